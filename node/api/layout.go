@@ -1,0 +1,57 @@
+package api
+
+import "path"
+
+// StoreRoot is where stores are installed: one directory for each, named by the SHA-256 of its
+// binary, and beside them a link for each cluster that selects the one that it runs.
+const StoreRoot = "/usr/local/lib/etcd-store"
+
+// SystemUser is the user that etcd runs as.
+const SystemUser = "etcd"
+
+// Names of the key pairs in TLSDir: NAME.key and NAME.crt.
+const (
+	KeyPeer   = "peer"   // between members
+	KeyServer = "server" // for clients
+	KeyAdmin  = "admin"  // the store's own client certificate; readable by root alone
+)
+
+// InstalledStore is the path of the store binary with this SHA-256, in hexadecimal.
+func InstalledStore(sha256 string) string { return path.Join(StoreRoot, sha256, "store") }
+
+// SelectedStore is the link that selects the store which cluster runs: it points to a directory
+// beside it, named by a hash.
+func SelectedStore(cluster string) string { return path.Join(StoreRoot, cluster) }
+
+// ConfigDir holds all of a cluster's configuration on a host.
+func ConfigDir(cluster string) string { return path.Join("/etc/etcd", cluster) }
+
+// FlagsFile holds etcd's complete flags, one a line.
+func FlagsFile(cluster string) string { return path.Join(ConfigDir(cluster), "flags") }
+
+// MarkerFile says whose host this is: a Marker as JSON.
+func MarkerFile(cluster string) string { return path.Join(ConfigDir(cluster), "cluster.json") }
+
+// TLSDir holds keys, certificates and CA bundles.
+func TLSDir(cluster string) string { return path.Join(ConfigDir(cluster), "tls") }
+
+// CertificateFile is the certificate of one of the key pairs.
+func CertificateFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".crt") }
+
+// KeyFile is the private key of one of the key pairs. It is made on the host and never read out.
+func KeyFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".key") }
+
+// PeerCAFile is the bundle of authorities that peers are trusted by.
+func PeerCAFile(cluster string) string { return path.Join(TLSDir(cluster), "peer-ca.crt") }
+
+// ClientCAFile is the bundle of authorities that clients and servers are trusted by.
+func ClientCAFile(cluster string) string { return path.Join(TLSDir(cluster), "client-ca.crt") }
+
+// DefaultDataDir is the data directory of a cluster that names none.
+func DefaultDataDir(cluster string) string { return path.Join("/var/lib/etcd", cluster) }
+
+// Unit is the name of the cluster's systemd unit.
+func Unit(cluster string) string { return "etcd@" + cluster + ".service" }
+
+// UnitFile is where Unit lies.
+func UnitFile(cluster string) string { return path.Join("/etc/systemd/system", Unit(cluster)) }
