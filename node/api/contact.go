@@ -1,0 +1,20 @@
+package api
+
+// Contact is what the first-contact shell finds out about a host, before any store is there to ask.
+// It is read with nothing but POSIX sh and coreutils, and changes nothing.
+type Contact struct {
+	Kernel       string   // release: 6.1.0-28-amd64
+	Machine      string   // as uname names it: x86_64, aarch64
+	Systemd      bool     // PID 1 is systemd
+	MachineID    string   // of /etc/machine-id: the same host under two addresses has one
+	Missing      []string // commands that are needed and not there
+	ReadOnly     bool     // StoreRoot lies on a file system that is mounted read-only
+	FreeBytes    int64    // free for StoreRoot
+	Installed    []string // hashes of installed stores, sorted
+	Selected     string   // hash that the cluster's link selects; empty: none
+	Marker       *Marker  // nil: the host carries no such cluster
+	MarkerError  string   // the marker is there and cannot be read; empty: it can
+	DataNotEmpty bool     // something lies in the data directory that was asked about
+	Listening    []int    // those of the ports that were asked about on which something listens
+	ForeignEtcd  []string // executables of running etcd processes that are no store of ours
+}
