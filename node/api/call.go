@@ -35,6 +35,7 @@ const (
 	OpPrepare   Operation = "prepare"   // PrepareRequest -> Prepared
 	OpConfigure Operation = "configure" // ConfigureRequest -> Done
 	OpStart     Operation = "start"     // StartRequest -> Done
+	OpStop      Operation = "stop"      // StopRequest -> Done
 	OpSetAside  Operation = "set-aside" // SetAsideRequest -> SetAside
 	OpRetire    Operation = "retire"    // RetireRequest -> Retired
 )
@@ -70,6 +71,7 @@ const (
 	CodeRefused     Code = "refused"     // a safety rule forbids it; nothing was changed
 	CodeBusy        Code = "busy"        // another run holds the lock; Holder says who
 	CodeUnsupported Code = "unsupported" // this store knows no such version or operation
+	CodeNoStore     Code = "no-store"    // said by the provider's side: there is no store on the host to call
 )
 
 // Error is how a call fails. Message names what failed and what to do; Detail holds the longer

@@ -38,6 +38,11 @@ type ConfigureRequest struct {
 // new cluster are only ready together.
 type StartRequest struct{}
 
+// StopRequest stops the unit and waits until it has stopped. It stays enabled.
+type StopRequest struct {
+	Owner string `json:"owner"` // must be the marker's
+}
+
 // SetAsideRequest stops the member and moves its data directory aside.
 type SetAsideRequest struct {
 	Owner string `json:"owner"` // must be the marker's

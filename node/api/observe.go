@@ -65,6 +65,8 @@ type UnitState struct {
 	MainPID     int    `json:"main_pid"`     // 0: none
 	Restarts    int    `json:"restarts"`     // by systemd, since it was last started
 	NeedReload  bool   `json:"need_reload"`  // the file has changed since systemd read it
+	// Journal is the unit's last lines, at most 20, where it failed or systemd is starting it again.
+	Journal []string `json:"journal"`
 }
 
 // Data is the state of the data directory.
