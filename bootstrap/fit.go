@@ -1,0 +1,71 @@
+package bootstrap
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+const (
+	// needBytes is what must be free for the store: the binary, the archive that it arrives in, and
+	// room for a second version beside it. A store is 26 MB, its archive 9 MB.
+	needBytes = 128 << 20
+
+	// kernelMajor.kernelMinor is the oldest kernel that a store runs on: what etcd is built with
+	// (Go 1.26) asks for 3.2, and the unit's sandbox for 4.15, the oldest that a systemd with it ships on.
+	kernelMajor, kernelMinor = 4, 15
+)
+
+// architectures are the machines that stores are built for, from uname's name to Go's.
+var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
+
+// Architecture is Go's name for a machine as uname names it; empty where no store is built for it.
+func Architecture(machine string) string { return architectures[machine] }
+
+// Store is the hash of the store that a host is to run; empty where there is none for it.
+func (c Cluster) Store(contact api.Contact) string { return c.Stores[Architecture(contact.Machine)] }
+
+// unfit says why a host cannot carry a member; empty where it can.
+func (c Cluster) unfit(contact api.Contact) string {
+	hash := c.Store(contact)
+	switch {
+	case Architecture(contact.Machine) == "":
+		return fmt.Sprintf("it is a %s machine; stores are built for x86_64 and aarch64", contact.Machine)
+	case hash == "":
+		return fmt.Sprintf("this build of the provider carries no store of etcd %s for linux/%s: use a release, or build with `make build ARCH=%[2]s`", c.Version, Architecture(contact.Machine))
+	case !contact.Systemd:
+		return "its PID 1 is not systemd, which members run under"
+	case tooOld(contact.Kernel):
+		return fmt.Sprintf("its kernel is %s; %d.%d or newer is needed", contact.Kernel, kernelMajor, kernelMinor)
+	case len(contact.Missing) > 0:
+		return fmt.Sprintf("commands are missing on it: %s; install them", strings.Join(contact.Missing, ", "))
+	case slices.Contains(contact.Installed, hash):
+		return ""
+	case contact.ReadOnly:
+		return fmt.Sprintf("%s lies on a file system that is mounted read-only, and the store is installed there", api.StoreRoot)
+	case contact.FreeBytes < needBytes:
+		return fmt.Sprintf("%d MiB are free for %s and %d are needed", contact.FreeBytes>>20, api.StoreRoot, int64(needBytes)>>20)
+	}
+	return ""
+}
+
+// tooOld tells whether a kernel release is older than what is needed. One that cannot be read is not
+// called old.
+func tooOld(release string) bool {
+	parts := strings.SplitN(release, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err := strconv.Atoi(parts[0])
+	if err != nil {
+		return false
+	}
+	minor, err := strconv.Atoi(strings.TrimRight(parts[1], "-+abcdefghijklmnopqrstuvwxyz"))
+	if err != nil {
+		return false
+	}
+	return major < kernelMajor || major == kernelMajor && minor < kernelMinor
+}

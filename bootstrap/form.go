@@ -1,0 +1,88 @@
+// Package bootstrap brings a cluster to life: it says what a wanted cluster means for each host,
+// judges what was observed there, and plans how hosts become a cluster.
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// Form plans how hosts become the cluster that spec describes, from wherever an earlier run left
+// them. Steps are ordered by kind, so that each kind can be done on all hosts at once: nothing is
+// started before every host is configured, and no host is handed over before the cluster is one.
+// The plan is empty only when every host has been handed over.
+//
+// It refuses, naming every host that stands in the way, where a host cannot be reached or carries
+// something that this create did not make.
+func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
+	if err := claimable(observed, spec); err != nil {
+		return nil, err
+	}
+
+	var steps []membership.Step
+	each := func(kind membership.Kind, to string, needed func(membership.Host) bool) {
+		for _, m := range spec.Members {
+			if needed(observed[m.Name]) {
+				steps = append(steps, membership.Step{Kind: kind, Member: m.Name, At: m.Address, To: to})
+			}
+		}
+	}
+	stale := func(h membership.Host) bool { return h.Claim == membership.Stale }
+	misconfigured := func(h membership.Host) bool { return stale(h) || !h.Configured }
+
+	each(membership.Install, spec.Version, func(h membership.Host) bool { return !h.Installed })
+	each(membership.SetAside, "left by an unfinished create that cannot be gone on with", func(h membership.Host) bool { return stale(h) && (h.Data || h.Running) })
+	each(membership.Stop, "its configuration changes, and it serves nobody yet", func(h membership.Host) bool { return !stale(h) && !h.Configured && h.Running })
+	each(membership.Configure, "", misconfigured)
+	each(membership.Start, "", func(h membership.Host) bool { return misconfigured(h) || !h.Running })
+	if !agreed(observed, spec) {
+		steps = append(steps, Agree(len(spec.Members)))
+	}
+	each(membership.Settle, "", func(h membership.Host) bool { return h.Claim != membership.Formed || !h.Settled || misconfigured(h) })
+	return steps, nil
+}
+
+// claimable refuses hosts that this create may not touch. All are named at once: whoever has to
+// free hosts should not learn of them one by one.
+func claimable(observed membership.Observed, spec membership.Spec) error {
+	var refusals []error
+	for _, m := range spec.Members {
+		host, known := observed[m.Name]
+		refuse := func(rule, remedy string) {
+			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: rule, Remedy: remedy})
+		}
+		switch {
+		case !known:
+			refuse("it was not observed", "apply again")
+		case host.Refused != "":
+			refuse(host.Refused, "no host was changed")
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+// agreed tells whether every member is ready, in one cluster, under one leader.
+func agreed(observed membership.Observed, spec membership.Spec) bool {
+	first := observed[spec.Members[0].Name]
+	for _, m := range spec.Members {
+		host := observed[m.Name]
+		if !host.Ready || !host.Running || host.ClusterID != first.ClusterID || host.Leader == "" || host.Leader != first.Leader {
+			return false
+		}
+	}
+	return true
+}
+
+// Agree is the step that waits until n voters are one healthy cluster.
+func Agree(n int) membership.Step {
+	voters := fmt.Sprintf("%d voters", n)
+	if n == 1 {
+		voters = "1 voter"
+	}
+	return membership.Step{Kind: membership.Agree, To: fmt.Sprintf("%s, one cluster ID, one leader, quorum %d", voters, membership.Quorum(n))}
+}

@@ -1,0 +1,196 @@
+package bootstrap
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Report is what was learned of one host: the first contact alone, where the wanted store is not on
+// it yet; else the observation too. Err is set where the host could not be asked.
+type Report struct {
+	Contact     api.Contact
+	Observation *api.Observation
+	Err         error
+}
+
+// Resume is the formation to go on with: the one that an unfinished create of this very cluster has
+// left on its hosts, or fresh.
+func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
+	for _, m := range c.Members {
+		if marker := reports[m.Name].marker(); marker != nil && marker.Phase == api.PhaseForming && c.owns(*marker, m) {
+			return Formation{Owner: marker.Owner, Token: marker.Token}
+		}
+	}
+	return fresh
+}
+
+// Judge measures what was learned against what is wanted. now decides which certificates hold.
+func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) membership.Observed {
+	observed := membership.Observed{}
+	byMachine := map[string]membership.Member{}
+	for _, m := range c.Members {
+		report, known := reports[m.Name]
+		if !known {
+			continue
+		}
+		host := c.judge(m, report, f, now)
+		if id := report.Contact.MachineID; id != "" && host.Refused == "" {
+			if twin, taken := byMachine[id]; taken {
+				host.Refused = fmt.Sprintf("it has the machine ID of %s (%s): two members on one host fail together; give it a host of its own, or a machine ID of its own where an image was cloned", twin.Name, twin.Address)
+			}
+			byMachine[id] = m
+		}
+		observed[m.Name] = host
+	}
+	c.findLost(reports, observed)
+	return observed
+}
+
+// judge measures one host.
+func (c Cluster) judge(m membership.Member, report Report, f Formation, now time.Time) membership.Host {
+	if report.Err != nil {
+		return membership.Host{Refused: report.Err.Error()}
+	}
+	claim, refused := c.claim(m, report, f)
+	if refused == "" {
+		refused = c.unfit(report.Contact)
+	}
+	if refused != "" {
+		return membership.Host{Refused: refused}
+	}
+	host := membership.Host{Claim: claim, Installed: slices.Contains(report.Contact.Installed, c.Store(report.Contact))}
+	o := report.Observation
+	if o == nil {
+		host.Data = report.Contact.DataNotEmpty
+		return host
+	}
+	host.Data = o.Data.Exists && !o.Data.Empty
+	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
+	host.Settled = slices.Equal(o.Flags, c.Flags(m, f, StateExisting))
+	host.Configured = c.configured(m, report, f, now)
+	host.Ready = host.Running && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)
+	if host.Ready {
+		host.ClusterID, host.Leader = o.Member.ClusterID, o.Member.Leader
+	}
+	return host
+}
+
+// claim says whose host it is, or why it may not be claimed.
+func (c Cluster) claim(m membership.Member, report Report, f Formation) (membership.Claim, string) {
+	contact := report.Contact
+	if contact.MarkerError != "" {
+		return "", contact.MarkerError
+	}
+	if len(contact.ForeignEtcd) > 0 {
+		return "", fmt.Sprintf("an etcd that this provider did not set up runs on it (%s): stop it and move its data away, or choose another host", strings.Join(contact.ForeignEtcd, ", "))
+	}
+	marker := report.marker()
+	if marker == nil {
+		if contact.DataNotEmpty {
+			return "", fmt.Sprintf("data directory %s is not empty, and nothing says whose data that is: move it away, or set data_dir to another directory", c.DataDir)
+		}
+		if len(contact.Listening) > 0 {
+			return "", fmt.Sprintf("something listens on port %s already: stop it, or choose other ports", ports(contact.Listening))
+		}
+		return membership.Bare, ""
+	}
+	if o := report.Observation; o != nil {
+		for _, l := range o.Listeners {
+			if !l.Ours {
+				return "", fmt.Sprintf("process %s (%d) listens on port %d: stop it, or choose other ports", l.Process, l.PID, l.Port)
+			}
+		}
+	}
+	if marker.Phase == api.PhaseFormed {
+		if marker.Owner != f.Owner || !c.owns(*marker, m) {
+			return "", fmt.Sprintf("it runs member %s of a finished cluster %s already, and no state here holds it. To manage that cluster from here: %s; to be rid of it: destroy it from the state that holds it", marker.Member, marker.Cluster, c.importCommand())
+		}
+		return membership.Formed, ""
+	}
+	if !c.owns(*marker, m) || marker.Token != f.Token {
+		return membership.Stale, ""
+	}
+	return membership.Forming, ""
+}
+
+// owns tells whether a marker was written by a create of this very cluster, for this very member.
+func (c Cluster) owns(marker api.Marker, m membership.Member) bool {
+	return marker.Cluster == c.Name && marker.Member == m.Name && marker.InitialCluster == c.InitialCluster() && marker.DataDir == c.DataDir
+}
+
+// configured tells whether all that the member runs by is on the host as it is wanted.
+func (c Cluster) configured(m membership.Member, report Report, f Formation, now time.Time) bool {
+	o := report.Observation
+	unit, err := c.Unit(o.Facts.MemoryBytes)
+	return err == nil &&
+		o.Unit.Text == unit &&
+		o.Store.Selected == c.Store(report.Contact) &&
+		(slices.Equal(o.Flags, c.Flags(m, f, StateNew)) || slices.Equal(o.Flags, c.Flags(m, f, StateExisting))) &&
+		c.certified(m, o.Certificates, now)
+}
+
+// knowsAll tells whether a member's own list holds every member, each with its name: a member has
+// none until it has joined.
+func (c Cluster) knowsAll(view api.Member) bool {
+	listed := map[string]bool{}
+	for _, entry := range view.Members {
+		listed[entry.Name] = true
+	}
+	for _, m := range c.Members {
+		if !listed[m.Name] {
+			return false
+		}
+	}
+	return len(view.Members) == len(c.Members)
+}
+
+// findLost finds members that had joined and have lost their data since, while the cluster was
+// still being formed: such a member can never start as new again, so the formation starts over.
+func (c Cluster) findLost(reports map[string]Report, observed membership.Observed) {
+	joined := map[string]bool{}
+	for _, report := range reports {
+		if report.Observation != nil {
+			for _, entry := range report.Observation.Member.Members {
+				joined[entry.Name] = true
+			}
+		}
+	}
+	for _, m := range c.Members {
+		host := observed[m.Name]
+		if host.Refused == "" && joined[m.Name] && !host.Data && !host.Running {
+			for name, h := range observed {
+				if h.Claim == membership.Forming || h.Claim == membership.Formed {
+					h.Claim = membership.Stale
+					observed[name] = h
+				}
+			}
+			return
+		}
+	}
+}
+
+// importCommand is what a user types to take the cluster into a state.
+func (c Cluster) importCommand() string {
+	return fmt.Sprintf("terraform import etcd_cluster.%s '%s@%s'", strings.ReplaceAll(c.Name, "-", "_"), c.Name, strings.Join(c.Addresses(), ","))
+}
+
+// marker is the freshest marker that the report holds; nil: the host has none.
+func (r Report) marker() *api.Marker {
+	if r.Observation != nil {
+		return r.Observation.Marker
+	}
+	return r.Contact.Marker
+}
+
+func ports(numbers []int) string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = fmt.Sprint(n)
+	}
+	return strings.Join(texts, ", ")
+}

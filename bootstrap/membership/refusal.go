@@ -1,0 +1,28 @@
+package membership
+
+import "strings"
+
+// Refusal is why a plan was not made or a step not taken: the rule that forbids it, and what the
+// user can do. Nothing has been changed when one is returned.
+type Refusal struct {
+	Member string // the member that it is about; empty: the cluster
+	At     string // its address
+	Rule   string // what forbids it, with the arithmetic or the evidence
+	Remedy string // the way on
+}
+
+func (r *Refusal) Error() string {
+	var b strings.Builder
+	if r.Member != "" {
+		b.WriteString(r.Member)
+		if r.At != "" {
+			b.WriteString(" (" + r.At + ")")
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(r.Rule)
+	if r.Remedy != "" {
+		b.WriteString("; " + r.Remedy)
+	}
+	return b.String()
+}

@@ -1,0 +1,169 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// awaitTimeout bounds the wait for the members of a new cluster to find each other. The slowest seen
+// took 18 s, on a busy disk.
+const awaitTimeout = 2 * time.Minute
+
+// act does one step.
+func (w *work) act(ctx context.Context, step membership.Step) error {
+	if step.Kind == membership.Agree {
+		return w.awaitAgreement(ctx)
+	}
+	m := w.member(step.Member)
+	switch step.Kind {
+	case membership.Install:
+		return w.install(ctx, m)
+	case membership.Configure:
+		return w.configure(ctx, m)
+	case membership.Settle:
+		return w.settle(ctx, m)
+	case membership.Start:
+		return w.tell(ctx, m, api.OpStart, api.StartRequest{})
+	case membership.Stop:
+		return w.tell(ctx, m, api.OpStop, api.StopRequest{Owner: w.owner(m)})
+	case membership.Retire:
+		return w.tell(ctx, m, api.OpRetire, w.retirement)
+	case membership.SetAside:
+		return w.tell(ctx, m, api.OpSetAside, api.SetAsideRequest{Owner: w.owner(m), Why: "unfinished"})
+	}
+	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
+}
+
+// tell makes one call that changes a member's host, and wants nothing back.
+func (w *work) tell(ctx context.Context, m membership.Member, op api.Operation, body any) error {
+	_, err := ask[api.Done](ctx, w, m, op, body)
+	return err
+}
+
+// ask makes one call to a member's host, under the lock.
+func ask[R any](ctx context.Context, w *work, m membership.Member, op api.Operation, body any) (R, error) {
+	return call[R](ctx, w.Hosts[m.Name], w.storeToCall(m), op, w.Cluster.Name, w.Holder.ID, body)
+}
+
+func (w *work) install(ctx context.Context, m membership.Member) error {
+	store := w.Cluster.Store(w.reports[m.Name].Contact)
+	if err := w.Hosts[m.Name].Install(ctx, store); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	report := w.reports[m.Name]
+	report.Contact.Installed = append(report.Contact.Installed, store)
+	w.reports[m.Name] = report
+	return nil
+}
+
+// configure has the host make its keys, signs what it requests, and writes all that it runs by.
+func (w *work) configure(ctx context.Context, m membership.Member) error {
+	marker := w.Cluster.Marker(m, w.formation, api.PhaseForming)
+	keys := w.Cluster.Keys(m)
+	prepared, err := ask[api.Prepared](ctx, w, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
+	if err != nil {
+		return err
+	}
+	certificates := map[string]string{}
+	for _, want := range keys {
+		request, made := prepared.Requests[want.Name]
+		if !made {
+			return fmt.Errorf("its store made no certificate request for key %s", want.Name)
+		}
+		if certificates[want.Name], err = w.Signer.Sign(ctx, want, request); err != nil {
+			return fmt.Errorf("sign the certificate of key %s: %w", want.Name, err)
+		}
+	}
+	configuration, err := w.configuration(m, marker, bootstrap.StateNew)
+	if err != nil {
+		return err
+	}
+	configuration.Certificates = certificates
+	configuration.PeerCA, configuration.ClientCA = w.Cluster.PeerCA, w.Cluster.ClientCA
+	return w.tell(ctx, m, api.OpConfigure, configuration)
+}
+
+// settle rewrites the flags for the life of a member, as opposed to its birth, and marks the host as
+// done.
+func (w *work) settle(ctx context.Context, m membership.Member) error {
+	marker := w.Cluster.Marker(m, w.formation, api.PhaseFormed)
+	member := w.reports[m.Name].Observation.Member
+	marker.ClusterID, marker.MemberID = member.ClusterID, member.MemberID
+	configuration, err := w.configuration(m, marker, bootstrap.StateExisting)
+	if err != nil {
+		return err
+	}
+	return w.tell(ctx, m, api.OpConfigure, configuration)
+}
+
+// configuration is what a member runs by, its certificates aside.
+func (w *work) configuration(m membership.Member, marker api.Marker, state string) (api.ConfigureRequest, error) {
+	report := w.reports[m.Name]
+	unit, err := w.Cluster.Unit(report.Observation.Facts.MemoryBytes)
+	return api.ConfigureRequest{
+		Marker: marker,
+		Store:  w.Cluster.Store(report.Contact),
+		Flags:  w.Cluster.Flags(m, w.formation, state),
+		Unit:   unit,
+	}, err
+}
+
+// owner is the owner that the member's host itself names.
+func (w *work) owner(m membership.Member) string {
+	if marker := w.reports[m.Name].Observation.Marker; marker != nil {
+		return marker.Owner
+	}
+	return w.formation.Owner
+}
+
+// awaitAgreement waits on all hosts at once until each member is ready; those that are not by then are
+// named with what they say.
+func (w *work) awaitAgreement(ctx context.Context) error {
+	request := api.AwaitRequest{ObserveRequest: w.Cluster.Ask(), Members: len(w.Cluster.Members), Timeout: awaitTimeout}
+	reports := w.each(func(m membership.Member) bootstrap.Report {
+		o, err := ask[api.Observation](ctx, w, m, api.OpAwait, request)
+		return bootstrap.Report{Observation: &o, Err: err}
+	})
+	var failures []error
+	for _, m := range w.Cluster.Members {
+		if why := notReady(reports[m.Name], request.Members); why != "" {
+			failures = append(failures, fmt.Errorf("%s (%s) is not ready: %s", m.Name, m.Address, why))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// notReady says why a member is no healthy part of a cluster of this many; empty where it is.
+func notReady(report bootstrap.Report, members int) string {
+	if report.Err != nil {
+		return report.Err.Error()
+	}
+	unit, member := report.Observation.Unit, report.Observation.Member
+	var why []string
+	if unit.ActiveState != "active" {
+		why = append(why, fmt.Sprintf("its unit is %s (%s, result %s)", unit.ActiveState, unit.SubState, unit.Result))
+	}
+	switch {
+	case !member.Responding:
+		why = append(why, "it does not answer: "+member.Error)
+	case !member.Healthy:
+		why = append(why, "a linearizable read fails: "+member.HealthError)
+	case !member.Ready:
+		why = append(why, "its /readyz says no")
+	case len(member.Members) != members:
+		why = append(why, fmt.Sprintf("it knows %d members and there should be %d", len(member.Members), members))
+	}
+	if len(why) > 0 && len(unit.Journal) > 0 {
+		why = append(why, "its journal ends\n  "+strings.Join(unit.Journal, "\n  "))
+	}
+	return strings.Join(why, "; ")
+}

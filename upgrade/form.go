@@ -1,0 +1,54 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// Formed is a cluster that has come to life.
+type Formed struct {
+	Owner   string                      // the token that its hosts carry
+	Reports map[string]bootstrap.Report // the last look at its hosts
+}
+
+// Form makes the hosts one cluster, or goes on where an earlier run stopped. fresh identifies the
+// attempt if it is the first. No host is changed before all were found fit.
+func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed, error) {
+	w := &work{Executor: e, formation: fresh}
+	w.reports = e.each(func(m membership.Member) bootstrap.Report {
+		contact, err := e.Hosts[m.Name].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
+		return bootstrap.Report{Contact: contact, Err: err}
+	})
+	if err := w.run(ctx, w.lookAtForming, w.planForming); err != nil {
+		return Formed{}, err
+	}
+	return Formed{Owner: w.formation.Owner, Reports: w.reports}, nil
+}
+
+// lookAtForming observes every host that has the wanted store; of the others, the first contact
+// has said all that can be known.
+func (w *work) lookAtForming(ctx context.Context) {
+	known := w.reports
+	w.reports = w.each(func(m membership.Member) bootstrap.Report {
+		report := known[m.Name]
+		store := w.Cluster.Store(report.Contact)
+		if report.Err != nil || !slices.Contains(report.Contact.Installed, store) {
+			return report
+		}
+		fresh := w.observe(ctx, m, store)
+		fresh.Contact = report.Contact
+		if fresh.Err == nil && fresh.Observation == nil {
+			fresh.Err = fmt.Errorf("the store that was installed on it is gone")
+		}
+		return fresh
+	})
+	w.formation = w.Cluster.Resume(w.reports, w.formation)
+}
+
+func (w *work) planForming() ([]membership.Step, error) {
+	return bootstrap.Form(w.Cluster.Judge(w.reports, w.formation, w.Now()), w.Cluster.Spec)
+}

@@ -1,0 +1,43 @@
+// Package upgrade changes clusters: its planners say how a living one gets from what was observed to
+// what is wanted, and its executor carries out steps, of these plans and of those of bootstrap, on
+// hosts that it reaches through the small interface Host.
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Host is one host. Every method may be called at any time, and from several goroutines.
+type Host interface {
+	// Contact reads what can be read before any store is on the host. It changes nothing.
+	Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error)
+
+	// Install puts the store with this hash on the host, unless it is there. An install that is cut
+	// short leaves nothing behind that would be run.
+	Install(ctx context.Context, store string) error
+
+	// Call makes one call on a store of the host: the one with this hash, or, where store is empty,
+	// the one that the cluster selects. result may be nil. An error that the store gives is an
+	// *api.Error; where there is no store to call, its code is api.CodeNoStore.
+	Call(ctx context.Context, store string, request api.Request, result any) error
+
+	// Lock takes the cluster's lock on the host, at once or not at all: an *api.Error of
+	// api.CodeBusy says who holds it. The context that it returns ends when the lock is lost; release
+	// frees it, and may be called more than once.
+	Lock(ctx context.Context, store, cluster string, holder api.Holder) (held context.Context, release func(), err error)
+}
+
+// call makes one call and returns its typed result.
+func call[R any](ctx context.Context, host Host, store string, op api.Operation, cluster, holder string, body any) (R, error) {
+	var result R
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return result, fmt.Errorf("encode %s: %w", op, err)
+	}
+	err = host.Call(ctx, store, api.Request{Version: api.Version, Operation: op, Cluster: cluster, Holder: holder, Body: encoded}, &result)
+	return result, err
+}
