@@ -1,0 +1,113 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// contactScript prints a line a fact: KEY VALUE. It is told what to look at by variables.
+//
+//go:embed contact.sh
+var contactScript string
+
+// Contact reads what can be read before any store is on the host. It changes nothing.
+func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error) {
+	variables := []string{
+		"root=" + ssh.Quote(api.StoreRoot),
+		"selected=" + ssh.Quote(api.SelectedStore(cluster)),
+		"marker=" + ssh.Quote(api.MarkerFile(cluster)),
+		"data=" + ssh.Quote(ask.DataDir),
+	}
+	var stdout bytes.Buffer
+	if err := n.run(ctx, strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
+		return api.Contact{}, fmt.Errorf("%s: first contact: %w", n, err)
+	}
+	contact, err := parseContact(stdout.String(), ask.Ports)
+	if err != nil {
+		return api.Contact{}, fmt.Errorf("%s: first contact: %w", n, err)
+	}
+	return contact, nil
+}
+
+// parseContact reads the script's output. Of the ports on which something listens, those in ports
+// are of interest.
+func parseContact(output string, ports []int) (api.Contact, error) {
+	var c api.Contact
+	complete := false
+	for line := range strings.Lines(output) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch key {
+		case "kernel":
+			c.Kernel = value
+		case "machine":
+			c.Machine = value
+		case "init":
+			c.Systemd = value == "systemd"
+		case "machine-id":
+			c.MachineID = value
+		case "missing":
+			c.Missing = append(c.Missing, value)
+		case "read-only":
+			c.ReadOnly = true
+		case "free-kib":
+			kib, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return c, fmt.Errorf("free space reads %q, which is no number", value)
+			}
+			c.FreeBytes = kib << 10
+		case "installed":
+			c.Installed = append(c.Installed, value)
+		case "selected":
+			c.Selected = path.Base(value)
+		case "marker":
+			c.Marker, c.MarkerError = parseMarker(value)
+		case "data":
+			c.DataNotEmpty = true
+		case "listen":
+			port, err := strconv.ParseInt(value, 16, 32)
+			if err == nil && slices.Contains(ports, int(port)) && !slices.Contains(c.Listening, int(port)) {
+				c.Listening = append(c.Listening, int(port))
+			}
+		case "etcd":
+			if !strings.HasPrefix(value, api.StoreRoot+"/") && !slices.Contains(c.ForeignEtcd, value) {
+				c.ForeignEtcd = append(c.ForeignEtcd, value)
+			}
+		case "end":
+			complete = true
+		}
+	}
+	if !complete {
+		return c, fmt.Errorf("the host's shell answered %q, which is not what was asked: does its login shell print something of its own?", firstLine(output))
+	}
+	slices.Sort(c.Listening)
+	slices.Sort(c.Installed)
+	return c, nil
+}
+
+// parseMarker decodes a marker; the second value says why it could not.
+func parseMarker(encoded string) (*api.Marker, string) {
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err == nil {
+		var marker api.Marker
+		if err = json.Unmarshal(text, &marker); err == nil {
+			return &marker, ""
+		}
+	}
+	return nil, fmt.Sprintf("its cluster.json cannot be read (%s): something else has written it; find out what before this host is used", err)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

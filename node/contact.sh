@@ -1,0 +1,35 @@
+# First contact: what can be known of a host by POSIX sh and coreutils alone. It only reads.
+# Login shells that are not interactive may leave out where administration tools lie.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+say() { printf '%s %s\n' "$1" "$2"; }
+
+say kernel "$(uname -r)"
+say machine "$(uname -m)"
+say init "$(cat /proc/1/comm)"
+[ ! -r /etc/machine-id ] || say machine-id "$(cat /etc/machine-id)"
+
+for command in gzip sha256sum mktemp find useradd systemctl; do
+	command -v "$command" >/dev/null 2>&1 || say missing "$command"
+done
+
+nearest=$root
+while [ ! -d "$nearest" ]; do nearest=$(dirname "$nearest"); done
+[ -w "$nearest" ] || say read-only "$nearest"
+say free-kib "$(df -Pk "$nearest" | { read -r _; read -r _ _ _ available _; echo "$available"; })"
+
+for store in "$root"/*/store; do
+	[ ! -x "$store" ] || [ -L "${store%/store}" ] || say installed "$(basename "${store%/store}")"
+done
+[ ! -L "$selected" ] || say selected "$(readlink "$selected")"
+[ ! -e "$marker" ] || say marker "$(base64 -w0 <"$marker")"
+[ -z "$(ls -A "$data" 2>/dev/null | grep -vx lost+found)" ] || say data yes
+
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
+	[ "$state" != 0A ] || say listen "${local##*:}"
+done
+for process in /proc/[0-9]*; do
+	{ read -r name <"$process/comm"; } 2>/dev/null || continue
+	[ "$name" != etcd ] || say etcd "$(readlink "$process/exe")"
+done
+say end .

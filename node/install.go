@@ -1,0 +1,33 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// installScript reads a store's archive on stdin and puts it in place. It is told which by variables.
+//
+//go:embed install.sh
+var installScript string
+
+// Install puts the store with this hash on the host, unless it is there. The archive is unpacked and
+// verified beside its place and renamed into it; an upload that is cut short leaves nothing.
+func (n *Node) Install(ctx context.Context, store string) error {
+	archive, err := n.stores.Archive(store)
+	if err != nil {
+		return err
+	}
+	variables := []string{"root=" + ssh.Quote(api.StoreRoot), "hash=" + ssh.Quote(store)}
+	script := strings.Join(variables, "\n") + "\n" + installScript
+	if err := n.run(ctx, script, bytes.NewReader(archive), io.Discard); err != nil {
+		return fmt.Errorf("%s: upload the store: %w", n, err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// ErrLockLost is why the context of a lock ends before the lock was freed.
+var ErrLockLost = errors.New("the session that held the lock has ended")
+
+// Lock takes the cluster's lock on the host, at once or not at all: an *api.Error of api.CodeBusy
+// says who holds it. It is held by an SSH session of its own, on the shared connection, that speaks
+// every api.LockHeartbeat: when this process dies the session ends and the lock is free.
+//
+// The context that is returned ends when the lock is lost, with ErrLockLost in its cause.
+func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holder) (context.Context, func(), error) {
+	body, err := json.Marshal(api.LockRequest{Holder: holder})
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode the lock's holder: %w", err)
+	}
+	request, err := encode(api.Request{Version: api.Version, Operation: api.OpLock, Cluster: cluster, Holder: holder.ID, Body: body})
+	if err != nil {
+		return nil, nil, err
+	}
+
+	held, lost := context.WithCancelCause(ctx)
+	taken := make(chan struct{})
+	take := sync.OnceFunc(func() { close(taken) })
+	answer := &answer{progress: func(line string) {
+		if line == api.LockTaken {
+			take()
+		}
+	}}
+	stdin, speak := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		// The session outlives ctx: a lock is freed by its release alone, so that it still covers a step
+		// that is finished after an interrupt.
+		err := n.run(context.WithoutCancel(ctx), callLine(store, cluster), stdin, answer)
+		err = n.outcome(answer, api.OpLock, err, nil)
+		stdin.Close()
+		lost(errors.Join(ErrLockLost, err))
+	}()
+	go func() {
+		if _, err := io.WriteString(speak, request); err != nil {
+			return
+		}
+		beat := time.NewTicker(api.LockHeartbeat)
+		defer beat.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-beat.C:
+				if _, err := io.WriteString(speak, "\n"); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	release := sync.OnceFunc(func() {
+		speak.Close()
+		<-ended
+	})
+
+	select {
+	case <-taken:
+		return held, release, nil
+	case <-ended:
+		return nil, nil, lockError(context.Cause(held))
+	case <-ctx.Done():
+		speak.Close()
+		return nil, nil, ctx.Err()
+	}
+}
+
+// lockError is why a lock was not taken: the store's own word, where it gave one.
+func lockError(cause error) error {
+	var refusal *api.Error
+	if errors.As(cause, &refusal) {
+		return refusal
+	}
+	return cause
+}

@@ -1,0 +1,111 @@
+// Package node is one host as the provider sees it: reach it over SSH, put the store on it, call it.
+// Shell is used for the first contact and the upload alone; all else is a typed call to the store.
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// Node is one host. Its methods may be called from several goroutines; all use one SSH connection,
+// which the pool opens with the first of them and keeps.
+type Node struct {
+	pool   *ssh.Pool
+	target ssh.Target
+	sudo   sudo
+	stores Stores
+}
+
+// Stores finds the archive of a store by the SHA-256 of its binary, in hexadecimal.
+type Stores interface {
+	Archive(sha256 string) (gzip []byte, err error)
+}
+
+// New is the host that target reaches. sudoPassword is for a user who is not root and may use sudo
+// only with a password; empty: none is needed.
+func New(pool *ssh.Pool, target ssh.Target, sudoPassword string, stores Stores) *Node {
+	return &Node{pool: pool, target: target, sudo: sudo{password: sudoPassword}, stores: stores}
+}
+
+// String names the host in errors.
+func (n *Node) String() string { return n.target.Address }
+
+// exitNoStore is the exit status by which our own shell says that there is no store to call.
+const exitNoStore = 97
+
+// Call makes one call on a store of the host: the one with this hash, or, where store is empty, the
+// one that the cluster selects. A call that was cut off by a lost connection may still take effect
+// on the host: the store finishes what it has begun, and the next call waits for it.
+func (n *Node) Call(ctx context.Context, store string, request api.Request, result any) error {
+	answer := &answer{}
+	stdin, err := encode(request)
+	if err != nil {
+		return err
+	}
+	err = n.run(ctx, callLine(store, request.Cluster), strings.NewReader(stdin), answer)
+	return n.outcome(answer, request.Operation, err, result)
+}
+
+// outcome is what became of a call: the store's own word where it gave one, else how it ended.
+func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any) error {
+	last, err := answer.last()
+	switch {
+	case last.Error != nil:
+		return last.Error
+	case isExit(ended, exitNoStore):
+		return &api.Error{Code: api.CodeNoStore, Message: fmt.Sprintf("%s: there is no store on it to call", n)}
+	case ended != nil:
+		return fmt.Errorf("%s: call %s: %w", n, op, ended)
+	case err != nil:
+		return fmt.Errorf("%s: call %s: %w", n, op, err)
+	case result == nil:
+		return nil
+	}
+	if err := json.Unmarshal(last.Result, result); err != nil {
+		return fmt.Errorf("%s: call %s: result cannot be read: %w", n, op, err)
+	}
+	return nil
+}
+
+// run runs a shell script as root on the host.
+func (n *Node) run(ctx context.Context, script string, stdin io.Reader, stdout io.Writer) error {
+	client, err := n.pool.Connect(ctx, n.target)
+	if err != nil {
+		return err
+	}
+	line, stdin := n.sudo.wrap(script, stdin)
+	err = client.Run(ctx, ssh.Command{Line: line, Stdin: stdin, Stdout: stdout})
+	return n.sudo.explain(n.target.User, err)
+}
+
+// callLine is the shell line that hands a call to a store.
+func callLine(store, cluster string) string {
+	binary := api.SelectedStore(cluster) + "/store"
+	if store != "" {
+		binary = api.InstalledStore(store)
+	}
+	quoted := ssh.Quote(binary)
+	return fmt.Sprintf("[ -x %s ] || exit %d; exec %s call", quoted, exitNoStore, quoted)
+}
+
+// encode is a request as the one line that the store reads.
+func encode(request api.Request) (string, error) {
+	line, err := json.Marshal(request)
+	if err != nil {
+		return "", fmt.Errorf("encode the request %s: %w", request.Operation, err)
+	}
+	return string(line) + "\n", nil
+}
+
+// isExit tells whether a command ended by itself with this status.
+func isExit(err error, status int) bool {
+	var exit *ssh.ExitError
+	return errors.As(err, &exit) && exit.Status == status
+}

@@ -1,0 +1,66 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// sudo makes a command run as root, whoever the user is: directly for root, else through sudo.
+type sudo struct {
+	password string // empty: none is needed
+}
+
+// exitNoSudo is the exit status by which the lines below say that sudo is not installed.
+const exitNoSudo = 98
+
+// wrap turns a script into a command line for the user's login shell, whichever that is, and puts
+// the password, which must never be an argument, in front of what the script reads.
+//
+// sudo reads a password from stdin only when it needs one, and would leave the line to the script
+// when it does not. So it is asked first, with cached credentials ignored, and where it needs none
+// the line is read away.
+func (s sudo) wrap(script string, stdin io.Reader) (string, io.Reader) {
+	script = "script=" + ssh.Quote(script)
+	if s.password == "" {
+		return "exec sh -c " + ssh.Quote(script+withoutPassword), stdin
+	}
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
+	return "exec sh -c " + ssh.Quote(script+withPassword), io.MultiReader(strings.NewReader(s.password+"\n"), stdin)
+}
+
+// Lines that run $script as root.
+const (
+	withoutPassword = `
+[ "$(id -u)" != 0 ] || exec sh -c "$script"
+command -v sudo >/dev/null 2>&1 || exit 98
+exec sudo -n sh -c "$script"`
+
+	withPassword = `
+if [ "$(id -u)" = 0 ]; then read -r _; exec sh -c "$script"; fi
+command -v sudo >/dev/null 2>&1 || exit 98
+if sudo -k -n true 2>/dev/null; then read -r _; exec sudo -n sh -c "$script"; fi
+exec sudo -k -S -p '' sh -c "$script"`
+)
+
+// explain turns a refusal by sudo into an error that says what to set.
+func (s sudo) explain(user string, err error) error {
+	var exit *ssh.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	switch {
+	case exit.Status == exitNoSudo:
+		return fmt.Errorf("user %s is not root and sudo is not installed: install sudo there, or log in as root: %w", user, err)
+	case !strings.Contains(exit.Stderr, "sudo:"):
+		return err
+	case s.password != "":
+		return fmt.Errorf("sudo refused user %s with the password of ssh.sudo_password: check the password, and that sudoers allows all commands: %w", user, err)
+	}
+	return fmt.Errorf("sudo refused user %s without a password: set ssh.sudo_password, or a NOPASSWD rule in sudoers: %w", user, err)
+}
