@@ -1,0 +1,63 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// agentSocket returns the socket to ask: the configured one, or the one of the environment.
+func agentSocket(configured string) (string, error) {
+	if configured != "" {
+		path, err := expandHome(configured)
+		if err != nil {
+			return "", fmt.Errorf("agent_socket: %w", err)
+		}
+		return path, nil
+	}
+	if path := os.Getenv("SSH_AUTH_SOCK"); path != "" {
+		return path, nil
+	}
+	return "", errors.New("agent is set, but the environment has no SSH_AUTH_SOCK: start an agent (eval $(ssh-agent); ssh-add KEY) or set agent_socket")
+}
+
+// agentOffers asks an agent for its keys, or for the one that is wanted. Their signatures are made by
+// the agent, over a connection that ends with ctx.
+func agentOffers(ctx context.Context, socket string, wanted gossh.PublicKey) ([]offer, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("SSH agent at %s: %w", socket, err)
+	}
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		return nil, fmt.Errorf("SSH agent at %s: list its keys: %w", socket, err)
+	}
+	var keys []offer
+	for _, signer := range signers {
+		if wanted == nil || sameKey(certified(signer.PublicKey()), wanted) {
+			keys = append(keys, offer{signer, "agent"})
+		}
+	}
+	switch {
+	case len(keys) > 0:
+		return keys, nil
+	case wanted != nil:
+		return nil, fmt.Errorf("SSH agent at %s has no key %s: add it with ssh-add", socket, describeKey(wanted))
+	}
+	return nil, fmt.Errorf("SSH agent at %s has no keys: add one with ssh-add", socket)
+}
+
+// certified returns the key that a certificate is for, and any other key as it is.
+func certified(key gossh.PublicKey) gossh.PublicKey {
+	if cert, ok := key.(*gossh.Certificate); ok {
+		return cert.Key
+	}
+	return key
+}

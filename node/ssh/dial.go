@@ -1,0 +1,129 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// dialer opens a byte stream to a host:port.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// transient marks a failure after which the same attempt may succeed a moment later.
+type transient struct{ error }
+
+func (t transient) Unwrap() error { return t.error }
+
+// open connects to a target, trying again where that can help.
+func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
+	d, err := t.read()
+	if err != nil {
+		return nil, err
+	}
+	dial, err := p.route(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.ConnectTimeout,
+		fmt.Errorf("given up after %s", p.opts.ConnectTimeout))
+	defer cancel()
+
+	for pause := p.opts.RetryDelay; ; pause = min(2*pause, 8*p.opts.RetryDelay) {
+		client, err := p.attempt(ctx, d, dial)
+		if err == nil {
+			return client, nil
+		}
+		var again transient
+		if !errors.As(err, &again) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		case <-time.After(pause):
+		}
+		// The bastion may be what was lost.
+		if dial, err = p.route(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// route returns what opens the stream to a target: its bastion, connected, or the pool's own dialer.
+func (p *Pool) route(ctx context.Context, t Target) (dialer, error) {
+	if t.Bastion == nil {
+		return p.opts.Dial, nil
+	}
+	bastion, err := p.Connect(ctx, *t.Bastion)
+	if err != nil {
+		return nil, fmt.Errorf("bastion: %w", err)
+	}
+	return bastion.forward, nil
+}
+
+// attempt dials, verifies the host and logs in, once.
+func (p *Pool) attempt(ctx context.Context, d dossier, dial dialer) (*Client, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.AttemptTimeout,
+		fmt.Errorf("no answer within %s", p.opts.AttemptTimeout))
+	defer cancel()
+
+	h, err := newHandshake(ctx, d, p.opts)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial(ctx, "tcp", d.endpoint())
+	if err != nil {
+		return nil, dialFailure(ctx, err)
+	}
+	l := &link{Conn: conn}
+	connection, err := h.run(ctx, l)
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return newClient(d.String(), connection, l, p.opts), nil
+}
+
+// dialFailure says what a failed dial means, and whether it may pass.
+func dialFailure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+	}
+	err = fmt.Errorf("%w: %w: check the address, the port, firewalls, and that sshd runs there", ErrUnreachable, err)
+
+	var dns *net.DNSError
+	var refusal *gossh.OpenChannelError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound,
+		errors.Is(err, syscall.ENETUNREACH),
+		errors.As(err, &refusal) && refusal.Reason != gossh.ConnectionFailed:
+		return err
+	}
+	return transient{err}
+}
+
+// forward opens a stream from this host to another one: it is the bastion of that.
+func (c *Client) forward(ctx context.Context, network, address string) (net.Conn, error) {
+	c.quicken.Do(func() { c.disableNagle(ctx) })
+	conn, err := c.ssh.DialContext(ctx, network, address)
+	var refusal *gossh.OpenChannelError
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.As(err, &refusal) && refusal.Reason == gossh.Prohibited:
+		return nil, fmt.Errorf("bastion %s refuses to forward to %s: %w: allow it in its sshd (AllowTcpForwarding, PermitOpen)", c, address, err)
+	}
+	return nil, fmt.Errorf("bastion %s cannot reach %s: %w", c, address, err)
+}
+
+// disableNagle runs one command on a bastion. sshd sets TCP_NODELAY on a connection when its first
+// session starts, and forwards without: every exchange through it would wait some 40 ms for a delayed
+// acknowledgement. Nothing depends on the command, so a bastion may as well refuse it.
+func (c *Client) disableNagle(ctx context.Context) {
+	_ = c.Run(ctx, Command{Line: "true"})
+}

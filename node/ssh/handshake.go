@@ -1,0 +1,162 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// handshake is the talk with one host from the first byte until the login. It writes down how far it
+// came, which is what its error is made from.
+type handshake struct {
+	target Target
+	offers []offer
+	config *gossh.ClientConfig
+
+	mu         sync.Mutex
+	verified   bool     // the host has proved who it is
+	distrusted error    // why it has not
+	methods    []string // of authentication, that the host allows
+	banner     string   // what the host says to those who log in
+}
+
+// bannerLimit is how much of a host's banner an error repeats, in bytes.
+const bannerLimit = 500
+
+// newHandshake prepares the talk. ctx bounds the use of the agent, too.
+func newHandshake(ctx context.Context, d dossier, opts Options) (*handshake, error) {
+	offers, err := d.credentials.offers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAuth, err)
+	}
+	signers := make([]gossh.Signer, len(offers))
+	for i, o := range offers {
+		signers[i] = o.signer
+	}
+	// The library's defaults still hold some SHA-1; what it calls supported holds hardly any.
+	supported := gossh.SupportedAlgorithms()
+	h := &handshake{target: d.Target, offers: offers}
+	h.config = &gossh.ClientConfig{
+		Config: gossh.Config{
+			KeyExchanges: supported.KeyExchanges,
+			Ciphers:      supported.Ciphers,
+			MACs:         supported.MACs,
+		},
+		User:              d.User,
+		Auth:              []gossh.AuthMethod{gossh.PublicKeys(signers...)},
+		AuthCallback:      h.noteMethods,
+		BannerCallback:    h.noteBanner,
+		HostKeyCallback:   h.noteHostKey(d.trust.verify(d.Target, opts.Now)),
+		HostKeyAlgorithms: d.trust.algorithms(),
+	}
+	return h, nil
+}
+
+// run talks until the login, or until ctx ends. The link is the caller's to close when it fails.
+func (h *handshake) run(ctx context.Context, l *link) (*gossh.Client, error) {
+	type result struct {
+		client *gossh.Client
+		err    error
+	}
+	finished := make(chan result, 1)
+	go func() {
+		conn, channels, requests, err := gossh.NewClientConn(l, h.target.endpoint(), h.config)
+		if err != nil {
+			finished <- result{err: err}
+			return
+		}
+		finished <- result{client: gossh.NewClient(conn, channels, requests)}
+	}()
+	select {
+	case r := <-finished:
+		if r.err != nil {
+			return nil, h.failure(r.err, l)
+		}
+		return r.client, nil
+	case <-ctx.Done():
+		// Streams through a bastion know no deadlines: the talk is left to itself, and ends when the
+		// caller closes the link.
+		return nil, transient{fmt.Errorf("%w: it accepts connections, and then the %s stops: %w",
+			ErrUnreachable, h.stage(), context.Cause(ctx))}
+	}
+}
+
+// failure says what a failed talk means, and whether it may pass.
+func (h *handshake) failure(err error, l *link) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var negotiation *gossh.AlgorithmNegotiationError
+	switch broken := l.failure(); {
+	case h.distrusted != nil:
+		return h.distrusted
+	// A host that is booting, or that has too many logins under way, closes the connection.
+	case broken != nil && !h.verified:
+		return transient{fmt.Errorf("%w: the host closed the connection during the handshake: %w", ErrUnreachable, broken)}
+	case broken != nil:
+		return transient{fmt.Errorf("%w: the host closed the connection during the login%s: %w", ErrUnreachable, h.said(), broken)}
+	case errors.As(err, &negotiation):
+		return fmt.Errorf("%w: no algorithm in common: %w", ErrUnreachable, err)
+	case !h.verified:
+		return fmt.Errorf("%w: what answers does not talk SSH as it should: %w", ErrUnreachable, err)
+	}
+	return fmt.Errorf("%w: user %s was offered in with %s; the host allows %s%s: %w: add a public key of these to the account's authorized_keys, or set the user and the key that are there",
+		ErrAuth, h.target.User, h.tried(), strings.Join(h.methods, ", "), h.said(), err)
+}
+
+// stage names the part of the talk that is under way.
+func (h *handshake) stage() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.verified {
+		return "login"
+	}
+	return "handshake"
+}
+
+func (h *handshake) tried() string {
+	names := make([]string, len(h.offers))
+	for i, o := range h.offers {
+		names[i] = o.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+func (h *handshake) said() string {
+	if h.banner == "" {
+		return ""
+	}
+	return fmt.Sprintf(", and says %q", h.banner)
+}
+
+func (h *handshake) noteHostKey(verify gossh.HostKeyCallback) gossh.HostKeyCallback {
+	return func(hostname string, remote net.Addr, key gossh.PublicKey) error {
+		err := verify(hostname, remote, key)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.verified, h.distrusted = err == nil, err
+		return err
+	}
+}
+
+// noteMethods leaves the choice of the method to the library.
+func (h *handshake) noteMethods(auth *gossh.ClientAuthContext) (gossh.AuthMethod, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.methods = auth.AllowedMethods
+	return nil, nil
+}
+
+func (h *handshake) noteBanner(message string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.banner = strings.TrimSpace(message)
+	if len(h.banner) > bannerLimit {
+		h.banner = h.banner[:bannerLimit] + "..."
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package ssh
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// The algorithms by which a host may prove its key, SHA-1 and DSA left out.
+var (
+	plainAlgorithms = []string{
+		gossh.KeyAlgoED25519,
+		gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384, gossh.KeyAlgoECDSA521,
+		gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256,
+	}
+	certAlgorithms = []string{
+		gossh.CertAlgoED25519v01,
+		gossh.CertAlgoECDSA256v01, gossh.CertAlgoECDSA384v01, gossh.CertAlgoECDSA521v01,
+		gossh.CertAlgoRSASHA512v01, gossh.CertAlgoRSASHA256v01,
+	}
+)
+
+// algorithmsOf are the algorithms that prove a key of this type.
+func algorithmsOf(key gossh.PublicKey) []string {
+	if key.Type() == gossh.KeyAlgoRSA {
+		return []string{gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256}
+	}
+	return []string{key.Type()}
+}
+
+// algorithms are offered to the host in this order, and it presents the first that it has: so the
+// kinds that can be accepted go first, and a host with several keys presents the right one. The
+// others follow only for the error: it can then name the key that the host has instead.
+func (t *trust) algorithms() []string {
+	var order []string
+	if len(t.authorities) > 0 {
+		order = append(order, certAlgorithms...)
+	}
+	for _, key := range t.keys {
+		order = append(order, algorithmsOf(key)...)
+	}
+	order = append(order, plainAlgorithms...)
+	var once []string
+	for _, algorithm := range order {
+		if !slices.Contains(once, algorithm) {
+			once = append(once, algorithm)
+		}
+	}
+	return once
+}
+
+// verify returns the check of what a host presents in the handshake.
+func (t *trust) verify(target Target, now func() time.Time) gossh.HostKeyCallback {
+	return func(_ string, _ net.Addr, presented gossh.PublicKey) error {
+		key := certified(presented)
+		if mark := t.revoked(key); mark != "" {
+			return fmt.Errorf("%w: %s presents %s, which is marked @revoked in %s: whoever has that key may not be trusted",
+				ErrHostKeyMismatch, target.endpoint(), describeKey(key), mark)
+		}
+		cert, ok := presented.(*gossh.Certificate)
+		if ok && slices.ContainsFunc(t.authorities, func(ca gossh.PublicKey) bool { return sameKey(ca, cert.SignatureKey) }) {
+			return t.verifyCertificate(target, now, cert)
+		}
+		// A certificate of somebody else's authority says nothing, and the key in it is still the
+		// host's: the handshake has proved that.
+		if slices.ContainsFunc(t.keys, func(known gossh.PublicKey) bool { return sameKey(known, key) }) {
+			return nil
+		}
+		if len(t.keys) > 0 {
+			return mismatch(target, t.keys, key)
+		}
+		return unknown(target, t.authorities, presented)
+	}
+}
+
+// verifyCertificate checks a certificate that a trusted authority is said to have signed.
+func (t *trust) verifyCertificate(target Target, now func() time.Time, cert *gossh.Certificate) error {
+	refuse := func(why string) error {
+		return fmt.Errorf("%w: the certificate %q that %s presents (%s) does not hold: %s",
+			ErrHostKeyMismatch, cert.KeyId, target.endpoint(), describeKey(cert.Key), why)
+	}
+	if mark := t.revoked(cert.SignatureKey); mark != "" {
+		return refuse("its authority " + describeKey(cert.SignatureKey) + " is marked @revoked in " + mark)
+	}
+	if cert.CertType != gossh.HostCert {
+		return refuse("it is the certificate of a user: sign the host's key with ssh-keygen -h")
+	}
+	// Without principals it would let every host of the authority stand in for every other.
+	if len(cert.ValidPrincipals) == 0 {
+		return refuse(fmt.Sprintf("it names no principals: sign it with ssh-keygen -h -n %s", target.host()))
+	}
+	checker := gossh.CertChecker{Clock: now}
+	// As in OpenSSH, principals are host names or addresses without port.
+	if err := checker.CheckCert(target.host(), cert); err != nil {
+		return refuse(fmt.Sprintf("%v (it is for %s, valid %s)",
+			err, strings.Join(cert.ValidPrincipals, ","), validity(cert)))
+	}
+	return nil
+}
+
+func mismatch(target Target, known []gossh.PublicKey, presented gossh.PublicKey) error {
+	expected := make([]string, len(known))
+	for i, key := range known {
+		expected[i] = describeKey(key)
+	}
+	return fmt.Errorf(`%w: %s presents %s, expected is %s.
+Either the host was reinstalled or its key changed, or another machine answers at this address, or
+somebody listens in. Nothing was sent to it. Compare the fingerprint on the host's console
+(ssh-keygen -lf FILE.pub, for the files in /etc/ssh). Only if it is the one above, replace
+%s`,
+		ErrHostKeyMismatch, target.endpoint(), describeKey(presented), strings.Join(expected, " or "),
+		howToTrust(target, presented))
+}
+
+func unknown(target Target, authorities []gossh.PublicKey, presented gossh.PublicKey) error {
+	what := "and nothing that is configured knows it"
+	if len(authorities) > 0 {
+		what = "without a certificate of " + describeKey(authorities[0])
+	}
+	if cert, ok := presented.(*gossh.Certificate); ok && len(authorities) > 0 {
+		what = fmt.Sprintf("with a certificate that %s signed, and not %s", describeKey(cert.SignatureKey), describeKey(authorities[0]))
+	}
+	key := certified(presented)
+	return fmt.Errorf(`%w: %s presents %s, %s.
+Compare the fingerprint on the host's console (ssh-keygen -lf FILE.pub, for the files in /etc/ssh).
+Only if it is this one, set
+%s`,
+		ErrHostKeyUnknown, target.endpoint(), describeKey(key), what, howToTrust(target, key))
+}
+
+// howToTrust are the lines that make a key known.
+func howToTrust(target Target, key gossh.PublicKey) string {
+	return fmt.Sprintf("  host_key = %q\nor the line in a known_hosts file\n  %s",
+		marshalKey(key), knownhosts.Line([]string{target.endpoint()}, key))
+}

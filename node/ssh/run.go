@@ -1,0 +1,153 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// stderrLimit is how much of the end of stderr an ExitError holds, in bytes.
+const stderrLimit = 64 << 10
+
+// hangupPatience bounds the wait for the network to take the signal of a command that is given up.
+const hangupPatience = time.Second
+
+// Command is one command line on a host.
+type Command struct {
+	Line   string    // for the user's login shell; Quote makes one from arguments
+	Stdin  io.Reader // nil: empty. Read up to its end, or up to a little beyond what the command takes
+	Stdout io.Writer // gets everything as it comes; nil: dropped
+	Stderr io.Writer // gets everything as it comes; nil: only its end is kept, for the error
+}
+
+// Run runs a command and waits for its end. Errors:
+//
+//   - *ExitError: the command failed.
+//   - ErrDisconnected: the connection ended meanwhile; how far the command came is unknown.
+//   - ErrUnreachable: the connection had ended before; nothing was run.
+//   - that of the context: the command was sent TERM and its session closed; whether it has ended is
+//     unknown.
+//   - that of Stdin or of a writer: likewise.
+//
+// Once Run has returned, nothing is written to Stdout and Stderr any more. A Stdin that blocks may
+// still be read once.
+func (c *Client) Run(ctx context.Context, cmd Command) error {
+	session, err := c.session(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %s: not started: %w", c.name, brief(cmd.Line), err)
+	}
+	defer c.sessions.release()
+
+	over := make(chan struct{})
+	defer close(over)
+	running, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+
+	kept := &tail{limit: stderrLimit}
+	stdout := &output{w: cmd.Stdout, fail: giveUp}
+	defer stdout.end()
+	stderr := &output{w: cmd.Stderr, fail: giveUp}
+	defer stderr.end()
+	session.Stdout, session.Stderr = stdout, io.MultiWriter(kept, stderr)
+	if cmd.Stdin != nil {
+		session.Stdin = &input{r: cmd.Stdin, over: over, fail: giveUp}
+	}
+
+	ended := make(chan error, 1)
+	go func() { ended <- session.Run(cmd.Line) }()
+	select {
+	case err = <-ended:
+	case <-c.done:
+		err = errGone
+	case <-running.Done():
+		c.hangUp(session)
+		return c.givenUp(ctx, running, cmd)
+	}
+	return c.outcome(err, running, cmd, kept)
+}
+
+// session waits for a place and opens a session on it; the caller releases the place.
+func (c *Client) session(ctx context.Context) (*gossh.Session, error) {
+	for {
+		if err := c.sessions.acquire(ctx, c.done); err != nil {
+			return nil, c.notOpened(err)
+		}
+		session, err := c.openSession(ctx)
+		if err == nil {
+			return session, nil
+		}
+		var refusal *gossh.OpenChannelError
+		retry := errors.As(err, &refusal) && c.sessions.refused()
+		c.sessions.release()
+		if !retry {
+			return nil, c.notOpened(err)
+		}
+	}
+}
+
+func (c *Client) notOpened(err error) error {
+	var refusal *gossh.OpenChannelError
+	switch {
+	case errors.As(err, &refusal):
+		return fmt.Errorf("the host opens no session: %w: look at MaxSessions and at the account's restrictions in its sshd", refusal)
+	case errors.Is(err, errGone), !c.alive():
+		return fmt.Errorf("%w: the connection ended: %w", ErrUnreachable, c.why())
+	}
+	return err
+}
+
+// outcome tells the ways apart in which a session can come to its end.
+func (c *Client) outcome(err error, running context.Context, cmd Command, stderr *tail) error {
+	var failed *gossh.ExitError
+	if errors.As(err, &failed) {
+		return &ExitError{
+			Host: c.name, Command: brief(cmd.Line),
+			Status: failed.ExitStatus(), Signal: failed.Signal(), Stderr: stderr.String(),
+		}
+	}
+	var noStatus *gossh.ExitMissingError
+	switch {
+	// A host may send the status of a command before the last of its output. Only while the
+	// connection stands is it certain that the output is whole.
+	case errors.Is(err, errGone), errors.As(err, &noStatus), !c.alive():
+		return fmt.Errorf("%w: %s: %s: %w: how far the command came is unknown",
+			ErrDisconnected, c.name, brief(cmd.Line), c.why())
+	case running.Err() != nil:
+		return fmt.Errorf("%s: %s: %w", c.name, brief(cmd.Line), context.Cause(running))
+	case errors.Is(err, io.EOF):
+		return nil // it succeeded without reading all of its input
+	case err != nil:
+		return fmt.Errorf("%s: %s: %w", c.name, brief(cmd.Line), err)
+	}
+	return nil
+}
+
+// hangUp asks the host to end a command whose end is not waited for.
+func (c *Client) hangUp(session *gossh.Session) {
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_ = session.Signal(gossh.SIGTERM)
+		_ = session.Close()
+	}()
+	patience := time.NewTimer(hangupPatience)
+	defer patience.Stop()
+	select {
+	case <-sent:
+	case <-c.done:
+	case <-patience.C:
+	}
+}
+
+// givenUp says why a command was not waited for: the caller's context, or a stream of the caller's.
+func (c *Client) givenUp(ctx, running context.Context, cmd Command) error {
+	err := context.Cause(running)
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return fmt.Errorf("%s: %s: was told to stop, whether it has is unknown: %w", c.name, brief(cmd.Line), err)
+}

@@ -1,0 +1,64 @@
+package ssh
+
+import (
+	"context"
+	"sync"
+)
+
+// sessions counts the commands on one connection: sshd refuses more than its MaxSessions at once, so
+// the ones above the limit wait here.
+type sessions struct {
+	mu    sync.Mutex
+	limit int
+	open  int
+	freed chan struct{} // closed when one ends; then there is a new one
+}
+
+func newSessions(limit int) *sessions {
+	return &sessions{limit: limit, freed: make(chan struct{})}
+}
+
+// acquire waits for a free place. The error is that of the context, or errGone once done is closed.
+func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
+	for {
+		s.mu.Lock()
+		free, freed := s.open < s.limit, s.freed
+		if free {
+			s.open++
+		}
+		s.mu.Unlock()
+		if free {
+			return nil
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-done:
+			return errGone
+		}
+	}
+}
+
+// release gives a place back.
+func (s *sessions) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	close(s.freed)
+	s.freed = make(chan struct{})
+}
+
+// refused notes that the host did not open a session for a place that was acquired: its limit is
+// lower than ours, and the others that are open are all that it allows. It reports whether waiting
+// for one of them can help.
+func (s *sessions) refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	others := s.open - 1
+	if others == 0 {
+		return false
+	}
+	s.limit = min(s.limit, others)
+	return true
+}

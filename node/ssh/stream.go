@@ -1,0 +1,52 @@
+package ssh
+
+import (
+	"io"
+	"sync"
+)
+
+// output passes what a command writes on to the caller's writer until the command is over for the
+// caller, who may then use the writer again. A writer that fails ends the command: nobody would drain
+// its output any more, and it would hang.
+type output struct {
+	mu   sync.Mutex
+	w    io.Writer // nil: over, or nobody wants it
+	fail func(error)
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.w == nil {
+		return len(p), nil
+	}
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.w = nil
+		o.fail(err)
+	}
+	return n, err
+}
+
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.w = nil
+}
+
+// input feeds a command from the caller's reader. A reader that fails ends the command, and holds
+// back its error until then: the command would take the end of its input for the end of the data.
+type input struct {
+	r    io.Reader
+	over <-chan struct{} // closed when the command is over
+	fail func(error)
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	n, err := i.r.Read(p)
+	if err != nil && err != io.EOF {
+		i.fail(err)
+		<-i.over
+	}
+	return n, err
+}

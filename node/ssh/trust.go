@@ -1,0 +1,110 @@
+package ssh
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/skeema/knownhosts"
+	gossh "golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+)
+
+// Trust is what vouches for a host's key. At least one field is needed. A pinned HostKey stands
+// alone: nothing else is accepted beside it. HostCA and KnownHosts add up. A key that a known_hosts
+// file marks @revoked is never accepted.
+type Trust struct {
+	HostKey    string   // the host's public key, "ssh-ed25519 AAAA..."; several, one a line, where it is being changed
+	HostCA     string   // public key of an authority that signs host certificates; several, one a line
+	KnownHosts []string // paths of known_hosts files, with @cert-authority, @revoked and hashed names; ~/ is the home directory
+}
+
+// trust is a Trust that has been read, for one endpoint.
+type trust struct {
+	keys        []gossh.PublicKey                // the host's own, known beforehand
+	authorities []gossh.PublicKey                // may sign certificates for the host
+	revoked     func(key gossh.PublicKey) string // file and line of the mark; empty: none
+}
+
+// load reads everything that vouches for the endpoint (host:port).
+func (t Trust) load(endpoint string) (*trust, error) {
+	if strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0 {
+		return nil, errors.New("nothing vouches for the host's key: set host_key (its public key), host_ca (the authority that signs its certificate) or known_hosts")
+	}
+	pins, err := parseHostKeys("host_key", t.HostKey)
+	if err != nil {
+		return nil, err
+	}
+	loaded := &trust{revoked: func(gossh.PublicKey) string { return "" }}
+	if loaded.authorities, err = parseHostKeys("host_ca", t.HostCA); err != nil {
+		return nil, err
+	}
+	if len(t.KnownHosts) > 0 {
+		if err := loaded.addKnownHosts(t.KnownHosts, endpoint); err != nil {
+			return nil, err
+		}
+	}
+	if len(pins) > 0 {
+		loaded.keys, loaded.authorities = pins, nil
+	}
+	return loaded, nil
+}
+
+// addKnownHosts adds what known_hosts files say about the endpoint.
+func (t *trust) addKnownHosts(files []string, endpoint string) error {
+	paths := make([]string, len(files))
+	for i, file := range files {
+		var err error
+		if paths[i], err = expandHome(file); err != nil {
+			return fmt.Errorf("known_hosts: %w", err)
+		}
+	}
+	db, err := knownhosts.NewDB(paths...)
+	if err != nil {
+		return fmt.Errorf("known_hosts: %w", err)
+	}
+	for _, key := range db.HostKeys(endpoint) {
+		if key.Cert {
+			t.authorities = append(t.authorities, key.PublicKey)
+		} else {
+			t.keys = append(t.keys, key.PublicKey)
+		}
+	}
+	lookup := db.HostKeyCallback()
+	t.revoked = func(key gossh.PublicKey) string {
+		var mark *xknownhosts.RevokedError
+		if errors.As(lookup(endpoint, noAddr{}, key), &mark) {
+			return fmt.Sprintf("%s:%d", mark.Revoked.Filename, mark.Revoked.Line)
+		}
+		return ""
+	}
+	return nil
+}
+
+// noAddr stands for the remote address, which is not looked up: names are compared as they were
+// configured. It reads as an address because the lookup insists on one.
+type noAddr struct{}
+
+func (noAddr) Network() string { return "tcp" }
+func (noAddr) String() string  { return net.JoinHostPort("0.0.0.0", "0") }
+
+// parseHostKeys reads public keys, one a line, and refuses those that no host can be verified by.
+func parseHostKeys(name, text string) ([]gossh.PublicKey, error) {
+	var keys []gossh.PublicKey
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		key, err := parsePublicKey(name, strings.TrimSpace(line))
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(plainAlgorithms, algorithmsOf(key)[0]) {
+			return nil, fmt.Errorf("%s %q: a key of type %s cannot be used for a host", name, strings.TrimSpace(line), key.Type())
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
