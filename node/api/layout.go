@@ -1,6 +1,13 @@
 package api
 
-import "path"
+import (
+	"path"
+	"regexp"
+)
+
+// ClusterName is what a cluster may be called. The name becomes a part of paths and unit names on its
+// hosts, and is too short to be taken for the hash of a store.
+var ClusterName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // StoreRoot is where stores are installed: one directory for each, named by the SHA-256 of its
 // binary, and beside them a link for each cluster that selects the one that it runs.
@@ -55,3 +62,7 @@ func Unit(cluster string) string { return "etcd@" + cluster + ".service" }
 
 // UnitFile is where Unit lies.
 func UnitFile(cluster string) string { return path.Join("/etc/systemd/system", Unit(cluster)) }
+
+// GuardStatus is the exit status by which the store refuses to start a member: EX_CONFIG of
+// sysexits.h, which etcd itself never ends with. systemd does not try again after it.
+const GuardStatus = 78
