@@ -63,13 +63,15 @@ func (c Cluster) judge(m membership.Member, report Report, f Formation, now time
 	if refused != "" {
 		return membership.Host{Refused: refused}
 	}
-	host := membership.Host{Claim: claim, Installed: slices.Contains(report.Contact.Installed, c.Store(report.Contact))}
+	host := membership.Host{
+		Claim:     claim,
+		Installed: slices.Contains(report.Contact.Installed, c.Store(report.Contact)),
+		Data:      report.dataNotEmpty(),
+	}
 	o := report.Observation
 	if o == nil {
-		host.Data = report.Contact.DataNotEmpty
 		return host
 	}
-	host.Data = o.Data.Exists && !o.Data.Empty
 	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	host.Settled = slices.Equal(o.Flags, c.Flags(m, f, StateExisting))
 	host.Configured = c.configured(m, report, f, now)
@@ -90,21 +92,14 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 		return "", fmt.Sprintf("an etcd that this provider did not set up runs on it (%s): stop it and move its data away, or choose another host", strings.Join(contact.ForeignEtcd, ", "))
 	}
 	marker := report.marker()
-	if marker == nil {
-		if contact.DataNotEmpty {
-			return "", fmt.Sprintf("data directory %s is not empty, and nothing says whose data that is: move it away, or set data_dir to another directory", c.DataDir)
-		}
-		if len(contact.Listening) > 0 {
-			return "", fmt.Sprintf("something listens on port %s already: stop it, or choose other ports", ports(contact.Listening))
-		}
-		return membership.Bare, ""
+	if marker == nil && report.dataNotEmpty() {
+		return "", fmt.Sprintf("data directory %s is not empty, and nothing says whose data that is: move it away, or set data_dir to another directory", c.DataDir)
 	}
-	if o := report.Observation; o != nil {
-		for _, l := range o.Listeners {
-			if !l.Ours {
-				return "", fmt.Sprintf("process %s (%d) listens on port %d: stop it, or choose other ports", l.Process, l.PID, l.Port)
-			}
-		}
+	if taken := report.takenPorts(); len(taken) > 0 {
+		return "", fmt.Sprintf("something else listens on port %s: stop it, or choose other ports", strings.Join(taken, ", "))
+	}
+	if marker == nil {
+		return membership.Bare, ""
 	}
 	if marker.Phase == api.PhaseFormed {
 		if marker.Owner != f.Owner || !c.owns(*marker, m) {
@@ -187,10 +182,29 @@ func (r Report) marker() *api.Marker {
 	return r.Contact.Marker
 }
 
-func ports(numbers []int) string {
-	texts := make([]string, len(numbers))
-	for i, n := range numbers {
-		texts[i] = fmt.Sprint(n)
+// dataNotEmpty tells whether something lies in the data directory.
+func (r Report) dataNotEmpty() bool {
+	if o := r.Observation; o != nil {
+		return o.Data.Exists && !o.Data.Empty
 	}
-	return strings.Join(texts, ", ")
+	return r.Contact.DataNotEmpty
+}
+
+// takenPorts are those of the cluster's ports on which anything but its own member listens. The first
+// contact cannot tell the two apart, so it counts only where there is no member yet.
+func (r Report) takenPorts() []string {
+	var taken []string
+	switch o := r.Observation; {
+	case o != nil:
+		for _, l := range o.Listeners {
+			if !l.Ours {
+				taken = append(taken, fmt.Sprintf("%d (%s, process %d)", l.Port, l.Process, l.PID))
+			}
+		}
+	case r.Contact.Marker == nil:
+		for _, port := range r.Contact.Listening {
+			taken = append(taken, fmt.Sprint(port))
+		}
+	}
+	return taken
 }
