@@ -21,7 +21,7 @@ func (t transient) Unwrap() error { return t.error }
 
 // open connects to a target, trying again where that can help.
 func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
-	d, err := t.read()
+	d, err := t.read(p.wallet.load)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,10 @@ func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+			if why := context.Cause(ctx); !errors.Is(err, why) {
+				err = fmt.Errorf("%w (%w)", err, why)
+			}
+			return nil, err
 		case <-time.After(pause):
 		}
 		// The bastion may be what was lost.
@@ -123,7 +126,10 @@ func (c *Client) forward(ctx context.Context, network, address string) (net.Conn
 
 // disableNagle runs one command on a bastion. sshd sets TCP_NODELAY on a connection when its first
 // session starts, and forwards without: every exchange through it would wait some 40 ms for a delayed
-// acknowledgement. Nothing depends on the command, so a bastion may as well refuse it.
+// acknowledgement. Nothing depends on the command, so a bastion may as well refuse it, or run what it
+// is forced to instead.
 func (c *Client) disableNagle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	_ = c.Run(ctx, Command{Line: "true"})
 }

@@ -30,7 +30,7 @@ var (
 // ExitError is a command that ran to its end and failed: the connection held.
 type ExitError struct {
 	Host    string // as Target.String gives it
-	Command string // the line that ran, shortened
+	Command string // its name, or the line that ran, shortened
 	Status  int    // exit status, 1 to 255; with a signal, 128 and its number, or 128 where that is unknown
 	Signal  string // name without SIG: TERM, KILL; empty: it exited by itself
 	Stderr  string // the last 64 KiB of it; begins with "..." where more came before

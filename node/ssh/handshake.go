@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,6 +28,9 @@ type handshake struct {
 
 // bannerLimit is how much of a host's banner an error repeats, in bytes.
 const bannerLimit = 500
+
+// usualAuthTries is the number of keys that sshd looks at unless it is told otherwise (MaxAuthTries).
+const usualAuthTries = 6
 
 // newHandshake prepares the talk. ctx bounds the use of the agent, too.
 func newHandshake(ctx context.Context, d dossier, opts Options) (*handshake, error) {
@@ -104,8 +108,8 @@ func (h *handshake) failure(err error, l *link) error {
 	case !h.verified:
 		return fmt.Errorf("%w: what answers does not talk SSH as it should: %w", ErrUnreachable, err)
 	}
-	return fmt.Errorf("%w: user %s was offered in with %s; the host allows %s%s: %w: add a public key of these to the account's authorized_keys, or set the user and the key that are there",
-		ErrAuth, h.target.User, h.tried(), strings.Join(h.methods, ", "), h.said(), err)
+	return fmt.Errorf("%w: the host does not take %s for user %s, it allows %s%s: %w: %s",
+		ErrAuth, h.tried(), h.target.User, strings.Join(h.methods, ", "), h.said(), err, h.remedy())
 }
 
 // stage names the part of the talk that is under way.
@@ -123,7 +127,18 @@ func (h *handshake) tried() string {
 	for i, o := range h.offers {
 		names[i] = o.String()
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, " or ")
+}
+
+// remedy is what can be done about a refused login.
+func (h *handshake) remedy() string {
+	switch {
+	case len(h.methods) > 0 && !slices.Contains(h.methods, "publickey"):
+		return "allow public keys in its sshd (PubkeyAuthentication, AuthenticationMethods)"
+	case len(h.offers) > usualAuthTries:
+		return "it may have lost patience with so many keys: name the right one of the agent in agent_key"
+	}
+	return "add the key to the account's authorized_keys, or set the user and the key that are there"
 }
 
 func (h *handshake) said() string {

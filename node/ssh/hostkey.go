@@ -94,6 +94,9 @@ func (t *trust) verifyCertificate(target Target, now func() time.Time, cert *gos
 	if len(cert.ValidPrincipals) == 0 {
 		return refuse(fmt.Sprintf("it names no principals: sign it with ssh-keygen -h -n %s", target.host()))
 	}
+	if cert.Signature.Format == gossh.KeyAlgoRSA {
+		return refuse("its signature is by SHA-1: sign it with ssh-keygen -t rsa-sha2-512")
+	}
 	checker := gossh.CertChecker{Clock: now}
 	// As in OpenSSH, principals are host names or addresses without port.
 	if err := checker.CheckCert(target.host(), cert); err != nil {

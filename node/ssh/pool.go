@@ -10,10 +10,11 @@ import (
 // Pool keeps one connection to each target for as long as an operation lasts. Its methods may be
 // called concurrently.
 type Pool struct {
-	opts Options
+	opts   Options
+	wallet wallet
 
 	mu     sync.Mutex
-	slots  map[identity]*slot
+	slots  map[digest]*slot
 	closed bool
 }
 
@@ -25,12 +26,12 @@ type slot struct {
 	err    error
 
 	waiting int // callers that wait for done; guarded by Pool.mu
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 }
 
 // NewPool makes an empty pool.
 func NewPool(opts Options) *Pool {
-	return &Pool{opts: opts.withDefaults(), slots: map[identity]*slot{}}
+	return &Pool{opts: opts.withDefaults(), slots: map[digest]*slot{}}
 }
 
 // errClosed is the answer of a pool whose operation is over.
@@ -53,14 +54,12 @@ func (p *Pool) Connect(ctx context.Context, t Target) (*Client, error) {
 		return s.client, s.err
 	case <-ctx.Done():
 	}
-	if p.leave(s) {
-		<-s.done // it was ours alone, so it is cancelled and ends at once, with what it met last
-		if s.err != nil {
-			return nil, s.err
-		}
-		return s.client, nil
+	err = fmt.Errorf("connect to %s: %w", t, context.Cause(ctx))
+	if alone := p.leave(s, context.Cause(ctx)); alone && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		<-s.done // it was told to stop, and ends at once with what it met last
+		err = errors.Join(s.err, err)
 	}
-	return nil, fmt.Errorf("connect to %s: %w", t, context.Cause(ctx))
+	return nil, err
 }
 
 // join finds the slot of a target, and starts an attempt where none is under way and no connection stands.
@@ -73,17 +72,17 @@ func (p *Pool) join(ctx context.Context, t Target) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	id := t.identity()
+	id := t.digest()
 	if s := p.slots[id]; s != nil && s.usable() {
 		s.waiting++
 		return s, nil
 	}
 	// The attempt outlives the caller that starts it as long as others wait for it.
-	attempt, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	attempt, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	s := &slot{direct: t.Bastion == nil, done: make(chan struct{}), waiting: 1, cancel: cancel}
 	p.slots[id] = s
 	go func() {
-		defer cancel()
+		defer cancel(nil)
 		client, err := p.open(attempt, t)
 		if err != nil {
 			err = fmt.Errorf("connect to %s: %w", t, err)
@@ -104,13 +103,13 @@ func (s *slot) usable() bool {
 }
 
 // leave takes a waiting caller off a slot, and cancels the attempt when nobody is left. It reports
-// whether it did.
-func (p *Pool) leave(s *slot) bool {
+// whether nobody is.
+func (p *Pool) leave(s *slot, cause error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.waiting--
 	if s.waiting == 0 {
-		s.cancel()
+		s.cancel(cause)
 	}
 	return s.waiting == 0
 }
@@ -133,7 +132,7 @@ func (p *Pool) Close() error {
 	p.closed = true
 	var direct, behind []*Client
 	for _, s := range p.slots {
-		s.cancel()
+		s.cancel(errClosed)
 		select {
 		case <-s.done:
 		default:

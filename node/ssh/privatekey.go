@@ -1,7 +1,7 @@
 package ssh
 
 import (
-	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,21 +12,21 @@ import (
 // parsePrivateKey reads a private key in any of the usual wrappings. from names where the text comes
 // from; nothing of the text itself gets into an error.
 func parsePrivateKey(text, from string, passphrase Secret) (gossh.Signer, error) {
-	pem := []byte(unindent(text))
-	signer, err := gossh.ParsePrivateKey(pem)
-
+	clean := []byte(unindent(text))
+	key, err := rawKey(clean)
 	var locked *gossh.PassphraseMissingError
-	switch {
-	case err == nil:
-		return signer, nil
-	case errors.As(err, &locked) && passphrase.IsEmpty():
-		return nil, fmt.Errorf("%s is encrypted: set passphrase, or use the agent", from)
-	case errors.As(err, &locked):
-		signer, err = gossh.ParsePrivateKeyWithPassphrase(pem, []byte(passphrase.Reveal()))
-		if errors.Is(err, x509.IncorrectPasswordError) {
-			return nil, fmt.Errorf("%s: the passphrase does not open it", from)
+	if errors.As(err, &locked) {
+		if passphrase.IsEmpty() {
+			return nil, fmt.Errorf("%s is encrypted: set passphrase, or use the agent", from)
 		}
-		if err == nil {
+		// With a wrong passphrase old formats decrypt to noise, so any error may come of it.
+		if key, err = rawLockedKey(clean, passphrase.Reveal()); err != nil {
+			return nil, fmt.Errorf("%s: the passphrase does not open it: %w", from, err)
+		}
+	}
+	if err == nil {
+		var signer gossh.Signer
+		if signer, err = gossh.NewSignerFromKey(key); err == nil {
 			return signer, nil
 		}
 	}
@@ -34,6 +34,21 @@ func parsePrivateKey(text, from string, passphrase Secret) (gossh.Signer, error)
 		return nil, fmt.Errorf("%s: %s", from, hint)
 	}
 	return nil, fmt.Errorf("%s is no private key that can be read (OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8): %w", from, err)
+}
+
+// rawKey is gossh.ParseRawPrivateKey, which does not know that PKCS#8 can be encrypted.
+func rawKey(text []byte) (any, error) {
+	if block, _ := pem.Decode(text); block != nil && block.Type == pkcs8Block {
+		return nil, new(gossh.PassphraseMissingError)
+	}
+	return gossh.ParseRawPrivateKey(text)
+}
+
+func rawLockedKey(text []byte, passphrase string) (any, error) {
+	if block, _ := pem.Decode(text); block != nil && block.Type == pkcs8Block {
+		return decryptPKCS8(block.Bytes, passphrase)
+	}
+	return gossh.ParseRawPrivateKeyWithPassphrase(text, []byte(passphrase))
 }
 
 // unindent drops the space around each line: keys pasted into a heredoc come with its indentation,

@@ -19,9 +19,17 @@ const hangupPatience = time.Second
 // Command is one command line on a host.
 type Command struct {
 	Line   string    // for the user's login shell; Quote makes one from arguments
+	Name   string    // what errors call it; empty: the line, shortened
 	Stdin  io.Reader // nil: empty. Read up to its end, or up to a little beyond what the command takes
 	Stdout io.Writer // gets everything as it comes; nil: dropped
 	Stderr io.Writer // gets everything as it comes; nil: only its end is kept, for the error
+}
+
+func (c Command) name() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return brief(c.Line)
 }
 
 // Run runs a command and waits for its end. Errors:
@@ -38,7 +46,7 @@ type Command struct {
 func (c *Client) Run(ctx context.Context, cmd Command) error {
 	session, err := c.session(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %s: not started: %w", c.name, brief(cmd.Line), err)
+		return fmt.Errorf("%s: %s: not started: %w", c.name, cmd.name(), err)
 	}
 	defer c.sessions.release()
 
@@ -57,17 +65,29 @@ func (c *Client) Run(ctx context.Context, cmd Command) error {
 		session.Stdin = &input{r: cmd.Stdin, over: over, fail: giveUp}
 	}
 
-	ended := make(chan error, 1)
-	go func() { ended <- session.Run(cmd.Line) }()
-	select {
-	case err = <-ended:
-	case <-c.done:
-		err = errGone
-	case <-running.Done():
-		c.hangUp(session)
-		return c.givenUp(ctx, running, cmd)
+	started, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		err := session.Start(cmd.Line)
+		started <- err
+		if err == nil {
+			ended <- session.Wait()
+		}
+	}()
+	for {
+		select {
+		case err := <-started:
+			if err != nil {
+				return c.notStarted(err, cmd)
+			}
+		case err := <-ended:
+			return c.outcome(err, running, cmd, kept)
+		case <-c.done:
+			return c.disconnected(cmd)
+		case <-running.Done():
+			c.hangUp(session)
+			return c.givenUp(ctx, running, cmd)
+		}
 	}
-	return c.outcome(err, running, cmd, kept)
 }
 
 // session waits for a place and opens a session on it; the caller releases the place.
@@ -100,12 +120,25 @@ func (c *Client) notOpened(err error) error {
 	return err
 }
 
+// notStarted is a command line that the host was asked to run, and did not say that it would.
+func (c *Client) notStarted(err error, cmd Command) error {
+	if errors.Is(err, io.EOF) || !c.alive() {
+		return c.disconnected(cmd)
+	}
+	// The library's error repeats the whole line.
+	return fmt.Errorf("%s: %s: the host refuses to run commands: look at the account's restrictions in its sshd", c.name, cmd.name())
+}
+
+func (c *Client) disconnected(cmd Command) error {
+	return fmt.Errorf("%w: %s: %s: %w: how far the command came is unknown", ErrDisconnected, c.name, cmd.name(), c.why())
+}
+
 // outcome tells the ways apart in which a session can come to its end.
 func (c *Client) outcome(err error, running context.Context, cmd Command, stderr *tail) error {
 	var failed *gossh.ExitError
 	if errors.As(err, &failed) {
 		return &ExitError{
-			Host: c.name, Command: brief(cmd.Line),
+			Host: c.name, Command: cmd.name(),
 			Status: failed.ExitStatus(), Signal: failed.Signal(), Stderr: stderr.String(),
 		}
 	}
@@ -113,15 +146,14 @@ func (c *Client) outcome(err error, running context.Context, cmd Command, stderr
 	switch {
 	// A host may send the status of a command before the last of its output. Only while the
 	// connection stands is it certain that the output is whole.
-	case errors.Is(err, errGone), errors.As(err, &noStatus), !c.alive():
-		return fmt.Errorf("%w: %s: %s: %w: how far the command came is unknown",
-			ErrDisconnected, c.name, brief(cmd.Line), c.why())
+	case errors.As(err, &noStatus), !c.alive():
+		return c.disconnected(cmd)
 	case running.Err() != nil:
-		return fmt.Errorf("%s: %s: %w", c.name, brief(cmd.Line), context.Cause(running))
+		return fmt.Errorf("%s: %s: %w", c.name, cmd.name(), context.Cause(running))
 	case errors.Is(err, io.EOF):
 		return nil // it succeeded without reading all of its input
 	case err != nil:
-		return fmt.Errorf("%s: %s: %w", c.name, brief(cmd.Line), err)
+		return fmt.Errorf("%s: %s: %w", c.name, cmd.name(), err)
 	}
 	return nil
 }
@@ -149,5 +181,5 @@ func (c *Client) givenUp(ctx, running context.Context, cmd Command) error {
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	return fmt.Errorf("%s: %s: was told to stop, whether it has is unknown: %w", c.name, brief(cmd.Line), err)
+	return fmt.Errorf("%s: %s: was told to stop, whether it has is unknown: %w", c.name, cmd.name(), err)
 }

@@ -6,7 +6,6 @@
 package ssh
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +28,7 @@ type Target struct {
 // files that the target names, parses keys and certificates, and looks at the bastion too. The error
 // joins all findings.
 func (t Target) Validate() error {
-	_, err := t.read()
+	_, err := t.read(Auth.load)
 	if t.Bastion != nil {
 		if of := t.Bastion.Validate(); of != nil {
 			err = errors.Join(err, fmt.Errorf("bastion: %w", of))
@@ -45,8 +44,8 @@ type dossier struct {
 	trust       *trust
 }
 
-// read checks the target and reads what it names.
-func (t Target) read() (dossier, error) {
+// read checks the target and reads what it names; load reads the credentials.
+func (t Target) read(load func(Auth) (credentials, error)) (dossier, error) {
 	d := dossier{Target: t}
 	var errs []error
 	if t.Address == "" {
@@ -61,7 +60,7 @@ func (t Target) read() (dossier, error) {
 		errs = append(errs, errors.New("user is empty: set the name to log in with"))
 	}
 	var err error
-	if d.credentials, err = t.Auth.load(); err != nil {
+	if d.credentials, err = load(t.Auth); err != nil {
 		errs = append(errs, err)
 	}
 	if d.trust, err = t.Trust.load(t.endpoint()); err != nil {
@@ -97,19 +96,3 @@ func (t Target) port() int {
 
 // endpoint is host and port as dialers want them, IPv6 in brackets.
 func (t Target) endpoint() string { return net.JoinHostPort(t.host(), strconv.Itoa(t.port())) }
-
-// identity tells targets apart: two that are the same in every respect share a connection, and two
-// that differ in credentials or trust do not. A digest, so that no map key holds a secret.
-type identity [sha256.Size]byte
-
-func (t Target) identity() identity {
-	h := sha256.New()
-	for hop := &t; hop != nil; hop = hop.Bastion {
-		fmt.Fprintf(h, "%q %q\n", hop.endpoint(), hop.User)
-		a := hop.Auth
-		fmt.Fprintf(h, "%q %q %q %q %q %t %q %q\n", a.PrivateKey.Reveal(), a.PrivateKeyFile, a.Passphrase.Reveal(),
-			a.Certificate, a.CertificateFile, a.Agent, a.AgentSocket, a.AgentKey)
-		fmt.Fprintf(h, "%q %q %q\n", hop.Trust.HostKey, hop.Trust.HostCA, hop.Trust.KnownHosts)
-	}
-	return identity(h.Sum(nil))
-}
