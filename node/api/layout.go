@@ -57,6 +57,12 @@ func ClientCAFile(cluster string) string { return path.Join(TLSDir(cluster), "cl
 // DefaultDataDir is the data directory of a cluster that names none.
 func DefaultDataDir(cluster string) string { return path.Join("/var/lib/etcd", cluster) }
 
+// AsidePrefix begins the name of a directory that holds data which was moved aside, after the data
+// directory's own name and a dot where it lies beside that: /var/lib/etcd/main.aside-retired-TIME.
+// Where the data directory is a mount point it lies in it, /data/aside-retired-TIME, and counts as no
+// data.
+const AsidePrefix = "aside-"
+
 // Unit is the name of the cluster's systemd unit.
 func Unit(cluster string) string { return "etcd@" + cluster + ".service" }
 

@@ -1,0 +1,50 @@
+package embedded
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Store is one store: etcd, and what runs it, for one architecture.
+type Store struct {
+	EtcdVersion  string // 3.7.3
+	Architecture string // as Go names it: amd64, arm64
+	SHA256       string // of the binary, in hexadecimal
+}
+
+// Name is the name of the store's file, which says all of this.
+func (s Store) Name() string {
+	return fmt.Sprintf("store-%s-linux-%s-%s.gz", s.EtcdVersion, s.Architecture, s.SHA256)
+}
+
+var name = regexp.MustCompile(`^store-([0-9]+\.[0-9]+\.[0-9]+)-linux-(amd64|arm64)-([0-9a-f]{64})\.gz$`)
+
+// Parse is the store that a file holds, by its name.
+func Parse(file string) (Store, error) {
+	parts := name.FindStringSubmatch(file)
+	if parts == nil {
+		return Store{}, fmt.Errorf("%q is no name of a store: want store-ETCD-linux-ARCH-SHA256.gz; remove it, and build anew: %s", file, buildCommand)
+	}
+	return Store{EtcdVersion: parts[1], Architecture: parts[2], SHA256: parts[3]}, nil
+}
+
+// satisfies tells whether a version is what is asked for: it itself, its line, or anything.
+func satisfies(version, wanted string) bool {
+	return wanted == "" || version == wanted || strings.Count(wanted, ".") == 1 && strings.HasPrefix(version, wanted+".")
+}
+
+// compareVersions orders versions by their numbers: 3.7.10 is newer than 3.7.9.
+func compareVersions(a, b string) int {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range as {
+		x, _ := strconv.Atoi(as[i]) // Parse has seen that they are numbers
+		y, _ := strconv.Atoi(bs[i])
+		if order := cmp.Compare(x, y); order != 0 {
+			return order
+		}
+	}
+	return 0
+}

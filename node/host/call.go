@@ -1,0 +1,132 @@
+package host
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Call reads one request from stdin, carries it out, and writes lines to stdout, the last of which
+// holds the result or the error. false: it was an error.
+func (m *Machine) Call(ctx context.Context, stdin io.Reader, stdout io.Writer) bool {
+	input := bufio.NewReader(stdin)
+	out := json.NewEncoder(stdout)
+	result, err := m.carryOut(ctx, input, func(progress string) { _ = out.Encode(api.Line{Progress: progress}) })
+	var text json.RawMessage
+	if err == nil {
+		text, err = json.Marshal(result)
+	}
+	if err != nil {
+		_ = out.Encode(api.Line{Error: asError(err)})
+		return false
+	}
+	return out.Encode(api.Line{Result: text}) == nil
+}
+
+// asError is an error as a call answers it.
+func asError(err error) *api.Error {
+	var coded *api.Error
+	if errors.As(err, &coded) {
+		return coded
+	}
+	return &api.Error{Code: api.CodeFailed, Message: err.Error()}
+}
+
+// call is one request and what belongs to it.
+type call struct {
+	api.Request
+	input    io.Reader // what follows the request
+	progress func(string)
+}
+
+// carryOut reads the request and does what it asks for.
+func (m *Machine) carryOut(ctx context.Context, input *bufio.Reader, progress func(string)) (any, error) {
+	line, err := input.ReadBytes('\n')
+	if err != nil && !(errors.Is(err, io.EOF) && len(line) > 0) {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	c := call{input: input, progress: progress}
+	if err := json.Unmarshal(line, &c.Request); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	if c.Version != api.Version {
+		return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store speaks version %d of the protocol, not %d", api.Version, c.Version)}
+	}
+	operation, known := operations[c.Operation]
+	if !known {
+		return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store knows no operation %q", c.Operation)}
+	}
+	if !api.ClusterName.MatchString(c.Cluster) {
+		return nil, refuse("%q is no name of a cluster", c.Cluster)
+	}
+	return operation(ctx, m, c)
+}
+
+// operation does what one call asks for.
+type operation func(context.Context, *Machine, call) (any, error)
+
+var operations = map[api.Operation]operation{
+	api.OpObserve: reads(func(ctx context.Context, m *Machine, c call, r api.ObserveRequest) (any, error) {
+		return m.Observe(ctx, c.Cluster, r)
+	}),
+	api.OpAwait: reads(func(ctx context.Context, m *Machine, c call, r api.AwaitRequest) (any, error) {
+		return m.Await(ctx, c.Cluster, r)
+	}),
+	api.OpLock: reads(func(ctx context.Context, m *Machine, c call, r api.LockRequest) (any, error) {
+		return api.Done{}, m.Lock(ctx, c.Cluster, r, c.input, api.LockSilence, func() { c.progress(api.LockTaken) })
+	}),
+	api.OpPrepare: changes(func(ctx context.Context, m *Machine, c call, r api.PrepareRequest) (any, error) {
+		return m.Prepare(ctx, c.Cluster, r)
+	}),
+	api.OpConfigure: changes(func(ctx context.Context, m *Machine, c call, r api.ConfigureRequest) (any, error) {
+		return api.Done{}, m.Configure(ctx, c.Cluster, r)
+	}),
+	api.OpStart: changes(func(ctx context.Context, m *Machine, c call, _ api.StartRequest) (any, error) {
+		return api.Done{}, m.Start(ctx, c.Cluster)
+	}),
+	api.OpStop: changes(func(ctx context.Context, m *Machine, c call, r api.StopRequest) (any, error) {
+		return api.Done{}, m.Stop(ctx, c.Cluster, r)
+	}),
+	api.OpSetAside: changes(func(ctx context.Context, m *Machine, c call, r api.SetAsideRequest) (any, error) {
+		return m.SetAside(ctx, c.Cluster, r)
+	}),
+	api.OpRetire: changes(func(ctx context.Context, m *Machine, c call, r api.RetireRequest) (any, error) {
+		return m.Retire(ctx, c.Cluster, r)
+	}),
+}
+
+// reads is an operation that changes nothing on the host. What it does not know of a request cannot
+// do harm.
+func reads[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
+	return func(ctx context.Context, m *Machine, c call) (any, error) {
+		var body R
+		if err := json.Unmarshal(c.Body, &body); err != nil {
+			return nil, fmt.Errorf("read the request %s: %w", c.Operation, err)
+		}
+		return do(ctx, m, c, body)
+	}
+}
+
+// changes is an operation that changes the host: for the holder of the cluster's lock, and one at a
+// time. A request that says more than this store knows is not carried out in part.
+func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
+	return func(ctx context.Context, m *Machine, c call) (result any, err error) {
+		var body R
+		decoder := json.NewDecoder(bytes.NewReader(c.Body))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&body); err != nil {
+			return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store cannot carry out the request %s: %s", c.Operation, err)}
+		}
+		err = m.underLock(ctx, c.Cluster, c.Holder, func() error {
+			result, err = do(ctx, m, c, body)
+			return err
+		})
+		return result, err
+	}
+}

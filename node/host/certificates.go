@@ -1,0 +1,90 @@
+package host
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// bundleNames are the names under which an observation reports the CA bundles.
+var bundleNames = map[string]func(cluster string) string{
+	"peer-ca":   api.PeerCAFile,
+	"client-ca": api.ClientCAFile,
+}
+
+// certificates is what the host holds, by the name of the key pair or bundle.
+func (m *Machine) certificates(cluster string) map[string]api.Certificate {
+	held := map[string]api.Certificate{}
+	for _, name := range keyNames {
+		c := m.certificate(api.CertificateFile(cluster, name))
+		key, err := m.readKey(cluster, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			c.Error = fmt.Sprintf("key %s cannot be used: %s", api.KeyFile(cluster, name), err)
+		case c.PEM != "" && c.Error == "":
+			c.HasKey = certifies([]byte(c.PEM), key) == nil
+		}
+		held[name] = c
+	}
+	for name, path := range bundleNames {
+		held[name] = m.certificate(path(cluster))
+	}
+	return held
+}
+
+// certificate reads one file of certificates.
+func (m *Machine) certificate(path string) api.Certificate {
+	text, err := os.ReadFile(m.path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return api.Certificate{}
+	}
+	if err == nil {
+		_, err = parseCertificates(text)
+	}
+	if err != nil {
+		return api.Certificate{PEM: string(text), Error: fmt.Sprintf("%s cannot be used: %s", path, err)}
+	}
+	return api.Certificate{PEM: string(text)}
+}
+
+// parseCertificates reads a file that holds certificates, at least one, and nothing else.
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	var found []*x509.Certificate
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("it holds a %s where a certificate should be", block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		found, text = append(found, c), rest
+	}
+	if len(found) == 0 {
+		return nil, errors.New("it holds no certificate")
+	}
+	return found, nil
+}
+
+// certifies says why a certificate is not one of this key; nil: it is.
+func certifies(text []byte, key crypto.Signer) error {
+	chain, err := parseCertificates(text)
+	if err != nil {
+		return err
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
+		return errors.New("it certifies another key")
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Configure writes all that a member runs by, selects its store, and has systemd read its unit. It
+// stops and starts nothing. What does not fit together is refused before anything is written.
+func (m *Machine) Configure(ctx context.Context, cluster string, r api.ConfigureRequest) error {
+	if err := m.mayConfigure(cluster, r); err != nil {
+		return err
+	}
+	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return refuse("there is no user %s: prepare the host first", api.SystemUser)
+	}
+
+	readable := func(path, text string) file { return file{path, []byte(text), Owner{root.UID, etcd.GID}, configFile} }
+	files := []file{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
+	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
+		files = append(files, readable(api.CertificateFile(cluster, name), r.Certificates[name]))
+	}
+	for path, bundle := range bundles(r) {
+		files = append(files, readable(path, bundle))
+	}
+	for _, f := range files {
+		if _, err := m.put(f); err != nil {
+			return err
+		}
+	}
+	if err := m.selectStore(cluster, r.Store); err != nil {
+		return err
+	}
+	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
+		return err
+	}
+	// Last, so that a host that says it is formed has all that belongs to that.
+	return m.putMarker(r.Marker, etcd)
+}
+
+// bundles are the CA bundles that a request holds, by their place.
+func bundles(r api.ConfigureRequest) map[string]string {
+	given := map[string]string{}
+	if r.PeerCA != "" {
+		given[api.PeerCAFile(r.Marker.Cluster)] = r.PeerCA
+	}
+	if r.ClientCA != "" {
+		given[api.ClientCAFile(r.Marker.Cluster)] = r.ClientCA
+	}
+	return given
+}
+
+// putUnit writes the unit file, and has systemd read it where it has not.
+func (m *Machine) putUnit(ctx context.Context, cluster, text string) error {
+	changed, err := m.put(file{api.UnitFile(cluster), []byte(text), root, unitFile})
+	if err != nil {
+		return err
+	}
+	if !changed {
+		// A call that was cut short may have written it, and never told systemd.
+		state, err := m.Units.State(ctx, api.Unit(cluster))
+		if err != nil || state.LoadState == "loaded" && !state.NeedReload {
+			return err
+		}
+	}
+	return m.Units.Reload(ctx)
+}
+
+// mayConfigure refuses a request whose parts do not fit together, or do not fit the host.
+func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) error {
+	if r.Marker.Cluster != cluster {
+		return refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
+	}
+	old, err := m.owned(cluster, r.Marker.Owner)
+	if err != nil {
+		return err
+	}
+	if old.DataDir != r.Marker.DataDir || old.Member != r.Marker.Member {
+		return refuse("this host was prepared for member %s with its data in %s, and is to be configured for member %s with its data in %s: prepare it for that first", old.Member, old.DataDir, r.Marker.Member, r.Marker.DataDir)
+	}
+	if !storeHash.MatchString(r.Store) || !m.isInstalled(r.Store) {
+		return refuse("store %q is not installed on this host", r.Store)
+	}
+	if r.Unit == "" {
+		return refuse("the unit to write is empty")
+	}
+	if err := checkFlags(r.Flags, r.Marker); err != nil {
+		return err
+	}
+	for path, bundle := range bundles(r) {
+		if _, err := parseCertificates([]byte(bundle)); err != nil {
+			return refuse("the bundle for %s cannot be used: %s", path, err)
+		}
+	}
+	for name, text := range r.Certificates {
+		if !slices.Contains(keyNames, name) {
+			return refuse("there is no key %q", name)
+		}
+		key, err := m.readKey(cluster, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return refuse("there is no key %s: prepare the host first", name)
+		}
+		if err != nil {
+			return fmt.Errorf("read key %s: %w", name, err)
+		}
+		if err := certifies([]byte(text), key); err != nil {
+			return refuse("the certificate for key %s cannot be used: %s", name, err)
+		}
+	}
+	return nil
+}
+
+// checkFlags refuses lines that the store would not turn back into the same arguments, and a data
+// directory that is not the marker's, by which the guard goes.
+func checkFlags(flags []string, marker api.Marker) error {
+	for _, line := range flags {
+		name, _, given := strings.Cut(line, "=")
+		if !given || len(name) < 3 || !strings.HasPrefix(name, "--") || strings.ContainsAny(line, "\n\r") || strings.TrimSpace(line) != line {
+			return refuse("%q is no flag of the form --name=value", line)
+		}
+	}
+	if want := "--data-dir=" + marker.DataDir; !slices.Contains(flags, want) {
+		return refuse("the flags lack %s, which the marker names", want)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package host
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// facts are what the host is.
+func (m *Machine) facts() (api.Facts, error) {
+	f := api.Facts{Architecture: runtime.GOARCH, Time: m.Now()}
+	for _, fact := range []struct {
+		value *string
+		path  string
+	}{
+		{&f.Hostname, "/proc/sys/kernel/hostname"},
+		{&f.MachineID, "/etc/machine-id"},
+		{&f.BootID, "/proc/sys/kernel/random/boot_id"},
+		{&f.Kernel, "/proc/sys/kernel/osrelease"},
+	} {
+		text, err := os.ReadFile(m.path(fact.path))
+		if err != nil {
+			return f, err
+		}
+		*fact.value = strings.TrimSpace(string(text))
+	}
+	f.OS = m.osName()
+	var err error
+	if f.MemoryBytes, err = m.memory(); err != nil {
+		return f, err
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return f, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	for _, a := range addresses {
+		if network, ok := a.(*net.IPNet); ok {
+			f.Addresses = append(f.Addresses, network.IP.String())
+		}
+	}
+	return f, nil
+}
+
+// osName is the operating system as it calls itself; empty where it does not.
+func (m *Machine) osName() string {
+	text, err := os.ReadFile(m.path("/etc/os-release"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(name, `"'`)
+		}
+	}
+	return ""
+}
+
+// memory is what the kernel counts as the host's memory, in bytes.
+func (m *Machine) memory() (int64, error) {
+	table, err := os.Open(m.path("/proc/meminfo"))
+	if err != nil {
+		return 0, err
+	}
+	defer table.Close()
+	for lines := bufio.NewScanner(table); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "MemTotal:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(text, "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/meminfo holds no MemTotal")
+}

@@ -1,0 +1,123 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// file is a file as it is to be.
+type file struct {
+	path  string // of the host
+	text  []byte
+	owner Owner
+	mode  fs.FileMode
+}
+
+// put makes a file as it is to be, and tells whether its text changed. Who reads it sees the old text
+// or the new one, whole, also after a power cut. A file that is as it is to be is left alone.
+func (m *Machine) put(f file) (changed bool, err error) {
+	path := m.path(f.path)
+	old, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(old, f.text) {
+		return false, own(path, f.owner, f.mode)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	// One name, since calls wait for each other: what a killed one left is written over.
+	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := writeSynced(next, f); err != nil {
+		return false, errors.Join(fmt.Errorf("write %s: %w", f.path, err), remove(next))
+	}
+	if err := os.Rename(next, path); err != nil {
+		return false, errors.Join(err, remove(next))
+	}
+	return true, syncDir(filepath.Dir(path))
+}
+
+// writeSynced writes a new file, which nobody else can read before it has its owner and mode, and
+// brings it to the disk.
+func writeSynced(path string, f file) error {
+	if err := remove(path); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(f.text)
+	return errors.Join(err, out.Chown(f.owner.UID, f.owner.GID), out.Chmod(f.mode), out.Sync(), out.Close())
+}
+
+// ensureDir makes a directory with this owner and mode, and its parents as root's own. Those that are
+// there keep their contents.
+func (m *Machine) ensureDir(dir string, owner Owner, mode fs.FileMode) error {
+	path := m.path(dir)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	switch err := os.Mkdir(path, mode); {
+	case err == nil:
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	return own(path, owner, mode)
+}
+
+// own gives what lies at path its owner and mode, where they differ.
+func own(path string, owner Owner, mode fs.FileMode) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) != owner.UID || int(stat.Gid) != owner.GID {
+		if err := os.Chown(path, owner.UID, owner.GID); err != nil {
+			return err
+		}
+	}
+	if info.Mode().Perm() != mode {
+		return os.Chmod(path, mode)
+	}
+	return nil
+}
+
+// link makes a symbolic link, in place of one that points elsewhere.
+func (m *Machine) link(path, target string) error {
+	path = m.path(path)
+	if old, err := os.Readlink(path); err == nil && old == target {
+		return nil
+	}
+	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := errors.Join(remove(next), os.Symlink(target, next)); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return errors.Join(err, remove(next))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// remove removes a file, a link or an empty directory, if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// syncDir brings a directory's entries to the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,66 @@
+// Package host is what the store does on its own machine: it reads the machine's state, keeps what a
+// member runs by, controls its unit, and asks the local member how it is.
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Machine is the machine that the store works on. Its methods carry out one call each, and those that
+// change something are idempotent: a call that was cut short anywhere is simply made again.
+type Machine struct {
+	Root        string // in front of every path; "/" but in tests
+	EtcdVersion string // of the store that this is: 3.7.3
+	Binary      string // path of the binary that this is, links resolved
+	Units       Units
+	Users       Users
+	Run         Runner
+	Now         func() time.Time
+	Random      io.Reader // for keys
+}
+
+// New is the real machine. binary is the path of the running store.
+func New(etcdVersion, binary string) *Machine {
+	return &Machine{
+		Root:        "/",
+		EtcdVersion: etcdVersion,
+		Binary:      binary,
+		Units:       Systemd{},
+		Users:       Shadow{Run: Exec},
+		Run:         Exec,
+		Now:         time.Now,
+		Random:      rand.Reader,
+	}
+}
+
+// Units controls systemd units.
+type Units interface {
+	// State is the state of a unit, without the text of its file and its journal. A unit that systemd
+	// does not know is no error: its LoadState says so.
+	State(ctx context.Context, unit string) (api.UnitState, error)
+	// Reload has systemd read all unit files anew.
+	Reload(ctx context.Context) error
+	// Start enables a unit and starts it, without waiting until it is ready.
+	Start(ctx context.Context, unit string) error
+	// Stop stops a unit and waits until it has stopped.
+	Stop(ctx context.Context, unit string) error
+	// Disable takes a unit out of the boot.
+	Disable(ctx context.Context, unit string) error
+}
+
+// Users finds and makes the system user that etcd runs as.
+type Users interface {
+	// Lookup finds a user; false: there is none.
+	Lookup(name string) (Owner, bool, error)
+	// Ensure makes a system user without shell and home, and its group, unless they are there.
+	Ensure(ctx context.Context, name string) (Owner, error)
+}
+
+// path is where a path of the host lies for this process.
+func (m *Machine) path(p string) string { return filepath.Join(m.Root, p) }

@@ -1,0 +1,104 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Modes of what a cluster's configuration is made of.
+const (
+	publicDir  fs.FileMode = 0o755 // lists names of clusters
+	configDir  fs.FileMode = 0o750 // root's; etcd may enter
+	configFile fs.FileMode = 0o640 // root's; etcd may read
+	dataMode   fs.FileMode = 0o700 // etcd refuses any other
+	keyFile    fs.FileMode = 0o600
+	unitFile   fs.FileMode = 0o644
+)
+
+// marker reads a cluster's marker; nil: this host carries no such cluster. One that is there and
+// cannot be read is an error: it is not known whose host this is.
+func (m *Machine) marker(cluster string) (*api.Marker, error) {
+	text, err := os.ReadFile(m.path(api.MarkerFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var marker api.Marker
+	if err == nil {
+		err = json.Unmarshal(text, &marker)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read, so it is not known whose host this is: %w; find out what has written it", api.MarkerFile(cluster), err)
+	}
+	return &marker, nil
+}
+
+// putMarker records the marker. etcd's group may read it, for the guard.
+func (m *Machine) putMarker(marker api.Marker, etcd Owner) error {
+	text, err := json.MarshalIndent(marker, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the marker: %w", err)
+	}
+	_, err = m.put(file{api.MarkerFile(marker.Cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
+	return err
+}
+
+// owned reads the marker of a cluster that is to be changed, and refuses if there is none or its
+// owner is another.
+func (m *Machine) owned(cluster, owner string) (*api.Marker, error) {
+	marker, err := m.marker(cluster)
+	switch {
+	case err != nil:
+		return nil, err
+	case marker == nil:
+		return nil, refuse("this host carries no cluster %s: there is no %s", cluster, api.MarkerFile(cluster))
+	case marker.Owner != owner:
+		return nil, refuse("cluster %s on this host is managed by another Terraform object: its owner token is not the one that was given; change it from the state that holds it", cluster)
+	}
+	return marker, nil
+}
+
+// neighbours are the markers of the other clusters on this host.
+func (m *Machine) neighbours(cluster string) ([]api.Marker, error) {
+	clusters, err := os.ReadDir(m.path(filepath.Dir(api.ConfigDir(cluster))))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var markers []api.Marker
+	for _, entry := range clusters {
+		if entry.Name() == cluster || !api.ClusterName.MatchString(entry.Name()) {
+			continue
+		}
+		marker, err := m.marker(entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		if marker != nil {
+			markers = append(markers, *marker)
+		}
+	}
+	return markers, nil
+}
+
+// collides says what a cluster would share with a neighbour that no two clusters can share; empty:
+// nothing.
+func collides(a, b api.Marker) string {
+	if within(a.DataDir, b.DataDir) || within(b.DataDir, a.DataDir) {
+		return fmt.Sprintf("data directory %s, beside %s", a.DataDir, b.DataDir)
+	}
+	for _, p := range []int{a.ClientPort, a.PeerPort, a.MetricsPort} {
+		if p == b.ClientPort || p == b.PeerPort || p == b.MetricsPort {
+			return fmt.Sprintf("port %d", p)
+		}
+	}
+	return ""
+}
+
+// within tells whether path is dir or lies below it.
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -1,0 +1,74 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Observe reads everything that the host knows about the cluster. It changes nothing. What could not
+// be found out of a member says so in its own place; a host that cannot be read is an error, since
+// what is not known must not pass for what is not there.
+func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
+	var o api.Observation
+	var err error
+	if o.Facts, err = m.facts(); err != nil {
+		return o, err
+	}
+	if o.Store, err = m.store(cluster); err != nil {
+		return o, err
+	}
+	if o.Marker, err = m.marker(cluster); err != nil {
+		return o, err
+	}
+	if o.Unit, err = m.unit(ctx, cluster); err != nil {
+		return o, err
+	}
+	if o.Flags, err = m.flags(cluster); err != nil {
+		return o, err
+	}
+	dir := r.DataDir
+	if o.Marker != nil {
+		dir = o.Marker.DataDir
+	}
+	if o.Data, err = m.data(dir); err != nil {
+		return o, err
+	}
+	if o.Listeners, err = m.listeners(r.Ports, o.Unit.MainPID); err != nil {
+		return o, err
+	}
+	o.Certificates = m.certificates(cluster)
+	o.Member = m.ask(ctx, o)
+	return o, nil
+}
+
+// ask asks the member, where there can be one to answer.
+func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
+	switch {
+	case o.Marker == nil:
+		return api.Member{Error: "this host carries no such cluster"}
+	case o.Unit.MainPID == 0:
+		return api.Member{Error: "its unit has no process: it is " + o.Unit.ActiveState}
+	}
+	return m.member(ctx, *o.Marker)
+}
+
+// flags are the lines of the flags file; nil where there is none.
+func (m *Machine) flags(cluster string) ([]string, error) {
+	text, err := os.ReadFile(m.path(api.FlagsFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{}
+	for line := range strings.Lines(string(text)) {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	return lines, nil
+}

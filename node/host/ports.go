@@ -1,0 +1,113 @@
+package host
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// listening is the state of a listening socket in the kernel's tables.
+const listening = "0A"
+
+// listeners finds who listens on any of the ports, sorted by port and address. mainPID is the
+// process that is ours.
+func (m *Machine) listeners(ports []int, mainPID int) ([]api.Listener, error) {
+	found := []api.Listener{}
+	inodes := map[string]int{} // of a socket -> its index in found
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		err := m.eachSocket(table, func(address netip.AddrPort, state, inode string) {
+			if port := int(address.Port()); state == listening && slices.Contains(ports, port) {
+				inodes["socket:["+inode+"]"] = len(found)
+				found = append(found, api.Listener{Port: port, Address: address.Addr().String()})
+			}
+		})
+		// A kernel without IPv6 has no table of it.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if len(found) > 0 {
+		m.eachProcessWith(inodes, func(i, pid int, name string) {
+			found[i].PID, found[i].Process, found[i].Ours = pid, name, mainPID != 0 && pid == mainPID
+		})
+	}
+	slices.SortStableFunc(found, func(a, b api.Listener) int { return a.Port - b.Port })
+	return found, nil
+}
+
+// eachSocket reads one of the kernel's tables of TCP sockets.
+func (m *Machine) eachSocket(table string, do func(address netip.AddrPort, state, inode string)) error {
+	file, err := os.Open(m.path(table))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Scan() // the heading
+	for lines.Scan() {
+		// sl local_address rem_address st queues timer retransmits uid timeout inode ...
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 {
+			return fmt.Errorf("%s: line %q has too few fields", table, lines.Text())
+		}
+		address, err := parseSocketAddress(fields[1])
+		if err != nil {
+			return fmt.Errorf("%s: %w", table, err)
+		}
+		do(address, fields[3], fields[9])
+	}
+	return lines.Err()
+}
+
+// parseSocketAddress reads an address as the kernel's tables have it: the address in words of the
+// machine's byte order, and the port, in hexadecimal.
+func parseSocketAddress(text string) (netip.AddrPort, error) {
+	address, port, _ := strings.Cut(text, ":")
+	words, err := hex.DecodeString(address)
+	if err != nil || len(words)%4 != 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is no socket address", text)
+	}
+	for i := 0; i < len(words); i += 4 {
+		binary.BigEndian.PutUint32(words[i:], binary.NativeEndian.Uint32(words[i:]))
+	}
+	ip, ok := netip.AddrFromSlice(words)
+	number, err := strconv.ParseUint(port, 16, 16)
+	if !ok || err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is no socket address", text)
+	}
+	return netip.AddrPortFrom(ip, uint16(number)), nil
+}
+
+// eachProcessWith finds the processes that have one of the sockets open. A process that ends while it
+// is looked at has none.
+func (m *Machine) eachProcessWith(inodes map[string]int, do func(i, pid int, name string)) {
+	descriptors, _ := filepath.Glob(m.path("/proc/[0-9]*/fd/*"))
+	for _, descriptor := range descriptors {
+		target, err := os.Readlink(descriptor)
+		if err != nil {
+			continue
+		}
+		i, wanted := inodes[target]
+		if !wanted {
+			continue
+		}
+		process := filepath.Dir(filepath.Dir(descriptor))
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil {
+			continue
+		}
+		name, _ := os.ReadFile(filepath.Join(process, "comm"))
+		do(i, pid, strings.TrimSpace(string(name)))
+	}
+}

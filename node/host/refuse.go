@@ -1,0 +1,13 @@
+package host
+
+import (
+	"fmt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// refuse is the error of a call that a safety rule forbids. Nothing has been changed when it is
+// returned.
+func refuse(format string, args ...any) error {
+	return &api.Error{Code: api.CodeRefused, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,192 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// programs are the names under which the store is etcd's programs.
+var programs = []string{"etcd", "etcdctl", "etcdutl"}
+
+// toolsDir is where an operator who logs in finds the programs.
+const toolsDir = "/usr/local/bin"
+
+// storeHash is the name of the directory of an installed store: the SHA-256 of its binary.
+var storeHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// store says which store this is, which are installed, and which the cluster selects.
+func (m *Machine) store(cluster string) (api.Store, error) {
+	s := api.Store{EtcdVersion: m.EtcdVersion}
+	var err error
+	if s.SHA256, err = m.hash(); err != nil {
+		return s, err
+	}
+	if s.Selected, err = m.selected(cluster); err != nil {
+		return s, err
+	}
+	s.Installed, err = m.installed()
+	return s, err
+}
+
+// hash is the SHA-256 of the store that this is. An installed one has it in its name, which was
+// verified when it was installed.
+func (m *Machine) hash() (string, error) {
+	if name := filepath.Base(filepath.Dir(m.Binary)); m.Binary == m.path(api.InstalledStore(name)) && storeHash.MatchString(name) {
+		return name, nil
+	}
+	binary, err := os.Open(m.Binary)
+	if err != nil {
+		return "", err
+	}
+	defer binary.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, binary); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// selected is the hash of the store that a cluster selects; empty: none.
+func (m *Machine) selected(cluster string) (string, error) {
+	target, err := os.Readlink(m.path(api.SelectedStore(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return path.Base(target), err
+}
+
+// installed are the hashes of the installed stores, sorted.
+func (m *Machine) installed() ([]string, error) {
+	entries, err := os.ReadDir(m.path(api.StoreRoot))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var found []string
+	for _, entry := range entries {
+		if entry.IsDir() && storeHash.MatchString(entry.Name()) && m.isInstalled(entry.Name()) {
+			found = append(found, entry.Name())
+		}
+	}
+	return found, nil
+}
+
+// isInstalled tells whether a store can be run.
+func (m *Machine) isInstalled(hash string) bool {
+	info, err := os.Stat(m.path(api.InstalledStore(hash)))
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o100 != 0
+}
+
+// selectStore makes a cluster run an installed store, in one rename, and gives operators its programs.
+func (m *Machine) selectStore(cluster, hash string) error {
+	for _, program := range programs {
+		if err := m.link(path.Join(api.StoreRoot, hash, program), "store"); err != nil {
+			return err
+		}
+	}
+	if err := m.link(api.SelectedStore(cluster), hash); err != nil {
+		return err
+	}
+	if err := m.ensureDir(toolsDir, root, publicDir); err != nil {
+		return err
+	}
+	for _, program := range programs {
+		if err := m.offer(cluster, program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer links a program for operators, unless something else has its name already: another etcd, or
+// another cluster's.
+func (m *Machine) offer(cluster, program string) error {
+	tool := path.Join(toolsDir, program)
+	if _, err := os.Lstat(m.path(tool)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return m.link(tool, path.Join(api.SelectedStore(cluster), program))
+}
+
+// deselect takes a cluster's selection back: the programs that it offered, its link, and the stores
+// that no cluster selects any more.
+func (m *Machine) deselect(cluster string) error {
+	selected, err := m.selected(cluster)
+	if err != nil {
+		return err
+	}
+	for _, program := range programs {
+		tool := m.path(path.Join(toolsDir, program))
+		if target, err := os.Readlink(tool); err == nil && target == path.Join(api.SelectedStore(cluster), program) {
+			if err := remove(tool); err != nil {
+				return err
+			}
+		}
+	}
+	if err := remove(m.path(api.SelectedStore(cluster))); err != nil {
+		return err
+	}
+	return m.sweep(selected)
+}
+
+// recent is the age below which a store that nobody selects may be one that a create under way, of
+// another cluster, has just installed.
+const recent = time.Hour
+
+// sweep removes the stores that no cluster selects: dropped, the one that was just taken back, and
+// others that are not recent. The programs go on to the first of the clusters that are left.
+func (m *Machine) sweep(dropped string) error {
+	entries, err := os.ReadDir(m.path(api.StoreRoot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept := map[string]bool{}
+	for _, entry := range entries {
+		if entry.Type() != fs.ModeSymlink {
+			continue
+		}
+		hash, err := m.selected(entry.Name())
+		if err != nil {
+			return err
+		}
+		kept[hash] = true
+		for _, program := range programs {
+			if err := m.offer(entry.Name(), program); err != nil {
+				return err
+			}
+		}
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !storeHash.MatchString(entry.Name()) || kept[entry.Name()] {
+			continue
+		}
+		if entry.Name() == dropped || m.Now().Sub(info.ModTime()) > recent {
+			if err := os.RemoveAll(filepath.Join(m.path(api.StoreRoot), entry.Name())); err != nil {
+				return fmt.Errorf("remove store %s: %w", entry.Name(), err)
+			}
+		}
+	}
+	// Gone only where it was the last: a directory that holds something stays.
+	if err := remove(m.path(api.StoreRoot)); err != nil && !notEmpty(err) {
+		return err
+	}
+	return nil
+}
+
+// notEmpty tells whether a directory was not removed because it holds something.
+func notEmpty(err error) bool { return errors.Is(err, syscall.ENOTEMPTY) }

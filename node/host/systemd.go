@@ -1,0 +1,136 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Systemd controls units over systemd's own socket, which needs root and no message bus.
+type Systemd struct{}
+
+// with runs do with a connection to systemd.
+func with(ctx context.Context, do func(*dbus.Conn) error) error {
+	conn, err := dbus.NewSystemdConnectionContext(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to systemd: %w", err)
+	}
+	defer conn.Close()
+	return do(conn)
+}
+
+// State is the state of a unit in systemd's own words.
+func (Systemd) State(ctx context.Context, unit string) (api.UnitState, error) {
+	var state api.UnitState
+	err := with(ctx, func(conn *dbus.Conn) error {
+		p, err := conn.GetAllPropertiesContext(ctx, unit)
+		if err != nil {
+			return fmt.Errorf("ask systemd for unit %s: %w", unit, err)
+		}
+		state = unitState(p)
+		return nil
+	})
+	return state, err
+}
+
+// unitState reads properties. One that is not there, as those of a service are not for a unit that
+// does not exist, is left empty.
+func unitState(p map[string]any) api.UnitState {
+	var s api.UnitState
+	s.LoadState, _ = p["LoadState"].(string)
+	s.ActiveState, _ = p["ActiveState"].(string)
+	s.SubState, _ = p["SubState"].(string)
+	s.FileState, _ = p["UnitFileState"].(string)
+	s.Result, _ = p["Result"].(string)
+	s.NeedReload, _ = p["NeedDaemonReload"].(bool)
+	pid, _ := p["MainPID"].(uint32)
+	restarts, _ := p["NRestarts"].(uint32)
+	s.MainPID, s.Restarts = int(pid), int(restarts)
+	return s
+}
+
+// Reload has systemd read all unit files anew.
+func (Systemd) Reload(ctx context.Context) error {
+	return with(ctx, func(conn *dbus.Conn) error { return reload(ctx, conn) })
+}
+
+func reload(ctx context.Context, conn *dbus.Conn) error {
+	if err := conn.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("have systemd reload its units: %w", err)
+	}
+	return nil
+}
+
+// Start enables a unit and starts it, without waiting until it is ready. A unit that systemd has
+// given up on gets another chance.
+func (Systemd) Start(ctx context.Context, unit string) error {
+	return with(ctx, func(conn *dbus.Conn) error {
+		_, changes, err := conn.EnableUnitFilesContext(ctx, []string{unit}, false, false)
+		if err != nil {
+			return fmt.Errorf("enable unit %s: %w", unit, err)
+		}
+		if len(changes) > 0 {
+			if err := reload(ctx, conn); err != nil {
+				return err
+			}
+		}
+		if err := conn.ResetFailedUnitContext(ctx, unit); err != nil && !unknownUnit(err) {
+			return fmt.Errorf("reset unit %s: %w", unit, err)
+		}
+		if _, err := conn.StartUnitContext(ctx, unit, "replace", nil); err != nil {
+			return fmt.Errorf("start unit %s: %w", unit, err)
+		}
+		return nil
+	})
+}
+
+// Stop stops a unit and waits until it has stopped. One that systemd does not know is stopped.
+func (Systemd) Stop(ctx context.Context, unit string) error {
+	return with(ctx, func(conn *dbus.Conn) error {
+		done := make(chan string, 1)
+		_, err := conn.StopUnitContext(ctx, unit, "replace", done)
+		if unknownUnit(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("stop unit %s: %w", unit, err)
+		}
+		select {
+		case result := <-done:
+			if result != "done" {
+				return fmt.Errorf("stop unit %s: systemd says %s", unit, result)
+			}
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("stop unit %s: it is still stopping: %w", unit, ctx.Err())
+		}
+	})
+}
+
+// Disable takes a unit out of the boot, and forgets that it has failed.
+func (Systemd) Disable(ctx context.Context, unit string) error {
+	return with(ctx, func(conn *dbus.Conn) error {
+		if _, err := conn.DisableUnitFilesContext(ctx, []string{unit}, false); err != nil && !unknownUnit(err) {
+			return fmt.Errorf("disable unit %s: %w", unit, err)
+		}
+		if err := conn.ResetFailedUnitContext(ctx, unit); err != nil && !unknownUnit(err) {
+			return fmt.Errorf("reset unit %s: %w", unit, err)
+		}
+		return nil
+	})
+}
+
+// unknownUnit tells whether systemd knows no such unit: one without a file, or one whose file was
+// never loaded.
+func unknownUnit(err error) bool {
+	var e godbus.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Name == "org.freedesktop.systemd1.NoSuchUnit" || e.Name == "org.freedesktop.DBus.Error.FileNotFound"
+}

@@ -1,0 +1,84 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// journalLines is how many of a unit's last lines an observation holds.
+const journalLines = 20
+
+// journalWidth is how many bytes of each it holds: the reason stands at the beginning of a line.
+const journalWidth = 500
+
+// unit is the state of the cluster's unit, with the text of its file, and with its last words where
+// it failed or is being started again.
+func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, error) {
+	state, err := m.Units.State(ctx, api.Unit(cluster))
+	if err != nil {
+		return state, err
+	}
+	text, err := os.ReadFile(m.path(api.UnitFile(cluster)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return state, err
+	}
+	state.Text = string(text)
+	if state.ActiveState == "failed" || state.SubState == "auto-restart" || state.Restarts > 0 && state.ActiveState != "active" {
+		state.Journal = m.journal(ctx, cluster)
+	}
+	return state, nil
+}
+
+// journal is the unit's last lines. They are evidence beside a state that is known, so a journal
+// that cannot be read says so in a line of its own.
+func (m *Machine) journal(ctx context.Context, cluster string) []string {
+	out, err := m.Run(ctx, "journalctl", "--unit="+api.Unit(cluster), fmt.Sprintf("--lines=%d", journalLines), "--output=cat", "--no-pager", "--quiet")
+	if err != nil {
+		return []string{fmt.Sprintf("(the journal cannot be read: %s)", err)}
+	}
+	var lines []string
+	for line := range bytes.Lines(out) {
+		text := strings.ToValidUTF8(string(bytes.TrimRight(line, "\n")), "?")
+		if len(text) > journalWidth {
+			text = strings.ToValidUTF8(text[:journalWidth], "") + " ..."
+		}
+		lines = append(lines, text)
+	}
+	return lines
+}
+
+// running tells whether a unit's process is there, or on its way.
+func running(s api.UnitState) bool {
+	switch s.ActiveState {
+	case "active", "activating", "reloading", "deactivating":
+		return true
+	}
+	return false
+}
+
+// Start enables the unit and starts it, without waiting until it is ready.
+func (m *Machine) Start(ctx context.Context, cluster string) error {
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return err
+	}
+	if marker == nil {
+		return refuse("this host carries no cluster %s: there is no %s", cluster, api.MarkerFile(cluster))
+	}
+	return m.Units.Start(ctx, api.Unit(cluster))
+}
+
+// Stop stops the unit and waits until it has stopped.
+func (m *Machine) Stop(ctx context.Context, cluster string, r api.StopRequest) error {
+	if _, err := m.owned(cluster, r.Owner); err != nil {
+		return err
+	}
+	return m.Units.Stop(ctx, api.Unit(cluster))
+}

@@ -1,0 +1,71 @@
+// The store is what runs on a host: one static binary that is etcd, and the hands of the provider.
+//
+// Linked as etcd, etcdctl or etcdutl it is that program, exactly as upstream has it. As store it
+// answers the provider's calls and runs the members of the clusters that the host carries.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() {
+	switch filepath.Base(os.Args[0]) {
+	case "etcd":
+		etcdmain.Main(os.Args)
+	case "etcdctl":
+		ctlv3.MustStart()
+	case "etcdutl":
+		etcdutlMain()
+	default:
+		os.Exit(store(os.Args[1:]))
+	}
+}
+
+// Exit statuses of the store's own commands; a refusing guard has api.GuardStatus.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const usage = `store: runs etcd members on this host, on behalf of terraform-provider-etcd
+
+  store call             answer one request, JSON on stdin, with JSON on stdout
+  store run CLUSTER      run the member of a cluster, by the flags in /etc/etcd/CLUSTER/flags
+  store guard CLUSTER    say whether that member may be started; changes nothing
+  store version [--json] print what this binary is
+  store help             print this
+
+Linked as etcd, etcdctl or etcdutl it is that program.
+`
+
+// store carries out one of the store's own commands and returns the exit status.
+func store(args []string) int {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch {
+	case command == "call" && len(args) == 0:
+		return answerCall()
+	case command == "run" && len(args) == 1:
+		return runMember(args[0])
+	case command == "guard" && len(args) == 1:
+		return guard(args[0])
+	case command == "version" && len(args) == 0:
+		fmt.Print(thisBuild())
+		return exitDone
+	case command == "version" && len(args) == 1 && args[0] == "--json":
+		return printJSON(thisBuild())
+	case command == "help" || command == "--help" || command == "-h":
+		fmt.Print(usage)
+		return exitDone
+	}
+	fmt.Fprint(os.Stderr, usage)
+	return exitUsage
+}
