@@ -166,6 +166,7 @@ func TestLostBastionIsReplaced(t *testing.T) {
 }
 
 func TestSilentTargetBehindABastion(t *testing.T) {
+	t.Parallel()
 	bastion := sshtest.Start(t, sshtest.Config{Forward: sshtest.ForwardTCP})
 	target := targetAt(t, listen(t, func(net.Conn) {}))
 	through := bastion.Target()
@@ -178,6 +179,7 @@ func TestSilentTargetBehindABastion(t *testing.T) {
 }
 
 func TestSilentBastionEndsWhatRunsThroughIt(t *testing.T) {
+	t.Parallel()
 	bastion := sshtest.Start(t, sshtest.Config{Forward: sshtest.ForwardTCP})
 	running := make(chan struct{}, 1)
 	server := sshtest.Start(t, sshtest.Config{Handler: func(ctx context.Context, _ *sshtest.Session) sshtest.Exit {
@@ -185,7 +187,7 @@ func TestSilentBastionEndsWhatRunsThroughIt(t *testing.T) {
 		<-ctx.Done()
 		return sshtest.Exit{}
 	}})
-	pool := newPool(t, ssh.Options{KeepaliveInterval: 20 * time.Millisecond})
+	pool := newPool(t, ssh.Options{KeepaliveInterval: 100 * time.Millisecond})
 	client, err := pool.Connect(t.Context(), behind(bastion, server))
 	if err != nil {
 		t.Fatal(err)

@@ -135,6 +135,6 @@ func (c *Client) openSession(ctx context.Context) (*gossh.Session, error) {
 				_ = late.session.Close()
 			}
 		}()
-		return nil, context.Cause(ctx)
+		return nil, ended(ctx)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // impatient are limits for tests of hosts that do not answer.
 func impatient() ssh.Options {
-	return ssh.Options{ConnectTimeout: 300 * time.Millisecond, AttemptTimeout: 100 * time.Millisecond, RetryDelay: 10 * time.Millisecond}
+	return ssh.Options{ConnectTimeout: 2 * time.Second, AttemptTimeout: time.Second, RetryDelay: 10 * time.Millisecond}
 }
 
 // targetAt is a valid target at an address where something else than an SSH server may be.
@@ -74,7 +74,7 @@ func TestUnreachable(t *testing.T) {
 			if !errors.Is(err, ssh.ErrUnreachable) {
 				t.Fatalf("not ErrUnreachable: %v", err)
 			}
-			mustContain(t, err, target.String(), test.says, "given up after 300ms")
+			mustContain(t, err, target.String(), test.says, "given up after 2s")
 		})
 	}
 }
@@ -150,7 +150,7 @@ func TestConnectEndsWithTheContext(t *testing.T) {
 		}
 	})
 	t.Run("deadline", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		_, err := pool.Connect(ctx, target)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ssh.ErrUnreachable) {
@@ -252,13 +252,14 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 }
 
 func TestHostThatFallsSilentIsGivenUp(t *testing.T) {
+	t.Parallel()
 	running := make(chan struct{}, 1)
 	server := sshtest.Start(t, sshtest.Config{Handler: func(ctx context.Context, _ *sshtest.Session) sshtest.Exit {
 		running <- struct{}{}
 		<-ctx.Done()
 		return sshtest.Exit{}
 	}})
-	client := connect(t, ssh.Options{KeepaliveInterval: 20 * time.Millisecond}, server.Target())
+	client := connect(t, ssh.Options{KeepaliveInterval: 100 * time.Millisecond}, server.Target())
 	go func() {
 		<-running
 		server.Freeze()
@@ -267,12 +268,13 @@ func TestHostThatFallsSilentIsGivenUp(t *testing.T) {
 	if !errors.Is(err, ssh.ErrDisconnected) {
 		t.Fatal(err)
 	}
-	mustContain(t, err, "it has sent nothing for 60ms")
+	mustContain(t, err, "it has sent nothing for 300ms")
 }
 
 func TestQuietHostIsNotGivenUp(t *testing.T) {
-	client := connect(t, ssh.Options{KeepaliveInterval: 50 * time.Millisecond}, sshtest.Start(t, sshtest.Config{}).Target())
-	if err := client.Run(t.Context(), ssh.Command{Line: "sleep 1"}); err != nil {
+	t.Parallel()
+	client := connect(t, ssh.Options{KeepaliveInterval: 150 * time.Millisecond, KeepaliveMisses: 5}, sshtest.Start(t, sshtest.Config{}).Target())
+	if err := client.Run(t.Context(), ssh.Command{Line: "sleep 1.5"}); err != nil {
 		t.Error(err)
 	}
 }

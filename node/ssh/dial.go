@@ -97,14 +97,13 @@ func dialFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 	}
-	err = fmt.Errorf("%w: %w: check the address, the port, firewalls, and that sshd runs there", ErrUnreachable, err)
-
-	var dns *net.DNSError
 	var refusal *gossh.OpenChannelError
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound,
-		errors.Is(err, syscall.ENETUNREACH),
-		errors.As(err, &refusal) && refusal.Reason != gossh.ConnectionFailed:
+	if errors.As(err, &refusal) && refusal.Reason != gossh.ConnectionFailed {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	err = fmt.Errorf("%w: %w: check the address, the port, firewalls, and that sshd runs there", ErrUnreachable, err)
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, syscall.ENETUNREACH) {
 		return err
 	}
 	return transient{err}
@@ -112,7 +111,7 @@ func dialFailure(ctx context.Context, err error) error {
 
 // forward opens a stream from this host to another one: it is the bastion of that.
 func (c *Client) forward(ctx context.Context, network, address string) (net.Conn, error) {
-	c.quicken.Do(func() { c.disableNagle(ctx) })
+	c.quicken.Do(func() { go c.disableNagle(context.WithoutCancel(ctx)) })
 	conn, err := c.ssh.DialContext(ctx, network, address)
 	var refusal *gossh.OpenChannelError
 	switch {
@@ -124,7 +123,7 @@ func (c *Client) forward(ctx context.Context, network, address string) (net.Conn
 	return nil, fmt.Errorf("bastion %s cannot reach %s: %w", c, address, err)
 }
 
-// disableNagle runs one command on a bastion. sshd sets TCP_NODELAY on a connection when its first
+// disableNagle runs one command on a bastion, beside the first use of it. sshd sets TCP_NODELAY on a connection when its first
 // session starts, and forwards without: every exchange through it would wait some 40 ms for a delayed
 // acknowledgement. Nothing depends on the command, so a bastion may as well refuse it, or run what it
 // is forced to instead.

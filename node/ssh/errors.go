@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,6 +48,15 @@ func (e *ExitError) Error() string {
 		text += ": " + said
 	}
 	return text
+}
+
+// ended is the error of a context that is over: what its callers look for, and the cause beside it.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // lastLines returns up to n last lines of a text, with no space around them.

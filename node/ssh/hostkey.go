@@ -113,8 +113,8 @@ func mismatch(target Target, known []gossh.PublicKey, presented gossh.PublicKey)
 	}
 	return fmt.Errorf(`%w: %s presents %s, expected is %s.
 Either the host was reinstalled or its key changed, or another machine answers at this address, or
-somebody listens in. Nothing was sent to it. Compare the fingerprint on the host's console
-(ssh-keygen -lf FILE.pub, for the files in /etc/ssh). Only if it is the one above, replace
+somebody listens in. No login was tried. Compare the fingerprint on the host's console
+(ssh-keygen -lf FILE.pub, for the files in /etc/ssh). Only if it shows the presented one, set
 %s`,
 		ErrHostKeyMismatch, target.endpoint(), describeKey(presented), strings.Join(expected, " or "),
 		howToTrust(target, presented))
@@ -131,7 +131,7 @@ func unknown(target Target, authorities []gossh.PublicKey, presented gossh.Publi
 	key := certified(presented)
 	return fmt.Errorf(`%w: %s presents %s, %s.
 Compare the fingerprint on the host's console (ssh-keygen -lf FILE.pub, for the files in /etc/ssh).
-Only if it is this one, set
+Only if it shows the presented one, set
 %s`,
 		ErrHostKeyUnknown, target.endpoint(), describeKey(key), what, howToTrust(target, key))
 }

@@ -54,8 +54,8 @@ func (p *Pool) Connect(ctx context.Context, t Target) (*Client, error) {
 		return s.client, s.err
 	case <-ctx.Done():
 	}
-	err = fmt.Errorf("connect to %s: %w", t, context.Cause(ctx))
-	if alone := p.leave(s, context.Cause(ctx)); alone && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	err = fmt.Errorf("connect to %s: %w", t, ended(ctx))
+	if alone := p.leave(s, ended(ctx)); alone && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		<-s.done // it was told to stop, and ends at once with what it met last
 		err = errors.Join(s.err, err)
 	}
@@ -69,8 +69,8 @@ func (p *Pool) join(ctx context.Context, t Target) (*slot, error) {
 	if p.closed {
 		return nil, errClosed
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
 	}
 	id := t.digest()
 	if s := p.slots[id]; s != nil && s.usable() {

@@ -38,7 +38,8 @@ func (c Command) name() string {
 //   - ErrDisconnected: the connection ended meanwhile; how far the command came is unknown.
 //   - ErrUnreachable: the connection had ended before; nothing was run.
 //   - that of the context: the command was sent TERM and its session closed; whether it has ended is
-//     unknown.
+//     unknown. sshd passes no signals to the sessions of root, so a command that must not outlive its
+//     caller has to watch for the end of its input.
 //   - that of Stdin or of a writer: likewise.
 //
 // Once Run has returned, nothing is written to Stdout and Stderr any more. A Stdin that blocks may
@@ -65,12 +66,12 @@ func (c *Client) Run(ctx context.Context, cmd Command) error {
 		session.Stdin = &input{r: cmd.Stdin, over: over, fail: giveUp}
 	}
 
-	started, ended := make(chan error, 1), make(chan error, 1)
+	started, exited := make(chan error, 1), make(chan error, 1)
 	go func() {
 		err := session.Start(cmd.Line)
 		started <- err
 		if err == nil {
-			ended <- session.Wait()
+			exited <- session.Wait()
 		}
 	}()
 	for {
@@ -79,7 +80,7 @@ func (c *Client) Run(ctx context.Context, cmd Command) error {
 			if err != nil {
 				return c.notStarted(err, cmd)
 			}
-		case err := <-ended:
+		case err := <-exited:
 			return c.outcome(err, running, cmd, kept)
 		case <-c.done:
 			return c.disconnected(cmd)
@@ -178,8 +179,8 @@ func (c *Client) hangUp(session *gossh.Session) {
 // givenUp says why a command was not waited for: the caller's context, or a stream of the caller's.
 func (c *Client) givenUp(ctx, running context.Context, cmd Command) error {
 	err := context.Cause(running)
-	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	if ctx.Err() != nil {
+		err = ended(ctx)
 	}
 	return fmt.Errorf("%s: %s: was told to stop, whether it has is unknown: %w", c.name, cmd.name(), err)
 }

@@ -33,7 +33,7 @@ func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
 		select {
 		case <-freed:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ended(ctx)
 		case <-done:
 			return errGone
 		}
