@@ -1,0 +1,43 @@
+package pki
+
+import (
+	"errors"
+	"time"
+)
+
+// Authorities are the two of a cluster. They are two so that the certificate of a client, or of
+// anything else that may talk to the client port, never opens the peer port, behind which nothing is
+// asked any more.
+type Authorities struct {
+	Peers   *Authority // signs what members trust each other by
+	Clients *Authority // signs what clients and servers trust each other by
+}
+
+// NewAuthorities makes the two authorities of the cluster called name.
+func NewAuthorities(name string, algorithm Algorithm, lifetime time.Duration, now time.Time) (Authorities, error) {
+	peers, err := NewAuthority("etcd "+name+" peers", algorithm, lifetime, now)
+	if err != nil {
+		return Authorities{}, err
+	}
+	clients, err := NewAuthority("etcd "+name+" clients", algorithm, lifetime, now)
+	if err != nil {
+		return Authorities{}, err
+	}
+	return Authorities{Peers: peers, Clients: clients}, nil
+}
+
+// Check refuses two authorities with one key: they would be one.
+func (a Authorities) Check() error {
+	if publicKeySHA256(a.Peers.certificate) == publicKeySHA256(a.Clients.certificate) {
+		return errors.New("the authorities for peers and for clients have the same key, so that every client certificate would open the peer port; give each its own")
+	}
+	return nil
+}
+
+// For is the authority that signs certificates of a profile.
+func (a Authorities) For(profile Profile) *Authority {
+	if profile == Peer {
+		return a.Peers
+	}
+	return a.Clients
+}

@@ -1,0 +1,110 @@
+// Package pki makes the certificates of a cluster: its two authorities, and what they sign for
+// members and clients. The signing is cfssl's, which is imported here alone; what is signed, for how
+// long, and what is refused is decided here.
+//
+// No clock is read: whoever asks says what time it is. Randomness is that of crypto/rand, which
+// cfssl takes for itself.
+package pki
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloudflare/cfssl/csr"
+	"github.com/cloudflare/cfssl/helpers"
+	"github.com/cloudflare/cfssl/initca"
+	"github.com/cloudflare/cfssl/signer"
+	"github.com/cloudflare/cfssl/signer/local"
+)
+
+// Authority signs certificates. It may be used by several goroutines at once, and prints as its name
+// and never as its key.
+type Authority struct{ KeyPair }
+
+// NewAuthority makes a self-signed authority, with a new key, that may sign leaves and no further
+// authorities. It holds from 5 minutes before now until lifetime after it.
+func NewAuthority(commonName string, algorithm Algorithm, lifetime time.Duration, now time.Time) (*Authority, error) {
+	authority, err := newAuthority(commonName, algorithm, lifetime, now)
+	if err != nil {
+		return nil, fmt.Errorf("make the authority %.80q: %w", commonName, err)
+	}
+	return authority, nil
+}
+
+func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration, now time.Time) (*Authority, error) {
+	if err := checkSubject("common name", commonName); err != nil {
+		return nil, err
+	}
+	if err := checkLifetime(lifetime); err != nil {
+		return nil, err
+	}
+	key, err := algorithm.generate()
+	if err != nil {
+		return nil, err
+	}
+	request, err := csr.Generate(key, &csr.CertificateRequest{CN: commonName, CA: &csr.CAConfig{PathLenZero: true}})
+	if err != nil {
+		return nil, plain(err)
+	}
+	// These are the steps of initca.New, which would read the clock by itself.
+	policy := initca.CAPolicy()
+	policy.Default.CAConstraint.MaxPathLenZero = true
+	ca, err := local.NewSigner(key, nil, signer.DefaultSigAlgo(key), policy)
+	if err != nil {
+		return nil, plain(err)
+	}
+	signed, err := ca.Sign(signer.SignRequest{Request: string(request), NotBefore: now.Add(-backdate), NotAfter: now.Add(lifetime)})
+	if err != nil {
+		return nil, plain(err)
+	}
+	certificate, err := parseCertificate(signed)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{KeyPair{certificate, key}}, nil
+}
+
+// ParseAuthority reads an authority that was made earlier, or elsewhere: an intermediate will do as
+// well as one that is self-signed. The key may be PKCS #8, PKCS #1 or SEC 1, and not encrypted. It is
+// refused where it could not sign, or where nothing would trust what it signs at now.
+func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, error) {
+	certificate, err := parseCertificate(certificatePEM)
+	if err != nil {
+		return nil, fmt.Errorf("read the authority's certificate: %w", err)
+	}
+	key, err := helpers.ParsePrivateKeyPEM(keyPEM)
+	if err != nil {
+		// cfssl's own message would not help; and nothing that is close to the key may get into a text.
+		return nil, fmt.Errorf("read the private key of the authority %q: it must be PEM (PKCS #8, PKCS #1 or SEC 1) and not encrypted",
+			certificate.Subject.CommonName)
+	}
+	authority := &Authority{KeyPair{certificate, key}}
+	if err := authority.check(now); err != nil {
+		return nil, fmt.Errorf("the authority %s cannot be used: %w", authority, err)
+	}
+	return authority, nil
+}
+
+// check tells why an authority could not sign.
+func (a *Authority) check(now time.Time) error {
+	c := a.certificate
+	if _, err := algorithmOf(c.PublicKey); err != nil {
+		return err
+	}
+	switch public, ok := a.key.Public().(interface{ Equal(crypto.PublicKey) bool }); {
+	case !ok || !public.Equal(c.PublicKey):
+		return errors.New("the private key belongs to another certificate")
+	case !c.BasicConstraintsValid || !c.IsCA:
+		return errors.New("its certificate is none of an authority: basic constraints do not say CA")
+	case c.KeyUsage&x509.KeyUsageCertSign == 0:
+		return errors.New("its certificate may not sign others: the key usage lacks certificate signing")
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("it holds from %s, and it is %s now; is the clock right?", c.NotBefore.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case !now.Before(c.NotAfter):
+		return fmt.Errorf("it expired at %s; make a new authority", c.NotAfter.Format(time.RFC3339))
+	}
+	return nil
+}

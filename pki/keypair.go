@@ -1,0 +1,45 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"time"
+)
+
+// KeyPair is a certificate with its private key. No verb of fmt, no slog handler and no JSON encoder
+// prints the key; only PrivateKeyPEM gives it out.
+//
+// Both lie behind pointers because fmt calls no method on a value that it reaches through an
+// unexported field of somebody's struct; there it prints addresses, and not the key.
+type KeyPair struct {
+	certificate *x509.Certificate
+	key         crypto.Signer
+}
+
+// CertificatePEM is the certificate.
+func (k KeyPair) CertificatePEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: k.certificate.Raw})
+}
+
+// PrivateKeyPEM is the private key, PKCS #8 and not encrypted, for the one place that has to keep it.
+func (k KeyPair) PrivateKeyPEM() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k.key)
+	if err != nil {
+		return nil, fmt.Errorf("encode the private key of %s: %w", k, err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}), nil
+}
+
+// String names the certificate, and nothing of the key.
+func (k KeyPair) String() string {
+	if k.certificate == nil {
+		return "(no certificate)"
+	}
+	return fmt.Sprintf("%q (valid until %s)", k.certificate.Subject.CommonName, k.certificate.NotAfter.Format(time.RFC3339))
+}
+
+// Format writes String for every verb: %v, %+v, %#v, %q, %x and the rest.
+func (k KeyPair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }

@@ -1,0 +1,95 @@
+package pki
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/cloudflare/cfssl/csr"
+	"github.com/cloudflare/cfssl/signer"
+)
+
+// Request is what a certificate is to say: this, and nothing else.
+type Request struct {
+	Profile      Profile
+	CommonName   string   // 1 to 64 bytes; a client's is its etcd user once authentication is on
+	Organization []string // each 1 to 64 bytes
+	DNSNames     []string // no wildcards
+	IPs          []netip.Addr
+	Lifetime     time.Duration // at least MinimumLifetime; 0: DefaultLeafLifetime
+}
+
+// hostname is a DNS name. That it has no room for @, : and / also keeps cfssl, which sorts names by
+// how they look, from taking one for an e-mail address or a URI.
+var hostname = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+
+// check refuses what no certificate can or should say.
+func (r Request) check() error {
+	if _, err := r.Profile.usages(); err != nil {
+		return err
+	}
+	if err := checkSubject("common name", r.CommonName); err != nil {
+		return err
+	}
+	for _, o := range r.Organization {
+		if err := checkSubject("organization", o); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.DNSNames {
+		if _, err := netip.ParseAddr(name); err == nil {
+			return fmt.Errorf("%q is an IP address, and not a DNS name", name)
+		}
+		if len(name) > 253 || !hostname.MatchString(name) {
+			return fmt.Errorf("%.80q is not a DNS name without wildcards", name)
+		}
+	}
+	for _, ip := range r.IPs {
+		if !ip.IsValid() || ip.Zone() != "" {
+			return fmt.Errorf("%s cannot stand in a certificate; it must be an IP address without a zone", ip)
+		}
+	}
+	return checkLifetime(r.lifetime())
+}
+
+// checkSubject holds a part of a subject to RFC 5280, whose bounds some TLS libraries insist on.
+func checkSubject(what, value string) error {
+	switch {
+	case strings.TrimSpace(value) == "":
+		return errors.New("the " + what + " is empty")
+	case len(value) > 64:
+		return fmt.Errorf("the %s %.80q has %d bytes, and may have 64", what, value, len(value))
+	case strings.ContainsFunc(value, func(c rune) bool { return c == unicode.ReplacementChar || !unicode.IsPrint(c) }):
+		return fmt.Errorf("the %s %q holds characters that cannot be printed", what, value)
+	}
+	return nil
+}
+
+func (r Request) lifetime() time.Duration {
+	if r.Lifetime == 0 {
+		return DefaultLeafLifetime
+	}
+	return r.Lifetime
+}
+
+// hosts are all names and addresses. It is never nil: cfssl takes nil for leave to copy those of the
+// certificate request.
+func (r Request) hosts() []string {
+	hosts := append([]string{}, r.DNSNames...)
+	for _, ip := range r.IPs {
+		hosts = append(hosts, ip.Unmap().String())
+	}
+	return hosts
+}
+
+func (r Request) subject() *signer.Subject {
+	subject := &signer.Subject{CN: r.CommonName}
+	for _, o := range r.Organization {
+		subject.Names = append(subject.Names, csr.Name{O: o})
+	}
+	return subject
+}
