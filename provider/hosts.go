@@ -1,0 +1,33 @@
+package provider
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// overSSH reaches hosts over SSH. All resources of one run share its connections.
+type overSSH struct {
+	pool   *ssh.Pool
+	ssh    sshModel
+	stores node.Stores
+}
+
+// Host is the host that reach leads to.
+func (h overSSH) Host(reach resources.Reach) (upgrade.Host, error) {
+	return node.New(h.pool, h.ssh.target(reach), h.ssh.SudoPassword.ValueString(), h.stores), nil
+}
+
+// notKnown stands for hosts that cannot be reached before apply.
+type notKnown struct {
+	attributes []string // of the provider, that have no value yet
+}
+
+// Host fails.
+func (h notKnown) Host(resources.Reach) (upgrade.Host, error) {
+	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), resources.ErrNotKnown)
+}

@@ -1,0 +1,50 @@
+package provider
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+)
+
+// progressLog is a file that gets a line a step, for people to follow while Terraform shows only
+// that it is still busy.
+type progressLog struct {
+	path string
+	now  func() time.Time
+
+	mu sync.Mutex
+}
+
+// newProgressLog makes sure that the file can be written to. It is created for its owner alone.
+func newProgressLog(path string, now func() time.Time) (*progressLog, error) {
+	path, err := resources.LocalPath(path)
+	if err != nil {
+		return nil, err
+	}
+	log := &progressLog{path: path, now: now}
+	return log, log.append("")
+}
+
+// write adds a line about a cluster.
+func (l *progressLog) write(cluster, line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// A disk that is full must not stop a change of the cluster half way.
+	_ = l.append(fmt.Sprintf("%s %s %s\n", l.now().UTC().Format(time.RFC3339), cluster, line))
+}
+
+// append opens the file anew for each line, so that it may be rotated, or shared with another run.
+func (l *progressLog) append(text string) error {
+	file, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	if closing := file.Close(); err == nil {
+		err = closing
+	}
+	return err
+}

@@ -1,0 +1,172 @@
+// Package provider is the provider block: how hosts are reached, and which resources there are.
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"os/user"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/embedded"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+)
+
+var (
+	_ provider.Provider                       = (*etcdProvider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*etcdProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*etcdProvider)(nil)
+)
+
+// etcdProvider is the provider etcd.
+type etcdProvider struct {
+	version string
+	now     func() time.Time
+}
+
+// model is the provider block.
+type model struct {
+	SSH         types.Object `tfsdk:"ssh"`
+	ProgressLog types.String `tfsdk:"progress_log"`
+}
+
+// New makes the provider of this version.
+func New(version string) func() provider.Provider {
+	return func() provider.Provider { return &etcdProvider{version: version, now: time.Now} }
+}
+
+// Metadata names it.
+func (p *etcdProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName, resp.Version = "etcd", p.version
+}
+
+// Schema says what a provider block may say.
+func (p *etcdProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Runs production etcd clusters on dedicated Linux hosts that are reached over SSH: no agent to install first, no open etcd port to the machine that runs Terraform.",
+		Attributes: map[string]schema.Attribute{
+			"ssh": sshAttribute(),
+			"progress_log": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Path of a file that gets a line for every step of a change as it begins, to follow with `tail -f`; `~/` is the home directory. " +
+					"It is created for its owner alone, appended to, and holds no secret. Default: none.",
+			},
+		},
+	}
+}
+
+// Configure hands to resources what they need. It dials nobody, and takes values that are not known
+// before apply: what needs them then, says so.
+func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var config model
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	stores, err := embedded.Built()
+	if err != nil {
+		resp.Diagnostics.AddError("This build of the provider is broken", err.Error())
+		return
+	}
+	services := &resources.Services{
+		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
+		Stores:   stores,
+		Progress: p.progress(config.ProgressLog, resp),
+		Who:      who(),
+		Random:   rand.Reader,
+		Now:      p.now,
+	}
+	resp.ResourceData, resp.EphemeralResourceData = services, services
+}
+
+// hosts is the way to all hosts.
+func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores node.Stores, resp *provider.ConfigureResponse) resources.Hosts {
+	at := path.Root("ssh")
+	if unknown := unknownIn(at, object); len(unknown) > 0 {
+		return notKnown{unknown}
+	}
+	var settings sshModel
+	if !object.IsNull() {
+		resp.Diagnostics.Append(object.As(ctx, &settings, basetypes.ObjectAsOptions{})...)
+		if err := settings.validate(); err != nil {
+			resp.Diagnostics.AddAttributeError(at, "The SSH settings cannot be used", err.Error())
+		}
+	}
+	options, err := settings.options()
+	if err != nil {
+		resp.Diagnostics.AddAttributeError(at.AtName("connect_timeout"), "Bad value for ssh.connect_timeout", err.Error())
+	}
+	return overSSH{pool: ssh.NewPool(options), ssh: settings, stores: stores}
+}
+
+// progress is where the steps of changes are told.
+func (p *etcdProvider) progress(file types.String, resp *provider.ConfigureResponse) func(cluster, line string) {
+	if file.ValueString() == "" {
+		return func(string, string) {}
+	}
+	log, err := newProgressLog(file.ValueString(), p.now)
+	if err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("progress_log"), "The progress log cannot be written", err.Error())
+	}
+	return log.write
+}
+
+// unknownIn are the attributes within an object that have no value yet.
+func unknownIn(at path.Path, object types.Object) []string {
+	if object.IsUnknown() {
+		return []string{at.String()}
+	}
+	var unknown []string
+	for name, value := range object.Attributes() {
+		if nested, ok := value.(types.Object); ok {
+			unknown = append(unknown, unknownIn(at.AtName(name), nested)...)
+		} else if value.IsUnknown() {
+			unknown = append(unknown, at.AtName(name).String())
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// who is user@machine of this run.
+func who() string {
+	name, machine := "somebody", "an unnamed machine"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if hostname, err := os.Hostname(); err == nil {
+		machine = hostname
+	}
+	return name + "@" + machine
+}
+
+// Resources are what can be managed.
+func (p *etcdProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{resources.NewPKI, resources.NewCluster, resources.NewCertificate}
+}
+
+// EphemeralResources are what no state ever holds.
+func (p *etcdProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{resources.NewEphemeralCertificate}
+}
+
+// Functions are the arithmetic of clusters.
+func (p *etcdProvider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{resources.NewQuorum, resources.NewFaultTolerance}
+}
+
+// DataSources are none so far.
+func (p *etcdProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

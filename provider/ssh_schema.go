@@ -1,0 +1,100 @@
+package provider
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+)
+
+// sshAttribute is how hosts are reached.
+func sshAttribute() schema.SingleNestedAttribute {
+	attributes := loginAttributes()
+	attributes["known_hosts_file"] = schema.StringAttribute{
+		Optional: true,
+		MarkdownDescription: "Path of a `known_hosts` file that vouches for host keys, with its `@cert-authority` and `@revoked` lines; `~/` is the home directory. " +
+			"Default: `~/.ssh/known_hosts`, where that exists and no `host_ca` is set. A member whose `host_key` is set is verified by that alone.",
+	}
+	attributes["sudo_password"] = schema.StringAttribute{
+		Optional: true, Sensitive: true,
+		MarkdownDescription: "Password for sudo, where `user` is not root and sudo asks for one. An ephemeral value is welcome. Default: sudo without a password.",
+	}
+	attributes["connect_timeout"] = schema.StringAttribute{
+		Optional: true,
+		MarkdownDescription: "How long a host may take from the first dial until it lets us in, retries included, as a duration like `30s`: " +
+			"also how long a host is waited for that is just booting. Default: `30s`.",
+	}
+	bastion := loginAttributes()
+	bastion["address"] = schema.StringAttribute{
+		Required:            true,
+		MarkdownDescription: "Host name or IP address of the bastion, without a port.",
+	}
+	bastion["host_key"] = schema.StringAttribute{
+		Optional:            true,
+		MarkdownDescription: "Public SSH key of the bastion, like `ssh-ed25519 AAAA...`. Where it is set, no other key is accepted.",
+	}
+	attributes["bastion"] = schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "Host through which all members are reached. It is verified like any other, by `host_key`, `host_ca` or the provider's known_hosts file. " +
+			"It needs to allow nothing but TCP forwarding to the members' sshd.",
+		Attributes: bastion,
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "How hosts are reached. Nothing is dialed before a host is needed, and values may be unknown until then. " +
+			"Host keys are always verified; there is no switch to skip it.",
+		Attributes: attributes,
+	}
+}
+
+// loginAttributes are who logs in and with what, for hosts and for the bastion alike.
+func loginAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"user": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "User to log in as. On members, sudo is used where it is not root. Default: `root`; for a bastion, the user of the hosts.",
+		},
+		"port": schema.Int64Attribute{
+			Optional:            true,
+			MarkdownDescription: "TCP port of sshd, 1 to 65535. Default: `22`.",
+			Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+		},
+		"private_key": schema.StringAttribute{
+			Optional: true, Sensitive: true,
+			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is welcome. At most one of this and `private_key_file`.",
+		},
+		"private_key_file": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "Path of a private key to log in with; `~/` is the home directory.",
+		},
+		"private_key_passphrase": schema.StringAttribute{
+			Optional: true, Sensitive: true,
+			MarkdownDescription: "Passphrase of the private key, where it is encrypted. An ephemeral value is welcome.",
+		},
+		"certificate": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "OpenSSH user certificate for the key, the text of an `id_*-cert.pub`. At most one of this and `certificate_file`.",
+		},
+		"certificate_file": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "Path of an OpenSSH user certificate for the key; `~/` is the home directory.",
+		},
+		"agent": schema.BoolAttribute{
+			Optional:            true,
+			MarkdownDescription: "Log in with the keys of the SSH agent that `SSH_AUTH_SOCK` names. Default: `false`.",
+		},
+		"agent_socket": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "Path of the socket of an SSH agent, instead of `SSH_AUTH_SOCK`; `~/` is the home directory. Implies `agent`.",
+		},
+		"agent_key": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Public key (`ssh-ed25519 AAAA...`) of the one key of the agent to use: hosts hang up after some keys that they do not know. " +
+				"Implies `agent`.",
+		},
+		"host_ca": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Public key of an authority that signs SSH host certificates; several, one a line. " +
+				"The way to trust machines that are created in the same apply.",
+		},
+	}
+}

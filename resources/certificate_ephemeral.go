@@ -1,0 +1,135 @@
+package resources
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+)
+
+var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
+
+// ephemeralValidity is how long a certificate lasts that is made for one run.
+const ephemeralValidity = "1h"
+
+// ephemeralCertificate is the ephemeral etcd_certificate.
+type ephemeralCertificate struct{ services *Services }
+
+// ephemeralModel is the ephemeral etcd_certificate as Terraform has it.
+type ephemeralModel struct {
+	PKI           types.Object `tfsdk:"pki"`
+	CommonName    types.String `tfsdk:"common_name"`
+	Organization  types.List   `tfsdk:"organization"`
+	Validity      types.String `tfsdk:"validity"`
+	Algorithm     types.String `tfsdk:"algorithm"`
+	PrivateKey    types.String `tfsdk:"private_key_pem"`
+	Certificate   types.String `tfsdk:"certificate_pem"`
+	CACertificate types.String `tfsdk:"ca_certificate_pem"`
+	NotAfter      types.String `tfsdk:"not_after"`
+}
+
+// NewEphemeralCertificate is the ephemeral resource etcd_certificate.
+func NewEphemeralCertificate() ephemeral.EphemeralResource { return &ephemeralCertificate{} }
+
+// Metadata names it.
+func (e *ephemeralCertificate) Metadata(_ context.Context, req ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_certificate"
+}
+
+// Schema says what a configuration may say.
+func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "A client certificate with its key, for the time of one run: no state and no plan holds any of it. " +
+			"To configure another provider with, or to hand to a write-only attribute. Each run makes another one; they are not revoked, and expire by themselves.",
+		Attributes: map[string]schema.Attribute{
+			"pki": authorityEphemeral("The authorities of the cluster, of which the one for clients signs: `etcd_pki.NAME.authority`, or an object of the same shape."),
+			"common_name": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user.",
+				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
+			},
+			"organization": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Organizations of the subject. Default: none.",
+				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
+			},
+			"validity": schema.StringAttribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "How long the certificate is valid, as a duration like `1h`: at least 10m. Default: `1h`.",
+				Validators:          []validator.String{lifetime},
+			},
+			"algorithm": schema.StringAttribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "Algorithm of the key. " + aboutAlgorithms(),
+				Validators:          []validator.String{oneOfAlgorithms()},
+			},
+			"private_key_pem":    schema.StringAttribute{Computed: true, Sensitive: true, MarkdownDescription: "The private key, PEM."},
+			"certificate_pem":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
+			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."},
+			"not_after":          schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
+		},
+	}
+}
+
+// Configure takes what the provider gives.
+func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
+	e.services = services(req.ProviderData, &resp.Diagnostics)
+}
+
+// Open makes key and certificate.
+func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
+	var model ephemeralModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
+	authority, diags := authorityFrom(ctx, model.PKI)
+	resp.Diagnostics.Append(diags...)
+	organizations, diags := organizations(ctx, model.Organization)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if model.Validity.IsNull() {
+		model.Validity = types.StringValue(ephemeralValidity)
+	}
+	if model.Algorithm.IsNull() {
+		model.Algorithm = types.StringValue(string(pki.DefaultAlgorithm))
+	}
+	if err := e.open(&model, authority, organizations); err != nil {
+		resp.Diagnostics.AddError("The certificate was not issued", err.Error())
+		return
+	}
+	resp.Diagnostics.Append(resp.Result.Set(ctx, &model)...)
+}
+
+// open makes key and certificate.
+func (e *ephemeralCertificate) open(model *ephemeralModel, authority authorityModel, organizations []string) error {
+	now := e.services.Now()
+	clients, err := authority.Client.parse(now)
+	if err != nil {
+		return err
+	}
+	lifetime, _ := time.ParseDuration(model.Validity.ValueString()) // its validator has parsed it
+	want := pki.Request{Profile: pki.Client, CommonName: model.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
+	leaf, err := clients.NewLeaf(want, pki.Algorithm(model.Algorithm.ValueString()), now)
+	if err != nil {
+		return err
+	}
+	key, err := leaf.PrivateKeyPEM()
+	if err != nil {
+		return err
+	}
+	info, err := pki.Inspect(leaf.CertificatePEM())
+	if err != nil {
+		return err
+	}
+	model.PrivateKey, model.Certificate = types.StringValue(string(key)), types.StringValue(string(leaf.CertificatePEM()))
+	model.CACertificate = authority.Client.Certificate
+	model.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
+	return nil
+}

@@ -1,0 +1,84 @@
+package resources
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// readKey reads the private key in a file that nobody but its owner can read. Errors name the file
+// and nothing of what it holds.
+func readKey(file string) (crypto.Signer, error) {
+	path, err := LocalPath(file)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o, so that others can use the key: chmod 600 %[1]s", path, mode)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
+
+// parseKey reads a private key: PEM with PKCS #8, SEC 1 or PKCS #1, not encrypted.
+func parseKey(text []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("it holds no PEM")
+	}
+	var key any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("it is a PEM block %q, which is no private key that can be used: PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY are", block.Type)
+	}
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, errors.New("its private key cannot be read")
+	}
+	return signer, nil
+}
+
+// requestFor is a certificate request, PEM, that proves the possession of a key and says nothing else.
+func requestFor(key crypto.Signer, random io.Reader) ([]byte, error) {
+	der, err := x509.CreateCertificateRequest(random, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate request: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
+}
+
+// belongs tells whether a certificate, PEM, is for a key.
+func belongs(certificate string, key crypto.Signer) bool {
+	block, _ := pem.Decode([]byte(certificate))
+	if block == nil {
+		return false
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return false
+	}
+	public, comparable := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return comparable && public.Equal(parsed.PublicKey)
+}

@@ -1,0 +1,137 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*certificateResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*certificateResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*certificateResource)(nil)
+)
+
+// certificateResource is etcd_certificate.
+type certificateResource struct{ services *Services }
+
+// NewCertificate is the resource etcd_certificate.
+func NewCertificate() resource.Resource { return &certificateResource{} }
+
+// Metadata names it.
+func (r *certificateResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_certificate"
+}
+
+// Schema says what a configuration may say.
+func (r *certificateResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = certificateSchema()
+}
+
+// Configure takes what the provider gives.
+func (r *certificateResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.services = services(req.ProviderData, &resp.Diagnostics)
+}
+
+// ValidateConfig refuses what does not fit together.
+func (r *certificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(config.check()...)
+}
+
+// Create issues the certificate.
+func (r *certificateResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var config, plan certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, resp.Private)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	}
+}
+
+// Read looks at the clock and at the files, and says whether the certificate has to be issued anew.
+func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state certificateModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	state.RenewalDue = types.StringNull()
+	if why := state.due(r.services.Now()); why != "" {
+		state.RenewalDue = types.StringValue(why)
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// Update issues another certificate, where the plan says so, and writes the files where they are
+// wanted by now.
+func (r *certificateResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var config, plan, state certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if plan.Certificate.IsUnknown() {
+		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, resp.Private)...)
+	} else if err := plan.writeFiles(); err != nil {
+		resp.Diagnostics.AddError("The certificate was not written", err.Error())
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan))...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// Delete deletes the files that were written, and a key that was made.
+func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state certificateModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	made, diags := keyMade(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	err := state.removeFiles(certificateModel{})
+	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
+		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
+			local, _ := LocalPath(file) // it has just been read
+			err = errors.Join(err, os.Remove(local))
+		}
+	}
+	resp.Diagnostics.Append(warnLeft(err)...)
+}
+
+// ModifyPlan is a function of configuration and state alone: that a certificate is due was found by
+// the last look, which has a clock.
+func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return
+	}
+	var config, plan certificateModel
+	var state *certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		state = new(certificateModel)
+		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	authority, diags := authorityFrom(ctx, config.PKI)
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.check()...)
+	plan.plan(authority, state)
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+}

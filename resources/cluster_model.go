@@ -1,0 +1,146 @@
+package resources
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// clusterModel is etcd_cluster as Terraform has it.
+type clusterModel struct {
+	Name               types.String   `tfsdk:"name"`
+	PKI                types.Object   `tfsdk:"pki"` // write-only: null but in a configuration
+	Members            types.Map      `tfsdk:"members"`
+	Version            types.String   `tfsdk:"version"`
+	ClientPort         types.Int64    `tfsdk:"client_port"`
+	PeerPort           types.Int64    `tfsdk:"peer_port"`
+	MetricsPort        types.Int64    `tfsdk:"metrics_port"`
+	DataDir            types.String   `tfsdk:"data_dir"`
+	Settings           types.Object   `tfsdk:"settings"`
+	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
+	PurgeData          types.Bool     `tfsdk:"purge_data"`
+	Timeouts           timeouts.Value `tfsdk:"timeouts"`
+
+	EtcdVersion       types.String `tfsdk:"etcd_version"`
+	ClusterID         types.String `tfsdk:"cluster_id"`
+	Endpoints         types.List   `tfsdk:"endpoints"`
+	CACertificate     types.String `tfsdk:"ca_certificate"`
+	PeerCACertificate types.String `tfsdk:"peer_ca_certificate"`
+	Status            types.String `tfsdk:"status"`
+	Rollout           types.List   `tfsdk:"rollout"`
+	Owner             types.String `tfsdk:"owner"`
+}
+
+// memberModel is one of its members.
+type memberModel struct {
+	Address    types.String `tfsdk:"address"`
+	HostKey    types.String `tfsdk:"host_key"`
+	HostCA     types.String `tfsdk:"host_ca"`
+	SSHAddress types.String `tfsdk:"ssh_address"`
+	SSHPort    types.Int64  `tfsdk:"ssh_port"`
+	SSHUser    types.String `tfsdk:"ssh_user"`
+	Zone       types.String `tfsdk:"zone"`
+
+	ID                types.String `tfsdk:"id"`
+	Health            types.String `tfsdk:"health"`
+	CertificateExpiry types.String `tfsdk:"certificate_expiry"`
+	PeerURL           types.String `tfsdk:"peer_url"`
+	ClientURL         types.String `tfsdk:"client_url"`
+}
+
+// memberType is the type of a member's object.
+func memberType() types.ObjectType {
+	kinds := map[string]attr.Type{}
+	for name, attribute := range memberAttributes() {
+		kinds[name] = attribute.GetType()
+	}
+	return types.ObjectType{AttrTypes: kinds}
+}
+
+// memberModels are the members by name; nil where the map, or a member as a whole, is not known.
+func (c clusterModel) memberModels(ctx context.Context) (map[string]memberModel, diag.Diagnostics) {
+	if c.Members.IsUnknown() {
+		return nil, nil
+	}
+	for _, member := range c.Members.Elements() {
+		if member.IsUnknown() {
+			return nil, nil
+		}
+	}
+	var members map[string]memberModel
+	diags := c.Members.ElementsAs(ctx, &members, false)
+	return members, diags
+}
+
+// setMembers writes the members back.
+func (c *clusterModel) setMembers(ctx context.Context, members map[string]memberModel) (diags diag.Diagnostics) {
+	c.Members, diags = types.MapValueFrom(ctx, memberType(), members)
+	return diags
+}
+
+// spec are the members, sorted by name, as a cluster wants them. Strangers are left out: they are
+// observed, and never wanted.
+func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
+	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString()}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if m := members[name]; m.Health.ValueString() != healthStranger {
+			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})
+		}
+	}
+	return spec
+}
+
+// cluster is the cluster that the model wants, without what only a create needs: authorities and stores.
+func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster {
+	return bootstrap.Cluster{
+		Spec:        c.spec(members),
+		DataDir:     c.DataDir.ValueString(),
+		ClientPort:  int(c.ClientPort.ValueInt64()),
+		PeerPort:    int(c.PeerPort.ValueInt64()),
+		MetricsPort: int(c.MetricsPort.ValueInt64()),
+		Settings:    settingsFlags(c.Settings),
+		PeerCA:      c.PeerCACertificate.ValueString(),
+		ClientCA:    c.CACertificate.ValueString(),
+	}
+}
+
+// reach is the way to the member's host.
+func (m memberModel) reach() Reach {
+	address := m.SSHAddress.ValueString()
+	if address == "" {
+		address = m.Address.ValueString()
+	}
+	return Reach{
+		Address: address,
+		Port:    int(m.SSHPort.ValueInt64()),
+		User:    m.SSHUser.ValueString(),
+		HostKey: m.HostKey.ValueString(),
+		HostCA:  m.HostCA.ValueString(),
+	}
+}
+
+// stringList is a list of texts as Terraform has it.
+func stringList(texts []string) types.List {
+	values := make([]attr.Value, len(texts))
+	for i, text := range texts {
+		values[i] = types.StringValue(text)
+	}
+	return types.ListValueMust(types.StringType, values)
+}
+
+// stepList is the text of each step.
+func stepList(steps []membership.Step) types.List {
+	texts := make([]string, len(steps))
+	for i, step := range steps {
+		texts[i] = step.String()
+	}
+	return stringList(texts)
+}

@@ -1,0 +1,121 @@
+package resources
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// ModifyPlan is a function of configuration and state alone. Terraform calls it again during the
+// apply, and compares.
+func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		var state clusterModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		resp.Diagnostics.Append(refuseProtected(state)...)
+		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
+		return
+	}
+	var config, plan clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	authority, diags := authorityFrom(ctx, config.PKI)
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.check(ctx)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.services.Stores)...)
+	} else {
+		var state clusterModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, authority, state)...)
+	}
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	}
+}
+
+// planCreate fills in what a new cluster is going to be. What cannot be known before it exists stays
+// unknown: tokens and IDs, and all that follows from an address that is not known.
+func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authorityModel, stores Stores) (diags diag.Diagnostics) {
+	c.EtcdVersion = types.StringUnknown()
+	if !c.Version.IsUnknown() {
+		version, err := stores.Newest(c.Version.ValueString())
+		if err != nil {
+			diags.AddAttributeError(path.Root("version"), "There is no store to form this cluster with", err.Error())
+			return diags
+		}
+		c.EtcdVersion = types.StringValue(version)
+	}
+	if config.DataDir.IsNull() && !c.Name.IsUnknown() {
+		c.DataDir = types.StringValue(api.DefaultDataDir(c.Name.ValueString()))
+	}
+	c.CACertificate, c.PeerCACertificate = authority.Client.Certificate, authority.Peer.Certificate
+	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
+	c.Status = types.StringValue(statusHealthy)
+	c.Endpoints, c.Rollout = types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
+
+	members, d := c.memberModels(ctx)
+	diags.Append(d...)
+	if members == nil || diags.HasError() {
+		return diags
+	}
+	cluster := c.cluster(members)
+	for name, m := range members {
+		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
+		m.Health = types.StringValue(string(upgrade.Healthy))
+		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
+		member := membership.Member{Name: name, Address: m.Address.ValueString()}
+		if !m.Address.IsUnknown() && !c.PeerPort.IsUnknown() {
+			m.PeerURL = types.StringValue(cluster.PeerURL(member))
+		}
+		if !m.Address.IsUnknown() && !c.ClientPort.IsUnknown() {
+			m.ClientURL = types.StringValue(cluster.ClientURL(member))
+		}
+		members[name] = m
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	if addressesKnown(members) && !c.ClientPort.IsUnknown() {
+		c.Endpoints = stringList(cluster.Endpoints())
+	}
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() {
+		diags.Append(c.setRollout(members)...)
+	}
+	return diags
+}
+
+// setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
+// planned from: a plan looks at no host.
+func (c *clusterModel) setRollout(members map[string]memberModel) (diags diag.Diagnostics) {
+	spec, bare := c.spec(members), membership.Observed{}
+	for _, m := range spec.Members {
+		bare[m.Name] = membership.Host{Claim: membership.Bare}
+	}
+	steps, err := bootstrap.Form(bare, spec)
+	if err != nil {
+		diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
+		return diags
+	}
+	c.Rollout = stepList(steps)
+	return nil
+}
+
+// addressesKnown tells whether every member's address is.
+func addressesKnown(members map[string]memberModel) bool {
+	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Address.IsUnknown() })
+}

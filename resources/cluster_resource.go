@@ -1,0 +1,184 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*clusterResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*clusterResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*clusterResource)(nil)
+)
+
+// clusterResource is etcd_cluster.
+type clusterResource struct{ services *Services }
+
+// NewCluster is the resource etcd_cluster.
+func NewCluster() resource.Resource { return &clusterResource{} }
+
+// Metadata names it.
+func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_cluster"
+}
+
+// Schema says what a configuration may say.
+func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = clusterSchema(ctx)
+}
+
+// Configure takes what the provider gives.
+func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.services = services(req.ProviderData, &resp.Diagnostics)
+}
+
+// ValidateConfig refuses what could never become a cluster.
+func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(config.check(ctx)...)
+	}
+}
+
+// Create forms the cluster, or goes on where an earlier create was cut short. It fails without a
+// state: an object that failed with one is tainted, and the next apply would destroy it first. What
+// has been done is written on the hosts, where the next create finds it.
+func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var config, plan clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
+	authority, diags := authorityFrom(ctx, config.PKI)
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.services.Stores)...)
+	members, diags := plan.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	ctx, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	formed, err := r.form(ctx, plan, members, authority)
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()),
+			err.Error()+"\n\nWhat was done so far is kept on the hosts; apply again to go on from there.")
+		return
+	}
+	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// Read looks at the hosts. A cluster is never dropped from the state: hosts that do not answer, or
+// that carry it no longer, are what the next plan has to show.
+func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	members, diags := state.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	looking, cancel := deadline(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	dropStrangers(members)
+	executor, err := r.executor(ctx, state.cluster(members), members, "read")
+	if errors.Is(err, ErrNotKnown) {
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
+			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
+		return
+	}
+	if err != nil {
+		resp.Diagnostics.AddError("The hosts were not looked at", err.Error())
+		return
+	}
+	reports := executor.Observe(looking)
+	if ctx.Err() != nil {
+		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
+		return
+	}
+	resp.Diagnostics.Append(state.observe(ctx, members, reports)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// Update repairs the members, where the plan says so. Where that fails the old wishes are saved with
+// what was seen last, so that the next plan shows exactly what is left.
+func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var state, plan clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	before, diags := state.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	members, diags := plan.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	working, cancel := deadline(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	dropStrangers(before)
+	if !maps.Equal(healths(members), healths(before)) {
+		executor, err := r.executor(ctx, plan.cluster(members), members, "update")
+		if err == nil {
+			reports, failure := executor.Mend(working, state.Owner.ValueString())
+			if err = failure; err != nil && reports != nil {
+				resp.Diagnostics.Append(state.observe(ctx, before, reports)...)
+			}
+		}
+		if err != nil {
+			resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not repaired", plan.Name.ValueString()), err.Error()+"\n\nApply again to go on.")
+			plan = state
+		}
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// Delete takes the cluster off its hosts.
+func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	planned, diags := takeDestroyPlan(ctx, resp.Private)
+	resp.Diagnostics.Append(diags...)
+	if !resp.Diagnostics.HasError() && !planned {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s is not replaced", state.Name.ValueString()), refusedReplacement)
+	}
+	resp.Diagnostics.Append(refuseProtected(state)...)
+	members, diags := state.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	working, cancel := deadline(ctx, state.Timeouts.Delete, deleteTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	dropStrangers(members)
+	executor, err := r.executor(ctx, state.cluster(members), members, "delete")
+	if err == nil {
+		err = executor.Retire(working, state.Owner.ValueString(), state.PurgeData.ValueBool())
+	}
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not destroyed", state.Name.ValueString()), err.Error()+"\n\nDestroy again to go on.")
+	}
+}
+
+// refusedReplacement is why Terraform does not get to replace a cluster.
+const refusedReplacement = "Its destruction is one half of a replacement (terraform taint, -replace, or a provisioner that failed): " +
+	"the cluster would be lost with all of its data, for another one that is empty. Nothing was changed. " +
+	"Untaint it (terraform untaint), or plan without -replace; to be rid of the cluster, destroy it."
+
+// refuseProtected refuses to destroy a cluster that is protected.
+func refuseProtected(state clusterModel) (diags diag.Diagnostics) {
+	if state.DeletionProtection.ValueBool() {
+		diags.AddAttributeError(path.Root("deletion_protection"), fmt.Sprintf("Cluster %s is protected", state.Name.ValueString()),
+			"deletion_protection is on. To destroy the cluster and its data, set it to false, apply, and destroy then. Nothing was changed.")
+	}
+	return diags
+}

@@ -1,0 +1,32 @@
+package resources
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+)
+
+// planFunc is a check of what a plan does to the cluster.
+type planFunc func(before, after, unknown map[string]any) error
+
+func (f planFunc) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	for _, change := range req.Plan.ResourceChanges {
+		if change.Address == cluster {
+			before, _ := change.Change.Before.(map[string]any)
+			after, _ := change.Change.After.(map[string]any)
+			unknown, _ := change.Change.AfterUnknown.(map[string]any)
+			resp.Error = f(before, after, unknown)
+			return
+		}
+	}
+	resp.Error = fmt.Errorf("the plan does not speak of %s", cluster)
+}
+
+func planned(check func(after, unknown map[string]any) error) plancheck.PlanCheck {
+	return planFunc(func(_, after, unknown map[string]any) error { return check(after, unknown) })
+}
+
+func changed(check func(before, after map[string]any) error) plancheck.PlanCheck {
+	return planFunc(func(before, after, _ map[string]any) error { return check(before, after) })
+}

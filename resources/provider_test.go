@@ -1,0 +1,175 @@
+package resources
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// world is a provider for hosts that are simulated.
+type world struct {
+	*nodetest.World
+	stores []string // versions that the provider carries
+
+	// observed changes what a host answers when it is observed; nil: nothing.
+	observed func(*api.Observation)
+
+	progress struct {
+		sync.Mutex
+		lines []string
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{World: nodetest.New(t, "192.0.2.11", "192.0.2.12", "192.0.2.13"), stores: []string{nodetest.EtcdVersion}}
+	w.Instant, w.Clock = true, time.Now().Truncate(time.Second)
+	return w
+}
+
+// changes are the calls that changed a host since the last time that this was asked, as "address operation".
+func (w *world) changes() []string {
+	var changes []string
+	for _, call := range w.Changes() {
+		changes = append(changes, fmt.Sprintf("%s %s", call.Address, call.Operation))
+	}
+	w.Forget()
+	return changes
+}
+
+// untouched is a check that no host was changed since.
+func (w *world) untouched(*terraform.State) error {
+	if changes := w.changes(); len(changes) > 0 {
+		return fmt.Errorf("hosts were changed: %v", changes)
+	}
+	return nil
+}
+
+// way is the way to a host, on which its answers can be changed.
+type way struct {
+	upgrade.Host
+	world *world
+}
+
+func (h way) Call(ctx context.Context, store string, request api.Request, result any) error {
+	err := h.Host.Call(ctx, store, request, result)
+	if o, ok := result.(*api.Observation); ok && err == nil && h.world.observed != nil {
+		h.world.observed(o)
+	}
+	return err
+}
+
+// ways are the ways to all hosts.
+type ways struct{ *world }
+
+func (w ways) Host(reach Reach) (upgrade.Host, error) {
+	return way{w.World.Host(reach.Address), w.world}, nil
+}
+
+// run runs steps with the real CLI, as a user would have them.
+func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
+	t.Helper()
+	if os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
+		t.Skip("neither terraform nor tofu is in PATH: install one, or run `make tofu`")
+	}
+	tftest.ParallelTest(t, tftest.TestCase{
+		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){"etcd": providerserver.NewProtocol6WithError(w)},
+		Steps:                    steps,
+	})
+}
+
+// TestMain finds the CLI that tests run.
+func TestMain(m *testing.M) {
+	os.Unsetenv("TF_CLI_CONFIG_FILE") // which could name a file that is not there
+	os.Setenv("TF_ACC", "1")
+	for _, name := range []string{"tofu", "terraform"} {
+		if path, err := exec.LookPath(name); err == nil {
+			os.Setenv("TF_ACC_TERRAFORM_PATH", path)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func (w *world) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "etcd"
+}
+
+func (w *world) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
+
+func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	s := &Services{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now,
+		Progress: func(cluster, line string) {
+			w.progress.Lock()
+			defer w.progress.Unlock()
+			w.progress.lines = append(w.progress.lines, cluster+" "+line)
+		}}
+	resp.ResourceData, resp.EphemeralResourceData = s, s
+}
+
+func (w *world) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{NewPKI, NewCluster, NewCertificate}
+}
+
+func (w *world) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{NewEphemeralCertificate}
+}
+
+func (w *world) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{NewQuorum, NewFaultTolerance}
+}
+
+func (w *world) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
+// Newest implements Stores.
+func (w *world) Newest(wanted string) (string, error) {
+	for _, version := range w.stores {
+		if wanted == "" || version == wanted || strings.HasPrefix(version, wanted+".") {
+			return version, nil
+		}
+	}
+	return "", errors.New("this build carries no store of etcd " + wanted)
+}
+
+// Hashes implements Stores.
+func (w *world) Hashes(string) map[string]string { return w.Stores }
+
+// three is a configuration of three members, with what is said of it beside them.
+func three(more string) string {
+	return fmt.Sprintf(`
+		resource "etcd_pki" "prod" { name = "prod" }
+		resource "etcd_cluster" "prod" {
+			name    = "prod"
+			pki     = etcd_pki.prod.authority
+			members = {
+				a = { address = "192.0.2.11" }
+				b = { address = "192.0.2.12" }
+				c = { address = "192.0.2.13" }
+			}
+			%s
+		}`, more)
+}
+
+// unknownAddress makes the address of member a one that is known at apply only.
+func unknownAddress(config string) string {
+	return strings.Replace(config, `"192.0.2.11"`, `terraform_data.host.output`, 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.11\" }\n"
+}

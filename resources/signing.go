@@ -1,0 +1,102 @@
+package resources
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+)
+
+// newAuthority makes the two authorities of a cluster.
+func newAuthority(name string, algorithm pki.Algorithm, validity time.Duration, now time.Time) (authorityModel, error) {
+	made, err := pki.NewAuthorities(name, algorithm, validity, now)
+	if err != nil {
+		return authorityModel{}, err
+	}
+	peer, err := keyPairFrom(made.Peers)
+	if err != nil {
+		return authorityModel{}, err
+	}
+	client, err := keyPairFrom(made.Clients)
+	return authorityModel{Peer: peer, Client: client}, err
+}
+
+func keyPairFrom(authority *pki.Authority) (keyPairModel, error) {
+	key, err := authority.PrivateKeyPEM()
+	return keyPairModel{Certificate: types.StringValue(string(authority.CertificatePEM())), PrivateKey: types.StringValue(string(key))}, err
+}
+
+// parse reads the authorities, and refuses those that could not sign at now.
+func (a authorityModel) parse(now time.Time) (pki.Authorities, error) {
+	peers, err := a.Peer.parse(now)
+	if err != nil {
+		return pki.Authorities{}, fmt.Errorf("pki.peer: %w", err)
+	}
+	clients, err := a.Client.parse(now)
+	if err != nil {
+		return pki.Authorities{}, fmt.Errorf("pki.client: %w", err)
+	}
+	authorities := pki.Authorities{Peers: peers, Clients: clients}
+	return authorities, authorities.Check()
+}
+
+func (k keyPairModel) parse(now time.Time) (*pki.Authority, error) {
+	return pki.ParseAuthority([]byte(k.Certificate.ValueString()), []byte(k.PrivateKey.ValueString()), now)
+}
+
+// memberSigner signs what the hosts of members request. It implements upgrade.Signer.
+type memberSigner struct {
+	authorities pki.Authorities
+	now         func() time.Time
+}
+
+// profiles are what the certificates of a member's keys may be used for.
+var profiles = map[string]pki.Profile{api.KeyPeer: pki.Peer, api.KeyServer: pki.Server, api.KeyAdmin: pki.Client}
+
+// Sign signs a request that holds exactly what is wanted.
+func (s memberSigner) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
+	profile, known := profiles[want.Name]
+	if !known {
+		return "", fmt.Errorf("it is not known what key %q is for", want.Name)
+	}
+	wanted := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames}
+	for _, text := range want.IPs {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return "", err
+		}
+		wanted.IPs = append(wanted.IPs, ip)
+	}
+	certificate, err := s.authorities.For(profile).Sign([]byte(request), wanted, s.now())
+	return string(certificate), err
+}
+
+// keyAlgorithm is the algorithm of an authority's key, which the keys of members are to have too.
+func keyAlgorithm(certificate string) (pki.Algorithm, error) {
+	block, _ := pem.Decode([]byte(certificate))
+	if block == nil {
+		return "", errors.New("the authority's certificate is no PEM")
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	switch key := parsed.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return pki.ParseAlgorithm("ecdsa-" + strings.ToLower(strings.ReplaceAll(key.Curve.Params().Name, "-", "")))
+	case *rsa.PublicKey:
+		return pki.ParseAlgorithm(fmt.Sprintf("rsa-%d", key.N.BitLen()))
+	}
+	return "", fmt.Errorf("the authority's key is a %T, which is none that members can have", parsed.PublicKey)
+}

@@ -1,0 +1,139 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+)
+
+// Names, as their attributes describe them.
+var (
+	clusterName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`),
+		"must be 1 to 32 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen")
+	memberName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
+		"must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end")
+	etcdVersion = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`),
+		`must be a line of etcd, like "3.7", or an exact version, like "3.7.3"`)
+)
+
+// oneOfAlgorithms wants an algorithm of keys.
+func oneOfAlgorithms() validator.String {
+	var names []string
+	for _, algorithm := range pki.Algorithms() {
+		names = append(names, string(algorithm))
+	}
+	return stringvalidator.OneOf(names...)
+}
+
+// aboutAlgorithms says what algorithms there are, and which is the default.
+func aboutAlgorithms() string {
+	var names []string
+	for _, algorithm := range pki.Algorithms() {
+		names = append(names, fmt.Sprintf("`%s`", algorithm))
+	}
+	return fmt.Sprintf("One of %s. Default: `%s`.", strings.Join(names, ", "), pki.DefaultAlgorithm)
+}
+
+// stringCheck is a validator made of a function that says what is wrong with a text.
+type stringCheck struct {
+	wants string // what a good value is
+	check func(string) error
+}
+
+func (c stringCheck) Description(context.Context) string         { return "must be " + c.wants }
+func (c stringCheck) MarkdownDescription(context.Context) string { return "must be " + c.wants }
+
+// ValidateString checks a value that is known.
+func (c stringCheck) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if err := c.check(req.ConfigValue.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Bad value for "+req.Path.String(), fmt.Sprintf("%q: %s. It must be %s.", req.ConfigValue.ValueString(), err, c.wants))
+	}
+}
+
+// Checks of texts.
+var (
+	hostAddress = stringCheck{"an IP address or a DNS name, in lower case and without a port", checkAddress}
+	cleanPath   = stringCheck{"an absolute path in its shortest spelling", checkPath}
+	duration    = stringCheck{`a positive duration like "8760h", "5m" or "100ms"`, checkDuration}
+	lifetime    = stringCheck{`a duration like "8760h", of 10 minutes at least`, checkLifetime}
+	millisecond = stringCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
+)
+
+var dnsName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkAddress wants one spelling of every address, since addresses become parts of URLs that etcd
+// and certificates compare letter by letter.
+func checkAddress(text string) error {
+	ip, err := netip.ParseAddr(text)
+	switch {
+	case err != nil && (len(text) > 253 || !dnsName.MatchString(text)):
+		return errors.New("this is neither")
+	case err != nil:
+		return nil
+	case ip.Zone() != "":
+		return errors.New("an address with a zone means something on one machine only")
+	case ip.IsUnspecified() || ip.IsMulticast():
+		return errors.New("no host has this address")
+	case ip.Unmap().String() != text:
+		return fmt.Errorf("write it as %q", ip.Unmap())
+	}
+	return nil
+}
+
+func checkPath(text string) error {
+	switch {
+	case !strings.HasPrefix(text, "/"):
+		return errors.New("it does not begin with /")
+	case path.Clean(text) != text:
+		return fmt.Errorf("write it as %q", path.Clean(text))
+	case text == "/":
+		return errors.New("this is all of the host's file system")
+	case strings.ContainsAny(text, "\n\"\\%$"):
+		return errors.New(`line breaks and the characters " \ % $ mean something to systemd, which the path is told to`)
+	}
+	return nil
+}
+
+func checkDuration(text string) error {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return errors.New("this is no number with a unit (h, m, s, ms)")
+	case d <= 0:
+		return errors.New("it is not positive")
+	}
+	return nil
+}
+
+func checkLifetime(text string) error {
+	if err := checkDuration(text); err != nil {
+		return err
+	}
+	if d, _ := time.ParseDuration(text); d < pki.MinimumLifetime {
+		return errors.New("a certificate would be over before it is of use")
+	}
+	return nil
+}
+
+func checkMilliseconds(text string) error {
+	if err := checkDuration(text); err != nil {
+		return err
+	}
+	if d, _ := time.ParseDuration(text); d%time.Millisecond != 0 {
+		return errors.New("etcd counts in milliseconds")
+	}
+	return nil
+}
