@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -319,6 +320,50 @@ func TestClosedPool(t *testing.T) {
 	mustContain(t, <-attempt, "pool is closed")
 	_, err = pool.Connect(t.Context(), server.Target())
 	mustContain(t, err, "pool is closed")
+}
+
+func TestClosedPoolLeavesNothingBehind(t *testing.T) {
+	bastion := sshtest.Start(t, sshtest.Config{Forward: sshtest.ForwardTCP})
+	server := sshtest.Start(t, sshtest.Config{})
+	silent := targetAt(t, listen(t, func(net.Conn) {}))
+	before := runtime.NumGoroutine()
+
+	pool := ssh.NewPool(ssh.Options{})
+	if _, err := pool.Connect(t.Context(), server.Target()); err != nil {
+		t.Fatal(err)
+	}
+	client, err := pool.Connect(t.Context(), behind(bastion, server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, speak := io.Pipe()
+	command := make(chan error, 1)
+	go func() { command <- client.Run(t.Context(), ssh.Command{Line: "cat", Stdin: stdin}) }()
+	for server.PeakSessions() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	through := bastion.Target()
+	silent.Bastion = &through
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := pool.Connect(ctx, silent); err == nil {
+		t.Error("connected to a silent host")
+	}
+	_ = pool.Close()
+	if err := <-command; !errors.Is(err, ssh.ErrDisconnected) {
+		t.Error(err)
+	}
+	_ = speak.Close()
+	_ = stdin.Close()
+
+	deadline := time.Now().Add(20 * time.Second)
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func TestValidateTarget(t *testing.T) {

@@ -123,10 +123,10 @@ func (c *Client) forward(ctx context.Context, network, address string) (net.Conn
 	return nil, fmt.Errorf("bastion %s cannot reach %s: %w", c, address, err)
 }
 
-// disableNagle runs one command on a bastion, beside the first use of it. sshd sets TCP_NODELAY on a connection when its first
-// session starts, and forwards without: every exchange through it would wait some 40 ms for a delayed
-// acknowledgement. Nothing depends on the command, so a bastion may as well refuse it, or run what it
-// is forced to instead.
+// disableNagle runs one command on a bastion, beside the first use of it. sshd sets TCP_NODELAY on a
+// connection when its first session starts, and forwards without: exchanges through it would wait up
+// to 40 ms for delayed acknowledgements. Nothing depends on the command, so a bastion may as well
+// refuse it, or run what it is forced to instead.
 func (c *Client) disableNagle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -280,11 +280,13 @@ func TestBadTrust(t *testing.T) {
 	}{
 		"pin with host name":  {ssh.Trust{HostKey: "192.0.2.1 " + pin}, "no host name before it"},
 		"pin without type":    {ssh.Trust{HostKey: strings.Fields(pin)[1]}, `"ssh-ed25519 AAAA..."`},
-		"pin with other type": {ssh.Trust{HostKey: "ssh-rsa " + strings.Fields(pin)[1]}, "says ssh-rsa"},
+		"pin with other type": {ssh.Trust{HostKey: "ssh-rsa " + strings.Fields(pin)[1]}, "type of its key, ssh-ed25519"},
 		"cut pin":             {ssh.Trust{HostKey: pin[:len(pin)-8]}, "host_key"},
-		"marker":              {ssh.Trust{HostCA: "@cert-authority * " + pin}, "host_ca"},
-		"no file":             {ssh.Trust{KnownHosts: []string{"/nonexistent/known_hosts"}}, "/nonexistent/known_hosts"},
-		"bad line":            {ssh.Trust{KnownHosts: []string{writeFile(t, pin+"\nhost ssh-ed25519 !!!\n")}}, ":1:"},
+		"user's certificate": {ssh.Trust{HostKey: sshtest.PublicLine(sshtest.Certify(t, sshtest.NewSigner(t, gossh.KeyAlgoED25519),
+			sshtest.NewSigner(t, gossh.KeyAlgoED25519).PublicKey(), gossh.Certificate{CertType: gossh.UserCert}))}, "cannot be used for a host"},
+		"marker":   {ssh.Trust{HostCA: "@cert-authority * " + pin}, "host_ca"},
+		"no file":  {ssh.Trust{KnownHosts: []string{"/nonexistent/known_hosts"}}, "/nonexistent/known_hosts"},
+		"bad line": {ssh.Trust{KnownHosts: []string{writeFile(t, pin+"\nhost ssh-ed25519 !!!\n")}}, ":1:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target.Trust = test.trust

@@ -62,7 +62,7 @@ func TestKeysOfSSHKeygen(t *testing.T) {
 			t.Run(kind+" "+format, func(t *testing.T) {
 				t.Parallel()
 				path := filepath.Join(t.TempDir(), "id")
-				keygen(t, "-q", "-t", kind, "-m", format, "-N", passphrase, "-f", path)
+				keygen(t, "-q", "-t", kind, "-m", format, "-a", "1", "-N", passphrase, "-f", path)
 				target := server.Target()
 				target.Auth = ssh.Auth{PrivateKeyFile: path, Passphrase: ssh.NewSecret(passphrase)}
 				if err := target.Validate(); err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Options are the limits of a Pool and its two doors to the outside. The zero Options are good for
-// production; each field that is 0 or nil has the default named beside it.
+// production; each field that is 0, negative or nil has the default named beside it.
 type Options struct {
 	// ConnectTimeout bounds the way to one hop, from its first dial until the login, retries
 	// included. A host that was created a moment ago refuses connections until its sshd is up, so
@@ -47,10 +47,10 @@ func (o Options) withDefaults() Options {
 	orDuration(&o.AttemptTimeout, 10*time.Second)
 	orDuration(&o.RetryDelay, 250*time.Millisecond)
 	orDuration(&o.KeepaliveInterval, 10*time.Second)
-	if o.KeepaliveMisses == 0 {
+	if o.KeepaliveMisses <= 0 {
 		o.KeepaliveMisses = 3
 	}
-	if o.MaxSessions == 0 {
+	if o.MaxSessions <= 0 {
 		o.MaxSessions = 8
 	}
 	if o.Dial == nil {
@@ -63,7 +63,7 @@ func (o Options) withDefaults() Options {
 }
 
 func orDuration(d *time.Duration, fallback time.Duration) {
-	if *d == 0 {
+	if *d <= 0 {
 		*d = fallback
 	}
 }

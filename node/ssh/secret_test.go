@@ -9,7 +9,33 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
+
+// A private key in the place of a public one is an error that does not repeat it.
+func TestMisplacedPrivateKeyIsNotRepeated(t *testing.T) {
+	key := sshtest.OpenSSH(t, sshtest.NewKey(t, "ssh-ed25519"), "")
+	inline := strings.ReplaceAll(key, "\n", " ")
+	file := writeFile(t, key)
+	for name, target := range map[string]ssh.Target{
+		"public":   {Auth: ssh.Auth{Certificate: key, AgentKey: key}, Trust: ssh.Trust{HostKey: key, HostCA: key}},
+		"one line": {Auth: ssh.Auth{Certificate: inline, AgentKey: inline}, Trust: ssh.Trust{HostKey: inline, HostCA: inline}},
+		"host_ca":  {Trust: ssh.Trust{HostCA: "ssh-ed25519 " + strings.Split(key, "\n")[1]}},
+		"files":    {Auth: ssh.Auth{CertificateFile: file}, Trust: ssh.Trust{KnownHosts: []string{file}}},
+		"user":     {Auth: ssh.Auth{PrivateKey: ssh.NewSecret("x" + key)}},
+	} {
+		err := target.Validate()
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, line := range strings.Split(key, "\n")[1:4] {
+			if strings.Contains(err.Error(), line) {
+				t.Errorf("%s: the error holds the key: %v", name, err)
+			}
+		}
+	}
+}
 
 func TestSecretsAreNotPrinted(t *testing.T) {
 	const key, phrase = "MIIEowIBAAKCAQEA", "opensesame"

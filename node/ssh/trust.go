@@ -102,7 +102,7 @@ func parseHostKeys(name, text string) ([]gossh.PublicKey, error) {
 			return nil, err
 		}
 		if !slices.Contains(plainAlgorithms, algorithmsOf(key)[0]) {
-			return nil, fmt.Errorf("%s %q: a key of type %s cannot be used for a host", name, strings.TrimSpace(line), key.Type())
+			return nil, fmt.Errorf("%s: a key of type %s cannot be used for a host", name, key.Type())
 		}
 		keys = append(keys, key)
 	}
