@@ -1,0 +1,221 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Host is one host of a lab, on or off.
+type Host struct {
+	Config HostConfig
+
+	lab   *Lab
+	index int
+	base  string // the image below it
+	dir   string // everything of it that is no namespace
+}
+
+func newHost(l *Lab, config HostConfig, index int, base string) *Host {
+	if config.User == "" {
+		config.User = "root"
+	}
+	if config.Port == 0 {
+		config.Port = 22
+	}
+	return &Host{Config: config, lab: l, index: index, base: base, dir: filepath.Join(l.dir, config.Name)}
+}
+
+// Address is the host's IPv4 address.
+func (h *Host) Address() string { return fmt.Sprintf("192.0.2.%d", firstHost+h.index) }
+
+// Address6 is the host's IPv6 address.
+func (h *Host) Address6() string { return fmt.Sprintf("2001:db8::%d", firstHost+h.index) }
+
+// HostKey is the public key of the host's sshd, as sshd writes it.
+func (h *Host) HostKey() (string, error) {
+	return readKey(filepath.Join(h.dir, "ssh_host_ed25519_key.pub"))
+}
+
+func (h *Host) root() string      { return filepath.Join(h.dir, "root") }
+func (h *Host) disk() string      { return filepath.Join(h.dir, "disk") }
+func (h *Host) console() string   { return filepath.Join(h.dir, "console") }
+func (h *Host) namespace() string { return h.lab.Namespace() + "-" + h.Config.Name }
+
+// veth is the bridge's end of the host's cable.
+func (h *Host) veth() string { return "h-" + h.Config.Name }
+
+// create makes all of a host but its processes.
+func (h *Host) create() error {
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		return err
+	}
+	if err := makeKey(filepath.Join(h.dir, "ssh_host_ed25519_key")); err != nil {
+		return err
+	}
+	if h.Config.DeviceBytes > 0 {
+		if err := sparse(h.disk(), h.Config.DeviceBytes); err != nil {
+			return err
+		}
+	}
+	return errors.Join(h.plugIn(), h.image())
+}
+
+// sparse makes a file of this size that takes no room yet.
+func sparse(file string, bytes int64) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(bytes), f.Close())
+}
+
+// plugIn makes the host's network namespace and its cable to the bridge.
+func (h *Host) plugIn() error {
+	ns := h.namespace()
+	for _, args := range [][]string{
+		{"netns", "add", ns},
+		{"-n", h.lab.Namespace(), "link", "add", h.veth(), "type", "veth", "peer", "name", "eth0", "netns", ns},
+		{"-n", h.lab.Namespace(), "link", "set", h.veth(), "master", "br0", "up"},
+		{"-n", ns, "link", "set", "lo", "up"},
+		{"-n", ns, "addr", "add", h.Address() + "/24", "dev", "eth0"},
+		{"-n", ns, "-6", "addr", "add", h.Address6() + "/64", "dev", "eth0", "nodad"},
+		{"-n", ns, "link", "set", "eth0", "up"},
+	} {
+		if err := run("ip", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// image mounts a fresh image of the host, and gives it what makes it this host.
+func (h *Host) image() error {
+	upper, work := filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work")
+	for _, dir := range []string{upper, work, h.root()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", h.base, upper, work)
+	if err := run("mount", "-t", "overlay", "overlay", "-o", options, h.root()); err != nil {
+		return err
+	}
+	if h.Config.SmallUsr > 0 {
+		small := filepath.Join(h.root(), "usr/local")
+		if err := run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", h.Config.SmallUsr), "tmpfs", small); err != nil {
+			return err
+		}
+	}
+	return h.personalize()
+}
+
+// personalize writes what makes an image this host: names, keys, who may log in.
+func (h *Host) personalize() error {
+	id, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+	if err != nil {
+		return err
+	}
+	user, err := os.ReadFile(h.lab.KeyFile() + ".pub")
+	if err != nil {
+		return err
+	}
+	authority, err := os.ReadFile(h.lab.UserCAFile() + ".pub")
+	if err != nil {
+		return err
+	}
+	key := filepath.Join(h.dir, "ssh_host_ed25519_key")
+	principals := strings.Join([]string{h.Config.Name, h.Address(), h.Address6()}, ",")
+	if err := run("ssh-keygen", "-q", "-s", filepath.Join(h.lab.dir, "host-ca"), "-h", "-I", h.Config.Name, "-n", principals, key+".pub"); err != nil {
+		return err
+	}
+	home := "/root"
+	if h.Config.User != "root" {
+		home = "/home/" + h.Config.User
+		if err := h.addUser(); err != nil {
+			return err
+		}
+	}
+	sshd := fmt.Sprintf("Port %d\nHostKey /etc/ssh/ssh_host_ed25519_key\nHostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\n"+
+		"TrustedUserCAKeys /etc/ssh/user-ca.pub\nPasswordAuthentication no\nUseDNS no\n", h.Config.Port)
+	for _, file := range []struct {
+		path string
+		text []byte
+		mode os.FileMode
+	}{
+		{"/etc/hostname", []byte(h.Config.Name + "\n"), 0o644},
+		{"/etc/machine-id", []byte(strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "") + "\n"), 0o444},
+		{"/etc/ssh/sshd_config.d/lab.conf", []byte(sshd), 0o644},
+		{"/etc/ssh/user-ca.pub", authority, 0o644},
+		{home + "/.ssh/authorized_keys", user, 0o644},
+	} {
+		if err := h.write(file.path, file.text, file.mode); err != nil {
+			return err
+		}
+	}
+	for suffix, mode := range map[string]os.FileMode{"": 0o600, ".pub": 0o644, "-cert.pub": 0o644} {
+		text, err := os.ReadFile(key + suffix)
+		if err != nil {
+			return err
+		}
+		if err := h.write("/etc/ssh/ssh_host_ed25519_key"+suffix, text, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addUser adds the user who logs in, and lets him use sudo.
+func (h *Host) addUser() error {
+	user, rule := h.Config.User, "NOPASSWD: ALL"
+	if err := run("chroot", h.root(), "useradd", "--create-home", "--shell", "/bin/bash", user); err != nil {
+		return err
+	}
+	if h.Config.Password != "" {
+		rule = "ALL"
+		if err := run("sh", "-c", `echo "$1:$2" | chroot "$3" chpasswd`, "-", user, h.Config.Password, h.root()); err != nil {
+			return err
+		}
+	}
+	return h.write("/etc/sudoers.d/lab", []byte(user+" ALL=(ALL) "+rule+"\n"), 0o440)
+}
+
+// write puts a file into the image of a host that is off.
+func (h *Host) write(path string, text []byte, mode os.FileMode) error {
+	file := filepath.Join(h.root(), path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return err
+	}
+	return os.Chmod(file, mode)
+}
+
+// remove ends all of a host, whatever there is of it.
+func (h *Host) remove() error {
+	err := errors.Join(h.PowerOff(), h.unmount(), removeNamespace(h.namespace()))
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(h.dir)
+}
+
+// unmount takes the image away: every mount below the host's directory, the innermost first.
+func (h *Host) unmount() error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	var failures []error
+	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		fields := strings.Fields(lines[i])
+		if len(fields) > 1 && strings.HasPrefix(fields[1], h.dir+"/") {
+			failures = append(failures, run("umount", fields[1]))
+		}
+	}
+	return errors.Join(failures...)
+}

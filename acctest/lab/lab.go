@@ -1,0 +1,164 @@
+// Package lab boots real hosts on this machine for tests and for the demo: systemd as PID 1, sshd, block
+// devices, addresses of their own. Each is an overlay over one cached base image, run by
+// systemd-nspawn in a network namespace of its own; a further namespace holds the bridge between them, and
+// nothing leads out of it.
+//
+// A lab's parts bear names that its own name decides, and lie below one directory. So whoever knows the
+// name can end it, also when the process that made it is gone.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+)
+
+// Root is below which labs and the base image lie. It must not be an overlay itself.
+const Root = "/var/lib/etcd-lab"
+
+// Config is the lab that is wanted.
+type Config struct {
+	Name     string // lower-case letters, digits, dashes; at most 12, as it is part of interface names
+	Hosts    []HostConfig
+	Bastion  bool // one more host, "bastion": the only one from which the others' sshd can be reached
+	Detached bool // it lives until Down; otherwise it is dead when the process that made it has ended
+}
+
+// HostConfig is a host that is wanted.
+type HostConfig struct {
+	Name        string // lower-case letters, digits, dashes; at most 12
+	User        string // who logs in; empty: root
+	Password    string // that sudo asks the user for; empty: it asks for none
+	Port        int    // of sshd; 0: 22
+	DeviceBytes int64  // size of a dedicated block device, /dev/sdb; 0: none
+	SmallUsr    int64  // size of a file system of its own for /usr/local; 0: none
+}
+
+// Lab is a lab that is up.
+type Lab struct {
+	Name  string
+	Hosts []*Host
+
+	dir string
+}
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,11}$`)
+
+// bastionName is the name of the host in front of the others.
+const bastionName = "bastion"
+
+func (c Config) check() error {
+	if !validName.MatchString(c.Name) {
+		return fmt.Errorf("lab name %q does not match %s", c.Name, validName)
+	}
+	seen := map[string]bool{}
+	for _, h := range c.Hosts {
+		if !validName.MatchString(h.Name) || seen[h.Name] || h.Name == bastionName {
+			return fmt.Errorf("host name %q: names are unique and match %s", h.Name, validName)
+		}
+		seen[h.Name] = true
+	}
+	if n := len(c.Hosts); n == 0 || n > 40 {
+		return fmt.Errorf("a lab of %d hosts: 1 to 40 are possible", n)
+	}
+	return nil
+}
+
+// Up boots a lab and returns once all of its hosts accept SSH. Labs whose makers are gone are ended
+// first. A lab that does not come up is ended before the error is returned.
+func Up(ctx context.Context, config Config) (*Lab, error) {
+	if err := errors.Join(config.check(), CheckMachine()); err != nil {
+		return nil, err
+	}
+	if err := endDeadLabs(); err != nil {
+		return nil, err
+	}
+	base, err := baseImage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Name: config.Name, dir: filepath.Join(Root, "labs", config.Name)}
+	if _, err := os.Stat(l.dir); err == nil {
+		return nil, fmt.Errorf("lab %s is up already: end it first", l.Name)
+	}
+	if err := l.build(ctx, config, base); err != nil {
+		return nil, errors.Join(fmt.Errorf("bring up lab %s: %w", l.Name, err), l.Down())
+	}
+	return l, nil
+}
+
+func (l *Lab) build(ctx context.Context, config Config, base string) error {
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		return err
+	}
+	if err := l.writeOwner(config.Detached); err != nil {
+		return err
+	}
+	if err := l.makeKeys(); err != nil {
+		return err
+	}
+	if err := l.makeNetwork(); err != nil {
+		return err
+	}
+	wanted := slices.Clone(config.Hosts)
+	if config.Bastion {
+		wanted = append(wanted, HostConfig{Name: bastionName})
+	}
+	for i, h := range wanted {
+		l.Hosts = append(l.Hosts, newHost(l, h, i, base))
+	}
+	if err := l.save(); err != nil {
+		return err
+	}
+	return l.each(func(h *Host) error {
+		if err := h.create(); err != nil {
+			return err
+		}
+		if config.Bastion && h.Config.Name != bastionName {
+			if err := h.closeToAllBut(l.Host(bastionName)); err != nil {
+				return err
+			}
+		}
+		return h.PowerOn(ctx)
+	})
+}
+
+// Host is the host of this name. Asking for one that there is not is a mistake of the caller.
+func (l *Lab) Host(name string) *Host {
+	for _, h := range l.Hosts {
+		if h.Config.Name == name {
+			return h
+		}
+	}
+	panic(fmt.Sprintf("lab %s has no host %q", l.Name, name))
+}
+
+// Down ends the lab: its processes, mounts, loop devices, namespaces and files. It may be repeated.
+func (l *Lab) Down() error {
+	err := l.each((*Host).remove)
+	err = errors.Join(err, l.removeNetwork())
+	if err != nil {
+		return fmt.Errorf("end lab %s: %w", l.Name, err)
+	}
+	return os.RemoveAll(l.dir)
+}
+
+// each does the same to all hosts at once.
+func (l *Lab) each(do func(*Host) error) error {
+	failures := make([]error, len(l.Hosts))
+	var group sync.WaitGroup
+	for i, h := range l.Hosts {
+		group.Go(func() {
+			if err := do(h); err != nil {
+				failures[i] = fmt.Errorf("host %s: %w", h.Config.Name, err)
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(failures...)
+}

@@ -1,0 +1,55 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// programs are what the lab runs, with the Debian package that each comes in.
+var programs = []struct{ program, pkg string }{
+	{"mmdebstrap", "mmdebstrap"},
+	{"systemd-nspawn", "systemd-container"},
+	{"ip", "iproute2"},
+	{"nft", "nftables"},
+	{"nsenter", "util-linux"},
+	{"losetup", "mount"},
+	{"ssh-keygen", "openssh-client"},
+}
+
+// CheckMachine says what this machine lacks to boot a lab, and how it gets it.
+func CheckMachine() error {
+	if os.Geteuid() != 0 {
+		return errors.New("booting hosts needs root")
+	}
+	var missing []string
+	for _, p := range programs {
+		if _, err := exec.LookPath(p.program); err != nil {
+			missing = append(missing, p.pkg)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the lab needs Debian packages that are missing: apt-get install -y %s", strings.Join(missing, " "))
+	}
+	return nil
+}
+
+// run runs a program to its end; its output is in the error.
+func run(name string, args ...string) error {
+	_, err := output(name, args...)
+	return err
+}
+
+// output runs a program to its end and returns its stdout.
+func output(name string, args ...string) (string, error) {
+	var stderr strings.Builder
+	command := exec.Command(name, args...)
+	command.Stderr = &stderr
+	stdout, err := command.Output()
+	if err != nil {
+		return string(stdout), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return string(stdout), nil
+}

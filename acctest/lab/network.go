@@ -1,0 +1,89 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Every lab has the same addresses: labs cannot see each other. Host number i, from 0, has the
+// address that ends in firstHost+i.
+const firstHost = 11
+
+// Namespace is the network namespace that holds the bridge. From inside of it all hosts can be reached.
+func (l *Lab) Namespace() string { return "etcdlab-" + l.Name }
+
+// makeNetwork makes the namespace with the bridge, and nothing that leads out of it.
+func (l *Lab) makeNetwork() error {
+	ns := l.Namespace()
+	if err := run("ip", "netns", "add", ns); err != nil {
+		return err
+	}
+	for _, args := range []string{
+		"link set lo up",
+		"link add br0 type bridge",
+		"addr add 192.0.2.1/24 dev br0",
+		"-6 addr add 2001:db8::1/64 dev br0 nodad",
+		"link set br0 up",
+	} {
+		if err := run("ip", append([]string{"-n", ns}, strings.Fields(args)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) removeNetwork() error { return removeNamespace(l.Namespace()) }
+
+// removeNamespace removes a network namespace, and its interfaces with it.
+func removeNamespace(name string) error {
+	if _, err := os.Stat(filepath.Join("/run/netns", name)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return run("ip", "netns", "del", name)
+}
+
+// Command is a program that runs in the lab's network, not started yet.
+func (l *Lab) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", l.Namespace(), name}, args...)...)
+}
+
+// Dial connects to an IP address and port in the lab's network. The connection stays there, whichever
+// namespace it is used from.
+func (l *Lab) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialIn(ctx, l.Namespace(), network, address)
+}
+
+// dialIn connects from inside of a network namespace.
+func dialIn(ctx context.Context, namespace, network, address string) (net.Conn, error) {
+	ns, err := os.Open(filepath.Join("/run/netns", namespace))
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		// The thread is never unlocked: it ends with the goroutine, and no other inherits its namespace.
+		runtime.LockOSThread()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- result{err: fmt.Errorf("enter the network namespace %s: %w", namespace, err)}
+			return
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
+}
