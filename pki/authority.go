@@ -7,7 +7,6 @@
 package pki
 
 import (
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -94,8 +93,8 @@ func (a *Authority) check(now time.Time) error {
 	if _, err := algorithmOf(c.PublicKey); err != nil {
 		return err
 	}
-	switch public, ok := a.key.Public().(interface{ Equal(crypto.PublicKey) bool }); {
-	case !ok || !public.Equal(c.PublicKey):
+	switch {
+	case !samePublicKey(a.key.Public(), c.PublicKey):
 		return errors.New("the private key belongs to another certificate")
 	case !c.BasicConstraintsValid || !c.IsCA:
 		return errors.New("its certificate is none of an authority: basic constraints do not say CA")

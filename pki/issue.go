@@ -87,9 +87,8 @@ func (a *Authority) conforms(certificate *x509.Certificate, public crypto.Public
 	if err != nil {
 		return err
 	}
-	key, ok := certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	switch {
-	case !ok || !key.Equal(public):
+	case !samePublicKey(certificate.PublicKey, public):
 		return errors.New("it is for another key")
 	case certificate.IsCA:
 		return errors.New("it is one of an authority")

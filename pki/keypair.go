@@ -43,3 +43,8 @@ func (k KeyPair) String() string {
 
 // Format writes String for every verb: %v, %+v, %#v, %q, %x and the rest.
 func (k KeyPair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+func samePublicKey(a, b crypto.PublicKey) bool {
+	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && key.Equal(b)
+}
