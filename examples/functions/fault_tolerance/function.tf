@@ -1,0 +1,3 @@
+output "fault_tolerance" {
+  value = provider::etcd::fault_tolerance(5) # 2
+}

@@ -1,0 +1,3 @@
+output "quorum" {
+  value = provider::etcd::quorum(5) # 3
+}

@@ -1,0 +1,3 @@
+resource "etcd_pki" "prod" {
+  name = "prod"
+}
