@@ -7,10 +7,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// guard says in the journal why a member must not be started, where it must not.
+// guard asks whether a member may be started, and says on stderr, which is the journal, why not.
 func guard(cluster string) int {
 	if !api.ClusterName.MatchString(cluster) {
-		fmt.Fprintf(os.Stderr, "store guard: %q is no name of a cluster\n", cluster)
+		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
 		return exitUsage
 	}
 	machine, err := thisMachine()

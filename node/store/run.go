@@ -10,11 +10,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// runMember turns this process into the member of a cluster. It returns only where that fails.
+// runMember turns this process into the member of a cluster, if the guard lets it. It returns only
+// where that fails.
 func runMember(cluster string) int {
-	if !api.ClusterName.MatchString(cluster) {
-		fmt.Fprintf(os.Stderr, "store run: %q is no name of a cluster\n", cluster)
-		return exitUsage
+	if status := guard(cluster); status != exitDone {
+		return status
 	}
 	text, err := os.ReadFile(api.FlagsFile(cluster))
 	if err != nil {
