@@ -22,6 +22,7 @@ const usage = `labctl VERB [flags] [arguments]
   up        boot a lab: -hosts N (a, b, c, ...), -user NAME, -port N, -bastion, -device BYTES
   down      end it; nothing of it is left
   status    what there is, as JSON
+  tfvars    the same as variables of a configuration: private_key_file, hosts
   run       run a program on a host as root:      labctl run HOST PROGRAM ...
   cat       print a file of a host:               labctl cat HOST PATH
   ssh       log in to a host, or run a program:   labctl ssh HOST [PROGRAM ...]
@@ -77,6 +78,8 @@ func do(ctx context.Context, args []string) error {
 		return l.Down()
 	case "status":
 		return status(l)
+	case "tfvars":
+		return tfvars(l)
 	case "exec":
 		if len(rest) == 0 {
 			return errors.New("exec what?")
@@ -175,7 +178,25 @@ func status(l *lab.Lab) error {
 		}
 		shown.Hosts = append(shown.Hosts, host{h.Config.Name, h.Address(), h.Address6(), h.Config.User, key, h.Config.Port, h.On()})
 	}
+	return show(shown)
+}
+
+// tfvars prints the hosts as a configuration takes them: by name, each with address and host key.
+func tfvars(l *lab.Lab) error {
+	hosts := map[string]map[string]string{}
+	for _, h := range l.Hosts {
+		key, err := h.HostKey()
+		if err != nil {
+			return err
+		}
+		hosts[h.Config.Name] = map[string]string{"address": h.Address(), "host_key": key}
+	}
+	return show(map[string]any{"private_key_file": l.KeyFile(), "hosts": hosts})
+}
+
+// show prints a value as JSON.
+func show(value any) error {
 	encoder := json.NewEncoder(os.Stdout)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(shown)
+	return encoder.Encode(value)
 }
