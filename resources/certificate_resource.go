@@ -5,14 +5,17 @@ import (
 	"errors"
 	"os"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
 var (
-	_ resource.ResourceWithConfigure      = (*certificateResource)(nil)
-	_ resource.ResourceWithValidateConfig = (*certificateResource)(nil)
-	_ resource.ResourceWithModifyPlan     = (*certificateResource)(nil)
+	_ resource.ResourceWithConfigure        = (*certificateResource)(nil)
+	_ resource.ResourceWithConfigValidators = (*certificateResource)(nil)
+	_ resource.ResourceWithValidateConfig   = (*certificateResource)(nil)
+	_ resource.ResourceWithModifyPlan       = (*certificateResource)(nil)
 )
 
 // certificateResource is etcd_certificate.
@@ -34,6 +37,11 @@ func (r *certificateResource) Schema(_ context.Context, _ resource.SchemaRequest
 // Configure takes what the provider gives.
 func (r *certificateResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.services = services(req.ProviderData, &resp.Diagnostics)
+}
+
+// ConfigValidators want one key, from one place.
+func (r *certificateResource) ConfigValidators(context.Context) []resource.ConfigValidator {
+	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("private_key_file"), path.MatchRoot("csr_pem"))}
 }
 
 // ValidateConfig refuses what does not fit together.
@@ -131,6 +139,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	authority, diags := authorityFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check()...)
 	plan.plan(authority, state)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)

@@ -3,7 +3,6 @@ package resources
 import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -53,7 +52,7 @@ func certificateSchema() schema.Schema {
 				Optional: true,
 				MarkdownDescription: "Path of the private key, PEM. Where the file does not exist, a key is made, for its owner alone (mode 0600). A key that is there is used and never overwritten; " +
 					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. Exactly one of this and `csr_pem`.",
-				Validators: []validator.String{stringvalidator.ExactlyOneOf(path.MatchRoot("csr_pem")), stringvalidator.LengthAtLeast(1)},
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"csr_pem": schema.StringAttribute{
 				Optional: true,

@@ -74,7 +74,7 @@ func repair(spec membership.Spec, observed map[string]upgrade.Health) ([]members
 		}
 	}
 	if lost(observed) {
-		return nil, errors.New("no host carries any part of the cluster: somebody has taken it off all of them. If that was meant, " +
+		return nil, errors.New("no host carries its member any more: somebody has taken the cluster off all of them. If that was meant, " +
 			"remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first")
 	}
 	var conditions []upgrade.Condition

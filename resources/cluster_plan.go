@@ -34,6 +34,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	authority, diags := authorityFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
 	if resp.Diagnostics.HasError() {
 		return

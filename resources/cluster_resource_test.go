@@ -211,7 +211,7 @@ func TestOwnSettings(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: three("")},
 		tftest.TestStep{
 			PreConfig: w.Forget,
-			Config:    strings.Replace(three(unprotected+`version = "3.7"`), `"192.0.2.12"`, `"192.0.2.12", zone = "r2", host_key = "ssh-ed25519 AAAA", ssh_port = 2222`, 1),
+			Config:    strings.Replace(three(unprotected+`version = "3.7"`), `"192.0.2.12"`, `"192.0.2.12", zone = "r2", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ8Xf9bCkJ5S1m0lYdVxgxJc3cJ5jJx7n0hL2m2hF0q", ssh_port = 2222`, 1),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionUpdate),
 				planned(func(_, unknown map[string]any) error {
@@ -329,7 +329,7 @@ func TestLostMembersStay(t *testing.T) {
 		},
 		tftest.TestStep{
 			PreConfig: func() { w.Host("192.0.2.11").Wipe(); w.Host("192.0.2.13").Wipe() },
-			Config:    three(""), ExpectError: says("somebody has taken it off all of them"),
+			Config:    three(""), ExpectError: says("somebody has taken the cluster off all of them"),
 		},
 		tftest.TestStep{ // It can be unprotected all the same, to be destroyed. The plan after that is refused again.
 			Config: three(unprotected), ExpectError: says("terraform destroy -refresh=false"),

@@ -152,13 +152,13 @@ func memberAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "Public SSH key of the host, like `ssh-ed25519 AAAA...`; several, one a line, while it is being changed. " +
 				"Where it is set, no other key is accepted. Can be changed at any time.",
-			Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			Validators: []validator.String{publicKeys},
 		},
 		"host_ca": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Public key of the authority that signs this host's SSH host certificate. Default: the provider's `ssh.host_ca`. " +
 				"Can be changed at any time.",
-			Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			Validators: []validator.String{publicKeys},
 		},
 		"ssh_address": schema.StringAttribute{
 			Optional:            true,
@@ -186,7 +186,7 @@ func memberAttributes() map[string]schema.Attribute {
 		"health": schema.StringAttribute{
 			Computed: true,
 			MarkdownDescription: "How the member was at the last look: `healthy` (a linearizable read through it succeeds), `unhealthy` (it runs, and such a read fails), " +
-				"`stopped`, `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster), `foreign` (its host carries a cluster of this name that is not this one), " +
+				"`stopped`, `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster, or has lost the member's data), `foreign` (its host carries a cluster of this name that is not this one), " +
 				"`unreachable` (its host could not be asked), or `stranger` (it is in etcd's member list, and no configuration knows it).",
 		},
 		"certificate_expiry": schema.StringAttribute{

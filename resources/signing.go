@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -49,6 +51,32 @@ func (a authorityModel) parse(now time.Time) (pki.Authorities, error) {
 	}
 	authorities := pki.Authorities{Peers: peers, Clients: clients}
 	return authorities, authorities.Check()
+}
+
+// check refuses authorities that could never sign, as far as they are known. It reads no clock, since a
+// plan does not: it takes the authorities at a time at which they hold.
+func (a authorityModel) check() (diags diag.Diagnostics) {
+	for _, pair := range []keyPairModel{a.Peer, a.Client} {
+		if pair.Certificate.IsUnknown() || pair.PrivateKey.IsUnknown() {
+			return nil
+		}
+	}
+	peer, errPeer := a.Peer.parse(a.Peer.notBefore())
+	client, errClient := a.Client.parse(a.Client.notBefore())
+	err := errors.Join(errPeer, errClient)
+	if err == nil {
+		err = pki.Authorities{Peers: peer, Clients: client}.Check()
+	}
+	if err != nil {
+		diags.AddAttributeError(path.Root("pki"), "These authorities cannot be used", err.Error())
+	}
+	return diags
+}
+
+// notBefore is when the authority begins to hold; the zero time where its certificate cannot be read.
+func (k keyPairModel) notBefore() time.Time {
+	info, _ := pki.Inspect([]byte(k.Certificate.ValueString()))
+	return info.NotBefore
 }
 
 func (k keyPairModel) parse(now time.Time) (*pki.Authority, error) {

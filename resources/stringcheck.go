@@ -1,7 +1,10 @@
 package resources
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -67,6 +70,7 @@ func (c stringCheck) ValidateString(_ context.Context, req validator.StringReque
 var (
 	hostAddress = stringCheck{"an IP address or a DNS name, in lower case and without a port", checkAddress}
 	cleanPath   = stringCheck{"an absolute path in its shortest spelling", checkPath}
+	publicKeys  = stringCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
 	duration    = stringCheck{`a positive duration like "8760h", "5m" or "100ms"`, checkDuration}
 	lifetime    = stringCheck{`a duration like "8760h", of 10 minutes at least`, checkLifetime}
 	millisecond = stringCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
@@ -103,6 +107,24 @@ func checkPath(text string) error {
 		return errors.New("this is all of the host's file system")
 	case strings.ContainsAny(text, "\n\"\\%$"):
 		return errors.New(`line breaks and the characters " \ % $ mean something to systemd, which the path is told to`)
+	}
+	return nil
+}
+
+// checkPublicKeys wants lines of TYPE BASE64 [COMMENT], in which the key itself says the same type.
+func checkPublicKeys(text string) error {
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			return fmt.Errorf("%q is no public key", strings.TrimSpace(line))
+		}
+		blob, err := base64.StdEncoding.DecodeString(fields[1])
+		if err != nil || !bytes.HasPrefix(blob, binary.BigEndian.AppendUint32(nil, uint32(len(fields[0])))) || !bytes.HasPrefix(blob[4:], []byte(fields[0])) {
+			return fmt.Errorf("what stands after %q is no key of that type", fields[0])
+		}
+	}
+	if strings.TrimSpace(text) == "" {
+		return errors.New("it is empty")
 	}
 	return nil
 }

@@ -1,0 +1,253 @@
+package resources
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+)
+
+const certificate = "etcd_certificate.client"
+
+// client is a configuration of a client certificate, with what is said of it.
+func client(says string, arguments ...any) string {
+	return fmt.Sprintf(`
+		resource "etcd_pki" "prod" { name = "prod" }
+		resource "etcd_certificate" "client" {
+			pki         = etcd_pki.prod.authority
+			common_name = "app"
+			`+says+`
+		}`, arguments...)
+}
+
+func keyFile(file string) string {
+	return client(`private_key_file = %q
+		certificate_file = %q
+		ca_certificate_file = %q
+		organization = ["platform"]`, file, file+".crt", file+".ca")
+}
+
+// verified checks that the files are a client certificate that a server of the cluster accepts.
+func verified(file string) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		pair, err := tls.LoadX509KeyPair(file+".crt", file)
+		if err != nil {
+			return err
+		}
+		ca, err := os.ReadFile(file + ".ca")
+		if err != nil {
+			return err
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca)
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+			return err
+		}
+		if subject := pair.Leaf.Subject.String(); subject != "CN=app,O=platform" {
+			return fmt.Errorf("subject is %s", subject)
+		}
+		info, err := os.Stat(file)
+		if err == nil && info.Mode().Perm() != 0o600 {
+			err = fmt.Errorf("the key has mode %v", info.Mode())
+		}
+		return err
+	}
+}
+
+func TestCertificateWithKeyFile(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	var first, second []byte
+	w.run(t,
+		tftest.TestStep{Config: keyFile(file), Check: verified(file)},
+		tftest.TestStep{ // Another subject keeps the key.
+			PreConfig: func() { first = mustRead(t, file) },
+			Config:    strings.Replace(keyFile(file), `"app"`, `"other"`, 1),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate),
+			}},
+			Check: func(*terraform.State) error {
+				if second = mustRead(t, file); string(first) != string(second) {
+					return errors.New("the key was made anew")
+				}
+				_, err := tls.LoadX509KeyPair(file+".crt", file)
+				return err
+			},
+		},
+		tftest.TestStep{ // A file that is gone comes back.
+			PreConfig: func() { mustRemove(t, file+".crt") },
+			Config:    keyFile(file), Check: verified(file),
+		},
+		tftest.TestStep{ // So does a key.
+			PreConfig: func() { mustRemove(t, file) },
+			Config:    keyFile(file), Check: verified(file),
+		},
+		tftest.TestStep{ // A key that others can read is not used.
+			PreConfig: func() { mustChmod(t, file, 0o644) },
+			Config:    keyFile(file), ExpectError: says("has mode 0644, so that others can use the key"),
+		},
+		tftest.TestStep{PreConfig: func() { mustChmod(t, file, 0o600) }, Config: keyFile(file)},
+	)
+	for _, path := range []string{file, file + ".crt", file + ".ca"} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("destroy has left %s: %v", path, err)
+		}
+	}
+}
+
+// TestCertificateOfFoundKey: a key that somebody else has made is neither overwritten nor deleted.
+func TestCertificateOfFoundKey(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	key, _ := madeKey(t)
+	if err := os.WriteFile(file, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, tftest.TestStep{Config: keyFile(file), Check: verified(file)})
+	if got := mustRead(t, file); string(got) != string(key) {
+		t.Error("the key was overwritten")
+	}
+}
+
+func TestCertificateIsRenewed(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	config := client("validity = \"100h\"\n renew_before = \"10h\"\n private_key_file = %q", file)
+	var first string
+	w.run(t,
+		tftest.TestStep{Config: config, Check: tftest.TestCheckResourceAttrWith(certificate, "serial_number", func(serial string) error {
+			first = serial
+			return nil
+		})},
+		tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(89 * time.Hour) }, Config: config, PlanOnly: true},
+		tftest.TestStep{
+			PreConfig: func() { w.Clock = w.Clock.Add(2 * time.Hour) }, Config: config,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(certificate, plancheck.ResourceActionUpdate),
+			}},
+			Check: tftest.ComposeAggregateTestCheckFunc(
+				tftest.TestCheckNoResourceAttr(certificate, "renewal_due"),
+				tftest.TestCheckResourceAttrWith(certificate, "serial_number", func(serial string) error {
+					if serial == first {
+						return errors.New("the certificate is the old one")
+					}
+					return nil
+				})),
+		},
+		tftest.TestStep{Config: config, PlanOnly: true})
+}
+
+// TestCertificateRequest: with a request that was brought along the key stays with whoever made it.
+func TestCertificateRequest(t *testing.T) {
+	w := newWorld(t)
+	_, plain := madeKey(t)
+	hostile := request(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "app"}, DNSNames: []string{"db.example.com"}})
+	w.run(t,
+		tftest.TestStep{Config: client("csr_pem = %q", hostile), ExpectError: says("holds what was not asked for: DNS name \"db.example.com\"")},
+		tftest.TestStep{Config: client("csr_pem = %q", plain), Check: tftest.TestCheckResourceAttrWith(certificate, "certificate_pem", func(text string) error {
+			block, _ := pem.Decode([]byte(text))
+			parsed, err := x509.ParseCertificate(block.Bytes)
+			if err == nil && parsed.Subject.CommonName != "app" {
+				err = fmt.Errorf("subject is %s", parsed.Subject)
+			}
+			return err
+		})},
+		tftest.TestStep{Config: client("csr_pem = %q", plain), PlanOnly: true})
+}
+
+func TestCertificateRefuses(t *testing.T) {
+	newWorld(t).run(t,
+		tftest.TestStep{Config: client(""), ExpectError: says("Exactly one of")},
+		tftest.TestStep{Config: client(`csr_pem = "x"
+			private_key_file = "y"`), ExpectError: says("Exactly one of")},
+		tftest.TestStep{Config: client(`csr_pem = "x"
+			validity = "1m"`), ExpectError: says("a certificate would be over before it is of use")},
+		tftest.TestStep{Config: client(`csr_pem = "x"
+			validity = "48h"`), ExpectError: says("renew_before is 720h and validity 48h")})
+}
+
+// TestForeignAuthorities: what is brought along as pki has to be able to sign.
+func TestForeignAuthorities(t *testing.T) {
+	one, err := newAuthority("one", "ecdsa-p256", time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(peer, peerKey, client, clientKey string) string {
+		return fmt.Sprintf(`resource "etcd_certificate" "client" {
+			common_name = "app"
+			csr_pem     = "x"
+			pki = { peer = { certificate = %q, private_key = %q }, client = { certificate = %q, private_key = %q } }
+		}`, peer, peerKey, client, clientKey)
+	}
+	peer, peerKey := one.Peer.Certificate.ValueString(), one.Peer.PrivateKey.ValueString()
+	clients, clientsKey := one.Client.Certificate.ValueString(), one.Client.PrivateKey.ValueString()
+	newWorld(t).run(t,
+		tftest.TestStep{Config: with(peer, clientsKey, clients, clientsKey), ExpectError: says("the private key belongs to another certificate")},
+		tftest.TestStep{Config: with(peer, peerKey, peer, peerKey), ExpectError: says("every client certificate would open the peer port")},
+		tftest.TestStep{Config: with("nonsense", peerKey, clients, clientsKey), ExpectError: says("read the authority's certificate")})
+}
+
+// madeKey is a private key and a request for it, both PEM.
+func madeKey(t *testing.T) (key, csr []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err = requestFor(private, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), csr
+}
+
+func request(t *testing.T, template x509.CertificateRequest) string {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &template, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+func mustRead(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func mustRemove(t *testing.T, file string) {
+	t.Helper()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustChmod(t *testing.T, file string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(file, mode); err != nil {
+		t.Fatal(err)
+	}
+}
