@@ -1,0 +1,132 @@
+// Package acctest holds what is tested with everything real: the terraform binary, sshd, and hosts that
+// systemd boots.
+package acctest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+)
+
+// needs are what `make test-acceptance` hands to these tests.
+var needs = []string{"ETCD_PROVIDER", "ETCD_CLI", "ETCD_ETCDCTL"}
+
+// up boots a lab for one test, which ends with it. Where the machine cannot, the test is skipped,
+// unless it has to run.
+func up(t *testing.T, config lab.Config) *lab.Lab {
+	t.Helper()
+	required := os.Getenv("ETCD_LAB_REQUIRED") != ""
+	for _, name := range needs {
+		if os.Getenv(name) == "" {
+			if required {
+				t.Fatalf("%s is not set: run make test-acceptance", name)
+			}
+			t.Skipf("%s is not set: run make test-acceptance", name)
+		}
+	}
+	if err := lab.CheckMachine(); err != nil && !required {
+		t.Skip(err)
+	}
+	config.Name = fmt.Sprintf("t%d", os.Getpid())
+	l, err := lab.Up(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// members are plain hosts that carry members of these names.
+func members(names ...string) []lab.HostConfig {
+	var configs []lab.HostConfig
+	for _, name := range names {
+		configs = append(configs, lab.HostConfig{Name: name})
+	}
+	return configs
+}
+
+// setup is a configuration, in the parts that tests vary.
+type setup struct {
+	ssh     string            // attributes of the provider's ssh; empty: root with the lab's key
+	member  map[string]string // attributes of a member; none: address and host key
+	cluster string            // further attributes of the cluster
+}
+
+// configuration is the configuration of a cluster called prod on all hosts of a lab but the bastion, with
+// a client's certificate beside it.
+func configuration(t *testing.T, l *lab.Lab, s setup) string {
+	t.Helper()
+	if s.ssh == "" {
+		s.ssh = fmt.Sprintf("user = \"root\"\n    private_key_file = %q", l.KeyFile())
+	}
+	var hosts strings.Builder
+	for _, h := range l.Hosts {
+		attributes, given := s.member[h.Config.Name]
+		if !given && h.Config.Name != "bastion" {
+			attributes = fmt.Sprintf("address = %q, host_key = %q", h.Address(), hostKey(t, h))
+		}
+		if attributes != "" {
+			fmt.Fprintf(&hosts, "    %s = { %s }\n", h.Config.Name, attributes)
+		}
+	}
+	return fmt.Sprintf(`
+terraform {
+  required_providers {
+    etcd = { source = %q }
+  }
+}
+
+provider "etcd" {
+  ssh = {
+    %s
+  }
+  progress_log = "progress.log"
+}
+
+resource "etcd_pki" "prod" {
+  name = "prod"
+}
+
+resource "etcd_cluster" "prod" {
+  name                = "prod"
+  pki                 = etcd_pki.prod.authority
+  deletion_protection = false
+  %s
+  members = {
+%s  }
+}
+
+resource "etcd_certificate" "client" {
+  pki              = etcd_pki.prod.authority
+  common_name      = "client"
+  private_key_file = "client.key"
+  certificate_file = "client.crt"
+}
+`, providerSource, s.ssh, s.cluster, hosts.String())
+}
+
+func hostKey(t *testing.T, h *lab.Host) string {
+	t.Helper()
+	key, err := h.HostKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// inHost runs a program on a host, which has to succeed.
+func inHost(t *testing.T, h *lab.Host, args ...string) string {
+	t.Helper()
+	output, err := h.Run(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output
+}
