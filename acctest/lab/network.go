@@ -64,26 +64,29 @@ func (l *Lab) Dial(ctx context.Context, network, address string) (net.Conn, erro
 
 // dialIn connects from inside of a network namespace.
 func dialIn(ctx context.Context, namespace, network, address string) (net.Conn, error) {
-	ns, err := os.Open(filepath.Join("/run/netns", namespace))
+	inside, err := os.Open(filepath.Join("/run/netns", namespace))
 	if err != nil {
 		return nil, err
 	}
-	defer ns.Close()
-	type result struct {
-		conn net.Conn
-		err  error
+	defer inside.Close()
+
+	runtime.LockOSThread()
+	outside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
 	}
-	done := make(chan result, 1)
-	go func() {
-		// The thread is never unlocked: it ends with the goroutine, and no other inherits its namespace.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- result{err: fmt.Errorf("enter the network namespace %s: %w", namespace, err)}
-			return
-		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		done <- result{conn, err}
-	}()
-	r := <-done
-	return r.conn, r.err
+	defer outside.Close()
+	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("enter the network namespace %s: %w", namespace, err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	// The thread goes back, or it ends: it would count as one of the host's for ever, and serve
+	// goroutines that know nothing of it. The first thread of a process cannot end.
+	if back := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(fmt.Sprintf("a thread cannot leave the network namespace %s: %v", namespace, back))
+	}
+	runtime.UnlockOSThread()
+	return conn, err
 }
