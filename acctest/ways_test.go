@@ -1,0 +1,80 @@
+package acctest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+)
+
+// TestOtherWaysIn forms a cluster as a user whose sudo asks for a password, on a port of its own, through
+// a bastion, with keys that only an agent holds, to hosts that are named by their IPv6 addresses and
+// vouched for by a host CA.
+func TestOtherWaysIn(t *testing.T) {
+	var hosts []lab.HostConfig
+	for _, name := range []string{"a", "b", "c"} {
+		hosts = append(hosts, lab.HostConfig{Name: name, User: "ops", Password: "let me & in", Port: 2222})
+	}
+	l := up(t, lab.Config{Hosts: hosts, Bastion: true})
+	authority, err := l.HostCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setup{
+		ssh: fmt.Sprintf(`user = "ops"
+    port          = 2222
+    agent         = true
+    sudo_password = "let me & in"
+    host_ca       = %q
+    bastion = { address = %q, user = "root", agent = true, port = 22, host_key = %q }`,
+			authority, l.Host("bastion").Address6(), hostKey(t, l.Host("bastion"))),
+		member: map[string]string{"bastion": ""},
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		s.member[name] = fmt.Sprintf("address = %q", l.Host(name).Address6())
+	}
+	w := newWorkspace(t, l, configuration(t, l, s))
+	w.env = append(w.env, "SSH_AUTH_SOCK="+agent(t, l))
+
+	w.apply()
+	w.mustBeSettled()
+	for _, endpoint := range w.endpoints() {
+		w.client().must(endpoint, "put", "key", "value")
+	}
+	w.destroy()
+	for _, h := range l.Hosts {
+		mustBeBare(t, h)
+	}
+}
+
+// agent is the socket of an agent that holds the lab's key, and ends with the test.
+func agent(t *testing.T, l *lab.Lab) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "agent")
+	command := exec.Command("ssh-agent", "-D", "-a", socket)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(socket); err == nil {
+			break
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatal("the agent does not start")
+		}
+	}
+	add := exec.Command("ssh-add", l.KeyFile())
+	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
+	if output, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v: %s", err, output)
+	}
+	return socket
+}
