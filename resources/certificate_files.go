@@ -6,22 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
-
-// LocalPath puts the home directory in the place of a leading ~/, in the path of a file on the
-// machine that runs Terraform.
-func LocalPath(path string) (string, error) {
-	rest, ok := strings.CutPrefix(path, "~/")
-	if !ok {
-		return path, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("expand %s: %w", path, err)
-	}
-	return filepath.Join(home, rest), nil
-}
 
 // writeFile writes a file whole or not at all: beside its place first, and put there by place, which
 // is os.Rename to overwrite what is there, or os.Link to fail then.

@@ -132,6 +132,8 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
+	w := newWorld(t)
+	var steps []tftest.TestStep
 	for name, test := range map[string]struct {
 		hosts  func(*world)
 		config string
@@ -155,16 +157,23 @@ func TestCreateRefuses(t *testing.T) {
 		"foreign data":               {hosts: func(w *world) { w.Host("192.0.2.12").Litter("/var/lib/etcd/prod") }, config: three(""), want: "data directory /var/lib/etcd/prod is not empty"},
 		"a host that is gone":        {hosts: func(w *world) { w.Host("192.0.2.12").Unreachable = errGone }, config: three(""), want: "b (192.0.2.12): unreachable over SSH"},
 	} {
-		w := newWorld(t)
-		if test.hosts != nil {
-			test.hosts(w)
-		}
-		t.Run(name, func(t *testing.T) {
-			w.run(t, tftest.TestStep{Config: test.config, ExpectError: says(test.want)})
-			if calls := w.changes(); len(calls) > 0 {
-				t.Errorf("hosts were changed: %v", calls)
-			}
+		steps = append(steps, tftest.TestStep{
+			PreConfig: func() {
+				t.Log(name)
+				for _, address := range []string{"192.0.2.11", "192.0.2.12", "192.0.2.13"} {
+					w.Host(address).Unreachable = nil
+					w.Host(address).Wipe()
+				}
+				if test.hosts != nil {
+					test.hosts(w)
+				}
+			},
+			Config: test.config, ExpectError: says(test.want),
 		})
+	}
+	w.run(t, steps...)
+	if changes := w.changes(); len(changes) > 0 {
+		t.Errorf("hosts were changed: %v", changes)
 	}
 }
 
@@ -426,4 +435,30 @@ func TestOwnerIsNotAdopted(t *testing.T) {
 	if calls := w.changes(); len(calls) > 0 {
 		t.Errorf("another state's hosts were changed: %v", calls)
 	}
+}
+
+// TestReplacementBeforehandIsRefused: here Terraform would create the new cluster on the hosts of the
+// old one, and then destroy the old one in earnest.
+func TestReplacementBeforehandIsRefused(t *testing.T) {
+	w := newWorld(t)
+	config := three(unprotected + "lifecycle { create_before_destroy = true }")
+	w.run(t, tftest.TestStep{Config: config},
+		tftest.TestStep{
+			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
+			ExpectError: says("it runs member a of a finished cluster prod already"),
+		},
+		tftest.TestStep{PreConfig: func() {
+			if changes := w.changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		}, Config: config, Destroy: true})
+}
+
+// TestSettingsNotKnownYet: a host that cannot be looked at yet is no reason to change the state.
+func TestSettingsNotKnownYet(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, tftest.TestStep{PreConfig: func() { w.notKnown = true }, Config: three(unprotected), ExpectError: says("ssh.private_key: not known before apply")},
+		tftest.TestStep{PreConfig: func() { w.notKnown = false }, Config: three(unprotected)},
+		tftest.TestStep{PreConfig: func() { w.notKnown = true; w.Host("192.0.2.12").StopUnit("prod") }, Config: three(unprotected), PlanOnly: true},
+		tftest.TestStep{PreConfig: func() { w.notKnown = false }, Config: three(unprotected), Check: values("rollout.#", "2")})
 }

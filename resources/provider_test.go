@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-testing/echoprovider"
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
@@ -31,6 +32,11 @@ import (
 type world struct {
 	*nodetest.World
 	stores []string // versions that the provider carries
+
+	alone bool // its test changes the environment, so that no other may run beside it
+
+	// notKnown has the provider's settings known at apply only.
+	notKnown bool
 
 	// observed changes what a host answers when it is observed; nil: nothing.
 	observed func(*api.Observation)
@@ -83,6 +89,9 @@ func (h way) Call(ctx context.Context, store string, request api.Request, result
 type ways struct{ *world }
 
 func (w ways) Host(reach Reach) (upgrade.Host, error) {
+	if w.notKnown {
+		return nil, fmt.Errorf("ssh.private_key: %w", ErrNotKnown)
+	}
 	return way{w.World.Host(reach.Address), w.world}, nil
 }
 
@@ -92,9 +101,16 @@ func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	if os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
 		t.Skip("neither terraform nor tofu is in PATH: install one, or run `make tofu`")
 	}
-	tftest.ParallelTest(t, tftest.TestCase{
-		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){"etcd": providerserver.NewProtocol6WithError(w)},
-		Steps:                    steps,
+	run := tftest.ParallelTest
+	if w.alone {
+		run = tftest.Test
+	}
+	run(t, tftest.TestCase{
+		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
+			"etcd": providerserver.NewProtocol6WithError(w),
+			"echo": echoprovider.NewProviderServer(), // shows what is ephemeral
+		},
+		Steps: steps,
 	})
 }
 

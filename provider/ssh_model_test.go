@@ -1,0 +1,62 @@
+package provider
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+)
+
+// TestTarget: what is set for a host stands above what is set for all.
+func TestTarget(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	text := types.StringValue
+	all := sshModel{loginModel: loginModel{User: text("ops"), Port: types.Int64Value(2222), PrivateKeyFile: text("~/key")}}
+	auth := ssh.Auth{PrivateKeyFile: "~/key"}
+	withCA := all
+	withCA.HostCA = text("ca")
+	withFile := all
+	withFile.KnownHostsFile = text("known")
+	through := all
+	through.Bastion = &bastionModel{Address: text("bastion"), HostKey: text("pin")}
+	throughOther := all
+	throughOther.Bastion = &bastionModel{Address: text("bastion"), loginModel: loginModel{User: text("jump"), Agent: types.BoolValue(true)}}
+
+	check := func(name string, settings sshModel, reach resources.Reach, want ssh.Target) {
+		t.Helper()
+		if diff := cmp.Diff(want, settings.target(reach), cmp.AllowUnexported(ssh.Secret{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	host := resources.Reach{Address: "192.0.2.11"}
+	check("nothing set", sshModel{}, host, ssh.Target{Address: "192.0.2.11", User: "root"})
+	check("for all", all, host, ssh.Target{Address: "192.0.2.11", Port: 2222, User: "ops", Auth: auth})
+	check("for this one", withCA, resources.Reach{Address: "192.0.2.11", Port: 22, User: "root", HostKey: "pin", HostCA: "own"},
+		ssh.Target{Address: "192.0.2.11", Port: 22, User: "root", Auth: auth, Trust: ssh.Trust{HostKey: "pin", HostCA: "own"}})
+	check("a bastion with the hosts' key", through, host, ssh.Target{Address: "192.0.2.11", Port: 2222, User: "ops", Auth: auth,
+		Bastion: &ssh.Target{Address: "bastion", User: "ops", Auth: auth, Trust: ssh.Trust{HostKey: "pin"}}})
+	check("a bastion with its own", throughOther, host, ssh.Target{Address: "192.0.2.11", Port: 2222, User: "ops", Auth: auth,
+		Bastion: &ssh.Target{Address: "bastion", User: "jump", Auth: ssh.Auth{Agent: true}}})
+
+	// The user's own known_hosts counts where it is there and nothing else was named.
+	own := filepath.Join(home, ".ssh", "known_hosts")
+	if err := os.MkdirAll(filepath.Dir(own), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(own, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trusting := func(trust ssh.Trust) ssh.Target {
+		return ssh.Target{Address: "192.0.2.11", Port: 2222, User: "ops", Auth: auth, Trust: trust}
+	}
+	check("the user's file", all, host, trusting(ssh.Trust{KnownHosts: []string{own}}))
+	check("a file that was named", withFile, host, trusting(ssh.Trust{KnownHosts: []string{"known"}}))
+	check("an authority", withCA, host, trusting(ssh.Trust{HostCA: "ca"}))
+	check("a pin", all, resources.Reach{Address: "192.0.2.11", HostKey: "pin"}, trusting(ssh.Trust{HostKey: "pin"}))
+}

@@ -1,0 +1,201 @@
+package resources
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/ecdsa"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+)
+
+// TestNoSecretLeaks: state and plan hold no private key but those of the authorities, in etcd_pki;
+// logs, at their most talkative, hold none at all.
+func TestNoSecretLeaks(t *testing.T) {
+	dir, logs := t.TempDir(), t.TempDir()
+	t.Setenv("TF_ACC_TEMP_DIR", dir)
+	t.Setenv("TF_ACC_LOG", "TRACE")
+	t.Setenv("TF_ACC_LOG_PATH", filepath.Join(logs, "trace.log"))
+	key := filepath.Join(t.TempDir(), "client.key")
+	w := newWorld(t)
+	w.alone = true
+
+	config := three(unprotected) + fmt.Sprintf(`
+		resource "etcd_certificate" "client" {
+			pki              = etcd_pki.prod.authority
+			common_name      = "app"
+			private_key_file = %q
+		}
+		ephemeral "etcd_certificate" "app" {
+			pki         = etcd_pki.prod.authority
+			common_name = "app"
+		}`, key)
+	var authorities []string
+	seen := map[string]bool{}
+	scan := func() error {
+		for _, place := range []struct {
+			dir     string
+			allowed []string
+		}{{dir, authorities}, {logs, nil}} {
+			for file, content := range filesIn(t, place.dir) {
+				seen[filepath.Base(file)] = true
+				if err := findKeys(content, place.allowed, secretsOf(t, key, authorities, place.allowed)); err != nil {
+					return fmt.Errorf("%s: %w", file, err)
+				}
+			}
+		}
+		return nil
+	}
+	w.run(t,
+		tftest.TestStep{Config: config, Check: func(s *terraform.State) error {
+			pki := s.RootModule().Resources["etcd_pki.prod"].Primary.Attributes
+			authorities = []string{pki["authority.peer.private_key"], pki["authority.client.private_key"]}
+			return scan()
+		}},
+		tftest.TestStep{ // The plan of a repair, with all that it knows of before and after.
+			PreConfig:        func() { w.Host("192.0.2.12").StopUnit("prod") },
+			Config:           config,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planFunc(func(_, _, _ map[string]any) error { return scan() })}},
+			Check:            func(*terraform.State) error { return scan() },
+		})
+
+	// A scan that finds nothing because it looks at nothing would be worth nothing.
+	for _, file := range []string{"terraform.tfstate", "tfplan", "trace.log"} {
+		if !seen[file] {
+			t.Errorf("there was no %s to look at, only %v", file, seen)
+		}
+	}
+	if log := mustRead(t, filepath.Join(logs, "trace.log")); !bytes.Contains(log, []byte("start b (192.0.2.12)")) {
+		t.Error("the log does not hold what the provider logs")
+	}
+	if err := findKeys([]byte(authorities[0]), nil, nil); err == nil {
+		t.Error("the scan does not find a private key")
+	}
+	for _, line := range w.progress.lines {
+		if err := findKeys([]byte(line), nil, nil); err != nil {
+			t.Errorf("progress: %v", err)
+		}
+	}
+}
+
+// filesIn are the contents of all files in a directory, those of archives unpacked beside them.
+func filesIn(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		files[path] = content
+		if archive, notOne := zip.NewReader(bytes.NewReader(content), int64(len(content))); notOne == nil {
+			for _, packed := range archive.File {
+				reader, err := packed.Open()
+				if err != nil {
+					return err
+				}
+				if files[filepath.Join(path, packed.Name)], err = io.ReadAll(reader); err != nil {
+					return err
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// secretsOf are the bytes of the private keys that must not be found: of the client's key, and of the
+// authorities' where they are not allowed either.
+func secretsOf(t *testing.T, file string, authorities, allowed []string) [][]byte {
+	t.Helper()
+	texts := []string{string(mustRead(t, file))}
+	for _, authority := range authorities {
+		if !slices.Contains(allowed, authority) {
+			texts = append(texts, authority)
+		}
+	}
+	var secrets [][]byte
+	for _, text := range texts {
+		key, err := parseKey([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scalar, err := key.(*ecdsa.PrivateKey).Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, scalar)
+	}
+	return secrets
+}
+
+var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*-----END [A-Z ]*PRIVATE KEY-----`)
+
+// findKeys is an error where a text holds a private key as PEM that is not allowed, or the bytes of a
+// secret: plain, in hexadecimal, or in base64 at any offset.
+func findKeys(content []byte, allowed []string, secrets [][]byte) error {
+	// JSON in JSON, as logs have it, escapes line breaks more than once.
+	text := regexp.MustCompile(`\\+n`).ReplaceAllString(string(content), "\n")
+	for _, block := range privateKey.FindAllString(text, -1) {
+		if !slices.ContainsFunc(allowed, func(a string) bool { return strings.TrimSpace(a) == block }) {
+			return fmt.Errorf("it holds a private key that begins %.40q", block)
+		}
+	}
+	for _, secret := range secrets {
+		forms := [][]byte{secret, []byte(hex.EncodeToString(secret))}
+		for offset := range 3 {
+			encoded := base64.StdEncoding.EncodeToString(append(make([]byte, offset), secret...))
+			forms = append(forms, []byte(encoded[4:len(encoded)-4])) // its ends depend on what stands beside it
+		}
+		for _, form := range forms {
+			if bytes.Contains(content, form) || bytes.Contains([]byte(strings.ReplaceAll(text, "\n", "")), form) {
+				return fmt.Errorf("it holds the bytes of a private key")
+			}
+		}
+	}
+	return nil
+}
+
+// TestScanFindsBytes: the scan itself can fail.
+func TestScanFindsBytes(t *testing.T) {
+	key, _ := madeKey(t)
+	parsed, err := parseKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scalar, err := parsed.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(map[string]string{"key": string(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Join(strings.Split(string(key), "\n")[1:4], "\n")
+	for name, content := range map[string][]byte{
+		"PEM in JSON": asJSON, "bytes": append([]byte("xx"), scalar...), "hexadecimal": fmt.Appendf(nil, "%x", scalar), "the body of PEM": []byte(body),
+	} {
+		if findKeys(content, nil, [][]byte{scalar}) == nil {
+			t.Errorf("%s was not found", name)
+		}
+	}
+	if err := findKeys([]byte("nothing"), nil, [][]byte{scalar}); err != nil {
+		t.Error(err)
+	}
+}
