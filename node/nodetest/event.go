@@ -1,0 +1,163 @@
+package nodetest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// PowerCut switches the host off: its processes die, its locks end, and it cannot be asked. What it
+// holds stays.
+func (h *Host) PowerCut() {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.kill()
+	h.off = true
+}
+
+// PowerOn switches the host on again. Units that are enabled are started.
+func (h *Host) PowerOn() {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.off = false
+	for _, part := range h.clusters {
+		if part.unit.enabled {
+			part.unit.start()
+		}
+	}
+}
+
+// Wipe makes the host another machine under the same address, with nothing on it.
+func (h *Host) Wipe() {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.kill()
+	h.reinstall("after " + h.MachineID)
+}
+
+// LoseData empties a data directory, as a new disk in its place does, with a reboot.
+func (h *Host) LoseData(dir string) {
+	h.PowerCut()
+	h.world.mu.Lock()
+	h.data[dir] = &directory{}
+	h.world.mu.Unlock()
+	h.PowerOn()
+}
+
+// Litter leaves something in a directory that is no member's data.
+func (h *Host) Litter(dir string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.data[dir] = &directory{litter: true}
+}
+
+// StopUnit stops the cluster's unit, as an operator on the host does.
+func (h *Host) StopUnit(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.on(cluster).unit.stop()
+	h.world.convene()
+}
+
+// LoseStores removes all stores from the host, from under the members that run.
+func (h *Host) LoseStores() {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.stores = map[string]bool{}
+}
+
+// LoseLock ends the session that holds the cluster's lock on the host.
+func (h *Host) LoseLock(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if held := h.locks[cluster]; held != nil {
+		h.free(cluster, held)
+	}
+}
+
+// Marker is what the host records of the cluster; nil: nothing.
+func (h *Host) Marker(cluster string) *api.Marker {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	return h.on(cluster).markerCopy()
+}
+
+// EditMarker changes what the host records of a cluster that it carries.
+func (h *Host) EditMarker(cluster string, edit func(*api.Marker)) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if part := h.on(cluster); part.marker != nil {
+		edit(part.marker)
+	}
+}
+
+// Aside are the directories that data was moved to from a data directory, sorted.
+func (h *Host) Aside(dir string) []string {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	return h.aside(dir)
+}
+
+// Leftovers is what the host still carries of a cluster whose data is in dir, stores aside. A bare
+// host has none.
+func (h *Host) Leftovers(cluster, dir string) []string {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	part := h.on(cluster)
+	var left []string
+	for what, there := range map[string]bool{
+		"marker":           part.marker != nil,
+		"keys":             len(part.keys) > 0,
+		"certificates":     len(part.certificates) > 0 || part.peerCA != "" || part.clientCA != "",
+		"flags":            part.flags != nil,
+		"unit":             part.unit.text != "",
+		"enabled unit":     part.unit.enabled,
+		"process":          part.unit.runs(),
+		"selected store":   part.selected != "",
+		"data":             !h.directory(dir).empty(),
+		"lock":             h.locks[cluster] != nil,
+		"marker of others": h.MarkerError != "",
+	} {
+		if there {
+			left = append(left, what)
+		}
+	}
+	slices.Sort(left)
+	return left
+}
+
+// Unhealthy says of each of the hosts why it is no healthy member of one cluster with the others;
+// empty: they are one.
+func (w *World) Unhealthy(cluster string, addresses ...string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var why []string
+	ids := map[string]bool{}
+	for _, address := range addresses {
+		h := w.hosts[address]
+		view := h.view(cluster)
+		if !view.Healthy || !view.Ready {
+			why = append(why, fmt.Sprintf("%s is not healthy: %s%s, unit %s", address, view.Error, view.HealthError, h.on(cluster).unit.active))
+		}
+		if view.ClusterID != "" {
+			ids[view.ClusterID] = true
+		}
+	}
+	if len(ids) > 1 {
+		why = append(why, fmt.Sprintf("there are %d clusters: %v", len(ids), slices.Sorted(maps.Keys(ids))))
+	}
+	return why
+}
+
+// kill ends all processes and sessions of the host.
+func (h *Host) kill() {
+	for _, part := range h.clusters {
+		part.unit.halt()
+	}
+	for cluster, held := range h.locks {
+		h.free(cluster, held)
+	}
+	h.world.convene()
+}

@@ -1,0 +1,271 @@
+package nodetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Host is one simulated host. Its exported fields say what machine it is; a new one is bare, and fit
+// for a member.
+type Host struct {
+	Address     string
+	MachineID   string
+	Machine     string // as uname names it
+	Kernel      string
+	MemoryBytes int64
+	FreeBytes   int64
+	Systemd     bool
+	ReadOnly    bool
+	Missing     []string       // commands that are not there
+	ForeignEtcd []string       // executables of etcd processes of somebody else
+	Listeners   []api.Listener // of somebody else
+	MarkerError string         // why the marker cannot be read; empty: it can
+
+	// Unreachable is why the host cannot be asked; its members run on. nil: it can.
+	Unreachable error
+
+	// DoomedStart is why every start of a member fails for good on this host; empty: it does not.
+	DoomedStart string
+
+	world    *World
+	off      bool
+	pids     int
+	stores   map[string]bool
+	clusters map[string]*installation
+	data     map[string]*directory // by path
+	locks    map[string]*lock      // by cluster
+}
+
+// installation is what a host carries of one cluster, its data aside.
+type installation struct {
+	selected     string // hash of a store; empty: none
+	marker       *api.Marker
+	keys         map[string]key
+	certificates map[string]string // PEM by key name
+	peerCA       string
+	clientCA     string
+	flags        []string
+	unit         unit
+}
+
+// directory is a data directory.
+type directory struct {
+	litter bool    // something lies in it that is no member's data
+	member *member // nil: no member has written its log there
+}
+
+// lock is a held lock.
+type lock struct {
+	holder api.Holder
+	lost   context.CancelCauseFunc
+}
+
+var (
+	errOff  = errors.New("no route to host")
+	errLost = errors.New("the session that held the lock has ended")
+)
+
+func newHost(w *World, address string) *Host {
+	h := &Host{
+		Address:     address,
+		Machine:     "x86_64",
+		Kernel:      "6.1.0-28-amd64",
+		MemoryBytes: 8 << 30,
+		FreeBytes:   20 << 30,
+		Systemd:     true,
+		world:       w,
+	}
+	h.reinstall("first")
+	return h
+}
+
+// reinstall is the host with nothing on it, as another machine.
+func (h *Host) reinstall(name string) {
+	h.MachineID = digest("machine", h.Address, name)[:32]
+	h.stores = map[string]bool{}
+	h.clusters = map[string]*installation{}
+	h.data = map[string]*directory{}
+	h.locks = map[string]*lock{}
+}
+
+// on is the part of a cluster on the host, which may be none.
+func (h *Host) on(cluster string) *installation {
+	if part, there := h.clusters[cluster]; there {
+		return part
+	}
+	return &installation{}
+}
+
+// architecture is Go's name for what the host is.
+func (h *Host) architecture() string {
+	return map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[h.Machine]
+}
+
+// Contact reads what can be read before any store is on the host.
+func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (contact api.Contact, err error) {
+	err = h.serve(ctx, Contact, func() error {
+		part := h.on(cluster)
+		contact = api.Contact{
+			Kernel:       h.Kernel,
+			Machine:      h.Machine,
+			Systemd:      h.Systemd,
+			MachineID:    h.MachineID,
+			Missing:      slices.Clone(h.Missing),
+			ReadOnly:     h.ReadOnly,
+			FreeBytes:    h.FreeBytes,
+			Installed:    h.installed(),
+			Selected:     part.selected,
+			MarkerError:  h.MarkerError,
+			DataNotEmpty: !h.directory(ask.DataDir).empty(),
+			ForeignEtcd:  slices.Clone(h.ForeignEtcd),
+		}
+		if h.MarkerError == "" {
+			contact.Marker = part.markerCopy()
+		}
+		for _, l := range h.listeners(cluster) {
+			if slices.Contains(ask.Ports, l.Port) && !slices.Contains(contact.Listening, l.Port) {
+				contact.Listening = append(contact.Listening, l.Port)
+			}
+		}
+		slices.Sort(contact.Listening)
+		return nil
+	})
+	return contact, err
+}
+
+// Install puts a store on the host. The world must have an archive of it, for this kind of machine.
+func (h *Host) Install(ctx context.Context, store string) error {
+	return h.serve(ctx, Install, func() error {
+		if h.world.Stores[h.architecture()] != store {
+			return h.world.unexpected("%s: install store %q, which is none for a %s machine", h.Address, store, h.Machine)
+		}
+		if h.ReadOnly {
+			return fmt.Errorf("%s: %s is read-only", h.Address, api.StoreRoot)
+		}
+		h.stores[store] = true
+		return nil
+	})
+}
+
+// Call makes one call on a store of the host.
+func (h *Host) Call(ctx context.Context, store string, request api.Request, result any) error {
+	return h.serve(ctx, request.Operation, func() error {
+		if err := h.callable(store, request.Cluster); err != nil {
+			return err
+		}
+		if request.Version != api.Version {
+			return h.world.unexpected("%s: a call of version %d", h.Address, request.Version)
+		}
+		carryOut, known := operations[request.Operation]
+		if !known {
+			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
+		}
+		if !request.Operation.ReadOnly() {
+			if held := h.locks[request.Cluster]; held == nil || held.holder.ID != request.Holder {
+				return refuse("%s of cluster %s: the caller does not hold the lock", request.Operation, request.Cluster)
+			}
+		}
+		answer, err := carryOut(call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster)}, request.Body)
+		if err != nil || result == nil {
+			return err
+		}
+		// Answers take the way that they take from a real host, so that nothing is shared with it.
+		encoded, err := json.Marshal(answer)
+		if err != nil {
+			return h.world.unexpected("%s: encode the answer to %s: %v", h.Address, request.Operation, err)
+		}
+		return json.Unmarshal(encoded, result)
+	})
+}
+
+// Lock takes the cluster's lock on the host, at once or not at all.
+func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holder) (held context.Context, release func(), err error) {
+	err = h.serve(ctx, api.OpLock, func() error {
+		if err := h.callable(store, cluster); err != nil {
+			return err
+		}
+		if other := h.locks[cluster]; other != nil {
+			return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cluster %s is locked by %s", cluster, other.holder), Holder: &other.holder}
+		}
+		holder.Since = h.world.Clock
+		taken := &lock{holder: holder}
+		held, taken.lost = context.WithCancelCause(ctx)
+		h.locks[cluster] = taken
+		release = func() {
+			h.world.mu.Lock()
+			defer h.world.mu.Unlock()
+			h.free(cluster, taken)
+		}
+		return nil
+	})
+	if err != nil && release != nil { // its answer was lost, and the session with it
+		release()
+		return nil, nil, err
+	}
+	return held, release, err
+}
+
+// free ends a lock, unless it has ended already.
+func (h *Host) free(cluster string, l *lock) {
+	if h.locks[cluster] == l {
+		delete(h.locks, cluster)
+		l.lost(errLost)
+	}
+}
+
+// callable says why a store cannot be called; nil: it can.
+func (h *Host) callable(store, cluster string) error {
+	if !h.stores[h.resolve(store, cluster)] {
+		return &api.Error{Code: api.CodeNoStore, Message: fmt.Sprintf("%s: there is no store on it to call", h.Address)}
+	}
+	return nil
+}
+
+// resolve is the store that is called: the one that is named, else the selected one.
+func (h *Host) resolve(store, cluster string) string {
+	if store == "" {
+		return h.on(cluster).selected
+	}
+	return store
+}
+
+// installed are the hashes of the stores on the host, sorted.
+func (h *Host) installed() []string { return slices.Sorted(maps.Keys(h.stores)) }
+
+// directory is the data directory at a path, which may not be there.
+func (h *Host) directory(dir string) *directory {
+	if d, there := h.data[dir]; there {
+		return d
+	}
+	return &directory{}
+}
+
+func (d *directory) empty() bool { return !d.litter && d.member == nil }
+
+// aside lists what was moved aside from a data directory.
+func (h *Host) aside(dir string) []string {
+	var found []string
+	for p := range h.data {
+		if ok, _ := path.Match(dir+"."+api.AsidePrefix+"*", p); ok {
+			found = append(found, p)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// markerCopy is the marker, not to be shared with the host; nil: there is none.
+func (i *installation) markerCopy() *api.Marker {
+	if i.marker == nil {
+		return nil
+	}
+	marker := *i.marker
+	return &marker
+}

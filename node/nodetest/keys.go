@@ -1,0 +1,145 @@
+package nodetest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// digest is a SHA-256 over words, in hexadecimal: a name that is the same in every run of a test.
+func digest(words ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(words, "\n")))
+	return hex.EncodeToString(sum[:])
+}
+
+// identity is etcd's kind of ID: 64 bits of a hash, in hexadecimal.
+func identity(words ...string) string { return digest(words...)[:16] }
+
+// key is a private key on a host.
+type key struct {
+	crypto.Signer
+	id string
+}
+
+// Keys are really made, requests really signed and certificates really compared, but once in a process
+// for the same key of the same machine: properties that are tried on thousands of worlds would do
+// little else.
+var (
+	keys     cache[key]
+	requests cache[string]
+	matches  cache[bool]
+)
+
+// cache remembers what was made, by name.
+type cache[V any] struct {
+	mu   sync.Mutex
+	made map[string]V
+}
+
+func (c *cache[V]) get(name string, create func() (V, error)) (V, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, there := c.made[name]; there {
+		return v, nil
+	}
+	v, err := create()
+	if err != nil {
+		return v, err
+	}
+	if c.made == nil {
+		c.made = map[string]V{}
+	}
+	c.made[name] = v
+	return v, nil
+}
+
+// newKey makes the key of this name of a machine. Its algorithm is one of those of api.KeyRequest.
+func newKey(machine, name, algorithm string) (key, error) {
+	id := digest("key", machine, name, algorithm)
+	return keys.get(id, func() (key, error) {
+		signer, err := newSigner(algorithm)
+		return key{Signer: signer, id: id}, err
+	})
+}
+
+func newSigner(algorithm string) (crypto.Signer, error) {
+	switch algorithm {
+	case "ecdsa-p256":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ecdsa-p384":
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "rsa-2048":
+		return rsa.GenerateKey(rand.Reader, 2048)
+	case "rsa-3072":
+		return rsa.GenerateKey(rand.Reader, 3072)
+	case "rsa-4096":
+		return rsa.GenerateKey(rand.Reader, 4096)
+	}
+	return nil, fmt.Errorf("there is no key algorithm %q", algorithm)
+}
+
+// ofKind tells whether the key is of the wanted algorithm.
+func (k key) ofKind(algorithm string) bool {
+	switch public := k.Public().(type) {
+	case *ecdsa.PublicKey:
+		return algorithm == "ecdsa-p"+fmt.Sprint(public.Params().BitSize)
+	case *rsa.PublicKey:
+		return algorithm == "rsa-"+fmt.Sprint(public.N.BitLen())
+	}
+	return false
+}
+
+// request is the certificate request, PEM, that a host makes for one of its keys.
+func (k key) request(want api.KeyRequest) (string, error) {
+	return requests.get(fmt.Sprintf("%s %v", k.id, want), func() (string, error) {
+		template := x509.CertificateRequest{
+			Subject:  pkix.Name{CommonName: want.CommonName, Organization: want.Organization},
+			DNSNames: want.DNSNames,
+		}
+		for _, text := range want.IPs {
+			ip := net.ParseIP(text)
+			if ip == nil {
+				return "", fmt.Errorf("%q is no IP address", text)
+			}
+			template.IPAddresses = append(template.IPAddresses, ip)
+		}
+		der, err := x509.CreateCertificateRequest(rand.Reader, &template, k)
+		if err != nil {
+			return "", err
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+	})
+}
+
+// belongs tells whether a certificate is one of this key.
+func (k key) belongs(certificate string) bool {
+	if k.Signer == nil {
+		return false
+	}
+	fits, err := matches.get(k.id+" "+certificate, func() (bool, error) {
+		block, _ := pem.Decode([]byte(certificate))
+		if block == nil {
+			return false, nil
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return false, nil
+		}
+		public, ok := k.Public().(interface{ Equal(crypto.PublicKey) bool })
+		return ok && public.Equal(cert.PublicKey), nil
+	})
+	return fits && err == nil
+}

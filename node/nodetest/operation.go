@@ -1,0 +1,258 @@
+package nodetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// call is one call as it is carried out.
+type call struct {
+	*Host
+	cluster string
+	store   string // the hash of the store that answers
+}
+
+// operations are all that a store can do. Each either does all of its work or refuses with nothing
+// changed.
+var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
+	api.OpObserve:   operation(call.observe),
+	api.OpAwait:     operation(call.await),
+	api.OpPrepare:   operation(call.prepare),
+	api.OpConfigure: operation(call.configure),
+	api.OpStart:     operation(call.start),
+	api.OpStop:      operation(call.stop),
+	api.OpSetAside:  operation(call.setAside),
+	api.OpRetire:    operation(call.retire),
+}
+
+// operation reads the body of a call. A field that the operation does not know fails the test.
+func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawMessage) (any, error) {
+	return func(c call, body json.RawMessage) (any, error) {
+		var request Q
+		decoder := json.NewDecoder(bytes.NewReader(body))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&request); err != nil {
+			return nil, c.world.unexpected("%s: the body %s is no %T: %v", c.Address, body, request, err)
+		}
+		return carryOut(c, request)
+	}
+}
+
+// prepare makes the marker, the data directory and the keys. It refuses a host that another owner's
+// finished cluster is on, data that was not made by this formation, and a new key under a member that
+// runs.
+func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
+	part := c.on(c.cluster)
+	if err := c.mayClaim(part, r.Marker); err != nil {
+		return api.Prepared{}, err
+	}
+	ours := part.marker != nil && part.marker.DataDir == r.Marker.DataDir && part.marker.Token == r.Marker.Token
+	if !ours && !c.directory(r.Marker.DataDir).empty() {
+		return api.Prepared{}, refuse("data directory %s is not empty, and was not made by this cluster", r.Marker.DataDir)
+	}
+	keys, prepared := maps.Clone(part.keys), api.Prepared{Requests: map[string]string{}}
+	if keys == nil {
+		keys = map[string]key{}
+	}
+	for _, want := range r.Keys {
+		held, there := keys[want.Name]
+		if !there || !held.ofKind(want.Algorithm) {
+			if part.unit.runs() {
+				return api.Prepared{}, refuse("key %s has to be made anew, and the member runs by the old one: stop it first", want.Name)
+			}
+			made, err := newKey(c.MachineID, want.Name, want.Algorithm)
+			if err != nil {
+				return api.Prepared{}, failed("%v", err)
+			}
+			keys[want.Name] = made
+		}
+		text, err := keys[want.Name].request(want)
+		if err != nil {
+			return api.Prepared{}, failed("request a certificate for key %s: %v", want.Name, err)
+		}
+		prepared.Requests[want.Name] = text
+	}
+	part.keys = keys
+	c.record(part, r.Marker)
+	if c.data[r.Marker.DataDir] == nil {
+		c.data[r.Marker.DataDir] = &directory{}
+	}
+	return prepared, nil
+}
+
+// configure writes all that a member runs by.
+func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
+	part := c.on(c.cluster)
+	if err := c.mayChange(r.Marker.Owner); err != nil {
+		return api.Done{}, err
+	}
+	if part.marker.DataDir != r.Marker.DataDir || part.marker.Member != r.Marker.Member {
+		return api.Done{}, refuse("this host was prepared for member %s with its data in %s", part.marker.Member, part.marker.DataDir)
+	}
+	if !c.stores[r.Store] {
+		return api.Done{}, refuse("store %s is not installed", r.Store)
+	}
+	certificates := maps.Clone(part.certificates)
+	if len(r.Certificates) > 0 {
+		certificates = r.Certificates
+	}
+	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
+		if !part.keys[name].belongs(certificates[name]) {
+			return api.Done{}, failed("the certificate of key %s is not there, or certifies another key", name)
+		}
+	}
+	peerCA, clientCA := orElse(r.PeerCA, part.peerCA), orElse(r.ClientCA, part.clientCA)
+	if peerCA == "" || clientCA == "" {
+		return api.Done{}, failed("there is no CA bundle to keep")
+	}
+	if r.Marker.Phase == api.PhaseFormed {
+		if view := c.view(c.cluster); r.Marker.ClusterID == "" || r.Marker.ClusterID != view.ClusterID || r.Marker.MemberID != view.MemberID {
+			return api.Done{}, c.world.unexpected("%s: handed over as member %q of cluster %q, and it is %q of %q", c.Address, r.Marker.MemberID, r.Marker.ClusterID, view.MemberID, view.ClusterID)
+		}
+		c.world.handedOver[r.Marker.ClusterID] = true
+	}
+	part.certificates, part.peerCA, part.clientCA = certificates, peerCA, clientCA
+	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
+	c.record(part, r.Marker)
+	return api.Done{}, nil
+}
+
+// start enables the unit and starts it.
+func (c call) start(api.StartRequest) (api.Done, error) {
+	part := c.on(c.cluster)
+	if part.unit.text == "" {
+		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
+	}
+	part.unit.enabled = true
+	part.unit.start()
+	if c.DoomedStart != "" {
+		part.unit.fail(c.DoomedStart)
+	}
+	if c.world.Instant {
+		c.world.tick()
+	}
+	return api.Done{}, nil
+}
+
+// stop stops the unit, which stays enabled.
+func (c call) stop(r api.StopRequest) (api.Done, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
+	}
+	c.on(c.cluster).unit.stop()
+	c.world.convene()
+	return api.Done{}, nil
+}
+
+// setAside stops the member and moves its data aside, and the data directory with it: the guard lets
+// no member start before the host was prepared again.
+func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.SetAside{}, err
+	}
+	part := c.on(c.cluster)
+	part.unit.stop()
+	path := c.moveAside(part.marker.DataDir, r.Why)
+	c.world.convene()
+	return api.SetAside{Path: path}, nil
+}
+
+// retire takes the cluster off the host. One that carries no part of it is done.
+func (c call) retire(r api.RetireRequest) (api.Retired, error) {
+	if c.on(c.cluster).marker == nil {
+		return api.Retired{}, nil
+	}
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Retired{}, err
+	}
+	part := c.on(c.cluster)
+	part.unit.stop()
+	dir, path := part.marker.DataDir, ""
+	if r.Purge {
+		for _, aside := range c.aside(dir) {
+			delete(c.data, aside)
+		}
+		delete(c.data, dir)
+	} else {
+		path = c.moveAside(dir, "retired")
+	}
+	delete(c.clusters, c.cluster)
+	for store := range c.stores {
+		if !c.selectedByAny(store) {
+			delete(c.stores, store)
+		}
+	}
+	c.world.convene()
+	return api.Retired{Path: path}, nil
+}
+
+// moveAside moves a data directory to where nothing takes it for data, and says where; empty: there
+// was nothing to move.
+func (h *Host) moveAside(dir, why string) string {
+	held := h.directory(dir)
+	delete(h.data, dir)
+	if held.empty() {
+		return ""
+	}
+	to := fmt.Sprintf("%s.%s%s-%d", dir, api.AsidePrefix, why, len(h.aside(dir))+1)
+	h.data[to] = held
+	return to
+}
+
+// selectedByAny tells whether a cluster on the host runs this store.
+func (h *Host) selectedByAny(store string) bool {
+	for _, part := range h.clusters {
+		if part.selected == store {
+			return true
+		}
+	}
+	return false
+}
+
+// record writes the marker.
+func (c call) record(part *installation, marker api.Marker) {
+	c.clusters[c.cluster] = part
+	part.marker = &marker
+}
+
+// mayClaim refuses a host that another owner's finished cluster is on.
+func (c call) mayClaim(part *installation, marker api.Marker) error {
+	if marker.Cluster != c.cluster {
+		return c.world.unexpected("%s: a marker of cluster %q in a call for cluster %q", c.Address, marker.Cluster, c.cluster)
+	}
+	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && old.Owner != marker.Owner {
+		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object", old.Member, old.Cluster)
+	}
+	return nil
+}
+
+// mayChange refuses a host that carries no such cluster, or another owner's.
+func (c call) mayChange(owner string) error {
+	switch marker := c.on(c.cluster).marker; {
+	case marker == nil:
+		return refuse("this host carries no cluster %s", c.cluster)
+	case marker.Owner != owner:
+		return refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
+	}
+	return nil
+}
+
+func refuse(format string, args ...any) error {
+	return &api.Error{Code: api.CodeRefused, Message: fmt.Sprintf(format, args...)}
+}
+
+func failed(format string, args ...any) error {
+	return &api.Error{Code: api.CodeFailed, Message: fmt.Sprintf(format, args...)}
+}
+
+func orElse(text, fallback string) string {
+	if text == "" {
+		return fallback
+	}
+	return text
+}

@@ -1,0 +1,123 @@
+// Package nodetest is a small simulated world of hosts for tests of what drives them: machines with
+// a disk, a systemd unit and an etcd member, reached through the same four methods as a real host.
+//
+// Its state really changes: a store that was not installed cannot be called, a key that was not made
+// cannot be certified, and members become a cluster only by etcd's own rules. So a test asserts what
+// came of a run, not which calls it made. What no real host would be asked fails the test.
+//
+//	world := nodetest.New(t, "192.0.2.11", "192.0.2.12", "192.0.2.13")
+//	world.Host("192.0.2.12").Unreachable = errors.New("no route to host")
+//	world.Inject(nodetest.Fault{Operation: api.OpStart, Extent: nodetest.Run})
+//
+// Fields of World and Host may be set while no run is under way, or from World.Watch.
+package nodetest
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TB is what the world needs of a test; *testing.T and *rapid.T have it. Errorf is called from
+// whichever goroutine drives a host.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// World is some hosts and the network between them.
+type World struct {
+	// Instant has members boot and find each other in the moment in which they are started. Without it
+	// time stands still until somebody waits, as OpAwait and Tick do.
+	Instant bool
+
+	// Watch is told of every call as it arrives, before it takes effect. It may change the world, cancel
+	// the run, or take its locks away. One call is told at a time. nil: nobody watches.
+	Watch func(Call)
+
+	// Clock is the time on every host.
+	Clock time.Time
+
+	// Stores are the hashes that Install has an archive for, by architecture as Go names it.
+	Stores map[string]string
+
+	t        TB
+	watching sync.Mutex
+
+	mu         sync.Mutex
+	hosts      map[string]*Host
+	calls      []Call
+	faults     []*fault
+	killed     bool
+	histories  int             // of clusters that came to a quorum from nothing
+	handedOver map[string]bool // cluster IDs that were written into a marker as formed
+}
+
+// EtcdVersion is the version of etcd that every store in the world is.
+const EtcdVersion = "3.7.3"
+
+// Start is the time at which every world begins.
+var Start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// New is a world of bare hosts, with these addresses, on which a member can be set up.
+func New(t TB, addresses ...string) *World {
+	w := &World{
+		Clock:      Start,
+		Stores:     map[string]string{"amd64": digest("store", "amd64"), "arm64": digest("store", "arm64")},
+		t:          t,
+		hosts:      map[string]*Host{},
+		handedOver: map[string]bool{},
+	}
+	for _, address := range addresses {
+		w.hosts[address] = newHost(w, address)
+	}
+	return w
+}
+
+// Host is the host with this address. One that was not given to New fails the test, and answers
+// nothing.
+func (w *World) Host(address string) *Host {
+	w.t.Helper()
+	if host, known := w.hosts[address]; known {
+		return host
+	}
+	w.t.Errorf("nodetest: there is no host %s in this world, only %v", address, slices.Sorted(maps.Keys(w.hosts)))
+	return newHost(w, address)
+}
+
+// Tick lets some time pass: members that were started boot, find each other and elect a leader, and
+// systemd starts those again that died.
+func (w *World) Tick() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tick()
+}
+
+// HandedOver are the IDs of all clusters that a host was ever told to be formed with, sorted.
+func (w *World) HandedOver() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.handedOver))
+}
+
+// each calls do for every cluster on every host, in a fixed order.
+func (w *World) each(do func(*Host, *installation)) {
+	for _, address := range slices.Sorted(maps.Keys(w.hosts)) {
+		host := w.hosts[address]
+		for _, cluster := range slices.Sorted(maps.Keys(host.clusters)) {
+			do(host, host.clusters[cluster])
+		}
+	}
+}
+
+// Now is the time on every host.
+func (w *World) Now() time.Time { return w.Clock }
+
+// unexpected fails the test for what no real host would be asked.
+func (w *World) unexpected(format string, args ...any) error {
+	w.t.Errorf("nodetest: "+format, args...)
+	return &api.Error{Code: api.CodeUnsupported, Message: "this was not expected; the test has failed"}
+}
