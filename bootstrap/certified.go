@@ -63,7 +63,8 @@ func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 			ips = append(ips, addr.Unmap().String())
 		}
 	}
-	return cert.Subject.CommonName == want.CommonName &&
+	return len(cert.EmailAddresses) == 0 && len(cert.URIs) == 0 &&
+		cert.Subject.CommonName == want.CommonName &&
 		sameSet(cert.Subject.Organization, want.Organization) &&
 		sameSet(cert.DNSNames, want.DNSNames) &&
 		sameSet(ips, want.IPs)

@@ -132,7 +132,7 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 		request := api.KeyRequest{Name: name, Algorithm: c.KeyAlgorithm, CommonName: commonName}
 		for _, n := range names {
 			if ip, err := netip.ParseAddr(n); err == nil {
-				request.IPs = append(request.IPs, ip.String())
+				request.IPs = append(request.IPs, ip.Unmap().String())
 			} else {
 				request.DNSNames = append(request.DNSNames, n)
 			}

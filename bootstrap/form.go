@@ -60,7 +60,7 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 		case !known:
 			refuse("it was not observed", "apply again")
 		case host.Refused != "":
-			refuse(host.Refused, "no host was changed")
+			refuse(host.Refused, "nothing is changed while this is so")
 		}
 	}
 	return errors.Join(refusals...)

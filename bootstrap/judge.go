@@ -95,6 +95,9 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 	if marker == nil && report.dataNotEmpty() {
 		return "", fmt.Sprintf("data directory %s is not empty, and nothing says whose data that is: move it away, or set data_dir to another directory", c.DataDir)
 	}
+	if marker != nil && marker.DataDir != c.DataDir && contact.DataNotEmpty {
+		return "", fmt.Sprintf("data directory %s is not empty, and the unfinished create on it kept its data in %s: move it away, or set data_dir to another directory", c.DataDir, marker.DataDir)
+	}
 	if taken := report.takenPorts(); len(taken) > 0 {
 		return "", fmt.Sprintf("something else listens on port %s: stop it, or choose other ports", strings.Join(taken, ", "))
 	}
@@ -122,10 +125,13 @@ func (c Cluster) owns(marker api.Marker, m membership.Member) bool {
 func (c Cluster) configured(m membership.Member, report Report, f Formation, now time.Time) bool {
 	o := report.Observation
 	unit, err := c.Unit(o.Facts.MemoryBytes)
-	return err == nil &&
+	// Without data a member begins anew, which it can as new alone.
+	flags := slices.Equal(o.Flags, c.Flags(m, f, StateNew)) ||
+		slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Data.HasMember
+	return err == nil && flags &&
 		o.Unit.Text == unit &&
 		o.Store.Selected == c.Store(report.Contact) &&
-		(slices.Equal(o.Flags, c.Flags(m, f, StateNew)) || slices.Equal(o.Flags, c.Flags(m, f, StateExisting))) &&
+		o.Data.Exists &&
 		c.certified(m, o.Certificates, now)
 }
 
@@ -144,27 +150,46 @@ func (c Cluster) knowsAll(view api.Member) bool {
 	return len(view.Members) == len(c.Members)
 }
 
-// findLost finds members that had joined and have lost their data since, while the cluster was
-// still being formed: such a member can never start as new again, so the formation starts over.
+// findLost starts a formation over where it cannot be gone on with. The members of a new cluster begin
+// together, with nothing: one that had joined, and has lost its data since, would vote as if it had
+// never confirmed anything, so etcd does not let it start as new again.
+//
+// Who has joined is what the others say, by the client URLs that a member publishes with its first
+// vote; its name is in their lists from the beginning. Where nobody serves, and those with data are
+// too few to ever do, nobody will say: then those without data have lost it, or the others never got
+// further than their first start, with nothing in it to keep.
 func (c Cluster) findLost(reports map[string]Report, observed membership.Observed) {
 	joined := map[string]bool{}
-	for _, report := range reports {
-		if report.Observation != nil {
-			for _, entry := range report.Observation.Member.Members {
-				joined[entry.Name] = true
+	begun, able, formed := 0, 0, 0
+	var without []string
+	for _, m := range c.Members {
+		host, o := observed[m.Name], reports[m.Name].Observation
+		if host.Claim == membership.Formed {
+			formed++
+		}
+		going := o != nil && (host.Claim == membership.Forming || host.Claim == membership.Formed)
+		switch {
+		case going && o.Data.HasMember:
+			begun, able = begun+1, able+1
+			for _, entry := range o.Member.Members {
+				joined[entry.Name] = joined[entry.Name] || len(entry.ClientURLs) > 0
 			}
+		case going && host.Running && o.Unit.Restarts == 0: // its first start is under way
+			able++
+		default:
+			without = append(without, m.Name)
 		}
 	}
-	for _, m := range c.Members {
-		host := observed[m.Name]
-		if host.Refused == "" && joined[m.Name] && !host.Data && !host.Running {
-			for name, h := range observed {
-				if h.Claim == membership.Forming || h.Claim == membership.Formed {
-					h.Claim = membership.Stale
-					observed[name] = h
-				}
-			}
-			return
+	lost := len(joined) == 0 && able < membership.Quorum(len(c.Members)) ||
+		slices.ContainsFunc(without, func(name string) bool { return joined[name] })
+	// A cluster of which every host was handed over is finished, whatever becomes of it.
+	if begun == 0 || len(without) == 0 || !lost || formed == len(c.Members) {
+		return
+	}
+	for name, h := range observed {
+		if h.Claim == membership.Forming || h.Claim == membership.Formed {
+			h.Claim = membership.Stale
+			observed[name] = h
 		}
 	}
 }

@@ -53,13 +53,15 @@ func ask[R any](ctx context.Context, w *work, m membership.Member, op api.Operat
 }
 
 func (w *work) install(ctx context.Context, m membership.Member) error {
-	store := w.Cluster.Store(w.reports[m.Name].Contact)
+	w.mu.Lock()
+	report := w.reports[m.Name]
+	w.mu.Unlock()
+	store := w.Cluster.Store(report.Contact)
 	if err := w.Hosts[m.Name].Install(ctx, store); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	report := w.reports[m.Name]
 	report.Contact.Installed = append(report.Contact.Installed, store)
 	w.reports[m.Name] = report
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type Signer interface {
 type work struct {
 	*Executor
 	formation  bootstrap.Formation
+	decided    bool // which formation it is
 	locked     bool
 	release    []func()
 	done       int               // steps begun, for the progress log
@@ -51,9 +53,14 @@ type work struct {
 // run looks, plans and does the head of the plan, until the plan is empty.
 func (w *work) run(ctx context.Context, look func(context.Context), plan func() ([]membership.Step, error)) error {
 	defer w.unlock()
-	var before []membership.Step
+	var done [][]membership.Step
+	next := "anything was done"
 	for {
 		look(ctx)
+		// A look that was cut short says nothing of the hosts.
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped before %s: %w", next, context.Cause(ctx))
+		}
 		steps, err := plan()
 		if err != nil || len(steps) == 0 {
 			return err
@@ -67,17 +74,34 @@ func (w *work) run(ctx context.Context, look func(context.Context), plan func() 
 			}
 			continue
 		}
-		if slices.Equal(batch, before) {
-			return fmt.Errorf("%s: it was done, and the host still looks as it did before", batch[0])
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("stopped before %q: %w", batch[0], errors.Join(err, context.Cause(ctx)))
+		// What was done before in this run would be done for ever.
+		if slices.ContainsFunc(done, func(before []membership.Step) bool { return slices.Equal(before, batch) }) {
+			return fmt.Errorf("%s: it was done, and has to be done again%s", batch[0], w.evidence())
 		}
 		if err := w.do(ctx, batch, len(steps)); err != nil {
 			return err
 		}
-		before = batch
+		done = append(done, batch)
+		next = "it was seen that nothing is left to do"
+		if left := steps[len(batch):]; len(left) > 0 {
+			next = strconv.Quote(left[0].String())
+		}
 	}
+}
+
+// evidence is what is the matter with the members that are set up.
+func (w *work) evidence() string {
+	var b strings.Builder
+	for _, m := range w.Cluster.Members {
+		report := w.reports[m.Name]
+		if report.Observation == nil || report.Observation.Unit.Text == "" {
+			continue
+		}
+		if why := notReady(report, len(w.Cluster.Members)); why != "" {
+			fmt.Fprintf(&b, "\n%s (%s) is not ready: %s", m.Name, m.Address, why)
+		}
+	}
+	return b.String()
 }
 
 // do carries out the steps of a batch together. It is not cut short when ctx ends: a step that has

@@ -18,12 +18,19 @@ type Formed struct {
 // Form makes the hosts one cluster, or goes on where an earlier run stopped. fresh identifies the
 // attempt if it is the first. No host is changed before all were found fit.
 func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed, error) {
-	w := &work{Executor: e, formation: fresh}
+	w := &work{Executor: e}
 	w.reports = e.each(func(m membership.Member) bootstrap.Report {
 		contact, err := e.Hosts[m.Name].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
 		return bootstrap.Report{Contact: contact, Err: err}
 	})
-	if err := w.run(ctx, w.lookAtForming, w.planForming); err != nil {
+	look := func(ctx context.Context) {
+		w.lookAtForming(ctx)
+		// Without the lock, a marker may be the work of a run that is about to finish its cluster.
+		if !w.decided {
+			w.formation, w.decided = w.Cluster.Resume(w.reports, fresh), w.locked
+		}
+	}
+	if err := w.run(ctx, look, w.planForming); err != nil {
 		return Formed{}, err
 	}
 	return Formed{Owner: w.formation.Owner, Reports: w.reports}, nil
@@ -46,7 +53,6 @@ func (w *work) lookAtForming(ctx context.Context) {
 		}
 		return fresh
 	})
-	w.formation = w.Cluster.Resume(w.reports, w.formation)
 }
 
 func (w *work) planForming() ([]membership.Step, error) {

@@ -16,7 +16,7 @@ const (
 	Healthy     Health = "healthy"     // a linearizable read through it succeeds
 	Unhealthy   Health = "unhealthy"   // it runs, and such a read fails
 	Stopped     Health = "stopped"     // its unit does not run
-	Missing     Health = "missing"     // its host carries no part of the cluster
+	Missing     Health = "missing"     // its host carries no part of the cluster, or its data is lost
 	Foreign     Health = "foreign"     // its host carries a cluster of this name that is not this one
 	Unreachable Health = "unreachable" // its host could not be asked; what it was is not known
 )
@@ -32,6 +32,10 @@ func HealthOf(report bootstrap.Report, owner string) Health {
 	case o.Marker.Owner != owner:
 		return Foreign
 	case o.Unit.ActiveState != "active" && o.Unit.ActiveState != "activating":
+		// A member must never start again without what it has confirmed.
+		if !o.Data.HasMember {
+			return Missing
+		}
 		return Stopped
 	case o.Member.Responding && o.Member.Healthy:
 		return Healthy

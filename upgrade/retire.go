@@ -18,28 +18,50 @@ import (
 // its unit enabled, would be half a cluster that nobody manages.
 func (e *Executor) Retire(ctx context.Context, owner string, purge bool) error {
 	w := &work{Executor: e, retirement: api.RetireRequest{Owner: owner, Purge: purge}}
-	look := func(ctx context.Context) { w.reports = e.Observe(ctx) }
-	plan := func() ([]membership.Step, error) { return planRetirement(e.Cluster.Members, w.reports, owner, purge) }
+	look := func(ctx context.Context) {
+		w.reports = e.each(func(m membership.Member) bootstrap.Report { return e.lookAtRetiring(ctx, m) })
+	}
+	plan := func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, owner, purge) }
 	return w.run(ctx, look, plan)
 }
 
+// lookAtRetiring observes a host through the store that the cluster selects. Where there is none, a
+// create that was cut short may have left a marker, or somebody may have removed the store from under
+// a member: the first contact tells, and any store that is there will do.
+func (e *Executor) lookAtRetiring(ctx context.Context, m membership.Member) bootstrap.Report {
+	report := e.observe(ctx, m, "")
+	if report.Err != nil || report.Observation != nil {
+		return report
+	}
+	contact, err := e.Hosts[m.Name].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
+	if err == nil && len(contact.Installed) > 0 {
+		report = e.observe(ctx, m, contact.Installed[0])
+		err = report.Err
+	}
+	return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
+}
+
 // planRetirement is a step for every host that carries a part of the owner's cluster.
-func planRetirement(members []membership.Member, reports map[string]bootstrap.Report, owner string, purge bool) ([]membership.Step, error) {
+func planRetirement(cluster bootstrap.Cluster, reports map[string]bootstrap.Report, owner string, purge bool) ([]membership.Step, error) {
 	var steps []membership.Step
 	var refusals []error
 	fate := "data moved aside"
 	if purge {
 		fate = "data deleted"
 	}
-	for _, m := range members {
+	for _, m := range cluster.Members {
 		report := reports[m.Name]
 		if report.Err != nil {
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err),
 				Remedy: "bring it back and destroy again; if it is gone for good, remove the cluster from the state (terraform state rm) once its other hosts are clean"})
 			continue
 		}
-		if o := report.Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner {
+		switch o, seen := report.Observation, report.Contact.Marker; {
+		case o != nil && o.Marker != nil && o.Marker.Owner == owner:
 			steps = append(steps, membership.Step{Kind: membership.Retire, Member: m.Name, At: m.Address, To: fate})
+		case o == nil && (report.Contact.MarkerError != "" || seen != nil && seen.Owner == owner):
+			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it carries a part of the cluster, and no store to take that off with",
+				Remedy: fmt.Sprintf("copy %s from another member's host, or stop and disable %s and remove %s by hand; then destroy again", api.StoreRoot, api.Unit(cluster.Name), api.ConfigDir(cluster.Name))})
 		}
 	}
 	return steps, errors.Join(refusals...)

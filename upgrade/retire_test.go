@@ -1,0 +1,175 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// retire is one destroy.
+func (s *site) retire(owner string, purge bool) error {
+	return s.executor().Retire(context.Background(), owner, purge)
+}
+
+// mustBeBare fails the test where a host still carries a part of the cluster.
+func (s *site) mustBeBare() {
+	s.Helper()
+	for _, m := range s.cluster.Members {
+		if left := s.host(m.Name).Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 {
+			s.Errorf("%s still carries %v", m.Name, left)
+		}
+	}
+}
+
+func TestRetire(t *testing.T) {
+	sizes(t, func(t *testing.T, n int) {
+		for name, purge := range map[string]bool{"aside": false, "purge": true} {
+			t.Run(name, func(t *testing.T) {
+				s := newSite(t, n)
+				first := s.mustForm()
+				if err := s.retire(first.Owner, purge); err != nil {
+					t.Fatal(err)
+				}
+				s.mustBeBare()
+				for _, m := range s.cluster.Members {
+					if aside := s.host(m.Name).Aside(s.cluster.DataDir); purge != (len(aside) == 0) {
+						t.Errorf("purge %t: on %s lie %v", purge, m.Name, aside)
+					}
+				}
+				s.world.Forget()
+				if err := s.retire(first.Owner, purge); err != nil || len(s.world.Changes()) > 0 {
+					t.Errorf("the second time: %v, %v", err, s.world.Changes())
+				}
+				s.mustForm()
+				if ids := s.world.HandedOver(); len(ids) != 2 {
+					t.Errorf("a new cluster on the same hosts has the ID of the old one: %v", ids)
+				}
+			})
+		}
+	})
+}
+
+// TestRetireSurvivesEveryFault has every call of a destroy fail once, and the run killed at it once.
+func TestRetireSurvivesEveryFault(t *testing.T) {
+	sizes(t, func(t *testing.T, n int) {
+		whole := newSite(t, n)
+		owner := whole.mustForm().Owner
+		whole.world.Forget()
+		if err := whole.retire(owner, false); err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range everyFault(n, len(whole.world.Calls())) {
+			t.Run(describe(fault), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, n)
+				owner := s.mustForm().Owner
+				s.world.Inject(fault)
+				err := s.retire(owner, false)
+				s.world.Heal()
+				if err != nil {
+					err = s.retire(owner, false)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				s.mustBeBare()
+				for _, m := range s.cluster.Members {
+					if aside := s.host(m.Name).Aside(s.cluster.DataDir); len(aside) != 1 {
+						t.Errorf("on %s lie %v", m.Name, aside)
+					}
+				}
+			})
+		}
+	})
+}
+
+// TestRetireFromAnyState leaves nothing of creates that were cut short anywhere.
+func TestRetireFromAnyState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSite(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"))
+		for range rapid.IntRange(1, 4).Draw(t, "creates") {
+			s.createCutShort(t)
+		}
+		for _, owner := range s.owners() {
+			if err := s.retire(owner, rapid.Bool().Draw(t, "purge")); err != nil {
+				t.Errorf("retire the cluster of %s: %v", owner, err)
+			}
+		}
+		s.mustBeBare()
+	})
+}
+
+// owners are all that hosts name.
+func (s *site) owners() []string {
+	owners := map[string]bool{}
+	for _, m := range s.cluster.Members {
+		if marker := s.host(m.Name).Marker(s.cluster.Name); marker != nil {
+			owners[marker.Owner] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(owners))
+}
+
+// TestRetireRefuses has hosts of which it is not known, or not possible, to take the cluster off.
+func TestRetireRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrange func(*nodetest.Host)
+		want    string
+	}{
+		"unreachable":   {func(h *nodetest.Host) { h.Unreachable = errors.New("no route to host") }, "b (192.0.2.12): it cannot be asked: no route to host"},
+		"broken marker": {func(h *nodetest.Host) { h.MarkerError = "cluster.json cannot be read" }, "b (192.0.2.12): it cannot be asked: cluster.json cannot be read"},
+		"no store":      {(*nodetest.Host).LoseStores, "b (192.0.2.12): it carries a part of the cluster, and no store to take that off with"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, 3)
+			owner := s.mustForm().Owner
+			test.arrange(s.host("b"))
+			s.world.Forget()
+			if err := s.retire(owner, true); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("retire: %v", err)
+			}
+			if changes := s.world.Changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		})
+	}
+}
+
+// TestRetireSparesOthers leaves a host alone that another owner's token is on by now.
+func TestRetireSparesOthers(t *testing.T) {
+	s := newSite(t, 3)
+	owner := s.mustForm().Owner
+	s.host("b").EditMarker("prod", func(m *api.Marker) { m.Owner = "somebody else" })
+	s.world.Forget()
+	if err := s.retire(owner, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range s.world.Changes() {
+		if c.Address == "192.0.2.12" {
+			t.Errorf("somebody else's host was changed: %v", c)
+		}
+	}
+	if left := s.host("b").Leftovers("prod", s.cluster.DataDir); !slices.Contains(left, "data") {
+		t.Errorf("of somebody else's member are left: %v", left)
+	}
+}
+
+// TestRetireInterrupted stops between looking and doing.
+func TestRetireInterrupted(t *testing.T) {
+	s := newSite(t, 3)
+	owner := s.mustForm().Owner
+	ctx, cancel := context.WithCancel(t.Context())
+	s.atStep = func(string) { cancel() }
+	if err := s.executor().Retire(ctx, owner, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("retire: %v", err)
+	}
+	s.mustBeBare() // the step that had begun was finished
+}
