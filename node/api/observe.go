@@ -73,8 +73,8 @@ type UnitState struct {
 type Data struct {
 	Path       string   `json:"path"`
 	Exists     bool     `json:"exists"`
-	Empty      bool     `json:"empty"`      // nothing in it, lost+found aside
-	HasMember  bool     `json:"has_member"` // it holds a member's data
+	Empty      bool     `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
+	HasMember  bool     `json:"has_member"` // it holds a member's data: a log
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted
@@ -114,7 +114,7 @@ type Member struct {
 	Revision     int64          `json:"revision"`
 	DBSizeBytes  int64          `json:"db_size_bytes"`
 	Members      []ListedMember `json:"members"` // its own view of the list, sorted by ID
-	Alarms       []string       `json:"alarms"`  // "NOSPACE 8e9e05c52164694d"; sorted
+	Alarms       []string       `json:"alarms"`  // "NOSPACE 8e9e05c52164694d"; sorted; empty too where there is no quorum to ask
 }
 
 // ListedMember is an entry of the member list.

@@ -32,10 +32,10 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		if err != nil || !settled || o.Unit.ActiveState == "failed" || isReady(o, r.Members) {
 			return o, err
 		}
-		// It serves, and not all of the others have told their names yet: that takes them a moment.
+		// It serves, and systemd has not heard of it yet, or not all others have told their names.
 		select {
 		case <-waiting.Done():
-		case <-time.After(4 * readyPoll):
+		case <-time.After(2 * readyPoll):
 		}
 	}
 }

@@ -49,7 +49,8 @@ func (m *Machine) certificate(path string) api.Certificate {
 		_, err = parseCertificates(text)
 	}
 	if err != nil {
-		return api.Certificate{PEM: string(text), Error: fmt.Sprintf("%s cannot be used: %s", path, err)}
+		// Without its text: who knows what was put there, and this goes off the host.
+		return api.Certificate{Error: fmt.Sprintf("%s cannot be used: %s", path, err)}
 	}
 	return api.Certificate{PEM: string(text)}
 }

@@ -15,7 +15,8 @@ import (
 // Configure writes all that a member runs by, selects its store, and has systemd read its unit. It
 // stops and starts nothing. What does not fit together is refused before anything is written.
 func (m *Machine) Configure(ctx context.Context, cluster string, r api.ConfigureRequest) error {
-	if err := m.mayConfigure(cluster, r); err != nil {
+	old, err := m.mayConfigure(cluster, r)
+	if err != nil {
 		return err
 	}
 	etcd, found, err := m.Users.Lookup(api.SystemUser)
@@ -39,14 +40,14 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
-	if err := m.selectStore(cluster, r.Store); err != nil {
+	if err := m.exclusively(ctx, func() error { return m.selectStore(cluster, r.Store) }); err != nil {
 		return err
 	}
 	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
 		return err
 	}
 	// Last, so that a host that says it is formed has all that belongs to that.
-	return m.putMarker(r.Marker, etcd)
+	return m.putMarker(m.keepFormed(old, r.Marker), etcd)
 }
 
 // bundles are the CA bundles that a request holds, by their place.
@@ -77,27 +78,33 @@ func (m *Machine) putUnit(ctx context.Context, cluster, text string) error {
 	return m.Units.Reload(ctx)
 }
 
-// mayConfigure refuses a request whose parts do not fit together, or do not fit the host.
-func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) error {
+// mayConfigure refuses a request whose parts do not fit together, or do not fit the host, and returns
+// the host's marker.
+func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Marker, error) {
 	if r.Marker.Cluster != cluster {
-		return refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
+		return nil, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
 	}
 	old, err := m.owned(cluster, r.Marker.Owner)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if old.DataDir != r.Marker.DataDir || old.Member != r.Marker.Member {
-		return refuse("this host was prepared for member %s with its data in %s, and is to be configured for member %s with its data in %s: prepare it for that first", old.Member, old.DataDir, r.Marker.Member, r.Marker.DataDir)
+		return nil, refuse("this host was prepared for member %s with its data in %s, and is to be configured for member %s with its data in %s: prepare it for that first", old.Member, old.DataDir, r.Marker.Member, r.Marker.DataDir)
 	}
 	if !storeHash.MatchString(r.Store) || !m.isInstalled(r.Store) {
-		return refuse("store %q is not installed on this host", r.Store)
+		return nil, refuse("store %q is not installed on this host", r.Store)
 	}
 	if r.Unit == "" {
-		return refuse("the unit to write is empty")
+		return nil, refuse("the unit to write is empty")
 	}
 	if err := checkFlags(r.Flags, r.Marker); err != nil {
-		return err
+		return nil, err
 	}
+	return old, m.mayCertify(cluster, r)
+}
+
+// mayCertify refuses certificates and bundles that a member could not run by.
+func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 	for path, bundle := range bundles(r) {
 		if _, err := parseCertificates([]byte(bundle)); err != nil {
 			return refuse("the bundle for %s cannot be used: %s", path, err)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +23,7 @@ func (m *Machine) data(dir string) (api.Data, error) {
 		return data, err
 	default:
 		data.Exists, data.Empty = true, len(entries) == 0
-		data.HasMember = slices.Contains(entries, "member")
+		data.HasMember = m.hasMember(dir)
 	}
 	if data.Aside, err = m.aside(dir); err != nil {
 		return data, err
@@ -49,6 +48,11 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	return data, nil
 }
 
+// hasMember tells whether a directory holds a member's data by etcd's own measure: a log.
+func (m *Machine) hasMember(dir string) bool {
+	return isDir(m.path(filepath.Join(dir, "member", "wal")))
+}
+
 // contents are the names in a data directory, without what does not count as data: what mkfs makes
 // in a new file system, and what was moved aside.
 func (m *Machine) contents(dir string) ([]string, error) {
@@ -66,119 +70,6 @@ func (m *Machine) contents(dir string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// aside lists what was moved aside from a data directory: beside it, or, where it is a mount point,
-// in it.
-func (m *Machine) aside(dir string) ([]string, error) {
-	var found []string
-	for where, prefix := range map[string]string{
-		filepath.Dir(dir): filepath.Base(dir) + "." + api.AsidePrefix,
-		dir:               api.AsidePrefix,
-	} {
-		entries, err := os.ReadDir(m.path(where))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		for _, entry := range entries {
-			if strings.HasPrefix(entry.Name(), prefix) {
-				found = append(found, filepath.Join(where, entry.Name()))
-			}
-		}
-	}
-	slices.Sort(found)
-	return found, nil
-}
-
-// setAside moves what a data directory holds to where nothing takes it for data, on the same file
-// system, and says where; empty: it held nothing.
-//
-// It moves the directory itself, in one rename. A mount point cannot be moved, so there the contents
-// go, one by one, into a directory in it; what a cut-short call has moved counts as data no more, and
-// the next one moves the rest to a place of its own.
-func (m *Machine) setAside(dir, why string) (string, error) {
-	names, err := m.contents(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	label := api.AsidePrefix + why + "-" + m.Now().UTC().Format("20060102T150405Z")
-	mounted, err := m.isMountPoint(dir)
-	if err != nil {
-		return "", err
-	}
-	if !mounted {
-		to := dir + "." + label
-		return to, errors.Join(m.move(dir, to), syncDir(m.path(filepath.Dir(dir))))
-	}
-	to := filepath.Join(dir, label)
-	if err := os.MkdirAll(m.path(to), dataMode); err != nil {
-		return "", err
-	}
-	for _, name := range names {
-		if err := m.move(filepath.Join(dir, name), filepath.Join(to, name)); err != nil {
-			return "", err
-		}
-	}
-	return to, errors.Join(syncDir(m.path(to)), syncDir(m.path(dir)))
-}
-
-// move renames, and never over what is there.
-func (m *Machine) move(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, m.path(from), unix.AT_FDCWD, m.path(to), unix.RENAME_NOREPLACE)
-	if err != nil {
-		return fmt.Errorf("move %s to %s: %w", from, to, err)
-	}
-	return nil
-}
-
-// purge deletes a data directory, and all that was moved aside from it.
-func (m *Machine) purge(dir string) error {
-	aside, err := m.aside(dir)
-	if err != nil {
-		return err
-	}
-	for _, path := range aside {
-		if err := os.RemoveAll(m.path(path)); err != nil {
-			return err
-		}
-	}
-	names, err := m.contents(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := os.RemoveAll(m.path(filepath.Join(dir, name))); err != nil {
-			return err
-		}
-	}
-	if mounted, err := m.isMountPoint(dir); err != nil || mounted {
-		return err
-	}
-	return os.RemoveAll(m.path(dir))
-}
-
-// isMountPoint tells whether a file system of its own is mounted on a directory.
-func (m *Machine) isMountPoint(dir string) (bool, error) {
-	path, err := filepath.EvalSymlinks(m.path(dir))
-	if err != nil {
-		return false, err
-	}
-	mount, err := mountOf(path)
-	return mount.point == path, err
-}
-
-// checkWhy checks a reason that becomes a part of a name.
-func checkWhy(why string) error {
-	if why == "" || len(why) > 32 || strings.ContainsFunc(why, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
-		return refuse("%q cannot be a part of a directory's name: give at most 32 lower-case letters and hyphens", why)
-	}
-	return nil
 }
 
 func isDir(path string) bool {

@@ -113,6 +113,14 @@ func remove(path string) error {
 	return nil
 }
 
+// removeEmpty removes a directory of the host, unless something is in it.
+func (m *Machine) removeEmpty(dir string) error {
+	if err := remove(m.path(dir)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil
+}
+
 // syncDir brings a directory's entries to the disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -57,10 +56,7 @@ func (m *Machine) guardData(marker api.Marker, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if marker.Phase != api.PhaseFormed {
-		return nil
-	}
-	if info, err := os.Stat(m.path(marker.DataDir + "/member/wal")); err == nil && info.IsDir() {
+	if marker.Phase != api.PhaseFormed || m.hasMember(marker.DataDir) {
 		return nil
 	}
 	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, apply again and the member is rebuilt. It must not start again without what it has confirmed", marker.DataDir, len(names))

@@ -3,22 +3,12 @@ package host
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
-
-// lockDir holds the locks. It is root's alone, so that nobody else can hold one, and gone after a
-// boot, as every holder is.
-const lockDir = "/run/etcd-store"
 
 const (
 	// orphanWait bounds the wait for a call that a killed run has left behind. The longest, stopping a
@@ -32,7 +22,7 @@ const (
 // at once or not at all. taken is called once it is held and no call of an earlier run is left: what
 // is observed from then on stays true.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
-	lock, err := m.openLock(cluster, "run")
+	lock, err := m.openLock(cluster + ".run")
 	if err != nil {
 		return err
 	}
@@ -97,7 +87,7 @@ func listen(from io.Reader) (line <-chan struct{}, ended <-chan struct{}) {
 // holder is looked at after that wait: a call that waited longer than its own run lived must not act
 // any more.
 func (m *Machine) underLock(ctx context.Context, cluster, holder string, do func() error) error {
-	call, err := m.openLock(cluster, "call")
+	call, err := m.openLock(cluster + ".call")
 	if err != nil {
 		return err
 	}
@@ -105,7 +95,7 @@ func (m *Machine) underLock(ctx context.Context, cluster, holder string, do func
 	if err := call.wait(ctx); err != nil {
 		return err
 	}
-	run, err := m.openLock(cluster, "run")
+	run, err := m.openLock(cluster + ".run")
 	if err != nil {
 		return err
 	}
@@ -123,9 +113,23 @@ func (m *Machine) underLock(ctx context.Context, cluster, holder string, do func
 	return do()
 }
 
+// exclusively does what touches the share of all clusters on this host: the system user, who has which
+// port and directory, the programs for operators. Calls for two clusters can be at work at a time.
+func (m *Machine) exclusively(ctx context.Context, do func() error) error {
+	machine, err := m.openLock("machine")
+	if err != nil {
+		return err
+	}
+	defer machine.Close()
+	if err := machine.wait(ctx); err != nil {
+		return err
+	}
+	return do()
+}
+
 // awaitCalls waits until no call that changes the host is under way.
 func (m *Machine) awaitCalls(ctx context.Context, cluster string) error {
-	call, err := m.openLock(cluster, "call")
+	call, err := m.openLock(cluster + ".call")
 	if err != nil {
 		return err
 	}
@@ -138,87 +142,4 @@ func busy(cluster string, lock *lockFile) error {
 	holder := lock.holder()
 	return &api.Error{Code: api.CodeBusy, Holder: &holder,
 		Message: fmt.Sprintf("cluster %s is locked by %s: wait until that run has ended, and apply again", cluster, holder)}
-}
-
-// lockFile is a lock, which ends with the process that holds it. It is an open file description's
-// own (F_OFD_SETLK), since that kind can be looked at without being taken.
-type lockFile struct{ *os.File }
-
-// openLock opens one of a cluster's two locks: of the run, and of the call.
-func (m *Machine) openLock(cluster, of string) (*lockFile, error) {
-	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
-		return nil, err
-	}
-	path := m.path(filepath.Join(lockDir, cluster+"."+of))
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return &lockFile{file}, nil
-}
-
-func (l *lockFile) control(command int) (kind int16, err error) {
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	err = unix.FcntlFlock(l.Fd(), command, &lock)
-	return lock.Type, err
-}
-
-// try takes the lock; false: another has it.
-func (l *lockFile) try() (bool, error) {
-	_, err := l.control(unix.F_OFD_SETLK)
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("lock %s: %w", l.Name(), err)
-	}
-	return true, nil
-}
-
-// held tells whether another has the lock.
-func (l *lockFile) held() (bool, error) {
-	kind, err := l.control(unix.F_OFD_GETLK)
-	if err != nil {
-		return false, fmt.Errorf("look at lock %s: %w", l.Name(), err)
-	}
-	return kind != unix.F_UNLCK, nil
-}
-
-// wait takes the lock as soon as it is free.
-func (l *lockFile) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, orphanWait)
-	defer cancel()
-	for {
-		if got, err := l.try(); err != nil || got {
-			return err
-		}
-		select {
-		case <-time.After(orphanPoll):
-		case <-ctx.Done():
-			return &api.Error{Code: api.CodeBusy, Message: "a call of an earlier run is still at work on this host: wait until it has ended, and apply again"}
-		}
-	}
-}
-
-// record writes down who holds the lock.
-func (l *lockFile) record(holder api.Holder) error {
-	text, err := json.Marshal(holder)
-	if err != nil {
-		return fmt.Errorf("encode the holder of %s: %w", l.Name(), err)
-	}
-	if err := l.Truncate(0); err != nil {
-		return err
-	}
-	_, err = l.WriteAt(text, 0)
-	return err
-}
-
-// holder is who recorded itself last. A lock that was taken this moment may have no record yet.
-func (l *lockFile) holder() api.Holder {
-	var holder api.Holder
-	text, err := io.ReadAll(io.NewSectionReader(l, 0, 1<<16))
-	if err != nil || json.Unmarshal(text, &holder) != nil {
-		return api.Holder{Who: "a run that has only just begun"}
-	}
-	return holder
 }

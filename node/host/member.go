@@ -37,44 +37,38 @@ func (m *Machine) member(ctx context.Context, marker api.Marker) api.Member {
 	}
 	defer client.Close()
 
+	// Each answer fills fields of its own. One that is missing leaves them empty; that of the read, which
+	// needs quorum, says why.
 	var view api.Member
 	var questions sync.WaitGroup
-	var mu sync.Mutex
-	ask := func(question func() (answer func(), failed func(error), err error)) {
-		questions.Go(func() {
-			answer, failed, err := question()
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed(err)
-			} else {
-				answer()
-			}
-		})
-	}
-	ignore := func(error) {}
-	ask(func() (func(), func(error), error) {
+	questions.Go(func() {
 		status, err := client.Status(ctx, client.Endpoints()[0])
-		return func() { tellStatus(&view, status) }, func(err error) { view.Error = err.Error() }, err
+		if err != nil {
+			view.Error = err.Error()
+			return
+		}
+		tellStatus(&view, status)
 	})
-	ask(func() (func(), func(error), error) {
-		// Serializable: its own view, which it has without quorum too.
-		list, err := client.MemberList(ctx, clientv3.WithSerializable())
-		return func() { view.Members = listed(list) }, ignore, err
-	})
-	ask(func() (func(), func(error), error) {
+	questions.Go(func() {
 		// Linearizable, so that a member that is cut off from its peers does not pass. Any key does.
-		_, err := client.Get(ctx, "health")
-		return func() { view.Healthy = true }, func(err error) { view.HealthError = err.Error() }, err
+		if _, err := client.Get(ctx, "health"); err != nil {
+			view.HealthError = err.Error()
+			return
+		}
+		view.Healthy = true
 	})
-	ask(func() (func(), func(error), error) {
-		alarms, err := client.AlarmList(ctx)
-		return func() { view.Alarms = raised(alarms) }, ignore, err
+	questions.Go(func() {
+		// Serializable: its own view, which it has without quorum too.
+		if list, err := client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
+			view.Members = listed(list)
+		}
 	})
-	ask(func() (func(), func(error), error) {
-		ok := ready(ctx, marker.MetricsPort)
-		return func() { view.Ready = ok }, ignore, nil
+	questions.Go(func() {
+		if alarms, err := client.AlarmList(ctx); err == nil {
+			view.Alarms = raised(alarms)
+		}
 	})
+	questions.Go(func() { view.Ready = ready(ctx, marker.MetricsPort) })
 	questions.Wait()
 	return view
 }

@@ -51,8 +51,9 @@ func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 	switch {
 	case o.Marker == nil:
 		return api.Member{Error: "this host carries no such cluster"}
-	case o.Unit.MainPID == 0:
-		return api.Member{Error: "its unit has no process: it is " + o.Unit.ActiveState}
+	case o.Unit.ActiveState != "active":
+		// It opens its client port to nobody before it is ready.
+		return api.Member{Error: "its unit is " + o.Unit.ActiveState}
 	}
 	return m.member(ctx, *o.Marker)
 }

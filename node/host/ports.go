@@ -37,10 +37,13 @@ func (m *Machine) listeners(ports []int, mainPID int) ([]api.Listener, error) {
 			return nil, err
 		}
 	}
-	if len(found) > 0 {
-		m.eachProcessWith(inodes, func(i, pid int, name string) {
-			found[i].PID, found[i].Process, found[i].Ours = pid, name, mainPID != 0 && pid == mainPID
-		})
+	// The member's own sockets are found without a look at every process of the host.
+	for _, process := range []string{strconv.Itoa(mainPID), "[1-9]*"} {
+		if len(inodes) > 0 {
+			m.eachSocketOf(process, inodes, func(i, pid int, name string) {
+				found[i].PID, found[i].Process, found[i].Ours = pid, name, pid == mainPID
+			})
+		}
 	}
 	slices.SortStableFunc(found, func(a, b api.Listener) int { return a.Port - b.Port })
 	return found, nil
@@ -89,25 +92,23 @@ func parseSocketAddress(text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(number)), nil
 }
 
-// eachProcessWith finds the processes that have one of the sockets open. A process that ends while it
-// is looked at has none.
-func (m *Machine) eachProcessWith(inodes map[string]int, do func(i, pid int, name string)) {
-	descriptors, _ := filepath.Glob(m.path("/proc/[0-9]*/fd/*"))
+// eachSocketOf finds which of the sockets the processes that match have open, and takes those out of
+// inodes. A process that ends while it is looked at has none.
+func (m *Machine) eachSocketOf(processes string, inodes map[string]int, do func(i, pid int, name string)) {
+	descriptors, _ := filepath.Glob(m.path(filepath.Join("/proc", processes, "fd", "*")))
 	for _, descriptor := range descriptors {
 		target, err := os.Readlink(descriptor)
 		if err != nil {
 			continue
 		}
 		i, wanted := inodes[target]
-		if !wanted {
-			continue
-		}
 		process := filepath.Dir(filepath.Dir(descriptor))
 		pid, err := strconv.Atoi(filepath.Base(process))
-		if err != nil {
+		if !wanted || err != nil {
 			continue
 		}
 		name, _ := os.ReadFile(filepath.Join(process, "comm"))
 		do(i, pid, strings.TrimSpace(string(name)))
+		delete(inodes, target)
 	}
 }

@@ -13,26 +13,18 @@ import (
 // Prepare makes the host ready to be configured: the marker first, then user, directories and keys.
 // It refuses a host that carries what is not this cluster's to take.
 func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequest) (api.Prepared, error) {
-	if r.Marker.Cluster != cluster {
-		return api.Prepared{}, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
-	}
-	if err := m.mayPrepare(ctx, r); err != nil {
+	if err := checkPrepare(cluster, r); err != nil {
 		return api.Prepared{}, err
 	}
-
-	// The marker comes before the user whom it is to be readable for, so it is written again after it:
-	// nothing is on a host that does not say whose it is.
-	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	if err := m.mayChangeKeys(ctx, r); err != nil {
+		return api.Prepared{}, err
+	}
+	var etcd Owner
+	err := m.exclusively(ctx, func() (err error) {
+		etcd, err = m.claim(ctx, r.Marker)
+		return err
+	})
 	if err != nil {
-		return api.Prepared{}, err
-	}
-	if err := m.claim(r.Marker, etcd); err != nil {
-		return api.Prepared{}, err
-	}
-	if etcd, err = m.Users.Ensure(ctx, api.SystemUser); err != nil {
-		return api.Prepared{}, err
-	}
-	if err := m.claim(r.Marker, etcd); err != nil {
 		return api.Prepared{}, err
 	}
 	if err := m.ensureDir(api.TLSDir(cluster), Owner{root.UID, etcd.GID}, configDir); err != nil {
@@ -60,8 +52,53 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	return prepared, nil
 }
 
-// claim records the marker in a directory that etcd's group may enter.
-func (m *Machine) claim(marker api.Marker, etcd Owner) error {
+// checkPrepare refuses a request that does not make sense on any host.
+func checkPrepare(cluster string, r api.PrepareRequest) error {
+	if r.Marker.Cluster != cluster {
+		return refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
+	}
+	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
+		return refuse("data directory %q: %s", r.Marker.DataDir, err)
+	}
+	for _, key := range r.Keys {
+		if !slices.Contains(keyNames, key.Name) {
+			return refuse("there is no key %q", key.Name)
+		}
+		if _, known := keyKinds[key.Algorithm]; !known {
+			return refuse("key %s: there is no algorithm %q", key.Name, key.Algorithm)
+		}
+	}
+	return nil
+}
+
+// claim records whose host this is, if it may be, and makes the user that etcd runs as.
+//
+// The marker comes before the user whom it is to be readable for, so it is written again after it:
+// nothing is on a host that does not say whose it is.
+func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
+	old, err := m.marker(marker.Cluster)
+	if err != nil {
+		return Owner{}, err
+	}
+	if err := m.mayClaim(old, marker); err != nil {
+		return Owner{}, err
+	}
+	marker = m.keepFormed(old, marker)
+	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	if err != nil {
+		return Owner{}, err
+	}
+	if err := m.putClaim(marker, etcd); err != nil {
+		return Owner{}, err
+	}
+	if etcd, err = m.Users.Ensure(ctx, api.SystemUser); err != nil {
+		return Owner{}, err
+	}
+	return etcd, m.putClaim(marker, etcd)
+}
+
+// putClaim writes the marker into a directory that etcd's group may enter.
+func (m *Machine) putClaim(marker api.Marker, etcd Owner) error {
 	dir := api.ConfigDir(marker.Cluster)
 	if err := m.ensureDir(path.Dir(dir), root, publicDir); err != nil {
 		return err
@@ -72,43 +109,21 @@ func (m *Machine) claim(marker api.Marker, etcd Owner) error {
 	return m.putMarker(marker, etcd)
 }
 
-// mayPrepare refuses what is asked, or a host on which it may not be done.
-func (m *Machine) mayPrepare(ctx context.Context, r api.PrepareRequest) error {
-	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
-		return refuse("data directory %q: %s", r.Marker.DataDir, err)
-	}
-	for _, key := range r.Keys {
-		if _, known := keyKinds[key.Algorithm]; !known {
-			return refuse("key %s: there is no algorithm %q", key.Name, key.Algorithm)
-		}
-		if !slices.Contains(keyNames, key.Name) {
-			return refuse("there is no key %q", key.Name)
-		}
-	}
-	old, err := m.marker(r.Marker.Cluster)
-	if err != nil {
-		return err
-	}
-	if old != nil && old.Phase == api.PhaseFormed && old.Owner != r.Marker.Owner {
+// mayClaim refuses a host that another has, a share of it that a neighbour has, and data that was not
+// made by this very formation.
+func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
+	if old != nil && old.Phase == api.PhaseFormed && old.Owner != marker.Owner {
 		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object; import that cluster, or destroy it from the state that holds it", old.Member, old.Cluster)
 	}
-	neighbours, err := m.neighbours(r.Marker.Cluster)
+	neighbours, err := m.neighbours(marker.Cluster)
 	if err != nil {
 		return err
 	}
 	for _, other := range neighbours {
-		if shared := collides(r.Marker, other); shared != "" {
+		if shared := collides(marker, other); shared != "" {
 			return refuse("cluster %s on this host has %s: give each cluster its own", other.Cluster, shared)
 		}
 	}
-	if err := m.mayTakeData(old, r.Marker); err != nil {
-		return err
-	}
-	return m.mayChangeKeys(ctx, r)
-}
-
-// mayTakeData refuses a data directory that holds anything but the data of this very formation.
-func (m *Machine) mayTakeData(old *api.Marker, marker api.Marker) error {
 	data, err := m.data(marker.DataDir)
 	if err != nil {
 		return err
@@ -118,6 +133,15 @@ func (m *Machine) mayTakeData(old *api.Marker, marker api.Marker) error {
 		return refuse("data directory %s is not empty, and what lies in it was not made by this cluster: move it away, or choose another directory", marker.DataDir)
 	}
 	return nil
+}
+
+// keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,
+// whatever is configured anew. The guard goes by that.
+func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
+	if old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseForming && old.Token == marker.Token && m.hasMember(old.DataDir) {
+		marker.Phase, marker.ClusterID, marker.MemberID = old.Phase, old.ClusterID, old.MemberID
+	}
+	return marker
 }
 
 // mayChangeKeys refuses to put a new key under a running member: until its certificate is there too,

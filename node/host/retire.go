@@ -36,7 +36,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 		return api.Retired{}, err
 	}
 	if marker == nil {
-		return api.Retired{}, m.deselect(cluster)
+		return api.Retired{}, m.exclusively(ctx, func() error { return m.deselect(cluster) })
 	}
 	if marker, err = m.owned(cluster, r.Owner); err != nil {
 		return api.Retired{}, err
@@ -56,7 +56,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err := m.removeConfiguration(cluster); err != nil {
 		return retired, err
 	}
-	return retired, m.deselect(cluster)
+	return retired, m.exclusively(ctx, func() error { return m.deselect(cluster) })
 }
 
 // removeUnit stops the unit, takes it out of the boot, and removes its file.
@@ -93,8 +93,5 @@ func (m *Machine) removeConfiguration(cluster string) error {
 		return err
 	}
 	// The directory of all clusters stays where another one uses it.
-	if err := remove(path.Dir(dir)); err != nil && !notEmpty(err) {
-		return err
-	}
-	return nil
+	return m.removeEmpty(path.Dir(api.ConfigDir(cluster)))
 }

@@ -11,7 +11,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -98,7 +97,7 @@ func (m *Machine) selectStore(cluster, hash string) error {
 	if err := m.link(api.SelectedStore(cluster), hash); err != nil {
 		return err
 	}
-	if err := m.ensureDir(toolsDir, root, publicDir); err != nil {
+	if err := os.MkdirAll(m.path(toolsDir), publicDir); err != nil {
 		return err
 	}
 	for _, program := range programs {
@@ -182,11 +181,5 @@ func (m *Machine) sweep(dropped string) error {
 		}
 	}
 	// Gone only where it was the last: a directory that holds something stays.
-	if err := remove(m.path(api.StoreRoot)); err != nil && !notEmpty(err) {
-		return err
-	}
-	return nil
+	return m.removeEmpty(api.StoreRoot)
 }
-
-// notEmpty tells whether a directory was not removed because it holds something.
-func notEmpty(err error) bool { return errors.Is(err, syscall.ENOTEMPTY) }

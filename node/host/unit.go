@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -18,9 +19,15 @@ const journalLines = 20
 // journalWidth is how many bytes of each it holds: the reason stands at the beginning of a line.
 const journalWidth = 500
 
+// systemdTimeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
+// units on a big host in seconds.
+const systemdTimeout = 10 * time.Second
+
 // unit is the state of the cluster's unit, with the text of its file, and with its last words where
 // it failed or is being started again.
 func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, error) {
+	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	defer cancel()
 	state, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil {
 		return state, err

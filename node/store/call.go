@@ -18,6 +18,7 @@ import (
 // must not end a call between two of its writes.
 func answerCall() int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	syscall.Umask(0o022) // whatever the login's is: directories of the host are for all of its users
 	machine, err := thisMachine()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "store call:", err)

@@ -1,0 +1,141 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// aside lists what was moved aside from a data directory: beside it, or, where it is a mount point,
+// in it.
+func (m *Machine) aside(dir string) ([]string, error) {
+	var found []string
+	for where, prefix := range map[string]string{
+		filepath.Dir(dir): filepath.Base(dir) + "." + api.AsidePrefix,
+		dir:               api.AsidePrefix,
+	} {
+		entries, err := os.ReadDir(m.path(where))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if strings.HasPrefix(entry.Name(), prefix) {
+				found = append(found, filepath.Join(where, entry.Name()))
+			}
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// setAside moves a data directory to where nothing takes it for data, on the same file system, and
+// says where; empty: it held nothing, and is gone.
+//
+// It goes in one rename. A mount point cannot be moved, so there the contents go, one by one, into a
+// directory in it: what a cut-short call has moved counts as data no more, and the next one moves the
+// rest to a place of its own.
+func (m *Machine) setAside(dir, why string) (string, error) {
+	names, err := m.contents(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	mounted, err := m.isMountPoint(dir)
+	if err != nil {
+		return "", err
+	}
+	label := api.AsidePrefix + why + "-" + m.Now().UTC().Format("20060102T150405Z")
+	switch {
+	case len(names) == 0 && mounted:
+		return "", nil
+	case len(names) == 0:
+		return "", m.removeEmpty(dir)
+	case mounted:
+		to := filepath.Join(dir, label)
+		return to, m.setContentsAside(dir, names, to)
+	}
+	to := dir + "." + label
+	if err := m.move(dir, to); err != nil {
+		return "", err
+	}
+	return to, syncDir(m.path(filepath.Dir(dir)))
+}
+
+// setContentsAside moves what lies in a mount point into a directory in it, which is root's.
+func (m *Machine) setContentsAside(dir string, names []string, to string) error {
+	if err := m.ensureDir(to, root, dataMode); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := m.move(filepath.Join(dir, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncDir(m.path(to)), syncDir(m.path(dir)))
+}
+
+// move renames, and never over what is there.
+func (m *Machine) move(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, m.path(from), unix.AT_FDCWD, m.path(to), unix.RENAME_NOREPLACE)
+	if err != nil {
+		return fmt.Errorf("move %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
+// purge deletes a data directory, and all that was moved aside from it.
+func (m *Machine) purge(dir string) error {
+	aside, err := m.aside(dir)
+	if err != nil {
+		return err
+	}
+	for _, path := range aside {
+		if err := os.RemoveAll(m.path(path)); err != nil {
+			return err
+		}
+	}
+	names, err := m.contents(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.RemoveAll(m.path(filepath.Join(dir, name))); err != nil {
+			return err
+		}
+	}
+	if mounted, err := m.isMountPoint(dir); err != nil || mounted {
+		return err
+	}
+	return m.removeEmpty(dir)
+}
+
+// isMountPoint tells whether a file system of its own is mounted on a directory.
+func (m *Machine) isMountPoint(dir string) (bool, error) {
+	path, err := filepath.EvalSymlinks(m.path(dir))
+	if err != nil {
+		return false, err
+	}
+	mount, err := mountOf(path)
+	return mount.point == path, err
+}
+
+// checkWhy checks a reason that becomes a part of a name.
+func checkWhy(why string) error {
+	if why == "" || len(why) > 32 || strings.ContainsFunc(why, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
+		return refuse("%q cannot be a part of a directory's name: give at most 32 lower-case letters and hyphens", why)
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// lockDir holds the locks. It is root's alone, so that nobody else can hold one, and gone after a
+// boot, as every holder is.
+const lockDir = "/run/etcd-store"
+
+// lockFile is a lock, which ends with the process that holds it. It is an open file description's
+// own (F_OFD_SETLK), since that kind can be looked at without being taken.
+type lockFile struct{ *os.File }
+
+func (m *Machine) openLock(name string) (*lockFile, error) {
+	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
+		return nil, err
+	}
+	path := m.path(filepath.Join(lockDir, name))
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &lockFile{file}, nil
+}
+
+func (l *lockFile) control(command int) (kind int16, err error) {
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	err = unix.FcntlFlock(l.Fd(), command, &lock)
+	return lock.Type, err
+}
+
+// try takes the lock; false: another has it.
+func (l *lockFile) try() (bool, error) {
+	_, err := l.control(unix.F_OFD_SETLK)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock %s: %w", l.Name(), err)
+	}
+	return true, nil
+}
+
+// held tells whether another has the lock.
+func (l *lockFile) held() (bool, error) {
+	kind, err := l.control(unix.F_OFD_GETLK)
+	if err != nil {
+		return false, fmt.Errorf("look at lock %s: %w", l.Name(), err)
+	}
+	return kind != unix.F_UNLCK, nil
+}
+
+// wait takes the lock as soon as it is free.
+func (l *lockFile) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, orphanWait)
+	defer cancel()
+	for {
+		if got, err := l.try(); err != nil || got {
+			return err
+		}
+		select {
+		case <-time.After(orphanPoll):
+		case <-ctx.Done():
+			return &api.Error{Code: api.CodeBusy, Message: "a call of an earlier run is still at work on this host: wait until it has ended, and apply again"}
+		}
+	}
+}
+
+// record writes down who holds the lock.
+func (l *lockFile) record(holder api.Holder) error {
+	text, err := json.Marshal(holder)
+	if err != nil {
+		return fmt.Errorf("encode the holder of %s: %w", l.Name(), err)
+	}
+	if err := l.Truncate(0); err != nil {
+		return err
+	}
+	_, err = l.WriteAt(text, 0)
+	return err
+}
+
+// holder is who recorded itself last. A lock that was taken this moment may have no record yet.
+func (l *lockFile) holder() api.Holder {
+	var holder api.Holder
+	text, err := io.ReadAll(io.NewSectionReader(l, 0, 1<<16))
+	if err != nil || json.Unmarshal(text, &holder) != nil {
+		return api.Holder{Who: "a run that has only just begun"}
+	}
+	return holder
+}
