@@ -75,8 +75,10 @@ func TestKeysAreNeverPrinted(t *testing.T) {
 			}
 		}
 	}
-	if got := fmt.Sprintf("%+v", ca); got != `"ca" (valid until 2041-05-03T07:08:09Z)` {
-		t.Errorf("an authority prints as %s", got)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, ca); got != `"ca" (valid until 2041-05-03T07:08:09Z)` {
+			t.Errorf("an authority prints by %s as %s", verb, got)
+		}
 	}
 	if got := fmt.Sprint(KeyPair{}); got != "(no certificate)" {
 		t.Errorf("nothing prints as %s", got)

@@ -196,6 +196,43 @@ func TestRefusalsStayShort(t *testing.T) {
 	}
 }
 
+// What cfssl signed, or another signer in its place, is looked at before it is let go.
+func TestWhatIsSignedIsLookedAt(t *testing.T) {
+	ca, want := authority(t, "ca"), member()
+	leaf, err := ca.NewLeaf(want, ECDSAP256, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := NewAuthority(want.CommonName, ECDSAP256, DefaultAuthorityLifetime, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versatile := *leaf.certificate
+	versatile.KeyUsage |= x509.KeyUsageKeyEncipherment
+	for _, c := range []struct {
+		name string
+		pair KeyPair
+		key  KeyPair
+		edit func(*Request)
+		says string // empty: it conforms
+	}{
+		{"as wanted", leaf, leaf, func(*Request) {}, ""},
+		{"another key", leaf, ca.KeyPair, func(*Request) {}, "for another key"},
+		{"one name too many", leaf, leaf, func(r *Request) { r.DNSNames = r.DNSNames[1:] }, `it adds [DNS name "a.example.com"]`},
+		{"one name too few", leaf, leaf, func(r *Request) { r.DNSNames = append(r.DNSNames, "b") }, `lacks [DNS name "b"]`},
+		{"another profile", leaf, leaf, func(r *Request) { r.Profile = Client }, "usages are not those of profile client"},
+		{"another key usage", KeyPair{&versatile, leaf.key}, leaf, func(*Request) {}, "usages are not those of profile server"},
+		{"an authority", own.KeyPair, own.KeyPair, func(r *Request) { *r = Request{Profile: Client, CommonName: r.CommonName} }, "one of an authority"},
+	} {
+		want := member()
+		c.edit(&want)
+		err := ca.conforms(c.pair.certificate, c.key.key.Public(), want, now)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.says)
+		}
+	}
+}
+
 // An authority from elsewhere may be limited in what it may sign for; that must not come out when
 // members refuse each other.
 func TestALimitedAuthorityIsFoundOut(t *testing.T) {
