@@ -68,14 +68,7 @@ func TestErrorsNameTheHop(t *testing.T) {
 	forbidding := sshtest.Start(t, sshtest.Config{})
 	server := sshtest.Start(t, sshtest.Config{})
 	elsewhere := sshtest.Start(t, sshtest.Config{})
-	closed := targetAt(t, func() net.Addr {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = l.Close()
-		return l.Addr()
-	}())
+	down := targetAt(t, closed)
 
 	for name, test := range map[string]struct {
 		target func() ssh.Target
@@ -110,12 +103,12 @@ func TestErrorsNameTheHop(t *testing.T) {
 		"forwarding forbidden": {func() ssh.Target { return behind(forbidding, server) },
 			ssh.ErrUnreachable, []string{"bastion tester@" + forbidding.Endpoint() + " refuses to forward to " + server.Endpoint(), "AllowTcpForwarding"}},
 		"target down": {func() ssh.Target {
-			target, through := closed, bastion.Target()
+			target, through := down, bastion.Target()
 			target.Bastion = &through
 			return target
 		}, ssh.ErrUnreachable, []string{"bastion tester@" + bastion.Endpoint() + " cannot reach", "connection refused"}},
 		"bastion down": {func() ssh.Target {
-			target, through := server.Target(), closed
+			target, through := server.Target(), down
 			target.Bastion = &through
 			return target
 		}, ssh.ErrUnreachable, []string{"bastion: connect to tester@", "connection refused"}},
@@ -168,7 +161,7 @@ func TestLostBastionIsReplaced(t *testing.T) {
 func TestSilentTargetBehindABastion(t *testing.T) {
 	t.Parallel()
 	bastion := sshtest.Start(t, sshtest.Config{Forward: sshtest.ForwardTCP})
-	target := targetAt(t, listen(t, func(net.Conn) {}))
+	target := targetAt(t, listen(t, hear))
 	through := bastion.Target()
 	target.Bastion = &through
 	_, err := newPool(t, impatient()).Connect(t.Context(), target)

@@ -20,6 +20,9 @@ func impatient() ssh.Options {
 	return ssh.Options{ConnectTimeout: 2 * time.Second, AttemptTimeout: time.Second, RetryDelay: 10 * time.Millisecond}
 }
 
+// closed is where nothing listens: a port freed a moment ago would soon be somebody else's.
+var closed = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+
 // targetAt is a valid target at an address where something else than an SSH server may be.
 func targetAt(t *testing.T, addr net.Addr) ssh.Target {
 	t.Helper()
@@ -49,19 +52,16 @@ func listen(t *testing.T, serve func(net.Conn)) net.Addr {
 	return listener.Addr()
 }
 
-func TestUnreachable(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
+// hear is a host that accepts connections and says nothing.
+func hear(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
+func TestUnreachable(t *testing.T) {
 	for name, test := range map[string]struct {
 		at   net.Addr
 		says string
 	}{
-		"refused": {closed.Addr(), "connection refused"},
-		"silent":  {listen(t, func(net.Conn) {}), "the handshake stops"},
+		"refused": {closed, "connection refused"},
+		"silent":  {listen(t, hear), "the handshake stops"},
 		"silent after the version": {listen(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n")
 			_, _ = io.Copy(io.Discard, c)
@@ -135,7 +135,10 @@ func TestUnknownHostNameIsFinal(t *testing.T) {
 
 func TestConnectEndsWithTheContext(t *testing.T) {
 	reached := make(chan struct{}, 10)
-	silent := listen(t, func(net.Conn) { reached <- struct{}{} })
+	silent := listen(t, func(c net.Conn) {
+		reached <- struct{}{}
+		hear(c)
+	})
 	target := targetAt(t, silent)
 	pool := newPool(t, ssh.Options{})
 
@@ -298,7 +301,7 @@ func TestClosedPool(t *testing.T) {
 		<-ctx.Done()
 		return sshtest.Exit{}
 	}})
-	silent := targetAt(t, listen(t, func(net.Conn) {}))
+	silent := targetAt(t, listen(t, hear))
 	pool := newPool(t, ssh.Options{})
 	client, err := pool.Connect(t.Context(), server.Target())
 	if err != nil {
@@ -325,7 +328,7 @@ func TestClosedPool(t *testing.T) {
 func TestClosedPoolLeavesNothingBehind(t *testing.T) {
 	bastion := sshtest.Start(t, sshtest.Config{Forward: sshtest.ForwardTCP})
 	server := sshtest.Start(t, sshtest.Config{})
-	silent := targetAt(t, listen(t, func(net.Conn) {}))
+	silent := targetAt(t, listen(t, hear))
 	before := runtime.NumGoroutine()
 
 	pool := ssh.NewPool(ssh.Options{})

@@ -25,23 +25,27 @@ func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dial, err := p.route(ctx, t)
-	if err != nil {
+	// The bastion has bounds of its own, so the time until it is connected is none of ours.
+	if _, err := p.route(ctx, t); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.ConnectTimeout,
-		fmt.Errorf("given up after %s", p.opts.ConnectTimeout))
+	ctx, cancel := within(ctx, p.opts.ConnectTimeout, fmt.Errorf("given up after %s", p.opts.ConnectTimeout))
 	defer cancel()
 
+	var before error
 	for pause := p.opts.RetryDelay; ; pause = min(2*pause, 8*p.opts.RetryDelay) {
-		client, err := p.attempt(ctx, d, dial)
+		client, err := p.attempt(ctx, d)
 		if err == nil {
 			return client, nil
+		}
+		if ctx.Err() != nil && before != nil {
+			err = before // the last attempt was cut short; the one before it has more to say
 		}
 		var again transient
 		if !errors.As(err, &again) {
 			return nil, err
 		}
+		before = err
 		select {
 		case <-ctx.Done():
 			if why := context.Cause(ctx); !errors.Is(err, why) {
@@ -49,10 +53,6 @@ func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
 			}
 			return nil, err
 		case <-time.After(pause):
-		}
-		// The bastion may be what was lost.
-		if dial, err = p.route(ctx, t); err != nil {
-			return nil, err
 		}
 	}
 }
@@ -70,18 +70,24 @@ func (p *Pool) route(ctx context.Context, t Target) (dialer, error) {
 }
 
 // attempt dials, verifies the host and logs in, once.
-func (p *Pool) attempt(ctx context.Context, d dossier, dial dialer) (*Client, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.AttemptTimeout,
-		fmt.Errorf("no answer within %s", p.opts.AttemptTimeout))
+func (p *Pool) attempt(ctx context.Context, d dossier) (*Client, error) {
+	ctx, cancel := within(ctx, p.opts.AttemptTimeout, fmt.Errorf("no answer within %s", p.opts.AttemptTimeout))
 	defer cancel()
 
+	dial, err := p.route(ctx, d.Target) // anew: the bastion may be what was lost
+	if err != nil {
+		return nil, err
+	}
 	h, err := newHandshake(ctx, d, p.opts)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := dial(ctx, "tcp", d.endpoint())
 	if err != nil {
-		return nil, dialFailure(ctx, err)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("dial %s: %w", d.endpoint(), context.Cause(ctx))
+		}
+		return nil, dialFailure(err)
 	}
 	l := &link{Conn: conn}
 	connection, err := h.run(ctx, l)
@@ -92,11 +98,20 @@ func (p *Pool) attempt(ctx context.Context, d dossier, dial dialer) (*Client, er
 	return newClient(d.String(), connection, l, p.opts), nil
 }
 
-// dialFailure says what a failed dial means, and whether it may pass.
-func dialFailure(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+// within is context.WithTimeoutCause for contexts that tell nobody of their deadline. A dialer that
+// knows it gives up by its own clock, which may be before the context is over, and then nobody can
+// tell that the attempt was cut short.
+func within(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(limit, func() { cancel(cause) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
 	}
+}
+
+// dialFailure says what a failed dial means, and whether it may pass.
+func dialFailure(err error) error {
 	var refusal *gossh.OpenChannelError
 	if errors.As(err, &refusal) && refusal.Reason != gossh.ConnectionFailed {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
