@@ -22,14 +22,17 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 )
 
-// TestMain finds the CLI that tests run.
+// TestMain finds the CLI that tests run: the one that TF_ACC_TERRAFORM_PATH names, else one in PATH.
 func TestMain(m *testing.M) {
 	os.Unsetenv("TF_CLI_CONFIG_FILE") // which could name a file that is not there
 	os.Setenv("TF_ACC", "1")
-	for _, name := range []string{"tofu", "terraform"} {
-		if path, err := exec.LookPath(name); err == nil {
+	for _, name := range []string{"terraform", "tofu"} {
+		if path, err := exec.LookPath(name); err == nil && os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
 			os.Setenv("TF_ACC_TERRAFORM_PATH", path)
 		}
+	}
+	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
+		os.Setenv("TF_ACC_PROVIDER_HOST", "registry.opentofu.org") // which it takes providers from
 	}
 	os.Exit(m.Run())
 }
@@ -93,7 +96,7 @@ func TestBadSettings(t *testing.T) {
 	} {
 		steps = append(steps, tftest.TestStep{PreConfig: func() { t.Log(name) }, Config: configured(test.block), ExpectError: says(test.want)})
 	}
-	run(t, steps...)
+	run(t, append(steps, tftest.TestStep{Config: configured("")})...)
 }
 
 // TestUnknownAndEphemeralSettings: nothing is dialed before a host is needed, so values may be missing

@@ -18,7 +18,7 @@ import (
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. Everything else that differs is
 // refused, and members that are not well are repaired.
-func (c *clusterModel) planChange(ctx context.Context, authority authorityModel, state clusterModel) (diags diag.Diagnostics) {
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel) (diags diag.Diagnostics) {
 	before, d := state.memberModels(ctx)
 	diags.Append(d...)
 	members, d := c.memberModels(ctx)
@@ -27,6 +27,9 @@ func (c *clusterModel) planChange(ctx context.Context, authority authorityModel,
 		return diags
 	}
 	observed := healths(before)
+	if config.DataDir.IsNull() {
+		c.DataDir = state.DataDir
+	}
 	c.keepObserved(state)
 	for name, m := range members {
 		m.keepObserved(before[name])
@@ -60,17 +63,14 @@ func (c *clusterModel) planChange(ctx context.Context, authority authorityModel,
 	return diags
 }
 
-// keepObserved takes over all that is computed.
+// keepObserved takes over what was observed, and what was last done.
 func (c *clusterModel) keepObserved(state clusterModel) {
-	if c.DataDir.IsUnknown() {
-		c.DataDir = state.DataDir
-	}
 	c.EtcdVersion, c.ClusterID, c.Endpoints = state.EtcdVersion, state.ClusterID, state.Endpoints
 	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
 	c.Status, c.Rollout, c.Owner = state.Status, state.Rollout, state.Owner
 }
 
-// keepObserved takes over all that is computed.
+// keepObserved takes over what was observed.
 func (m *memberModel) keepObserved(state memberModel) {
 	m.ID, m.Health, m.CertificateExpiry = state.ID, state.Health, state.CertificateExpiry
 	m.PeerURL, m.ClientURL = state.PeerURL, state.ClientURL
@@ -82,6 +82,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.PurgeData.Equal(state.PurgeData) ||
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
+		!c.Settings.Equal(state.Settings) ||
 		!maps.Equal(members, before)
 }
 

@@ -44,7 +44,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	} else {
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-		resp.Diagnostics.Append(plan.planChange(ctx, authority, state)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state)...)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)

@@ -130,7 +130,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		executor, err := r.executor(ctx, plan.cluster(members), members, "update")
 		if err == nil {
 			reports, failure := executor.Mend(working, state.Owner.ValueString())
-			if err = failure; err != nil && reports != nil {
+			if err = failure; err != nil && working.Err() == nil { // a look that was cut short says nothing
 				resp.Diagnostics.Append(state.observe(ctx, before, reports)...)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -114,14 +115,17 @@ func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	})
 }
 
-// TestMain finds the CLI that tests run.
+// TestMain finds the CLI that tests run: the one that TF_ACC_TERRAFORM_PATH names, else one in PATH.
 func TestMain(m *testing.M) {
 	os.Unsetenv("TF_CLI_CONFIG_FILE") // which could name a file that is not there
 	os.Setenv("TF_ACC", "1")
-	for _, name := range []string{"tofu", "terraform"} {
-		if path, err := exec.LookPath(name); err == nil {
+	for _, name := range []string{"terraform", "tofu"} {
+		if path, err := exec.LookPath(name); err == nil && os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
 			os.Setenv("TF_ACC_TERRAFORM_PATH", path)
 		}
+	}
+	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
+		os.Setenv("TF_ACC_PROVIDER_HOST", "registry.opentofu.org") // which it takes providers from
 	}
 	os.Exit(m.Run())
 }

@@ -1,0 +1,84 @@
+package resources
+
+import (
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+func TestDeletionProtection(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, tftest.TestStep{Config: three("")},
+		tftest.TestStep{PreConfig: w.Forget, Config: three(""), Destroy: true, ExpectError: says("deletion_protection is on")},
+		tftest.TestStep{Config: three(unprotected), Check: w.untouched})
+}
+
+func TestReplacementIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{
+			PreConfig: w.Forget,
+			Config:    three(unprotected), Taint: []string{cluster},
+			ExpectError: says("Its destruction is one half of a replacement"),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				if calls := w.changes(); len(calls) > 0 {
+					t.Errorf("hosts were changed: %v", calls)
+				}
+			},
+			Config: three(unprotected), Destroy: true, // The refusal must not stick: a destroy is one.
+		})
+}
+
+// TestDestroyThatFailedIsNoLicence: the note that a destroy was planned must not outlive it.
+func TestDestroyThatFailedIsNoLicence(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{
+			PreConfig: func() { w.Host("192.0.2.13").Unreachable = errGone },
+			Config:    three(unprotected), Destroy: true, ExpectError: says("it cannot be asked"),
+		},
+		tftest.TestStep{
+			PreConfig: func() { w.Host("192.0.2.13").Unreachable = nil },
+			Config:    three(unprotected), Taint: []string{cluster}, ExpectError: says("one half of a replacement"),
+		},
+		tftest.TestStep{Config: three(unprotected), Destroy: true})
+}
+
+// TestOwnerIsNotAdopted: hosts that another state has taken over are neither believed nor touched.
+func TestOwnerIsNotAdopted(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{
+			PreConfig: func() {
+				for _, address := range []string{"192.0.2.11", "192.0.2.12", "192.0.2.13"} {
+					w.Host(address).EditMarker("prod", func(m *api.Marker) { m.Owner = "another" })
+				}
+				w.Forget()
+			},
+			Config: three(unprotected), ExpectError: says("a (192.0.2.11): it is foreign"),
+		})
+	if calls := w.changes(); len(calls) > 0 {
+		t.Errorf("another state's hosts were changed: %v", calls)
+	}
+}
+
+// TestReplacementBeforehandIsRefused: here Terraform would create the new cluster on the hosts of the
+// old one, and then destroy the old one in earnest.
+func TestReplacementBeforehandIsRefused(t *testing.T) {
+	w := newWorld(t)
+	config := three(unprotected + "lifecycle { create_before_destroy = true }")
+	w.run(t, tftest.TestStep{Config: config},
+		tftest.TestStep{
+			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
+			ExpectError: says("it runs member a of a finished cluster prod already"),
+		},
+		tftest.TestStep{PreConfig: func() {
+			if changes := w.changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		}, Config: config, Destroy: true})
+}
