@@ -11,23 +11,30 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// needs are what `make test-acceptance` hands to these tests.
-var needs = []string{"ETCD_PROVIDER", "ETCD_CLI", "ETCD_ETCDCTL"}
+// labRequired tells whether tests have to run that otherwise are skipped where they cannot.
+func labRequired() bool { return os.Getenv("ETCD_LAB_REQUIRED") != "" }
+
+// handedOver skips a test to which `make test-acceptance` has not handed over what it needs, or fails
+// it where it has to run.
+func handedOver(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if os.Getenv(name) != "" {
+			continue
+		}
+		if labRequired() {
+			t.Fatalf("%s is not set: run make test-acceptance", name)
+		}
+		t.Skipf("%s is not set: run make test-acceptance", name)
+	}
+}
 
 // up boots a lab for one test, which ends with it. Where the machine cannot, the test is skipped,
 // unless it has to run.
 func up(t *testing.T, config lab.Config) *lab.Lab {
 	t.Helper()
-	required := os.Getenv("ETCD_LAB_REQUIRED") != ""
-	for _, name := range needs {
-		if os.Getenv(name) == "" {
-			if required {
-				t.Fatalf("%s is not set: run make test-acceptance", name)
-			}
-			t.Skipf("%s is not set: run make test-acceptance", name)
-		}
-	}
-	if err := lab.CheckMachine(); err != nil && !required {
+	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI", "ETCD_ETCDCTL")
+	if err := lab.CheckMachine(); err != nil && !labRequired() {
 		t.Skip(err)
 	}
 	config.Name = fmt.Sprintf("t%d", os.Getpid())

@@ -23,13 +23,22 @@ const providerSource = "etcd-on-hosts/etcd"
 // workspace is a directory with a configuration, and the real CLI that runs on it in a lab's network.
 type workspace struct {
 	t   *testing.T
-	lab *lab.Lab
+	lab *lab.Lab // nil: none, and the CLI runs in this machine's own network
 	dir string
 	env []string
 }
 
 // newWorkspace writes a configuration beside an installed provider and runs init.
 func newWorkspace(t *testing.T, l *lab.Lab, configuration string) *workspace {
+	t.Helper()
+	w := emptyWorkspace(t, l)
+	w.write("main.tf", configuration)
+	w.must("init", "-no-color")
+	return w
+}
+
+// emptyWorkspace has the provider installed, and no configuration yet.
+func emptyWorkspace(t *testing.T, l *lab.Lab) *workspace {
 	t.Helper()
 	w := &workspace{t: t, lab: l, dir: t.TempDir()}
 	mirror := filepath.Join(w.dir, "mirror")
@@ -48,8 +57,6 @@ func newWorkspace(t *testing.T, l *lab.Lab, configuration string) *workspace {
 	w.env = append(os.Environ(),
 		"TF_CLI_CONFIG_FILE="+filepath.Join(w.dir, "cli.tfrc"),
 		"TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1", "TF_INPUT=0")
-	w.write("main.tf", configuration)
-	w.must("init", "-no-color")
 	return w
 }
 
@@ -77,7 +84,11 @@ func (w *workspace) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	// Far beyond the longest run that was seen: it catches a hang, and says where.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	w.t.Cleanup(cancel)
-	command := w.lab.Command(ctx, os.Getenv("ETCD_CLI"), args...)
+	start := exec.CommandContext
+	if w.lab != nil {
+		start = w.lab.Command
+	}
+	command := start(ctx, os.Getenv("ETCD_CLI"), args...)
 	command.Dir, command.Env = w.dir, w.env
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output

@@ -1,0 +1,130 @@
+package acctest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// examples is where they are, seen from this package.
+const examples = "../examples"
+
+// provided is what an example lacks that is one resource only, as the documentation shows it.
+var provided = fmt.Sprintf("terraform {\n  required_providers {\n    etcd = { source = %q }\n  }\n}\n", providerSource)
+
+// variables are what the user of an example would fill in.
+var variables = map[string]string{
+	"own-hosts": `
+hosts = {
+  a = { address = "192.0.2.11", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0bOf8XaFpOcsXEPhDdRJ4hmsx/oY9LHYmwQGy4T9pk" }
+  b = { address = "192.0.2.12", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILRVj/nqpIiL+/KpimHTs4tK9XPyuJck6ETJvUjNrhvc" }
+  c = { address = "192.0.2.13", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDL+fdI4IAYBcPJkYoeru7pO7bbvmfbJhhUBgH1MsP/1" }
+}
+`,
+	"demo": `
+private_key_file = "~/.ssh/id_ed25519"
+hosts            = { a = { address = "192.0.2.11", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0bOf8XaFpOcsXEPhDdRJ4hmsx/oY9LHYmwQGy4T9pk" } }
+`,
+}
+
+// TestExamples sees that every example is one that Terraform takes: nobody should begin with a
+// configuration that fails. A plan looks at no host, so each is planned too.
+func TestExamples(t *testing.T) {
+	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI")
+	key := privateKey(t)
+	for _, folder := range exampleFolders(t) {
+		t.Run(folder, func(t *testing.T) {
+			w := emptyWorkspace(t, nil)
+			w.env = append(w.env, "HOME="+w.dir, "TF_VAR_ssh_private_key="+key)
+			if err := os.Mkdir(filepath.Join(w.dir, ".ssh"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			w.write(".ssh/id_ed25519", key)
+			w.copyFrom(filepath.Join(examples, folder))
+			w.write("terraform.tfvars", variables[folder])
+
+			w.must("init", "-no-color")
+			w.must("validate", "-no-color")
+			w.must("plan", "-no-color")
+		})
+	}
+}
+
+// TestFunctionExamples sees that functions give what their examples say.
+func TestFunctionExamples(t *testing.T) {
+	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI")
+	for name, want := range map[string]string{"quorum": "3", "fault_tolerance": "2"} {
+		w := emptyWorkspace(t, nil)
+		w.copyFrom(filepath.Join(examples, "functions", name))
+		w.must("init", "-no-color")
+		w.must("apply", "-no-color", "-auto-approve")
+		if got := strings.TrimSpace(w.must("output", "-json", name)); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
+// exampleFolders are all folders with a configuration in them, relative to examples.
+func exampleFolders(t *testing.T) []string {
+	t.Helper()
+	var folders []string
+	for _, depth := range []string{"*", "*/*"} {
+		files, err := filepath.Glob(filepath.Join(examples, depth, "*.tf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			folder, err := filepath.Rel(examples, filepath.Dir(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			folders = append(folders, folder)
+		}
+	}
+	if len(folders) == 0 {
+		t.Fatalf("there are no examples in %s", examples)
+	}
+	return slices.Compact(folders)
+}
+
+// copyFrom copies an example's files, and adds where the provider comes from if they do not say it.
+func (w *workspace) copyFrom(folder string) {
+	w.t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	complete := false
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		complete = complete || strings.Contains(string(content), "required_providers")
+		w.write(entry.Name(), string(content))
+	}
+	if !complete {
+		w.write("provided.tf", provided)
+	}
+}
+
+// privateKey is a key of the kind that a user would log in to hosts with.
+func privateKey(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}

@@ -1,0 +1,31 @@
+resource "etcd_pki" "prod" {
+  name = "prod"
+}
+
+variable "endpoint" {
+  description = "Client URL of a member."
+  type        = string
+  default     = "https://192.0.2.11:2379"
+}
+
+# Made anew by each run, and kept by nobody.
+ephemeral "etcd_certificate" "smoke_test" {
+  pki         = etcd_pki.prod.authority
+  common_name = "smoke-test"
+  validity    = "10m"
+}
+
+# To be used in another provider's configuration, in write-only attributes, or in a provisioner like this one.
+resource "terraform_data" "smoke_test" {
+  provisioner "local-exec" {
+    interpreter = ["bash", "-c"]
+    command     = "curl --fail --silent --cacert <(echo \"$CA\") --cert <(echo \"$CERT\") --key <(echo \"$KEY\") \"$URL/health\""
+
+    environment = {
+      URL  = var.endpoint
+      CA   = ephemeral.etcd_certificate.smoke_test.ca_certificate_pem
+      CERT = ephemeral.etcd_certificate.smoke_test.certificate_pem
+      KEY  = ephemeral.etcd_certificate.smoke_test.private_key_pem
+    }
+  }
+}
