@@ -39,13 +39,13 @@ func (h *Host) HostKey() (string, error) {
 	return readKey(filepath.Join(h.dir, "ssh_host_ed25519_key.pub"))
 }
 
-func (h *Host) root() string      { return filepath.Join(h.dir, "root") }
-func (h *Host) disk() string      { return filepath.Join(h.dir, "disk") }
-func (h *Host) console() string   { return filepath.Join(h.dir, "console") }
-func (h *Host) namespace() string { return h.lab.Namespace() + "-" + h.Config.Name }
+func (h *Host) root() string    { return filepath.Join(h.dir, "root") }
+func (h *Host) disk() string    { return filepath.Join(h.dir, "disk") }
+func (h *Host) console() string { return filepath.Join(h.dir, "console") }
 
-// veth is the bridge's end of the host's cable.
-func (h *Host) veth() string { return "h-" + h.Config.Name }
+// namespace is the name of the host's network namespace, control group and machine. No name of a lab or a
+// host has a dot in it, so no two are the same.
+func (h *Host) namespace() string { return h.lab.Namespace() + "." + h.Config.Name }
 
 // create makes all of a host but its processes.
 func (h *Host) create() error {
@@ -70,25 +70,6 @@ func sparse(file string, bytes int64) error {
 		return err
 	}
 	return errors.Join(f.Truncate(bytes), f.Close())
-}
-
-// plugIn makes the host's network namespace and its cable to the bridge.
-func (h *Host) plugIn() error {
-	ns := h.namespace()
-	for _, args := range [][]string{
-		{"netns", "add", ns},
-		{"-n", h.lab.Namespace(), "link", "add", h.veth(), "type", "veth", "peer", "name", "eth0", "netns", ns},
-		{"-n", h.lab.Namespace(), "link", "set", h.veth(), "master", "br0", "up"},
-		{"-n", ns, "link", "set", "lo", "up"},
-		{"-n", ns, "addr", "add", h.Address() + "/24", "dev", "eth0"},
-		{"-n", ns, "-6", "addr", "add", h.Address6() + "/64", "dev", "eth0", "nodad"},
-		{"-n", ns, "link", "set", "eth0", "up"},
-	} {
-		if err := run("ip", args...); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // image mounts a fresh image of the host, and gives it what makes it this host.
@@ -196,26 +177,14 @@ func (h *Host) write(path string, text []byte, mode os.FileMode) error {
 
 // remove ends all of a host, whatever there is of it.
 func (h *Host) remove() error {
-	err := errors.Join(h.PowerOff(), h.unmount(), removeNamespace(h.namespace()))
+	err := errors.Join(h.PowerOff(), unmountBelow(h.dir), h.unplug(), os.RemoveAll(h.propagated()))
 	if err != nil {
 		return err
 	}
 	return os.RemoveAll(h.dir)
 }
 
-// unmount takes the image away: every mount below the host's directory, the innermost first.
-func (h *Host) unmount() error {
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return err
-	}
-	var failures []error
-	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		fields := strings.Fields(lines[i])
-		if len(fields) > 1 && strings.HasPrefix(fields[1], h.dir+"/") {
-			failures = append(failures, run("umount", fields[1]))
-		}
-	}
-	return errors.Join(failures...)
+// propagated is where systemd-nspawn would take mounts into a running host from; it leaves it behind.
+func (h *Host) propagated() string {
+	return filepath.Join("/run/systemd/nspawn/propagate", h.namespace())
 }

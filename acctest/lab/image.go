@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // packages are what the hosts are made of.
@@ -32,21 +32,19 @@ done`
 func baseImage(ctx context.Context) (string, error) {
 	sum := sha256.Sum256([]byte(strings.Join(packages, " ") + customize))
 	image := filepath.Join(Root, "base-"+hex.EncodeToString(sum[:6]))
-	if err := os.MkdirAll(Root, 0o700); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(Root, "image.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	held, err := lock(ctx, "image.lock")
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return "", fmt.Errorf("wait for whoever builds the base image: %w", err)
-	}
+	defer held.Close()
 	if _, err := os.Stat(image); err == nil {
 		return image, nil
 	}
 	building := image + ".building"
+	// Of one who was killed. mmdebstrap mounts /dev and /proc: nothing is removed while they may be there.
+	if err := unmountBelow(building); err != nil {
+		return "", err
+	}
 	if err := os.RemoveAll(building); err != nil {
 		return "", err
 	}
@@ -59,8 +57,13 @@ func baseImage(ctx context.Context) (string, error) {
 	args = append(args, strings.TrimSpace(suite), building)
 	args = append(args, sources()...)
 	command := exec.CommandContext(ctx, "mmdebstrap", args...)
+	// All that it starts ends with it, and holds the lock as long as it runs: also when this process is
+	// killed, nobody else builds in the same directory.
+	command.ExtraFiles = []*os.File{held}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	if text, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the base image: %w\n%s", err, text)
+		return "", fmt.Errorf("build the base image: %w\n%s", errors.Join(err, ctx.Err()), text)
 	}
 	return image, os.Rename(building, image)
 }

@@ -75,36 +75,11 @@ func Up(ctx context.Context, config Config) (*Lab, error) {
 	if err := errors.Join(config.check(), CheckMachine()); err != nil {
 		return nil, err
 	}
-	if err := endDeadLabs(); err != nil {
-		return nil, err
-	}
 	base, err := baseImage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Name: config.Name, dir: filepath.Join(Root, "labs", config.Name)}
-	if _, err := os.Stat(l.dir); err == nil {
-		return nil, fmt.Errorf("lab %s is up already: end it first", l.Name)
-	}
-	if err := l.build(ctx, config, base); err != nil {
-		return nil, errors.Join(fmt.Errorf("bring up lab %s: %w", l.Name, err), l.Down())
-	}
-	return l, nil
-}
-
-func (l *Lab) build(ctx context.Context, config Config, base string) error {
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
-		return err
-	}
-	if err := l.writeOwner(config.Detached); err != nil {
-		return err
-	}
-	if err := l.makeKeys(); err != nil {
-		return err
-	}
-	if err := l.makeNetwork(); err != nil {
-		return err
-	}
+	l := newLab(config.Name)
 	wanted := slices.Clone(config.Hosts)
 	if config.Bastion {
 		wanted = append(wanted, HostConfig{Name: bastionName})
@@ -112,20 +87,42 @@ func (l *Lab) build(ctx context.Context, config Config, base string) error {
 	for i, h := range wanted {
 		l.Hosts = append(l.Hosts, newHost(l, h, i, base))
 	}
-	if err := l.save(); err != nil {
+	if err := l.claim(ctx); err != nil {
+		return nil, fmt.Errorf("bring up lab %s: %w", l.Name, err)
+	}
+	if err := l.build(ctx, config.Detached); err != nil {
+		return nil, errors.Join(fmt.Errorf("bring up lab %s: %w", l.Name, err), l.Down())
+	}
+	return l, nil
+}
+
+func newLab(name string) *Lab { return &Lab{Name: name, dir: filepath.Join(Root, "labs", name)} }
+
+// build makes all of a lab that has been claimed, and boots it.
+func (l *Lab) build(ctx context.Context, detached bool) error {
+	if err := errors.Join(l.makeKeys(), l.makeNetwork()); err != nil {
 		return err
 	}
-	return l.each(func(h *Host) error {
-		if err := h.create(); err != nil {
+	err := l.each(func(h *Host) error {
+		if err := errors.Join(ctx.Err(), h.create()); err != nil {
 			return err
-		}
-		if config.Bastion && h.Config.Name != bastionName {
-			if err := h.closeToAllBut(l.Host(bastionName)); err != nil {
-				return err
-			}
 		}
 		return h.PowerOn(ctx)
 	})
+	if err == nil && detached {
+		err = l.release()
+	}
+	return err
+}
+
+// bastion is the host in front of the others; nil: there is none.
+func (l *Lab) bastion() *Host {
+	for _, h := range l.Hosts {
+		if h.Config.Name == bastionName {
+			return h
+		}
+	}
+	return nil
 }
 
 // Host is the host of this name. Asking for one that there is not is a mistake of the caller.

@@ -33,6 +33,9 @@ func CheckMachine() error {
 	if len(missing) > 0 {
 		return fmt.Errorf("the lab needs Debian packages that are missing: apt-get install -y %s", strings.Join(missing, " "))
 	}
+	if cgroupRoot() == "" {
+		return errors.New("the lab needs control groups of version 2, and none are mounted at /sys/fs/cgroup")
+	}
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,8 +14,8 @@ import (
 )
 
 // supervisor runs the host for as long as it reboots: systemd-nspawn leaves with 133 when its host
-// does. It is a process group of its own, led by this shell, which is what PowerOff kills. It is a
-// shell and no Go program so that it outlives the test binary or the command that started it.
+// does. It is a shell and no Go program so that it outlives the test binary or the command that started
+// it.
 const supervisor = `while :; do
 	systemd-nspawn "$@" </dev/null
 	[ $? = 133 ] || exit
@@ -25,16 +24,14 @@ done`
 // patience bounds every wait for a host. A boot takes about 1.3 s.
 const patience = 2 * time.Minute
 
-func (h *Host) pidFile() string { return filepath.Join(h.dir, "supervisor") }
-
 // PowerOn boots the host, and returns once its sshd answers.
 func (h *Host) PowerOn(ctx context.Context) error {
-	if _, on := readProcess(h.pidFile()); on {
+	if h.On() {
 		return fmt.Errorf("host %s is on already", h.Config.Name)
 	}
-	args := []string{"-c", supervisor, "lab-" + h.lab.Name + "-" + h.Config.Name,
+	args := []string{"-c", supervisor, h.namespace(),
 		"--quiet", "--boot", "--register=no", "--keep-unit", "--capability=CAP_NET_ADMIN",
-		"-D", h.root(), "--machine=" + h.Config.Name, "--hostname=" + h.Config.Name,
+		"-D", h.root(), "--machine=" + h.namespace(), "--hostname=" + h.Config.Name,
 		"--network-namespace-path=/run/netns/" + h.namespace()}
 	if h.Config.DeviceBytes > 0 {
 		device, err := h.attach()
@@ -43,26 +40,37 @@ func (h *Host) PowerOn(ctx context.Context) error {
 		}
 		args = append(args, "--bind="+device+":/dev/sdb")
 	}
+	if err := h.supervise(args); err != nil {
+		return err
+	}
+	return h.AwaitSSH(ctx)
+}
+
+// supervise starts the supervisor in the host's control group, and leaves it alone.
+func (h *Host) supervise(args []string) error {
 	console, err := os.OpenFile(h.console(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer console.Close()
+	if err := os.MkdirAll(h.cgroup(), 0o755); err != nil {
+		return err
+	}
+	group, err := os.Open(h.cgroup())
+	if err != nil {
+		return err
+	}
+	defer group.Close()
 	command := exec.Command("sh", args...)
 	command.Stdout, command.Stderr = console, console
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// No lock of the image: whoever is killed would leave its file behind. The lab has its own.
+	command.Env = append(os.Environ(), "SYSTEMD_NSPAWN_LOCK=0")
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	if err := command.Start(); err != nil {
 		return err
 	}
 	go func() { _ = command.Wait() }() // or it would stay as a zombie
-	started, err := findProcess(command.Process.Pid)
-	if err != nil {
-		return fmt.Errorf("its supervisor ended at once: %w: %s", err, h.lastWords())
-	}
-	if err := started.write(h.pidFile()); err != nil {
-		return err
-	}
-	return h.AwaitSSH(ctx)
+	return nil
 }
 
 // attach makes the disk a loop device, unless it is one.
@@ -89,7 +97,7 @@ func (h *Host) AwaitSSH(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if _, on := readProcess(h.pidFile()); !on {
+		if !h.On() {
 			return fmt.Errorf("host %s has ended: %s", h.Config.Name, h.lastWords())
 		}
 		select {
@@ -132,47 +140,31 @@ func (h *Host) lastWords() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// PowerOff cuts the host's power: everything that runs on it ends at once. It may be repeated.
+// PowerOff cuts the host's power: everything that runs on it ends at once. What it wrote is kept, synced
+// or not, as the machine below keeps running. It may be repeated.
 func (h *Host) PowerOff() error {
-	if leader, on := readProcess(h.pidFile()); on {
-		if err := kill(-leader.pid); err != nil {
+	return errors.Join(h.kill(), h.detach())
+}
+
+// detach takes the loop device off the disk. The kernel does so once the last mount of the host is gone,
+// which may be a moment after its last process.
+func (h *Host) detach() error {
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		device, err := h.device()
+		if device == "" || err != nil {
 			return err
 		}
-	}
-	// nspawn's end is not always its host's. That of the host's PID 1 is: the kernel ends all others.
-	for start := time.Now(); h.occupied(); time.Sleep(10 * time.Millisecond) {
-		if init, err := h.init(); err == nil {
-			if err := kill(init); err != nil {
-				return err
-			}
-		}
+		err = run("losetup", "--detach", device)
 		if time.Since(start) > patience {
-			return fmt.Errorf("processes of host %s do not end", h.Config.Name)
+			return errors.Join(fmt.Errorf("host %s keeps %s busy", h.Config.Name, device), err)
 		}
 	}
-	if device, err := h.device(); device != "" && err == nil {
-		return run("losetup", "--detach", device)
-	}
-	return nil
 }
 
-// kill kills a process, or the group -pid. One that is gone is as good.
-func kill(pid int) error {
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("kill %d: %w", pid, err)
-	}
-	return nil
-}
-
-// occupied tells whether any process is left in the host's network namespace.
-func (h *Host) occupied() bool {
-	pids, err := output("ip", "netns", "pids", h.namespace())
-	return err == nil && strings.TrimSpace(pids) != ""
-}
-
-// Reboot reboots the host from inside, in order, and returns once its sshd answers again.
+// Reboot reboots the host from inside, in order, and returns once its sshd answers again. It watches from
+// outside: systemd stops all processes on its way down, and nsenter with them, for good.
 func (h *Host) Reboot(ctx context.Context) error {
-	before, err := h.Run(ctx, "cat", "/proc/1/stat")
+	before, err := h.init()
 	if err != nil {
 		return err
 	}
@@ -182,9 +174,11 @@ func (h *Host) Reboot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		now, err := h.Run(ctx, "cat", "/proc/1/stat")
-		if err == nil && startOf(now) != startOf(before) {
+		if now, err := h.init(); err == nil && now != before {
 			return h.AwaitSSH(ctx)
+		}
+		if !h.On() {
+			return fmt.Errorf("host %s has ended instead of rebooting: %s", h.Config.Name, h.lastWords())
 		}
 		select {
 		case <-ctx.Done():
@@ -192,13 +186,4 @@ func (h *Host) Reboot(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// startOf is the start time in a process's stat.
-func startOf(stat string) string {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 20 {
-		return ""
-	}
-	return fields[19]
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (l *Lab) save() error {
 
 // Open finds a lab that another process has brought up.
 func Open(name string) (*Lab, error) {
-	l := &Lab{Name: name, dir: filepath.Join(Root, "labs", name)}
+	l := newLab(name)
 	text, err := os.ReadFile(filepath.Join(l.dir, "lab.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no lab %q", name)
@@ -87,19 +88,53 @@ func (p process) write(file string) error {
 	return os.WriteFile(file, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o600)
 }
 
-// writeOwner notes the process that the lab lives as long as.
-func (l *Lab) writeOwner(detached bool) error {
-	if detached {
-		return os.WriteFile(filepath.Join(l.dir, "detached"), nil, 0o600)
-	}
-	owner, err := findProcess(os.Getpid())
+// claim makes the lab's directory, which says whose the lab is and what it is made of before there is
+// anything else of it: whenever its maker is killed, the next to come can end it. It is done under a
+// lock, so that no lab is taken for dead in the moment before it says whose it is, and so that no two
+// end the same one.
+func (l *Lab) claim(ctx context.Context) error {
+	held, err := lock(ctx, "labs.lock")
 	if err != nil {
 		return err
 	}
-	return owner.write(filepath.Join(l.dir, "owner"))
+	defer held.Close()
+	if err := endDeadLabs(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(l.dir), 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(l.dir, 0o700); errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("lab %s is up already: end it first", l.Name)
+	} else if err != nil {
+		return err
+	}
+	owner, err := findProcess(os.Getpid())
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(l.dir))
+	}
+	if err := errors.Join(owner.write(l.ownerFile()), l.save()); err != nil {
+		return errors.Join(err, os.RemoveAll(l.dir))
+	}
+	return nil
 }
 
-// endDeadLabs ends the labs whose makers were killed.
+// release has the lab live until Down, whatever becomes of its maker.
+func (l *Lab) release() error { return os.WriteFile(l.detachedFile(), nil, 0o600) }
+
+func (l *Lab) ownerFile() string    { return filepath.Join(l.dir, "owner") }
+func (l *Lab) detachedFile() string { return filepath.Join(l.dir, "detached") }
+
+// dead tells whether the process that the lab lives as long as has ended.
+func (l *Lab) dead() bool {
+	if _, err := os.Stat(l.detachedFile()); err == nil {
+		return false
+	}
+	_, alive := readProcess(l.ownerFile())
+	return !alive
+}
+
+// endDeadLabs ends the labs whose makers are gone.
 func endDeadLabs() error {
 	dirs, err := filepath.Glob(filepath.Join(Root, "labs", "*"))
 	if err != nil {
@@ -107,18 +142,15 @@ func endDeadLabs() error {
 	}
 	var failures []error
 	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "detached")); err == nil {
-			continue
-		}
-		if _, alive := readProcess(filepath.Join(dir, "owner")); alive {
-			continue
-		}
-		l, err := Open(filepath.Base(dir))
+		name := filepath.Base(dir)
+		l, err := Open(name)
 		if err != nil {
-			// Its maker was killed before it had saved anything: there can be no host yet.
-			l = &Lab{Name: filepath.Base(dir), dir: dir}
+			// Its maker was killed while it wrote what it wanted: there can be no part of it yet.
+			l = newLab(name)
 		}
-		failures = append(failures, l.Down())
+		if l.dead() {
+			failures = append(failures, l.Down())
+		}
 	}
 	return errors.Join(failures...)
 }

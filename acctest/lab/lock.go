@@ -1,0 +1,38 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock takes a lock of this machine's labs, and waits for whoever has it. It is given back when the file
+// is closed, here and in every process that has inherited it.
+func lock(ctx context.Context, name string) (*os.File, error) {
+	if err := os.MkdirAll(Root, 0o700); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(Root, name), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return file, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for the lock %s, which another process holds: %w", file.Name(), ctx.Err()), file.Close())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
