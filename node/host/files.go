@@ -68,6 +68,8 @@ func (m *Machine) ensureDir(dir string, owner Owner, mode fs.FileMode) error {
 		}
 	case !errors.Is(err, fs.ErrExist):
 		return err
+	case !isDir(path):
+		return fmt.Errorf("%s is there, and is no directory", dir)
 	}
 	return own(path, owner, mode)
 }
@@ -78,7 +80,7 @@ func own(path string, owner Owner, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) != owner.UID || int(stat.Gid) != owner.GID {
+	if ownerOf(info) != owner {
 		if err := os.Chown(path, owner.UID, owner.GID); err != nil {
 			return err
 		}
@@ -87,6 +89,11 @@ func own(path string, owner Owner, mode fs.FileMode) error {
 		return os.Chmod(path, mode)
 	}
 	return nil
+}
+
+func ownerOf(info fs.FileInfo) Owner {
+	stat := info.Sys().(*syscall.Stat_t)
+	return Owner{int(stat.Uid), int(stat.Gid)}
 }
 
 // link makes a symbolic link, in place of one that points elsewhere.

@@ -1,0 +1,123 @@
+package host
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+func TestKeysOfEveryAlgorithm(t *testing.T) {
+	for algorithm := range keyKinds {
+		t.Run(algorithm, func(t *testing.T) {
+			m, _ := newMachine(t)
+			r := prepareOf("main")
+			r.Keys = keysOf(algorithm)[:1]
+			first := prepared(t, m, r)
+			key, err := m.readKey("main", api.KeyPeer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for other, kind := range keyKinds {
+				if kind.fits(key) != (other == algorithm) {
+					t.Errorf("a key of %s fits %s: %v", algorithm, other, kind.fits(key))
+				}
+			}
+			again := prepared(t, m, r)
+			if a, b := parseRequest(t, first.Requests[api.KeyPeer]), parseRequest(t, again.Requests[api.KeyPeer]); !slices.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo) {
+				t.Error("a key that was fit was made anew")
+			}
+		})
+	}
+}
+
+func TestRequestsSayExactlyWhatWasAsked(t *testing.T) {
+	m, _ := newMachine(t)
+	p := prepared(t, m, prepareOf("main"))
+	for _, want := range keysOf("ecdsa-p256") {
+		csr := parseRequest(t, p.Requests[want.Name])
+		var ips []string
+		for _, ip := range csr.IPAddresses {
+			ips = append(ips, ip.String())
+		}
+		if csr.Subject.CommonName != want.CommonName || !slices.Equal(csr.Subject.Organization, want.Organization) ||
+			!slices.Equal(csr.DNSNames, want.DNSNames) || !slices.Equal(ips, want.IPs) {
+			t.Errorf("key %s: subject %s, names %q, addresses %q", want.Name, csr.Subject, csr.DNSNames, ips)
+		}
+		if n := len(csr.Subject.Names); n != 1+len(want.Organization) {
+			t.Errorf("key %s: the subject has %d parts: %s", want.Name, n, csr.Subject)
+		}
+		if len(csr.EmailAddresses) > 0 || len(csr.URIs) > 0 {
+			t.Errorf("key %s asks for more than names and addresses", want.Name)
+		}
+	}
+}
+
+func TestKeysAreReadByTheirUsersAlone(t *testing.T) {
+	m, _ := newMachine(t)
+	prepared(t, m, prepareOf("main"))
+	mustHave(t, m, api.KeyFile("main", api.KeyPeer), etcdOwner, 0o600)
+	mustHave(t, m, api.KeyFile("main", api.KeyServer), etcdOwner, 0o600)
+	mustHave(t, m, api.KeyFile("main", api.KeyAdmin), root, 0o600)
+	mustHave(t, m, api.TLSDir("main"), Owner{0, etcdOwner.GID}, 0o750)
+}
+
+func TestUnfitKeysAreMadeAnew(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, m *Machine, r *api.PrepareRequest){
+		"another algorithm": func(_ *testing.T, _ *Machine, r *api.PrepareRequest) { r.Keys = keysOf("ecdsa-p384") },
+		"cut short": func(t *testing.T, m *Machine, _ *api.PrepareRequest) {
+			if err := os.Truncate(m.path(api.KeyFile("main", api.KeyPeer)), 20); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no key": func(t *testing.T, m *Machine, _ *api.PrepareRequest) {
+			writeFile(t, m, api.KeyFile("main", api.KeyPeer), encode("PRIVATE KEY", []byte("nonsense")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, units := newMachine(t)
+			r := prepareOf("main")
+			prepared(t, m, r)
+			spoil(t, m, &r)
+			before := tree(t, m, "/etc")
+
+			// Not under a member that runs by the old one.
+			units.active[api.Unit("main")] = "active"
+			_, err := m.Prepare(t.Context(), "main", r)
+			mustRefuse(t, err, "stop it first")
+			if after := tree(t, m, "/etc"); !slices.Equal(paths(after), paths(before)) || after[api.KeyFile("main", api.KeyPeer)] != before[api.KeyFile("main", api.KeyPeer)] {
+				t.Error("a refused call has changed keys")
+			}
+
+			delete(units.active, api.Unit("main"))
+			prepared(t, m, r)
+			key, err := m.readKey("main", api.KeyPeer)
+			if err != nil || !keyKinds[r.Keys[0].Algorithm].fits(key) {
+				t.Errorf("the key is of no use: %v", err)
+			}
+		})
+	}
+}
+
+func TestErrorsHoldNoKey(t *testing.T) {
+	m, _ := newMachine(t)
+	prepared(t, m, prepareOf("main"))
+	path := m.path(api.KeyFile("main", api.KeyPeer))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := strings.Split(string(text), "\n")[1]
+	// A key in the place of a certificate, as a careless copy leaves it, does not leave the host either.
+	writeFile(t, m, api.CertificateFile("main", api.KeyPeer), string(text))
+	if err := os.WriteFile(path, append([]byte("x"), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, held := range m.certificates("main") {
+		if strings.Contains(held.PEM+held.Error, secret) || strings.Contains(held.PEM, "PRIVATE KEY") {
+			t.Errorf("certificate %s holds a private key: %+v", name, held)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package host
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// formed is a machine whose member runs and has data.
+func formed(t *testing.T) (*Machine, *fakeUnits, api.PrepareRequest) {
+	t.Helper()
+	m, units := newMachine(t)
+	r := prepareOf("main")
+	c := configured(t, m, r)
+	c.Marker.Phase = api.PhaseFormed
+	if err := m.Configure(t.Context(), "main", c); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Start(t.Context(), "main"); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, m, dataDir+"/member/wal/0.wal", "log")
+	return m, units, r
+}
+
+// bare is what is left on a machine that carries no cluster any more, data aside.
+func leftovers(t *testing.T, m *Machine) []string {
+	t.Helper()
+	return slices.DeleteFunc(paths(tree(t, m, "/")), func(path string) bool {
+		return slices.Contains([]string{"", "/etc", "/etc/systemd", "/etc/systemd/system", "/usr", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/var", "/var/lib", "/var/lib/etcd"}, path) ||
+			strings.HasPrefix(path, dataDir+"."+api.AsidePrefix)
+	})
+}
+
+func TestRetireLeavesABareHost(t *testing.T) {
+	for name, purge := range map[string]bool{"data moved aside": false, "data purged": true} {
+		t.Run(name, func(t *testing.T) {
+			m, units, r := formed(t)
+			retired, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner, Purge: purge})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := leftovers(t, m); len(left) > 0 {
+				t.Errorf("these are left: %q", left)
+			}
+			if len(units.active)+len(units.enabled)+len(units.loaded) > 0 {
+				t.Errorf("systemd still runs %v, starts %v, knows %v", units.active, units.enabled, units.loaded)
+			}
+			if _, err := os.Stat(m.path(retired.Path + "/member/wal/0.wal")); (err == nil) == purge {
+				t.Errorf("the data in %q: %v", retired.Path, err)
+			}
+			// It is done, and a new create works.
+			if again, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner, Purge: purge}); err != nil || again.Path != "" {
+				t.Errorf("the second call: %+v, %v", again, err)
+			}
+			installStore(t, m, storeA)
+			r.Marker.Owner, r.Marker.Token = "next", "next"
+			configured(t, m, r)
+		})
+	}
+}
+
+// TestRetireGoesOn holds that a call that was cut short anywhere is made again by the same owner: the
+// host says whose it is until nothing is left to do.
+func TestRetireGoesOn(t *testing.T) {
+	for _, cut := range []string{"Stop", "Disable", "Reload"} {
+		t.Run(cut, func(t *testing.T) {
+			m, units, r := formed(t)
+			units.fail[cut] = errors.New("connection reset")
+			request := api.RetireRequest{Owner: r.Marker.Owner}
+			if _, err := m.Retire(t.Context(), "main", request); err == nil {
+				t.Fatal("it succeeded without systemd")
+			}
+			if marker, err := m.marker("main"); err != nil || marker == nil || marker.Owner != r.Marker.Owner {
+				t.Fatalf("the marker is %+v, %v", marker, err)
+			}
+			if state := stateOf(t, m); !state.HasMember {
+				t.Errorf("the data of a member that may still run was touched: %+v", state)
+			}
+			delete(units.fail, cut)
+			if _, err := m.Retire(t.Context(), "main", request); err != nil {
+				t.Fatal(err)
+			}
+			if left := leftovers(t, m); len(left) > 0 {
+				t.Errorf("these are left: %q", left)
+			}
+		})
+	}
+}
+
+func TestOnlyTheOwnerTakesAMemberDown(t *testing.T) {
+	m, units, r := formed(t)
+	before, active := tree(t, m, "/"), maps.Clone(units.active)
+	_, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: "another"})
+	mustRefuse(t, err, "another Terraform object")
+	_, err = m.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: "another", Why: "unfinished"})
+	mustRefuse(t, err, "another Terraform object")
+	mustRefuse(t, m.Stop(t.Context(), "main", api.StopRequest{Owner: "another"}), "another Terraform object")
+	_, err = m.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: r.Marker.Owner, Why: "../../etc"})
+	mustRefuse(t, err, "../../etc")
+	if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" || !maps.Equal(active, units.active) {
+		t.Errorf("a refused call has changed the host:\n%s", diff)
+	}
+}
+
+func TestSetAsideStopsFirst(t *testing.T) {
+	m, units, r := formed(t)
+	units.fail["Stop"] = errors.New("connection reset")
+	request := api.SetAsideRequest{Owner: r.Marker.Owner, Why: "unfinished"}
+	if _, err := m.SetAside(t.Context(), "main", request); err == nil || !stateOf(t, m).HasMember {
+		t.Errorf("data was moved from under a member that may still run: %v", err)
+	}
+	delete(units.fail, "Stop")
+	aside, err := m.SetAside(t.Context(), "main", request)
+	if err != nil || units.active[api.Unit("main")] != "" || stateOf(t, m).Exists {
+		t.Errorf("the member is %q and its data in %+v, %v", units.active[api.Unit("main")], aside, err)
+	}
+	if again, err := m.SetAside(t.Context(), "main", request); err != nil || again.Path != "" {
+		t.Errorf("the second call: %+v, %v", again, err)
+	}
+}
+
+// TestNeighboursKeepWhatTheyShare holds that a cluster that goes takes nothing from one that stays on
+// the same host: neither its store nor the programs for operators.
+func TestNeighboursKeepWhatTheyShare(t *testing.T) {
+	m, _, r := formed(t)
+	events := prepareOf("events")
+	events.Marker.ClientPort, events.Marker.PeerPort, events.Marker.MetricsPort = 3379, 3380, 3381
+	configured(t, m, events)
+	installStore(t, m, storeB)
+
+	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner}); err != nil {
+		t.Fatal(err)
+	}
+	if selected, err := m.selected("events"); err != nil || selected != storeA || !m.isInstalled(storeA) {
+		t.Errorf("the neighbour runs %q, %v", selected, err)
+	}
+	if !m.isInstalled(storeB) {
+		t.Error("a store that was installed this moment, for a create that is to select it, is gone")
+	}
+	if target, err := os.Readlink(m.path("/usr/local/bin/etcdctl")); err != nil || target != api.SelectedStore("events")+"/etcdctl" {
+		t.Errorf("an operator's etcdctl is %q, %v", target, err)
+	}
+	if marker, err := m.marker("events"); err != nil || marker == nil {
+		t.Errorf("the neighbour's marker is %+v, %v", marker, err)
+	}
+
+	m.Now = func() time.Time { return time.Now().Add(2 * recent) }
+	if _, err := m.Retire(t.Context(), "events", api.RetireRequest{Owner: events.Marker.Owner}); err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.DeleteFunc(leftovers(t, m), func(path string) bool { return strings.HasPrefix(path, "/var/lib/etcd/events") }); len(left) > 0 {
+		t.Errorf("these are left: %q", left)
+	}
+}
+
+// TestForeignProgramsStay holds that an etcdctl which somebody else has put there is left to him.
+func TestForeignProgramsStay(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, "/usr/local/bin/etcdctl", "somebody's")
+	r := prepareOf("main")
+	configured(t, m, r)
+	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(m.path("/usr/local/bin/etcdctl")); err != nil || string(text) != "somebody's" {
+		t.Errorf("it reads %q, %v", text, err)
+	}
+}
