@@ -52,12 +52,12 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 			"pki": authorityEphemeral("The authorities of the cluster, of which the one for clients signs: `etcd_pki.NAME.authority`, or an object of the same shape."),
 			"common_name": schema.StringAttribute{
 				Required:            true,
-				MarkdownDescription: "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user.",
+				MarkdownDescription: aboutCommonName,
 				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
 			},
 			"organization": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Organizations of the subject. Default: none.",
+				MarkdownDescription: aboutOrganization,
 				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
 			},
 			"validity": schema.StringAttribute{
@@ -72,7 +72,7 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 			},
 			"private_key_pem":    schema.StringAttribute{Computed: true, Sensitive: true, MarkdownDescription: "The private key, PEM."},
 			"certificate_pem":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
-			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."},
+			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
 			"not_after":          schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
 		},
 	}

@@ -17,6 +17,13 @@ const (
 	certificateRenewal  = "720h"
 )
 
+// Descriptions of what all client certificates have.
+const (
+	aboutCommonName    = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
+	aboutOrganization  = "Organizations of the subject, each 1 to 64 characters. Default: none."
+	aboutCACertificate = "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."
+)
+
 func certificateSchema() schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "A client certificate, to connect to a cluster with. No state holds its private key: " +
@@ -27,12 +34,12 @@ func certificateSchema() schema.Schema {
 			"pki": authorityWriteOnly("The authorities of the cluster, of which the one for clients signs: `etcd_pki.NAME.authority`, or an object of the same shape. Write-only."),
 			"common_name": schema.StringAttribute{
 				Required:            true,
-				MarkdownDescription: "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user.",
+				MarkdownDescription: aboutCommonName,
 				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
 			},
 			"organization": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Organizations of the subject. Default: none.",
+				MarkdownDescription: aboutOrganization,
 				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
 			},
 			"validity": schema.StringAttribute{
@@ -77,7 +84,7 @@ func certificateSchema() schema.Schema {
 			},
 
 			"certificate_pem":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
-			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."},
+			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
 			"not_after":          schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
 			"serial_number":      schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
 			"renewal_due": schema.StringAttribute{

@@ -79,13 +79,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "What a destroy does to the data: false moves it aside on each host, where it stays until somebody deletes it; " +
 					"true deletes it, with all that was moved aside before. Takes effect once applied. Default: `false`.",
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
-				Create: true, Read: true, Update: true, Delete: true,
-				CreateDescription: "How long forming the cluster may take, as a duration like `20m`. Default: `20m`.",
-				ReadDescription:   "How long looking at the hosts may take, as a duration. Default: `2m`.",
-				UpdateDescription: "How long a change or a repair may take, as a duration. Default: `30m`.",
-				DeleteDescription: "How long taking the cluster off its hosts may take, as a duration. Default: `20m`.",
-			}),
+			"timeouts": timeoutsAttribute(ctx),
 
 			"etcd_version": schema.StringAttribute{
 				Computed:            true,
@@ -137,6 +131,22 @@ func portAttribute(port int64, description string) schema.Int64Attribute {
 		MarkdownDescription: description + " 1 to 65535. Default: `" + types.Int64Value(port).String() + "`." + notYet,
 		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 	}
+}
+
+// timeoutsAttribute bounds the operations.
+func timeoutsAttribute(ctx context.Context) schema.Attribute {
+	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+		Create: true, Read: true, Update: true, Delete: true,
+		CreateDescription: "How long forming the cluster may take, as a duration like `20m`. Default: `20m`.",
+		ReadDescription:   "How long looking at the hosts may take, as a duration. Default: `2m`.",
+		UpdateDescription: "How long a change or a repair may take, as a duration. Default: `30m`.",
+		DeleteDescription: "How long taking the cluster off its hosts may take, as a duration. Default: `20m`.",
+	})
+	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = "How long operations may take. A step that has begun is finished all the same; none is begun after that."
+		return nested
+	}
+	return attribute
 }
 
 // memberAttributes are what a configuration says of a member, and what is observed of it.
