@@ -12,7 +12,8 @@ type Profile string
 
 // Profiles.
 const (
-	// Peer is for members among themselves: each of them both dials and is dialed.
+	// Peer is for members among themselves: each of them both dials and is dialed. A member refuses
+	// whoever dials it from an address that his peer certificate does not name.
 	Peer Profile = "peer"
 	// Server is for the client port. It may be used as a client as well, since etcd's own gRPC gateway
 	// dials its server with the server's certificate.
