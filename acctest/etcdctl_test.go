@@ -103,7 +103,7 @@ func (w *workspace) mustRollOut(steps ...string) {
 }
 
 // texts reads a list of strings out of a state.
-func texts(t *testing.T, value any) []string {
+func texts(t testing.TB, value any) []string {
 	t.Helper()
 	list, ok := value.([]any)
 	if !ok {

@@ -16,7 +16,7 @@ func labRequired() bool { return os.Getenv("ETCD_LAB_REQUIRED") != "" }
 
 // handedOver skips a test to which `make test-acceptance` has not handed over what it needs, or fails
 // it where it has to run.
-func handedOver(t *testing.T, names ...string) {
+func handedOver(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if os.Getenv(name) != "" {
@@ -31,7 +31,7 @@ func handedOver(t *testing.T, names ...string) {
 
 // up boots a lab for one test, which ends with it. Where the machine cannot, the test is skipped,
 // unless it has to run.
-func up(t *testing.T, config lab.Config) *lab.Lab {
+func up(t testing.TB, config lab.Config) *lab.Lab {
 	t.Helper()
 	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI", "ETCD_ETCDCTL")
 	if err := lab.CheckMachine(); err != nil && !labRequired() {
@@ -68,7 +68,7 @@ type setup struct {
 
 // configuration is the configuration of a cluster called prod on all hosts of a lab but the bastion, with
 // a client's certificate beside it.
-func configuration(t *testing.T, l *lab.Lab, s setup) string {
+func configuration(t testing.TB, l *lab.Lab, s setup) string {
 	t.Helper()
 	if s.ssh == "" {
 		s.ssh = fmt.Sprintf("user = \"root\"\n    private_key_file = %q", l.KeyFile())
@@ -119,7 +119,7 @@ resource "etcd_certificate" "client" {
 `, providerSource, s.ssh, s.cluster, hosts.String())
 }
 
-func hostKey(t *testing.T, h *lab.Host) string {
+func hostKey(t testing.TB, h *lab.Host) string {
 	t.Helper()
 	key, err := h.HostKey()
 	if err != nil {
@@ -129,7 +129,7 @@ func hostKey(t *testing.T, h *lab.Host) string {
 }
 
 // inHost runs a program on a host, which has to succeed.
-func inHost(t *testing.T, h *lab.Host, args ...string) string {
+func inHost(t testing.TB, h *lab.Host, args ...string) string {
 	t.Helper()
 	output, err := h.Run(t.Context(), args...)
 	if err != nil {

@@ -22,14 +22,14 @@ const providerSource = "etcd-on-hosts/etcd"
 
 // workspace is a directory with a configuration, and the real CLI that runs on it in a lab's network.
 type workspace struct {
-	t   *testing.T
+	t   testing.TB
 	lab *lab.Lab // nil: none, and the CLI runs in this machine's own network
 	dir string
 	env []string
 }
 
 // newWorkspace writes a configuration beside an installed provider and runs init.
-func newWorkspace(t *testing.T, l *lab.Lab, configuration string) *workspace {
+func newWorkspace(t testing.TB, l *lab.Lab, configuration string) *workspace {
 	t.Helper()
 	w := emptyWorkspace(t, l)
 	w.write("main.tf", configuration)
@@ -38,7 +38,7 @@ func newWorkspace(t *testing.T, l *lab.Lab, configuration string) *workspace {
 }
 
 // emptyWorkspace has the provider installed, and no configuration yet.
-func emptyWorkspace(t *testing.T, l *lab.Lab) *workspace {
+func emptyWorkspace(t testing.TB, l *lab.Lab) *workspace {
 	t.Helper()
 	w := &workspace{t: t, lab: l, dir: t.TempDir()}
 	mirror := filepath.Join(w.dir, "mirror")

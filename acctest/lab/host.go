@@ -120,7 +120,7 @@ func (h *Host) personalize() error {
 		}
 	}
 	sshd := fmt.Sprintf("Port %d\nHostKey /etc/ssh/ssh_host_ed25519_key\nHostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\n"+
-		"TrustedUserCAKeys /etc/ssh/user-ca.pub\nPasswordAuthentication no\nUseDNS no\n", h.Config.Port)
+		"TrustedUserCAKeys /etc/ssh/user-ca.pub\nPasswordAuthentication no\nUseDNS no\nLogLevel VERBOSE\n", h.Config.Port)
 	for _, file := range []struct {
 		path string
 		text []byte

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 )
 
 // programs are what the lab runs, with the Debian package that each comes in.
@@ -45,11 +47,16 @@ func run(name string, args ...string) error {
 	return err
 }
 
-// output runs a program to its end and returns its stdout.
+// output runs a program to its end and returns its stdout. The program is killed when this process is, so
+// that it does not go on while the next to come ends what this process has made. The kernel means the
+// thread that started it, which therefore has to stay.
 func output(name string, args ...string) (string, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stderr strings.Builder
 	command := exec.Command(name, args...)
 	command.Stderr = &stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := command.Output()
 	if err != nil {
 		return string(stdout), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
