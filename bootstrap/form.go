@@ -39,8 +39,9 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	each(membership.SetAside, "left by an unfinished create that cannot be gone on with", func(h membership.Host) bool { return stale(h) && (h.Data || h.Running) })
 	each(membership.Stop, "its configuration changes, and it serves nobody yet", func(h membership.Host) bool { return !stale(h) && !h.Configured && h.Running })
 	each(membership.Configure, "", misconfigured)
+	standing := len(steps)
 	each(membership.Start, "", func(h membership.Host) bool { return misconfigured(h) || !h.Running })
-	if !agreed(observed, spec) {
+	if len(steps) > standing || !agreed(observed, spec) {
 		steps = append(steps, Agree(len(spec.Members)))
 	}
 	each(membership.Settle, "", func(h membership.Host) bool { return h.Claim != membership.Formed || !h.Settled || misconfigured(h) })

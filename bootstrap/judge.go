@@ -48,6 +48,7 @@ func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) me
 		observed[m.Name] = host
 	}
 	c.findLost(reports, observed)
+	c.spareWritten(reports, observed)
 	return observed
 }
 
@@ -167,8 +168,10 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 		if host.Claim == membership.Formed {
 			formed++
 		}
-		going := o != nil && (host.Claim == membership.Forming || host.Claim == membership.Formed)
+		going := host.Claim == membership.Forming || host.Claim == membership.Formed
 		switch {
+		case going && o == nil: // nobody has looked at its data yet
+			return
 		case going && o.Data.HasMember:
 			begun, able = begun+1, able+1
 			for _, entry := range o.Member.Members {
@@ -190,6 +193,18 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 		if h.Claim == membership.Forming || h.Claim == membership.Formed {
 			h.Claim = membership.Stale
 			observed[name] = h
+		}
+	}
+}
+
+// spareWritten refuses to set aside what somebody has written to. Revision 1 is that of a store in which
+// nothing was ever put.
+func (c Cluster) spareWritten(reports map[string]Report, observed membership.Observed) {
+	for name, host := range observed {
+		o := reports[name].Observation
+		if host.Claim == membership.Stale && o != nil && o.Member.Revision > 1 {
+			observed[name] = membership.Host{Refused: fmt.Sprintf("an unfinished create that cannot be gone on with left a member on it, and somebody has written to that since (revision %d): "+
+				"save what is wanted of it, then stop %s and move %s away", o.Member.Revision, api.Unit(c.Name), o.Data.Path)}
 		}
 	}
 }

@@ -48,12 +48,15 @@ func TestFormConverges(t *testing.T) {
 }
 
 // createCutShort is a create that each host stops answering at some call; it may be for another peer
-// port than is wanted in the end.
+// port, or other settings, than are wanted in the end.
 func (s *site) createCutShort(t *rapid.T) {
 	wanted := s.cluster
 	defer func() { s.cluster = wanted }()
 	if rapid.IntRange(0, 4).Draw(t, "port") == 4 {
 		s.cluster.PeerPort = 12380
+	}
+	if quota := rapid.SampledFrom([]string{"", "", "8589934592"}).Draw(t, "quota"); quota != "" {
+		s.cluster.Settings = map[string]string{"quota-backend-bytes": quota}
 	}
 	for _, m := range s.cluster.Members {
 		if nth := rapid.IntRange(0, 16).Draw(t, "cut "+m.Name); nth > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
@@ -96,6 +97,30 @@ func TestFormRefusesBeforeAnyChange(t *testing.T) {
 	})
 }
 
+// TestFormWithOtherSettings changes what is wanted between two attempts at one cluster: members that run
+// by the old settings are stopped, keep their data, and come back by the new ones.
+func TestFormWithOtherSettings(t *testing.T) {
+	s := newSite(t, 3)
+	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 5, Extent: nodetest.Run}) // one host is settled
+	if _, err := s.form(context.Background()); err == nil {
+		t.Fatal("the create was not cut short")
+	}
+	s.world.Heal()
+	s.host("a").Write("prod")
+	s.cluster.Settings = map[string]string{"quota-backend-bytes": "8589934592"}
+	s.mustForm()
+	for _, kind := range []string{" stop a", " configure b", " start c", " agree", " settle a"} {
+		if !strings.Contains(strings.Join(s.progress, "\n"), kind) {
+			t.Errorf("there is no step%s:\n%s", kind, strings.Join(s.progress, "\n"))
+		}
+	}
+	for _, m := range s.cluster.Members {
+		if aside := s.host(m.Name).Aside(s.cluster.DataDir); len(aside) > 0 {
+			t.Errorf("%s: data was set aside: %v", m.Name, aside)
+		}
+	}
+}
+
 // TestFormSaysWhyAMemberDoesNotStart has a member that fails each time it is started: the run ends, and
 // its journal is in the error.
 func TestFormSaysWhyAMemberDoesNotStart(t *testing.T) {
@@ -130,7 +155,7 @@ func TestFormNamesWhoIsNotReady(t *testing.T) {
 // begin anew, and what the others held is kept aside.
 func TestFormAgainAfterItsDataWasLost(t *testing.T) {
 	s := newSite(t, 3)
-	s.world.Inject(nodetest.Fault{Operation: "configure", Nth: 5, Extent: nodetest.Run}) // one host is settled
+	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 5, Extent: nodetest.Run}) // one host is settled
 	if _, err := s.form(context.Background()); err == nil {
 		t.Fatal("the create was not cut short")
 	}
@@ -152,5 +177,25 @@ func TestFormAgainAfterItsDataWasLost(t *testing.T) {
 	}
 	if kept < 2 {
 		t.Errorf("%d data directories were kept aside", kept)
+	}
+}
+
+// TestFormSparesWhatWasWritten has somebody use a cluster that is not quite formed, and a member lose its
+// data then: the create refuses to start over.
+func TestFormSparesWhatWasWritten(t *testing.T) {
+	s := newSite(t, 3)
+	s.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
+	if _, err := s.form(context.Background()); err == nil {
+		t.Fatal("the create was not cut short")
+	}
+	s.world.Heal()
+	s.host("a").Write("prod")
+	s.host("c").Wipe()
+	s.world.Forget()
+	if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
+		t.Errorf("form: %v", err)
+	}
+	if changes := s.world.Changes(); len(changes) > 0 {
+		t.Errorf("hosts were changed: %v", changes)
 	}
 }

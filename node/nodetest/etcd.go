@@ -19,6 +19,8 @@ type member struct {
 	voters  []voter             // of the cluster, itself included
 	joined  map[string][]string // client URLs of those that are known to have joined, by name
 
+	revision int64 // 1: nothing was ever put
+
 	// history tells apart clusters of one ID that began from nothing more than once: their logs
 	// contradict each other. 0: this member has never been in a quorum.
 	history int
@@ -97,7 +99,7 @@ func (h *Host) begin(flags map[string]string) (*member, string) {
 	if flags["initial-cluster-state"] != "new" {
 		return nil, h.cannotJoin(flags)
 	}
-	m := &member{name: flags["name"], joined: map[string][]string{}}
+	m := &member{name: flags["name"], joined: map[string][]string{}, revision: 1}
 	token := flags["initial-cluster-token"]
 	for _, entry := range strings.Split(flags["initial-cluster"], ",") {
 		name, peerURL, _ := strings.Cut(entry, "=")
@@ -198,7 +200,7 @@ func (w *World) elect(units []*unit) {
 		}
 		return
 	}
-	joined, leader := map[string][]string{}, together[0].process.member
+	joined, leader, revision := map[string][]string{}, together[0].process.member, int64(1)
 	for _, u := range together {
 		maps.Copy(joined, u.process.member.joined)
 	}
@@ -210,8 +212,11 @@ func (w *World) elect(units []*unit) {
 		}
 	}
 	for _, u := range together {
+		revision = max(revision, u.process.member.revision)
+	}
+	for _, u := range together {
 		p := u.process
-		p.member.joined, p.member.history = maps.Clone(joined), history
+		p.member.joined, p.member.history, p.member.revision = maps.Clone(joined), history, revision
 		p.serves, p.leader = true, leader.id
 		u.active, u.sub = "active", "running"
 	}

@@ -103,7 +103,7 @@ func (h *Host) view(cluster string) api.Member {
 		Ready:      p.leader != "",
 		Healthy:    p.leader != "",
 		Version:    EtcdVersion,
-		Revision:   1,
+		Revision:   m.revision,
 		Members:    m.list(),
 	}
 	if p.leader == "" {

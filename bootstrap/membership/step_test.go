@@ -1,0 +1,71 @@
+package membership
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var kinds = []Kind{Install, Stop, SetAside, Configure, Start, Agree, Settle, Retire}
+
+// TestStepText holds what plan, progress and errors say.
+func TestStepText(t *testing.T) {
+	at := func(kind Kind, to string) Step { return Step{Kind: kind, Member: "a", At: "192.0.2.11", To: to} }
+	for want, step := range map[string]Step{
+		"install a (192.0.2.11): store for etcd 3.7.3":                               at(Install, "3.7.3"),
+		"stop a (192.0.2.11): its configuration changes":                             at(Stop, "its configuration changes"),
+		"set aside a (192.0.2.11): left by an unfinished create":                     at(SetAside, "left by an unfinished create"),
+		"configure a (192.0.2.11): keys made on the host, certificates, flags, unit": at(Configure, ""),
+		"start a (192.0.2.11)":                                               at(Start, ""),
+		"agree: 3 voters, one cluster ID, one leader, quorum 2":              {Kind: Agree, To: "3 voters, one cluster ID, one leader, quorum 2"},
+		"settle a (192.0.2.11): initial-cluster-state existing":              at(Settle, ""),
+		"retire a (192.0.2.11): unit stopped and disabled, data moved aside": at(Retire, "data moved aside"),
+	} {
+		if got := step.String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestBatch holds the rule of what may be done together: neighbours of one kind, which is a parallel
+// one, beginning with the first step, and as many as there are.
+func TestBatch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var steps []Step
+		for _, kind := range rapid.SliceOfN(rapid.SampledFrom(kinds), 1, 12).Draw(t, "kinds") {
+			steps = append(steps, Step{Kind: kind, Member: string(rune('a' + len(steps)))})
+		}
+		batch := Batch(steps)
+		if len(batch) == 0 || !slices.Equal(batch, steps[:len(batch)]) {
+			t.Fatalf("%v is not the head of %v", batch, steps)
+		}
+		for _, step := range batch {
+			if step.Kind != steps[0].Kind {
+				t.Errorf("two kinds in %v", batch)
+			}
+		}
+		if !steps[0].Kind.Parallel() && len(batch) > 1 {
+			t.Errorf("%v are not to be done together", batch)
+		}
+		if rest := steps[len(batch):]; len(rest) > 0 && rest[0].Kind == steps[0].Kind && steps[0].Kind.Parallel() {
+			t.Errorf("%s could be done with %v", rest[0], batch)
+		}
+	})
+	if got := Batch(nil); len(got) != 0 {
+		t.Errorf("of no steps: %v", got)
+	}
+}
+
+// TestKindsThatWaitAreAlone holds which kinds concern the whole cluster: these are never done beside
+// anything.
+func TestKindsThatWaitAreAlone(t *testing.T) {
+	for _, kind := range kinds {
+		if got, want := kind.Parallel(), kind != Agree; got != want {
+			t.Errorf("%s: parallel %t", kind, got)
+		}
+	}
+	if Kind("").Parallel() || Kind("promote").Parallel() {
+		t.Error("a kind that nobody knows is done on several hosts at once")
+	}
+}
