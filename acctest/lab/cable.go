@@ -12,7 +12,7 @@ func (h *Host) plugIn() error {
 	ns := h.namespace()
 	for _, args := range [][]string{
 		{"netns", "add", ns},
-		{"-n", h.lab.Namespace(), "link", "add", h.veth(), "type", "veth", "peer", "name", "eth0", "netns", ns},
+		{"-n", h.lab.Namespace(), "link", "add", h.veth(), "type", "veth", "peer", "name", "eth0", "address", h.mac(), "netns", ns},
 		{"-n", h.lab.Namespace(), "link", "set", h.veth(), "master", "br0", "up"},
 		{"-n", ns, "link", "set", "lo", "up"},
 		{"-n", ns, "addr", "add", h.Address() + "/24", "dev", "eth0"},
@@ -29,10 +29,22 @@ func (h *Host) plugIn() error {
 	return nil
 }
 
-func (h *Host) unplug() error { return removeNamespace(h.namespace()) }
+// unplug takes cable and namespace away. The cable goes first: the kernel takes those of a namespace away
+// only some time after it, and a host that is wiped needs the name at once.
+func (h *Host) unplug() error {
+	if _, err := output("ip", "-n", h.lab.Namespace(), "link", "show", h.veth()); err == nil {
+		if err := run("ip", "-n", h.lab.Namespace(), "link", "del", h.veth()); err != nil {
+			return err
+		}
+	}
+	return removeNamespace(h.namespace())
+}
 
 // veth is the bridge's end of the host's cable.
 func (h *Host) veth() string { return "h-" + h.Config.Name }
+
+// mac is the address of the host's network card, which it keeps when it is wiped: others remember it.
+func (h *Host) mac() string { return fmt.Sprintf("02:00:00:00:00:%02x", firstHost+h.index) }
 
 // closeToAllBut lets the host's sshd be reached from one other host alone.
 func (h *Host) closeToAllBut(other *Host) error {
