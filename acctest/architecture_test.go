@@ -1,0 +1,205 @@
+package acctest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// module is the path of this module, in front of the folders below.
+const module = "github.com/etcd-on-hosts/terraform-provider-etcd"
+
+// never holds what a folder's packages must not be linked with, however far down. A folder ends in
+// "/..." where it stands for those below it too; "." is the provider's binary. What is forbidden is a
+// folder as well, or the path of another module.
+var never = []struct{ folder, forbidden, why string }{
+	{".", "go.etcd.io/etcd/server/v3", "the provider carries stores, and is none"},
+	{".", "go.etcd.io/etcd/etcdutl/v3", "the provider carries stores, and is none"},
+	{".", "node/host/...", "what runs on a host runs in the store"},
+	{".", "node/store", "what runs on a host runs in the store"},
+	{".", "github.com/hashicorp/terraform-plugin-testing", "tests are not shipped"},
+	{".", "pgregory.net/rapid", "tests are not shipped"},
+	{".", "acctest/...", "tests are not shipped"},
+	{"node/store", "github.com/hashicorp", "hosts know nothing of Terraform"},
+	{"node/store", "golang.org/x/crypto/ssh", "hosts are reached, and reach nobody"},
+	{"node/store", "github.com/cloudflare/cfssl", "hosts request certificates, and sign none"},
+	{"node/store", "bootstrap/...", "hosts do, and decide nothing"},
+	{"node/store", "upgrade/...", "hosts do, and decide nothing"},
+	{"node/store", "node/ssh/...", "hosts are reached, and reach nobody"},
+	{"node/store", "testing", "tests are not shipped"},
+	{"node/host/...", "node/ssh/...", "hosts are reached, and reach nobody"},
+	{"bootstrap/...", "upgrade/...", "a living cluster builds on a new one"},
+	{"bootstrap/...", "node", "planners reach no host"},
+	{"bootstrap/...", "node/ssh/...", "planners reach no host"},
+	{"bootstrap/...", "node/host/...", "planners reach no host"},
+	{"bootstrap/...", "pki/...", "planners sign nothing"},
+	{"bootstrap/...", "os/exec", "planners reach no host"},
+	{"upgrade/...", "node", "the executor declares what it needs of a host"},
+	{"upgrade/...", "node/ssh/...", "the executor declares what it needs of a host"},
+	{"upgrade/...", "node/host/...", "the executor declares what it needs of a host"},
+	{"upgrade/...", "pki/...", "the executor declares what it needs of a signer"},
+	{"upgrade/...", "resources/...", "Terraform's face is on top"},
+	{"upgrade/...", "github.com/hashicorp", "Terraform's face is on top"},
+	{"bootstrap/...", "github.com/hashicorp", "Terraform's face is on top"},
+	{"pki/...", "github.com/hashicorp", "Terraform's face is on top"},
+	{"pki/...", "upgrade/...", "signing knows no clusters"},
+	{"node", "bootstrap/...", "a host knows no plans"},
+	{"node", "upgrade/...", "a host knows no plans"},
+	{"node/...", "resources/...", "Terraform's face is on top"},
+	{"resources/...", "provider/...", "the provider registers resources"},
+	{"templates/...", "bootstrap/...", "templates are told what to render"},
+}
+
+// alone holds who may import a thing directly: the folders in by, and nobody else.
+var alone = []struct {
+	thing string
+	by    []string
+	why   string
+}{
+	{"github.com/cloudflare/cfssl", []string{"pki/..."}, "one place signs"},
+	{"golang.org/x/crypto/ssh", []string{"node/ssh/..."}, "one place speaks SSH"},
+	{"github.com/hashicorp/terraform-plugin-framework", []string{".", "provider/...", "resources/..."}, "framework types end at the face"},
+	{"github.com/hashicorp/terraform-plugin-log", []string{".", "provider/...", "resources/..."}, "planners and executor keep no log"},
+	{"go.etcd.io/etcd/server/v3", []string{"node/store", "node/host/..."}, "etcd's server is the store's"},
+	{"node/nodetest", nil, "fakes are for tests"},
+	{"node/ssh/sshtest", nil, "fakes are for tests"},
+	{"pgregory.net/rapid", nil, "properties are for tests"},
+}
+
+// pure holds the folders that import nothing but the standard library.
+var pure = []string{"bootstrap/membership", "node/api"}
+
+// TestArchitecture holds who may import whom. Test files may import what they like.
+func TestArchitecture(t *testing.T) {
+	graph := listPackages(t)
+	for _, rule := range never {
+		for _, p := range graph.in(t, rule.folder) {
+			if chain := graph.path(p, rule.forbidden); chain != nil {
+				t.Errorf("%s must not be linked with %s (%s), and is: %s", p, rule.forbidden, rule.why, strings.Join(chain, " -> "))
+			}
+		}
+	}
+	for _, rule := range alone {
+		for _, p := range graph.in(t, "...") {
+			allowed := slices.ContainsFunc(rule.by, func(folder string) bool { return within(p, folder) })
+			for _, imported := range graph[p].Imports {
+				if within(imported, rule.thing) && !allowed {
+					t.Errorf("%s imports %s, and only %v may: %s", p, imported, rule.by, rule.why)
+				}
+			}
+		}
+	}
+	for _, folder := range pure {
+		for _, p := range graph.in(t, folder) {
+			for _, imported := range graph[p].Imports {
+				if !graph[imported].Standard {
+					t.Errorf("%s imports %s, and should import nothing but the standard library", p, imported)
+				}
+			}
+		}
+	}
+}
+
+// imports is what there is of packages, by path, with what each imports directly.
+type imports map[string]listed
+
+// listed is a package as `go list` shows it.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+// listPackages lists all packages of this module and all that they are linked with.
+func listPackages(t *testing.T) imports {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Standard,Imports", "./...")
+	command.Dir = ".."
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	graph := imports{}
+	for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
+		var p listed
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return graph
+		}
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		graph[p.ImportPath] = p
+	}
+}
+
+// in are the packages of a folder of this module, sorted. A rule for a folder that is not there fails
+// the test: it would hold nothing.
+func (g imports) in(t *testing.T, folder string) []string {
+	t.Helper()
+	var found []string
+	for p := range g {
+		if (p == module || strings.HasPrefix(p, module+"/")) && within(p, folder) {
+			found = append(found, p)
+		}
+	}
+	if len(found) == 0 {
+		t.Errorf("there is no folder %s", folder)
+	}
+	slices.Sort(found)
+	return found
+}
+
+// path is a shortest way from a package to one within thing; nil: there is none. The package itself
+// does not count.
+func (g imports) path(from, thing string) []string {
+	came := map[string]string{}
+	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+		for _, next := range g[queue[0]].Imports {
+			if _, seen := came[next]; seen || next == from {
+				continue
+			}
+			came[next] = queue[0]
+			if within(next, thing) {
+				chain := []string{next}
+				for chain[0] != from {
+					chain = append([]string{came[chain[0]]}, chain...)
+				}
+				return chain
+			}
+			queue = append(queue, next)
+		}
+	}
+	return nil
+}
+
+// within tells whether a package is what a rule names: a folder of this module, with those below it
+// where it ends in "/...", or any package of another module or of the standard library, those below it
+// included.
+func within(path, thing string) bool {
+	if folder, ok := strings.CutPrefix(path, module); ok && isFolder(thing) {
+		folder = strings.TrimPrefix(folder, "/")
+		root, all := strings.CutSuffix(thing, "...")
+		root = strings.TrimSuffix(root, "/")
+		return folder == strings.TrimSuffix(root, ".") || all && (root == "" || strings.HasPrefix(folder, root+"/"))
+	}
+	return path == thing || strings.HasPrefix(path, thing+"/")
+}
+
+// isFolder tells whether a rule names a folder of this module. Other modules have a host's name in
+// front, and the standard library's packages are named whole.
+func isFolder(thing string) bool {
+	first, _, _ := strings.Cut(thing, "/")
+	switch first {
+	case ".", "...", "acctest", "bootstrap", "node", "pki", "provider", "resources", "templates", "upgrade":
+		return true
+	}
+	return false
+}
