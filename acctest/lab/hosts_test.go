@@ -7,6 +7,7 @@ import (
 
 // TestHosts boots one lab with a host of each kind, and does to them all that can be done.
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	l := up(t, Config{Name: labName("h"), Hosts: []HostConfig{
 		{Name: "a", DeviceBytes: 320 << 20, SmallUsr: 1 << 20}, // no xfs is smaller than 300 MiB
 		{Name: "b", User: "ops", Port: 2222},

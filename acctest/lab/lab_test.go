@@ -31,15 +31,19 @@ func up(t *testing.T, config Config) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := l.Down(); err != nil {
-			t.Error(err)
-		}
-		for _, trace := range traces(t, l.Name) {
-			t.Errorf("lab %s has left %s", l.Name, trace)
-		}
-	})
+	t.Cleanup(func() { gone(t, l) })
 	return l
+}
+
+// gone ends a lab, of which nothing is left then.
+func gone(t *testing.T, l *Lab) {
+	t.Helper()
+	if err := l.Down(); err != nil {
+		t.Error(err)
+	}
+	for _, trace := range traces(t, l.Name) {
+		t.Errorf("lab %s has left %s", l.Name, trace)
+	}
 }
 
 func must(t *testing.T, err error) {

@@ -10,6 +10,7 @@ import (
 
 // TestSSH logs in with the real client, in all the ways that a lab offers.
 func TestSSH(t *testing.T) {
+	t.Parallel()
 	l := up(t, Config{Name: labName("s"), Bastion: true, Hosts: []HostConfig{{Name: "a"}, {Name: "b"}}})
 	a, b, bastion := l.Host("a"), l.Host("b"), l.Host("bastion")
 
