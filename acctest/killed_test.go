@@ -53,36 +53,62 @@ func TestKilledAtEveryStep(t *testing.T) {
 	}
 }
 
+// TestInterrupted has terraform interrupted, as Ctrl-C does, while a create is at work: it stops between
+// two steps and says where, and the next apply goes on.
+func TestInterrupted(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	w := newWorkspace(t, l, configuration(t, l, setup{}))
+	output, _ := w.duringStep(4, func(cli int) {
+		if err := syscall.Kill(cli, syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if flat := flatten(output); !strings.Contains(flat, `stopped before "start a`) {
+		t.Errorf("the error does not say where the create stopped:\n%s", output)
+	}
+	if units := inHost(t, l.Host("a"), "sh", "-c", "systemctl is-active etcd@prod || true"); strings.TrimSpace(units) != "inactive" {
+		t.Errorf("a create that was interrupted before it started a member left it %s", units)
+	}
+	w.apply()
+	w.mustBeSettled()
+}
+
 // killAtStep applies, kills the provider as soon as it says that a step begins, and returns how many
 // steps it said there are.
 func (w *workspace) killAtStep(step int) (total int) {
 	w.t.Helper()
-	if err := os.WriteFile(filepath.Join(w.dir, "progress.log"), nil, 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	_, total = w.duringStep(step, func(cli int) {
+		if w.killProvider(cli) == 0 {
+			w.t.Fatal("there is no provider to kill")
+		}
+	})
+	return total
+}
+
+// duringStep applies, does something to the run as soon as its progress says that a step begins, and
+// returns what the run, which has to fail, printed, and how many steps it said there are.
+func (w *workspace) duringStep(step int, do func(cli int)) (printed string, total int) {
+	w.t.Helper()
+	w.write("progress.log", "")
 	command, output := w.command("apply", "-auto-approve", "-no-color")
 	if err := command.Start(); err != nil {
 		w.t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
-	for {
-		if total = stepsBegun(w.read("progress.log"), step); total > 0 {
-			break
-		}
+	for total == 0 {
 		select {
 		case err := <-ended:
 			w.t.Fatalf("apply ended before step %d: %v\n%s", step, err, output)
 		case <-time.After(time.Millisecond):
+			total = stepsBegun(w.read("progress.log"), step)
 		}
 	}
-	if w.killProvider(command.Process.Pid) == 0 {
-		w.t.Fatalf("there is no provider to kill\n%s", output)
-	}
+	do(command.Process.Pid)
 	if err := <-ended; err == nil {
-		w.t.Fatalf("apply succeeded with its provider killed at step %d\n%s", step, output)
+		w.t.Fatalf("apply succeeded, and should not have: something was done to it at step %d\n%s", step, output)
 	}
-	return total
+	return output.String(), total
 }
 
 // stepsBegun is how many steps there are, once the log holds the line of this one; else 0.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,9 +38,22 @@ func TestOtherWaysIn(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		s.member[name] = fmt.Sprintf("address = %q", l.Host(name).Address6())
 	}
-	w := newWorkspace(t, l, configuration(t, l, s))
+	right := configuration(t, l, s)
+	w := newWorkspace(t, l, right)
 	w.env = append(w.env, "SSH_AUTH_SOCK="+agent(t, l))
 
+	const password = `sudo_password = "let me & in"`
+	w.write("main.tf", strings.Replace(right, password, "", 1))
+	w.applyFails("sudo refused user ops without a password", "set ssh.sudo_password")
+	w.write("main.tf", strings.Replace(right, password, `sudo_password = "guess"`, 1))
+	if output := w.applyFails("sudo refused user ops with the password of ssh.sudo_password"); strings.Contains(output, "guess") {
+		t.Errorf("the error tells the password:\n%s", output)
+	}
+	for _, h := range l.Hosts {
+		mustBeUntouched(t, h)
+	}
+
+	w.write("main.tf", right)
 	w.apply()
 	w.mustBeSettled()
 	for _, endpoint := range w.endpoints() {

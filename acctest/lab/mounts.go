@@ -2,9 +2,13 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // unmountBelow unmounts all that is mounted below a directory, the last mounted first.
@@ -16,8 +20,22 @@ func unmountBelow(dir string) error {
 	var failures []error
 	for _, line := range slices.Backward(strings.Split(string(mounts), "\n")) {
 		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
-			failures = append(failures, run("umount", fields[1]))
+			failures = append(failures, unmount(fields[1]))
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// unmount unmounts one place. The kernel lets go of the image of a host whose power was cut only some time
+// after its last process has ended, so a place that is busy is waited for.
+func unmount(place string) error {
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Unmount(place, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Since(start) > patience {
+			return fmt.Errorf("unmount %s: %w", place, err)
+		}
+	}
 }

@@ -116,7 +116,7 @@ func TestPrivateKeyFormats(t *testing.T) {
 func lockPEM(t *testing.T, text string) string {
 	t.Helper()
 	block, _ := pem.Decode([]byte(text))
-	//nolint:staticcheck // deprecated for being weak, which is no reason not to read it
+	//lint:ignore SA1019 It is deprecated for being weak, which is no reason not to read it.
 	locked, err := x509.EncryptPEMBlock(zeroReader{}, block.Type, block.Bytes, []byte(passphrase), x509.PEMCipherAES128)
 	if err != nil {
 		t.Fatal(err)
