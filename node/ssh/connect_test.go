@@ -202,34 +202,6 @@ func TestOneConnectionForAll(t *testing.T) {
 	}
 }
 
-func TestOneWaiterMayLeaveTheOthers(t *testing.T) {
-	server := sshtest.Start(t, sshtest.Config{})
-	server.Freeze()
-	pool := newPool(t, ssh.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	left, stayed := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := pool.Connect(ctx, server.Target())
-		left <- err
-	}()
-	for server.Accepted() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	go func() {
-		_, err := pool.Connect(t.Context(), server.Target())
-		stayed <- err
-	}()
-	// Whether the second has joined yet cannot be seen from here; either way it has to get through.
-	cancel()
-	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	server.Thaw()
-	if err := <-stayed; err != nil {
-		t.Error(err)
-	}
-}
-
 func TestLostConnectionIsReplaced(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{Handler: func(_ context.Context, s *sshtest.Session) sshtest.Exit {
 		if s.Command == "drop" {
