@@ -81,7 +81,7 @@ func (c *Client) Run(ctx context.Context, cmd Command) error {
 				return c.notStarted(err, cmd)
 			}
 		case err := <-exited:
-			return c.outcome(err, running, cmd, kept)
+			return c.outcome(err, cmd, kept)
 		case <-c.done:
 			return c.disconnected(cmd)
 		case <-running.Done():
@@ -135,7 +135,7 @@ func (c *Client) disconnected(cmd Command) error {
 }
 
 // outcome tells the ways apart in which a session can come to its end.
-func (c *Client) outcome(err error, running context.Context, cmd Command, stderr *tail) error {
+func (c *Client) outcome(err error, cmd Command, stderr *tail) error {
 	var failed *gossh.ExitError
 	if errors.As(err, &failed) {
 		return &ExitError{
@@ -149,11 +149,9 @@ func (c *Client) outcome(err error, running context.Context, cmd Command, stderr
 	// connection stands is it certain that the output is whole.
 	case errors.As(err, &noStatus), !c.alive():
 		return c.disconnected(cmd)
-	case running.Err() != nil:
-		return fmt.Errorf("%s: %s: %w", c.name, cmd.name(), context.Cause(running))
 	case errors.Is(err, io.EOF):
 		return nil // it succeeded without reading all of its input
-	case err != nil:
+	case err != nil: // that of a writer
 		return fmt.Errorf("%s: %s: %w", c.name, cmd.name(), err)
 	}
 	return nil
