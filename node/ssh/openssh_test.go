@@ -224,10 +224,12 @@ func TestOpenSSH(t *testing.T) {
 	})
 	t.Run("session killed", func(t *testing.T) {
 		client := connect(t, ssh.Options{}, server.target)
-		// The parent of the shell is the sshd process of this connection.
-		if err := client.Run(t.Context(), ssh.Command{Line: "kill -KILL $PPID; sleep 600"}); !errors.Is(err, ssh.ErrDisconnected) {
+		stdin, speak := io.Pipe()
+		// The parent of the shell is the sshd process of this connection; cat ends with it.
+		if err := client.Run(t.Context(), ssh.Command{Line: "kill -KILL $PPID; exec cat", Stdin: stdin}); !errors.Is(err, ssh.ErrDisconnected) {
 			t.Error(err)
 		}
+		_ = speak.Close()
 	})
 }
 
