@@ -75,6 +75,9 @@ func Up(ctx context.Context, config Config) (*Lab, error) {
 	if err := errors.Join(config.check(), CheckMachine()); err != nil {
 		return nil, err
 	}
+	if err := makeRoom(); err != nil {
+		return nil, err
+	}
 	base, err := baseImage(ctx)
 	if err != nil {
 		return nil, err
