@@ -1,13 +1,8 @@
 package lab
 
-import (
-	"fmt"
-	"os/exec"
-	"strings"
-)
+import "fmt"
 
-// plugIn makes the host's network namespace and its cable to the bridge. Behind a bastion, its sshd is
-// closed to all others before it runs.
+// plugIn makes the host's network namespace and its cable to the bridge.
 func (h *Host) plugIn() error {
 	ns := h.namespace()
 	for _, args := range [][]string{
@@ -22,9 +17,6 @@ func (h *Host) plugIn() error {
 		if err := run("ip", args...); err != nil {
 			return err
 		}
-	}
-	if bastion := h.lab.bastion(); bastion != nil && bastion != h {
-		return h.closeToAllBut(bastion)
 	}
 	return nil
 }
@@ -46,26 +38,6 @@ func (h *Host) veth() string { return "h-" + h.Config.Name }
 // mac is the address of the host's network card, which it keeps when it is wiped: others remember it.
 func (h *Host) mac() string { return fmt.Sprintf("02:00:00:00:00:%02x", firstHost+h.index) }
 
-// closeToAllBut lets the host's sshd be reached from one other host alone.
-func (h *Host) closeToAllBut(other *Host) error {
-	rules := fmt.Sprintf(`table inet lab {
-	chain input {
-		type filter hook input priority 0
-		iifname "lo" accept
-		tcp dport %[1]d ip saddr %[2]s accept
-		tcp dport %[1]d ip6 saddr %[3]s accept
-		tcp dport %[1]d drop
-	}
-}
-`, h.Config.Port, other.Address(), other.Address6())
-	command := exec.Command("ip", "netns", "exec", h.namespace(), "nft", "-f", "-")
-	command.Stdin = strings.NewReader(rules)
-	if text, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("close sshd of host %s: %w: %s", h.Config.Name, err, text)
-	}
-	return nil
-}
-
 // Cut takes the host off the network: nothing reaches it, and it reaches nothing.
 func (h *Host) Cut() error { return h.set("down") }
 
@@ -78,6 +50,12 @@ func (h *Host) set(state string) error {
 
 // Throttle limits what the host receives from the network, to a rate as tc writes it: 8mbit.
 func (h *Host) Throttle(rate string) error {
-	return run("ip", "netns", "exec", h.lab.Namespace(),
-		"tc", "qdisc", "replace", "dev", h.veth(), "root", "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")
+	return h.lab.tc("replace", "dev", h.veth(), "root", "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")
+}
+
+// Unthrottle takes the limit away, which there has to be.
+func (h *Host) Unthrottle() error { return h.lab.tc("del", "dev", h.veth(), "root") }
+
+func (l *Lab) tc(args ...string) error {
+	return run("ip", append([]string{"netns", "exec", l.Namespace(), "tc", "qdisc"}, args...)...)
 }

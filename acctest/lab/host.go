@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -36,12 +37,14 @@ func (h *Host) Address6() string { return fmt.Sprintf("2001:db8::%d", firstHost+
 
 // HostKey is the public key of the host's sshd, as sshd writes it.
 func (h *Host) HostKey() (string, error) {
-	return readKey(filepath.Join(h.dir, "ssh_host_ed25519_key.pub"))
+	return readKey(h.hostKeyFile() + ".pub")
 }
 
 func (h *Host) root() string    { return filepath.Join(h.dir, "root") }
 func (h *Host) disk() string    { return filepath.Join(h.dir, "disk") }
 func (h *Host) console() string { return filepath.Join(h.dir, "console") }
+
+func (h *Host) hostKeyFile() string { return filepath.Join(h.dir, "ssh_host_ed25519_key") }
 
 // namespace is the name of the host's network namespace, control group and machine. No name of a lab or a
 // host has a dot in it, so no two are the same.
@@ -52,7 +55,7 @@ func (h *Host) create() error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return err
 	}
-	if err := makeKey(filepath.Join(h.dir, "ssh_host_ed25519_key")); err != nil {
+	if err := makeKey(h.hostKeyFile()); err != nil {
 		return err
 	}
 	if h.Config.DeviceBytes > 0 {
@@ -107,7 +110,7 @@ func (h *Host) personalize() error {
 	if err != nil {
 		return err
 	}
-	key := filepath.Join(h.dir, "ssh_host_ed25519_key")
+	key := h.hostKeyFile()
 	principals := strings.Join([]string{h.Config.Name, h.Address(), h.Address6()}, ",")
 	if err := run("ssh-keygen", "-q", "-s", filepath.Join(h.lab.dir, "host-ca"), "-h", "-I", h.Config.Name, "-n", principals, key+".pub"); err != nil {
 		return err
@@ -119,14 +122,19 @@ func (h *Host) personalize() error {
 			return err
 		}
 	}
+	forwarding := "yes"
+	if h.Config.NoForwarding {
+		forwarding = "no"
+	}
 	sshd := fmt.Sprintf("Port %d\nHostKey /etc/ssh/ssh_host_ed25519_key\nHostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\n"+
-		"TrustedUserCAKeys /etc/ssh/user-ca.pub\nPasswordAuthentication no\nUseDNS no\nLogLevel VERBOSE\n", h.Config.Port)
+		"TrustedUserCAKeys /etc/ssh/user-ca.pub\nPasswordAuthentication no\nUseDNS no\nLogLevel VERBOSE\nAllowTcpForwarding %s\n", h.Config.Port, forwarding)
 	for _, file := range []struct {
 		path string
 		text []byte
 		mode os.FileMode
 	}{
 		{"/etc/hostname", []byte(h.Config.Name + "\n"), 0o644},
+		{"/etc/hosts", []byte("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 " + h.Config.Name + "\n"), 0o644},
 		{"/etc/machine-id", []byte(strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "") + "\n"), 0o444},
 		{"/etc/ssh/sshd_config.d/lab.conf", []byte(sshd), 0o644},
 		{"/etc/ssh/user-ca.pub", authority, 0o644},
@@ -156,8 +164,10 @@ func (h *Host) addUser() error {
 	}
 	if h.Config.Password != "" {
 		rule = "ALL"
-		if err := run("sh", "-c", `echo "$1:$2" | chroot "$3" chpasswd`, "-", user, h.Config.Password, h.root()); err != nil {
-			return err
+		command := exec.Command("chroot", h.root(), "chpasswd")
+		command.Stdin = strings.NewReader(user + ":" + h.Config.Password + "\n")
+		if text, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("give user %s a password: %w: %s", user, err, text)
 		}
 	}
 	return h.write("/etc/sudoers.d/lab", []byte(user+" ALL=(ALL) "+rule+"\n"), 0o440)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -16,23 +18,38 @@ import (
 // packages are what the hosts are made of.
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "sudo", "nftables",
-	"e2fsprogs", "xfsprogs", "procps",
+	"e2fsprogs", "xfsprogs", "procps", "iputils-ping",
 }
 
-// customize takes out of the image what every host has of its own, and what would disturb tests.
+// customize takes out of the image what every host has of its own, what is of this machine, and what would
+// disturb tests.
 const customize = `set -e
-rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname "$1"/etc/machine-id
+rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname "$1"/etc/machine-id "$1"/etc/resolv.conf "$1"/etc/apt/apt.conf.d/99mmdebstrap
 : >"$1"/etc/machine-id
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer; do
 	ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done`
 
-// baseImage is the directory of the image that all hosts are overlays of. It is built once, from the
-// package sources that this machine itself uses, and kept outside of any repository.
+// cache is where base images are kept: out of any repository, and apart from the labs.
+func cache() string {
+	dir := os.Getenv("XDG_CACHE_HOME")
+	if dir == "" {
+		dir = "/var/cache"
+	}
+	return filepath.Join(dir, "terraform-provider-etcd-lab")
+}
+
+// baseImage is the directory of the image that all hosts are overlays of. It is built once for each
+// recipe, from the package sources that this machine itself uses.
 func baseImage(ctx context.Context) (string, error) {
-	sum := sha256.Sum256([]byte(strings.Join(packages, " ") + customize))
-	image := filepath.Join(Root, "base-"+hex.EncodeToString(sum[:6]))
-	held, err := lock(ctx, "image.lock")
+	suite, err := output("sh", "-c", `. /etc/os-release && echo "$VERSION_CODENAME"`)
+	if err != nil {
+		return "", err
+	}
+	suite = strings.TrimSpace(suite)
+	sum := sha256.Sum256([]byte(suite + runtime.GOARCH + strings.Join(packages, " ") + customize))
+	image := filepath.Join(cache(), "base-"+hex.EncodeToString(sum[:6]))
+	held, err := lock(ctx, filepath.Join(cache(), "image.lock"))
 	if err != nil {
 		return "", err
 	}
@@ -48,46 +65,62 @@ func baseImage(ctx context.Context) (string, error) {
 	if err := os.RemoveAll(building); err != nil {
 		return "", err
 	}
-	suite, err := output("sh", "-c", `. /etc/os-release && echo "$VERSION_CODENAME"`)
-	if err != nil {
-		return "", err
-	}
-	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(packages, ","), "--customize-hook=" + customize}
-	args = append(args, proxies()...)
-	args = append(args, strings.TrimSpace(suite), building)
-	args = append(args, sources()...)
-	command := exec.CommandContext(ctx, "mmdebstrap", args...)
-	// All that it starts ends with it, and holds the lock as long as it runs: also when this process is
-	// killed, nobody else builds in the same directory.
-	command.ExtraFiles = []*os.File{held}
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-	if text, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the base image: %w\n%s", errors.Join(err, ctx.Err()), text)
+	if err := bootstrap(ctx, suite, building, held); err != nil {
+		return "", fmt.Errorf("build the base image: %w", err)
 	}
 	return image, os.Rename(building, image)
 }
 
-// sources are the files that say where this machine gets its packages.
-func sources() []string {
-	files, _ := filepath.Glob("/etc/apt/sources.list.d/*")
-	if text, err := os.ReadFile("/etc/apt/sources.list"); err == nil && strings.Contains(string(text), "deb ") {
-		files = append(files, "/etc/apt/sources.list")
+// bootstrap has mmdebstrap make an image. All that it starts ends with it, and holds the lock for as long
+// as it runs: also when this process is killed, nobody else builds in the same directory.
+func bootstrap(ctx context.Context, suite, dir string, lock *os.File) error {
+	proxies, err := proxies()
+	if err != nil {
+		return err
 	}
-	return files
+	defer os.Remove(proxies)
+	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(packages, ","),
+		"--customize-hook=" + customize, "--aptopt=" + proxies, suite, dir}
+	command := exec.CommandContext(ctx, "mmdebstrap", append(args, sources()...)...)
+	command.ExtraFiles = []*os.File{lock}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	if text, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", errors.Join(err, ctx.Err()), text)
+	}
+	return nil
 }
 
-// proxies are the proxies that this machine gets its packages through.
-func proxies() []string {
+// sources are the files that say where this machine gets its packages, as apt finds them.
+func sources() []string {
+	var files []string
+	for _, pattern := range []string{"/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources"} {
+		found, _ := filepath.Glob(pattern) // a pattern that is well formed
+		files = append(files, found...)
+	}
+	// Machines with other files keep a sources.list that only says so, which mmdebstrap does not take.
+	return slices.DeleteFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && !strings.Contains(string(text), "deb")
+	})
+}
+
+// proxies is a file with the proxies that this machine gets its packages through. Their URLs may hold
+// passwords, which a command line would show to everybody.
+func proxies() (string, error) {
 	config, err := output("apt-config", "dump")
 	if err != nil {
-		return nil
+		return "", err
 	}
-	var options []string
+	file, err := os.CreateTemp("", "apt-proxies")
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(config) {
 		if strings.HasPrefix(line, "Acquire::") && strings.Contains(line, "::Proxy") {
-			options = append(options, "--aptopt="+strings.TrimSuffix(strings.TrimSpace(line), ";"))
+			_, writing := file.WriteString(line)
+			err = errors.Join(err, writing)
 		}
 	}
-	return options
+	return file.Name(), errors.Join(err, file.Close())
 }

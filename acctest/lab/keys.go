@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,24 @@ func (l *Lab) HostCA() (string, error) { return readKey(filepath.Join(l.dir, "ho
 // UserCAFile is the private key of an authority whose user certificates all hosts take.
 func (l *Lab) UserCAFile() string { return filepath.Join(l.dir, "user-ca") }
 
+// KnownHosts is the text of a known_hosts file that pins the keys that all hosts have now.
+func (l *Lab) KnownHosts() (string, error) {
+	var lines strings.Builder
+	for _, h := range l.Hosts {
+		key, err := h.HostKey()
+		if err != nil {
+			return "", err
+		}
+		for _, address := range []string{h.Address(), h.Address6()} {
+			if h.Config.Port != 22 {
+				address = fmt.Sprintf("[%s]:%d", address, h.Config.Port)
+			}
+			fmt.Fprintln(&lines, address, key)
+		}
+	}
+	return lines.String(), nil
+}
+
 // makeKeys makes the keys of the lab: the client's, and those of the two authorities.
 func (l *Lab) makeKeys() error {
 	for _, name := range []string{"client", "host-ca", "user-ca"} {
@@ -25,7 +44,11 @@ func (l *Lab) makeKeys() error {
 	return nil
 }
 
+// makeKey makes a key pair, in place of one that may be there.
 func makeKey(file string) error {
+	if err := os.RemoveAll(file); err != nil {
+		return err
+	}
 	return run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", file)
 }
 

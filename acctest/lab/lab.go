@@ -18,25 +18,25 @@ import (
 	"sync"
 )
 
-// Root is below which labs and the base image lie. It must not be an overlay itself.
-const Root = "/var/lib/etcd-lab"
-
 // Config is the lab that is wanted.
 type Config struct {
-	Name     string // lower-case letters, digits, dashes; at most 12, as it is part of interface names
+	Name     string // lower-case letters, digits, dashes; at most 12
 	Hosts    []HostConfig
-	Bastion  bool // one more host, "bastion": the only one from which the others' sshd can be reached
+	Bastion  bool // a host "bastion", in Hosts or one more: the only one from which the others' sshd can be reached
 	Detached bool // it lives until Down; otherwise it is dead when the process that made it has ended
 }
 
 // HostConfig is a host that is wanted.
 type HostConfig struct {
-	Name        string // lower-case letters, digits, dashes; at most 12
+	Name        string // lower-case letters, digits, dashes; at most 12, as it is part of interface names
 	User        string // who logs in; empty: root
 	Password    string // that sudo asks the user for; empty: it asks for none
 	Port        int    // of sshd; 0: 22
 	DeviceBytes int64  // size of a dedicated block device, /dev/sdb; 0: none
 	SmallUsr    int64  // size of a file system of its own for /usr/local; 0: none
+
+	NoForwarding bool // its sshd forwards no connections
+	Direct       bool // its sshd can be reached past the bastion, too
 }
 
 // Lab is a lab that is up.
@@ -49,17 +49,17 @@ type Lab struct {
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,11}$`)
 
-// bastionName is the name of the host in front of the others.
-const bastionName = "bastion"
-
 func (c Config) check() error {
 	if !validName.MatchString(c.Name) {
 		return fmt.Errorf("lab name %q does not match %s", c.Name, validName)
 	}
 	seen := map[string]bool{}
 	for _, h := range c.Hosts {
-		if !validName.MatchString(h.Name) || seen[h.Name] || h.Name == bastionName {
+		if !validName.MatchString(h.Name) || seen[h.Name] {
 			return fmt.Errorf("host name %q: names are unique and match %s", h.Name, validName)
+		}
+		if h.Name == bastionName && !c.Bastion {
+			return fmt.Errorf("host %q: it would be in front of the others, and no bastion is wanted", h.Name)
 		}
 		seen[h.Name] = true
 	}
@@ -67,6 +67,15 @@ func (c Config) check() error {
 		return fmt.Errorf("a lab of %d hosts: 1 to 40 are possible", n)
 	}
 	return nil
+}
+
+// hosts are all the hosts that are wanted.
+func (c Config) hosts() []HostConfig {
+	named := slices.ContainsFunc(c.Hosts, func(h HostConfig) bool { return h.Name == bastionName })
+	if c.Bastion && !named {
+		return append(slices.Clone(c.Hosts), HostConfig{Name: bastionName})
+	}
+	return c.Hosts
 }
 
 // Up boots a lab and returns once all of its hosts accept SSH. Labs whose makers are gone are ended
@@ -83,11 +92,7 @@ func Up(ctx context.Context, config Config) (*Lab, error) {
 		return nil, err
 	}
 	l := newLab(config.Name)
-	wanted := slices.Clone(config.Hosts)
-	if config.Bastion {
-		wanted = append(wanted, HostConfig{Name: bastionName})
-	}
-	for i, h := range wanted {
+	for i, h := range config.hosts() {
 		l.Hosts = append(l.Hosts, newHost(l, h, i, base))
 	}
 	if err := l.claim(ctx); err != nil {
@@ -99,7 +104,7 @@ func Up(ctx context.Context, config Config) (*Lab, error) {
 	return l, nil
 }
 
-func newLab(name string) *Lab { return &Lab{Name: name, dir: filepath.Join(Root, "labs", name)} }
+func newLab(name string) *Lab { return &Lab{Name: name, dir: filepath.Join(stateDir(), "labs", name)} }
 
 // build makes all of a lab that has been claimed, and boots it.
 func (l *Lab) build(ctx context.Context, detached bool) error {
@@ -116,16 +121,6 @@ func (l *Lab) build(ctx context.Context, detached bool) error {
 		err = l.release()
 	}
 	return err
-}
-
-// bastion is the host in front of the others; nil: there is none.
-func (l *Lab) bastion() *Host {
-	for _, h := range l.Hosts {
-		if h.Config.Name == bastionName {
-			return h
-		}
-	}
-	return nil
 }
 
 // Host is the host of this name. Asking for one that there is not is a mistake of the caller.

@@ -13,11 +13,11 @@ import (
 
 // lock takes a lock of this machine's labs, and waits for whoever has it. It is given back when the file
 // is closed, here and in every process that has inherited it.
-func lock(ctx context.Context, name string) (*os.File, error) {
-	if err := os.MkdirAll(Root, 0o700); err != nil {
+func lock(ctx context.Context, path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(Root, name), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

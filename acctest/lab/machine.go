@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // programs are what the lab runs, with the Debian package that each comes in.
@@ -20,6 +22,23 @@ var programs = []struct{ program, pkg string }{
 	{"nsenter", "util-linux"},
 	{"losetup", "mount"},
 	{"ssh-keygen", "openssh-client"},
+}
+
+// Packages are the Debian packages that the lab needs.
+func Packages() []string {
+	var names []string
+	for _, p := range programs {
+		names = append(names, p.pkg)
+	}
+	return names
+}
+
+// stateDir is below which labs lie: $ETCD_LAB_DIR, else a directory of the system's.
+func stateDir() string {
+	if dir := os.Getenv("ETCD_LAB_DIR"); dir != "" {
+		return dir
+	}
+	return "/var/lib/etcd-lab"
 }
 
 // CheckMachine says what this machine lacks to boot a lab, and how it gets it.
@@ -38,6 +57,16 @@ func CheckMachine() error {
 	}
 	if cgroupRoot() == "" {
 		return errors.New("the lab needs control groups of version 2, and none are mounted at /sys/fs/cgroup")
+	}
+	if err := os.MkdirAll(stateDir(), 0o700); err != nil {
+		return err
+	}
+	var stat unix.Statfs_t
+	if err := unix.Statfs(stateDir(), &stat); err != nil {
+		return fmt.Errorf("%s: %w", stateDir(), err)
+	}
+	if stat.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		return fmt.Errorf("%s lies on an overlay, on which hosts cannot be overlays: set ETCD_LAB_DIR to a directory of another file system", stateDir())
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (l *Lab) makeNetwork() error {
 			return err
 		}
 	}
-	return nil
+	return l.closeBehindBastion()
 }
 
 func (l *Lab) removeNetwork() error { return removeNamespace(l.Namespace()) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -31,6 +32,7 @@ func (h *Host) PowerOn(ctx context.Context) error {
 	}
 	args := []string{"-c", supervisor, h.namespace(),
 		"--quiet", "--boot", "--register=no", "--keep-unit", "--capability=CAP_NET_ADMIN",
+		"--link-journal=no", "--resolv-conf=off", "--timezone=off",
 		"-D", h.root(), "--machine=" + h.namespace(), "--hostname=" + h.Config.Name,
 		"--network-namespace-path=/run/netns/" + h.namespace()}
 	if h.Config.DeviceBytes > 0 {
@@ -88,24 +90,39 @@ func (h *Host) device() (string, error) {
 	return strings.TrimSpace(device), err
 }
 
-// AwaitSSH waits until the host's sshd answers.
+// AwaitSSH waits until the host's sshd answers and lets users in.
 func (h *Host) AwaitSSH(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var last error
 	for {
-		err := h.greet(ctx)
+		err := h.letsIn(ctx)
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err // the last attempt, cut short, says nothing of the host
 		}
 		if !h.On() {
 			return fmt.Errorf("host %s has ended: %s", h.Config.Name, h.lastWords())
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("sshd of host %s does not answer: %w: %s", h.Config.Name, errors.Join(err, ctx.Err()), h.lastWords())
+			return fmt.Errorf("sshd of host %s does not answer: %w: %s", h.Config.Name, errors.Join(last, ctx.Err()), h.lastWords())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// letsIn tells by nil that users can log in. Early in a boot sshd runs already, and lets in none but root.
+func (h *Host) letsIn(ctx context.Context) error {
+	if err := h.greet(ctx); err != nil {
+		return err
+	}
+	if _, err := h.ReadFile("/run/nologin"); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(errors.New("users cannot log in yet: there is /run/nologin"), err)
+	}
+	return nil
 }
 
 // greet has sshd say who it is. It asks from the host's own namespace, which no filter stands before.

@@ -29,12 +29,15 @@ func (l *Lab) save() error {
 	return os.WriteFile(filepath.Join(l.dir, "lab.json"), text, 0o600)
 }
 
+// ErrNoLab is the error of Open where there is no lab of that name.
+var ErrNoLab = errors.New("there is no lab")
+
 // Open finds a lab that another process has brought up.
 func Open(name string) (*Lab, error) {
 	l := newLab(name)
 	text, err := os.ReadFile(filepath.Join(l.dir, "lab.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no lab %q", name)
+		return nil, fmt.Errorf("%w %q", ErrNoLab, name)
 	}
 	if err != nil {
 		return nil, err
@@ -93,7 +96,7 @@ func (p process) write(file string) error {
 // lock, so that no lab is taken for dead in the moment before it says whose it is, and so that no two
 // end the same one.
 func (l *Lab) claim(ctx context.Context) error {
-	held, err := lock(ctx, "labs.lock")
+	held, err := lock(ctx, filepath.Join(stateDir(), "labs.lock"))
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (l *Lab) dead() bool {
 
 // endDeadLabs ends the labs whose makers are gone.
 func endDeadLabs() error {
-	dirs, err := filepath.Glob(filepath.Join(Root, "labs", "*"))
+	dirs, err := filepath.Glob(filepath.Join(stateDir(), "labs", "*"))
 	if err != nil {
 		return err
 	}

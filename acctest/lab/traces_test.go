@@ -14,7 +14,7 @@ import (
 func traces(t *testing.T, name string) []string {
 	t.Helper()
 	var found []string
-	below := filepath.Join(Root, "labs", name)
+	below := filepath.Join(stateDir(), "labs", name)
 	namespace := "etcdlab-" + name
 	mine := func(text string) bool {
 		for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n\x00=,:()", r) }) {
@@ -35,7 +35,7 @@ func traces(t *testing.T, name string) []string {
 			}
 		}
 	}
-	for _, dir := range []string{"/run/netns", "/run/systemd/nspawn", "/sys/fs/cgroup", filepath.Join(Root, "labs")} {
+	for _, dir := range []string{"/run/netns", "/run/systemd/nspawn", "/sys/fs/cgroup", filepath.Join(stateDir(), "labs")} {
 		// What others end meanwhile is not there to be walked.
 		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && mine(path) {

@@ -4,24 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// Run runs a program on the host as root, past its network and sshd, and returns what it printed. A
-// program that fails is an error that holds what it printed. One that runs while the host reboots may not
-// return before ctx ends.
-func (h *Host) Run(ctx context.Context, args ...string) (string, error) {
+// Command is a program that runs on the host as root, past its network and sshd, not started yet. While
+// the host reboots it may not return before ctx ends.
+func (h *Host) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	init, err := h.init()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	enter := []string{"--target", strconv.Itoa(init.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--",
 		"env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
-	text, err := exec.CommandContext(ctx, "nsenter", append(enter, args...)...).CombinedOutput()
+	return exec.CommandContext(ctx, "nsenter", append(enter, args...)...), nil
+}
+
+// Run runs a Command and returns what it printed. A program that fails is an error that holds what it
+// printed.
+func (h *Host) Run(ctx context.Context, args ...string) (string, error) {
+	command, err := h.Command(ctx, args...)
+	if err != nil {
+		return "", err
+	}
+	text, err := command.CombinedOutput()
 	if err != nil {
 		return string(text), fmt.Errorf("%s: %s: %w: %s", h.Config.Name, strings.Join(args, " "), err, text)
 	}
@@ -52,10 +64,35 @@ func (h *Host) init() (process, error) {
 	return process{}, fmt.Errorf("host %s is off", h.Config.Name)
 }
 
-// ReadFile reads a file of the host, which may be off.
+// ReadFile reads a file of the host. Of a host that is off it is what lies in its image.
 func (h *Host) ReadFile(path string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(h.root(), path))
+	root := h.root()
+	if init, err := h.init(); err == nil {
+		root = fmt.Sprintf("/proc/%d/root", init.pid) // with all that is mounted there
+	}
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("%s: open its root: %w", h.Config.Name, err)
+	}
+	defer unix.Close(dir)
+	// A link means a file of the host, never one of this machine.
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
+	fd, err := unix.Openat2(dir, path, &how)
+	if err != nil {
+		return "", fmt.Errorf("%s: open %s: %w", h.Config.Name, path, err)
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	text, err := io.ReadAll(file)
 	return string(text), err
+}
+
+// WipeWithNewKey is a Wipe that changes the host key, too: another machine at the same addresses.
+func (h *Host) WipeWithNewKey(ctx context.Context) error {
+	if err := errors.Join(h.PowerOff(), makeKey(h.hostKeyFile())); err != nil {
+		return err
+	}
+	return h.Wipe(ctx)
 }
 
 // Wipe cuts the host's power and boots it from a fresh image with a fresh disk: the machine that came
