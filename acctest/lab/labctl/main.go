@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
@@ -18,9 +19,9 @@ const usage = `labctl boots real hosts on this machine, as root, in a network th
 
   labctl up [-hosts N]             boot hosts a, b, c, ...; they run until labctl down
       -user NAME  -port N          who logs in (default root), where sshd listens (22)
-      -device BYTES                give each a disk of its own, /dev/sdb
+      -device SIZE                 give each a disk of its own, /dev/sdb, of 500M, 1G, ...
       -bastion                     put one more host in front, the only way to the others' sshd
-  labctl down                      end them; nothing is left
+  labctl down                      end them; nothing is left, also where there were none
   labctl status                    what there is, as JSON
   labctl tfvars                    the same as variables for terraform: private_key_file, hosts
 
@@ -32,7 +33,11 @@ const usage = `labctl boots real hosts on this machine, as root, in a network th
   labctl reboot HOST               from inside, in order
   labctl power-off HOST            cut its power; labctl power-on HOST boots it again
   labctl cut HOST                  take it off the network; labctl join HOST puts it back
+  labctl throttle HOST [RATE]      limit what it receives to 8mbit, ...; without RATE: no more
   labctl wipe HOST                 boot it from a fresh image with a fresh disk
+  labctl wipe-new-key HOST         and with another host key: another machine at its addresses
+
+  labctl packages                  the Debian packages that a machine needs for all this
 
 All take -name LAB before their arguments, for another lab than "demo".
 `
@@ -59,8 +64,12 @@ func do(ctx context.Context, args []string) error {
 		return errors.New("do what? labctl help tells")
 	}
 	verb := args[0]
-	if verb == "help" || verb == "-h" || verb == "--help" {
+	switch verb {
+	case "help", "-h", "--help":
 		fmt.Print(usage)
+		return nil
+	case "packages":
+		fmt.Println(strings.Join(lab.Packages(), " "))
 		return nil
 	}
 	onLab, onHost := labVerbs[verb], hostVerbs[verb]
@@ -84,6 +93,9 @@ func do(ctx context.Context, args []string) error {
 		return config.up(ctx, *name, rest)
 	}
 	l, err := lab.Open(*name)
+	if errors.Is(err, lab.ErrNoLab) && verb == "down" {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%w: labctl up -name %s boots one", err, *name)
 	}

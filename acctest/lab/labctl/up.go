@@ -11,7 +11,7 @@ import (
 // wanted is the lab that the flags of up ask for.
 type wanted struct {
 	hosts, port int
-	device      int64
+	device      size
 	user        string
 	bastion     bool
 }
@@ -20,7 +20,7 @@ func (w *wanted) declare(flags *flag.FlagSet) {
 	flags.IntVar(&w.hosts, "hosts", 3, "how many hosts, 1 to 26")
 	flags.StringVar(&w.user, "user", "root", "who logs in to them")
 	flags.IntVar(&w.port, "port", 22, "where their sshd listens")
-	flags.Int64Var(&w.device, "device", 0, "size of a disk for each, in bytes")
+	flags.Var(&w.device, "device", "size of a disk for each, such as 500M or 1G")
 	flags.BoolVar(&w.bastion, "bastion", false, "put a bastion in front")
 }
 
@@ -35,7 +35,7 @@ func (w *wanted) up(ctx context.Context, name string, rest []string) error {
 	}
 	config := lab.Config{Name: name, Bastion: w.bastion, Detached: true}
 	for _, letter := range letters[:w.hosts] {
-		config.Hosts = append(config.Hosts, lab.HostConfig{Name: string(letter), User: w.user, Port: w.port, DeviceBytes: w.device})
+		config.Hosts = append(config.Hosts, lab.HostConfig{Name: string(letter), User: w.user, Port: w.port, DeviceBytes: int64(w.device)})
 	}
 	_, err := lab.Up(ctx, config)
 	return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
@@ -21,15 +20,17 @@ var (
 		"exec":   execute,
 	}
 	hostVerbs = map[string]func(ctx context.Context, l *lab.Lab, h *lab.Host, args []string) error{
-		"ssh":       ssh,
-		"run":       run,
-		"cat":       cat,
-		"reboot":    func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Reboot(ctx) },
-		"power-off": func(_ context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.PowerOff() },
-		"power-on":  func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.PowerOn(ctx) },
-		"cut":       func(_ context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Cut() },
-		"join":      func(_ context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Join() },
-		"wipe":      func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Wipe(ctx) },
+		"ssh":          ssh,
+		"run":          run,
+		"cat":          cat,
+		"reboot":       func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Reboot(ctx) },
+		"power-off":    func(_ context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.PowerOff() },
+		"power-on":     func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.PowerOn(ctx) },
+		"cut":          func(_ context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Cut() },
+		"join":         func(_ context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Join() },
+		"throttle":     throttle,
+		"wipe":         func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.Wipe(ctx) },
+		"wipe-new-key": func(ctx context.Context, _ *lab.Lab, h *lab.Host, _ []string) error { return h.WipeWithNewKey(ctx) },
 	}
 )
 
@@ -50,16 +51,17 @@ func execute(ctx context.Context, l *lab.Lab, args []string) error {
 }
 
 func run(ctx context.Context, _ *lab.Lab, h *lab.Host, args []string) error {
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
 	if len(args) == 0 {
 		return errors.New("run which program?")
 	}
-	text, err := h.Run(ctx, args...)
-	fmt.Print(text)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
-		return exit // what the program had to say has been printed
+	command, err := h.Command(ctx, args...)
+	if err != nil {
+		return err
 	}
-	return err
+	return attached(command)
 }
 
 func cat(_ context.Context, _ *lab.Lab, h *lab.Host, args []string) error {
@@ -71,22 +73,14 @@ func cat(_ context.Context, _ *lab.Lab, h *lab.Host, args []string) error {
 	return err
 }
 
-func ssh(ctx context.Context, l *lab.Lab, h *lab.Host, args []string) error {
-	key, err := h.HostKey()
-	if err != nil {
-		return err
+func throttle(_ context.Context, _ *lab.Lab, h *lab.Host, args []string) error {
+	switch len(args) {
+	case 0:
+		return h.Unthrottle()
+	case 1:
+		return h.Throttle(args[0])
 	}
-	known, err := os.CreateTemp("", "known_hosts")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(known.Name())
-	if _, err := fmt.Fprintf(known, "lab-host %s\n", key); err != nil {
-		return err
-	}
-	options := []string{"-i", l.KeyFile(), "-p", strconv.Itoa(h.Config.Port), "-o", "UserKnownHostsFile=" + known.Name(),
-		"-o", "HostKeyAlias=lab-host", "-o", "IdentitiesOnly=yes", h.Config.User + "@" + h.Address()}
-	return attached(l.Command(ctx, "ssh", append(options, args...)...))
+	return errors.New("throttle to which one rate?")
 }
 
 // attached runs a program on this terminal.

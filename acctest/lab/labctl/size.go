@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// size is a flag's number of bytes, written plainly or with K, M or G after it, of 1024 each.
+type size int64
+
+func (s *size) String() string { return strconv.FormatInt(int64(*s), 10) }
+
+// Set reads a size. It does not take one that is negative or beyond what a file can have.
+func (s *size) Set(text string) error {
+	digits := strings.TrimRight(text, "KMG")
+	shift := map[string]uint{"": 0, "K": 10, "M": 20, "G": 30}
+	bits, known := shift[text[len(digits):]]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || !known || n < 0 || n > math.MaxInt64>>bits {
+		return fmt.Errorf("%q is no size: want a number of bytes, or one with K, M or G after it", text)
+	}
+	*s = size(n << bits)
+	return nil
+}
