@@ -5,6 +5,10 @@
 //
 // A lab's parts bear names that its own name decides, and lie below one directory. So whoever knows the
 // name can end it, also when the process that made it is gone.
+//
+// The base image takes 310 MB and is built once, in 25 s to 70 s, from the package sources of this machine. A
+// host takes 10 MB of disk and 12 MB of memory beside what runs on it. Three boot in about 1 s on two cores,
+// twelve in 3 s, or several times that where the machine has other things to do.
 package lab
 
 import (
@@ -32,8 +36,8 @@ type HostConfig struct {
 	User        string // who logs in; empty: root
 	Password    string // that sudo asks the user for; empty: it asks for none
 	Port        int    // of sshd; 0: 22
-	DeviceBytes int64  // size of a dedicated block device, /dev/sdb; 0: none
-	SmallUsr    int64  // size of a file system of its own for /usr/local; 0: none
+	DeviceBytes int64  // size of a dedicated block device, /dev/sdb, in bytes; 0: none; xfs needs 300 MiB
+	SmallUsr    int64  // size of a file system of its own for /usr/local, in bytes; 0: none
 
 	NoForwarding bool // its sshd forwards no connections
 	Direct       bool // its sshd can be reached past the bastion, too
@@ -46,6 +50,9 @@ type Lab struct {
 
 	dir string
 }
+
+// maxHosts is far above what anybody boots on one machine, and far below the addresses that there are: 243.
+const maxHosts = 40
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,11}$`)
 
@@ -63,8 +70,8 @@ func (c Config) check() error {
 		}
 		seen[h.Name] = true
 	}
-	if n := len(c.Hosts); n == 0 || n > 40 {
-		return fmt.Errorf("a lab of %d hosts: 1 to 40 are possible", n)
+	if n := len(c.Hosts); n == 0 || n > maxHosts {
+		return fmt.Errorf("a lab of %d hosts: 1 to %d are possible", n, maxHosts)
 	}
 	return nil
 }
