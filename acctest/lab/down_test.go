@@ -3,6 +3,8 @@ package lab
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -83,5 +85,20 @@ func TestInterrupted(t *testing.T) {
 	}
 	if left := traces(t, l.Name); len(left) > 0 {
 		t.Errorf("it has left %q", left)
+	}
+}
+
+// TestOtherDirectory boots a lab beside one of the same name, which another ETCD_LAB_DIR holds.
+func TestOtherDirectory(t *testing.T) {
+	config := Config{Name: labName("o"), Hosts: []HostConfig{{Name: "a"}}}
+	l := up(t, config)
+	dir := filepath.Join(stateDir(), "other"+l.Name)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	t.Setenv("ETCD_LAB_DIR", dir)
+	if _, err := Up(t.Context(), config); err == nil || !strings.Contains(err.Error(), "is up already") {
+		t.Errorf("it boots: %v", err)
+	}
+	if !l.Host("a").On() {
+		t.Error("the one that was up has ended")
 	}
 }

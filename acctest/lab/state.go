@@ -94,15 +94,18 @@ func (p process) write(file string) error {
 // claim makes the lab's directory, which says whose the lab is and what it is made of before there is
 // anything else of it: whenever its maker is killed, the next to come can end it. It is done under a
 // lock, so that no lab is taken for dead in the moment before it says whose it is, and so that no two
-// end the same one.
+// end the same one. A lab of another ETCD_LAB_DIR shares the machine's names with it, and is left alone.
 func (l *Lab) claim(ctx context.Context) error {
-	held, err := lock(ctx, filepath.Join(stateDir(), "labs.lock"))
+	held, err := lock(ctx, "/run/etcdlab.lock")
 	if err != nil {
 		return err
 	}
 	defer held.Close()
 	if err := endDeadLabs(); err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join("/run/netns", l.Namespace())); err == nil {
+		return fmt.Errorf("lab %s is up already, in another ETCD_LAB_DIR: end it first", l.Name)
 	}
 	if err := os.MkdirAll(filepath.Dir(l.dir), 0o700); err != nil {
 		return err
