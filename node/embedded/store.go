@@ -20,11 +20,11 @@ func (s Store) Name() string {
 	return fmt.Sprintf("store-%s-linux-%s-%s.gz", s.EtcdVersion, s.Architecture, s.SHA256)
 }
 
-var name = regexp.MustCompile(`^store-([0-9]+\.[0-9]+\.[0-9]+)-linux-(amd64|arm64)-([0-9a-f]{64})\.gz$`)
+var fileName = regexp.MustCompile(`^store-([0-9]+\.[0-9]+\.[0-9]+)-linux-(amd64|arm64)-([0-9a-f]{64})\.gz$`)
 
 // Parse is the store that a file holds, by its name.
 func Parse(file string) (Store, error) {
-	parts := name.FindStringSubmatch(file)
+	parts := fileName.FindStringSubmatch(file)
 	if parts == nil {
 		return Store{}, fmt.Errorf("%q is no name of a store: want store-ETCD-linux-ARCH-SHA256.gz; remove it, and build anew: %s", file, buildCommand)
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if r.Marker.Cluster != cluster {
 		return nil, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
 	}
-	old, err := m.owned(cluster, r.Marker.Owner)
+	old, err := m.owned(cluster, cmp.Or(r.TakenFrom, r.Marker.Owner))
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ type fakeUnits struct {
 	loaded  map[string]string // text by unit, as of the last reload
 	active  map[string]string // active state, where it is not inactive
 	enabled map[string]bool
+	pid     int // of the process of an active unit
 	reloads int
 	fail    map[string]error // by method
 }
@@ -67,7 +68,7 @@ func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error)
 		s.FileState = "enabled"
 	}
 	if s.ActiveState == "active" {
-		s.MainPID = os.Getpid()
+		s.MainPID = f.pid
 	}
 	return s, f.fail["State"]
 }
@@ -124,7 +125,7 @@ func newMachine(t *testing.T) (*Machine, *fakeUnits) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	units := &fakeUnits{loaded: map[string]string{}, active: map[string]string{}, enabled: map[string]bool{}, fail: map[string]error{}}
+	units := &fakeUnits{loaded: map[string]string{}, active: map[string]string{}, enabled: map[string]bool{}, fail: map[string]error{}, pid: os.Getpid()}
 	m := &Machine{
 		Root:        root,
 		EtcdVersion: "3.7.3",

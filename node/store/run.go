@@ -21,17 +21,25 @@ func runMember(cluster string) int {
 		fmt.Fprintf(os.Stderr, "store run: read the member's flags: %s; apply again\n", err)
 		return exitFailed
 	}
-	// The flags file is all that a member runs by. What the environment says would come in unseen.
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "ETCD_") {
-			if err := os.Unsetenv(name); err != nil {
-				fmt.Fprintf(os.Stderr, "store run: unset %s: %s\n", name, err)
-				return exitFailed
-			}
-		}
+	if err := forgetVariables(); err != nil {
+		fmt.Fprintln(os.Stderr, "store run:", err)
+		return exitFailed
 	}
 	etcdmain.Main(append([]string{"etcd"}, arguments(string(text))...))
 	return exitDone
+}
+
+// forgetVariables takes etcd's variables out of the environment. The flags file is all that a member
+// runs by; a variable would come in unseen.
+func forgetVariables() error {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "ETCD_") {
+			if err := os.Unsetenv(name); err != nil {
+				return fmt.Errorf("unset %s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // arguments are the flags in a file: one a line, with blank lines and lines that begin with # for

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/embedded"
+)
+
+// binary writes a file that stands for a compiled store.
+func binary(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestPlace(t *testing.T) {
+	dir := t.TempDir()
+	name, err := place(binary(t, "a store"), "3.7.3", "amd64", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := embedded.Parse(name); err != nil || s.EtcdVersion != "3.7.3" || s.Architecture != "amd64" {
+		t.Errorf("its name reads %+v, %v", s, err)
+	}
+	first, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := gzip.NewReader(bytes.NewReader(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(archive); err != nil || string(text) != "a store" || archive.Name != "" || !archive.ModTime.IsZero() {
+		t.Errorf("it unpacks to %q, %v, named %q, of %s", text, err, archive.Name, archive.ModTime)
+	}
+
+	// What is there already is not written again; what is broken is.
+	before := stat(t, filepath.Join(dir, name))
+	if _, err := place(binary(t, "a store"), "3.7.3", "amd64", dir); err != nil || !os.SameFile(before, stat(t, filepath.Join(dir, name))) {
+		t.Errorf("an archive that was there was written again, %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), first[:len(first)-9], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := place(binary(t, "a store"), "3.7.3", "amd64", dir); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(first, again) {
+		t.Errorf("the archive is another one now, %v", err)
+	}
+}
+
+func stat(t *testing.T, path string) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+func TestPlaceRefusesWhatCannotBeFoundAgain(t *testing.T) {
+	dir := t.TempDir()
+	for version, architecture := range map[string]string{"3.7.3-rc.1": "amd64", "3.7.3": "mips", "": "arm64"} {
+		if name, err := place(binary(t, "a store"), version, architecture, dir); err == nil {
+			t.Errorf("etcd %q for %s was placed as %s", version, architecture, name)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("these are left: %v", left)
+	}
+}
+
+func TestSweepKeepsWhatIsNoStore(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"README", ".gitignore", "old.gz", "current.gz"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sweep(dir, map[string]bool{"current.gz": true}); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if got := strings.Join(left, " "); err != nil || got != ".gitignore README current.gz" {
+		t.Errorf("these are left: %s, %v", got, err)
+	}
+}
+
+// TestCompileIsReproducible compiles the store in this checkout and in a copy that lies elsewhere:
+// the same source gives the same bytes. The compiler's cache makes it two links.
+func TestCompileIsReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("links the store twice")
+	}
+	here, err := findSource(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := here
+	there.root = filepath.Join(t.TempDir(), "elsewhere")
+	for _, part := range []string{"go.mod", "go.sum", "node/store", "node/host", "node/api", "templates/systemd"} {
+		to := filepath.Join(there.root, part)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := exec.Command("cp", "-r", filepath.Join(here.root, part), to).CombinedOutput(); err != nil {
+			t.Fatalf("copy %s: %v: %s", part, err, text)
+		}
+	}
+	var built [2][]byte
+	for i, s := range []source{here, there} {
+		to := filepath.Join(t.TempDir(), "store")
+		if err := s.compile(t.Context(), runtime.GOARCH, to); err != nil {
+			t.Fatal(err)
+		}
+		if built[i], err = os.ReadFile(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(built[0], built[1]) {
+		t.Error("two builds of the same source differ")
+	}
+	for _, secret := range []string{here.root, os.TempDir() + "/"} {
+		if bytes.Contains(built[0], []byte(secret)) {
+			t.Errorf("the binary names %s, where it was built", secret)
+		}
+	}
+}
+
+func TestSourceKnowsItsVersions(t *testing.T) {
+	s, err := findSource(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(s.root, "node", "embedded", "files", "README")); err != nil {
+		t.Error(err)
+	}
+	if strings.Count(s.etcd, ".") != 2 || s.commit == "" {
+		t.Errorf("it is %+v", s)
+	}
+	if got := lastCommit(t.Context(), t.TempDir()); got != "unknown" {
+		t.Errorf("outside a checkout the commit is %q", got)
+	}
+}

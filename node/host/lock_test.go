@@ -1,0 +1,188 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = time.Minute
+
+// holding is a lock that is held.
+type holding struct {
+	stdin *io.PipeWriter
+	ended chan error
+}
+
+// hold takes a lock, and returns once it is held.
+func hold(t *testing.T, m *Machine, cluster, id string, silence time.Duration) *holding {
+	t.Helper()
+	stdin, speak := io.Pipe()
+	h := &holding{stdin: speak, ended: make(chan error, 1)}
+	taken := make(chan struct{})
+	go func() {
+		holder := api.Holder{ID: id, Who: "ops@ci-" + id}
+		h.ended <- m.Lock(context.Background(), cluster, api.LockRequest{Holder: holder}, stdin, silence, func() { close(taken) })
+	}()
+	select {
+	case <-taken:
+	case err := <-h.ended:
+		t.Fatalf("the lock was not taken: %v", err)
+	case <-time.After(patience):
+		t.Fatal("the lock is neither taken nor refused")
+	}
+	t.Cleanup(func() { speak.Close() })
+	return h
+}
+
+// release ends the holder's input, as the end of its connection does.
+func (h *holding) release(t *testing.T) {
+	t.Helper()
+	h.stdin.Close()
+	if err := h.wait(t); err != nil {
+		t.Errorf("the lock ended with %v", err)
+	}
+}
+
+func (h *holding) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-h.ended:
+		return err
+	case <-time.After(patience):
+		t.Fatal("the lock does not end")
+		return nil
+	}
+}
+
+func TestLockIsHeldByOne(t *testing.T) {
+	m, _ := newMachine(t)
+	first := hold(t, m, "main", "1", patience)
+	err := m.Lock(t.Context(), "main", api.LockRequest{Holder: api.Holder{ID: "2"}}, os.Stdin, patience, func() { t.Error("it was taken") })
+	mustFail(t, err, api.CodeBusy, "ops@ci-1, since 2026-03-04T05:06:07Z")
+	var busy *api.Error
+	if !errors.As(err, &busy) || busy.Holder == nil || busy.Holder.ID != "1" {
+		t.Errorf("the error does not say who holds it: %+v", busy)
+	}
+	// Another cluster on this host has a lock of its own.
+	hold(t, m, "events", "3", patience).release(t)
+
+	first.release(t)
+	hold(t, m, "main", "2", patience).release(t)
+}
+
+func TestLockOfASilentHolderIsFreed(t *testing.T) {
+	m, _ := newMachine(t)
+	silent := hold(t, m, "main", "1", 100*time.Millisecond)
+	mustFail(t, silent.wait(t), api.CodeFailed, "ops@ci-1", "silent")
+	hold(t, m, "main", "2", patience).release(t)
+}
+
+func TestLockOfASpeakingHolderIsKept(t *testing.T) {
+	m, _ := newMachine(t)
+	const silence = 500 * time.Millisecond
+	speaking := hold(t, m, "main", "1", silence)
+	for until := time.Now().Add(2 * silence); time.Now().Before(until); time.Sleep(silence / 50) {
+		if _, err := io.WriteString(speaking.stdin, "\n"); err != nil {
+			t.Fatalf("it has ended: %v", <-speaking.ended)
+		}
+	}
+	speaking.release(t)
+}
+
+func TestChangesWantTheLock(t *testing.T) {
+	m, _ := newMachine(t)
+	do := func() error { t.Error("it was done"); return nil }
+	mustRefuse(t, m.underLock(t.Context(), "main", "1", do), "lock of cluster main is not held")
+
+	h := hold(t, m, "main", "1", patience)
+	mustFail(t, m.underLock(t.Context(), "main", "2", do), api.CodeBusy, "ops@ci-1")
+	mustRefuse(t, m.underLock(t.Context(), "events", "1", do), "lock of cluster events is not held")
+
+	done := false
+	if err := m.underLock(t.Context(), "main", "1", func() error { done = true; return nil }); err != nil || !done {
+		t.Errorf("the holder's own call: done %v, %v", done, err)
+	}
+	h.release(t)
+	mustRefuse(t, m.underLock(t.Context(), "main", "1", do), "not held")
+}
+
+// TestOrphansAreWaitedFor holds that the call of a killed run ends before the next run looks, and
+// that it does nothing any more if it had not begun.
+func TestOrphansAreWaitedFor(t *testing.T) {
+	m, _ := newMachine(t)
+	killed := hold(t, m, "main", "1", patience)
+	begun, finish, orphan := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		orphan <- m.underLock(context.Background(), "main", "1", func() error {
+			close(begun)
+			<-finish
+			return nil
+		})
+	}()
+	<-begun
+	late := make(chan error, 1)
+	go func() {
+		late <- m.underLock(context.Background(), "main", "1", func() error { return errors.New("it was done") })
+	}()
+	killed.release(t)
+
+	taken, next := make(chan struct{}), make(chan error, 1)
+	input, speak := io.Pipe()
+	defer speak.Close()
+	go func() {
+		next <- m.Lock(context.Background(), "main", api.LockRequest{Holder: api.Holder{ID: "2", Who: "ops@ci-2"}}, input, patience, func() { close(taken) })
+	}()
+	// The run that comes next holds the lock, and is not told so while the orphan is at work.
+	for lock := openRunLock(t, m); lock.holder().ID != "2"; time.Sleep(time.Millisecond) {
+	}
+	select {
+	case <-taken:
+		t.Error("the next run may look while the orphan is at work")
+	case <-time.After(3 * orphanPoll):
+	}
+	close(finish)
+	if err := <-orphan; err != nil {
+		t.Error(err)
+	}
+	mustFail(t, <-late, api.CodeBusy, "ops@ci-2")
+	select {
+	case <-taken:
+	case err := <-next:
+		t.Errorf("the next run did not get the lock: %v", err)
+	case <-time.After(patience):
+		t.Error("the next run waits for nothing")
+	}
+}
+
+func TestWaitForAnOrphanEndsWithTheCall(t *testing.T) {
+	m, _ := newMachine(t)
+	orphan, err := m.openLock("main.call")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer orphan.Close()
+	if got, err := orphan.try(); err != nil || !got {
+		t.Fatal(got, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*orphanPoll)
+	defer cancel()
+	mustFail(t, m.underLock(ctx, "main", "1", func() error { return nil }), api.CodeBusy, "earlier run")
+}
+
+// openRunLock is the run's lock of cluster main, to look at.
+func openRunLock(t *testing.T, m *Machine) *lockFile {
+	t.Helper()
+	lock, err := m.openLock("main.run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	return lock
+}

@@ -1,0 +1,104 @@
+package host
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// listenOn opens a listener on loopback, and returns its port.
+func listenOn(t *testing.T, address string) int {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("this machine cannot listen on %s: %v", address, err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func TestListenersOfThisMachine(t *testing.T) {
+	m := &Machine{Root: "/"}
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		port := listenOn(t, net.JoinHostPort(address, "0"))
+		name, err := os.ReadFile("/proc/self/comm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		process := string(name[:len(name)-1])
+		for mainPID, ours := range map[int]bool{os.Getpid(): true, 0: false, 1: false} {
+			want := []api.Listener{{Port: port, Address: address, PID: os.Getpid(), Process: process, Ours: ours}}
+			got, err := m.listeners([]int{port}, mainPID)
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%s, for main process %d: %v\n%s", address, mainPID, err, diff)
+			}
+		}
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	m := &Machine{Root: "/"}
+	port := listenOn(t, "127.0.0.1:0")
+	for _, ports := range [][]int{nil, {port%65535 + 1}} {
+		got, err := m.listeners(ports, os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range got {
+			if l.Port == port {
+				t.Errorf("asked for %v, it found %+v", ports, l)
+			}
+		}
+	}
+}
+
+// TestListenersFromTables reads tables of a machine whose processes cannot be looked at, and that
+// has no IPv6.
+func TestListenersFromTables(t *testing.T) {
+	m := &Machine{Root: t.TempDir()}
+	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:094B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0
+   1: 0100007F:094B 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000000000000000 20 4 30 10 -1
+   2: 0B0200C0:094C 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0000000000000000 100 0 0 10 0
+`
+	writeFile(t, m, "/proc/net/tcp", table)
+	writeFile(t, m, "/proc/42/comm", "store\n")
+	if err := os.MkdirAll(m.path("/proc/42/fd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("socket:[4713]", m.path(filepath.Join("/proc/42/fd", "7"))); err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.listeners([]int{2379, 2380}, 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []api.Listener{{Port: 2379, Address: "127.0.0.1"}, {Port: 2380, Address: "192.0.2.11", PID: 42, Process: "store", Ours: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseSocketAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"0100007F:094B":                         "127.0.0.1:2379",
+		"00000000:0016":                         "0.0.0.0:22",
+		"00000000000000000000000001000000:094B": "[::1]:2379",
+		"B80D0120000000000000000011000000:094C": "[2001:db8::11]:2380",
+	} {
+		if got, err := parseSocketAddress(text); err != nil || got != netip.MustParseAddrPort(want) {
+			t.Errorf("%s reads %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0100007F", "0100007F:x", "zz:1", "01:094B"} {
+		if got, err := parseSocketAddress(text); err == nil {
+			t.Errorf("%q reads %s", text, got)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestStoreLinksNoTerraform holds one of the lines between the folders: what runs on hosts knows
+// nothing of Terraform, nor of authorities and SSH.
+func TestStoreLinksNoTerraform(t *testing.T) {
+	deps, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module = "github.com/etcd-on-hosts/terraform-provider-etcd/"
+	for dep := range strings.Lines(string(deps)) {
+		dep = strings.TrimSpace(dep)
+		for _, foreign := range []string{"github.com/hashicorp/", "github.com/cloudflare/cfssl", "golang.org/x/crypto/ssh"} {
+			if strings.HasPrefix(dep, foreign) {
+				t.Errorf("the store links %s", dep)
+			}
+		}
+		own, ours := strings.CutPrefix(dep, module)
+		switch {
+		case !ours, own == "node/store", own == "node/host", own == "node/api", own == "templates/systemd":
+		default:
+			t.Errorf("the store links %s, which is the provider's", own)
+		}
+	}
+}
