@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -81,7 +82,7 @@ func bootstrap(ctx context.Context, suite, dir string, lock *os.File) error {
 	defer os.Remove(proxies)
 	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(packages, ","),
 		"--customize-hook=" + customize, "--aptopt=" + proxies, suite, dir}
-	command := exec.CommandContext(ctx, "mmdebstrap", append(args, sources()...)...)
+	command := exec.CommandContext(ctx, "mmdebstrap", append(args, sources("/etc/apt")...)...)
 	command.ExtraFiles = []*os.File{lock}
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
@@ -91,17 +92,21 @@ func bootstrap(ctx context.Context, suite, dir string, lock *os.File) error {
 	return nil
 }
 
-// sources are the files that say where this machine gets its packages, as apt finds them.
-func sources() []string {
+// source begins an entry in a file of apt's, of the older and of the newer kind.
+var source = regexp.MustCompile(`(?m)^(deb\s|Types:)`)
+
+// sources are the files that say where this machine gets its packages, as apt finds them in its directory.
+// A file without any entry, such as the sources.list that only points at the others, is none: mmdebstrap
+// cannot tell its kind.
+func sources(apt string) []string {
 	var files []string
-	for _, pattern := range []string{"/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources"} {
-		found, _ := filepath.Glob(pattern) // a pattern that is well formed
+	for _, pattern := range []string{"sources.list", "sources.list.d/*.list", "sources.list.d/*.sources"} {
+		found, _ := filepath.Glob(filepath.Join(apt, pattern)) // it is well formed
 		files = append(files, found...)
 	}
-	// Machines with other files keep a sources.list that only says so, which mmdebstrap does not take.
 	return slices.DeleteFunc(files, func(file string) bool {
 		text, err := os.ReadFile(file)
-		return err == nil && !strings.Contains(string(text), "deb")
+		return err == nil && !source.Match(text)
 	})
 }
 
@@ -122,5 +127,8 @@ func proxies() (string, error) {
 			err = errors.Join(err, writing)
 		}
 	}
-	return file.Name(), errors.Join(err, file.Close())
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return file.Name(), nil
 }
