@@ -23,12 +23,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// booted is a host with a store on it, and the cluster of one that it is to carry.
-func booted(t *testing.T) (*session, bootstrap.Cluster) {
+// booted is a host with a store on it, and the cluster of one that it is to carry. It has a block
+// device of this many bytes.
+func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
+	t.Helper()
 	if os.Getenv("ETCD_LAB_REQUIRED") == "" {
 		t.Skip("boots a host: set ETCD_LAB_REQUIRED=1, as root")
 	}
-	l, err := lab.Up(t.Context(), lab.Config{Name: "store-test", Hosts: []lab.HostConfig{{Name: "a"}}})
+	l, err := lab.Up(t.Context(), lab.Config{Name: "store-test", Hosts: []lab.HostConfig{{Name: "a", DeviceBytes: device}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,38 +113,69 @@ func (a authority) sign(request string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
+// formation is the attempt that tests form a cluster by.
+var formation = bootstrap.Formation{Owner: "owner-1", Token: "token-1"}
+
+// prepare has the host make its keys, and returns what it is to be configured with.
+func (s *session) prepare(c bootstrap.Cluster) api.ConfigureRequest {
+	s.t.Helper()
+	m := c.Members[0]
+	forming := c.Marker(m, formation, api.PhaseForming)
+	prepared := must[api.Prepared](s, api.OpPrepare, api.PrepareRequest{Marker: forming, Keys: c.Keys(m)})
+	unit, err := c.Unit(must[api.Observation](s, api.OpObserve, c.Ask()).Facts.MemoryBytes)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ca := newAuthority(s.t)
+	configuration := api.ConfigureRequest{Marker: forming, Store: s.store, PeerCA: ca.pem, ClientCA: ca.pem,
+		Flags: c.Flags(m, formation, bootstrap.StateNew), Unit: unit, Certificates: map[string]string{}}
+	for name, request := range prepared.Requests {
+		configuration.Certificates[name] = ca.sign(request)
+	}
+	return configuration
+}
+
+// form makes the host a cluster of one, and hands it over.
+func (s *session) form(c bootstrap.Cluster) api.Observation {
+	s.t.Helper()
+	configuration := s.prepare(c)
+	must[api.Done](s, api.OpConfigure, configuration)
+	must[api.Done](s, api.OpStart, api.StartRequest{})
+	o := s.await(c)
+	configuration.Marker.Phase = api.PhaseFormed
+	configuration.Marker.ClusterID, configuration.Marker.MemberID = o.Member.ClusterID, o.Member.MemberID
+	configuration.Flags = c.Flags(c.Members[0], formation, bootstrap.StateExisting)
+	must[api.Done](s, api.OpConfigure, configuration)
+	return o
+}
+
+// await wants the member to become ready.
+func (s *session) await(c bootstrap.Cluster) api.Observation {
+	s.t.Helper()
+	o := must[api.Observation](s, api.OpAwait, api.AwaitRequest{ObserveRequest: c.Ask(), Members: 1, Timeout: time.Minute})
+	if o.Unit.ActiveState != "active" || !o.Member.Ready || !o.Member.Healthy {
+		s.t.Fatalf("the member is not ready: %+v, %+v", o.Unit, o.Member)
+	}
+	return o
+}
+
 // TestMemberOnABootedHost takes a member through its life by the calls that the provider makes, on a
 // host with real systemd.
 func TestMemberOnABootedHost(t *testing.T) {
-	s, c := booted(t)
-	m := c.Members[0]
-	f := bootstrap.Formation{Owner: "owner-1", Token: "token-1"}
-
+	s, c := booted(t, 0)
 	o := must[api.Observation](s, api.OpObserve, c.Ask())
 	if o.Marker != nil || o.Unit.LoadState != "not-found" || o.Data.Exists || len(o.Listeners) != 0 || o.Store.SHA256 != s.store {
 		t.Errorf("a bare host reads %+v", o)
 	}
-	forming := c.Marker(m, f, api.PhaseForming)
-	s.refused(api.CodeRefused, api.OpPrepare, api.PrepareRequest{Marker: forming, Keys: c.Keys(m)}) // no lock
-
+	s.refused(api.CodeRefused, api.OpPrepare, api.PrepareRequest{Marker: c.Marker(c.Members[0], formation, api.PhaseForming)}) // no lock
 	kill := s.lock()
-	prepared := must[api.Prepared](s, api.OpPrepare, api.PrepareRequest{Marker: forming, Keys: c.Keys(m)})
-	ca := newAuthority(t)
-	unit, err := c.Unit(o.Facts.MemoryBytes)
-	if err != nil {
-		t.Fatal(err)
+
+	o = s.form(c)
+	if o.Unit.FileState != "enabled" || o.Unit.NeedReload || o.Unit.Restarts != 0 {
+		t.Errorf("the unit reads %+v", o.Unit)
 	}
-	configuration := api.ConfigureRequest{Marker: forming, Store: s.store, PeerCA: ca.pem, ClientCA: ca.pem,
-		Flags: c.Flags(m, f, bootstrap.StateNew), Unit: unit, Certificates: map[string]string{}}
-	for name, request := range prepared.Requests {
-		configuration.Certificates[name] = ca.sign(request)
-	}
-	must[api.Done](s, api.OpConfigure, configuration)
-	must[api.Done](s, api.OpStart, api.StartRequest{})
-	await := api.AwaitRequest{ObserveRequest: c.Ask(), Members: 1, Timeout: time.Minute}
-	o = must[api.Observation](s, api.OpAwait, await)
-	if !o.Member.Healthy || !o.Member.Ready || o.Unit.ActiveState != "active" || o.Unit.FileState != "enabled" || o.Unit.Text != unit || o.Unit.NeedReload {
-		t.Fatalf("the member is not ready: %+v", o)
+	if len(o.Listeners) == 0 {
+		t.Error("nobody listens")
 	}
 	for _, l := range o.Listeners {
 		if !l.Ours {
@@ -154,47 +187,69 @@ func TestMemberOnABootedHost(t *testing.T) {
 			t.Errorf("key %s is not known as its certificate's", key)
 		}
 	}
-
-	configuration.Marker = c.Marker(m, f, api.PhaseFormed)
-	configuration.Marker.ClusterID, configuration.Marker.MemberID = o.Member.ClusterID, o.Member.MemberID
-	configuration.Flags = c.Flags(m, f, bootstrap.StateExisting)
-	must[api.Done](s, api.OpConfigure, configuration)
 	if again := must[api.Observation](s, api.OpObserve, c.Ask()); again.Unit.MainPID != o.Unit.MainPID {
 		t.Error("to configure a running member has restarted it")
 	}
+	// 1.5 of 10; a unit without a sandbox has 9.6.
+	s.shell("systemd-analyze security --threshold=15 " + api.Unit(c.Name))
+	s.refused(api.CodeRefused, api.OpRetire, api.RetireRequest{Owner: "another"})
 
-	s.refused(api.CodeRefused, api.OpRetire, api.RetireRequest{Owner: "owner-2"})
-	s.guardHolds(c)
-
+	// The next run gets the lock as soon as the one before is gone.
 	kill()
 	s.holder = "run-2"
 	kill = s.lock()
 	defer kill()
-	retired := must[api.Retired](s, api.OpRetire, api.RetireRequest{Owner: f.Owner})
+	retired := must[api.Retired](s, api.OpRetire, api.RetireRequest{Owner: formation.Owner})
 	if !strings.HasPrefix(retired.Path, c.DataDir+"."+api.AsidePrefix) {
 		t.Errorf("the data lies in %q", retired.Path)
 	}
-	if left := s.shell("ls -d /etc/etcd /usr/local/bin/etcd* /etc/systemd/system/*/etcd* /etc/systemd/system/etcd* " + api.StoreRoot + " 2>/dev/null || true"); left != "" {
-		t.Errorf("these are left:\n%s", left)
+	s.mustBeBare()
+}
+
+// mustBeBare fails the test where the host still carries anything of a cluster but data.
+func (s *session) mustBeBare() {
+	s.t.Helper()
+	left := s.shell("ls -d /etc/etcd /usr/local/bin/etcd* /etc/systemd/system/*/etcd* /etc/systemd/system/etcd* " + api.StoreRoot + " 2>/dev/null || true; systemctl list-units --all --no-legend 'etcd@*'")
+	if left != "" {
+		s.t.Errorf("these are left:\n%s", left)
 	}
 }
 
-// guardHolds takes a formed member's data away, and wants the member to stay down until it is back.
-func (s *session) guardHolds(c bootstrap.Cluster) {
-	s.t.Helper()
+// TestGuardOnABootedHost takes a formed member's data away, in each way that happens, and wants the
+// member to stay down, with the reason in its journal, until the data is back.
+func TestGuardOnABootedHost(t *testing.T) {
+	s, c := booted(t, 600<<20)
+	kill := s.lock()
+	defer kill()
+	s.shell("mkfs.ext4 -q /dev/sdb && mkdir -p " + c.DataDir + " && mount /dev/sdb " + c.DataDir)
+	s.form(c)
 	unit := api.Unit(c.Name)
-	s.shell("systemctl stop " + unit + " && mv /var/lib/etcd/main/member /var/lib/etcd/kept")
-	s.shell("systemctl start " + unit + " || true")
-	o := must[api.Observation](s, api.OpAwait, api.AwaitRequest{ObserveRequest: c.Ask(), Members: 1, Timeout: 30 * time.Second})
-	if o.Unit.ActiveState != "failed" || o.Unit.Restarts != 0 {
-		s.t.Errorf("a member without its data is %s (%s), restarted %d times; want it failed", o.Unit.ActiveState, o.Unit.SubState, o.Unit.Restarts)
+	for name, test := range map[string]struct{ take, give, says string }{
+		"the disk is not mounted":   {"umount " + c.DataDir, "mount /dev/sdb " + c.DataDir, "holds no member's data"},
+		"the data is lost":          {"mv " + c.DataDir + "/member /var/kept", "mv /var/kept " + c.DataDir + "/member", "holds no member's data"},
+		"the mount point is lost":   {"umount " + c.DataDir + " && rmdir " + c.DataDir, "mkdir " + c.DataDir + " && mount /dev/sdb " + c.DataDir, "is not there"},
+		"the marker is lost":        {"mv " + api.MarkerFile(c.Name) + " /var/kept", "mv /var/kept " + api.MarkerFile(c.Name), "there is no " + api.MarkerFile(c.Name)},
+		"another directory is told": {"sed -i.kept s,data-dir=.*,data-dir=/var/empty, " + api.FlagsFile(c.Name), "mv " + api.FlagsFile(c.Name) + ".kept " + api.FlagsFile(c.Name), "/var/empty"},
+	} {
+		s.shell("systemctl stop " + unit + " && " + test.take)
+		s.shell("systemctl start " + unit + " || true; sleep 3") // longer than systemd waits to start it again
+		state := s.shell("for p in ActiveState NRestarts ExecMainStatus; do systemctl show --property=$p --value " + unit + "; done")
+		if got := strings.Join(strings.Fields(state), " "); got != "failed 0 78" {
+			t.Errorf("%s: state, restarts and status of the unit are %q", name, got)
+		}
+		if said := s.shell("journalctl --quiet --output=cat --lines=20 --unit=" + unit); !strings.Contains(said, test.says) {
+			t.Errorf("%s: the journal does not say %q:\n%s", name, test.says, said)
+		}
+		s.shell(test.give)
+		must[api.Done](s, api.OpStart, api.StartRequest{})
+		s.await(c)
 	}
-	if said := strings.Join(o.Unit.Journal, "\n"); !strings.Contains(said, "holds no member's data") {
-		s.t.Errorf("the journal does not say why:\n%s", said)
+
+	// Data that is moved aside stays on its disk.
+	retired := must[api.Retired](s, api.OpRetire, api.RetireRequest{Owner: formation.Owner})
+	if !strings.HasPrefix(retired.Path, c.DataDir+"/"+api.AsidePrefix) {
+		t.Errorf("the data lies in %q", retired.Path)
 	}
-	s.shell("mv /var/lib/etcd/kept /var/lib/etcd/main/member")
-	must[api.Done](s, api.OpStart, api.StartRequest{})
-	if o := must[api.Observation](s, api.OpAwait, api.AwaitRequest{ObserveRequest: c.Ask(), Members: 1, Timeout: time.Minute}); !o.Member.Healthy {
-		s.t.Errorf("with its data back the member is not healthy: %+v", o)
-	}
+	s.shell("test -d " + retired.Path + "/member/wal && mountpoint -q " + c.DataDir)
+	s.mustBeBare()
 }
