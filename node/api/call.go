@@ -26,7 +26,8 @@ const (
 )
 
 // OpLock holds the cluster's lock on this host for as long as its stdin is open and speaks: a line
-// at least every LockSilence. It writes one progress line, LockTaken, once it holds the lock.
+// at least every LockSilence. It writes one progress line, LockTaken, once it holds the lock and no
+// call that an earlier, killed run has left behind is at work: what is observed from then on stays true.
 const OpLock Operation = "lock" // LockRequest -> Done
 
 // Operations that change the host. Each wants Request.Holder to be the holder of the cluster's

@@ -5,7 +5,7 @@ import "time"
 // ObserveRequest asks for everything that the host knows about the cluster. It always succeeds
 // where the host can be read at all: what could not be found out says so in its own place.
 type ObserveRequest struct {
-	// DataDir is where the data is to lie, for a host that has no marker yet.
+	// DataDir is where the data is to lie, for a host that has no marker yet. Empty: nobody knows yet.
 	DataDir string `json:"data_dir"`
 	// Ports are those that the cluster is to use, to learn who listens on them.
 	Ports []int `json:"ports"`

@@ -146,6 +146,9 @@ func TestMemberThatIsNotAsked(t *testing.T) {
 	if err != nil || o.Marker != nil || o.Member.Responding || !strings.Contains(o.Member.Error, "no such cluster") || o.Flags != nil {
 		t.Errorf("a bare host: %v, %+v", err, o)
 	}
+	if o, err := m.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || o.Data.Exists || o.Data.Path != "" {
+		t.Errorf("a data directory that nobody named: %v, %+v", err, o.Data)
+	}
 	configured(t, m, prepareOf("main"))
 	for _, state := range []string{"inactive", "activating", "failed"} {
 		units.active[api.Unit("main")] = state

@@ -35,8 +35,10 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	if o.Marker != nil {
 		dir = o.Marker.DataDir
 	}
-	if o.Data, err = m.data(dir); err != nil {
-		return o, err
+	if dir != "" {
+		if o.Data, err = m.data(dir); err != nil {
+			return o, err
+		}
 	}
 	if o.Listeners, err = m.listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err

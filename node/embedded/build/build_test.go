@@ -84,7 +84,7 @@ func TestPlaceRefusesWhatCannotBeFoundAgain(t *testing.T) {
 
 func TestSweepKeepsWhatIsNoStore(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"README", ".gitignore", "old.gz", "current.gz"} {
+	for _, name := range []string{"README", ".gitignore", "old.gz", "old.gz.new", "current.gz"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}

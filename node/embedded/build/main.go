@@ -57,9 +57,9 @@ func build(ctx context.Context, architectures []string) error {
 	return sweep(dir, current)
 }
 
-// sweep removes the stores that are not current.
+// sweep removes the stores that are not current, and what a build that was cut short has left.
 func sweep(dir string, current map[string]bool) error {
-	stores, err := filepath.Glob(filepath.Join(dir, "*.gz"))
+	stores, err := filepath.Glob(filepath.Join(dir, "*.gz*"))
 	if err != nil {
 		return err
 	}
