@@ -104,6 +104,9 @@ func (w *work) settle(ctx context.Context, m membership.Member) error {
 	if err != nil {
 		return err
 	}
+	if before := w.owner(m); before != marker.Owner {
+		configuration.TakenFrom = before
+	}
 	return w.tell(ctx, m, api.OpConfigure, configuration)
 }
 

@@ -25,9 +25,15 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 	})
 	look := func(ctx context.Context) {
 		w.lookAtForming(ctx)
-		// Without the lock, a marker may be the work of a run that is about to finish its cluster.
-		if !w.decided {
-			w.formation, w.decided = w.Cluster.Resume(w.reports, fresh), w.locked
+		if w.decided {
+			return
+		}
+		before := w.formation
+		w.formation, w.decided = w.Cluster.Resume(w.reports, fresh, w.Now()), w.locked
+		// Without the lock, a marker may be the work of a run that is about to finish its cluster. One that
+		// was finished since the look before is that run's, and no orphan.
+		if w.locked && w.formation.Orphan && !before.Orphan {
+			w.formation = fresh
 		}
 	}
 	if err := w.run(ctx, look, w.planForming); err != nil {
