@@ -1,0 +1,55 @@
+package acctest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+)
+
+// TestStateLost loses the state of a cluster. Before anybody has used it, the next create takes it as its
+// own work; once somebody has, it is refused with the command that imports it, which works.
+func TestStateLost(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	w := newWorkspace(t, l, configuration(t, l, setup{}))
+	w.apply()
+	first := w.clusterID()
+
+	w.must("state", "rm", "etcd_cluster.prod")
+	w.apply()
+	w.mustBeSettled()
+	if second := w.clusterID(); second != first {
+		t.Errorf("the cluster was %s and is %s", first, second)
+	}
+
+	w.client().must(w.endpoints()[0], "put", "key", "precious")
+	w.must("state", "rm", "etcd_cluster.prod")
+	before := traces(t, l.Host("a"))
+	refusal := w.applyFails("finished cluster prod", "terraform import etcd_cluster.prod 'prod@192.0.2.11,192.0.2.12,192.0.2.13'")
+	if after := traces(t, l.Host("a")); after != before {
+		t.Errorf("a create that was refused changed a host:\n%s\n%s\n%s", before, after, refusal)
+	}
+
+	// An import has no members yet that could pin host keys: a known_hosts file vouches for them.
+	known, err := l.KnownHosts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("known_hosts", known)
+	w.write("main.tf", strings.Replace(w.read("main.tf"), "user = \"root\"", "user = \"root\"\n    known_hosts_file = \"known_hosts\"", 1))
+	w.must("import", "-no-color", "etcd_cluster.prod", "prod@192.0.2.11,192.0.2.12,192.0.2.13")
+	if after := traces(t, l.Host("a")); after != before {
+		t.Errorf("an import changed a host:\n%s\n%s", before, after)
+	}
+	w.apply()
+	w.mustBeSettled()
+	if third := w.clusterID(); third != first {
+		t.Errorf("the cluster was %s and is %s", first, third)
+	}
+	if after := traces(t, l.Host("a")); after != before {
+		t.Errorf("an apply after an import changed a host:\n%s\n%s", before, after)
+	}
+	if value := w.client().must(w.endpoints()[1], "get", "--print-value-only", "key"); strings.TrimSpace(value) != "precious" {
+		t.Errorf("the key reads %q", value)
+	}
+}
