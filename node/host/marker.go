@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // Modes of what a cluster's configuration is made of.
@@ -34,10 +35,25 @@ func (m *Machine) marker(cluster string) (*api.Marker, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &marker)
 	}
+	if err == nil {
+		err = checkMarker(cluster, marker)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read, so it is not known whose host this is: %w; find out what has written it", api.MarkerFile(cluster), err)
 	}
 	return &marker, nil
+}
+
+// checkMarker refuses a marker that no call of this store can have written: by what it names, data is
+// moved and deleted.
+func checkMarker(cluster string, marker api.Marker) error {
+	if marker.Cluster != cluster {
+		return fmt.Errorf("it is of cluster %q", marker.Cluster)
+	}
+	if err := systemd.CheckDataDir(marker.DataDir); err != nil {
+		return fmt.Errorf("data directory %q: %w", marker.DataDir, err)
+	}
+	return nil
 }
 
 // putMarker records the marker. etcd's group may read it, for the guard.

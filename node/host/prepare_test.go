@@ -138,10 +138,14 @@ func TestPrepareRefuses(t *testing.T) {
 // TestMarkerThatCannotBeRead holds that what is not known stops: it is neither absent nor ours.
 func TestMarkerThatCannotBeRead(t *testing.T) {
 	for _, cluster := range []string{"main", "events"} {
-		m, _ := newMachine(t)
-		writeFile(t, m, api.MarkerFile(cluster), "{")
-		_, err := m.Prepare(t.Context(), "main", prepareOf("main"))
-		mustFail(t, err, api.CodeFailed, api.MarkerFile(cluster))
+		for _, text := range []string{"", "{", "{}", `{"cluster":"other","data_dir":"/data"}`, `{"cluster":"` + cluster + `","data_dir":"/"}`} {
+			m, _ := newMachine(t)
+			writeFile(t, m, api.MarkerFile(cluster), text)
+			_, err := m.Prepare(t.Context(), "main", prepareOf("main"))
+			mustFail(t, err, api.CodeFailed, api.MarkerFile(cluster))
+			_, err = m.Retire(t.Context(), cluster, api.RetireRequest{Purge: true})
+			mustFail(t, err, api.CodeFailed, api.MarkerFile(cluster))
+		}
 	}
 }
 
