@@ -287,5 +287,6 @@ func (r Report) takenPorts() []string {
 			taken = append(taken, fmt.Sprint(port))
 		}
 	}
-	return taken
+	slices.Sort(taken)
+	return slices.Compact(taken) // on loopback and on the address, say
 }

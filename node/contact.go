@@ -31,11 +31,11 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	}
 	var stdout bytes.Buffer
 	if err := n.run(ctx, strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
-		return api.Contact{}, fmt.Errorf("%s: first contact: %w", n, err)
+		return api.Contact{}, fmt.Errorf("first contact: %w", err)
 	}
 	contact, err := parseContact(stdout.String(), ask.Ports)
 	if err != nil {
-		return api.Contact{}, fmt.Errorf("%s: first contact: %w", n, err)
+		return api.Contact{}, fmt.Errorf("first contact: %w", err)
 	}
 	return contact, nil
 }

@@ -34,9 +34,6 @@ func New(pool *ssh.Pool, target ssh.Target, sudoPassword string, stores Stores) 
 	return &Node{pool: pool, target: target, sudo: sudo{password: sudoPassword}, stores: stores}
 }
 
-// String names the host in errors.
-func (n *Node) String() string { return n.target.Address }
-
 // exitNoStore is the exit status by which our own shell says that there is no store to call.
 const exitNoStore = 97
 
@@ -60,16 +57,16 @@ func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any
 	case last.Error != nil:
 		return last.Error
 	case isExit(ended, exitNoStore):
-		return &api.Error{Code: api.CodeNoStore, Message: fmt.Sprintf("%s: there is no store on it to call", n)}
+		return &api.Error{Code: api.CodeNoStore, Message: "there is no store on it to call"}
 	case ended != nil:
-		return fmt.Errorf("%s: call %s: %w", n, op, ended)
+		return fmt.Errorf("call %s: %w", op, ended)
 	case err != nil:
-		return fmt.Errorf("%s: call %s: %w", n, op, err)
+		return fmt.Errorf("call %s: %w", op, err)
 	case result == nil:
 		return nil
 	}
 	if err := json.Unmarshal(last.Result, result); err != nil {
-		return fmt.Errorf("%s: call %s: result cannot be read: %w", n, op, err)
+		return fmt.Errorf("call %s: result cannot be read: %w", op, err)
 	}
 	return nil
 }

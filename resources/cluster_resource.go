@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
 var (
@@ -70,12 +72,19 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	formed, err := r.form(ctx, plan, members, authority)
 	if err != nil {
-		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()),
-			err.Error()+"\n\nWhat was done so far is kept on the hosts; apply again to go on from there.")
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 		return
 	}
 	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// howToGoOn is what a user does about a create that has failed.
+func howToGoOn(err error) string {
+	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) {
+		return "Mend what stands in the way, and apply again."
+	}
+	return "What was done so far is kept on the hosts; apply again to go on from there."
 }
 
 // Read looks at the hosts. A cluster is never dropped from the state: hosts that do not answer, or

@@ -51,7 +51,7 @@ func (m *Machine) guardPath(marker api.Marker, flags []string) error {
 func (m *Machine) guardData(marker api.Marker, _ []string) error {
 	names, err := m.contents(marker.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("data directory %s is not there: if it is on a disk of its own, mount that; if it is lost, apply again and the member is rebuilt", marker.DataDir)
+		return fmt.Errorf("data directory %s is not there: if it is on a disk of its own, mount that; if it is lost, the plan says what can be done", marker.DataDir)
 	}
 	if err != nil {
 		return err
@@ -59,5 +59,5 @@ func (m *Machine) guardData(marker api.Marker, _ []string) error {
 	if marker.Phase != api.PhaseFormed || m.hasMember(marker.DataDir) {
 		return nil
 	}
-	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, apply again and the member is rebuilt. It must not start again without what it has confirmed", marker.DataDir, len(names))
+	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, the plan says what can be done. It must not start again without what it has confirmed", marker.DataDir, len(names))
 }
