@@ -23,7 +23,7 @@ for store in "$root"/*/store; do
 done
 [ ! -L "$selected" ] || say selected "$(readlink "$selected")"
 [ ! -e "$marker" ] || say marker "$(base64 -w0 <"$marker")"
-[ -z "$(ls -A "$data" 2>/dev/null | grep -vx lost+found)" ] || say data yes
+[ -z "$(ls -A "$data" 2>/dev/null | grep -vx -e lost+found -e "aside-.*")" ] || say data yes
 
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
 	[ "$state" != 0A ] || say listen "${local##*:}"

@@ -46,10 +46,11 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 
 	hash := strings.Repeat("ab", 32)
 	for path, content := range map[string]string{
-		"stores/" + hash + "/store":    "#!/bin/sh\n",
-		"stores/.incoming.x1/store":    "half",
-		"data/lost+found/of-the-mount": "",
-		"cluster.json":                 `{"cluster":"prod","member":"a","phase":"forming"}`,
+		"stores/" + hash + "/store":     "#!/bin/sh\n",
+		"stores/.incoming.x1/store":     "half",
+		"data/lost+found/of-the-mount":  "",
+		"data/aside-20261123/member/db": "kept",
+		"cluster.json":                  `{"cluster":"prod","member":"a","phase":"forming"}`,
 	} {
 		file := filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -70,7 +71,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 		t.Errorf("selected reads %q", used.Selected)
 	}
 	if used.DataNotEmpty {
-		t.Error("lost+found alone was taken for data")
+		t.Error("what was moved aside, or lost+found, was taken for data")
 	}
 	if used.Marker == nil || used.Marker.Member != "a" || used.Marker.Phase != api.PhaseForming {
 		t.Errorf("marker reads %+v (%s)", used.Marker, used.MarkerError)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
@@ -30,7 +31,7 @@ func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
 	if os.Getenv("ETCD_LAB_REQUIRED") == "" {
 		t.Skip("boots a host: set ETCD_LAB_REQUIRED=1, as root")
 	}
-	l, err := lab.Up(t.Context(), lab.Config{Name: "store-test", Hosts: []lab.HostConfig{{Name: "a", DeviceBytes: device}}})
+	l, err := lab.Up(t.Context(), lab.Config{Name: fmt.Sprintf("s%d", os.Getpid()), Hosts: []lab.HostConfig{{Name: "a", DeviceBytes: device}}})
 	if err != nil {
 		t.Fatal(err)
 	}
