@@ -32,10 +32,6 @@ type Cluster struct {
 type Formation struct {
 	Owner string // the token of the Terraform object that manages the cluster
 	Token string // etcd's initial-cluster-token; with the members it decides the cluster ID
-
-	// Orphan says that the attempt had come to its end, and that no state has learned of it: the hosts go
-	// over to Owner.
-	Orphan bool
 }
 
 // Addresses are the members' addresses, in the order of their names.

@@ -11,8 +11,8 @@ import (
 
 // Form plans how hosts become the cluster that spec describes, from wherever an earlier run left
 // them. Steps are ordered by kind, so that each kind can be done on all hosts at once: nothing is
-// started before every host is configured, and no host is handed over before the cluster is one.
-// The plan is empty only when every host has been handed over.
+// started before every host is configured, and none settles before the cluster is one. When the plan is
+// empty the cluster can be handed over.
 //
 // It refuses, naming every host that stands in the way, where a host cannot be reached or carries
 // something that this create did not make.
@@ -33,18 +33,20 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 		}
 	}
 	stale := func(h membership.Host) bool { return h.Claim == membership.Stale }
-	misconfigured := func(h membership.Host) bool { return stale(h) || !h.Configured }
+	misconfigured := func(h membership.Host) bool {
+		return stale(h) || h.Claim == membership.Bare || !h.Configured
+	}
 
 	each(membership.Install, spec.Version, func(h membership.Host) bool { return !h.Installed })
 	each(membership.SetAside, "left by an unfinished create that cannot be gone on with", func(h membership.Host) bool { return stale(h) && (h.Data || h.Running) })
-	each(membership.Stop, "its configuration changes, and it serves nobody yet", func(h membership.Host) bool { return !stale(h) && !h.Configured && h.Running })
+	each(membership.Stop, "its configuration changes, and it serves nobody yet", func(h membership.Host) bool { return !stale(h) && misconfigured(h) && h.Running })
 	each(membership.Configure, "", misconfigured)
 	standing := len(steps)
 	each(membership.Start, "", func(h membership.Host) bool { return misconfigured(h) || !h.Running })
 	if len(steps) > standing || !agreed(observed, spec) {
 		steps = append(steps, Agree(len(spec.Members)))
 	}
-	each(membership.Settle, "", func(h membership.Host) bool { return h.Claim != membership.Formed || !h.Settled || misconfigured(h) })
+	each(membership.Settle, "", func(h membership.Host) bool { return !h.Settled || misconfigured(h) })
 	return steps, nil
 }
 

@@ -19,44 +19,15 @@ type Report struct {
 }
 
 // Resume is the formation to go on with: the one that an unfinished create of this very cluster has
-// left on its hosts, or fresh. An orphan is gone on with under the fresh owner, so that whoever else
-// may hold it is told.
-func (c Cluster) Resume(reports map[string]Report, fresh Formation, now time.Time) Formation {
+// left on its hosts, or fresh.
+func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 	for _, m := range c.Members {
 		if marker := reports[m.Name].marker(); marker != nil && marker.Phase == api.PhaseForming && c.owns(*marker, m) {
 			return Formation{Owner: marker.Owner, Token: marker.Token}
 		}
 	}
-	if token, orphan := c.orphan(reports, now); orphan {
-		return Formation{Owner: fresh.Owner, Token: token, Orphan: true}
-	}
 	return fresh
 }
-
-// orphan tells whether the hosts carry the work of a create that was cut off after its last step, when
-// no state held it yet: a finished cluster, under one token, in which nothing differs from what this
-// create would make, certified by the authorities that this create signs with, and in which nobody has
-// ever put anything. Once somebody has, it is somebody's, and is imported.
-func (c Cluster) orphan(reports map[string]Report, now time.Time) (token string, orphan bool) {
-	for _, m := range c.Members {
-		report := reports[m.Name]
-		o, marker := report.Observation, report.marker()
-		if o == nil || marker == nil || marker.Phase != api.PhaseFormed || !c.owns(*marker, m) {
-			return "", false
-		}
-		if token == "" {
-			token = marker.Token
-		}
-		f := Formation{Token: token}
-		if marker.Token != token || !c.configured(m, report, f, now) || !c.ready(*o) || o.Member.Revision != emptyRevision {
-			return "", false
-		}
-	}
-	return token, true
-}
-
-// emptyRevision is the revision of a store in which nothing was ever put.
-const emptyRevision = 1
 
 // Judge measures what was learned against what is wanted. now decides which certificates hold.
 func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) membership.Observed {
@@ -102,10 +73,10 @@ func (c Cluster) judge(m membership.Member, report Report, f Formation, now time
 	if o == nil {
 		return host
 	}
-	host.Running = running(*o)
-	host.Settled = slices.Equal(o.Flags, c.Flags(m, f, StateExisting))
+	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
+	host.Settled = slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Marker != nil && o.Marker.ClusterID != ""
 	host.Configured = c.configured(m, report, f, now)
-	host.Ready = c.ready(*o)
+	host.Ready = host.Running && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)
 	if host.Ready {
 		host.ClusterID, host.Leader = o.Member.ClusterID, o.Member.Leader
 	}
@@ -135,9 +106,6 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 		return membership.Bare, ""
 	}
 	if marker.Phase == api.PhaseFormed {
-		if f.Orphan && marker.Owner != f.Owner && marker.Token == f.Token && c.owns(*marker, m) {
-			return membership.Forming, ""
-		}
 		if marker.Owner != f.Owner || !c.owns(*marker, m) {
 			return "", fmt.Sprintf("it runs member %s of a finished cluster %s already, and no state here holds it. To manage that cluster from here: %s; to be rid of it: destroy it from the state that holds it", marker.Member, marker.Cluster, c.importCommand())
 		}
@@ -166,16 +134,6 @@ func (c Cluster) configured(m membership.Member, report Report, f Formation, now
 		o.Store.Selected == c.Store(report.Contact) &&
 		o.Data.Exists &&
 		c.certified(m, o.Certificates, now)
-}
-
-// ready tells whether a linearizable read through the member succeeds, and it knows every other.
-func (c Cluster) ready(o api.Observation) bool {
-	return running(o) && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)
-}
-
-// running tells whether the member's unit is active, or on the way to it.
-func running(o api.Observation) bool {
-	return o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 }
 
 // knowsAll tells whether a member's own list holds every member, each with its name: a member has
@@ -239,11 +197,12 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 	}
 }
 
-// spareWritten refuses to set aside what somebody has written to.
+// spareWritten refuses to set aside what somebody has written to. Revision 1 is that of a store in which
+// nothing was ever put.
 func (c Cluster) spareWritten(reports map[string]Report, observed membership.Observed) {
 	for name, host := range observed {
 		o := reports[name].Observation
-		if host.Claim == membership.Stale && o != nil && o.Member.Revision > emptyRevision {
+		if host.Claim == membership.Stale && o != nil && o.Member.Revision > 1 {
 			observed[name] = membership.Host{Refused: fmt.Sprintf("an unfinished create that cannot be gone on with left a member on it, and somebody has written to that since (revision %d): "+
 				"save what is wanted of it, then stop %s and move %s away", o.Member.Revision, api.Unit(c.Name), o.Data.Path)}
 		}

@@ -272,7 +272,7 @@ func TestResume(t *testing.T) {
 				reports[m.Name] = bare(m)
 			}
 			test.change(reports)
-			if diff := cmp.Diff(test.want, c.Resume(reports, fresh, now)); diff != "" {
+			if diff := cmp.Diff(test.want, c.Resume(reports, fresh)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

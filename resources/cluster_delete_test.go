@@ -73,11 +73,7 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 	config := three(unprotected + "lifecycle { create_before_destroy = true }")
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
-			PreConfig: func() {
-				w.Host("192.0.2.11").Write("prod")
-				w.Forget()
-			},
-			Config: config, Taint: []string{cluster},
+			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
 			ExpectError: says("it runs member a of a finished cluster prod already"),
 		},
 		tftest.TestStep{PreConfig: func() {
@@ -85,22 +81,4 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 				t.Errorf("hosts were changed: %v", changes)
 			}
 		}, Config: config, Destroy: true})
-}
-
-// TestReplacementBeforehandOfAnEmptyCluster: to the new object the cluster, into which nobody has put
-// anything, looks like the work of a create that was cut off. It takes it under an owner of its own, so
-// that the destruction of the old object does nothing.
-func TestReplacementBeforehandOfAnEmptyCluster(t *testing.T) {
-	w := newWorld(t)
-	config := three(unprotected + "lifecycle { create_before_destroy = true }")
-	w.run(t, tftest.TestStep{Config: config},
-		tftest.TestStep{Config: config, Taint: []string{cluster}},
-		tftest.TestStep{PreConfig: func() {
-			if why := w.Unhealthy("prod", "192.0.2.11", "192.0.2.12", "192.0.2.13"); len(why) > 0 {
-				t.Errorf("the cluster was destroyed with the old object: %v", why)
-			}
-			if ids := w.HandedOver(); len(ids) != 1 {
-				t.Errorf("clusters handed over: %v", ids)
-			}
-		}, Config: config})
 }

@@ -28,7 +28,7 @@ func (w *work) act(ctx context.Context, step membership.Step) error {
 	case membership.Configure:
 		return w.configure(ctx, m)
 	case membership.Settle:
-		return w.settle(ctx, m)
+		return w.settle(ctx, m, api.PhaseForming)
 	case membership.Start:
 		return w.tell(ctx, m, api.OpStart, api.StartRequest{})
 	case membership.Stop:
@@ -94,18 +94,14 @@ func (w *work) configure(ctx context.Context, m membership.Member) error {
 	return w.tell(ctx, m, api.OpConfigure, configuration)
 }
 
-// settle rewrites the flags for the life of a member, as opposed to its birth, and marks the host as
-// done.
-func (w *work) settle(ctx context.Context, m membership.Member) error {
-	marker := w.Cluster.Marker(m, w.formation, api.PhaseFormed)
+// settle rewrites the flags for the life of a member, as opposed to its birth.
+func (w *work) settle(ctx context.Context, m membership.Member, phase api.Phase) error {
+	marker := w.Cluster.Marker(m, w.formation, phase)
 	member := w.reports[m.Name].Observation.Member
 	marker.ClusterID, marker.MemberID = member.ClusterID, member.MemberID
 	configuration, err := w.configuration(m, marker, bootstrap.StateExisting)
 	if err != nil {
 		return err
-	}
-	if before := w.owner(m); before != marker.Owner {
-		configuration.TakenFrom = before
 	}
 	return w.tell(ctx, m, api.OpConfigure, configuration)
 }

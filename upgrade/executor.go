@@ -43,8 +43,9 @@ type work struct {
 	decided    bool // which formation it is
 	locked     bool
 	release    []func()
-	done       int               // steps begun, for the progress log
-	retirement api.RetireRequest // what a step of kind Retire asks for
+	done       int                         // steps begun, for the progress log
+	retirement api.RetireRequest           // what a step of kind Retire asks for
+	finish     func(context.Context) error // what is done under the lock when no step is left; nil: nothing
 
 	mu      sync.Mutex // steps of one batch report at the same time
 	reports map[string]bootstrap.Report
@@ -62,17 +63,20 @@ func (w *work) run(ctx context.Context, look func(context.Context), plan func() 
 			return fmt.Errorf("stopped before %s: %w", next, context.Cause(ctx))
 		}
 		steps, err := plan()
-		if err != nil || len(steps) == 0 {
+		if err != nil || len(steps) == 0 && w.finish == nil {
 			return err
 		}
 		batch := membership.Batch(steps)
 		// A store has to be there before it can hold a lock; to put one there disturbs nobody. All else
 		// waits for the lock, and is decided anew under it.
-		if batch[0].Kind != membership.Install && !w.locked {
+		if !w.locked && (len(batch) == 0 || batch[0].Kind != membership.Install) {
 			if ctx, err = w.lock(ctx); err != nil {
 				return err
 			}
 			continue
+		}
+		if len(batch) == 0 {
+			return w.finish(ctx)
 		}
 		// What was done before in this run would be done for ever.
 		if slices.ContainsFunc(done, func(before []membership.Step) bool { return slices.Equal(before, batch) }) {
@@ -114,14 +118,20 @@ func (w *work) do(ctx context.Context, batch []membership.Step, left int) error 
 		w.done++
 		w.Progress(fmt.Sprintf("%d/%d %s", w.done, total, step))
 	}
-	failures := make([]error, len(batch))
+	return together(batch, func(step membership.Step) error {
+		if err := w.act(ctx, step); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		return nil
+	})
+}
+
+// together does the same to all at once, and joins what fails.
+func together[T any](all []T, do func(T) error) error {
+	failures := make([]error, len(all))
 	var group sync.WaitGroup
-	for i, step := range batch {
-		group.Go(func() {
-			if err := w.act(ctx, step); err != nil {
-				failures[i] = fmt.Errorf("%s: %w", step, err)
-			}
-		})
+	for i, one := range all {
+		group.Go(func() { failures[i] = do(one) })
 	}
 	group.Wait()
 	return errors.Join(failures...)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // Formed is a cluster that has come to life.
@@ -25,17 +26,12 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 	})
 	look := func(ctx context.Context) {
 		w.lookAtForming(ctx)
-		if w.decided {
-			return
-		}
-		before := w.formation
-		w.formation, w.decided = w.Cluster.Resume(w.reports, fresh, w.Now()), w.locked
-		// Without the lock, a marker may be the work of a run that is about to finish its cluster. One that
-		// was finished since the look before is that run's, and no orphan.
-		if w.locked && w.formation.Orphan && !before.Orphan {
-			w.formation = fresh
+		// Without the lock, a marker may be the work of a run that is about to finish its cluster.
+		if !w.decided {
+			w.formation, w.decided = w.Cluster.Resume(w.reports, fresh), w.locked
 		}
 	}
+	w.finish = w.handOver
 	if err := w.run(ctx, look, w.planForming); err != nil {
 		return Formed{}, err
 	}
@@ -63,4 +59,18 @@ func (w *work) lookAtForming(ctx context.Context) {
 
 func (w *work) planForming() ([]membership.Step, error) {
 	return bootstrap.Form(w.Cluster.Judge(w.reports, w.formation, w.Now()), w.Cluster.Spec)
+}
+
+// handOver marks all hosts as those of a finished cluster, which no create goes on with any more. It is
+// no step of the plan but the create's last word, said right before its result: a create that is cut
+// off at any of its steps, the last one too, is gone on with by the next.
+func (w *work) handOver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	return together(w.Cluster.Members, func(m membership.Member) error {
+		if err := w.settle(ctx, m, api.PhaseFormed); err != nil {
+			return fmt.Errorf("hand over %s (%s): %w", m.Name, m.Address, err)
+		}
+		return nil
+	})
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // TestFormBareHosts forms clusters on bare hosts: what is done is what was planned.
@@ -198,60 +197,5 @@ func TestFormSparesWhatWasWritten(t *testing.T) {
 	}
 	if changes := s.world.Changes(); len(changes) > 0 {
 		t.Errorf("hosts were changed: %v", changes)
-	}
-}
-
-// TestFormTakesAnOrphan has a create cut off when its last step was done: no state knows of the cluster.
-// The next create takes it as it is, under an owner of its own, as long as nobody has put anything into
-// it, and it is what this create would have made.
-func TestFormTakesAnOrphan(t *testing.T) {
-	orphan := func(t *testing.T) (s *site, first upgrade.Formed) {
-		s = newSite(t, 3)
-		first = s.mustForm()
-		s.world.Forget()
-		return s, first
-	}
-	t.Run("as it was left", func(t *testing.T) {
-		s, first := orphan(t)
-		second := s.mustForm()
-		if second.Owner == first.Owner {
-			t.Errorf("both creates have the owner %s: a state that holds the first would destroy the second", first.Owner)
-		}
-		if ids := s.world.HandedOver(); len(ids) != 1 {
-			t.Errorf("clusters handed over: %v", ids)
-		}
-		for _, c := range s.world.Changes() {
-			if c.Operation != api.OpConfigure {
-				t.Errorf("a cluster that was finished was changed: %v", c)
-			}
-		}
-		if err := s.retire(first.Owner, true); err != nil {
-			t.Error(err)
-		}
-		s.mustBeFormed(second.Owner)
-	})
-	for name, change := range map[string]func(*site){
-		"in use":         func(s *site) { s.use() },
-		"other settings": func(s *site) { s.cluster.Settings = map[string]string{"quota-backend-bytes": "8589934592"} },
-		"other authorities": func(s *site) {
-			other, err := nodetest.NewAuthority(nodetest.Start)
-			if err != nil {
-				s.Fatalf("%v", err)
-			}
-			s.authority, s.cluster.PeerCA, s.cluster.ClientCA = other, other.PeerCA(), other.ClientCA()
-		},
-		"a member stopped": func(s *site) { s.host("b").StopUnit("prod") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, _ := orphan(t)
-			change(s)
-			s.world.Forget()
-			if _, err := s.form(t.Context()); err == nil || !strings.Contains(err.Error(), "terraform import etcd_cluster.prod") {
-				t.Errorf("form: %v", err)
-			}
-			if changes := s.world.Changes(); len(changes) > 0 {
-				t.Errorf("a cluster that was finished was changed: %v", changes)
-			}
-		})
 	}
 }

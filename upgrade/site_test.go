@@ -106,10 +106,15 @@ func (s *site) mustForm() upgrade.Formed {
 }
 
 // mustGoOn fails the test where the create that follows one that ended with err does not finish what
-// that one began, also where nothing was left to do but to tell a state of it.
+// that one began. One that was cut off after the last host was handed over has nothing left to finish,
+// and no state knows its owner: it is refused, with the way on, and nothing is touched.
 func (s *site) mustGoOn(err error) {
 	s.Helper()
-	if err != nil {
+	switch {
+	case err == nil:
+	case s.handedOver():
+		s.mustBeLeftAlone()
+	default:
 		s.mustForm()
 	}
 }

@@ -13,7 +13,7 @@ const (
 	Configure Kind = "configure" // marker, user, directories, keys, certificates, flags, unit
 	Start     Kind = "start"     // start the unit
 	Agree     Kind = "agree"     // wait until the members are one healthy cluster
-	Settle    Kind = "settle"    // flags for a living cluster; the host is handed over
+	Settle    Kind = "settle"    // flags for a living cluster
 	Retire    Kind = "retire"    // take the cluster off the host
 )
 

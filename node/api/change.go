@@ -26,13 +26,12 @@ type Prepared struct {
 // stops and starts nothing. Files that are already as asked for are left alone.
 type ConfigureRequest struct {
 	Marker       Marker            `json:"marker"`
-	TakenFrom    string            `json:"taken_from,omitempty"` // the owner that the host names so far, where that is not the marker's
-	Store        string            `json:"store"`                // SHA-256 of an installed store
-	Certificates map[string]string `json:"certificates"`         // PEM by key name; empty: keep what is there
-	PeerCA       string            `json:"peer_ca"`              // PEM bundle; empty: keep
-	ClientCA     string            `json:"client_ca"`            // PEM bundle; empty: keep
-	Flags        []string          `json:"flags"`                // complete, each "--name=value"
-	Unit         string            `json:"unit"`                 // the text of the unit file
+	Store        string            `json:"store"`        // SHA-256 of an installed store
+	Certificates map[string]string `json:"certificates"` // PEM by key name; empty: keep what is there
+	PeerCA       string            `json:"peer_ca"`      // PEM bundle; empty: keep
+	ClientCA     string            `json:"client_ca"`    // PEM bundle; empty: keep
+	Flags        []string          `json:"flags"`        // complete, each "--name=value"
+	Unit         string            `json:"unit"`         // the text of the unit file
 }
 
 // StartRequest enables the unit and starts it, without waiting until it is ready: the members of a

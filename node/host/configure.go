@@ -84,7 +84,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if r.Marker.Cluster != cluster {
 		return nil, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
 	}
-	old, err := m.owned(cluster, r.Marker.Owner, r.TakenFrom)
+	old, err := m.owned(cluster, r.Marker.Owner)
 	if err != nil {
 		return nil, err
 	}

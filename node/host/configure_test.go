@@ -135,24 +135,6 @@ func TestConfigureRefuses(t *testing.T) {
 	}
 }
 
-// TestAHostGoesOverToAnotherOwner holds that it does so only where it is named whom it is taken from.
-func TestAHostGoesOverToAnotherOwner(t *testing.T) {
-	m, _ := newMachine(t)
-	r := prepareOf("main")
-	c := configured(t, m, r)
-	c.Marker.Owner, c.TakenFrom = "next", "somebody else"
-	mustRefuse(t, m.Configure(t.Context(), "main", c), "another Terraform object")
-	c.TakenFrom = r.Marker.Owner
-	for range 2 {
-		if err := m.Configure(t.Context(), "main", c); err != nil {
-			t.Fatal(err)
-		}
-		if marker, err := m.marker("main"); err != nil || marker.Owner != "next" {
-			t.Errorf("the marker is %+v, %v", marker, err)
-		}
-	}
-}
-
 func TestConfigureWantsAPreparedHost(t *testing.T) {
 	m, _ := newMachine(t)
 	ca := newAuthority(t)

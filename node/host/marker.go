@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -67,15 +66,15 @@ func (m *Machine) putMarker(marker api.Marker, etcd Owner) error {
 }
 
 // owned reads the marker of a cluster that is to be changed, and refuses if there is none or its
-// owner is none of those given.
-func (m *Machine) owned(cluster string, owners ...string) (*api.Marker, error) {
+// owner is another.
+func (m *Machine) owned(cluster, owner string) (*api.Marker, error) {
 	marker, err := m.marker(cluster)
 	switch {
 	case err != nil:
 		return nil, err
 	case marker == nil:
 		return nil, refuse("this host carries no cluster %s: there is no %s", cluster, api.MarkerFile(cluster))
-	case marker.Owner == "" || !slices.Contains(owners, marker.Owner):
+	case marker.Owner != owner:
 		return nil, refuse("cluster %s on this host is managed by another Terraform object: its owner token is not the one that was given; change it from the state that holds it", cluster)
 	}
 	return marker, nil

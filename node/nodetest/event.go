@@ -61,14 +61,6 @@ func (h *Host) StopUnit(cluster string) {
 	h.world.convene()
 }
 
-// Serves tells whether the member on this host serves clients.
-func (h *Host) Serves(cluster string) bool {
-	h.world.mu.Lock()
-	defer h.world.mu.Unlock()
-	p := h.on(cluster).unit.process
-	return p != nil && p.leader != ""
-}
-
 // Write has a client put something through the member on this host. It fails the test where the member
 // serves nobody.
 func (h *Host) Write(cluster string) {

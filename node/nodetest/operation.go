@@ -2,7 +2,6 @@ package nodetest
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -89,7 +88,7 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 // configure writes all that a member runs by.
 func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	part := c.on(c.cluster)
-	if err := c.mayChange(cmp.Or(r.TakenFrom, r.Marker.Owner)); err != nil {
+	if err := c.mayChange(r.Marker.Owner); err != nil {
 		return api.Done{}, err
 	}
 	if part.marker.DataDir != r.Marker.DataDir || part.marker.Member != r.Marker.Member {
