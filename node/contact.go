@@ -30,7 +30,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"data=" + ssh.Quote(ask.DataDir),
 	}
 	var stdout bytes.Buffer
-	if err := n.run(ctx, strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
+	if err := n.run(ctx, "contact.sh", strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
 		return api.Contact{}, fmt.Errorf("first contact: %w", err)
 	}
 	contact, err := parseContact(stdout.String(), ask.Ports)

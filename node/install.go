@@ -26,7 +26,7 @@ func (n *Node) Install(ctx context.Context, store string) error {
 	}
 	variables := []string{"root=" + ssh.Quote(api.StoreRoot), "hash=" + ssh.Quote(store)}
 	script := strings.Join(variables, "\n") + "\n" + installScript
-	if err := n.run(ctx, script, bytes.NewReader(archive), io.Discard); err != nil {
+	if err := n.run(ctx, "install.sh", script, bytes.NewReader(archive), io.Discard); err != nil {
 		return fmt.Errorf("upload the store: %w", err)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		defer close(ended)
 		// The session outlives ctx: a lock is freed by its release alone, so that it still covers a step
 		// that is finished after an interrupt.
-		err := n.run(context.WithoutCancel(ctx), callLine(store, cluster), stdin, answer)
+		err := n.run(context.WithoutCancel(ctx), "store call", callLine(store, cluster), stdin, answer)
 		err = n.outcome(answer, api.OpLock, err, nil)
 		stdin.Close()
 		lost(errors.Join(ErrLockLost, err))

@@ -46,7 +46,7 @@ func (n *Node) Call(ctx context.Context, store string, request api.Request, resu
 	if err != nil {
 		return err
 	}
-	err = n.run(ctx, callLine(store, request.Cluster), strings.NewReader(stdin), answer)
+	err = n.run(ctx, "store call", callLine(store, request.Cluster), strings.NewReader(stdin), answer)
 	return n.outcome(answer, request.Operation, err, result)
 }
 
@@ -71,14 +71,14 @@ func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any
 	return nil
 }
 
-// run runs a shell script as root on the host.
-func (n *Node) run(ctx context.Context, script string, stdin io.Reader, stdout io.Writer) error {
+// run runs a shell script as root on the host. Errors call it by its name.
+func (n *Node) run(ctx context.Context, name, script string, stdin io.Reader, stdout io.Writer) error {
 	client, err := n.pool.Connect(ctx, n.target)
 	if err != nil {
 		return err
 	}
 	line, stdin := n.sudo.wrap(script, stdin)
-	err = client.Run(ctx, ssh.Command{Line: line, Stdin: stdin, Stdout: stdout})
+	err = client.Run(ctx, ssh.Command{Name: name, Line: line, Stdin: stdin, Stdout: stdout})
 	return n.sudo.explain(n.target.User, err)
 }
 

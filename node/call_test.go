@@ -1,0 +1,162 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
+)
+
+// reached is the node that a server of the test's own stands for: handle is told each command, with the
+// first line of what it reads.
+func reached(t *testing.T, handle func(s *sshtest.Session, request string) sshtest.Exit) *Node {
+	t.Helper()
+	server := sshtest.Start(t, sshtest.Config{Handler: func(_ context.Context, s *sshtest.Session) sshtest.Exit {
+		line, err := bufio.NewReader(s.Stdin).ReadString('\n')
+		if err != nil {
+			t.Errorf("the request is no line: %q, %v", line, err)
+		}
+		return handle(s, line)
+	}})
+	pool := ssh.NewPool(ssh.Options{})
+	t.Cleanup(func() { pool.Close() })
+	return New(pool, server.Target(), "", nil)
+}
+
+var observe = api.Request{Version: api.Version, Operation: api.OpObserve, Cluster: "prod", Body: json.RawMessage(`{}`)}
+
+func TestCallReadsTheResult(t *testing.T) {
+	n := reached(t, func(s *sshtest.Session, request string) sshtest.Exit {
+		var got api.Request
+		if err := json.Unmarshal([]byte(request), &got); err != nil || got.Operation != api.OpObserve || got.Cluster != "prod" {
+			t.Errorf("the store was asked %q", request)
+		}
+		if !strings.Contains(s.Command, api.SelectedStore("prod")+"/store") {
+			t.Errorf("it was not the selected store that was called: %s", s.Command)
+		}
+		// A line may come in pieces.
+		for _, piece := range []string{`{"progress":"looking"}` + "\n" + `{"resu`, `lt":{"facts":{"hostname":"a"}}}`, "\n"} {
+			_, _ = io.WriteString(s.Stdout, piece)
+		}
+		return sshtest.Exit{}
+	})
+	var o api.Observation
+	if err := n.Call(t.Context(), "", observe, &o); err != nil {
+		t.Fatal(err)
+	}
+	if o.Facts.Hostname != "a" {
+		t.Errorf("the result reads %+v", o)
+	}
+}
+
+func TestCallTellsFailuresApart(t *testing.T) {
+	for name, test := range map[string]struct {
+		print string
+		exit  sshtest.Exit
+		code  api.Code // of the error, where it is the store's own; empty: it is another
+		says  string
+	}{
+		"the store refuses":       {`{"error":{"code":"refused","message":"not yours"}}` + "\n", sshtest.Exit{Status: 1}, api.CodeRefused, "not yours"},
+		"there is no store":       {"", sshtest.Exit{Status: 97}, api.CodeNoStore, "no store"},
+		"it dies":                 {`{"progress":"half"}` + "\n", sshtest.Exit{Signal: "KILL"}, "", "KILL"},
+		"it says nothing":         {"", sshtest.Exit{}, "", "ended without a result"},
+		"it is another program":   {"Welcome!\n", sshtest.Exit{}, "", "Welcome!"},
+		"the result is another's": {`{"result":[1,2]}` + "\n", sshtest.Exit{}, "", "cannot be read"},
+		"sudo is not there":       {"", sshtest.Exit{Status: 98}, "", "sudo is not installed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+				_, _ = io.WriteString(s.Stdout, test.print)
+				return test.exit
+			})
+			err := n.Call(t.Context(), "", observe, &api.Observation{})
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("the error is %v, and should say %q", err, test.says)
+			}
+			var own *api.Error
+			if errors.As(err, &own) != (test.code != "") || own != nil && own.Code != test.code {
+				t.Errorf("the error is %#v, want code %q", err, test.code)
+			}
+		})
+	}
+}
+
+func TestCallTellsALostConnection(t *testing.T) {
+	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		s.Drop()
+		return sshtest.Exit{Silent: true}
+	})
+	if err := n.Call(t.Context(), "", observe, nil); !errors.Is(err, ssh.ErrDisconnected) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// holdLock is a store that takes the lock and holds it for as long as it is spoken to.
+func holdLock(s *sshtest.Session, freed chan<- struct{}) sshtest.Exit {
+	fmt.Fprintf(s.Stdout, "{\"progress\":%q}\n", api.LockTaken)
+	_, _ = io.Copy(io.Discard, s.Stdin)
+	close(freed)
+	_, _ = io.WriteString(s.Stdout, `{"result":{}}`+"\n")
+	return sshtest.Exit{}
+}
+
+func TestLockIsHeldUntilItIsReleased(t *testing.T) {
+	freed := make(chan struct{})
+	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit { return holdLock(s, freed) })
+	ctx, cancel := context.WithCancel(t.Context())
+	held, release, err := n.Lock(ctx, "", "prod", api.Holder{ID: "1", Who: "ops@ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel() // an interrupt frees nothing: the step under way is finished under the lock
+	select {
+	case <-freed:
+		t.Error("the lock was freed by an interrupt")
+	case <-time.After(50 * time.Millisecond):
+	}
+	release()
+	release()
+	<-freed
+	<-held.Done()
+}
+
+func TestLockThatIsLostSaysSo(t *testing.T) {
+	drop := make(chan struct{})
+	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		fmt.Fprintf(s.Stdout, "{\"progress\":%q}\n", api.LockTaken)
+		<-drop
+		s.Drop()
+		return sshtest.Exit{Silent: true}
+	})
+	held, release, err := n.Lock(t.Context(), "", "prod", api.Holder{ID: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(drop)
+	<-held.Done()
+	if cause := context.Cause(held); !errors.Is(cause, ErrLockLost) || !errors.Is(cause, ssh.ErrDisconnected) {
+		t.Errorf("the cause is %v", cause)
+	}
+	release()
+}
+
+func TestLockThatAnotherHolds(t *testing.T) {
+	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		_, _ = io.WriteString(s.Stdout, `{"error":{"code":"busy","message":"cluster prod is locked by ops@ci-7","holder":{"who":"ops@ci-7"}}}`+"\n")
+		return sshtest.Exit{Status: 1}
+	})
+	_, _, err := n.Lock(t.Context(), "", "prod", api.Holder{ID: "1"})
+	var busy *api.Error
+	if !errors.As(err, &busy) || busy.Code != api.CodeBusy || busy.Holder == nil || busy.Holder.Who != "ops@ci-7" {
+		t.Errorf("the error is %v", err)
+	}
+}
