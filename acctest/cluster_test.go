@@ -47,6 +47,9 @@ func TestLifeOfACluster(t *testing.T) {
 	w.mustBeSettled()
 
 	w.destroy()
+	if log := w.read("progress.log"); !strings.Contains(log, "its data now lies in /var/lib/etcd/prod.") {
+		t.Errorf("the progress log does not say where the data lies:\n%s", log)
+	}
 	for _, h := range l.Hosts {
 		mustBeBare(t, h)
 		if aside := inHost(t, h, "ls", "/var/lib/etcd"); !strings.HasPrefix(aside, "prod.") {

@@ -34,11 +34,24 @@ func (w *work) act(ctx context.Context, step membership.Step) error {
 	case membership.Stop:
 		return w.tell(ctx, m, api.OpStop, api.StopRequest{Owner: w.owner(m)})
 	case membership.Retire:
-		return w.tell(ctx, m, api.OpRetire, w.retirement)
+		retired, err := ask[api.Retired](ctx, w, m, api.OpRetire, w.retirement)
+		w.sayWhere(m, retired.Path)
+		return err
 	case membership.SetAside:
-		return w.tell(ctx, m, api.OpSetAside, api.SetAsideRequest{Owner: w.owner(m), Why: "unfinished"})
+		aside, err := ask[api.SetAside](ctx, w, m, api.OpSetAside, api.SetAsideRequest{Owner: w.owner(m), Why: "unfinished"})
+		w.sayWhere(m, aside.Path)
+		return err
 	}
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
+}
+
+// sayWhere tells of data that was moved aside; path is empty where there was none.
+func (w *work) sayWhere(m membership.Member, path string) {
+	if path != "" {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.Progress(fmt.Sprintf("%s (%s): its data now lies in %s", m.Name, m.Address, path))
+	}
 }
 
 // tell makes one call that changes a member's host, and wants nothing back.
