@@ -86,7 +86,7 @@ func serving(t *testing.T, c bootstrap.Cluster, m membership.Member, phase api.P
 	}
 	store := c.Stores["amd64"]
 	report := bare(m)
-	report.Contact.Installed, report.Contact.Selected, report.Contact.Marker = []string{store}, store, &marker
+	report.Contact.Installed, report.Contact.Marker = []string{store}, &marker
 	report.Contact.DataNotEmpty, report.Contact.Listening = true, c.Ports()
 	o := api.Observation{
 		Facts:        api.Facts{MemoryBytes: memory, Architecture: "amd64"},

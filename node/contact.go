@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +24,6 @@ var contactScript string
 func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveRequest) (api.Contact, error) {
 	variables := []string{
 		"root=" + ssh.Quote(api.StoreRoot),
-		"selected=" + ssh.Quote(api.SelectedStore(cluster)),
 		"marker=" + ssh.Quote(api.MarkerFile(cluster)),
 		"data=" + ssh.Quote(ask.DataDir),
 	}
@@ -68,8 +66,6 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			c.FreeBytes = kib << 10
 		case "installed":
 			c.Installed = append(c.Installed, value)
-		case "selected":
-			c.Selected = path.Base(value)
 		case "marker":
 			c.Marker, c.MarkerError = parseMarker(value)
 		case "data":

@@ -21,7 +21,6 @@ say free-kib "$(df -Pk "$nearest" | { read -r _; read -r _ _ _ available _; echo
 for store in "$root"/*/store; do
 	[ ! -x "$store" ] || [ -L "${store%/store}" ] || say installed "$(basename "${store%/store}")"
 done
-[ ! -L "$selected" ] || say selected "$(readlink "$selected")"
 [ ! -e "$marker" ] || say marker "$(base64 -w0 <"$marker")"
 [ -z "$(ls -A "$data" 2>/dev/null | grep -vx -e lost+found -e "aside-.*")" ] || say data yes
 

@@ -19,7 +19,6 @@ func runContact(t *testing.T, root string) api.Contact {
 	t.Helper()
 	script := strings.Join([]string{
 		"root=" + ssh.Quote(filepath.Join(root, "stores")),
-		"selected=" + ssh.Quote(filepath.Join(root, "stores", "prod")),
 		"marker=" + ssh.Quote(filepath.Join(root, "cluster.json")),
 		"data=" + ssh.Quote(filepath.Join(root, "data")),
 	}, "\n") + "\n" + contactScript
@@ -40,7 +39,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	if bare.Kernel == "" || bare.Machine == "" || bare.FreeBytes == 0 || bare.ReadOnly {
 		t.Errorf("this machine reads as %+v", bare)
 	}
-	if bare.Marker != nil || bare.DataNotEmpty || bare.Selected != "" || bare.Installed != nil {
+	if bare.Marker != nil || bare.DataNotEmpty || bare.Installed != nil {
 		t.Errorf("an empty directory reads as %+v", bare)
 	}
 
@@ -66,9 +65,6 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	used := runContact(t, root)
 	if diff := cmp.Diff([]string{hash}, used.Installed); diff != "" {
 		t.Errorf("installed stores (a link and an unfinished upload are none): %s", diff)
-	}
-	if used.Selected != hash {
-		t.Errorf("selected reads %q", used.Selected)
 	}
 	if used.DataNotEmpty {
 		t.Error("what was moved aside, or lost+found, was taken for data")

@@ -11,7 +11,6 @@ type Contact struct {
 	ReadOnly     bool     // StoreRoot lies on a file system that is mounted read-only
 	FreeBytes    int64    // free for StoreRoot
 	Installed    []string // hashes of installed stores, sorted
-	Selected     string   // hash that the cluster's link selects; empty: none
 	Marker       *Marker  // nil: the host carries no such cluster
 	MarkerError  string   // the marker is there and cannot be read; empty: it can
 	DataNotEmpty bool     // something lies in the data directory that was asked about

@@ -121,7 +121,6 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			ReadOnly:     h.ReadOnly,
 			FreeBytes:    h.FreeBytes,
 			Installed:    h.installed(),
-			Selected:     part.selected,
 			MarkerError:  h.MarkerError,
 			DataNotEmpty: !h.directory(ask.DataDir).empty(),
 			ForeignEtcd:  slices.Clone(h.ForeignEtcd),
