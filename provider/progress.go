@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 // progressLog is a file that gets a line a step, for people to follow while Terraform shows only
@@ -20,7 +20,7 @@ type progressLog struct {
 
 // newProgressLog makes sure that the file can be written to. It is created for its owner alone.
 func newProgressLog(path string, now func() time.Time) (*progressLog, error) {
-	path, err := resources.LocalPath(path)
+	path, err := ssh.ExpandHome(path)
 	if err != nil {
 		return nil, err
 	}

@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 // writeFile writes a file whole or not at all: beside its place first, and put there by place, which
 // is os.Rename to overwrite what is there, or os.Link to fail then.
 func writeFile(path, text string, mode fs.FileMode, place func(from, to string) error) error {
-	path, err := LocalPath(path)
+	path, err := ssh.ExpandHome(path)
 	if err != nil {
 		return err
 	}
@@ -30,7 +32,7 @@ func writeFile(path, text string, mode fs.FileMode, place func(from, to string) 
 
 // holds tells whether a file holds exactly this text.
 func holds(path, text string) bool {
-	path, err := LocalPath(path)
+	path, err := ssh.ExpandHome(path)
 	if err != nil {
 		return false
 	}
@@ -43,7 +45,7 @@ func removeIfHolds(path, text string) error {
 	if !holds(path, text) {
 		return nil
 	}
-	path, err := LocalPath(path)
+	path, err := ssh.ExpandHome(path)
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 // readKey reads the private key in a file that nobody but its owner can read. Errors name the file
 // and nothing of what it holds.
 func readKey(file string) (crypto.Signer, error) {
-	path, err := LocalPath(file)
+	path, err := ssh.ExpandHome(file)
 	if err != nil {
 		return nil, err
 	}

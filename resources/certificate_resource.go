@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 var (
@@ -113,7 +115,7 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 	err := state.removeFiles(certificateModel{})
 	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
 		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
-			local, _ := LocalPath(file) // it has just been read
+			local, _ := ssh.ExpandHome(file) // it has just been read
 			err = errors.Join(err, os.Remove(local))
 		}
 	}

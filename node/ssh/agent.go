@@ -14,7 +14,7 @@ import (
 // agentSocket returns the socket to ask: the configured one, or the one of the environment.
 func agentSocket(configured string) (string, error) {
 	if configured != "" {
-		path, err := expandHome(configured)
+		path, err := ExpandHome(configured)
 		if err != nil {
 			return "", fmt.Errorf("agent_socket: %w", err)
 		}

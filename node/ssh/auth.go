@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -138,7 +137,7 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 	case file == "":
 		return inline, inlineName, nil
 	}
-	path, err := expandHome(file)
+	path, err := ExpandHome(file)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: %w", fileName, err)
 	}
@@ -150,17 +149,4 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 		return "", "", fmt.Errorf("%s: %s is empty", fileName, path)
 	}
 	return string(content), fmt.Sprintf("%s %s", fileName, path), nil
-}
-
-// expandHome puts the home directory in the place of a leading ~/, as the shell would have done.
-func expandHome(path string) (string, error) {
-	rest, ok := strings.CutPrefix(path, "~/")
-	if !ok {
-		return path, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("expand %s: %w", path, err)
-	}
-	return filepath.Join(home, rest), nil
 }

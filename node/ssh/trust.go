@@ -57,7 +57,7 @@ func (t *trust) addKnownHosts(files []string, endpoint string) error {
 	paths := make([]string, len(files))
 	for i, file := range files {
 		var err error
-		if paths[i], err = expandHome(file); err != nil {
+		if paths[i], err = ExpandHome(file); err != nil {
 			return fmt.Errorf("known_hosts: %w", err)
 		}
 	}

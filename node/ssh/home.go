@@ -1,4 +1,4 @@
-package resources
+package ssh
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// LocalPath puts the home directory in the place of a leading ~/, in the path of a file on the
-// machine that runs Terraform.
-func LocalPath(path string) (string, error) {
+// ExpandHome puts the home directory in the place of a leading ~/, as the shell would have done, in the
+// path of a file on this machine.
+func ExpandHome(path string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~/")
 	if !ok {
 		return path, nil
