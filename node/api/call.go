@@ -23,6 +23,9 @@ type Operation string
 const (
 	OpObserve Operation = "observe" // ObserveRequest -> Observation
 	OpAwait   Operation = "await"   // AwaitRequest -> Observation
+	OpProbe   Operation = "probe"   // ProbeRequest -> Member
+	OpHash    Operation = "hash"    // HashRequest -> Hash
+	OpTry     Operation = "try"     // TryRequest -> Done
 )
 
 // OpLock holds the cluster's lock on this host for as long as its stdin is open and speaks: a line
@@ -39,10 +42,29 @@ const (
 	OpStop      Operation = "stop"      // StopRequest -> Done
 	OpSetAside  Operation = "set-aside" // SetAsideRequest -> SetAside
 	OpRetire    Operation = "retire"    // RetireRequest -> Retired
+	OpRestart   Operation = "restart"   // RestartRequest -> Done
+	OpSnapshot  Operation = "snapshot"  // SnapshotRequest -> Snapshot
+	OpRecover   Operation = "recover"   // RecoverRequest -> Recovered
+)
+
+// Operations that change the cluster through the member on this host. Like those above they want the lock.
+const (
+	OpAddLearner   Operation = "add-learner"   // AddLearnerRequest -> AddedLearner
+	OpRemoveMember Operation = "remove-member" // RemoveMemberRequest -> Done
+	OpPromote      Operation = "promote"       // PromoteRequest -> Done
+	OpMoveLeader   Operation = "move-leader"   // MoveLeaderRequest -> Done
+	OpDowngrade    Operation = "downgrade"     // DowngradeRequest -> Done
+	OpDisarm       Operation = "disarm"        // DisarmRequest -> Done
 )
 
 // ReadOnly tells whether the operation changes nothing on the host.
-func (o Operation) ReadOnly() bool { return o == OpObserve || o == OpAwait }
+func (o Operation) ReadOnly() bool {
+	switch o {
+	case OpObserve, OpAwait, OpProbe, OpHash, OpTry:
+		return true
+	}
+	return false
+}
 
 // Request is the envelope of a call.
 type Request struct {

@@ -38,12 +38,19 @@ type ConfigureRequest struct {
 // new cluster are only ready together.
 type StartRequest struct{}
 
+// RestartRequest stops the unit where it runs, waits until it has stopped, enables it and starts it, without
+// waiting until it is ready.
+type RestartRequest struct {
+	Owner string `json:"owner"` // must be the marker's
+}
+
 // StopRequest stops the unit and waits until it has stopped. It stays enabled.
 type StopRequest struct {
 	Owner string `json:"owner"` // must be the marker's
 }
 
-// SetAsideRequest stops the member and moves its data directory aside.
+// SetAsideRequest stops the member, disables its unit, and moves its data directory aside. The guard then
+// lets no member start before the host was prepared again.
 type SetAsideRequest struct {
 	Owner string `json:"owner"` // must be the marker's
 	Why   string `json:"why"`   // short; becomes part of the new name: "unfinished"

@@ -63,6 +63,13 @@ func DefaultDataDir(cluster string) string { return path.Join("/var/lib/etcd", c
 // data.
 const AsidePrefix = "aside-"
 
+// SnapshotDir is where a member keeps the snapshots that were taken before a change: beside its data.
+func SnapshotDir(dataDir string) string { return dataDir + ".snapshots" }
+
+// ProgressFile records how far the member's log had come when it was last stopped or looked at, outside of
+// its data: a data directory that is older than that was rolled back.
+func ProgressFile(cluster string) string { return path.Join(ConfigDir(cluster), "progress.json") }
+
 // Unit is the name of the cluster's systemd unit.
 func Unit(cluster string) string { return "etcd@" + cluster + ".service" }
 

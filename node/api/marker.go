@@ -6,7 +6,8 @@ type Phase string
 // Phases of a host.
 const (
 	PhaseForming Phase = "forming" // a create is under way, or was cut short
-	PhaseFormed  Phase = "formed"  // the cluster was handed over; `new` is never used again
+	PhaseJoining Phase = "joining" // the member was, or is about to be, added to a living cluster as a learner; it votes on nothing yet
+	PhaseFormed  Phase = "formed"  // the member votes, or is about to be promoted: it must never start again without its data
 )
 
 // Marker is what a host records of the cluster that it belongs to. It is the first thing that an
@@ -24,4 +25,11 @@ type Marker struct {
 	MetricsPort    int    `json:"metrics_port"`         // on loopback: metrics and health
 	ClusterID      string `json:"cluster_id,omitempty"` // hexadecimal, once formed
 	MemberID       string `json:"member_id,omitempty"`  // hexadecimal, once formed
+	// Mount is the mount point of the file system that the data directory lay on when the host was
+	// prepared. The host itself fills it in, and its guard wants to find it again.
+	Mount string `json:"mount,omitempty"`
+	// Added are the peer URLs of learners that a change of membership is about to add through this member,
+	// or has added, and that were not yet seen to the end: by them a later run knows what is ours to clean
+	// up. OpAddLearner adds to them before it asks etcd; a Configure replaces them.
+	Added []string `json:"added,omitempty"`
 }

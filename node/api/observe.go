@@ -13,11 +13,38 @@ type ObserveRequest struct {
 
 // AwaitRequest waits until the member is ready (its unit active, a linearizable read done, as many
 // members in its list as given, each with a name) or the time is over, and answers what it then
-// observes. It is no error for the time to be over.
+// observes. It is no error for the time to be over. It ends early too where the unit has failed, or
+// systemd has started it again three times since the call began: it will not come.
 type AwaitRequest struct {
 	ObserveRequest
-	Members int           `json:"members"`
+	Members int           `json:"members"` // 0: any number, named or not
+	Learner bool          `json:"learner"` // a learner is awaited: it is ready once it answers its status, knows a leader, and is a learner
 	Timeout time.Duration `json:"timeout"` // nanoseconds; at most ten minutes
+}
+
+// ProbeRequest asks the local member how it is, and nothing else of the host. It is quick, to be polled.
+type ProbeRequest struct{}
+
+// HashRequest asks the local member, learner or voter, for the hash of its key space up to a revision,
+// over its peer port: etcd answers learners' hashes nowhere else.
+type HashRequest struct {
+	Revision int64 `json:"revision"` // 0: its latest
+}
+
+// Hash is the hash of a member's key space. Two members agree where all fields are equal but Revision,
+// which is the member's latest.
+type Hash struct {
+	Hash            uint32 `json:"hash"`
+	HashRevision    int64  `json:"hash_revision"`    // up to which it was taken
+	CompactRevision int64  `json:"compact_revision"` // from which on; members that have compacted differently do not compare
+	Revision        int64  `json:"revision"`
+}
+
+// TryRequest has an installed store parse flags as etcd, and end before it touches anything: a flag that it
+// does not know, or a value that is none, is an error with etcd's own words.
+type TryRequest struct {
+	Store string   `json:"store"` // SHA-256 of an installed store
+	Flags []string `json:"flags"`
 }
 
 // Observation is what one host says of itself and of its member.
@@ -30,6 +57,7 @@ type Observation struct {
 	Data         Data                   `json:"data"`
 	Listeners    []Listener             `json:"listeners"`    // on the ports that were asked for
 	Certificates map[string]Certificate `json:"certificates"` // by key name, and "peer-ca", "client-ca"
+	Guard        string                 `json:"guard"`        // why the guard would not let the member start now; empty: it would, or there is no marker
 	Member       Member                 `json:"member"`
 }
 
@@ -56,28 +84,50 @@ type Store struct {
 
 // UnitState is the state of the cluster's systemd unit, in systemd's own words.
 type UnitState struct {
-	Text        string `json:"text"`         // the unit file; empty: none
-	LoadState   string `json:"load_state"`   // loaded, not-found, ...
-	ActiveState string `json:"active_state"` // active, activating, inactive, failed, ...
-	SubState    string `json:"sub_state"`    // running, dead, auto-restart, ...
-	FileState   string `json:"file_state"`   // enabled, disabled, masked, ...
-	Result      string `json:"result"`       // success, exit-code, ...
-	MainPID     int    `json:"main_pid"`     // 0: none
-	Restarts    int    `json:"restarts"`     // by systemd, since it was last started
-	NeedReload  bool   `json:"need_reload"`  // the file has changed since systemd read it
+	Text        string   `json:"text"`         // the unit file; empty: none
+	LoadState   string   `json:"load_state"`   // loaded, not-found, ...
+	ActiveState string   `json:"active_state"` // active, activating, inactive, failed, ...
+	SubState    string   `json:"sub_state"`    // running, dead, auto-restart, ...
+	FileState   string   `json:"file_state"`   // enabled, disabled, masked, ...
+	Result      string   `json:"result"`       // success, exit-code, ...
+	MainPID     int      `json:"main_pid"`     // 0: none
+	Restarts    int      `json:"restarts"`     // by systemd, since it was last started
+	NeedReload  bool     `json:"need_reload"`  // the file has changed since systemd read it
+	Process     *Process `json:"process"`      // what MainPID was started with; nil: it does not run, or is not etcd yet
 	// Journal is the unit's last lines, at most 20, where it failed or systemd is starting it again.
 	Journal []string `json:"journal"`
 }
 
+// Process is what a running member was started with, which may not be what it is configured with by now.
+type Process struct {
+	Store      string   `json:"store"`       // SHA-256 of the store that it runs; empty: its file is gone, or is no installed store
+	Flags      []string `json:"flags"`       // its arguments
+	UnitSHA256 string   `json:"unit_sha256"` // of the unit file at its start, in hexadecimal; empty: not known
+	PeerCA     string   `json:"peer_ca"`     // SHA-256 of the bundle at its start, which etcd reads then alone; empty: not known
+	ClientCA   string   `json:"client_ca"`   // likewise
+}
+
 // Data is the state of the data directory.
 type Data struct {
-	Path       string   `json:"path"`
-	Exists     bool     `json:"exists"`
-	Empty      bool     `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
-	HasMember  bool     `json:"has_member"` // it holds a member's data: a log
+	Path      string `json:"path"`
+	Exists    bool   `json:"exists"`
+	Empty     bool   `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
+	HasMember bool   `json:"has_member"` // it holds a member's data: a log
+	// Log is what the member's log and database say, where the unit does not run; nil: it runs, or there is none.
+	Log        *Log     `json:"log"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted
+}
+
+// Log is what a member that does not run has written.
+type Log struct {
+	ClusterID string `json:"cluster_id"` // hexadecimal
+	MemberID  string `json:"member_id"`  // hexadecimal
+	Term      uint64 `json:"term"`       // of the last entry
+	Index     uint64 `json:"index"`      // of the last entry
+	Applied   uint64 `json:"applied"`    // the database's consistent index
+	Error     string `json:"error"`      // why it could not be read to its end; empty: it could
 }
 
 // Listener is a process that listens on a TCP port.
@@ -98,23 +148,28 @@ type Certificate struct {
 
 // Member is what the local member says, asked over loopback with the admin certificate.
 type Member struct {
-	Responding   bool           `json:"responding"` // it answered its status
-	Error        string         `json:"error"`      // why it did not
-	Ready        bool           `json:"ready"`      // /readyz on the metrics port says so
-	Healthy      bool           `json:"healthy"`    // a linearizable read succeeded
-	HealthError  string         `json:"health_error"`
-	ClusterID    string         `json:"cluster_id"` // hexadecimal
-	MemberID     string         `json:"member_id"`  // hexadecimal
-	Leader       string         `json:"leader"`     // member ID, hexadecimal; empty: none
-	Learner      bool           `json:"learner"`
-	Version      string         `json:"version"` // of the server: 3.7.3
-	RaftTerm     uint64         `json:"raft_term"`
-	RaftIndex    uint64         `json:"raft_index"`
-	AppliedIndex uint64         `json:"applied_index"`
-	Revision     int64          `json:"revision"`
-	DBSizeBytes  int64          `json:"db_size_bytes"`
-	Members      []ListedMember `json:"members"` // its own view of the list, sorted by ID
-	Alarms       []string       `json:"alarms"`  // "NOSPACE 8e9e05c52164694d"; sorted; empty too where there is no quorum to ask
+	Responding     bool           `json:"responding"` // it answered its status
+	Error          string         `json:"error"`      // why it did not
+	Ready          bool           `json:"ready"`      // /readyz on the metrics port says so
+	Healthy        bool           `json:"healthy"`    // a linearizable read succeeded
+	HealthError    string         `json:"health_error"`
+	ClusterID      string         `json:"cluster_id"` // hexadecimal
+	MemberID       string         `json:"member_id"`  // hexadecimal
+	Leader         string         `json:"leader"`     // member ID, hexadecimal; empty: none
+	Learner        bool           `json:"learner"`
+	Version        string         `json:"version"`         // of the server: 3.7.3
+	ClusterVersion string         `json:"cluster_version"` // that the members have agreed on: 3.7.0; empty: not known
+	StorageVersion string         `json:"storage_version"` // of its database: 3.7.0; empty: not known
+	Downgrade      string         `json:"downgrade"`       // target version of the downgrade that is under way: 3.6.0; empty: none
+	RaftTerm       uint64         `json:"raft_term"`
+	RaftIndex      uint64         `json:"raft_index"`
+	AppliedIndex   uint64         `json:"applied_index"`
+	Revision       int64          `json:"revision"`
+	DBSizeBytes    int64          `json:"db_size_bytes"`
+	DBUsedBytes    int64          `json:"db_used_bytes"` // of it, what a defragmentation would leave
+	QuotaBytes     int64          `json:"quota_bytes"`   // at which it takes no more writes; 0: not known
+	Members        []ListedMember `json:"members"`       // its own view of the list, sorted by ID
+	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; empty too where there is no quorum to ask
 }
 
 // ListedMember is an entry of the member list.
