@@ -12,6 +12,7 @@ type Spec struct {
 	Name    string
 	Version string   // of etcd: 3.7.3
 	Members []Member // sorted by name
+	Carried []string // versions of etcd that a member can be given; nil where only Version matters
 }
 
 // Member is one member as it is wanted.

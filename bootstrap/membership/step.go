@@ -5,23 +5,41 @@ import "fmt"
 // Kind is what a step does.
 type Kind string
 
-// Kinds of steps.
+// Kinds of steps that bring a cluster to life and take it off its hosts. Some of them a living one
+// needs too.
 const (
 	Install   Kind = "install"   // put the store on the host
 	Stop      Kind = "stop"      // stop the unit
 	SetAside  Kind = "set-aside" // stop the member and move its data aside
 	Configure Kind = "configure" // marker, user, directories, keys, certificates, flags, unit
-	Start     Kind = "start"     // start the unit
+	Start     Kind = "start"     // enable the unit and start it
 	Agree     Kind = "agree"     // wait until the members are one healthy cluster
-	Settle    Kind = "settle"    // flags for a living cluster
+	Settle    Kind = "settle"    // configuration for a living cluster, with its members as they are
 	Retire    Kind = "retire"    // take the cluster off the host
+)
+
+// Kinds of steps that change a living cluster.
+const (
+	Stage      Kind = "stage"     // put the store on the host and try the flags against it
+	Snapshot   Kind = "snapshot"  // save a snapshot on the host, and verify it
+	Certify    Kind = "certify"   // issue certificates anew, which a running member takes up by itself
+	Roll       Kind = "roll"      // configure the member and restart it; put it back if it does not come up
+	MoveLeader Kind = "lead"      // move the leadership to another voter
+	AddLearner Kind = "learner"   // add the member to the list, without a vote
+	Join       Kind = "join"      // configure the learner and start it
+	Promote    Kind = "promote"   // give the learner its vote, once it has caught up
+	Remove     Kind = "remove"    // take the member off the list
+	Downgrade  Kind = "downgrade" // enable a downgrade and wait until every member's storage has come down
+	Cancel     Kind = "cancel"    // cancel a downgrade that is under way
+	Disarm     Kind = "disarm"    // defragment the members, and disarm the alarm for lack of space
+	Recover    Kind = "recover"   // make one member, alone, the cluster that has lost its quorum
 )
 
 // Parallel tells whether steps of this kind that stand next to each other may be done at the same
 // time, each on its own host.
 func (k Kind) Parallel() bool {
 	switch k {
-	case Install, Stop, SetAside, Configure, Start, Settle, Retire:
+	case Install, Stop, SetAside, Configure, Start, Settle, Retire, Stage, Certify:
 		return true
 	}
 	return false
@@ -33,10 +51,23 @@ type Step struct {
 	Kind   Kind
 	Member string // the member that it is done to; empty: the cluster
 	At     string // the member's address
-	To     string // what the kind calls for: a version, a size, a reason
+	To     string // what the kind calls for: a version, a size, a member
+	Why    string // the reason
+	Sum    string // the arithmetic of the voters that allows it
 }
 
+// Subject is the member that the step is done to.
+func (s Step) Subject() Member { return Member{Name: s.Member, Address: s.At} }
+
 func (s Step) String() string {
+	text := s.text()
+	if s.Sum != "" {
+		text += "; " + s.Sum
+	}
+	return text
+}
+
+func (s Step) text() string {
 	at := s.Member + " (" + s.At + ")"
 	switch s.Kind {
 	case Install:
@@ -48,13 +79,45 @@ func (s Step) String() string {
 	case Configure:
 		return fmt.Sprintf("configure %s: keys made on the host, certificates, flags, unit", at)
 	case Start:
+		if s.Why != "" {
+			return fmt.Sprintf("start %s: %s", at, s.Why)
+		}
 		return fmt.Sprintf("start %s", at)
 	case Agree:
 		return "agree: " + s.To
 	case Retire:
 		return fmt.Sprintf("retire %s: unit stopped and disabled, %s", at, s.To)
 	case Settle:
+		if s.Member == "" {
+			return "settle: every member's configuration names " + s.To
+		}
 		return fmt.Sprintf("settle %s: initial-cluster-state existing", at)
+	case Stage:
+		return fmt.Sprintf("stage %s: store for etcd %s, flags tried against it", at, s.To)
+	case Snapshot:
+		return fmt.Sprintf("snapshot %s: verified, kept on the host", at)
+	case Certify:
+		return fmt.Sprintf("certify %s: %s; taken up without a restart", at, s.Why)
+	case Roll:
+		return fmt.Sprintf("roll %s: %s", at, s.Why)
+	case MoveLeader:
+		return fmt.Sprintf("lead: leadership moves from %s, which %s, to %s", at, s.Why, s.To)
+	case AddLearner:
+		return fmt.Sprintf("learner %s: added without a vote", at)
+	case Join:
+		return fmt.Sprintf("join %s: keys made on the host, certificates, flags, unit; started with etcd %s", at, s.To)
+	case Promote:
+		return fmt.Sprintf("promote %s: caught up, same hash", at)
+	case Remove:
+		return fmt.Sprintf("remove %s: %s", at, s.Why)
+	case Downgrade:
+		return fmt.Sprintf("downgrade: enabled to etcd %s, every member's storage comes down", s.To)
+	case Cancel:
+		return fmt.Sprintf("cancel: the downgrade to etcd %s is given up", s.To)
+	case Disarm:
+		return "disarm: members defragmented one by one, alarm for lack of space taken back"
+	case Recover:
+		return fmt.Sprintf("recover %s: it alone is the cluster, %s", at, s.Why)
 	}
 	return fmt.Sprintf("%s %s %s", s.Kind, at, s.To)
 }

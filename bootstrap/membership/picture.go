@@ -1,0 +1,142 @@
+package membership
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Role is what a seat is in etcd's member list.
+type Role string
+
+// Roles of a seat.
+const (
+	Absent  Role = ""        // not in the list
+	Learner Role = "learner" // it receives the log, and votes on nothing
+	Voter   Role = "voter"
+)
+
+// State is what was seen on a seat's host.
+type State string
+
+// States of a seat.
+const (
+	Serving State = "serving" // a linearizable read through it succeeds; of a learner: it answers and follows a leader
+	Failing State = "failing" // it runs, and serves nobody
+	Stopped State = "stopped" // it does not run, and has all that it needs to
+	Empty   State = "empty"   // the host carries no part of this cluster, or no more than a join that never began
+	Lost    State = "lost"    // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
+	Blocked State = "blocked" // it must not start before somebody has mended the host: its file system is not mounted, say
+	Taken   State = "taken"   // the host is someone else's, or unfit: it is not to be touched
+	Silent  State = "silent"  // the host could not be asked: what runs there is not known
+)
+
+// Seat is one member's place in a living cluster: its name and its host. A member that moves has two
+// of them for a while.
+type Seat struct {
+	Member
+	Wanted bool // the wish has this member at this address
+
+	ID      string // in etcd's list, hexadecimal; empty: it is not in it
+	Role    Role
+	Started bool // it has published its name since it was added
+
+	State     State
+	Why       string   // what is behind the state, for those who read: the guard's words, an error
+	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
+	Staged    bool     // this run has put the wanted store on the host, which takes the wanted flags
+	Outdated  []string // what it runs by that is not what is wanted, and takes a restart to change; sorted
+	Invalid   string   // why its certificates have to be issued anew; empty: they hold
+	Disabled  bool     // its unit does not come up with the machine
+	Unsettled bool     // its configuration names other members than there are
+	Traces    bool     // something of the cluster is on the host: configuration or data
+	Term      uint64   // of its log, where the cluster serves nobody
+	Index     uint64   // of its log, where the cluster serves nobody
+}
+
+// String is the seat as all texts have it.
+func (s Seat) String() string { return s.Name + " (" + s.Address + ")" }
+
+// Stranger is an entry of etcd's member list that no seat explains.
+type Stranger struct {
+	ID      string
+	Name    string // empty: it has never started
+	PeerURL string
+	Role    Role
+	Ours    bool // a learner that an earlier change of ours has added, and did not see to its end
+}
+
+// Picture is a living cluster as it was seen, measured against what is wanted of it. It is a value:
+// planners read it, and say what steps make of it.
+type Picture struct {
+	Seats     []Seat // sorted by name, then address
+	Strangers []Stranger
+	Leader    string // member ID; empty: none is known
+	Corrupt   bool   // an alarm says that members' data differs
+	Full      bool   // an alarm says that a database has reached its quota
+	Saved     bool   // this run has taken a snapshot and verified it
+
+	ClusterVersion string // line that the members have agreed on: 3.7; empty: not known
+	Downgrade      string // line that a downgrade under way goes to: 3.6; empty: none
+	Lowered        bool   // every member's storage has come down to Downgrade
+}
+
+// SortSeats puts seats into the order that a picture has them in.
+func SortSeats(seats []Seat) {
+	slices.SortFunc(seats, func(a, b Seat) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
+	})
+}
+
+// Clone is a picture that shares nothing with the first.
+func (p Picture) Clone() Picture {
+	p.Seats, p.Strangers = slices.Clone(p.Seats), slices.Clone(p.Strangers)
+	for i := range p.Seats {
+		p.Seats[i].Outdated = slices.Clone(p.Seats[i].Outdated)
+	}
+	return p
+}
+
+// Voters are the seats that vote.
+func (p Picture) Voters() []Seat { return p.filter(func(s Seat) bool { return s.Role == Voter }) }
+
+// Learners are the seats that are learners.
+func (p Picture) Learners() []Seat { return p.filter(func(s Seat) bool { return s.Role == Learner }) }
+
+// Healthy are the voters that serve.
+func (p Picture) Healthy() []Seat {
+	return p.filter(func(s Seat) bool { return s.Role == Voter && s.State == Serving })
+}
+
+// Size is how many vote: the seats that do, and strangers that do.
+func (p Picture) Size() int {
+	n := len(p.Voters())
+	for _, s := range p.Strangers {
+		if s.Role == Voter {
+			n++
+		}
+	}
+	return n
+}
+
+// HasQuorum tells whether the voters that serve are a quorum.
+func (p Picture) HasQuorum() bool { return len(p.Healthy()) >= Quorum(p.Size()) }
+
+// Seat is the seat of this name and address; nil: there is none.
+func (p Picture) Seat(m Member) *Seat {
+	for i := range p.Seats {
+		if p.Seats[i].Member == m {
+			return &p.Seats[i]
+		}
+	}
+	return nil
+}
+
+func (p Picture) filter(keep func(Seat) bool) []Seat {
+	var kept []Seat
+	for _, s := range p.Seats {
+		if keep(s) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}

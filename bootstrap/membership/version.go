@@ -1,0 +1,59 @@
+package membership
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Line is the line of a version: 3.7 of 3.7.3. Of a line it is that line.
+func Line(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+// CompareVersions orders versions, and lines, by their numbers: 3.6.16 comes before 3.7.0, and 3.6
+// before 3.6.1.
+func CompareVersions(a, b string) int { return slices.Compare(numbers(a), numbers(b)) }
+
+// numbers are the parts of a version. A part that is no number counts as 0: versions come from etcd
+// itself, or are validated before they come here.
+func numbers(version string) []int {
+	if version == "" {
+		return nil
+	}
+	var ns []int
+	for part := range strings.SplitSeq(version, ".") {
+		n, _ := strconv.Atoi(part)
+		ns = append(ns, n)
+	}
+	return ns
+}
+
+// MinorsApart is how many minors lie between two versions of one major: 1 from 3.6.16 to 3.7.3. Of
+// two majors it is more than any number of minors.
+func MinorsApart(a, b string) int {
+	x, y := append(numbers(a), 0, 0), append(numbers(b), 0, 0)
+	if x[0] != y[0] {
+		return 1000
+	}
+	return max(x[1]-y[1], y[1]-x[1])
+}
+
+// floors are the patches below which a line must not go on to the next: their members can bring
+// removed members back (3.5), or fail in it (3.6). etcd's upgrade guides name them.
+var floors = map[string]string{"3.5": "3.5.32", "3.6": "3.6.11"}
+
+// Floor is the lowest patch of a version's line from which the next line may be gone to; empty: any.
+func Floor(version string) string { return floors[Line(version)] }
+
+// NewestOf is the newest of versions that is of a line; empty: none is.
+func NewestOf(line string, versions []string) string {
+	newest := ""
+	for _, v := range versions {
+		if Line(v) == line && CompareVersions(v, newest) > 0 {
+			newest = v
+		}
+	}
+	return newest
+}

@@ -1,0 +1,107 @@
+package upgrade
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// Plan is how a living cluster becomes what is wanted: the steps that can be taken, in order, and what
+// has to wait for somebody to mend something first.
+type Plan struct {
+	Steps []membership.Step
+	Held  []*membership.Refusal
+}
+
+// longest is more steps than any plan has: seven members that all move take some sixty.
+const longest = 300
+
+// Change plans how a living cluster becomes what is wanted, from whatever condition it was seen in.
+// It refuses where nothing may be done at all: the cluster is not understood, or has lost its quorum.
+//
+// A plan is made by choosing one step, picturing what it makes of the cluster, and choosing again. So the
+// plan that is shown, and the next step after each that was done, come from the same choice.
+func Change(p membership.Picture, want membership.Spec) (Plan, error) {
+	if err := want.Check(); err != nil {
+		return Plan{}, err
+	}
+	p = p.Clone()
+	membership.SortSeats(p.Seats)
+	var plan Plan
+	for range longest {
+		step, held, err := choose(p, want)
+		if err != nil {
+			return Plan{}, err
+		}
+		if step == (membership.Step{}) {
+			plan.Held = held
+			return plan, nil
+		}
+		plan.Steps = append(plan.Steps, step)
+		p = after(p, want, step)
+	}
+	return Plan{}, errors.New("this plan has no end, which is a fault of the provider: nothing was changed; report it with the output of terraform plan")
+}
+
+// choice is one choice of a step.
+type choice struct {
+	membership.Picture
+	want membership.Spec
+	held []*membership.Refusal
+}
+
+// choose is the first step of the first rule that has one; the zero Step where none has. A rule that
+// has one which a gate forbids says so, and the next rule is asked.
+func choose(p membership.Picture, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
+	if err := understood(p, want); err != nil {
+		return membership.Step{}, nil, err
+	}
+	c := &choice{Picture: p, want: want}
+	rules := []func() (membership.Step, bool){
+		c.heal,         // what is down comes up: nothing is safer than more healthy members
+		c.certify,      // disturbs nobody
+		c.tidy,         // learners that nobody wants go before others come
+		c.settle,       // every member knows the others as they are
+		c.clear,        // hosts that have left the cluster
+		c.admit,        // a learner under way becomes a voter
+		c.removeDead,   // a dead voter goes before its replacement comes
+		c.replenish,    // at an even size, an arrival makes it odd again
+		c.cancel,       // a downgrade that is no longer wanted
+		c.rollForward,  // settings, unit, a newer etcd
+		c.disarm,       // after a roll, that may have raised the quota
+		c.removeLeaver, // one that leaves, once there are more than are wanted
+		c.arrive,       // one that is new
+		c.rollBackward, // an older etcd, once every member is one that stays
+	}
+	for _, rule := range rules {
+		if step, found := rule(); found {
+			return step, nil, nil
+		}
+	}
+	return membership.Step{}, c.held, nil
+}
+
+// hold says that a step has to wait, and why.
+func (c *choice) hold(s membership.Seat, rule, remedy string) (membership.Step, bool) {
+	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
+	if !slices.ContainsFunc(c.held, func(h *membership.Refusal) bool { return *h == *refusal }) {
+		c.held = append(c.held, refusal)
+	}
+	return membership.Step{}, false
+}
+
+// step is a step that is done to a seat.
+func step(kind membership.Kind, s membership.Seat) membership.Step {
+	return membership.Step{Kind: kind, Member: s.Name, At: s.Address}
+}
+
+// first is the first seat that a test finds.
+func first(seats []membership.Seat, is func(membership.Seat) bool) (membership.Seat, bool) {
+	for _, s := range seats {
+		if is(s) {
+			return s, true
+		}
+	}
+	return membership.Seat{}, false
+}

@@ -1,0 +1,45 @@
+package upgrade_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestChange holds the plans in testdata/change.
+func TestChange(t *testing.T) {
+	files, err := filepath.Glob("testdata/change/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil && !(*update && errors.Is(err, os.ErrNotExist)) {
+				t.Fatal(err)
+			}
+			var scripts []string
+			for script := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
+				asked, _, _ := strings.Cut(script, "\n----")
+				scripts = append(scripts, asked+"\n----\n"+answer(t, asked))
+			}
+			got := strings.Join(scripts, "\n\n") + "\n"
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(text), got); diff != "" {
+				t.Errorf("%s differs; go test -update writes it anew (-want +got):\n%s", file, diff)
+			}
+		})
+	}
+}

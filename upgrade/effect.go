@@ -1,0 +1,102 @@
+package upgrade
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// after is what a step makes of a cluster, where it goes well.
+func after(p membership.Picture, want membership.Spec, did membership.Step) membership.Picture {
+	p = p.Clone()
+	if s := p.Seat(did.Subject()); s != nil {
+		effectOnSeat(p, s, want, did)
+	}
+	switch did.Kind {
+	case membership.Snapshot:
+		p.Saved = true
+	case membership.Agree:
+		for i := range p.Seats {
+			if s := &p.Seats[i]; stays(*s) && s.State == membership.Failing {
+				s.State = membership.Serving
+			}
+		}
+	case membership.Settle:
+		for i := range p.Seats {
+			if settles(p.Seats[i]) {
+				p.Seats[i].Unsettled = false
+			}
+		}
+	case membership.MoveLeader:
+		for _, s := range p.Healthy() {
+			if s.String() == did.To {
+				p.Leader = s.ID
+			}
+		}
+	case membership.Remove:
+		p.Strangers = slices.DeleteFunc(p.Strangers, func(s membership.Stranger) bool { return s.ID == did.To })
+	case membership.Promote:
+		unsettle(p)
+	case membership.Cancel:
+		p.Downgrade, p.Lowered = "", false
+	case membership.Downgrade:
+		p.Downgrade, p.Lowered = did.To, true
+	case membership.Disarm:
+		p.Full = false
+	}
+	p.Seats = slices.DeleteFunc(p.Seats, func(s membership.Seat) bool {
+		return !s.Wanted && s.Role == membership.Absent && !s.Traces
+	})
+	return p
+}
+
+// effectOnSeat is what a step makes of the seat that it is done to.
+func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec, did membership.Step) {
+	switch did.Kind {
+	case membership.Stage:
+		s.Staged = true
+	case membership.Stop:
+		s.State = membership.Stopped
+	case membership.Start:
+		s.Disabled = false
+		if s.State == membership.Stopped {
+			s.State = membership.Failing
+		}
+	case membership.Configure:
+		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
+	case membership.Certify:
+		s.Invalid = ""
+	case membership.Roll:
+		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
+	case membership.SetAside:
+		s.State, s.Traces = membership.Empty, false
+	case membership.Retire:
+		s.State, s.Traces = membership.Empty, false
+	case membership.AddLearner:
+		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
+	case membership.Join:
+		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
+		if did.To != want.Version {
+			s.Outdated, s.Staged = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}, false
+		}
+	case membership.Promote:
+		s.Role = membership.Voter
+	case membership.Remove:
+		voted := s.Role == membership.Voter
+		s.Role, s.ID, s.Started = membership.Absent, "", false
+		if voted {
+			unsettle(p)
+		}
+		s.Unsettled = false
+	}
+}
+
+// unsettle has every voter's configuration name other members than there are by now.
+func unsettle(p membership.Picture) {
+	for i := range p.Seats {
+		if p.Seats[i].Role == membership.Voter {
+			p.Seats[i].Unsettled = true
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package upgrade_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// A script says what was observed and what is wanted, and its answer is the plan:
+//
+//	observed  a*=3.7.3 b c/silent d~/unstarted e-/empty ?x@192.0.2.99 3.7 full
+//	desired   a b c@192.0.2.23 3.7.3
+//	----
+//	...
+//
+// A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
+// a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
+// are a state, and settings, unit, invalid, disabled, unsettled, unstarted, traces. ? begins a stranger
+// (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, saved, and
+// down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version;
+// carried is 3.7.3 and 3.6.16.
+func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
+	t.Helper()
+	want := membership.Spec{Name: "prod", Version: "3.7.3", Carried: []string{"3.7.3", "3.6.16"}}
+	var observed []string
+	for line := range strings.Lines(script) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0 || fields[0] == "#":
+		case fields[0] == "observed":
+			observed = fields[1:]
+		case fields[0] == "desired":
+			for _, field := range fields[1:] {
+				if field[0] >= '0' && field[0] <= '9' {
+					want.Version = field
+					continue
+				}
+				want.Members = append(want.Members, member(field))
+			}
+		default:
+			t.Fatalf("what is %q?", line)
+		}
+	}
+	want.Members = membership.Sort(want.Members)
+
+	p := membership.Picture{ClusterVersion: "3.7"}
+	for _, field := range observed {
+		switch name, value, _ := strings.Cut(field, ":"); {
+		case field == "full":
+			p.Full = true
+		case field == "corrupt":
+			p.Corrupt = true
+		case field == "saved":
+			p.Saved = true
+		case name == "down" || name == "lowered":
+			p.Downgrade, p.Lowered = value, name == "lowered"
+		case field[0] >= '0' && field[0] <= '9':
+			p.ClusterVersion = field
+		case field[0] == '?':
+			p.Strangers = append(p.Strangers, stranger(field))
+		default:
+			p.Seats = append(p.Seats, seat(t, &p, field, want))
+		}
+	}
+	for _, m := range want.Members {
+		if p.Seat(m) == nil {
+			p.Seats = append(p.Seats, membership.Seat{Member: m, Wanted: true, State: membership.Empty})
+		}
+	}
+	membership.SortSeats(p.Seats)
+	return p, want
+}
+
+func member(text string) membership.Member {
+	name, address, given := strings.Cut(text, "@")
+	if !given {
+		address = fmt.Sprintf("192.0.2.%d", 11+int(name[0]-'a'))
+	}
+	return membership.Member{Name: name, Address: address}
+}
+
+func stranger(text string) membership.Stranger {
+	rest := strings.TrimLeft(text, "?~!")
+	m := member(rest)
+	s := membership.Stranger{ID: "id-" + rest, Name: m.Name, PeerURL: "https://" + m.Address + ":2380", Role: membership.Voter}
+	if strings.Contains(text, "~") {
+		s.Role = membership.Learner
+	}
+	s.Ours = strings.Contains(text, "!")
+	return s
+}
+
+var states = []membership.State{membership.Serving, membership.Failing, membership.Stopped, membership.Empty, membership.Lost, membership.Blocked, membership.Taken, membership.Silent}
+
+func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec) membership.Seat {
+	t.Helper()
+	text, words, _ := strings.Cut(text, "/")
+	text, version, _ := strings.Cut(text, "=")
+	signs := ""
+	for strings.ContainsAny(text[len(text)-1:], "*~-") {
+		signs += text[len(text)-1:]
+		text = text[:len(text)-1]
+	}
+	m := member(text)
+	s := membership.Seat{Member: m, Wanted: slices.Contains(want.Members, m), ID: "id-" + m.Address, Role: membership.Voter, Started: true, State: membership.Serving, Version: version, Traces: true}
+	if version == "" {
+		s.Version = want.Version
+	}
+	switch {
+	case strings.Contains(signs, "*"):
+		p.Leader = s.ID
+	case strings.Contains(signs, "~"):
+		s.Role = membership.Learner
+	case strings.Contains(signs, "-"):
+		s.Role, s.ID, s.Started = membership.Absent, "", false
+	}
+	for word := range strings.SplitSeq(words, ",") {
+		switch {
+		case word == "":
+		case slices.Contains(states, membership.State(word)):
+			s.State = membership.State(word)
+			if s.State != membership.Serving && s.State != membership.Stopped && s.State != membership.Failing {
+				s.Why = map[membership.State]string{
+					membership.Empty: "its host carries nothing of it", membership.Lost: "its data is lost", membership.Silent: "its host cannot be reached",
+					membership.Blocked: "its data directory is not mounted", membership.Taken: "its host carries another cluster",
+				}[s.State]
+			}
+			if s.State == membership.Empty {
+				s.Traces = false
+			}
+		case word == "settings" || word == "unit":
+			s.Outdated = append(s.Outdated, word)
+		case word == "invalid":
+			s.Invalid = "its certificates have expired"
+		case word == "disabled":
+			s.Disabled = true
+		case word == "unsettled":
+			s.Unsettled = true
+		case word == "unstarted":
+			s.Started = false
+		case word == "traces":
+			s.Traces = true
+		default:
+			t.Fatalf("%s: what is %q?", text, word)
+		}
+	}
+	if s.Wanted && s.Version != want.Version && s.State != membership.Empty && s.State != membership.Lost {
+		s.Outdated = append(s.Outdated, fmt.Sprintf("etcd %s -> %s", s.Version, want.Version))
+	}
+	return s
+}
+
+// answer is the plan of a script, as its golden file has it.
+func answer(t testing.TB, script string) string {
+	t.Helper()
+	plan, err := upgrade.Change(parse(t, script))
+	if err != nil {
+		return "refused: " + err.Error()
+	}
+	var lines []string
+	for _, step := range plan.Steps {
+		lines = append(lines, step.String())
+	}
+	for _, held := range plan.Held {
+		lines = append(lines, "held: "+held.Error())
+	}
+	if len(lines) == 0 {
+		return "nothing to do"
+	}
+	return strings.Join(lines, "\n")
+}

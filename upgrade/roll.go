@@ -1,0 +1,90 @@
+package upgrade
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// goesDown tells whether the wanted line of etcd is older than what a member runs.
+func (c *choice) goesDown() bool {
+	_, found := first(c.Seats, func(s membership.Seat) bool {
+		return s.Role != membership.Absent && s.Version != "" && membership.CompareVersions(membership.Line(c.want.Version), membership.Line(s.Version)) < 0
+	})
+	return found
+}
+
+// cancel gives up a downgrade that is under way to another line than the wanted one.
+func (c *choice) cancel() (membership.Step, bool) {
+	if c.Downgrade == "" || c.Downgrade == membership.Line(c.want.Version) || !c.HasQuorum() {
+		return membership.Step{}, false
+	}
+	return membership.Step{Kind: membership.Cancel, To: c.Downgrade}, true
+}
+
+// rollForward rolls members one by one to what is wanted.
+func (c *choice) rollForward() (membership.Step, bool) {
+	if c.goesDown() {
+		return membership.Step{}, false
+	}
+	return c.roll()
+}
+
+// rollBackward rolls members one by one to an older line of etcd. Where all of them have agreed on the
+// newer one, their storage comes down first: a member that is swapped before that does not start, and
+// neither do the others.
+func (c *choice) rollBackward() (membership.Step, bool) {
+	line := membership.Line(c.want.Version)
+	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
+		return membership.Step{}, false
+	}
+	if membership.CompareVersions(c.ClusterVersion, line) <= 0 && c.Downgrade == "" {
+		return c.roll() // an upgrade that has not come to its end
+	}
+	if c.Downgrade == line && c.Lowered {
+		return c.roll()
+	}
+	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
+		return c.hold(membership.Seat{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", line, healthy, n), c.bringBack())
+	}
+	if before, needed := c.secure(); needed {
+		return before, true
+	}
+	return membership.Step{Kind: membership.Downgrade, To: line}, true
+}
+
+// roll rolls the next member: followers in the order of their names, and the leader last.
+func (c *choice) roll() (membership.Step, bool) {
+	outdated := func(s membership.Seat) bool {
+		return stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0
+	}
+	s, found := first(c.Seats, func(s membership.Seat) bool { return outdated(s) && s.ID != c.Leader })
+	if !found {
+		s, found = first(c.Seats, outdated)
+	}
+	if !found || !c.HasQuorum() {
+		return membership.Step{}, false
+	}
+	n, healthy := c.Size(), len(c.Healthy())
+	switch {
+	case healthy < n:
+		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): %d of %d voters are healthy, and all have to be", strings.Join(s.Outdated, ", "), healthy, n), c.bringBack())
+	case n > 1 && healthy-1 < membership.Quorum(n):
+		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): %d of %d voters would be healthy, and %d are needed", strings.Join(s.Outdated, ", "), healthy-1, n, membership.Quorum(n)),
+			"let the cluster come to an odd size first")
+	}
+	if before, needed := c.secure(); needed {
+		return before, true
+	}
+	if s.ID == c.Leader && n > 1 {
+		return c.lead(s, "is rolled last")
+	}
+	roll := step(membership.Roll, s)
+	roll.To, roll.Why = c.want.Version, strings.Join(s.Outdated, ", ")
+	roll.Sum = voters(n, n, healthy-1) + " meanwhile"
+	if n == 1 {
+		roll.Sum = "a cluster of one has no spare: it serves nobody meanwhile"
+	}
+	return roll, true
+}
