@@ -14,22 +14,34 @@ const (
 	readyPoll = 25 * time.Millisecond
 	// unitPoll is how often systemd is asked whether the unit has failed.
 	unitPoll = 500 * time.Millisecond
+	// learnerPoll is how often a learner is asked for its status, for which it takes a TLS handshake.
+	learnerPoll = 100 * time.Millisecond
+	// lostRestarts is how many times systemd starts a member again before it counts as one that will not
+	// come. One or two are a port that is still taken, or a peer that was not there yet.
+	lostRestarts = 3
 )
 
-// Await waits until the member is ready, its unit has failed, or the time is over, and observes then.
+// Await waits until the member is ready, will not come, or the time is over, and observes then.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
 	if r.Timeout <= 0 || r.Timeout > longestAwait {
 		return api.Observation{}, refuse("a wait of %s was asked for: give a positive time of at most %s", r.Timeout, longestAwait)
 	}
+	before, err := m.Units.State(ctx, api.Unit(cluster))
+	if err != nil {
+		return api.Observation{}, err
+	}
+	hopeless := func(u api.UnitState) bool {
+		return u.ActiveState == "failed" || u.Restarts-before.Restarts >= lostRestarts
+	}
 	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	for {
-		settled, err := m.untilSettled(waiting, cluster)
+		settled, err := m.untilSettled(waiting, cluster, r.Learner, hopeless)
 		if err != nil {
 			return api.Observation{}, err
 		}
 		o, err := m.Observe(ctx, cluster, r.ObserveRequest)
-		if err != nil || !settled || o.Unit.ActiveState == "failed" || isReady(o, r.Members) {
+		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
 			return o, err
 		}
 		// It serves, and systemd has not heard of it yet, or not all others have told their names.
@@ -40,9 +52,19 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	}
 }
 
-// isReady tells whether the member is a healthy part of a cluster of this many, each with its name.
-func isReady(o api.Observation, members int) bool {
-	if o.Unit.ActiveState != "active" || !o.Member.Ready || !o.Member.Healthy || len(o.Member.Members) != members {
+// isReady tells whether the member is what is awaited: a learner, or a healthy part of a cluster of this
+// many, each with its name.
+func isReady(o api.Observation, r api.AwaitRequest) bool {
+	switch {
+	case o.Unit.ActiveState != "active":
+		return false
+	case r.Learner:
+		return isFollowing(o.Member)
+	case !o.Member.Ready || !o.Member.Healthy:
+		return false
+	case r.Members == 0:
+		return true
+	case len(o.Member.Members) != r.Members:
 		return false
 	}
 	for _, listed := range o.Member.Members {
@@ -53,14 +75,21 @@ func isReady(o api.Observation, members int) bool {
 	return true
 }
 
-// untilSettled waits until the member says that it is ready, or its unit has failed; false: the time
+// isFollowing tells whether a member is a learner that has found its cluster. It does not call itself ready
+// before it votes.
+func isFollowing(v api.Member) bool { return v.Responding && v.Learner && v.Leader != "" }
+
+// untilSettled waits until the member says that it is ready, or its unit is hopeless; false: the time
 // was over before that.
-func (m *Machine) untilSettled(ctx context.Context, cluster string) (bool, error) {
+func (m *Machine) untilSettled(ctx context.Context, cluster string, learner bool, hopeless func(api.UnitState) bool) (bool, error) {
 	marker, err := m.marker(cluster)
 	if err != nil || marker == nil {
 		return false, err
 	}
 	poll, look := time.NewTicker(readyPoll), time.NewTicker(unitPoll)
+	if learner {
+		poll.Reset(learnerPoll)
+	}
 	defer poll.Stop()
 	defer look.Stop()
 	for {
@@ -68,7 +97,7 @@ func (m *Machine) untilSettled(ctx context.Context, cluster string) (bool, error
 		case <-ctx.Done():
 			return false, nil
 		case <-poll.C:
-			if ready(ctx, marker.MetricsPort) {
+			if !learner && ready(ctx, marker.MetricsPort) || learner && isFollowing(m.member(ctx, *marker)) {
 				return true, nil
 			}
 		case <-look.C:
@@ -76,7 +105,7 @@ func (m *Machine) untilSettled(ctx context.Context, cluster string) (bool, error
 			if ctx.Err() != nil {
 				return false, nil
 			}
-			if err != nil || state.ActiveState == "failed" {
+			if err != nil || hopeless(state) {
 				return true, err
 			}
 		}

@@ -78,6 +78,9 @@ var operations = map[api.Operation]operation{
 	api.OpAwait: reads(func(ctx context.Context, m *Machine, c call, r api.AwaitRequest) (any, error) {
 		return m.Await(ctx, c.Cluster, r)
 	}),
+	api.OpProbe: reads(func(ctx context.Context, m *Machine, c call, _ api.ProbeRequest) (any, error) {
+		return m.Probe(ctx, c.Cluster)
+	}),
 	api.OpLock: reads(func(ctx context.Context, m *Machine, c call, r api.LockRequest) (any, error) {
 		return api.Done{}, m.Lock(ctx, c.Cluster, r, c.input, api.LockSilence, func() { c.progress(api.LockTaken) })
 	}),
@@ -98,6 +101,21 @@ var operations = map[api.Operation]operation{
 	}),
 	api.OpRetire: changes(func(ctx context.Context, m *Machine, c call, r api.RetireRequest) (any, error) {
 		return m.Retire(ctx, c.Cluster, r)
+	}),
+	api.OpRestart: changes(func(ctx context.Context, m *Machine, c call, r api.RestartRequest) (any, error) {
+		return api.Done{}, m.Restart(ctx, c.Cluster, r)
+	}),
+	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
+		return m.AddLearner(ctx, c.Cluster, r)
+	}),
+	api.OpRemoveMember: changes(func(ctx context.Context, m *Machine, c call, r api.RemoveMemberRequest) (any, error) {
+		return api.Done{}, m.RemoveMember(ctx, c.Cluster, r)
+	}),
+	api.OpPromote: changes(func(ctx context.Context, m *Machine, c call, r api.PromoteRequest) (any, error) {
+		return api.Done{}, m.Promote(ctx, c.Cluster, r)
+	}),
+	api.OpMoveLeader: changes(func(ctx context.Context, m *Machine, c call, r api.MoveLeaderRequest) (any, error) {
+		return api.Done{}, m.MoveLeader(ctx, c.Cluster, r)
 	}),
 }
 

@@ -59,9 +59,18 @@ func TestCallsThatCannotBeCarriedOut(t *testing.T) {
 // TestEveryOperationIsKept holds that the dispatch knows all operations, and which of them change a
 // host: those are refused without the lock.
 func TestEveryOperationIsKept(t *testing.T) {
-	changing := []api.Operation{api.OpPrepare, api.OpConfigure, api.OpStart, api.OpStop, api.OpSetAside, api.OpRetire}
-	if want := len(changing) + 3; len(operations) != want {
+	changing := []api.Operation{
+		api.OpPrepare, api.OpConfigure, api.OpStart, api.OpStop, api.OpSetAside, api.OpRetire, api.OpRestart,
+		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader,
+	}
+	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpLock}
+	if want := len(changing) + len(reading); len(operations) != want {
 		t.Errorf("there are %d operations, want %d", len(operations), want)
+	}
+	for _, op := range reading {
+		if operations[op] == nil {
+			t.Errorf("there is no %s", op)
+		}
 	}
 	for _, op := range changing {
 		m, _ := newMachine(t)

@@ -34,6 +34,9 @@ func (m *Machine) Guard(cluster string) error {
 // guardPath wants etcd to be told the data directory that the host recorded: with another, it would
 // start as a member that has forgotten everything.
 func (m *Machine) guardPath(marker api.Marker, flags []string) error {
+	if flags == nil {
+		return errors.New("it has no flags to run by: its data was set aside, or it was never configured to its end; apply again")
+	}
 	given := ""
 	for _, line := range flags {
 		if dir, ok := strings.CutPrefix(line, "--data-dir="); ok {

@@ -31,7 +31,7 @@ func TestGuard(t *testing.T) {
 			if err := os.Remove(m.path(api.FlagsFile("main"))); err != nil {
 				t.Fatal(err)
 			}
-		}, "data directory"},
+		}, "no flags"},
 		"retired": {api.PhaseForming, func(t *testing.T, m *Machine) {
 			if err := os.Remove(m.path(api.MarkerFile("main"))); err != nil {
 				t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -33,7 +34,7 @@ func (m *Machine) member(ctx context.Context, marker api.Marker) api.Member {
 	defer cancel()
 	client, err := m.dial(ctx, marker)
 	if err != nil {
-		return api.Member{Error: err.Error(), Ready: ready(ctx, marker.MetricsPort)}
+		return api.Member{Error: err.Error(), HealthError: err.Error(), Ready: ready(ctx, marker.MetricsPort)}
 	}
 	defer client.Close()
 
@@ -60,39 +61,58 @@ func (m *Machine) member(ctx context.Context, marker api.Marker) api.Member {
 	questions.Go(func() {
 		// Serializable: its own view, which it has without quorum too.
 		if list, err := client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
-			view.Members = listed(list)
+			view.Members = listed(list.Members)
 		}
 	})
-	questions.Go(func() {
-		if alarms, err := client.AlarmList(ctx); err == nil {
-			view.Alarms = raised(alarms)
-		}
-	})
+	questions.Go(func() { view.ClusterVersion = m.clusterVersion(ctx, marker) })
 	questions.Go(func() { view.Ready = ready(ctx, marker.MetricsPort) })
 	questions.Wait()
 	return view
 }
 
-// dial makes a client of the local member. It does not connect yet.
+// dial makes a client of the local member, where somebody listens on its port: of a port that is closed
+// the client itself would only say after all of its time that it could not connect.
 func (m *Machine) dial(ctx context.Context, marker api.Marker) (*clientv3.Client, error) {
-	identity, err := tls.LoadX509KeyPair(m.path(api.CertificateFile(marker.Cluster, api.KeyAdmin)), m.path(api.KeyFile(marker.Cluster, api.KeyAdmin)))
+	config, err := m.adminTLS(marker.Cluster)
 	if err != nil {
-		return nil, fmt.Errorf("load the administrator's certificate: %w", err)
+		return nil, err
 	}
-	bundle, err := os.ReadFile(m.path(api.ClientCAFile(marker.Cluster)))
+	port := net.JoinHostPort(loopback, strconv.Itoa(marker.ClientPort))
+	probe, err := new(net.Dialer).DialContext(ctx, "tcp", port)
 	if err != nil {
-		return nil, fmt.Errorf("load the clients' authority: %w", err)
+		return nil, fmt.Errorf("connect to the local member: %w", err)
 	}
-	authorities := x509.NewCertPool()
-	if !authorities.AppendCertsFromPEM(bundle) {
-		return nil, fmt.Errorf("load the clients' authority: %s holds no certificate", api.ClientCAFile(marker.Cluster))
+	if err := probe.Close(); err != nil {
+		return nil, fmt.Errorf("connect to the local member: %w", err)
 	}
 	return clientv3.New(clientv3.Config{
 		Context:   ctx,
-		Endpoints: []string{"https://" + net.JoinHostPort(loopback, strconv.Itoa(marker.ClientPort))},
-		TLS:       &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{identity}, RootCAs: authorities},
+		Endpoints: []string{"https://" + port},
+		TLS:       config,
 		Logger:    zap.NewNop(), // what goes wrong is in the errors
 	})
+}
+
+// adminTLS is how the store shows itself to the local member: with the administrator's certificate.
+func (m *Machine) adminTLS(cluster string) (*tls.Config, error) {
+	identity, err := tls.LoadX509KeyPair(m.path(api.CertificateFile(cluster, api.KeyAdmin)), m.path(api.KeyFile(cluster, api.KeyAdmin)))
+	if err != nil {
+		return nil, fmt.Errorf("load the administrator's certificate: %w", err)
+	}
+	return m.tlsConfig(identity, api.ClientCAFile(cluster))
+}
+
+// tlsConfig shows an identity, and trusts the authorities of one bundle.
+func (m *Machine) tlsConfig(identity tls.Certificate, bundle string) (*tls.Config, error) {
+	text, err := os.ReadFile(m.path(bundle))
+	if err != nil {
+		return nil, fmt.Errorf("load the authorities to trust: %w", err)
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("load the authorities to trust: %s holds no certificate", bundle)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{identity}, RootCAs: authorities}, nil
 }
 
 // tellStatus takes over what the member says of itself.
@@ -106,24 +126,43 @@ func tellStatus(view *api.Member, s *clientv3.StatusResponse) {
 	view.Version = s.Version
 	view.RaftTerm, view.RaftIndex, view.AppliedIndex = s.RaftTerm, s.RaftIndex, s.RaftAppliedIndex
 	view.Revision = s.Header.Revision
-	view.DBSizeBytes = s.DbSize
+	view.DBSizeBytes, view.DBUsedBytes, view.QuotaBytes = s.DbSize, s.DbSizeInUse, s.DbSizeQuota
+	view.StorageVersion = s.StorageVersion
+	if s.DowngradeInfo != nil && s.DowngradeInfo.Enabled {
+		view.Downgrade = s.DowngradeInfo.TargetVersion
+	}
+	view.Alarms = raised(s.Errors)
 }
 
 // listed is the member's view of the list, sorted by ID.
-func listed(response *clientv3.MemberListResponse) []api.ListedMember {
+func listed(members []*etcdserverpb.Member) []api.ListedMember {
 	var list []api.ListedMember
-	for _, e := range response.Members {
+	for _, e := range members {
 		list = append(list, api.ListedMember{ID: hexID(e.ID), Name: e.Name, PeerURLs: e.PeerURLs, ClientURLs: e.ClientURLs, Learner: e.IsLearner})
 	}
 	slices.SortFunc(list, func(a, b api.ListedMember) int { return strings.Compare(a.ID, b.ID) })
 	return list
 }
 
-// raised are the alarms, sorted, each with the member that raised it.
-func raised(response *clientv3.AlarmResponse) []string {
+// raised are the alarms among what a status complains of, sorted, each with the member that raised it:
+// "memberID:10276657743932975437 alarm:NOSPACE". A status is asked for them because the list of alarms
+// goes through the log: each question for it would be a write, and learners do not answer it.
+func raised(complaints []string) []string {
 	var alarms []string
-	for _, a := range response.Alarms {
-		alarms = append(alarms, a.Alarm.String()+" "+hexID(a.MemberID))
+	for _, complaint := range complaints {
+		var member uint64
+		kind := ""
+		for _, field := range strings.Fields(complaint) {
+			if text, ok := strings.CutPrefix(field, "memberID:"); ok {
+				member, _ = strconv.ParseUint(text, 10, 64)
+			}
+			if text, ok := strings.CutPrefix(field, "alarm:"); ok {
+				kind = text
+			}
+		}
+		if kind != "" {
+			alarms = append(alarms, kind+" "+hexID(member))
+		}
 	}
 	slices.Sort(alarms)
 	return alarms

@@ -48,11 +48,14 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	return o, nil
 }
 
+// noCluster is said of the member where there is no marker.
+const noCluster = "this host carries no such cluster"
+
 // ask asks the member, where there can be one to answer.
 func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 	switch {
 	case o.Marker == nil:
-		return api.Member{Error: "this host carries no such cluster"}
+		return api.Member{Error: noCluster}
 	case o.Unit.ActiveState != "active":
 		// It opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}

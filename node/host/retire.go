@@ -9,7 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// SetAside stops the member and moves its data aside.
+// SetAside stops the member, takes it out of the boot, and moves its data aside. Its flags go first: without
+// them the guard lets no member start, also where the phase allows an empty data directory.
 func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRequest) (api.SetAside, error) {
 	if err := checkWhy(r.Why); err != nil {
 		return api.SetAside{}, err
@@ -19,6 +20,12 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 		return api.SetAside{}, err
 	}
 	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
+		return api.SetAside{}, err
+	}
+	if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
+		return api.SetAside{}, err
+	}
+	if err := remove(m.path(api.FlagsFile(cluster))); err != nil {
 		return api.SetAside{}, err
 	}
 	to, err := m.setAside(marker.DataDir, r.Why)

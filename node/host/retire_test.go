@@ -123,6 +123,9 @@ func TestSetAsideStopsFirst(t *testing.T) {
 	if err != nil || units.active[api.Unit("main")] != "" || stateOf(t, m).Exists {
 		t.Errorf("the member is %q and its data in %+v, %v", units.active[api.Unit("main")], aside, err)
 	}
+	if units.enabled[api.Unit("main")] {
+		t.Error("it starts at boot")
+	}
 	if again, err := m.SetAside(t.Context(), "main", request); err != nil || again.Path != "" {
 		t.Errorf("the second call: %+v, %v", again, err)
 	}

@@ -37,6 +37,7 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 		return state, err
 	}
 	state.Text = string(text)
+	state.Process = m.process(state.MainPID)
 	if state.ActiveState == "failed" || state.SubState == "auto-restart" || state.Restarts > 0 && state.ActiveState != "active" {
 		state.Journal = m.journal(ctx, cluster)
 	}
@@ -78,6 +79,18 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 	}
 	if marker == nil {
 		return refuse("this host carries no cluster %s: there is no %s", cluster, api.MarkerFile(cluster))
+	}
+	return m.Units.Start(ctx, api.Unit(cluster))
+}
+
+// Restart stops the unit where it runs, waits until it has stopped, enables it and starts it, without
+// waiting until it is ready.
+func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequest) error {
+	if _, err := m.owned(cluster, r.Owner); err != nil {
+		return err
+	}
+	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
+		return err
 	}
 	return m.Units.Start(ctx, api.Unit(cluster))
 }

@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
-	"go.etcd.io/etcd/server/v3/etcdmain"
+	"syscall"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // runMember turns this process into the member of a cluster, if the guard lets it. It returns only
 // where that fails.
+//
+// It executes its own binary anew, as etcd: so the kernel holds, for as long as the member lives, the flags
+// that it was started with.
 func runMember(cluster string) int {
 	if status := guard(cluster); status != exitDone {
 		return status
@@ -25,8 +27,27 @@ func runMember(cluster string) int {
 		fmt.Fprintln(os.Stderr, "store run:", err)
 		return exitFailed
 	}
-	etcdmain.Main(append([]string{"etcd"}, arguments(string(text))...))
-	return exitDone
+	if err := becomeEtcd(cluster, arguments(string(text))); err != nil {
+		fmt.Fprintln(os.Stderr, "store run:", err)
+	}
+	return exitFailed
+}
+
+// becomeEtcd executes this binary as etcd, with word in its environment of what it was started by. It
+// returns only where that fails.
+func becomeEtcd(cluster string, flags []string) error {
+	machine, err := thisMachine()
+	if err != nil {
+		return err
+	}
+	word, err := machine.Started(cluster)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Exec(machine.Binary, append([]string{"etcd"}, flags...), append(os.Environ(), word)); err != nil {
+		return fmt.Errorf("execute %s as etcd: %w", machine.Binary, err)
+	}
+	return nil
 }
 
 // forgetVariables takes etcd's variables out of the environment. The flags file is all that a member

@@ -1,0 +1,262 @@
+package host
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// liveUnits is a systemd whose one unit is a real etcd, which runs by the flags, keys and certificates of
+// its machine.
+type liveUnits struct {
+	*fakeUnits
+	t       *testing.T
+	mu      sync.Mutex
+	process *exec.Cmd
+	ended   chan struct{}
+}
+
+func (l *liveUnits) Start(ctx context.Context, unit string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.fakeUnits.Start(ctx, unit); err != nil || l.process != nil {
+		return err
+	}
+	flags, err := l.machine.flags("main")
+	if err != nil {
+		return err
+	}
+	word, err := l.machine.Started("main")
+	if err != nil {
+		return err
+	}
+	args := []string{"etcd"}
+	for _, flag := range flags {
+		name, value, _ := strings.Cut(flag, "=")
+		if strings.HasPrefix(value, "/") {
+			value = l.machine.path(value)
+		}
+		args = append(args, name+"="+value)
+	}
+	l.process = &exec.Cmd{Path: os.Args[0], Args: args, Env: append(os.Environ(), asEtcd+"=1", word)}
+	if err := l.process.Start(); err != nil {
+		return err
+	}
+	process, ended := l.process, make(chan struct{})
+	go func() {
+		_ = process.Wait() // it is stopped, or the test asks why it does not answer
+		close(ended)
+	}()
+	l.ended, l.pid = ended, process.Process.Pid
+	proc := filepath.Join("/proc", strconv.Itoa(l.pid))
+	if err := os.MkdirAll(l.machine.path("/proc"), 0o755); err != nil {
+		return err
+	}
+	return os.Symlink(proc, l.machine.path(proc))
+}
+
+func (l *liveUnits) Stop(ctx context.Context, unit string) error {
+	l.end(syscall.SIGTERM)
+	return l.fakeUnits.Stop(ctx, unit)
+}
+
+// end ends the member by a signal, and waits until it has ended.
+func (l *liveUnits) end(signal os.Signal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.process == nil {
+		return
+	}
+	_ = l.process.Process.Signal(signal) // it may have ended by itself
+	<-l.ended
+	if err := os.Remove(l.machine.path(filepath.Join("/proc", strconv.Itoa(l.pid)))); err != nil {
+		l.t.Error(err)
+	}
+	l.process = nil
+}
+
+// fleetMember is one machine of a fleet.
+type fleetMember struct {
+	*Machine
+	units  *liveUnits
+	marker api.Marker
+	config api.ConfigureRequest
+	id     string // hexadecimal, once it runs
+}
+
+// fleetOwner is that of the clusters of fleets.
+const fleetOwner = "owner-of-main"
+
+// fleetOf is a running cluster of real members on loopback, one on each of so many machines.
+func fleetOf(t *testing.T, ca *authority, names ...string) []*fleetMember {
+	t.Helper()
+	var members []*fleetMember
+	for _, name := range names {
+		members = append(members, newcomer(t, ca, name))
+	}
+	for _, f := range members {
+		f.configure(t, members, "new")
+		f.start(t)
+	}
+	for _, f := range members {
+		f.id = f.await(t, api.AwaitRequest{Members: len(members)}).Member.MemberID
+	}
+	return members
+}
+
+// newcomer is a machine that is prepared for a member, and configured for nothing yet.
+func newcomer(t *testing.T, ca *authority, name string) *fleetMember {
+	t.Helper()
+	m, units := newMachine(t)
+	describe(t, m)
+	if err := os.Symlink("/proc/net", m.path("/proc/net")); err != nil {
+		t.Fatal(err)
+	}
+	live := &liveUnits{fakeUnits: units, t: t}
+	m.Units = live
+	t.Cleanup(func() { live.end(syscall.SIGKILL) })
+	r := prepareOf("main")
+	r.Marker.Member = name
+	r.Marker.ClientPort, r.Marker.PeerPort, r.Marker.MetricsPort = freePort(t), freePort(t), freePort(t)
+	for i := range r.Keys {
+		r.Keys[i].IPs = []string{loopback}
+	}
+	return &fleetMember{Machine: m, units: live, marker: r.Marker, config: configureOf(t, r, prepared(t, m, r), ca)}
+}
+
+func (f *fleetMember) peerURL() string   { return url("https", f.marker.PeerPort) }
+func (f *fleetMember) clientURL() string { return url("https", f.marker.ClientPort) }
+
+// configure writes what the member runs by as one of these.
+func (f *fleetMember) configure(t *testing.T, members []*fleetMember, state string) {
+	t.Helper()
+	var initial []string
+	for _, other := range members {
+		initial = append(initial, other.marker.Member+"="+other.peerURL())
+	}
+	f.config.Flags = []string{
+		"--name=" + f.marker.Member, "--data-dir=" + dataDir, "--log-level=error", "--unsafe-no-fsync=true",
+		"--initial-cluster=" + strings.Join(initial, ","), "--initial-cluster-state=" + state, "--initial-cluster-token=" + f.marker.Token,
+		"--listen-peer-urls=" + f.peerURL(), "--initial-advertise-peer-urls=" + f.peerURL(),
+		"--listen-client-urls=" + f.clientURL(), "--advertise-client-urls=" + f.clientURL(),
+		"--listen-metrics-urls=" + url("http", f.marker.MetricsPort),
+		"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + api.PeerCAFile("main"),
+		"--peer-cert-file=" + api.CertificateFile("main", api.KeyPeer), "--peer-key-file=" + api.KeyFile("main", api.KeyPeer),
+		"--client-cert-auth=true", "--trusted-ca-file=" + api.ClientCAFile("main"),
+		"--cert-file=" + api.CertificateFile("main", api.KeyServer), "--key-file=" + api.KeyFile("main", api.KeyServer),
+	}
+	f.apply(t)
+}
+
+// apply configures the machine as its request says by now.
+func (f *fleetMember) apply(t *testing.T) {
+	t.Helper()
+	f.config.Marker = f.marker
+	if err := f.Configure(t.Context(), "main", f.config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fleetMember) start(t *testing.T) {
+	t.Helper()
+	if err := f.Start(t.Context(), "main"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await wants the member to become ready, as what the request says.
+func (f *fleetMember) await(t *testing.T, r api.AwaitRequest) api.Observation {
+	t.Helper()
+	r.DataDir, r.Timeout = dataDir, patience
+	o, err := f.Await(t.Context(), "main", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isReady(o, r) {
+		t.Fatalf("member %s is not ready: %+v, %+v", f.marker.Member, o.Unit, o.Member)
+	}
+	return o
+}
+
+// probe asks a member that is to answer.
+func (f *fleetMember) probe(t *testing.T) api.Member {
+	t.Helper()
+	view, err := f.Probe(t.Context(), "main")
+	if err != nil || !view.Responding {
+		t.Fatalf("member %s: %v, %+v", f.marker.Member, err, view)
+	}
+	return view
+}
+
+// put writes keys through the member.
+func (f *fleetMember) put(t *testing.T, keys int) {
+	t.Helper()
+	f.client(t, func(c *clientv3.Client) {
+		for i := range keys {
+			if _, err := c.Put(t.Context(), "key-"+strconv.Itoa(i), "value"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func (f *fleetMember) client(t *testing.T, do func(*clientv3.Client)) {
+	t.Helper()
+	c, err := f.dial(t.Context(), f.marker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	do(c)
+}
+
+// split are the leader of a fleet, and the others.
+func split(t *testing.T, members []*fleetMember) (leader *fleetMember, others []*fleetMember) {
+	t.Helper()
+	id := members[0].probe(t).Leader
+	for _, f := range members {
+		if f.id == id {
+			leader = f
+		} else {
+			others = append(others, f)
+		}
+	}
+	if leader == nil {
+		t.Fatalf("member %s leads, which is not in the fleet", id)
+	}
+	return leader, others
+}
+
+// eventually wants something to become true.
+func eventually(t *testing.T, what string, look func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !look(); time.Sleep(readyPoll) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+// ids are the IDs in a list, of voters or of learners.
+func ids(list []api.ListedMember, learners bool) []string {
+	var found []string
+	for _, l := range list {
+		if l.Learner == learners {
+			found = append(found, l.ID)
+		}
+	}
+	slices.Sort(found)
+	return found
+}

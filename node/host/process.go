@@ -1,0 +1,84 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// startedVariable is the variable of a member's environment by which `store run` leaves word of what it
+// started etcd by. The kernel keeps it for as long as the process lives. etcd complains of variables that
+// begin with ETCD_ and that it does not know.
+const startedVariable = "STORE_STARTED="
+
+// started is what startedVariable holds. What could not be read is empty: not known.
+type started struct {
+	UnitSHA256 string `json:"unit_sha256"`
+	PeerCA     string `json:"peer_ca"`
+	ClientCA   string `json:"client_ca"`
+}
+
+// Started is the entry for the environment of the cluster's member that is started now.
+func (m *Machine) Started(cluster string) (string, error) {
+	text, err := json.Marshal(started{
+		UnitSHA256: m.sum(api.UnitFile(cluster)),
+		PeerCA:     m.sum(api.PeerCAFile(cluster)),
+		ClientCA:   m.sum(api.ClientCAFile(cluster)),
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode what the member is started by: %w", err)
+	}
+	return startedVariable + string(text), nil
+}
+
+// sum is the SHA-256 of a file, in hexadecimal; empty: it could not be read.
+func (m *Machine) sum(path string) string {
+	text, err := os.ReadFile(m.path(path))
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// process is what a unit's main process was started with; nil: it is not etcd, or not yet, or has ended
+// while it was looked at.
+func (m *Machine) process(pid int) *api.Process {
+	if pid == 0 {
+		return nil
+	}
+	dir := m.path(filepath.Join("/proc", strconv.Itoa(pid)))
+	arguments := zeroTerminated(filepath.Join(dir, "cmdline"))
+	if len(arguments) == 0 || filepath.Base(arguments[0]) != "etcd" {
+		return nil
+	}
+	p := api.Process{Flags: arguments[1:]}
+	// The kernel says " (deleted)" after the name of a file that is gone: that is no installed store.
+	binary, err := os.Readlink(filepath.Join(dir, "exe"))
+	if hash := filepath.Base(filepath.Dir(binary)); err == nil && storeHash.MatchString(hash) && binary == m.path(api.InstalledStore(hash)) {
+		p.Store = hash
+	}
+	for _, variable := range zeroTerminated(filepath.Join(dir, "environ")) {
+		var s started
+		if text, ok := strings.CutPrefix(variable, startedVariable); ok && json.Unmarshal([]byte(text), &s) == nil {
+			p.UnitSHA256, p.PeerCA, p.ClientCA = s.UnitSHA256, s.PeerCA, s.ClientCA
+		}
+	}
+	return &p
+}
+
+// zeroTerminated are the strings in one of the kernel's files about a process; none where it cannot be read.
+func zeroTerminated(path string) []string {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+}
