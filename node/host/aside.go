@@ -54,7 +54,7 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	label := api.AsidePrefix + why + "-" + m.Now().UTC().Format("20060102T150405Z")
+	label := api.AsidePrefix + why + "-" + m.Now().UTC().Format(stamp)
 	switch {
 	case len(names) == 0 && mounted:
 		return "", nil
@@ -93,8 +93,11 @@ func (m *Machine) move(from, to string) error {
 	return nil
 }
 
-// purge deletes a data directory, and all that was moved aside from it.
+// purge deletes a data directory, the snapshots of it, and all that was moved aside from it.
 func (m *Machine) purge(dir string) error {
+	if err := os.RemoveAll(m.path(api.SnapshotDir(dir))); err != nil {
+		return err
+	}
 	aside, err := m.aside(dir)
 	if err != nil {
 		return err

@@ -23,8 +23,8 @@ const (
 
 // Await waits until the member is ready, will not come, or the time is over, and observes then.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
-	if r.Timeout <= 0 || r.Timeout > longestAwait {
-		return api.Observation{}, refuse("a wait of %s was asked for: give a positive time of at most %s", r.Timeout, longestAwait)
+	if err := checkTimeout(r.Timeout); err != nil {
+		return api.Observation{}, err
 	}
 	before, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil {
@@ -50,6 +50,14 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		case <-time.After(2 * readyPoll):
 		}
 	}
+}
+
+// checkTimeout refuses a time limit by which a call would end at once, or block the host for too long.
+func checkTimeout(timeout time.Duration) error {
+	if timeout <= 0 || timeout > longestAwait {
+		return refuse("a time limit of %s was given: give a positive one of at most %s", timeout, longestAwait)
+	}
+	return nil
 }
 
 // isReady tells whether the member is what is awaited: a learner, or a healthy part of a cluster of this

@@ -81,6 +81,12 @@ var operations = map[api.Operation]operation{
 	api.OpProbe: reads(func(ctx context.Context, m *Machine, c call, _ api.ProbeRequest) (any, error) {
 		return m.Probe(ctx, c.Cluster)
 	}),
+	api.OpHash: reads(func(ctx context.Context, m *Machine, c call, r api.HashRequest) (any, error) {
+		return m.Hash(ctx, c.Cluster, r)
+	}),
+	api.OpTry: reads(func(ctx context.Context, m *Machine, _ call, r api.TryRequest) (any, error) {
+		return api.Done{}, m.Try(ctx, r)
+	}),
 	api.OpLock: reads(func(ctx context.Context, m *Machine, c call, r api.LockRequest) (any, error) {
 		return api.Done{}, m.Lock(ctx, c.Cluster, r, c.input, api.LockSilence, func() { c.progress(api.LockTaken) })
 	}),
@@ -104,6 +110,9 @@ var operations = map[api.Operation]operation{
 	}),
 	api.OpRestart: changes(func(ctx context.Context, m *Machine, c call, r api.RestartRequest) (any, error) {
 		return api.Done{}, m.Restart(ctx, c.Cluster, r)
+	}),
+	api.OpSnapshot: changes(func(ctx context.Context, m *Machine, c call, r api.SnapshotRequest) (any, error) {
+		return m.Snapshot(ctx, c.Cluster, r)
 	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)

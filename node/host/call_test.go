@@ -61,9 +61,9 @@ func TestCallsThatCannotBeCarriedOut(t *testing.T) {
 func TestEveryOperationIsKept(t *testing.T) {
 	changing := []api.Operation{
 		api.OpPrepare, api.OpConfigure, api.OpStart, api.OpStop, api.OpSetAside, api.OpRetire, api.OpRestart,
-		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader,
+		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpSnapshot,
 	}
-	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpLock}
+	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock}
 	if want := len(changing) + len(reading); len(operations) != want {
 		t.Errorf("there are %d operations, want %d", len(operations), want)
 	}

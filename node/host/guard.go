@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -37,13 +36,7 @@ func (m *Machine) guardPath(marker api.Marker, flags []string) error {
 	if flags == nil {
 		return errors.New("it has no flags to run by: its data was set aside, or it was never configured to its end; apply again")
 	}
-	given := ""
-	for _, line := range flags {
-		if dir, ok := strings.CutPrefix(line, "--data-dir="); ok {
-			given = dir
-		}
-	}
-	if given != marker.DataDir {
+	if given := flagValue(flags, "data-dir"); given != marker.DataDir {
 		return fmt.Errorf("its flags name data directory %q and its host recorded %q: the files were changed by hand; apply again", given, marker.DataDir)
 	}
 	return nil

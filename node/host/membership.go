@@ -29,6 +29,9 @@ func (m *Machine) AddLearner(ctx context.Context, cluster string, r api.AddLearn
 	if r.PeerURL == "" {
 		return api.AddedLearner{}, refuse("no peer URL was given for the learner to add")
 	}
+	if err := checkTimeout(r.Timeout); err != nil {
+		return api.AddedLearner{}, err
+	}
 	var added api.AddedLearner
 	err := m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
 		list, err := member.MemberList(ctx)
@@ -78,6 +81,9 @@ func (m *Machine) RemoveMember(ctx context.Context, cluster string, r api.Remove
 	if err != nil {
 		return err
 	}
+	if err := checkTimeout(r.Timeout); err != nil {
+		return err
+	}
 	return m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
 		if id == member.id {
 			return refuse("remove member %s: it is the one that was asked; ask another voter, since a member that removes itself may not live to tell", r.ID)
@@ -105,6 +111,9 @@ func (m *Machine) RemoveMember(ctx context.Context, cluster string, r api.Remove
 func (m *Machine) Promote(ctx context.Context, cluster string, r api.PromoteRequest) error {
 	id, err := parseID(r.ID)
 	if err != nil {
+		return err
+	}
+	if err := checkTimeout(r.Timeout); err != nil {
 		return err
 	}
 	return m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
@@ -167,9 +176,6 @@ type localMember struct {
 // through asks the local member for something, with the whole of the cluster's healthy voters behind it:
 // a learner, which answers next to nothing, is refused.
 func (m *Machine) through(ctx context.Context, cluster, owner string, timeout time.Duration, do func(context.Context, localMember) error) error {
-	if timeout <= 0 || timeout > longestAwait {
-		return refuse("a time limit of %s was given: give a positive one of at most %s", timeout, longestAwait)
-	}
 	marker, err := m.owned(cluster, owner)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 }
 
 // Retire takes the cluster off the host. A host that carries no part of it is done. The system user
-// stays: files that were moved aside are its own.
+// stays: files that were moved aside are its own. Snapshots stay where the data does; a purge deletes both.
 //
 // The marker goes after all that it speaks for, so that a call that was cut short is made again, and
 // before the store, by which it is made.

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/etcdserver"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// hashTimeout bounds a hash, for which the member reads the whole of its key space: seconds for gigabytes
+// that are in memory, and longer from a disk.
+const hashTimeout = 5 * time.Minute
+
+// Hash asks the local member for the hash of its key space, as a peer would: over its peer URL, with its own
+// peer certificate. That is where a learner answers too.
+func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (api.Hash, error) {
+	ctx, cancel := context.WithTimeout(ctx, hashTimeout)
+	defer cancel()
+	id, err := m.clusterID(ctx, cluster)
+	if err != nil {
+		return api.Hash{}, err
+	}
+	peerURL, err := m.peerURL(cluster)
+	if err != nil {
+		return api.Hash{}, err
+	}
+	identity, err := tls.LoadX509KeyPair(m.path(api.CertificateFile(cluster, api.KeyPeer)), m.path(api.KeyFile(cluster, api.KeyPeer)))
+	if err != nil {
+		return api.Hash{}, fmt.Errorf("load the peer certificate: %w", err)
+	}
+	config, err := m.tlsConfig(identity, api.PeerCAFile(cluster))
+	if err != nil {
+		return api.Hash{}, err
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	answer, err := etcdserver.HashByRev(ctx, types.ID(id), client, peerURL, r.Revision)
+	if err != nil {
+		return api.Hash{}, fmt.Errorf("ask the local member at %s for its hash at revision %d: %w", peerURL, r.Revision, err)
+	}
+	return api.Hash{Hash: answer.Hash, HashRevision: answer.HashRevision, CompactRevision: answer.CompactRevision, Revision: answer.Header.Revision}, nil
+}
+
+// clusterID is the ID of the cluster that the local member is a part of.
+func (m *Machine) clusterID(ctx context.Context, cluster string) (uint64, error) {
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return 0, err
+	}
+	if marker == nil {
+		return 0, refuse("%s: there is no %s", noCluster, api.MarkerFile(cluster))
+	}
+	client, err := m.dial(ctx, *marker)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	status, err := client.Status(ctx, client.Endpoints()[0])
+	if err != nil {
+		return 0, fmt.Errorf("ask the local member for its status: %w", err)
+	}
+	return status.Header.ClusterId, nil
+}
+
+// peerURL is where the member's peers find it: its certificate is good for that address.
+func (m *Machine) peerURL(cluster string) (string, error) {
+	flags, err := m.flags(cluster)
+	if err != nil {
+		return "", err
+	}
+	first, _, _ := strings.Cut(flagValue(flags, "initial-advertise-peer-urls"), ",")
+	if first == "" {
+		return "", fmt.Errorf("find the member's peer URL: %s does not hold --initial-advertise-peer-urls", api.FlagsFile(cluster))
+	}
+	return strings.TrimSuffix(first, "/"), nil
+}
+
+// flagValue is the value of a flag as etcd takes it: the last one that is given.
+func flagValue(flags []string, name string) string {
+	given := ""
+	for _, line := range flags {
+		if value, ok := strings.CutPrefix(line, "--"+name+"="); ok {
+			given = value
+		}
+	}
+	return given
+}

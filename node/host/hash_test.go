@@ -1,0 +1,50 @@
+package host
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestHashesOfMembers holds that all members, a learner too, have one hash at one revision, and that it is
+// another at another.
+func TestHashesOfMembers(t *testing.T) {
+	ca := newAuthority(t)
+	a := fleetOf(t, ca, "a")[0]
+	a.put(t, 20)
+	b := newcomer(t, ca, "b")
+	if _, err := a.AddLearner(t.Context(), "main", api.AddLearnerRequest{Owner: fleetOwner, PeerURL: b.peerURL(), Timeout: patience}); err != nil {
+		t.Fatal(err)
+	}
+	b.marker.Phase = api.PhaseJoining
+	b.configure(t, []*fleetMember{a, b}, "existing")
+	b.start(t)
+	b.await(t, api.AwaitRequest{Learner: true})
+	eventually(t, "the learner has caught up", func() bool { return b.probe(t).Revision >= a.probe(t).Revision })
+
+	hash := func(f *fleetMember, revision int64) api.Hash {
+		h, err := f.Hash(t.Context(), "main", api.HashRequest{Revision: revision})
+		if err != nil {
+			t.Fatalf("member %s: %v", f.marker.Member, err)
+		}
+		return h
+	}
+	latest := hash(a, 0)
+	if latest.Hash == 0 || latest.HashRevision != 21 || latest.Revision != 21 {
+		t.Errorf("the hash reads %+v", latest)
+	}
+	if got := hash(b, latest.HashRevision); got != latest {
+		t.Errorf("the learner's hash reads %+v, the voter's %+v", got, latest)
+	}
+	if early := hash(b, 10); early.Hash == latest.Hash || early.HashRevision != 10 || early.Revision != 21 || early != hash(a, 10) {
+		t.Errorf("the hash at revision 10 reads %+v", early)
+	}
+	_, err := a.Hash(t.Context(), "main", api.HashRequest{Revision: 1000})
+	mustFail(t, err, api.CodeFailed, "revision 1000", "future revision")
+
+	a.config.Flags = slices.DeleteFunc(a.config.Flags, func(f string) bool { return f == "--initial-advertise-peer-urls="+a.peerURL() })
+	a.apply(t)
+	_, err = a.Hash(t.Context(), "main", api.HashRequest{})
+	mustFail(t, err, api.CodeFailed, "--initial-advertise-peer-urls")
+}

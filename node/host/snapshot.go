@@ -1,0 +1,172 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+const (
+	// snapshotTimeout bounds the save of a snapshot. One of 1 GiB takes 10 s.
+	snapshotTimeout = 30 * time.Minute
+	// snapshotSpare is what stays free beside a snapshot: its file system may be that of the log, which has
+	// 64 MiB to a file.
+	snapshotSpare = 64 << 20
+	// unfinishedSnapshot is what a snapshot is called until it is verified. A call that was cut short leaves
+	// it, and the next one writes over it.
+	unfinishedSnapshot = "unfinished"
+	// stamp is how a time is spelled in a name.
+	stamp = "20060102T150405Z"
+)
+
+// Snapshot saves a snapshot of the local member beside its data, verifies it, and lets the oldest go.
+func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRequest) (api.Snapshot, error) {
+	if r.Keep < 1 {
+		return api.Snapshot{}, refuse("%d snapshots are to be kept: keep at least the one that is taken", r.Keep)
+	}
+	var taken api.Snapshot
+	err := m.through(ctx, cluster, r.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+		dir := api.SnapshotDir(member.marker.DataDir)
+		if err := m.ensureDir(dir, root, dataMode); err != nil {
+			return err
+		}
+		unfinished := filepath.Join(dir, unfinishedSnapshot)
+		if err := remove(m.path(unfinished)); err != nil {
+			return err
+		}
+		if err := m.mustHold(dir, member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
+			return err
+		}
+		if err := m.save(ctx, member, unfinished); err != nil {
+			return errors.Join(err, remove(m.path(unfinished)))
+		}
+		var err error
+		if taken, err = m.verifySnapshot(unfinished); err != nil {
+			return errors.Join(err, remove(m.path(unfinished)))
+		}
+		taken.Path = filepath.Join(dir, fmt.Sprintf("%d-%s.db", taken.Revision, m.Now().UTC().Format(stamp)))
+		if err := os.Rename(m.path(unfinished), m.path(taken.Path)); err != nil {
+			return err
+		}
+		if err := syncDir(m.path(dir)); err != nil {
+			return err
+		}
+		return m.keepSnapshots(dir, filepath.Base(taken.Path), r.Keep)
+	})
+	return taken, err
+}
+
+// mustHold refuses what a file system has no space for.
+func (m *Machine) mustHold(dir string, bytes int64, what string) error {
+	var space unix.Statfs_t
+	if err := unix.Statfs(m.path(dir), &space); err != nil {
+		return fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	if free := int64(space.Bavail) * space.Frsize; free < bytes {
+		return refuse("%s has %d MiB free, and %s wants %d MiB: free some space", dir, free>>20, what, (bytes+1<<20-1)>>20)
+	}
+	return nil
+}
+
+// save streams a snapshot to a file, and brings it to the disk.
+func (m *Machine) save(ctx context.Context, member localMember, path string) error {
+	stream, err := member.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the local member for a snapshot: %w", err)
+	}
+	defer stream.Close()
+	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, stream); err != nil {
+		return errors.Join(fmt.Errorf("save a snapshot of the local member: %w", err), out.Close())
+	}
+	return errors.Join(out.Sync(), out.Close())
+}
+
+// verifySnapshot reads a snapshot twice: against the sum that it ends in, which etcd's own status does not
+// look at, and key by key. The sum comes first, since the other does not survive a file that was cut off.
+func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
+	whole, size, err := m.verifySum(path)
+	if err != nil {
+		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", path, err)
+	}
+	read, err := snapshot.NewV3(zap.NewNop()).Status(m.path(path))
+	if err != nil {
+		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: read its keys: %w", path, err)
+	}
+	return api.Snapshot{SHA256: whole, SizeBytes: size, Revision: read.Revision, Keys: read.TotalKey, Version: read.Version}, nil
+}
+
+// verifySum compares a snapshot with the SHA-256 that it ends in, and returns that of the whole file. A
+// database is made of pages, so that what is behind its last one can only be the sum.
+func (m *Machine) verifySum(path string) (whole string, size int64, err error) {
+	file, err := os.Open(m.path(path))
+	if err != nil {
+		return "", 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	size = info.Size()
+	if size%512 != sha256.Size {
+		return "", size, fmt.Errorf("it is %d bytes long, which is no database and a SHA-256: it was cut off", size)
+	}
+	database, all := sha256.New(), sha256.New()
+	if _, err := io.Copy(io.MultiWriter(database, all), io.LimitReader(file, size-sha256.Size)); err != nil {
+		return "", size, err
+	}
+	given, err := io.ReadAll(file)
+	if err != nil {
+		return "", size, err
+	}
+	if sum := database.Sum(nil); !slices.Equal(sum, given) {
+		return "", size, fmt.Errorf("its SHA-256 is %x and it says that it is %x", sum, given)
+	}
+	all.Write(given)
+	return hex.EncodeToString(all.Sum(nil)), size, nil
+}
+
+// snapshotName is what a verified snapshot is called: its revision, and when it was taken.
+var snapshotName = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
+
+// keepSnapshots removes the oldest snapshots until so many are left, but never the one that was just taken,
+// whatever the clock says.
+func (m *Machine) keepSnapshots(dir, taken string, keep int) error {
+	entries, err := os.ReadDir(m.path(dir))
+	if err != nil {
+		return err
+	}
+	type older struct{ name, at string }
+	var others []older
+	for _, entry := range entries {
+		if found := snapshotName.FindStringSubmatch(entry.Name()); found != nil && entry.Name() != taken {
+			others = append(others, older{entry.Name(), found[1]})
+		}
+	}
+	slices.SortFunc(others, func(a, b older) int { return cmp.Compare(a.at, b.at) })
+	for _, other := range others[:max(0, len(others)-keep+1)] {
+		if err := remove(m.path(filepath.Join(dir, other.name))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+const snapshotDir = dataDir + ".snapshots"
+
+func snapshots(t *testing.T, m *Machine) []string {
+	t.Helper()
+	entries, err := os.ReadDir(m.path(snapshotDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+func TestSnapshotOfAMember(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.put(t, 30)
+	eventually(t, "its storage version is known", func() bool { return f.probe(t).StorageVersion == "3.7.0" })
+	clock := f.Now()
+	f.Now = func() time.Time { return clock }
+	// What a call that was cut short has left.
+	writeFile(t, f.Machine, snapshotDir+"/"+unfinishedSnapshot, "half")
+
+	take := func(keep int) api.Snapshot {
+		t.Helper()
+		s, err := f.Snapshot(t.Context(), "main", api.SnapshotRequest{Owner: fleetOwner, Keep: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock = clock.Add(time.Minute)
+		return s
+	}
+	s := take(2)
+	if s.Revision != 31 || s.Keys != 30 || s.Version != "3.7.0" || s.Path != snapshotDir+"/31-20260304T050607Z.db" || len(s.SHA256) != 64 || s.SHA256 != f.sum(s.Path) {
+		t.Errorf("it reads %+v", s)
+	}
+	info, err := os.Stat(f.path(s.Path))
+	if err != nil || info.Size() != s.SizeBytes {
+		t.Errorf("the file is %+v, %v", info, err)
+	}
+	mustHave(t, f.Machine, snapshotDir, root, 0o700)
+	mustHave(t, f.Machine, s.Path, root, 0o600)
+	if names := snapshots(t, f.Machine); len(names) != 1 {
+		t.Errorf("there are %q", names)
+	}
+
+	take(2)
+	last := take(2)
+	if names := snapshots(t, f.Machine); len(names) != 2 || names[1] != filepath.Base(last.Path) || names[0] == filepath.Base(s.Path) {
+		t.Errorf("of three, of which two are kept, there are %q", names)
+	}
+	clock = clock.Add(-24 * time.Hour) // a clock that was put back
+	if s := take(1); snapshots(t, f.Machine)[0] != filepath.Base(s.Path) || len(snapshots(t, f.Machine)) != 1 {
+		t.Errorf("there are %q, without %s", snapshots(t, f.Machine), s.Path)
+	}
+
+	for _, r := range []api.SnapshotRequest{{Owner: fleetOwner}, {Owner: "another", Keep: 1}} {
+		_, err := f.Snapshot(t.Context(), "main", r)
+		mustRefuse(t, err)
+	}
+	if err := f.purge(dataDir + "-2"); err != nil || len(snapshots(t, f.Machine)) != 1 {
+		t.Errorf("a neighbour's purge: %v", err)
+	}
+	if err := f.purge(dataDir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(f.path(snapshotDir)); !os.IsNotExist(err) {
+		t.Errorf("a purge has left the snapshots: %v", err)
+	}
+}
+
+// TestSnapshotThatIsDamaged holds that a snapshot in which anything has changed is not taken for one.
+func TestSnapshotThatIsDamaged(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.put(t, 3)
+	s, err := f.Snapshot(t.Context(), "main", api.SnapshotRequest{Owner: fleetOwner, Keep: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(f.path(s.Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := []byte(string(good))
+	flipped[len(flipped)/2] ^= 1
+	for name, test := range map[string]struct{ text, says string }{
+		"one bit":     {string(flipped), "its SHA-256 is"},
+		"cut off":     {string(good[:len(good)-100]), "cut off"},
+		"without sum": {string(good[:len(good)-32]), "cut off"},
+		"empty":       {"", "cut off"},
+		"no database": {strings.Repeat("x", 4096+32), "its SHA-256 is"},
+	} {
+		writeFile(t, f.Machine, "/damaged.db", test.text)
+		_, err := f.verifySnapshot("/damaged.db")
+		if err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := f.mustHold(dataDir, 1<<60, "a snapshot"); err == nil || !strings.Contains(err.Error(), "MiB free") {
+		t.Errorf("a snapshot of an exbibyte: %v", err)
+	}
+}

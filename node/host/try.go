@@ -1,0 +1,48 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// tryTimeout bounds a trial, which takes as long as the binary takes to load.
+const tryTimeout = 30 * time.Second
+
+// Try has an installed store parse flags as etcd. With --version behind them etcd parses all of them, and
+// ends before it looks at anything that they say.
+func (m *Machine) Try(ctx context.Context, r api.TryRequest) error {
+	if !storeHash.MatchString(r.Store) || !m.isInstalled(r.Store) {
+		return refuse("store %q is not installed on this host", r.Store)
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	var said bytes.Buffer
+	command := exec.CommandContext(ctx, m.path(api.InstalledStore(r.Store)), append(slices.Clone(r.Flags), "--version")...)
+	command.Args[0] = "etcd"
+	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "ETCD_") })
+	command.Stderr = &said
+	err := command.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		return refuse("etcd of store %.12s does not take these flags: %s", r.Store, firstLine(said.String()))
+	}
+	if err != nil {
+		return fmt.Errorf("try flags with store %s: %w: %s", r.Store, err, said.String())
+	}
+	return nil
+}
+
+// firstLine is what etcd says of flags before it prints how it is used.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
