@@ -61,19 +61,14 @@ func (h *Host) StopUnit(cluster string) {
 	h.world.convene()
 }
 
-// Write has a client put something through the member on this host. It fails the test where the member
-// serves nobody.
-func (h *Host) Write(cluster string) {
-	h.world.t.Helper()
+// RestartUnit restarts the cluster's unit, as an operator on the host does.
+func (h *Host) RestartUnit(cluster string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
-	p := h.on(cluster).unit.process
-	if p == nil || p.leader == "" {
-		h.world.t.Errorf("nodetest: %s: no member of cluster %s serves there", h.Address, cluster)
-		return
-	}
-	p.member.revision++
+	h.on(cluster).unit.stop()
 	h.world.convene()
+	h.on(cluster).unit.start()
+	h.world.moment()
 }
 
 // LoseStores removes all stores from the host, from under the members that run.

@@ -31,6 +31,13 @@ type Host struct {
 	// Unreachable is why the host cannot be asked; its members run on. nil: it can.
 	Unreachable error
 
+	// CutOff is true where no packet passes between the host's members and those on other hosts. The host
+	// can be asked all the same.
+	CutOff bool
+
+	// Lag is how many entries the host's members are kept behind their leaders. What they have, they keep.
+	Lag uint64
+
 	// DoomedStart is why every start of a member fails for good on this host; empty: it does not.
 	DoomedStart string
 
@@ -41,6 +48,9 @@ type Host struct {
 	clusters map[string]*installation
 	data     map[string]*directory // by path
 	locks    map[string]*lock      // by cluster
+
+	snapshots map[string][]string // paths, by data directory, oldest first
+	taken     int                 // snapshots, for their names
 }
 
 // installation is what a host carries of one cluster, its data aside.
@@ -53,6 +63,7 @@ type installation struct {
 	clientCA     string
 	flags        []string
 	unit         unit
+	progress     uint64 // index of the last entry that the member was seen to have
 }
 
 // directory is a data directory.
@@ -93,6 +104,7 @@ func (h *Host) reinstall(name string) {
 	h.clusters = map[string]*installation{}
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
+	h.snapshots = map[string][]string{}
 }
 
 // on is the part of a cluster on the host, which may be none.
@@ -142,7 +154,7 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 // Install puts a store on the host. The world must have an archive of it, for this kind of machine.
 func (h *Host) Install(ctx context.Context, store string) error {
 	return h.serve(ctx, Install, func() error {
-		if h.world.Stores[h.architecture()] != store {
+		if !h.world.fits(store, h.architecture()) {
 			return h.world.unexpected("%s: install store %q, which is none for a %s machine", h.Address, store, h.Machine)
 		}
 		if h.ReadOnly {
@@ -266,5 +278,6 @@ func (i *installation) markerCopy() *api.Marker {
 		return nil
 	}
 	marker := *i.marker
+	marker.Added = slices.Clone(marker.Added)
 	return &marker
 }

@@ -149,7 +149,7 @@ func TestTheUnexpectedFails(t *testing.T) {
 		"unknown host":  func(w *nodetest.World) { w.Host("192.0.2.99") },
 		"unknown store": func(w *nodetest.World) { _ = w.Host("a").Install(t.Context(), "5707e") },
 		"unknown operation": func(w *nodetest.World) {
-			_ = w.Host("a").Call(t.Context(), w.Stores["amd64"], api.Request{Version: api.Version, Operation: "promote", Cluster: "prod"}, nil)
+			_ = w.Host("a").Call(t.Context(), w.Stores["amd64"], api.Request{Version: api.Version, Operation: "rename", Cluster: "prod"}, nil)
 		},
 		"unknown version": func(w *nodetest.World) {
 			_ = w.Host("a").Call(t.Context(), w.Stores["amd64"], api.Request{Version: 99, Operation: api.OpObserve, Cluster: "prod"}, nil)

@@ -3,7 +3,7 @@ package nodetest
 import (
 	"maps"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -31,7 +31,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Addresses:    []string{c.Address},
 			Time:         c.world.Clock,
 		},
-		Store:  api.Store{EtcdVersion: EtcdVersion, SHA256: c.store, Selected: part.selected, Installed: c.installed()},
+		Store:  api.Store{EtcdVersion: c.world.archive(c.store).version, SHA256: c.store, Selected: part.selected, Installed: c.installed()},
 		Marker: part.marker,
 		Unit:   part.unit.state(),
 		Flags:  part.flags,
@@ -47,18 +47,18 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Certificates: part.held(),
 		Member:       c.view(c.cluster),
 	}
+	if part.marker != nil {
+		observation.Guard = c.guard(part)
+	}
+	if held.member != nil && !part.unit.runs() {
+		observation.Data.Log = held.member.log()
+	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
 			observation.Listeners = append(observation.Listeners, l)
 		}
 	}
 	return observation, nil
-}
-
-// await lets some time pass, and answers what it then observes.
-func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
-	c.world.tick()
-	return c.observe(ask.ObserveRequest)
 }
 
 // held is what the host holds for each key pair and bundle.
@@ -91,34 +91,64 @@ func (h *Host) view(cluster string) api.Member {
 	switch {
 	case p == nil:
 		return api.Member{Error: "connect: connection refused"}
-	case p.member == nil || !p.serves:
+	case !p.serves:
 		return api.Member{Error: "context deadline exceeded"}
 	}
 	m := p.member
+	s := m.state()
 	view := api.Member{
-		Responding: true,
-		ClusterID:  m.cluster,
-		MemberID:   m.id,
-		Leader:     p.leader,
-		Ready:      p.leader != "",
-		Healthy:    p.leader != "",
-		Version:    EtcdVersion,
-		Revision:   m.revision,
-		Members:    m.list(),
+		Responding:     true,
+		ClusterID:      m.cluster,
+		MemberID:       m.id,
+		Leader:         p.leader,
+		Learner:        !s.votes(m.id),
+		Version:        p.version,
+		ClusterVersion: s.version.String(),
+		Downgrade:      s.downgrade.String(),
+		RaftTerm:       m.term,
+		RaftIndex:      m.index,
+		AppliedIndex:   m.index,
+		Revision:       s.revision,
+		QuotaBytes:     p.quota(),
+		Members:        s.list(),
 	}
-	if p.leader == "" {
+	// Only from 3.6 on does a database say its version.
+	if minorOf(p.version) >= 6 {
+		view.StorageVersion = m.storage.String()
+	}
+	view.DBSizeBytes, view.DBUsedBytes = m.size()
+	switch {
+	case p.leader == "":
 		view.HealthError = "etcdserver: no leader"
+	case view.Learner:
+		view.HealthError = "etcdserver: rpc not supported for learner"
+		view.Alarms = s.alarms
+	default:
+		view.Healthy, view.Ready, view.Alarms = true, !p.settling, s.alarms
 	}
 	return view
 }
 
-// list is the member list as this member has it. Members of a new cluster have their names in it from
-// the beginning; it is by their client URLs that it shows who has joined.
-func (m *member) list() []api.ListedMember {
-	var list []api.ListedMember
-	for _, v := range m.voters {
-		list = append(list, api.ListedMember{ID: v.id, Name: v.name, PeerURLs: []string{v.peerURL}, ClientURLs: m.joined[v.name]})
+// log is what a member that does not run has written. One that was in no quorum yet has an entry for each
+// member that it was told of.
+func (m *member) log() *api.Log {
+	log := &api.Log{ClusterID: m.cluster, MemberID: m.id, Term: m.lastTerm(), Index: m.index, Applied: m.index}
+	if m.last == nil && m.known.version == 0 {
+		log.Term, log.Index = 1, uint64(len(m.known.members))
 	}
-	slices.SortFunc(list, func(a, b api.ListedMember) int { return strings.Compare(a.ID, b.ID) })
-	return list
+	return log
+}
+
+// size is that of the member's database, and what of it is used.
+func (m *member) size() (bytes, used int64) {
+	used = max(m.dbUsed, 16<<10+100*m.state().revision)
+	return max(m.dbSize, used), used
+}
+
+// quota is the size of the database at which the member takes no more writes.
+func (p *process) quota() int64 {
+	if bytes, err := strconv.ParseInt(p.flags["quota-backend-bytes"], 10, 64); err == nil && bytes > 0 {
+		return bytes
+	}
+	return 2 << 30
 }

@@ -28,6 +28,19 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpStop:      operation(call.stop),
 	api.OpSetAside:  operation(call.setAside),
 	api.OpRetire:    operation(call.retire),
+	api.OpRestart:   operation(call.restart),
+	api.OpSnapshot:  operation(call.snapshot),
+	api.OpRecover:   operation(call.recover),
+	api.OpProbe:     operation(call.probe),
+	api.OpHash:      operation(call.hash),
+	api.OpTry:       operation(call.try),
+
+	api.OpAddLearner:   operation(call.addLearner),
+	api.OpRemoveMember: operation(call.removeMember),
+	api.OpPromote:      operation(call.promote),
+	api.OpMoveLeader:   operation(call.moveLeader),
+	api.OpDowngrade:    operation(call.downgrade),
+	api.OpDisarm:       operation(call.disarm),
 }
 
 // operation reads the body of a call. A field that the operation does not know fails the test.
@@ -111,8 +124,8 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		return api.Done{}, failed("there is no CA bundle to keep")
 	}
 	if r.Marker.Phase == api.PhaseFormed {
-		if view := c.view(c.cluster); r.Marker.ClusterID == "" || r.Marker.ClusterID != view.ClusterID || r.Marker.MemberID != view.MemberID {
-			return api.Done{}, c.world.unexpected("%s: handed over as member %q of cluster %q, and it is %q of %q", c.Address, r.Marker.MemberID, r.Marker.ClusterID, view.MemberID, view.ClusterID)
+		if err := c.mayHandOver(r.Marker); err != nil {
+			return api.Done{}, err
 		}
 		c.world.handedOver[r.Marker.ClusterID] = true
 	}
@@ -122,20 +135,49 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
+// mayHandOver fails the test where a host is told to be another member than its data is of.
+func (c call) mayHandOver(marker api.Marker) error {
+	m := c.directory(marker.DataDir).member
+	if m == nil && marker.ClusterID != "" {
+		return nil // it has lost its data, and the guard sees to that
+	}
+	if m == nil || m.cluster != marker.ClusterID || m.id != marker.MemberID {
+		return c.world.unexpected("%s: handed over as member %q of cluster %q, and its data is %+v", c.Address, marker.MemberID, marker.ClusterID, m)
+	}
+	return nil
+}
+
 // start enables the unit and starts it.
 func (c call) start(api.StartRequest) (api.Done, error) {
 	part := c.on(c.cluster)
 	if part.unit.text == "" {
 		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
 	}
+	c.bringUp(part)
+	return api.Done{}, nil
+}
+
+// bringUp enables the unit and starts it.
+func (c call) bringUp(part *installation) {
 	part.unit.enabled = true
 	part.unit.start()
 	if c.DoomedStart != "" {
 		part.unit.fail(c.DoomedStart)
 	}
-	if c.world.Instant {
-		c.world.tick()
+	c.world.moment()
+}
+
+// restart stops the unit where it runs, enables it and starts it.
+func (c call) restart(r api.RestartRequest) (api.Done, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
 	}
+	part := c.on(c.cluster)
+	if part.unit.text == "" {
+		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
+	}
+	c.halt(part, "restart")
+	c.bringUp(part)
 	return api.Done{}, nil
 }
 
@@ -144,8 +186,7 @@ func (c call) stop(r api.StopRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
 	}
-	c.on(c.cluster).unit.stop()
-	c.world.convene()
+	c.halt(c.on(c.cluster), "stop")
 	return api.Done{}, nil
 }
 
@@ -156,9 +197,9 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 		return api.SetAside{}, err
 	}
 	part := c.on(c.cluster)
-	part.unit.stop()
+	c.halt(part, "set aside")
+	part.unit.enabled = false
 	path := c.moveAside(part.marker.DataDir, r.Why)
-	c.world.convene()
 	return api.SetAside{Path: path}, nil
 }
 
@@ -171,6 +212,7 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 		return api.Retired{}, err
 	}
 	part := c.on(c.cluster)
+	c.unlisted(part)
 	part.unit.stop()
 	dir, path := part.marker.DataDir, ""
 	if r.Purge {
@@ -199,9 +241,14 @@ func (h *Host) moveAside(dir, why string) string {
 	if held.empty() {
 		return ""
 	}
-	to := fmt.Sprintf("%s.%s%s-%d", dir, api.AsidePrefix, why, len(h.aside(dir))+1)
+	to := h.asideOf(dir, why)
 	h.data[to] = held
 	return to
+}
+
+// asideOf is a place for what is moved aside from a data directory.
+func (h *Host) asideOf(dir, why string) string {
+	return fmt.Sprintf("%s.%s%s-%d", dir, api.AsidePrefix, why, len(h.aside(dir))+1)
 }
 
 // selectedByAny tells whether a cluster on the host runs this store.
@@ -217,6 +264,9 @@ func (h *Host) selectedByAny(store string) bool {
 // record writes the marker.
 func (c call) record(part *installation, marker api.Marker) {
 	c.clusters[c.cluster] = part
+	if part.marker == nil || part.marker.DataDir != marker.DataDir || part.marker.Token != marker.Token || marker.Phase != api.PhaseFormed {
+		part.progress = 0
+	}
 	part.marker = &marker
 }
 

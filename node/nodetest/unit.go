@@ -20,13 +20,23 @@ type unit struct {
 
 // process is a running member.
 type process struct {
-	pid    int
-	flags  map[string]string
-	member *member // nil: it has not opened its data yet
+	pid     int
+	store   string // hash
+	version string // of etcd
+	lines   []string
+	flags   map[string]string // of lines
+	unit    string            // text of the unit file at the start
+	peerCA  string            // bundle at the start
+	clients string            // likewise, that of clients
+	member  *member
 	// serves: it has been in a quorum since it started. Only from then on do clients get an answer, and
 	// systemd has its READY.
 	serves bool
 	leader string // ID of the leader of its quorum; empty: it has none
+	// catching: it is new, and only a part of the log has reached it.
+	catching bool
+	// settling: it has just been promoted, and does not call itself ready yet.
+	settling bool
 }
 
 // start is what systemd does with a unit that is not running yet.
@@ -58,10 +68,21 @@ func (u *unit) crash(last string) {
 	u.journal = []string{last}
 }
 
+// leave is the end of a process with status 0, which systemd does not start again.
+func (u *unit) leave(last string) {
+	u.stop()
+	u.journal = []string{last}
+}
+
 // fail is the end of a process that systemd will not start again.
 func (u *unit) fail(last string) {
 	u.process, u.active, u.sub, u.result = nil, "failed", "failed", "exit-code"
 	u.journal = []string{last}
+}
+
+// started is what the process was started with.
+func (p *process) started() *api.Process {
+	return &api.Process{Store: p.store, Flags: slices.Clone(p.lines), UnitSHA256: digest(p.unit), PeerCA: digest(p.peerCA), ClientCA: digest(p.clients)}
 }
 
 // state is the unit in systemd's words.
@@ -87,6 +108,7 @@ func (u *unit) state() api.UnitState {
 	}
 	if u.process != nil {
 		state.MainPID = u.process.pid
+		state.Process = u.process.started()
 	}
 	return state
 }

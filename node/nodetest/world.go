@@ -41,7 +41,16 @@ type World struct {
 	// Clock is the time on every host.
 	Clock time.Time
 
-	// Stores are the hashes that Install has an archive for, by architecture as Go names it.
+	// PromotableLag is how many entries a learner may be behind its leader when it is promoted. New allows
+	// a thousand.
+	PromotableLag uint64
+
+	// Lasting says that no cluster is to be destroyed: to retire the host of a member that is listed still
+	// fails the test.
+	Lasting bool
+
+	// Stores are the hashes that Install has an archive for, by architecture as Go names it: those of
+	// EtcdVersion. AddStores adds others.
 	Stores map[string]string
 
 	t        TB
@@ -52,11 +61,14 @@ type World struct {
 	calls      []Call
 	faults     []*fault
 	killed     bool
-	histories  int             // of clusters that came to a quorum from nothing
+	histories  int                 // of clusters that came to a quorum from nothing
+	archives   map[string]*archive // by hash
+	waived     map[Rule]bool
+	puts       []put           // acknowledged
 	handedOver map[string]bool // cluster IDs that were written into a marker as formed
 }
 
-// EtcdVersion is the version of etcd that every store in the world is.
+// EtcdVersion is the version of etcd that World.Stores are.
 const EtcdVersion = "3.7.3"
 
 // Start is the time at which every world begins.
@@ -65,9 +77,14 @@ var Start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // New is a world of bare hosts, with these addresses, on which a member can be set up.
 func New(t TB, addresses ...string) *World {
 	w := &World{
-		Clock:      Start,
-		Stores:     map[string]string{"amd64": digest("store", "amd64"), "arm64": digest("store", "arm64")},
-		t:          t,
+		Clock:  Start,
+		Stores: map[string]string{"amd64": digest("store", "amd64"), "arm64": digest("store", "arm64")},
+		t:      t,
+
+		PromotableLag: 1000,
+
+		archives:   map[string]*archive{},
+		waived:     map[Rule]bool{},
 		hosts:      map[string]*Host{},
 		handedOver: map[string]bool{},
 	}
@@ -88,8 +105,8 @@ func (w *World) Host(address string) *Host {
 	return newHost(w, address)
 }
 
-// Tick lets some time pass: members that were started boot, find each other and elect a leader, and
-// systemd starts those again that died.
+// Tick lets some time pass: members that were started boot, find each other and elect a leader, new ones
+// catch up, versions follow, and systemd starts those again that died.
 func (w *World) Tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,0 +1,43 @@
+package nodetest
+
+import "github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+
+// patience is how often a call that waits lets some time pass, before its own time is over.
+const patience = 8
+
+// await lets time pass until the member is ready or will not come, and answers what it then observes.
+func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
+	if ask.Timeout <= 0 {
+		return api.Observation{}, refuse("a wait of %s was asked for", ask.Timeout)
+	}
+	before := c.on(c.cluster).unit.restarts
+	for range patience {
+		c.world.tick()
+		// A start by hand begins to count anew.
+		u := &c.on(c.cluster).unit
+		before = min(before, u.restarts)
+		if u.active == "failed" || u.restarts >= before+3 || isReady(u, c.view(c.cluster), ask) {
+			break
+		}
+	}
+	return c.observe(ask.ObserveRequest)
+}
+
+// isReady tells whether the member is what is awaited.
+func isReady(u *unit, m api.Member, ask api.AwaitRequest) bool {
+	if ask.Learner {
+		return m.Responding && m.Leader != "" && m.Learner
+	}
+	if u.active != "active" || !m.Ready || !m.Healthy {
+		return false
+	}
+	if ask.Members == 0 {
+		return true
+	}
+	for _, l := range m.Members {
+		if l.Name == "" {
+			return false
+		}
+	}
+	return len(m.Members) == ask.Members
+}

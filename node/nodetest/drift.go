@@ -1,0 +1,214 @@
+package nodetest
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// What follows is what happens to a cluster behind the provider's back. A process that runs keeps what it was
+// started with.
+
+// change does something to what the host carries of a cluster, and fails the test where that is nothing.
+func (h *Host) change(cluster string, do func(*installation)) {
+	h.world.t.Helper()
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	part, there := h.clusters[cluster]
+	if !there {
+		h.world.t.Errorf("nodetest: %s carries no cluster %s", h.Address, cluster)
+		return
+	}
+	do(part)
+}
+
+// onData does something to the data of a cluster's member, and fails the test where there is none.
+func (h *Host) onData(cluster string, do func(*installation, *member)) {
+	h.world.t.Helper()
+	h.change(cluster, func(part *installation) {
+		m := h.directory(part.marker.DataDir).member
+		if m == nil {
+			h.world.t.Errorf("nodetest: %s has no data of cluster %s", h.Address, cluster)
+			return
+		}
+		do(part, m)
+	})
+}
+
+// DisableUnit takes the cluster's unit out of the boot. It runs on.
+func (h *Host) DisableUnit(cluster string) {
+	h.change(cluster, func(part *installation) { part.unit.enabled = false })
+}
+
+// EditUnit changes the text of the unit file.
+func (h *Host) EditUnit(cluster, text string) {
+	h.change(cluster, func(part *installation) { part.unit.text = text })
+}
+
+// EditFlags changes the lines of the flags file.
+func (h *Host) EditFlags(cluster string, edit func([]string) []string) {
+	h.change(cluster, func(part *installation) { part.flags = edit(slices.Clone(part.flags)) })
+}
+
+// SwapBinary selects another store for the cluster, and installs it where it is not there.
+func (h *Host) SwapBinary(cluster, store string) {
+	h.change(cluster, func(part *installation) {
+		h.stores[store] = true
+		part.selected = store
+	})
+}
+
+// ExpireCertificates has all certificates of the cluster on the host be the same ones, but expired an hour
+// ago. The member runs on.
+func (h *Host) ExpireCertificates(cluster string, by *Authority) {
+	h.reissue(cluster, by, h.world.Clock.Add(-time.Hour))
+}
+
+// ForeignCertificates has all certificates of the cluster on the host be for the same keys and names, but of
+// another authority: give one that the cluster does not trust.
+func (h *Host) ForeignCertificates(cluster string, by *Authority) {
+	h.reissue(cluster, by, h.world.Clock.Add(by.Lifetime))
+}
+
+func (h *Host) reissue(cluster string, by *Authority, until time.Time) {
+	h.world.t.Helper()
+	h.change(cluster, func(part *installation) {
+		certificates := map[string]string{}
+		for name, text := range part.certificates {
+			again, err := by.again(name, text, until)
+			if err != nil {
+				h.world.t.Errorf("nodetest: certificate %s of %s: %v", name, h.Address, err)
+				return
+			}
+			certificates[name] = again
+		}
+		part.certificates = certificates
+	})
+}
+
+// again is a certificate that says the same as another, but until when it holds.
+func (a *Authority) again(name, text string, until time.Time) (string, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return "", fmt.Errorf("it is no PEM")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	from := a.client
+	if name == api.KeyPeer {
+		from = a.peer
+	}
+	return from.issue(&x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: cert.Subject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses,
+		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until, ExtKeyUsage: cert.ExtKeyUsage,
+	}, cert.PublicKey)
+}
+
+// Corrupt has the database of the cluster's member say something else than its log.
+func (h *Host) Corrupt(cluster string) {
+	h.onData(cluster, func(_ *installation, m *member) { m.corrupt = "by a flipped bit on " + h.Address })
+}
+
+// RollBack stops the cluster's unit, and takes the last n entries out of the member's data, as a restored
+// image of its disk does. The unit stays stopped.
+func (h *Host) RollBack(cluster string, n uint64) {
+	h.onData(cluster, func(part *installation, m *member) {
+		h.note(part)
+		part.unit.stop()
+		m.index -= min(n, m.index)
+		for m.last != nil && m.last.index > m.index {
+			m.last = m.last.prev
+		}
+		h.world.convene()
+	})
+}
+
+// ForeignData stops the cluster's unit, and puts another cluster's data where its member's was. The unit stays
+// stopped.
+func (h *Host) ForeignData(cluster string) {
+	h.change(cluster, func(part *installation) {
+		part.unit.stop()
+		id := identity("member", "foreign", h.Address)
+		h.data[part.marker.DataDir] = &directory{litter: true, member: &member{
+			cluster: identity("cluster", "foreign", h.Address), id: id, name: "foreign", index: 1,
+			known: state{revision: 1, members: []listed{{id: id, name: "foreign", peerURL: "https://198.51.100.1:2380"}}},
+		}}
+		h.world.convene()
+	})
+}
+
+// RaiseAlarm has the cluster's member raise an alarm: NOSPACE or CORRUPT. With the former its database has
+// come to its quota, and a defragmentation makes it half of that: see FillDatabase.
+func (h *Host) RaiseAlarm(cluster, alarm string) {
+	h.world.t.Helper()
+	h.onData(cluster, func(part *installation, m *member) {
+		p := part.unit.process
+		if p == nil || p.leader == "" {
+			h.world.t.Errorf("nodetest: %s: no member of cluster %s serves there", h.Address, cluster)
+			return
+		}
+		if alarm == "NOSPACE" {
+			m.dbSize = p.quota()
+		}
+		leader := leaderOf(h.group(p))
+		s := leader.state()
+		s.alarms = append(slices.Clone(s.alarms), alarm+" "+m.id)
+		slices.Sort(s.alarms)
+		leader.append(1, s)
+		h.world.convene()
+	})
+}
+
+// FillDatabase has what the database of the cluster's member needs be this many bytes, which no
+// defragmentation makes less. 0 is as little as there is.
+func (h *Host) FillDatabase(cluster string, bytes int64) {
+	h.onData(cluster, func(_ *installation, m *member) { m.dbUsed = bytes })
+}
+
+// RemoveBehindOurBack removes a member from the cluster, by its name in the list.
+func (w *World) RemoveBehindOurBack(cluster, name string) {
+	w.t.Helper()
+	w.agree(cluster, func(s state) state {
+		i := slices.IndexFunc(s.members, func(l listed) bool { return l.name == name })
+		if i < 0 {
+			w.t.Errorf("nodetest: cluster %s has no member %s", cluster, name)
+			return s
+		}
+		return s.without(s.members[i].id)
+	})
+}
+
+// AddStranger adds a member to the cluster that nobody starts, a learner or a voter. A voter counts for the
+// quorum at once.
+func (w *World) AddStranger(cluster, peerURL string, learner bool) {
+	w.t.Helper()
+	w.agree(cluster, func(s state) state {
+		return s.with(listed{id: identity("stranger", peerURL), peerURL: peerURL, learner: learner})
+	})
+}
+
+// agree has the serving quorum of a cluster agree on something. It fails the test where there is none.
+func (w *World) agree(cluster string, on func(state) state) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var leader *member
+	w.each(func(h *Host, part *installation) {
+		if p := part.unit.process; p != nil && part == h.on(cluster) && p.leader == p.member.id {
+			leader = p.member
+		}
+	})
+	if leader == nil {
+		w.t.Errorf("nodetest: no quorum of cluster %s serves", cluster)
+		return
+	}
+	leader.append(1, on(leader.state()))
+	w.convene()
+}

@@ -1,0 +1,101 @@
+package nodetest
+
+import (
+	"fmt"
+	"strings"
+)
+
+// put is a write that a quorum has acknowledged.
+type put struct {
+	cluster string // name
+	entry   *entry
+}
+
+// Write has a client put something through the member on this host. It fails the test where the member
+// serves nobody.
+func (h *Host) Write(cluster string) { h.WriteMany(cluster, 1) }
+
+// WriteMany has a client put many things through the member on this host, one after another.
+func (h *Host) WriteMany(cluster string, n int) {
+	h.world.t.Helper()
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if err := h.write(cluster, n); err != nil {
+		h.world.t.Errorf("nodetest: %s: %v", h.Address, err)
+	}
+}
+
+// Put has a client put something through whichever member takes it. It is an error where none does: nothing
+// was acknowledged then.
+func (w *World) Put(cluster string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := fmt.Errorf("there is no member of cluster %s", cluster)
+	taken := false
+	w.each(func(h *Host, part *installation) {
+		if !taken && part == h.on(cluster) && part.unit.process != nil {
+			err = h.write(cluster, 1)
+			taken = err == nil
+		}
+	})
+	return err
+}
+
+// write puts something through the local member.
+func (h *Host) write(cluster string, n int) error {
+	p := h.on(cluster).unit.process
+	if p == nil || p.leader == "" {
+		return fmt.Errorf("no member of cluster %s serves there", cluster)
+	}
+	leader := leaderOf(h.group(p))
+	s := leader.state()
+	switch {
+	case !s.votes(p.member.id):
+		return fmt.Errorf("etcdserver: rpc not supported for learner")
+	case strings.Contains(strings.Join(s.alarms, "\n"), "NOSPACE"):
+		return fmt.Errorf("etcdserver: mvcc: database space exceeded")
+	}
+	s.revision += int64(n)
+	s.content = digest("put", s.content, fmt.Sprint(s.revision))
+	h.world.puts = append(h.world.puts, put{cluster, leader.append(uint64(n), s)})
+	h.world.convene()
+	return nil
+}
+
+// Acknowledged counts the writes to a cluster that a quorum has acknowledged.
+func (w *World) Acknowledged(cluster string) (n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.puts {
+		if p.cluster == cluster {
+			n += p.writes()
+		}
+	}
+	return n
+}
+
+// writes is how many writes one entry is the run of.
+func (p put) writes() int64 { return p.entry.state.revision - p.entry.prev.state.revision }
+
+// Lost are the acknowledged writes to a cluster that no quorum which now serves has any more. Where none
+// serves, those are all.
+func (w *World) Lost(cluster string) (lost []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var leaders []*member
+	w.each(func(h *Host, part *installation) {
+		if p := part.unit.process; p != nil && part == h.on(cluster) && p.leader == p.member.id {
+			leaders = append(leaders, p.member)
+		}
+	})
+	for _, p := range w.puts {
+		held := p.cluster != cluster
+		for _, leader := range leaders {
+			held = held || leader.last.holds(p.entry)
+		}
+		if !held {
+			lost = append(lost, fmt.Sprintf("%d writes up to revision %d (index %d, term %d)", p.writes(), p.entry.state.revision, p.entry.index, p.entry.term))
+		}
+	}
+	return lost
+}
