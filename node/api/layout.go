@@ -66,7 +66,7 @@ const AsidePrefix = "aside-"
 // SnapshotDir is where a member keeps the snapshots that were taken before a change: beside its data.
 func SnapshotDir(dataDir string) string { return dataDir + ".snapshots" }
 
-// ProgressFile records how far the member's log had come when it was last stopped or looked at, outside of
+// ProgressFile records how far the member's database had come when it last ended, outside of
 // its data: a data directory that is older than that was rolled back.
 func ProgressFile(cluster string) string { return path.Join(ConfigDir(cluster), "progress.json") }
 

@@ -58,8 +58,21 @@ type Observation struct {
 	Listeners    []Listener             `json:"listeners"`    // on the ports that were asked for
 	Certificates map[string]Certificate `json:"certificates"` // by key name, and "peer-ca", "client-ca"
 	Guard        string                 `json:"guard"`        // why the guard would not let the member start now; empty: it would, or there is no marker
+	GuardCheck   GuardCheck             `json:"guard_check"`  // which of its checks it is; empty: none
 	Member       Member                 `json:"member"`
 }
+
+// GuardCheck is one of the checks that a member has to pass before it is started.
+type GuardCheck string
+
+// Checks of the guard.
+const (
+	GuardPath     GuardCheck = "path"     // its flags name the data directory that its host recorded
+	GuardMount    GuardCheck = "mount"    // the data directory lies on the file system that it was prepared on
+	GuardData     GuardCheck = "data"     // a member that has joined has its data
+	GuardIdentity GuardCheck = "identity" // the data is this member's, of this cluster
+	GuardProgress GuardCheck = "progress" // the data is no older than it was
+)
 
 // Facts are what the host is.
 type Facts struct {
@@ -169,7 +182,7 @@ type Member struct {
 	DBUsedBytes    int64          `json:"db_used_bytes"` // of it, what a defragmentation would leave
 	QuotaBytes     int64          `json:"quota_bytes"`   // at which it takes no more writes; 0: not known
 	Members        []ListedMember `json:"members"`       // its own view of the list, sorted by ID
-	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; empty too where there is no quorum to ask
+	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; as far as this member has heard
 }
 
 // ListedMember is an entry of the member list.

@@ -47,7 +47,9 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 		return err
 	}
 	// Last, so that a host that says it is formed has all that belongs to that.
-	return m.putMarker(m.keepFormed(old, r.Marker), etcd)
+	marker := m.keepFormed(old, r.Marker)
+	marker.Mount = old.Mount // the host's own to say
+	return m.putMarker(marker, etcd)
 }
 
 // bundles are the CA bundles that a request holds, by their place.

@@ -28,11 +28,8 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	if data.Aside, err = m.aside(dir); err != nil {
 		return data, err
 	}
-	nearest := m.path(dir)
-	for !isDir(nearest) {
-		nearest = filepath.Dir(nearest)
-	}
-	if nearest, err = filepath.EvalSymlinks(nearest); err != nil {
+	nearest, err := m.nearest(dir)
+	if err != nil {
 		return data, err
 	}
 	mount, err := mountOf(nearest)
@@ -48,10 +45,18 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	return data, nil
 }
 
-// hasMember tells whether a directory holds a member's data by etcd's own measure: a log.
-func (m *Machine) hasMember(dir string) bool {
-	return isDir(m.path(filepath.Join(dir, "member", "wal")))
+// nearest is a directory, or the nearest of those around it that is there, as a path of this process with
+// links resolved.
+func (m *Machine) nearest(dir string) (string, error) {
+	path := m.path(dir)
+	for !isDir(path) {
+		path = filepath.Dir(path)
+	}
+	return filepath.EvalSymlinks(path)
 }
+
+// hasMember tells whether a directory holds a member's data by etcd's own measure: a file of a log.
+func (m *Machine) hasMember(dir string) bool { return len(m.walFiles(dir)) > 0 }
 
 // contents are the names in a data directory, without what does not count as data: what mkfs makes
 // in a new file system, and what was moved aside.

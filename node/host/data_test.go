@@ -177,11 +177,34 @@ func TestMountsOfThisMachine(t *testing.T) {
 	}
 }
 
+// TestMountsThatChangeNothing holds that a directory that is bound onto itself, as systemd binds what a unit
+// may write to, lies on the file system around it.
+func TestMountsThatChangeNothing(t *testing.T) {
+	root := mount{"/", "ext4", "8:1", "/"}
+	home := mount{"/var", "btrfs", "8:2", "/@var"}
+	for _, test := range []struct {
+		m, around mount
+		want      bool
+	}{
+		{root, mount{}, true},
+		{root, root, false},
+		{mount{"/var/lib/etcd", "ext4", "8:1", "/var/lib/etcd"}, root, false},
+		{mount{"/var/lib/etcd", "ext4", "8:1", "/srv/etcd"}, root, true},
+		{mount{"/var/lib/etcd", "xfs", "8:17", "/"}, root, true},
+		{mount{"/var/lib/etcd", "btrfs", "8:2", "/@var/lib/etcd"}, home, false},
+		{mount{"/var/lib/etcd", "btrfs", "8:2", "/@data"}, home, true},
+	} {
+		if got := changesView(test.m, test.around); got != test.want {
+			t.Errorf("%+v in %+v: %v", test.m, test.around, got)
+		}
+	}
+}
+
 func TestParseMount(t *testing.T) {
 	for line, want := range map[string]mount{
-		`36 35 98:0 / /mnt/fast\040disk rw,noatime master:1 shared:2 - xfs /dev/sdb rw`: {"/mnt/fast disk", "xfs"},
-		`25 30 0:23 / /sys rw - sysfs sysfs rw`:                                         {"/sys", "sysfs"},
-		`31 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw`:                  {"/", "ext4"},
+		`36 35 98:0 / /mnt/fast\040disk rw,noatime master:1 shared:2 - xfs /dev/sdb rw`: {"/mnt/fast disk", "xfs", "98:0", "/"},
+		`25 30 0:23 / /sys rw - sysfs sysfs rw`:                                         {"/sys", "sysfs", "0:23", "/"},
+		`31 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw`:                  {"/", "ext4", "259:2", "/"},
 	} {
 		if got, ok := parseMount(line); !ok || got != want {
 			t.Errorf("%q reads %+v, %v", line, got, ok)

@@ -22,17 +22,32 @@ func (m *Machine) Guard(cluster string) error {
 	if err != nil {
 		return err
 	}
-	for _, check := range []func(api.Marker, []string) error{m.guardPath, m.guardData} {
-		if err := check(*marker, flags); err != nil {
-			return fmt.Errorf("member %s of cluster %s: %w", marker.Member, cluster, err)
+	_, err = m.guard(*marker, flags)
+	return err
+}
+
+// guard makes the guard's checks, and says which of them does not pass.
+func (m *Machine) guard(marker api.Marker, flags []string) (api.GuardCheck, error) {
+	for _, check := range []struct {
+		name   api.GuardCheck
+		passes func(api.Marker) error
+	}{
+		{api.GuardPath, func(marker api.Marker) error { return guardPath(marker, flags) }},
+		{api.GuardMount, m.guardMount},
+		{api.GuardData, m.guardData},
+		{api.GuardIdentity, m.guardIdentity},
+		{api.GuardProgress, m.guardProgress},
+	} {
+		if err := check.passes(marker); err != nil {
+			return check.name, fmt.Errorf("member %s of cluster %s: %w", marker.Member, marker.Cluster, err)
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // guardPath wants etcd to be told the data directory that the host recorded: with another, it would
 // start as a member that has forgotten everything.
-func (m *Machine) guardPath(marker api.Marker, flags []string) error {
+func guardPath(marker api.Marker, flags []string) error {
 	if flags == nil {
 		return errors.New("it has no flags to run by: its data was set aside, or it was never configured to its end; apply again")
 	}
@@ -42,9 +57,25 @@ func (m *Machine) guardPath(marker api.Marker, flags []string) error {
 	return nil
 }
 
+// guardMount wants the data directory on the file system that it was prepared on. What lies under the
+// mount point of a disk that is not mounted is not its data, whatever it looks like.
+func (m *Machine) guardMount(marker api.Marker) error {
+	if marker.Mount == "" {
+		return nil // prepared by a store that did not record it
+	}
+	now, err := m.mountPoint(marker.DataDir)
+	if err != nil {
+		return err
+	}
+	if now != marker.Mount {
+		return fmt.Errorf("data directory %s was on the file system that is mounted on %s, and is on that of %s now: mount what belongs there", marker.DataDir, marker.Mount, now)
+	}
+	return nil
+}
+
 // guardData wants a member that has joined its cluster to have its data: without, it would vote as
 // one that never saw what it has confirmed.
-func (m *Machine) guardData(marker api.Marker, _ []string) error {
+func (m *Machine) guardData(marker api.Marker) error {
 	names, err := m.contents(marker.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("data directory %s is not there: if it is on a disk of its own, mount that; if it is lost, the plan says what can be done", marker.DataDir)
@@ -56,4 +87,41 @@ func (m *Machine) guardData(marker api.Marker, _ []string) error {
 		return nil
 	}
 	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, the plan says what can be done. It must not start again without what it has confirmed", marker.DataDir, len(names))
+}
+
+// guardIdentity wants the data to be this member's. One whose log does not say whose it is, is not for the
+// guard to judge: etcd does not start on it.
+func (m *Machine) guardIdentity(marker api.Marker) error {
+	if marker.Phase == api.PhaseForming || !m.hasMember(marker.DataDir) {
+		return nil
+	}
+	cluster, member, err := m.identity(marker.DataDir)
+	if err != nil {
+		return nil
+	}
+	otherCluster := marker.ClusterID != "" && marker.ClusterID != hexID(cluster)
+	otherMember := marker.MemberID != "" && marker.MemberID != hexID(member)
+	if otherCluster || otherMember {
+		return fmt.Errorf("data directory %s holds the data of member %x of cluster %x, and the host recorded member %s of cluster %s: put its own data there; if that is lost, the plan says what can be done", marker.DataDir, member, cluster, marker.MemberID, marker.ClusterID)
+	}
+	return nil
+}
+
+// guardProgress wants the database to be no older than it was when it was last recorded: the member would
+// have forgotten what it has confirmed. A record of another member counts for nothing, and a database that
+// cannot be read is etcd's to complain of; one that is locked is a running member's, which has passed.
+func (m *Machine) guardProgress(marker api.Marker) error {
+	before, err := m.recorded(marker.Cluster)
+	if err != nil || before.Index == 0 || !m.hasMember(marker.DataDir) {
+		return err
+	}
+	cluster, member, err := m.identity(marker.DataDir)
+	if err != nil || before.ClusterID != hexID(cluster) || before.MemberID != hexID(member) {
+		return nil
+	}
+	index, err := m.consistentIndex(marker.DataDir)
+	if err != nil || index >= before.Index {
+		return nil
+	}
+	return fmt.Errorf("the database in %s has applied its log up to entry %d, and it had come to entry %d before: it was rolled back, by a backup or a snapshot of its disk. A member that has forgotten what it has confirmed can lose the cluster's data; the plan says what can be done. Whoever knows better removes %s", marker.DataDir, index, before.Index, api.ProgressFile(marker.Cluster))
 }

@@ -14,11 +14,23 @@ func TestGuard(t *testing.T) {
 		host  func(t *testing.T, m *Machine)
 		text  string // of the refusal; empty: it may start
 	}{
-		"first start":        {phase: api.PhaseForming},
-		"formed, with data":  {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/member/wal/0.wal", "") }, ""},
-		"formed, data lost":  {api.PhaseFormed, nil, "holds no member's data (0 entries)"},
-		"formed, disk empty": {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/lost+found/x", "") }, "mount that"},
-		"formed, log lost":   {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/member/snap/db", "") }, "holds no member's data"},
+		"first start":             {phase: api.PhaseForming},
+		"formed, with data":       {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/member/wal/0.wal", "") }, ""},
+		"formed, data lost":       {api.PhaseFormed, nil, "holds no member's data (0 entries)"},
+		"formed, disk empty":      {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/lost+found/x", "") }, "mount that"},
+		"formed, log lost":        {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/member/snap/db", "") }, "holds no member's data"},
+		"formed, log emptied":     {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/member/wal/0.tmp", "") }, "holds no member's data"},
+		"a learner's first start": {phase: api.PhaseJoining},
+		"another file system": {api.PhaseForming, func(t *testing.T, m *Machine) {
+			marker, _ := m.marker("main")
+			marker.Mount = "/data"
+			record(t, m, *marker)
+		}, "mounted on /data"},
+		"set aside": {api.PhaseJoining, func(t *testing.T, m *Machine) {
+			if _, err := m.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: "owner-of-main", Why: "lost"}); err != nil {
+				t.Fatal(err)
+			}
+		}, "set aside"},
 		"directory lost": {api.PhaseForming, func(t *testing.T, m *Machine) {
 			if err := os.Remove(m.path(dataDir)); err != nil {
 				t.Fatal(err)

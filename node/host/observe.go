@@ -40,6 +40,15 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 			return o, err
 		}
 	}
+	if o.Data.HasMember && !running(o.Unit) {
+		o.Data.Log = m.log(dir)
+	}
+	if o.Marker != nil {
+		var refused error
+		if o.GuardCheck, refused = m.guard(*o.Marker, o.Flags); refused != nil {
+			o.Guard = refused.Error()
+		}
+	}
 	if o.Listeners, err = m.listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err
 	}

@@ -83,6 +83,9 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
 	if err := m.mayClaim(old, marker); err != nil {
 		return Owner{}, err
 	}
+	if marker.Mount, err = m.mountOfData(old, marker); err != nil {
+		return Owner{}, err
+	}
 	marker = m.keepFormed(old, marker)
 	etcd, _, err := m.Users.Lookup(api.SystemUser)
 	if err != nil {
@@ -95,6 +98,16 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
 		return Owner{}, err
 	}
 	return etcd, m.putClaim(marker, etcd)
+}
+
+// mountOfData is where the file system is mounted that the data is to lie on: for a host that was never a
+// part of a living cluster, the one that is there; for another, the one that was.
+func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error) {
+	now, err := m.mountPoint(marker.DataDir)
+	if err != nil || old == nil || old.Phase == api.PhaseForming || old.DataDir != marker.DataDir || old.Mount == "" || old.Mount == now {
+		return now, err
+	}
+	return "", refuse("data directory %s was on the file system that is mounted on %s, and is on that of %s now: mount what belongs there; if the data is to lie there from now on, take \"mount\" out of %s", marker.DataDir, old.Mount, now, api.MarkerFile(marker.Cluster))
 }
 
 // putClaim writes the marker into a directory that etcd's group may enter.

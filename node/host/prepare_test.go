@@ -20,6 +20,9 @@ func TestPrepareMakesUserAndDirectories(t *testing.T) {
 	mustHave(t, m, api.MarkerFile("main"), Owner{0, etcdOwner.GID}, 0o640)
 	mustHave(t, m, r.Marker.DataDir, etcdOwner, 0o700)
 	mustHave(t, m, "/var/lib/etcd", root, 0o755)
+	if r.Marker.Mount, _ = m.mountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
+		t.Error("nothing is mounted where the data lies")
+	}
 	marker, err := m.marker("main")
 	if diff := cmp.Diff(&r.Marker, marker); err != nil || diff != "" {
 		t.Errorf("the marker reads back as another: %v\n%s", err, diff)
@@ -82,6 +85,32 @@ func TestPrepareRefuses(t *testing.T) {
 				writeFile(t, m, "/var/lib/etcd/main/member/wal/0.wal", "")
 			},
 			texts: []string{"was not made by this cluster"},
+		},
+		"a cluster of another owner, which it joins": {
+			host: func(t *testing.T, m *Machine) {
+				joining := markerOf("main")
+				joining.Phase = api.PhaseJoining
+				record(t, m, joining)
+			},
+			ask:   func(r *api.PrepareRequest) { r.Marker.Owner = "another" },
+			texts: []string{"member a of cluster main", "import"},
+		},
+		"a learner on a member's data": {
+			host: func(t *testing.T, m *Machine) {
+				record(t, m, formed)
+				writeFile(t, m, "/var/lib/etcd/main/member/wal/0.wal", "")
+			},
+			ask:   func(r *api.PrepareRequest) { r.Marker.Phase = api.PhaseJoining },
+			texts: []string{"set that aside first"},
+		},
+		"a disk that is not mounted": {
+			host: func(t *testing.T, m *Machine) {
+				marker := formed
+				marker.Mount = "/var/lib/etcd/main"
+				record(t, m, marker)
+			},
+			ask:   func(r *api.PrepareRequest) { r.Marker.Phase = api.PhaseJoining },
+			texts: []string{"mounted on /var/lib/etcd/main", "mount what belongs there"},
 		},
 		"a neighbour's data directory": {
 			host: func(t *testing.T, m *Machine) {

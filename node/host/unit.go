@@ -89,7 +89,7 @@ func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequ
 	if _, err := m.owned(cluster, r.Owner); err != nil {
 		return err
 	}
-	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
+	if err := m.stop(ctx, cluster); err != nil {
 		return err
 	}
 	return m.Units.Start(ctx, api.Unit(cluster))
@@ -100,5 +100,17 @@ func (m *Machine) Stop(ctx context.Context, cluster string, r api.StopRequest) e
 	if _, err := m.owned(cluster, r.Owner); err != nil {
 		return err
 	}
-	return m.Units.Stop(ctx, api.Unit(cluster))
+	return m.stop(ctx, cluster)
+}
+
+// stop stops the unit, and records how far its member has come. The unit does that too; this is for one that
+// was written before it did.
+func (m *Machine) stop(ctx context.Context, cluster string) error {
+	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
+		return err
+	}
+	// The member is stopped, which is what was asked for. What cannot be recorded, of a database that is
+	// damaged, say, must not keep anybody from mending it.
+	_ = m.Record(ctx, cluster)
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,9 +189,23 @@ func TestMemberOnABootedHost(t *testing.T) {
 			t.Errorf("key %s is not known as its certificate's", key)
 		}
 	}
-	if again := must[api.Observation](s, api.OpObserve, c.Ask()); again.Unit.MainPID != o.Unit.MainPID {
+	again := must[api.Observation](s, api.OpObserve, c.Ask())
+	if again.Unit.MainPID != o.Unit.MainPID {
 		t.Error("to configure a running member has restarted it")
 	}
+	if p := again.Unit.Process; p == nil || p.Store != s.store || !slices.Contains(p.Flags, "--initial-cluster-state="+bootstrap.StateNew) || len(p.UnitSHA256) != 64 || len(p.PeerCA) != 64 {
+		t.Errorf("its process reads %+v", p)
+	}
+	if again.Guard != "" || again.Marker.Mount == "" {
+		t.Errorf("the guard says %q, and the data lies on what is mounted on %q", again.Guard, again.Marker.Mount)
+	}
+	// systemd records how far the member has come, whoever stops it.
+	s.shell("systemctl stop " + api.Unit(c.Name) + "")
+	if said := s.shell("cat " + api.ProgressFile(c.Name) + "; systemctl show --property=Result --value " + api.Unit(c.Name)); !strings.Contains(said, o.Member.MemberID) || !strings.Contains(said, "success") {
+		t.Errorf("it recorded %q", said)
+	}
+	must[api.Done](s, api.OpStart, api.StartRequest{})
+	s.await(c)
 	// 1.5 of 10; a unit without a sandbox has 9.6.
 	s.shell("systemd-analyze security --threshold=15 " + api.Unit(c.Name))
 	s.refused(api.CodeRefused, api.OpRetire, api.RetireRequest{Owner: "another"})
@@ -226,9 +241,9 @@ func TestGuardOnABootedHost(t *testing.T) {
 	s.form(c)
 	unit := api.Unit(c.Name)
 	for name, test := range map[string]struct{ take, give, says string }{
-		"the disk is not mounted":   {"umount " + c.DataDir, "mount /dev/sdb " + c.DataDir, "holds no member's data"},
+		"the disk is not mounted":   {"umount " + c.DataDir, "mount /dev/sdb " + c.DataDir, "is mounted on " + c.DataDir},
 		"the data is lost":          {"mv " + c.DataDir + "/member /var/kept", "mv /var/kept " + c.DataDir + "/member", "holds no member's data"},
-		"the mount point is lost":   {"umount " + c.DataDir + " && rmdir " + c.DataDir, "mkdir " + c.DataDir + " && mount /dev/sdb " + c.DataDir, "is not there"},
+		"the mount point is lost":   {"umount " + c.DataDir + " && rmdir " + c.DataDir, "mkdir " + c.DataDir + " && mount /dev/sdb " + c.DataDir, "is mounted on " + c.DataDir},
 		"the marker is lost":        {"mv " + api.MarkerFile(c.Name) + " /var/kept", "mv /var/kept " + api.MarkerFile(c.Name), "there is no " + api.MarkerFile(c.Name)},
 		"another directory is told": {"sed -i.kept s,data-dir=.*,data-dir=/var/empty, " + api.FlagsFile(c.Name), "mv " + api.FlagsFile(c.Name) + ".kept " + api.FlagsFile(c.Name), "/var/empty"},
 	} {

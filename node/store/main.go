@@ -37,6 +37,7 @@ const usage = `store: runs etcd members on this host, on behalf of terraform-pro
 
   store call             answer one request, JSON on stdin, with JSON on stdout
   store run CLUSTER      run the member of a cluster, by the flags in /etc/etcd/CLUSTER/flags
+  store record CLUSTER   record how far that member has come, once it has ended
   store guard CLUSTER    say whether that member may be started; changes nothing
   store version [--json] print what this binary is
   store help             print this
@@ -55,6 +56,8 @@ func store(args []string) int {
 		return answerCall()
 	case command == "run" && len(args) == 1:
 		return runMember(args[0])
+	case command == "record" && len(args) == 1:
+		return record(args[0])
 	case command == "guard" && len(args) == 1:
 		return guard(args[0])
 	case command == "version" && len(args) == 0:

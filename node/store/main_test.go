@@ -84,7 +84,7 @@ func TestEtcdutlHasAllOfUpstreamsCommands(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"call", "me"}, {"run"}, {"run", "a", "b"}, {"guard"}, {"version", "--yaml"}} {
+	for _, args := range [][]string{{}, {"nonsense"}, {"call", "me"}, {"run"}, {"run", "a", "b"}, {"guard"}, {"record"}, {"version", "--yaml"}} {
 		if got := called(t, "store", args...); got.status != exitUsage || got.stdout != "" || !strings.HasPrefix(got.stderr, "store: runs etcd members") {
 			t.Errorf("store %q: %+v", args, got)
 		}
@@ -92,7 +92,7 @@ func TestUsage(t *testing.T) {
 	if got := called(t, "store", "help"); got.status != exitDone || got.stdout != usage {
 		t.Errorf("help: %+v", got)
 	}
-	for _, command := range []string{"run", "guard"} {
+	for _, command := range []string{"run", "guard", "record"} {
 		if got := called(t, "store", command, "../main"); got.status != exitUsage || !strings.Contains(got.stderr, "../main") {
 			t.Errorf("store %s of a path: %+v", command, got)
 		}

@@ -1,0 +1,113 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// databaseWait bounds the wait for a database that a running etcd has locked for itself.
+const databaseWait = 100 * time.Millisecond
+
+// log is what a member that does not run has written. Its last entry is near the end of its last file, or,
+// where that was begun just before the end, of the one before: no more than 128 MiB are read.
+func (m *Machine) log(dir string) *api.Log {
+	var l api.Log
+	cluster, member, err := m.identity(dir)
+	if err == nil {
+		l.ClusterID, l.MemberID = hexID(cluster), hexID(member)
+		l.Term, l.Index, err = m.lastEntry(dir)
+	}
+	applied, dbErr := m.consistentIndex(dir)
+	l.Applied = applied
+	if err := errors.Join(err, dbErr); err != nil {
+		l.Error = err.Error()
+	}
+	return &l
+}
+
+// identity is whose log a data directory holds: every file of it says so in its second record.
+func (m *Machine) identity(dir string) (cluster, member uint64, err error) {
+	files := m.walFiles(dir)
+	if len(files) == 0 {
+		return 0, 0, fmt.Errorf("%s holds no log", walDir(dir))
+	}
+	last := files[len(files)-1]
+	err = m.eachRecord(last, func(kind int64, data []byte) error {
+		if kind != recordMetadata {
+			return nil
+		}
+		f, err := parseFields(data)
+		if err != nil {
+			return err
+		}
+		member, cluster = f.numbers[1], f.numbers[2]
+		return errEnough
+	})
+	if err == nil && (cluster == 0 || member == 0) {
+		err = fmt.Errorf("%s does not say whose it is", last)
+	}
+	return cluster, member, err
+}
+
+// lastEntry is where a log ends. An entry that was written later takes the place of all from its index on;
+// a snapshot from the leader, that of all up to its.
+func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
+	for _, file := range slices.Backward(m.walFiles(dir)) {
+		err := m.eachRecord(file, func(kind int64, data []byte) error {
+			if kind != recordEntry && kind != recordSnapshot {
+				return nil
+			}
+			f, err := parseFields(data)
+			if err != nil {
+				return err
+			}
+			if kind == recordEntry {
+				term, index = f.numbers[2], f.numbers[3]
+			} else if f.numbers[1] > index {
+				index, term = f.numbers[1], f.numbers[2]
+			}
+			return nil
+		})
+		if err != nil || index > 0 {
+			return term, index, err
+		}
+	}
+	return 0, 0, nil
+}
+
+// database is the file of a member's database.
+func database(dir string) string { return filepath.Join(dir, "member", "snap", "db") }
+
+// consistentIndex is how far a database has applied the log, as it is in its file. 0: there is none.
+func (m *Machine) consistentIndex(dir string) (index uint64, err error) {
+	path := m.path(database(dir))
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
+	if err != nil {
+		return 0, fmt.Errorf("open the database %s: %w", database(dir), err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket([]byte("meta"))
+		if meta == nil {
+			return nil
+		}
+		if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
+			index = binary.BigEndian.Uint64(value)
+		}
+		return nil
+	})
+	return index, err
+}

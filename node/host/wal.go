@@ -1,0 +1,142 @@
+package host
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A member's log is read here by its format on the disk, which all versions of etcd share, and not by etcd's
+// own package: that reads all of it into memory, from its first file on, and has other types in each version.
+
+// Kinds of a log's records.
+const (
+	recordMetadata int64 = 1
+	recordEntry    int64 = 2
+	recordCRC      int64 = 4
+	recordSnapshot int64 = 5
+)
+
+// errEnough ends the reading of a log before its end.
+var errEnough = errors.New("enough was read")
+
+// castagnoli is what the log's checksums are made by.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// walDir is where a member's log lies.
+func walDir(dir string) string { return filepath.Join(dir, "member", "wal") }
+
+// walFiles are the files of a member's log, in their order; none where there is no log.
+func (m *Machine) walFiles(dir string) []string {
+	entries, _ := os.ReadDir(m.path(walDir(dir)))
+	var files []string
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), ".wal") {
+			files = append(files, filepath.Join(walDir(dir), entry.Name()))
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to
+// its end, as a power cut leaves it, is the end: etcd takes it for that too.
+func (m *Machine) eachRecord(path string, do func(kind int64, data []byte) error) error {
+	file, err := os.Open(m.path(path))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	in, crc := bufio.NewReader(file), uint32(0)
+	for {
+		frame, err := readFrame(in, info.Size())
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		fields, err := parseFields(frame)
+		if err != nil {
+			return fmt.Errorf("read %s: a record cannot be read: %w", path, err)
+		}
+		kind, data := int64(fields.numbers[1]), fields.texts[3]
+		if kind == recordCRC {
+			crc = uint32(fields.numbers[2]) // the sum goes on from the file before
+		} else if crc = crc32.Update(crc, castagnoli, data); crc != uint32(fields.numbers[2]) {
+			return fmt.Errorf("read %s: a record does not have the checksum that it says", path)
+		}
+		if err := do(kind, data); errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+}
+
+// readFrame reads the next record: its length in the lower 56 bits of a word, and in the upper ones how
+// many bytes fill it up. Files are made longer than what is in them: a length of zero is the end.
+func readFrame(in io.Reader, limit int64) ([]byte, error) {
+	var word [8]byte
+	if _, err := io.ReadFull(in, word[:]); err != nil {
+		return nil, err
+	}
+	head := binary.LittleEndian.Uint64(word[:])
+	size, padding := int64(head&(1<<56-1)), int64(0)
+	if head>>63 == 1 {
+		padding = int64(head >> 56 & 7)
+	}
+	if size == 0 {
+		return nil, io.EOF
+	}
+	if size > limit {
+		return nil, io.ErrUnexpectedEOF
+	}
+	frame := make([]byte, size+padding)
+	_, err := io.ReadFull(in, frame)
+	return frame[:size], err
+}
+
+// fields are those of a protobuf message that are numbers or texts.
+type fields struct {
+	numbers map[protowire.Number]uint64
+	texts   map[protowire.Number][]byte
+}
+
+// parseFields reads a protobuf message by its wire format.
+func parseFields(message []byte) (fields, error) {
+	f := fields{map[protowire.Number]uint64{}, map[protowire.Number][]byte{}}
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return f, protowire.ParseError(n)
+		}
+		message = message[n:]
+		switch kind {
+		case protowire.VarintType:
+			f.numbers[number], n = protowire.ConsumeVarint(message)
+		case protowire.BytesType:
+			f.texts[number], n = protowire.ConsumeBytes(message)
+		default:
+			n = protowire.ConsumeFieldValue(number, kind, message)
+		}
+		if n < 0 {
+			return f, protowire.ParseError(n)
+		}
+		message = message[n:]
+	}
+	return f, nil
+}
