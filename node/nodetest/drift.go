@@ -144,6 +144,27 @@ func (h *Host) ForeignData(cluster string) {
 	})
 }
 
+// Unmount stops the cluster's unit, and unmounts the disk that its data is on: its directory is empty. The unit
+// stays stopped.
+func (h *Host) Unmount(cluster string) {
+	h.change(cluster, func(part *installation) {
+		part.unit.stop()
+		dir := part.marker.DataDir
+		h.unmounted[dir], h.data[dir] = h.directory(dir), &directory{}
+		h.world.convene()
+	})
+}
+
+// Mount mounts the disk again that Unmount has unmounted.
+func (h *Host) Mount(cluster string) {
+	h.change(cluster, func(part *installation) {
+		if dir := part.marker.DataDir; h.unmounted[dir] != nil {
+			h.data[dir] = h.unmounted[dir]
+			delete(h.unmounted, dir)
+		}
+	})
+}
+
 // RaiseAlarm has the cluster's member raise an alarm: NOSPACE or CORRUPT. With the former its database has
 // come to its quota, and a defragmentation makes it half of that: see FillDatabase.
 func (h *Host) RaiseAlarm(cluster, alarm string) {

@@ -26,11 +26,17 @@ const (
 // drive is a world of n hosts with a store on each, locked by us.
 func drive(t *testing.T, n int) *driver {
 	t.Helper()
+	return driveFor(t, t, n)
+}
+
+// driveFor is such a world that tells a witness what fails.
+func driveFor(t *testing.T, witness nodetest.TB, n int) *driver {
+	t.Helper()
 	d := &driver{T: t}
 	for i := range n {
 		d.addresses = append(d.addresses, fmt.Sprintf("192.0.2.%d", 11+i))
 	}
-	d.world = nodetest.New(t, d.addresses...)
+	d.world = nodetest.New(witness, d.addresses...)
 	var err error
 	if d.authority, err = nodetest.NewAuthority(nodetest.Start); err != nil {
 		t.Fatal(err)
@@ -40,11 +46,17 @@ func drive(t *testing.T, n int) *driver {
 		if err := host.Install(t.Context(), d.store()); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := host.Lock(t.Context(), d.store(), "prod", api.Holder{ID: holder, Who: "us"}); err != nil {
-			t.Fatal(err)
-		}
+		d.lock(address)
 	}
 	return d
+}
+
+// lock takes the lock on a host. It ends with the host's power.
+func (d *driver) lock(address string) {
+	d.Helper()
+	if _, _, err := d.world.Host(address).Lock(d.Context(), d.store(), "prod", api.Holder{ID: holder, Who: "us"}); err != nil {
+		d.Fatal(err)
+	}
 }
 
 func (d *driver) store() string { return d.world.Stores["amd64"] }
@@ -74,10 +86,15 @@ func (d *driver) marker(i int, token string) api.Marker {
 	}
 }
 
-// configure prepares and configures the host of the ith member.
+// configure prepares and configures the host of the ith member for the birth of a cluster.
 func (d *driver) configure(i int, token string) {
 	d.Helper()
-	marker := d.marker(i, token)
+	d.configureAs(i, d.marker(i, token), "new", d.store())
+}
+
+// configureAs prepares and configures the host of the ith member.
+func (d *driver) configureAs(i int, marker api.Marker, state, store string) {
+	d.Helper()
 	address := d.addresses[i]
 	var keys []api.KeyRequest
 	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
@@ -96,10 +113,10 @@ func (d *driver) configure(i int, token string) {
 		certificates[key.Name] = signed
 	}
 	if err := d.call(address, api.OpConfigure, api.ConfigureRequest{
-		Marker: marker, Store: d.store(), Certificates: certificates, PeerCA: d.authority.PeerCA(), ClientCA: d.authority.ClientCA(), Unit: "[Unit]",
+		Marker: marker, Store: store, Certificates: certificates, PeerCA: d.authority.PeerCA(), ClientCA: d.authority.ClientCA(), Unit: "[Unit]",
 		Flags: []string{
 			"--name=" + marker.Member, "--data-dir=" + dataDir, "--initial-cluster=" + marker.InitialCluster,
-			"--initial-cluster-state=new", "--initial-cluster-token=" + token,
+			"--initial-cluster-state=" + state, "--initial-cluster-token=" + marker.Token,
 			"--listen-peer-urls=https://" + address + ":2380", "--listen-client-urls=https://" + address + ":2379",
 			"--advertise-client-urls=https://" + address + ":2379", "--listen-metrics-urls=http://127.0.0.1:2381",
 		},

@@ -10,7 +10,11 @@ import (
 // boot is the start of a member's process: the guard looks first, then it opens its data, or begins it.
 func (h *Host) boot(part *installation) {
 	flags := parseFlags(part.flags)
-	if why := h.guard(part); why != "" {
+	if part.marker == nil {
+		part.unit.fail("guard: there is no marker")
+		return
+	}
+	if _, why := h.guard(part); why != "" {
 		part.unit.fail("guard: " + why)
 		return
 	}

@@ -6,31 +6,33 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// guard says why the member must not be started; empty: it may. Where it refuses, systemd does not try
-// again.
-func (h *Host) guard(part *installation) string {
-	if part.marker == nil {
-		return "there is no marker"
-	}
+// guard says why the member must not be started, and which check that is; empty: it may. Where it refuses,
+// systemd does not try again.
+func (h *Host) guard(part *installation) (check api.GuardCheck, why string) {
 	dir, marker := parseFlags(part.flags)["data-dir"], part.marker
+	if part.flags == nil {
+		return api.GuardPath, "it has no flags to run by: its data was set aside, or it was never configured to its end"
+	}
 	if dir != marker.DataDir {
-		return "its flags name another data directory than its marker"
+		return api.GuardPath, "its flags name another data directory than its marker"
+	}
+	if h.unmounted[dir] != nil {
+		return api.GuardMount, "data directory " + dir + " was on a file system that is not mounted"
 	}
 	if h.data[dir] == nil {
-		return "data directory " + dir + " is not there"
+		return api.GuardData, "data directory " + dir + " is not there"
 	}
-	if marker.Phase != api.PhaseFormed {
-		return ""
+	formed, m := marker.Phase == api.PhaseFormed, h.data[dir].member
+	switch {
+	case m == nil && formed:
+		return api.GuardData, "it has joined its cluster, and its data directory holds no member's data"
+	case m == nil || marker.Phase == api.PhaseForming:
+	case marker.ClusterID != "" && m.cluster != marker.ClusterID || marker.MemberID != "" && m.id != marker.MemberID:
+		return api.GuardIdentity, fmt.Sprintf("data directory %s holds the data of member %s of cluster %s, and it is member %s of cluster %s", dir, m.id, m.cluster, marker.MemberID, marker.ClusterID)
+	case formed && m.index < part.progress:
+		return api.GuardProgress, fmt.Sprintf("data directory %s ends with entry %d, and was seen to have entry %d: it was rolled back", dir, m.index, part.progress)
 	}
-	switch m := h.data[dir].member; {
-	case m == nil:
-		return "it has joined its cluster, and its data directory holds no member's data"
-	case marker.ClusterID != "" && (m.cluster != marker.ClusterID || m.id != marker.MemberID):
-		return fmt.Sprintf("data directory %s holds the data of member %s of cluster %s, and it is member %s of cluster %s", dir, m.id, m.cluster, marker.MemberID, marker.ClusterID)
-	case m.index < part.progress:
-		return fmt.Sprintf("data directory %s ends with entry %d, and was seen to have entry %d: it was rolled back", dir, m.index, part.progress)
-	}
-	return ""
+	return "", ""
 }
 
 // note records how far the member's log has come, outside of its data.

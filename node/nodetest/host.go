@@ -49,8 +49,9 @@ type Host struct {
 	data     map[string]*directory // by path
 	locks    map[string]*lock      // by cluster
 
-	snapshots map[string][]string // paths, by data directory, oldest first
-	taken     int                 // snapshots, for their names
+	unmounted map[string]*directory // what lies on disks that are not mounted, by data directory
+	snapshots map[string][]string   // paths, by data directory, oldest first
+	taken     int                   // snapshots, for their names
 }
 
 // installation is what a host carries of one cluster, its data aside.
@@ -105,6 +106,7 @@ func (h *Host) reinstall(name string) {
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
 	h.snapshots = map[string][]string{}
+	h.unmounted = map[string]*directory{}
 }
 
 // on is the part of a cluster on the host, which may be none.

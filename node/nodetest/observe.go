@@ -48,7 +48,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Member:       c.view(c.cluster),
 	}
 	if part.marker != nil {
-		observation.Guard = c.guard(part)
+		observation.GuardCheck, observation.Guard = c.guard(part)
 	}
 	if held.member != nil && !part.unit.runs() {
 		observation.Data.Log = held.member.log()

@@ -198,7 +198,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	}
 	part := c.on(c.cluster)
 	c.halt(part, "set aside")
-	part.unit.enabled = false
+	part.unit.enabled, part.flags = false, nil
 	path := c.moveAside(part.marker.DataDir, r.Why)
 	return api.SetAside{Path: path}, nil
 }
@@ -220,6 +220,7 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 			delete(c.data, aside)
 		}
 		delete(c.data, dir)
+		delete(c.snapshots, dir)
 	} else {
 		path = c.moveAside(dir, "retired")
 	}

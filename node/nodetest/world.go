@@ -9,6 +9,20 @@
 //	world.Host("192.0.2.12").Unreachable = errors.New("no route to host")
 //	world.Inject(nodetest.Fault{Operation: api.OpStart, Extent: nodetest.Run})
 //
+// A cluster goes on living after it was formed. Every member has its own log, and from that its own view of
+// the members, their versions and alarms: one that is down or cut off keeps its view until it is back. Learners
+// join, catch up and are promoted by etcd's rules, stores of several versions roll up and down, and whatever a
+// host is configured with, its process keeps what it was started with until it is restarted. Time passes where
+// somebody waits: in Tick, OpAwait and OpProbe.
+//
+//	older := world.AddStores("3.6.16")
+//	world.Host("192.0.2.13").Lag = 5000            // its member is kept behind its leader
+//	world.Host("192.0.2.12").CutOff = true         // from the other members, and not from us
+//	world.RemoveBehindOurBack("prod", "c")
+//	err := world.Put("prod")                       // and in the end world.Lost("prod") is empty
+//
+// The world itself holds what is true of every safe run, and fails the test otherwise: see Rule.
+//
 // Fields of World and Host may be set while no run is under way, or from World.Watch.
 package nodetest
 
