@@ -1,0 +1,98 @@
+package load
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Mode is how puts reach the cluster.
+type Mode string
+
+const (
+	Balanced Mode = "balanced" // one client with all endpoints, as applications have it
+	Each     Mode = "each"     // one client for each endpoint, in turn
+)
+
+// Config says what is written and sampled, and where.
+type Config struct {
+	Endpoints         []string
+	CACert, Cert, Key string        // PEM files; all empty: no TLS
+	Sync              time.Duration // how often the endpoints are taken from the member list; 0: never. SetEndpoints lasts only until then
+	Prefix            string        // of all keys; empty: "load/"
+
+	Modes      []Mode        // none: both
+	Rate       int           // puts a second, in each mode; 0: as many as InFlight lets through, until Count or For. All three 0: nothing is written
+	Count      int           // puts in each mode; 0: any number
+	For        time.Duration // how long is written; 0: until Stop
+	InFlight   int           // most puts under way on a client; 0: 1024 with a Rate, else 16
+	ValueBytes int           // of a value, which does not compress; 0: just enough to tell values apart
+	Timeout    time.Duration // of a put; 0: 5 s
+
+	Every  time.Duration // between two questions to a member; 0: nothing is sampled
+	Limits Limits        // what counts as healthy
+}
+
+// Limits are the bounds of what counts as healthy, as the package's documentation explains. They are judged
+// after the run: a Report's may be changed.
+type Limits struct {
+	Silent    time.Duration // between two answered statuses; 0: 300 ms
+	Unread    time.Duration // between two linearizable reads; 0: 500 ms. More than an election takes where a leader is killed: 3 s
+	Tolerance time.Duration // of too few healthy voters; 0: 150 ms
+	Single    bool          // the only voter of a cluster may be unhealthy: its restart is planned
+}
+
+const (
+	defaultPrefix    = "load/"
+	defaultTimeout   = 5 * time.Second
+	defaultSilent    = 300 * time.Millisecond
+	defaultUnread    = 500 * time.Millisecond
+	defaultTolerance = 150 * time.Millisecond
+)
+
+// writes tells whether anything is to be written.
+func (c Config) writes() bool { return c.Rate > 0 || c.Count > 0 || c.For > 0 }
+
+// complete is the configuration with its defaults, or what is wrong with it.
+func (c Config) complete() (Config, error) {
+	switch {
+	case len(c.Endpoints) == 0:
+		return c, errors.New("load: no endpoints are given")
+	case c.Rate < 0 || c.Count < 0 || c.For < 0 || c.InFlight < 0 || c.ValueBytes < 0 || c.Timeout < 0 || c.Every < 0 || c.Sync < 0:
+		return c, fmt.Errorf("load: a negative number in %+v", c)
+	case !c.writes() && c.Every == 0:
+		return c, errors.New("load: nothing is to be written, for want of a Rate, Count or For, and nothing sampled, for want of Every")
+	case (c.CACert == "") != (c.Cert == "") || (c.Cert == "") != (c.Key == ""):
+		return c, errors.New("load: CACert, Cert and Key are given all or none")
+	}
+	for _, m := range c.Modes {
+		if m != Balanced && m != Each {
+			return c, fmt.Errorf("load: there is no mode %q", m)
+		}
+	}
+	if len(c.Modes) == 0 {
+		c.Modes = []Mode{Balanced, Each}
+	}
+	if !c.writes() {
+		c.Modes = nil
+	}
+	c.Modes = slices.Compact(slices.Sorted(slices.Values(c.Modes)))
+	c.Prefix = cmp.Or(c.Prefix, defaultPrefix)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	if c.Rate > 0 {
+		c.InFlight = cmp.Or(c.InFlight, 1024)
+	} else {
+		c.InFlight = cmp.Or(c.InFlight, 16)
+	}
+	c.Limits = c.Limits.complete()
+	return c, nil
+}
+
+func (l Limits) complete() Limits {
+	l.Silent = cmp.Or(l.Silent, defaultSilent)
+	l.Unread = cmp.Or(l.Unread, defaultUnread)
+	l.Tolerance = cmp.Or(l.Tolerance, defaultTolerance)
+	return l
+}
