@@ -126,6 +126,12 @@ var operations = map[api.Operation]operation{
 	api.OpMoveLeader: changes(func(ctx context.Context, m *Machine, c call, r api.MoveLeaderRequest) (any, error) {
 		return api.Done{}, m.MoveLeader(ctx, c.Cluster, r)
 	}),
+	api.OpDowngrade: changes(func(ctx context.Context, m *Machine, c call, r api.DowngradeRequest) (any, error) {
+		return api.Done{}, m.Downgrade(ctx, c.Cluster, r)
+	}),
+	api.OpDisarm: changes(func(ctx context.Context, m *Machine, c call, r api.DisarmRequest) (any, error) {
+		return api.Done{}, m.Disarm(ctx, c.Cluster, r)
+	}),
 }
 
 // reads is an operation that changes nothing on the host. What it does not know of a request cannot

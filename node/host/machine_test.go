@@ -45,13 +45,15 @@ func (f *fakeUsers) Ensure(_ context.Context, name string) (Owner, error) {
 
 // fakeUnits is a systemd that reads the unit files of a test machine when it is told to.
 type fakeUnits struct {
-	machine *Machine
-	loaded  map[string]string // text by unit, as of the last reload
-	active  map[string]string // active state, where it is not inactive
-	enabled map[string]bool
-	pid     int // of the process of an active unit
-	reloads int
-	fail    map[string]error // by method
+	machine  *Machine
+	loaded   map[string]string // text by unit, as of the last reload
+	active   map[string]string // active state, where it is not inactive
+	enabled  map[string]bool
+	pid      int  // of the process of an active unit
+	looping  bool // each look finds that systemd has started it once more
+	restarts int
+	reloads  int
+	fail     map[string]error // by method
 }
 
 func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error) {
@@ -70,6 +72,10 @@ func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error)
 	if s.ActiveState == "active" {
 		s.MainPID = f.pid
 	}
+	if f.looping {
+		f.restarts++
+	}
+	s.Restarts = f.restarts
 	return s, f.fail["State"]
 }
 

@@ -28,7 +28,7 @@ func TestTryFlags(t *testing.T) {
 		says  string // empty: they are taken
 	}{
 		"good":                 {[]string{dir, "--name=a", "--feature-gates=CompactHashCheck=true", "--quota-backend-bytes=8589934592"}, ""},
-		"an unknown flag":      {[]string{dir, "--experimental-compact-hash-check-enabled=true"}, "experimental-compact-hash-check-enabled"},
+		"an unknown flag":      {[]string{dir, "--enable-v2=true"}, "enable-v2"},
 		"a value that is none": {[]string{dir, "--heartbeat-interval=often"}, `"often"`},
 		"an unknown gate":      {[]string{dir, "--feature-gates=Magic=true"}, "Magic"},
 		"no flag at all":       {[]string{dir, "nonsense"}, "nonsense"},
