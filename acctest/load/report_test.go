@@ -287,7 +287,8 @@ func TestComplete(t *testing.T) {
 	if err != nil || len(c.Modes) != 2 || c.Prefix == "" || c.Timeout == 0 || c.InFlight == 0 || c.Limits.Unread == 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if value("id", 7, 4096) != value("id", 7, 4096) || len(value("id", 7, 4096)) != 4096 || value("id", 7, 4096) == value("id", 8, 4096) {
+	first, again, next := value("id", 7, 4096), value("id", 7, 4096), value("id", 8, 4096)
+	if first != again || len(first) != 4096 || first == next {
 		t.Error("a value is not its sequence's own")
 	}
 }
