@@ -70,6 +70,20 @@ func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 		sameSet(ips, want.IPs)
 }
 
+// issued is a time at which a certificate held: when it was issued, which is five minutes after it begins
+// (authorities backdate by as much, for clocks that differ). The zero time: it cannot be read.
+func issued(text string) time.Time {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return time.Time{}
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return time.Time{}
+	}
+	return cert.NotBefore.Add(5 * time.Minute)
+}
+
 func sameSet(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }

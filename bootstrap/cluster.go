@@ -26,6 +26,9 @@ type Cluster struct {
 	PeerCA       string            // PEM bundle that members trust each other by
 	ClientCA     string            // PEM bundle that clients and servers trust each other by
 	Stores       map[string]string // SHA-256 of the store to run, by architecture as Go names it
+
+	// StoresOf are the SHA-256 of all stores that a member can be given, by version and then by architecture.
+	StoresOf map[string]map[string]string
 }
 
 // Formation identifies one attempt to form a cluster. An attempt that is resumed keeps both.

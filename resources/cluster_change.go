@@ -2,7 +2,6 @@ package resources
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,67 +11,233 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
+// change is what a plan makes of a living cluster.
+type change struct {
+	before, members map[string]memberModel // of the state, and as they are wanted
+	cluster         bootstrap.Cluster      // as it is wanted
+	seen            bootstrap.Sight
+	plan            upgrade.Plan
+	err             error
+}
+
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
-// deletion_protection or a host key, change nothing on the hosts. Everything else that differs is
-// refused, and members that are not well are repaired.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel) (diags diag.Diagnostics) {
+// deletion_protection or a host key, change nothing on the hosts.
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState) (diags diag.Diagnostics) {
 	before, d := state.memberModels(ctx)
 	diags.Append(d...)
+	dropStrangers(before)
 	members, d := c.memberModels(ctx)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags
 	}
-	observed := healths(before)
 	if config.DataDir.IsNull() {
 		c.DataDir = state.DataDir
 	}
 	c.keepObserved(state)
+	diags.Append(c.refuseChanges(authority, state)...)
+	diags.Append(refuseMoves(members, before)...)
+	diags.Append(c.chooseVersion(state, stores)...)
+	if diags.HasError() {
+		return diags
+	}
 	for name, m := range members {
 		m.keepObserved(before[name])
 		members[name] = m
 	}
-	dropStrangers(before)
-	own := c.changesOwn(state, members, before)
-
-	diags.Append(c.refuseChanges(authority, state)...)
-	diags.Append(refuseMemberChanges(members, before)...)
+	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() {
+		c.nothingKnown(members, before)
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	}
+	last, found, d := lastSight(ctx, private)
+	diags.Append(d...)
 	if diags.HasError() {
 		return diags
 	}
-	steps, err := repair(state.spec(before), observed)
+	ch := c.changed(state, members, before, stores, last)
 	switch {
-	case err == nil && len(steps) > 0:
-		for name, m := range members {
-			m.Health = types.StringValue(string(upgrade.Healthy))
-			members[name] = m
-		}
-		c.Rollout, c.Status = stepList(steps), types.StringValue(statusHealthy)
-	case err != nil && (own || errors.Is(err, errNotAsked)):
-		diags.AddWarning("The members are not repaired by this plan", err.Error())
-	case err != nil:
-		// Terraform plans like this before a destroy too, unless it is told not to look.
-		diags.AddAttributeError(refusedAt(err), "The members cannot be repaired", err.Error()+
-			".\n\nTo destroy the cluster in this condition, use terraform destroy -refresh=false.")
+	case !found && ch.wishes(state):
+		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
+	case !found:
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	case len(ch.unseen()) > 0:
+		diags.AddAttributeWarning(path.Root("members"), "An unfinished change was found, and will be gone on with",
+			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
+				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
+		c.nothingKnown(members, before)
+	case ch.reachesAnew():
+		c.nothingKnown(members, before)
+	default:
+		diags.Append(c.foresee(ch, state)...)
 	}
 	diags.Append(c.setMembers(ctx, members)...)
 	return diags
 }
 
-// keepObserved takes over what was observed, and what was last done.
-func (c *clusterModel) keepObserved(state clusterModel) {
-	c.EtcdVersion, c.ClusterID, c.Endpoints = state.EtcdVersion, state.ClusterID, state.Endpoints
-	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
-	c.Status, c.Rollout, c.Owner = state.Status, state.Rollout, state.Owner
+// changed is the change from state to the model, as the engine plans it.
+func (c clusterModel) changed(state clusterModel, members, before map[string]memberModel, stores Stores, last sight) change {
+	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports()}
+	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
+	return ch
 }
 
-// keepObserved takes over what was observed.
+// foresee fills in what the plan makes of the cluster, or refuses it.
+func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagnostics) {
+	wishes := ch.wishes(state)
+	switch {
+	case ch.err != nil && !wishes && c.changesOwn(state, ch.members, ch.before):
+		diags.AddWarning("The members are not repaired by this plan", ch.err.Error())
+		return diags
+	case ch.err != nil:
+		// Terraform plans like this before a destroy too, unless it is told not to look.
+		diags.AddAttributeError(refusedAt(ch.err), "This plan is refused", ch.err.Error()+
+			".\n\nNo host was changed. To destroy the cluster in this condition, use terraform destroy -refresh=false.")
+		return diags
+	}
+	for _, held := range ch.plan.Held {
+		if wishes {
+			diags.AddAttributeError(refusedAt(held), "This plan is refused", held.Error()+".\n\nNo host was changed.")
+		} else {
+			diags.AddAttributeWarning(refusedAt(held), "A repair has to wait", held.Error())
+		}
+	}
+	if diags.HasError() {
+		return diags
+	}
+	if len(ch.plan.Steps) > 0 {
+		c.Rollout = stepList(ch.plan.Steps)
+	}
+	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
+	for _, s := range ch.plan.End.Seats {
+		if m, wanted := ch.members[s.Name]; wanted && s.Wanted {
+			m.foresee(s, ch)
+			ch.members[s.Name] = m
+			if m.Health.IsUnknown() {
+				c.Status = types.StringUnknown()
+			}
+		}
+	}
+	return diags
+}
+
+// foresee fills in what the plan makes of a member. What is not well at its end is not known: the apply
+// looks again.
+func (m *memberModel) foresee(s membership.Seat, ch change) {
+	m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(s.Member)), types.StringValue(ch.cluster.ClientURL(s.Member))
+	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
+	if healthOf(s) != healthHealthy {
+		m.notKnown()
+		return
+	}
+	m.EtcdVersion = types.StringValue(s.Version)
+	for _, step := range ch.plan.Steps {
+		if step.Subject() != s.Member {
+			continue
+		}
+		switch step.Kind {
+		case membership.AddLearner, membership.Join, membership.Promote:
+			m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
+		case membership.Certify, membership.Configure:
+			m.CertificateExpiry = types.StringUnknown()
+		}
+	}
+}
+
+// nothingKnown leaves what becomes of the hosts to the apply.
+func (c *clusterModel) nothingKnown(members, before map[string]memberModel) {
+	for name, m := range members {
+		if m.Address.IsUnknown() || !m.Address.Equal(before[name].Address) {
+			m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
+		}
+		m.notKnown()
+		members[name] = m
+	}
+	c.Rollout, c.Endpoints = types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
+	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
+}
+
+// notKnown leaves what is observed of a member to the apply.
+func (m *memberModel) notKnown() {
+	m.ID, m.Health, m.CertificateExpiry, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.Drift = types.ListUnknown(types.StringType)
+}
+
+// unseen are the wanted members that etcd lists and nobody has looked at.
+func (ch change) unseen() []string {
+	var names []string
+	for _, m := range ch.cluster.Members {
+		if _, looked := ch.seen[m]; !looked && ch.lists(ch.cluster.PeerURL(m)) {
+			names = append(names, fmt.Sprintf("%s (%s)", m.Name, m.Address))
+		}
+	}
+	return names
+}
+
+// lists tells whether a member's own list has a peer URL.
+func (ch change) lists(peerURL string) bool {
+	for _, report := range ch.seen {
+		if report.Observation == nil {
+			continue
+		}
+		for _, entry := range report.Observation.Member.Members {
+			if slices.Contains(entry.PeerURLs, peerURL) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reachesAnew tells whether a host that could not be asked will be, in another way.
+func (ch change) reachesAnew() bool {
+	for name, m := range ch.members {
+		old, known := ch.before[name]
+		if known && ch.seen[membership.Member{Name: name, Address: m.Address.ValueString()}].Err != nil && m.reach() != old.reach() {
+			return true
+		}
+	}
+	return false
+}
+
+// takesHosts tells whether the hosts have to be looked at to carry out a plan: it has steps, or has left
+// something to the apply.
+func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool {
+	return c.Rollout.IsUnknown() || len(ch.plan.Steps) > 0 ||
+		slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Health.IsUnknown() })
+}
+
+// wishes tells whether what is wanted of the hosts has changed since the last apply.
+func (ch change) wishes(state clusterModel) bool {
+	was := state.cluster(ch.before)
+	is := ch.cluster
+	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
+		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort
+}
+
+// keepObserved takes over what was observed, and what was last done.
+func (c *clusterModel) keepObserved(state clusterModel) {
+	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
+	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
+	c.Status, c.Alarms, c.Rollout, c.Owner = state.Status, state.Alarms, state.Rollout, state.Owner
+}
+
+// keepObserved takes over what was observed. Of a member that is new nothing was.
 func (m *memberModel) keepObserved(state memberModel) {
+	if state.Address.IsNull() {
+		m.notKnown()
+		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
+		return
+	}
 	m.ID, m.Health, m.CertificateExpiry = state.ID, state.Health, state.CertificateExpiry
+	m.Drift, m.EtcdVersion = state.Drift, state.EtcdVersion
 	m.PeerURL, m.ClientURL = state.PeerURL, state.ClientURL
 }
 
@@ -83,7 +248,13 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) ||
-		!maps.Equal(members, before)
+		!maps.EqualFunc(members, before, memberModel.sameWish)
+}
+
+// sameWish tells whether a configuration says the same of two members.
+func (m memberModel) sameWish(other memberModel) bool {
+	return m.Address.Equal(other.Address) && m.HostKey.Equal(other.HostKey) && m.HostCA.Equal(other.HostCA) &&
+		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone)
 }
 
 // refuseChanges refuses what is not possible on a living cluster, the members aside.
@@ -94,22 +265,11 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 	if !c.Name.Equal(state.Name) {
 		refuse("name", fmt.Sprintf("Everything on the hosts is named after the cluster. Put back %s; for a cluster of another name, add another resource.", state.Name))
 	}
-	refusePort := func(name string, port, before types.Int64) {
-		if !port.Equal(before) {
-			refuse(name, fmt.Sprintf("This version of the provider does not move a cluster to other ports. Put back %s.", before))
-		}
+	if !c.PeerPort.Equal(state.PeerPort) {
+		refuse("peer_port", fmt.Sprintf("etcd knows its members by the URLs that hold it: a member at another port is another member. Put back %s; or give the members other addresses, one at a time.", state.PeerPort))
 	}
-	refusePort("client_port", c.ClientPort, state.ClientPort)
-	refusePort("peer_port", c.PeerPort, state.PeerPort)
-	refusePort("metrics_port", c.MetricsPort, state.MetricsPort)
 	if !c.DataDir.Equal(state.DataDir) {
 		refuse("data_dir", fmt.Sprintf("This version of the provider does not move a cluster's data. Put back %s.", state.DataDir))
-	}
-	if !sameSettings(c.Settings, state.Settings) {
-		refuse("settings", fmt.Sprintf("This version of the provider does not roll settings out yet. Put back those that the cluster was formed with: %s.", describeSettings(state.Settings)))
-	}
-	if running := state.EtcdVersion.ValueString(); !satisfies(running, c.Version) {
-		refuse("version", fmt.Sprintf("The cluster runs etcd %s, and this version of the provider neither upgrades nor downgrades. Set %q, or leave it out.", running, running))
 	}
 	for _, ca := range [][2]types.String{{authority.Client.Certificate, state.CACertificate}, {authority.Peer.Certificate, state.PeerCACertificate}} {
 		if !ca[0].IsUnknown() && strings.TrimSpace(ca[0].ValueString()) != strings.TrimSpace(ca[1].ValueString()) {
@@ -120,55 +280,26 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 	return diags
 }
 
-// refuseMemberChanges refuses another set of members. An address that is not known yet is taken for
-// another one: its host may be about to be replaced by this very plan, and the data with it.
-func refuseMemberChanges(members, before map[string]memberModel) (diags diag.Diagnostics) {
-	var changes []string
-	if members == nil {
-		changes = append(changes, "which members there are is not known before apply")
+// chooseVersion is the version that the members are to run: an exact one, or the newest patch that this provider
+// carries of the line that is wanted. Without a wish the cluster stays on its line. A cluster whose patch is
+// newer than what is carried keeps it.
+func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags diag.Diagnostics) {
+	running := state.EtcdVersion.ValueString()
+	if c.Version.IsUnknown() {
+		c.EtcdVersion = types.StringUnknown()
+		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		old, known := before[name]
-		switch address := members[name].Address; {
-		case !known:
-			changes = append(changes, fmt.Sprintf("%s is new", name))
-		case address.IsUnknown():
-			changes = append(changes, fmt.Sprintf("the address of %s is not known before apply, so that its host (%s) may be about to be replaced", name, old.Address.ValueString()))
-		case !address.Equal(old.Address):
-			changes = append(changes, fmt.Sprintf("%s moves from %s to %s", name, old.Address.ValueString(), address.ValueString()))
-		}
+	wanted := c.Version.ValueString()
+	if wanted == "" {
+		wanted = membership.Line(running)
 	}
-	for _, name := range slices.Sorted(maps.Keys(before)) {
-		if _, kept := members[name]; members != nil && !kept {
-			changes = append(changes, fmt.Sprintf("%s (%s) is gone", name, before[name].Address.ValueString()))
-		}
+	version, err := stores.Newest(wanted)
+	switch kept := running == wanted || membership.Line(running) == wanted; {
+	case kept && (err != nil || membership.CompareVersions(running, version) > 0):
+		version = running
+	case err != nil:
+		diags.AddAttributeError(path.Root("version"), "There is no store of this version", err.Error())
 	}
-	if len(changes) > 0 {
-		diags.AddAttributeError(path.Root("members"), "The members of a living cluster cannot be changed",
-			fmt.Sprintf("In this plan, %s. This version of the provider forms clusters and keeps them healthy; it does not add, remove or move members yet. "+
-				"Put them back as they were, and keep their hosts. No host was changed.", strings.Join(changes, "; ")))
-	}
+	c.EtcdVersion = types.StringValue(version)
 	return diags
-}
-
-// satisfies tells whether a version is what is wanted: the same, or of the same line. What is not
-// known yet is judged when it is.
-func satisfies(version string, wanted types.String) bool {
-	w := wanted.ValueString()
-	return w == "" || version == w || strings.HasPrefix(version, w+".")
-}
-
-// describeSettings lists settings by name.
-func describeSettings(settings types.Object) string {
-	var set []string
-	for name, value := range settings.Attributes() {
-		if !value.IsNull() {
-			set = append(set, name+" = "+value.String())
-		}
-	}
-	if len(set) == 0 {
-		return "none"
-	}
-	slices.Sort(set)
-	return strings.Join(set, ", ")
 }

@@ -59,7 +59,7 @@ func TestOwnerIsNotAdopted(t *testing.T) {
 				}
 				w.Forget()
 			},
-			Config: three(unprotected), ExpectError: says("a (192.0.2.11): it is foreign"),
+			Config: three(unprotected), ExpectError: says("find out what manages those hosts now"),
 		})
 	if calls := w.changes(); len(calls) > 0 {
 		t.Errorf("another state's hosts were changed: %v", calls)

@@ -80,14 +80,15 @@ func TestUnreachableHostStays(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
 		tftest.TestStep{
 			PreConfig: func() { w.Host("192.0.2.13").Unreachable = errGone; w.Forget() },
-			Config:    three(unprotected),
+			Config:    three(unprotected), ExpectNonEmptyPlan: true, // it is to be looked at again
 			Check: tftest.ComposeAggregateTestCheckFunc(
 				values("members.c.health", "unreachable", "members.c.address", "192.0.2.13", "status", "degraded"),
 				tftest.TestCheckResourceAttrSet(cluster, "members.c.id")),
 		},
 		tftest.TestStep{ // What is between Terraform and the provider alone can be changed meanwhile.
-			Config: three(unprotected + "purge_data = true\n"),
-			Check:  values("members.c.health", "unreachable", "purge_data", "true"),
+			Config:             three(unprotected + "purge_data = true\n"),
+			ExpectNonEmptyPlan: true,
+			Check:              values("members.c.health", "unreachable", "purge_data", "true"),
 		},
 		tftest.TestStep{ // It is not known what runs there, so it is not destroyed.
 			Config: three(unprotected), Destroy: true, ExpectError: says("c (192.0.2.13): it cannot be asked"),
@@ -103,17 +104,22 @@ func TestUnreachableHostStays(t *testing.T) {
 		})
 }
 
-// TestLostMembersStay: what was taken off its hosts from outside is shown, and never dropped.
+// TestLostMembersStay: what was taken off its hosts from outside is shown, and never dropped. One member is
+// built anew; of all of them nothing is left to build on.
 func TestLostMembersStay(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three("")},
 		tftest.TestStep{
 			PreConfig: w.Host("192.0.2.12").Wipe,
-			Config:    three(""), ExpectError: says("b (192.0.2.12): it is missing"),
+			Config:    three(""), Check: values("members.b.health", "healthy", "status", "healthy"),
 		},
 		tftest.TestStep{
-			PreConfig: func() { w.Host("192.0.2.11").Wipe(); w.Host("192.0.2.13").Wipe() },
-			Config:    three(""), ExpectError: says("somebody has taken the cluster off all of them"),
+			PreConfig: func() {
+				for _, address := range []string{"192.0.2.11", "192.0.2.12", "192.0.2.13"} {
+					w.Host(address).Wipe()
+				}
+			},
+			Config: three(""), ExpectError: says("somebody has taken it off all of them"),
 		},
 		tftest.TestStep{ // It can be unprotected all the same, to be destroyed. The plan after that is refused again.
 			Config: three(unprotected), ExpectError: says("terraform destroy -refresh=false"),
@@ -132,26 +138,34 @@ func TestStrangerIsShown(t *testing.T) {
 				}
 			},
 			Config:      three(unprotected),
-			ExpectError: says("x: it is in etcd's member list, and this configuration does not know it"),
+			ExpectError: says("member x (ID 66, peer URL https://192.0.2.66:2380)"),
 		},
 	)
 }
 
-// TestRemovedMemberIsTold: a member that somebody has removed beside Terraform is not started again.
-func TestRemovedMemberIsTold(t *testing.T) {
+// TestRemovedMemberJoinsAnew: a member that somebody has removed beside Terraform is not started again as it
+// was: its data is moved aside, and it joins anew.
+func TestRemovedMemberJoinsAnew(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
 		tftest.TestStep{
-			PreConfig: func() {
-				w.Host("192.0.2.12").StopUnit("prod")
-				w.observed = func(o *api.Observation) {
-					o.Member.Members = slices.DeleteFunc(o.Member.Members, func(m api.ListedMember) bool { return m.Name == "b" })
-				}
-			},
-			Config:      three(unprotected),
-			ExpectError: says("b: somebody has removed it from etcd's member list"),
+			PreConfig: func() { w.RemoveBehindOurBack("prod", "b") },
+			Config:    three(unprotected),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				changed(func(before, after map[string]any) error {
+					if was := before["members"].(map[string]any)["b"].(map[string]any)["health"]; was != "removed" {
+						return fmt.Errorf("health was %v", was)
+					}
+					return nil
+				}),
+			}},
+			Check: values("members.b.health", "healthy", "status", "healthy"),
 		},
+		tftest.TestStep{Config: three(unprotected), PlanOnly: true},
 	)
+	if aside := w.Host("192.0.2.12").Aside("/var/lib/etcd/prod"); len(aside) == 0 {
+		t.Error("the data of the member that was removed was not moved aside")
+	}
 }
 
 // TestSettingsNotKnownYet: a host that cannot be looked at yet is no reason to change the state.

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -31,43 +32,63 @@ func deadline(ctx context.Context, timeout func(context.Context, time.Duration) 
 
 // form is the create, in the engine's terms.
 func (r *clusterResource) form(ctx context.Context, plan clusterModel, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
-	cluster := plan.cluster(members)
-	cluster.Stores = r.services.Stores.Hashes(cluster.Version)
-	authorities, err := authority.parse(r.services.Now())
+	executor, err := r.signing(ctx, plan.clusterWith(members, r.services.Stores), authority, "create", members)
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
-	algorithm, err := keyAlgorithm(cluster.ClientCA)
-	if err != nil {
-		return upgrade.Formed{}, err
-	}
-	cluster.KeyAlgorithm = string(algorithm)
-	executor, err := r.executor(ctx, cluster, members, "create")
-	if err != nil {
-		return upgrade.Formed{}, err
-	}
-	executor.Signer = memberSigner{authorities, r.services.Now}
-	fresh, err := newFormation(cluster.Name, r.services.Random)
+	fresh, err := newFormation(executor.Cluster.Name, r.services.Random)
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
 	return executor.Form(ctx, fresh)
 }
 
-// executor is what carries out one operation on the cluster's hosts. It fails with ErrNotKnown where
-// the provider's settings are not known yet.
-func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, operation string) (*upgrade.Executor, error) {
+// change is the update, in the engine's terms. What the plan could show is all that may be done.
+func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authorityModel, owner string) (upgrade.Outcome, error) {
+	executor, err := r.signing(ctx, ch.cluster, authority, "update", ch.before, ch.members)
+	if err != nil {
+		return upgrade.Outcome{}, err
+	}
+	order := upgrade.Order{Owner: owner, Seats: append(seats(ch.before), seats(ch.members)...)}
+	if !plan.Rollout.IsUnknown() {
+		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
+	}
+	return executor.Change(ctx, order)
+}
+
+// signing is an executor that has the hosts' certificate requests signed.
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, members ...map[string]memberModel) (*upgrade.Executor, error) {
+	authorities, err := authority.parse(r.services.Now())
+	if err != nil {
+		return nil, err
+	}
+	algorithm, err := keyAlgorithm(cluster.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	cluster.KeyAlgorithm = string(algorithm)
+	executor, err := r.executor(ctx, cluster, operation, members...)
+	if err == nil {
+		executor.Signer = memberSigner{authorities, r.services.Now}
+	}
+	return executor, err
+}
+
+// executor is what carries out one operation on the hosts of members: those of a state, those of a plan, or
+// both, of which the last says how a host is reached. It fails with ErrNotKnown where the provider's settings are
+// not known yet.
+func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, members ...map[string]memberModel) (*upgrade.Executor, error) {
 	run, err := newToken(r.services.Random)
 	if err != nil {
 		return nil, err
 	}
-	hosts := map[string]upgrade.Host{}
-	for _, m := range cluster.Members {
-		host, err := r.services.Hosts.Host(members[m.Name].reach())
-		if err != nil {
-			return nil, err
+	hosts := map[membership.Member]upgrade.Host{}
+	for _, some := range members {
+		for name, m := range some {
+			if hosts[m.seat(name)], err = r.services.Hosts.Host(m.reach()); err != nil {
+				return nil, err
+			}
 		}
-		hosts[m.Name] = host
 	}
 	return &upgrade.Executor{
 		Cluster: cluster,

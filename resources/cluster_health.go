@@ -1,13 +1,12 @@
 package resources
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // Values of status.
@@ -18,95 +17,121 @@ const (
 	statusUnknown  = "unknown"
 )
 
-// healthStranger is the health of a member that etcd's own list has and no configuration knows.
-const healthStranger = "stranger"
+// Values of a member's health.
+const (
+	healthHealthy     = "healthy"     // a linearizable read through it succeeds
+	healthUnhealthy   = "unhealthy"   // it runs, and such a read fails
+	healthLearner     = "learner"     // it has not been given a vote yet
+	healthStopped     = "stopped"     // its unit does not run
+	healthMissing     = "missing"     // its host carries no part of the cluster
+	healthLost        = "lost"        // its data is gone, another's, or older than it was
+	healthBlocked     = "blocked"     // its host has to be mended first
+	healthForeign     = "foreign"     // its host is someone else's
+	healthRemoved     = "removed"     // it is no longer in etcd's list
+	healthUnreachable = "unreachable" // its host could not be asked
+	healthStranger    = "stranger"    // etcd's list has it, and no configuration does
+)
 
-// healthRemoved is the health of a member that does not run because etcd's list has it no longer.
-const healthRemoved = "removed"
-
-// dropStrangers leaves the members that a configuration knows.
-func dropStrangers(members map[string]memberModel) {
-	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == healthStranger })
-}
-
-// healths are the members' healths by name.
-func healths(members map[string]memberModel) map[string]upgrade.Health {
-	found := map[string]upgrade.Health{}
-	for name, m := range members {
-		found[name] = upgrade.Health(m.Health.ValueString())
+// healthOf is the one word for a seat.
+func healthOf(s membership.Seat) string {
+	switch {
+	case s.State == membership.Silent:
+		return healthUnreachable
+	case s.State == membership.Taken:
+		return healthForeign
+	case s.State == membership.Blocked:
+		return healthBlocked
+	case s.State == membership.Empty:
+		return healthMissing
+	case s.State == membership.Lost:
+		return healthLost
+	case s.Role == membership.Absent:
+		return healthRemoved
+	case s.State == membership.Stopped:
+		return healthStopped
+	case s.State == membership.Failing:
+		return healthUnhealthy
+	case s.Role == membership.Learner:
+		return healthLearner
 	}
-	return found
+	return healthHealthy
 }
 
-// statusOf sums up the health of all members. One member that serves a linearizable read proves a
-// quorum, whatever is known of the others; hosts that could not be asked may be one.
-func statusOf(healths map[string]upgrade.Health) string {
-	counts := map[upgrade.Health]int{}
-	for _, health := range healths {
-		counts[health]++
+// driftOf is what differs on a seat's host from what was last applied; null where nothing does.
+func driftOf(s membership.Seat) types.List {
+	var drift []string
+	switch s.State {
+	case membership.Lost, membership.Blocked, membership.Taken:
+		drift = append(drift, s.Why)
+	}
+	drift = append(drift, s.Outdated...)
+	if s.Invalid != "" {
+		drift = append(drift, s.Invalid)
+	}
+	if s.Disabled {
+		drift = append(drift, "its unit is disabled")
+	}
+	if s.Unsettled && s.Role == membership.Voter {
+		drift = append(drift, "its configuration names other members than there are")
+	}
+	if len(drift) == 0 {
+		return types.ListNull(types.StringType)
+	}
+	return stringList(drift)
+}
+
+// alarmsOf are etcd's alarms; null where there are none.
+func alarmsOf(p membership.Picture) types.List {
+	var alarms []string
+	if p.Corrupt {
+		alarms = append(alarms, "CORRUPT")
+	}
+	if p.Full {
+		alarms = append(alarms, "NOSPACE")
+	}
+	if len(alarms) == 0 {
+		return types.ListNull(types.StringType)
+	}
+	return stringList(alarms)
+}
+
+// statusOf sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
+// known of the others; hosts that could not be asked may be one.
+func statusOf(p membership.Picture) string {
+	serving, silent, well := 0, 0, true
+	for _, s := range p.Seats {
+		if s.Role == membership.Voter && s.State == membership.Serving {
+			serving++
+		}
+		if s.State == membership.Silent {
+			silent++
+		}
+		well = well && (!s.Wanted || healthOf(s) == healthHealthy)
 	}
 	switch {
-	case counts[upgrade.Healthy] == len(healths):
+	case well && serving > 0 && len(p.Strangers) == 0:
 		return statusHealthy
-	case counts[upgrade.Healthy] > 0:
+	case serving > 0:
 		return statusDegraded
-	case counts[upgrade.Unreachable] >= membership.Quorum(len(healths)):
+	case silent >= membership.Quorum(max(p.Size(), 1)):
 		return statusUnknown
 	}
 	return statusNoQuorum
 }
 
-// errNotAsked says that a repair has to wait until every host can be asked.
-var errNotAsked = errors.New("not every host could be asked")
-
-// repair plans how the members come back to health from what the last look found. Where hosts could
-// not be asked nothing is planned, since it is not known what runs there; it is an error only if
-// there would be something to do.
-func repair(spec membership.Spec, observed map[string]upgrade.Health) ([]membership.Step, error) {
-	for _, name := range slices.Sorted(maps.Keys(observed)) {
-		switch observed[name] {
-		case healthStranger:
-			return nil, &membership.Refusal{Member: name, Rule: "it is in etcd's member list, and this configuration does not know it",
-				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts with etcdctl member remove"}
-		case healthRemoved:
-			return nil, &membership.Refusal{Member: name, Rule: "somebody has removed it from etcd's member list",
-				Remedy: "this version does not rebuild members yet; the others are left as they are"}
-		}
+// strangerKey is the name under which a plan shows a member that no configuration knows.
+func strangerKey(s membership.Stranger, taken map[string]memberModel) string {
+	name := s.Name
+	if name == "" { // it has been added, and has never started
+		name = s.ID
 	}
-	if lost(observed) {
-		return nil, errors.New("no host carries its member any more: somebody has taken the cluster off all of them. If that was meant, " +
-			"remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first")
+	if _, known := taken[name]; known {
+		return fmt.Sprintf("%s (%s)", name, s.ID)
 	}
-	var conditions []upgrade.Condition
-	for _, m := range spec.Members {
-		conditions = append(conditions, upgrade.Condition{Member: m, Health: observed[m.Name]})
-	}
-	steps, err := upgrade.Repair(conditions)
-	if !slices.Contains(slices.Collect(maps.Values(observed)), upgrade.Unreachable) {
-		return steps, err
-	}
-	if onlyUnreachable(observed) {
-		return nil, nil
-	}
-	return nil, fmt.Errorf("%w: %w", errNotAsked, err)
+	return name
 }
 
-// onlyUnreachable tells whether every host that could be asked is well.
-func onlyUnreachable(observed map[string]upgrade.Health) bool {
-	for _, health := range observed {
-		if health != upgrade.Healthy && health != upgrade.Unreachable {
-			return false
-		}
-	}
-	return true
-}
-
-// lost tells whether every host answered, and none carries the cluster.
-func lost(healths map[string]upgrade.Health) bool {
-	for _, health := range healths {
-		if health != upgrade.Missing {
-			return false
-		}
-	}
-	return len(healths) > 0
+// silentSeats are the wanted members whose hosts could not be asked.
+func silentSeats(p membership.Picture) []membership.Seat {
+	return slices.DeleteFunc(slices.Clone(p.Seats), func(s membership.Seat) bool { return !s.Wanted || s.State != membership.Silent })
 }

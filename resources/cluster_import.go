@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -116,15 +114,15 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 		member.PeerURL, member.ClientURL = types.StringValue(cluster.PeerURL(m)), types.StringValue(cluster.ClientURL(m))
 		members[m.Name] = member
 	}
-	executor, err := r.executor(ctx, cluster, members, "import")
+	executor, err := r.executor(ctx, cluster, "import", members)
 	if err != nil {
 		return err
 	}
-	reports := executor.Observe(ctx)
+	reports := executor.Observe(ctx, seats(members))
 	if err := state.readBack(reports); err != nil {
 		return err
 	}
-	diags := state.observe(ctx, members, reports)
+	_, diags := state.observe(ctx, state.clusterWith(members, r.services.Stores), members, reports, r.services.Now())
 	if diags.HasError() {
 		return errors.New(diags[0].Detail())
 	}
@@ -141,9 +139,9 @@ func (c *clusterModel) record(marker api.Marker) {
 }
 
 // readBack takes over what one of the members runs by, which is the same on all of them.
-func (c *clusterModel) readBack(reports map[string]bootstrap.Report) error {
-	for _, name := range slices.Sorted(maps.Keys(reports)) {
-		o := reports[name].Observation
+func (c *clusterModel) readBack(reports bootstrap.Sight) error {
+	for _, m := range c.cluster(nil).Seats(reports) {
+		o := reports[m].Observation
 		if o == nil || o.Marker == nil {
 			continue
 		}

@@ -35,6 +35,7 @@ type clusterModel struct {
 	CACertificate     types.String `tfsdk:"ca_certificate"`
 	PeerCACertificate types.String `tfsdk:"peer_ca_certificate"`
 	Status            types.String `tfsdk:"status"`
+	Alarms            types.List   `tfsdk:"alarms"`
 	Rollout           types.List   `tfsdk:"rollout"`
 	Owner             types.String `tfsdk:"owner"`
 }
@@ -51,6 +52,8 @@ type memberModel struct {
 
 	ID                types.String `tfsdk:"id"`
 	Health            types.String `tfsdk:"health"`
+	Drift             types.List   `tfsdk:"drift"`
+	EtcdVersion       types.String `tfsdk:"etcd_version"`
 	CertificateExpiry types.String `tfsdk:"certificate_expiry"`
 	PeerURL           types.String `tfsdk:"peer_url"`
 	ClientURL         types.String `tfsdk:"client_url"`
@@ -110,6 +113,36 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 	}
+}
+
+// clusterWith is the cluster that the model wants, with the stores that its members can be given.
+func (c clusterModel) clusterWith(members map[string]memberModel, stores Stores) bootstrap.Cluster {
+	cluster := c.cluster(members)
+	cluster.Carried, cluster.Stores = stores.Versions(), stores.Hashes(cluster.Version)
+	cluster.StoresOf = map[string]map[string]string{}
+	for _, version := range cluster.Carried {
+		cluster.StoresOf[version] = stores.Hashes(version)
+	}
+	return cluster
+}
+
+// dropStrangers leaves the members that a configuration knows.
+func dropStrangers(members map[string]memberModel) {
+	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == healthStranger })
+}
+
+// seat is the member's place.
+func (m memberModel) seat(name string) membership.Member {
+	return membership.Member{Name: name, Address: m.Address.ValueString()}
+}
+
+// seats are the members' places.
+func seats(members map[string]memberModel) []membership.Member {
+	var found []membership.Member
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		found = append(found, members[name].seat(name))
+	}
+	return found
 }
 
 // reach is the way to the member's host.

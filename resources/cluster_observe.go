@@ -5,9 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -15,43 +13,62 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// observe writes what was seen of the members into the model. A host that could not be asked keeps
-// what was last known of it, and is named in a warning: unreachable is not absent.
-func (c *clusterModel) observe(ctx context.Context, members map[string]memberModel, reports map[string]bootstrap.Report) (diags diag.Diagnostics) {
-	listed := listedMembers(reports, c.Owner.ValueString())
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		m, report := members[name], reports[name]
-		health := upgrade.HealthOf(report, c.Owner.ValueString())
-		if report.Err != nil {
-			diags.AddAttributeWarning(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s of cluster %s could not be asked", name, c.Name.ValueString()),
-				fmt.Sprintf("%s (%s): %s\n\nIt stays in the state as it was last seen, and nothing is changed on its account.", name, m.Address.ValueString(), report.Err))
+// observe writes what was seen of the cluster into the model, and says what has to be kept of it for the
+// next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
+// unreachable is not absent.
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Sight, now time.Time) (kept sight, diags diag.Diagnostics) {
+	picture := cluster.Picture(c.Owner.ValueString(), reports, now)
+	for _, s := range picture.Seats {
+		m, known := members[s.Name]
+		if !known || !s.Wanted {
+			continue
 		}
-		if health == upgrade.Stopped && listed != nil && !isListed(listed, name) {
-			health = healthRemoved
+		if s.State == membership.Silent {
+			diags.AddAttributeWarning(path.Root("members").AtMapKey(s.Name), fmt.Sprintf("Member %s of cluster %s could not be asked", s.Name, c.Name.ValueString()),
+				fmt.Sprintf("%s: %s\n\nIt stays in the state as it was last seen, and nothing is done to it. Bring the host back, or the network to it, and apply again; "+
+					"if it is gone for good, give the member the address of another host.", s, reports[s.Member].Err))
 		}
-		m.Health = types.StringValue(string(health))
-		if health != upgrade.Missing && health != upgrade.Foreign {
-			m.observe(report.Observation)
-		}
-		members[name] = m
+		m.observe(s, reports[s.Member].Observation)
+		members[s.Name] = m
 	}
-	addStrangers(members, listed)
-	c.Status = types.StringValue(statusOf(healths(members)))
+	for _, s := range picture.Strangers {
+		members[strangerKey(s, members)] = strangerModel(s)
+	}
+	c.Status, c.Alarms = types.StringValue(statusOf(picture)), alarmsOf(picture)
 	diags.Append(c.setMembers(ctx, members)...)
-	return diags
+	timeless := cluster.Picture(c.Owner.ValueString(), reports, time.Time{})
+	return newSight(reports, anyExpired(picture, timeless), now), diags
 }
 
-// observe takes over the member's ID and the expiry of its certificates, where they were seen.
-func (m *memberModel) observe(o *api.Observation) {
-	if o == nil {
+// anyExpired tells whether a certificate would hold but for the time.
+func anyExpired(now, timeless membership.Picture) bool {
+	for i, s := range now.Seats {
+		if s.Invalid != timeless.Seats[i].Invalid {
+			return true
+		}
+	}
+	return false
+}
+
+// observe takes over what was seen of a member.
+func (m *memberModel) observe(s membership.Seat, o *api.Observation) {
+	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
+	if s.State == membership.Taken || s.State == membership.Silent {
 		return
 	}
-	if o.Member.MemberID != "" {
-		m.ID = types.StringValue(o.Member.MemberID)
+	if s.ID != "" {
+		m.ID = types.StringValue(s.ID)
+	}
+	if s.Version != "" {
+		m.EtcdVersion = types.StringValue(s.Version)
+	}
+	if o == nil {
+		return
 	}
 	if expiry, ok := firstExpiry(o.Certificates); ok {
 		m.CertificateExpiry = types.StringValue(expiry.UTC().Format(time.RFC3339))
@@ -73,43 +90,14 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 	return first, found
 }
 
-// listedMembers is etcd's member list as a healthy member of owner's cluster has it; nil where there
-// is no such member to believe.
-func listedMembers(reports map[string]bootstrap.Report, owner string) []api.ListedMember {
-	for _, name := range slices.Sorted(maps.Keys(reports)) {
-		if upgrade.HealthOf(reports[name], owner) == upgrade.Healthy {
-			return reports[name].Observation.Member.Members
-		}
+// strangerModel is a member that etcd has and no configuration does, so that a plan shows it.
+func strangerModel(s membership.Stranger) memberModel {
+	m := memberModel{Address: types.StringValue(""), ID: types.StringValue(s.ID), Health: types.StringValue(healthStranger),
+		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}
+	if u, err := url.Parse(s.PeerURL); err == nil {
+		m.Address = types.StringValue(u.Hostname())
 	}
-	return nil
-}
-
-func isListed(listed []api.ListedMember, name string) bool {
-	return slices.ContainsFunc(listed, func(l api.ListedMember) bool { return l.Name == name })
-}
-
-// addStrangers adds the members that etcd has and we do not, so that a plan shows them.
-func addStrangers(members map[string]memberModel, listed []api.ListedMember) {
-	for _, l := range listed {
-		name := l.Name
-		if name == "" { // it has been added, and has never started
-			name = l.ID
-		}
-		if _, known := members[name]; known {
-			continue
-		}
-		stranger := memberModel{Address: types.StringValue(""), ID: types.StringValue(l.ID), Health: types.StringValue(healthStranger)}
-		if len(l.PeerURLs) > 0 {
-			stranger.PeerURL = types.StringValue(l.PeerURLs[0])
-			if u, err := url.Parse(l.PeerURLs[0]); err == nil {
-				stranger.Address = types.StringValue(u.Hostname())
-			}
-		}
-		if len(l.ClientURLs) > 0 {
-			stranger.ClientURL = types.StringValue(l.ClientURLs[0])
-		}
-		members[name] = stranger
-	}
+	return m
 }
 
 // formed writes what a create has made into the model: what its plan left unknown. Rollout stays
@@ -117,11 +105,76 @@ func addStrangers(members map[string]memberModel, listed []api.ListedMember) {
 func (c *clusterModel) formed(ctx context.Context, members map[string]memberModel, formed upgrade.Formed) (diags diag.Diagnostics) {
 	c.Owner = types.StringValue(formed.Owner)
 	for name, m := range members {
-		report := formed.Reports[name]
-		m.observe(report.Observation)
+		o := formed.Sight[m.seat(name)].Observation
+		m.ID = types.StringValue(o.Member.MemberID)
+		if expiry, ok := firstExpiry(o.Certificates); ok {
+			m.CertificateExpiry = types.StringValue(expiry.UTC().Format(time.RFC3339))
+		}
 		members[name] = m
-		c.ClusterID = types.StringValue(report.Observation.Member.ClusterID)
+		c.ClusterID = types.StringValue(o.Member.ClusterID)
 	}
 	diags.Append(c.setMembers(ctx, members)...)
 	return diags
+}
+
+// concluded writes what a change has made into the model: what its plan left unknown. What is not as it was
+// planned is an error, since the plan has promised it.
+func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept sight, diags diag.Diagnostics) {
+	seen, members, found := *c, ch.members, map[string]memberModel{}
+	for name, m := range members {
+		if m.PeerURL.IsUnknown() {
+			m.PeerURL = types.StringValue(ch.cluster.PeerURL(m.seat(name)))
+		}
+		if m.ClientURL.IsUnknown() {
+			m.ClientURL = types.StringValue(ch.cluster.ClientURL(m.seat(name)))
+		}
+		members[name] = m
+		if old := ch.before[name]; old.Address.Equal(m.Address) { // what could not be seen stays as it was last seen
+			m.keepObserved(old)
+		}
+		found[name] = m
+	}
+	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Sight, now)
+	for name, m := range members {
+		m.settle(found[name])
+		members[name] = m
+		if !m.Health.Equal(found[name].Health) || !m.Drift.Equal(found[name].Drift) {
+			diags.AddAttributeError(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s is not as it was planned", name),
+				fmt.Sprintf("Every step was done, and it is %s now: %s. Apply again.", found[name].Health.ValueString(), found[name].Drift))
+		}
+	}
+	if c.Rollout.IsUnknown() {
+		c.Rollout = stepList(outcome.Done)
+	}
+	if c.Endpoints.IsUnknown() {
+		c.Endpoints = stringList(ch.cluster.Endpoints())
+	}
+	if c.Status.IsUnknown() {
+		c.Status = seen.Status
+	}
+	if c.Alarms.IsUnknown() {
+		c.Alarms = seen.Alarms
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	return kept, diags
+}
+
+// settle takes over what was found of a member where its plan left it to the apply.
+func (m *memberModel) settle(found memberModel) {
+	for _, text := range []struct{ planned, found *types.String }{
+		{&m.ID, &found.ID}, {&m.Health, &found.Health}, {&m.EtcdVersion, &found.EtcdVersion}, {&m.CertificateExpiry, &found.CertificateExpiry},
+	} {
+		if text.planned.IsUnknown() {
+			*text.planned = *text.found
+		}
+		if text.planned.IsUnknown() { // nobody could be asked
+			*text.planned = types.StringNull()
+		}
+	}
+	if m.Drift.IsUnknown() {
+		m.Drift = found.Drift
+	}
+	if m.Drift.IsUnknown() {
+		m.Drift = types.ListNull(types.StringType)
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // ModifyPlan is a function of configuration and state alone. Terraform calls it again during the
@@ -44,7 +43,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	} else {
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private)...)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
@@ -68,7 +67,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	}
 	c.CACertificate, c.PeerCACertificate = authority.Client.Certificate, authority.Peer.Certificate
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
-	c.Status = types.StringValue(statusHealthy)
+	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.Rollout = types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
 
 	members, d := c.memberModels(ctx)
@@ -79,7 +78,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	cluster := c.cluster(members)
 	for name, m := range members {
 		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
-		m.Health = types.StringValue(string(upgrade.Healthy))
+		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
 		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
 		member := membership.Member{Name: name, Address: m.Address.ValueString()}
 		if !m.Address.IsUnknown() && !c.PeerPort.IsUnknown() {

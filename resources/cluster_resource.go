@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -100,7 +99,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	dropStrangers(members)
-	executor, err := r.executor(ctx, state.cluster(members), members, "read")
+	executor, err := r.executor(ctx, state.clusterWith(members, r.services.Stores), "read", members)
 	if errors.Is(err, ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
@@ -110,24 +109,31 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddError("The hosts were not looked at", err.Error())
 		return
 	}
-	reports := executor.Observe(looking)
+	reports := executor.Observe(looking, seats(members))
 	if ctx.Err() != nil {
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
 		return
 	}
-	resp.Diagnostics.Append(state.observe(ctx, members, reports)...)
+	seen, diags := state.observe(ctx, executor.Cluster, members, reports, r.services.Now())
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update repairs the members, where the plan says so. Where that fails the old wishes are saved with
-// what was seen last, so that the next plan shows exactly what is left.
+// Update makes the cluster what is wanted, where the plan says that it takes anything. Where that fails the old
+// wishes are saved with what was seen last, so that the next plan shows exactly what is left.
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var state, plan clusterModel
+	var config, state, plan clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	before, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	members, diags := plan.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	authority, diags := authorityFrom(ctx, config.PKI)
+	resp.Diagnostics.Append(diags...)
+	last, _, diags := lastSight(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
 	working, cancel := deadline(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
@@ -135,18 +141,27 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	dropStrangers(before)
-	if !maps.Equal(healths(members), healths(before)) {
-		executor, err := r.executor(ctx, plan.cluster(members), members, "update")
-		if err == nil {
-			reports, failure := executor.Mend(working, state.Owner.ValueString())
-			if err = failure; err != nil && working.Err() == nil { // a look that was cut short says nothing
-				resp.Diagnostics.Append(state.observe(ctx, before, reports)...)
-			}
+	ch := plan.changed(state, members, before, r.services.Stores, last)
+	if !plan.takesHosts(ch, members) {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		return
+	}
+	outcome, err := r.change(working, plan, ch, authority, state.Owner.ValueString())
+	if err == nil {
+		seen, diags := plan.concluded(ctx, ch, outcome, r.services.Now())
+		resp.Diagnostics.Append(diags...)
+		resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
+	}
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed to its end", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
+	}
+	if resp.Diagnostics.HasError() {
+		if working.Err() == nil && len(outcome.Sight) > 0 { // a look that was cut short says nothing
+			seen, diags := state.observe(ctx, state.clusterWith(before, r.services.Stores), before, outcome.Sight, r.services.Now())
+			resp.Diagnostics.Append(diags...)
+			resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
 		}
-		if err != nil {
-			resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not repaired", plan.Name.ValueString()), err.Error()+"\n\nApply again to go on.")
-			plan = state
-		}
+		plan = state
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -169,7 +184,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		return
 	}
 	dropStrangers(members)
-	executor, err := r.executor(ctx, state.cluster(members), members, "delete")
+	executor, err := r.executor(ctx, state.cluster(members), "delete", members)
 	if err == nil {
 		err = executor.Retire(working, state.Owner.ValueString(), state.PurgeData.ValueBool())
 	}

@@ -107,6 +107,11 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "How the cluster was at the last look: `healthy` (every member is), `degraded` (it serves, and a member is not healthy), " +
 					"`no quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell).",
 			},
+			"alarms": schema.ListAttribute{
+				Computed:            true,
+				ElementType:         types.StringType,
+				MarkdownDescription: "Alarms that etcd had raised at the last look: `NOSPACE` (a database has reached its quota, and takes no more writes), `CORRUPT` (the data of the members differs). Not set while there are none.",
+			},
 			"rollout": schema.ListAttribute{
 				Computed:    true,
 				ElementType: types.StringType,
@@ -196,8 +201,19 @@ func memberAttributes() map[string]schema.Attribute {
 		"health": schema.StringAttribute{
 			Computed: true,
 			MarkdownDescription: "How the member was at the last look: `healthy` (a linearizable read through it succeeds), `unhealthy` (it runs, and such a read fails), " +
-				"`stopped`, `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster, or has lost the member's data), `foreign` (its host carries a cluster of this name that is not this one), " +
+				"`stopped`, `learner` (it has no vote yet), `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster), `lost` (its data is gone, another's, or older than it was), " +
+				"`blocked` (its host has to be mended first: its file system is not mounted, say), `foreign` (its host is someone else's), " +
 				"`unreachable` (its host could not be asked), or `stranger` (it is in etcd's member list, and no configuration knows it).",
+		},
+		"drift": schema.ListAttribute{
+			Computed:    true,
+			ElementType: types.StringType,
+			MarkdownDescription: "What on the host was not as it was last applied, at the last look: edited flags or unit, another store, certificates that do not hold, a disabled unit, " +
+				"and what is behind a health that is not `healthy`. Not set while all is as it should be.",
+		},
+		"etcd_version": schema.StringAttribute{
+			Computed:            true,
+			MarkdownDescription: "Version of etcd that the member ran at the last look, like `3.7.3`.",
 		},
 		"certificate_expiry": schema.StringAttribute{
 			Computed:            true,

@@ -170,6 +170,9 @@ func (w *world) Newest(wanted string) (string, error) {
 	return "", errors.New("this build carries no store of etcd " + wanted)
 }
 
+// Versions implements Stores.
+func (w *world) Versions() []string { return w.stores }
+
 // Hashes implements Stores.
 func (w *world) Hashes(string) map[string]string { return w.Stores }
 

@@ -50,6 +50,9 @@ type Stores interface {
 	// ("3.7.3"), or empty for any. It fails where none does, and says which there are.
 	Newest(wanted string) (version string, err error)
 
+	// Versions are all of them, the newest first.
+	Versions() []string
+
 	// Hashes are the SHA-256 of the stores of a version, by architecture as Go names it.
 	Hashes(version string) map[string]string
 }

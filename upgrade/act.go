@@ -16,17 +16,17 @@ import (
 // took 18 s, on a busy disk.
 const awaitTimeout = 2 * time.Minute
 
-// act does one step.
-func (w *work) act(ctx context.Context, step membership.Step) error {
+// actForming does one step of those that bring a cluster to life or take it off its hosts.
+func (w *work) actForming(ctx context.Context, step membership.Step) error {
 	if step.Kind == membership.Agree {
 		return w.awaitAgreement(ctx)
 	}
-	m := w.member(step.Member)
+	m := step.Subject()
 	switch step.Kind {
 	case membership.Install:
 		return w.install(ctx, m)
 	case membership.Configure:
-		return w.configure(ctx, m)
+		return w.configureForming(ctx, m)
 	case membership.Settle:
 		return w.settle(ctx, m, api.PhaseForming)
 	case membership.Start:
@@ -62,41 +62,30 @@ func (w *work) tell(ctx context.Context, m membership.Member, op api.Operation, 
 
 // ask makes one call to a member's host, under the lock.
 func ask[R any](ctx context.Context, w *work, m membership.Member, op api.Operation, body any) (R, error) {
-	return call[R](ctx, w.Hosts[m.Name], w.storeToCall(m), op, w.Cluster.Name, w.Holder.ID, body)
+	return call[R](ctx, w.Hosts[m], w.storeToCall(m), op, w.Cluster.Name, w.Holder.ID, body)
 }
 
 func (w *work) install(ctx context.Context, m membership.Member) error {
 	w.mu.Lock()
-	report := w.reports[m.Name]
+	report := w.reports[m]
 	w.mu.Unlock()
 	store := w.Cluster.Store(report.Contact)
-	if err := w.Hosts[m.Name].Install(ctx, store); err != nil {
+	if err := w.Hosts[m].Install(ctx, store); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	report.Contact.Installed = append(report.Contact.Installed, store)
-	w.reports[m.Name] = report
+	w.reports[m] = report
 	return nil
 }
 
-// configure has the host make its keys, signs what it requests, and writes all that it runs by.
-func (w *work) configure(ctx context.Context, m membership.Member) error {
+// configureForming has the host make its keys, signs what it requests, and writes all that it runs by.
+func (w *work) configureForming(ctx context.Context, m membership.Member) error {
 	marker := w.Cluster.Marker(m, w.formation, api.PhaseForming)
-	keys := w.Cluster.Keys(m)
-	prepared, err := ask[api.Prepared](ctx, w, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
+	certificates, err := w.certificates(ctx, m, marker)
 	if err != nil {
 		return err
-	}
-	certificates := map[string]string{}
-	for _, want := range keys {
-		request, made := prepared.Requests[want.Name]
-		if !made {
-			return fmt.Errorf("its store made no certificate request for key %s", want.Name)
-		}
-		if certificates[want.Name], err = w.Signer.Sign(ctx, want, request); err != nil {
-			return fmt.Errorf("sign the certificate of key %s: %w", want.Name, err)
-		}
 	}
 	configuration, err := w.configuration(m, marker, bootstrap.StateNew)
 	if err != nil {
@@ -110,7 +99,7 @@ func (w *work) configure(ctx context.Context, m membership.Member) error {
 // settle rewrites the flags for the life of a member, as opposed to its birth.
 func (w *work) settle(ctx context.Context, m membership.Member, phase api.Phase) error {
 	marker := w.Cluster.Marker(m, w.formation, phase)
-	member := w.reports[m.Name].Observation.Member
+	member := w.reports[m].Observation.Member
 	marker.ClusterID, marker.MemberID = member.ClusterID, member.MemberID
 	configuration, err := w.configuration(m, marker, bootstrap.StateExisting)
 	if err != nil {
@@ -121,11 +110,12 @@ func (w *work) settle(ctx context.Context, m membership.Member, phase api.Phase)
 
 // configuration is what a member runs by, its certificates aside.
 func (w *work) configuration(m membership.Member, marker api.Marker, state string) (api.ConfigureRequest, error) {
-	report := w.reports[m.Name]
+	report := w.reports[m]
 	unit, err := w.Cluster.Unit(report.Observation.Facts.MemoryBytes)
+	marker.Store = w.Cluster.Store(report.Contact)
 	return api.ConfigureRequest{
 		Marker: marker,
-		Store:  w.Cluster.Store(report.Contact),
+		Store:  marker.Store,
 		Flags:  w.Cluster.Flags(m, w.formation, state),
 		Unit:   unit,
 	}, err
@@ -133,7 +123,7 @@ func (w *work) configuration(m membership.Member, marker api.Marker, state strin
 
 // owner is the owner that the member's host itself names.
 func (w *work) owner(m membership.Member) string {
-	if marker := w.reports[m.Name].Observation.Marker; marker != nil {
+	if marker := w.reports[m].Observation.Marker; marker != nil {
 		return marker.Owner
 	}
 	return w.formation.Owner
@@ -143,13 +133,13 @@ func (w *work) owner(m membership.Member) string {
 // named with what they say.
 func (w *work) awaitAgreement(ctx context.Context) error {
 	request := api.AwaitRequest{ObserveRequest: w.Cluster.Ask(), Members: len(w.Cluster.Members), Timeout: awaitTimeout}
-	reports := w.each(func(m membership.Member) bootstrap.Report {
+	reports := each(w.Cluster.Members, func(m membership.Member) bootstrap.Report {
 		o, err := ask[api.Observation](ctx, w, m, api.OpAwait, request)
 		return bootstrap.Report{Observation: &o, Err: err}
 	})
 	var failures []error
 	for _, m := range w.Cluster.Members {
-		if why := notReady(reports[m.Name], request.Members); why != "" {
+		if why := notReady(reports[m], request.Members); why != "" {
 			failures = append(failures, fmt.Errorf("%s (%s) is not ready: %s", m.Name, m.Address, why))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 type Plan struct {
 	Steps []membership.Step
 	Held  []*membership.Refusal
+	End   membership.Picture // the cluster as it is once the steps are done
 }
 
 // longest is more steps than any plan has: seven members that all move take some sixty.
@@ -35,7 +36,7 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 			return Plan{}, err
 		}
 		if step == (membership.Step{}) {
-			plan.Held = held
+			plan.Held, plan.End = held, p
 			return plan, nil
 		}
 		plan.Steps = append(plan.Steps, step)

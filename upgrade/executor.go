@@ -19,11 +19,24 @@ import (
 // seen to take 18 s. Uploading a store of 9 MB at 1 Mbit/s takes 72 s.
 const stepTimeout = 5 * time.Minute
 
+// copyTimeout bounds a step that reads or copies all data: 8 GiB, as much as etcd recommends, at 5 MB/s take
+// half an hour.
+const copyTimeout = 30 * time.Minute
+
+// limit bounds a step of a kind.
+func limit(kind membership.Kind) time.Duration {
+	switch kind {
+	case membership.Promote, membership.Snapshot, membership.Recover, membership.Disarm:
+		return copyTimeout
+	}
+	return stepTimeout
+}
+
 // Executor carries out plans on the hosts of one cluster. It knows no policy: it observes, has the
 // plan made from what it just saw, does the head of it, and looks again, until the plan is empty.
 type Executor struct {
 	Cluster  bootstrap.Cluster
-	Hosts    map[string]Host   // by member name
+	Hosts    map[membership.Member]Host
 	Signer   Signer            // signs what hosts request; nil for plans that configure nothing
 	Holder   api.Holder        // who we are, for the lock
 	Progress func(line string) // a line a step, before it is done
@@ -40,52 +53,76 @@ type Signer interface {
 type work struct {
 	*Executor
 	formation  bootstrap.Formation
-	decided    bool // which formation it is
-	locked     bool
-	release    []func()
-	done       int                         // steps begun, for the progress log
-	retirement api.RetireRequest           // what a step of kind Retire asks for
-	finish     func(context.Context) error // what is done under the lock when no step is left; nil: nothing
+	decided    bool                // which formation it is
+	done       int                 // steps begun, for the progress log
+	retirement api.RetireRequest   // what a step of kind Retire asks for
+	seats      []membership.Member // whose hosts are looked at, in the order of their names
 
-	mu      sync.Mutex // steps of one batch report at the same time
-	reports map[string]bootstrap.Report
+	locked  bool // on every host that had a store to hold the lock when the last step was begun
+	held    map[membership.Member]bool
+	release []func()
+
+	outer   context.Context // of the run: it ends where the run is to stop before its next step
+	mu      sync.Mutex      // steps of one batch report at the same time
+	reports bootstrap.Sight
+}
+
+// job is what a run does over and over: look, plan, and act.
+type job struct {
+	look   func(context.Context)
+	plan   func() ([]membership.Step, error)
+	act    func(context.Context, membership.Step) error
+	finish func(context.Context) error // what is done under the lock when no step is left; nil: nothing
+}
+
+// work is a new run that looks at the hosts of these seats.
+func (e *Executor) work(seats []membership.Member) *work {
+	return &work{Executor: e, seats: seats, held: map[membership.Member]bool{}, reports: bootstrap.Sight{}}
 }
 
 // run looks, plans and does the head of the plan, until the plan is empty.
-func (w *work) run(ctx context.Context, look func(context.Context), plan func() ([]membership.Step, error)) error {
+func (w *work) run(ctx context.Context, j job) error {
 	defer w.unlock()
-	var done [][]membership.Step
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.outer = ctx
+	var before []membership.Step
+	times := map[string]int{}
 	next := "anything was done"
 	for {
-		look(ctx)
+		j.look(ctx)
 		// A look that was cut short says nothing of the hosts.
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped before %s: %w", next, context.Cause(ctx))
 		}
-		steps, err := plan()
-		if err != nil || len(steps) == 0 && w.finish == nil {
+		steps, err := j.plan()
+		if err != nil || len(steps) == 0 && j.finish == nil {
 			return err
 		}
 		batch := membership.Batch(steps)
 		// A store has to be there before it can hold a lock; to put one there disturbs nobody. All else
 		// waits for the lock, and is decided anew under it.
-		if !w.locked && (len(batch) == 0 || batch[0].Kind != membership.Install) {
-			if ctx, err = w.lock(ctx); err != nil {
+		if len(batch) == 0 || batch[0].Kind != membership.Install {
+			news, err := w.lock(ctx, cancel)
+			if err != nil {
 				return err
 			}
-			continue
+			if news {
+				continue
+			}
 		}
 		if len(batch) == 0 {
-			return w.finish(ctx)
+			return j.finish(ctx)
 		}
-		// What was done before in this run would be done for ever.
-		if slices.ContainsFunc(done, func(before []membership.Step) bool { return slices.Equal(before, batch) }) {
+		// What was done a moment ago, or again and again, would be done for ever.
+		key := fmt.Sprint(batch)
+		if times[key]++; slices.Equal(before, batch) || times[key] > oftenEnough {
 			return fmt.Errorf("%s: it was done, and has to be done again%s", batch[0], w.evidence())
 		}
-		if err := w.do(ctx, batch, len(steps)); err != nil {
+		if err := w.do(ctx, j, batch, len(steps)); err != nil {
 			return err
 		}
-		done = append(done, batch)
+		before = batch
 		next = "it was seen that nothing is left to do"
 		if left := steps[len(batch):]; len(left) > 0 {
 			next = strconv.Quote(left[0].String())
@@ -93,11 +130,15 @@ func (w *work) run(ctx context.Context, look func(context.Context), plan func() 
 	}
 }
 
+// oftenEnough is how often a run does the same step. The most that any plan asks for is once for each of
+// seven members that move, when the others' configuration is settled.
+const oftenEnough = 14
+
 // evidence is what is the matter with the members that are set up.
 func (w *work) evidence() string {
 	var b strings.Builder
 	for _, m := range w.Cluster.Members {
-		report := w.reports[m.Name]
+		report := w.reports[m]
 		if report.Observation == nil || report.Observation.Unit.Text == "" {
 			continue
 		}
@@ -110,8 +151,8 @@ func (w *work) evidence() string {
 
 // do carries out the steps of a batch together. It is not cut short when ctx ends: a step that has
 // begun is finished or runs into its own time limit, and the run stops before the next one.
-func (w *work) do(ctx context.Context, batch []membership.Step, left int) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+func (w *work) do(ctx context.Context, j job, batch []membership.Step, left int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit(batch[0].Kind))
 	defer cancel()
 	total := w.done + left
 	for _, step := range batch {
@@ -119,11 +160,19 @@ func (w *work) do(ctx context.Context, batch []membership.Step, left int) error 
 		w.Progress(fmt.Sprintf("%d/%d %s", w.done, total, step))
 	}
 	return together(batch, func(step membership.Step) error {
-		if err := w.act(ctx, step); err != nil {
+		if err := j.act(ctx, step); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
 		return nil
 	})
+}
+
+// until is the context of a wait that may be given up: it ends with the step's own, and where the run is to
+// stop.
+func (w *work) until(ctx context.Context) (context.Context, func()) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(w.outer, func() { cancel(context.Cause(w.outer)) })
+	return waiting, func() { stop(); cancel(nil) }
 }
 
 // together does the same to all at once, and joins what fails.
@@ -137,29 +186,29 @@ func together[T any](all []T, do func(T) error) error {
 	return errors.Join(failures...)
 }
 
-// lock takes the cluster's lock on all hosts, in the order of their addresses, so that of two runs
-// one gets them all. The context that it returns ends when any is lost.
-func (w *work) lock(ctx context.Context) (context.Context, error) {
-	members := slices.Clone(w.Cluster.Members)
-	slices.SortFunc(members, func(a, b membership.Member) int { return strings.Compare(a.Address, b.Address) })
-	ctx, cancel := context.WithCancelCause(ctx)
-	w.release = append(w.release, func() { cancel(nil) })
-	for _, m := range members {
-		if !w.callable(m) {
+// lock takes the cluster's lock on all hosts that have a store to hold it and that it is not held on yet, in
+// the order of their addresses, so that of two runs one gets them all. cancel ends the run when any is lost.
+// It says whether there was any to take.
+func (w *work) lock(ctx context.Context, cancel context.CancelCauseFunc) (news bool, err error) {
+	seats := slices.Clone(w.seats)
+	slices.SortFunc(seats, func(a, b membership.Member) int { return strings.Compare(a.Address, b.Address) })
+	for _, m := range seats {
+		if w.held[m] || !w.callable(m) {
 			continue
 		}
-		held, release, err := w.Hosts[m.Name].Lock(ctx, w.storeToCall(m), w.Cluster.Name, w.Holder)
+		held, release, err := w.Hosts[m].Lock(ctx, w.storeToCall(m), w.Cluster.Name, w.Holder)
 		if err != nil {
-			w.unlock()
-			return nil, fmt.Errorf("lock cluster %s on %s (%s): %w", w.Cluster.Name, m.Name, m.Address, err)
+			return false, fmt.Errorf("lock cluster %s on %s (%s): %w", w.Cluster.Name, m.Name, m.Address, err)
 		}
+		w.held[m], news = true, true
 		w.release = append(w.release, release)
 		context.AfterFunc(held, func() {
 			cancel(fmt.Errorf("the lock on %s (%s) was lost: %w", m.Name, m.Address, context.Cause(held)))
 		})
 	}
+	news = news || !w.locked
 	w.locked = true
-	return ctx, nil
+	return news, nil
 }
 
 // unlock frees what lock took, in reverse order.
@@ -167,60 +216,35 @@ func (w *work) unlock() {
 	for _, release := range slices.Backward(w.release) {
 		release()
 	}
-	w.release, w.locked = nil, false
+	w.release, w.held, w.locked = nil, map[membership.Member]bool{}, false
 }
 
 // callable tells whether a store that can be called is on the member's host.
 func (w *work) callable(m membership.Member) bool {
-	return w.reports[m.Name].Observation != nil
+	return w.reports[m].Observation != nil
 }
 
 // storeToCall is the store that calls to the member's host go to.
 func (w *work) storeToCall(m membership.Member) string {
-	if o := w.reports[m.Name].Observation; o != nil {
+	if o := w.reports[m].Observation; o != nil {
 		return o.Store.SHA256
 	}
 	return ""
 }
 
-// each asks all members' hosts at once.
-func (e *Executor) each(ask func(membership.Member) bootstrap.Report) map[string]bootstrap.Report {
+// each asks the hosts of these seats at once.
+func each(seats []membership.Member, ask func(membership.Member) bootstrap.Report) bootstrap.Sight {
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	reports := map[string]bootstrap.Report{}
-	for _, m := range e.Cluster.Members {
+	sight := bootstrap.Sight{}
+	for _, m := range seats {
 		group.Go(func() {
 			report := ask(m)
 			mu.Lock()
 			defer mu.Unlock()
-			reports[m.Name] = report
+			sight[m] = report
 		})
 	}
 	group.Wait()
-	return reports
-}
-
-// Observe reads all hosts through the stores that are on them. It changes nothing. A host that has
-// none, or none for this cluster, has a report with neither observation nor error.
-func (e *Executor) Observe(ctx context.Context) map[string]bootstrap.Report {
-	return e.each(func(m membership.Member) bootstrap.Report { return e.observe(ctx, m, "") })
-}
-
-// observe reads one host through one of its stores.
-func (e *Executor) observe(ctx context.Context, m membership.Member, store string) bootstrap.Report {
-	o, err := call[api.Observation](ctx, e.Hosts[m.Name], store, api.OpObserve, e.Cluster.Name, "", e.Cluster.Ask())
-	var refusal *api.Error
-	switch {
-	case errors.As(err, &refusal) && refusal.Code == api.CodeNoStore:
-		return bootstrap.Report{}
-	case err != nil:
-		return bootstrap.Report{Err: err}
-	}
-	return bootstrap.Report{Observation: &o}
-}
-
-// member is the wanted member of this name.
-func (e *Executor) member(name string) membership.Member {
-	i := slices.IndexFunc(e.Cluster.Members, func(m membership.Member) bool { return m.Name == name })
-	return e.Cluster.Members[i]
+	return sight
 }

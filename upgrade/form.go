@@ -12,38 +12,37 @@ import (
 
 // Formed is a cluster that has come to life.
 type Formed struct {
-	Owner   string                      // the token that its hosts carry
-	Reports map[string]bootstrap.Report // the last look at its hosts
+	Owner string          // the token that its hosts carry
+	Sight bootstrap.Sight // the last look at its hosts
 }
 
 // Form makes the hosts one cluster, or goes on where an earlier run stopped. fresh identifies the
 // attempt if it is the first. No host is changed before all were found fit.
 func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed, error) {
-	w := &work{Executor: e}
-	w.reports = e.each(func(m membership.Member) bootstrap.Report {
-		contact, err := e.Hosts[m.Name].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
+	w := e.work(e.Cluster.Members)
+	w.reports = each(w.seats, func(m membership.Member) bootstrap.Report {
+		contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
 		return bootstrap.Report{Contact: contact, Err: err}
 	})
 	look := func(ctx context.Context) {
 		w.lookAtForming(ctx)
 		// Without the lock, a marker may be the work of a run that is about to finish its cluster.
 		if !w.decided {
-			w.formation, w.decided = w.Cluster.Resume(w.reports, fresh), w.locked
+			w.formation, w.decided = w.Cluster.Resume(byName(w.reports), fresh), w.locked
 		}
 	}
-	w.finish = w.handOver
-	if err := w.run(ctx, look, w.planForming); err != nil {
+	if err := w.run(ctx, job{look: look, plan: w.planForming, act: w.actForming, finish: w.handOver}); err != nil {
 		return Formed{}, err
 	}
-	return Formed{Owner: w.formation.Owner, Reports: w.reports}, nil
+	return Formed{Owner: w.formation.Owner, Sight: w.reports}, nil
 }
 
 // lookAtForming observes every host that has the wanted store; of the others, the first contact
 // has said all that can be known.
 func (w *work) lookAtForming(ctx context.Context) {
 	known := w.reports
-	w.reports = w.each(func(m membership.Member) bootstrap.Report {
-		report := known[m.Name]
+	w.reports = each(w.seats, func(m membership.Member) bootstrap.Report {
+		report := known[m]
 		store := w.Cluster.Store(report.Contact)
 		if report.Err != nil || !slices.Contains(report.Contact.Installed, store) {
 			return report
@@ -58,7 +57,16 @@ func (w *work) lookAtForming(ctx context.Context) {
 }
 
 func (w *work) planForming() ([]membership.Step, error) {
-	return bootstrap.Form(w.Cluster.Judge(w.reports, w.formation, w.Now()), w.Cluster.Spec)
+	return bootstrap.Form(w.Cluster.Judge(byName(w.reports), w.formation, w.Now()), w.Cluster.Spec)
+}
+
+// byName is a sight of seats of which no two have one name.
+func byName(sight bootstrap.Sight) map[string]bootstrap.Report {
+	reports := map[string]bootstrap.Report{}
+	for m, report := range sight {
+		reports[m.Name] = report
+	}
+	return reports
 }
 
 // handOver marks all hosts as those of a finished cluster, which no create goes on with any more. It is

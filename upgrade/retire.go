@@ -17,32 +17,17 @@ import (
 // It refuses to begin while a host cannot be asked: a member that is switched on again later, with
 // its unit enabled, would be half a cluster that nobody manages.
 func (e *Executor) Retire(ctx context.Context, owner string, purge bool) error {
-	w := &work{Executor: e, retirement: api.RetireRequest{Owner: owner, Purge: purge}}
-	look := func(ctx context.Context) {
-		w.reports = e.each(func(m membership.Member) bootstrap.Report { return e.lookAtRetiring(ctx, m) })
-	}
-	plan := func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, owner, purge) }
-	return w.run(ctx, look, plan)
-}
-
-// lookAtRetiring observes a host through the store that the cluster selects. Where there is none, a
-// create that was cut short may have left a marker, or somebody may have removed the store from under
-// a member: the first contact tells, and any store that is there will do.
-func (e *Executor) lookAtRetiring(ctx context.Context, m membership.Member) bootstrap.Report {
-	report := e.observe(ctx, m, "")
-	if report.Err != nil || report.Observation != nil {
-		return report
-	}
-	contact, err := e.Hosts[m.Name].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
-	if err == nil && len(contact.Installed) > 0 {
-		report = e.observe(ctx, m, contact.Installed[0])
-		err = report.Err
-	}
-	return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
+	w := e.work(e.Cluster.Members)
+	w.retirement = api.RetireRequest{Owner: owner, Purge: purge}
+	return w.run(ctx, job{
+		look: func(ctx context.Context) { w.reports = e.Observe(ctx, w.seats) },
+		plan: func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, owner, purge) },
+		act:  w.actForming,
+	})
 }
 
 // planRetirement is a step for every host that carries a part of the owner's cluster.
-func planRetirement(cluster bootstrap.Cluster, reports map[string]bootstrap.Report, owner string, purge bool) ([]membership.Step, error) {
+func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, owner string, purge bool) ([]membership.Step, error) {
 	var steps []membership.Step
 	var refusals []error
 	fate := "data moved aside"
@@ -50,7 +35,7 @@ func planRetirement(cluster bootstrap.Cluster, reports map[string]bootstrap.Repo
 		fate = "data deleted"
 	}
 	for _, m := range cluster.Members {
-		report := reports[m.Name]
+		report := reports[m]
 		if report.Err != nil {
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err),
 				Remedy: "bring it back and destroy again; if it is gone for good, remove the cluster from the state (terraform state rm) once its other hosts are clean"})

@@ -69,9 +69,9 @@ func newSite(t tb, n int) *site {
 func (s *site) executor() *upgrade.Executor {
 	s.runs++
 	s.progress = nil
-	hosts := map[string]upgrade.Host{}
+	hosts := map[membership.Member]upgrade.Host{}
 	for _, m := range s.cluster.Members {
-		hosts[m.Name] = s.world.Host(m.Address)
+		hosts[m] = s.world.Host(m.Address)
 	}
 	return &upgrade.Executor{
 		Cluster: s.cluster,

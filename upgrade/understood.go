@@ -62,10 +62,9 @@ func versionsInReach(p membership.Picture, wanted string) error {
 func quorumInReach(p membership.Picture) error {
 	n := p.Size()
 	if n == 0 {
-		return &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
-			Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}
+		return nobodyLeft
 	}
-	able, silent := 0, 0
+	able, silent, empty, taken := 0, 0, 0, 0
 	var survivors, missing []string
 	for _, s := range p.Voters() {
 		switch s.State {
@@ -77,15 +76,27 @@ func quorumInReach(p membership.Picture) error {
 			missing = append(missing, s.String()+" could not be asked")
 		default:
 			missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
+			if s.State == membership.Empty {
+				empty++
+			}
+			if s.State == membership.Taken {
+				taken++
+			}
 		}
 	}
 	if able >= membership.Quorum(n) {
 		return nil
 	}
+	if empty == n {
+		return nobodyLeft
+	}
 	rule := fmt.Sprintf("the quorum is lost: %d of %d voters are left, and %d are needed (%s)", able, n, membership.Quorum(n), strings.Join(missing, "; "))
 	if silent > 0 && able+silent >= membership.Quorum(n) {
 		return &membership.Refusal{Rule: fmt.Sprintf("no quorum can be seen: %d of %d voters could be asked, and %d are needed (%s)", able, n, membership.Quorum(n), strings.Join(missing, "; ")),
 			Remedy: "bring those hosts back, or the network to them, and plan again; nothing is changed while it is not known what runs there"}
+	}
+	if able+taken >= membership.Quorum(n) {
+		return &membership.Refusal{Rule: rule, Remedy: "find out what manages those hosts now, before anything else"}
 	}
 	if len(survivors) > 0 {
 		rule += "; " + strings.Join(survivors, "; ")
@@ -93,3 +104,7 @@ func quorumInReach(p membership.Picture) error {
 	return &membership.Refusal{Rule: rule, Remedy: "bring a lost host back with its data, or restore a snapshot, or, where neither can be had, recover from the survivor " +
 		"with the highest term and index: what only the others had is gone then (see recover_from)"}
 }
+
+// nobodyLeft is the refusal of a cluster of which nothing is left.
+var nobodyLeft = &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
+	Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}

@@ -25,6 +25,9 @@ type Marker struct {
 	MetricsPort    int    `json:"metrics_port"`         // on loopback: metrics and health
 	ClusterID      string `json:"cluster_id,omitempty"` // hexadecimal, once formed
 	MemberID       string `json:"member_id,omitempty"`  // hexadecimal, once formed
+	// Store is the SHA-256 of the store that the member was given: another one that is selected was put
+	// there by somebody else.
+	Store string `json:"store,omitempty"`
 	// Mount is the mount point of the file system that the data directory lay on when the host was
 	// prepared. The host itself fills it in, and its guard wants to find it again.
 	Mount string `json:"mount,omitempty"`

@@ -79,7 +79,7 @@ func (l *Library) Newest(wanted string) (string, error) {
 	if len(l.stores) == 0 {
 		return "", ErrNoStores
 	}
-	return "", fmt.Errorf("this build of the provider carries no etcd %s; it carries %s", wanted, strings.Join(l.versions(), ", "))
+	return "", fmt.Errorf("this build of the provider carries no etcd %s; it carries %s", wanted, strings.Join(l.Versions(), ", "))
 }
 
 // Find is the store of the newest version that satisfies what is asked for, as Newest takes it, on an
@@ -125,8 +125,8 @@ func (l *Library) Archive(sha256 string) ([]byte, error) {
 	return nil, fmt.Errorf("this build of the provider carries no store %s", sha256)
 }
 
-// versions are the versions that there are, newest first.
-func (l *Library) versions() []string {
+// Versions are the versions that there are, newest first.
+func (l *Library) Versions() []string {
 	var versions []string
 	for _, s := range l.stores {
 		versions = append(versions, s.EtcdVersion)

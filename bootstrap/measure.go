@@ -1,0 +1,146 @@
+package bootstrap
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// measure compares what a wanted member runs by, and what it was started with, with what is wanted. The
+// cluster is the one with the members that vote now.
+func (c Cluster) measure(s *membership.Seat, report Report, owner string, now time.Time) {
+	o := report.Observation
+	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Empty || s.State == membership.Lost {
+		return
+	}
+	f := Formation{Owner: owner, Token: o.Marker.Token}
+	// Before it votes, a member's configuration lists it as well.
+	if !slices.Contains(c.Members, s.Member) {
+		c.Members = membership.Sort(append(slices.Clone(c.Members), s.Member))
+	}
+	wanted := c.Flags(s.Member, f, StateExisting)
+	unit, err := c.Unit(o.Facts.MemoryBytes)
+	if err != nil {
+		unit = o.Unit.Text // the plan of the configuration refuses it
+	}
+	s.Outdated = c.outdated(*s, *o, wanted, unit)
+	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
+	if s.State != membership.Silent {
+		s.Invalid = c.invalid(s.Member, o.Certificates, now)
+	}
+	marker := c.Marker(s.Member, f, o.Marker.Phase)
+	s.Unsettled = s.Role == membership.Voter &&
+		(!slices.Equal(birthFlags(o.Flags), birthFlags(wanted)) || o.Marker.InitialCluster != marker.InitialCluster ||
+			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
+}
+
+// outdated says what takes a restart to become what is wanted, in the order of the words.
+func (c Cluster) outdated(s membership.Seat, o api.Observation, wanted []string, unit string) []string {
+	var reasons []string
+	hash := c.Stores[o.Facts.Architecture]
+	switch {
+	case s.Version != "" && s.Version != c.Version:
+		reasons = append(reasons, fmt.Sprintf("etcd %s -> %s", s.Version, c.Version))
+	case o.Store.Selected != hash && (o.Marker.Store == "" || o.Store.Selected != o.Marker.Store):
+		reasons = append(reasons, "another store was put in place of its own")
+	case o.Unit.Process != nil && o.Unit.Process.Store != o.Store.Selected:
+		reasons = append(reasons, "it runs another store than its own")
+	}
+	changed := differing(lifeFlags(o.Flags), lifeFlags(wanted))
+	if len(changed) == 0 && o.Unit.Process != nil {
+		changed = differing(lifeFlags(o.Unit.Process.Flags), lifeFlags(wanted))
+	}
+	if len(changed) > 0 {
+		reasons = append(reasons, "flags "+strings.Join(changed, ", "))
+	}
+	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
+		reasons = append(reasons, "its unit")
+	}
+	if p := o.Unit.Process; p != nil && (p.PeerCA != "" && p.PeerCA != digest(o.Certificates[observedPeerCA].PEM) ||
+		p.ClientCA != "" && p.ClientCA != digest(o.Certificates[observedClientCA].PEM)) {
+		reasons = append(reasons, "it trusts other authorities than its files name")
+	}
+	return reasons
+}
+
+// invalid says why a member's certificates have to be issued anew; empty: they hold.
+func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, now time.Time) string {
+	if !samePEM(held[observedPeerCA].PEM, c.PeerCA) || !samePEM(held[observedClientCA].PEM, c.ClientCA) {
+		return "it trusts other authorities than the cluster's"
+	}
+	for _, want := range c.Keys(m) {
+		have := held[want.Name]
+		switch {
+		case have.Error != "" || have.PEM == "":
+			return fmt.Sprintf("its %s certificate is missing", want.Name)
+		case !have.HasKey:
+			return fmt.Sprintf("its %s certificate and key do not belong together", want.Name)
+		}
+		at := now
+		if at.IsZero() {
+			at = issued(have.PEM)
+		}
+		switch {
+		case says(have.PEM, want, c.Authority(want.Name), at):
+		case says(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
+			return fmt.Sprintf("its %s certificate has expired", want.Name)
+		default:
+			return fmt.Sprintf("its %s certificate is not of the cluster's authority, or does not say what it has to", want.Name)
+		}
+	}
+	return ""
+}
+
+// born are the flags that etcd looks at when a member begins, and never again.
+var born = []string{"--initial-cluster=", "--initial-cluster-state=", "--initial-cluster-token=", "--initial-advertise-peer-urls="}
+
+func isBirthFlag(line string) bool {
+	return slices.ContainsFunc(born, func(prefix string) bool { return strings.HasPrefix(line, prefix) })
+}
+
+// birthFlags are those of the flags that a member begins by.
+func birthFlags(flags []string) []string {
+	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return !isBirthFlag(line) })
+}
+
+// lifeFlags are those of the flags that a member lives by.
+func lifeFlags(flags []string) []string { return slices.DeleteFunc(slices.Clone(flags), isBirthFlag) }
+
+// Settled are the flags of a member with those that it begins by taken from others.
+func Settled(flags, from []string) []string {
+	settled := append(lifeFlags(flags), birthFlags(from)...)
+	slices.SortFunc(settled, func(a, b string) int {
+		a, _, _ = strings.Cut(a, "=")
+		b, _, _ = strings.Cut(b, "=")
+		return strings.Compare(a, b)
+	})
+	return settled
+}
+
+// differing are the names of the flags that one has and the other has not, or with another value; sorted.
+func differing(a, b []string) []string {
+	var names []string
+	note := func(lines, others []string) {
+		for _, line := range lines {
+			name, _, _ := strings.Cut(line, "=")
+			if !slices.Contains(others, line) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	note(a, b)
+	note(b, a)
+	slices.Sort(names)
+	return names
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}

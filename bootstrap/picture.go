@@ -1,0 +1,289 @@
+package bootstrap
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Sight is what was seen of a living cluster: a report of the host of every seat that was looked at. A
+// wanted member that has none was not: its host is taken to carry nothing.
+type Sight map[membership.Member]Report
+
+// Seats are the seats of the sight and of what is wanted, sorted by name, then address.
+func (c Cluster) Seats(sight Sight) []membership.Member {
+	seats := slices.Clone(c.Members)
+	for m := range sight {
+		if !slices.Contains(seats, m) {
+			seats = append(seats, m)
+		}
+	}
+	slices.SortFunc(seats, func(a, b membership.Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
+	})
+	return seats
+}
+
+// Picture measures a living cluster of this owner against what is wanted of it. now decides which
+// certificates hold; the zero time: their times are not looked at.
+func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Picture {
+	p := membership.Picture{}
+	list := c.memberList(owner, sight)
+	for _, m := range c.Seats(sight) {
+		report, seen := sight[m]
+		s := membership.Seat{Member: m, Wanted: slices.Contains(c.Members, m), State: membership.Empty, Why: "its host carries nothing of it"}
+		if seen {
+			s.State, s.Why = c.state(m, report, owner)
+			s.Traces = report.marker() != nil && s.State != membership.Taken
+		}
+		c.place(&s, list, report)
+		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {
+			continue // it has left, and nobody can be asked what it left
+		}
+		p.Seats = append(p.Seats, s)
+	}
+	for _, entry := range list.entries {
+		if !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.ID == entry.ID }) {
+			p.Strangers = append(p.Strangers, stranger(entry, owner, sight))
+		}
+	}
+	c.lookAtWhole(&p, owner, sight)
+	// What a member is to run by depends on which members there are.
+	as := c.As(p)
+	for i := range p.Seats {
+		if s := &p.Seats[i]; s.Wanted {
+			as.measure(s, sight[s.Member], owner, now)
+		}
+	}
+	return p
+}
+
+// As is the cluster with the members that vote now, as a voter's configuration has them. Of two of one
+// name, the one that leaves gets another: etcd goes by the URLs of the others.
+func (c Cluster) As(p membership.Picture) Cluster {
+	c.Members = nil
+	for _, s := range p.Voters() {
+		m := s.Member
+		if !s.Wanted && slices.ContainsFunc(p.Seats, func(heir membership.Seat) bool {
+			return heir.Name == m.Name && heir.Wanted
+		}) {
+			m.Name += leaving
+		}
+		c.Members = append(c.Members, m)
+	}
+	c.Members = membership.Sort(c.Members)
+	return c
+}
+
+// leaving ends the name under which others know a member whose name another one has by now.
+const leaving = ".leaving"
+
+// state is what was seen on a seat's host, and why.
+func (c Cluster) state(m membership.Member, report Report, owner string) (membership.State, string) {
+	o := report.Observation
+	marker := report.marker()
+	switch {
+	case report.Err != nil:
+		return membership.Silent, "its host cannot be reached"
+	case report.Contact.MarkerError != "":
+		return membership.Taken, report.Contact.MarkerError
+	case marker == nil:
+		return c.bare(m, report)
+	case marker.Owner != owner:
+		return membership.Taken, fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
+	case o == nil:
+		return membership.Lost, "its store is gone"
+	case marker.Member != m.Name:
+		return membership.Lost, fmt.Sprintf("its host carries member %s", marker.Member)
+	}
+	switch running := o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"; {
+	case o.GuardCheck == api.GuardMount:
+		return membership.Blocked, o.Guard
+	case marker.Phase == api.PhaseJoining && !o.Data.HasMember && !running:
+		return membership.Empty, "it has not joined yet"
+	case !o.Data.HasMember && !running && o.Flags == nil: // as a call leaves it that moves its data aside
+		return membership.Empty, "its data was moved aside"
+	case !o.Data.HasMember && marker.Phase == api.PhaseFormed:
+		return membership.Lost, "its data is lost"
+	case o.GuardCheck == api.GuardData || o.GuardCheck == api.GuardIdentity || o.GuardCheck == api.GuardProgress:
+		return membership.Lost, lostBy[o.GuardCheck]
+	case !running && o.GuardCheck == api.GuardPath:
+		return membership.Stopped, "its flags and its marker name different data directories"
+	case !running && o.Guard != "":
+		return membership.Blocked, o.Guard
+	case !running:
+		return membership.Stopped, "its unit is " + o.Unit.ActiveState
+	case o.Member.Healthy, o.Member.Responding && o.Member.Learner && o.Member.Leader != "":
+		return membership.Serving, ""
+	}
+	return membership.Failing, "it runs, and serves no linearizable read"
+}
+
+// lostBy is what the guard's checks say in a plan, the same each time.
+var lostBy = map[api.GuardCheck]string{
+	api.GuardData:     "its data is lost",
+	api.GuardIdentity: "its data directory holds another member's data",
+	api.GuardProgress: "its data is older than it was",
+}
+
+// bare is what a host without a marker is.
+func (c Cluster) bare(m membership.Member, report Report) (membership.State, string) {
+	if report.Observation == nil && report.Contact.Machine == "" {
+		return membership.Empty, "its host carries nothing of it" // seen through a sight that kept no contact
+	}
+	if claim, refused := c.claim(m, report, Formation{}); claim != membership.Bare {
+		return membership.Taken, refused
+	}
+	if unfit := c.unfit(report.Contact); unfit != "" && report.Contact.Machine != "" {
+		return membership.Taken, unfit
+	}
+	return membership.Empty, "its host carries nothing of it"
+}
+
+// memberList is etcd's member list.
+type memberList struct {
+	entries []api.ListedMember
+	known   bool
+}
+
+// memberList is the list as the member has it that has applied the most, of those with a quorum, or else
+// of those that answer at all.
+func (c Cluster) memberList(owner string, sight Sight) memberList {
+	var best *api.Member
+	better := func(m *api.Member) bool {
+		switch {
+		case best == nil:
+			return true
+		case m.Healthy != best.Healthy:
+			return m.Healthy
+		}
+		return m.AppliedIndex > best.AppliedIndex
+	}
+	for _, m := range c.Seats(sight) {
+		o := sight[m].Observation
+		if o == nil || o.Marker == nil || o.Marker.Owner != owner || len(o.Member.Members) == 0 {
+			continue
+		}
+		if o.Marker.ClusterID != "" && o.Member.ClusterID != "" && o.Marker.ClusterID != o.Member.ClusterID {
+			continue
+		}
+		if better(&o.Member) {
+			best = &o.Member
+		}
+	}
+	if best == nil {
+		return memberList{}
+	}
+	return memberList{entries: best.Members, known: true}
+}
+
+// place says what a seat is in the member list. Where nobody can be asked for the list, whoever was a
+// voter still is one.
+func (c Cluster) place(s *membership.Seat, list memberList, report Report) {
+	if !list.known {
+		s.Role, s.Started = membership.Voter, true
+		switch marker := report.marker(); {
+		case marker != nil && marker.Phase == api.PhaseJoining:
+			s.Role = membership.Learner
+		case marker != nil:
+			s.ID = marker.MemberID
+		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
+			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
+		}
+		return
+	}
+	for _, entry := range list.entries {
+		if !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
+			continue
+		}
+		s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""
+		if entry.Learner {
+			s.Role = membership.Learner
+		}
+	}
+}
+
+// stranger is an entry that no seat explains.
+func stranger(entry api.ListedMember, owner string, sight Sight) membership.Stranger {
+	s := membership.Stranger{ID: entry.ID, Name: entry.Name, Role: membership.Voter}
+	if len(entry.PeerURLs) > 0 {
+		s.PeerURL = entry.PeerURLs[0]
+	}
+	if entry.Learner {
+		s.Role = membership.Learner
+	}
+	for _, report := range sight {
+		if marker := report.marker(); marker != nil && marker.Owner == owner && slices.Contains(marker.Added, s.PeerURL) {
+			s.Ours = true
+		}
+	}
+	return s
+}
+
+// lookAtWhole takes over what the healthy members say of the cluster.
+func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
+	lowered := true
+	for i, s := range p.Seats {
+		o := sight[s.Member].Observation
+		if o == nil || o.Marker == nil || o.Marker.Owner != owner {
+			lowered = lowered && s.Role != membership.Voter
+			continue
+		}
+		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
+		if s.Role == membership.Voter {
+			p.Seats[i].Term, p.Seats[i].Index = logOf(*o)
+		}
+		if s.State != membership.Serving {
+			lowered = lowered && s.Role != membership.Voter
+			continue
+		}
+		if p.Leader == "" {
+			p.Leader = o.Member.Leader
+		}
+		p.ClusterVersion = cmp.Or(p.ClusterVersion, membership.Line(o.Member.ClusterVersion))
+		p.Downgrade = cmp.Or(p.Downgrade, membership.Line(o.Member.Downgrade))
+		if s.Role == membership.Voter && (p.Downgrade == "" || membership.Line(o.Member.StorageVersion) != p.Downgrade) {
+			lowered = false
+		}
+		for _, alarm := range o.Member.Alarms {
+			p.Full = p.Full || strings.HasPrefix(alarm, "NOSPACE")
+			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, "CORRUPT")
+		}
+	}
+	p.Lowered = lowered && p.Downgrade != ""
+	if p.ClusterVersion == "" {
+		for _, s := range p.Voters() {
+			if s.Version != "" && (p.ClusterVersion == "" || membership.CompareVersions(membership.Line(s.Version), p.ClusterVersion) < 0) {
+				p.ClusterVersion = membership.Line(s.Version)
+			}
+		}
+	}
+}
+
+// logOf is how far a member's log has come: by its own word, or by what it has written.
+func logOf(o api.Observation) (term, index uint64) {
+	if o.Member.Responding {
+		return o.Member.RaftTerm, o.Member.RaftIndex
+	}
+	if o.Data.Log != nil {
+		return o.Data.Log.Term, o.Data.Log.Index
+	}
+	return 0, 0
+}
+
+// versionOf is the version of a store that the provider carries; empty: it carries no such store.
+func (c Cluster) versionOf(store string) string {
+	for version, stores := range c.StoresOf {
+		for _, hash := range stores {
+			if hash == store {
+				return version
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,67 @@
+package resources
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// refuseMoves refuses a plan that takes more members off their hosts at once than the cluster can spare. An
+// address that is not known yet is taken for another one: its host may be about to be replaced by this very plan,
+// before this cluster is asked. So the refusal has to come now, while Terraform has destroyed nothing.
+//
+// Members that only leave, or only arrive, do not count: Terraform destroys what a cluster was built on after
+// the cluster has changed, and they are taken one at a time.
+func refuseMoves(members, before map[string]memberModel) (diags diag.Diagnostics) {
+	if members == nil {
+		diags.AddAttributeError(path.Root("members"), "The members of a living cluster have to be known",
+			"Which members there are is not known before apply, so that nobody can tell whether the cluster survives this plan. Name them in the configuration; only their addresses may come out of other resources. No host was changed.")
+		return diags
+	}
+	var moves []string
+	arrive := 0
+	keptHealthy := 0
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		old, known := before[name]
+		switch address := members[name].Address; {
+		case !known:
+			arrive++
+		case address.IsUnknown():
+			moves = append(moves, fmt.Sprintf("the address of %s is not known before apply, so that its host (%s) may be about to be replaced", name, old.Address.ValueString()))
+		case !address.Equal(old.Address):
+			moves = append(moves, fmt.Sprintf("%s moves from %s to %s", name, old.Address.ValueString(), address.ValueString()))
+		default:
+			if old.Health.ValueString() == healthHealthy {
+				keptHealthy++
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, kept := members[name]; !kept {
+			if arrive > 0 || len(moves) > 0 {
+				moves = append(moves, fmt.Sprintf("%s (%s) leaves", name, before[name].Address.ValueString()))
+			}
+		}
+	}
+	n := len(before)
+	if len(moves) == 0 || keptHealthy >= membership.Quorum(n) {
+		return nil
+	}
+	if n == 1 {
+		diags.AddAttributeError(path.Root("members"), "A cluster of one cannot move",
+			fmt.Sprintf("In this plan, %s. Its host holds the only copy of the data, and may be destroyed by the same plan before this cluster can change. "+
+				"Grow it to three members first, and shrink it to the new one afterwards. No host was changed.", strings.Join(moves, "; ")))
+		return diags
+	}
+	diags.AddAttributeError(path.Root("members"), "This plan takes more members off their hosts than the cluster can spare",
+		fmt.Sprintf("In this plan, %s. Of %d members, %d stay where they are and are healthy, and %d have to: the quorum of %d. "+
+			"Their hosts may be destroyed by the same plan before this cluster can change. Move at most %d at a time, with all others healthy, and apply in between. No host was changed.",
+			strings.Join(moves, "; "), n, keptHealthy, membership.Quorum(n), n, membership.FaultTolerance(n)))
+	return diags
+}

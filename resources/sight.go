@@ -1,0 +1,135 @@
+package resources
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// sightKey is the key of private state under which the last look at the hosts is kept: what a plan is made
+// from, since it looks at no host itself. It holds no secret: hosts do not tell any.
+const sightKey = "sight"
+
+// sight is the last look at the hosts.
+type sight struct {
+	Seats []seatReport `json:"seats"`
+	// At is when that was, where a certificate had expired by then. A time that changed with every look would
+	// change the state with every look.
+	At time.Time `json:"at,omitzero"`
+}
+
+// seatReport is one host as it was seen.
+type seatReport struct {
+	Name        string           `json:"name"`
+	Address     string           `json:"address"`
+	Contact     api.Contact      `json:"contact"`
+	Observation *api.Observation `json:"observation,omitempty"`
+	Unreachable string           `json:"unreachable,omitempty"` // why it could not be asked
+}
+
+// unreachable is an error of a look that was kept.
+type unreachable string
+
+func (u unreachable) Error() string { return string(u) }
+
+// newSight is a look at the hosts without what changes by itself.
+func newSight(reports bootstrap.Sight, expired bool, now time.Time) sight {
+	var s sight
+	for m, report := range reports {
+		kept := seatReport{Name: m.Name, Address: m.Address, Contact: report.Contact}
+		if report.Err != nil {
+			kept.Unreachable = report.Err.Error()
+		}
+		// Whether there is room for a store is a question of megabytes.
+		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
+		if report.Observation != nil {
+			o := still(*report.Observation)
+			kept.Observation = &o
+		}
+		s.Seats = append(s.Seats, kept)
+	}
+	slices.SortFunc(s.Seats, func(a, b seatReport) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
+	})
+	if expired {
+		s.At = now.UTC().Truncate(time.Hour)
+	}
+	return s
+}
+
+// still is an observation without what changes by itself, and without what no plan asks for. How far a log has
+// come counts where a member does not serve.
+func still(o api.Observation) api.Observation {
+	o.Facts = api.Facts{MachineID: o.Facts.MachineID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes}
+	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts = nil, nil, 0, 0
+	o.Data.FreeBytes, o.Data.Aside, o.Store.Installed = 0, nil, nil
+	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0
+	o.Member.Error, o.Member.HealthError = "", ""
+	o.Member.AppliedIndex = 0
+	if o.Member.Healthy || o.Member.Learner {
+		o.Member.RaftTerm, o.Member.RaftIndex = 0, 0
+	}
+	o.Certificates = maps.Clone(o.Certificates)
+	return o
+}
+
+// reports are the look as the engine takes it.
+func (s sight) reports() bootstrap.Sight {
+	reports := bootstrap.Sight{}
+	for _, seat := range s.Seats {
+		report := bootstrap.Report{Contact: seat.Contact, Observation: seat.Observation}
+		if seat.Unreachable != "" {
+			report.Err = unreachable(seat.Unreachable)
+		}
+		reports[membership.Member{Name: seat.Name, Address: seat.Address}] = report
+	}
+	return reports
+}
+
+// keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
+func (s sight) keep(ctx context.Context, private privateState) (diags diag.Diagnostics) {
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	err := json.NewEncoder(zip).Encode(s)
+	if err == nil {
+		err = zip.Close()
+	}
+	text, e := json.Marshal(packed.Bytes())
+	if err != nil || e != nil {
+		diags.AddError("The last look at the hosts cannot be kept", fmt.Sprint(err, e))
+		return diags
+	}
+	return private.SetKey(ctx, sightKey, text)
+}
+
+// lastSight reads the look back; false: there is none.
+func lastSight(ctx context.Context, private privateState) (s sight, found bool, diags diag.Diagnostics) {
+	text, diags := private.GetKey(ctx, sightKey)
+	if diags.HasError() || len(text) == 0 {
+		return s, false, diags
+	}
+	var packed []byte
+	err := json.Unmarshal(text, &packed)
+	if err == nil {
+		var zip *gzip.Reader
+		if zip, err = gzip.NewReader(bytes.NewReader(packed)); err == nil {
+			err = json.NewDecoder(zip).Decode(&s)
+		}
+	}
+	if err != nil {
+		diags.AddError("The last look at the hosts cannot be read", fmt.Sprintf("What this state keeps of it is damaged: %s. Refresh (terraform apply -refresh-only), which looks anew.", err))
+	}
+	return s, err == nil, diags
+}

@@ -1,0 +1,186 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Order is a change of a living cluster, as a plan has shown it.
+type Order struct {
+	Owner string              // the token that its hosts carry
+	Seats []membership.Member // those that it has, wanted or not
+	// Approved are the steps that the plan has shown: what takes others is not done. nil: the plan could not
+	// know, and has said so.
+	Approved []membership.Step
+}
+
+// Outcome is what became of a change.
+type Outcome struct {
+	Sight bootstrap.Sight       // the last look at the hosts
+	Held  []*membership.Refusal // what has to wait, and why
+	Done  []membership.Step
+}
+
+// living is one run over the life of a cluster.
+type living struct {
+	*work
+	order   Order
+	checked bool // the whole plan against what was approved
+
+	saved   bool                         // a snapshot was taken in this run
+	staged  map[membership.Member]string // version of the store that was tried on the host in this run
+	picture membership.Picture
+	held    []*membership.Refusal
+	did     []membership.Step
+}
+
+// Change makes a living cluster what is wanted, from wherever it is, or an earlier run left it. What it
+// returns is true where it fails too.
+func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
+	sight := bootstrap.Sight{}
+	for _, m := range order.Seats {
+		sight[m] = bootstrap.Report{}
+	}
+	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}}
+	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act})
+	return Outcome{Sight: l.reports, Held: l.held, Done: l.did}, err
+}
+
+func (l *living) look(ctx context.Context) {
+	seen := l.Observe(ctx, l.seats)
+	if ctx.Err() == nil {
+		l.reports = seen
+	}
+}
+
+// plan is what is left to do, of what was approved.
+func (l *living) plan() ([]membership.Step, error) {
+	l.picture = l.Cluster.Picture(l.order.Owner, l.reports, l.Now())
+	l.picture.Saved = l.saved
+	for i := range l.picture.Seats {
+		s := &l.picture.Seats[i]
+		s.Staged = l.staged[s.Member] == l.Cluster.Version ||
+			l.staged[s.Member] != "" && (s.Role != membership.Voter || dead(*s))
+	}
+	plan, err := Change(l.picture, l.Cluster.Spec)
+	if err != nil {
+		return nil, err
+	}
+	l.held = plan.Held
+	// Before the first step the whole of it is compared, so that nothing is begun that cannot be finished.
+	ahead := plan.Steps
+	if l.checked {
+		ahead = membership.Batch(plan.Steps)
+	}
+	for _, step := range ahead {
+		if !l.approved(step) {
+			return nil, &membership.Refusal{Rule: fmt.Sprintf("the cluster is not as it was when this was planned: it takes a step that the plan has not shown (%s)", step), Remedy: "plan again"}
+		}
+	}
+	l.checked = l.checked || l.locked
+	return plan.Steps, nil
+}
+
+// approved tells whether a step was shown. The leadership may be elsewhere by now, and what takes care
+// or waits does no harm.
+func (l *living) approved(step membership.Step) bool {
+	switch step.Kind {
+	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.Settle, membership.Stage:
+		return true
+	}
+	step.Sum = ""
+	return l.order.Approved == nil || slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
+		shown.Sum = ""
+		return shown == step
+	})
+}
+
+// act does one step.
+func (l *living) act(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
+	l.mu.Lock()
+	l.did = append(l.did, step)
+	l.mu.Unlock()
+	switch step.Kind {
+	case membership.Stage:
+		return l.stage(ctx, m, step.To)
+	case membership.Snapshot:
+		return l.snapshot(ctx, m)
+	case membership.Start:
+		return l.tell(ctx, m, api.OpStart, api.StartRequest{})
+	case membership.Stop:
+		return l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner})
+	case membership.Agree:
+		return l.agree(ctx)
+	case membership.Configure:
+		return l.configure(ctx, m)
+	case membership.Certify:
+		return l.certify(ctx, m)
+	case membership.Settle:
+		return l.settle(ctx)
+	case membership.MoveLeader:
+		return l.moveLeader(ctx, m, step.To)
+	case membership.Roll:
+		return l.roll(ctx, m)
+	case membership.AddLearner:
+		return l.addLearner(ctx, m)
+	case membership.Join:
+		return l.join(ctx, m, step.To)
+	case membership.Promote:
+		return l.promote(ctx, m)
+	case membership.Remove:
+		return l.remove(ctx, step)
+	case membership.SetAside:
+		aside, err := ask[api.SetAside](ctx, l.work, m, api.OpSetAside, api.SetAsideRequest{Owner: l.order.Owner, Why: "left"})
+		l.sayWhere(m, aside.Path)
+		return err
+	case membership.Retire:
+		retired, err := ask[api.Retired](ctx, l.work, m, api.OpRetire, api.RetireRequest{Owner: l.order.Owner})
+		l.sayWhere(m, retired.Path)
+		return err
+	case membership.Downgrade:
+		return l.downgrade(ctx, step.To)
+	case membership.Cancel:
+		return l.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: l.order.Owner})
+	case membership.Disarm:
+		return l.disarm(ctx)
+	}
+	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
+}
+
+// seat is the seat as it was last seen.
+func (l *living) seat(m membership.Member) membership.Seat {
+	if s := l.picture.Seat(m); s != nil {
+		return *s
+	}
+	return membership.Seat{Member: m}
+}
+
+// leader is the voter that leads, or, where that is not known, one that is healthy. It is never the
+// one that is left out.
+func (l *living) leader(but membership.Member) (membership.Member, error) {
+	healthy := slices.DeleteFunc(l.picture.Healthy(), func(s membership.Seat) bool { return s.Member == but })
+	if len(healthy) == 0 {
+		return membership.Member{}, fmt.Errorf("no healthy voter can be asked for it")
+	}
+	for _, s := range healthy {
+		if s.ID == l.picture.Leader {
+			return s.Member, nil
+		}
+	}
+	return healthy[0].Member, nil
+}
+
+// throughLeader asks something of the cluster.
+func (l *living) throughLeader(ctx context.Context, op api.Operation, body any) error {
+	through, err := l.leader(membership.Member{})
+	if err != nil {
+		return err
+	}
+	return l.tell(ctx, through, op, body)
+}

@@ -1,0 +1,43 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Observe reads the hosts of these seats, each through the store that the cluster selects there. Where there is
+// none, the first contact tells what the host is, and any store that is there will do: a create or a join that
+// was cut short may have left a marker, or somebody has removed the store from under a member. It changes
+// nothing.
+func (e *Executor) Observe(ctx context.Context, seats []membership.Member) bootstrap.Sight {
+	return each(seats, func(m membership.Member) bootstrap.Report {
+		report := e.observe(ctx, m, "")
+		if report.Err != nil || report.Observation != nil {
+			return report
+		}
+		contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
+		if err == nil && len(contact.Installed) > 0 {
+			report = e.observe(ctx, m, contact.Installed[0])
+			err = report.Err
+		}
+		return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
+	})
+}
+
+// observe reads one host through one of its stores. Where there is none, the report holds neither observation
+// nor error.
+func (e *Executor) observe(ctx context.Context, m membership.Member, store string) bootstrap.Report {
+	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", e.Cluster.Ask())
+	var refusal *api.Error
+	switch {
+	case errors.As(err, &refusal) && refusal.Code == api.CodeNoStore:
+		return bootstrap.Report{}
+	case err != nil:
+		return bootstrap.Report{Err: err}
+	}
+	return bootstrap.Report{Observation: &o}
+}

@@ -1,0 +1,186 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// snapshotsKept is how many snapshots taken before a change stay on a host.
+const snapshotsKept = 3
+
+// snapshot saves a snapshot on the host, where it stays.
+func (l *living) snapshot(ctx context.Context, m membership.Member) error {
+	saved, err := ask[api.Snapshot](ctx, l.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: l.order.Owner, Keep: snapshotsKept})
+	if err != nil {
+		return err
+	}
+	l.saved = true
+	l.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+	return nil
+}
+
+// moveLeader moves the leadership to the voter whose text to is.
+func (l *living) moveLeader(ctx context.Context, from membership.Member, to string) error {
+	for _, s := range l.picture.Voters() {
+		if s.String() == to {
+			return l.tell(ctx, from, api.OpMoveLeader, api.MoveLeaderRequest{Owner: l.order.Owner, To: s.ID})
+		}
+	}
+	return fmt.Errorf("%s is no voter any more", to)
+}
+
+// roll configures a member and restarts it. One that does not come back is put back on what it ran, as
+// long as that will start; the error has what its journal says.
+func (l *living) roll(ctx context.Context, m membership.Member) error {
+	before := l.present(m)
+	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
+	if err != nil {
+		return err
+	}
+	failure := l.swap(ctx, m, request)
+	if failure == nil {
+		return l.verify(ctx)
+	}
+	if err := l.swap(ctx, m, before); err != nil {
+		return fmt.Errorf("it did not come back: %w\nIt could not be put back on what it ran before either: %w", failure, err)
+	}
+	return fmt.Errorf("it did not come back, and was put back on what it ran before, with which it is healthy: %w", failure)
+}
+
+// swap configures a member, restarts it, and waits until it is ready.
+func (l *living) swap(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
+	if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
+		return err
+	}
+	if err := l.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: l.order.Owner}); err != nil {
+		return err
+	}
+	return l.awaitReady(ctx, m)
+}
+
+// awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
+// applied all that the cluster had agreed on by then.
+func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
+	request := api.AwaitRequest{ObserveRequest: l.Cluster.Ask(), Timeout: awaitTimeout}
+	o, err := ask[api.Observation](ctx, l.work, m, api.OpAwait, request)
+	if err != nil {
+		return err
+	}
+	if why := notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)); why != "" {
+		return errors.New(why)
+	}
+	return nil
+}
+
+// agree waits on all hosts at once until every wanted member that can be asked is ready.
+func (l *living) agree(ctx context.Context) error {
+	var seats []membership.Member
+	for _, s := range l.picture.Seats {
+		if stays(s) && s.Role == membership.Voter && runs(s) {
+			seats = append(seats, s.Member)
+		}
+	}
+	return together(seats, func(m membership.Member) error {
+		if err := l.awaitReady(ctx, m); err != nil {
+			return fmt.Errorf("%s (%s) is not ready: %w", m.Name, m.Address, err)
+		}
+		return nil
+	})
+}
+
+// verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same
+// data.
+func (l *living) verify(ctx context.Context) error {
+	var seats []membership.Member
+	for _, s := range l.picture.Healthy() {
+		seats = append(seats, s.Member)
+	}
+	views, err := l.probe(ctx, seats)
+	if err != nil {
+		return err
+	}
+	for m, view := range views {
+		if !view.Healthy {
+			return fmt.Errorf("%s (%s) serves no linearizable read: %s", m.Name, m.Address, view.HealthError)
+		}
+	}
+	return l.sameHash(ctx, seats)
+}
+
+// probe asks members how they are, all at once.
+func (l *living) probe(ctx context.Context, seats []membership.Member) (map[membership.Member]api.Member, error) {
+	views := make([]api.Member, len(seats))
+	indexes := make([]int, len(seats))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	err := together(indexes, func(i int) (err error) {
+		if views[i], err = ask[api.Member](ctx, l.work, seats[i], api.OpProbe, api.ProbeRequest{}); err != nil {
+			return fmt.Errorf("ask %s (%s): %w", seats[i].Name, seats[i].Address, err)
+		}
+		return nil
+	})
+	asked := map[membership.Member]api.Member{}
+	for i, m := range seats {
+		asked[m] = views[i]
+	}
+	return asked, err
+}
+
+// Members compact at their own times: two whose compaction is under way do not compare for a moment.
+const (
+	hashTries = 10
+	hashPause = 500 * time.Millisecond
+)
+
+// sameHash wants members to have the same hash at one revision that all of them have.
+func (l *living) sameHash(ctx context.Context, seats []membership.Member) error {
+	var differ error
+	for range hashTries {
+		views, err := l.probe(ctx, seats)
+		if err != nil {
+			return err
+		}
+		revision := views[seats[0]].Revision
+		for _, view := range views {
+			revision = min(revision, view.Revision)
+		}
+		hashes := make([]api.Hash, len(seats))
+		for i, m := range seats {
+			if hashes[i], err = ask[api.Hash](ctx, l.work, m, api.OpHash, api.HashRequest{Revision: revision}); err != nil {
+				return fmt.Errorf("hash of %s (%s): %w", m.Name, m.Address, err)
+			}
+			hashes[i].Revision = 0
+		}
+		if len(slices.Compact(slices.Clone(hashes))) == 1 {
+			return nil
+		}
+		var texts []string
+		for i, m := range seats {
+			texts = append(texts, fmt.Sprintf("%s (%s) has %08x from %d to %d", m.Name, m.Address, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
+		}
+		differ = fmt.Errorf("the data of the members differs: %s; nothing more is done: find out which is wrong before anything else", strings.Join(texts, "; "))
+		if err := pause(ctx, hashPause); err != nil {
+			return errors.Join(differ, err)
+		}
+	}
+	return differ
+}
+
+// pause waits.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
