@@ -65,8 +65,8 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		c.tidy,         // learners that nobody wants go before others come
 		c.settle,       // every member knows the others as they are
 		c.clear,        // hosts that have left the cluster
+		c.removeDead,   // a dead voter goes before its replacement comes, and before that one votes
 		c.admit,        // a learner under way becomes a voter
-		c.removeDead,   // a dead voter goes before its replacement comes
 		c.replenish,    // at an even size, an arrival makes it odd again
 		c.cancel,       // a downgrade that is no longer wanted
 		c.rollForward,  // settings, unit, a newer etcd
@@ -83,10 +83,10 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 	return membership.Step{}, c.held, nil
 }
 
-// hold says that a step has to wait, and why.
+// hold says that a step has to wait, and why. Of a member that waits for several reasons it says the first.
 func (c *choice) hold(s membership.Seat, rule, remedy string) (membership.Step, bool) {
 	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
-	if !slices.ContainsFunc(c.held, func(h *membership.Refusal) bool { return *h == *refusal }) {
+	if !slices.ContainsFunc(c.held, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
 		c.held = append(c.held, refusal)
 	}
 	return membership.Step{}, false

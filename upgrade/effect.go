@@ -17,8 +17,9 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Snapshot:
 		p.Saved = true
 	case membership.Agree:
+		all := !p.HasQuorum()
 		for i := range p.Seats {
-			if s := &p.Seats[i]; stays(*s) && s.State == membership.Failing {
+			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted || all) {
 				s.State = membership.Serving
 			}
 		}
@@ -41,9 +42,12 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Cancel:
 		p.Downgrade, p.Lowered = "", false
 	case membership.Downgrade:
-		p.Downgrade, p.Lowered = did.To, true
+		p.Downgrade, p.Lowered, p.ClusterVersion = did.To, true, did.To
 	case membership.Disarm:
 		p.Full = false
+	}
+	if did.Kind == membership.Agree || did.Kind == membership.Remove {
+		elect(&p)
 	}
 	p.Seats = slices.DeleteFunc(p.Seats, func(s membership.Seat) bool {
 		return !s.Wanted && s.Role == membership.Absent && !s.Traces
@@ -55,7 +59,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec, did membership.Step) {
 	switch did.Kind {
 	case membership.Stage:
-		s.Staged = true
+		s.Staged = did.To
 	case membership.Stop:
 		s.State = membership.Stopped
 	case membership.Start:
@@ -77,8 +81,9 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
+		s.Outdated, s.Invalid, s.Disabled = nil, "", false
 		if did.To != want.Version {
-			s.Outdated, s.Staged = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}, false
+			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}
 		}
 	case membership.Promote:
 		s.Role = membership.Voter
@@ -89,6 +94,20 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			unsettle(p)
 		}
 		s.Unsettled = false
+	}
+}
+
+// elect has a healthy voter lead, where a step has brought a quorum back or taken the leader away. Which one
+// it will be cannot be known: the next look tells.
+func elect(p *membership.Picture) {
+	healthy := p.Healthy()
+	for _, s := range healthy {
+		if s.ID == p.Leader {
+			return
+		}
+	}
+	if p.Leader = ""; p.HasQuorum() {
+		p.Leader = healthy[0].ID
 	}
 }
 

@@ -11,39 +11,54 @@ import (
 // stays tells whether a seat is a member that is wanted.
 func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Absent }
 
-// begun tells whether a seat's member is more than an entry in the list.
-func begun(s membership.Seat) bool { return s.Role == membership.Voter || s.Started }
+// mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
+// quorum, one that is to leave.
+func (c *choice) mends(s membership.Seat) bool {
+	return s.Role == membership.Voter && (s.Wanted || !c.HasQuorum())
+}
+
+// misled tells whether a member that is down has to be configured before it is started. For a newer etcd
+// alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
+// snapshot first, which needs a quorum.
+func (c *choice) misled(s membership.Seat) bool {
+	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
+		return false
+	}
+	newer := s.Version != "" && membership.CompareVersions(c.want.Version, s.Version) > 0
+	if newer && (len(s.Outdated) == 1 || !c.HasQuorum()) {
+		return false
+	}
+	return !c.goesDown() || c.comesDown()
+}
 
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
-// something else than is wanted is configured first, since it serves nobody while that is done. An older
-// etcd it is not given here: that is for the roll, once the others are ready for it.
+// something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *choice) heal() (membership.Step, bool) {
-	down := func(state membership.State) func(membership.Seat) bool {
-		return func(s membership.Seat) bool {
-			return stays(s) && s.State == state && len(s.Outdated) > 0 && !c.goesDown()
-		}
+	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
+		return c.stage(s, c.want.Version), true
 	}
-	if s, found := first(c.Seats, down(membership.Failing)); found {
-		stop := step(membership.Stop, s)
-		stop.To = "it serves nobody, and is outdated: " + strings.Join(s.Outdated, ", ")
-		return stop, true
-	}
-	if s, found := first(c.Seats, down(membership.Stopped)); found {
-		if !s.Staged {
-			return c.stage(s, c.want.Version), true
-		}
+	if s, found := first(c.Seats, c.misled); found {
 		if before, needed := c.secure(); needed && c.HasQuorum() {
 			return before, true
 		}
-		return step(membership.Configure, s), true
+		// Of a cluster that serves with less of a quorum than can be seen, what seems to fail may be a part.
+		failing, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Failing })
+		if found && (c.HasQuorum() || len(c.Healthy()) == 0) {
+			stop := step(membership.Stop, failing)
+			stop.To = "it serves nobody, and is outdated: " + strings.Join(failing.Outdated, ", ")
+			return stop, true
+		}
+		if s, found = first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Stopped }); found {
+			return step(membership.Configure, s), true
+		}
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
-		return stays(s) && s.Invalid != "" && (s.State == membership.Stopped || s.State == membership.Failing)
+		return c.mends(s) && s.Invalid != "" && (s.State == membership.Stopped || s.State == membership.Failing)
 	}); found {
 		return c.certificates(s), true
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
-		return stays(s) && (s.State == membership.Stopped || s.Disabled && runs(s))
+		return c.mends(s) && (s.State == membership.Stopped || s.Disabled && runs(s))
 	}); found {
 		start := step(membership.Start, s)
 		if s.Disabled && runs(s) {
@@ -51,9 +66,7 @@ func (c *choice) heal() (membership.Step, bool) {
 		}
 		return start, true
 	}
-	if _, found := first(c.Seats, func(s membership.Seat) bool {
-		return stays(s) && s.State == membership.Failing && begun(s)
-	}); found {
+	if _, found := first(c.Seats, func(s membership.Seat) bool { return c.mends(s) && s.State == membership.Failing }); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	for _, s := range c.Seats {
@@ -64,7 +77,7 @@ func (c *choice) heal() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// runs tells whether a process is there.
+// runs tells// runs tells whether a process is there.
 func runs(s membership.Seat) bool {
 	return s.State == membership.Serving || s.State == membership.Failing
 }
@@ -113,29 +126,39 @@ func (c *choice) disarm() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Disarm}, true
 }
 
-// secure is what comes before a change that could go wrong: the wanted store on every host that will
-// run it, its flags tried, and then a snapshot. false: all of that is done.
+// secure is what comes before a change that could go wrong: the store that is to run on every host where
+// one is to, its flags tried, and then a snapshot. false: all of that is done.
 func (c *choice) secure() (membership.Step, bool) {
 	for _, s := range c.Seats {
-		if s.Staged || !s.Wanted {
-			continue
-		}
 		switch {
-		case s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0:
-			return c.stage(s, c.want.Version), true
-		case joinable(s) || s.Role == membership.Voter && dead(s) && s.State != membership.Taken:
-			return c.stage(s, c.joinVersion()), true
+		case stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0:
+			if s.Staged != c.want.Version {
+				return c.stage(s, c.want.Version), true
+			}
+		case joinable(s) || s.Wanted && s.Role == membership.Voter && gone(s) && s.State != membership.Taken:
+			if s.Staged == "" {
+				return c.stage(s, c.arrivalVersion()), true
+			}
+		case s.Wanted && s.Role == membership.Learner && s.State != membership.Serving && s.State != membership.Taken && !stuck(s):
+			if version := c.joinVersion(); s.Staged != version && version != "" {
+				return c.stage(s, version), true
+			}
 		}
 	}
 	if c.Saved {
 		return membership.Step{}, false
 	}
-	healthy := c.Healthy()
-	from, found := first(healthy, func(s membership.Seat) bool { return s.ID != c.Leader })
-	if !found && len(healthy) > 0 {
-		from = healthy[0]
+	// It is to stay on a host that stays, and to disturb the one that leads the least.
+	for _, from := range []func(membership.Seat) bool{
+		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader },
+		func(s membership.Seat) bool { return s.Wanted },
+		func(s membership.Seat) bool { return true },
+	} {
+		if s, found := first(c.Healthy(), from); found {
+			return step(membership.Snapshot, s), true
+		}
 	}
-	return step(membership.Snapshot, from), true
+	return membership.Step{}, false
 }
 
 func (c *choice) stage(s membership.Seat, version string) membership.Step {

@@ -26,8 +26,16 @@ func hasLeft(s membership.Seat) bool {
 // clear takes what is left of a member off its host: for good where it has left, and to make room for a
 // new beginning where it is to come back.
 func (c *choice) clear() (membership.Step, bool) {
+	if !c.HasQuorum() { // without a quorum nobody can say who is in the list
+		return membership.Step{}, false
+	}
+	for _, s := range c.Seats {
+		if !s.Wanted && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked {
+			c.hold(s, "it has left, and its host still carries it: "+s.Why, "mend that on the host, and apply again: its data is moved aside then")
+		}
+	}
 	s, found := first(c.Seats, hasLeft)
-	if !found || !c.HasQuorum() { // without a quorum nobody can say who is in the list
+	if !found {
 		return membership.Step{}, false
 	}
 	if s.Wanted {
@@ -47,7 +55,7 @@ func (c *choice) tidy() (membership.Step, bool) {
 	}
 	for _, s := range c.Strangers {
 		if s.Ours && s.Role == membership.Learner {
-			return membership.Step{Kind: membership.Remove, Member: strangerName(s), At: s.PeerURL, To: s.ID, Why: "a learner that an earlier change has left"}, true
+			return c.withdraw(membership.Step{Kind: membership.Remove, Member: strangerName(s), At: s.PeerURL, To: s.ID, Why: "a learner that an earlier change has left"})
 		}
 	}
 	for _, s := range c.Learners() {
@@ -55,16 +63,38 @@ func (c *choice) tidy() (membership.Step, bool) {
 		switch {
 		case !s.Wanted:
 			remove.Why = "a learner that is no longer wanted"
-		case s.Started && (s.State == membership.Empty || s.State == membership.Lost):
+		case s.State == membership.Lost, s.State == membership.Empty && s.Started:
 			remove.Why = "a learner that has lost its data, and joins anew"
 		case s.State == membership.Taken:
 			remove.Why = "a learner whose host is not to be touched: " + s.Why
 		default:
 			continue
 		}
-		return remove, true
+		return c.withdraw(remove)
 	}
 	return membership.Step{}, false
+}
+
+// withdraw removes a learner, which no quorum counts.
+func (c *choice) withdraw(remove membership.Step) (membership.Step, bool) {
+	if before, needed := c.secure(); needed {
+		return before, true
+	}
+	return remove, true
+}
+
+// stuck tells whether a learner can neither go on nor be given up before somebody has mended its host.
+func stuck(s membership.Seat) bool {
+	return s.State == membership.Silent || s.State == membership.Blocked
+}
+
+// coming tells whether a member can come that is wanted and does not vote yet.
+func (c *choice) coming() bool {
+	if learner, found := first(c.Learners(), func(membership.Seat) bool { return true }); found {
+		return !stuck(learner)
+	}
+	_, found := first(c.Seats, joinable)
+	return found && c.joinVersion() != ""
 }
 
 // admit goes on with the learner that is under way until it votes.
@@ -75,19 +105,27 @@ func (c *choice) admit() (membership.Step, bool) {
 	}
 	s := learners[0]
 	n, healthy := c.Size(), len(c.Healthy())
-	switch {
-	case s.State == membership.Silent || s.State == membership.Blocked:
-		return c.hold(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "mend that, or give the member another address; no other member is added or removed meanwhile")
-	case s.State == membership.Empty && !s.Staged:
-		return c.stage(s, c.joinVersion()), true
-	case s.State == membership.Empty:
+	if stuck(s) {
+		return c.hold(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "mend that, or give the member another address; no other member is added, rolled or replaced meanwhile")
+	}
+	if s.State != membership.Serving { // however far its join has come, it is safe to do it again
+		version := c.joinVersion()
+		if version == "" {
+			return c.uncarried(s)
+		}
+		if s.Staged != version {
+			return c.stage(s, version), true
+		}
 		join := step(membership.Join, s)
-		join.To = c.joinVersion()
+		join.To = version
 		return join, true
-	case s.State != membership.Serving:
-		return membership.Step{}, false
-	case healthy+1 < membership.Quorum(n+1):
-		return c.hold(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy, and %d are needed", n+1, healthy+1, membership.Quorum(n+1)), "bring back a member that is down")
+	}
+	// The others have to be a quorum without it: it may fail the moment it has its vote.
+	if healthy < n && healthy < membership.Quorum(n+1) {
+		return c.hold(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+	}
+	if before, needed := c.secure(); needed {
+		return before, true
 	}
 	promote := step(membership.Promote, s)
 	promote.Sum = voters(n, n+1, healthy+1)
@@ -111,7 +149,11 @@ func (c *choice) add() (membership.Step, bool) {
 	if len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	s, found := first(c.Seats, joinable)
+	// One in whose place nobody is comes before one that takes over from a healthy voter.
+	s, found := first(c.Seats, func(s membership.Seat) bool { return joinable(s) && !c.inPlace(s) })
+	if !found {
+		s, found = first(c.Seats, joinable)
+	}
 	if !found {
 		return c.barred()
 	}
@@ -122,13 +164,23 @@ func (c *choice) add() (membership.Step, bool) {
 	if healthy < membership.Quorum(n+1) && healthy < n {
 		return c.hold(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
-	if c.joinVersion() == "" {
-		return c.hold(s, fmt.Sprintf("it cannot be added: the cluster runs etcd %s, and this provider carries none of that line to join it with", c.ClusterVersion), "put back the version that runs, add the member, and change the version afterwards")
+	version := c.joinVersion()
+	if version == "" {
+		return c.uncarried(s)
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
 	}
+	if s.Staged != version {
+		return c.stage(s, version), true
+	}
 	return step(membership.AddLearner, s), true
+}
+
+// inPlace tells whether another seat of a member's name votes.
+func (c *choice) inPlace(s membership.Seat) bool {
+	_, found := first(c.Voters(), func(v membership.Seat) bool { return v.Name == s.Name && v.Address != s.Address })
+	return found
 }
 
 // barred names the members that are wanted and whose hosts cannot take them.
@@ -141,16 +193,52 @@ func (c *choice) barred() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// joinVersion is the version that a member joins with: the wanted one, unless the others have yet to
-// come to its line. A member that is replaced in the middle of an upgrade or before a downgrade begins
-// as the others are, and is rolled with them.
-func (c *choice) joinVersion() string {
-	line := c.ClusterVersion
-	if c.Downgrade != "" {
-		line = c.Downgrade
+// uncarried says that there is no etcd that a member could join with.
+func (c *choice) uncarried(s membership.Seat) (membership.Step, bool) {
+	return c.hold(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinLine()), "apply with a release of this provider that carries it")
+}
+
+// joinLine is the line of etcd that a member joins with: the wanted one, once a voter runs it; and until
+// then the one that the voters run. So a member that comes in the middle of a change of version begins as
+// the others are.
+func (c *choice) joinLine() string {
+	wanted := membership.Line(c.want.Version)
+	line := ""
+	for _, s := range c.Voters() {
+		switch of := membership.Line(s.Version); {
+		case s.Version == "" || dead(s):
+		case of == wanted:
+			return wanted
+		case line == "" || membership.CompareVersions(of, line) < 0:
+			line = of
+		}
 	}
-	if line == "" || line == membership.Line(c.want.Version) {
+	if line == "" || c.Downgrade == wanted && c.Lowered {
+		return wanted
+	}
+	return line
+}
+
+// joinVersion is the version that a member joins with now. Where this provider carries none of the line, the
+// wanted one will do if it is newer, as it does in any upgrade; empty: it is older.
+func (c *choice) joinVersion() string {
+	line := c.joinLine()
+	if line == membership.Line(c.want.Version) {
 		return c.want.Version
 	}
-	return membership.NewestOf(line, c.want.Carried)
+	version := membership.NewestOf(line, c.want.Carried)
+	if version == "" && membership.CompareVersions(membership.Line(c.want.Version), line) > 0 {
+		return c.want.Version
+	}
+	return version
+}
+
+// arrivalVersion is the version that is staged on a host that a member is to come to: what it joins with, and
+// where it comes after an upgrade, what that goes to.
+func (c *choice) arrivalVersion() string {
+	later := !c.goesDown() && len(c.Learners()) == 0 && c.Size()%2 != 0 && len(c.Healthy()) == c.Size()
+	if version := c.joinVersion(); version != "" && !later {
+		return version
+	}
+	return c.want.Version
 }

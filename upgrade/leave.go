@@ -7,63 +7,87 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
+// gone tells whether a member has nothing left to come back with.
+func gone(s membership.Seat) bool {
+	return s.State == membership.Empty || s.State == membership.Lost || s.State == membership.Taken
+}
+
 // dead tells whether a voter will not come back by itself, or by being started.
 func dead(s membership.Seat) bool {
 	switch s.State {
-	case membership.Empty, membership.Lost, membership.Taken:
-		return true
 	case membership.Silent, membership.Stopped, membership.Failing, membership.Blocked:
 		return !s.Wanted // whoever is taken out of the configuration in such a state is not waited for
 	}
-	return false
+	return gone(s)
 }
 
 // removeDead removes one dead voter, and the next only after the first was replaced.
 func (c *choice) removeDead() (membership.Step, bool) {
-	s, found := first(c.Voters(), dead)
-	if !found || !c.HasQuorum() {
-		return membership.Step{}, false
-	}
 	n, healthy := c.Size(), len(c.Healthy())
-	if _, waits := first(c.Seats, joinable); waits && n%2 == 0 {
+	if !c.HasQuorum() || n%2 == 0 && n <= len(c.want.Members) && c.coming() {
 		return membership.Step{}, false
 	}
-	if s.Wanted && s.State == membership.Taken {
-		return c.hold(s, s.Why, "give the member another address")
+	for _, s := range c.Voters() {
+		if !dead(s) || c.kept(s) {
+			continue
+		}
+		if healthy < membership.Quorum(n-1) {
+			return c.hold(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
+		}
+		if before, needed := c.secure(); needed {
+			return before, true
+		}
+		remove := step(membership.Remove, s)
+		remove.Why = "dead, " + s.Why
+		if s.Why == "" {
+			remove.Why = "dead"
+		}
+		remove.Sum = voters(n, n-1, healthy)
+		return remove, true
 	}
-	if heir, found := first(c.Seats, func(h membership.Seat) bool { return h.Wanted && h.Name == s.Name && h.Address != s.Address }); found && heir.Role == membership.Absent && !joinable(heir) {
-		return c.hold(heir, heir.Why, "mend that, or give the member another address; the dead member stays in the list until its replacement can come")
-	}
-	switch {
-	case healthy < membership.Quorum(n-1):
-		return c.hold(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
-	case len(c.Learners()) > 0:
-		return c.hold(s, "it cannot be removed while a learner is under way", "see what keeps the learner")
-	}
-	if before, needed := c.secure(); needed {
-		return before, true
-	}
-	remove := step(membership.Remove, s)
-	remove.Why = "dead, " + s.Why
-	if s.Why == "" {
-		remove.Why = "dead"
-	}
-	remove.Sum = voters(n, n-1, healthy)
-	return remove, true
+	return membership.Step{}, false
 }
 
-// removeLeaver removes one healthy voter that is wanted no longer, where there are more than are
+// kept tells whether a dead voter stays in the list for now, since nobody could come in its place: the
+// list is what says that a member is missing.
+func (c *choice) kept(s membership.Seat) bool {
+	if s.Wanted && s.State == membership.Taken {
+		c.hold(s, s.Why, "give the member another address")
+		return true
+	}
+	if (s.Wanted || c.awaited(s)) && c.joinVersion() == "" {
+		c.uncarried(s)
+		return true
+	}
+	heir, found := first(c.Seats, func(h membership.Seat) bool { return h.Wanted && h.Name == s.Name && h.Address != s.Address })
+	if found && heir.Role == membership.Absent && !joinable(heir) {
+		c.hold(heir, heir.Why, "mend that, or give the member another address; the dead member stays in the list until its replacement can come")
+		return true
+	}
+	return false
+}
+
+// removeLeaver removes// removeLeaver removes one healthy voter that is wanted no longer, where there are more than are
 // wanted: whoever replaces it came first.
 func (c *choice) removeLeaver() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	if n <= len(c.want.Members) || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	// The one that leads goes last.
+	// One whose replacement has yet to come waits for that, and the one that leads goes last.
 	leaves := func(s membership.Seat) bool { return !s.Wanted && s.State == membership.Serving }
-	s, found := first(c.Voters(), func(s membership.Seat) bool { return leaves(s) && s.ID != c.Leader })
-	if !found {
-		s, found = first(c.Voters(), leaves)
+	follows := func(s membership.Seat) bool { return leaves(s) && s.ID != c.Leader }
+	replaced := func(s membership.Seat) bool { return !c.awaited(s) }
+	var s membership.Seat
+	found := false
+	for _, is := range []func(membership.Seat) bool{
+		func(s membership.Seat) bool { return follows(s) && replaced(s) },
+		func(s membership.Seat) bool { return leaves(s) && replaced(s) },
+		follows, leaves,
+	} {
+		if s, found = first(c.Voters(), is); found {
+			break
+		}
 	}
 	switch {
 	case !found:
@@ -72,6 +96,8 @@ func (c *choice) removeLeaver() (membership.Step, bool) {
 		return c.hold(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case len(c.Learners()) > 0:
 		return membership.Step{}, false
+	case !c.led():
+		return c.hold(s, "it cannot be removed: no healthy voter is known to lead", "apply again once the members have elected a leader")
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -85,16 +111,33 @@ func (c *choice) removeLeaver() (membership.Step, bool) {
 	return remove, true
 }
 
-// lead moves the leadership from a seat to a healthy voter that stays, and that runs what is wanted
-// where there is one.
+// awaited tells whether a member leaves for another of its name that is not there yet.
+func (c *choice) awaited(s membership.Seat) bool {
+	_, found := first(c.Seats, func(heir membership.Seat) bool {
+		return heir.Wanted && heir.Name == s.Name && heir.Role == membership.Absent
+	})
+	return found
+}
+
+// led tells whether it is known who leads, and that is a healthy voter.
+func (c *choice) led() bool {
+	_, found := first(c.Healthy(), func(s membership.Seat) bool { return s.ID == c.Leader })
+	return found
+}
+
+// lead moves the leadership from a seat to another healthy voter: one that stays, where there is one, and
+// that runs what is wanted.
 func (c *choice) lead(from membership.Seat, why string) (membership.Step, bool) {
-	stays := func(s membership.Seat) bool { return s.Wanted && s.Member != from.Member }
-	to, found := first(c.Healthy(), func(s membership.Seat) bool { return stays(s) && len(s.Outdated) == 0 })
+	other := func(s membership.Seat) bool { return s.Member != from.Member }
+	to, found := first(c.Healthy(), func(s membership.Seat) bool { return other(s) && s.Wanted && len(s.Outdated) == 0 })
 	if !found {
-		to, found = first(c.Healthy(), stays)
+		to, found = first(c.Healthy(), func(s membership.Seat) bool { return other(s) && s.Wanted })
 	}
 	if !found {
-		return c.hold(from, "it leads, and no healthy voter that stays can take over", c.bringBack())
+		to, found = first(c.Healthy(), other)
+	}
+	if !found {
+		return c.hold(from, "it leads, and there is no other healthy voter to take over", c.bringBack())
 	}
 	move := step(membership.MoveLeader, from)
 	move.Member, move.At = from.Name, from.Address

@@ -64,8 +64,7 @@ func (l *living) plan() ([]membership.Step, error) {
 	l.picture.Saved = l.saved
 	for i := range l.picture.Seats {
 		s := &l.picture.Seats[i]
-		s.Staged = l.staged[s.Member] == l.Cluster.Version ||
-			l.staged[s.Member] != "" && (s.Role != membership.Voter || dead(*s))
+		s.Staged = l.staged[s.Member]
 	}
 	plan, err := Change(l.picture, l.Cluster.Spec)
 	if err != nil {

@@ -96,6 +96,13 @@ func stranger(text string) membership.Stranger {
 
 var states = []membership.State{membership.Serving, membership.Failing, membership.Stopped, membership.Empty, membership.Lost, membership.Blocked, membership.Taken, membership.Silent}
 
+// reasons are what is behind a state.
+var reasons = map[membership.State]string{
+	membership.Empty: "its host carries nothing of it", membership.Lost: "its data is lost", membership.Silent: "its host cannot be reached",
+	membership.Stopped: "its unit is inactive", membership.Failing: "it runs, and serves no linearizable read",
+	membership.Blocked: "its data directory is not mounted", membership.Taken: "its host carries another cluster",
+}
+
 func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec) membership.Seat {
 	t.Helper()
 	text, words, _ := strings.Cut(text, "/")
@@ -123,12 +130,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		case word == "":
 		case slices.Contains(states, membership.State(word)):
 			s.State = membership.State(word)
-			if s.State != membership.Serving && s.State != membership.Stopped && s.State != membership.Failing {
-				s.Why = map[membership.State]string{
-					membership.Empty: "its host carries nothing of it", membership.Lost: "its data is lost", membership.Silent: "its host cannot be reached",
-					membership.Blocked: "its data directory is not mounted", membership.Taken: "its host carries another cluster",
-				}[s.State]
-			}
+			s.Why = reasons[s.State]
 			if s.State == membership.Empty {
 				s.Traces = false
 			}

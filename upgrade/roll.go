@@ -23,6 +23,20 @@ func (c *choice) cancel() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Cancel, To: c.Downgrade}, true
 }
 
+// comesDown tells whether members can be swapped for an older line of etcd as they are: their storage has
+// come down to it; or has never left it, in an upgrade that has not come to its end. That has come to its end
+// a few seconds after the last member was rolled, whatever the members have agreed on until then.
+func (c *choice) comesDown() bool {
+	line := membership.Line(c.want.Version)
+	if c.Downgrade != "" {
+		return c.Downgrade == line && c.Lowered
+	}
+	_, unfinished := first(c.Voters(), func(s membership.Seat) bool {
+		return runs(s) && s.Version != "" && membership.CompareVersions(membership.Line(s.Version), line) <= 0
+	})
+	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, line) <= 0
+}
+
 // rollForward rolls members one by one to what is wanted.
 func (c *choice) rollForward() (membership.Step, bool) {
 	if c.goesDown() {
@@ -39,10 +53,7 @@ func (c *choice) rollBackward() (membership.Step, bool) {
 	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	if membership.CompareVersions(c.ClusterVersion, line) <= 0 && c.Downgrade == "" {
-		return c.roll() // an upgrade that has not come to its end
-	}
-	if c.Downgrade == line && c.Lowered {
+	if c.comesDown() {
 		return c.roll()
 	}
 	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
@@ -68,11 +79,17 @@ func (c *choice) roll() (membership.Step, bool) {
 	}
 	n, healthy := c.Size(), len(c.Healthy())
 	switch {
+	case n == 1 && c.coming():
+		return membership.Step{}, false // it will have a spare
+	case len(c.Learners()) > 0:
+		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s) while a learner is under way", strings.Join(s.Outdated, ", ")), "see what keeps the learner")
 	case healthy < n:
 		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): %d of %d voters are healthy, and all have to be", strings.Join(s.Outdated, ", "), healthy, n), c.bringBack())
 	case n > 1 && healthy-1 < membership.Quorum(n):
 		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): %d of %d voters would be healthy, and %d are needed", strings.Join(s.Outdated, ", "), healthy-1, n, membership.Quorum(n)),
 			"let the cluster come to an odd size first")
+	case !c.led():
+		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): no healthy voter is known to lead", strings.Join(s.Outdated, ", ")), "apply again once the members have elected a leader")
 	}
 	if before, needed := c.secure(); needed {
 		return before, true

@@ -19,6 +19,9 @@ func understood(p membership.Picture, want membership.Spec) error {
 		return &membership.Refusal{Rule: "an alarm says that the data of the members differs (CORRUPT)",
 			Remedy: "find out which member is wrong (etcdctl endpoint hashkv --cluster), take that host away from its address, and apply with a new host in its place"}
 	}
+	if err := hostsApart(p); err != nil {
+		return err
+	}
 	if err := versionsInReach(p, want.Version); err != nil {
 		return err
 	}
@@ -32,10 +35,29 @@ func strangerName(s membership.Stranger) string {
 	return "member " + s.Name
 }
 
+// hostsApart refuses two members at one address. etcd knows a member by its address, so one that was
+// renamed, or two that have changed places, could not be told from each other.
+func hostsApart(p membership.Picture) error {
+	at := map[string]membership.Seat{}
+	for _, s := range p.Seats {
+		other, taken := at[s.Address]
+		at[s.Address] = s
+		if !taken {
+			continue
+		}
+		if s.Wanted {
+			s, other = other, s
+		}
+		return &membership.Refusal{Member: other.Name, At: other.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", s.Name),
+			Remedy: fmt.Sprintf("give %s another host, or leave the name %s with this one; once %[2]s has left it, it can take another member", other.Name, s.Name)}
+	}
+	return nil
+}
+
 // versionsInReach refuses versions that no cluster may have at the same time, or go to from where it is.
 func versionsInReach(p membership.Picture, wanted string) error {
 	for _, s := range p.Seats {
-		if s.Role == membership.Absent || s.Version == "" {
+		if s.Role == membership.Absent || s.Version == "" || gone(s) {
 			continue
 		}
 		refuse := func(rule, remedy string) error {
@@ -50,8 +72,7 @@ func versionsInReach(p membership.Picture, wanted string) error {
 				fmt.Sprintf("set version to %q, and apply that first", membership.Line(s.Version)))
 		}
 	}
-	switch {
-	case p.Downgrade != "" && membership.CompareVersions(membership.Line(wanted), p.Downgrade) < 0:
+	if p.Downgrade != "" && membership.CompareVersions(membership.Line(wanted), p.Downgrade) < 0 {
 		return &membership.Refusal{Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, wanted), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
 	}
 	return nil
@@ -61,50 +82,44 @@ func versionsInReach(p membership.Picture, wanted string) error {
 // started has been.
 func quorumInReach(p membership.Picture) error {
 	n := p.Size()
-	if n == 0 {
-		return nobodyLeft
-	}
-	able, silent, empty, taken := 0, 0, 0, 0
+	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
 	var survivors, missing []string
 	for _, s := range p.Voters() {
-		switch s.State {
-		case membership.Serving, membership.Failing, membership.Stopped:
+		if !gone(s) && s.State != membership.Silent && s.State != membership.Blocked {
 			able++
 			survivors = append(survivors, fmt.Sprintf("%s has term %d, index %d", s, s.Term, s.Index))
-		case membership.Silent:
-			silent++
-			missing = append(missing, s.String()+" could not be asked")
-		default:
-			missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
-			if s.State == membership.Empty {
-				empty++
-			}
-			if s.State == membership.Taken {
-				taken++
-			}
+			continue
+		}
+		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
+		switch {
+		case s.State == membership.Empty:
+			empty++
+		case s.State == membership.Taken:
+			taken++
+		case !gone(s) && s.Wanted: // what is taken out of the configuration is not waited for
+			open++
 		}
 	}
-	if able >= membership.Quorum(n) {
-		return nil
-	}
 	if empty == n {
-		return nobodyLeft
+		return &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
+			Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}
 	}
-	rule := fmt.Sprintf("the quorum is lost: %d of %d voters are left, and %d are needed (%s)", able, n, membership.Quorum(n), strings.Join(missing, "; "))
-	if silent > 0 && able+silent >= membership.Quorum(n) {
-		return &membership.Refusal{Rule: fmt.Sprintf("no quorum can be seen: %d of %d voters could be asked, and %d are needed (%s)", able, n, membership.Quorum(n), strings.Join(missing, "; ")),
-			Remedy: "bring those hosts back, or the network to them, and plan again; nothing is changed while it is not known what runs there"}
+	needed := membership.Quorum(n)
+	refuse := func(what, remedy string) error {
+		return &membership.Refusal{Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
 	}
-	if able+taken >= membership.Quorum(n) {
-		return &membership.Refusal{Rule: rule, Remedy: "find out what manages those hosts now, before anything else"}
+	switch {
+	case able >= needed:
+		return nil
+	case able+open >= needed:
+		return refuse("no quorum can be seen", "mend those hosts, or the network to them, and plan again; where they are gone for good, give their members other addresses; nothing is changed while it is not known what they hold")
+	case able+taken >= needed:
+		return refuse("the quorum is lost", "find out what manages those hosts now, before anything else")
 	}
-	if len(survivors) > 0 {
-		rule += "; " + strings.Join(survivors, "; ")
+	const remedy = "bring a lost host back with its data, or restore a snapshot, or, where neither can be had, recover from the survivor " +
+		"with the highest term and index: what only the others had is gone then (see recover_from)"
+	if len(survivors) == 0 {
+		return refuse("the quorum is lost", "bring a lost host back with its data, or restore a snapshot")
 	}
-	return &membership.Refusal{Rule: rule, Remedy: "bring a lost host back with its data, or restore a snapshot, or, where neither can be had, recover from the survivor " +
-		"with the highest term and index: what only the others had is gone then (see recover_from)"}
+	return refuse("the quorum is lost", strings.Join(survivors, ", ")+"; "+remedy)
 }
-
-// nobodyLeft is the refusal of a cluster of which nothing is left.
-var nobodyLeft = &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
-	Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}

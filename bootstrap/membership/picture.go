@@ -43,7 +43,7 @@ type Seat struct {
 	State     State
 	Why       string   // what is behind the state, for those who read: the guard's words, an error
 	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
-	Staged    bool     // this run has put the wanted store on the host, which takes the wanted flags
+	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none
 	Outdated  []string // what it runs by that is not what is wanted, and takes a restart to change; sorted
 	Invalid   string   // why its certificates have to be issued anew; empty: they hold
 	Disabled  bool     // its unit does not come up with the machine
