@@ -102,18 +102,17 @@ func TestSweepKeepsWhatIsNoStore(t *testing.T) {
 	}
 }
 
-// TestCompileIsReproducible compiles the store in this checkout and in a copy that lies elsewhere:
-// the same source gives the same bytes. The compiler's cache makes it two links.
+// TestCompileIsReproducible compiles the store of each line in this checkout and in a copy that lies
+// elsewhere: the same source gives the same bytes. The compiler's cache makes it two links a line.
 func TestCompileIsReproducible(t *testing.T) {
 	if testing.Short() {
-		t.Skip("links the store twice")
+		t.Skip("links every store twice")
 	}
 	here, err := findSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := here
-	there.root = filepath.Join(t.TempDir(), "elsewhere")
+	there := source{root: filepath.Join(t.TempDir(), "elsewhere"), lines: here.lines}
 	for _, part := range []string{"go.mod", "go.sum", "node/store", "node/host", "node/api", "templates/systemd"} {
 		to := filepath.Join(there.root, part)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -123,27 +122,30 @@ func TestCompileIsReproducible(t *testing.T) {
 			t.Fatalf("copy %s: %v: %s", part, err, text)
 		}
 	}
-	var built [2][]byte
-	for i, s := range []source{here, there} {
-		to := filepath.Join(t.TempDir(), "store")
-		if err := s.compile(t.Context(), runtime.GOARCH, to); err != nil {
-			t.Fatal(err)
+	for _, line := range here.lines {
+		var built [2][]byte
+		for i, s := range []source{here, there} {
+			to := filepath.Join(t.TempDir(), "store")
+			// A copy is outside of git, and names no commit.
+			if err := s.compile(t.Context(), line, "unknown", runtime.GOARCH, to); err != nil {
+				t.Fatal(err)
+			}
+			if built[i], err = os.ReadFile(to); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if built[i], err = os.ReadFile(to); err != nil {
-			t.Fatal(err)
+		if !bytes.Equal(built[0], built[1]) {
+			t.Errorf("two builds of etcd %s of the same source differ", line.etcd)
 		}
-	}
-	if !bytes.Equal(built[0], built[1]) {
-		t.Error("two builds of the same source differ")
-	}
-	for _, secret := range []string{here.root, os.TempDir() + "/"} {
-		if bytes.Contains(built[0], []byte(secret)) {
-			t.Errorf("the binary names %s, where it was built", secret)
+		for _, secret := range []string{here.root, os.TempDir() + "/"} {
+			if bytes.Contains(built[0], []byte(secret)) {
+				t.Errorf("the binary names %s, where it was built", secret)
+			}
 		}
 	}
 }
 
-func TestSourceKnowsItsVersions(t *testing.T) {
+func TestCommitOfALine(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -151,10 +153,13 @@ func TestSourceKnowsItsVersions(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.root, "node", "embedded", "files", "README")); err != nil {
 		t.Error(err)
 	}
-	if strings.Count(s.etcd, ".") != 2 || s.commit == "" {
-		t.Errorf("it is %+v", s)
-	}
-	if got := lastCommit(t.Context(), t.TempDir()); got != "unknown" {
-		t.Errorf("outside a checkout the commit is %q", got)
+	outside := source{root: t.TempDir()}
+	for _, line := range s.lines {
+		if got := s.lastCommit(t.Context(), line); got == "" {
+			t.Errorf("etcd %s has no commit", line.etcd)
+		}
+		if got := outside.lastCommit(t.Context(), line); got != "unknown" {
+			t.Errorf("outside a checkout the commit of etcd %s is %q", line.etcd, got)
+		}
 	}
 }

@@ -1,4 +1,5 @@
-// Build builds the stores that the provider carries, and puts them where it embeds them:
+// Build builds the stores that the provider carries, one of each line of etcd for each architecture, and
+// puts them where it embeds them:
 //
 //	go run ./node/embedded/build -arch amd64,arm64
 //
@@ -28,7 +29,8 @@ func main() {
 	}
 }
 
-// build builds a store for each architecture, and removes all other stores.
+// build builds a store of each line for each architecture, and removes all other stores. It does one after
+// another: the compiler is busy enough with one, and what lines have in common is compiled once.
 func build(ctx context.Context, architectures []string) error {
 	source, err := findSource(ctx)
 	if err != nil {
@@ -42,17 +44,20 @@ func build(ctx context.Context, architectures []string) error {
 
 	dir := filepath.Join(source.root, "node", "embedded", "files")
 	current := map[string]bool{}
-	for _, architecture := range architectures {
-		binary := filepath.Join(work, architecture)
-		if err := source.compile(ctx, architecture, binary); err != nil {
-			return err
+	for _, line := range source.lines {
+		commit := source.lastCommit(ctx, line)
+		for _, architecture := range architectures {
+			binary := filepath.Join(work, line.etcd+"-"+architecture)
+			if err := source.compile(ctx, line, commit, architecture, binary); err != nil {
+				return err
+			}
+			name, err := place(binary, line.etcd, architecture, dir)
+			if err != nil {
+				return err
+			}
+			fmt.Println(name)
+			current[name] = true
 		}
-		name, err := place(binary, source.etcd, architecture, dir)
-		if err != nil {
-			return err
-		}
-		fmt.Println(name)
-		current[name] = true
 	}
 	return sweep(dir, current)
 }
