@@ -4,12 +4,20 @@ package acctest
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
 )
+
+func TestMain(m *testing.M) {
+	load.Main() // where this is the process that puts load on a cluster
+	os.Exit(m.Run())
+}
 
 // labRequired tells whether tests have to run that otherwise are skipped where they cannot.
 func labRequired() bool { return os.Getenv("ETCD_LAB_REQUIRED") != "" }
@@ -64,6 +72,7 @@ type setup struct {
 	ssh     string            // attributes of the provider's ssh; empty: root with the lab's key
 	member  map[string]string // attributes of a member; none: address and host key
 	cluster string            // further attributes of the cluster
+	at      map[string]string // names of the hosts that members are on; nil: each host has the one of its own name
 }
 
 // configuration is the configuration of a cluster called prod on all hosts of a lab but the bastion, with
@@ -74,7 +83,14 @@ func configuration(t testing.TB, l *lab.Lab, s setup) string {
 		s.ssh = fmt.Sprintf("user = \"root\"\n    private_key_file = %q", l.KeyFile())
 	}
 	var hosts strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(s.at)) {
+		h := l.Host(s.at[name])
+		fmt.Fprintf(&hosts, "    %s = { address = %q, host_key = %q }\n", name, h.Address(), hostKey(t, h))
+	}
 	for _, h := range l.Hosts {
+		if s.at != nil {
+			break
+		}
 		attributes, given := s.member[h.Config.Name]
 		if !given && h.Config.Name != "bastion" {
 			attributes = fmt.Sprintf("address = %q, host_key = %q", h.Address(), hostKey(t, h))

@@ -194,3 +194,26 @@ func (w *workspace) state(address string) (attributes map[string]any, tainted bo
 	}
 	return nil, false
 }
+
+// rolloutOf are the steps that a saved plan shows for the cluster.
+func (w *workspace) rolloutOf(plan string) []string {
+	w.t.Helper()
+	var shown struct {
+		Changes []struct {
+			Address string `json:"address"`
+			Change  struct {
+				After map[string]any `json:"after"`
+			} `json:"change"`
+		} `json:"resource_changes"`
+	}
+	if err := json.Unmarshal([]byte(w.must("show", "-json", plan)), &shown); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, change := range shown.Changes {
+		if change.Address == "etcd_cluster.prod" {
+			return texts(w.t, change.Change.After["rollout"])
+		}
+	}
+	w.t.Fatalf("plan %s says nothing of the cluster", plan)
+	return nil
+}

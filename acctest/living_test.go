@@ -1,0 +1,167 @@
+package acctest
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
+)
+
+// living is a cluster with a writer on it and a sampler of its voters and their health.
+type living struct {
+	*workspace
+	setup    setup
+	run      *load.Run
+	measured load.Yardstick
+}
+
+// lived forms a cluster on some of a lab's hosts, and puts load on it.
+func lived(t *testing.T, l *lab.Lab, s setup) *living {
+	t.Helper()
+	v := &living{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
+	v.apply()
+	v.load()
+	return v
+}
+
+// load begins to write and to sample, and measures what a bare move of the leadership costs.
+func (v *living) load() {
+	v.t.Helper()
+	v.client() // writes the files
+	file := func(name string) string { return filepath.Join(v.dir, name) }
+	run, err := load.Start(v.t.Context(), v.lab.Command, load.Config{
+		Endpoints: v.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key"),
+		Rate: 150, Every: 50 * time.Millisecond, Sync: time.Second,
+	})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.run = run
+	if len(v.endpoints()) > 1 {
+		if v.measured, err = run.MoveLeaders(v.t.Context(), 3); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+}
+
+// change applies another configuration under load, which is shown by its plan first: the steps that were done
+// have to be those that the plan showed, and nothing may be left to do.
+func (v *living) change(name string, s setup) {
+	v.t.Helper()
+	v.setup = s
+	v.write("main.tf", configuration(v.t, v.lab, s))
+	v.repair(name)
+}
+
+// repair applies the configuration that is there.
+func (v *living) repair(name string) {
+	v.t.Helper()
+	planned := v.planned()
+	v.mark(name)
+	before := len(v.progressed())
+	v.must("apply", "-auto-approve", "-no-color", "saved.plan")
+	v.mark("after " + name)
+	done := v.progressed()[before:]
+	if !slices.Equal(planned, done) {
+		v.t.Errorf("%s: planned\n  %s\nand done\n  %s", name, strings.Join(planned, "\n  "), strings.Join(done, "\n  "))
+	}
+	v.mustBeSettled()
+	if err := v.run.SetEndpoints(v.t.Context(), v.endpoints()...); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// stepOf is the step that a line of the progress log tells of: `TIME CLUSTER 3/14 roll b (192.0.2.12): ...`.
+func stepOf(line string) (string, bool) {
+	for i, field := range strings.Fields(line) {
+		done, total, ok := strings.Cut(field, "/")
+		if ok && i < 4 && strings.Trim(done+total, "0123456789") == "" {
+			_, step, _ := strings.Cut(line, " "+field+" ")
+			return strings.TrimSpace(step), true
+		}
+	}
+	return "", false
+}
+
+func (v *living) mark(name string) {
+	v.t.Helper()
+	if err := v.run.Mark(v.t.Context(), name); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// planned saves a plan, which has to say that there is something to do, and returns its steps.
+func (v *living) planned() []string {
+	v.t.Helper()
+	output, code := v.workspace.run("plan", "-detailed-exitcode", "-no-color", "-out=saved.plan")
+	if code != 2 {
+		v.t.Fatalf("plan -detailed-exitcode: %d, want 2: there is something to do\n%s", code, output)
+	}
+	return v.rolloutOf("saved.plan")
+}
+
+// progressed are the steps that the progress log holds, without their numbers.
+func (v *living) progressed() []string {
+	v.t.Helper()
+	var steps []string
+	for line := range strings.Lines(v.read("progress.log")) {
+		if step, ok := stepOf(line); ok {
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// judge ends the load and judges all that was recorded: no acknowledged write lost, one change of membership
+// at a time, always a quorum of healthy voters, and, in the phases of planned changes, no failed request and
+// no gap longer than twice that of a bare move of the leadership.
+func (v *living) judge(limits func(*load.Report)) *load.Report {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	report, err := v.run.Stop(ctx)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if limits != nil {
+		limits(report)
+	}
+	verdict, err := report.Verify(ctx, v.endpoints()...)
+	if err := errors.Join(err, verdict.Err(), report.Err()); err != nil {
+		v.t.Error(err)
+	}
+	v.t.Logf("%s\nbare MoveLeader: worst gap %s, median %s", report, v.measured.Worst.Length(), v.measured.Median.Length())
+	return report
+}
+
+// TestLifeUnderLoad changes a cluster in every way that is planned, with a writer on it.
+func TestLifeUnderLoad(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
+	on := func(members ...string) map[string]string {
+		at := map[string]string{}
+		for _, m := range members {
+			name, host, moved := strings.Cut(m, "@")
+			if !moved {
+				host = name
+			}
+			at[name] = host
+		}
+		return at
+	}
+	v := lived(t, l, setup{at: on("a", "b", "c")})
+	v.change("settings", setup{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`})
+	s := v.setup
+	s.at = on("a", "b", "c@d")
+	v.change("replace a healthy member", s)
+	s.at = on("a", "b", "c@d", "e", "f")
+	v.change("grow to five", s)
+	s.at = on("a", "b", "c@d")
+	v.change("shrink to three", s)
+	v.judge(nil)
+}
