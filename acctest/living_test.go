@@ -140,28 +140,59 @@ func (v *living) judge(limits func(*load.Report)) *load.Report {
 	return report
 }
 
+// on says on which hosts members are: "c@d" is c on host d, "a" is a on its own.
+func on(members ...string) map[string]string {
+	at := map[string]string{}
+	for _, m := range members {
+		name, host, moved := strings.Cut(m, "@")
+		if !moved {
+			host = name
+		}
+		at[name] = host
+	}
+	return at
+}
+
 // TestLifeUnderLoad changes a cluster in every way that is planned, with a writer on it.
 func TestLifeUnderLoad(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
-	on := func(members ...string) map[string]string {
-		at := map[string]string{}
-		for _, m := range members {
-			name, host, moved := strings.Cut(m, "@")
-			if !moved {
-				host = name
-			}
-			at[name] = host
-		}
-		return at
-	}
 	v := lived(t, l, setup{at: on("a", "b", "c")})
-	v.change("settings", setup{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`})
-	s := v.setup
+	s := setup{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`}
+	v.change("settings", s)
 	s.at = on("a", "b", "c@d")
 	v.change("replace a healthy member", s)
+	mustBeBare(t, l.Host("c"))
 	s.at = on("a", "b", "c@d", "e", "f")
 	v.change("grow to five", s)
 	s.at = on("a", "b", "c@d")
 	v.change("shrink to three", s)
+	mustBeBare(t, l.Host("e"))
 	v.judge(nil)
+}
+
+// TestVersionsUnderLoad takes a cluster up one line of etcd and back, with a writer on it.
+func TestVersionsUnderLoad(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := lived(t, l, setup{cluster: `version = "3.6"`})
+	if version := v.version(); !strings.HasPrefix(version, "3.6.") {
+		t.Fatalf("the cluster runs etcd %s", version)
+	}
+	v.change("upgrade", setup{cluster: `version = "3.7"`})
+	if version := v.version(); !strings.HasPrefix(version, "3.7.") {
+		t.Fatalf("the cluster runs etcd %s", version)
+	}
+	v.change("downgrade", setup{cluster: `version = "3.6"`})
+	for _, h := range l.Hosts {
+		if version := inHost(t, h, "etcdctl", "version"); !strings.Contains(version, "etcdctl version: 3.6.") {
+			t.Errorf("%s: etcdctl says %q", h.Config.Name, version)
+		}
+	}
+	v.judge(nil)
+}
+
+// version is the version of etcd that the cluster's resource gives.
+func (w *workspace) version() string {
+	w.t.Helper()
+	attributes, _ := w.state("etcd_cluster.prod")
+	return attributes["etcd_version"].(string)
 }

@@ -1,0 +1,133 @@
+package acctest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
+)
+
+// drift is what may become of a member behind our back.
+type drift struct {
+	name   string
+	inject []string // run on host b
+	shown  string   // in the plan, of member b
+	step   string   // that mends it
+}
+
+// drifts are mended one after the other on one cluster.
+var drifts = []drift{
+	{"stopped", []string{"systemctl", "stop", "etcd@prod"}, `health:"stopped"`, "start b"},
+	{"disabled", []string{"systemctl", "disable", "etcd@prod"}, "its unit is disabled", "start b"},
+	{"unit edited", []string{"sed", "-i", "s/^TimeoutStopSec=.*/TimeoutStopSec=5/", "/etc/systemd/system/etcd@prod.service"}, "its unit", "roll b"},
+	{"flags edited", []string{"sh", "-c", "echo --log-level=debug >>/etc/etcd/prod/flags"}, "flags --log-level", "roll b"},
+	{"flags edited and restarted", []string{"sh", "-c", "echo --log-level=debug >>/etc/etcd/prod/flags; systemctl restart etcd@prod"}, "flags --log-level", "roll b"},
+	{"flags broken", []string{"sh", "-c", "echo --no-such-flag=1 >>/etc/etcd/prod/flags; systemctl restart --no-block etcd@prod"}, "flags --no-such-flag", "configure b"},
+	{"another binary", []string{"sh", "-c", `cd /usr/local/lib/etcd-store && cp -r $(readlink prod) new && echo >>new/store && hash=$(sha256sum new/store | cut -d" " -f1) &&
+		mv new $hash && ln -sfn $hash prod && systemctl restart etcd@prod`}, "another store was put in place of its own", "roll b"},
+	{"foreign certificate", []string{"cp", "/etc/etcd/prod/tls/peer.crt", "/etc/etcd/prod/tls/server.crt"}, "its server certificate", "certify b"},
+	{"certificate gone", []string{"rm", "/etc/etcd/prod/tls/server.crt"}, "its server certificate is missing", "certify b"},
+	{"removed behind our back", []string{"sh", "-c", `etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member list |
+		sed -n 's/^\([0-9a-f]*\), started, b,.*/\1/p' >/tmp/id && etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member remove $(cat /tmp/id)`}, `health:"removed"`, "set aside b"},
+	{"data lost", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod/*; systemctl start --no-block etcd@prod"}, `health:"lost"`, "remove b"},
+	{"data directory gone", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod"}, `health:"lost"`, "remove b"},
+	{"foreign data", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod/*; timeout 3 runuser -u etcd -- /usr/local/bin/etcd --data-dir=/var/lib/etcd/prod --name=b --listen-client-urls=http://127.0.0.1:9379 --advertise-client-urls=http://127.0.0.1:9379 --listen-peer-urls=http://127.0.0.1:9380 >/dev/null 2>&1; true"},
+		"its data directory holds another member's data", "remove b"},
+}
+
+// TestDriftIsMended breaks member b in every way, with a writer on the cluster: each time the plan shows what it
+// is and asks for an apply, which mends it with the least that does.
+func TestDriftIsMended(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := lived(t, l, setup{})
+	for _, d := range drifts {
+		through := l.Host("b")
+		if strings.HasPrefix(d.name, "removed") {
+			through = l.Host("a")
+		}
+		inHost(t, through, d.inject...)
+		time.Sleep(time.Second) // for those who notice by themselves
+		planned := v.planned()
+		if shown := v.memberBefore("b"); !strings.Contains(shown, d.shown) {
+			t.Errorf("%s: the plan does not show %q of b: %s", d.name, d.shown, shown)
+		}
+		if steps := strings.Join(planned, "\n"); !strings.Contains(steps, d.step) {
+			t.Errorf("%s: the plan has no step %q:\n%s", d.name, d.step, steps)
+		}
+		v.repair(d.name)
+	}
+	v.judge(func(r *load.Report) { r.Limits.Unread = 3 * time.Second })
+}
+
+// memberBefore is what a saved plan knows of a member before it is changed.
+func (w *workspace) memberBefore(name string) string {
+	w.t.Helper()
+	var shown struct {
+		Changes []struct {
+			Address string `json:"address"`
+			Change  struct {
+				Before struct {
+					Members map[string]map[string]any `json:"members"`
+				} `json:"before"`
+			} `json:"change"`
+		} `json:"resource_changes"`
+	}
+	if err := json.Unmarshal([]byte(w.must("show", "-json", "saved.plan")), &shown); err != nil {
+		// Other resources have other members.
+		w.t.Fatal(err)
+	}
+	for _, change := range shown.Changes {
+		if change.Address == "etcd_cluster.prod" {
+			m := change.Change.Before.Members[name]
+			return fmt.Sprintf("health:%q drift:%v", m["health"], m["drift"])
+		}
+	}
+	return ""
+}
+
+// TestDeadHosts has hosts die for good, come back wiped, and be cut off, with a writer on the cluster.
+func TestDeadHosts(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
+	v := lived(t, l, setup{at: on("a", "b", "c")})
+
+	if err := l.Host("c").PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	v.change("replace a dead member", setup{at: on("a", "b", "c@d")})
+
+	if err := l.Host("b").WipeWithNewKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Its key is another one now: what is on it is known once the apply looks, by the new key.
+	v.setup.at = on("a", "b", "c@d")
+	v.write("main.tf", configuration(t, l, v.setup))
+	v.mark("host made anew")
+	v.apply()
+	v.mustRollOut("remove b", "join b", "promote b")
+	v.mustBeSettled()
+
+	if err := l.Host("b").Wipe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v.repair("host wiped")
+
+	if err := l.Host("b").Cut(); err != nil {
+		t.Fatal(err)
+	}
+	v.mark("unreachable")
+	output, code := v.planCode()
+	if code != 2 || !strings.Contains(flatten(output), "Member b of cluster prod could not be asked") {
+		t.Errorf("plan with b cut off: %d\n%s", code, output)
+	}
+	v.apply()
+	if err := l.Host("b").Join(); err != nil {
+		t.Fatal(err)
+	}
+	v.apply()
+	v.mustBeSettled()
+	v.judge(func(r *load.Report) { r.Limits.Unread = 5 * time.Second })
+}
