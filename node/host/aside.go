@@ -54,21 +54,40 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	label := api.AsidePrefix + why + "-" + m.Now().UTC().Format(stamp)
+	to, err := m.asidePath(dir, m.label(why))
+	if err != nil {
+		return "", err
+	}
 	switch {
 	case len(names) == 0 && mounted:
 		return "", nil
 	case len(names) == 0:
 		return "", m.removeEmpty(dir)
 	case mounted:
-		to := filepath.Join(dir, label)
 		return to, m.setContentsAside(dir, names, to)
 	}
-	to := dir + "." + label
 	if err := m.move(dir, to); err != nil {
 		return "", err
 	}
 	return to, syncDir(m.path(filepath.Dir(dir)))
+}
+
+// label names what is put aside now.
+func (m *Machine) label(why string) string {
+	return api.AsidePrefix + why + "-" + m.Now().UTC().Format(stamp)
+}
+
+// unfinished names what is being put aside and is not all there yet.
+func (m *Machine) unfinished(why string) string { return api.AsidePrefix + why + "-unfinished" }
+
+// asidePath is where something that is put aside from a data directory lies: beside it, or, where it is a
+// mount point, in it.
+func (m *Machine) asidePath(dir, label string) (string, error) {
+	mounted, err := m.isMountPoint(dir)
+	if err != nil || !mounted {
+		return dir + "." + label, err
+	}
+	return filepath.Join(dir, label), nil
 }
 
 // setContentsAside moves what lies in a mount point into a directory in it, which is root's.

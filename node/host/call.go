@@ -114,6 +114,9 @@ var operations = map[api.Operation]operation{
 	api.OpSnapshot: changes(func(ctx context.Context, m *Machine, c call, r api.SnapshotRequest) (any, error) {
 		return m.Snapshot(ctx, c.Cluster, r)
 	}),
+	api.OpRecover: changes(func(ctx context.Context, m *Machine, c call, r api.RecoverRequest) (any, error) {
+		return m.Recover(ctx, c.Cluster, r)
+	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)
 	}),

@@ -61,7 +61,7 @@ func TestCallsThatCannotBeCarriedOut(t *testing.T) {
 func TestEveryOperationIsKept(t *testing.T) {
 	changing := []api.Operation{
 		api.OpPrepare, api.OpConfigure, api.OpStart, api.OpStop, api.OpSetAside, api.OpRetire, api.OpRestart,
-		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpDowngrade, api.OpDisarm, api.OpSnapshot,
+		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpDowngrade, api.OpDisarm, api.OpSnapshot, api.OpRecover,
 	}
 	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock}
 	if want := len(changing) + len(reading); len(operations) != want {

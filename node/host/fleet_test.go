@@ -50,7 +50,7 @@ func (l *liveUnits) Start(ctx context.Context, unit string) error {
 		}
 		args = append(args, name+"="+value)
 	}
-	l.process = &exec.Cmd{Path: os.Args[0], Args: args, Env: append(os.Environ(), asEtcd+"=1", word)}
+	l.process = &exec.Cmd{Path: os.Args[0], Args: args, Env: append(os.Environ(), asEtcd+"=1", word), Stderr: os.Stderr}
 	if err := l.process.Start(); err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package host
 
 import (
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,15 +65,25 @@ func url(scheme string, port int) string {
 	return scheme + "://" + net.JoinHostPort(loopback, strconv.Itoa(port))
 }
 
-// freePort is a port that nobody listens on at this moment.
+// ports counts the ports that tests have tried, from one on that differs from run to run.
+var ports atomic.Uint32
+
+func init() { ports.Store(rand.Uint32N(20000)) }
+
+// freePort is a port that nobody listens on at this moment. It is below those that the kernel gives to
+// outgoing connections: a member that is stopped for a moment would lose such a one, even to a peer that
+// calls it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 12000 + int(ports.Add(1)%20000)
+		if l, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port))); err == nil {
+			defer l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // awaitListener waits until the member has opened a port.

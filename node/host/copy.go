@@ -1,0 +1,129 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// copySpare is what stays free beside a copy of the data, for the member that goes on writing.
+const copySpare = 256 << 20
+
+// copyAside copies a data directory to where data is moved aside to, and says where the copy lies. It bears
+// that name only once it is whole and on the disk; what a cut-short call has left is made anew.
+func (m *Machine) copyAside(dir, why string) (string, error) {
+	names, err := m.contents(dir)
+	if err != nil {
+		return "", err
+	}
+	to, err := m.asidePath(dir, m.label(why))
+	if err != nil {
+		return "", err
+	}
+	next, err := m.asidePath(dir, m.unfinished(why))
+	if err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(m.path(next)); err != nil {
+		return "", err
+	}
+	var bytes int64
+	for _, name := range names {
+		size, err := m.size(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		bytes += size
+	}
+	if err := m.mustHold(filepath.Dir(next), bytes+copySpare, "a copy of the data in "+dir); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(m.path(dir))
+	if err != nil {
+		return "", err
+	}
+	if err := m.ensureDir(next, ownerOf(info), info.Mode().Perm()); err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		if err := copyTree(m.path(filepath.Join(dir, name)), m.path(filepath.Join(next, name))); err != nil {
+			return "", fmt.Errorf("copy %s to %s: %w", dir, next, err)
+		}
+	}
+	if err := syncDir(m.path(next)); err != nil {
+		return "", err
+	}
+	if err := m.move(next, to); err != nil {
+		return "", err
+	}
+	return to, syncDir(m.path(filepath.Dir(to)))
+}
+
+// size is how many bytes the files below a path hold.
+func (m *Machine) size(path string) (int64, error) {
+	var bytes int64
+	err := filepath.WalkDir(m.path(path), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+		return err
+	})
+	return bytes, err
+}
+
+// copyTree copies a file, or a directory and all that is in it, with owners and modes, and brings it to the disk.
+func copyTree(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Mode().IsRegular():
+		return copyFile(from, to, info)
+	case !info.IsDir():
+		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", from)
+	}
+	if err := os.Mkdir(to, info.Mode().Perm()); err != nil {
+		return err
+	}
+	if err := own(to, ownerOf(info), info.Mode().Perm()); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := copyTree(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return syncDir(to)
+}
+
+// copyFile copies a file, sharing its blocks where the file system can.
+func copyFile(from, to string, info fs.FileInfo) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	if err != nil {
+		return err
+	}
+	if unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) != nil {
+		_, err = io.Copy(out, in)
+	}
+	owner := ownerOf(info)
+	return errors.Join(err, out.Chown(owner.UID, owner.GID), out.Chmod(info.Mode().Perm()), out.Sync(), out.Close())
+}

@@ -1,0 +1,223 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// forced is the flag by which etcd starts a member that has others as the only one of its cluster.
+const forced = "--force-new-cluster=true"
+
+// recovery is one that is under way, with the good copy of the data made.
+type recovery struct {
+	ClusterID string `json:"cluster_id"`
+	Copy      string `json:"copy"`
+}
+
+func recoveryFile(cluster string) string {
+	return filepath.Join(api.ConfigDir(cluster), "recovery.json")
+}
+
+// Recover makes the local member the whole of its cluster. Its data is copied first, and then it is started
+// once by force. A call that was cut short is made again: it goes on with the copy that is there, and forces
+// nothing on a member that is alone already.
+func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequest) (api.Recovered, error) {
+	marker, err := m.mayRecover(cluster, r)
+	if err != nil {
+		return api.Recovered{}, err
+	}
+	under, err := m.underRecovery(cluster)
+	if err != nil {
+		return api.Recovered{}, err
+	}
+	switch {
+	case under != nil && under.ClusterID == r.ClusterID:
+	case isAlone(m.member(ctx, *marker)):
+		return api.Recovered{Path: m.lastRecovered(marker.DataDir)}, nil
+	default:
+		if under, err = m.beginRecovery(ctx, *marker); err != nil {
+			return api.Recovered{}, err
+		}
+	}
+	done := api.Recovered{Path: under.Copy}
+	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	if err := m.standAlone(waiting, *marker); err != nil {
+		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
+	}
+	return done, errors.Join(remove(m.path(recoveryFile(cluster))), syncDir(m.path(api.ConfigDir(cluster))))
+}
+
+// mayRecover refuses what was not named, or is no member that has joined.
+func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker, error) {
+	if err := checkTimeout(r.Timeout); err != nil {
+		return nil, err
+	}
+	marker, err := m.owned(cluster, r.Owner)
+	if err != nil {
+		return nil, err
+	}
+	if marker.ClusterID == "" || marker.ClusterID != r.ClusterID {
+		return nil, refuse("cluster %q is to be recovered, and this host is a member of cluster %q", r.ClusterID, marker.ClusterID)
+	}
+	flags, err := m.flags(cluster)
+	if err != nil {
+		return nil, err
+	}
+	if marker.Phase != api.PhaseFormed {
+		return nil, refuse("member %s of cluster %s has not joined it: recover one that has", marker.Member, cluster)
+	}
+	if check, err := m.guard(*marker, flags); err != nil {
+		return nil, refuse("its guard lets the member not start (%s): %s", check, err)
+	}
+	return marker, nil
+}
+
+// beginRecovery stops the member, copies its data, and records that this copy is the good one.
+func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker) (*recovery, error) {
+	if err := m.stop(ctx, marker.Cluster); err != nil {
+		return nil, err
+	}
+	// etcd cannot start such a member by force: it looks for entries that are not there, and dies
+	// (etcd issue 22686).
+	if l := m.log(marker.DataDir); l.Error != "" || l.Applied > l.Index {
+		return nil, refuse("member %s cannot be recovered from: its log ends with entry %d of term %d, and its database has applied entry %d; %s: recover another survivor, or restore a snapshot", marker.Member, l.Index, l.Term, l.Applied, l.Error)
+	}
+	to, err := m.copyAside(marker.DataDir, "recovered")
+	if err != nil {
+		return nil, err
+	}
+	under := recovery{marker.ClusterID, to}
+	text, err := json.Marshal(under)
+	if err != nil {
+		return nil, fmt.Errorf("encode the recovery: %w", err)
+	}
+	_, err = m.put(file{recoveryFile(marker.Cluster), append(text, '\n'), root, keyFile})
+	return &under, err
+}
+
+// underRecovery is the recovery that a call which was cut short has begun; nil: none.
+func (m *Machine) underRecovery(cluster string) (*recovery, error) {
+	text, err := os.ReadFile(m.path(recoveryFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var under recovery
+	if err == nil {
+		err = json.Unmarshal(text, &under)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which says what recovery is under way, cannot be read: %w", recoveryFile(cluster), err)
+	}
+	return &under, nil
+}
+
+// lastRecovered is the copy that the last recovery has made; empty: there is none.
+func (m *Machine) lastRecovered(dir string) string {
+	found, err := m.aside(dir)
+	if err != nil {
+		return ""
+	}
+	for _, path := range slices.Backward(found) {
+		if strings.Contains(filepath.Base(path), api.AsidePrefix+"recovered-") {
+			return path
+		}
+	}
+	return ""
+}
+
+// standAlone has the member serve alone, by flags that force nothing.
+func (m *Machine) standAlone(ctx context.Context, marker api.Marker) error {
+	if !isAlone(m.member(ctx, marker)) {
+		if err := m.force(ctx, marker); err != nil {
+			return err
+		}
+		if err := m.untilAlone(ctx, marker); err != nil {
+			return err
+		}
+	}
+	if err := m.putForced(marker, false); err != nil {
+		return err
+	}
+	state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+	if err != nil {
+		return err
+	}
+	if p := m.process(state.MainPID); p != nil && !slices.Contains(p.Flags, forced) {
+		return nil
+	}
+	if err := m.stop(ctx, marker.Cluster); err != nil {
+		return err
+	}
+	if err := m.Units.Start(ctx, api.Unit(marker.Cluster)); err != nil {
+		return err
+	}
+	return m.untilAlone(ctx, marker)
+}
+
+// force starts the member once by force. Its flags force it no longer than until it runs: a member that is
+// forced a second time, after a power cut say, drops what it has logged last.
+func (m *Machine) force(ctx context.Context, marker api.Marker) error {
+	if err := m.stop(ctx, marker.Cluster); err != nil {
+		return err
+	}
+	if err := m.agree(marker.DataDir); err != nil {
+		return err
+	}
+	if err := m.putForced(marker, true); err != nil {
+		return err
+	}
+	err := m.Units.Start(ctx, api.Unit(marker.Cluster))
+	if err == nil {
+		err = repeat(ctx, "that it was started by force", func() (bool, error) {
+			state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+			p := m.process(state.MainPID)
+			return p != nil && slices.Contains(p.Flags, forced), err
+		})
+	}
+	return errors.Join(err, m.putForced(marker, false))
+}
+
+// putForced writes the flags with the one that forces, or without it.
+func (m *Machine) putForced(marker api.Marker, force bool) error {
+	flags, err := m.flags(marker.Cluster)
+	if err != nil {
+		return err
+	}
+	flags = slices.DeleteFunc(flags, func(f string) bool { return f == forced })
+	if force {
+		flags = append(flags, forced)
+	}
+	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	if err != nil {
+		return err
+	}
+	_, err = m.put(file{api.FlagsFile(marker.Cluster), []byte(strings.Join(flags, "\n") + "\n"), Owner{root.UID, etcd.GID}, configFile})
+	return err
+}
+
+// untilAlone waits until the member serves alone.
+func (m *Machine) untilAlone(ctx context.Context, marker api.Marker) error {
+	return repeat(ctx, "that it serves alone", func() (bool, error) {
+		view := m.member(ctx, marker)
+		if isAlone(view) {
+			return true, nil
+		}
+		state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+		return false, errors.Join(err, fmt.Errorf("its unit is %s, %d members are in its list, and it says: %s%s", state.ActiveState, len(view.Members), view.Error, view.HealthError))
+	})
+}
+
+// isAlone tells whether a member serves, and is the only one of its cluster.
+func isAlone(v api.Member) bool {
+	return v.Responding && v.Healthy && len(v.Members) == 1 && v.Members[0].ID == v.MemberID
+}

@@ -1,0 +1,145 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// survivor is the leader of a cluster of three that has lost its quorum. The last that it has logged, key
+// "tail", nobody has agreed on but itself.
+func survivor(t *testing.T) *fleetMember {
+	t.Helper()
+	members := fleetOf(t, newAuthority(t), "a", "b", "c")
+	leader, others := split(t, members)
+	leader.put(t, 20)
+	view := leader.probe(t)
+	leader.marker.Phase, leader.marker.ClusterID, leader.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
+	leader.apply(t)
+	for _, f := range others {
+		f.units.end(syscall.SIGKILL)
+	}
+	leader.client(t, func(c *clientv3.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if _, err := c.Put(ctx, "tail", "value"); err == nil {
+			t.Fatal("one of three has agreed with itself")
+		}
+	})
+	if o, err := leader.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || o.Member.Healthy {
+		t.Fatalf("without quorum it reads %+v, %v", o.Member, err)
+	}
+	return leader
+}
+
+// mustHoldAll fails the test unless the recovered member serves all that it had logged, by flags that force nothing.
+func (f *fleetMember) mustHoldAll(t *testing.T, done api.Recovered) {
+	t.Helper()
+	o := f.await(t, api.AwaitRequest{Members: 1})
+	if slices.Contains(o.Flags, forced) || slices.Contains(o.Unit.Process.Flags, forced) || o.Guard != "" || o.Member.ClusterID != f.marker.ClusterID {
+		t.Errorf("it runs by %+v, its flags are %q, and the guard says %q", o.Unit.Process, o.Flags, o.Guard)
+	}
+	f.client(t, func(c *clientv3.Client) {
+		for key, want := range map[string]int64{"key-": 20, "tail": 1} {
+			if found, err := c.Get(t.Context(), key, clientv3.WithPrefix()); err != nil || found.Count != want {
+				t.Errorf("%s: %v, %v", key, found, err)
+			}
+		}
+	})
+	if !slices.Contains(o.Data.Aside, done.Path) || len(o.Data.Aside) != 1 {
+		t.Errorf("the copy lies in %q, and there are %q", done.Path, o.Data.Aside)
+	}
+	if len(f.walFiles(done.Path)) == 0 {
+		t.Error("the copy holds no log")
+	}
+	mustHave(t, f.Machine, done.Path, etcdOwner, 0o700)
+	if _, err := os.Stat(f.path(recoveryFile("main"))); !os.IsNotExist(err) {
+		t.Errorf("the recovery is said to be under way: %v", err)
+	}
+}
+
+func TestRecoverASurvivor(t *testing.T) {
+	f := survivor(t)
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
+	for name, spoil := range map[string]func(*api.RecoverRequest){
+		"another cluster": func(r *api.RecoverRequest) { r.ClusterID = "1234" },
+		"another owner":   func(r *api.RecoverRequest) { r.Owner = "another" },
+		"no cluster":      func(r *api.RecoverRequest) { r.ClusterID = "" },
+		"no time":         func(r *api.RecoverRequest) { r.Timeout = 0 },
+	} {
+		r := request
+		spoil(&r)
+		_, err := f.Recover(t.Context(), "main", r)
+		mustRefuse(t, err)
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mustHoldAll(t, done)
+	pid := f.units.pid
+	again, err := f.Recover(t.Context(), "main", request)
+	if err != nil || again != done || f.units.pid != pid {
+		t.Errorf("the second call: %+v, %v", again, err)
+	}
+	f.mustHoldAll(t, done)
+}
+
+// TestRecoverGoesOn cuts a recovery short, and holds that the next call makes no second copy and loses nothing.
+func TestRecoverGoesOn(t *testing.T) {
+	f := survivor(t)
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
+	f.units.fail["Start"] = errors.New("connection reset")
+	cut, err := f.Recover(t.Context(), "main", request)
+	mustFail(t, err, api.CodeFailed, "connection reset", "lies in "+cut.Path)
+	delete(f.units.fail, "Start")
+	f.units.end(syscall.SIGKILL)
+
+	// As a call that was killed with its flags written leaves it, with a clock that has gone on.
+	if err := f.putForced(f.marker, true); err != nil {
+		t.Fatal(err)
+	}
+	f.Now = func() time.Time { return time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC) }
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil || done != cut {
+		t.Fatalf("%+v after %+v, %v", done, cut, err)
+	}
+	f.mustHoldAll(t, done)
+}
+
+// TestRecoverRefusesDataAheadOfItsLog holds that a member which etcd could not start by force is not touched.
+func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	view := f.probe(t)
+	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
+	f.apply(t)
+	f.units.end(syscall.SIGTERM)
+	delete(f.units.active, api.Unit("main"))
+	old := f.walFiles(dataDir)[0]
+	text, err := os.ReadFile(f.path(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.start(t)
+	f.await(t, api.AwaitRequest{Members: 1})
+	f.put(t, 20)
+	f.units.end(syscall.SIGTERM)
+	delete(f.units.active, api.Unit("main"))
+	writeFile(t, f.Machine, old, string(text))
+	_, err = f.Recover(t.Context(), "main", api.RecoverRequest{Owner: fleetOwner, ClusterID: view.ClusterID, Timeout: patience})
+	mustRefuse(t, err, "its database has applied entry", "restore a snapshot")
+	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || len(o.Data.Aside) > 0 || slices.Contains(o.Flags, forced) {
+		t.Errorf("it reads %+v, %v", o.Data, err)
+	}
+}
