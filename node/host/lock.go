@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// orphanWait bounds the wait for a call that a killed run has left behind. The longest, stopping a
-	// member, is ended by systemd after 60 s.
+	// orphanWait bounds the wait for a call that a killed run has left behind. Stopping a member, the longest
+	// of those that every run makes, is ended by systemd after 60 s. A snapshot, a copy or a defragmentation of
+	// many gigabytes may take longer: then the next run is told to come again.
 	orphanWait = 3 * time.Minute
 	// orphanPoll is how often such a call is looked for.
 	orphanPoll = 50 * time.Millisecond
