@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/version"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -42,7 +44,7 @@ func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
 		}
 	})
 	binary := filepath.Join(t.TempDir(), "store")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	build := exec.Command("go", "build", "-o", binary, ".") // of the line that GOFLAGS names, as this test is
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the store: %v: %s", err, text)
@@ -56,7 +58,7 @@ func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
 	s.trust()
 	s.install(text)
 	return s, bootstrap.Cluster{
-		Spec:         membership.Spec{Name: "main", Version: "3.7", Members: []membership.Member{{Name: "a", Address: s.host.Address()}}},
+		Spec:         membership.Spec{Name: "main", Version: version.Version, Members: []membership.Member{{Name: "a", Address: s.host.Address()}}},
 		DataDir:      "/var/lib/etcd/main",
 		ClientPort:   2379,
 		PeerPort:     2380,
@@ -173,6 +175,9 @@ func TestMemberOnABootedHost(t *testing.T) {
 	kill := s.lock()
 
 	o = s.form(c)
+	if o.Member.Version != version.Version || o.Store.EtcdVersion != version.Version {
+		t.Errorf("etcd %s runs from store %+v, and not %s", o.Member.Version, o.Store, version.Version)
+	}
 	if o.Unit.FileState != "enabled" || o.Unit.NeedReload || o.Unit.Restarts != 0 {
 		t.Errorf("the unit reads %+v", o.Unit)
 	}
