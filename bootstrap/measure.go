@@ -21,9 +21,7 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	}
 	f := Formation{Owner: owner, Token: o.Marker.Token}
 	// Before it votes, a member's configuration lists it as well.
-	if !slices.Contains(c.Members, s.Member) {
-		c.Members = membership.Sort(append(slices.Clone(c.Members), s.Member))
-	}
+	c = c.With(s.Member)
 	wanted := c.Flags(s.Member, f, StateExisting)
 	unit, err := c.Unit(o.Facts.MemoryBytes)
 	if err != nil {

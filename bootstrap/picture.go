@@ -63,20 +63,36 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 	return p
 }
 
-// As is the cluster with the members that vote now, as a voter's configuration has them. Of two of one
-// name, the one that leaves gets another: etcd goes by the URLs of the others.
+// As is the cluster with the members that vote now, as a voter's configuration has them.
 func (c Cluster) As(p membership.Picture) Cluster {
 	c.Members = nil
 	for _, s := range p.Voters() {
-		m := s.Member
-		if !s.Wanted && slices.ContainsFunc(p.Seats, func(heir membership.Seat) bool {
-			return heir.Name == m.Name && heir.Wanted
-		}) {
-			m.Name += leaving
+		if !s.Wanted {
+			c.Members = append(c.Members, s.Member)
 		}
-		c.Members = append(c.Members, m)
+	}
+	for _, s := range p.Voters() {
+		if s.Wanted {
+			c = c.With(s.Member)
+		}
 	}
 	c.Members = membership.Sort(c.Members)
+	return c
+}
+
+// With is the cluster with a member in it, whether it votes yet or not. Another of its name leaves, and is
+// called otherwise from then on: of others, etcd goes by their URLs.
+func (c Cluster) With(m membership.Member) Cluster {
+	if slices.Contains(c.Members, m) {
+		return c
+	}
+	members := slices.Clone(c.Members)
+	for i := range members {
+		if members[i].Name == m.Name {
+			members[i].Name += leaving
+		}
+	}
+	c.Members = membership.Sort(append(members, m))
 	return c
 }
 
@@ -97,7 +113,7 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	case marker.Owner != owner:
 		return membership.Taken, fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
 	case o == nil:
-		return membership.Lost, "its store is gone"
+		return membership.Mute, "its store is gone"
 	case marker.Member != m.Name:
 		return membership.Lost, fmt.Sprintf("its host carries member %s", marker.Member)
 	}

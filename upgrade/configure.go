@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -13,10 +12,7 @@ import (
 
 // as is the cluster as a member's configuration has it: with those that vote now, and itself.
 func (l *living) as(m membership.Member, version string) bootstrap.Cluster {
-	c := l.Cluster.As(l.picture)
-	if !slices.Contains(c.Members, m) {
-		c.Members = membership.Sort(append(c.Members, m))
-	}
+	c := l.Cluster.As(l.picture).With(m)
 	if version != c.Version {
 		c.Version, c.Stores = version, c.StoresOf[version]
 	}

@@ -14,6 +14,11 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 		effectOnSeat(p, s, want, did)
 	}
 	switch did.Kind {
+	case membership.Stage:
+		if s := p.Seat(did.Subject()); s != nil && s.State == membership.Mute {
+			s.State = membership.Serving // it was never stopped, as far as anybody knows
+			elect(&p)
+		}
 	case membership.Snapshot:
 		p.Saved = true
 	case membership.Agree:
@@ -37,8 +42,6 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 		}
 	case membership.Remove:
 		p.Strangers = slices.DeleteFunc(p.Strangers, func(s membership.Stranger) bool { return s.ID == did.To })
-	case membership.Promote:
-		unsettle(p)
 	case membership.Cancel:
 		p.Downgrade, p.Lowered = "", false
 	case membership.Downgrade:
@@ -86,7 +89,8 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}
 		}
 	case membership.Promote:
-		s.Role = membership.Voter
+		unsettle(p) // the others: its own configuration names it already
+		s.Role, s.Unsettled = membership.Voter, false
 	case membership.Remove:
 		voted := s.Role == membership.Voter
 		s.Role, s.ID, s.Started = membership.Absent, "", false

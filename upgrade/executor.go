@@ -54,7 +54,7 @@ type work struct {
 	*Executor
 	formation  bootstrap.Formation
 	decided    bool                // which formation it is
-	done       int                 // steps begun, for the progress log
+	did        []membership.Step   // steps begun, in the order of the plans
 	retirement api.RetireRequest   // what a step of kind Retire asks for
 	seats      []membership.Member // whose hosts are looked at, in the order of their names
 
@@ -154,10 +154,10 @@ func (w *work) evidence() string {
 func (w *work) do(ctx context.Context, j job, batch []membership.Step, left int) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit(batch[0].Kind))
 	defer cancel()
-	total := w.done + left
+	total := len(w.did) + left
 	for _, step := range batch {
-		w.done++
-		w.Progress(fmt.Sprintf("%d/%d %s", w.done, total, step))
+		w.did = append(w.did, step)
+		w.Progress(fmt.Sprintf("%d/%d %s", len(w.did), total, step))
 	}
 	return together(batch, func(step membership.Step) error {
 		if err := j.act(ctx, step); err != nil {

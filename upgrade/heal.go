@@ -34,6 +34,9 @@ func (c *choice) misled(s membership.Seat) bool {
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *choice) heal() (membership.Step, bool) {
+	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" }); found {
+		return c.stage(s, c.want.Version), true
+	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}

@@ -36,7 +36,6 @@ type living struct {
 	staged  map[membership.Member]string // version of the store that was tried on the host in this run
 	picture membership.Picture
 	held    []*membership.Refusal
-	did     []membership.Step
 }
 
 // Change makes a living cluster what is wanted, from wherever it is, or an earlier run left it. What it
@@ -102,9 +101,6 @@ func (l *living) approved(step membership.Step) bool {
 // act does one step.
 func (l *living) act(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	l.mu.Lock()
-	l.did = append(l.did, step)
-	l.mu.Unlock()
 	switch step.Kind {
 	case membership.Stage:
 		return l.stage(ctx, m, step.To)

@@ -209,12 +209,13 @@ func (l *living) downgrade(ctx context.Context, line string) error {
 	}
 }
 
-// disarm defragments one member after the other, and takes the alarm back.
+// disarm defragments one member after the other. Each takes back the alarm that is its own: only it knows
+// whether the reason is gone.
 func (l *living) disarm(ctx context.Context) error {
 	for _, s := range l.picture.Healthy() {
-		if err := l.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner}); err != nil {
+		if err := l.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Alarms: true}); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
-	return l.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Alarms: true})
+	return nil
 }

@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type site struct {
 	world     *nodetest.World
 	authority *nodetest.Authority
 	cluster   bootstrap.Cluster
+	seats     []membership.Member // that the state knows, wanted or not; of a cluster that was formed
 	runs      int
 	progress  []string          // of the last run
 	atStep    func(line string) // is told of each step before it is done; nil: nobody
@@ -41,11 +43,19 @@ var authority = sync.OnceValues(func() (*nodetest.Authority, error) { return nod
 // newSite is a world of n bare hosts for the members a, b, c and so on.
 func newSite(t tb, n int) *site {
 	t.Helper()
+	return newSiteWith(t, n, n)
+}
+
+// newSiteWith is a site with more hosts than its first n members need.
+func newSiteWith(t tb, n, hosts int) *site {
+	t.Helper()
 	var members []membership.Member
 	var addresses []string
-	for i := range n {
+	for i := range hosts {
 		m := membership.Member{Name: string(rune('a' + i)), Address: fmt.Sprintf("192.0.2.%d", 11+i)}
-		members, addresses = append(members, m), append(addresses, m.Address)
+		if addresses = append(addresses, m.Address); i < n {
+			members = append(members, m)
+		}
 	}
 	world := nodetest.New(t, addresses...)
 	authority, err := authority()
@@ -62,6 +72,7 @@ func newSite(t tb, n int) *site {
 		PeerCA:       authority.PeerCA(),
 		ClientCA:     authority.ClientCA(),
 		Stores:       world.Stores,
+		StoresOf:     map[string]map[string]string{nodetest.EtcdVersion: world.Stores},
 	}}
 }
 
@@ -70,7 +81,7 @@ func (s *site) executor() *upgrade.Executor {
 	s.runs++
 	s.progress = nil
 	hosts := map[membership.Member]upgrade.Host{}
-	for _, m := range s.cluster.Members {
+	for _, m := range append(slices.Clone(s.seats), s.cluster.Members...) {
 		hosts[m] = s.world.Host(m.Address)
 	}
 	return &upgrade.Executor{

@@ -27,6 +27,7 @@ const (
 	Lost    State = "lost"    // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
 	Blocked State = "blocked" // it must not start before somebody has mended the host: its file system is not mounted, say
 	Taken   State = "taken"   // the host is someone else's, or unfit: it is not to be touched
+	Mute    State = "mute"    // every store is gone from the host: how its member is will be known once one is back
 	Silent  State = "silent"  // the host could not be asked: what runs there is not known
 )
 

@@ -96,7 +96,7 @@ func newIssuer(name string, now time.Time) (issuer, error) {
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.Add(-time.Hour),
+		NotBefore:             now.AddDate(-2, 0, 0), // it may have signed what has expired since
 		NotAfter:              now.AddDate(10, 0, 0),
 		IsCA:                  true,
 		BasicConstraintsValid: true,

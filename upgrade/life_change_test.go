@@ -1,0 +1,161 @@
+package upgrade_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// operation is one change of a living cluster: what has happened to it, and what is wanted of it now.
+type operation struct {
+	members int
+	version string // that it was formed with; empty: the newest
+	happen  func(*life)
+	does    string // one of the steps that make it
+}
+
+// begin is the cluster before the change, with all that happens to it.
+func (o operation) begin(t tb) *life {
+	t.Helper()
+	version := o.version
+	if version == "" {
+		version = nodetest.EtcdVersion
+	}
+	l := living(t, o.members, version)
+	o.happen(l)
+	return l
+}
+
+// dir is where every member's data lies.
+var dir = api.DefaultDataDir(cluster)
+
+var operations = map[string]operation{
+	"nothing": {members: 3, happen: func(*life) {}},
+
+	"replace dead, new address": {does: "remove b (192.0.2.12): dead, its host cannot be reached; voters 3 -> 2, quorum 2, healthy 2", members: 3, happen: func(l *life) {
+		l.host("b").PowerCut()
+		l.want("a", "b@21", "c")
+	}},
+	"replace dead leader": {does: "remove a (192.0.2.11): dead, its host cannot be reached", members: 3, happen: func(l *life) {
+		l.host(l.leader()).PowerCut()
+		l.want("a@21", "b", "c")
+	}},
+	"replace wiped":        {does: "remove c (192.0.2.13): dead, its host carries nothing of it", members: 3, happen: func(l *life) { l.host("c").Wipe() }},
+	"replace, data lost":   {does: "remove c (192.0.2.13): dead, its data is lost", members: 3, happen: func(l *life) { l.host("c").LoseData(dir) }},
+	"replace, one of five": {does: "remove a (192.0.2.11): dead, its data is lost; voters 5 -> 4", members: 5, happen: func(l *life) { l.host("a").LoseData(dir) }},
+	"foreign data":         {does: "remove b (192.0.2.12): dead, its data directory holds another member's data", members: 3, happen: func(l *life) { l.host("b").ForeignData(cluster) }},
+	"rolled back":          {does: "remove b (192.0.2.12): dead, its data is older than it was", members: 3, happen: func(l *life) { l.host("b").RollBack(cluster, 3) }},
+
+	"replace healthy follower": {does: "remove b (192.0.2.12): no longer wanted; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a", "b@21", "c") }},
+	"replace healthy leader":   {does: "lead: leadership moves from a (192.0.2.11), which leaves the cluster, to a (192.0.2.21)", members: 3, happen: func(l *life) { l.want("a@21", "b", "c") }},
+	"replace the only one":     {does: "promote a (192.0.2.21): caught up, same hash; voters 1 -> 2", members: 1, happen: func(l *life) { l.want("a@21") }},
+	"replace by another name":  {does: "retire b (192.0.2.12)", members: 3, happen: func(l *life) { l.want("a", "c", "d") }},
+	"move all":                 {does: "remove c (192.0.2.13): no longer wanted; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a@20", "b@21", "c@22") }},
+
+	"grow 1 to 3":   {does: "promote c (192.0.2.13): caught up, same hash; voters 2 -> 3", members: 1, happen: func(l *life) { l.want("a", "b", "c") }},
+	"grow 3 to 5":   {does: "voters 4 -> 5", members: 3, happen: func(l *life) { l.want("a", "b", "c", "d", "e") }},
+	"grow 1 to 5":   {does: "voters 4 -> 5", members: 1, happen: func(l *life) { l.want("a", "b", "c", "d", "e") }},
+	"grow 5 to 7":   {does: "voters 6 -> 7", members: 5, happen: func(l *life) { l.want("a", "b", "c", "d", "e", "f", "g") }},
+	"shrink 5 to 3": {does: "voters 4 -> 3", members: 5, happen: func(l *life) { l.want("a", "b", "c") }},
+	"shrink 3 to 1": {does: "voters 2 -> 1", members: 3, happen: func(l *life) { l.want("c") }},
+	"shrink 5 to 1": {does: "voters 2 -> 1", members: 5, happen: func(l *life) { l.want("e") }},
+
+	"settings":            {does: "roll c (192.0.2.13): flags --quota-backend-bytes", members: 3, happen: func(l *life) { l.set("quota-backend-bytes", "8589934592") }},
+	"settings of one":     {does: "a cluster of one has no spare", members: 1, happen: func(l *life) { l.set("quota-backend-bytes", "8589934592") }},
+	"another client port": {does: "flags --advertise-client-urls, --listen-client-urls", members: 3, happen: func(l *life) { l.cluster.ClientPort = 12379 }},
+	"upgrade":             {does: "roll a (192.0.2.11): etcd 3.6.16 -> 3.7.3", members: 3, version: older, happen: func(l *life) { l.run(nodetest.EtcdVersion) }},
+	"downgrade":           {does: "downgrade: enabled to etcd 3.6", members: 3, happen: func(l *life) { l.run(older) }},
+	"upgrade of one":      {does: "etcd 3.6.16 -> 3.7.3", members: 1, version: older, happen: func(l *life) { l.run(nodetest.EtcdVersion) }},
+	"upgrade, settings, grow and move": {does: "roll b (192.0.2.12): etcd 3.6.16 -> 3.7.3, flags --quota-backend-bytes", members: 3, version: older, happen: func(l *life) {
+		l.run(nodetest.EtcdVersion)
+		l.set("quota-backend-bytes", "8589934592")
+		l.want("a", "b", "c@21", "d", "e")
+	}},
+	"downgrade and replace dead": {does: "join b (192.0.2.12): keys made on the host, certificates, flags, unit; started with etcd 3.7.3", members: 3, happen: func(l *life) {
+		l.run(older)
+		l.host("b").Wipe()
+	}},
+
+	"stopped":     {does: "start a (192.0.2.11)", members: 3, happen: func(l *life) { l.host("a").StopUnit(cluster) }},
+	"all stopped": {does: "agree: 3 voters", members: 3, happen: func(l *life) { each(l.cluster.Members, func(m membership.Member) { l.host(m.Name).StopUnit(cluster) }) }},
+	"disabled":    {does: "start a (192.0.2.11): its unit is disabled, and would not come up with the machine", members: 3, happen: func(l *life) { l.host("a").DisableUnit(cluster) }},
+	"flags edited": {does: "roll b (192.0.2.12): flags --max-txn-ops", members: 3, happen: func(l *life) {
+		l.host("b").EditFlags(cluster, func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
+	}},
+	"flags edited, taken": {does: "roll b (192.0.2.12): flags --max-txn-ops", members: 3, happen: func(l *life) {
+		l.host("b").EditFlags(cluster, func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
+		l.host("b").RestartUnit(cluster)
+		l.world.Tick()
+	}},
+	"unit edited":             {does: "roll b (192.0.2.12): its unit", members: 3, happen: func(l *life) { l.host("b").EditUnit(cluster, "[Service]\nExecStart=/bin/true\n") }},
+	"another binary":          {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
+	"certificates expired":    {does: "certify b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
+	"certificates foreign":    {does: "certify b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
+	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
+	"no space":                {does: "disarm", members: 3, happen: func(l *life) { l.host("b").RaiseAlarm(cluster, "NOSPACE") }},
+	"stores lost":             {does: "stage b (192.0.2.12)", members: 3, happen: func(l *life) { l.host("b").LoseStores() }},
+	"stale learner": {does: "remove d (192.0.2.14): a learner that is no longer wanted", members: 3, happen: func(l *life) {
+		l.want("a", "b", "c", "d", "e")
+		l.cutAt(api.OpStart)
+		l.want("a", "b", "c")
+	}},
+	"stale learner without a host": {does: "remove a member that has never started (https://192.0.2.14:2380): a learner that an earlier change has left", members: 3, happen: func(l *life) {
+		l.want("a", "b", "c", "d", "e")
+		l.cutAt(api.OpAddLearner)
+		for _, m := range l.seats {
+			if m.Name > "c" {
+				l.world.Host(m.Address).Wipe()
+			}
+		}
+		l.seats = l.seats[:3]
+		l.want("a", "b", "c")
+	}},
+}
+
+// another is an authority that the cluster does not trust.
+func (l *life) another() *nodetest.Authority {
+	l.Helper()
+	another, err := nodetest.NewAuthority(nodetest.Start)
+	if err != nil {
+		l.Fatalf("%v", err)
+	}
+	return another
+}
+
+// set changes a setting.
+func (l *life) set(name, value string) { l.cluster.Settings = map[string]string{name: value} }
+
+// cutAt is a change that is killed after its first call of this kind took effect.
+func (l *life) cutAt(op api.Operation) {
+	l.Helper()
+	l.world.Inject(nodetest.Fault{Operation: op, After: true, Extent: nodetest.Run})
+	if _, err := l.change(context.Background(), nil); err == nil {
+		l.Errorf("the change was not cut short at %s", op)
+	}
+	l.world.Heal()
+}
+
+func each[T any](all []T, do func(T)) {
+	for _, one := range all {
+		do(one)
+	}
+}
+
+// TestChange carries out changes of every kind: what is done is what was planned.
+func TestChangeDoesWhatWasPlanned(t *testing.T) {
+	for name, o := range operations {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := o.begin(t)
+				outcome := l.mustChange()
+				if steps := texts(outcome.Done); !strings.Contains(steps, o.does) || o.does == "" && steps != "" {
+					t.Errorf("no step says %q:\n%s", o.does, steps)
+				}
+			})
+		})
+	}
+}

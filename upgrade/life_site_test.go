@@ -1,0 +1,276 @@
+package upgrade_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+const (
+	older      = "3.6.16"
+	cluster    = "prod"
+	worldHosts = 12 // of every living site: seven members, and room to move
+)
+
+// life is a site whose cluster was formed and holds data.
+type life struct {
+	*site
+	owner, token string
+	versions     map[string]map[string]string // stores by version
+}
+
+// living forms a cluster of n members that runs this version, and puts something into it.
+func living(t tb, n int, version string) *life {
+	t.Helper()
+	s := newSiteWith(t, n, worldHosts)
+	s.world.Lasting = true
+	l := &life{site: s, versions: map[string]map[string]string{nodetest.EtcdVersion: s.world.Stores, older: s.world.AddStores(older)}}
+	s.cluster.StoresOf = l.versions
+	s.cluster.Carried = []string{older, nodetest.EtcdVersion}
+	l.run(version)
+	formed := s.mustForm()
+	l.owner, l.token = formed.Owner, fmt.Sprintf("token-%d", s.runs)
+	s.seats = slices.Clone(s.cluster.Members)
+	l.put()
+	return l
+}
+
+// bubble runs a test in a time of its own, which passes where everybody waits.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+// put puts something into the cluster, through every member that takes it.
+func (l *life) put() {
+	l.Helper()
+	if err := l.world.Put(cluster); err != nil {
+		l.Errorf("put: %v", err)
+	}
+}
+
+// want changes the members: "a" stays where it is, "b@21" is at 192.0.2.21.
+func (l *life) want(members ...string) {
+	var wanted []membership.Member
+	for _, text := range members {
+		name, last, moves := strings.Cut(text, "@")
+		at := "192.0.2." + last
+		if i := slices.IndexFunc(l.cluster.Members, func(m membership.Member) bool { return m.Name == name }); !moves && i >= 0 {
+			at = l.cluster.Members[i].Address
+		} else if !moves {
+			at = fmt.Sprintf("192.0.2.%d", 11+name[0]-'a')
+		}
+		wanted = append(wanted, membership.Member{Name: name, Address: at})
+	}
+	l.cluster.Members = membership.Sort(wanted)
+}
+
+// run changes the version that is wanted.
+func (l *life) run(version string) {
+	l.cluster.Version, l.cluster.Stores = version, l.versions[version]
+}
+
+// look is what is seen of all hosts that the state or the wish knows.
+func (l *life) look() membership.Picture {
+	seats := slices.Clone(l.seats)
+	for _, m := range l.cluster.Members {
+		if !slices.Contains(seats, m) {
+			seats = append(seats, m)
+		}
+	}
+	return l.cluster.Picture(l.owner, l.executor().Observe(context.Background(), seats), l.world.Now())
+}
+
+// planned is the plan as it is shown before anything is done.
+func (l *life) planned() upgrade.Plan {
+	l.Helper()
+	l.world.Forget()
+	plan, err := upgrade.Change(l.look(), l.cluster.Spec)
+	if err != nil {
+		l.Fatalf("plan: %v", err)
+	}
+	if changes := l.world.Changes(); len(changes) > 0 {
+		l.Errorf("a plan has changed hosts: %v", changes)
+	}
+	return plan
+}
+
+// change is one apply by nobody who ran before. The state goes by what it returns.
+func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.Outcome, error) {
+	e := l.executor()
+	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Seats: l.seats, Approved: approved})
+	seen := l.cluster.Picture(l.owner, outcome.Sight, l.world.Now())
+	for _, s := range seen.Seats {
+		known := slices.Index(l.seats, s.Member)
+		switch left := !s.Wanted && s.Role == membership.Absent && !s.Traces && err == nil; {
+		case left && known >= 0:
+			l.seats = slices.Delete(l.seats, known, known+1)
+		case !left && known < 0:
+			l.seats = append(l.seats, s.Member)
+		}
+	}
+	if err == nil {
+		l.seats = slices.DeleteFunc(l.seats, func(m membership.Member) bool { return seen.Seat(m) == nil })
+	}
+	return outcome, err
+}
+
+// mustChange does what was planned, all of it and nothing else, and then there is nothing left to do.
+func (l *life) mustChange() upgrade.Outcome {
+	l.Helper()
+	plan := l.planned()
+	l.world.Forget()
+	outcome, err := l.change(context.Background(), plan.Steps)
+	if err != nil {
+		l.Fatalf("change: %v\nplan:\n%s\nprogress:\n%s", err, texts(plan.Steps), strings.Join(l.progress, "\n"))
+	}
+	if diff := cmp.Diff(texts(plan.Steps), texts(outcome.Done)); diff != "" {
+		l.Errorf("done differs from planned (-planned +done):\n%s", diff)
+	}
+	l.mustHaveLocked()
+	if len(outcome.Held) == 0 {
+		l.mustBeAsWanted()
+	}
+	l.mustBeDone()
+	return outcome
+}
+
+// mustHaveLocked fails the test where a host was changed before the lock was taken.
+func (l *life) mustHaveLocked() {
+	l.Helper()
+	for _, c := range l.world.Calls() {
+		switch {
+		case c.Operation == api.OpLock:
+			return
+		case c.Changes():
+			l.Errorf("%s of %s came before the lock", c.Operation, c.Address)
+		}
+	}
+}
+
+// mustBeDone fails the test where another change has anything left to do.
+func (l *life) mustBeDone() {
+	l.Helper()
+	l.world.Forget()
+	again, err := l.change(context.Background(), []membership.Step{})
+	if err != nil || len(again.Done) > 0 {
+		l.Errorf("a second change: %v\n%s", err, texts(again.Done))
+	}
+	if changes := l.world.Changes(); len(changes) > 0 {
+		l.Errorf("a second change changed hosts: %v", changes)
+	}
+}
+
+// texts are steps as a plan shows them. Who leads after an election is not known to a plan.
+func texts(steps []membership.Step) string {
+	var lines []string
+	for _, step := range steps {
+		lines = append(lines, step.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// mustBeAsWanted fails the test where the hosts are not exactly what is wanted, by what lies on them, or where
+// anything is left on another host, or a write is lost.
+func (l *life) mustBeAsWanted() {
+	l.Helper()
+	for _, why := range l.world.Unhealthy(cluster, l.cluster.Addresses()...) {
+		l.Errorf("not healthy: %s", why)
+	}
+	for _, lost := range l.world.Lost(cluster) {
+		l.Errorf("lost: %s", lost)
+	}
+	if err := l.world.Put(cluster); err != nil {
+		l.Errorf("put after the change: %v", err)
+	}
+	e := l.executor()
+	sight := e.Observe(context.Background(), l.cluster.Members)
+	for _, m := range l.cluster.Members {
+		if sight[m].Observation == nil {
+			l.Errorf("%s was not observed: %+v", m.Name, sight[m])
+			continue
+		}
+		l.mustRunAsWanted(m, *sight[m].Observation)
+	}
+	for last := range worldHosts {
+		address := fmt.Sprintf("192.0.2.%d", 11+last)
+		host := l.world.Host(address)
+		if _, err := host.Contact(context.Background(), cluster, l.cluster.Ask()); err != nil || slices.Contains(l.cluster.Addresses(), address) {
+			continue
+		}
+		if left := host.Leftovers(cluster, l.cluster.DataDir); len(left) > 0 {
+			l.Errorf("%s is no host of the cluster, and carries %v", address, left)
+		}
+	}
+}
+
+// mustRunAsWanted fails the test where a member's host is not exactly what is wanted.
+func (l *life) mustRunAsWanted(m membership.Member, o api.Observation) {
+	l.Helper()
+	formation := bootstrap.Formation{Owner: l.owner, Token: l.token}
+	unit, err := l.cluster.Unit(o.Facts.MemoryBytes)
+	if err != nil {
+		l.Fatalf("%v", err)
+	}
+	marker := l.cluster.Marker(m, formation, api.PhaseFormed)
+	marker.ClusterID, marker.MemberID, marker.Store = o.Member.ClusterID, o.Member.MemberID, l.cluster.Stores[o.Facts.Architecture]
+	same := func(what string, want, got any) {
+		l.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			l.Errorf("%s of %s (-want +got):\n%s", what, m.Name, diff)
+		}
+	}
+	same("marker", &marker, o.Marker)
+	same("flags", l.cluster.Flags(m, formation, bootstrap.StateExisting), o.Flags)
+	same("unit", unit, o.Unit.Text)
+	same("store", marker.Store, o.Store.Selected)
+	same("version", l.cluster.Version, o.Member.Version)
+	same("enabled", "enabled", o.Unit.FileState)
+	same("downgrade", "", o.Member.Downgrade)
+	same("alarms", 0, len(o.Member.Alarms))
+	var voters []string
+	for _, entry := range o.Member.Members {
+		if entry.Learner {
+			l.Errorf("%s lists a learner: %+v", m.Name, entry)
+		}
+		voters = append(voters, entry.Name+"="+strings.Join(entry.PeerURLs, "+"))
+	}
+	slices.Sort(voters)
+	same("member list", l.cluster.InitialCluster(), strings.Join(voters, ","))
+	if o.Unit.Process == nil {
+		l.Errorf("%s does not run", m.Name)
+		return
+	}
+	same("running store", marker.Store, o.Unit.Process.Store)
+	same("running flags", lasting(o.Flags), lasting(o.Unit.Process.Flags))
+	same("guard", "", o.Guard)
+}
+
+// lasting are the flags that a member lives by, as opposed to those of its birth.
+func lasting(flags []string) []string {
+	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return strings.HasPrefix(line, "--initial-") })
+}
+
+// leader is the name of the member that leads.
+func (l *life) leader() string {
+	l.Helper()
+	p := l.look()
+	for _, s := range p.Seats {
+		if s.ID == p.Leader && s.ID != "" {
+			return s.Name
+		}
+	}
+	l.Fatalf("nobody leads")
+	return ""
+}
