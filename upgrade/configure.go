@@ -152,9 +152,16 @@ func (l *living) phase(m membership.Member) api.Phase {
 	return api.PhaseJoining
 }
 
-// certify issues certificates anew, and changes nothing else.
+// certify issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
+// is waited for.
 func (l *living) certify(ctx context.Context, m membership.Member) error {
-	return l.certified(ctx, m, l.present(m))
+	if err := l.certified(ctx, m, l.present(m)); err != nil {
+		return err
+	}
+	if l.seat(m).State == membership.Failing {
+		return l.awaitReady(ctx, m)
+	}
+	return nil
 }
 
 // settle writes into every member's configuration which members there are. They run on meanwhile.

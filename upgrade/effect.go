@@ -27,6 +27,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted || all) {
 				s.State = membership.Serving
 			}
+			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
 		}
 	case membership.Settle:
 		for i := range p.Seats {
@@ -74,6 +75,9 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
 	case membership.Certify:
 		s.Invalid = ""
+		if s.State == membership.Failing {
+			s.State = membership.Serving
+		}
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
 	case membership.SetAside:

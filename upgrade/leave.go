@@ -31,6 +31,9 @@ func (c *choice) removeDead() (membership.Step, bool) {
 		if !dead(s) || c.kept(s) {
 			continue
 		}
+		if s.ID != "" && s.ID == c.Leader { // only to us it is dead
+			return c.hold(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
+		}
 		if healthy < membership.Quorum(n-1) {
 			return c.hold(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
 		}
@@ -67,7 +70,7 @@ func (c *choice) kept(s membership.Seat) bool {
 	return false
 }
 
-// removeLeaver removes// removeLeaver removes one healthy voter that is wanted no longer, where there are more than are
+// removeLeaver removes one healthy voter that is wanted no longer, where there are more than are
 // wanted: whoever replaces it came first.
 func (c *choice) removeLeaver() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())

@@ -127,12 +127,19 @@ func (l *living) catchUp(ctx context.Context, m, leader membership.Member) error
 	}
 }
 
-// remove takes a member off the list, and sees that it is in no member's list any more.
+// remove takes a member off the list, and sees that it is in no member's list any more. etcd ends a removed
+// member in the middle of its clients' requests. So where there is a voter to spare, as there has to be for a
+// restart, one that serves is stopped first, which lets it finish them.
 func (l *living) remove(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	id := step.To // of a stranger
 	if s := l.picture.Seat(m); s != nil {
 		id = s.ID
+		if s.Role == membership.Voter && s.State == membership.Serving && len(l.picture.Healthy())-1 >= membership.Quorum(l.picture.Size()) {
+			if err := l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner}); err != nil {
+				return err
+			}
+		}
 	}
 	through, err := l.leader(m)
 	if err != nil {
