@@ -46,7 +46,10 @@ func TestNewest(t *testing.T) {
 	if diff := cmp.Diff([]Store{recent, arm, old, before}, l.Stores()); diff != "" {
 		t.Error(diff)
 	}
-	for wanted, want := range map[string]string{"": "3.7.10", "3.7": "3.7.10", "3.7.9": "3.7.9", "3.6": "3.6.16"} {
+	if diff := cmp.Diff([]string{"3.7.10", "3.7.9", "3.6.16"}, l.Versions()); diff != "" {
+		t.Error(diff)
+	}
+	for wanted, want := range map[string]string{"": "3.7.10", "3.7": "3.7.10", "3.7.9": "3.7.9", "3.6": "3.6.16", "3.6.16": "3.6.16"} {
 		if got, err := l.Newest(wanted); err != nil || got != want {
 			t.Errorf("of %q the newest is %q, %v; want %q", wanted, got, err, want)
 		}
