@@ -258,6 +258,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			lowered = lowered && s.Role != membership.Voter
 			continue
 		}
+		p.Seats[i].Unready = s.Role == membership.Voter && !o.Member.Ready
 		if p.Leader == "" {
 			p.Leader = o.Member.Leader
 		}

@@ -72,6 +72,10 @@ func (c *choice) heal() (membership.Step, bool) {
 	if _, found := first(c.Seats, func(s membership.Seat) bool { return c.mends(s) && s.State == membership.Failing }); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
+	// What takes a restart may be why it is not ready.
+	if _, found := first(c.Healthy(), func(s membership.Seat) bool { return s.Wanted && s.Unready && len(s.Outdated) == 0 }); found {
+		return bootstrap.Agree(len(c.Voters())), true
+	}
 	for _, s := range c.Seats {
 		if stays(s) && s.State == membership.Blocked {
 			c.hold(s, s.Why, "mend that on the host, and apply again; the others are left as they are")

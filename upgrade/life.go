@@ -50,15 +50,28 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	return Outcome{Sight: l.reports, Held: l.held, Done: l.did}, err
 }
 
+// look observes every host. One that could not be asked at first is not waited for again in this run: each time
+// would take until its connection is given up.
 func (l *living) look(ctx context.Context) {
-	seen := l.Observe(ctx, l.seats)
-	if ctx.Err() == nil {
-		l.reports = seen
+	asked := slices.DeleteFunc(slices.Clone(l.seats), func(m membership.Member) bool { return l.reports[m].Err != nil })
+	seen := l.Observe(ctx, asked)
+	if ctx.Err() != nil {
+		return
+	}
+	for m, report := range seen {
+		l.reports[m] = report
 	}
 }
 
 // plan is what is left to do, of what was approved.
 func (l *living) plan() ([]membership.Step, error) {
+	// One that was there a moment ago is no host that is down: what it is to be taken for, somebody who plans
+	// again decides.
+	for _, m := range l.seats {
+		if err := l.reports[m].Err; err != nil && l.work.held[m] {
+			return nil, fmt.Errorf("%s (%s) cannot be asked any more: %w; nothing more is done: apply again to go on", m.Name, m.Address, err)
+		}
+	}
 	l.picture = l.Cluster.Picture(l.order.Owner, l.reports, l.Now())
 	l.picture.Saved = l.saved
 	for i := range l.picture.Seats {

@@ -73,6 +73,11 @@ func leaderOf(group []running) *member {
 func elect(w *World, group []running) {
 	leader := incumbent(group)
 	if leader == nil {
+		if gone := leaderOf(group); gone != nil && !gone.state().votes(gone.id) {
+			for _, r := range group { // they have agreed that it goes
+				r.member().follow(gone, r.within(gone))
+			}
+		}
 		if leader = candidate(group); leader != nil {
 			lead(w, group, leader)
 		}
