@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +34,8 @@ import (
 // world is a provider for hosts that are simulated.
 type world struct {
 	*nodetest.World
-	stores []string // versions that the provider carries
+	stores   []string                     // versions that the provider carries, the newest first
+	versions map[string]map[string]string // their hashes, by version and architecture
 
 	alone bool // its test changes the environment, so that no other may run beside it
 
@@ -49,9 +52,24 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{World: nodetest.New(t, "192.0.2.11", "192.0.2.12", "192.0.2.13"), stores: []string{nodetest.EtcdVersion}}
+	var addresses []string
+	for i := 11; i <= 25; i++ {
+		addresses = append(addresses, fmt.Sprintf("192.0.2.%d", i))
+	}
+	w := &world{World: nodetest.New(t, addresses...), stores: []string{nodetest.EtcdVersion}}
+	w.versions = map[string]map[string]string{nodetest.EtcdVersion: w.Stores}
 	w.Instant, w.Clock = true, time.Now().Truncate(time.Second)
 	return w
+}
+
+// carry has the provider carry stores of these versions, the newest first.
+func (w *world) carry(versions ...string) {
+	for _, version := range versions {
+		if w.versions[version] == nil {
+			w.versions[version] = w.AddStores(version)
+		}
+	}
+	w.stores = versions
 }
 
 // changes are the calls that changed a host since the last time that this was asked, as "address operation".
@@ -127,6 +145,10 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
 		os.Setenv("TF_ACC_PROVIDER_HOST", "registry.opentofu.org") // which it takes providers from
 	}
+	// Most of a change is waiting: a learner has to have caught up for two seconds.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -174,22 +196,39 @@ func (w *world) Newest(wanted string) (string, error) {
 func (w *world) Versions() []string { return w.stores }
 
 // Hashes implements Stores.
-func (w *world) Hashes(string) map[string]string { return w.Stores }
+func (w *world) Hashes(version string) map[string]string {
+	if !slices.Contains(w.stores, version) {
+		return nil
+	}
+	return w.versions[version]
+}
 
 // three is a configuration of three members, with what is said of it beside them.
 func three(more string) string {
+	return of("a b c", more)
+}
+
+// of is a configuration of some members, with what is said of it beside them: "a" is one on the host that it is
+// formed on, 192.0.2.11, and "a@21" one on 192.0.2.21.
+func of(members, more string) string {
+	var lines []string
+	for _, member := range strings.Fields(members) {
+		name, last, moved := strings.Cut(member, "@")
+		if !moved {
+			last = fmt.Sprint(11 + name[0] - 'a')
+		}
+		lines = append(lines, fmt.Sprintf("%s = { address = %q }", name, "192.0.2."+last))
+	}
 	return fmt.Sprintf(`
 		resource "etcd_pki" "prod" { name = "prod" }
 		resource "etcd_cluster" "prod" {
 			name    = "prod"
 			pki     = etcd_pki.prod.authority
 			members = {
-				a = { address = "192.0.2.11" }
-				b = { address = "192.0.2.12" }
-				c = { address = "192.0.2.13" }
+				%s
 			}
 			%s
-		}`, more)
+		}`, strings.Join(lines, "\n\t\t\t\t"), more)
 }
 
 // unknownAddress makes the address of member a one that is known at apply only.

@@ -1,0 +1,310 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+const (
+	newest = nodetest.EtcdVersion
+	older  = "3.6.16"
+	dir    = "/var/lib/etcd/prod"
+)
+
+// host is the host with this last number of its address.
+func (w *world) host(last int) *nodetest.Host { return w.Host(fmt.Sprintf("192.0.2.%d", last)) }
+
+// put puts something into the cluster through every member that takes it.
+func (w *world) put(t *testing.T) {
+	t.Helper()
+	if err := w.Put("prod"); err != nil {
+		t.Errorf("put: %v", err)
+	}
+}
+
+// steps are those that were done since the last time that this was asked, as the progress told of them.
+func (w *world) steps() []string {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	var steps []string
+	for _, line := range w.progress.lines {
+		if step := counted.FindStringSubmatch(line); step != nil {
+			steps = append(steps, step[1])
+		}
+	}
+	w.progress.lines = nil
+	return steps
+}
+
+// counted is a line of the progress that begins a step.
+var counted = regexp.MustCompile(`^prod \d+/\d+ (.*)$`)
+
+// texts are a list of texts in a plan.
+func texts(list any) []string {
+	var found []string
+	items, _ := list.([]any)
+	for _, item := range items {
+		found = append(found, fmt.Sprint(item))
+	}
+	return found
+}
+
+// listed is a list of texts in a state.
+func listed(s *terraform.State, name string) []string {
+	var found []string
+	attributes := s.RootModule().Resources[cluster].Primary.Attributes
+	for i := 0; ; i++ {
+		text, there := attributes[fmt.Sprintf("%s.%d", name, i)]
+		if !there {
+			return found
+		}
+		found = append(found, text)
+	}
+}
+
+// allWell is a check that every member is healthy, and that nothing that was put has been lost.
+func (w *world) allWell(s *terraform.State) error {
+	attributes := s.RootModule().Resources[cluster].Primary.Attributes
+	var wrong []error
+	for name, value := range attributes {
+		if strings.HasSuffix(name, ".health") && value != healthHealthy || strings.HasPrefix(name, "members.") && strings.Contains(name, ".drift.") && !strings.HasSuffix(name, "#") {
+			wrong = append(wrong, fmt.Errorf("%s is %q", name, value))
+		}
+		if strings.HasPrefix(name, "members.") && strings.HasSuffix(name, ".etcd_version") && value != attributes["etcd_version"] {
+			wrong = append(wrong, fmt.Errorf("%s is %q, and the cluster's %q", name, value, attributes["etcd_version"]))
+		}
+		if strings.HasPrefix(name, "members.") && strings.HasSuffix(name, ".id") && value == "" {
+			wrong = append(wrong, fmt.Errorf("%s is not set", name))
+		}
+	}
+	if attributes["status"] != statusHealthy {
+		wrong = append(wrong, fmt.Errorf("status is %q", attributes["status"]))
+	}
+	if lost := w.Lost("prod"); len(lost) > 0 {
+		wrong = append(wrong, fmt.Errorf("lost: %v", lost))
+	}
+	return errors.Join(wrong...)
+}
+
+// asPlanned is an apply that does exactly what its plan has shown, and after which nothing is left to do. One of
+// its steps says each of says.
+func (w *world) asPlanned(t *testing.T, config string, says []string, checks ...plancheck.PlanCheck) tftest.TestStep {
+	var shown []string
+	return tftest.TestStep{
+		PreConfig: w.Forget,
+		Config:    config,
+		ConfigPlanChecks: tftest.ConfigPlanChecks{
+			PreApply: append([]plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionUpdate),
+				planned(func(after, unknown map[string]any) error {
+					shown = texts(after["rollout"])
+					if unknown["rollout"] == true || len(shown) == 0 {
+						return fmt.Errorf("rollout is not known: %v", after["rollout"])
+					}
+					for _, text := range says {
+						if !strings.Contains(strings.Join(shown, "\n"), text) {
+							return fmt.Errorf("no step says %q:\n%s", text, strings.Join(shown, "\n"))
+						}
+					}
+					if calls := w.changes(); len(calls) > 0 {
+						return fmt.Errorf("the plan has changed hosts: %v", calls)
+					}
+					w.steps()
+					return nil
+				}),
+			}, checks...),
+			PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+		},
+		Check: tftest.ComposeAggregateTestCheckFunc(func(s *terraform.State) error {
+			if diff := cmp.Diff(shown, w.steps()); diff != "" {
+				return fmt.Errorf("done differs from planned (-planned +done):\n%s", diff)
+			}
+			if diff := cmp.Diff(shown, listed(s, "rollout")); diff != "" {
+				return fmt.Errorf("the state differs from what was planned (-planned +state):\n%s", diff)
+			}
+			return nil
+		}, w.allWell),
+	}
+}
+
+// begun is the create that a test begins with, and what happens to the cluster after it.
+func (w *world) begun(t *testing.T, config string) tftest.TestStep {
+	return tftest.TestStep{Config: config, Check: func(*terraform.State) error {
+		w.put(t)
+		w.Forget()
+		w.steps()
+		return nil
+	}}
+}
+
+// TestLivingClusterChanges: every change is done as it was planned.
+func TestLivingClusterChanges(t *testing.T) {
+	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
+	for name, test := range map[string]struct {
+		carried []string // where it is not the newest alone
+		from    string   // configuration that the cluster is formed by; empty: three
+		happen  func(*world)
+		to      string
+		says    []string
+		values  []string // of the state afterwards
+	}{
+		"replace healthy": {
+			to:     of("a b@21 c", unprotected),
+			says:   []string{"promote b (192.0.2.21): caught up, same hash; voters 3 -> 4, quorum 3, healthy 4", "remove b (192.0.2.12): no longer wanted; voters 4 -> 3, quorum 2, healthy 3", "retire b (192.0.2.12)"},
+			values: []string{"members.b.address", "192.0.2.21", "members.b.client_url", "https://192.0.2.21:2379", "endpoints.1", "https://192.0.2.21:2379"},
+		},
+		"replace healthy leader": {
+			to:   of("a@21 b c", unprotected),
+			says: []string{"lead: leadership moves from a (192.0.2.11), which leaves the cluster, to"},
+		},
+		"replace dead": {
+			happen: func(w *world) { w.host(12).PowerCut() },
+			to:     of("a b@21 c", unprotected),
+			says:   []string{"remove b (192.0.2.12): dead, its host cannot be reached; voters 3 -> 2, quorum 2, healthy 2", "learner b (192.0.2.21)"},
+		},
+		"replace by another name": {
+			to:   of("a c d", unprotected),
+			says: []string{"remove b (192.0.2.12): no longer wanted", "retire b (192.0.2.12)"},
+		},
+		"one moves and the others' hosts stay, of five": {
+			from: of("a b c d e", unprotected), to: of("a@21 b@22 c d e", unprotected),
+			says: []string{"promote a (192.0.2.21)", "promote b (192.0.2.22)"},
+		},
+		"wiped": {
+			happen: func(w *world) { w.host(13).Wipe() },
+			says:   []string{"remove c (192.0.2.13): dead, its host carries nothing of it; voters 3 -> 2", "promote c (192.0.2.13)"},
+		},
+		"data lost": {
+			happen: func(w *world) { w.host(13).LoseData(dir) },
+			says:   []string{"remove c (192.0.2.13): dead, its data is lost; voters 3 -> 2", "set aside c (192.0.2.13): it is no longer in the list, and joins anew"},
+		},
+		"shrink 5 to 3": {from: of("a b c d e", unprotected), to: of("b d e", unprotected), says: []string{"voters 5 -> 4", "voters 4 -> 3", "retire a", "retire c"}, values: []string{"endpoints.0", "https://192.0.2.12:2379", "members.%", "3"}},
+		"shrink 3 to 1": {to: of("c", unprotected), says: []string{"voters 3 -> 2", "voters 2 -> 1"}, values: []string{"members.%", "1"}},
+		"settings": {
+			to:   three(unprotected + quota),
+			says: []string{"roll c (192.0.2.13): flags --quota-backend-bytes; voters 3, quorum 2, healthy 2 meanwhile", "which is rolled last"},
+		},
+		"settings of one": {
+			from: of("a", unprotected), to: of("a", unprotected+quota),
+			says: []string{"a cluster of one has no spare: it serves nobody meanwhile"},
+		},
+		"client port": {
+			to:     three(unprotected + "client_port = 12379"),
+			says:   []string{"roll b (192.0.2.12): flags --advertise-client-urls, --listen-client-urls"},
+			values: []string{"members.b.client_url", "https://192.0.2.12:12379", "endpoints.1", "https://192.0.2.12:12379"},
+		},
+		"metrics port": {to: three(unprotected + "metrics_port = 12381"), says: []string{"roll b (192.0.2.12): flags --listen-metrics-urls"}},
+		"an exact version": {
+			carried: []string{newest, "3.7.2"}, from: three(unprotected + `version = "3.7"`), to: three(unprotected + `version = "3.7.2"`),
+			says: []string{"roll a (192.0.2.11): etcd 3.7.3 -> 3.7.2"}, values: []string{"etcd_version", "3.7.2"},
+		},
+		"a newer patch in the provider": {
+			carried: []string{newest}, happen: func(w *world) { w.carry("3.7.4", newest) },
+			says: []string{"roll c (192.0.2.13): etcd 3.7.3 -> 3.7.4"}, values: []string{"etcd_version", "3.7.4"},
+		},
+		"a newer patch of the line, and a newer line": {
+			carried: []string{older}, happen: func(w *world) { w.carry(newest, "3.6.17", older) },
+			says: []string{"roll c (192.0.2.13): etcd 3.6.16 -> 3.6.17"}, values: []string{"etcd_version", "3.6.17"},
+		},
+		"upgrade, settings, grow and move": {
+			carried: []string{newest, older}, from: three(unprotected + `version = "3.6"`), to: of("a b c@21 d e", unprotected+quota),
+			says: []string{"roll b (192.0.2.12): flags --quota-backend-bytes", "voters 4 -> 5", "remove c (192.0.2.13): no longer wanted"},
+		},
+		"a dead one is replaced while settings change": {
+			happen: func(w *world) { w.host(12).Wipe() }, to: three(unprotected + quota),
+			says: []string{"remove b (192.0.2.12): dead", "roll a (192.0.2.11): flags --quota-backend-bytes"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if test.carried != nil {
+				w.carry(test.carried...)
+			}
+			from := test.from
+			if from == "" {
+				from = three(unprotected)
+			}
+			to := test.to
+			if to == "" {
+				to = from
+			}
+			change := w.asPlanned(t, to, test.says)
+			change.PreConfig = func() {
+				if test.happen != nil {
+					test.happen(w)
+				}
+			}
+			change.Check = tftest.ComposeAggregateTestCheckFunc(change.Check, values(test.values...))
+			w.run(t, w.begun(t, from), change)
+		})
+	}
+}
+
+// TestGrowAndShrink takes one cluster through its sizes, and back.
+func TestGrowAndShrink(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.begun(t, of("a", unprotected)),
+		w.asPlanned(t, of("a b c", unprotected), []string{"voters 1 -> 2", "voters 2 -> 3"}),
+		w.asPlanned(t, of("a b c d e", unprotected), []string{"voters 3 -> 4", "voters 4 -> 5"}),
+		w.asPlanned(t, of("a b c", unprotected), []string{"retire d", "retire e"}),
+		w.asPlanned(t, of("a", unprotected), []string{"retire b", "retire c"}),
+	)
+	for _, last := range []int{12, 13, 14, 15} {
+		if left := w.host(last).Leftovers("prod", dir); len(left) > 0 {
+			t.Errorf("%d: a member that has left has left %v", last, left)
+		}
+	}
+}
+
+// TestVersionFollowsTheLine: without a wish a cluster stays on its line, whatever else is carried.
+func TestVersionFollowsTheLine(t *testing.T) {
+	w := newWorld(t)
+	w.carry(older)
+	w.run(t, w.begun(t, three(unprotected)),
+		tftest.TestStep{PreConfig: func() { w.carry(newest, older) }, Config: three(unprotected), PlanOnly: true},
+		tftest.TestStep{Config: three(unprotected + `version = "3.6"`), Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("etcd_version", older))},
+		w.asPlanned(t, three(unprotected+`version = "3.7"`), []string{"etcd 3.6.16 -> 3.7.3"}),
+		w.asPlanned(t, three(unprotected+`version = "3.6"`), []string{"downgrade: enabled to etcd 3.6"}),
+		// A provider that carries the line no more leaves its clusters alone.
+		tftest.TestStep{PreConfig: func() { w.carry("3.7.4") }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
+		tftest.TestStep{PreConfig: func() { w.carry("3.6.15") }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
+		tftest.TestStep{PreConfig: func() { w.carry(newest, older) }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
+	)
+}
+
+// TestNewAddressComesOutOfThePlan: a host that another resource makes anew in the same apply.
+func TestNewAddressComesOutOfThePlan(t *testing.T) {
+	w := newWorld(t)
+	unknown := strings.Replace(of("a b@21 c", unprotected), `"192.0.2.21"`, "terraform_data.host.output", 1) + "\nresource \"terraform_data\" \"host\" { input = \"192.0.2.21\" }\n"
+	w.run(t, w.begun(t, three(unprotected)),
+		tftest.TestStep{
+			Config: unknown,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, unknown map[string]any) error {
+				if unknown["rollout"] != true || unknown["endpoints"] != true || after["etcd_version"] != newest {
+					return fmt.Errorf("rollout or endpoints are known: %v", unknown)
+				}
+				return nil
+			})}},
+			Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, func(s *terraform.State) error {
+				if diff := cmp.Diff(w.steps(), listed(s, "rollout")); diff != "" {
+					return errors.New(diff)
+				}
+				if calls := w.changes(); !slices.ContainsFunc(calls, func(c string) bool { return c == "192.0.2.11 "+string(api.OpRemoveMember) }) {
+					return fmt.Errorf("nobody was removed: %v", calls)
+				}
+				return nil
+			}),
+		})
+}
