@@ -1,0 +1,150 @@
+package upgrade_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// cut are the changes that are cut short at every call.
+var cut = []string{"replace dead, new address", "replace healthy leader", "grow 1 to 3", "shrink 5 to 3", "upgrade", "downgrade"}
+
+// TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next
+// run, which was shown nothing, always finishes what was begun.
+func TestChangeSurvivesEveryFault(t *testing.T) {
+	for _, name := range cut {
+		t.Run(name, func(t *testing.T) {
+			o := operations[name]
+			for _, fault := range everyFaultOf(t, o) {
+				t.Run(describe(fault), func(t *testing.T) {
+					t.Parallel()
+					bubble(t, func(t *testing.T) {
+						l := o.begin(t)
+						shown := l.planned().Steps
+						l.world.Inject(fault)
+						_, err := l.change(context.Background(), shown)
+						l.world.Heal()
+						first := l.progress
+						l.put()
+						l.mustConverge(1)
+						if t.Failed() {
+							t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// everyFaultOf is a failure of each call of a change, and a kill at each: before or after it takes effect, in
+// turns. Reads, of which there are many, fail or are where the run is killed, in turns too.
+func everyFaultOf(t *testing.T, o operation) (faults []nodetest.Fault) {
+	t.Helper()
+	bubble(t, func(t *testing.T) {
+		l := o.begin(t)
+		shown := l.planned().Steps
+		l.world.Forget()
+		if _, err := l.change(context.Background(), shown); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range l.world.Calls() {
+			for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
+				if c.Changes() || (i%2 == 0) == (extent == nodetest.Once) {
+					faults = append(faults, nodetest.Fault{Nth: i + 1, After: (i/2+int(extent))%2 == 0, Extent: extent})
+				}
+			}
+		}
+	})
+	return faults
+}
+
+// mustConverge repeats the change until it succeeds, and fails the test where it takes more than so many.
+func (l *life) mustConverge(times int) {
+	l.Helper()
+	var last error
+	for range times {
+		if _, last = l.change(context.Background(), nil); last == nil {
+			l.mustBeAsWanted()
+			l.mustBeDone()
+			return
+		}
+	}
+	l.Errorf("%d changes have not made it what is wanted: %v\n%s", times, last, strings.Join(l.progress, "\n"))
+}
+
+// subject is the address of the host that a line of the progress log is about.
+var subject = regexp.MustCompile(`^\d+/\d+ \w+[^(]*\(([0-9.]+)\)`)
+
+// TestChangeSurvivesPowerCuts cuts the power of the host that a step is done to, at every step: before its first
+// call to the host, or before one of the calls that follow. The power comes back, and the next run finishes.
+func TestChangeSurvivesPowerCuts(t *testing.T) {
+	for _, name := range cut {
+		o := operations[name]
+		for step := 1; ; step++ {
+			done := false
+			for later := range 3 {
+				t.Run(fmt.Sprintf("%s/%d-%d", name, step, later), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						l := o.begin(t)
+						shown := l.planned().Steps
+						off := l.cutPowerAt(step, later)
+						_, err := l.change(context.Background(), shown)
+						first := l.progress
+						l.atStep, l.world.Watch = nil, nil
+						if *off == nil {
+							done = done || later == 0
+							return
+						}
+						(*off).PowerOn()
+						for range 3 {
+							l.world.Tick()
+						}
+						l.put()
+						l.mustConverge(1)
+						if t.Failed() {
+							t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
+						}
+					})
+				})
+			}
+			if done {
+				break
+			}
+		}
+	}
+}
+
+// cutPowerAt cuts the power of the host of the nth step, when so many calls of the step have been made to it. It
+// says which host that was, once it has.
+func (l *life) cutPowerAt(nth, later int) **nodetest.Host {
+	var off, target *nodetest.Host
+	steps, calls := 0, 0
+	l.atStep = func(line string) {
+		if !strings.Contains(line, "/") || line[0] > '9' {
+			return
+		}
+		if steps++; steps != nth {
+			target = nil
+			return
+		}
+		target = l.host(l.cluster.Members[0].Name)
+		if found := subject.FindStringSubmatch(line); found != nil {
+			target = l.world.Host(found[1])
+		}
+	}
+	l.world.Watch = func(c nodetest.Call) {
+		if target == nil || off != nil || c.Address != target.Address {
+			return
+		}
+		if calls++; calls > later {
+			off = target
+			off.PowerCut()
+		}
+	}
+	return &off
+}
