@@ -41,7 +41,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	}
 	c.keepObserved(state)
 	diags.Append(c.refuseChanges(authority, state)...)
-	diags.Append(refuseMoves(members, before)...)
+	asked, d := c.recovery(ctx, state)
+	diags.Append(d...)
+	diags.Append(refuseMoves(members, afterRecovery(before, asked))...)
 	diags.Append(c.chooseVersion(state, stores)...)
 	if diags.HasError() {
 		return diags
@@ -60,7 +62,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if diags.HasError() {
 		return diags
 	}
-	ch := c.changed(state, members, before, stores, last)
+	ch := c.changed(state, members, before, stores, last, asked)
 	switch {
 	case !found && ch.wishes(state):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
@@ -83,8 +85,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 }
 
 // changed is the change from state to the model, as the engine plans it.
-func (c clusterModel) changed(state clusterModel, members, before map[string]memberModel, stores Stores, last sight) change {
+func (c clusterModel) changed(state clusterModel, members, before map[string]memberModel, stores Stores, last sight, asked membership.Recovery) change {
 	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports()}
+	ch.cluster.Recover = asked
 	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch
 }
@@ -219,7 +222,7 @@ func (ch change) wishes(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
-		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort
+		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != ""
 }
 
 // keepObserved takes over what was observed, and what was last done.
@@ -245,6 +248,7 @@ func (m *memberModel) keepObserved(state memberModel) {
 func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
+		!c.RecoverFrom.Equal(state.RecoverFrom) ||
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) ||

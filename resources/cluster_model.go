@@ -27,6 +27,7 @@ type clusterModel struct {
 	Settings           types.Object   `tfsdk:"settings"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
+	RecoverFrom        types.Object   `tfsdk:"recover_from"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 
 	EtcdVersion       types.String `tfsdk:"etcd_version"`

@@ -135,13 +135,15 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	last, _, diags := lastSight(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
+	asked, diags := plan.recovery(ctx, state)
+	resp.Diagnostics.Append(diags...)
 	working, cancel := deadline(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	dropStrangers(before)
-	ch := plan.changed(state, members, before, r.services.Stores, last)
+	ch := plan.changed(state, members, before, r.services.Stores, last, asked)
 	if !plan.takesHosts(ch, members) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return

@@ -79,7 +79,8 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "What a destroy does to the data: false moves it aside on each host, where it stays until somebody deletes it; " +
 					"true deletes it, with all that was moved aside before. Takes effect once applied. Default: `false`.",
 			},
-			"timeouts": timeoutsAttribute(ctx),
+			"recover_from": recoverAttribute(),
+			"timeouts":     timeoutsAttribute(ctx),
 
 			"etcd_version": schema.StringAttribute{
 				Computed:            true,

@@ -55,6 +55,9 @@ type choice struct {
 // choose is the first step of the first rule that has one; the zero Step where none has. A rule that
 // has one which a gate forbids says so, and the next rule is asked.
 func choose(p membership.Picture, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
+	if step, err := recovery(p, want); err != nil || step != (membership.Step{}) {
+		return step, nil, err
+	}
 	if err := understood(p, want); err != nil {
 		return membership.Step{}, nil, err
 	}

@@ -49,6 +49,8 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 		p.Downgrade, p.Lowered, p.ClusterVersion = did.To, true, did.To
 	case membership.Disarm:
 		p.Full = false
+	case membership.Recover:
+		recovered(&p, did.Subject())
 	}
 	if did.Kind == membership.Agree || did.Kind == membership.Remove {
 		elect(&p)

@@ -157,6 +157,8 @@ func (l *living) act(ctx context.Context, step membership.Step) error {
 		return l.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: l.order.Owner})
 	case membership.Disarm:
 		return l.disarm(ctx)
+	case membership.Recover:
+		return l.recover(ctx, m)
 	}
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }

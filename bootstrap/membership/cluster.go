@@ -13,6 +13,13 @@ type Spec struct {
 	Version string   // of etcd: 3.7.3
 	Members []Member // sorted by name
 	Carried []string // versions of etcd that a member can be given; nil where only Version matters
+	Recover Recovery // what is done where the quorum is lost; the zero Recovery: nothing
+}
+
+// Recovery names a survivor of a cluster that has lost its quorum, and what is given up for it.
+type Recovery struct {
+	Member   string   // that becomes the whole cluster; empty: there is nothing to recover
+	Abandons []string // the names of all other voters
 }
 
 // Member is one member as it is wanted.

@@ -42,14 +42,15 @@ func (m *Machine) member(ctx context.Context, marker api.Marker) api.Member {
 	// needs quorum, says why.
 	var view api.Member
 	var questions sync.WaitGroup
-	questions.Go(func() {
+	askStatus := func() {
 		status, err := client.Status(ctx, client.Endpoints()[0])
 		if err != nil {
 			view.Error = err.Error()
 			return
 		}
 		tellStatus(&view, status)
-	})
+	}
+	questions.Go(askStatus)
 	questions.Go(func() {
 		// Linearizable, so that a member that is cut off from its peers does not pass. Any key does.
 		if _, err := client.Get(ctx, "health"); err != nil {
@@ -67,6 +68,10 @@ func (m *Machine) member(ctx context.Context, marker api.Marker) api.Member {
 	questions.Go(func() { view.ClusterVersion = m.clusterVersion(ctx, marker) })
 	questions.Go(func() { view.Ready = ready(ctx, marker.MetricsPort) })
 	questions.Wait()
+	if view.Healthy {
+		// The read may have waited for an election: who leads is told by who does after it.
+		askStatus()
+	}
 	return view
 }
 

@@ -1,0 +1,68 @@
+package resources
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// recoverModel is the named way out of a lost quorum.
+type recoverModel struct {
+	Member    types.String `tfsdk:"member"`
+	ClusterID types.String `tfsdk:"cluster_id"`
+	Abandons  types.Set    `tfsdk:"abandons"`
+}
+
+func recoverAttribute() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "The way out of a lost quorum, where lost hosts cannot be brought back with their data and no snapshot is to be restored: one survivor becomes the whole cluster, " +
+			"with everything that it has logged, and the other members join it anew, their data moved aside. **Writes that only the others had are lost.** " +
+			"A plan without it shows how far each survivor has come; the one that has come furthest is the one to name. It does nothing while a quorum can be had, and is carried out once: " +
+			"take it out of the configuration afterwards. While it stays there unchanged it does nothing more.",
+		Attributes: map[string]schema.Attribute{
+			"member":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the survivor with the highest term and index, at the address that it has."},
+			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "`cluster_id` of the cluster that is overwritten."},
+			"abandons": schema.SetAttribute{Required: true, ElementType: types.StringType,
+				MarkdownDescription: "Names of all other voters. Their hosts must serve nobody any more: one that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
+		},
+	}
+}
+
+// recovery is what the configuration asks for beyond what the state says was done; the zero Recovery: nothing.
+func (c clusterModel) recovery(ctx context.Context, state clusterModel) (membership.Recovery, diag.Diagnostics) {
+	if c.RecoverFrom.IsNull() || c.RecoverFrom.IsUnknown() || c.RecoverFrom.Equal(state.RecoverFrom) {
+		return membership.Recovery{}, nil
+	}
+	var wanted recoverModel
+	diags := c.RecoverFrom.As(ctx, &wanted, basetypes.ObjectAsOptions{})
+	asked := membership.Recovery{Member: wanted.Member.ValueString()}
+	diags.Append(wanted.Abandons.ElementsAs(ctx, &asked.Abandons, false)...)
+	if !diags.HasError() && !wanted.ClusterID.Equal(state.ClusterID) {
+		diags.AddAttributeError(path.Root("recover_from").AtName("cluster_id"), "This is another cluster",
+			fmt.Sprintf("recover_from.cluster_id is %s, and the cluster's ID is %s. A recovery overwrites what is named, and nothing else: name this cluster, if it is the one that is meant. No host was changed.", wanted.ClusterID, state.ClusterID))
+	}
+	return asked, diags
+}
+
+// afterRecovery are the members that a recovery leaves: those that are given up are gone already, and the one that
+// it is made from is as good as healthy.
+func afterRecovery(before map[string]memberModel, asked membership.Recovery) map[string]memberModel {
+	left := maps.Clone(before)
+	for _, name := range asked.Abandons {
+		delete(left, name)
+	}
+	if m, known := left[asked.Member]; known {
+		m.Health = types.StringValue(healthHealthy)
+		left[asked.Member] = m
+	}
+	return left
+}
