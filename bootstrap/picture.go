@@ -114,15 +114,17 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 		return membership.Taken, fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
 	case o == nil:
 		return membership.Mute, "its store is gone"
-	case marker.Member != m.Name:
-		return membership.Lost, fmt.Sprintf("its host carries member %s", marker.Member)
 	}
-	switch running := o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"; {
+	running := o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
+	aside := !o.Data.HasMember && !running && o.Flags == nil // as a call leaves it that moves its data aside
+	switch {
+	case marker.Member != m.Name && !aside:
+		return membership.Lost, fmt.Sprintf("its host carries member %s", marker.Member)
 	case o.GuardCheck == api.GuardMount:
 		return membership.Blocked, o.Guard
 	case marker.Phase == api.PhaseJoining && !o.Data.HasMember && !running:
 		return membership.Empty, "it has not joined yet"
-	case !o.Data.HasMember && !running && o.Flags == nil: // as a call leaves it that moves its data aside
+	case aside:
 		return membership.Empty, "its data was moved aside"
 	case !o.Data.HasMember && marker.Phase == api.PhaseFormed:
 		return membership.Lost, "its data is lost"

@@ -27,6 +27,7 @@ const (
 type life struct {
 	*site
 	owner, token string
+	forgotten    map[string]bool // addresses of hosts that could not be asked when their member had left
 	versions     map[string]map[string]string // stores by version
 }
 
@@ -35,7 +36,7 @@ func living(t tb, n int, version string) *life {
 	t.Helper()
 	s := newSiteWith(t, n, worldHosts)
 	s.world.Lasting = true
-	l := &life{site: s, versions: map[string]map[string]string{nodetest.EtcdVersion: s.world.Stores, older: s.world.AddStores(older)}}
+	l := &life{site: s, forgotten: map[string]bool{}, versions: map[string]map[string]string{nodetest.EtcdVersion: s.world.Stores, older: s.world.AddStores(older)}}
 	s.cluster.StoresOf = l.versions
 	s.cluster.Carried = []string{older, nodetest.EtcdVersion}
 	l.run(version)
@@ -121,7 +122,11 @@ func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.
 		}
 	}
 	if err == nil {
-		l.seats = slices.DeleteFunc(l.seats, func(m membership.Member) bool { return seen.Seat(m) == nil })
+		l.seats = slices.DeleteFunc(l.seats, func(m membership.Member) bool {
+			left := seen.Seat(m) == nil
+			l.forgotten[m.Address] = l.forgotten[m.Address] || left && outcome.Sight[m].Err != nil
+			return left
+		})
 	}
 	return outcome, err
 }
@@ -206,7 +211,7 @@ func (l *life) mustBeAsWanted() {
 	for last := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+last)
 		host := l.world.Host(address)
-		if _, err := host.Contact(context.Background(), cluster, l.cluster.Ask()); err != nil || slices.Contains(l.cluster.Addresses(), address) {
+		if _, err := host.Contact(context.Background(), cluster, l.cluster.Ask()); err != nil || l.forgotten[address] || slices.Contains(l.cluster.Addresses(), address) {
 			continue
 		}
 		if left := host.Leftovers(cluster, l.cluster.DataDir); len(left) > 0 {

@@ -1,0 +1,136 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// drifts are what happens to a host of a living cluster that costs nobody its data.
+var drifts = map[string]func(*life, *nodetest.Host){
+	"power cut":    func(_ *life, h *nodetest.Host) { h.PowerCut() },
+	"power on":     func(_ *life, h *nodetest.Host) { h.PowerOn() },
+	"unreachable":  func(_ *life, h *nodetest.Host) { h.Unreachable = errors.New("no route to host") },
+	"reachable":    func(_ *life, h *nodetest.Host) { h.Unreachable = nil },
+	"stop":         func(_ *life, h *nodetest.Host) { h.StopUnit(cluster) },
+	"disable":      func(_ *life, h *nodetest.Host) { h.DisableUnit(cluster) },
+	"edit flags":   func(_ *life, h *nodetest.Host) { h.EditFlags(cluster, addFlag) },
+	"edit unit":    func(_ *life, h *nodetest.Host) { h.EditUnit(cluster, "[Service]\n") },
+	"certificates": func(l *life, h *nodetest.Host) { h.ExpireCertificates(cluster, l.authority) },
+	"time passes":  func(l *life, _ *nodetest.Host) { l.world.Tick() },
+	"put":          func(l *life, _ *nodetest.Host) { _ = l.world.Put(cluster) },
+}
+
+// losses are what costs one member its data.
+var losses = map[string]func(*life, *nodetest.Host){
+	"wipe":         func(_ *life, h *nodetest.Host) { h.Wipe() },
+	"lose data":    func(_ *life, h *nodetest.Host) { h.LoseData(dir) },
+	"foreign data": func(_ *life, h *nodetest.Host) { h.ForeignData(cluster) },
+}
+
+func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") }
+
+// TestChangeConverges wants a cluster changed in any way, again and again, breaks its hosts, and cuts changes
+// short at any call: once all hosts are back, changes that are repeated make it what is wanted, and no write is
+// lost that was acknowledged.
+func TestChangeConverges(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Its deadline is of another time than the one in here.
+		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
+			l := living(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
+			for range rapid.IntRange(1, 7).Draw(t, "events") {
+				switch rapid.IntRange(0, 5).Draw(t, "event") {
+				case 0, 1:
+					l.wantAny(t)
+					l.changeCutShort(t)
+				case 2:
+					l.changeCutShort(t)
+				case 3:
+					if losers := l.spared(); len(losers) > 0 {
+						loss := rapid.SampledFrom([]string{"wipe", "lose data", "foreign data"}).Draw(t, "loss")
+						losses[loss](l, l.world.Host(rapid.SampledFrom(losers).Draw(t, "of").Address))
+					}
+				default:
+					drift := rapid.SampledFrom([]string{"power cut", "power on", "unreachable", "reachable", "stop", "disable", "edit flags", "edit unit", "certificates", "time passes", "put"}).Draw(t, "drift")
+					h := l.world.Host(rapid.SampledFrom(l.seats).Draw(t, "of").Address)
+					if h.Marker(cluster) != nil {
+						drifts[drift](l, h)
+					}
+				}
+			}
+			for i := range worldHosts {
+				h := l.world.Host(fmt.Sprintf("192.0.2.%d", 11+i))
+				h.Unreachable = nil
+				h.PowerOn()
+			}
+			for range 3 {
+				l.world.Tick()
+			}
+			l.mustConverge(4)
+		})
+	})
+}
+
+// spared are the members of which one may lose its data: all are healthy, and the others are a quorum.
+func (l *life) spared() (members []membership.Member) {
+	p := l.look()
+	if len(p.Healthy()) < max(3, p.Size()) || len(p.Learners()) > 0 {
+		return nil
+	}
+	for _, s := range p.Voters() {
+		members = append(members, s.Member)
+	}
+	return members
+}
+
+// wantAny wants any members, on the hosts that they have or on others, any version, and any settings.
+func (l *life) wantAny(t *rapid.T) {
+	names := []string{"a", "b", "c", "d", "e"}[:rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "size")]
+	if rapid.Bool().Draw(t, "other names") {
+		names = []string{"b", "c", "d", "e", "f"}[:len(names)]
+	}
+	var free []string
+	for i := range worldHosts {
+		address := fmt.Sprintf("192.0.2.%d", 11+i)
+		if !slices.ContainsFunc(l.seats, func(m membership.Member) bool { return m.Address == address }) {
+			free = append(free, address)
+		}
+	}
+	var wanted []membership.Member
+	for _, name := range names {
+		m := membership.Member{Name: name}
+		if i := slices.IndexFunc(l.seats, func(m membership.Member) bool { return m.Name == name }); i >= 0 && rapid.IntRange(0, 3).Draw(t, "moves") > 0 {
+			m = l.seats[i]
+		} else if len(free) > 0 {
+			m.Address, free = free[0], free[1:]
+		} else {
+			return
+		}
+		wanted = append(wanted, m)
+	}
+	l.cluster.Members = wanted
+	l.run(rapid.SampledFrom([]string{older, nodetest.EtcdVersion, nodetest.EtcdVersion}).Draw(t, "version"))
+	l.cluster.Settings = nil
+	if quota := rapid.SampledFrom([]string{"", "", "8589934592"}).Draw(t, "quota"); quota != "" {
+		l.set("quota-backend-bytes", quota)
+	}
+}
+
+// changeCutShort is a change that fails or is killed at some call, or is not.
+func (l *life) changeCutShort(t *rapid.T) {
+	if nth := rapid.IntRange(0, 120).Draw(t, "cut"); nth > 0 {
+		extent := rapid.SampledFrom([]nodetest.Extent{nodetest.Once, nodetest.Session, nodetest.Run}).Draw(t, "extent")
+		l.world.Inject(nodetest.Fault{Nth: nth, After: rapid.Bool().Draw(t, "after"), Extent: extent})
+	}
+	_, err := l.change(context.Background(), nil)
+	t.Logf("change to %s of %v: %v\n%s", l.cluster.Version, l.cluster.Members, err, strings.Join(l.progress, "\n"))
+	l.world.Heal()
+}
