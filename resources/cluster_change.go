@@ -43,6 +43,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(c.refuseChanges(authority, state)...)
 	asked, d := c.recovery(ctx, state)
 	diags.Append(d...)
+	diags.Append(refuseTaken(members, before)...)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked))...)
 	diags.Append(c.chooseVersion(state, stores)...)
 	if diags.HasError() {

@@ -65,3 +65,20 @@ func refuseMoves(members, before map[string]memberModel) (diags diag.Diagnostics
 			strings.Join(moves, "; "), n, keptHealthy, membership.Quorum(n), n, membership.FaultTolerance(n)))
 	return diags
 }
+
+// refuseTaken refuses a member on a host that another is about to leave. etcd knows a member by its address, so
+// that one that was renamed, or two that have changed places, could not be told from each other.
+func refuseTaken(members, before map[string]memberModel) (diags diag.Diagnostics) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		address := members[name].Address
+		for _, other := range slices.Sorted(maps.Keys(before)) {
+			if other == name || address.IsUnknown() || !address.Equal(before[other].Address) {
+				continue
+			}
+			diags.AddAttributeError(path.Root("members").AtMapKey(name), "A host carries one member at a time",
+				fmt.Sprintf("%s (%s): this is the host of member %s, which a member of another name cannot take over. Give %[1]s a host of its own, or leave the name %[3]s with this one; "+
+					"once %[3]s has left it, and that is applied, it can take another member. No host was changed.", name, address.ValueString(), other))
+		}
+	}
+	return diags
+}
