@@ -49,7 +49,7 @@ func healthOf(s membership.Seat) string {
 		return healthRemoved
 	case s.State == membership.Stopped:
 		return healthStopped
-	case s.State == membership.Failing:
+	case s.State == membership.Failing, s.State == membership.Mute:
 		return healthUnhealthy
 	case s.Role == membership.Learner:
 		return healthLearner
@@ -61,7 +61,7 @@ func healthOf(s membership.Seat) string {
 func driftOf(s membership.Seat) types.List {
 	var drift []string
 	switch s.State {
-	case membership.Lost, membership.Blocked, membership.Taken:
+	case membership.Lost, membership.Blocked, membership.Taken, membership.Mute:
 		drift = append(drift, s.Why)
 	}
 	drift = append(drift, s.Outdated...)
