@@ -86,10 +86,12 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, n
 		}
 		switch {
 		case says(have.PEM, want, c.Authority(want.Name), at):
-		case says(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
-			return fmt.Sprintf("its %s certificate has expired", want.Name)
-		default:
+		case !says(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate is not of the cluster's authority, or does not say what it has to", want.Name)
+		case at.Before(issued(have.PEM)):
+			return fmt.Sprintf("its %s certificate does not hold yet", want.Name)
+		default:
+			return fmt.Sprintf("its %s certificate has expired", want.Name)
 		}
 	}
 	return ""

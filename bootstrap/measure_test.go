@@ -1,0 +1,104 @@
+package bootstrap_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestPictureOfCertificates holds when certificates have to be issued anew, and that only a look with a time
+// tells of those that have expired.
+func TestPictureOfCertificates(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	const other = "certificate is not of the cluster's authority, or does not say what it has to"
+	edit := func(name string, change func(*api.Certificate)) func(map[string]api.Certificate) {
+		return func(held map[string]api.Certificate) {
+			certificate := held[name]
+			change(&certificate)
+			held[name] = certificate
+		}
+	}
+	from := func(held map[string]api.Certificate) func(map[string]api.Certificate) {
+		return func(into map[string]api.Certificate) {
+			for name := range into {
+				if into[name] = held[name]; name == "peer-ca" || name == "client-ca" {
+					into[name] = api.Certificate{PEM: map[string]string{"peer-ca": c.PeerCA, "client-ca": c.ClientCA}[name]}
+				}
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		change  func(map[string]api.Certificate)
+		at      time.Time
+		want    string
+		untimed string // without a time
+	}{
+		"as they are":          {func(map[string]api.Certificate) {}, now, "", ""},
+		"about to expire":      {func(map[string]api.Certificate) {}, now.Add(364 * 24 * time.Hour), "", ""},
+		"expired":              {func(map[string]api.Certificate) {}, now.AddDate(2, 0, 0), "its peer certificate has expired", ""},
+		"not yet":              {func(map[string]api.Certificate) {}, now.Add(-time.Hour), "its peer certificate does not hold yet", ""},
+		"peer missing":         {edit(api.KeyPeer, func(h *api.Certificate) { *h = api.Certificate{} }), now, "its peer certificate is missing", "its peer certificate is missing"},
+		"admin unread":         {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "permission denied" }), now, "its admin certificate is missing", "its admin certificate is missing"},
+		"server, another key":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
+		"server is no PEM":     {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
+		"another authority":    {from(held(t, c, b, stranger(), nil)), now, "its peer " + other, "its peer " + other},
+		"another address":      {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer " + other, "its peer " + other},
+		"another peer bundle":  {edit("peer-ca", func(h *api.Certificate) { h.PEM = stranger().PeerCA() }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
+		"client bundle is off": {edit("client-ca", func(h *api.Certificate) { h.PEM = "" }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
+		"an older bundle's end": {edit("client-ca", func(h *api.Certificate) { h.PEM += "\n" }), now,
+			"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sight := alive(t, c)
+			test.change(sight[b].Observation.Certificates)
+			if got := c.Picture(ours.Owner, sight, test.at).Seat(b).Invalid; got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+			if got := c.Picture(ours.Owner, sight, time.Time{}).Seat(b).Invalid; got != test.untimed {
+				t.Errorf("without a time: got  %s\nwant %s", got, test.untimed)
+			}
+		})
+	}
+}
+
+// TestMeasureOfOthers holds that a member is measured by what is wanted of it alone: not by settings of one that
+// leaves, and not where there is nothing to measure.
+func TestMeasureOfOthers(t *testing.T) {
+	all := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13")
+	sight := alive(t, all)
+	c := all
+	c.Members = slices.Clone(all.Members[:1])
+	c.Settings = map[string]string{"max-txn-ops": "9"}
+	p := c.Picture(ours.Owner, sight, now)
+	for _, m := range all.Members {
+		s := *p.Seat(m)
+		want := "voter serving"
+		if m.Name == "a" {
+			want = "voter serving, outdated: flags --max-txn-ops"
+		}
+		if got := printSeat(s); got != want {
+			t.Errorf("%s: got  %s\nwant %s", m.Name, got, want)
+		}
+	}
+}
+
+// TestSettled holds that only the flags that a member begins by are taken from others, in the order of all flags.
+func TestSettled(t *testing.T) {
+	c := three()
+	grown := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15")
+	grown.Settings = map[string]string{"max-txn-ops": "9"}
+	now, wanted := c.Flags(c.Members[0], ours, bootstrap.StateExisting), grown.Flags(grown.Members[0], ours, bootstrap.StateExisting)
+	grown.Settings = nil
+	if diff := cmp.Diff(grown.Flags(grown.Members[0], ours, bootstrap.StateExisting), bootstrap.Settled(now, wanted)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !slices.Equal(bootstrap.Settled(now, now), now) {
+		t.Errorf("flags that are settled have changed: %v", bootstrap.Settled(now, now))
+	}
+}

@@ -1,0 +1,385 @@
+package bootstrap_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// alive is the sight of a cluster that lives and is as it is wanted: a leads.
+func alive(t *testing.T, c bootstrap.Cluster) bootstrap.Sight {
+	t.Helper()
+	sight := bootstrap.Sight{}
+	for _, m := range c.Members {
+		report := serving(t, c, m, api.PhaseFormed)
+		o := report.Observation
+		o.Marker.Store, o.Unit.FileState = o.Store.Selected, "enabled"
+		o.Member.Version, o.Member.ClusterVersion, o.Member.StorageVersion = c.Version, "3.7.0", "3.7.0"
+		o.Member.RaftIndex, o.Member.AppliedIndex, o.Member.RaftTerm = 100, 100, 2
+		sight[m] = report
+	}
+	return sight
+}
+
+// printSeat is a seat in one line: its role and state, and all that is the matter with it.
+func printSeat(s membership.Seat) string {
+	words := []string{string(s.Role) + " " + string(s.State)}
+	if s.Role == membership.Absent {
+		words[0] = "absent " + string(s.State)
+	}
+	note := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	if s.Why != "" {
+		note("(%s)", s.Why)
+	}
+	if len(s.Outdated) > 0 {
+		note("outdated: %s", strings.Join(s.Outdated, "; "))
+	}
+	if s.Invalid != "" {
+		note("invalid: %s", s.Invalid)
+	}
+	for word, is := range map[string]bool{"disabled": s.Disabled, "unsettled": s.Unsettled, "unready": s.Unready} {
+		if is {
+			note("%s", word)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// TestPictureOfEachDrift holds what each thing that can be the matter with a member's host is shown as, with the
+// time of the look and without.
+func TestPictureOfEachDrift(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	type change = func(*api.Observation)
+	stopped := func(o *api.Observation) {
+		o.Unit.ActiveState, o.Unit.Process, o.Member = "inactive", nil, api.Member{Error: "connect: connection refused"}
+	}
+	guarded := func(check api.GuardCheck, why string) change {
+		return func(o *api.Observation) { stopped(o); o.GuardCheck, o.Guard = check, why }
+	}
+	process := func(o *api.Observation) *api.Process {
+		o.Unit.Process = &api.Process{Store: o.Store.Selected, Flags: slices.Clone(o.Flags)}
+		return o.Unit.Process
+	}
+	for name, test := range map[string]struct {
+		change change
+		want   string
+	}{
+		"nothing":            {func(*api.Observation) {}, "voter serving"},
+		"nothing, processes": {func(o *api.Observation) { process(o) }, "voter serving"},
+
+		"stopped":           {stopped, "voter stopped, (its unit is inactive)"},
+		"failed":            {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "failed" }, "voter stopped, (its unit is failed)"},
+		"disabled":          {func(o *api.Observation) { o.Unit.FileState = "disabled" }, "voter serving, disabled"},
+		"masked":            {func(o *api.Observation) { o.Unit.FileState = "masked" }, "voter serving, disabled"},
+		"serves no read":    {func(o *api.Observation) { o.Member.Healthy = false }, "voter failing, (it runs, and serves no linearizable read)"},
+		"not ready yet":     {func(o *api.Observation) { o.Member.Ready = false }, "voter serving, unready"},
+		"starting":          {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "activating" }, "voter failing, (it runs, and serves no linearizable read)"},
+		"unit edited":       {func(o *api.Observation) { o.Unit.Text += "#" }, "voter serving, outdated: its unit"},
+		"unit to be reread": {func(o *api.Observation) { o.Unit.NeedReload = true }, "voter serving, outdated: its unit"},
+		"another unit ran":  {func(o *api.Observation) { process(o).UnitSHA256 = "0ther" }, "voter serving, outdated: its unit"},
+
+		"flag added":           {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1") }, "voter serving, outdated: flags --max-txn-ops"},
+		"flag changed":         {func(o *api.Observation) { o.Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls"},
+		"flags two":            {func(o *api.Observation) { o.Flags = append(o.Flags[1:], "--zzz=1") }, "voter serving, outdated: flags --advertise-client-urls, --zzz"},
+		"runs by other flags":  {func(o *api.Observation) { process(o).Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls"},
+		"was born differently": {func(o *api.Observation) { process(o).Flags = without(process(o).Flags, "--initial-cluster") }, "voter serving"},
+		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter serving, unsettled"},
+
+		"another binary":       {func(o *api.Observation) { o.Store.Selected = "01d" }, "voter serving, outdated: another store was put in place of its own"},
+		"older build of ours":  {func(o *api.Observation) { o.Store.Selected, o.Marker.Store = "01d", "01d" }, "voter serving"},
+		"another version":      {func(o *api.Observation) { o.Member.Version = "3.6.16" }, "voter serving, outdated: etcd 3.6.16 -> 3.7.3"},
+		"runs another binary":  {func(o *api.Observation) { process(o).Store = "01d" }, "voter serving, outdated: it runs another store than its own"},
+		"binary from under it": {func(o *api.Observation) { process(o).Store = "" }, "voter serving, outdated: it runs another store than its own"},
+		"older authorities": {func(o *api.Observation) { process(o).PeerCA = "01d" },
+			"voter serving, outdated: it trusts other authorities than its files name"},
+
+		"marker: member":  {func(o *api.Observation) { o.Marker.MemberID = "x1" }, "voter serving, unsettled"},
+		"marker: phase":   {func(o *api.Observation) { o.Marker.Phase = api.PhaseJoining }, "voter serving, unsettled"},
+		"marker: added":   {func(o *api.Observation) { o.Marker.Added = []string{"https://192.0.2.19:2380"} }, "voter serving, unsettled"},
+		"marker: cluster": {func(o *api.Observation) { o.Marker.InitialCluster = "b=https://192.0.2.12:2380" }, "voter serving, unsettled"},
+
+		"data lost":       {func(o *api.Observation) { stopped(o); o.Data.HasMember = false }, "voter lost, (its data is lost)"},
+		"data lost, runs": {func(o *api.Observation) { o.Data.HasMember, o.Member = false, api.Member{} }, "voter lost, (its data is lost)"},
+		"no directory":    {guarded(api.GuardData, "data directory /var/lib/etcd/prod is not there"), "voter lost, (its data is lost)"},
+		"foreign data":    {guarded(api.GuardIdentity, "it holds the data of x"), "voter lost, (its data directory holds another member's data)"},
+		"rolled back":     {guarded(api.GuardProgress, "it ends with entry 4"), "voter lost, (its data is older than it was)"},
+		"unmounted":       {guarded(api.GuardMount, "/var/lib/etcd/prod is not mounted"), "voter blocked, (/var/lib/etcd/prod is not mounted)"},
+		"path":            {guarded(api.GuardPath, "two directories"), "voter stopped, (its flags and its marker name different data directories)"},
+		"guarded anyhow":  {guarded("", "it is Sunday"), "voter blocked, (it is Sunday)"},
+		"set aside":       {func(o *api.Observation) { stopped(o); o.Data.HasMember, o.Flags = false, nil }, "voter empty, (its data was moved aside)"},
+		"another member":  {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter lost, (its host carries member z)"},
+		"another's, aside": {func(o *api.Observation) { stopped(o); o.Marker.Member, o.Data.HasMember, o.Flags = "z", false, nil },
+			"voter empty, (its data was moved aside)"},
+		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "voter taken, (its host carries member b of a cluster prod that another state manages)"},
+	} {
+		for _, at := range []time.Time{now, {}} {
+			t.Run(fmt.Sprintf("%s/timed=%t", name, !at.IsZero()), func(t *testing.T) {
+				sight := alive(t, c)
+				test.change(sight[b].Observation)
+				got := c.Picture(ours.Owner, sight, at)
+				if text := printSeat(*got.Seat(b)); text != test.want {
+					t.Errorf("got  %s\nwant %s", text, test.want)
+				}
+				for _, other := range []membership.Member{c.Members[0], c.Members[2]} {
+					if text := printSeat(*got.Seat(other)); text != "voter serving" {
+						t.Errorf("%s is shown as %s", other.Name, text)
+					}
+				}
+			})
+		}
+	}
+}
+
+// without are the flags that do not begin like this.
+func without(flags []string, prefix string) []string {
+	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return strings.HasPrefix(line, prefix) })
+}
+
+// TestPictureOfHosts holds what hosts are shown as that say nothing of a member.
+func TestPictureOfHosts(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	marked := func(r *bootstrap.Report) { r.Observation = nil }
+	for name, test := range map[string]struct {
+		change func(*bootstrap.Report)
+		want   string
+	}{
+		"unreachable":   {func(r *bootstrap.Report) { *r = bootstrap.Report{Err: errors.New("no route to host")} }, "voter silent, (its host cannot be reached)"},
+		"bare":          {func(r *bootstrap.Report) { *r = bare(b) }, "voter empty, (its host carries nothing of it)"},
+		"store gone":    {marked, "voter mute, (its store is gone)"},
+		"marker unread": {func(r *bootstrap.Report) { marked(r); r.Contact.MarkerError = "cluster.json is cut off" }, "voter taken, (cluster.json is cut off)"},
+		"foreign etcd": {func(r *bootstrap.Report) { *r = bare(b); r.Contact.ForeignEtcd = []string{"/usr/bin/etcd"} },
+			"voter taken, (an etcd that this provider did not set up runs on it (/usr/bin/etcd)"},
+		"unfit": {func(r *bootstrap.Report) { *r = bare(b); r.Contact.Systemd = false }, "voter taken, (its PID 1 is not systemd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sight := alive(t, c)
+			report := sight[b]
+			test.change(&report)
+			sight[b] = report
+			if text := printSeat(*c.Picture(ours.Owner, sight, now).Seat(b)); !strings.HasPrefix(text, test.want) {
+				t.Errorf("got  %s\nwant %s", text, test.want)
+			}
+		})
+	}
+}
+
+// listed changes every member's list.
+func listed(sight bootstrap.Sight, change func([]api.ListedMember) []api.ListedMember) {
+	for _, report := range sight {
+		if o := report.Observation; o != nil {
+			o.Member.Members = change(slices.Clone(o.Member.Members))
+		}
+	}
+}
+
+// TestPictureOfTheList holds what a seat is in etcd's list.
+func TestPictureOfTheList(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	for name, test := range map[string]struct {
+		change func(bootstrap.Sight)
+		want   string
+	}{
+		"removed": {func(s bootstrap.Sight) {
+			listed(s, func(list []api.ListedMember) []api.ListedMember { return slices.Delete(list, 1, 2) })
+			s[b].Observation.Unit.ActiveState, s[b].Observation.Member = "inactive", api.Member{}
+		}, "absent stopped, (its unit is inactive)"},
+		"learner": {func(s bootstrap.Sight) {
+			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
+			s[b].Observation.Marker.Phase = api.PhaseJoining
+			s[b].Observation.Member.Healthy, s[b].Observation.Member.Learner = false, true
+		}, "learner serving"},
+		"joining that never began": {func(s bootstrap.Sight) {
+			listed(s, func(list []api.ListedMember) []api.ListedMember {
+				list[1].Learner, list[1].Name = true, ""
+				return list
+			})
+			o := s[b].Observation
+			o.Marker.Phase, o.Data.HasMember, o.Unit.ActiveState, o.Member = api.PhaseJoining, false, "inactive", api.Member{}
+		}, "learner empty, (it has not joined yet)"},
+		"a list that is behind": {func(s bootstrap.Sight) {
+			s[b].Observation.Member.AppliedIndex = 7
+			s[b].Observation.Member.Members = s[b].Observation.Member.Members[:1]
+		}, "voter serving"},
+		"another cluster's list": {func(s bootstrap.Sight) {
+			s[b].Observation.Member.AppliedIndex, s[b].Observation.Member.ClusterID = 900, "c9"
+			s[b].Observation.Member.Members = nil
+		}, "voter serving"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sight := alive(t, c)
+			test.change(sight)
+			// What its configuration names is looked at elsewhere.
+			got := *c.Picture(ours.Owner, sight, now).Seat(b)
+			got.Unsettled, got.Outdated, got.Invalid = false, nil, ""
+			if text := printSeat(got); text != test.want {
+				t.Errorf("got  %s\nwant %s", text, test.want)
+			}
+		})
+	}
+}
+
+// TestPictureWithoutAList has nobody who could be asked: whoever was a voter still is one, and a host that nobody
+// has looked at carries a new member.
+func TestPictureWithoutAList(t *testing.T) {
+	c := three()
+	sight := alive(t, c)
+	delete(sight, c.Members[2])
+	for m, report := range sight {
+		if m.Name == "a" {
+			sight[m] = bootstrap.Report{Err: errors.New("no route to host")}
+			continue
+		}
+		o := report.Observation
+		o.Unit.ActiveState, o.Member = "inactive", api.Member{}
+		o.Data.Log = &api.Log{Term: 4, Index: 812}
+	}
+	p := c.Picture(ours.Owner, sight, now)
+	var got []string
+	for _, s := range p.Seats {
+		got = append(got, fmt.Sprintf("%s %s id=%s term=%d index=%d", s.Name, printSeat(s), s.ID, s.Term, s.Index))
+	}
+	want := []string{
+		"a voter silent, (its host cannot be reached) id= term=0 index=0",
+		"b voter stopped, (its unit is inactive), unsettled id=b1 term=4 index=812",
+		"c absent empty, (its host carries nothing of it) id= term=0 index=0",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if p.HasQuorum() || p.Leader != "" {
+		t.Errorf("leader %q, quorum %t", p.Leader, p.HasQuorum())
+	}
+}
+
+// TestPictureOfTheWhole holds what is taken from the members that serve.
+func TestPictureOfTheWhole(t *testing.T) {
+	c := three()
+	sight := alive(t, c)
+	if p := c.Picture(ours.Owner, sight, now); p.Leader != "a1" || p.ClusterVersion != "3.7" || p.Full || p.Corrupt || p.Downgrade != "" || p.Lowered || len(p.Strangers) > 0 {
+		t.Errorf("of a healthy cluster: %+v", p)
+	}
+	each := func(do func(*api.Member)) {
+		for _, report := range sight {
+			do(&report.Observation.Member)
+		}
+	}
+	each(func(m *api.Member) { m.Alarms = []string{"NOSPACE b1"} })
+	if p := c.Picture(ours.Owner, sight, now); !p.Full || p.Corrupt {
+		t.Errorf("NOSPACE: %+v", p)
+	}
+	each(func(m *api.Member) { m.Alarms = []string{"CORRUPT b1"} })
+	if p := c.Picture(ours.Owner, sight, now); p.Full || !p.Corrupt {
+		t.Errorf("CORRUPT: %+v", p)
+	}
+	each(func(m *api.Member) { m.Alarms, m.Downgrade, m.StorageVersion = nil, "3.6.0", "3.6.0" })
+	if p := c.Picture(ours.Owner, sight, now); p.Downgrade != "3.6" || !p.Lowered {
+		t.Errorf("downgrade: %+v", p)
+	}
+	sight[c.Members[1]].Observation.Member.StorageVersion = "3.7.0"
+	if p := c.Picture(ours.Owner, sight, now); p.Lowered {
+		t.Error("the storage of b has not come down, and all is said to have")
+	}
+	sight[c.Members[1]] = bootstrap.Report{Err: errors.New("no route to host")}
+	if p := c.Picture(ours.Owner, sight, now); p.Lowered {
+		t.Error("the storage of b cannot be seen, and all is said to have come down")
+	}
+}
+
+// TestPictureOfStrangers holds whose an entry is that no seat explains.
+func TestPictureOfStrangers(t *testing.T) {
+	c := three()
+	const peerURL = "https://192.0.2.19:2380"
+	for name, test := range map[string]struct {
+		owner string // of the marker that says that it was added through it; empty: none does
+		entry api.ListedMember
+		want  membership.Stranger
+	}{
+		"voter":           {"", api.ListedMember{ID: "d1", Name: "d", PeerURLs: []string{peerURL}}, membership.Stranger{ID: "d1", Name: "d", PeerURL: peerURL, Role: membership.Voter}},
+		"learner":         {"", api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.Stranger{ID: "d1", PeerURL: peerURL, Role: membership.Learner}},
+		"learner of ours": {ours.Owner, api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.Stranger{ID: "d1", PeerURL: peerURL, Role: membership.Learner, Ours: true}},
+		"added by others": {"them", api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.Stranger{ID: "d1", PeerURL: peerURL, Role: membership.Learner}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sight := alive(t, c)
+			listed(sight, func(list []api.ListedMember) []api.ListedMember { return append(list, test.entry) })
+			if test.owner != "" {
+				marker := sight[c.Members[2]].Observation.Marker
+				marker.Owner, marker.Added = test.owner, []string{peerURL}
+			}
+			if diff := cmp.Diff([]membership.Stranger{test.want}, c.Picture(ours.Owner, sight, now).Strangers); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestPictureForgetsWhoHasLeft holds which seats are looked at that nobody wants.
+func TestPictureForgetsWhoHasLeft(t *testing.T) {
+	c := three()
+	gone := membership.Member{Name: "d", Address: "192.0.2.14"}
+	for name, test := range map[string]struct {
+		report bootstrap.Report
+		there  bool
+	}{
+		"unreachable": {bootstrap.Report{Err: errors.New("no route to host")}, false},
+		"bare":        {bare(gone), true},
+	} {
+		sight := alive(t, c)
+		sight[gone] = test.report
+		if s := c.Picture(ours.Owner, sight, now).Seat(gone); (s != nil) != test.there || s != nil && s.Wanted {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
+// TestNamesOfWhoLeaves holds what a member is called whose name another has by now, and that no configuration has
+// to be written for that before both are in the list.
+func TestNamesOfWhoLeaves(t *testing.T) {
+	before := three()
+	old := before.Members[1]
+	c := cluster("192.0.2.11", "192.0.2.22", "192.0.2.13")
+	heir := c.Members[1]
+	sight := alive(t, before)
+	for _, of := range []string{"a", "c"} {
+		for _, m := range c.Members {
+			if s := c.Picture(ours.Owner, sight, now).Seat(m); m.Name == of && s.Unsettled {
+				t.Errorf("%s is to be written anew, though nobody has joined", m.Name)
+			}
+		}
+	}
+	if got, want := c.As(c.Picture(ours.Owner, sight, now)).InitialCluster(), before.InitialCluster(); got != want {
+		t.Errorf("before the heir votes: %s", got)
+	}
+	const both = "a=https://192.0.2.11:2380,b=https://192.0.2.22:2380,b.leaving=https://192.0.2.12:2380,c=https://192.0.2.13:2380"
+	if got := c.As(c.Picture(ours.Owner, sight, now)).With(heir).InitialCluster(); got != both {
+		t.Errorf("as the heir is configured: %s", got)
+	}
+	listed(sight, func(list []api.ListedMember) []api.ListedMember {
+		return append(list, api.ListedMember{ID: "b2", Name: "b", PeerURLs: []string{c.PeerURL(heir)}})
+	})
+	p := c.Picture(ours.Owner, sight, now)
+	if got := c.As(p).InitialCluster(); got != both {
+		t.Errorf("once both vote: %s", got)
+	}
+	if s := p.Seat(c.Members[0]); !s.Unsettled {
+		t.Error("a's configuration does not name the heir, and is said to")
+	}
+	if s := p.Seat(old); s == nil || s.Wanted || s.Role != membership.Voter || s.ID != "b1" {
+		t.Errorf("who leaves: %+v", s)
+	}
+	if s := p.Seat(heir); s == nil || !s.Wanted || s.Role != membership.Voter || s.ID != "b2" {
+		t.Errorf("the heir: %+v", s)
+	}
+}
