@@ -1,0 +1,324 @@
+package acctest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
+)
+
+// everyStep tells whether faults are to be put into every step (make faults), or into every fourth.
+func everyStep() bool { return os.Getenv("ETCD_FAULTS") == "all" }
+
+// changes are what faults are put into: each is done again and again, to and fro.
+var changes = map[string][2]setup{
+	"replace": {{at: on("a", "b", "c@d")}, {at: on("a", "b", "c")}},
+	"resize":  {{at: on("a", "b", "c", "d", "e")}, {at: on("a", "b", "c")}},
+	"roll":    {{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`}, {at: on("a", "b", "c")}},
+}
+
+// TestChangeKilledAtEveryStep kills the provider as each step of a change begins, with a writer on the cluster.
+// Each time the next apply goes on from what it finds: no learner is left over, and no acknowledged write is lost.
+func TestChangeKilledAtEveryStep(t *testing.T) {
+	disturbed(t, func(v *living, _ []string, cli int) {
+		if v.killProvider(cli) == 0 {
+			t.Fatal("there is no provider to kill")
+		}
+	})
+}
+
+// TestPowerCutAtEveryStep cuts the power of the host that a step is done to as it begins, and gives it back once
+// the apply has ended.
+func TestPowerCutAtEveryStep(t *testing.T) {
+	disturbed(t, func(v *living, begun []string, _ int) {
+		for _, h := range v.lab.Hosts {
+			if strings.Contains(begun[len(begun)-1], "("+h.Address()+")") {
+				if err := h.PowerOff(); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+		}
+	})
+}
+
+// disturbed does something to every change at each of its steps.
+func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
+	for name, between := range changes {
+		t.Run(name, func(t *testing.T) {
+			l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
+			v := lived(t, l, between[1])
+			stride, turn, ended := 4, 0, false
+			if everyStep() {
+				stride = 1
+			}
+			for step := 1 + len(name)%stride; !ended; step += stride {
+				v.setup = between[turn%2]
+				turn++
+				v.write("main.tf", configuration(t, l, v.setup))
+				ended = v.disturbAt(step, disturb)
+				v.goOn()
+				if t.Failed() {
+					t.Fatalf("at step %d", step)
+				}
+			}
+			if turn < 3 {
+				t.Errorf("%d changes were disturbed: the progress was not understood", turn-1)
+			}
+			v.judge(func(r *load.Report) {
+				r.Limits.Unread, r.Limits.Silent, r.Limits.Tolerance = 10*time.Second, 10*time.Second, 10*time.Second
+			})
+		})
+	}
+}
+
+// disturbAt applies, and does something to the run as a step begins. true: the change has fewer steps.
+func (v *living) disturbAt(step int, disturb func(v *living, begun []string, cli int)) bool {
+	v.t.Helper()
+	v.write("progress.log", "")
+	command, output := v.command("apply", "-auto-approve", "-no-color")
+	if err := command.Start(); err != nil {
+		v.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	for {
+		begun := v.progressed()
+		if len(begun) >= step {
+			v.mark(fmt.Sprintf("%d: %s", step, begun[step-1]))
+			disturb(v, begun[:step], command.Process.Pid)
+			<-ended // it may go well all the same
+			return false
+		}
+		select {
+		case err := <-ended:
+			if err != nil {
+				v.t.Fatalf("apply failed by itself before step %d: %v\n%s", step, err, output)
+			}
+			return true
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// goOn has every host powered, and applies until the change is done. A host that has just come back may have
+// been away while its member was removed; the apply that finds it so plans anew.
+func (v *living) goOn() {
+	v.t.Helper()
+	for _, h := range v.lab.Hosts {
+		if !h.On() {
+			if err := h.PowerOn(v.t.Context()); err != nil {
+				v.t.Fatal(err)
+			}
+		}
+	}
+	v.apply()
+	v.mustBeSettled()
+	if err := v.run.SetEndpoints(v.t.Context(), v.endpoints()...); err != nil {
+		v.t.Fatal(err)
+	}
+	list := v.client().must(v.endpoints()[0], "member", "list")
+	if n := strings.Count(list, ", started, "); n != len(v.setup.at) || strings.Count(list, "\n") != n || strings.Contains(list, ", true") {
+		v.t.Errorf("%d members are wanted, all voters, and there are:\n%s", len(v.setup.at), list)
+	}
+}
+
+// TestTwoChangesAtOnce has two state files change the same cluster at the same time: one does, and the other is
+// told who is at work, with nothing changed by it.
+func TestTwoChangesAtOnce(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	first := newWorkspace(t, l, configuration(t, l, setup{}))
+	first.apply()
+	second := newWorkspace(t, l, configuration(t, l, setup{cluster: `settings = { max_txn_ops = 256 }`}))
+	for _, name := range []string{"terraform.tfstate", "client.key", "client.crt"} {
+		second.write(name, first.read(name))
+	}
+	first.write("main.tf", configuration(t, l, setup{cluster: `settings = { snapshot_count = 5000 }`}))
+	first.write("progress.log", "")
+	command, output := first.command("apply", "-auto-approve", "-no-color", "-parallelism=10")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	for stepsBegun(first.read("progress.log"), 1) == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("the first change ended early: %v\n%s", err, output)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	second.mustFail([]string{"apply", "-auto-approve", "-no-color", "-parallelism=10"}, "cluster prod is locked by")
+	if log := second.read("progress.log"); log != "" {
+		t.Errorf("the second change did something:\n%s", log)
+	}
+	if err := <-ended; err != nil {
+		t.Fatalf("the first change failed: %v\n%s", err, output)
+	}
+	first.mustBeSettled()
+}
+
+// TestInterruptedChange has terraform interrupted in the middle of a roll, as Ctrl-C does: it stops between two
+// steps, and the next apply goes on.
+func TestInterruptedChange(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	w := newWorkspace(t, l, configuration(t, l, setup{}))
+	w.apply()
+	w.write("main.tf", configuration(t, l, setup{cluster: `settings = { snapshot_count = 5000 }`}))
+	output, _ := w.duringStep(5, func(cli int) {
+		if err := syscall.Kill(cli, syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if flat := flatten(output); !strings.Contains(flat, "stopped before") {
+		t.Errorf("the error does not say where the change stopped:\n%s", output)
+	}
+	w.apply()
+	w.mustBeSettled()
+}
+
+// TestLearnerBehindIsNotPromoted slows a new member's network down, under more writes than it can follow: it
+// comes to where etcd itself would promote it, and gets no vote from us until it has caught up.
+func TestLearnerBehindIsNotPromoted(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
+	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
+	w.apply()
+	client := w.client()
+	file := func(name string) string { return filepath.Join(w.dir, name) }
+	config := load.Config{Endpoints: w.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key")}
+	if _, err := load.Fill(t.Context(), l.Command, config, 8); err != nil {
+		t.Fatal(err)
+	}
+	config.Modes, config.InFlight, config.ValueBytes, config.For, config.Count = []load.Mode{load.Balanced}, 32, 512, 2*time.Minute, 2_000_000
+	run, err := load.Start(t.Context(), l.Command, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Host("d").Throttle("4mbit"); err != nil {
+		t.Fatal(err)
+	}
+	w.write("main.tf", configuration(t, l, setup{at: on("a", "b", "c@d")}))
+	command, output := w.command("apply", "-auto-approve", "-no-color")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	leader, learner := w.endpoints()[0], "https://"+l.Host("d").Address()+":2379"
+	tempted := 0
+	for deadline := time.Now().Add(90 * time.Second); tempted < 5 && time.Now().Before(deadline); time.Sleep(time.Second) {
+		index, behind := client.raftIndex(leader), client.raftIndex(learner)
+		list := client.must(leader, "member", "list")
+		if behind > 0 && behind*10 > index*9 && index-behind > 1000 && strings.Contains(list, ", true") {
+			tempted++
+		}
+		if index > behind+2000 && !strings.Contains(list, ", true") && strings.Count(list, "started") == 4 {
+			t.Errorf("it was promoted at index %d of %d", behind, index)
+			break
+		}
+	}
+	if tempted == 0 {
+		t.Errorf("it was never at a point at which etcd alone would promote it and we do not")
+	}
+	if err := l.Host("d").Unthrottle(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatalf("the change failed: %v\n%s", err, output)
+	}
+	w.mustBeSettled()
+}
+
+// raftIndex is how far a member's log has come; 0: it does not say.
+func (c etcdctl) raftIndex(endpoint string) (index int) {
+	c.t.Helper()
+	output, err := c.run(endpoint, "endpoint", "status", "-w", "fields")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(output) {
+		if _, err := fmt.Sscanf(strings.TrimSpace(line), `"RaftIndex" : %d`, &index); err == nil {
+			return index
+		}
+	}
+	return 0
+}
+
+// TestQuorumLost loses two of three hosts: the plan says so, with how far the survivor has come, and touches
+// nothing; recovered from that by name, the cluster has all that it had.
+func TestQuorumLost(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	w := newWorkspace(t, l, configuration(t, l, setup{}))
+	w.apply()
+	client := w.client()
+	for i := range 20 {
+		client.must(w.endpoints()[i%3], "put", fmt.Sprintf("kept/%d", i), "value")
+	}
+	for _, name := range []string{"b", "c"} {
+		if err := l.Host(name).Wipe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := traces(t, l.Host("a"))
+	w.mustFail([]string{"plan", "-no-color"}, "the quorum is lost: 1 of 3 voters", "a (192.0.2.11) has term", "recover_from")
+	recovery := func(abandons, id string) string {
+		return fmt.Sprintf("recover_from = { member = \"a\", abandons = [%s], cluster_id = %q }", abandons, id)
+	}
+	w.write("main.tf", configuration(t, l, setup{cluster: recovery(`"b"`, w.clusterID())}))
+	w.mustFail([]string{"plan", "-no-color"}, "that gives up the other voters, b, c, and recover_from.abandons names b")
+	w.write("main.tf", configuration(t, l, setup{cluster: recovery(`"b", "c"`, "66")}))
+	w.mustFail([]string{"plan", "-no-color"}, "This is another cluster")
+	if after := traces(t, l.Host("a")); after != before {
+		t.Errorf("a plan that was refused has changed a:\n%s\n%s", before, after)
+	}
+	w.write("main.tf", configuration(t, l, setup{cluster: recovery(`"b", "c"`, w.clusterID())}))
+	w.apply()
+	w.mustBeSettled()
+	w.write("main.tf", configuration(t, l, setup{}))
+	w.apply()
+	w.mustBeSettled()
+	for _, endpoint := range w.endpoints() {
+		if got := client.must(endpoint, "get", "kept/", "--prefix", "--count-only", "-w", "fields"); !strings.Contains(got, `"Count" : 20`) {
+			t.Errorf("%s has not all that was put: %s", endpoint, got)
+		}
+	}
+}
+
+// TestRefusedChanges holds on real hosts what the tests of the resources hold at length: a plan that is refused
+// has changed nothing there.
+func TestRefusedChanges(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
+	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
+	w.apply()
+	before := map[string]string{}
+	for _, h := range l.Hosts {
+		before[h.Config.Name] = traces(t, h)
+	}
+	for name, test := range map[string]struct {
+		setup setup
+		want  string
+	}{
+		"an even size":     {setup{at: on("a", "b", "c", "d")}, "4 tolerate the loss of 1, as 3 do"},
+		"two of three":     {setup{at: on("a", "b@d", "c@e")}, "more members off their hosts than the cluster can spare"},
+		"a minor skipped":  {setup{at: on("a", "b", "c"), cluster: `version = "3.5"`}, "3.5"},
+		"a version unborn": {setup{at: on("a", "b", "c"), cluster: `version = "3.7.99"`}, "carries no etcd 3.7.99"},
+		"another name":     {setup{at: on("a", "b", "c"), cluster: `peer_port = 12380`}, "peer_port cannot be changed"},
+	} {
+		w.write("main.tf", configuration(t, l, test.setup))
+		w.mustFail([]string{"plan", "-no-color"}, test.want)
+		for _, h := range l.Hosts {
+			if after := traces(t, h); after != before[h.Config.Name] {
+				t.Errorf("%s: %s was changed:\n%s\n%s", name, h.Config.Name, before[h.Config.Name], after)
+			}
+		}
+	}
+}
