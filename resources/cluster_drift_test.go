@@ -1,10 +1,11 @@
 package resources
 
 import (
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -14,33 +15,107 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-func TestStoppedMemberIsRepaired(t *testing.T) {
-	w := newWorld(t)
-	w.run(t, tftest.TestStep{Config: three(unprotected)},
-		tftest.TestStep{
-			PreConfig: func() { w.Host("192.0.2.12").StopUnit("prod"); w.Forget() },
-			Config:    three(unprotected),
-			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
-				plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionUpdate),
-				changed(func(before, after map[string]any) error {
-					was, is := before["members"].(map[string]any)["b"].(map[string]any)["health"], after["members"].(map[string]any)["b"].(map[string]any)["health"]
-					if was != "stopped" || is != "healthy" || before["status"] != "degraded" || after["status"] != "healthy" {
-						return fmt.Errorf("health %v -> %v, status %v -> %v", was, is, before["status"], after["status"])
-					}
-					if rollout := fmt.Sprint(after["rollout"]); rollout != "[start b (192.0.2.12) agree: 3 voters, one cluster ID, one leader, quorum 2]" {
-						return errors.New(rollout)
-					}
-					return nil
-				}),
-			}},
-			Check: tftest.ComposeAggregateTestCheckFunc(values("status", "healthy", "rollout.#", "2"), func(*terraform.State) error {
-				if calls := w.changes(); !slices.Equal(calls, []string{"192.0.2.12 start"}) {
-					return fmt.Errorf("calls: %v", calls)
-				}
-				return nil
-			}),
+// drift is something that happens to a cluster behind Terraform's back.
+type drift struct {
+	happen func(*world)
+	health string // of member b then
+	drift  string // of member b then
+	alarms string
+	status string // then; empty: degraded
+	says   []string
+}
+
+// shows is a check that a plan shows a drift as exactly what it is, and what becomes of it.
+func (d drift) shows(before, after map[string]any) error {
+	was, is := before["members"].(map[string]any)["b"].(map[string]any), after["members"].(map[string]any)["b"].(map[string]any)
+	status := d.status
+	if status == "" {
+		status = statusDegraded
+	}
+	for _, seen := range []struct {
+		what      string
+		got, want any
+	}{
+		{"health", was["health"], d.health}, {"health afterwards", is["health"], healthHealthy},
+		{"drift", strings.Join(texts(was["drift"]), "; "), d.drift}, {"drift afterwards", strings.Join(texts(is["drift"]), "; "), ""},
+		{"alarms", strings.Join(texts(before["alarms"]), "; "), d.alarms}, {"alarms afterwards", strings.Join(texts(after["alarms"]), "; "), ""},
+		{"status", before["status"], status}, {"status afterwards", after["status"], statusHealthy},
+	} {
+		if seen.got != seen.want {
+			return fmt.Errorf("%s is %q, want %q", seen.what, seen.got, seen.want)
+		}
+	}
+	return nil
+}
+
+// TestDriftIsShownAndMended: the plan shows each as exactly what it is, and the apply mends it.
+func TestDriftIsShownAndMended(t *testing.T) {
+	foreign, err := nodetest.NewAuthority(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, drifts := range map[string][]drift{
+		"of the unit": {
+			{happen: func(w *world) { w.host(12).StopUnit("prod") }, health: "stopped", says: []string{"start b (192.0.2.12)"}},
+			{happen: func(w *world) { w.host(12).DisableUnit("prod") }, health: "healthy", drift: "its unit is disabled", status: statusHealthy,
+				says: []string{"start b (192.0.2.12): its unit is disabled, and would not come up with the machine"}},
+			{happen: func(w *world) { w.host(12).StopUnit("prod"); w.host(12).DisableUnit("prod") }, health: "stopped", drift: "its unit is disabled", says: []string{"start b (192.0.2.12)"}},
+			{happen: func(w *world) { w.host(12).EditUnit("prod", "[Service]\nExecStart=/bin/true\n") }, health: "healthy", drift: "its unit", status: statusHealthy,
+				says: []string{"roll b (192.0.2.12): its unit; voters 3, quorum 2, healthy 2 meanwhile"}},
+			{happen: func(w *world) {
+				w.host(12).EditFlags("prod", func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
+			}, health: "healthy", drift: "flags --max-txn-ops", status: statusHealthy, says: []string{"roll b (192.0.2.12): flags --max-txn-ops"}},
 		},
-		tftest.TestStep{Config: three(unprotected), PlanOnly: true})
+		"of the host": {
+			{happen: func(w *world) { w.host(12).SwapBinary("prod", w.AddStores("3.7.1")["amd64"]) }, health: "healthy", drift: "another store was put in place of its own", status: statusHealthy,
+				says: []string{"roll b (192.0.2.12): another store was put in place of its own"}},
+			{happen: func(w *world) { w.host(12).ForeignCertificates("prod", foreign) }, health: "healthy", status: statusHealthy,
+				drift: "its peer certificate is not of the cluster's authority, or does not say what it has to",
+				says:  []string{"certify b (192.0.2.12): its peer certificate is not of the cluster's authority, or does not say what it has to; taken up without a restart"}},
+			{happen: func(w *world) { w.Clock = w.Clock.AddDate(2, 0, 0) }, health: "healthy", drift: "its peer certificate has expired", status: statusHealthy,
+				says: []string{"certify a (192.0.2.11): its peer certificate has expired", "certify b (192.0.2.12): its peer certificate has expired", "certify c (192.0.2.13): its peer certificate has expired"}},
+			{happen: func(w *world) { w.host(12).RaiseAlarm("prod", "NOSPACE") }, health: "healthy", alarms: "NOSPACE", status: statusHealthy, says: []string{"disarm: members defragmented"}},
+		},
+		"of the list": {
+			{happen: func(w *world) { w.RemoveBehindOurBack("prod", "b") }, health: "removed", says: []string{"set aside b (192.0.2.12): it is no longer in the list, and joins anew"}},
+			{happen: func(w *world) { w.host(12).Wipe() }, health: "missing", says: []string{"remove b (192.0.2.12): dead, its host carries nothing of it"}},
+		},
+		"of the data": {
+			{happen: func(w *world) { w.host(12).LoseData(dir) }, health: "lost", drift: "its data is lost", says: []string{"remove b (192.0.2.12): dead, its data is lost"}},
+			{happen: func(w *world) { w.host(12).ForeignData("prod") }, health: "lost", drift: "its data directory holds another member's data", says: []string{"remove b (192.0.2.12): dead, its data directory holds another member's data"}},
+			{happen: func(w *world) { w.host(12).RollBack("prod", 1) }, health: "lost", drift: "its data is older than it was", says: []string{"remove b (192.0.2.12): dead, its data is older than it was"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			steps := []tftest.TestStep{w.begun(t, three(unprotected))}
+			for _, d := range drifts {
+				mend := w.asPlanned(t, three(unprotected), d.says, changed(d.shows))
+				mend.PreConfig = func() {
+					w.put(t)
+					w.Forget()
+					d.happen(w)
+				}
+				steps = append(steps, mend)
+			}
+			w.run(t, steps...)
+		})
+	}
+}
+
+// TestStartIsAllThatAStoppedMemberTakes: what is down is brought up with the least that does it.
+func TestStartIsAllThatAStoppedMemberTakes(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.begun(t, three(unprotected)), tftest.TestStep{
+		PreConfig: func() { w.host(12).StopUnit("prod") },
+		Config:    three(unprotected),
+		Check: func(*terraform.State) error {
+			if calls := w.changes(); !slices.Equal(calls, []string{"192.0.2.12 start"}) {
+				return fmt.Errorf("calls: %v", calls)
+			}
+			return nil
+		},
+	})
 }
 
 // TestFailedUpdateKeepsOldWishes: what was wanted and not done is wanted still.
@@ -102,6 +177,97 @@ func TestUnreachableHostStays(t *testing.T) {
 			},
 			Config: three(unprotected), Check: values("members.c.health", "healthy", "status", "healthy"),
 		})
+}
+
+// TestUnreachableHostBlocksOnlyWhatItMust: what disturbs nobody is repaired, what takes a restart waits, and a
+// replacement of the member itself goes on.
+func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
+	w := newWorld(t)
+	warns := func(texts ...string) tftest.TestCheckFunc {
+		return func(*terraform.State) error {
+			warned := w.warned()
+			for _, text := range texts {
+				if !strings.Contains(warned, text) {
+					return fmt.Errorf("no warning says %q:\n%s", text, warned)
+				}
+			}
+			return nil
+		}
+	}
+	const down = "Member c of cluster prod could not be asked: c (192.0.2.13): unreachable over SSH: no route to host"
+	w.run(t, w.begun(t, three(unprotected)),
+		tftest.TestStep{
+			PreConfig: func() { w.host(13).Unreachable = errGone; w.host(12).DisableUnit("prod") },
+			Config:    three(unprotected), ExpectNonEmptyPlan: true, // c is to be looked at again
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
+				if rollout := fmt.Sprint(after["rollout"]); rollout != "[start b (192.0.2.12): its unit is disabled, and would not come up with the machine]" {
+					return fmt.Errorf("rollout is %s", rollout)
+				}
+				return nil
+			})}},
+			Check: tftest.ComposeAggregateTestCheckFunc(values("members.c.health", "unreachable", "members.b.health", "healthy", "status", "degraded"),
+				warns(down, "It stays in the state as it was last seen", "give the member the address of another host")),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				w.host(12).EditFlags("prod", func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
+				w.Forget()
+			},
+			Config: three(unprotected), ExpectNonEmptyPlan: true,
+			Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("members.b.drift.0", "flags --max-txn-ops"),
+				warns(down, "A repair has to wait: b (192.0.2.12): it cannot be restarted (flags --max-txn-ops): 2 of 3 voters are healthy, and all have to be; bring back what is down: c (192.0.2.13)")),
+		},
+		w.asPlanned(t, of("a b c@23", unprotected), []string{"remove c (192.0.2.13): dead, its host cannot be reached", "promote c (192.0.2.23)", "roll b (192.0.2.12): flags --max-txn-ops"}),
+	)
+}
+
+// TestHostComesBack: by itself, or by another way to it.
+func TestHostComesBack(t *testing.T) {
+	w := newWorld(t)
+	otherWay := strings.Replace(three(unprotected), `"192.0.2.13"`, `"192.0.2.13", ssh_port = 2222`, 1)
+	w.run(t, w.begun(t, three(unprotected)),
+		tftest.TestStep{
+			PreConfig: func() { w.host(13).Unreachable = errGone },
+			Config:    three(unprotected),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, unknown map[string]any) error {
+				w.host(13).Unreachable = nil // after the plan, and before the apply
+				if c := unknown["members"].(map[string]any)["c"].(map[string]any); c["health"] != true || unknown["status"] != true {
+					return fmt.Errorf("unknown is %v", unknown)
+				}
+				return nil
+			})}},
+			Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, w.untouched),
+		},
+		tftest.TestStep{ // What it takes then was in no plan.
+			PreConfig: func() { w.host(13).Unreachable = errGone },
+			Config:    three(unprotected),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, _ map[string]any) error {
+				w.host(13).Unreachable = nil
+				w.host(13).StopUnit("prod")
+				return nil
+			})}},
+			ExpectError: says("the cluster is not as it was when this was planned: it takes a step that the plan has not shown (start c (192.0.2.13)); plan again"),
+		},
+		w.asPlanned(t, three(unprotected), []string{"start c (192.0.2.13)"}),
+		tftest.TestStep{
+			PreConfig: func() {
+				w.Forget()
+				w.doors = map[string]int{"192.0.2.13": 2222}
+				w.host(13).StopUnit("prod")
+			},
+			Config: three(unprotected), ExpectNonEmptyPlan: true, Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("members.c.health", "unreachable")),
+		},
+		tftest.TestStep{
+			Config: otherWay,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, unknown map[string]any) error {
+				if unknown["rollout"] != true {
+					return fmt.Errorf("rollout is known, of a host that nobody has seen: %v", unknown)
+				}
+				return nil
+			})}},
+			Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, values("rollout.0", "start c (192.0.2.13)", "members.c.ssh_port", "2222")),
+		},
+	)
 }
 
 // TestLostMembersStay: what was taken off its hosts from outside is shown, and never dropped. One member is

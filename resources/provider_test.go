@@ -42,12 +42,16 @@ type world struct {
 	// notKnown has the provider's settings known at apply only.
 	notKnown bool
 
+	// doors are the ports of sshd of hosts, by address, where they are not the usual ones.
+	doors map[string]int
+
 	// observed changes what a host answers when it is observed; nil: nothing.
 	observed func(*api.Observation)
 
 	progress struct {
 		sync.Mutex
-		lines []string
+		lines    []string
+		warnings []string
 	}
 }
 
@@ -104,12 +108,68 @@ func (h way) Call(ctx context.Context, store string, request api.Request, result
 	return err
 }
 
+// shut is the way to a host that does not listen there.
+type shut struct{}
+
+func (shut) Contact(context.Context, string, api.ObserveRequest) (api.Contact, error) {
+	return api.Contact{}, errGone
+}
+
+func (shut) Install(context.Context, string) error { return errGone }
+
+func (shut) Call(context.Context, string, api.Request, any) error { return errGone }
+
+func (shut) Lock(context.Context, string, string, api.Holder) (context.Context, func(), error) {
+	return nil, nil, errGone
+}
+
+// listening is the provider as Terraform asks it, whose warnings are kept: a test case has no way to see them.
+type listening struct {
+	tfprotov6.ProviderServer
+	world *world
+}
+
+func (l listening) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
+	resp, err := l.ProviderServer.ReadResource(ctx, req)
+	l.world.keep(resp.Diagnostics)
+	return resp, err
+}
+
+func (l listening) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
+	resp, err := l.ProviderServer.PlanResourceChange(ctx, req)
+	l.world.keep(resp.Diagnostics)
+	return resp, err
+}
+
+// keep keeps the warnings.
+func (w *world) keep(diags []*tfprotov6.Diagnostic) {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	for _, d := range diags {
+		if d.Severity == tfprotov6.DiagnosticSeverityWarning {
+			w.progress.warnings = append(w.progress.warnings, d.Summary+": "+d.Detail)
+		}
+	}
+}
+
+// warned is the text of all warnings since the last time that this was asked.
+func (w *world) warned() string {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	text := strings.Join(w.progress.warnings, "\n")
+	w.progress.warnings = nil
+	return text
+}
+
 // ways are the ways to all hosts.
 type ways struct{ *world }
 
 func (w ways) Host(reach Reach) (upgrade.Host, error) {
 	if w.notKnown {
 		return nil, fmt.Errorf("ssh.private_key: %w", ErrNotKnown)
+	}
+	if door, moved := w.doors[reach.Address]; moved && door != reach.Port {
+		return shut{}, nil
 	}
 	return way{w.World.Host(reach.Address), w.world}, nil
 }
@@ -126,7 +186,10 @@ func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	}
 	run(t, tftest.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"etcd": providerserver.NewProtocol6WithError(w),
+			"etcd": func() (tfprotov6.ProviderServer, error) {
+				server, err := providerserver.NewProtocol6WithError(w)()
+				return listening{server, w}, err
+			},
 			"echo": echoprovider.NewProviderServer(), // shows what is ephemeral
 		},
 		Steps: steps,
