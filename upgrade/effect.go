@@ -55,6 +55,9 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	if did.Kind == membership.Agree || did.Kind == membership.Remove {
 		elect(&p)
 	}
+	if p.Downgrade != "" && allRun(p, p.Downgrade) {
+		p.Downgrade, p.Lowered = "", false // it ends by itself
+	}
 	p.Seats = slices.DeleteFunc(p.Seats, func(s membership.Seat) bool {
 		return !s.Wanted && s.Role == membership.Absent && !s.Traces
 	})
@@ -77,7 +80,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
 	case membership.Certify:
 		s.Invalid = ""
-		if s.State == membership.Failing {
+		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by
 			s.State = membership.Serving
 		}
 	case membership.Roll:
@@ -107,17 +110,24 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	}
 }
 
+// allRun tells whether every member is seen to run a line of etcd.
+func allRun(p membership.Picture, line string) bool {
+	_, found := first(p.Seats, func(s membership.Seat) bool {
+		return s.Role != membership.Absent && (s.State != membership.Serving || membership.Line(s.Version) != line)
+	})
+	return !found
+}
+
 // elect has a healthy voter lead, where a step has brought a quorum back or taken the leader away. Which one
 // it will be cannot be known: the next look tells.
 func elect(p *membership.Picture) {
-	healthy := p.Healthy()
-	for _, s := range healthy {
-		if s.ID == p.Leader {
+	for _, s := range p.Voters() {
+		if p.Leader != "" && s.ID == p.Leader {
 			return
 		}
 	}
 	if p.Leader = ""; p.HasQuorum() {
-		p.Leader = healthy[0].ID
+		p.Leader = p.Healthy()[0].ID
 	}
 }
 

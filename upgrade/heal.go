@@ -24,8 +24,8 @@ func (c *choice) misled(s membership.Seat) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
 	}
-	newer := s.Version != "" && membership.CompareVersions(c.want.Version, s.Version) > 0
-	if newer && (len(s.Outdated) == 1 || !c.HasQuorum()) {
+	newer := func(a, b string) bool { return s.Version != "" && membership.CompareVersions(a, b) > 0 }
+	if newer(c.want.Version, s.Version) && len(s.Outdated) == 1 || newer(membership.Line(c.want.Version), membership.Line(s.Version)) && !c.HasQuorum() {
 		return false
 	}
 	return !c.goesDown() || c.comesDown()
@@ -41,12 +41,14 @@ func (c *choice) heal() (membership.Step, bool) {
 		return c.stage(s, c.want.Version), true
 	}
 	if s, found := first(c.Seats, c.misled); found {
-		if before, needed := c.secure(); needed && c.HasQuorum() {
+		if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
 			return before, true
 		}
-		// Of a cluster that serves with less of a quorum than can be seen, what seems to fail may be a part.
 		failing, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Failing })
-		if found && (c.HasQuorum() || len(c.Healthy()) == 0) {
+		if found && !c.HasQuorum() && len(c.Healthy()) > 0 {
+			return c.hold(failing, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(failing.Outdated, ", ")), c.bringBack())
+		}
+		if found {
 			stop := step(membership.Stop, failing)
 			stop.To = "it serves nobody, and is outdated: " + strings.Join(failing.Outdated, ", ")
 			return stop, true

@@ -200,7 +200,7 @@ func (c *choice) uncarried(s membership.Seat) (membership.Step, bool) {
 
 // joinLine is the line of etcd that a member joins with: the wanted one, once a voter runs it; and until
 // then the one that the voters run. So a member that comes in the middle of a change of version begins as
-// the others are.
+// the others are. How far a downgrade has come does not count: it goes on by itself, between two looks.
 func (c *choice) joinLine() string {
 	wanted := membership.Line(c.want.Version)
 	line := ""
@@ -213,7 +213,7 @@ func (c *choice) joinLine() string {
 			line = of
 		}
 	}
-	if line == "" || c.Downgrade == wanted && c.Lowered {
+	if line == "" {
 		return wanted
 	}
 	return line

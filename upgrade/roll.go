@@ -32,7 +32,7 @@ func (c *choice) comesDown() bool {
 		return c.Downgrade == line && c.Lowered
 	}
 	_, unfinished := first(c.Voters(), func(s membership.Seat) bool {
-		return runs(s) && s.Version != "" && membership.CompareVersions(membership.Line(s.Version), line) <= 0
+		return !gone(s) && s.Version != "" && membership.CompareVersions(membership.Line(s.Version), line) <= 0
 	})
 	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, line) <= 0
 }

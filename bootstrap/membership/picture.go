@@ -111,7 +111,12 @@ func (p Picture) Healthy() []Seat {
 
 // Size is how many vote: the seats that do, and strangers that do.
 func (p Picture) Size() int {
-	n := len(p.Voters())
+	n := 0
+	for i := range p.Seats {
+		if p.Seats[i].Role == Voter {
+			n++
+		}
+	}
 	for _, s := range p.Strangers {
 		if s.Role == Voter {
 			n++
@@ -121,7 +126,15 @@ func (p Picture) Size() int {
 }
 
 // HasQuorum tells whether the voters that serve are a quorum.
-func (p Picture) HasQuorum() bool { return len(p.Healthy()) >= Quorum(p.Size()) }
+func (p Picture) HasQuorum() bool {
+	healthy := 0
+	for i := range p.Seats {
+		if s := &p.Seats[i]; s.Role == Voter && s.State == Serving {
+			healthy++
+		}
+	}
+	return healthy >= Quorum(p.Size())
+}
 
 // Seat is the seat of this name and address; nil: there is none.
 func (p Picture) Seat(m Member) *Seat {

@@ -7,7 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-var kinds = []Kind{Install, Stop, SetAside, Configure, Start, Agree, Settle, Retire}
+var kinds = []Kind{Install, Stop, SetAside, Configure, Start, Agree, Settle, Retire,
+	Stage, Snapshot, Certify, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
 
 // TestStepText holds what plan, progress and errors say.
 func TestStepText(t *testing.T) {
@@ -17,10 +18,18 @@ func TestStepText(t *testing.T) {
 		"stop a (192.0.2.11): its configuration changes":                             at(Stop, "its configuration changes"),
 		"set aside a (192.0.2.11): left by an unfinished create":                     at(SetAside, "left by an unfinished create"),
 		"configure a (192.0.2.11): keys made on the host, certificates, flags, unit": at(Configure, ""),
-		"start a (192.0.2.11)":                                               at(Start, ""),
-		"agree: 3 voters, one cluster ID, one leader, quorum 2":              {Kind: Agree, To: "3 voters, one cluster ID, one leader, quorum 2"},
-		"settle a (192.0.2.11): initial-cluster-state existing":              at(Settle, ""),
-		"retire a (192.0.2.11): unit stopped and disabled, data moved aside": at(Retire, "data moved aside"),
+		"start a (192.0.2.11)":                                                        at(Start, ""),
+		"agree: 3 voters, one cluster ID, one leader, quorum 2":                       {Kind: Agree, To: "3 voters, one cluster ID, one leader, quorum 2"},
+		"settle a (192.0.2.11): initial-cluster-state existing":                       at(Settle, ""),
+		"retire a (192.0.2.11): unit stopped and disabled, data moved aside":          at(Retire, "data moved aside"),
+		"start a (192.0.2.11): its unit is disabled":                                  {Kind: Start, Member: "a", At: "192.0.2.11", Why: "its unit is disabled"},
+		"recover a (192.0.2.11): it alone is the cluster, as cluster 1":               {Kind: Recover, Member: "a", At: "192.0.2.11", Why: "as cluster 1"},
+		"remove a (192.0.2.11): dead; voters 3 -> 2":                                  {Kind: Remove, Member: "a", At: "192.0.2.11", Why: "dead", Sum: "voters 3 -> 2"},
+		"learner a (192.0.2.11): added without a vote":                                at(AddLearner, ""),
+		"disarm: members defragmented one by one, alarm for lack of space taken back": {Kind: Disarm},
+		"cancel: the downgrade to etcd 3.6 is given up":                               {Kind: Cancel, To: "3.6"},
+		"settle: every member's configuration names a, b":                             {Kind: Settle, To: "a, b"},
+		"unheard-of a (192.0.2.11) that":                                              at("unheard-of", "that"),
 	} {
 		if got := step.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -57,15 +66,16 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestKindsThatWaitAreAlone holds which kinds concern the whole cluster: these are never done beside
-// anything.
+// TestKindsThatWaitAreAlone holds which kinds concern the whole cluster, or take a member from it: these are
+// never done beside anything.
 func TestKindsThatWaitAreAlone(t *testing.T) {
+	alone := []Kind{Agree, Snapshot, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
 	for _, kind := range kinds {
-		if got, want := kind.Parallel(), kind != Agree; got != want {
+		if got, want := kind.Parallel(), !slices.Contains(alone, kind); got != want {
 			t.Errorf("%s: parallel %t", kind, got)
 		}
 	}
-	if Kind("").Parallel() || Kind("promote").Parallel() {
+	if Kind("").Parallel() || Kind("unheard-of").Parallel() {
 		t.Error("a kind that nobody knows is done on several hosts at once")
 	}
 }

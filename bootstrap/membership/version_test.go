@@ -1,0 +1,109 @@
+package membership
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestLine(t *testing.T) {
+	for version, want := range map[string]string{"3.7.3": "3.7", "3.6.16": "3.6", "3.6": "3.6", "3": "3", "": "", "10.20.30": "10.20"} {
+		if got := Line(version); got != want {
+			t.Errorf("Line(%q) = %q, want %q", version, got, want)
+		}
+	}
+}
+
+// TestCompareVersions holds an order by numbers, which that of the letters is not.
+func TestCompareVersions(t *testing.T) {
+	ordered := []string{"", "3.4.0", "3.5", "3.5.0", "3.5.9", "3.5.35", "3.6", "3.6.4", "3.6.16", "3.7.0", "3.7.3", "3.10.0", "4.0.0"}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			if got, want := CompareVersions(a, b), min(1, max(-1, i-j)); got != want {
+				t.Errorf("CompareVersions(%q, %q) = %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+func TestMinorsApart(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"3.7.3", "3.7.0", 0}, {"3.6.16", "3.7.3", 1}, {"3.7.3", "3.6.16", 1}, {"3.5.35", "3.7.3", 2},
+		{"3.6", "3.7", 1}, {"3", "3.1.0", 1}, {"3.9.0", "3.11.1", 2},
+	} {
+		if got := MinorsApart(c.a, c.b); got != c.want {
+			t.Errorf("MinorsApart(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+	if got := MinorsApart("3.7.3", "4.7.3"); got < 100 {
+		t.Errorf("two majors are %d minors apart", got)
+	}
+}
+
+// TestFloor holds the patches that etcd's upgrade guides name.
+func TestFloor(t *testing.T) {
+	for version, want := range map[string]string{"3.5.9": "3.5.32", "3.6.5": "3.6.11", "3.6": "3.6.11", "3.7.3": "", "": ""} {
+		if got := Floor(version); got != want {
+			t.Errorf("Floor(%q) = %q, want %q", version, got, want)
+		}
+	}
+}
+
+func TestNewestOf(t *testing.T) {
+	carried := []string{"3.7.3", "3.6.9", "3.6.16", "3.7.10"}
+	for line, want := range map[string]string{"3.6": "3.6.16", "3.7": "3.7.10", "3.5": "", "": ""} {
+		if got := NewestOf(line, carried); got != want {
+			t.Errorf("NewestOf(%q) = %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestPictureCounts holds that what is counted is what is listed, and that strangers count against a quorum.
+func TestPictureCounts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p Picture
+		roles, states := rapid.SampledFrom([]Role{Absent, Learner, Voter}), rapid.SampledFrom([]State{Serving, Failing, Silent, Lost})
+		voters, healthy := 0, 0
+		for i := range rapid.IntRange(0, 9).Draw(t, "seats") {
+			s := Seat{Member: Member{Name: string(rune('i' - i))}, Role: roles.Draw(t, "role"), State: states.Draw(t, "state"), Outdated: []string{"settings"}}
+			p.Seats = append(p.Seats, s)
+			if s.Role == Voter {
+				voters++
+				if s.State == Serving {
+					healthy++
+				}
+			}
+		}
+		if len(p.Voters()) != voters || len(p.Healthy()) != healthy || p.Size() != voters {
+			t.Fatalf("%d voters, %d healthy, size %d; want %d, %d", len(p.Voters()), len(p.Healthy()), p.Size(), voters, healthy)
+		}
+		if got, want := p.HasQuorum(), healthy >= Quorum(voters); got != want {
+			t.Errorf("%d of %d: quorum %t", healthy, voters, got)
+		}
+		p.Strangers = []Stranger{{Role: Voter}, {Role: Learner}}
+		if got, want := p.HasQuorum(), healthy >= Quorum(voters+1); p.Size() != voters+1 || got != want {
+			t.Errorf("%d of %d and a stranger: size %d, quorum %t", healthy, voters, p.Size(), got)
+		}
+	})
+}
+
+// TestPictureClone holds that a clone shares nothing.
+func TestPictureClone(t *testing.T) {
+	p := Picture{Seats: []Seat{{Member: Member{Name: "b"}, Outdated: []string{"settings"}}, {Member: Member{Name: "a"}}}, Strangers: []Stranger{{ID: "1"}}}
+	c := p.Clone()
+	SortSeats(c.Seats)
+	c.Seats[1].Outdated[0], c.Strangers[0].ID = "unit", "2"
+	if p.Seats[0].Name != "b" || p.Seats[0].Outdated[0] != "settings" || p.Strangers[0].ID != "1" {
+		t.Errorf("changed through its clone: %+v", p)
+	}
+	if names := []string{c.Seats[0].Name, c.Seats[1].Name}; !slices.Equal(names, []string{"a", "b"}) {
+		t.Errorf("sorted: %v", names)
+	}
+	if got := p.Seat(Member{Name: "c"}); got != nil {
+		t.Errorf("there is no c: %v", got)
+	}
+}

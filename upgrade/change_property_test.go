@@ -1,0 +1,463 @@
+package upgrade_test
+
+import (
+	"flag"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// clusters is how often each property of the planner is tried. For a soak:
+//
+//	go test ./upgrade -run TestPlans -clusters 200000 -timeout 1h
+//
+// A failure prints the cluster and the seed (-rapid.seed) that it was drawn by.
+var clusters = flag.Int("clusters", 2000, "how many generated clusters each property of the planner is tried on")
+
+// many tries a property on many clusters, unless -rapid.checks says how many.
+func many(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set(strconv.Itoa(*clusters)); err != nil {
+			t.Fatal(err)
+		}
+		defer checks.Value.Set(checks.DefValue)
+	}
+	rapid.Check(t, property)
+}
+
+// versions are what a cluster can be in the middle of, as to versions.
+type versions struct {
+	runs      []string // by its members; each of them by one at least
+	agreed    string   // line
+	downgrade string   // line
+	wanted    []string
+}
+
+var courses = []versions{
+	{runs: []string{"3.7.3"}, agreed: "3.7", wanted: []string{"3.7.3"}},
+	{runs: []string{"3.7.2"}, agreed: "3.7", wanted: []string{"3.7.3"}},
+	{runs: []string{"3.6.16"}, agreed: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.6.16", "3.7.3"}, agreed: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3"}, agreed: "3.6", wanted: []string{"3.6.16", "3.7.3"}}, // about to agree on 3.7
+	{runs: []string{"3.7.3"}, agreed: "3.7", wanted: []string{"3.6.16"}},
+	{runs: []string{"3.7.3"}, agreed: "3.7", downgrade: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3"}, agreed: "3.6", downgrade: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3", "3.6.16"}, agreed: "3.6", downgrade: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
+}
+
+// conditions are what can be wrong with a member's host: what can be mended without leaving here first.
+var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsettled", "stopped", "stopped settings", "starting", "broken", "lost", "empty", "silent", "unmounted", "taken"}
+
+// hopeful are the conditions that apply mends by itself, or would without the others.
+var hopeful = conditions[:len(conditions)-3]
+
+// inflict does to a host what a condition says.
+func (e *etcd) inflict(address, condition string) {
+	h := e.at(address)
+	stop := func() { h.running, h.ready = false, false }
+	for word := range strings.FieldsSeq(condition) {
+		switch word {
+		case "settings":
+			h.current = false
+		case "expired":
+			h.expired = h.marker
+		case "disabled":
+			h.disabled = h.marker
+		case "unsettled":
+			h.settled = "others"
+		case "stopped":
+			stop()
+		case "starting":
+			h.ready = false
+		case "broken":
+			// Of one that is not wanted nobody says by what it ought to run. And one that is to be given another line,
+			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says.
+			if h.ready = false; e.wanted(address) && membership.Line(e.want.Version) == membership.Line(h.version) {
+				h.broken, h.current = true, false
+			}
+		case "lost":
+			stop()
+			h.data, h.voted = "", h.marker
+		case "empty":
+			*h = machine{}
+		case "silent":
+			h.silent = true
+		case "unmounted":
+			stop()
+			h.unmounted = h.marker // which says what is to be mounted
+		case "taken":
+			*h = machine{taken: true}
+		default:
+			panic(word)
+		}
+	}
+}
+
+// draw draws a cluster, what is wanted of it, and what is wrong with it.
+func draw(t *rapid.T, wrong []string) *etcd {
+	course := rapid.SampledFrom(courses).Draw(t, "versions")
+	e := &etcd{hosts: map[string]*machine{}, serves: true, version: course.agreed, downgrade: course.downgrade}
+	e.forget()
+	n := rapid.IntRange(1, 7).Draw(t, "voters")
+	if n < len(course.runs) {
+		n = len(course.runs)
+	}
+	place := func(i, move int) membership.Member {
+		return membership.Member{Name: string(rune('a' + i)), Address: fmt.Sprintf("192.0.2.%d", 11+i+20*move)}
+	}
+	join := func(m membership.Member, version string) *entry {
+		e.ids++
+		in := &entry{id: fmt.Sprintf("id %d", e.ids), address: m.Address, name: m.Name, started: true}
+		e.list = append(e.list, in)
+		*e.at(m.Address) = machine{marker: true, voted: true, data: in.id, running: true, ready: true, version: version, current: true}
+		return in
+	}
+	for i := range n {
+		m := place(i, 0)
+		version := rapid.SampledFrom(course.runs).Draw(t, "version of "+m.Name)
+		if i < len(course.runs) {
+			version = course.runs[i]
+		}
+		join(m, version)
+		e.known = append(e.known, m)
+	}
+
+	// The wish: any of those that are there, moved or not, and new ones.
+	e.want = membership.Spec{Name: "prod", Version: rapid.SampledFrom(course.wanted).Draw(t, "wanted"), Carried: []string{"3.7.3", "3.6.16"}}
+	size := rapid.SampledFrom(membership.Sizes()).Draw(t, "size")
+	var names []int
+	if rapid.Bool().Draw(t, "any") {
+		names = rapid.SliceOfNDistinct(rapid.IntRange(0, 9), size, size, rapid.ID).Draw(t, "names")
+	} else {
+		for i := range size {
+			names = append(names, i)
+		}
+	}
+	for _, i := range names {
+		move := 0
+		if i < n && rapid.IntRange(0, 3).Draw(t, "moves") == 0 {
+			move = 1
+		}
+		e.want.Members = append(e.want.Members, place(i, move))
+	}
+	e.want.Members = membership.Sort(e.want.Members)
+
+	for _, in := range e.voters() {
+		e.at(in.address).settled = e.names()
+	}
+	e.leader = rapid.SampledFrom(e.voters()).Draw(t, "leader").id
+	for _, in := range e.voters() {
+		e.inflict(in.address, rapid.SampledFrom(wrong).Draw(t, "condition of "+in.address))
+	}
+	e.drawLearner(t, join)
+	for _, m := range e.want.Members {
+		if e.entry(m.Address) != nil {
+			continue
+		}
+		switch left := rapid.IntRange(0, 9).Draw(t, "left on "+m.Address); {
+		case left == 0: // of a member that was removed
+			*e.at(m.Address) = machine{marker: true, voted: true, data: "removed", version: course.runs[0], current: true}
+		case slices.Contains(wrong, "silent") && left == 1:
+			e.inflict(m.Address, rapid.SampledFrom([]string{"silent", "taken"}).Draw(t, "condition of "+m.Address))
+		}
+	}
+	e.full = rapid.IntRange(0, 9).Draw(t, "full") == 0
+	if rapid.IntRange(0, 9).Draw(t, "leftover") == 0 {
+		m := place(15, 0)
+		e.known = append(e.known, m)
+		*e.at(m.Address) = machine{marker: true, voted: true, data: "removed", version: course.runs[0]}
+	}
+	e.breathe()
+	if course.agreed == "3.6" && course.downgrade == "" {
+		e.version = "3.6" // it takes some seconds to rise
+	}
+	return e
+}
+
+// drawLearner draws a learner that an earlier run has left, in any condition.
+func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *entry) {
+	kind := rapid.SampledFrom([]string{"", "", "", "wanted", "known", "stranger"}).Draw(t, "learner")
+	m := membership.Member{Name: "x", Address: "192.0.2.99"}
+	if kind == "wanted" {
+		i := slices.IndexFunc(e.want.Members, func(m membership.Member) bool { return e.entry(m.Address) == nil })
+		if i < 0 {
+			return
+		}
+		m = e.want.Members[i]
+	}
+	if kind == "" {
+		return
+	}
+	// It was added when the voters were on one line, or some of them on the wanted one.
+	version := e.want.Version
+	if membership.Line(version) < e.version {
+		version = "3.7.3"
+	}
+	in := join(m, version)
+	in.learner, in.ours = true, true
+	h := e.at(m.Address)
+	h.voted = false
+	if kind == "stranger" {
+		return
+	}
+	if kind == "known" {
+		e.known = append(e.known, m)
+	}
+	switch rapid.SampledFrom([]string{"", "added", "prepared", "begun", "stopped", "starting", "lost", "wiped"}).Draw(t, "condition of the learner") {
+	case "added":
+		in.name, in.started, *h = "", false, machine{}
+	case "prepared":
+		in.name, in.started, *h = "", false, machine{marker: true, version: version}
+	case "begun":
+		in.name, in.started, h.ready = "", false, false
+	case "stopped":
+		h.running, h.ready = false, false
+	case "starting":
+		h.ready = false
+	case "lost":
+		h.data, h.running, h.ready = "other", false, false
+	case "wiped":
+		*h = machine{}
+	}
+}
+
+// plan is what the planner says of the cluster as it is now. It holds what is true of every answer: the
+// same question has the same answer, the question stays as it was, and what is not done is explained.
+func (e *etcd) plan(t *rapid.T) (upgrade.Plan, error) {
+	asked := e.picture()
+	plan, err := upgrade.Change(asked, e.want)
+	if seen := e.picture(); !reflect.DeepEqual(seen, asked) {
+		t.Fatalf("planning has changed what was seen:\n%s", cmp.Diff(seen, asked))
+	}
+	if err == nil && len(plan.Steps) == 0 {
+		return plan, nil
+	}
+	again, errAgain := upgrade.Change(asked, e.want)
+	if !reflect.DeepEqual(plan, again) || fmt.Sprint(err) != fmt.Sprint(errAgain) {
+		t.Fatalf("two plans for one picture: %v, %v\n%s", err, errAgain, cmp.Diff(plan, again))
+	}
+	if err != nil {
+		mustHelp(t, err, e)
+	}
+	for _, held := range plan.Held {
+		mustHelp(t, held, e)
+	}
+	return plan, err
+}
+
+// mustHelp fails the test where a refusal does not say why, or what to do.
+func mustHelp(t *rapid.T, err error, e *etcd) {
+	r, is := err.(*membership.Refusal)
+	if !is || r.Rule == "" || r.Remedy == "" {
+		t.Fatalf("of no help: %v\n%s", err, show(e.picture()))
+	}
+}
+
+// must takes a step that nothing may forbid.
+func (e *etcd) must(t *rapid.T, step membership.Step) {
+	t.Helper()
+	if err := e.do(step); err != nil {
+		t.Fatalf("%v\nin %s", err, show(e.picture()))
+	}
+}
+
+// show is a picture to read.
+func show(p membership.Picture) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, strangers %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Strangers)
+	for _, s := range p.Seats {
+		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsettled %t traces %t staged %q\n", s, s.Wanted, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsettled, s.Traces, s.Staged)
+	}
+	return b.String()
+}
+
+// explained tells whether something is there that an apply cannot mend, and somebody has to.
+func (e *etcd) explained() bool {
+	for _, m := range e.picture().Seats {
+		if m.State == membership.Silent || m.State == membership.Taken || m.State == membership.Blocked {
+			return true
+		}
+	}
+	return false
+}
+
+// TestPlansAreSafe takes every plan step by step, by etcd's rules and the gates. After any of them, what is left is
+// exactly what the first plan had left; and at its end the wish is met, or somebody is told what to do.
+func TestPlansAreSafe(t *testing.T) {
+	many(t, func(t *rapid.T) {
+		e := draw(t, conditions)
+		plan, err := e.plan(t)
+		if err != nil {
+			return
+		}
+		began := show(e.picture())
+		rest := plan
+		for i, step := range plan.Steps {
+			e.must(t, step)
+			if i+1 < len(plan.Steps) && rapid.IntRange(0, 3).Draw(t, "looks") > 0 {
+				continue // to look after each step of each plan takes four times as long
+			}
+			if rest, err = e.plan(t); err != nil {
+				t.Fatalf("refused after %s: %v\nbegan as %s", step, err, began)
+			}
+			if left := plan.Steps[i+1:]; !slices.Equal(left, rest.Steps) {
+				t.Fatalf("after %s the rest is another (-first +now):\n%s\nbegan as %s\nnow %s", step, cmp.Diff(left, rest.Steps), began, show(e.picture()))
+			}
+		}
+		// Who of several is named can depend on who leads, which cannot be known before.
+		if len(plan.Held) != len(rest.Held) {
+			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(plan.Held, rest.Held), began)
+		}
+		left := e.unmet()
+		silent := slices.ContainsFunc(e.picture().Seats, func(s membership.Seat) bool { return s.State == membership.Silent })
+		if len(left) > 0 && len(plan.Held) == 0 && !silent {
+			t.Fatalf("it ends without a word, and %v\nbegan as %s\nended as %s", left, began, show(e.picture()))
+		}
+		if len(left) > 0 && !e.explained() {
+			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, plan.Held, began, show(e.picture()))
+		}
+	})
+}
+
+// TestPlansResume cuts runs off in the middle of any step, any number of times: the next one goes on from
+// there, and the last one ends with the wish met, where there is nothing that only somebody else can mend.
+func TestPlansResume(t *testing.T) {
+	many(t, func(t *rapid.T) {
+		e := draw(t, hopeful)
+		e.restless = rapid.Bool().Draw(t, "restless")
+		began := show(e.picture())
+		var did []string
+		patience := rapid.IntRange(0, 12).Draw(t, "cuts")
+		for taken := 0; ; taken++ {
+			plan, err := e.plan(t)
+			if err != nil {
+				if taken > 0 || e.active() >= quorum(len(e.voters())) && e.serves {
+					t.Fatalf("refused: %v\nbegan as %s\nthen %s\nnow %s", err, began, strings.Join(did, "\n"), show(e.picture()))
+				}
+				return // it was lost from the beginning
+			}
+			if len(plan.Steps) == 0 {
+				if left := e.unmet(); len(left) > 0 || len(plan.Held) > 0 {
+					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, plan.Held, began, strings.Join(did, "\n"), show(e.picture()))
+				}
+				return
+			}
+			if taken > 20 {
+				t.Fatalf("it comes to no end\nbegan as %s\nthen %s", began, strings.Join(did, "\n"))
+			}
+			whole := len(plan.Steps)
+			if patience > 0 {
+				patience--
+				whole = rapid.IntRange(0, whole-1).Draw(t, "cut after")
+			}
+			for _, step := range plan.Steps[:whole] {
+				did = append(did, step.String())
+				e.must(t, step)
+			}
+			if whole < len(plan.Steps) {
+				step, way := plan.Steps[whole], rapid.IntRange(0, 3).Draw(t, "way")
+				tried := e.clone()
+				tried.must(t, step) // it would have been safe
+				did = append(did, fmt.Sprintf("%s, cut off at %d", step, way))
+				e.cut(step, way)
+			}
+		}
+	})
+}
+
+// TestPlansMeetFaults has hosts fail between steps, and come back: no step is unsafe whatever has failed, each
+// stop says what to do, and once all that failed is back, as far as it has not lost its data, the wish is met.
+func TestPlansMeetFaults(t *testing.T) {
+	many(t, func(t *rapid.T) {
+		e := draw(t, conditions)
+		e.restless = rapid.Bool().Draw(t, "restless")
+		for range rapid.IntRange(1, 4).Draw(t, "faults") {
+			plan, err := e.plan(t)
+			if err != nil {
+				break
+			}
+			for _, step := range plan.Steps[:rapid.IntRange(0, len(plan.Steps)).Draw(t, "fault after")] {
+				e.must(t, step)
+			}
+			m := rapid.SampledFrom(e.list).Draw(t, "whom")
+			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "empty", "silent", "stopped", "unmounted", "taken", "broken"}).Draw(t, "fault"))
+			e.breathe()
+			if rapid.Bool().Draw(t, "restart") {
+				e.forget()
+			}
+		}
+		for _, h := range e.hosts {
+			if h.taken {
+				*h = machine{}
+			}
+			h.silent, h.unmounted = false, false
+		}
+		e.breathe()
+		began := show(e.picture())
+		for range 20 {
+			plan, err := e.plan(t)
+			if err != nil {
+				if e.serves {
+					t.Fatalf("it serves, and is refused: %v\nin %s", err, show(e.picture()))
+				}
+				return
+			}
+			if len(plan.Steps) == 0 {
+				if left := e.unmet(); len(left) > 0 {
+					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, plan.Held, began, show(e.picture()))
+				}
+				return
+			}
+			for _, step := range plan.Steps {
+				e.must(t, step)
+			}
+		}
+		t.Fatalf("it comes to no end\nmended: %s", began)
+	})
+}
+
+// TestPlansOfConvergedClusters holds that nothing is done to a cluster that is as wanted.
+func TestPlansOfConvergedClusters(t *testing.T) {
+	many(t, func(t *rapid.T) {
+		e := draw(t, []string{""})
+		plan, err := e.plan(t)
+		if err != nil {
+			t.Fatalf("a healthy cluster is refused: %v\n%s", err, show(e.picture()))
+		}
+		for _, step := range plan.Steps {
+			e.must(t, step)
+		}
+		if left := e.unmet(); len(left) > 0 {
+			t.Fatalf("%v\n%s", left, show(e.picture()))
+		}
+		for _, forgets := range []bool{false, true} {
+			if forgets {
+				e.forget()
+			}
+			if plan, err := e.plan(t); err != nil || len(plan.Steps) > 0 || len(plan.Held) > 0 {
+				t.Fatalf("there is more to do: %v, held %v, %v", plan.Steps, plan.Held, err)
+			}
+		}
+	})
+}
+
+// TestPlansRefuseStrangers holds that a member that nobody knows stops everything, whatever else there is.
+func TestPlansRefuseStrangers(t *testing.T) {
+	many(t, func(t *rapid.T) {
+		e := draw(t, conditions)
+		e.list = append(e.list, &entry{id: "stranger", address: "192.0.2.98", name: "who", started: true, learner: rapid.Bool().Draw(t, "learner")})
+		if plan, err := e.plan(t); err == nil || !strings.Contains(err.Error(), "stranger") {
+			t.Fatalf("planned: %v, %v", plan.Steps, err)
+		}
+	})
+}
