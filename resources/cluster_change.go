@@ -21,6 +21,7 @@ type change struct {
 	before, members map[string]memberModel // of the state, and as they are wanted
 	cluster         bootstrap.Cluster      // as it is wanted
 	seen            bootstrap.Sight
+	others          routes // to hosts that an earlier change has not come to its end on
 	plan            upgrade.Plan
 	err             error
 }
@@ -87,7 +88,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 
 // changed is the change from state to the model, as the engine plans it.
 func (c clusterModel) changed(state clusterModel, members, before map[string]memberModel, stores Stores, last sight, asked membership.Recovery) change {
-	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports()}
+	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports(), others: last.others()}
 	ch.cluster.Recover = asked
 	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch
@@ -200,11 +201,16 @@ func (ch change) lists(peerURL string) bool {
 	return false
 }
 
+// routes are the ways to all hosts that the change may come to. What is wanted says last how one is reached.
+func (ch change) routes() routes {
+	return ch.others.and(routesTo(ch.before)).and(routesTo(ch.members))
+}
+
 // reachesAnew tells whether a host that could not be asked will be, in another way.
 func (ch change) reachesAnew() bool {
-	for name, m := range ch.members {
-		old, known := ch.before[name]
-		if known && ch.seen[membership.Member{Name: name, Address: m.Address.ValueString()}].Err != nil && m.reach() != old.reach() {
+	was := ch.others.and(routesTo(ch.before))
+	for m, reach := range routesTo(ch.members) {
+		if old, known := was[m]; known && ch.seen[m].Err != nil && reach != old {
 			return true
 		}
 	}

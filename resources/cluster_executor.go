@@ -32,7 +32,7 @@ func deadline(ctx context.Context, timeout func(context.Context, time.Duration) 
 
 // form is the create, in the engine's terms.
 func (r *clusterResource) form(ctx context.Context, plan clusterModel, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
-	executor, err := r.signing(ctx, plan.clusterWith(members, r.services.Stores), authority, "create", members)
+	executor, err := r.signing(ctx, plan.clusterWith(members, r.services.Stores), authority, "create", routesTo(members))
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
@@ -45,19 +45,24 @@ func (r *clusterResource) form(ctx context.Context, plan clusterModel, members m
 
 // change is the update, in the engine's terms. What the plan could show is all that may be done.
 func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authorityModel, owner string) (upgrade.Outcome, error) {
-	executor, err := r.signing(ctx, ch.cluster, authority, "update", ch.before, ch.members)
+	hosts := ch.routes()
+	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts)
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Seats: append(seats(ch.before), seats(ch.members)...)}
+	order := upgrade.Order{Owner: owner, Seats: hosts.seats()}
 	if !plan.Rollout.IsUnknown() {
 		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
 	}
-	return executor.Change(ctx, order)
+	outcome, err := executor.Change(ctx, order)
+	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
+		outcome.Sight = executor.Observe(ctx, order.Seats)
+	}
+	return outcome, err
 }
 
 // signing is an executor that has the hosts' certificate requests signed.
-func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, members ...map[string]memberModel) (*upgrade.Executor, error) {
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, to routes) (*upgrade.Executor, error) {
 	authorities, err := authority.parse(r.services.Now())
 	if err != nil {
 		return nil, err
@@ -67,27 +72,24 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 		return nil, err
 	}
 	cluster.KeyAlgorithm = string(algorithm)
-	executor, err := r.executor(ctx, cluster, operation, members...)
+	executor, err := r.executor(ctx, cluster, operation, to)
 	if err == nil {
 		executor.Signer = memberSigner{authorities, r.services.Now}
 	}
 	return executor, err
 }
 
-// executor is what carries out one operation on the hosts of members: those of a state, those of a plan, or
-// both, of which the last says how a host is reached. It fails with ErrNotKnown where the provider's settings are
+// executor is what carries out one operation on hosts. It fails with ErrNotKnown where the provider's settings are
 // not known yet.
-func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, members ...map[string]memberModel) (*upgrade.Executor, error) {
+func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to routes) (*upgrade.Executor, error) {
 	run, err := newToken(r.services.Random)
 	if err != nil {
 		return nil, err
 	}
 	hosts := map[membership.Member]upgrade.Host{}
-	for _, some := range members {
-		for name, m := range some {
-			if hosts[m.seat(name)], err = r.services.Hosts.Host(m.reach()); err != nil {
-				return nil, err
-			}
+	for m, reach := range to {
+		if hosts[m], err = r.services.Hosts.Host(reach); err != nil {
+			return nil, err
 		}
 	}
 	return &upgrade.Executor{

@@ -114,15 +114,15 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 		member.PeerURL, member.ClientURL = types.StringValue(cluster.PeerURL(m)), types.StringValue(cluster.ClientURL(m))
 		members[m.Name] = member
 	}
-	executor, err := r.executor(ctx, cluster, "import", members)
+	executor, err := r.executor(ctx, cluster, "import", routesTo(members))
 	if err != nil {
 		return err
 	}
-	reports := executor.Observe(ctx, seats(members))
+	reports := executor.Observe(ctx, routesTo(members).seats())
 	if err := state.readBack(reports); err != nil {
 		return err
 	}
-	_, diags := state.observe(ctx, state.clusterWith(members, r.services.Stores), members, reports, r.services.Now())
+	_, diags := state.observe(ctx, state.clusterWith(members, r.services.Stores), members, reports, routes{}, r.services.Now())
 	if diags.HasError() {
 		return errors.New(diags[0].Detail())
 	}

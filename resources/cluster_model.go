@@ -137,15 +137,6 @@ func (m memberModel) seat(name string) membership.Member {
 	return membership.Member{Name: name, Address: m.Address.ValueString()}
 }
 
-// seats are the members' places.
-func seats(members map[string]memberModel) []membership.Member {
-	var found []membership.Member
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		found = append(found, members[name].seat(name))
-	}
-	return found
-}
-
 // reach is the way to the member's host.
 func (m memberModel) reach() Reach {
 	address := m.SSHAddress.ValueString()

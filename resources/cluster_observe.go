@@ -20,8 +20,9 @@ import (
 
 // observe writes what was seen of the cluster into the model, and says what has to be kept of it for the
 // next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
-// unreachable is not absent.
-func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Sight, now time.Time) (kept sight, diags diag.Diagnostics) {
+// unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
+// those that a change which was cut short has not come to its end on.
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Sight, hosts routes, now time.Time) (kept sight, diags diag.Diagnostics) {
 	picture := cluster.Picture(c.Owner.ValueString(), reports, now)
 	for _, s := range picture.Seats {
 		m, known := members[s.Name]
@@ -42,7 +43,19 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	c.Status, c.Alarms = types.StringValue(statusOf(picture)), alarmsOf(picture)
 	diags.Append(c.setMembers(ctx, members)...)
 	timeless := cluster.Picture(c.Owner.ValueString(), reports, time.Time{})
-	return newSight(reports, anyExpired(picture, timeless), now), diags
+	return newSight(reports, cluster.Members, unfinished(picture, hosts), anyExpired(picture, timeless), now), diags
+}
+
+// unfinished are the ways to the hosts of seats that nobody wants, and that have not left to the end. A host that
+// cannot be asked, and is in no list, is not waited for.
+func unfinished(p membership.Picture, hosts routes) routes {
+	left := routes{}
+	for _, s := range p.Seats {
+		if reach, known := hosts[s.Member]; known && !s.Wanted && (s.Role != membership.Absent || s.Traces) {
+			left[s.Member] = reach
+		}
+	}
+	return left
 }
 
 // anyExpired tells whether a certificate would hold but for the time.
@@ -134,7 +147,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		}
 		found[name] = m
 	}
-	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Sight, now)
+	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Sight, ch.routes(), now)
 	for name, m := range members {
 		m.settle(found[name])
 		members[name] = m

@@ -99,7 +99,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	dropStrangers(members)
-	executor, err := r.executor(ctx, state.clusterWith(members, r.services.Stores), "read", members)
+	last, _, _ := lastSight(ctx, req.Private) // one that is damaged is mended by this look
+	hosts := last.others().and(routesTo(members))
+	executor, err := r.executor(ctx, state.clusterWith(members, r.services.Stores), "read", hosts)
 	if errors.Is(err, ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
@@ -109,12 +111,12 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddError("The hosts were not looked at", err.Error())
 		return
 	}
-	reports := executor.Observe(looking, seats(members))
+	reports := executor.Observe(looking, hosts.seats())
 	if ctx.Err() != nil {
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
 		return
 	}
-	seen, diags := state.observe(ctx, executor.Cluster, members, reports, r.services.Now())
+	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.services.Now())
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -159,7 +161,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if resp.Diagnostics.HasError() {
 		if working.Err() == nil && len(outcome.Sight) > 0 { // a look that was cut short says nothing
-			seen, diags := state.observe(ctx, state.clusterWith(before, r.services.Stores), before, outcome.Sight, r.services.Now())
+			seen, diags := state.observe(ctx, state.clusterWith(before, r.services.Stores), before, outcome.Sight, ch.routes(), r.services.Now())
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
 		}
@@ -186,7 +188,11 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		return
 	}
 	dropStrangers(members)
-	executor, err := r.executor(ctx, state.cluster(members), "delete", members)
+	last, _, _ := lastSight(ctx, req.Private) // without it the hosts of the state are left
+	hosts := last.others().and(routesTo(members))
+	cluster := state.cluster(members)
+	cluster.Members = hosts.seats() // those of a change that was cut short too
+	executor, err := r.executor(ctx, cluster, "delete", hosts)
 	if err == nil {
 		err = executor.Retire(working, state.Owner.ValueString(), state.PurgeData.ValueBool())
 	}

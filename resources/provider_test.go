@@ -42,6 +42,9 @@ type world struct {
 	// notKnown has the provider's settings known at apply only.
 	notKnown bool
 
+	// dies has the provider's process end where an apply fails.
+	dies bool
+
 	// doors are the ports of sshd of hosts, by address, where they are not the usual ones.
 	doors map[string]int
 
@@ -138,6 +141,15 @@ func (l listening) ReadResource(ctx context.Context, req *tfprotov6.ReadResource
 func (l listening) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
 	resp, err := l.ProviderServer.PlanResourceChange(ctx, req)
 	l.world.keep(resp.Diagnostics)
+	return resp, err
+}
+
+// ApplyResourceChange of a provider that is killed before it answers leaves what Terraform had.
+func (l listening) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
+	resp, err := l.ProviderServer.ApplyResourceChange(ctx, req)
+	if l.world.dies && err == nil && len(resp.Diagnostics) > 0 {
+		resp.NewState, resp.Private = req.PriorState, req.PlannedPrivate
+	}
 	return resp, err
 }
 

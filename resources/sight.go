@@ -37,6 +37,7 @@ type seatReport struct {
 	Contact     api.Contact      `json:"contact"`
 	Observation *api.Observation `json:"observation,omitempty"`
 	Unreachable string           `json:"unreachable,omitempty"` // why it could not be asked
+	Reach       *Reach           `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
 // unreachable is an error of a look that was kept.
@@ -44,11 +45,16 @@ type unreachable string
 
 func (u unreachable) Error() string { return string(u) }
 
-// newSight is a look at the hosts without what changes by itself.
-func newSight(reports bootstrap.Sight, expired bool, now time.Time) sight {
+// newSight is a look at the hosts of members, and of others, without what changes by itself.
+func newSight(reports bootstrap.Sight, members []membership.Member, others routes, expired bool, now time.Time) sight {
 	var s sight
 	for m, report := range reports {
 		kept := seatReport{Name: m.Name, Address: m.Address, Contact: report.Contact}
+		if reach, other := others[m]; other {
+			kept.Reach = &reach
+		} else if !slices.Contains(members, m) {
+			continue
+		}
 		if report.Err != nil {
 			kept.Unreachable = report.Err.Error()
 		}
@@ -96,6 +102,17 @@ func (s sight) reports() bootstrap.Sight {
 		reports[membership.Member{Name: seat.Name, Address: seat.Address}] = report
 	}
 	return reports
+}
+
+// others are the ways to the hosts that are of no member in the state.
+func (s sight) others() routes {
+	others := routes{}
+	for _, seat := range s.Seats {
+		if seat.Reach != nil {
+			others[membership.Member{Name: seat.Name, Address: seat.Address}] = *seat.Reach
+		}
+	}
+	return others
 }
 
 // keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.

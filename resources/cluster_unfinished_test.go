@@ -1,0 +1,157 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// TestUnfinishedChange: an apply that failed, or was killed, leaves a state from which the next one goes on.
+func TestUnfinishedChange(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to string
+		happen   func(*world)
+		fault    nodetest.Fault
+		killed   bool     // the provider, before it could answer
+		says     string   // by the apply that fails
+		left     []string // steps that the next apply does, in this order, among others
+		not      []string // and those that it does not
+		known    bool     // whether the next plan shows them
+	}{
+		"a roll, before the second": {
+			from: three(unprotected), to: three(unprotected + "settings = { snapshot_count = 5000 }"),
+			fault: nodetest.Fault{Operation: api.OpRestart, Nth: 2, Err: &api.Error{Code: api.CodeFailed, Message: "its unit is masked"}},
+			says:  "its unit is masked", known: true,
+			left: []string{"flags --snapshot-count"}, not: []string{"roll b (192.0.2.12)"},
+		},
+		"killed in a roll": {
+			from: three(unprotected), to: three(unprotected + "settings = { snapshot_count = 5000 }"),
+			fault: nodetest.Fault{Operation: api.OpRestart, Nth: 2, Extent: nodetest.Run}, says: "the connection was lost", known: true, killed: true,
+			left: []string{"flags --snapshot-count"}, not: []string{"roll b (192.0.2.12)"},
+		},
+		"a replacement, when it is added": {
+			from: three(unprotected), to: of("a b@21 c", unprotected),
+			fault: nodetest.Fault{Operation: api.OpAddLearner, After: true}, says: "the connection was lost", known: true,
+			left: []string{"join b (192.0.2.21)", "promote b (192.0.2.21)", "remove b (192.0.2.12)", "retire b (192.0.2.12)"}, not: []string{"learner b"},
+		},
+		"a replacement, when it joins": {
+			from: three(unprotected), to: of("a b@21 c", unprotected),
+			fault: nodetest.Fault{Address: "192.0.2.21", Operation: api.OpStart, Err: &api.Error{Code: api.CodeFailed, Message: "the disk is full"}}, says: "the disk is full", known: true,
+			left: []string{"join b (192.0.2.21)", "promote b (192.0.2.21)", "remove b (192.0.2.12)", "retire b (192.0.2.12)"}, not: []string{"learner b"},
+		},
+		"a replacement, when the old one has left": {
+			from: three(unprotected), to: of("a b@21 c", unprotected),
+			fault: nodetest.Fault{Operation: api.OpRemoveMember, After: true, Extent: nodetest.Run}, says: "the connection was lost", known: true,
+			left: []string{"retire b (192.0.2.12)"}, not: []string{"learner b", "promote b", "remove b"},
+		},
+		"a replacement of a dead one, when it has left": {
+			from: three(unprotected), to: of("a b@21 c", unprotected), happen: func(w *world) { w.host(12).PowerCut() },
+			fault: nodetest.Fault{Operation: api.OpAddLearner}, says: "the connection was lost", known: true,
+			left: []string{"learner b (192.0.2.21)", "promote b (192.0.2.21)"}, not: []string{"remove b"},
+		},
+		"growth, when the first votes": {
+			from: three(unprotected), to: of("a b c d e", unprotected),
+			fault: nodetest.Fault{Operation: api.OpPromote, After: true}, says: "the connection was lost", known: true,
+			left: []string{"learner e (192.0.2.15)", "promote e (192.0.2.15)"}, not: []string{"learner d", "promote d"},
+		},
+		"shrinking, when the first has left": {
+			from: of("a b c d e", unprotected), to: three(unprotected),
+			fault: nodetest.Fault{Operation: api.OpRemoveMember, After: true, Extent: nodetest.Run}, says: "the connection was lost", known: true,
+			left: []string{"retire d (192.0.2.14)", "remove e (192.0.2.15)"}, not: []string{"remove d"},
+		},
+		"killed when a replacement is added": {
+			from: three(unprotected), to: of("a b@21 c", unprotected), killed: true,
+			fault: nodetest.Fault{Operation: api.OpAddLearner, After: true, Extent: nodetest.Run}, says: "the connection was lost",
+			left: []string{"join b (192.0.2.21)", "promote b (192.0.2.21)", "remove b (192.0.2.12)", "retire b (192.0.2.12)"}, not: []string{"learner b"},
+		},
+		"killed when a replacement votes": {
+			from: three(unprotected), to: of("a b@21 c", unprotected), killed: true,
+			fault: nodetest.Fault{Operation: api.OpPromote, After: true, Extent: nodetest.Run}, says: "the connection was lost",
+			left: []string{"remove b (192.0.2.12)", "retire b (192.0.2.12)"}, not: []string{"learner b", "promote b"},
+		},
+		"killed when a replacement is all there is": {
+			from: three(unprotected), to: of("a b@21 c", unprotected), killed: true,
+			fault: nodetest.Fault{Operation: api.OpRetire, After: true, Extent: nodetest.Run}, says: "the connection was lost",
+			not: []string{"learner b", "promote b", "remove b"},
+		},
+		"killed when growth is half done": {
+			from: three(unprotected), to: of("a b c d e", unprotected), killed: true,
+			fault: nodetest.Fault{Operation: api.OpPromote, After: true, Extent: nodetest.Run}, says: "the connection was lost",
+			left: []string{"learner e (192.0.2.15)", "promote e (192.0.2.15)"}, not: []string{"learner d", "promote d"},
+		},
+		"killed when shrinking is half done": {
+			from: of("a b c d e", unprotected), to: three(unprotected), killed: true,
+			fault: nodetest.Fault{Operation: api.OpRetire, Extent: nodetest.Run}, says: "the connection was lost", known: true,
+			left: []string{"retire d (192.0.2.14)", "remove e (192.0.2.15)"}, not: []string{"remove d"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var shown []string
+			w.run(t, w.begun(t, test.from),
+				tftest.TestStep{
+					PreConfig: func() {
+						if test.happen != nil {
+							test.happen(w)
+						}
+						w.Inject(test.fault)
+						w.dies = test.killed
+					},
+					Config: test.to, ExpectError: says(test.says),
+				},
+				tftest.TestStep{
+					PreConfig: func() {
+						w.Heal()
+						w.dies = false
+						w.steps()
+						w.warned()
+					},
+					Config: test.to,
+					ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+						plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionUpdate),
+						planFunc(func(before, after, unknown map[string]any) error {
+							if text, _ := json.Marshal(before["members"]); strings.Contains(test.from, "192.0.2.12") && !strings.Contains(string(text), `"192.0.2.12"`) {
+								return fmt.Errorf("the failed apply has saved %s", text)
+							}
+							shown = texts(after["rollout"])
+							if known := unknown["rollout"] != true; known != test.known {
+								return fmt.Errorf("rollout known: %v: %v", known, after["rollout"])
+							}
+							if !test.known && !strings.Contains(w.warned(), "An unfinished change was found, and will be gone on with") {
+								return fmt.Errorf("there is no warning")
+							}
+							return nil
+						}),
+					}},
+					Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, func(s *terraform.State) error {
+						done := strings.Join(listed(s, "rollout"), "\n")
+						if test.known && strings.Join(shown, "\n") != done {
+							return fmt.Errorf("done was\n%s\nand shown\n%s", done, strings.Join(shown, "\n"))
+						}
+						rest := done
+						for _, step := range test.left {
+							_, after, found := strings.Cut(rest, step)
+							if !found {
+								return fmt.Errorf("no step %q in this order:\n%s", step, done)
+							}
+							rest = after
+						}
+						for _, step := range test.not {
+							if strings.Contains(done, step) {
+								return fmt.Errorf("%q was done twice:\n%s", step, done)
+							}
+						}
+						return nil
+					}),
+				})
+		})
+	}
+}
