@@ -154,105 +154,106 @@ func (w *world) begun(t *testing.T, config string) tftest.TestStep {
 	}}
 }
 
+// alteration is one change of a living cluster.
+type alteration struct {
+	happen func(*world)
+	to     string
+	says   []string
+	values []string // of the state afterwards
+}
+
 // TestLivingClusterChanges: every change is done as it was planned.
 func TestLivingClusterChanges(t *testing.T) {
 	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
-	for name, test := range map[string]struct {
+	for name, life := range map[string]struct {
 		carried []string // where it is not the newest alone
-		from    string   // configuration that the cluster is formed by; empty: three
-		happen  func(*world)
-		to      string
-		says    []string
-		values  []string // of the state afterwards
+		from    string
+		changes []alteration
 	}{
-		"replace healthy": {
-			to:     of("a b@21 c", unprotected),
-			says:   []string{"promote b (192.0.2.21): caught up, same hash; voters 3 -> 4, quorum 3, healthy 4", "remove b (192.0.2.12): no longer wanted; voters 4 -> 3, quorum 2, healthy 3", "retire b (192.0.2.12)"},
-			values: []string{"members.b.address", "192.0.2.21", "members.b.client_url", "https://192.0.2.21:2379", "endpoints.1", "https://192.0.2.21:2379"},
-		},
-		"replace healthy leader": {
-			to:   of("a@21 b c", unprotected),
-			says: []string{"lead: leadership moves from a (192.0.2.11), which leaves the cluster, to"},
-		},
-		"replace dead": {
-			happen: func(w *world) { w.host(12).PowerCut() },
-			to:     of("a b@21 c", unprotected),
-			says:   []string{"remove b (192.0.2.12): dead, its host cannot be reached; voters 3 -> 2, quorum 2, healthy 2", "learner b (192.0.2.21)"},
-		},
-		"replace by another name": {
-			to:   of("a c d", unprotected),
-			says: []string{"remove b (192.0.2.12): no longer wanted", "retire b (192.0.2.12)"},
-		},
-		"one moves and the others' hosts stay, of five": {
-			from: of("a b c d e", unprotected), to: of("a@21 b@22 c d e", unprotected),
-			says: []string{"promote a (192.0.2.21)", "promote b (192.0.2.22)"},
-		},
-		"wiped": {
-			happen: func(w *world) { w.host(13).Wipe() },
-			says:   []string{"remove c (192.0.2.13): dead, its host carries nothing of it; voters 3 -> 2", "promote c (192.0.2.13)"},
-		},
-		"data lost": {
-			happen: func(w *world) { w.host(13).LoseData(dir) },
-			says:   []string{"remove c (192.0.2.13): dead, its data is lost; voters 3 -> 2", "set aside c (192.0.2.13): it is no longer in the list, and joins anew"},
-		},
-		"shrink 5 to 3": {from: of("a b c d e", unprotected), to: of("b d e", unprotected), says: []string{"voters 5 -> 4", "voters 4 -> 3", "retire a", "retire c"}, values: []string{"endpoints.0", "https://192.0.2.12:2379", "members.%", "3"}},
-		"shrink 3 to 1": {to: of("c", unprotected), says: []string{"voters 3 -> 2", "voters 2 -> 1"}, values: []string{"members.%", "1"}},
-		"settings": {
-			to:   three(unprotected + quota),
-			says: []string{"roll c (192.0.2.13): flags --quota-backend-bytes; voters 3, quorum 2, healthy 2 meanwhile", "which is rolled last"},
-		},
-		"settings of one": {
-			from: of("a", unprotected), to: of("a", unprotected+quota),
-			says: []string{"a cluster of one has no spare: it serves nobody meanwhile"},
-		},
-		"client port": {
-			to:     three(unprotected + "client_port = 12379"),
-			says:   []string{"roll b (192.0.2.12): flags --advertise-client-urls, --listen-client-urls"},
-			values: []string{"members.b.client_url", "https://192.0.2.12:12379", "endpoints.1", "https://192.0.2.12:12379"},
-		},
-		"metrics port": {to: three(unprotected + "metrics_port = 12381"), says: []string{"roll b (192.0.2.12): flags --listen-metrics-urls"}},
-		"an exact version": {
-			carried: []string{newest, "3.7.2"}, from: three(unprotected + `version = "3.7"`), to: three(unprotected + `version = "3.7.2"`),
-			says: []string{"roll a (192.0.2.11): etcd 3.7.3 -> 3.7.2"}, values: []string{"etcd_version", "3.7.2"},
-		},
-		"a newer patch in the provider": {
-			carried: []string{newest}, happen: func(w *world) { w.carry("3.7.4", newest) },
-			says: []string{"roll c (192.0.2.13): etcd 3.7.3 -> 3.7.4"}, values: []string{"etcd_version", "3.7.4"},
-		},
-		"a newer patch of the line, and a newer line": {
-			carried: []string{older}, happen: func(w *world) { w.carry(newest, "3.6.17", older) },
-			says: []string{"roll c (192.0.2.13): etcd 3.6.16 -> 3.6.17"}, values: []string{"etcd_version", "3.6.17"},
-		},
-		"upgrade, settings, grow and move": {
-			carried: []string{newest, older}, from: three(unprotected + `version = "3.6"`), to: of("a b c@21 d e", unprotected+quota),
-			says: []string{"roll b (192.0.2.12): flags --quota-backend-bytes", "voters 4 -> 5", "remove c (192.0.2.13): no longer wanted"},
-		},
-		"a dead one is replaced while settings change": {
-			happen: func(w *world) { w.host(12).Wipe() }, to: three(unprotected + quota),
-			says: []string{"remove b (192.0.2.12): dead", "roll a (192.0.2.11): flags --quota-backend-bytes"},
-		},
+		"replacements": {from: three(unprotected), changes: []alteration{
+			{
+				to:     of("a b@21 c", unprotected),
+				says:   []string{"promote b (192.0.2.21): caught up, same hash; voters 3 -> 4, quorum 3, healthy 4", "remove b (192.0.2.12): no longer wanted; voters 4 -> 3, quorum 2, healthy 3", "retire b (192.0.2.12)"},
+				values: []string{"members.b.address", "192.0.2.21", "members.b.client_url", "https://192.0.2.21:2379", "endpoints.1", "https://192.0.2.21:2379"},
+			},
+			{
+				happen: func(w *world) { w.host(21).PowerCut() },
+				to:     of("a b@22 c", unprotected),
+				says:   []string{"remove b (192.0.2.21): dead, its host cannot be reached; voters 3 -> 2, quorum 2, healthy 2", "learner b (192.0.2.22)"},
+			},
+			{
+				to:   of("a c d", unprotected),
+				says: []string{"remove b (192.0.2.22): no longer wanted", "retire b (192.0.2.22)"},
+			},
+			{ // a host that was left can be come back to
+				to:   of("a b c", unprotected),
+				says: []string{"learner b (192.0.2.12)", "retire d (192.0.2.14)"},
+			},
+		}},
+		"the leader, and a wiped one while settings change": {from: three(unprotected), changes: []alteration{
+			{to: of("a@21 b c", unprotected), says: []string{"lead: leadership moves from a (192.0.2.11), which leaves the cluster, to"}},
+			{
+				happen: func(w *world) { w.host(12).Wipe() }, to: of("a@21 b c", unprotected+quota),
+				says: []string{"remove b (192.0.2.12): dead", "roll c (192.0.2.13): flags --quota-backend-bytes"},
+			},
+		}},
+		"five": {from: of("a b c d e", unprotected), changes: []alteration{
+			{to: of("a@21 b@22 c d e", unprotected), says: []string{"promote a (192.0.2.21)", "promote b (192.0.2.22)"}},
+			{to: of("b@22 d e", unprotected), says: []string{"voters 5 -> 4", "voters 4 -> 3", "retire a", "retire c"}, values: []string{"endpoints.0", "https://192.0.2.22:2379", "members.%", "3"}},
+			{to: of("d", unprotected), says: []string{"voters 3 -> 2", "voters 2 -> 1"}, values: []string{"members.%", "1"}},
+			{to: of("d", unprotected+quota), says: []string{"a cluster of one has no spare: it serves nobody meanwhile"}},
+		}},
+		"what a member runs by": {from: three(unprotected), changes: []alteration{
+			{
+				to:   three(unprotected + quota),
+				says: []string{"roll c (192.0.2.13): flags --quota-backend-bytes; voters 3, quorum 2, healthy 2 meanwhile", "which is rolled last"},
+			},
+			{
+				to:     three(unprotected + "client_port = 12379"),
+				says:   []string{"roll b (192.0.2.12): flags --advertise-client-urls, --listen-client-urls, --quota-backend-bytes"},
+				values: []string{"members.b.client_url", "https://192.0.2.12:12379", "endpoints.1", "https://192.0.2.12:12379"},
+			},
+			{to: three(unprotected + "client_port = 12379\nmetrics_port = 12381"), says: []string{"roll b (192.0.2.12): flags --listen-metrics-urls"}},
+			{
+				happen: func(w *world) { w.carry("3.7.4", newest) }, to: three(unprotected),
+				says: []string{"roll c (192.0.2.13): etcd 3.7.3 -> 3.7.4, flags"}, values: []string{"etcd_version", "3.7.4"},
+			},
+			{
+				to:   three(unprotected + `version = "3.7.3"`),
+				says: []string{"roll a (192.0.2.11): etcd 3.7.4 -> 3.7.3"}, values: []string{"etcd_version", newest},
+			},
+		}},
+		"an older line": {carried: []string{older}, from: three(unprotected), changes: []alteration{
+			{
+				happen: func(w *world) { w.carry(newest, "3.6.17", older) }, to: three(unprotected),
+				says: []string{"roll c (192.0.2.13): etcd 3.6.16 -> 3.6.17"}, values: []string{"etcd_version", "3.6.17"},
+			},
+			{
+				to:     of("a b c@21 d e", unprotected+quota+`version = "3.7"`),
+				says:   []string{"roll b (192.0.2.12): etcd 3.6.17 -> 3.7.3, flags --quota-backend-bytes", "voters 4 -> 5", "remove c (192.0.2.13): no longer wanted"},
+				values: []string{"etcd_version", newest, "members.b.etcd_version", newest},
+			},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			if test.carried != nil {
-				w.carry(test.carried...)
+			if life.carried != nil {
+				w.carry(life.carried...)
 			}
-			from := test.from
-			if from == "" {
-				from = three(unprotected)
-			}
-			to := test.to
-			if to == "" {
-				to = from
-			}
-			change := w.asPlanned(t, to, test.says)
-			change.PreConfig = func() {
-				if test.happen != nil {
-					test.happen(w)
+			steps := []tftest.TestStep{w.begun(t, life.from)}
+			for _, change := range life.changes {
+				step := w.asPlanned(t, change.to, change.says)
+				step.PreConfig = func() {
+					w.put(t)
+					w.Forget()
+					if change.happen != nil {
+						change.happen(w)
+					}
 				}
+				step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, values(change.values...))
+				steps = append(steps, step)
 			}
-			change.Check = tftest.ComposeAggregateTestCheckFunc(change.Check, values(test.values...))
-			w.run(t, w.begun(t, from), change)
+			w.run(t, steps...)
 		})
 	}
 }

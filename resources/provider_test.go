@@ -55,6 +55,7 @@ type world struct {
 		sync.Mutex
 		lines    []string
 		warnings []string
+		private  [][]byte
 	}
 }
 
@@ -134,6 +135,9 @@ type listening struct {
 
 func (l listening) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
 	resp, err := l.ProviderServer.ReadResource(ctx, req)
+	if req.TypeName == "etcd_cluster" {
+		l.world.keepPrivate(resp.Private)
+	}
 	l.world.keep(resp.Diagnostics)
 	return resp, err
 }
@@ -147,10 +151,29 @@ func (l listening) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanRe
 // ApplyResourceChange of a provider that is killed before it answers leaves what Terraform had.
 func (l listening) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
 	resp, err := l.ProviderServer.ApplyResourceChange(ctx, req)
+	if req.TypeName == "etcd_cluster" && err == nil {
+		l.world.keepPrivate(resp.Private)
+	}
 	if l.world.dies && err == nil && len(resp.Diagnostics) > 0 {
 		resp.NewState, resp.Private = req.PriorState, req.PlannedPrivate
 	}
 	return resp, err
+}
+
+// keepPrivate keeps what Terraform is to keep beside a state.
+func (w *world) keepPrivate(private []byte) {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	if len(private) > 0 {
+		w.progress.private = append(w.progress.private, private)
+	}
+}
+
+// privately is what Terraform was to keep beside the cluster's state, the newest last.
+func (w *world) privately() [][]byte {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	return slices.Clone(w.progress.private)
 }
 
 // keep keeps the warnings.

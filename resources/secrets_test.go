@@ -20,6 +20,9 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
 // TestNoSecretLeaks: state and plan hold no private key but those of the authorities, in etcd_pki;
@@ -70,7 +73,22 @@ func TestNoSecretLeaks(t *testing.T) {
 			Config:           config,
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planFunc(func(_, _, _ map[string]any) error { return scan() })}},
 			Check:            func(*terraform.State) error { return scan() },
-		})
+		},
+		tftest.TestStep{ // A failure, which saves what was seen.
+			PreConfig: func() {
+				w.Inject(nodetest.Fault{Operation: api.OpRestart, Err: &api.Error{Code: api.CodeFailed, Message: "its unit is masked"}})
+			},
+			Config:      strings.Replace(config, unprotected, unprotected+"settings = { snapshot_count = 5000 }\n", 1),
+			ExpectError: says("its unit is masked"),
+		},
+		tftest.TestStep{PreConfig: w.Heal, Config: config, Check: func(*terraform.State) error {
+			for _, kept := range w.privately() {
+				if err := findKeys([]byte(unpacked(t, kept)), nil, secretsOf(t, key, authorities, nil)); err != nil {
+					return fmt.Errorf("private state: %w", err)
+				}
+			}
+			return scan()
+		}})
 
 	// A scan that finds nothing because it looks at nothing would be worth nothing.
 	for _, file := range []string{"terraform.tfstate", "tfplan", "trace.log"} {

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,14 +37,12 @@ type seatReport struct {
 	Address     string           `json:"address"`
 	Contact     api.Contact      `json:"contact"`
 	Observation *api.Observation `json:"observation,omitempty"`
-	Unreachable string           `json:"unreachable,omitempty"` // why it could not be asked
+	Unreachable bool             `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
 	Reach       *Reach           `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
-// unreachable is an error of a look that was kept.
-type unreachable string
-
-func (u unreachable) Error() string { return string(u) }
+// errUnreachable is the error of a look that was kept.
+var errUnreachable = errors.New("it could not be asked")
 
 // newSight is a look at the hosts of members, and of others, without what changes by itself.
 func newSight(reports bootstrap.Sight, members []membership.Member, others routes, expired bool, now time.Time) sight {
@@ -55,9 +54,7 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 		} else if !slices.Contains(members, m) {
 			continue
 		}
-		if report.Err != nil {
-			kept.Unreachable = report.Err.Error()
-		}
+		kept.Unreachable = report.Err != nil
 		// Whether there is room for a store is a question of megabytes.
 		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
 		if report.Observation != nil {
@@ -96,8 +93,8 @@ func (s sight) reports() bootstrap.Sight {
 	reports := bootstrap.Sight{}
 	for _, seat := range s.Seats {
 		report := bootstrap.Report{Contact: seat.Contact, Observation: seat.Observation}
-		if seat.Unreachable != "" {
-			report.Err = unreachable(seat.Unreachable)
+		if seat.Unreachable {
+			report.Err = errUnreachable
 		}
 		reports[membership.Member{Name: seat.Name, Address: seat.Address}] = report
 	}
