@@ -27,7 +27,7 @@ const (
 type life struct {
 	*site
 	owner, token string
-	forgotten    map[string]bool // addresses of hosts that could not be asked when their member had left
+	forgotten    map[string]bool              // addresses of hosts that could not be asked when their member had left
 	versions     map[string]map[string]string // stores by version
 }
 
