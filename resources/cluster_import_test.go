@@ -1,9 +1,11 @@
 package resources
 
 import (
+	"fmt"
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -23,6 +25,30 @@ func TestImport(t *testing.T) {
 			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout"},
 		},
 		tftest.TestStep{Config: config, Check: w.untouched})
+}
+
+// TestImportAfterChanges: hosts tell of their cluster as it is by now.
+func TestImportAfterChanges(t *testing.T) {
+	w := newWorld(t)
+	config := of("a b c@21 d e", unprotected+"client_port = 12379")
+	w.run(t, w.begun(t, three(unprotected)),
+		w.asPlanned(t, config, nil),
+		tftest.TestStep{
+			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,
+			ImportStateId: "prod@192.0.2.21", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
+			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout"},
+		},
+		tftest.TestStep{Config: config, Check: w.untouched},
+		tftest.TestStep{
+			PreConfig: func() { w.host(14).StopUnit("prod") }, ResourceName: cluster, ImportState: true,
+			ImportStateId: "prod@192.0.2.12,192.0.2.14", ImportStateCheck: func(states []*terraform.InstanceState) error {
+				if health := states[0].Attributes["members.d.health"]; health != "stopped" || states[0].Attributes["status"] != statusDegraded {
+					return fmt.Errorf("%v", states[0].Attributes)
+				}
+				return nil
+			},
+		},
+		tftest.TestStep{Config: config})
 }
 
 func TestImportRefuses(t *testing.T) {

@@ -155,3 +155,71 @@ func TestUnfinishedChange(t *testing.T) {
 		})
 	}
 }
+
+// TestUnfinishedChangeIsGivenUp: whatever was begun is taken back where it is no longer wanted.
+func TestUnfinishedChangeIsGivenUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		to, then string
+		op       api.Operation // that loses its answer
+		says     []string
+		clear    []int // hosts that carry nothing afterwards
+	}{
+		"a learner": {
+			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpStart,
+			says: []string{"remove b (192.0.2.21): a learner that is no longer wanted", "retire b (192.0.2.21)"}, clear: []int{21},
+		},
+		"a learner, for another": {
+			to: of("a b@21 c", unprotected), then: of("a b@22 c", unprotected), op: api.OpStart,
+			says: []string{"remove b (192.0.2.21): a learner that is no longer wanted", "promote b (192.0.2.22)", "retire b (192.0.2.12)"}, clear: []int{12, 21},
+		},
+		"a voter": {
+			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpPromote,
+			says: []string{"remove b (192.0.2.21): no longer wanted", "retire b (192.0.2.21)"}, clear: []int{21},
+		},
+		"one that has left": {
+			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpRemoveMember,
+			says: []string{"promote b (192.0.2.12)", "remove b (192.0.2.21): no longer wanted", "retire b (192.0.2.21)"}, clear: []int{21},
+		},
+		"growth": {
+			to: of("a b c d e", unprotected), then: three(unprotected), op: api.OpPromote,
+			says: []string{"remove d (192.0.2.14): no longer wanted", "retire d (192.0.2.14)"}, clear: []int{14, 15},
+		},
+		"growth, in a destroy": {
+			to: of("a b c d e", unprotected), op: api.OpPromote, clear: []int{11, 12, 13, 14, 15},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			steps := []tftest.TestStep{w.begun(t, three(unprotected)), {
+				PreConfig: func() { w.Inject(nodetest.Fault{Operation: test.op, After: true}) },
+				Config:    test.to, ExpectError: says("the connection was lost"),
+			}}
+			if test.then == "" {
+				steps = append(steps, tftest.TestStep{PreConfig: w.Heal, Config: test.to, Destroy: true})
+			} else {
+				then := w.asPlanned(t, test.then, test.says)
+				then.PreConfig = func() { w.Heal(); w.Forget() }
+				steps = append(steps, then)
+			}
+			// A last step, since the test destroys what is left at its end.
+			steps = append(steps, tftest.TestStep{Config: "resource \"terraform_data\" \"done\" {}", Check: func(*terraform.State) error {
+				for _, last := range test.clear {
+					if left := w.host(last).Leftovers("prod", dir); len(left) > 0 {
+						return fmt.Errorf("%d: %v is left", last, left)
+					}
+				}
+				return nil
+			}})
+			w.run(t, steps...)
+		})
+	}
+}
+
+// TestPlanWithoutALook: nobody plans a change of what nobody has seen.
+func TestPlanWithoutALook(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.begun(t, three(unprotected)),
+		// The plan of such a step does not refresh, and a create leaves no look behind.
+		tftest.TestStep{Config: of("a b@21 c", unprotected), PlanOnly: true, ExpectError: says("this state does not know it yet. Plan without -refresh=false")},
+		tftest.TestStep{Config: three(unprotected + "purge_data = true"), Check: w.untouched})
+}
