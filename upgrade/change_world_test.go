@@ -145,8 +145,8 @@ func (e *etcd) breathe() {
 		if e.restless {
 			e.version = e.downgrade
 		}
-	default:
-		e.downgrade = "" // it ends by itself
+	case e.restless || !slices.ContainsFunc(e.list, func(m *entry) bool { return !e.healthy(m) }):
+		e.downgrade = "" // it ends by itself, which nobody could foresee of members that cannot be asked
 	}
 }
 
