@@ -2,7 +2,6 @@ package resources
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -129,9 +128,4 @@ func strangerKey(s membership.Stranger, taken map[string]memberModel) string {
 		return fmt.Sprintf("%s (%s)", name, s.ID)
 	}
 	return name
-}
-
-// silentSeats are the wanted members whose hosts could not be asked.
-func silentSeats(p membership.Picture) []membership.Seat {
-	return slices.DeleteFunc(slices.Clone(p.Seats), func(s membership.Seat) bool { return !s.Wanted || s.State != membership.Silent })
 }

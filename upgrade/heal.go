@@ -40,7 +40,7 @@ func (c *choice) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
-	if s, found := first(c.Seats, c.misled); found {
+	if _, found := first(c.Seats, c.misled); found {
 		if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
 			return before, true
 		}
@@ -53,7 +53,7 @@ func (c *choice) heal() (membership.Step, bool) {
 			stop.To = "it serves nobody, and is outdated: " + strings.Join(failing.Outdated, ", ")
 			return stop, true
 		}
-		if s, found = first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Stopped }); found {
+		if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Stopped }); found {
 			return step(membership.Configure, s), true
 		}
 	}
