@@ -49,11 +49,7 @@ func BenchmarkCreate(b *testing.B) {
 		}
 		b.StartTimer()
 	}
-	n := float64(b.N)
-	b.ReportMetric(applied.Seconds()/n, "apply-s")
-	b.ReportMetric(floored.Seconds()/n, "floor-s")
-	b.ReportMetric(applied.Seconds()/floored.Seconds(), "apply/floor")
-	b.ReportMetric(0, "ns/op")
+	beside(b, applied, floored)
 }
 
 // BenchmarkPlan plans an unchanged cluster of five.
