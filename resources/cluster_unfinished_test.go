@@ -161,6 +161,7 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		to, then string
 		op       api.Operation // that loses its answer
+		killed   bool          // the provider, before it could answer
 		says     []string
 		clear    []int // hosts that carry nothing afterwards
 	}{
@@ -184,6 +185,10 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 			to: of("a b c d e", unprotected), then: three(unprotected), op: api.OpPromote,
 			says: []string{"remove d (192.0.2.14): no longer wanted", "retire d (192.0.2.14)"}, clear: []int{14, 15},
 		},
+		"a learner that nobody knows of": {
+			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpAddLearner, killed: true,
+			says: []string{"a learner that an earlier change has left"},
+		},
 		"growth, in a destroy": {
 			to: of("a b c d e", unprotected), op: api.OpPromote, clear: []int{11, 12, 13, 14, 15},
 		},
@@ -191,14 +196,17 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			steps := []tftest.TestStep{w.begun(t, three(unprotected)), {
-				PreConfig: func() { w.Inject(nodetest.Fault{Operation: test.op, After: true}) },
-				Config:    test.to, ExpectError: says("the connection was lost"),
+				PreConfig: func() {
+					w.Inject(nodetest.Fault{Operation: test.op, After: true})
+					w.dies = test.killed
+				},
+				Config: test.to, ExpectError: says("the connection was lost"),
 			}}
 			if test.then == "" {
 				steps = append(steps, tftest.TestStep{PreConfig: w.Heal, Config: test.to, Destroy: true})
 			} else {
 				then := w.asPlanned(t, test.then, test.says)
-				then.PreConfig = func() { w.Heal(); w.Forget() }
+				then.PreConfig = func() { w.Heal(); w.Forget(); w.dies = false }
 				steps = append(steps, then)
 			}
 			// A last step, since the test destroys what is left at its end.
@@ -213,6 +221,30 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 			w.run(t, steps...)
 		})
 	}
+}
+
+// TestVoterOfAKilledApplyIsNamed: only the configuration that began it knows the way to its host.
+func TestVoterOfAKilledApplyIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.begun(t, three(unprotected)),
+		tftest.TestStep{
+			PreConfig: func() {
+				w.Inject(nodetest.Fault{Operation: api.OpPromote, After: true})
+				w.dies = true
+			},
+			Config: of("a b@21 c", unprotected), ExpectError: says("the connection was lost"),
+		},
+		tftest.TestStep{
+			PreConfig:   func() { w.Heal(); w.dies = false; w.Forget() },
+			Config:      three(unprotected),
+			ExpectError: saysInOrder("an apply that was cut short has made member b", "peer URL https://192.0.2.21:2380) a member that votes", "put it back into the configuration at that address"),
+		},
+		tftest.TestStep{PreConfig: func() {
+			if changes := w.changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		}, Config: of("a b@21 c", unprotected), Check: w.allWell},
+		w.asPlanned(t, three(unprotected), []string{"promote b (192.0.2.12)", "retire b (192.0.2.21)"}))
 }
 
 // TestPlanWithoutALook: nobody plans a change of what nobody has seen.

@@ -10,7 +10,11 @@ import (
 // understood refuses a cluster to which nothing at all may be done.
 func understood(p membership.Picture, want membership.Spec) error {
 	for _, s := range p.Strangers {
-		if !s.Ours {
+		switch {
+		case s.Ours && s.Role == membership.Voter: // nobody can look at its host, which the configuration alone named
+			return &membership.Refusal{Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a member that votes, and this configuration no longer names it", strangerName(s), s.ID, s.PeerURL),
+				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
+		case !s.Ours:
 			return &membership.Refusal{Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", strangerName(s), s.ID, s.PeerURL),
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
