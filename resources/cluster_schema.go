@@ -21,14 +21,18 @@ const (
 	defaultMetricsPort = 2381
 )
 
-// notYet ends the description of what a living cluster cannot change in this version.
-const notYet = " Cannot be changed on a living cluster yet: a plan that does is refused."
+// How the description of an attribute ends, by what a change of it takes on a living cluster.
+const (
+	notYet = " Cannot be changed on a living cluster: a plan that does is refused."
+	byRoll = " A change is rolled: members are restarted one by one, the leader last, each once the others are healthy; a cluster of one serves nobody meanwhile."
+)
 
 func clusterSchema(ctx context.Context) schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "An etcd cluster on dedicated Linux hosts that are reached over SSH: TLS everywhere, under systemd, " +
-			"formed in one apply.\n\nOne resource is one cluster, so that no two members are ever changed at the same time by chance. " +
-			"Nothing of it is ever replaced: what cannot be changed is refused by the plan. `terraform apply` may be killed at any moment; " +
+			"formed in one apply, and from then on changed while it serves.\n\nOne resource is one cluster, so that no two members are ever changed at the same time by chance. " +
+			"Nothing of it is ever replaced: members, version, settings and repairs are updates, whose steps the plan shows in `rollout`, with the arithmetic of the quorum; " +
+			"what is not safe, or not possible, is refused by the plan, with no host touched. `terraform apply` may be killed at any moment; " +
 			"run again, it goes on from what it finds on the hosts.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
@@ -43,20 +47,24 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			"members": schema.MapNestedAttribute{
 				Required: true,
 				MarkdownDescription: "The members, by name: 1, 3, 5 or 7 of them, each on a host of its own. A name is 1 to 63 lower-case letters, digits and hyphens, " +
-					"and becomes etcd's `--name`. Members cannot be added, removed or moved to another address yet: a plan that does is refused.",
+					"and becomes etcd's `--name`. Members can be added, removed, and moved to another host (by another `address`), " +
+					"several in one plan; they are taken one at a time, each with a snapshot first: one that is healthy goes once its replacement votes, one that is dead makes room for it. " +
+					"A plan is refused that moves more of them at once than the cluster can lose (one of 3, two of 5), addresses that are not known before apply counted, or one while another is down. " +
+					"A member of another name is another member: it cannot take over a host in the apply in which another leaves it.",
 				NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes()},
 				Validators:   []validator.Map{mapvalidator.KeysAre(memberName)},
 			},
 			"version": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Version of etcd: a line (`3.7`), which means the newest patch of it that this provider carries, or an exact one (`3.7.3`). " +
-					"Default: the newest that it carries. A cluster keeps the version that it was formed with for as long as that satisfies this attribute; " +
-					"it cannot be changed on a living cluster yet. The version that runs is in `etcd_version`.",
+					"Default: for a new cluster the newest that it carries; a living one stays on its line. Where a release of the provider carries a newer patch of the line, " +
+					"the next apply rolls it; a patch that is newer than what is carried stays. A change is rolled member by member, one minor at a time (3.6 to 3.7), " +
+					"upwards, and downwards through etcd's own downgrade. The version that runs is in `etcd_version`.",
 				Validators: []validator.String{etcdVersion},
 			},
-			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback."),
-			"peer_port":    portAttribute(defaultPeerPort, "TCP port that members use among themselves, on the member's address."),
-			"metrics_port": portAttribute(defaultMetricsPort, "TCP port for metrics and health checks, plain HTTP on 127.0.0.1 alone."),
+			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", byRoll),
+			"peer_port":    portAttribute(defaultPeerPort, "TCP port that members use among themselves, on the member's address.", notYet),
+			"metrics_port": portAttribute(defaultMetricsPort, "TCP port for metrics and health checks, plain HTTP on 127.0.0.1 alone.", byRoll),
 			"data_dir": schema.StringAttribute{
 				Optional: true,
 				Computed: true,
@@ -84,7 +92,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 
 			"etcd_version": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "The exact version of etcd that the cluster was formed with, like `3.7.3`.",
+				MarkdownDescription: "The exact version of etcd that the members run, or are rolled to by the apply, like `3.7.3`. `members.*.etcd_version` says what each of them ran at the last look.",
 			},
 			"cluster_id": schema.StringAttribute{
 				Computed:            true,
@@ -106,7 +114,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			"status": schema.StringAttribute{
 				Computed: true,
 				MarkdownDescription: "How the cluster was at the last look: `healthy` (every member is), `degraded` (it serves, and a member is not healthy), " +
-					"`no quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell).",
+					"`no quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell). A plan shows what its apply makes of it, so that `terraform plan -detailed-exitcode` says 2 while anything is to be mended.",
 			},
 			"alarms": schema.ListAttribute{
 				Computed:            true,
@@ -116,8 +124,9 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			"rollout": schema.ListAttribute{
 				Computed:    true,
 				ElementType: types.StringType,
-				MarkdownDescription: "The steps of the last change, in order. A plan shows here what its apply will do to the hosts; " +
-					"an apply that goes on where another was cut short does only those of them that are left.",
+				MarkdownDescription: "The steps of the last change, in order. A plan shows here what its apply will do to the hosts, each step with its reason and the arithmetic that allows it; " +
+					"an apply does nothing else, and stops where the cluster is not as it was planned from. Known after apply where addresses are not known before it, " +
+					"where hosts can only be looked at then, or where an apply was killed in the middle of a change.",
 			},
 			"owner": schema.StringAttribute{
 				Computed: true,
@@ -128,13 +137,13 @@ func clusterSchema(ctx context.Context) schema.Schema {
 	}
 }
 
-// portAttribute is one of the cluster's ports, with its default.
-func portAttribute(port int64, description string) schema.Int64Attribute {
+// portAttribute is one of the cluster's ports, with its default, and what a change of it takes.
+func portAttribute(port int64, description, change string) schema.Int64Attribute {
 	return schema.Int64Attribute{
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(port),
-		MarkdownDescription: description + " 1 to 65535. Default: `" + types.Int64Value(port).String() + "`." + notYet,
+		MarkdownDescription: description + " 1 to 65535. Default: `" + types.Int64Value(port).String() + "`." + change,
 		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 	}
 }
@@ -161,7 +170,8 @@ func memberAttributes() map[string]schema.Attribute {
 		"address": schema.StringAttribute{
 			Required: true,
 			MarkdownDescription: "IP address (IPv4, or IPv6 in its shortest spelling) or DNS name, in lower case, by which the other members and clients reach this one. " +
-				"Its certificates name it, and nothing else may have it. A member with an IP address listens on it alone (and on loopback), one with a DNS name on all addresses.",
+				"Its certificates name it, and nothing else may have it. A member with an IP address listens on it alone (and on loopback), one with a DNS name on all addresses. " +
+				"Another address is another host: the member is built there, and its old host is left, with the data moved aside.",
 			Validators: []validator.String{hostAddress},
 		},
 		"host_key": schema.StringAttribute{

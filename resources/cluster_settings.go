@@ -36,7 +36,7 @@ func settingsAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "etcd's own settings, each named as etcd's flag for it, and the same on all members. " +
-			"What is not set has etcd's default." + notYet,
+			"What is not set has etcd's default." + byRoll,
 		Attributes: map[string]schema.Attribute{
 			"quota_backend_bytes": schema.Int64Attribute{
 				Optional: true,
