@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -243,6 +244,9 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Getenv("TF_ACC_TERRAFORM_PATH")) == "tofu" {
 		os.Setenv("TF_ACC_PROVIDER_HOST", "registry.opentofu.org") // which it takes providers from
 	}
+	// A third of the time that the CLI takes, many hundred times over, is collecting garbage of a second's life.
+	os.Setenv("GOGC", "800")
+	debug.SetGCPercent(400)
 	// Most of a change is waiting: a learner has to have caught up for two seconds.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
