@@ -1,5 +1,6 @@
 # A pipeline, whose hosts are behind a bastion and come with SSH host certificates. Its own key is a variable of
-# one run (TF_VAR_ssh_private_key), which no plan and no state holds.
+# one run (TF_VAR_ssh_private_key), which no plan and no state holds. repair.sh is what a scheduled job runs;
+# github-actions.yml and gitlab-ci.yml are such jobs. Their runs share a state: add a backend that has locks.
 
 terraform {
   required_version = ">= 1.11"
@@ -21,6 +22,7 @@ provider "etcd" {
       host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGiCWGFwVkjrgYgLcBqo7nieiPfEYBuAwSbz1FhFJJRa"
     }
   }
+  progress_log = "progress.log" # a line a step, for the job to keep
 }
 
 variable "ssh_private_key" {
