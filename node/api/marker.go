@@ -16,7 +16,7 @@ type Marker struct {
 	Cluster        string `json:"cluster"`              // the cluster's name
 	Owner          string `json:"owner"`                // random token of the Terraform object that manages it
 	Member         string `json:"member"`               // the member's name
-	Phase          Phase  `json:"phase"`                // forming or formed
+	Phase          Phase  `json:"phase"`                // how far it has come into it
 	Token          string `json:"token"`                // etcd's initial-cluster-token
 	InitialCluster string `json:"initial_cluster"`      // etcd's initial-cluster, sorted by name
 	DataDir        string `json:"data_dir"`             // absolute path
