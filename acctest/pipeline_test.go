@@ -1,11 +1,15 @@
 package acctest
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
 // standIn takes the CLI's place: it ends as it is told, and keeps what it was asked for.
@@ -77,6 +81,37 @@ func TestRepairScriptMakesNothing(t *testing.T) {
 	}
 }
 
+// TestRepairScriptMends plays the rounds of a pipeline on a real cluster: what can be mended is, a host that is away
+// is somebody's business, and so is a lost quorum.
+func TestRepairScriptMends(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	quick := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"3s\"", l.KeyFile())
+	w := newWorkspace(t, l, configuration(t, l, setup{ssh: quick}))
+	w.env = append(w.env, "TERRAFORM="+os.Getenv("ETCD_CLI"))
+	w.apply()
+	for _, round := range []struct {
+		name   string
+		happen func() error
+		code   int
+		says   string
+	}{
+		{"well", func() error { return nil }, 0, "No changes"},
+		{"stopped", func() error { inHost(t, l.Host("b"), "systemctl", "stop", "etcd@prod"); return nil }, 0, "repair.sh: mended"},
+		{"one away", l.Host("c").Cut, 1, "something is left that no apply can mend now"},
+		{"two away", l.Host("b").Cut, 1, "the plan was refused"},
+		{"back", func() error { return errors.Join(l.Host("b").Join(), l.Host("c").Join()) }, 0, ""},
+	} {
+		if err := round.happen(); err != nil {
+			t.Fatal(err)
+		}
+		output, code := w.repairScript()
+		if code != round.code || !strings.Contains(output, round.says) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s", round.name, code, round.code, round.says, output)
+		}
+	}
+	w.mustBeSettled()
+}
+
 // repairScript runs one round of the example for pipelines.
 func (w *workspace) repairScript() (output string, code int) {
 	w.t.Helper()
@@ -84,7 +119,11 @@ func (w *workspace) repairScript() (output string, code int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	command := exec.CommandContext(w.t.Context(), "sh", script)
+	start := exec.CommandContext
+	if w.lab != nil {
+		start = w.lab.Command
+	}
+	command := start(w.t.Context(), "sh", script)
 	command.Dir, command.Env = w.dir, w.env
 	said, err := command.CombinedOutput()
 	if command.ProcessState == nil {
