@@ -86,7 +86,7 @@ func (c *choice) heal() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// runs tells// runs tells whether a process is there.
+// runs tells whether a process is there.
 func runs(s membership.Seat) bool {
 	return s.State == membership.Serving || s.State == membership.Failing
 }
