@@ -167,6 +167,7 @@ func (c Cluster) bare(m membership.Member, report Report) (membership.State, str
 type memberList struct {
 	entries []api.ListedMember
 	known   bool
+	named   map[string]bool // where it is not known: peer URLs of the members that the hosts' markers name; nil: no marker could be read
 }
 
 // memberList is the list as the member has it that has applied the most, of those with a quorum, or else
@@ -195,13 +196,36 @@ func (c Cluster) memberList(owner string, sight Sight) memberList {
 		}
 	}
 	if best == nil {
-		return memberList{}
+		return memberList{named: namedMembers(owner, sight)}
 	}
 	return memberList{entries: best.Members, known: true}
 }
 
+// namedMembers are the peer URLs of all members that this owner's hosts know of: those that there were when
+// the configuration was last written, and those that were to be added since.
+func namedMembers(owner string, sight Sight) map[string]bool {
+	var named map[string]bool
+	for _, report := range sight {
+		marker := report.marker()
+		if marker == nil || marker.Owner != owner {
+			continue
+		}
+		if named == nil {
+			named = map[string]bool{}
+		}
+		for entry := range strings.SplitSeq(marker.InitialCluster, ",") {
+			_, url, _ := strings.Cut(entry, "=")
+			named[url] = true
+		}
+		for _, url := range marker.Added {
+			named[url] = true
+		}
+	}
+	return named
+}
+
 // place says what a seat is in the member list. Where nobody can be asked for the list, whoever was a
-// voter still is one.
+// voter still is one: that is whoever has a marker or is named by one, and where no marker can be read, all.
 func (c Cluster) place(s *membership.Seat, list memberList, report Report) {
 	if !list.known {
 		s.Role, s.Started = membership.Voter, true
@@ -212,6 +236,8 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report) {
 			s.ID = marker.MemberID
 		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
 			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
+		case list.named != nil && !list.named[c.PeerURL(s.Member)]:
+			s.Role, s.Started = membership.Absent, false // it is new, and a change that was to bring it has not come so far
 		}
 		return
 	}

@@ -263,6 +263,33 @@ func TestPictureWithoutAList(t *testing.T) {
 	}
 }
 
+// TestPictureWithoutAListKnowsWhoIsNew has nobody who could be asked but one that is stopped: of the hosts that carry
+// nothing, those of members that its marker names were voters, and the others wait for a change that was cut short.
+func TestPictureWithoutAListKnowsWhoIsNew(t *testing.T) {
+	c := three()
+	sight := alive(t, c)
+	a := sight[c.Members[0]].Observation
+	a.Unit.ActiveState, a.Member = "inactive", api.Member{}
+	b, d := c.Members[1], membership.Member{Name: "d", Address: "192.0.2.14"}
+	for _, m := range []membership.Member{b, c.Members[2], d} {
+		sight[m] = bare(m)
+	}
+	roles := func() (got []string) {
+		for _, s := range c.Picture(ours.Owner, sight, now).Seats {
+			got = append(got, fmt.Sprintf("%s %q", s.Name, s.Role))
+		}
+		return got
+	}
+	c.Members = append(slices.Clone(c.Members), d)
+	if diff := cmp.Diff([]string{`a "voter"`, `b "voter"`, `c "voter"`, `d ""`}, roles()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	a.Marker.Added = []string{c.PeerURL(d)}
+	if diff := cmp.Diff([]string{`a "voter"`, `b "voter"`, `c "voter"`, `d "voter"`}, roles()); diff != "" {
+		t.Errorf("of one that may have been added (-want +got):\n%s", diff)
+	}
+}
+
 // TestPictureOfTheWhole holds what is taken from the members that serve.
 func TestPictureOfTheWhole(t *testing.T) {
 	c := three()

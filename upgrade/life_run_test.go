@@ -67,6 +67,23 @@ func TestRollThatCannotBePutBack(t *testing.T) {
 	})
 }
 
+// TestOnlyMemberLeavesAfterAPowerCut has the one member of a cluster down, on a host that could not be asked when its
+// cluster was to grow, and wants other members by then: it is brought up first, whoever is new being none that is missing.
+func TestOnlyMemberLeavesAfterAPowerCut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 1, nodetest.EtcdVersion)
+		l.host("a").DisableUnit(cluster)
+		l.host("a").PowerCut()
+		l.want("a", "b", "c")
+		if _, err := l.change(context.Background(), nil); err == nil {
+			t.Error("a cluster was changed of which nobody could be asked")
+		}
+		l.host("a").PowerOn()
+		l.want("b", "c", "d")
+		l.mustConverge(1)
+	})
+}
+
 // TestFlagsAreTriedFirst wants a setting that the store does not know: nothing is changed but what is staged.
 func TestFlagsAreTriedFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -80,11 +80,12 @@ func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// agree waits on all hosts at once until every wanted member that can be asked is ready.
+// agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.
 func (l *living) agree(ctx context.Context) error {
+	c := &choice{Picture: l.picture}
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
-		if stays(s) && s.Role == membership.Voter && runs(s) {
+		if c.mends(s) && runs(s) {
 			seats = append(seats, s.Member)
 		}
 	}

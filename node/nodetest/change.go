@@ -61,7 +61,8 @@ func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
 		if why := c.mayRemove(s, target); why != "" {
 			return api.Done{}, failed("%s: etcdserver: %s", what, why)
 		}
-		if c.isConnected(r.ID) {
+		// One whose host nobody can ask is as good as dead, whatever it still does.
+		if r := c.reached(r.ID); r != nil && r.host.Unreachable == nil {
 			c.oneChange(s, what)
 		}
 		if leader.id == r.ID {
