@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -13,25 +14,38 @@ import (
 // answer reads the lines that a call writes. It is the stdout of the command.
 type answer struct {
 	progress func(string) // told of each line of progress, as it arrives; nil: nobody
+	content  io.Writer    // is given the content between the lines, as it arrives; nil: none is expected
 
 	mu      sync.Mutex
 	partial bytes.Buffer
+	owed    int // bytes of content that are still to come before the next line
 	final   *api.Line
 	bad     error
 }
 
-// Write takes what has arrived, which may end in the middle of a line.
+// Write takes what has arrived, which may end in the middle of a line or of content.
 func (a *answer) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.partial.Write(p)
-	for {
-		end := bytes.IndexByte(a.partial.Bytes(), '\n')
-		if end < 0 {
-			return len(p), nil
+	for rest := p; len(rest) > 0; {
+		if a.owed > 0 {
+			n := min(a.owed, len(rest))
+			if _, err := a.content.Write(rest[:n]); err != nil {
+				return 0, fmt.Errorf("write what the host sends: %w", err)
+			}
+			a.owed, rest = a.owed-n, rest[n:]
+			continue
 		}
-		a.take(a.partial.Next(end + 1))
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			a.partial.Write(rest)
+			break
+		}
+		a.partial.Write(rest[:end+1])
+		a.take(a.partial.Next(a.partial.Len()))
+		rest = rest[end+1:]
 	}
+	return len(p), nil
 }
 
 func (a *answer) take(text []byte) {
@@ -41,6 +55,8 @@ func (a *answer) take(text []byte) {
 		a.bad = fmt.Errorf("the store wrote a line that is no JSON: %q", bytes.TrimSpace(text))
 	case line.Result != nil || line.Error != nil:
 		a.final = &line
+	case line.Content > 0 && a.content != nil:
+		a.owed = line.Content
 	case a.progress != nil:
 		a.progress(line.Progress)
 	}

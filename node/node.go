@@ -41,12 +41,31 @@ const exitNoStore = 97
 // one that the cluster selects. A call that was cut off by a lost connection may still take effect
 // on the host: the store finishes what it has begun, and the next call waits for it.
 func (n *Node) Call(ctx context.Context, store string, request api.Request, result any) error {
-	answer := &answer{}
-	stdin, err := encode(request)
+	return n.exchange(ctx, store, request, nil, &answer{}, result)
+}
+
+// Upload is a Call with content: what is read is sent after the request.
+func (n *Node) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
+	return n.exchange(ctx, store, request, content, &answer{}, result)
+}
+
+// Download is a Call that is answered with content, which is written as it arrives. What was written is of
+// use only where there is no error.
+func (n *Node) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
+	return n.exchange(ctx, store, request, nil, &answer{content: content}, result)
+}
+
+// exchange makes a call; content may be nil.
+func (n *Node) exchange(ctx context.Context, store string, request api.Request, content io.Reader, answer *answer, result any) error {
+	line, err := encode(request)
 	if err != nil {
 		return err
 	}
-	err = n.run(ctx, "store call", callLine(store, request.Cluster), strings.NewReader(stdin), answer)
+	var stdin io.Reader = strings.NewReader(line)
+	if content != nil {
+		stdin = io.MultiReader(stdin, content)
+	}
+	err = n.run(ctx, "store call", callLine(store, request.Cluster), stdin, answer)
 	return n.outcome(answer, request.Operation, err, result)
 }
 

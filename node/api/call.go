@@ -2,8 +2,8 @@
 // types only, shared by both sides and versioned together.
 //
 // A call is one process, `store call`, on an SSH session. It reads one Request as a line of JSON on
-// stdin, and writes Lines of JSON on stdout: any number that carry progress, then exactly one that
-// carries the result or the error. Secrets travel on stdin alone, never in arguments.
+// stdin, with content after it where the operation takes any, and writes Lines of JSON on stdout: any number
+// that carry progress or announce content, then exactly one that carries the result or the error. Secrets travel on stdin alone, never in arguments.
 package api
 
 import (
@@ -26,6 +26,7 @@ const (
 	OpProbe   Operation = "probe"   // ProbeRequest -> Member
 	OpHash    Operation = "hash"    // HashRequest -> Hash
 	OpTry     Operation = "try"     // TryRequest -> Done
+	OpRead    Operation = "read"    // ReadRequest -> Read, with content
 )
 
 // OpLock holds the cluster's lock on this host for as long as its stdin is open and speaks: a line
@@ -47,6 +48,16 @@ const (
 	OpRecover   Operation = "recover"   // RecoverRequest -> Recovered
 )
 
+// Operations of a restore. They too want the lock, but for OpSave.
+const (
+	OpSave     Operation = "save"      // SaveRequest -> Saved, with content
+	OpFetch    Operation = "fetch"     // FetchRequest -> Snapshot; content may follow the request
+	OpFence    Operation = "fence"     // FenceRequest -> Restoration
+	OpRestore  Operation = "restore"   // RestoreRequest -> Restored
+	OpAdvance  Operation = "advance"   // AdvanceRequest -> Done
+	OpTakeBack Operation = "take-back" // TakeBackRequest -> Done
+)
+
 // Operations that change the cluster through the member on this host. Like those above they want the lock.
 const (
 	OpAddLearner   Operation = "add-learner"   // AddLearnerRequest -> AddedLearner
@@ -60,7 +71,7 @@ const (
 // ReadOnly tells whether the operation changes nothing on the host.
 func (o Operation) ReadOnly() bool {
 	switch o {
-	case OpObserve, OpAwait, OpProbe, OpHash, OpTry:
+	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpRead:
 		return true
 	}
 	return false
@@ -78,6 +89,7 @@ type Request struct {
 // Line is one line of a call's stdout. Exactly one field is set.
 type Line struct {
 	Progress string          `json:"progress,omitempty"`
+	Content  int             `json:"content,omitempty"` // so many bytes of content follow the line, as they are
 	Result   json.RawMessage `json:"result,omitempty"`
 	Error    *Error          `json:"error,omitempty"`
 }

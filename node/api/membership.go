@@ -73,6 +73,8 @@ type Snapshot struct {
 	Revision  int64  `json:"revision"`
 	Keys      int    `json:"keys"`
 	Version   string `json:"version"` // storage version that it asks for: 3.7.0; empty: 3.5 or older
+
+	TakenAt time.Time `json:"taken_at,omitzero"` // as what lies beside it says; zero: not known
 }
 
 // RecoverRequest makes the local member, alone, the cluster that has lost its quorum: everything it has

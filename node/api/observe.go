@@ -29,15 +29,17 @@ type ProbeRequest struct{}
 // over its peer port: etcd answers learners' hashes nowhere else.
 type HashRequest struct {
 	Revision int64 `json:"revision"` // 0: its latest
+	Count    bool  `json:"count"`    // count its keys too, over its client port
 }
 
-// Hash is the hash of a member's key space. Two members agree where all fields are equal but Revision,
+// Hash is the hash of a member's key space. Two members agree where all fields are equal but Revision and Keys,
 // which is the member's latest.
 type Hash struct {
 	Hash            uint32 `json:"hash"`
 	HashRevision    int64  `json:"hash_revision"`    // up to which it was taken
 	CompactRevision int64  `json:"compact_revision"` // from which on; members that have compacted differently do not compare
 	Revision        int64  `json:"revision"`
+	Keys            int64  `json:"keys"` // at its latest revision; 0 where they were not to be counted
 }
 
 // TryRequest has an installed store parse flags as etcd, and end before it touches anything: a flag that it
@@ -60,6 +62,7 @@ type Observation struct {
 	Guard        string                 `json:"guard"`        // why the guard would not let the member start now; empty: it would, or there is no marker
 	GuardCheck   GuardCheck             `json:"guard_check"`  // which of its checks it is; empty: none
 	Member       Member                 `json:"member"`
+	Restore      *Restoration           `json:"restore,omitempty"` // the restore that is under way on this host; nil: none
 }
 
 // GuardCheck is one of the checks that a member has to pass before it is started.
@@ -72,6 +75,7 @@ const (
 	GuardData     GuardCheck = "data"     // a member that has joined has its data
 	GuardIdentity GuardCheck = "identity" // the data is this member's, of this cluster
 	GuardProgress GuardCheck = "progress" // the data is no older than it was
+	GuardRestore  GuardCheck = "restore"  // no restore has fenced the host
 )
 
 // Facts are what the host is.
