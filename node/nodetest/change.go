@@ -62,7 +62,7 @@ func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
 			return api.Done{}, failed("%s: etcdserver: %s", what, why)
 		}
 		// One whose host nobody can ask is as good as dead, whatever it still does.
-		if r := c.reached(r.ID); r != nil && r.host.Unreachable == nil {
+		if r := c.reached(r.ID); r != nil && r.host.Unreachable == nil && !c.world.struck[r.host.Address] {
 			c.oneChange(s, what)
 		}
 		if leader.id == r.ID {

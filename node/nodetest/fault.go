@@ -92,6 +92,7 @@ func (w *World) Heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults, w.killed = nil, false
+	clear(w.struck)
 }
 
 // serve has one call arrive at the host: it is recorded, meets the faults that wait for it, and takes
@@ -142,6 +143,7 @@ func (w *World) meet(call Call) (before, after error) {
 		if f.seen++; f.seen != f.Nth {
 			continue
 		}
+		w.struck[call.Address] = true
 		switch f.Extent {
 		case Session:
 			f.Address, f.cut = call.Address, true

@@ -75,6 +75,7 @@ type World struct {
 	calls      []Call
 	faults     []*fault
 	killed     bool
+	struck     map[string]bool // addresses of hosts that a fault has struck, which a run may take for unreachable
 	histories  int                 // of clusters that came to a quorum from nothing
 	archives   map[string]*archive // by hash
 	waived     map[Rule]bool
@@ -99,6 +100,7 @@ func New(t TB, addresses ...string) *World {
 
 		archives:   map[string]*archive{},
 		waived:     map[Rule]bool{},
+		struck:     map[string]bool{},
 		hosts:      map[string]*Host{},
 		handedOver: map[string]bool{},
 	}
