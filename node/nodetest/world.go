@@ -75,7 +75,7 @@ type World struct {
 	calls      []Call
 	faults     []*fault
 	killed     bool
-	struck     map[string]bool // addresses of hosts that a fault has struck, which a run may take for unreachable
+	struck     map[string]bool     // addresses of hosts that a fault has struck, which a run may take for unreachable
 	histories  int                 // of clusters that came to a quorum from nothing
 	archives   map[string]*archive // by hash
 	waived     map[Rule]bool
