@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,6 +124,10 @@ func (shut) Contact(context.Context, string, api.ObserveRequest) (api.Contact, e
 func (shut) Install(context.Context, string) error { return errGone }
 
 func (shut) Call(context.Context, string, api.Request, any) error { return errGone }
+
+func (shut) Upload(context.Context, string, api.Request, io.Reader, any) error { return errGone }
+
+func (shut) Download(context.Context, string, api.Request, io.Writer, any) error { return errGone }
 
 func (shut) Lock(context.Context, string, string, api.Holder) (context.Context, func(), error) {
 	return nil, nil, errGone

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -24,6 +25,13 @@ type Host interface {
 	// the one that the cluster selects. result may be nil. An error that the store gives is an
 	// *api.Error; where there is no store to call, its code is api.CodeNoStore.
 	Call(ctx context.Context, store string, request api.Request, result any) error
+
+	// Upload is a Call with content, which is sent after the request. The host may not read all of it.
+	Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error
+
+	// Download is a Call that is answered with content, which is written as it arrives. What was written is of
+	// use only where there is no error.
+	Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error
 
 	// Lock takes the cluster's lock on the host, at once or not at all: an *api.Error of
 	// api.CodeBusy says who holds it. The context that it returns ends when the lock is lost; release

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -169,6 +170,21 @@ func (h *Host) Install(ctx context.Context, store string) error {
 
 // Call makes one call on a store of the host.
 func (h *Host) Call(ctx context.Context, store string, request api.Request, result any) error {
+	return h.exchange(ctx, store, request, nil, nil, result)
+}
+
+// Upload is a call with content.
+func (h *Host) Upload(ctx context.Context, store string, request api.Request, content io.Reader, result any) error {
+	return h.exchange(ctx, store, request, content, nil, result)
+}
+
+// Download is a call that is answered with content.
+func (h *Host) Download(ctx context.Context, store string, request api.Request, content io.Writer, result any) error {
+	return h.exchange(ctx, store, request, nil, content, result)
+}
+
+// exchange makes a call; in and out may be nil.
+func (h *Host) exchange(ctx context.Context, store string, request api.Request, in io.Reader, out io.Writer, result any) error {
 	return h.serve(ctx, request.Operation, func() error {
 		if err := h.callable(store, request.Cluster); err != nil {
 			return err
@@ -180,12 +196,12 @@ func (h *Host) Call(ctx context.Context, store string, request api.Request, resu
 		if !known {
 			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
 		}
-		if !request.Operation.ReadOnly() {
+		if !request.Operation.ReadOnly() && request.Operation != api.OpSave {
 			if held := h.locks[request.Cluster]; held == nil || held.holder.ID != request.Holder {
 				return refuse("%s of cluster %s: the caller does not hold the lock", request.Operation, request.Cluster)
 			}
 		}
-		answer, err := carryOut(call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster)}, request.Body)
+		answer, err := carryOut(call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}, request.Body)
 		if err != nil || result == nil {
 			return err
 		}

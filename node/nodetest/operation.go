@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -14,7 +15,9 @@ import (
 type call struct {
 	*Host
 	cluster string
-	store   string // the hash of the store that answers
+	store   string    // the hash of the store that answers
+	in      io.Reader // content that follows the request; nil: none
+	out     io.Writer // takes the content of the answer; nil: nobody
 }
 
 // operations are all that a store can do. Each either does all of its work or refuses with nothing
