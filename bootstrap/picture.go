@@ -284,6 +284,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 		}
 		if s.State != membership.Serving {
 			lowered = lowered && s.Role != membership.Voter
+			p.Seats[i].Behind = o.Data.Log != nil && older(p.Seats[i].Version, o.Data.Log.Version)
 			continue
 		}
 		p.Seats[i].Unready = s.Role == membership.Voter && !o.Member.Ready
@@ -300,6 +301,11 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, "CORRUPT")
 		}
 	}
+	for i, s := range p.Seats {
+		if s.State != membership.Serving && s.Role == membership.Voter && membership.Line(s.Version) != p.Downgrade {
+			p.Seats[i].Behind = p.Seats[i].Behind || older(s.Version, p.ClusterVersion)
+		}
+	}
 	p.Lowered = lowered && p.Downgrade != ""
 	if p.ClusterVersion == "" {
 		for _, s := range p.Voters() {
@@ -308,6 +314,11 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			}
 		}
 	}
+}
+
+// older tells whether a version is of an older line than another. One that is not known is not.
+func older(version, than string) bool {
+	return version != "" && than != "" && membership.CompareVersions(membership.Line(version), membership.Line(than)) < 0
 }
 
 // logOf is how far a member's log has come: by its own word, or by what it has written.

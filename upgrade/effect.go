@@ -77,7 +77,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.State = membership.Failing
 		}
 	case membership.Configure:
-		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
+		s.Outdated, s.Invalid, s.Behind, s.Version = nil, "", false, want.Version
 	case membership.Certify:
 		s.Invalid = ""
 		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by

@@ -19,10 +19,13 @@ func (c *choice) mends(s membership.Seat) bool {
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
 // alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
-// snapshot first, which needs a quorum.
+// snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
 func (c *choice) misled(s membership.Seat) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
+	}
+	if s.Behind {
+		return true
 	}
 	newer := func(a, b string) bool { return s.Version != "" && membership.CompareVersions(a, b) > 0 }
 	if newer(c.want.Version, s.Version) && len(s.Outdated) == 1 || newer(membership.Line(c.want.Version), membership.Line(s.Version)) && !c.HasQuorum() {

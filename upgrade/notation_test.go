@@ -19,7 +19,7 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, disabled, unsettled, unstarted, traces. ? begins a stranger
+// are a state, and settings, unit, invalid, disabled, unsettled, behind, unstarted, traces. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version;
 // carried is 3.7.3 and 3.6.16.
@@ -142,6 +142,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Disabled = true
 		case word == "unsettled":
 			s.Unsettled = true
+		case word == "behind":
+			s.Behind = true
 		case word == "unstarted":
 			s.Started = false
 		case word == "traces":

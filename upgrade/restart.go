@@ -37,8 +37,21 @@ func (l *living) moveLeader(ctx context.Context, from membership.Member, to stri
 	return fmt.Errorf("%s is no voter any more", to)
 }
 
-// roll configures a member and restarts it. One that does not come back is put back on what it ran, as
-// long as that will start; the error has what its journal says.
+// unready is what a host says of a member that is not ready.
+type unready string
+
+func (u unready) Error() string { return string(u) }
+
+// said tells whether it was the host that said what failed. Else what became of the member is not known.
+func said(err error) bool {
+	var answer *api.Error
+	var seen unready
+	return errors.As(err, &answer) || errors.As(err, &seen)
+}
+
+// roll configures a member and restarts it. One that does not come back is put back on what it ran; the error has
+// what its journal says. One of which that is not known, since its host cannot be asked any more, is left as it is: it
+// may have come back, and its cluster may have agreed by now on an etcd that what it ran before cannot follow.
 func (l *living) roll(ctx context.Context, m membership.Member) error {
 	before := l.present(m)
 	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
@@ -48,6 +61,9 @@ func (l *living) roll(ctx context.Context, m membership.Member) error {
 	failure := l.swap(ctx, m, request)
 	if failure == nil {
 		return l.verify(ctx)
+	}
+	if !said(failure) {
+		return fmt.Errorf("what became of it is not known: %w", failure)
 	}
 	if err := l.swap(ctx, m, before); err != nil {
 		return fmt.Errorf("it did not come back: %w\nIt could not be put back on what it ran before either: %w", failure, err)
@@ -75,7 +91,7 @@ func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
 		return err
 	}
 	if why := notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)); why != "" {
-		return errors.New(why)
+		return unready(why)
 	}
 	return nil
 }

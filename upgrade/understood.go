@@ -74,6 +74,9 @@ func versionsInReach(p membership.Picture, wanted string) error {
 		case newer && membership.Floor(s.Version) != "" && membership.CompareVersions(s.Version, membership.Floor(s.Version)) < 0:
 			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s may be gone to from %s on", s.Version, membership.Line(wanted), membership.Floor(s.Version)),
 				fmt.Sprintf("set version to %q, and apply that first", membership.Line(s.Version)))
+		case s.Behind && !newer:
+			return refuse(fmt.Sprintf("it would run etcd %s, and cannot start with it: its cluster has agreed on a newer one", s.Version),
+				"set version to the next newer line, and apply that first; the way back begins there")
 		}
 	}
 	if p.Downgrade != "" && membership.CompareVersions(membership.Line(wanted), p.Downgrade) < 0 {

@@ -49,6 +49,7 @@ type Seat struct {
 	Invalid   string   // why its certificates have to be issued anew; empty: they hold
 	Disabled  bool     // its unit does not come up with the machine
 	Unsettled bool     // its configuration names other members than there are
+	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
 	Traces    bool     // something of the cluster is on the host: configuration or data
 	Term      uint64   // of its log, where the cluster serves nobody

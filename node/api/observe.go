@@ -130,7 +130,7 @@ type Data struct {
 	Exists    bool   `json:"exists"`
 	Empty     bool   `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
 	HasMember bool   `json:"has_member"` // it holds a member's data: a log
-	// Log is what the member's log and database say, where the unit does not run; nil: it runs, or there is none.
+	// Log is what the member's log and database say, where no process has them open; nil: one has, or there is none.
 	Log        *Log     `json:"log"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
@@ -144,6 +144,7 @@ type Log struct {
 	Term      uint64 `json:"term"`       // of the last entry
 	Index     uint64 `json:"index"`      // of the last entry
 	Applied   uint64 `json:"applied"`    // the database's consistent index
+	Version   string `json:"version"`    // that the cluster had agreed on as far as the database has heard: 3.7.0; empty: not known
 	Error     string `json:"error"`      // why it could not be read to its end; empty: it could
 }
 

@@ -27,8 +27,8 @@ func (m *Machine) log(dir string) *api.Log {
 		l.ClusterID, l.MemberID = hexID(cluster), hexID(member)
 		l.Term, l.Index, err = m.lastEntry(dir)
 	}
-	applied, dbErr := m.consistentIndex(dir)
-	l.Applied = applied
+	applied, version, dbErr := m.applied(dir)
+	l.Applied, l.Version = applied, version
 	if err := errors.Join(err, dbErr); err != nil {
 		l.Error = err.Error()
 	}
@@ -89,25 +89,33 @@ func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
 func database(dir string) string { return filepath.Join(dir, "member", "snap", "db") }
 
 // consistentIndex is how far a database has applied the log, as it is in its file. 0: there is none.
-func (m *Machine) consistentIndex(dir string) (index uint64, err error) {
+func (m *Machine) consistentIndex(dir string) (uint64, error) {
+	index, _, err := m.applied(dir)
+	return index, err
+}
+
+// applied is how far a database has applied the log, as it is in its file, and which version its cluster had
+// agreed on by then.
+func (m *Machine) applied(dir string) (index uint64, version string, err error) {
 	path := m.path(database(dir))
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, "", nil
 	}
 	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
 	if err != nil {
-		return 0, fmt.Errorf("open the database %s: %w", database(dir), err)
+		return 0, "", fmt.Errorf("open the database %s: %w", database(dir), err)
 	}
 	defer db.Close()
 	err = db.View(func(tx *bbolt.Tx) error {
-		meta := tx.Bucket([]byte("meta"))
-		if meta == nil {
-			return nil
+		if meta := tx.Bucket([]byte("meta")); meta != nil {
+			if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
+				index = binary.BigEndian.Uint64(value)
+			}
 		}
-		if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
-			index = binary.BigEndian.Uint64(value)
+		if cluster := tx.Bucket([]byte("cluster")); cluster != nil {
+			version = string(cluster.Get([]byte("clusterVersion")))
 		}
 		return nil
 	})
-	return index, err
+	return index, version, err
 }

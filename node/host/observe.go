@@ -40,7 +40,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 			return o, err
 		}
 	}
-	if o.Data.HasMember && !running(o.Unit) {
+	if o.Data.HasMember && (!running(o.Unit) || o.Unit.MainPID == 0) {
 		o.Data.Log = m.log(dir)
 	}
 	if o.Marker != nil {

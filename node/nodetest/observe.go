@@ -136,6 +136,9 @@ func (m *member) log() *api.Log {
 	if m.last == nil && m.known.version == 0 {
 		log.Term, log.Index = 1, uint64(len(m.known.members))
 	}
+	if agreed := m.state().version; agreed != 0 {
+		log.Version = agreed.String()
+	}
 	return log
 }
 
