@@ -155,7 +155,7 @@ func who() string {
 
 // Resources are what can be managed.
 func (p *etcdProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{resources.NewPKI, resources.NewCluster, resources.NewCertificate}
+	return []func() resource.Resource{resources.NewPKI, resources.NewCluster, resources.NewCertificate, resources.NewSnapshot}
 }
 
 // EphemeralResources are what no state ever holds.

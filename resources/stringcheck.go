@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path"
 	"regexp"
 	"strings"
@@ -68,6 +69,7 @@ func (c stringCheck) ValidateString(_ context.Context, req validator.StringReque
 
 // Checks of texts.
 var (
+	s3Endpoint  = stringCheck{"https://HOST or https://HOST:PORT (or http://, for a network that is trusted)", checkEndpoint}
 	hostAddress = stringCheck{"an IP address or a DNS name, in lower case and without a port", checkAddress}
 	cleanPath   = stringCheck{"an absolute path in its shortest spelling", checkPath}
 	publicKeys  = stringCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
@@ -93,6 +95,20 @@ func checkAddress(text string) error {
 		return errors.New("no host has this address")
 	case ip.Unmap().String() != text:
 		return fmt.Errorf("write it as %q", ip.Unmap())
+	}
+	return nil
+}
+
+// checkEndpoint wants the address of a service, and nothing of what is asked of it.
+func checkEndpoint(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("this is no such address")
+	case u.User != nil:
+		return errors.New("credentials have attributes of their own")
+	case u.Path != "" || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("write it as %q; bucket and key have attributes of their own", u.Scheme+"://"+u.Host)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpRetire:    operation(call.retire),
 	api.OpRestart:   operation(call.restart),
 	api.OpSnapshot:  operation(call.snapshot),
+	api.OpSave:      operation(call.save),
 	api.OpRecover:   operation(call.recover),
 	api.OpProbe:     operation(call.probe),
 	api.OpHash:      operation(call.hash),

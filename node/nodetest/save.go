@@ -1,0 +1,37 @@
+package nodetest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// save sends a snapshot of the local member, or says that it was uploaded.
+func (c call) save(r api.SaveRequest) (api.Saved, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Saved{}, err
+	}
+	p := c.on(c.cluster).unit.process
+	switch {
+	case p == nil || !p.serves:
+		return api.Saved{}, failed("save a snapshot: the local member does not answer")
+	case !p.member.state().votes(p.member.id):
+		return api.Saved{}, refuse("the local member is a learner: take the snapshot of a voter")
+	}
+	s := p.member.state()
+	content := fmt.Sprintf("a snapshot of cluster %s at revision %d: %s", p.member.cluster, s.revision, s.content)
+	sum := sha256.Sum256([]byte(content))
+	saved := api.Saved{
+		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.revision, Keys: int(s.revision - 1), Version: p.member.storage.String(), TakenAt: c.world.Clock},
+		Hash:      crc32.ChecksumIEEE([]byte(content)),
+		ClusterID: p.member.cluster, MemberID: p.member.id, Etcd: p.version,
+	}
+	if r.S3 != nil || c.out == nil {
+		return saved, nil
+	}
+	_, err := c.out.Write([]byte(content))
+	return saved, err
+}

@@ -1,0 +1,72 @@
+package resources
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// s3Model is S3-compatible storage, and an object or a prefix in it.
+type s3Model struct {
+	Endpoint        types.String `tfsdk:"endpoint"`
+	Region          types.String `tfsdk:"region"`
+	Bucket          types.String `tfsdk:"bucket"`
+	Key             types.String `tfsdk:"key"`
+	PathStyle       types.Bool   `tfsdk:"path_style"`
+	CACertificate   types.String `tfsdk:"ca_certificate"`
+	AccessKeyID     types.String `tfsdk:"access_key_id"`
+	SecretAccessKey types.String `tfsdk:"secret_access_key"` // write-only: null but in a configuration
+}
+
+// s3Attributes say where an object is; aboutKey, what key names.
+func s3Attributes(aboutKey string) map[string]schema.Attribute {
+	some := []validator.String{stringvalidator.LengthAtLeast(1)}
+	return map[string]schema.Attribute{
+		"endpoint": schema.StringAttribute{Required: true, Validators: []validator.String{s3Endpoint},
+			MarkdownDescription: "Address of the storage: `https://HOST` or `https://HOST:PORT`. With `http://` everything, the data too, crosses the network in the clear."},
+		"region":     schema.StringAttribute{Optional: true, MarkdownDescription: "Region of the bucket. Default: `us-east-1`, which most storage that is not Amazon's takes for any.", Validators: some},
+		"bucket":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the bucket. It has to exist.", Validators: some},
+		"key":        schema.StringAttribute{Required: true, MarkdownDescription: aboutKey, Validators: some},
+		"path_style": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether the bucket is part of the path and not of the host name, as most storage that is not Amazon's wants it. Default: `false`."},
+		"ca_certificate": schema.StringAttribute{Optional: true, Validators: some,
+			MarkdownDescription: "PEM certificates of the authorities that the storage's certificate is verified by. Default: those that the hosts trust."},
+		"access_key_id": schema.StringAttribute{Optional: true, Validators: some,
+			MarkdownDescription: "ID of the access key. Default: with no access key, the hosts use the role of the instance that they are."},
+		"secret_access_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: some,
+			MarkdownDescription: "Secret of the access key, where there is one. Write-only: no state holds it."},
+	}
+}
+
+// s3From is the object as hosts are told of it; nil: none is meant.
+func s3From(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
+	if object.IsNull() {
+		return nil, nil
+	}
+	var s s3Model
+	diags := object.As(ctx, &s, basetypes.ObjectAsOptions{})
+	return &api.S3{
+		Endpoint: s.Endpoint.ValueString(), Region: s.Region.ValueString(), Bucket: s.Bucket.ValueString(), Key: s.Key.ValueString(),
+		PathStyle: s.PathStyle.ValueBool(), CA: s.CACertificate.ValueString(),
+		AccessKeyID: s.AccessKeyID.ValueString(), SecretAccessKey: s.SecretAccessKey.ValueString(),
+	}, diags
+}
+
+// checkS3 refuses half of the credentials.
+func checkS3(at path.Path, object types.Object) (diags diag.Diagnostics) {
+	if object.IsNull() || object.IsUnknown() {
+		return nil
+	}
+	if object.Attributes()["access_key_id"].IsNull() != object.Attributes()["secret_access_key"].IsNull() {
+		diags.AddAttributeError(at, "Half of the credentials",
+			"access_key_id and secret_access_key are given together. With neither, the hosts use the role of the instance that they are.")
+	}
+	return diags
+}

@@ -1,0 +1,281 @@
+package resources
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// snapshotTimeout bounds taking a snapshot where the configuration does not: one of 1 GiB takes 10 s.
+const snapshotTimeout = 30 * time.Minute
+
+// What the last look has found of a snapshot; anything else says how the file has changed.
+const (
+	snapshotIntact  = "intact"
+	snapshotMissing = "missing"
+)
+
+// snapshotModel is etcd_snapshot as Terraform has it.
+type snapshotModel struct {
+	Cluster  types.Object   `tfsdk:"cluster"`
+	File     types.String   `tfsdk:"file"`
+	S3       types.Object   `tfsdk:"s3"`
+	Triggers types.Map      `tfsdk:"triggers"`
+	Purge    types.Bool     `tfsdk:"purge"`
+	Timeouts timeouts.Value `tfsdk:"timeouts"`
+
+	Status      types.String `tfsdk:"status"`
+	Revision    types.Int64  `tfsdk:"revision"`
+	Keys        types.Int64  `tfsdk:"keys"`
+	Size        types.Int64  `tfsdk:"size"`
+	SHA256      types.String `tfsdk:"sha256"`
+	Hash        types.Int64  `tfsdk:"hash"`
+	EtcdVersion types.String `tfsdk:"etcd_version"`
+	ClusterID   types.String `tfsdk:"cluster_id"`
+	Member      types.String `tfsdk:"member"`
+	TakenAt     types.String `tfsdk:"taken_at"`
+}
+
+// clusterReference says which cluster is meant, and the ways to its hosts.
+type clusterReference struct {
+	Name    types.String `tfsdk:"name"`
+	Owner   types.String `tfsdk:"owner"`
+	Members types.Map    `tfsdk:"members"`
+}
+
+// memberReference is the way to one member's host.
+type memberReference struct {
+	Address    types.String `tfsdk:"address"`
+	HostKey    types.String `tfsdk:"host_key"`
+	HostCA     types.String `tfsdk:"host_ca"`
+	SSHAddress types.String `tfsdk:"ssh_address"`
+	SSHPort    types.Int64  `tfsdk:"ssh_port"`
+	SSHUser    types.String `tfsdk:"ssh_user"`
+}
+
+// routes are the ways to all of its hosts.
+func (c clusterReference) routes(ctx context.Context) (routes, diag.Diagnostics) {
+	var members map[string]memberReference
+	diags := c.Members.ElementsAs(ctx, &members, false)
+	to := routes{}
+	for name, m := range members {
+		if m.Address.IsNull() {
+			continue
+		}
+		member := memberModel{Address: m.Address, HostKey: m.HostKey, HostCA: m.HostCA, SSHAddress: m.SSHAddress, SSHPort: m.SSHPort, SSHUser: m.SSHUser}
+		to[member.seat(name)] = member.reach()
+	}
+	return to, diags
+}
+
+// executor reads the hosts of the cluster.
+func (c clusterReference) executor(ctx context.Context, s *Services, to routes) (*upgrade.Executor, error) {
+	hosts := map[membership.Member]upgrade.Host{}
+	for m, reach := range to {
+		host, err := s.Hosts.Host(reach)
+		if err != nil {
+			return nil, err
+		}
+		hosts[m] = host
+	}
+	name := c.Name.ValueString()
+	return &upgrade.Executor{
+		Cluster: bootstrap.Cluster{Spec: membership.Spec{Name: name}},
+		Hosts:   hosts,
+		Now:     s.Now,
+		Progress: func(line string) {
+			tflog.Info(ctx, line, map[string]any{"cluster": name})
+			s.Progress(name, line)
+		},
+	}, nil
+}
+
+// take takes a snapshot to where the model wants it, over the one that before has there.
+func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan *snapshotModel, before snapshotModel) (diags diag.Diagnostics) {
+	var cluster clusterReference
+	diags.Append(plan.Cluster.As(ctx, &cluster, basetypes.ObjectAsOptions{})...)
+	s3, d := s3From(ctx, config.S3)
+	diags.Append(d...)
+	if diags.HasError() {
+		return diags
+	}
+	to, d := cluster.routes(ctx)
+	diags.Append(d...)
+	executor, err := cluster.executor(ctx, r.services, to)
+	if diags.HasError() || err != nil {
+		diags.AddError("No snapshot was taken", fmt.Sprint(err))
+		return diags
+	}
+	save := func(out io.Writer) (api.Saved, error) {
+		from, saved, err := executor.Save(ctx, cluster.Owner.ValueString(), to.seats(), out, s3)
+		plan.Member = types.StringValue(from.Name)
+		return saved, err
+	}
+	var saved api.Saved
+	if s3 != nil {
+		saved, err = save(io.Discard)
+	} else {
+		saved, err = writeSnapshot(plan.File.ValueString(), plan.File.Equal(before.File), save)
+	}
+	if err != nil {
+		diags.AddError("No snapshot was taken", err.Error()+"\n\nWhat there was before is as it was. Apply again to try anew.")
+		return diags
+	}
+	executor.Progress(fmt.Sprintf("snapshot of revision %d with %d keys from %s, sha256 %s", saved.Revision, saved.Keys, plan.Member.ValueString(), saved.SHA256))
+	plan.taken(saved)
+	return diags
+}
+
+// writeSnapshot writes what save sends into a file, which gets its name once all of it is there, and on the disk.
+// A file that is there stays, unless it is ours to replace.
+func writeSnapshot(file string, replace bool, save func(io.Writer) (api.Saved, error)) (saved api.Saved, err error) {
+	local, err := ssh.ExpandHome(file)
+	if err != nil {
+		return saved, err
+	}
+	if _, err := os.Lstat(local); !replace && !errors.Is(err, fs.ErrNotExist) {
+		return saved, fmt.Errorf("file is %q, and there is something there already: move it away, or choose another name", file)
+	}
+	draft, err := os.CreateTemp(filepath.Dir(local), "."+filepath.Base(local)+".*.part") // made with mode 0600
+	if err != nil {
+		return saved, fmt.Errorf("write %s: %w", file, err)
+	}
+	defer func() { _ = os.Remove(draft.Name()) }() // it is gone where it got its name
+	sum := sha256.New()
+	saved, err = save(io.MultiWriter(draft, sum))
+	if err == nil && hex.EncodeToString(sum.Sum(nil)) != saved.SHA256 {
+		err = fmt.Errorf("what arrived has the SHA-256 %x, and the host sent %s: it was changed on its way", sum.Sum(nil), saved.SHA256)
+	}
+	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+		return saved, err
+	}
+	place := os.Link // fails where something is there by now
+	if replace {
+		place = os.Rename
+	}
+	if err := place(draft.Name(), local); err != nil {
+		return saved, err
+	}
+	return saved, syncDirectory(filepath.Dir(local))
+}
+
+// syncDirectory brings the names in a directory to the disk.
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// look says what became of the snapshot. One in S3 is not looked at: what could is known to an apply alone.
+func (s snapshotModel) look() string {
+	if s.File.IsNull() {
+		return snapshotIntact
+	}
+	local, err := ssh.ExpandHome(s.File.ValueString())
+	if err != nil {
+		return err.Error()
+	}
+	file, err := os.Open(local)
+	if errors.Is(err, fs.ErrNotExist) {
+		return snapshotMissing
+	}
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, file)
+	switch {
+	case err != nil:
+		return err.Error()
+	case hex.EncodeToString(sum.Sum(nil)) != s.SHA256.ValueString():
+		return fmt.Sprintf("it has %d bytes and the SHA-256 %x by now", size, sum.Sum(nil))
+	}
+	return snapshotIntact
+}
+
+// remove deletes the file, where that is wanted. For the half of a replacement it makes room, and keeps it.
+func (s snapshotModel) remove(planned bool) error {
+	if s.File.IsNull() || planned && !s.Purge.ValueBool() || s.look() == snapshotMissing {
+		return nil
+	}
+	local, err := ssh.ExpandHome(s.File.ValueString())
+	if err != nil {
+		return err
+	}
+	if !planned {
+		return os.Rename(local, fmt.Sprintf("%s.%d-%.12s", local, s.Revision.ValueInt64(), s.SHA256.ValueString()))
+	}
+	if status := s.look(); status != snapshotIntact {
+		return fmt.Errorf("%s: %s. It is not the snapshot that was taken: delete it yourself, if it is to go", s.File.ValueString(), status)
+	}
+	return os.Remove(local)
+}
+
+// wantsAnother tells whether another snapshot is to be taken.
+func (s snapshotModel) wantsAnother(state snapshotModel) bool {
+	return !s.Triggers.Equal(state.Triggers) || !s.File.Equal(state.File) || !sameIn(s.S3, state.S3, "endpoint", "bucket", "key") || !sameIn(s.Cluster, state.Cluster, "name", "owner")
+}
+
+// sameIn tells whether two objects have these attributes in common, or neither is there.
+func sameIn(a, b types.Object, names ...string) bool {
+	if a.IsNull() || b.IsNull() || a.IsUnknown() {
+		return a.IsNull() && b.IsNull()
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return !a.Attributes()[name].Equal(b.Attributes()[name]) })
+}
+
+// leftBehind says where the snapshot before lies, if the new one is elsewhere.
+func (s snapshotModel) leftBehind(plan snapshotModel) string {
+	if s.SHA256.Equal(plan.SHA256) || s.File.Equal(plan.File) && sameIn(s.S3, plan.S3, "endpoint", "bucket", "key") {
+		return ""
+	}
+	where := s.File.String()
+	if !s.S3.IsNull() {
+		where = fmt.Sprintf("object %s in bucket %s", s.S3.Attributes()["key"], s.S3.Attributes()["bucket"])
+	}
+	return fmt.Sprintf("%s (revision %d) is no longer managed. Delete it yourself, if it is to go.", where, s.Revision.ValueInt64())
+}
+
+// notTaken leaves what is known of a snapshot to the apply.
+func (s *snapshotModel) notTaken() {
+	s.Status = types.StringValue(snapshotIntact)
+	s.Revision, s.Keys, s.Size, s.Hash = types.Int64Unknown(), types.Int64Unknown(), types.Int64Unknown(), types.Int64Unknown()
+	s.SHA256, s.EtcdVersion, s.ClusterID, s.Member, s.TakenAt = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+}
+
+// keep takes over what is known of the snapshot that there is.
+func (s *snapshotModel) keep(state snapshotModel) {
+	s.Status = types.StringValue(snapshotIntact)
+	s.Revision, s.Keys, s.Size, s.Hash = state.Revision, state.Keys, state.Size, state.Hash
+	s.SHA256, s.EtcdVersion, s.ClusterID, s.Member, s.TakenAt = state.SHA256, state.EtcdVersion, state.ClusterID, state.Member, state.TakenAt
+}
+
+// taken fills in what is known of a snapshot that was taken.
+func (s *snapshotModel) taken(saved api.Saved) {
+	s.Revision, s.Keys, s.Size, s.Hash = types.Int64Value(saved.Revision), types.Int64Value(int64(saved.Keys)), types.Int64Value(saved.SizeBytes), types.Int64Value(int64(saved.Hash))
+	s.SHA256, s.EtcdVersion, s.ClusterID = types.StringValue(saved.SHA256), types.StringValue(saved.Etcd), types.StringValue(saved.ClusterID)
+	s.TakenAt = types.StringValue(saved.TakenAt.UTC().Format(time.RFC3339))
+}

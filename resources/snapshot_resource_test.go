@@ -1,0 +1,207 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+const snapshot = "etcd_snapshot.before"
+
+// withSnapshot is a cluster, and a snapshot of it, of which more is said.
+func withSnapshot(says string, arguments ...any) string {
+	return three(unprotected) + fmt.Sprintf(`
+		resource "etcd_snapshot" "before" {
+			cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }
+			`+says+`
+		}`, arguments...)
+}
+
+// snapshotIs checks attributes of the snapshot, and the file that they are said of.
+func snapshotIs(file string, pairs ...string) tftest.TestCheckFunc {
+	checks := []tftest.TestCheckFunc{tftest.TestCheckResourceAttr(snapshot, "status", "intact")}
+	for i := 0; i < len(pairs); i += 2 {
+		checks = append(checks, tftest.TestCheckResourceAttr(snapshot, pairs[i], pairs[i+1]))
+	}
+	checks = append(checks, func(s *terraform.State) error {
+		attributes := s.RootModule().Resources[snapshot].Primary.Attributes
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if want := "revision " + attributes["revision"] + ":"; !strings.Contains(string(text), want) {
+			return fmt.Errorf("the file holds %q, which has no %q", text, want)
+		}
+		info, err := os.Stat(file)
+		if err == nil && info.Mode().Perm() != 0o600 {
+			err = fmt.Errorf("the file has mode %v", info.Mode())
+		}
+		return err
+	})
+	return tftest.ComposeAggregateTestCheckFunc(checks...)
+}
+
+// alone checks that nothing lies beside a file: no part of one that was not finished.
+func alone(t *testing.T, file string, names ...string) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		t.Helper()
+		entries, err := os.ReadDir(filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		var got []string
+		for _, entry := range entries {
+			got = append(got, entry.Name())
+		}
+		if fmt.Sprint(got) != fmt.Sprint(names) {
+			return fmt.Errorf("there are %v, and there should be %v", got, names)
+		}
+		return nil
+	}
+}
+
+func TestSnapshotLife(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
+	of := func(release string) string {
+		return withSnapshot("file = %q\ntriggers = { release = %q }", file, release)
+	}
+	update := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionUpdate)}}
+	w.run(t,
+		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "revision", "1", "etcd_version", "3.7.3", "member", "b")}, // a leads
+		tftest.TestStep{ // Nothing changes by itself, whatever is written.
+			PreConfig: func() { w.put(t) },
+			Config:    of("1"),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
+			Check: snapshotIs(file, "revision", "1"),
+		},
+		tftest.TestStep{Config: of("2"), ConfigPlanChecks: update, Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db"))},
+		tftest.TestStep{ // One that fails leaves the one before, and nothing else.
+			PreConfig: func() {
+				w.Inject(nodetest.Fault{Operation: api.OpSave, After: true, Err: errors.New("the connection was lost")})
+			},
+			Config:      of("3"),
+			ExpectError: says("the connection was lost What there was before is as it was"),
+		},
+		tftest.TestStep{
+			PreConfig: w.Heal,
+			Config:    of("2"),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
+			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db")),
+		},
+		tftest.TestStep{ // A file that is gone is not lost silently.
+			PreConfig: func() {
+				w.put(t)
+				if err := os.Remove(file); err != nil {
+					t.Error(err)
+				}
+				w.warned()
+			},
+			Config: of("2"), ConfigPlanChecks: update,
+			Check: func(s *terraform.State) error {
+				if text := w.warned(); !strings.Contains(text, "A snapshot is gone") || !strings.Contains(text, "It held revision 2") {
+					return fmt.Errorf("what was warned of is %q", text)
+				}
+				return snapshotIs(file, "revision", "3")(s)
+			},
+		},
+		tftest.TestStep{ // One that has changed is not overwritten.
+			PreConfig: func() {
+				if err := os.WriteFile(file, []byte("something else"), 0o600); err != nil {
+					t.Error(err)
+				}
+			},
+			Config: of("3"), ExpectError: says("It is not overwritten: move it away, and plan again"),
+		},
+		tftest.TestStep{ // Elsewhere it is another one, and what lies here stays.
+			PreConfig: func() { w.warned() },
+			Config:    withSnapshot("file = %q", file+".2"), ConfigPlanChecks: update,
+			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file+".2", "revision", "3"), alone(t, file, "prod.db", "prod.db.2")),
+		},
+		tftest.TestStep{ // The half of a replacement makes room, and keeps it.
+			Taint: []string{snapshot}, Config: withSnapshot("file = %q\npurge = true", file+".2"),
+			Check: func(s *terraform.State) error {
+				kept, err := filepath.Glob(file + ".2.3-*")
+				if err == nil && len(kept) != 1 {
+					err = fmt.Errorf("the one before lies in %v", kept)
+				}
+				return errors.Join(err, snapshotIs(file+".2")(s))
+			},
+		},
+		tftest.TestStep{ // A destroy deletes it where that is wanted.
+			Config: three(unprotected),
+			Check: func(*terraform.State) error {
+				if _, err := os.Stat(file + ".2"); !errors.Is(err, os.ErrNotExist) {
+					return fmt.Errorf("the file is still there: %v", err)
+				}
+				return nil
+			},
+		},
+	)
+}
+
+// TestSnapshotOverNothingElse holds that a file which is there is never overwritten, and that without purge a destroy
+// leaves the snapshot.
+func TestSnapshotOverNothingElse(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t,
+		tftest.TestStep{Config: withSnapshot("file = %q", file), ExpectError: says("there is something there already: move it away, or choose another name")},
+		tftest.TestStep{
+			PreConfig: func() {
+				if text := string(mustRead(t, file)); text != "mine" {
+					t.Errorf("it holds %q by now", text)
+				}
+				if err := os.Remove(file); err != nil {
+					t.Error(err)
+				}
+			},
+			Config: withSnapshot("file = %q", file), Check: snapshotIs(file),
+		},
+		tftest.TestStep{Config: three(unprotected), Check: alone(t, file, "prod.db")},
+	)
+}
+
+// TestSnapshotOfWhom holds that a snapshot is taken of a member that can be asked, and of a follower where there is one.
+func TestSnapshotOfWhom(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")
+	of := func(trigger string) string { return withSnapshot("file = %q\ntriggers = { at = %q }", file, trigger) }
+	w.run(t,
+		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "member", "b")},
+		tftest.TestStep{
+			PreConfig: func() { w.host(12).Unreachable = errGone },
+			Config:    of("2"), Check: snapshotIs(file, "member", "c"), ExpectNonEmptyPlan: true,
+		},
+		tftest.TestStep{PreConfig: func() { w.host(12).Unreachable = nil }, Config: of("2")},
+	)
+}
+
+// TestSnapshotRefusals holds what is refused before a host is asked.
+func TestSnapshotRefusals(t *testing.T) {
+	const place = `endpoint = "https://s3.example.com", bucket = "backups", key = "prod.db"`
+	for name, test := range map[string]struct{ config, why string }{
+		"nowhere":           {"", "Exactly one of these attributes must be configured: [file,s3]"},
+		"in two places":     {`file = "x.db"` + "\ns3 = {" + place + "}", "Exactly one of these attributes must be configured: [file,s3]"},
+		"half a credential": {`s3 = {` + place + `, access_key_id = "AKIA" }`, "access_key_id and secret_access_key are given together"},
+		"a bucket's URL":    {`s3 = { endpoint = "https://s3.example.com/backups", bucket = "backups", key = "prod.db" }`, `write it as "https://s3.example.com"`},
+		"no URL":            {`s3 = { endpoint = "s3.example.com", bucket = "backups", key = "prod.db" }`, "this is no such address"},
+		"a secret in a URL": {`s3 = { endpoint = "https://key:SECRET@s3.example.com", bucket = "backups", key = "prod.db" }`, "credentials have attributes of their own"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			newWorld(t).run(t, tftest.TestStep{Config: strings.ReplaceAll(withSnapshot("%s", test.config), ", ", "\n"), ExpectError: says(test.why)})
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package upgrade
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Save saves a snapshot through a healthy voter of the cluster, and writes it to to as it arrives; where it goes to S3
+// the host uploads it, and to is not used. What was written is of use only where there is no error. No host is
+// changed, and no lock is taken: a snapshot disturbs no change of the cluster.
+func (e *Executor) Save(ctx context.Context, owner string, seats []membership.Member, to io.Writer, s3 *api.S3) (membership.Member, api.Saved, error) {
+	var saved api.Saved
+	sight := e.Observe(ctx, seats)
+	from, err := saver(sight, owner)
+	if err != nil {
+		return from, saved, err
+	}
+	body, err := json.Marshal(api.SaveRequest{Owner: owner, S3: s3})
+	if err != nil {
+		return from, saved, fmt.Errorf("encode %s: %w", api.OpSave, err)
+	}
+	request := api.Request{Version: api.Version, Operation: api.OpSave, Cluster: e.Cluster.Name, Body: body}
+	if err := e.Hosts[from].Download(ctx, "", request, to, &saved); err != nil {
+		return from, saved, fmt.Errorf("save a snapshot of %s (%s): %w", from.Name, from.Address, err)
+	}
+	return from, saved, nil
+}
+
+// saver is the member to save a snapshot of: a voter through which a linearizable read has just succeeded, so that
+// it has all that was agreed on; one that does not lead, if there is one, which it disturbs the least; of several the
+// one that has applied the most.
+func saver(sight bootstrap.Sight, owner string) (membership.Member, error) {
+	type candidate struct {
+		membership.Member
+		leads   bool
+		applied uint64
+	}
+	var able []candidate
+	var why []string
+	for m, report := range sight {
+		if unable := unableToSave(report, owner); unable != "" {
+			why = append(why, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, unable))
+			continue
+		}
+		view := report.Observation.Member
+		able = append(able, candidate{m, view.Leader == view.MemberID, view.AppliedIndex})
+	}
+	if len(able) == 0 {
+		slices.Sort(why)
+		return membership.Member{}, &membership.Refusal{Rule: "no healthy voter can be asked for a snapshot (" + strings.Join(why, "; ") + ")",
+			Remedy: "mend the cluster first: terraform plan of its etcd_cluster says how"}
+	}
+	best := slices.MinFunc(able, func(a, b candidate) int {
+		if a.leads != b.leads {
+			if b.leads {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.applied, a.applied), strings.Compare(a.Name, b.Name))
+	})
+	return best.Member, nil
+}
+
+// unableToSave is why a member is not to be asked for a snapshot; empty: it can be.
+func unableToSave(report bootstrap.Report, owner string) string {
+	o := report.Observation
+	switch {
+	case report.Err != nil:
+		return "its host cannot be reached: " + report.Err.Error()
+	case o == nil || o.Marker == nil:
+		return "its host carries no such cluster"
+	case o.Marker.Owner != owner:
+		return fmt.Sprintf("its host carries a cluster %s that another state manages", o.Marker.Cluster)
+	case o.Member.Learner:
+		return "it is a learner"
+	case o.Marker.ClusterID != "" && o.Member.ClusterID != "" && o.Marker.ClusterID != o.Member.ClusterID:
+		return "it runs as a member of another cluster"
+	case !o.Member.Responding:
+		return "it does not answer"
+	case !o.Member.Healthy:
+		return "it serves no linearizable read"
+	}
+	return ""
+}
