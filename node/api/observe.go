@@ -63,6 +63,7 @@ type Observation struct {
 	GuardCheck   GuardCheck             `json:"guard_check"`  // which of its checks it is; empty: none
 	Member       Member                 `json:"member"`
 	Restore      *Restoration           `json:"restore,omitempty"` // the restore that is under way on this host; nil: none
+	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host backs nothing up
 }
 
 // GuardCheck is one of the checks that a member has to pass before it is started.

@@ -58,6 +58,7 @@ type Source struct {
 	Upload *Upload `json:"upload,omitempty"` // the call's own stdin, after the request
 	S3     *S3     `json:"s3,omitempty"`     // Key names the object
 	Path   string  `json:"path,omitempty"`   // a file on the host, absolute
+	Backup string  `json:"backup,omitempty"` // name of a backup at a destination of this host, with its manifest
 }
 
 // Upload is content that follows a request on stdin. It may be encrypted.
