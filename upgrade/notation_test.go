@@ -19,10 +19,11 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, disabled, unsettled, behind, unstarted, traces. ? begins a stranger
+// are a state, and settings, unit, invalid, disabled, unsettled, behind, unstarted, traces, and 4.812 for a log that ends
+// with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, saved, and
-// down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version;
-// carried is 3.7.3 and 3.6.16.
+// down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
+// recover:a,b,c for a recovery from a that gives up b and c; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Carried: []string{"3.7.3", "3.6.16"}}
@@ -35,6 +36,11 @@ func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 			observed = fields[1:]
 		case fields[0] == "desired":
 			for _, field := range fields[1:] {
+				if names, recovers := strings.CutPrefix(field, "recover:"); recovers {
+					survivors := strings.Split(names, ",")
+					want.Recover = membership.Recovery{Member: survivors[0], Abandons: survivors[1:]}
+					continue
+				}
 				if field[0] >= '0' && field[0] <= '9' {
 					want.Version = field
 					continue
@@ -148,6 +154,10 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Started = false
 		case word == "traces":
 			s.Traces = true
+		case word[0] >= '0' && word[0] <= '9':
+			if _, err := fmt.Sscanf(word, "%d.%d", &s.Term, &s.Index); err != nil {
+				t.Fatalf("%s: what is %q?", text, word)
+			}
 		default:
 			t.Fatalf("%s: what is %q?", text, word)
 		}
