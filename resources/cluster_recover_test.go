@@ -1,0 +1,71 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+)
+
+// TestRecovery has a cluster lose its quorum: a plan says how to recover, refuses it to who names another cluster,
+// another survivor, or too few that are given up, and does it for who names them all. It is done once.
+func TestRecovery(t *testing.T) {
+	w, id := newWorld(t), filepath.Join(t.TempDir(), "id") // of the cluster, which no configuration can know before it is formed
+	from := func(member, abandons string) string {
+		return three(fmt.Sprintf("%srecover_from = { member = %q, cluster_id = file(%q), abandons = [%s] }\n", unprotected, member, id, abandons))
+	}
+	name := func(text string) {
+		if err := os.WriteFile(id, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	var formed string
+	remember := func(s *terraform.State) error {
+		formed = s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]
+		name(formed)
+		return nil
+	}
+	refused := func(config, why string) tftest.TestStep {
+		return tftest.TestStep{Config: config, ExpectError: says(why)}
+	}
+	another := refused(from("a", `"b", "c"`), "A recovery overwrites what is named, and nothing else")
+	another.PreConfig = func() {
+		for last := 12; last <= 13; last++ {
+			w.host(last).LoseData(dir)
+		}
+		w.Lasting = false // the quorum is to be lost, and writes that only the others had
+		name("deadbeef")
+		w.Forget()
+	}
+	survivor := refused(from("b", `"a", "c"`), "it is no voter at its address that has its data")
+	survivor.PreConfig = func() {
+		if calls := w.changes(); len(calls) > 0 {
+			t.Errorf("what was refused has changed hosts: %v", calls)
+		}
+		name(formed)
+	}
+	w.run(t,
+		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(remember, func(*terraform.State) error { w.put(t); return nil })},
+		tftest.TestStep{ // While there is a quorum it does nothing.
+			Config: from("a", `"b", "c"`),
+			Check:  tftest.ComposeAggregateTestCheckFunc(values("rollout.0", "install a (192.0.2.11): store for etcd 3.7.3"), w.allWell),
+		},
+		tftest.TestStep{Config: three(unprotected), Check: remember},
+		another,
+		refused(three(unprotected), "recover from the survivor with the highest term and index"),
+		survivor,
+		refused(from("a", `"b"`), "that gives up the other voters, b, c, and recover_from.abandons names b"),
+		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, b, c are given up, and join anew", "promote c (192.0.2.13)"}),
+		tftest.TestStep{ // What stays in the configuration does nothing more.
+			PreConfig: func() { w.put(t); w.Forget() },
+			Config:    from("a", `"b", "c"`), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
+			Check: func(s *terraform.State) error { return errors.Join(w.untouched(s), w.allWell(s)) },
+		},
+		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, w.allWell)},
+	)
+}
