@@ -1,0 +1,221 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// partial begins the names of files that are being written. No object begins so.
+const partial = ".partial-"
+
+// Directory is a destination on a file system. It has to be there: where it is the mount point of a disk
+// that is away, nothing may be written under it. Files in it are 0600, directories that it makes 0700.
+type Directory struct{ root string }
+
+// NewDirectory is the destination at an absolute path.
+func NewDirectory(root string) (*Directory, error) {
+	if !filepath.IsAbs(root) {
+		return nil, fmt.Errorf("backup directory %q: give an absolute path", root)
+	}
+	return &Directory{root}, nil
+}
+
+// String names the destination in messages.
+func (d *Directory) String() string { return d.root }
+
+// List implements Source.
+func (d *Directory) List(ctx context.Context, prefix string) ([]Object, error) {
+	if err := d.mustBeThere(); err != nil {
+		return nil, err
+	}
+	var found []Object
+	err := d.walk(ctx, func(key string, info fs.FileInfo) error {
+		if strings.HasPrefix(key, prefix) && !strings.HasPrefix(info.Name(), partial) {
+			found = append(found, Object{key, info.Size(), info.ModTime()})
+		}
+		return nil
+	})
+	slices.SortFunc(found, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
+	return found, err
+}
+
+// Open implements Source.
+func (d *Directory) Open(_ context.Context, key string) (io.ReadCloser, error) {
+	path, err := d.path(key)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotThere)
+	}
+	return file, err
+}
+
+// Put implements Destination. The file has its name once the disk has its content, and not before.
+func (d *Directory) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	path, err := d.path(key)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.mustBeThere(), d.mustHold(size)); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := d.makeDirs(dir); err != nil {
+		return err
+	}
+	next, err := os.CreateTemp(dir, partial) // 0600
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(next, withContext(ctx, content))
+	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
+		err = os.Rename(next.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(next.Name()))
+	}
+	return syncDir(dir)
+}
+
+// Remove implements Destination.
+func (d *Directory) Remove(_ context.Context, key string) error {
+	path, err := d.path(key)
+	if err != nil {
+		return err
+	}
+	return ifThere(os.Remove(path))
+}
+
+// Sweep implements Destination.
+func (d *Directory) Sweep(ctx context.Context, before time.Time) error {
+	return d.walk(ctx, func(key string, info fs.FileInfo) error {
+		if strings.HasPrefix(info.Name(), partial) && info.ModTime().Before(before) {
+			return ifThere(os.Remove(filepath.Join(d.root, key)))
+		}
+		return nil
+	})
+}
+
+// walk visits all files. One that goes away meanwhile, as others write and remove, was never there.
+func (d *Directory) walk(ctx context.Context, visit func(key string, info fs.FileInfo) error) error {
+	return filepath.WalkDir(d.root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || !entry.Type().IsRegular() {
+			return ifThere(err)
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return ifThere(err)
+		}
+		key, err := filepath.Rel(d.root, path)
+		if err != nil {
+			return err
+		}
+		return visit(filepath.ToSlash(key), info)
+	})
+}
+
+// ifThere is an error, unless it says that something is gone already.
+func ifThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// path is where a key lies.
+func (d *Directory) path(key string) (string, error) {
+	if !filepath.IsLocal(key) || strings.HasPrefix(filepath.Base(key), partial) {
+		return "", fmt.Errorf("%q is no key of an object", key)
+	}
+	return filepath.Join(d.root, filepath.FromSlash(key)), nil
+}
+
+// mustBeThere refuses a directory that is not there.
+func (d *Directory) mustBeThere() error {
+	info, err := os.Stat(d.root)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("backup directory %s is not there: make it, or mount what belongs there: %w", d.root, ErrRefused)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("backup directory %s is no directory: %w", d.root, ErrRefused)
+	}
+	return nil
+}
+
+// mustHold refuses what there is no space for, before any of it is written.
+func (d *Directory) mustHold(size int64) error {
+	var space unix.Statfs_t
+	if err := unix.Statfs(d.root, &space); err != nil {
+		return fmt.Errorf("free space of %s: %w", d.root, err)
+	}
+	if free := int64(space.Bavail) * space.Frsize; free < size {
+		return fmt.Errorf("%s has %d MiB free, and the backup wants %d MiB: free some space, or keep fewer backups: %w",
+			d.root, free>>20, (size+1<<20-1)>>20, ErrRefused)
+	}
+	return nil
+}
+
+// makeDirs makes a directory within the root, and brings its name to the disk.
+func (d *Directory) makeDirs(dir string) error {
+	if dir == d.root {
+		return nil
+	}
+	if err := d.makeDirs(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	switch err := os.Mkdir(dir, 0o700); {
+	case err == nil:
+		return syncDir(filepath.Dir(dir))
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	default:
+		return err
+	}
+}
+
+// syncDir brings a directory's entries to the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	// Some network file systems have no directories to sync, and say so.
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return errors.Join(err, d.Close())
+	}
+	return d.Close()
+}
+
+// withContext ends a read between two pieces where the context has ended.
+func withContext(ctx context.Context, from io.Reader) io.Reader { return contextReader{ctx, from} }
+
+// contextReader is what withContext makes.
+type contextReader struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
+}

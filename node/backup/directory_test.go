@@ -1,0 +1,121 @@
+package backup
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+func put(t *testing.T, to Destination, key, text string) {
+	t.Helper()
+	if err := to.Put(t.Context(), key, int64(len(text)), strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, from Source, key string) string {
+	t.Helper()
+	object, err := from.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer object.Close()
+	text, err := io.ReadAll(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestDirectoryKeepsToItself(t *testing.T) {
+	d := directory(t)
+	put(t, d, "main/a.db", "one")
+	for path, mode := range map[string]fs.FileMode{"main": fs.ModeDir | 0o700, "main/a.db": 0o600} {
+		if info, err := os.Stat(filepath.Join(d.root, path)); err != nil || info.Mode() != mode {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+	for _, key := range []string{"../a", "/a", "", "main/../../a", "main/.partial-1"} {
+		if err := d.Put(t.Context(), key, 1, strings.NewReader("x")); err == nil {
+			t.Errorf("%q is put", key)
+		}
+		if err := d.Remove(t.Context(), key); err == nil {
+			t.Errorf("%q is removed", key)
+		}
+		if _, err := d.Open(t.Context(), key); err == nil {
+			t.Errorf("%q is opened", key)
+		}
+	}
+}
+
+// TestDirectoryPutsWholeOrNothing holds that a put which fails leaves what was there, and nothing else.
+func TestDirectoryPutsWholeOrNothing(t *testing.T) {
+	d, broken := directory(t), errors.New("the stream broke")
+	put(t, d, "main/a.db", "old")
+	err := d.Put(t.Context(), "main/a.db", 10, io.MultiReader(strings.NewReader("new"), iotest.ErrReader(broken)))
+	if !errors.Is(err, broken) || get(t, d, "main/a.db") != "old" {
+		t.Errorf("%v, and it reads %q", err, get(t, d, "main/a.db"))
+	}
+	put(t, d, "main/a.db", "new")
+	if got := get(t, d, "main/a.db"); got != "new" {
+		t.Errorf("it reads %q", got)
+	}
+	if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) != 1 {
+		t.Errorf("there are %v", left)
+	}
+}
+
+func TestDirectoryRefuses(t *testing.T) {
+	d := directory(t)
+	err := d.Put(t.Context(), "a.db", 1<<60, strings.NewReader("x"))
+	mustSay(t, err, d.root, "MiB free", "free some space")
+	if !errors.Is(err, ErrRefused) {
+		t.Error(err)
+	}
+	if err := os.Remove(d.root); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{d.Put(t.Context(), "a.db", 1, strings.NewReader("x")), second(d.List(t.Context(), ""))} {
+		mustSay(t, err, d.root, "is not there")
+		if !errors.Is(err, ErrRefused) {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(d.root); !os.IsNotExist(err) {
+		t.Errorf("it was made: %v", err)
+	}
+	if _, err := NewDirectory("backups"); err == nil {
+		t.Error("a relative path is taken")
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestDirectorySweeps(t *testing.T) {
+	d := directory(t)
+	put(t, d, "main/a.db", "one")
+	now := time.Now()
+	for name, age := range map[string]time.Duration{"main/.partial-old": 25 * time.Hour, "main/.partial-new": time.Hour, "main/a.db": 90 * time.Hour} {
+		path := filepath.Join(d.root, name)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, now.Add(-age), now.Add(-age))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := keys(t, d); !slices.Equal(got, []string{"main/a.db"}) {
+		t.Errorf("objects are %q", got)
+	}
+	if err := d.Sweep(t.Context(), now.Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(d.root, "main", "*"))
+	if want := []string{filepath.Join(d.root, "main/.partial-new"), filepath.Join(d.root, "main/a.db")}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("there are %q, %v", left, err)
+	}
+}

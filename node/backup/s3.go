@@ -1,0 +1,185 @@
+package backup
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// S3Config says where S3-compatible storage is, and who asks.
+type S3Config struct {
+	Endpoint    string      `json:"endpoint"`             // URL; http:// is not encrypted on the way
+	Region      string      `json:"region,omitempty"`     // empty: the bucket is asked for it
+	Bucket      string      `json:"bucket"`               // has to be there
+	Prefix      string      `json:"prefix,omitempty"`     // in front of all keys; two clusters of one name want two
+	PathStyle   bool        `json:"path_style,omitempty"` // the bucket is in the path of URLs, and not in the host's name
+	CA          string      `json:"ca,omitempty"`         // PEM; empty: those that the host trusts
+	Credentials Credentials `json:"credentials"`          // empty: the host's own role
+
+	// Patience is for how long a request is repeated that fails for reasons which may pass.
+	Patience time.Duration `json:"patience"` // nanoseconds
+}
+
+// Credentials are an access key. They print themselves without what is secret in them.
+type Credentials struct {
+	AccessKeyID     string `json:"access_key_id,omitempty"`
+	SecretAccessKey string `json:"secret_access_key,omitempty"`
+	SessionToken    string `json:"session_token,omitempty"`
+}
+
+// Format writes the same for every verb.
+func (c Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.name()) }
+
+// name names who asks.
+func (c Credentials) name() string {
+	if c.AccessKeyID == "" {
+		return "the host's own role"
+	}
+	return "access key ID " + c.AccessKeyID
+}
+
+// S3 is a destination in a bucket.
+type S3 struct {
+	config S3Config
+	core   *minio.Core
+}
+
+const (
+	// dialTimeout bounds a connection's making.
+	dialTimeout = 10 * time.Second
+	// stallTimeout is for how long a connection may take no byte before it counts as broken.
+	stallTimeout = 30 * time.Second
+	// answerTimeout is for how long it may bring none. Storage puts a large upload together before it answers.
+	answerTimeout = 2 * time.Minute
+)
+
+// NewS3 is the destination that a configuration names. It asks nobody yet.
+func NewS3(c S3Config) (*S3, error) {
+	endpoint, err := url.Parse(c.Endpoint)
+	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" || strings.Trim(endpoint.Path, "/") != "" || endpoint.User != nil {
+		return nil, errors.New("S3 endpoint: give a URL with nothing but https:// (or http://), a host, and a port where it is not the usual one")
+	}
+	if (c.Credentials.AccessKeyID == "") != (c.Credentials.SecretAccessKey == "") {
+		return nil, errors.New("S3 credentials: give both access key ID and secret access key, or neither, for the host's own role")
+	}
+	transport, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	lookup := minio.BucketLookupDNS
+	if c.PathStyle {
+		lookup = minio.BucketLookupPath
+	}
+	core, err := minio.NewCore(endpoint.Host, &minio.Options{
+		Creds: c.Credentials.provider(transport), Secure: endpoint.Scheme == "https", Transport: transport,
+		Region: c.Region, BucketLookup: lookup,
+		MaxRetries: 1, // requests are repeated here, for as long as the configuration says
+	})
+	if err != nil {
+		return nil, fmt.Errorf("S3 endpoint %s: %w", c.Endpoint, err)
+	}
+	return &S3{c, core}, nil
+}
+
+// provider gives an access key, or that of the host's role: from the environment of a container or from
+// the machine's metadata service.
+func (c Credentials) provider(transport http.RoundTripper) *credentials.Credentials {
+	if c.AccessKeyID == "" {
+		return credentials.New(&credentials.IAM{Client: &http.Client{Transport: transport, Timeout: dialTimeout}})
+	}
+	return credentials.NewStaticV4(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)
+}
+
+// transport is how requests travel.
+func (c S3Config) transport() (*http.Transport, error) {
+	trusted := (*x509.CertPool)(nil) // those of the host
+	if c.CA != "" {
+		trusted = x509.NewCertPool()
+		if !trusted.AppendCertsFromPEM([]byte(c.CA)) {
+			return nil, errors.New("S3 ca: there is no certificate in it: give PEM")
+		}
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return stallingConn{conn}, nil
+		},
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     stallTimeout,
+		DisableCompression:  true, // what is stored is what is hashed
+	}, nil
+}
+
+// stallingConn is a connection that breaks once it moves no byte any more.
+type stallingConn struct{ net.Conn }
+
+func (c stallingConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// Write puts the deadline of reads off as well: the answer comes after the last byte.
+func (c stallingConn) Write(p []byte) (int, error) {
+	now := time.Now()
+	if err := errors.Join(c.SetWriteDeadline(now.Add(stallTimeout)), c.SetReadDeadline(now.Add(answerTimeout))); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// String names the destination in messages.
+func (s *S3) String() string {
+	return fmt.Sprintf("bucket %s at endpoint %s", s.config.Bucket, s.config.Endpoint)
+}
+
+// object is what an object is called in the bucket.
+func (s *S3) object(key string) string { return path.Join(s.config.Prefix, key) }
+
+// List implements Source.
+func (s *S3) List(ctx context.Context, prefix string) ([]Object, error) {
+	var found []Object
+	root := strings.TrimSuffix(s.object("x"), "x")
+	err := s.patiently(ctx, "list objects", func() error {
+		found = nil
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the listing where it is left early
+		for object := range s.core.Client.ListObjects(ctx, s.config.Bucket, minio.ListObjectsOptions{Prefix: root + prefix, Recursive: true}) {
+			if object.Err != nil {
+				return object.Err
+			}
+			if !strings.HasSuffix(object.Key, "/") { // some storage lists directories
+				found = append(found, Object{strings.TrimPrefix(object.Key, root), object.Size, object.LastModified})
+			}
+		}
+		return ctx.Err()
+	})
+	return found, err
+}
+
+// Remove implements Destination.
+func (s *S3) Remove(ctx context.Context, key string) error {
+	return s.patiently(ctx, "remove "+s.object(key), func() error {
+		return s.core.RemoveObject(ctx, s.config.Bucket, s.object(key), minio.RemoveObjectOptions{})
+	})
+}

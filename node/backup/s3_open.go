@@ -1,0 +1,85 @@
+package backup
+
+import (
+	"context"
+	"io"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// Open implements Source. The object is opened at once, so that one that is not there is known by then.
+func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	o := &openObject{ctx: ctx, s3: s, key: key}
+	if err := s.patiently(ctx, "read "+s.object(key), o.open); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// openObject reads an object, and goes on where it was when a connection breaks.
+type openObject struct {
+	ctx  context.Context
+	s3   *S3
+	key  string
+	etag string // of the object that the read began with: it does not go on with another
+	size int64
+	read int64
+	body io.ReadCloser
+}
+
+// open asks for what is not read yet.
+func (o *openObject) open() error {
+	var options minio.GetObjectOptions
+	if o.etag != "" {
+		if err := options.SetMatchETag(o.etag); err != nil {
+			return err
+		}
+	}
+	if o.read > 0 {
+		if err := options.SetRange(o.read, 0); err != nil {
+			return err
+		}
+	}
+	body, info, _, err := o.s3.core.GetObject(o.ctx, o.s3.config.Bucket, o.s3.object(o.key), options)
+	if err != nil {
+		return err
+	}
+	if o.etag == "" {
+		o.etag, o.size = info.ETag, info.Size
+	}
+	o.body = body
+	return nil
+}
+
+func (o *openObject) Read(p []byte) (int, error) {
+	if o.read >= o.size {
+		return 0, io.EOF
+	}
+	var n int
+	err := o.s3.patiently(o.ctx, "read "+o.s3.object(o.key), func() (err error) {
+		if o.body == nil {
+			if err := o.open(); err != nil {
+				return err
+			}
+		}
+		if n, err = o.body.Read(p); n > 0 {
+			return nil // what broke is found again by the next read
+		}
+		_ = o.Close() // it is broken
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	})
+	o.read += int64(n)
+	return n, err
+}
+
+func (o *openObject) Close() error {
+	if o.body == nil {
+		return nil
+	}
+	body := o.body
+	o.body = nil
+	return body.Close()
+}

@@ -1,0 +1,159 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5" // S3 asks for it
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+const (
+	// minPart is how large the parts of an upload are, and what an upload takes of memory. 10,000 parts are
+	// the most that S3 takes: 156 GiB.
+	minPart  = 16 << 20
+	maxParts = 10_000
+	// abortTimeout bounds the clean-up of an upload that was interrupted.
+	abortTimeout = 10 * time.Second
+)
+
+// partSize cuts a size into no more parts than S3 takes. All are of one size, as some storage wants it.
+func partSize(size int64) int64 { return max(minPart, (size+maxParts-1)/maxParts) }
+
+// Put implements Destination. The content goes up in parts, each of which is repeated until it has arrived.
+// Each is signed with its SHA-256, so that the far end refuses one that was damaged on the way.
+func (s *S3) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	content = withContext(ctx, content)
+	buffer := make([]byte, min(partSize(size), size+1))
+	n, err := io.ReadFull(content, buffer)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return s.putWhole(ctx, key, buffer[:n])
+	case err != nil:
+		return err
+	case int64(len(buffer)) > size:
+		return fmt.Errorf("store %s: more than the %d bytes that were announced", key, size)
+	}
+	return s.putParts(ctx, key, buffer, content)
+}
+
+// putWhole stores what fits into one request.
+func (s *S3) putWhole(ctx context.Context, key string, text []byte) error {
+	md5, sha256 := sums(text)
+	return s.patiently(ctx, "store "+s.object(key), func() error {
+		_, err := s.core.PutObject(ctx, s.config.Bucket, s.object(key), bytes.NewReader(text), int64(len(text)), md5, sha256, minio.PutObjectOptions{SendContentMd5: true})
+		return err
+	})
+}
+
+// putParts stores a first part, which fills the buffer, and the rest.
+func (s *S3) putParts(ctx context.Context, key string, buffer []byte, content io.Reader) error {
+	var upload string
+	err := s.patiently(ctx, "begin to store "+s.object(key), func() (err error) {
+		upload, err = s.core.NewMultipartUpload(ctx, s.config.Bucket, s.object(key), minio.PutObjectOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.fill(ctx, key, upload, buffer, content); err != nil {
+		// An interrupt is no reason to leave parts behind, which cost money and which nobody lists.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+		defer cancel()
+		if failed := s.core.AbortMultipartUpload(ctx, s.config.Bucket, s.object(key), upload); failed != nil {
+			err = errors.Join(err, fmt.Errorf("what was uploaded so far stays until it is swept: %w", failed))
+		}
+		return err
+	}
+	return nil
+}
+
+// fill uploads all parts, and has them put together.
+func (s *S3) fill(ctx context.Context, key, upload string, buffer []byte, content io.Reader) error {
+	var parts []minio.CompletePart
+	for n, last := len(buffer), false; n > 0; {
+		part, err := s.putPart(ctx, key, upload, len(parts)+1, buffer[:n])
+		if err != nil {
+			return err
+		}
+		parts = append(parts, part)
+		if last {
+			break
+		}
+		n, err = io.ReadFull(content, buffer)
+		if last = err == io.EOF || err == io.ErrUnexpectedEOF; err != nil && !last {
+			return err
+		}
+	}
+	return s.complete(ctx, key, upload, parts)
+}
+
+// putPart stores one part, as often as it takes.
+func (s *S3) putPart(ctx context.Context, key, upload string, number int, text []byte) (minio.CompletePart, error) {
+	md5, sha256 := sums(text)
+	var part minio.ObjectPart
+	err := s.patiently(ctx, fmt.Sprintf("store part %d of %s", number, s.object(key)), func() (err error) {
+		part, err = s.core.PutObjectPart(ctx, s.config.Bucket, s.object(key), upload, number, bytes.NewReader(text), int64(len(text)),
+			minio.PutObjectPartOptions{Md5Base64: md5, Sha256Hex: sha256})
+		return err
+	})
+	return minio.CompletePart{PartNumber: number, ETag: part.ETag}, err
+}
+
+// complete makes an object of the parts. Where the answer was lost and the upload is gone when it is asked
+// for again, the object is there: only its completion takes an upload away that we do not abort.
+func (s *S3) complete(ctx context.Context, key, upload string, parts []minio.CompletePart) error {
+	tried := false
+	return s.patiently(ctx, "complete "+s.object(key), func() error {
+		_, err := s.core.CompleteMultipartUpload(ctx, s.config.Bucket, s.object(key), upload, parts, minio.PutObjectOptions{})
+		if tried && minio.ToErrorResponse(err).Code == "NoSuchUpload" {
+			_, err = s.core.StatObject(ctx, s.config.Bucket, s.object(key), minio.StatObjectOptions{})
+		}
+		tried = true
+		return err
+	})
+}
+
+// sums are what the far end compares a request's content with.
+func sums(text []byte) (md5Base64, sha256Hex string) {
+	m, s := md5.Sum(text), sha256.Sum256(text)
+	return base64.StdEncoding.EncodeToString(m[:]), hex.EncodeToString(s[:])
+}
+
+// Sweep implements Destination.
+func (s *S3) Sweep(ctx context.Context, before time.Time) error {
+	root := s.object("x")
+	root = root[:len(root)-1]
+	var abandoned []minio.ObjectMultipartInfo
+	err := s.patiently(ctx, "list unfinished uploads", func() error {
+		abandoned = nil
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the listing where it is left early
+		for upload := range s.core.ListIncompleteUploads(ctx, s.config.Bucket, root, true) {
+			if upload.Err != nil {
+				return upload.Err
+			}
+			if _, ours := nameAt(upload.Key); ours && upload.Initiated.Before(before) {
+				abandoned = append(abandoned, upload)
+			}
+		}
+		return ctx.Err()
+	})
+	for _, upload := range abandoned {
+		err = errors.Join(err, s.patiently(ctx, "abort the upload of "+upload.Key, func() error {
+			err := s.core.AbortMultipartUpload(ctx, s.config.Bucket, upload.Key, upload.UploadID)
+			if minio.ToErrorResponse(err).Code == "NoSuchUpload" {
+				return nil
+			}
+			return err
+		}))
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package backup
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+const (
+	firstPause = 200 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// patiently repeats a request while it fails for reasons that may pass, for as long as the configuration
+// says.
+func (s *S3) patiently(ctx context.Context, what string, try func() error) error {
+	patience, cancel := context.WithTimeout(ctx, s.config.Patience)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		if !passes(err) {
+			return s.explain(what, err)
+		}
+		select {
+		case <-patience.Done():
+			return errors.Join(s.explain(what, err), ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// passes tells whether the same request may succeed later. What it is not known of is taken to pass: nothing
+// is lost by trying it again.
+func passes(err error) bool {
+	if errors.Is(err, context.Canceled) || untrusted(err) {
+		return false
+	}
+	answer := minio.ToErrorResponse(err)
+	switch answer.Code {
+	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "RequestTimeout", "IncompleteBody":
+		return true // damaged or cut off on the way
+	}
+	return answer.StatusCode < 400 || answer.StatusCode >= 500 && answer.StatusCode != http.StatusNotImplemented ||
+		answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
+}
+
+// untrusted tells whether the endpoint's certificate was refused.
+func untrusted(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &name)
+}
+
+// explain says what to do about an error.
+func (s *S3) explain(what string, err error) error {
+	why := func(remedy string, kind error) error {
+		return fmt.Errorf("%s in %s: %w: %s: %w", what, s, err, remedy, kind)
+	}
+	if untrusted(err) {
+		return why("the endpoint's certificate is not trusted: give its authority as ca, or the endpoint by a name that is in the certificate", ErrRefused)
+	}
+	answer := minio.ToErrorResponse(err)
+	who := s.config.Credentials.name()
+	switch answer.Code {
+	case minio.NoSuchBucket:
+		return why("create the bucket, or correct bucket, endpoint and region", ErrRefused)
+	case minio.NoSuchKey:
+		return fmt.Errorf("%s in %s: %w", what, s, ErrNotThere)
+	case "InvalidAccessKeyId":
+		return why(who+" is not known there: correct the credentials", ErrRefused)
+	case "SignatureDoesNotMatch":
+		return why("the secret access key does not belong to "+who+": correct the credentials", ErrRefused)
+	case "ExpiredToken", "InvalidToken", "InvalidTokenId":
+		return why("the session token of "+who+" has expired or is none: give other credentials", ErrRefused)
+	case minio.AccessDenied:
+		return why(who+" may not do this: allow it to list, read, write and delete objects in the bucket, and to list and abort multipart uploads", ErrRefused)
+	case "RequestTimeTooSkewed":
+		return why("the clocks of this machine and of the endpoint differ: set them right", ErrRefused)
+	}
+	switch {
+	case answer.StatusCode == http.StatusForbidden:
+		return why(who+" is refused: correct the credentials, or what they allow", ErrRefused)
+	case answer.StatusCode == 0 || answer.Code == "":
+		return fmt.Errorf("%s in %s: %w: correct the endpoint, or see to it that it can be reached from here, with credentials that can be had", what, s, err)
+	}
+	return fmt.Errorf("%s in %s: %w", what, s, err)
+}

@@ -1,0 +1,383 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+)
+
+const bucket = "backups"
+
+// configOf reaches a server as its owner.
+func configOf(server *s3test.Server) S3Config {
+	return S3Config{
+		Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: bucket, Prefix: "etcd/lab", PathStyle: true,
+		Credentials: Credentials{AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey},
+		Patience:    time.Minute,
+	}
+}
+
+func newS3(t *testing.T, c S3Config) *S3 {
+	t.Helper()
+	s, err := NewS3(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func startS3(t *testing.T) (*s3test.Server, *S3) {
+	t.Helper()
+	server := s3test.Start(t, s3test.Options{})
+	server.MakeBucket(t, bucket)
+	return server, newS3(t, configOf(server))
+}
+
+func TestS3StoresAndFetches(t *testing.T) {
+	server, s := startS3(t)
+	secret, public := identity(t)
+	for revision, size := range []int{1, 1 << 20, minPart - 1, minPart, minPart + 1, 2*minPart + 12345} {
+		text := noise(size, 1)
+		m := mustStore(t, s, text, int64(revision+1), Recipients{})
+		mustFetch(t, s, m, Identities{}, text)
+		m = mustStore(t, s, text, int64(revision+11), recipients(t, public))
+		mustFetch(t, s, m, secret, text)
+		if _, err := os.Stat(server.File(bucket, "etcd/lab/"+m.Key())); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := keys(t, s); len(got) != 24 || got[0] != "main/20260304T130000Z-r1-a.db" {
+		t.Errorf("there are %q", got)
+	}
+	m := mustStore(t, s, noise(10, 1), 100, Recipients{})
+	for range 2 {
+		if err := Delete(t.Context(), s, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Fetch(t.Context(), s, m, secret, io.Discard); !errors.Is(err, ErrNotThere) {
+		t.Errorf("a backup that was removed: %v", err)
+	}
+}
+
+// TestS3ServerKilled kills the server in the middle of an upload and of a download, and starts it again.
+func TestS3ServerKilled(t *testing.T) {
+	server, s := startS3(t)
+	text := noise(3*minPart+99, 2)
+	restarted := make(chan struct{})
+	again := func() {
+		server.Kill(t)
+		go func() {
+			defer close(restarted)
+			<-time.After(time.Second) // requests fail meanwhile
+			server.Restart(t)
+		}()
+	}
+	m, err := Store(t.Context(), s, snapshotOf(text, 1), after(bytes.NewReader(text), 2*minPart, again), Recipients{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-restarted
+	restarted = make(chan struct{})
+	var got bytes.Buffer
+	object, err := s.Open(t.Context(), m.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer object.Close()
+	if _, err := io.Copy(&got, after(object, minPart, again)); err != nil || !bytes.Equal(got.Bytes(), text) {
+		t.Errorf("%d bytes came back of %d: %v", got.Len(), len(text), err)
+	}
+	<-restarted
+}
+
+// after does something once so much was read.
+func after(from io.Reader, size int64, do func()) io.Reader {
+	return io.MultiReader(io.LimitReader(from, size), doReader{do}, from)
+}
+
+type doReader struct{ do func() }
+
+func (r doReader) Read([]byte) (int, error) { r.do(); return 0, io.EOF }
+
+func TestS3ServerGone(t *testing.T) {
+	server, s := startS3(t)
+	s.config.Patience = time.Second
+	text := noise(3*minPart, 2)
+	_, err := Store(t.Context(), s, snapshotOf(text, 1), after(bytes.NewReader(text), 2*minPart, func() { server.Kill(t) }), Recipients{})
+	mustSay(t, err, server.Endpoint(), bucket, "correct the endpoint", "until it is swept")
+	if errors.Is(err, ErrRefused) {
+		t.Errorf("it is taken for one that somebody has to mend: %v", err)
+	}
+	server.Restart(t)
+	if left := keys(t, s); len(left) != 0 {
+		t.Errorf("there are %q", left)
+	}
+	// What that upload has left is an upload of ours, and goes once it is old enough.
+	left := func() int { return len(uploads(t, s)) }
+	if left() != 1 {
+		t.Fatalf("%d uploads are unfinished", left())
+	}
+	if err := s.Sweep(t.Context(), time.Now().Add(-24*time.Hour)); err != nil || left() != 1 {
+		t.Errorf("after a sweep of old ones %d are left, %v", left(), err)
+	}
+	foreign, err := s.core.NewMultipartUpload(t.Context(), bucket, "etcd/lab/main/another.bin", minio.PutObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	if got := uploads(t, s); !slices.Equal(got, []string{foreign}) {
+		t.Errorf("after a sweep of all of ours %q are left", got)
+	}
+}
+
+// uploads are those that are unfinished.
+func uploads(t *testing.T, s *S3) []string {
+	t.Helper()
+	var found []string
+	for upload := range s.core.ListIncompleteUploads(t.Context(), bucket, "", true) {
+		if upload.Err != nil {
+			t.Fatal(upload.Err)
+		}
+		found = append(found, upload.UploadID)
+	}
+	return found
+}
+
+// TestS3ContentBreaks holds that nothing is left of an upload whose content failed or that was interrupted.
+func TestS3ContentBreaks(t *testing.T) {
+	_, s := startS3(t)
+	broken := errors.New("the stream broke")
+	content := io.MultiReader(bytes.NewReader(noise(2*minPart, 1)), iotest.ErrReader(broken))
+	if err := s.Put(t.Context(), "main/a.db", 3*minPart, content); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	text := bytes.NewReader(noise(3*minPart, 1))
+	if err := s.Put(ctx, "main/a.db", 3*minPart, after(text, 2*minPart, cancel)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if left, unfinished := keys(t, s), uploads(t, s); len(left)+len(unfinished) != 0 {
+		t.Errorf("%q and uploads %q are left", left, unfinished)
+	}
+}
+
+// TestS3DamagedOnTheWay has a proxy flip a bit in what goes up, once: the server refuses that part, and it is
+// sent again.
+func TestS3DamagedOnTheWay(t *testing.T) {
+	server, _ := startS3(t)
+	target, err := url.Parse(server.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var damage atomic.Int32
+	var damaged atomic.Int32
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the host is signed
+		if r.In.Method == http.MethodPut && r.In.ContentLength > 1000 && damage.Add(-1) >= 0 {
+			damaged.Add(1)
+			text, _ := io.ReadAll(r.In.Body)
+			text[len(text)/2] ^= 1
+			r.Out.Body = io.NopCloser(bytes.NewReader(text))
+		}
+	}})
+	defer proxy.Close()
+	c := configOf(server)
+	c.Endpoint = proxy.URL
+	s := newS3(t, c)
+	for revision, size := range []int{2000, 2*minPart + 5} {
+		damage.Store(1)
+		text := noise(size, 3)
+		mustFetch(t, s, mustStore(t, s, text, int64(revision+1), Recipients{}), Identities{}, text)
+	}
+	if damaged.Load() != 2 {
+		t.Errorf("%d requests were damaged", damaged.Load())
+	}
+	damage.Store(1000)
+	s.config.Patience = time.Second
+	text := noise(2000, 3)
+	if _, err := Store(t.Context(), s, snapshotOf(text, 9), bytes.NewReader(text), Recipients{}); err == nil {
+		t.Error("an upload that is always damaged is called a backup")
+	}
+	if got := keys(t, s); len(got) != 4 {
+		t.Errorf("there are %q", got)
+	}
+}
+
+func TestS3StoredByteFlipped(t *testing.T) {
+	server, s := startS3(t)
+	m := mustStore(t, s, noise(1<<20, 4), 1, Recipients{})
+	path := server.File(bucket, "etcd/lab/"+m.Key())
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[1000] ^= 1
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	if err := Fetch(t.Context(), s, m, Identities{}, io.Discard); !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+}
+
+// TestS3Refusals holds what is said of mistakes, and that each is known at once and not waited for.
+func TestS3Refusals(t *testing.T) {
+	server, _ := startS3(t)
+	const secret = "a-user's-secret-9876543210"
+	server.AddUser(t, "lab-user", secret, bucket)
+	users := configOf(server)
+	users.Credentials = Credentials{AccessKeyID: "lab-user", SecretAccessKey: secret}
+	put(t, newS3(t, users), "main/a.db", "what the user may store")
+	server.RevokeUser(t, "lab-user")
+
+	for name, test := range map[string]struct {
+		change func(*S3Config)
+		says   []string
+	}{
+		"revoked":      {func(c *S3Config) { *c = users }, []string{"lab-user", "not known there", "correct the credentials"}},
+		"wrong secret": {func(c *S3Config) { c.Credentials.SecretAccessKey = "wrong-" + secret }, []string{s3test.AccessKeyID, "secret access key does not belong"}},
+		"no bucket":    {func(c *S3Config) { c.Bucket = "nobodys" }, []string{"bucket nobodys", "create the bucket"}},
+	} {
+		c := configOf(server)
+		c.Patience = time.Hour
+		test.change(&c)
+		s := newS3(t, c)
+		for what, err := range map[string]error{
+			"list": second(s.List(t.Context(), "")), "open": second(s.Open(t.Context(), "main/a.db")),
+			"put": s.Put(t.Context(), "main/b.db", 1, strings.NewReader("x")), "sweep": s.Sweep(t.Context(), noon),
+		} {
+			mustSay(t, err, append(test.says, server.Endpoint())...)
+			if !errors.Is(err, ErrRefused) || strings.Contains(fmt.Sprint(err), secret) {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+		}
+	}
+	if printed := fmt.Sprintf("%v %+v %#v %v", users, users, users, newS3(t, users)); strings.Contains(printed, secret) {
+		t.Errorf("it prints %s", printed)
+	}
+}
+
+func TestS3Unreachable(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	s := newS3(t, S3Config{Endpoint: "http://" + listener.Addr().String(), Region: "x", Bucket: bucket, PathStyle: true,
+		Credentials: Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, Patience: time.Second})
+	mustSay(t, second(s.List(t.Context(), "")), listener.Addr().String(), "refused", "correct the endpoint")
+}
+
+func TestS3ByAPrivateAuthority(t *testing.T) {
+	ca, cert, key := authority(t)
+	server := s3test.Start(t, s3test.Options{CertFile: cert, KeyFile: key})
+	server.MakeBucket(t, bucket)
+	c := configOf(server)
+	c.CA = ca
+	text := noise(minPart+1, 5)
+	s := newS3(t, c)
+	mustFetch(t, s, mustStore(t, s, text, 1, Recipients{}), Identities{}, text)
+
+	c.Patience = time.Hour
+	another, _, _ := authority(t)
+	for _, c.CA = range []string{"", another} {
+		err := second(newS3(t, c).List(t.Context(), ""))
+		mustSay(t, err, server.Endpoint(), "not trusted", "as ca")
+		if !errors.Is(err, ErrRefused) {
+			t.Error(err)
+		}
+	}
+}
+
+// authority makes a certificate for loopback that signs itself.
+func authority(t *testing.T) (ca, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "crt"), filepath.Join(dir, "key")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	err = errors.Join(os.WriteFile(certFile, text, 0o600), os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), certFile, keyFile
+}
+
+func TestS3ConfigsThatAreNone(t *testing.T) {
+	good := S3Config{Endpoint: "https://s3.example.com", Bucket: bucket}
+	for name, change := range map[string]func(*S3Config){
+		"no scheme":  func(c *S3Config) { c.Endpoint = "s3.example.com" },
+		"a path":     func(c *S3Config) { c.Endpoint += "/bucket" },
+		"a password": func(c *S3Config) { c.Endpoint = "https://a:b@s3.example.com" },
+		"half a key": func(c *S3Config) { c.Credentials.AccessKeyID = "a" },
+		"no PEM":     func(c *S3Config) { c.CA = "MII" },
+	} {
+		c := good
+		change(&c)
+		if _, err := NewS3(c); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	newS3(t, good)
+}
+
+func TestPartSize(t *testing.T) {
+	for _, size := range []int64{0, 1, minPart, 100 << 30, 156 << 30, 4 << 40} {
+		part := partSize(size)
+		if part < minPart || size > part*maxParts {
+			t.Errorf("%d bytes go in parts of %d", size, part)
+		}
+	}
+	if partSize(100<<30) != minPart {
+		t.Errorf("100 GiB take %d bytes of memory", partSize(100<<30))
+	}
+}

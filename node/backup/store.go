@@ -1,0 +1,85 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Store makes a backup of a snapshot: it streams it to a destination, encrypted where there are recipients,
+// and writes its manifest once all of it is there. A snapshot that is not what it is said to be is not
+// stored. It reads clear in the order of its bytes, once, and no more after it has returned.
+func Store(ctx context.Context, to Destination, s Snapshot, clear io.Reader, recipients Recipients) (Manifest, error) {
+	s.TakenAt = s.TakenAt.UTC().Truncate(time.Second)
+	m := Manifest{Version: manifestVersion, Name: nameOf(s), Snapshot: s, EncryptedTo: recipients.names}
+	if err := s.check(); err != nil {
+		return Manifest{}, fmt.Errorf("back up a snapshot: %w", err)
+	}
+	if err := m.mustBeNew(ctx, to); err != nil {
+		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
+	}
+	// The check of the clear text is inside of the encryption: where it fails, the object does not end.
+	encrypted, err := recipients.encrypt(verify(clear, "the snapshot", s.SizeBytes, s.SHA256))
+	if err != nil {
+		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
+	}
+	stored := sum(encrypted)
+	if err := to.Put(ctx, m.Key(), recipients.encryptedSize(s.SizeBytes), stored); err != nil {
+		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
+	}
+	m.StoredSizeBytes, m.StoredSHA256 = stored.read, stored.sha256()
+	if err := m.mustBeWhole(ctx, to); err != nil {
+		return Manifest{}, errors.Join(fmt.Errorf("back up %s: %w", m, err), to.Remove(ctx, m.Key()))
+	}
+	if err := putJSON(ctx, to, m.key(manifestSuffix), m); err != nil {
+		return Manifest{}, fmt.Errorf("back up %s: write its manifest: %w", m, err)
+	}
+	return m, nil
+}
+
+// mustBeNew refuses to write over a backup.
+func (m Manifest) mustBeNew(ctx context.Context, to Destination) error {
+	found, err := to.List(ctx, m.key(manifestSuffix))
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return errors.New("there is one of this name already")
+	}
+	return nil
+}
+
+// mustBeWhole looks whether the destination lists all that was stored.
+func (m Manifest) mustBeWhole(ctx context.Context, to Destination) error {
+	found, err := to.List(ctx, m.Key())
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 || found[0].Key != m.Key() || found[0].Size != m.StoredSizeBytes {
+		return fmt.Errorf("%d bytes were stored, and the destination has %+v: %w", m.StoredSizeBytes, found, ErrDamaged)
+	}
+	return nil
+}
+
+// Delete removes a backup. Its manifest goes first, so that there is never one of a backup that is half gone.
+func Delete(ctx context.Context, from Destination, m Manifest) error {
+	for _, key := range []string{m.key(manifestSuffix), m.Key(), m.key(rehearsalSuffix)} {
+		if err := from.Remove(ctx, key); err != nil {
+			return fmt.Errorf("remove backup %s: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// putJSON stores a value.
+func putJSON(ctx context.Context, to Destination, key string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	return to.Put(ctx, key, int64(len(text)), bytes.NewReader(text))
+}
