@@ -1,0 +1,163 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// breaks is how often a transfer may break, without a byte in between, before it is given up. Else it is gone on
+// with from where it was.
+const breaks = 5
+
+// pausing is the time before it is, doubled each time. Tests have less.
+var pausing = time.Second
+
+// Download brings what is at an address into a file of its own in dir, which is readable by its owner alone. Close
+// removes it.
+func Download(ctx context.Context, address, dir string) (*Content, error) {
+	file, err := os.CreateTemp(dir, "snapshot-*.part") // made with mode 0600
+	if err != nil {
+		return nil, err
+	}
+	d := download{client: client(), address: address, file: file}
+	err = errors.Join(d.run(ctx), file.Close())
+	if err == nil {
+		err = Check(file.Name())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("download %s: %w", public(address), err), os.Remove(file.Name()))
+	}
+	return &Content{SizeBytes: d.got, SHA256: hex.EncodeToString(d.sum.Sum(nil)), path: file.Name(), remove: true}, nil
+}
+
+// client tries again where a server is not there, or says that it is not now.
+func client() *http.Client {
+	c := retryablehttp.NewClient()
+	c.Logger = nil // it prints addresses, which may hold credentials
+	c.RetryMax, c.RetryWaitMin = 4, pausing
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler // the server's last word, and no address
+	return c.StandardClient()
+}
+
+// public is an address without what may be secret in it: credentials, and a signature in its query.
+func public(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the address"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// download is one that may take several requests.
+type download struct {
+	client  *http.Client
+	address string
+	file    *os.File
+	sum     hash.Hash
+	got     int64
+	mark    string // by which the server tells this content from another at the same address; empty: it has none
+}
+
+// run fetches until all is there.
+func (d *download) run(ctx context.Context) error {
+	d.sum = sha256.New()
+	pause, left := pausing, breaks
+	for {
+		before := d.got
+		done, err := d.fetch(ctx)
+		if done || err != nil && !isBroken(err) {
+			return err
+		}
+		if d.got > before {
+			pause, left = pausing, breaks
+		}
+		if left--; left == 0 {
+			return fmt.Errorf("after %d bytes: %w", d.got, err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+}
+
+// broken is a transfer that ended before its end.
+type broken struct{ error }
+
+func (b broken) Unwrap() error { return b.error }
+
+func isBroken(err error) bool { var b broken; return errors.As(err, &b) }
+
+// fetch makes one request for what is missing.
+func (d *download) fetch(ctx context.Context) (done bool, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.address, nil)
+	if err != nil {
+		return false, errors.New("this is no address")
+	}
+	request.Header.Set("Accept-Encoding", "identity") // parts are parts of what lies there
+	if d.got > 0 {
+		request.Header.Set("Range", "bytes="+strconv.FormatInt(d.got, 10)+"-")
+		if d.mark != "" {
+			request.Header.Set("If-Range", d.mark)
+		}
+	}
+	response, err := d.client.Do(request)
+	if err != nil {
+		for told := (*url.Error)(nil); errors.As(err, &told); { // it cites the address
+			err = told.Err
+		}
+		return false, err
+	}
+	defer response.Body.Close()
+	switch {
+	case d.got > 0 && response.StatusCode == http.StatusPartialContent && begins(response, d.got):
+	case response.StatusCode == http.StatusOK: // all of it, from the beginning: the first time, or from a server that cannot go on
+		if err := d.restart(); err != nil {
+			return false, err
+		}
+	default:
+		return false, fmt.Errorf("the server says %s", response.Status)
+	}
+	if tag := response.Header.Get("ETag"); !strings.HasPrefix(tag, "W/") {
+		d.mark = tag
+	}
+	n, err := io.Copy(io.MultiWriter(d.file, d.sum), response.Body)
+	d.got += n
+	if err != nil {
+		return false, broken{err}
+	}
+	if expected := response.ContentLength; expected >= 0 && n < expected {
+		return false, broken{io.ErrUnexpectedEOF}
+	}
+	return true, d.file.Sync()
+}
+
+// begins tells whether a part begins where it was asked to.
+func begins(response *http.Response, at int64) bool {
+	return strings.HasPrefix(response.Header.Get("Content-Range"), "bytes "+strconv.FormatInt(at, 10)+"-")
+}
+
+// restart forgets what was fetched.
+func (d *download) restart() error {
+	d.got, d.sum = 0, sha256.New()
+	if _, err := d.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return d.file.Truncate(0)
+}
