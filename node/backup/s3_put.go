@@ -20,6 +20,9 @@ const (
 	// the most that S3 takes: 156 GiB.
 	minPart  = 16 << 20
 	maxParts = 10_000
+	// noStreaming has minio-go send the SHA-256 that we give it, whatever its own option is called: without
+	// TLS it signs pieces of the content instead, and one that was damaged would look like a wrong secret.
+	noStreaming = true
 	// abortTimeout bounds the clean-up of an upload that was interrupted.
 	abortTimeout = 10 * time.Second
 )
@@ -48,7 +51,7 @@ func (s *S3) Put(ctx context.Context, key string, size int64, content io.Reader)
 func (s *S3) putWhole(ctx context.Context, key string, text []byte) error {
 	md5, sha256 := sums(text)
 	return s.patiently(ctx, "store "+s.object(key), func() error {
-		_, err := s.core.PutObject(ctx, s.config.Bucket, s.object(key), bytes.NewReader(text), int64(len(text)), md5, sha256, minio.PutObjectOptions{SendContentMd5: true})
+		_, err := s.core.PutObject(ctx, s.config.Bucket, s.object(key), bytes.NewReader(text), int64(len(text)), md5, sha256, minio.PutObjectOptions{DisableContentSha256: noStreaming})
 		return err
 	})
 }
@@ -101,7 +104,7 @@ func (s *S3) putPart(ctx context.Context, key, upload string, number int, text [
 	var part minio.ObjectPart
 	err := s.patiently(ctx, fmt.Sprintf("store part %d of %s", number, s.object(key)), func() (err error) {
 		part, err = s.core.PutObjectPart(ctx, s.config.Bucket, s.object(key), upload, number, bytes.NewReader(text), int64(len(text)),
-			minio.PutObjectPartOptions{Md5Base64: md5, Sha256Hex: sha256})
+			minio.PutObjectPartOptions{Md5Base64: md5, Sha256Hex: sha256, DisableContentSha256: noStreaming})
 		return err
 	})
 	return minio.CompletePart{PartNumber: number, ETag: part.ETag}, err

@@ -1,0 +1,124 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Entry is a backup that there is.
+type Entry struct {
+	Manifest
+	Rehearsal *Rehearsal // nil: it was never tried
+}
+
+// Verified tells whether a rehearsal has proved that it restores.
+func (e Entry) Verified() bool { return e.Rehearsal != nil && e.Rehearsal.Failure == "" }
+
+// Failed tells whether a rehearsal has shown that it does not.
+func (e Entry) Failed() bool { return e.Rehearsal != nil && e.Rehearsal.Failure != "" }
+
+// Catalog is what there is of a cluster at a destination.
+type Catalog struct {
+	Backups  []Entry   // newest first
+	Problems []Problem // what looks like a backup and is none, in the order of keys
+	Partial  []Object  // parts of backups that have no manifest: of one under way, or one that was cut short
+}
+
+// Problem is something that cannot be used. Nothing removes it: somebody may know what it was.
+type Problem struct {
+	Key string
+	Why error
+}
+
+// List lists the backups of a cluster. One that cannot be read is a problem and no error: the others are
+// there all the same. An error says that nobody knows what there is.
+func List(ctx context.Context, from Source, cluster string) (Catalog, error) {
+	objects, err := from.List(ctx, cluster+"/")
+	if err != nil {
+		return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, err)
+	}
+	there := map[string]Object{}
+	for _, object := range objects {
+		there[object.Key] = object
+	}
+	var c Catalog
+	for _, object := range objects {
+		name, ok := nameAt(object.Key)
+		if !ok || path.Dir(object.Key) != cluster {
+			continue // somebody else's
+		}
+		if _, whole := there[path.Join(cluster, name+manifestSuffix)]; !whole {
+			c.Partial = append(c.Partial, object)
+			continue
+		}
+		if !strings.HasSuffix(object.Key, manifestSuffix) {
+			continue
+		}
+		entry, err := readEntry(ctx, from, object.Key, there)
+		switch {
+		case errors.Is(err, ErrNotThere):
+			// removed by another since it was listed
+		case ctx.Err() != nil:
+			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, err)
+		case err != nil:
+			c.Problems = append(c.Problems, Problem{object.Key, err})
+		default:
+			c.Backups = append(c.Backups, entry)
+		}
+	}
+	slices.SortFunc(c.Backups, newestFirst)
+	return c, nil
+}
+
+// newestFirst orders backups by when they were taken.
+func newestFirst(a, b Entry) int {
+	return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision), strings.Compare(b.Name, a.Name))
+}
+
+// readEntry reads the backup whose manifest lies at a key.
+func readEntry(ctx context.Context, from Source, key string, there map[string]Object) (Entry, error) {
+	text, err := readAll(ctx, from, key)
+	if err != nil {
+		return Entry{}, err
+	}
+	m, err := parseManifest(key, text)
+	if err != nil {
+		return Entry{}, err
+	}
+	switch object, found := there[m.Key()]; {
+	case !found:
+		return Entry{}, fmt.Errorf("%s is gone: %w", m.Key(), ErrDamaged)
+	case object.Size != m.StoredSizeBytes:
+		return Entry{}, fmt.Errorf("%s is %d bytes long, and should be %d: %w", m.Key(), object.Size, m.StoredSizeBytes, ErrDamaged)
+	}
+	e := Entry{Manifest: m}
+	if _, tried := there[m.key(rehearsalSuffix)]; tried {
+		// One that cannot be read has proved nothing, and the backup is as good as before.
+		if e.Rehearsal, err = rehearsalOf(ctx, from, m.key(rehearsalSuffix)); ctx.Err() != nil {
+			return Entry{}, err
+		}
+	}
+	return e, nil
+}
+
+// abandonedAfter is how old a part has to be that counts as left behind, and not as under way: no upload
+// takes so long, and clocks differ by less.
+const abandonedAfter = 24 * time.Hour
+
+// Clean removes what backups that were cut short have left at a destination.
+func Clean(ctx context.Context, at Destination, c Catalog, now time.Time) error {
+	before := now.Add(-abandonedAfter)
+	err := at.Sweep(ctx, before)
+	for _, object := range c.Partial {
+		if object.Modified.Before(before) {
+			err = errors.Join(err, at.Remove(ctx, object.Key))
+		}
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// list is a catalog in a line: backups with what a rehearsal said, then what cannot be used.
+func list(t *testing.T, from Source) string {
+	t.Helper()
+	c, err := List(t.Context(), from, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range c.Backups {
+		all = append(all, fmt.Sprintf("r%d verified=%v failed=%v", e.Revision, e.Verified(), e.Failed()))
+	}
+	for _, p := range c.Problems {
+		all = append(all, "problem "+strings.TrimPrefix(p.Key, "main/"))
+	}
+	for _, p := range c.Partial {
+		all = append(all, "partial "+strings.TrimPrefix(p.Key, "main/"))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestCatalog(t *testing.T) {
+	d := directory(t)
+	if got := list(t, d); got != "" {
+		t.Errorf("of nothing there is %s", got)
+	}
+	_, public := identity(t)
+	var backups []Manifest
+	for revision, r := range []Recipients{{}, recipients(t, public), {}} {
+		backups = append(backups, mustStore(t, d, noise(100, byte(revision)), int64(revision+1), r))
+	}
+	for i, r := range []Rehearsal{{At: noon, Member: "a"}, {At: noon, Member: "b", Failure: "its hash is another"}} {
+		if err := Record(t.Context(), d, backups[i], r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, d, "main/notes.txt", "somebody else's")
+	put(t, d, "main2/20260304T120000Z-r1-a.db", "another cluster's")
+	if got := list(t, d); got != "r3 verified=false failed=false, r2 verified=false failed=true, r1 verified=true failed=false" {
+		t.Errorf("there are %s", got)
+	}
+	// A rehearsal that was repeated counts, and the one before does not.
+	if err := Record(t.Context(), d, backups[1], Rehearsal{At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, d); !strings.Contains(got, "r2 verified=true failed=false") {
+		t.Errorf("there are %s", got)
+	}
+	if c, _ := List(t.Context(), d, "main"); c.Backups[2].Manifest.String() != backups[0].String() || c.Backups[1].EncryptedTo[0] != public {
+		t.Errorf("they read %+v", c.Backups)
+	}
+}
+
+// TestCatalogProblems holds that what is wrong with one backup hides no other.
+func TestCatalogProblems(t *testing.T) {
+	for name, test := range map[string]struct {
+		harm func(*Directory, Manifest) error
+		says string
+	}{
+		"no snapshot": {func(d *Directory, m Manifest) error { return d.Remove(t.Context(), m.Key()) }, "is gone"},
+		"cut off":     {func(d *Directory, m Manifest) error { return os.Truncate(filepath.Join(d.root, m.Key()), 3) }, "is 3 bytes long"},
+		"no JSON":     {rewrite(func([]byte) []byte { return []byte("{") }), "no manifest"},
+		"newer":       {rewrite(func(b []byte) []byte { return []byte(strings.Replace(string(b), `"version": 1`, `"version": 2`, 1)) }), "use a newer provider"},
+		"renamed":     {rewrite(func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "-r1-", "-r2-")) }), "calls itself"},
+		"no sum":      {rewrite(func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "sha256", "sum")) }), "SHA-256"},
+	} {
+		d := directory(t)
+		m := mustStore(t, d, noise(100, 1), 1, Recipients{})
+		mustStore(t, d, noise(100, 2), 2, Recipients{})
+		if err := test.harm(d, m); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := list(t, d), "r2 verified=false failed=false, problem "+m.Name+".json"; got != want {
+			t.Errorf("%s: there are %s", name, got)
+		}
+		c, _ := List(t.Context(), d, "main")
+		mustSay(t, c.Problems[0].Why, test.says)
+	}
+}
+
+// rewrite changes a manifest's text.
+func rewrite(change func([]byte) []byte) func(*Directory, Manifest) error {
+	return func(d *Directory, m Manifest) error {
+		path := filepath.Join(d.root, m.key(manifestSuffix))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, change(text), 0o600)
+	}
+}
+
+// TestBackupThatWasCutShort holds that no backup exists before its manifest, and that what is left of one goes.
+func TestBackupThatWasCutShort(t *testing.T) {
+	d := directory(t)
+	whole, cut := mustStore(t, d, noise(100, 1), 1, Recipients{}), mustStore(t, d, noise(100, 2), 2, Recipients{})
+	if err := Record(t.Context(), d, cut, Rehearsal{At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Remove(t.Context(), cut.key(manifestSuffix)); err != nil { // where a removal was cut short too
+		t.Fatal(err)
+	}
+	put(t, d, "main/notes.txt", "somebody else's")
+	if got := list(t, d); got != "r1 verified=false failed=false, partial "+cut.Name+".db, partial "+cut.Name+".rehearsal" {
+		t.Errorf("there are %s", got)
+	}
+	for _, test := range []struct {
+		after time.Duration
+		left  []string
+	}{
+		{time.Hour, []string{whole.Key(), whole.key(manifestSuffix), cut.Key(), cut.key(rehearsalSuffix), "main/notes.txt"}},
+		{25 * time.Hour, []string{whole.Key(), whole.key(manifestSuffix), "main/notes.txt"}},
+	} {
+		c, err := List(t.Context(), d, "main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Clean(t.Context(), d, c, time.Now().Add(test.after)); err != nil {
+			t.Error(err)
+		}
+		if got := keys(t, d); !slices.Equal(got, test.left) {
+			t.Errorf("after %s there are %q", test.after, got)
+		}
+	}
+}
+
+func TestCatalogThatCannotBeRead(t *testing.T) {
+	d := directory(t)
+	mustStore(t, d, noise(100, 1), 1, Recipients{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := List(ctx, d, "main"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(d.root); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := List(t.Context(), d, "main"); !errors.Is(err, ErrRefused) {
+		t.Error(err)
+	}
+}
+
+// TestManifestText holds what manifests of version 1 look like: they are read for years.
+func TestManifestText(t *testing.T) {
+	const text = `{"version":1,"name":"20260304T130000Z-r1-a","cluster":"main","cluster_id":"cdf818194e3a8c32","member":"a","taken_at":"2026-03-04T13:00:00Z",` +
+		`"revision":1,"compact_revision":1,"keys":30,"hash":4023,"etcd_version":"3.7.3","storage_version":"3.7","size_bytes":1,` +
+		`"sha256":"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881","encrypted_to":["age1x"],"stored_size_bytes":2,` +
+		`"stored_sha256":"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}`
+	m, err := parseManifest("main/20260304T130000Z-r1-a.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written, err := json.Marshal(m); err != nil || string(written) != text {
+		t.Errorf("it is written as %s, %v", written, err)
+	}
+	if m.Snapshot != snapshotOf([]byte("x"), 1) || m.Key() != "main/20260304T130000Z-r1-a.db.age" {
+		t.Errorf("it reads %+v", m)
+	}
+}

@@ -1,0 +1,72 @@
+package backup
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"runtime"
+	"testing"
+)
+
+// pattern is a long text that takes no memory.
+type pattern struct{ left int64 }
+
+func (p *pattern) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(b)), p.left))
+	for i := range b[:n] {
+		b[i] = byte((p.left - int64(i)) >> 10)
+	}
+	p.left -= int64(n)
+	return n, nil
+}
+
+// TestMemoryIsBounded stores and fetches what is much larger than what it may take of memory.
+func TestMemoryIsBounded(t *testing.T) {
+	const size, bound = 512 << 20, 64 << 20
+	_, inBucket := startS3(t)
+	secret, public := identity(t)
+	for _, to := range []Destination{inBucket, directory(t)} {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, &pattern{size}); err != nil {
+			t.Fatal(err)
+		}
+		s := snapshotOf([]byte("x"), 1)
+		s.SizeBytes, s.SHA256 = size, hex.EncodeToString(sum.Sum(nil))
+		peak := &peaks{from: &pattern{size}}
+		m, err := Store(t.Context(), to, s, peak, recipients(t, public))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Fetch(t.Context(), to, m, secret, peak); err != nil {
+			t.Fatal(err)
+		}
+		if peak.highest > bound {
+			t.Errorf("%s: %d MiB of memory are in use at a time", to, peak.highest>>20)
+		}
+		if err := Delete(t.Context(), to, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// peaks looks at the heap as a text goes through it.
+type peaks struct {
+	from    io.Reader
+	calls   int
+	highest uint64
+}
+
+func (p *peaks) Read(b []byte) (int, error)  { p.look(); return p.from.Read(b) }
+func (p *peaks) Write(b []byte) (int, error) { p.look(); return len(b), nil }
+
+func (p *peaks) look() {
+	if p.calls++; p.calls%512 != 0 { // looking stops the world
+		return
+	}
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	p.highest = max(p.highest, stats.HeapInuse)
+}

@@ -1,0 +1,166 @@
+package backup
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var (
+	good = &Rehearsal{At: noon}
+	bad  = &Rehearsal{At: noon, Failure: "its hash is another"}
+)
+
+// taken is a backup of so many hours after noon.
+func taken(hours int, r *Rehearsal) Entry {
+	s := snapshotOf([]byte("x"), int64(hours)+1)
+	s.TakenAt = noon.Add(time.Duration(hours) * time.Hour)
+	return Entry{Manifest{Name: nameOf(s), Snapshot: s}, r}
+}
+
+func names(verdicts []Verdict) []string {
+	all := []string{}
+	for _, v := range verdicts {
+		all = append(all, v.Name)
+	}
+	return all
+}
+
+func TestRetention(t *testing.T) {
+	hours := func(hours ...int) (all []Entry) {
+		for _, h := range hours {
+			all = append(all, taken(h, nil))
+		}
+		return all
+	}
+	elsewhere := taken(0, nil)
+	elsewhere.ClusterID = "1"
+	early := taken(9, nil)
+	early.TakenAt = noon.Add(-99 * time.Hour) // by a clock that was wrong
+	early.Name = nameOf(early.Snapshot)
+	for name, test := range map[string]struct {
+		rule    Retention
+		backups []Entry
+		kept    []Entry
+	}{
+		"no rule":           {Retention{}, hours(0, 1, 2), hours(2, 1, 0)},
+		"none":              {Retention{Count: 1}, nil, nil},
+		"count":             {Retention{Count: 2}, hours(0, 1, 2), hours(2, 1)},
+		"age":               {Retention{Age: 47 * time.Hour}, hours(52, 53, 54), hours(54, 53)},
+		"the newest is old": {Retention{Age: time.Hour}, hours(0, 1, 2), hours(2)},
+		"days":              {Retention{Daily: 2}, hours(0, 11, 12, 35, 36, 37), hours(37, 35)},
+		"days with a gap":   {Retention{Daily: 3}, hours(0, 96, 97), hours(97, 0)},
+		"weeks":             {Retention{Weekly: 2}, hours(0, 24, 107, 108, 200), hours(200, 107)}, // noon is a Wednesday's
+		"a union":           {Retention{Count: 1, Daily: 2}, hours(0, 11, 12, 13), hours(13, 11)},
+		"a floor":           {Retention{Count: 1, Verified: 1}, []Entry{taken(0, good), taken(1, good), taken(2, nil)}, []Entry{taken(2, nil), taken(1, good)}},
+		"nothing verified":  {Retention{Count: 1, Verified: 1}, []Entry{taken(0, nil), taken(1, bad), taken(2, nil)}, []Entry{taken(2, nil), taken(0, nil)}},
+		"no floor":          {Retention{Count: 1}, []Entry{taken(0, good), taken(1, nil)}, []Entry{taken(1, nil)}},
+		"another cluster":   {Retention{Count: 1}, append(hours(1, 2), elsewhere), []Entry{taken(2, nil), elsewhere}},
+		"a wrong clock":     {Retention{Count: 1}, append(hours(1, 2), early), []Entry{taken(2, nil), early}},
+	} {
+		var want []string
+		for _, e := range test.kept {
+			want = append(want, e.Name)
+		}
+		if got := names(test.rule.Choose(test.backups, noon.Add(100*time.Hour)).Kept); !slices.Equal(got, want) {
+			t.Errorf("%s: these stay: %q, and not %q", name, got, want)
+		}
+	}
+}
+
+// TestRetentionProperties holds of any backups and any rules what must never be otherwise.
+func TestRetentionProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		many := rapid.IntRange(0, 6)
+		r := Retention{many.Draw(t, "count"), time.Duration(many.Draw(t, "days")) * 24 * time.Hour,
+			many.Draw(t, "hourly"), many.Draw(t, "daily"), many.Draw(t, "weekly"), many.Draw(t, "verified")}
+		var backups []Entry
+		for _, hour := range rapid.SliceOfDistinct(rapid.IntRange(0, 2000), rapid.ID).Draw(t, "hours") {
+			e := taken(hour, rapid.SampledFrom([]*Rehearsal{nil, nil, good, bad}).Draw(t, "rehearsal"))
+			e.ClusterID = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "cluster")
+			backups = append(backups, e)
+		}
+		now := noon.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "now")) * time.Hour)
+		v := r.Choose(backups, now)
+
+		all := append(names(v.Kept), names(v.Dropped)...)
+		if slices.Sort(all); len(slices.Compact(all)) != len(backups) {
+			t.Fatalf("of %d backups there are verdicts on %q", len(backups), all)
+		}
+		for _, verdict := range append(slices.Clone(v.Kept), v.Dropped...) {
+			if verdict.Why == "" {
+				t.Fatalf("%s: no reason", verdict)
+			}
+		}
+		if len(backups) > 0 && v.Kept[0].Name != slices.MinFunc(backups, newestFirst).Name {
+			t.Fatal("the newest goes")
+		}
+		if len(v.Kept) < min(r.Count, len(backups)) {
+			t.Fatalf("%d stay of %d", len(v.Kept), r.Count)
+		}
+		verified := func(of []Verdict) int {
+			return len(slices.DeleteFunc(slices.Clone(of), func(v Verdict) bool { return !v.Verified() }))
+		}
+		if stay, go_ := verified(v.Kept), verified(v.Dropped); go_ > 0 && stay < r.Verified {
+			t.Fatalf("%d verified stay, and %d go", stay, go_)
+		}
+		if r.Verified > 0 && verified(v.Kept) == 0 && slices.ContainsFunc(v.Dropped, func(v Verdict) bool { return !v.Failed() }) {
+			t.Fatal("what may be the only good one goes")
+		}
+		var rest []Entry
+		for _, verdict := range v.Kept {
+			rest = append(rest, verdict.Entry)
+		}
+		if again := r.Choose(rest, now); len(again.Dropped) > 0 {
+			t.Fatalf("of what stays, %q go the next time", names(again.Dropped))
+		}
+	})
+}
+
+// TestRetentionOverMonths makes a backup an hour for half a year, with a week without any, rehearses one a day,
+// and lets go of what may go after each.
+func TestRetentionOverMonths(t *testing.T) {
+	r := Retention{Hourly: 24, Daily: 7, Weekly: 8, Verified: 3}
+	var there []Entry
+	most := 0
+	for hour := range 24 * 182 {
+		if day := hour / 24; day >= 90 && day < 97 {
+			continue
+		}
+		e := taken(hour, nil)
+		if hour%24 == 6 {
+			e.Rehearsal = good
+		}
+		var rest []Entry
+		for _, v := range r.Choose(append(there, e), e.TakenAt).Kept {
+			rest = append(rest, v.Entry)
+		}
+		there = rest
+		if most = max(most, len(there)); hour >= 7 && most > 24+7+8+3 {
+			t.Fatalf("after %d hours there are %d", hour, len(there))
+		}
+	}
+	hours, days, weeks := map[time.Time]bool{}, map[time.Time]bool{}, map[int]bool{}
+	for _, e := range there {
+		_, week := e.TakenAt.ISOWeek()
+		hours[e.TakenAt.Truncate(time.Hour)], days[e.TakenAt.Truncate(24*time.Hour)], weeks[week] = true, true, true
+	}
+	if len(hours) < 24 || len(days) < 7 || len(weeks) != 8 {
+		t.Errorf("there are backups of %d hours, %d days and %d weeks", len(hours), len(days), len(weeks))
+	}
+}
+
+func TestRetentionSaysWhy(t *testing.T) {
+	v := Retention{Count: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, noon)
+	for i, says := range []string{"the newest of cluster", "a rehearsal has proved"} {
+		if !strings.Contains(v.Kept[i].Why, says) {
+			t.Errorf("%s stays: %s", v.Kept[i], v.Kept[i].Why)
+		}
+	}
+	if len(v.Dropped) != 1 || !strings.Contains(v.Dropped[0].Why, bad.Failure) {
+		t.Errorf("these go: %+v", v.Dropped)
+	}
+}
