@@ -95,9 +95,11 @@ func NewS3(c S3Config) (*S3, error) {
 
 // provider gives an access key, or that of the host's role: from the environment of a container or from
 // the machine's metadata service.
-func (c Credentials) provider(transport http.RoundTripper) *credentials.Credentials {
+func (c Credentials) provider(transport *http.Transport) *credentials.Credentials {
 	if c.AccessKeyID == "" {
-		return credentials.New(&credentials.IAM{Client: &http.Client{Transport: transport, Timeout: dialTimeout}})
+		direct := transport.Clone()
+		direct.Proxy = nil // that service is the machine's own
+		return credentials.New(&credentials.IAM{Client: &http.Client{Transport: direct, Timeout: dialTimeout}})
 	}
 	return credentials.NewStaticV4(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)
 }

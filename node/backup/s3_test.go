@@ -302,6 +302,24 @@ func TestS3Unreachable(t *testing.T) {
 	mustSay(t, second(s.List(t.Context(), "")), listener.Addr().String(), "refused", "correct the endpoint")
 }
 
+// TestS3ByTheHostsRole has a service of the machine give the access key, as clouds do.
+func TestS3ByTheHostsRole(t *testing.T) {
+	server, _ := startS3(t)
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"Code":"Success","AccessKeyId":%q,"SecretAccessKey":%q,"Token":"","Expiration":%q}`,
+			s3test.AccessKeyID, s3test.SecretAccessKey, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	}))
+	defer metadata.Close()
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", metadata.URL+"/role")
+	c := configOf(server)
+	c.Credentials = Credentials{}
+	put(t, newS3(t, c), "main/a.db", "what the role may store")
+
+	metadata.Close()
+	c.Patience = time.Second
+	mustSay(t, second(newS3(t, c).List(t.Context(), "")), server.Endpoint(), "credentials that can be had")
+}
+
 func TestS3ByAPrivateAuthority(t *testing.T) {
 	ca, cert, key := authority(t)
 	server := s3test.Start(t, s3test.Options{CertFile: cert, KeyFile: key})
