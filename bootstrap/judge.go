@@ -61,6 +61,9 @@ func (c Cluster) judge(m membership.Member, report Report, f Formation, now time
 	if refused == "" {
 		refused = c.unfit(report.Contact)
 	}
+	if under := restoring(report); under != "" && refused == "" {
+		refused = fmt.Sprintf("a restore of %s is under way on it: put `restore` back into the configuration to finish it", under)
+	}
 	if refused != "" {
 		return membership.Host{Refused: refused}
 	}

@@ -40,6 +40,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		if seen {
 			s.State, s.Why = c.state(m, report, owner)
 			s.Traces = report.marker() != nil && s.State != membership.Taken
+			s.Restoring = restoring(report)
 		}
 		c.place(&s, list, report)
 		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {

@@ -10,10 +10,11 @@ import (
 // Spec is a cluster as it is wanted.
 type Spec struct {
 	Name    string
-	Version string   // of etcd: 3.7.3
-	Members []Member // sorted by name
-	Carried []string // versions of etcd that a member can be given; nil where only Version matters
-	Recover Recovery // what is done where the quorum is lost; the zero Recovery: nothing
+	Version string      // of etcd: 3.7.3
+	Members []Member    // sorted by name
+	Carried []string    // versions of etcd that a member can be given; nil where only Version matters
+	Recover Recovery    // what is done where the quorum is lost; the zero Recovery: nothing
+	Restore Restoration // what the cluster is made from; the zero Restoration: what it is
 }
 
 // Recovery names a survivor of a cluster that has lost its quorum, and what is given up for it.

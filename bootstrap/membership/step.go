@@ -35,11 +35,20 @@ const (
 	Recover    Kind = "recover"   // make one member, alone, the cluster that has lost its quorum
 )
 
+// Kinds of steps that make a cluster from a snapshot.
+const (
+	Fetch    Kind = "fetch"     // bring the snapshot onto the host, and verify it there
+	Fence    Kind = "fence"     // stop the member that is there, and let none start
+	Restore  Kind = "restore"   // make the data directory from the snapshot
+	Open     Kind = "open"      // let clients reach the member
+	TakeBack Kind = "take-back" // put back what was there before the restore
+)
+
 // Parallel tells whether steps of this kind that stand next to each other may be done at the same
 // time, each on its own host.
 func (k Kind) Parallel() bool {
 	switch k {
-	case Install, Stop, SetAside, Configure, Start, Settle, Retire, Stage, Certify:
+	case Install, Stop, SetAside, Configure, Start, Settle, Retire, Stage, Certify, Fetch, Fence, Restore, Open, TakeBack:
 		return true
 	}
 	return false
@@ -91,6 +100,9 @@ func (s Step) text() string {
 		if s.Member == "" {
 			return "settle: every member's configuration names " + s.To
 		}
+		if s.Why != "" {
+			return fmt.Sprintf("settle %s: %s", at, s.Why)
+		}
 		return fmt.Sprintf("settle %s: initial-cluster-state existing", at)
 	case Stage:
 		return fmt.Sprintf("stage %s: store for etcd %s, flags tried against it", at, s.To)
@@ -116,6 +128,16 @@ func (s Step) text() string {
 		return fmt.Sprintf("cancel: the downgrade to etcd %s is given up", s.To)
 	case Disarm:
 		return "disarm: members defragmented one by one, alarm for lack of space taken back"
+	case Fetch:
+		return fmt.Sprintf("fetch %s: %s, verified on the host", at, s.To)
+	case Fence:
+		return fmt.Sprintf("fence %s: its member is stopped, and does not start again", at)
+	case Restore:
+		return fmt.Sprintf("restore %s: data directory made from the snapshot, revisions raised; what was there is kept", at)
+	case Open:
+		return fmt.Sprintf("open %s: clients reach it from here on, and there is no way back", at)
+	case TakeBack:
+		return fmt.Sprintf("take back %s: what was there before the restore is put back", at)
 	case Recover:
 		return fmt.Sprintf("recover %s: it alone is the cluster, %s", at, s.Why)
 	}
