@@ -9,6 +9,9 @@ import (
 // guard says why the member must not be started, and which check that is; empty: it may. Where it refuses,
 // systemd does not try again.
 func (h *Host) guard(part *installation) (check api.GuardCheck, why string) {
+	if part.restore != nil && part.restore.Stage == api.StageFenced {
+		return api.GuardRestore, "a restore of " + part.restore.Source + " is under way"
+	}
 	dir, marker := parseFlags(part.flags)["data-dir"], part.marker
 	if part.flags == nil {
 		return api.GuardPath, "it has no flags to run by: its data was set aside, or it was never configured to its end"

@@ -53,6 +53,7 @@ type Host struct {
 	unmounted map[string]*directory // what lies on disks that are not mounted, by data directory
 	snapshots map[string][]string   // paths, by data directory, oldest first
 	taken     int                   // snapshots, for their names
+	fetched   map[string]content    // snapshots to restore, by path
 }
 
 // installation is what a host carries of one cluster, its data aside.
@@ -65,7 +66,8 @@ type installation struct {
 	clientCA     string
 	flags        []string
 	unit         unit
-	progress     uint64 // index of the last entry that the member was seen to have
+	progress     uint64           // index of the last entry that the member was seen to have
+	restore      *api.Restoration // that is under way; nil: none
 }
 
 // directory is a data directory.
@@ -107,6 +109,7 @@ func (h *Host) reinstall(name string) {
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
 	h.snapshots = map[string][]string{}
+	h.fetched = map[string]content{}
 	h.unmounted = map[string]*directory{}
 }
 

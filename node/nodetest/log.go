@@ -21,6 +21,7 @@ type entry struct {
 type state struct {
 	members   []listed
 	revision  int64  // 1: nothing was ever put
+	bumped    int64  // by how much a restore has raised the revision
 	content   string // tells apart what was put
 	version   minor  // the cluster version
 	downgrade minor  // target of the downgrade that is under way; 0: none
@@ -47,6 +48,8 @@ type member struct {
 	// known is what it was told when it began: by its flags, or by the cluster that it joined. It goes by
 	// that until its log has come far enough to have itself in it.
 	known state
+
+	proofs int // how many of its processes were compared with the others, before a restored cluster is opened
 
 	corrupt string // tells its database apart from what its log says; empty: it is as it should be
 	dbSize  int64  // of its database, where that is more than what it needs
@@ -112,6 +115,9 @@ func (s state) find(id string) int {
 func (s state) at(peerURL string) int {
 	return slices.IndexFunc(s.members, func(l listed) bool { return l.peerURL == peerURL })
 }
+
+// keys is how many keys there are: one for each put.
+func (s state) keys() int { return int(s.revision - 1 - s.bumped) }
 
 // voters are the IDs of those who vote.
 func (s state) voters() (ids []string) {

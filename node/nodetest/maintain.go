@@ -28,7 +28,12 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if at == 0 {
 		at = own
 	}
-	return api.Hash{Hash: p.member.hashAt(at), HashRevision: at, Revision: own}, nil
+	hash := api.Hash{Hash: p.member.hashAt(at), HashRevision: at, Revision: own}
+	if r.Count {
+		hash.Keys = int64(p.member.state().keys())
+		p.proved = true
+	}
+	return hash, nil
 }
 
 // try has a store parse flags.
@@ -66,7 +71,7 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 		SHA256:    digest("snapshot", s.content, fmt.Sprint(p.member.index)),
 		SizeBytes: 1<<20 + 32,
 		Revision:  s.revision,
-		Keys:      int(s.revision - 1),
+		Keys:      s.keys(),
 		Version:   p.member.storage.String(),
 	}
 	kept := append(slices.Clone(c.snapshots[dir]), saved.Path)

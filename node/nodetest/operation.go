@@ -39,6 +39,12 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpHash:      operation(call.hash),
 	api.OpTry:       operation(call.try),
 
+	api.OpFetch:    operation(call.fetch),
+	api.OpFence:    operation(call.fence),
+	api.OpRestore:  operation(call.restore),
+	api.OpAdvance:  operation(call.advance),
+	api.OpTakeBack: operation(call.takeBack),
+
 	api.OpAddLearner:   operation(call.addLearner),
 	api.OpRemoveMember: operation(call.removeMember),
 	api.OpPromote:      operation(call.promote),

@@ -56,6 +56,7 @@ func (w *World) convene() {
 	for _, at := range slices.SortedFunc(maps.Keys(groups), network.compare) {
 		elect(w, groups[at])
 	}
+	w.oneServes()
 }
 
 // leaderOf is the member that leads a group; nil: none does.

@@ -19,6 +19,13 @@ const (
 	CaughtUp      Rule = "a learner is promoted when it runs and is at most World.PromotableLag entries behind"
 	GuardedVoter  Rule = "the marker of a learner's host says formed before it is promoted"
 	NothingListed Rule = "a host is retired once its member is in no list" // see World.Lasting
+
+	VerifiedFirst Rule = "no member is fenced before every wanted host has the snapshot, verified" // see World.Wanted
+	NoneServes    Rule = "nothing is restored while a member of the old cluster that could be fenced runs"
+	OneServes     Rule = "no member of the old cluster serves once the restored one was opened"
+	AgreedTwice   Rule = "a restored cluster is opened once its members have agreed, and agreed again after a cold start"
+	NewRevisions  Rule = "a restored cluster begins above every revision that clients have seen"
+	Isolated      Rule = "clients do not reach a restored member before its host was opened"
 )
 
 // Waive turns rules off, for a test that wants one broken.
@@ -37,10 +44,10 @@ func (c call) broken(rule Rule, format string, args ...any) {
 	}
 }
 
-// isFormed tells whether the host says that its member votes.
+// isFormed tells whether the host says that its member votes, and no restore is under way.
 func (c call) isFormed() bool {
-	marker := c.on(c.cluster).marker
-	return marker != nil && marker.Phase == api.PhaseFormed
+	part := c.on(c.cluster)
+	return part.marker != nil && part.marker.Phase == api.PhaseFormed && part.restore == nil
 }
 
 // keepingQuorum carries out what may cost a quorum.

@@ -35,6 +35,8 @@ type process struct {
 	leader string // ID of the leader of its quorum; empty: it has none
 	// catching: it is new, and only a part of the log has reached it.
 	catching bool
+	// proved: it has been compared with the others, keys and all.
+	proved bool
 	// settling: it has just been promoted, and does not call itself ready yet.
 	settling bool
 }

@@ -63,6 +63,9 @@ type World struct {
 	// fails the test.
 	Lasting bool
 
+	// Wanted are the addresses of the hosts that a cluster is restored on; nil: no restore is played.
+	Wanted []string
+
 	// Stores are the hashes that Install has an archive for, by architecture as Go names it: those of
 	// EtcdVersion. AddStores adds others.
 	Stores map[string]string
@@ -79,8 +82,11 @@ type World struct {
 	histories  int                 // of clusters that came to a quorum from nothing
 	archives   map[string]*archive // by hash
 	waived     map[Rule]bool
-	puts       []put           // acknowledged
-	handedOver map[string]bool // cluster IDs that were written into a marker as formed
+	puts       []put             // acknowledged
+	origins    map[string]*entry // what restored clusters begin with, by cluster ID
+	opened     map[string]string // cluster IDs of restored clusters that clients may have reached, by name
+	highest    map[string]int64  // revision that clients have seen, by the cluster's name
+	handedOver map[string]bool   // cluster IDs that were written into a marker as formed
 }
 
 // EtcdVersion is the version of etcd that World.Stores are.
@@ -103,6 +109,9 @@ func New(t TB, addresses ...string) *World {
 		struck:     map[string]bool{},
 		hosts:      map[string]*Host{},
 		handedOver: map[string]bool{},
+		origins:    map[string]*entry{},
+		opened:     map[string]string{},
+		highest:    map[string]int64{},
 	}
 	for _, address := range addresses {
 		w.hosts[address] = newHost(w, address)

@@ -57,6 +57,7 @@ func (h *Host) write(cluster string, n int) error {
 	}
 	s.revision += int64(n)
 	s.content = digest("put", s.content, fmt.Sprint(s.revision))
+	h.world.highest[cluster] = max(h.world.highest[cluster], s.revision)
 	h.world.puts = append(h.world.puts, put{cluster, leader.append(uint64(n), s)})
 	h.world.convene()
 	return nil

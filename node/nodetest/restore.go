@@ -1,0 +1,276 @@
+package nodetest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// content is what a snapshot holds.
+type content struct {
+	sha256   string
+	size     int64
+	revision int64
+	bumped   int64
+	content  string
+}
+
+// Snapshot is a snapshot of a cluster as it is now, as a file holds it; nil: nobody serves it.
+func (w *World) Snapshot(cluster string) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var taken []byte
+	w.each(func(h *Host, part *installation) {
+		if p := part.unit.process; taken == nil && p != nil && p.leader != "" && part == h.on(cluster) {
+			s := p.member.state()
+			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.revision, s.bumped, s.content)
+		}
+	})
+	return taken
+}
+
+// fetch brings a snapshot onto the host.
+func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
+	if marker := c.on(c.cluster).marker; marker != nil && marker.Owner != r.Owner {
+		return api.Snapshot{}, refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
+	}
+	if held, there := c.fetched[api.FetchedSnapshot(r.DataDir, r.SHA256)]; there {
+		return held.describe(r.DataDir), nil
+	}
+	if r.Source.Upload == nil || c.in == nil {
+		return api.Snapshot{}, failed("there is no snapshot at %+v", r.Source)
+	}
+	sent, err := io.ReadAll(c.in)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	sum := sha256.Sum256(sent)
+	read := content{sha256: hex.EncodeToString(sum[:]), size: int64(len(sent))}
+	if _, err := fmt.Sscanf(string(sent), "snapshot %d %d %s", &read.revision, &read.bumped, &read.content); err != nil {
+		return api.Snapshot{}, failed("what was sent is no snapshot: %v", err)
+	}
+	if r.SHA256 != "" && r.SHA256 != read.sha256 {
+		return api.Snapshot{}, failed("the snapshot has SHA-256 %s, and should have %s", read.sha256, r.SHA256)
+	}
+	c.Host.fetched[api.FetchedSnapshot(r.DataDir, read.sha256)] = read
+	return read.describe(r.DataDir), nil
+}
+
+func (s content) state() state {
+	return state{revision: s.revision, bumped: s.bumped, content: s.content}
+}
+
+func (s content) describe(dir string) api.Snapshot {
+	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.revision, Keys: s.state().keys(), TakenAt: Start}
+}
+
+// fence stops the member and lets none start.
+func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
+	part := c.on(c.cluster)
+	if part.marker == nil {
+		return api.Restoration{}, nil
+	}
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Restoration{}, err
+	}
+	for _, address := range c.world.Wanted {
+		h := c.world.hosts[address]
+		if _, there := h.fetched[api.FetchedSnapshot(part.marker.DataDir, r.Snapshot)]; !there {
+			c.broken(VerifiedFirst, "fence: %s has no snapshot %s", address, r.Snapshot)
+		}
+	}
+	switch under := part.restore; {
+	case under == nil:
+		m := c.directory(part.marker.DataDir).member
+		part.restore = &api.Restoration{Stage: api.StageFenced, Began: c.world.Clock, Marker: part.markerCopy(), Flags: slices.Clone(part.flags), Enabled: part.unit.enabled, ClusterID: part.marker.ClusterID}
+		if m != nil && m.last != nil {
+			part.restore.Revision = m.last.state.revision + int64(m.index-m.last.index)
+		}
+	case under.Stage != api.StageFenced && (under.Source != r.Source || under.Snapshot != r.Snapshot):
+		return api.Restoration{}, refuse("a restore of %s is under way", under.Source)
+	}
+	if part.restore.Stage == api.StageFenced {
+		part.restore.Source, part.restore.Snapshot = r.Source, r.Snapshot
+		part.unit.stop()
+		part.unit.enabled = false
+		c.world.convene()
+	}
+	return *part.restore, nil
+}
+
+// restore makes the data directory from the fetched snapshot.
+func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
+	part := c.on(c.cluster)
+	if err := c.mayClaim(part, r.Marker); err != nil {
+		return api.Restored{}, err
+	}
+	dir := r.Marker.DataDir
+	held, there := c.fetched[api.FetchedSnapshot(dir, r.Snapshot)]
+	switch under := part.restore; {
+	case !there:
+		return api.Restored{}, refuse("snapshot %s was not fetched", r.Snapshot)
+	case part.marker != nil && under == nil:
+		return api.Restored{}, refuse("the member on this host was not fenced")
+	case part.unit.runs():
+		return api.Restored{}, refuse("a member runs on this host")
+	case under != nil && under.Stage != api.StageFenced && (under.Token != r.Marker.Token || under.Bump != r.Bump):
+		return api.Restored{}, refuse("this host was restored with token %s and bump %d", under.Token, under.Bump)
+	case under != nil && under.Stage != api.StageFenced:
+		return api.Restored{ClusterID: part.marker.ClusterID, MemberID: part.marker.MemberID, Aside: under.Aside}, nil
+	}
+	m := c.reborn(r, held)
+	c.noneServes(m.cluster)
+	if part.restore == nil {
+		part.restore = &api.Restoration{Began: c.world.Clock}
+	}
+	part.restore.Source, part.restore.Snapshot, part.restore.Stage = r.Source, r.Snapshot, api.StageRestored
+	part.restore.Token, part.restore.Bump, part.restore.Aside = r.Marker.Token, r.Bump, c.moveAside(dir, "restore")
+	c.data[dir] = &directory{member: m}
+	r.Marker.ClusterID, r.Marker.MemberID = m.cluster, m.id
+	c.record(part, r.Marker)
+	part.flags = nil
+	return api.Restored{ClusterID: m.cluster, MemberID: m.id, Aside: part.restore.Aside}, nil
+}
+
+// reborn is a member of the restored cluster. All of them begin with one log.
+func (c call) reborn(r api.RestoreRequest, held content) *member {
+	flags := map[string]string{"initial-cluster": r.Marker.InitialCluster, "initial-cluster-token": r.Marker.Token}
+	m := &member{cluster: identity("cluster", r.Marker.InitialCluster, r.Marker.Token), name: r.Marker.Member, storage: minorOf(c.world.archive(c.store).version), term: 1}
+	s := held.state()
+	s.revision, s.bumped, s.version = s.revision+r.Bump, s.bumped+r.Bump, m.storage
+	for _, l := range initialCluster(flags) {
+		l.id = identity("member", l.peerURL, r.Marker.Token)
+		if l.name == m.name {
+			m.id = l.id
+		}
+		s.members = append(s.members, l)
+	}
+	origin, begun := c.world.origins[m.cluster]
+	if !begun {
+		origin = &entry{index: uint64(len(s.members)), term: 1, state: s}
+		c.world.origins[m.cluster] = origin
+	}
+	if origin.state.revision != s.revision || origin.state.content != s.content {
+		_ = c.world.unexpected("%s: restored to revision %d, and another member of the same cluster to %d", c.Address, s.revision, origin.state.revision)
+	}
+	m.last, m.index, m.known = origin, origin.index, origin.state
+	return m
+}
+
+// advance records that the host has come further.
+func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
+	}
+	part := c.on(c.cluster)
+	stages := []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked, api.StageOpened, ""}
+	switch under := part.restore; {
+	case under == nil && r.Stage == "":
+		return api.Done{}, nil
+	case under == nil || slices.Index(stages, under.Stage) < 1 || slices.Index(stages, r.Stage) < slices.Index(stages, under.Stage):
+		return api.Done{}, refuse("this host cannot come to stage %q: it records %+v", r.Stage, under)
+	}
+	m := c.directory(part.marker.DataDir).member
+	if p := part.unit.process; p != nil && p.proved {
+		p.proved = false
+		m.proofs++
+	}
+	switch r.Stage {
+	case api.StageChecked:
+		if m.proofs < 1 {
+			c.broken(AgreedTwice, "it was checked, and nobody has compared it")
+		}
+	case api.StageOpened:
+		if m.proofs < 2 {
+			c.broken(AgreedTwice, "it was opened, and was compared %d times", m.proofs)
+		}
+		c.open(m)
+	case "":
+		delete(c.Host.fetched, api.FetchedSnapshot(part.marker.DataDir, part.restore.Snapshot))
+		part.restore = nil
+		return api.Done{}, nil
+	}
+	part.restore.Stage = r.Stage
+	return api.Done{}, nil
+}
+
+// open is the point from which on clients may have seen what a restored cluster holds. What the old one had
+// acknowledged is given up with it.
+func (c call) open(m *member) {
+	w := c.world
+	if w.opened[c.cluster] == m.cluster {
+		return
+	}
+	if begins := m.state().revision; begins < w.highest[c.cluster]+2 {
+		c.broken(NewRevisions, "it begins with revision %d, and clients have seen %d", begins, w.highest[c.cluster])
+	}
+	w.opened[c.cluster] = m.cluster
+	w.puts = slices.DeleteFunc(w.puts, func(p put) bool { return p.cluster == c.cluster })
+	w.oneServes()
+}
+
+// takeBack makes the host what it was before the restore.
+func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
+	part := c.on(c.cluster)
+	under := part.restore
+	if under == nil {
+		return api.Done{}, nil
+	}
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
+	}
+	if under.Stage == api.StageOpened {
+		return api.Done{}, refuse("the restore was opened to clients")
+	}
+	dir := part.marker.DataDir
+	part.unit.stop()
+	c.world.convene()
+	if under.Stage != api.StageFenced {
+		c.moveAside(dir, "taken-back")
+	}
+	if under.Aside != "" {
+		c.data[dir] = c.data[under.Aside]
+		delete(c.data, under.Aside)
+	}
+	part.restore = nil
+	if under.Marker == nil {
+		delete(c.clusters, c.cluster)
+		return api.Done{}, nil
+	}
+	part.marker, part.flags, part.unit.enabled, part.selected = under.Marker, under.Flags, under.Enabled, orElse(under.Marker.Store, part.selected)
+	c.note(part)
+	return api.Done{}, nil
+}
+
+// noneServes holds that no member of another cluster of the name runs where it could have been fenced.
+func (c call) noneServes(cluster string) {
+	c.world.each(func(h *Host, part *installation) {
+		if p := part.unit.process; p != nil && part == h.on(c.cluster) && p.member.cluster != cluster && h.Unreachable == nil && !c.world.struck[h.Address] {
+			c.broken(NoneServes, "restore: %s runs on %s", p.member.name, h.Address)
+		}
+	})
+}
+
+// oneServes holds what must be so of every member that runs, in a restore.
+func (w *World) oneServes() {
+	w.each(func(h *Host, part *installation) {
+		p := part.unit.process
+		if p == nil || part.marker == nil {
+			return
+		}
+		name := part.marker.Cluster
+		c := call{Host: h, cluster: name}
+		if opened := w.opened[name]; opened != "" && p.leader != "" && p.member.cluster != opened && h.Unreachable == nil && !w.struck[h.Address] && part.restore == nil {
+			c.broken(OneServes, "%s of cluster %s serves", p.member.name, p.member.cluster)
+		}
+		under := part.restore
+		if under != nil && under.Stage != api.StageOpened && slices.ContainsFunc(strings.Split(p.flags["listen-client-urls"], ","), func(url string) bool { return !strings.HasPrefix(url, "https://127.0.0.1:") }) {
+			c.broken(Isolated, "%s listens on %s", p.member.name, p.flags["listen-client-urls"])
+		}
+	})
+}
