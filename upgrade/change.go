@@ -27,6 +27,9 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
 		return Plan{}, err
 	}
+	if err := restoring(p); err != nil {
+		return Plan{}, err
+	}
 	p = p.Clone()
 	membership.SortSeats(p.Seats)
 	var plan Plan

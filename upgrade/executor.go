@@ -26,7 +26,7 @@ const copyTimeout = 30 * time.Minute
 // limit bounds a step of a kind.
 func limit(kind membership.Kind) time.Duration {
 	switch kind {
-	case membership.Promote, membership.Snapshot, membership.Recover, membership.Disarm:
+	case membership.Promote, membership.Snapshot, membership.Recover, membership.Disarm, membership.Fetch, membership.Restore:
 		return copyTimeout
 	}
 	return stepTimeout

@@ -1,0 +1,135 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// agree waits until the restored members are ready, and wants all of them to be of one cluster, under one leader,
+// with the same data: before clients reach them, all keys of the snapshot and no others. Hosts that have come no
+// further than restored are checked then.
+func (r *reviving) agree(ctx context.Context) error {
+	var seats []membership.Member
+	var unchecked []membership.Member
+	for _, s := range r.picture.Sites {
+		if !restored(s) && !(s.Wanted && s.Finished) {
+			continue
+		}
+		seats = append(seats, s.Member)
+		if s.Reach == membership.Restored {
+			unchecked = append(unchecked, s.Member)
+		}
+	}
+	if err := r.ready(ctx, seats); err != nil {
+		return err
+	}
+	if err := r.sameData(ctx, seats); err != nil {
+		return err
+	}
+	if err := together(unchecked, func(m membership.Member) error { return r.advance(ctx, m, api.StageChecked) }); err != nil {
+		return err
+	}
+	for _, m := range unchecked {
+		delete(r.rested, m)
+	}
+	r.agreed = true
+	return nil
+}
+
+// ready waits on all hosts at once until each member is ready, and knows as many as are wanted.
+func (r *reviving) ready(ctx context.Context, seats []membership.Member) error {
+	request := api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Members: len(r.Cluster.Members), Timeout: awaitTimeout}
+	reports := each(seats, func(m membership.Member) bootstrap.Report {
+		o, err := ask[api.Observation](ctx, r.work, m, api.OpAwait, request)
+		return bootstrap.Report{Observation: &o, Err: err}
+	})
+	var failures []error
+	for _, m := range seats {
+		if why := notReady(reports[m], request.Members); why != "" {
+			failures = append(failures, fmt.Errorf("%s (%s) is not ready: %s", m.Name, m.Address, why))
+		}
+	}
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	first := reports[seats[0]].Observation.Member
+	for _, m := range seats {
+		if member := reports[m].Observation.Member; member.ClusterID != first.ClusterID || member.Leader == "" || member.Leader != first.Leader {
+			return fmt.Errorf("%s (%s) is of cluster %s under leader %q, and %s (%s) of cluster %s under %q",
+				m.Name, m.Address, member.ClusterID, member.Leader, seats[0].Name, seats[0].Address, first.ClusterID, first.Leader)
+		}
+	}
+	return nil
+}
+
+// sameData wants members to have the same hash at one revision that all of them have.
+func (r *reviving) sameData(ctx context.Context, seats []membership.Member) error {
+	var differ error
+	for range hashTries {
+		hashes, err := r.hashes(ctx, seats)
+		if err != nil {
+			return err
+		}
+		if differ = r.compare(seats, hashes); differ == nil {
+			return nil
+		}
+		if err := pause(ctx, hashPause); err != nil {
+			return errors.Join(differ, err)
+		}
+	}
+	return differ
+}
+
+// hashes are those of all members at the highest revision that all have.
+func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api.Hash, error) {
+	latest := make([]api.Hash, len(seats))
+	round := func(revision int64, count bool) error {
+		indexes := make([]int, len(seats))
+		for i := range indexes {
+			indexes[i] = i
+		}
+		return together(indexes, func(i int) (err error) {
+			m := seats[i]
+			if latest[i], err = ask[api.Hash](ctx, r.work, m, api.OpHash, api.HashRequest{Revision: revision, Count: count}); err != nil {
+				return fmt.Errorf("hash of %s (%s): %w", m.Name, m.Address, err)
+			}
+			return nil
+		})
+	}
+	if err := round(0, false); err != nil {
+		return nil, err
+	}
+	revision := latest[0].Revision
+	for _, hash := range latest {
+		revision = min(revision, hash.Revision)
+	}
+	return latest, round(revision, !r.picture.Opened())
+}
+
+// compare says how members differ; nil: they do not.
+func (r *reviving) compare(seats []membership.Member, hashes []api.Hash) error {
+	keys, counted := r.snapshot().Keys, !r.picture.Opened()
+	var texts []string
+	same := make([]api.Hash, len(hashes))
+	short := false
+	for i, m := range seats {
+		texts = append(texts, fmt.Sprintf("%s (%s) has %08x from %d to %d, %d keys", m.Name, m.Address, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision, hashes[i].Keys))
+		same[i] = hashes[i]
+		same[i].Revision, same[i].Keys = 0, 0
+		short = short || counted && hashes[i].Keys != int64(keys)
+	}
+	switch {
+	case len(slices.Compact(same)) > 1:
+		return fmt.Errorf("the data of the members differs: %s; nothing more is done: take the restore back, or apply again to try once more", strings.Join(texts, "; "))
+	case short:
+		return fmt.Errorf("the members do not have the %d keys of the snapshot: %s; nothing more is done: take the restore back", keys, strings.Join(texts, "; "))
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// fetch has a member's host bring the snapshot onto itself and verify it. What an earlier run has brought there is
+// verified again, and only where it is not there any more is it brought anew.
+func (r *reviving) fetch(ctx context.Context, m membership.Member) error {
+	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Line(r.Cluster.Version), Identity: r.order.Identity}
+	o := r.reports[m].Observation
+	if o.Marker != nil {
+		request.Owner = o.Marker.Owner
+	}
+	if known := r.known(); known != "" {
+		there := request
+		there.SHA256, there.Source = known, api.Source{Path: api.FetchedSnapshot(r.Cluster.DataDir, known)}
+		fetched, err := ask[api.Snapshot](ctx, r.work, m, api.OpFetch, there)
+		if err == nil || !said(err) {
+			return r.keep(m, fetched, err)
+		}
+		if r.begun() { // another one would be another cluster
+			request.SHA256 = known
+		}
+	}
+	if r.order.Content.Open == nil {
+		if r.order.Content.Remote == nil {
+			return errors.New("nothing says where the snapshot is to be had from")
+		}
+		request.Source = *r.order.Content.Remote
+		fetched, err := ask[api.Snapshot](ctx, r.work, m, api.OpFetch, request)
+		return r.keep(m, fetched, err)
+	}
+	fetched, err := r.upload(ctx, m, request)
+	return r.keep(m, fetched, err)
+}
+
+// known is the SHA-256 of the snapshot that hosts record for this wish, those that were restored before the others; empty:
+// none does.
+func (r *reviving) known() string {
+	known := ""
+	for _, s := range r.picture.Sites {
+		same := s.Reach != membership.Untouched && s.Source == r.Cluster.Restore.Source
+		if same && (known == "" || !s.Reach.Before(membership.Restored)) {
+			known = s.Snapshot
+		}
+	}
+	return known
+}
+
+// begun tells whether any host was restored.
+func (r *reviving) begun() bool {
+	for _, s := range r.picture.Sites {
+		if restored(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// keep remembers what a host has fetched.
+func (r *reviving) keep(m membership.Member, fetched api.Snapshot, err error) error {
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fetched[m] = fetched
+	r.result.Snapshot, r.result.Revision, r.result.Keys = fetched.SHA256, fetched.Revision, fetched.Keys
+	r.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys, sha256 %s", m.Name, m.Address, fetched.Revision, fetched.Keys, fetched.SHA256))
+	return nil
+}
+
+// upload sends the snapshot to a member's host.
+func (r *reviving) upload(ctx context.Context, m membership.Member, request api.FetchRequest) (fetched api.Snapshot, err error) {
+	content, about, err := r.order.Content.Open(ctx)
+	if err != nil {
+		return fetched, fmt.Errorf("open the snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	request.Source = api.Source{Upload: &about}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fetched, fmt.Errorf("encode %s: %w", api.OpFetch, err)
+	}
+	envelope := api.Request{Version: api.Version, Operation: api.OpFetch, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Body: body}
+	err = r.Hosts[m].Upload(ctx, r.storeToCall(m), envelope, io.LimitReader(content, about.SizeBytes), &fetched)
+	return fetched, err
+}

@@ -1,0 +1,154 @@
+package upgrade
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// restorable refuses a restore that must not begin, or not go on.
+func (r *revival) restorable() error {
+	if err := r.another(); err != nil || r.Opened() {
+		return err
+	}
+	if err := r.reachable(); err != nil {
+		return err
+	}
+	if err := r.apart(); err != nil {
+		return err
+	}
+	if err := r.named(); err != nil {
+		return err
+	}
+	return r.above()
+}
+
+// another refuses to go on with another snapshot than that of the restore under way. Where no host has come
+// further than its fence, nothing of that one is there yet, and it gives way.
+func (r *revival) another() error {
+	var first *membership.Site
+	for i := range r.Sites {
+		s := &r.Sites[i]
+		if s.Reach.Before(membership.Restored) {
+			continue
+		}
+		first = cmp.Or(first, s)
+		switch wish := r.want.Restore; {
+		case s.Source != wish.Source || wish.SHA256 != "" && s.Snapshot != wish.SHA256:
+			return underWay(*s)
+		case s.Snapshot != first.Snapshot || s.Token != first.Token:
+			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it was restored otherwise than %s was", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
+		}
+	}
+	return nil
+}
+
+// underWay is the refusal of anything but the restore that a host records.
+func underWay(s membership.Site) *membership.Refusal {
+	remedy := "put `restore` back into the configuration as it was to finish it, or set restore.take_back = true"
+	if s.Reach == membership.Opened {
+		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be taken back"
+	}
+	return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
+}
+
+// reachable wants every wanted host, all that is wrong with any said at once.
+func (r *revival) reachable() error {
+	var refusals []error
+	for _, s := range r.Sites {
+		switch {
+		case s.Wanted && s.Silent:
+			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: "its host cannot be reached, and a cluster is restored on all of its hosts or none",
+				Remedy: "bring it back, or give the member another host; nothing is changed while this is so"})
+		case s.Wanted && s.Refused != "":
+			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed while this is so"})
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+// apart refuses a wanted member on the host of another one that leaves.
+func (r *revival) apart() error {
+	for _, s := range r.Sites {
+		for _, other := range r.Sites {
+			if s.Wanted && !other.Wanted && s.Address == other.Address {
+				return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", other.Name),
+					Remedy: fmt.Sprintf("give %s another host, or leave the name %s with this one", s.Name, other.Name)}
+			}
+		}
+	}
+	return nil
+}
+
+// named refuses to overwrite a living cluster that the wish does not name.
+func (r *revival) named() error {
+	var living []string
+	id := ""
+	for _, s := range r.Sites {
+		if s.Living != "" && s.Living != r.want.Restore.Overwrites {
+			living, id = append(living, s.String()), cmp.Or(id, s.Living)
+		}
+	}
+	if len(living) == 0 {
+		return nil
+	}
+	rule := fmt.Sprintf("a living cluster is on these hosts, and a restore gives up all that it holds: cluster ID %s, on %s", id, strings.Join(living, ", "))
+	if named := r.want.Restore.Overwrites; named != "" {
+		rule += "; overwrite_cluster_id names " + named
+	}
+	return &membership.Refusal{Rule: rule, Remedy: fmt.Sprintf("if that is meant, set restore.overwrite_cluster_id = %q", id)}
+}
+
+// above refuses to open a cluster that would count revisions anew which a member that was fenced late has
+// counted already.
+func (r *revival) above() error {
+	for _, s := range r.Sites {
+		if r.Top > 0 && s.Seen > 0 && r.Top < s.Seen+clearance {
+			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
+				Remedy: "set restore.take_back = true, apply, and restore again"}
+		}
+	}
+	return nil
+}
+
+// takeBack undoes a restore on all hosts that record one. It is certain that no client has reached any restored
+// member where no host says that it was opened, and none that is silent can have been: none is, before all were checked.
+func (r *revival) takeBack() (membership.Step, error) {
+	if !r.UnderWay() {
+		return membership.Step{}, nil
+	}
+	all := true // of the wanted hosts that can be asked, every one was checked
+	var silent []string
+	for _, s := range r.Sites {
+		switch {
+		case s.Reach == membership.Opened:
+			return membership.Step{}, &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", s.Source),
+				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
+		case s.Wanted && (s.Silent || s.Refused != ""):
+			silent = append(silent, s.String())
+		case s.Wanted && s.Reach.Before(membership.Checked):
+			all = false
+		}
+	}
+	if all && len(silent) > 0 {
+		return membership.Step{}, &membership.Refusal{Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(silent), ", ")),
+			Remedy: "bring it back, and plan again"}
+	}
+	step, _ := r.each(membership.TakeBack, func(s membership.Site) bool { return s.Reach != membership.Untouched })
+	return step, nil
+}
+
+// restoring refuses any change of a cluster while a restore of it is under way: it is no cluster yet, or not the
+// one that it was. What a host that is to leave records does not count.
+func restoring(p membership.Picture) error {
+	for _, s := range p.Seats {
+		if s.Restoring != "" && (s.Wanted || s.Role != membership.Absent) {
+			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or set restore.take_back = true"}
+		}
+	}
+	return nil
+}

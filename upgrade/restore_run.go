@@ -1,0 +1,419 @@
+package upgrade
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// RestoreOrder is a restore, or the taking back of one, as a plan has shown it. What is wished is in the cluster's
+// Spec.Restore.
+type RestoreOrder struct {
+	// Formation is the owner that the hosts carry, or are to carry, and a fresh token, which makes the restored
+	// cluster another one than any before. A restore that is resumed keeps the ones that it began with.
+	Formation bootstrap.Formation
+	Creating  bool                // no state holds the cluster yet
+	Seats     []membership.Member // those that it has, wanted or not; none where it is created
+	Approved  []membership.Step   // steps that the plan has shown; nil: it could not know
+	Content   Content
+	Identity  string // age identities, one a line; empty: none. It is given to the hosts, and kept by nobody
+}
+
+// Content is how hosts get the snapshot. Exactly one field is set; where a restore is taken back, none.
+type Content struct {
+	Remote *api.Source // the hosts fetch it themselves, from S3 or from a path of their own
+	// Open begins to read it anew; it is sent to each host. It is not called for hosts that have it already, and
+	// may be called for several at the same time.
+	Open func(ctx context.Context) (io.ReadCloser, api.Upload, error)
+}
+
+// Revival is what became of a restore.
+type Revival struct {
+	Outcome
+	Owner     string // the token that the hosts carry
+	Token     string // etcd's initial-cluster-token of the restored cluster; empty: none was begun
+	ClusterID string // of the restored cluster, hexadecimal; empty: not known yet
+	Snapshot  string // SHA-256 of what was restored, in the clear; empty: not known yet
+
+	// Of the snapshot, where this run has fetched it; a run that only finishes what was opened before has not.
+	Revision int64
+	Keys     int
+	Bump     int64 // by which revisions were raised; 0: not known, or not come so far
+
+	Aside map[membership.Member]string // where the data lies that was there before
+}
+
+// reviving is one run over a restore.
+type reviving struct {
+	*work
+	order   RestoreOrder
+	checked bool // the whole plan against what was approved
+
+	fetched map[membership.Member]api.Snapshot
+	rested  map[membership.Member]bool
+	agreed  bool
+	saved   bool
+	bumped  int64 // 0: not decided yet
+	picture membership.Restoring
+	held    []*membership.Refusal
+	result  Revival
+}
+
+// Restore makes the wanted hosts a cluster with the data of a snapshot, from wherever they are, or an earlier run left
+// them; or takes such a restore back, after which the old members are down, and Change brings them up. What it returns
+// is true where it fails too. It serves a cluster that is created and one that there is.
+func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, error) {
+	sight := bootstrap.Sight{}
+	for _, m := range order.Seats {
+		sight[m] = bootstrap.Report{}
+	}
+	r := &reviving{work: e.work(e.Cluster.Seats(sight)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
+	r.formation = order.Formation
+	r.result.Aside = map[membership.Member]string{}
+	j := job{look: r.look, plan: r.plan, act: r.act}
+	if order.Creating && !e.Cluster.Restore.TakeBack {
+		j.finish = r.handOver
+	}
+	err := r.run(ctx, j)
+	r.result.Outcome = Outcome{Sight: r.reports, Held: r.held, Done: r.did}
+	r.result.Owner = r.formation.Owner
+	return r.result, err
+}
+
+// look observes every host, through the wanted store where it is there. One that could not be asked at first is not
+// waited for again.
+func (r *reviving) look(ctx context.Context) {
+	asked := slices.DeleteFunc(slices.Clone(r.seats), func(m membership.Member) bool { return r.reports[m].Err != nil })
+	seen := r.Observe(ctx, asked)
+	for m, report := range seen {
+		if o := report.Observation; o != nil {
+			if store := r.Cluster.Stores[o.Facts.Architecture]; store != o.Store.SHA256 && slices.Contains(o.Store.Installed, store) {
+				fresh := r.observe(ctx, m, store)
+				report.Observation, report.Err = fresh.Observation, fresh.Err
+				seen[m] = report
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	for m, report := range seen {
+		r.reports[m] = report
+	}
+	r.resume()
+}
+
+// resume takes over what the hosts record of a restore that was begun.
+func (r *reviving) resume() {
+	wish := r.Cluster.Restore
+	// Without the lock, a marker may be the work of a run that is about to finish its cluster.
+	if !r.decided {
+		r.formation, r.decided = r.order.Formation, r.locked
+		if r.order.Creating {
+			r.formation.Owner = r.Cluster.Resume(byName(r.reports), r.order.Formation).Owner
+		}
+		r.formation.Token = bootstrap.RestoreToken(wish, r.order.Formation.Token)
+	}
+	for _, m := range r.Cluster.Members {
+		o := r.reports[m].Observation
+		if o == nil {
+			continue
+		}
+		if o.Restore != nil && o.Restore.Token != "" {
+			r.formation.Token, r.bumped = o.Restore.Token, o.Restore.Bump
+		}
+		if o.Restore != nil && o.Restore.Stage == api.StageChecked && o.Unit.ActiveState != "active" && o.Unit.ActiveState != "activating" {
+			r.rested[m] = true
+		}
+	}
+}
+
+// plan is what is left to do, of what was approved.
+func (r *reviving) plan() ([]membership.Step, error) {
+	for _, m := range r.seats {
+		if err := r.reports[m].Err; err != nil && r.work.held[m] {
+			return nil, fmt.Errorf("%s (%s) cannot be asked any more: %w; nothing more is done: apply again to go on", m.Name, m.Address, err)
+		}
+	}
+	if err := r.sameSnapshot(); err != nil {
+		return nil, err
+	}
+	p := r.Cluster.Restoring(r.formation.Owner, r.order.Creating, r.reports, r.Now())
+	p.Agreed, p.Saved = r.agreed, r.saved
+	for i := range p.Sites {
+		s := &p.Sites[i]
+		s.Fetched, s.Rested = r.fetched[s.Member].SHA256, r.rested[s.Member]
+	}
+	if r.bumped > 0 && len(r.fetched) > 0 {
+		p.Top = r.snapshot().Revision + r.bumped
+	}
+	r.picture = p
+	r.note()
+	plan, err := Restore(p, r.Cluster.Spec)
+	if err != nil {
+		return nil, err
+	}
+	r.held = plan.Held
+	ahead := plan.Steps
+	if r.checked {
+		ahead = membership.Batch(plan.Steps)
+	}
+	for _, step := range ahead {
+		if !r.approved(step) {
+			return nil, &membership.Refusal{Rule: fmt.Sprintf("the hosts are not as they were when this was planned: it takes a step that the plan has not shown (%s)", step), Remedy: "plan again"}
+		}
+	}
+	r.checked = r.checked || r.locked
+	return plan.Steps, nil
+}
+
+// approved tells whether a step was shown. What takes care or waits does no harm, and neither does what is done to a
+// member that no client reaches.
+func (r *reviving) approved(step membership.Step) bool {
+	switch step.Kind {
+	case membership.Restore, membership.Fence, membership.Open, membership.Retire, membership.TakeBack:
+		return r.order.Approved == nil || slices.Contains(r.order.Approved, step)
+	}
+	return true
+}
+
+// note takes over into the result what is seen of the restored cluster.
+func (r *reviving) note() {
+	for _, s := range r.picture.Sites {
+		o := r.reports[s.Member].Observation
+		if o == nil || s.Reach == membership.Untouched && !s.Finished {
+			continue
+		}
+		if record := o.Restore; record != nil {
+			r.result.Snapshot, r.result.Bump = cmp.Or(r.result.Snapshot, record.Snapshot), cmp.Or(r.result.Bump, record.Bump)
+			if record.Aside != "" {
+				r.result.Aside[s.Member] = record.Aside
+			}
+		}
+		if s.Finished || !s.Reach.Before(membership.Restored) {
+			r.result.Token, r.result.ClusterID = o.Marker.Token, cmp.Or(o.Marker.ClusterID, r.result.ClusterID)
+		}
+	}
+}
+
+// snapshot is what the hosts have fetched.
+func (r *reviving) snapshot() api.Snapshot {
+	for _, m := range r.seats {
+		if fetched, there := r.fetched[m]; there {
+			return fetched
+		}
+	}
+	return api.Snapshot{}
+}
+
+// sameSnapshot refuses hosts that have fetched different things from one source.
+func (r *reviving) sameSnapshot() error {
+	first := r.snapshot()
+	for _, m := range r.seats {
+		if fetched, there := r.fetched[m]; there && fetched.SHA256 != first.SHA256 {
+			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it has fetched a snapshot with SHA-256 %s, and another host one with %s", fetched.SHA256, first.SHA256),
+				Remedy: "see that " + r.Cluster.Restore.Source + " is the same for all hosts; no member was stopped for it"}
+		}
+	}
+	return nil
+}
+
+// act does one step.
+func (r *reviving) act(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
+	switch step.Kind {
+	case membership.Install:
+		return r.Hosts[m].Install(ctx, r.store(m))
+	case membership.Fetch:
+		return r.fetch(ctx, m)
+	case membership.Fence:
+		return r.fence(ctx, m)
+	case membership.Restore:
+		return r.restore(ctx, m)
+	case membership.Configure:
+		return r.configure(ctx, m, r.phase())
+	case membership.Stop:
+		r.unagree()
+		return r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.formation.Owner})
+	case membership.Start:
+		r.unagree()
+		return r.tell(ctx, m, api.OpStart, api.StartRequest{})
+	case membership.Agree:
+		return r.agree(ctx)
+	case membership.Open:
+		return r.open(ctx, m)
+	case membership.Settle:
+		return r.advance(ctx, m, "")
+	case membership.Retire:
+		retired, err := ask[api.Retired](ctx, r.work, m, api.OpRetire, api.RetireRequest{Owner: r.owner(m)})
+		r.sayWhere(m, retired.Path)
+		return err
+	case membership.Snapshot:
+		return r.save(ctx, m)
+	case membership.TakeBack:
+		return r.tell(ctx, m, api.OpTakeBack, api.TakeBackRequest{Owner: r.owner(m)})
+	}
+	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
+}
+
+// store is the one that a member's host is to run.
+func (r *reviving) store(m membership.Member) string {
+	if o := r.reports[m].Observation; o != nil {
+		return r.Cluster.Stores[o.Facts.Architecture]
+	}
+	return r.Cluster.Store(r.reports[m].Contact)
+}
+
+// unagree says that members start anew, and have to agree once more.
+func (r *reviving) unagree() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agreed = false
+}
+
+// fence stops the member of the old cluster, and tells what its clients may have seen.
+func (r *reviving) fence(ctx context.Context, m membership.Member) error {
+	request := api.FenceRequest{Owner: r.owner(m), Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256}
+	_, err := ask[api.Restoration](ctx, r.work, m, api.OpFence, request)
+	return err
+}
+
+// phase is what the marker of a member says until the restore is over. What a create has not finished says so.
+func (r *reviving) phase() api.Phase {
+	if r.order.Creating {
+		return api.PhaseForming
+	}
+	return api.PhaseFormed
+}
+
+// restore makes a member's data directory from the snapshot.
+func (r *reviving) restore(ctx context.Context, m membership.Member) error {
+	marker := r.Cluster.Marker(m, r.formation, r.phase())
+	marker.Store = r.store(m)
+	request := api.RestoreRequest{Marker: marker, Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256, PeerURL: r.Cluster.PeerURL(m), Bump: r.bump()}
+	made, err := ask[api.Restored](ctx, r.work, m, api.OpRestore, request)
+	if err != nil {
+		return err
+	}
+	r.sayWhere(m, made.Aside)
+	return nil
+}
+
+// bump is by how much revisions are raised: on every host by the same. A restore that is resumed keeps to what it has
+// begun with.
+func (r *reviving) bump() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bumped > 0 {
+		return r.bumped
+	}
+	var old []api.Restoration
+	now := r.Now()
+	for _, m := range r.seats {
+		o := r.reports[m].Observation
+		if o == nil {
+			continue
+		}
+		if o.Facts.Time.After(now) {
+			now = o.Facts.Time
+		}
+		if o.Restore != nil {
+			old = append(old, *o.Restore)
+		}
+	}
+	r.bumped = bump(r.snapshot(), old, now)
+	r.result.Bump = r.bumped
+	return r.bumped
+}
+
+// configuration is what a member runs by: isolated, until its host was opened.
+func (r *reviving) configuration(m membership.Member, phase api.Phase, opened bool) (api.ConfigureRequest, error) {
+	o := r.reports[m].Observation
+	unit, err := r.Cluster.Unit(o.Facts.MemoryBytes)
+	marker := r.Cluster.Marker(m, r.formation, phase)
+	marker.Store = r.store(m)
+	if o.Marker != nil {
+		marker.ClusterID, marker.MemberID = o.Marker.ClusterID, o.Marker.MemberID
+	}
+	request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Isolated(m, r.formation), Unit: unit}
+	if opened {
+		request.Flags = r.Cluster.Flags(m, r.formation, bootstrap.StateExisting)
+	}
+	return request, err
+}
+
+// configure writes all that a member runs by while clients do not reach it.
+func (r *reviving) configure(ctx context.Context, m membership.Member, phase api.Phase) error {
+	request, err := r.configuration(m, phase, false)
+	if err != nil {
+		return err
+	}
+	if request.Certificates, err = r.certificates(ctx, m, request.Marker); err != nil {
+		return err
+	}
+	request.PeerCA, request.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
+	return r.tell(ctx, m, api.OpConfigure, request)
+}
+
+// open lets clients reach a member. First its host records that there is no way back.
+func (r *reviving) open(ctx context.Context, m membership.Member) error {
+	r.unagree()
+	request, err := r.configuration(m, r.phase(), true)
+	if err != nil {
+		return err
+	}
+	if err := r.advance(ctx, m, api.StageOpened); err != nil {
+		return err
+	}
+	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+		return err
+	}
+	return r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.formation.Owner})
+}
+
+func (r *reviving) advance(ctx context.Context, m membership.Member, stage api.Stage) error {
+	return r.tell(ctx, m, api.OpAdvance, api.AdvanceRequest{Owner: r.formation.Owner, Stage: stage})
+}
+
+// save takes a snapshot of the restored cluster, which stays on the host.
+func (r *reviving) save(ctx context.Context, m membership.Member) error {
+	saved, err := ask[api.Snapshot](ctx, r.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: r.formation.Owner, Keep: snapshotsKept})
+	if err != nil {
+		return err
+	}
+	r.saved = true
+	r.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+	return nil
+}
+
+// handOver is the last word of a create: see work.handOver. Its hosts record no restore any more by then.
+func (r *reviving) handOver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	return together(r.Cluster.Members, func(m membership.Member) error {
+		o := r.reports[m].Observation
+		if o == nil || o.Marker == nil || !strings.HasPrefix(o.Marker.Token, bootstrap.RestoreToken(r.Cluster.Restore, "")) {
+			return nil // left out, and named so: it is mended by a change of the cluster
+		}
+		f := r.formation
+		f.Token = o.Marker.Token
+		marker := r.Cluster.Marker(m, f, api.PhaseFormed)
+		marker.ClusterID, marker.MemberID, marker.Store = o.Marker.ClusterID, o.Marker.MemberID, r.store(m)
+		unit, err := r.Cluster.Unit(o.Facts.MemoryBytes)
+		if err != nil {
+			return err
+		}
+		request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Flags(m, f, bootstrap.StateExisting), Unit: unit}
+		if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+			return fmt.Errorf("hand over %s (%s): %w", m.Name, m.Address, err)
+		}
+		return nil
+	})
+}

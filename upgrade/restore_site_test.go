@@ -1,0 +1,176 @@
+package upgrade_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// revival is a site with a snapshot, and the wish that it be restored.
+type revival struct {
+	*life
+	snapshot []byte
+	sends    int // how often the snapshot was opened to be sent
+}
+
+// outdone forms a cluster, takes a snapshot of it, and lets it live on.
+func outdone(t tb, n int) *revival {
+	t.Helper()
+	l := living(t, n, nodetest.EtcdVersion)
+	r := &revival{life: l, snapshot: l.world.Snapshot(cluster)}
+	l.put()
+	l.put()
+	r.wish("backup.db")
+	return r
+}
+
+// wish wants the snapshot restored over the cluster that there is.
+func (r *revival) wish(source string) {
+	r.Helper()
+	sum := sha256.Sum256(r.snapshot)
+	r.cluster.Restore = membership.Restoration{Source: source, SHA256: hex.EncodeToString(sum[:]), Overwrites: r.id()}
+	r.world.Wanted = r.cluster.Addresses()
+}
+
+// id is the ID of the cluster that the hosts carry.
+func (r *revival) id() string {
+	for _, m := range r.seats {
+		if marker := r.world.Host(m.Address).Marker(cluster); marker != nil && marker.ClusterID != "" {
+			return marker.ClusterID
+		}
+	}
+	return ""
+}
+
+// lookToRestore is what is seen of all hosts that the state or the wish knows.
+func (r *revival) lookToRestore() membership.Restoring {
+	seats := slices.Clone(r.seats)
+	for _, m := range r.cluster.Members {
+		if !slices.Contains(seats, m) {
+			seats = append(seats, m)
+		}
+	}
+	return r.cluster.Restoring(r.owner, false, r.executor().Observe(context.Background(), seats), r.world.Now())
+}
+
+// plannedRestore is the plan as it is shown before anything is done.
+func (r *revival) plannedRestore() upgrade.Plan {
+	r.Helper()
+	r.world.Forget()
+	plan, err := upgrade.Restore(r.lookToRestore(), r.cluster.Spec)
+	if err != nil {
+		r.Fatalf("plan: %v", err)
+	}
+	if changes := r.world.Changes(); len(changes) > 0 {
+		r.Errorf("a plan has changed hosts: %v", changes)
+	}
+	return plan
+}
+
+// send opens the snapshot.
+func (r *revival) send(context.Context) (io.ReadCloser, api.Upload, error) {
+	r.sends++
+	return io.NopCloser(bytes.NewReader(r.snapshot)), api.Upload{SizeBytes: int64(len(r.snapshot))}, nil
+}
+
+// restore is one apply by nobody who ran before. The state goes by what it returns.
+func (r *revival) restore(ctx context.Context, approved []membership.Step) (upgrade.Revival, error) {
+	e := r.executor()
+	done, err := e.Restore(ctx, upgrade.RestoreOrder{
+		Formation: bootstrap.Formation{Owner: r.owner, Token: fmt.Sprintf("token-%d", r.runs)},
+		Seats:     r.seats, Approved: approved, Content: upgrade.Content{Open: r.send},
+	})
+	r.seats = slices.Clone(r.seats)
+	for m := range done.Sight {
+		if !slices.Contains(r.seats, m) {
+			r.seats = append(r.seats, m)
+		}
+	}
+	if err == nil && !r.cluster.Restore.TakeBack {
+		for _, m := range r.seats {
+			left := !slices.Contains(r.cluster.Members, m)
+			r.forgotten[m.Address] = r.forgotten[m.Address] || left && done.Sight[m].Err != nil
+		}
+		r.seats = slices.Clone(r.cluster.Members)
+		r.token = done.Token
+	}
+	return done, err
+}
+
+// mustRestore does what was planned, all of it and nothing else, and then nothing is left to do: neither of the
+// restore, nor of a change.
+func (r *revival) mustRestore() upgrade.Revival {
+	r.Helper()
+	plan := r.plannedRestore()
+	r.world.Forget()
+	done, err := r.restore(context.Background(), plan.Steps)
+	if err != nil {
+		r.Fatalf("restore: %v\nplan:\n%s\nprogress:\n%s", err, texts(plan.Steps), strings.Join(r.progress, "\n"))
+	}
+	if diff := cmp.Diff(texts(plan.Steps), texts(done.Done)); diff != "" {
+		r.Errorf("done differs from planned (-planned +done):\n%s", diff)
+	}
+	r.mustBeRestored()
+	return done
+}
+
+// mustBeRestored fails the test where the wanted hosts are not the restored cluster, whole and like any other.
+func (r *revival) mustBeRestored() {
+	r.Helper()
+	before := r.id()
+	again, err := r.restore(context.Background(), nil)
+	if err != nil || len(again.Done) > 0 {
+		r.Errorf("a second restore: %v\n%s", err, texts(again.Done))
+	}
+	if before == r.cluster.Restore.Overwrites || before == "" {
+		r.Errorf("the cluster has ID %q, and the old one had %q", before, r.cluster.Restore.Overwrites)
+	}
+	r.mustHaveKeys()
+	r.cluster.Restore = membership.Restoration{}
+	r.mustBeAsWanted()
+	r.mustBeDone()
+}
+
+// mustHaveKeys fails the test where a member has other data than the snapshot, or than the others.
+func (r *revival) mustHaveKeys() {
+	r.Helper()
+	var want int
+	var first api.Hash
+	if _, err := fmt.Sscanf(string(r.snapshot), "snapshot %d", &want); err != nil {
+		r.Fatalf("%v", err)
+	}
+	for i, m := range r.cluster.Members {
+		hash := ask[api.Hash](r, m, api.OpHash, api.HashRequest{Count: true})
+		if hash.Keys != int64(want-1) {
+			r.Errorf("%s has %d keys, and the snapshot %d", m.Name, hash.Keys, want-1)
+		}
+		if i == 0 {
+			first = hash
+		}
+		if hash != first {
+			r.Errorf("%s has %+v, and %s %+v", m.Name, hash, r.cluster.Members[0].Name, first)
+		}
+	}
+}
+
+// ask makes a call that reads.
+func ask[R any](r *revival, m membership.Member, op api.Operation, body any) (result R) {
+	r.Helper()
+	if err := r.world.Host(m.Address).Call(context.Background(), "", request(op, body), &result); err != nil {
+		r.Errorf("%s of %s: %v", op, m.Name, err)
+	}
+	return result
+}
