@@ -38,7 +38,7 @@ func Download(ctx context.Context, address, dir string) (*Content, error) {
 		err = Check(file.Name())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("download %s: %w", public(address), err), os.Remove(file.Name()))
+		return nil, errors.Join(fmt.Errorf("download %s: %w", Public(address), err), os.Remove(file.Name()))
 	}
 	return &Content{SizeBytes: d.got, SHA256: hex.EncodeToString(d.sum.Sum(nil)), path: file.Name(), remove: true}, nil
 }
@@ -52,8 +52,8 @@ func client() *http.Client {
 	return c.StandardClient()
 }
 
-// public is an address without what may be secret in it: credentials, and a signature in its query.
-func public(address string) string {
+// Public is an address without what may be secret in it: credentials, and a signature in its query.
+func Public(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "the address"
