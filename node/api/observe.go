@@ -15,10 +15,13 @@ type ObserveRequest struct {
 // members in its list as given, each with a name) or the time is over, and answers what it then
 // observes. It is no error for the time to be over. It ends early too where the unit has failed, or
 // systemd has started it again three times since the call began: it will not come.
+//
+// A learner copies all data before it is ready. Its time begins anew as long as it comes further, for a day.
 type AwaitRequest struct {
 	ObserveRequest
 	Members int           `json:"members"` // 0: any number, named or not
 	Learner bool          `json:"learner"` // a learner is awaited: it is ready once it answers its status, knows a leader, and is a learner
+	Stalled bool          `json:"stalled"` // end too where the member is stalled, as Observation.Stalled has it
 	Timeout time.Duration `json:"timeout"` // nanoseconds; at most ten minutes
 }
 
@@ -64,6 +67,9 @@ type Observation struct {
 	Member       Member                 `json:"member"`
 	Restore      *Restoration           `json:"restore,omitempty"` // the restore that is under way on this host; nil: none
 	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host backs nothing up
+	// Stalled is true where the member serves reads and has not called itself started for a second: it may never
+	// do so before it is restarted. Only a call that awaits looks for it, where it was asked to.
+	Stalled bool `json:"stalled,omitempty"`
 }
 
 // GuardCheck is one of the checks that a member has to pass before it is started.

@@ -10,18 +10,23 @@ import (
 const (
 	// longestAwait is the longest time that a call may be asked to wait.
 	longestAwait = 10 * time.Minute
+	// longestJoin bounds the wait for a learner that comes further all the time.
+	longestJoin = 24 * time.Hour
 	// readyPoll is how often the metrics port is asked: it costs it 0.2 ms.
 	readyPoll = 25 * time.Millisecond
 	// unitPoll is how often systemd is asked whether the unit has failed.
 	unitPoll = 500 * time.Millisecond
-	// learnerPoll is how often a learner is asked for its status, for which it takes a TLS handshake.
+	// learnerPoll is how often systemd is asked whether a learner calls itself started.
 	learnerPoll = 100 * time.Millisecond
 	// lostRestarts is how many times systemd starts a member again before it counts as one that will not
 	// come. One or two are a port that is still taken, or a peer that was not there yet.
 	lostRestarts = 3
+	// stallGrace is how long a member that serves reads may take to call itself started. All that is left to do
+	// is to have its name agreed on, which takes milliseconds.
+	stallGrace = time.Second
 )
 
-// Await waits until the member is ready, will not come, or the time is over, and observes then.
+// Await waits until the member is ready, will not come, is stalled, or the time is over, and observes then.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
 	if err := checkTimeout(r.Timeout); err != nil {
 		return api.Observation{}, err
@@ -33,10 +38,13 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	hopeless := func(u api.UnitState) bool {
 		return u.ActiveState == "failed" || u.Restarts-before.Restarts >= lostRestarts
 	}
-	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
+	waiting, cancel := context.WithTimeout(ctx, longestJoin)
 	defer cancel()
+	w := &wait{Machine: m, cluster: cluster, request: r, hopeless: hopeless, over: time.AfterFunc(r.Timeout, cancel)}
+	defer w.over.Stop()
+	var stalled <-chan time.Time
 	for {
-		settled, err := m.untilSettled(waiting, cluster, r.Learner, hopeless)
+		settled, err := w.untilSettled(waiting)
 		if err != nil {
 			return api.Observation{}, err
 		}
@@ -44,9 +52,15 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
 			return o, err
 		}
+		if r.Stalled && stalled == nil && o.Unit.ActiveState == "activating" {
+			stalled = time.After(stallGrace)
+		}
 		// It serves, and systemd has not heard of it yet, or not all others have told their names.
 		select {
 		case <-waiting.Done():
+		case <-stalled:
+			o.Stalled = o.Unit.ActiveState == "activating"
+			return o, nil
 		case <-time.After(2 * readyPoll):
 		}
 	}
@@ -87,15 +101,25 @@ func isReady(o api.Observation, r api.AwaitRequest) bool {
 // before it votes.
 func isFollowing(v api.Member) bool { return v.Responding && v.Learner && v.Leader != "" }
 
-// untilSettled waits until the member says that it is ready, or its unit is hopeless; false: the time
-// was over before that.
-func (m *Machine) untilSettled(ctx context.Context, cluster string, learner bool, hopeless func(api.UnitState) bool) (bool, error) {
-	marker, err := m.marker(cluster)
+// wait is one wait for a member.
+type wait struct {
+	*Machine
+	cluster  string
+	request  api.AwaitRequest
+	hopeless func(api.UnitState) bool
+	over     *time.Timer // ends the wait
+	reached  reached     // by a learner
+}
+
+// untilSettled waits until the member says that it is ready, serves as if it were, or its unit is hopeless;
+// false: the time was over before that.
+func (w *wait) untilSettled(ctx context.Context) (bool, error) {
+	marker, err := w.marker(w.cluster)
 	if err != nil || marker == nil {
 		return false, err
 	}
 	poll, look := time.NewTicker(readyPoll), time.NewTicker(unitPoll)
-	if learner {
+	if w.request.Learner {
 		poll.Reset(learnerPoll)
 	}
 	defer poll.Stop()
@@ -105,17 +129,41 @@ func (m *Machine) untilSettled(ctx context.Context, cluster string, learner bool
 		case <-ctx.Done():
 			return false, nil
 		case <-poll.C:
-			if !learner && ready(ctx, marker.MetricsPort) || learner && isFollowing(m.member(ctx, *marker)) {
+			if w.serves(ctx, *marker) {
 				return true, nil
 			}
 		case <-look.C:
-			state, err := m.Units.State(ctx, api.Unit(cluster))
+			state, err := w.Units.State(ctx, api.Unit(w.cluster))
 			if ctx.Err() != nil {
 				return false, nil
 			}
-			if err != nil || hopeless(state) {
+			if err != nil || w.hopeless(state) {
 				return true, err
 			}
+			if w.request.Learner {
+				w.extend(ctx, *marker)
+			}
 		}
+	}
+}
+
+// serves tells whether the member is ready, or does what it does when it is.
+func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
+	if !w.request.Learner {
+		return ready(ctx, marker.MetricsPort)
+	}
+	// Its client port takes connections from the start, and answers none of them before the unit is active.
+	if state, err := w.Units.State(ctx, api.Unit(w.cluster)); err == nil && state.ActiveState == "active" {
+		return true
+	}
+	// A read before it has anything would only wait, and fill its journal.
+	return w.request.Stalled && w.reached.applied > 0 && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read")
+}
+
+// extend begins the time of the wait anew where the learner has come further.
+func (w *wait) extend(ctx context.Context, marker api.Marker) {
+	if now := w.reach(ctx, marker); now != w.reached {
+		w.reached = now
+		w.over.Reset(w.request.Timeout)
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -176,18 +174,5 @@ func raised(complaints []string) []string {
 // hexID spells a member's or cluster's ID as all of etcd's own tools do.
 func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 
-// ready asks the metrics port, which answers where the client port hangs.
-func ready(ctx context.Context, metricsPort int) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(loopback, strconv.Itoa(metricsPort))+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	response, err := probe.Do(request)
-	if err != nil {
-		return false
-	}
-	return errors.Join(response.Body.Close()) == nil && response.StatusCode == http.StatusOK
-}
-
-// probe goes past proxies that the environment names, and leaves no connection behind.
-var probe = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+// ready tells whether the member calls itself ready.
+func ready(ctx context.Context, metricsPort int) bool { return answersOK(ctx, metricsPort, "/readyz") }

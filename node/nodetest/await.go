@@ -5,7 +5,7 @@ import "github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 // patience is how often a call that waits lets some time pass, before its own time is over.
 const patience = 8
 
-// await lets time pass until the member is ready or will not come, and answers what it then observes.
+// await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
 func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	if ask.Timeout <= 0 {
 		return api.Observation{}, refuse("a wait of %s was asked for", ask.Timeout)
@@ -18,6 +18,11 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		before = min(before, u.restarts)
 		if u.active == "failed" || u.restarts >= before+3 || isReady(u, c.view(c.cluster), ask) {
 			break
+		}
+		if p := u.process; ask.Stalled && p != nil && p.stalled && p.leader != "" {
+			o, err := c.observe(ask.ObserveRequest)
+			o.Stalled = true
+			return o, err
 		}
 	}
 	return c.observe(ask.ObserveRequest)

@@ -38,11 +38,16 @@ func (h *Host) boot(part *installation) {
 		return
 	}
 	h.pids++
+	stalled := h.Stalls > 0
+	if stalled {
+		h.Stalls--
+	}
 	part.unit.sub = "start"
 	part.unit.process = &process{
 		pid: 1000 + h.pids, store: part.selected, version: archive.version, lines: part.flags, flags: flags,
 		unit: part.unit.text, peerCA: part.peerCA, clients: part.clientCA, member: dir.member,
 		catching: dir.member.last == nil && dir.member.known.version != 0,
+		stalled:  stalled,
 	}
 }
 

@@ -42,6 +42,10 @@ type Host struct {
 	// DoomedStart is why every start of a member fails for good on this host; empty: it does not.
 	DoomedStart string
 
+	// Stalls is how many of the next starts of a member on this host end in one that has come into its cluster,
+	// and does not call itself started.
+	Stalls int
+
 	world    *World
 	off      bool
 	pids     int

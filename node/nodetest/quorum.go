@@ -106,7 +106,11 @@ func elect(w *World, group []running) {
 	for _, r := range together {
 		p := r.process()
 		p.member.follow(leader, r.within(leader))
-		p.serves, p.leader = true, leader.id
+		p.leader = leader.id
+		if p.stalled {
+			continue
+		}
+		p.serves = true
 		r.part.unit.active, r.part.unit.sub = "active", "running"
 	}
 }

@@ -37,6 +37,8 @@ type process struct {
 	catching bool
 	// proved: it has been compared with the others, keys and all.
 	proved bool
+	// stalled: it has come into its cluster, and does not call itself started.
+	stalled bool
 	// settling: it has just been promoted, and does not call itself ready yet.
 	settling bool
 }

@@ -1,0 +1,104 @@
+package host
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// starting is a machine whose member runs and has not called itself started, and what its metrics port answers.
+func starting(t *testing.T, answer map[string]http.HandlerFunc) *Machine {
+	t.Helper()
+	mux := http.NewServeMux()
+	for path, handler := range answer {
+		mux.HandleFunc(path, handler)
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	m, units := newMachine(t)
+	describe(t, m)
+	r := prepareOf("main")
+	r.Marker.MetricsPort = server.Listener.Addr().(*net.TCPAddr).Port
+	configured(t, m, r)
+	units.active[api.Unit("main")] = "activating"
+	return m
+}
+
+func ok(http.ResponseWriter, *http.Request) {}
+
+func notYet(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+
+// applied is what a member's metrics say of how far it has come.
+func applied(index string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "# TYPE etcd_server_proposals_applied_total gauge\netcd_server_proposals_applied_total %s\n", index)
+	}
+}
+
+// TestAwaitTellsOfAStalledMember has members that serve reads while systemd waits for their word.
+func TestAwaitTellsOfAStalledMember(t *testing.T) {
+	const read = "/readyz/linearizable_read"
+	for name, test := range map[string]struct {
+		answer  map[string]http.HandlerFunc
+		ask     api.AwaitRequest
+		stalled bool
+	}{
+		"a learner":                     {map[string]http.HandlerFunc{"/metrics": applied("8010"), read: ok}, api.AwaitRequest{Learner: true, Stalled: true}, true},
+		"a learner with many entries":   {map[string]http.HandlerFunc{"/metrics": applied("1.2345678e+07"), read: ok}, api.AwaitRequest{Learner: true, Stalled: true}, true},
+		"a voter":                       {map[string]http.HandlerFunc{"/readyz": ok}, api.AwaitRequest{Stalled: true}, true},
+		"a learner that does not serve": {map[string]http.HandlerFunc{"/metrics": applied("8010"), read: notYet}, api.AwaitRequest{Learner: true, Stalled: true}, false},
+		"a learner with nothing":        {map[string]http.HandlerFunc{"/metrics": applied("0"), read: ok}, api.AwaitRequest{Learner: true, Stalled: true}, false},
+		"a voter that does not serve":   {map[string]http.HandlerFunc{"/readyz": notYet}, api.AwaitRequest{Stalled: true}, false},
+		"nobody asks":                   {map[string]http.HandlerFunc{"/readyz": ok}, api.AwaitRequest{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := starting(t, test.answer)
+			test.ask.DataDir, test.ask.Timeout = dataDir, 3*stallGrace
+			if test.stalled {
+				test.ask.Timeout = patience
+			}
+			o, err := m.Await(t.Context(), "main", test.ask)
+			if err != nil || o.Stalled != test.stalled {
+				t.Errorf("stalled: %v, %v", o.Stalled, err)
+			}
+		})
+	}
+}
+
+// TestAwaitGoesOnWhileALearnerComesFurther holds that a learner gets more time as long as it applies entries.
+func TestAwaitGoesOnWhileALearnerComesFurther(t *testing.T) {
+	t.Parallel()
+	const moves = 10
+	var asked atomic.Int64
+	m := starting(t, map[string]http.HandlerFunc{"/metrics": func(w http.ResponseWriter, r *http.Request) {
+		applied(fmt.Sprint(min(asked.Add(1), moves)))(w, r)
+	}})
+	o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Learner: true, Timeout: 4 * unitPoll})
+	if err != nil || o.Stalled || asked.Load() < moves {
+		t.Errorf("given up after it had come further %d times of %d, %v", asked.Load(), moves, err)
+	}
+}
+
+// TestReachGrowsWithWhatComesIn holds that a snapshot on its way counts before anything of it is applied.
+func TestReachGrowsWithWhatComesIn(t *testing.T) {
+	m := starting(t, map[string]http.HandlerFunc{"/metrics": applied("7")})
+	marker, err := m.marker("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := m.reach(t.Context(), *marker)
+	if before != (reached{applied: 7}) {
+		t.Errorf("without a database it has reached %+v", before)
+	}
+	writeFile(t, m, database(marker.DataDir), "12345")
+	writeFile(t, m, database(marker.DataDir)+".tmp", "678")
+	if now := m.reach(t.Context(), *marker); now != (reached{bytes: 8, applied: 7}) {
+		t.Errorf("it has reached %+v", now)
+	}
+}
