@@ -48,10 +48,15 @@ func (w *work) actForming(ctx context.Context, step membership.Step) error {
 // sayWhere tells of data that was moved aside; path is empty where there was none.
 func (w *work) sayWhere(m membership.Member, path string) {
 	if path != "" {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.Progress(fmt.Sprintf("%s (%s): its data now lies in %s", m.Name, m.Address, path))
+		w.say(fmt.Sprintf("%s (%s): its data now lies in %s", m.Name, m.Address, path))
 	}
+}
+
+// say tells of something that a step has met. Steps of one batch do so at the same time.
+func (w *work) say(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Progress(line)
 }
 
 // tell makes one call that changes a member's host, and wants nothing back.

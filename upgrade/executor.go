@@ -23,9 +23,15 @@ const stepTimeout = 5 * time.Minute
 // half an hour.
 const copyTimeout = 30 * time.Minute
 
+// joinTimeout bounds the step in which a new member copies all data, which is waited for as long as it comes
+// further. The resource's own time is over before.
+const joinTimeout = 24 * time.Hour
+
 // limit bounds a step of a kind.
 func limit(kind membership.Kind) time.Duration {
 	switch kind {
+	case membership.Join:
+		return joinTimeout
 	case membership.Promote, membership.Snapshot, membership.Recover, membership.Disarm, membership.Fetch, membership.Restore:
 		return copyTimeout
 	}

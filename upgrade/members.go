@@ -2,11 +2,9 @@ package upgrade
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -35,20 +33,16 @@ func (l *living) join(ctx context.Context, m membership.Member, version string) 
 	if err != nil {
 		return err
 	}
-	if err := l.certified(ctx, m, request); err != nil {
+	// Only the copying may take long.
+	beginning, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	if err := l.certified(beginning, m, request); err != nil {
 		return err
 	}
-	if err := l.tell(ctx, m, api.OpStart, api.StartRequest{}); err != nil {
+	if err := l.tell(beginning, m, api.OpStart, api.StartRequest{}); err != nil {
 		return err
 	}
-	o, err := ask[api.Observation](ctx, l.work, m, api.OpAwait, api.AwaitRequest{ObserveRequest: l.Cluster.Ask(), Learner: true, Timeout: awaitTimeout})
-	if err != nil {
-		return err
-	}
-	if !o.Member.Responding || !o.Member.Learner {
-		return errors.New("it did not come up as a learner: " + notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)))
-	}
-	return nil
+	return l.awaitLearner(ctx, m)
 }
 
 // promote waits until a learner has caught up, arms its guard, and gives it its vote.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -80,20 +79,6 @@ func (l *living) swap(ctx context.Context, m membership.Member, request api.Conf
 		return err
 	}
 	return l.awaitReady(ctx, m)
-}
-
-// awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
-// applied all that the cluster had agreed on by then.
-func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
-	request := api.AwaitRequest{ObserveRequest: l.Cluster.Ask(), Timeout: awaitTimeout}
-	o, err := ask[api.Observation](ctx, l.work, m, api.OpAwait, request)
-	if err != nil {
-		return err
-	}
-	if why := notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)); why != "" {
-		return unready(why)
-	}
-	return nil
 }
 
 // agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.

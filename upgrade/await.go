@@ -1,0 +1,63 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
+// applied all that the cluster had agreed on by then.
+func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
+	o, err := l.await(ctx, ctx, m, api.AwaitRequest{Timeout: awaitTimeout})
+	if err != nil {
+		return err
+	}
+	if why := notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)); why != "" {
+		return unready(why)
+	}
+	return nil
+}
+
+// awaitLearner waits until a learner has all data and serves. It copies that first, however long that takes. So
+// it is waited for as long as it comes further, and until the run is to end: nothing is half done by that.
+func (l *living) awaitLearner(ctx context.Context, m membership.Member) error {
+	waiting, stop := l.until(ctx)
+	defer stop()
+	o, err := l.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: awaitTimeout})
+	switch {
+	case err != nil && waiting.Err() != nil:
+		return fmt.Errorf("it goes on copying the data; no data is at risk; apply again to resume: %w", context.Cause(waiting))
+	case err != nil:
+		return err
+	}
+	if !o.Member.Responding || !o.Member.Learner {
+		return errors.New("it did not come up as a learner: " + notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)))
+	}
+	return nil
+}
+
+// await waits for a member that was started, until the wait is given up, and restarts it once where it is stalled.
+//
+// A member has its name agreed on when it starts, and calls itself started once it has applied that. Where the
+// name is part of a snapshot that the leader sends it, it never does. It tries again after 7 s, and refuses its own
+// request for ever where the snapshot is more than 5000 entries long and nobody writes: it counts what it has
+// applied by entries alone (EtcdServer.publishV3, applySnapshot, setAppliedIndex). It opens its client port to
+// nobody meanwhile. Once restarted it has all data from the start. No vote is lost by it: it serves nobody yet.
+func (l *living) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
+	request.ObserveRequest, request.Stalled = l.Cluster.Ask(), true
+	o, err := ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+	if err != nil || !o.Stalled {
+		return o, err
+	}
+	l.say(fmt.Sprintf("%s (%s): has all data, and does not call itself started: restarted", m.Name, m.Address))
+	if err := l.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: l.order.Owner}); err != nil {
+		return o, err
+	}
+	request.Stalled = false
+	return ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+}

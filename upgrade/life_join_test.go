@@ -1,0 +1,91 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// stalls are how often a run has told that it restarts a stalled member.
+func (l *life) stalls() (n int) {
+	for _, line := range l.progress {
+		if strings.HasSuffix(line, "has all data, and does not call itself started: restarted") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestStalledMemberIsRestartedOnce has members that have all data, and do not call themselves started: a new one,
+// and one that comes back.
+func TestStalledMemberIsRestartedOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		address string
+		happen  func(*life)
+	}{
+		"a learner":            {"192.0.2.21", func(l *life) { l.want("a", "b", "c@21") }},
+		"a voter that is back": {"192.0.2.12", func(l *life) { l.host("b").StopUnit(cluster) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 3, nodetest.EtcdVersion)
+				test.happen(l)
+				l.world.Host(test.address).Stalls = 1
+				if _, err := l.change(context.Background(), l.planned().Steps); err != nil {
+					t.Errorf("change: %v", err)
+				}
+				if n := l.stalls(); n != 1 {
+					t.Errorf("it was restarted %d times", n)
+				}
+				l.mustBeAsWanted()
+			})
+		})
+	}
+}
+
+// TestLearnerThatStaysStalled is restarted once in each run, and fails it. The others serve on, and the next run
+// goes on with it.
+func TestLearnerThatStaysStalled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.want("a", "b", "c@21")
+		l.world.Host("192.0.2.21").Stalls = 2
+		_, err := l.change(context.Background(), nil)
+		if err == nil || !strings.Contains(err.Error(), "it did not come up as a learner: its unit is activating") {
+			t.Errorf("change: %v", err)
+		}
+		if n := l.stalls(); n != 1 {
+			t.Errorf("it was restarted %d times", n)
+		}
+		l.put()
+		l.mustConverge(1)
+	})
+}
+
+// TestJoinIsGivenUpWhereTheRunEnds cancels a run while a learner copies the data: the wait ends, and the next run
+// goes on.
+func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.want("a", "b", "c@21")
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		l.world.Watch = func(c nodetest.Call) {
+			if c.Operation == api.OpAwait && c.Address == "192.0.2.21" {
+				cancel()
+				synctest.Wait() // until the wait knows of it
+			}
+		}
+		_, err := l.change(ctx, nil)
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "it goes on copying the data; no data is at risk; apply again to resume") {
+			t.Errorf("change: %v", err)
+		}
+		l.world.Watch = nil
+		l.mustConverge(1)
+	})
+}
