@@ -20,7 +20,7 @@ func RestoreToken(wish membership.Restoration, unique string) string {
 }
 
 func restoreTokens(wish membership.Restoration) string {
-	sum := sha256.Sum256([]byte(wish.Source + "\n" + wish.SHA256))
+	sum := sha256.Sum256([]byte(wish.Source + "\n" + wish.SHA256 + "\n" + wish.Trigger))
 	return "restore-" + hex.EncodeToString(sum[:8]) + "-"
 }
 

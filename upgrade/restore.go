@@ -260,7 +260,7 @@ func afterRestoring(p membership.Restoring, want membership.Spec, did membership
 	case membership.Fence:
 		s.Reach, s.Source, s.Snapshot, s.Living, s.Running = membership.Fenced, want.Restore.Source, r.snapshot(), "", false
 	case membership.Restore:
-		s.Reach, s.Source, s.Snapshot, s.Marked = membership.Restored, want.Restore.Source, r.snapshot(), true
+		s.Reach, s.Source, s.Snapshot, s.Token, s.Marked = membership.Restored, want.Restore.Source, r.snapshot(), r.token(), true
 		s.Configured, s.Running, s.Rested = false, false, false
 	case membership.Configure:
 		s.Configured = true
@@ -291,6 +291,16 @@ func agreedRestoring(p membership.Restoring) membership.Restoring {
 	}
 	p.Agreed = true
 	return p
+}
+
+// token is that of the hosts that were restored already; empty: none was.
+func (r *revival) token() string {
+	for _, s := range r.Sites {
+		if restored(s) {
+			return s.Token
+		}
+	}
+	return ""
 }
 
 // recorded is the SHA-256 that hosts record of this wish's source; empty: none does.

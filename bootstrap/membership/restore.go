@@ -6,6 +6,7 @@ import "slices"
 type Restoration struct {
 	Source     string // what is restored, as the configuration names it; empty: nothing is
 	SHA256     string // of the snapshot in the clear; empty: it is not known before it is fetched
+	Trigger    string // tells apart two wishes for one snapshot
 	Overwrites string // ID of the living cluster that may be given up for it; empty: none may
 	TakeBack   bool   // a restore that is under way is undone instead
 }

@@ -1,0 +1,105 @@
+package upgrade_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// cutRestores are the restores that are cut short at every call.
+var cutRestores = []string{"living", "one wiped", "new hosts", "5 to 3"}
+
+// TestRestoreSurvivesEveryFault has every call of a restore fail once, and the run killed at it once. The next run
+// always finishes what was begun.
+func TestRestoreSurvivesEveryFault(t *testing.T) {
+	for _, name := range cutRestores {
+		t.Run(name, func(t *testing.T) {
+			begin := restores[name]
+			for _, fault := range everyFaultOfRestore(t, begin) {
+				t.Run(describe(fault), func(t *testing.T) {
+					t.Parallel()
+					bubble(t, func(t *testing.T) {
+						r := begin(t)
+						r.world.Inject(fault)
+						_, err := r.restore(context.Background(), nil)
+						r.world.Heal()
+						first := r.progress
+						r.mustFinish()
+						if t.Failed() {
+							t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// everyFaultOfRestore is as everyFaultOf.
+func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *revival) (faults []nodetest.Fault) {
+	t.Helper()
+	bubble(t, func(t *testing.T) {
+		r := begin(t)
+		r.world.Forget()
+		if _, err := r.restore(context.Background(), nil); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range r.world.Calls() {
+			for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
+				if c.Changes() || (i%2 == 0) == (extent == nodetest.Once) {
+					faults = append(faults, nodetest.Fault{Nth: i + 1, After: (i/2+int(extent))%2 == 0, Extent: extent})
+				}
+			}
+		}
+	})
+	return faults
+}
+
+// mustFinish fails the test where the next restore does not finish what was begun.
+func (r *revival) mustFinish() {
+	r.Helper()
+	if _, err := r.restore(context.Background(), nil); err != nil {
+		r.Errorf("the next restore: %v\n%s", err, strings.Join(r.progress, "\n"))
+		return
+	}
+	r.mustBeRestored()
+}
+
+// TestRestoreSurvivesPowerCuts cuts the power of the host that a step is done to, at every step: before its first
+// call to the host, or before one of the calls that follow. The power comes back, and the next run finishes.
+func TestRestoreSurvivesPowerCuts(t *testing.T) {
+	for _, name := range cutRestores {
+		for step := 1; ; step++ {
+			done := false
+			for later := range 3 {
+				t.Run(fmt.Sprintf("%s/%d-%d", name, step, later), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						r := restores[name](t)
+						off := r.cutPowerAt(step, later)
+						_, err := r.restore(context.Background(), nil)
+						first := r.progress
+						r.atStep, r.world.Watch = nil, nil
+						if *off == nil {
+							done = done || later == 0
+							return
+						}
+						(*off).PowerOn()
+						for range 3 {
+							r.world.Tick()
+						}
+						r.mustFinish()
+						if t.Failed() {
+							t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
+						}
+					})
+				})
+			}
+			if done {
+				break
+			}
+		}
+	}
+}
