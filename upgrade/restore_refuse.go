@@ -118,15 +118,15 @@ func (r *revival) above() error {
 // takeBack undoes a restore on all hosts that record one. It is certain that no client has reached any restored
 // member where no host says that it was opened, and none that is silent can have been: none is, before all were checked.
 func (r *revival) takeBack() (membership.Step, error) {
-	if !r.UnderWay() {
+	if !r.UnderWay() && !r.Opened() {
 		return membership.Step{}, nil
 	}
 	all := true // of the wanted hosts that can be asked, every one was checked
 	var silent []string
 	for _, s := range r.Sites {
 		switch {
-		case s.Reach == membership.Opened:
-			return membership.Step{}, &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", s.Source),
+		case s.Reach == membership.Opened || s.Finished:
+			return membership.Step{}, &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
 				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
 		case s.Wanted && (s.Silent || s.Refused != ""):
 			silent = append(silent, s.String())

@@ -70,7 +70,7 @@ func (r *revival) lookToRestore() membership.Restoring {
 func (r *revival) plannedRestore() upgrade.Plan {
 	r.Helper()
 	r.world.Forget()
-	plan, err := upgrade.Restore(r.lookToRestore(), r.cluster.Spec)
+	plan, err := planRestore(r)
 	if err != nil {
 		r.Fatalf("plan: %v", err)
 	}
@@ -78,6 +78,10 @@ func (r *revival) plannedRestore() upgrade.Plan {
 		r.Errorf("a plan has changed hosts: %v", changes)
 	}
 	return plan
+}
+
+func planRestore(r *revival) (upgrade.Plan, error) {
+	return upgrade.Restore(r.lookToRestore(), r.cluster.Spec)
 }
 
 // send opens the snapshot.

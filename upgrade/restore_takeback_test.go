@@ -1,0 +1,162 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// TestRestoreTakenBack stops a restore before each of its steps, and takes it back: before the first host is opened
+// everything is as it was, with every write that was acknowledged, and after that it is refused.
+func TestRestoreTakenBack(t *testing.T) {
+	for _, name := range []string{"living", "new hosts", "5 to 3", "one wiped"} {
+		for step := 1; ; step++ {
+			opened, ended := false, false
+			t.Run(fmt.Sprintf("%s/%d", name, step), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					r := restores[name](t)
+					before, wanted := r.carried(), r.before()
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					steps := 0
+					r.atStep = func(line string) {
+						if strings.Contains(line, "/") && line[0] <= '9' {
+							if steps++; steps == step {
+								cancel()
+							}
+							opened = opened || strings.Contains(line, " open ")
+						}
+					}
+					_, err := r.restore(ctx, nil)
+					r.atStep = nil
+					if ended = err == nil; ended {
+						return
+					}
+					r.cluster.Restore.TakeBack = true
+					plan, err := r.tryPlan()
+					if opened {
+						var refusal *membership.Refusal
+						if !errors.As(err, &refusal) || !strings.Contains(refusal.Error(), "cannot be taken back: clients may have read from its member and written to it") {
+							t.Errorf("take back: %v", err)
+						}
+						r.cluster.Restore.TakeBack = false
+						r.mustFinish()
+						return
+					}
+					done, err := r.restore(context.Background(), plan)
+					if err != nil || texts(done.Done) != texts(plan) {
+						t.Fatalf("take back: %v\n%s", err, texts(done.Done))
+					}
+					if again, err := r.restore(context.Background(), nil); err != nil || len(again.Done) > 0 {
+						t.Errorf("take back once more: %v\n%s", err, texts(again.Done))
+					}
+					if diff := cmp.Diff(before, r.carried()); diff != "" {
+						t.Errorf("what hosts carry (-before +after):\n%s", diff)
+					}
+					r.cluster.Restore, r.cluster.Members = membership.Restoration{}, wanted
+					if _, err := r.change(context.Background(), nil); err != nil {
+						t.Errorf("change: %v", err)
+					}
+					r.mustBeAsWanted()
+				})
+			})
+			if ended || t.Failed() {
+				break
+			}
+		}
+	}
+}
+
+// before are the members that the cluster had.
+func (r *revival) before() []membership.Member { return slices.Clone(r.seats) }
+
+// tryPlan is the plan of what is wished.
+func (r *revival) tryPlan() ([]membership.Step, error) {
+	plan, err := planRestore(r)
+	return plan.Steps, err
+}
+
+// carried is what every host says of the member that it carries.
+func (r *revival) carried() map[string]string {
+	carried := map[string]string{}
+	for last := range worldHosts {
+		address := fmt.Sprintf("192.0.2.%d", 11+last)
+		var o api.Observation
+		if err := r.world.Host(address).Call(context.Background(), "", request(api.OpObserve, r.cluster.Ask()), &o); err != nil || o.Marker == nil {
+			continue
+		}
+		carried[address] = fmt.Sprintf("%+v %v %t %s %+v", *o.Marker, o.Flags, o.Data.HasMember, o.Unit.FileState, o.Restore)
+	}
+	return carried
+}
+
+// TestTakeBackNeedsCertainty has a host go away once all were checked: whether it was opened is not known, so
+// nothing is taken back. Before that, those that are there are.
+func TestTakeBackNeedsCertainty(t *testing.T) {
+	for _, at := range []struct {
+		op      api.Operation
+		nth     int
+		refused bool
+	}{{api.OpRestore, 1, false}, {api.OpAwait, 1, false}, {api.OpAdvance, 4, true}} {
+		t.Run(fmt.Sprintf("%s-%d", at.op, at.nth), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := outdone(t, 3)
+				r.world.Inject(nodetest.Fault{Operation: at.op, Nth: at.nth, Extent: nodetest.Run})
+				if _, err := r.restore(context.Background(), nil); err == nil {
+					t.Fatal("the restore was not cut short")
+				}
+				r.world.Heal()
+				r.host("b").Unreachable = errors.New("no route to host")
+				r.cluster.Restore.TakeBack = true
+				done, err := r.restore(context.Background(), nil)
+				switch {
+				case at.refused && (err == nil || !strings.Contains(err.Error(), "so b (192.0.2.12) may have been opened to clients")):
+					t.Errorf("take back: %v", err)
+				case !at.refused && (err != nil || len(done.Done) != 2):
+					t.Errorf("take back: %v\n%s", err, texts(done.Done))
+				}
+				r.host("b").Unreachable = nil
+				if _, err := r.restore(context.Background(), nil); err != nil {
+					t.Errorf("take back with all hosts: %v", err)
+				}
+				r.cluster.Restore = membership.Restoration{}
+				if _, err := r.change(context.Background(), nil); err != nil {
+					t.Errorf("change: %v", err)
+				}
+				r.mustBeAsWanted()
+			})
+		})
+	}
+}
+
+// TestChangeRefusesDuringRestore cuts a restore short: no change is planned or made before it is finished or taken
+// back.
+func TestChangeRefusesDuringRestore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := outdone(t, 3)
+		r.world.Inject(nodetest.Fault{Operation: api.OpRestore, Nth: 2, Extent: nodetest.Run})
+		if _, err := r.restore(context.Background(), nil); err == nil {
+			t.Fatal("the restore was not cut short")
+		}
+		r.world.Heal()
+		r.world.Forget()
+		_, err := r.change(context.Background(), nil)
+		want := "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way; put `restore` back into the configuration to finish it, or set restore.take_back = true"
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("change: %v", err)
+		}
+		if changes := r.world.Changes(); len(changes) > 0 {
+			t.Errorf("hosts were changed: %v", changes)
+		}
+		r.mustFinish()
+	})
+}
