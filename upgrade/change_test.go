@@ -21,25 +21,31 @@ func TestChange(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil && !(*update && errors.Is(err, os.ErrNotExist)) {
-				t.Fatal(err)
-			}
-			var scripts []string
-			for script := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
-				asked, _, _ := strings.Cut(script, "\n----")
-				scripts = append(scripts, asked+"\n----\n"+answer(t, asked))
-			}
-			got := strings.Join(scripts, "\n\n") + "\n"
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(text), got); diff != "" {
-				t.Errorf("%s differs; go test -update writes it anew (-want +got):\n%s", file, diff)
-			}
+			golden(t, file, answer)
 		})
+	}
+}
+
+// golden holds the answers to the scripts of a file.
+func golden(t *testing.T, file string, answer func(testing.TB, string) string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil && !(*update && errors.Is(err, os.ErrNotExist)) {
+		t.Fatal(err)
+	}
+	var scripts []string
+	for script := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
+		asked, _, _ := strings.Cut(script, "\n----")
+		scripts = append(scripts, asked+"\n----\n"+answer(t, asked))
+	}
+	got := strings.Join(scripts, "\n\n") + "\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(text), got); diff != "" {
+		t.Errorf("%s differs; go test -update writes it anew (-want +got):\n%s", file, diff)
 	}
 }
