@@ -243,6 +243,7 @@ func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
 		return api.Done{}, nil
 	}
 	part.marker, part.flags, part.unit.enabled, part.selected = under.Marker, under.Flags, under.Enabled, orElse(under.Marker.Store, part.selected)
+	part.progress = 0 // that of the restored member
 	c.note(part)
 	return api.Done{}, nil
 }
