@@ -237,7 +237,7 @@ func (r *revival) out() (held []*membership.Refusal) {
 			hold(s, "its host cannot be reached: a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", "see that it stays off, or bring its host back and plan again")
 		case s.Refused != "" && !s.Wanted:
 			hold(s, s.Refused, "see whether a member of the old cluster runs there; it can never join the restored one")
-		case s.Wanted && r.Opened() && r.UnderWay() && !s.Finished:
+		case s.Wanted && r.Opened() && !s.Finished:
 			hold(s, cmp.Or(s.Refused, "its member is not there to see the end of the restore"), "the others are the restored cluster; bring its host back and plan again")
 		}
 	}

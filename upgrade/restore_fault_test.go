@@ -10,7 +10,7 @@ import (
 )
 
 // cutRestores are the restores that are cut short at every call.
-var cutRestores = []string{"living", "one wiped", "new hosts", "5 to 3"}
+var cutRestores = []string{"one wiped", "5 to 3"}
 
 // TestRestoreSurvivesEveryFault has every call of a restore fail once, and the run killed at it once. The next run
 // always finishes what was begun.

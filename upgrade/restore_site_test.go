@@ -23,14 +23,15 @@ import (
 type revival struct {
 	*life
 	snapshot []byte
-	sends    int // how often the snapshot was opened to be sent
+	sends    int                 // how often the snapshot was opened to be sent
+	old      []membership.Member // of the cluster that it is restored over
 }
 
 // outdone forms a cluster, takes a snapshot of it, and lets it live on.
 func outdone(t tb, n int) *revival {
 	t.Helper()
 	l := living(t, n, nodetest.EtcdVersion)
-	r := &revival{life: l, snapshot: l.world.Snapshot(cluster)}
+	r := &revival{life: l, snapshot: l.world.Snapshot(cluster), old: slices.Clone(l.cluster.Members)}
 	l.put()
 	l.put()
 	r.wish("backup.db")

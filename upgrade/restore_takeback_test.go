@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +23,7 @@ func TestRestoreTakenBack(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", name, step), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					r := restores[name](t)
-					before, wanted := r.carried(), r.before()
+					before := r.carried()
 					ctx, cancel := context.WithCancel(context.Background())
 					defer cancel()
 					steps := 0
@@ -62,7 +61,7 @@ func TestRestoreTakenBack(t *testing.T) {
 					if diff := cmp.Diff(before, r.carried()); diff != "" {
 						t.Errorf("what hosts carry (-before +after):\n%s", diff)
 					}
-					r.cluster.Restore, r.cluster.Members = membership.Restoration{}, wanted
+					r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
 					if _, err := r.change(context.Background(), nil); err != nil {
 						t.Errorf("change: %v", err)
 					}
@@ -75,9 +74,6 @@ func TestRestoreTakenBack(t *testing.T) {
 		}
 	}
 }
-
-// before are the members that the cluster had.
-func (r *revival) before() []membership.Member { return slices.Clone(r.seats) }
 
 // tryPlan is the plan of what is wished.
 func (r *revival) tryPlan() ([]membership.Step, error) {

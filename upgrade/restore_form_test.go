@@ -1,0 +1,175 @@
+package upgrade_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// unborn is a cluster that is to be created from a snapshot of another one, on hosts that carry nothing.
+func unborn(t tb, n int) *revival {
+	t.Helper()
+	s := newSite(t, n)
+	r := &revival{life: &life{site: s, forgotten: map[string]bool{}}, snapshot: []byte("snapshot 8 0 whatever")}
+	r.wish("backup.db")
+	return r
+}
+
+// create is one create by nobody who ran before, with owner and token of its own.
+func (r *revival) create(ctx context.Context) (upgrade.Revival, error) {
+	e := r.executor()
+	return e.Restore(ctx, upgrade.RestoreOrder{
+		Formation: bootstrap.Formation{Owner: fmt.Sprintf("owner-%d", r.runs), Token: fmt.Sprintf("token-%d", r.runs)},
+		Creating:  true, Content: upgrade.Content{Open: r.send},
+	})
+}
+
+// mustCreate fails the test where the create does not end with one healthy cluster that has what the snapshot has.
+func (r *revival) mustCreate() upgrade.Revival {
+	r.Helper()
+	done, err := r.create(context.Background())
+	if err != nil {
+		r.Fatalf("create: %v\n%s", err, strings.Join(r.progress, "\n"))
+	}
+	r.mustBeFormed(done.Owner)
+	r.mustHaveKeys()
+	if done.ClusterID == "" || done.ClusterID != r.host("a").Marker(cluster).ClusterID || done.Token != r.host("a").Marker(cluster).Token {
+		r.Errorf("the result names cluster %q with token %q, and the hosts %+v", done.ClusterID, done.Token, r.host("a").Marker(cluster))
+	}
+	return done
+}
+
+// TestCreateFromSnapshot creates clusters from a snapshot: what is done is what is planned for hosts that nobody has
+// looked at yet.
+func TestCreateFromSnapshot(t *testing.T) {
+	sizes(t, func(t *testing.T, n int) {
+		bubble(t, func(t *testing.T) {
+			r := unborn(t, n)
+			plan, err := upgrade.Restore(r.cluster.Restoring("", true, nil, r.world.Now()), r.cluster.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := r.mustCreate()
+			if texts(done.Done) != texts(plan.Steps) {
+				t.Errorf("planned:\n%s\ndone:\n%s", texts(plan.Steps), texts(done.Done))
+			}
+			if done.Revision != 8 || done.Keys != 7 || done.Bump < 2 || done.Snapshot != r.cluster.Restore.SHA256 {
+				t.Errorf("result: %+v", done)
+			}
+			r.cluster.Restore = membership.Restoration{}
+			r.mustBeLeftAlone()
+		})
+	})
+}
+
+// TestCreateFromSnapshotSurvivesEveryFault has every call of a create fail once, and the run killed at it once. The
+// next create finishes what was begun.
+func TestCreateFromSnapshotSurvivesEveryFault(t *testing.T) {
+	calls := 0
+	bubble(t, func(t *testing.T) {
+		whole := unborn(t, 3)
+		whole.mustCreate()
+		calls = len(whole.world.Calls())
+	})
+	for _, fault := range everyFault(5, calls) {
+		t.Run(describe(fault), func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				r := unborn(t, 3)
+				r.world.Inject(fault)
+				_, err := r.create(context.Background())
+				r.world.Heal()
+				first := r.progress
+				switch {
+				case err == nil:
+				case r.handedOver():
+					if _, err := r.create(context.Background()); err == nil || !strings.Contains(err.Error(), "finished cluster") {
+						t.Errorf("a create over a finished cluster: %v", err)
+					}
+				default:
+					r.mustCreate()
+				}
+				if ids := r.world.HandedOver(); len(ids) != 1 {
+					t.Errorf("clusters handed over: %v", ids)
+				}
+				if t.Failed() {
+					t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
+				}
+			})
+		})
+	}
+}
+
+// TestCreateRefusesDuringRestore cuts a create from a snapshot short: a create without it does not go on.
+func TestCreateRefusesDuringRestore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := unborn(t, 3)
+		r.world.Inject(nodetest.Fault{Operation: api.OpAwait, Extent: nodetest.Run})
+		if _, err := r.create(context.Background()); err == nil {
+			t.Fatal("the create was not cut short")
+		}
+		r.world.Heal()
+		r.world.Forget()
+		wish := r.cluster.Restore
+		r.cluster.Restore = membership.Restoration{}
+		if _, err := r.form(context.Background()); err == nil || !strings.Contains(err.Error(), "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way on it: put `restore` back into the configuration to finish it") {
+			t.Errorf("form: %v", err)
+		}
+		if changes := r.world.Changes(); len(changes) > 0 {
+			t.Errorf("hosts were changed: %v", changes)
+		}
+		r.cluster.Restore = wish
+		r.mustCreate()
+	})
+}
+
+// TestCreateFromSnapshotOverUnfinishedCreate has a create without a snapshot cut short, and one with it go on: what the
+// first has left is kept aside.
+func TestCreateFromSnapshotOverUnfinishedCreate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := unborn(t, 3)
+		wish := r.cluster.Restore
+		r.cluster.Restore = membership.Restoration{}
+		r.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 5, Extent: nodetest.Run}) // one host is settled
+		if _, err := r.form(context.Background()); err == nil {
+			t.Fatal("the create was not cut short")
+		}
+		r.world.Heal()
+		r.cluster.Restore = wish
+		done := r.mustCreate()
+		if len(done.Aside) != 3 {
+			t.Errorf("kept aside: %v", done.Aside)
+		}
+	})
+}
+
+// TestRestoreRefusesWhatWasWritten has somebody use a cluster that is not quite formed: a create from a snapshot does
+// not give that up.
+func TestRestoreRefusesWhatWasWritten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := unborn(t, 3)
+		wish := r.cluster.Restore
+		r.cluster.Restore = membership.Restoration{}
+		r.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
+		if _, err := r.form(context.Background()); err == nil {
+			t.Fatal("the create was not cut short")
+		}
+		r.world.Heal()
+		r.host("a").Write(cluster)
+		r.world.Forget()
+		r.cluster.Restore = wish
+		if _, err := r.create(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
+			t.Errorf("create: %v", err)
+		}
+		if changes := r.world.Changes(); len(changes) > 0 {
+			t.Errorf("hosts were changed: %v", changes)
+		}
+	})
+}
