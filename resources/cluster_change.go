@@ -44,16 +44,23 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(c.refuseChanges(authority, state)...)
 	asked, d := c.recovery(ctx, state)
 	diags.Append(d...)
+	wish, d := c.restoration(ctx, state)
+	diags.Append(d...)
+	if wish.Source != "" && members != nil {
+		diags.Append(c.chooseVersion(state, stores)...)
+		if !diags.HasError() {
+			c.takeOver(members, before)
+			diags.Append(c.planRestore(ctx, state, members, before, stores, private, wish)...)
+		}
+		return diags
+	}
 	diags.Append(refuseTaken(members, before)...)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked))...)
 	diags.Append(c.chooseVersion(state, stores)...)
 	if diags.HasError() {
 		return diags
 	}
-	for name, m := range members {
-		m.keepObserved(before[name])
-		members[name] = m
-	}
+	c.takeOver(members, before)
 	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() {
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
@@ -229,7 +236,7 @@ func (ch change) wishes(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
-		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != ""
+		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != ""
 }
 
 // keepObserved takes over what was observed, and what was last done.
@@ -237,6 +244,14 @@ func (c *clusterModel) keepObserved(state clusterModel) {
 	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
 	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
 	c.Status, c.Alarms, c.Rollout, c.Owner = state.Status, state.Alarms, state.Rollout, state.Owner
+}
+
+// takeOver has every member keep what was observed of it.
+func (c *clusterModel) takeOver(members, before map[string]memberModel) {
+	for name, m := range members {
+		m.keepObserved(before[name])
+		members[name] = m
+	}
 }
 
 // keepObserved takes over what was observed. Of a member that is new nothing was.
@@ -256,6 +271,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
 		!c.RecoverFrom.Equal(state.RecoverFrom) ||
+		!c.Restore.Equal(state.Restore) ||
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) ||

@@ -63,6 +63,9 @@ func driftOf(s membership.Seat) types.List {
 	case membership.Lost, membership.Blocked, membership.Taken, membership.Mute:
 		drift = append(drift, s.Why)
 	}
+	if s.Restoring != "" {
+		drift = append(drift, "a restore of "+s.Restoring+" is under way")
+	}
 	drift = append(drift, s.Outdated...)
 	if s.Invalid != "" {
 		drift = append(drift, s.Invalid)

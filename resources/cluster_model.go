@@ -28,6 +28,7 @@ type clusterModel struct {
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	RecoverFrom        types.Object   `tfsdk:"recover_from"`
+	Restore            types.Object   `tfsdk:"restore"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 
 	EtcdVersion       types.String `tfsdk:"etcd_version"`

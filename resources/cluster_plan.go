@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -13,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // ModifyPlan is a function of configuration and state alone. Terraform calls it again during the
@@ -94,14 +96,25 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 		c.Endpoints = stringList(cluster.Endpoints())
 	}
 	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() {
-		diags.Append(c.setRollout(members)...)
+		diags.Append(c.setRollout(ctx, members)...)
 	}
 	return diags
 }
 
 // setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
 // planned from: a plan looks at no host.
-func (c *clusterModel) setRollout(members map[string]memberModel) (diags diag.Diagnostics) {
+func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel) (diags diag.Diagnostics) {
+	wish, diags := c.restoration(ctx, clusterModel{})
+	if wish.Source != "" || diags.HasError() {
+		cluster := c.cluster(members)
+		cluster.Restore = wish
+		plan, err := upgrade.Restore(cluster.Restoring("", true, nil, time.Time{}), cluster.Spec)
+		if err != nil {
+			diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
+		}
+		c.Rollout = stepList(plan.Steps)
+		return diags
+	}
 	spec, bare := c.spec(members), membership.Observed{}
 	for _, m := range spec.Members {
 		bare[m.Name] = membership.Host{Claim: membership.Bare}

@@ -8,8 +8,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 var (
@@ -69,7 +71,21 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	formed, err := r.form(ctx, plan, members, authority)
+	wish, diags := plan.restoration(ctx, clusterModel{})
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	form := r.form
+	if wish.Source != "" {
+		form = func(ctx context.Context, plan clusterModel, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
+			ch := change{members: members, others: routes{}, cluster: plan.clusterWith(members, r.services.Stores)}
+			ch.cluster.Restore = wish
+			revived, err := r.revive(ctx, config, plan, ch, authority, "")
+			return upgrade.Formed{Owner: revived.Owner, Sight: revived.Sight}, err
+		}
+	}
+	formed, err := form(ctx, plan, members, authority)
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 		return
@@ -139,6 +155,8 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	asked, diags := plan.recovery(ctx, state)
 	resp.Diagnostics.Append(diags...)
+	wish, diags := plan.restoration(ctx, state)
+	resp.Diagnostics.Append(diags...)
 	working, cancel := deadline(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
@@ -146,11 +164,24 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	dropStrangers(before)
 	ch := plan.changed(state, members, before, r.services.Stores, last, asked)
-	if !plan.takesHosts(ch, members) {
+	if wish.Source != "" {
+		ch = plan.restored(state, members, before, r.services.Stores, last, wish)
+	} else if !plan.takesHosts(ch, members) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
 	}
-	outcome, err := r.change(working, plan, ch, authority, state.Owner.ValueString())
+	var outcome upgrade.Outcome
+	var err error
+	if wish.Source != "" {
+		var revived upgrade.Revival
+		revived, err = r.revive(working, config, plan, ch, authority, state.Owner.ValueString())
+		outcome = revived.Outcome
+		if plan.ClusterID.IsUnknown() {
+			plan.ClusterID = types.StringValue(revived.ClusterID)
+		}
+	} else {
+		outcome, err = r.change(working, plan, ch, authority, state.Owner.ValueString())
+	}
 	if err == nil {
 		seen, diags := plan.concluded(ctx, ch, outcome, r.services.Now())
 		resp.Diagnostics.Append(diags...)

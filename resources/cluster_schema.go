@@ -88,6 +88,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 					"true deletes it, with all that was moved aside before. Takes effect once applied. Default: `false`.",
 			},
 			"recover_from": recoverAttribute(),
+			"restore":      restoreAttribute(),
 			"timeouts":     timeoutsAttribute(ctx),
 
 			"etcd_version": schema.StringAttribute{

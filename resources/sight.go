@@ -77,7 +77,7 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 func still(o api.Observation) api.Observation {
 	o.Facts = api.Facts{MachineID: o.Facts.MachineID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes}
 	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts = nil, nil, 0, 0
-	o.Data.FreeBytes, o.Data.Aside, o.Store.Installed = 0, nil, nil
+	o.Data.FreeBytes, o.Data.Aside = 0, nil
 	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0
 	o.Member.Error, o.Member.HealthError = "", ""
 	o.Member.AppliedIndex = 0

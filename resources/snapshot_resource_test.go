@@ -39,7 +39,7 @@ func snapshotIs(file string, pairs ...string) tftest.TestCheckFunc {
 		if err != nil {
 			return err
 		}
-		if want := "revision " + attributes["revision"] + ":"; !strings.Contains(string(text), want) {
+		if want := "snapshot " + attributes["revision"] + " "; !strings.Contains(string(text), want) {
 			return fmt.Errorf("the file holds %q, which has no %q", text, want)
 		}
 		info, err := os.Stat(file)

@@ -69,6 +69,7 @@ func (c stringCheck) ValidateString(_ context.Context, req validator.StringReque
 
 // Checks of texts.
 var (
+	httpsURL    = stringCheck{"an address that begins with https://", checkHTTPS}
 	s3Endpoint  = stringCheck{"https://HOST or https://HOST:PORT (or http://, for a network that is trusted)", checkEndpoint}
 	hostAddress = stringCheck{"an IP address or a DNS name, in lower case and without a port", checkAddress}
 	cleanPath   = stringCheck{"an absolute path in its shortest spelling", checkPath}
@@ -95,6 +96,13 @@ func checkAddress(text string) error {
 		return errors.New("no host has this address")
 	case ip.Unmap().String() != text:
 		return fmt.Errorf("write it as %q", ip.Unmap())
+	}
+	return nil
+}
+
+func checkHTTPS(text string) error {
+	if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "https" {
+		return errors.New("this is no such address")
 	}
 	return nil
 }

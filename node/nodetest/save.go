@@ -9,6 +9,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// snapshotSize is that of all snapshots that are sent: of a page, and a SHA-256 behind it.
+const snapshotSize = 512 + sha256.Size
+
 // save sends a snapshot of the local member, or says that it was uploaded.
 func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	if err := c.mayChange(r.Owner); err != nil {
@@ -22,7 +25,7 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 		return api.Saved{}, refuse("the local member is a learner: take the snapshot of a voter")
 	}
 	s := p.member.state()
-	content := fmt.Sprintf("a snapshot of cluster %s at revision %d: %s", p.member.cluster, s.revision, s.content)
+	content := fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content))
 	sum := sha256.Sum256([]byte(content))
 	saved := api.Saved{
 		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.revision, Keys: s.keys(), Version: p.member.storage.String(), TakenAt: c.world.Clock},

@@ -1,0 +1,126 @@
+package resources
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
+)
+
+// restoreModel is the snapshot that a cluster is made from.
+type restoreModel struct {
+	File               types.String `tfsdk:"file"`
+	URL                types.String `tfsdk:"url"`
+	S3                 types.Object `tfsdk:"s3"`
+	Backup             types.String `tfsdk:"backup"`
+	SHA256             types.String `tfsdk:"sha256"`
+	Identity           types.String `tfsdk:"identity"` // write-only: null but in a configuration
+	OverwriteClusterID types.String `tfsdk:"overwrite_cluster_id"`
+	TakeBack           types.Bool   `tfsdk:"take_back"`
+	Trigger            types.String `tfsdk:"trigger"`
+}
+
+var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`), "must be a SHA-256: 64 hexadecimal digits, in lower case")
+
+func restoreAttribute() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "The snapshot that the cluster is made from: a new one, one whose hosts are gone, or, for who names it in `overwrite_cluster_id`, one that lives. " +
+			"It is brought onto every host and verified there before any member is stopped. Then the old members are stopped for good, their data is moved aside, " +
+			"and the snapshot is restored on all hosts, with revisions above all that clients have seen, and everything up to there marked as compacted. The members have to agree, and agree again after a cold start, before clients reach them. " +
+			"It is carried out once: while it stays in the configuration unchanged it does nothing more. An apply that was cut short is gone on with by the next.",
+		Attributes: map[string]schema.Attribute{
+			"file": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home of who runs it. It is sent to all hosts over SSH."},
+			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{httpsURL},
+				MarkdownDescription: "A snapshot at an address, `https://...`, which the machine that runs Terraform downloads, and goes on with where that breaks. Wants `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
+			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Key of the object."),
+				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
+			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "A backup that this cluster's own hosts have made, by its name (`data.etcd_backups` lists them), or `latest`."},
+			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
+				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: for a file, an object or a backup, what it ends in has to suffice."},
+			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Write-only: no state and no host keeps them."},
+			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "`cluster_id` of the living cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
+			"take_back": schema.BoolAttribute{Optional: true,
+				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back. Default: `false`."},
+			"trigger": schema.StringAttribute{Optional: true,
+				MarkdownDescription: "Any value. Where it changes, what is named here is restored once more."},
+		},
+	}
+}
+
+// checkRestore refuses what does not fit together, before any host is asked.
+func checkRestore(ctx context.Context, object types.Object) (diags diag.Diagnostics) {
+	if object.IsNull() || object.IsUnknown() {
+		return nil
+	}
+	at := path.Root("restore")
+	var r restoreModel
+	diags.Append(object.As(ctx, &r, basetypes.ObjectAsOptions{})...)
+	given := 0
+	for _, is := range []bool{!r.File.IsNull(), !r.URL.IsNull(), !r.S3.IsNull(), !r.Backup.IsNull()} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		diags.AddAttributeError(at, "One snapshot, from one place", fmt.Sprintf("restore names %d places to take it from: set one of file, url, s3 and backup.", given))
+	}
+	if !r.URL.IsNull() && r.SHA256.IsNull() {
+		diags.AddAttributeError(at.AtName("sha256"), "What an address leads to can change", "restore.url wants restore.sha256, so that what is restored is what was meant.")
+	}
+	diags.Append(checkS3(at.AtName("s3"), r.S3)...)
+	return diags
+}
+
+// restoration is the restore that a configuration asks for beyond what the state says was done; the zero Restoration:
+// none.
+func (c clusterModel) restoration(ctx context.Context, state clusterModel) (membership.Restoration, diag.Diagnostics) {
+	if c.Restore.IsNull() || c.Restore.IsUnknown() || c.Restore.Equal(state.Restore) {
+		return membership.Restoration{}, nil
+	}
+	var r restoreModel
+	diags := c.Restore.As(ctx, &r, basetypes.ObjectAsOptions{})
+	if !r.File.IsUnknown() && !r.File.IsNull() && !r.TakeBack.ValueBool() && !diags.HasError() {
+		local, err := ssh.ExpandHome(r.File.ValueString())
+		if err == nil {
+			err = source.Check(local)
+		}
+		if err != nil {
+			diags.AddAttributeError(path.Root("restore").AtName("file"), "This cannot be restored", err.Error()+". No host was changed.")
+		}
+	}
+	return membership.Restoration{
+		Source: r.name(), SHA256: r.SHA256.ValueString(),
+		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
+	}, diags
+}
+
+// name is the snapshot as plans, hosts and errors call it.
+func (r restoreModel) name() string {
+	switch {
+	case !r.File.IsNull():
+		return "file " + r.File.ValueString()
+	case !r.URL.IsNull():
+		return source.Public(r.URL.ValueString())
+	case !r.S3.IsNull():
+		attributes := r.S3.Attributes()
+		text := func(name string) string { s, _ := attributes[name].(types.String); return s.ValueString() }
+		return fmt.Sprintf("object %s in bucket %s at %s", text("key"), text("bucket"), text("endpoint"))
+	}
+	return "backup " + r.Backup.ValueString()
+}

@@ -1,0 +1,230 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// past is a cluster that was saved, and written to since.
+type past struct {
+	*world
+	t    *testing.T
+	file string // its snapshot
+	id   string // file that holds its cluster ID
+}
+
+// saved is a cluster whose snapshot is in a file, and what a test begins with.
+func saved(t *testing.T) (*past, []tftest.TestStep) {
+	dir := t.TempDir()
+	p := &past{newWorld(t), t, filepath.Join(dir, "prod.db"), filepath.Join(dir, "id")}
+	return p, []tftest.TestStep{{
+		Config: withSnapshot("file = %q", p.file),
+		Check: func(s *terraform.State) error {
+			p.put(t)
+			p.Forget()
+			p.steps()
+			return os.WriteFile(p.id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)
+		},
+	}}
+}
+
+// restoring is a configuration that restores the file over the cluster that was there.
+func (p *past) restoring(members, more string) string {
+	return of(members, unprotected+fmt.Sprintf("restore = {\nfile = %q\noverwrite_cluster_id = file(%q)\n%s}\n", p.file, p.id, more))
+}
+
+// hasMoved checks that the cluster is another one than the one that was saved.
+func (p *past) hasMoved(s *terraform.State) error {
+	was, err := os.ReadFile(p.id)
+	if is := s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]; err == nil && is == string(was) {
+		err = fmt.Errorf("cluster ID is %s, as before", is)
+	}
+	return err
+}
+
+// isAsBefore checks that it is not.
+func (p *past) isAsBefore(s *terraform.State) error {
+	if p.hasMoved(s) == nil {
+		return errors.New("it is another cluster than before")
+	}
+	return nil
+}
+
+// restored is an apply of a restore that does what its plan has shown, after which nothing is left to do.
+func (p *past) restored(config string, says ...string) tftest.TestStep {
+	step := p.asPlanned(p.t, config, says)
+	step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, p.hasMoved)
+	return step
+}
+
+// TestRestoreOverALivingCluster restores over a cluster that is named, and then does nothing more.
+func TestRestoreOverALivingCluster(t *testing.T) {
+	p, steps := saved(t)
+	p.run(t, append(steps,
+		tftest.TestStep{
+			Config:      three(unprotected + fmt.Sprintf("restore = { file = %q }\n", p.file)),
+			ExpectError: says("a living cluster is on these hosts, and a restore gives up all that it holds"),
+		},
+		tftest.TestStep{
+			Config:      strings.Replace(p.restoring("a b c", ""), fmt.Sprintf("file(%q)", p.id), `"deadbeef"`, 1),
+			ExpectError: says("overwrite_cluster_id names deadbeef"),
+		},
+		p.restored(p.restoring("a b c", ""), "fetch a (192.0.2.11): file "+p.file, "fence b", "restore c", "open a"),
+		tftest.TestStep{
+			PreConfig: func() { p.put(t); p.Forget() },
+			Config:    p.restoring("a b c", ""), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
+			Check: p.untouched,
+		},
+		tftest.TestStep{Config: three(unprotected), Check: p.untouched}, // nor is it missed
+	)...)
+}
+
+// TestRestoreElsewhere restores into another size, into other hosts, and over hosts that were wiped.
+func TestRestoreElsewhere(t *testing.T) {
+	for name, test := range map[string]struct {
+		happen  func(*past)
+		members string
+		says    []string
+	}{
+		"three to five":    {func(*past) {}, "a b c d e", []string{"restore e (192.0.2.15)"}},
+		"three to one":     {func(*past) {}, "a", []string{"fence c (192.0.2.13)", "retire c (192.0.2.13)"}},
+		"into other hosts": {func(*past) {}, "a@21 b@22 c@23", []string{"fence a (192.0.2.11)", "restore a (192.0.2.21)", "retire a (192.0.2.11)"}},
+		"over hosts that were wiped": {func(p *past) {
+			for last := 11; last <= 13; last++ {
+				p.host(last).Wipe()
+			}
+		}, "a b c", []string{"restore a (192.0.2.11)"}},
+		"for hosts that are gone": {func(p *past) {
+			for last := 11; last <= 13; last++ {
+				p.host(last).Unreachable = errGone
+			}
+		}, "a@21 b@22 c@23", []string{"restore b (192.0.2.22)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, steps := saved(t)
+			restored := p.restored(p.restoring(test.members, ""), test.says...)
+			restored.PreConfig = func() { test.happen(p); p.Forget(); p.steps() }
+			p.run(t, append(steps, restored)...)
+		})
+	}
+}
+
+// TestRestoreAsANewCluster makes a cluster from a snapshot, and one that was cut short is gone on with.
+func TestRestoreAsANewCluster(t *testing.T) {
+	p, steps := saved(t)
+	copied := withSnapshot("file = %q", p.file) + fmt.Sprintf(`
+		resource "etcd_cluster" "copy" {
+			name                = "copy"
+			pki                 = etcd_pki.prod.authority
+			members             = { a = { address = "192.0.2.21" } }
+			deletion_protection = false
+			restore             = { file = %q }
+		}`, p.file)
+	p.run(t, append(steps,
+		tftest.TestStep{
+			PreConfig: func() {
+				p.Inject(nodetest.Fault{Address: "192.0.2.21", Operation: api.OpAdvance, Extent: nodetest.Session})
+			},
+			Config:      copied,
+			ExpectError: says("was not formed"),
+		},
+		tftest.TestStep{
+			PreConfig: p.Heal,
+			Config:    copied,
+			Check: tftest.ComposeAggregateTestCheckFunc(
+				tftest.TestCheckResourceAttr("etcd_cluster.copy", "status", "healthy"),
+				tftest.TestCheckResourceAttrWith("etcd_cluster.copy", "rollout.1", func(text string) error {
+					if !strings.Contains(text, "fetch a (192.0.2.21)") {
+						return fmt.Errorf("the second step is %q", text)
+					}
+					return nil
+				}),
+			),
+		},
+	)...)
+}
+
+// cutShort is a restore that fails once its members have started.
+func (p *past) cutShort() tftest.TestStep {
+	return tftest.TestStep{
+		PreConfig:   func() { p.Inject(nodetest.Fault{Operation: api.OpAdvance, Extent: nodetest.Run}) },
+		Config:      p.restoring("a b c", ""),
+		ExpectError: says("apply again to go on"),
+	}
+}
+
+// TestRestoreIsGoneOnWith has a restore fail half way: no other change is made then, and the next apply finishes it.
+func TestRestoreIsGoneOnWith(t *testing.T) {
+	p, steps := saved(t)
+	p.run(t, append(steps, p.cutShort(),
+		tftest.TestStep{PreConfig: p.Heal, Config: three(unprotected), ExpectError: says("put `restore` back into the configuration to finish it")},
+		tftest.TestStep{Config: strings.Replace(p.restoring("a b c", ""), "/prod.db", "/./prod.db", 1), ExpectError: says("is under way since")},
+		p.restored(p.restoring("a b c", ""), "open a"),
+	)...)
+}
+
+// TestRestoreIsTakenBack has a restore fail half way, and takes it back: everything that was written before is there.
+func TestRestoreIsTakenBack(t *testing.T) {
+	p, steps := saved(t)
+	taken := p.asPlanned(t, p.restoring("a b c", "take_back = true\n"), []string{"take back b (192.0.2.12)", "start c (192.0.2.13)"})
+	taken.PreConfig = func() { p.Heal(); p.Forget(); p.steps() }
+	taken.Check = tftest.ComposeAggregateTestCheckFunc(taken.Check, p.isAsBefore)
+	p.run(t, append(steps, p.cutShort(), taken,
+		tftest.TestStep{PreConfig: p.Forget, Config: three(unprotected), Check: p.untouched},
+		// Once it was opened it cannot be.
+		p.restored(p.restoring("a b c", ""), "open a"),
+		tftest.TestStep{
+			PreConfig:   p.Forget,
+			Config:      p.restoring("a b c", "take_back = true\n"),
+			ExpectError: says("cannot be taken back: clients may have read from its member and written to it"),
+		},
+		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(p.untouched, p.hasMoved)},
+	)...)
+}
+
+// TestRestoreRefusals holds what is refused in the plan, with no host touched, and what is refused by hosts before any
+// member is stopped.
+func TestRestoreRefusals(t *testing.T) {
+	p, steps := saved(t)
+	short := filepath.Join(t.TempDir(), "short.db")
+	if err := os.WriteFile(short, []byte("too short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sum := strings.Repeat("ab", 32)
+	for _, test := range []struct{ restore, why string }{
+		{`file = "nowhere.db"`, "nowhere.db is not there"},
+		{fmt.Sprintf("file = %q", short), "it was cut off, or is no snapshot of etcd's"},
+		{``, "set one of file, url, s3 and backup"},
+		{fmt.Sprintf("file = %q\nbackup = \"latest\"", p.file), "restore names 2 places to take it from"},
+		{`url = "https://backups.example.com/prod.db"`, "restore.url wants restore.sha256"},
+		{"url = \"http://backups.example.com/prod.db\"\nsha256 = \"" + sum + `"`, "begins with https://"},
+		{"url = \"https://backups.example.com/prod.db\"\nsha256 = \"abc\"", "must be a SHA-256: 64 hexadecimal digits"},
+	} {
+		steps = append(steps, tftest.TestStep{Config: three(unprotected + "restore = {\n" + test.restore + "\n}\n"), ExpectError: says(test.why)})
+	}
+	steps = append(steps,
+		tftest.TestStep{
+			PreConfig:   func() { p.host(13).Unreachable = errGone },
+			Config:      p.restoring("a b c", ""),
+			ExpectError: says("its host cannot be reached, and a cluster is restored on all of its hosts or none"),
+		},
+		tftest.TestStep{
+			PreConfig:   func() { p.host(13).Unreachable = nil },
+			Config:      p.restoring("a b c", "sha256 = \""+sum+"\"\n"),
+			ExpectError: says("and should have " + sum),
+		},
+		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(p.isAsBefore, p.allWell)},
+	)
+	p.run(t, steps...)
+}

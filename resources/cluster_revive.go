@@ -1,0 +1,197 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
+)
+
+// restored is the change that a restore makes, or the taking back of one, as the engine plans it.
+func (c clusterModel) restored(state clusterModel, members, before map[string]memberModel, stores Stores, last sight, wish membership.Restoration) change {
+	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports(), others: last.others()}
+	ch.cluster.Restore = wish
+	owner := state.Owner.ValueString()
+	ch.plan, ch.err = upgrade.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
+	if ch.err != nil || !wish.TakeBack {
+		return ch
+	}
+	back := ch.plan.Steps
+	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(owner, undone(ch.seen), last.At), ch.cluster.Spec)
+	ch.plan.Steps = append(back, ch.plan.Steps...)
+	return ch
+}
+
+// undone is the sight of hosts once the restores that they record are taken back: their old members are there, and
+// stopped.
+func undone(seen bootstrap.Sight) bootstrap.Sight {
+	before := bootstrap.Sight{}
+	for m, report := range seen {
+		if o := report.Observation; o != nil && o.Restore != nil {
+			was := *o
+			was.Marker, was.Flags, was.Restore = o.Restore.Marker, o.Restore.Flags, nil
+			was.Unit.ActiveState, was.Unit.SubState, was.Unit.Process = "inactive", "dead", nil
+			was.Unit.FileState = "disabled"
+			if o.Restore.Enabled {
+				was.Unit.FileState = "enabled"
+			}
+			was.Data.HasMember, was.Data.Log = o.Restore.Revision > 0, nil
+			was.Guard, was.GuardCheck, was.Member = "", "", api.Member{}
+			report.Observation = &was
+		}
+		before[m] = report
+	}
+	return before
+}
+
+// planRestore fills in what a restore makes of a cluster, or refuses it.
+func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, members, before map[string]memberModel, stores Stores, private privateState, wish membership.Restoration) (diags diag.Diagnostics) {
+	last, found, d := lastSight(ctx, private)
+	diags.Append(d...)
+	if !found && !diags.HasError() {
+		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
+	}
+	if diags.HasError() {
+		return diags
+	}
+	if !wish.TakeBack {
+		c.ClusterID = types.StringUnknown()
+	}
+	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() {
+		diags.Append(refuseOverwrite(last.reports(), wish)...)
+		c.nothingKnown(members, before)
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	}
+	ch := c.restored(state, members, before, stores, last, wish)
+	if wish.TakeBack || ch.err != nil {
+		diags.Append(c.foresee(ch, state)...)
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	}
+	for _, held := range ch.plan.Held {
+		diags.AddAttributeWarning(refusedAt(held), "A host is left out of the restore", held.Error())
+	}
+	c.Rollout, c.Endpoints = stepList(ch.plan.Steps), stringList(ch.cluster.Endpoints())
+	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
+	for name, m := range members {
+		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
+		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
+		m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(m.seat(name))), types.StringValue(ch.cluster.ClientURL(m.seat(name)))
+		members[name] = m
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	return diags
+}
+
+// refuseOverwrite refuses to give up a living cluster that is not named, where the plan cannot be made yet: Terraform may
+// be about to destroy its hosts.
+func refuseOverwrite(seen bootstrap.Sight, wish membership.Restoration) (diags diag.Diagnostics) {
+	for m, report := range seen {
+		o := report.Observation
+		if o == nil || o.Marker == nil || o.Restore != nil || !o.Member.Responding || o.Marker.ClusterID == wish.Overwrites {
+			continue
+		}
+		diags.AddAttributeError(path.Root("restore").AtName("overwrite_cluster_id"), "This plan is refused",
+			fmt.Sprintf("A living cluster is on these hosts, %s on %s (%s) among them, and a restore gives up all that it holds. If that is meant, set restore.overwrite_cluster_id = %q. No host was changed.", o.Marker.ClusterID, m.Name, m.Address, o.Marker.ClusterID))
+		return diags
+	}
+	return nil
+}
+
+// revive is the restore, in the engine's terms, and what comes after it: where it was taken back, the old members are
+// brought up.
+func (r *clusterResource) revive(ctx context.Context, config, plan clusterModel, ch change, authority authorityModel, owner string) (revived upgrade.Revival, err error) {
+	hosts := ch.routes()
+	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts)
+	if err != nil {
+		return revived, err
+	}
+	order := upgrade.RestoreOrder{Creating: owner == "", Seats: hosts.seats()}
+	if order.Formation, err = newFormation(ch.cluster.Name, r.services.Random); err != nil {
+		return revived, err
+	}
+	if !order.Creating {
+		order.Formation.Owner = owner
+	}
+	if !plan.Rollout.IsUnknown() && !order.Creating {
+		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
+	}
+	content, done, err := content(ctx, config.Restore)
+	if err != nil {
+		return revived, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	order.Content, order.Identity = content.Content, content.identity
+	revived, err = executor.Restore(ctx, order)
+	if err == nil && ch.cluster.Restore.TakeBack {
+		back := revived.Done
+		revived.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Seats: order.Seats, Approved: order.Approved})
+		revived.Done = append(back, revived.Done...)
+	}
+	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
+		revived.Sight = executor.Observe(ctx, order.Seats)
+	}
+	return revived, err
+}
+
+// given is a snapshot as hosts get it, and what decrypts it.
+type given struct {
+	upgrade.Content
+	identity string
+}
+
+// content is the snapshot that a configuration names. done ends its use.
+func content(ctx context.Context, object types.Object) (g given, done func() error, err error) {
+	done = func() error { return nil }
+	var r restoreModel
+	if diags := object.As(ctx, &r, basetypes.ObjectAsOptions{}); diags.HasError() {
+		return g, done, fmt.Errorf("restore: %s", diags.Errors()[0].Detail())
+	}
+	g.identity = r.Identity.ValueString()
+	var local *source.Content
+	switch {
+	case r.TakeBack.ValueBool():
+		return g, done, nil
+	case !r.File.IsNull():
+		file, err := ssh.ExpandHome(r.File.ValueString())
+		if err == nil {
+			local, err = source.File(file)
+		}
+		if err != nil {
+			return g, done, fmt.Errorf("restore.file: %w", err)
+		}
+	case !r.URL.IsNull():
+		if local, err = source.Download(ctx, r.URL.ValueString(), os.TempDir()); err != nil {
+			return g, done, fmt.Errorf("restore.url: %w", err)
+		}
+	case !r.S3.IsNull():
+		s3, diags := s3From(ctx, r.S3)
+		if diags.HasError() {
+			return g, done, fmt.Errorf("restore.s3: %s", diags.Errors()[0].Detail())
+		}
+		g.Remote = &api.Source{S3: s3}
+		return g, done, nil
+	default:
+		g.Remote = &api.Source{Backup: r.Backup.ValueString()}
+		return g, done, nil
+	}
+	g.Open = func(context.Context) (io.ReadCloser, api.Upload, error) {
+		reader, err := local.Open()
+		return reader, api.Upload{SizeBytes: local.SizeBytes, SHA256: local.SHA256}, err
+	}
+	return g, local.Close, nil
+}
