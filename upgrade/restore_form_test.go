@@ -150,6 +150,22 @@ func TestCreateFromSnapshotOverUnfinishedCreate(t *testing.T) {
 	})
 }
 
+// TestCreateFromSnapshotOverOtherMembers has what is left be of a create of other members.
+func TestCreateFromSnapshotOverOtherMembers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := unborn(t, 3)
+		wish, three := r.cluster.Restore, r.cluster.Members
+		r.cluster.Restore, r.cluster.Members = membership.Restoration{}, three[:1]
+		r.world.Inject(nodetest.Fault{Operation: api.OpAwait, Extent: nodetest.Run})
+		if _, err := r.form(context.Background()); err == nil {
+			t.Fatal("the create was not cut short")
+		}
+		r.world.Heal()
+		r.cluster.Restore, r.cluster.Members = wish, three
+		r.mustCreate()
+	})
+}
+
 // TestRestoreRefusesWhatWasWritten has somebody use a cluster that is not quite formed: a create from a snapshot does
 // not give that up.
 func TestRestoreRefusesWhatWasWritten(t *testing.T) {

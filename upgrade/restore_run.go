@@ -117,7 +117,7 @@ func (r *reviving) resume() {
 	if !r.decided {
 		r.formation, r.decided = r.order.Formation, r.locked
 		if r.order.Creating {
-			r.formation.Owner = r.Cluster.Resume(byName(r.reports), r.order.Formation).Owner
+			r.formation.Owner = r.left()
 		}
 		r.formation.Token = bootstrap.RestoreToken(wish, r.order.Formation.Token)
 	}
@@ -133,6 +133,18 @@ func (r *reviving) resume() {
 			r.rested[m] = true
 		}
 	}
+}
+
+// left is the owner of the unfinished create that hosts carry, or else the fresh one. What such a create has left is
+// fenced and taken over, whichever members it was for; its hosts let its owner alone do that.
+func (r *reviving) left() string {
+	for _, m := range r.Cluster.Members {
+		o := r.reports[m].Observation
+		if o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseForming {
+			return o.Marker.Owner
+		}
+	}
+	return r.order.Formation.Owner
 }
 
 // plan is what is left to do, of what was approved.

@@ -114,6 +114,8 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	switch under := part.restore; {
 	case !there:
 		return api.Restored{}, refuse("snapshot %s was not fetched", r.Snapshot)
+	case part.marker != nil && part.marker.Owner != r.Marker.Owner:
+		return api.Restored{}, refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
 	case part.marker != nil && under == nil:
 		return api.Restored{}, refuse("the member on this host was not fenced")
 	case part.unit.runs():
