@@ -105,7 +105,7 @@ func (c clusterModel) restoration(ctx context.Context, state clusterModel) (memb
 		}
 	}
 	return membership.Restoration{
-		Source: r.name(), SHA256: r.SHA256.ValueString(),
+		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: r.Trigger.ValueString(),
 		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
 	}, diags
 }
