@@ -94,8 +94,11 @@ func (i Identities) String() string {
 	return "age identities (secret)"
 }
 
-// decrypt is the text in the clear of what was encrypted.
-func (i Identities) decrypt(encrypted io.Reader) (io.Reader, error) {
+// Decrypt is the text in the clear of what was encrypted.
+func (i Identities) Decrypt(encrypted io.Reader) (io.Reader, error) {
+	if i.keys == nil {
+		return nil, ErrNoIdentity
+	}
 	clear, err := age.Decrypt(encrypted, *i.keys...)
 	if noMatch := (*age.NoIdentityMatchError)(nil); errors.As(err, &noMatch) {
 		return nil, ErrWrongIdentity

@@ -29,7 +29,7 @@ func fetch(ctx context.Context, m Manifest, stored *verified, identities Identit
 	clear := io.Reader(stored)
 	if m.Encrypted() {
 		var err error
-		if clear, err = identities.decrypt(stored); err != nil {
+		if clear, err = identities.Decrypt(stored); err != nil {
 			return orDamaged(err, stored)
 		}
 	}
