@@ -105,6 +105,7 @@ func (m *Machine) setContentsAside(dir string, names []string, to string) error 
 
 // move renames, and never over what is there.
 func (m *Machine) move(from, to string) error {
+	m.aboutToRename(to)
 	err := unix.Renameat2(unix.AT_FDCWD, m.path(from), unix.AT_FDCWD, m.path(to), unix.RENAME_NOREPLACE)
 	if err != nil {
 		return fmt.Errorf("move %s to %s: %w", from, to, err)

@@ -17,7 +17,11 @@ import (
 func (m *Machine) Call(ctx context.Context, stdin io.Reader, stdout io.Writer) bool {
 	input := bufio.NewReader(stdin)
 	out := json.NewEncoder(stdout)
-	result, err := m.carryOut(ctx, input, func(progress string) { _ = out.Encode(api.Line{Progress: progress}) })
+	content := newContent(stdout)
+	result, err := m.carryOut(ctx, input, call{content: content, progress: func(progress string) { _ = out.Encode(api.Line{Progress: progress}) }})
+	if err == nil {
+		err = content.Flush()
+	}
 	var text json.RawMessage
 	if err == nil {
 		text, err = json.Marshal(result)
@@ -42,16 +46,17 @@ func asError(err error) *api.Error {
 type call struct {
 	api.Request
 	input    io.Reader // what follows the request
+	content  io.Writer // what goes before the result
 	progress func(string)
 }
 
 // carryOut reads the request and does what it asks for.
-func (m *Machine) carryOut(ctx context.Context, input *bufio.Reader, progress func(string)) (any, error) {
+func (m *Machine) carryOut(ctx context.Context, input *bufio.Reader, c call) (any, error) {
 	line, err := input.ReadBytes('\n')
 	if err != nil && !(errors.Is(err, io.EOF) && len(line) > 0) {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	c := call{input: input, progress: progress}
+	c.input = input
 	if err := json.Unmarshal(line, &c.Request); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
@@ -90,6 +95,12 @@ var operations = map[api.Operation]operation{
 	api.OpLock: reads(func(ctx context.Context, m *Machine, c call, r api.LockRequest) (any, error) {
 		return api.Done{}, m.Lock(ctx, c.Cluster, r, c.input, api.LockSilence, func() { c.progress(api.LockTaken) })
 	}),
+	api.OpRead: reads(func(_ context.Context, m *Machine, c call, r api.ReadRequest) (any, error) {
+		return m.Read(c.Cluster, r, c.content)
+	}),
+	api.OpSave: asked(func(ctx context.Context, m *Machine, c call, r api.SaveRequest) (any, error) {
+		return m.Save(ctx, c.Cluster, r, c.content)
+	}),
 	api.OpPrepare: changes(func(ctx context.Context, m *Machine, c call, r api.PrepareRequest) (any, error) {
 		return m.Prepare(ctx, c.Cluster, r)
 	}),
@@ -116,6 +127,21 @@ var operations = map[api.Operation]operation{
 	}),
 	api.OpRecover: changes(func(ctx context.Context, m *Machine, c call, r api.RecoverRequest) (any, error) {
 		return m.Recover(ctx, c.Cluster, r)
+	}),
+	api.OpFetch: changes(func(ctx context.Context, m *Machine, c call, r api.FetchRequest) (any, error) {
+		return m.Fetch(ctx, c.Cluster, r, c.input)
+	}),
+	api.OpFence: changes(func(ctx context.Context, m *Machine, c call, r api.FenceRequest) (any, error) {
+		return m.Fence(ctx, c.Cluster, r)
+	}),
+	api.OpRestore: changes(func(ctx context.Context, m *Machine, c call, r api.RestoreRequest) (any, error) {
+		return m.Restore(ctx, c.Cluster, r)
+	}),
+	api.OpAdvance: changes(func(_ context.Context, m *Machine, c call, r api.AdvanceRequest) (any, error) {
+		return api.Done{}, m.Advance(c.Cluster, r)
+	}),
+	api.OpTakeBack: changes(func(ctx context.Context, m *Machine, c call, r api.TakeBackRequest) (any, error) {
+		return api.Done{}, m.TakeBack(ctx, c.Cluster, r)
 	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)
@@ -149,15 +175,25 @@ func reads[R any](do func(context.Context, *Machine, call, R) (any, error)) oper
 	}
 }
 
+// asked is an operation that changes nothing that lasts, and takes no lock. A request that says more than this
+// store knows is not carried out in part.
+func asked[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
+	return func(ctx context.Context, m *Machine, c call) (any, error) {
+		var body R
+		if err := decodeStrictly(c, &body); err != nil {
+			return nil, err
+		}
+		return do(ctx, m, c, body)
+	}
+}
+
 // changes is an operation that changes the host: for the holder of the cluster's lock, and one at a
 // time. A request that says more than this store knows is not carried out in part.
 func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
 	return func(ctx context.Context, m *Machine, c call) (result any, err error) {
 		var body R
-		decoder := json.NewDecoder(bytes.NewReader(c.Body))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&body); err != nil {
-			return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store cannot carry out the request %s: %s", c.Operation, err)}
+		if err := decodeStrictly(c, &body); err != nil {
+			return nil, err
 		}
 		err = m.underLock(ctx, c.Cluster, c.Holder, func() error {
 			result, err = do(ctx, m, c, body)
@@ -165,4 +201,15 @@ func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) op
 		})
 		return result, err
 	}
+}
+
+// decodeStrictly reads a request of which every word counts. What json says of it
+// names fields and types, and no values.
+func decodeStrictly(c call, body any) error {
+	decoder := json.NewDecoder(bytes.NewReader(c.Body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(body); err != nil {
+		return &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store cannot carry out the request %s: %s", c.Operation, err)}
+	}
+	return nil
 }

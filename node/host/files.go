@@ -34,6 +34,7 @@ func (m *Machine) put(f file) (changed bool, err error) {
 	if err := writeSynced(next, f); err != nil {
 		return false, errors.Join(fmt.Errorf("write %s: %w", f.path, err), remove(next))
 	}
+	m.aboutToRename(path)
 	if err := os.Rename(next, path); err != nil {
 		return false, errors.Join(err, remove(next))
 	}

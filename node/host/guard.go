@@ -32,8 +32,11 @@ func (m *Machine) guard(marker api.Marker, flags []string) (api.GuardCheck, erro
 		name   api.GuardCheck
 		passes func(api.Marker) error
 	}{
+		// First, since what the others say of a member that a restore has fenced would have somebody mend it.
+		{api.GuardRestore, m.guardFenced},
 		{api.GuardPath, func(marker api.Marker) error { return guardPath(marker, flags) }},
 		{api.GuardMount, m.guardMount},
+		{api.GuardRestore, m.guardRestored},
 		{api.GuardData, m.guardData},
 		{api.GuardIdentity, m.guardIdentity},
 		{api.GuardProgress, m.guardProgress},

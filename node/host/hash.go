@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -44,7 +45,29 @@ func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (
 	if err != nil {
 		return api.Hash{}, fmt.Errorf("ask the local member at %s for its hash at revision %d: %w", peerURL, r.Revision, err)
 	}
-	return api.Hash{Hash: answer.Hash, HashRevision: answer.HashRevision, CompactRevision: answer.CompactRevision, Revision: answer.Header.Revision}, nil
+	hash := api.Hash{Hash: answer.Hash, HashRevision: answer.HashRevision, CompactRevision: answer.CompactRevision, Revision: answer.Header.Revision}
+	if r.Count {
+		hash.Keys, err = m.countKeys(ctx, cluster)
+	}
+	return hash, err
+}
+
+// countKeys asks the local member, over its client port, how many keys it has itself.
+func (m *Machine) countKeys(ctx context.Context, cluster string) (int64, error) {
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return 0, err
+	}
+	client, err := m.dial(ctx, *marker)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	all, err := client.Get(ctx, "", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithSerializable())
+	if err != nil {
+		return 0, fmt.Errorf("count the keys of the local member: %w", err)
+	}
+	return all.Count, nil
 }
 
 // clusterID is the ID of the cluster that the local member is a part of.

@@ -101,12 +101,7 @@ func (m *Machine) applied(dir string) (index uint64, version string, err error) 
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return 0, "", nil
 	}
-	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
-	if err != nil {
-		return 0, "", fmt.Errorf("open the database %s: %w", database(dir), err)
-	}
-	defer db.Close()
-	err = db.View(func(tx *bbolt.Tx) error {
+	err = viewDatabase(path, func(tx *bbolt.Tx) error {
 		if meta := tx.Bucket([]byte("meta")); meta != nil {
 			if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
 				index = binary.BigEndian.Uint64(value)
@@ -117,5 +112,8 @@ func (m *Machine) applied(dir string) (index uint64, version string, err error) 
 		}
 		return nil
 	})
-	return index, version, err
+	if err != nil {
+		return 0, "", fmt.Errorf("open the database %s: %w", database(dir), err)
+	}
+	return index, version, nil
 }

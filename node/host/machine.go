@@ -23,6 +23,10 @@ type Machine struct {
 	Run         Runner
 	Now         func() time.Time
 	Random      io.Reader // for keys
+
+	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
+	// a call there as a power cut would.
+	beforeRename func(path string)
 }
 
 // New is the real machine. binary is the path of the running store.
@@ -48,6 +52,8 @@ type Units interface {
 	Reload(ctx context.Context) error
 	// Start enables a unit and starts it, without waiting until it is ready.
 	Start(ctx context.Context, unit string) error
+	// Enable puts a unit into the boot, and starts nothing.
+	Enable(ctx context.Context, unit string) error
 	// Stop stops a unit and waits until it has stopped.
 	Stop(ctx context.Context, unit string) error
 	// Disable takes a unit out of the boot.
@@ -60,6 +66,13 @@ type Users interface {
 	Lookup(name string) (Owner, bool, error)
 	// Ensure makes a system user without shell and home, and its group, unless they are there.
 	Ensure(ctx context.Context, name string) (Owner, error)
+}
+
+// aboutToRename tells the tests.
+func (m *Machine) aboutToRename(path string) {
+	if m.beforeRename != nil {
+		m.beforeRename(path)
+	}
 }
 
 // path is where a path of the host lies for this process.

@@ -105,6 +105,14 @@ func (f *fakeUnits) Start(_ context.Context, unit string) error {
 	return f.fail["Start"]
 }
 
+func (f *fakeUnits) Enable(_ context.Context, unit string) error {
+	if err := f.fail["Enable"]; err != nil {
+		return err
+	}
+	f.enabled[unit] = true
+	return nil
+}
+
 func (f *fakeUnits) Stop(_ context.Context, unit string) error {
 	if err := f.fail["Stop"]; err != nil {
 		return err

@@ -25,6 +25,13 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	if o.Marker, err = m.marker(cluster); err != nil {
 		return o, err
 	}
+	under, err := m.restoration(cluster)
+	if err != nil {
+		return o, err
+	}
+	if under != nil {
+		o.Restore = &under.Restoration
+	}
 	if o.Unit, err = m.unit(ctx, cluster); err != nil {
 		return o, err
 	}

@@ -131,14 +131,8 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	if old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && m.hasMember(old.DataDir) {
 		return refuse("this host is to join cluster %s as a learner, and %s holds the data of member %s, which has joined it already: set that aside first", old.Cluster, old.DataDir, old.Member)
 	}
-	neighbours, err := m.neighbours(marker.Cluster)
-	if err != nil {
+	if err := m.mustNotCollide(marker); err != nil {
 		return err
-	}
-	for _, other := range neighbours {
-		if shared := collides(marker, other); shared != "" {
-			return refuse("cluster %s on this host has %s: give each cluster its own", other.Cluster, shared)
-		}
 	}
 	data, err := m.data(marker.DataDir)
 	if err != nil {
@@ -151,11 +145,28 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	return nil
 }
 
+// mustNotCollide refuses a share of the host that a neighbour has.
+func (m *Machine) mustNotCollide(marker api.Marker) error {
+	neighbours, err := m.neighbours(marker.Cluster)
+	if err != nil {
+		return err
+	}
+	for _, other := range neighbours {
+		if shared := collides(marker, other); shared != "" {
+			return refuse("cluster %s on this host has %s: give each cluster its own", other.Cluster, shared)
+		}
+	}
+	return nil
+}
+
 // keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,
 // whatever is configured anew. The guard goes by that.
 func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 	if old != nil && old.Phase == api.PhaseFormed && marker.Phase != api.PhaseFormed && old.Token == marker.Token && m.hasMember(old.DataDir) {
 		marker.Phase, marker.ClusterID, marker.MemberID = old.Phase, old.ClusterID, old.MemberID
+	}
+	if old != nil && marker.ClusterID == "" && old.Token == marker.Token && m.hasMember(old.DataDir) {
+		marker.ClusterID, marker.MemberID = old.ClusterID, old.MemberID // those that a restore has given it
 	}
 	return marker
 }

@@ -19,6 +19,12 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err != nil {
 		return api.SetAside{}, err
 	}
+	if under, err := m.restoration(cluster); err != nil || under != nil {
+		if err == nil {
+			err = refuse("%s, which keeps the data that was there before: %s", under, goOn)
+		}
+		return api.SetAside{}, err
+	}
 	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
 		return api.SetAside{}, err
 	}
@@ -42,28 +48,50 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err != nil {
 		return api.Retired{}, err
 	}
-	if marker == nil {
-		return api.Retired{}, m.exclusively(ctx, func() error { return m.deselect(cluster) })
-	}
-	if marker, err = m.owned(cluster, r.Owner); err != nil {
+	under, err := m.restoration(cluster)
+	if err != nil {
 		return api.Retired{}, err
+	}
+	dataDir, last := "", api.MarkerFile(cluster)
+	switch {
+	case marker != nil:
+		if _, err := m.owned(cluster, r.Owner); err != nil {
+			return api.Retired{}, err
+		}
+		dataDir = marker.DataDir
+	case under == nil:
+		return api.Retired{}, m.exclusively(ctx, func() error { return m.deselect(cluster) })
+	case under.Owner != r.Owner:
+		return api.Retired{}, refuse("%s, by another Terraform object: change it from the state that holds it", under)
+	default: // one that was cut short before it had written the marker
+		dataDir, last = under.DataDir, api.RestoreFile(cluster)
 	}
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return api.Retired{}, err
 	}
 	var retired api.Retired
-	if r.Purge {
-		err = m.purge(marker.DataDir)
-	} else {
-		retired.Path, err = m.setAside(marker.DataDir, "retired")
+	if dataDir != "" {
+		if retired.Path, err = m.leave(dataDir, r.Purge, under != nil); err != nil {
+			return retired, err
+		}
 	}
-	if err != nil {
-		return retired, err
-	}
-	if err := m.removeConfiguration(cluster); err != nil {
+	if err := m.removeConfiguration(cluster, path.Base(last)); err != nil {
 		return retired, err
 	}
 	return retired, m.exclusively(ctx, func() error { return m.deselect(cluster) })
+}
+
+// leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.
+func (m *Machine) leave(dataDir string, purge, restoring bool) (string, error) {
+	if restoring {
+		if err := m.removeFetched(dataDir, ""); err != nil {
+			return "", err
+		}
+	}
+	if purge {
+		return "", m.purge(dataDir)
+	}
+	return m.setAside(dataDir, "retired")
 }
 
 // removeUnit stops the unit, takes it out of the boot, and removes its file.
@@ -81,15 +109,16 @@ func (m *Machine) removeUnit(ctx context.Context, cluster string) error {
 	return m.Units.Reload(ctx)
 }
 
-// removeConfiguration removes the cluster's configuration and keys, the marker last.
-func (m *Machine) removeConfiguration(cluster string) error {
+// removeConfiguration removes the cluster's configuration and keys, and one file of it last: that by which a call
+// that was cut short is made again.
+func (m *Machine) removeConfiguration(cluster, last string) error {
 	dir := m.path(api.ConfigDir(cluster))
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		if entry.Name() == path.Base(api.MarkerFile(cluster)) {
+		if entry.Name() == last {
 			continue
 		}
 		if err := os.RemoveAll(path.Join(dir, entry.Name())); err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -71,18 +70,6 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 	return taken, err
 }
 
-// mustHold refuses what a file system has no space for.
-func (m *Machine) mustHold(dir string, bytes int64, what string) error {
-	var space unix.Statfs_t
-	if err := unix.Statfs(m.path(dir), &space); err != nil {
-		return fmt.Errorf("free space of %s: %w", dir, err)
-	}
-	if free := int64(space.Bavail) * space.Frsize; free < bytes {
-		return refuse("%s has %d MiB free, and %s wants %d MiB: free some space", dir, free>>20, what, (bytes+1<<20-1)>>20)
-	}
-	return nil
-}
-
 // save streams a snapshot to a file, and brings it to the disk.
 func (m *Machine) save(ctx context.Context, member localMember, path string) error {
 	stream, err := member.Snapshot(ctx)
@@ -100,24 +87,47 @@ func (m *Machine) save(ctx context.Context, member localMember, path string) err
 	return errors.Join(out.Sync(), out.Close())
 }
 
-// verifySnapshot reads a snapshot twice: against the sum that it ends in, which etcd's own status does not
-// look at, and key by key. The sum comes first, since the other does not survive a file that was cut off.
+// verifySnapshot verifies a snapshot at a path of the host.
 func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
-	whole, size, err := m.verifySum(path)
+	return verifySnapshot(path, m.path(path))
+}
+
+// verifySnapshot reads a snapshot at a path of this process twice: against the sum that it ends in, which etcd's
+// own status does not look at, and key by key. The sum comes first, since the other does not survive a file that
+// was cut off. Errors call it by its name.
+func verifySnapshot(name, path string) (api.Snapshot, error) {
+	whole, size, err := verifySum(path)
 	if err != nil {
-		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", path, err)
+		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
-	read, err := snapshot.NewV3(zap.NewNop()).Status(m.path(path))
+	read, err := statusOf(path)
 	if err != nil {
-		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: read its keys: %w", path, err)
+		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: read its keys: %w", name, err)
 	}
 	return api.Snapshot{SHA256: whole, SizeBytes: size, Revision: read.Revision, Keys: read.TotalKey, Version: read.Version}, nil
 }
 
+// statusOf reads all keys of a snapshot at a path of this process, and counts those that clients can see.
+func statusOf(path string) (read snapshot.Status, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it is damaged: %v", r)
+		}
+	}()
+	if read, err = snapshot.NewV3(zap.NewNop()).Status(path); err != nil {
+		return read, err
+	}
+	raised, err := wasRaised(path)
+	if raised {
+		read.TotalKey--
+	}
+	return read, err
+}
+
 // verifySum compares a snapshot with the SHA-256 that it ends in, and returns that of the whole file. A
 // database is made of pages, so that what is behind its last one can only be the sum.
-func (m *Machine) verifySum(path string) (whole string, size int64, err error) {
-	file, err := os.Open(m.path(path))
+func verifySum(path string) (whole string, size int64, err error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return "", 0, err
 	}

@@ -70,14 +70,8 @@ func reload(ctx context.Context, conn *dbus.Conn) error {
 // given up on gets another chance.
 func (Systemd) Start(ctx context.Context, unit string) error {
 	return with(ctx, func(conn *dbus.Conn) error {
-		_, changes, err := conn.EnableUnitFilesContext(ctx, []string{unit}, false, false)
-		if err != nil {
-			return fmt.Errorf("enable unit %s: %w", unit, err)
-		}
-		if len(changes) > 0 {
-			if err := reload(ctx, conn); err != nil {
-				return err
-			}
+		if err := enable(ctx, conn, unit); err != nil {
+			return err
 		}
 		if err := conn.ResetFailedUnitContext(ctx, unit); err != nil && !unknownUnit(err) {
 			return fmt.Errorf("reset unit %s: %w", unit, err)
@@ -87,6 +81,22 @@ func (Systemd) Start(ctx context.Context, unit string) error {
 		}
 		return nil
 	})
+}
+
+// Enable puts a unit into the boot.
+func (Systemd) Enable(ctx context.Context, unit string) error {
+	return with(ctx, func(conn *dbus.Conn) error { return enable(ctx, conn, unit) })
+}
+
+func enable(ctx context.Context, conn *dbus.Conn, unit string) error {
+	_, changes, err := conn.EnableUnitFilesContext(ctx, []string{unit}, false, false)
+	if err != nil {
+		return fmt.Errorf("enable unit %s: %w", unit, err)
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return reload(ctx, conn)
 }
 
 // Stop stops a unit and waits until it has stopped. One that systemd does not know is stopped.

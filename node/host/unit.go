@@ -80,6 +80,9 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 	if marker == nil {
 		return refuse("this host carries no cluster %s: there is no %s", cluster, api.MarkerFile(cluster))
 	}
+	if err := m.mustNotBeFenced(cluster); err != nil {
+		return err
+	}
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
@@ -87,6 +90,9 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 // waiting until it is ready.
 func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequest) error {
 	if _, err := m.owned(cluster, r.Owner); err != nil {
+		return err
+	}
+	if err := m.mustNotBeFenced(cluster); err != nil {
 		return err
 	}
 	if err := m.stop(ctx, cluster); err != nil {

@@ -1,0 +1,40 @@
+package host
+
+import (
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// stages are those of a restore, in their order.
+var stages = []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked, api.StageOpened}
+
+// Advance records that the host has come to a later stage, or that the restore is over.
+func (m *Machine) Advance(cluster string, r api.AdvanceRequest) error {
+	marker, err := m.owned(cluster, r.Owner)
+	if err != nil {
+		return err
+	}
+	under, err := m.restoration(cluster)
+	if err != nil {
+		return err
+	}
+	switch {
+	case under == nil && r.Stage == "":
+		return nil
+	case under == nil:
+		return refuse("no restore is under way on this host that could come to stage %q", r.Stage)
+	case r.Stage == "" && under.Stage != api.StageOpened:
+		return refuse("%s, and cannot be over before it is %s", under, api.StageOpened)
+	case r.Stage == "":
+		return m.endRestoration(cluster, marker.DataDir)
+	case r.Stage != api.StageChecked && r.Stage != api.StageOpened:
+		return refuse("a restore does not come to stage %q by being told", r.Stage)
+	}
+	now, next := slices.Index(stages, under.Stage), slices.Index(stages, r.Stage)
+	if next != now && next != now+1 {
+		return refuse("%s, and cannot come to stage %s from there", under, r.Stage)
+	}
+	under.Stage = r.Stage
+	return m.putRestoration(cluster, under)
+}

@@ -1,0 +1,109 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+)
+
+// errInUse is what a database says that a process has open.
+var errInUse = errors.New("a process has it open")
+
+// viewDatabase reads a database that lies at a path of this process. What is damaged in it may lead a reader
+// anywhere, also behind the end of the file: that is an error too.
+func viewDatabase(path string, view func(*bbolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it is damaged: %v", r)
+		}
+	}()
+	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return errInUse
+	}
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(view)
+}
+
+// revisions are those that a database knows of.
+type revisions struct {
+	newest  int64 // that clients were served
+	stored  int64 // the newest that is still in it: what it is raised from
+	compact int64 // up to which it is compacted, or about to be; -1: it was never
+}
+
+// revisionsIn reads a database of etcd's at a path of this process. A compaction may have dropped the newest
+// revision, where it had deleted a key.
+func revisionsIn(path string) (revisions, error) {
+	found := revisions{newest: 1, compact: -1} // a database in which nothing was written is at 1
+	err := viewDatabase(path, func(tx *bbolt.Tx) error {
+		if keys := tx.Bucket([]byte("key")); keys != nil {
+			// Each record is called by its revision, which begins with the main one.
+			if last, _ := keys.Cursor().Last(); len(last) >= 8 {
+				found.stored = int64(binary.BigEndian.Uint64(last))
+			}
+		}
+		if meta := tx.Bucket([]byte("meta")); meta != nil {
+			for _, name := range []string{"scheduledCompactRev", "finishedCompactRev"} {
+				if value := meta.Get([]byte(name)); len(value) >= 8 {
+					found.compact = max(found.compact, int64(binary.BigEndian.Uint64(value)))
+				}
+			}
+		}
+		return nil
+	})
+	found.newest = max(found.newest, found.stored, found.compact)
+	return found, err
+}
+
+// wasRaised tells whether a restore has raised the revisions in a database: it left an empty record, which etcd's
+// own tools count as a key, and no client can see.
+func wasRaised(path string) (bool, error) {
+	raised := false
+	err := viewDatabase(path, func(tx *bbolt.Tx) error {
+		keys := tx.Bucket([]byte("key"))
+		if keys == nil {
+			return nil
+		}
+		return keys.ForEach(func(_, value []byte) error {
+			raised = raised || len(value) == 0
+			return nil
+		})
+	})
+	return raised, err
+}
+
+// highestRevision is one that no client can have seen a higher one than, of a member that does not run: each entry
+// of its log that its database has not applied yet, or had not written yet when it was killed, raised the revision by
+// one at most. 0: there is no data that can be read.
+func (m *Machine) highestRevision(dir string) (int64, error) {
+	if !m.hasMember(dir) {
+		return 0, nil
+	}
+	found := revisions{newest: 1}
+	if _, err := os.Stat(m.path(database(dir))); err == nil {
+		found, err = revisionsIn(m.path(database(dir)))
+		if errors.Is(err, errInUse) {
+			return 0, fmt.Errorf("database %s: %w: it was not started by its unit; end it", database(dir), err)
+		}
+		if err != nil {
+			return 0, nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	l := m.log(dir)
+	if l.Error != "" {
+		return 0, nil
+	}
+	return found.newest + int64(l.Index-min(l.Applied, l.Index)), nil
+}

@@ -1,0 +1,100 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// fenceTries is how often a member is stopped that somebody else starts before its host is fenced. After the first
+// time the guard keeps it down.
+const fenceTries = 3
+
+// sha256Hex is how a SHA-256 is spelled.
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Fence stops the member, has the guard let none start, and says what was there before. A restore that has come no
+// further may be one of another snapshot by now.
+func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest) (api.Restoration, error) {
+	if !sha256Hex.MatchString(r.Snapshot) {
+		return api.Restoration{}, refuse("%q is no SHA-256 of a snapshot", r.Snapshot)
+	}
+	marker, err := m.owned(cluster, r.Owner)
+	if err != nil {
+		return api.Restoration{}, err
+	}
+	under, err := m.restoration(cluster)
+	switch {
+	case err != nil:
+		return api.Restoration{}, err
+	case under == nil:
+		if under, err = m.before(ctx, *marker); err != nil {
+			return api.Restoration{}, err
+		}
+	case under.Stage != api.StageFenced && under.Snapshot == r.Snapshot:
+		return under.Restoration, nil
+	case under.Stage != api.StageFenced:
+		return api.Restoration{}, refuse("%s, with snapshot %s, and the host is to be fenced for snapshot %s: %s", under, under.Snapshot, r.Snapshot, goOn)
+	}
+	under.Source, under.Snapshot = r.Source, r.Snapshot
+	err = m.fence(ctx, cluster, under)
+	return under.Restoration, err
+}
+
+// before is what a host is before it is fenced.
+func (m *Machine) before(ctx context.Context, marker api.Marker) (*restoration, error) {
+	unit, err := m.unit(ctx, marker.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	under := &restoration{Owner: marker.Owner, Unit: unit.Text}
+	under.Stage, under.Began, under.Marker, under.Enabled = api.StageFenced, m.Now().UTC(), &marker, unit.FileState == "enabled"
+	if under.Flags, err = m.flags(marker.Cluster); err != nil {
+		return nil, err
+	}
+	under.Store, err = m.selected(marker.Cluster)
+	return under, err
+}
+
+// fence stops the member, and records that it must not start again. The unit is taken out of the boot last: what it
+// was before is on the disk by then.
+func (m *Machine) fence(ctx context.Context, cluster string, under *restoration) error {
+	for range fenceTries {
+		if err := m.stop(ctx, cluster); err != nil {
+			return err
+		}
+		if err := m.lookBack(under); err != nil {
+			return err
+		}
+		if err := m.putRestoration(cluster, under); err != nil {
+			return err
+		}
+		if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
+			return err
+		}
+		unit, err := m.Units.State(ctx, api.Unit(cluster))
+		if err != nil || !running(unit) {
+			return err
+		}
+	}
+	return fmt.Errorf("unit %s was started again each time that it was stopped: find out by whom, and apply again", api.Unit(cluster))
+}
+
+// lookBack reads what the old member's data says, for as long as it lies where it did.
+func (m *Machine) lookBack(under *restoration) (err error) {
+	if under.Marker == nil || under.Aside != "" || under.Cleared {
+		return nil
+	}
+	dir := under.Marker.DataDir
+	under.ClusterID = under.Marker.ClusterID
+	if cluster, _, err := m.identity(dir); err == nil {
+		under.ClusterID = hexID(cluster)
+	}
+	if under.Revision, err = m.highestRevision(dir); err != nil {
+		return err
+	}
+	under.Progress, _ = m.recorded(under.Marker.Cluster) // what cannot be read guards nothing
+	return nil
+}

@@ -1,0 +1,277 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// fetching is what a snapshot is called until it is verified.
+const fetching = "fetching"
+
+// fetchedName is what a fetched snapshot is called.
+var fetchedName = regexp.MustCompile(`^restore-[0-9a-f]{64}\.db$`)
+
+// Fetch brings a snapshot onto the host, in the clear, and verifies it.
+func (m *Machine) Fetch(ctx context.Context, cluster string, r api.FetchRequest, input io.Reader) (api.Snapshot, error) {
+	if err := m.mayFetch(cluster, r); err != nil {
+		return api.Snapshot{}, err
+	}
+	dir := api.SnapshotDir(r.DataDir)
+	if err := m.tidyFetched(cluster, r); err != nil {
+		return api.Snapshot{}, err
+	}
+	if err := m.ensureDir(dir, root, dataMode); err != nil {
+		return api.Snapshot{}, err
+	}
+	if here, err := m.fetchedBefore(r); err != nil || here != nil {
+		if here == nil {
+			return api.Snapshot{}, err
+		}
+		return *here, err
+	}
+	from, err := m.open(ctx, r.Source, input)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	defer from.Close()
+	unfinished := filepath.Join(dir, fetching)
+	fetched, err := m.fetch(from, r, unfinished)
+	if err != nil {
+		return api.Snapshot{}, errors.Join(err, remove(m.path(unfinished)))
+	}
+	fetched.Path, fetched.TakenAt = api.FetchedSnapshot(r.DataDir, fetched.SHA256), from.takenAt
+	if err := os.Rename(m.path(unfinished), m.path(fetched.Path)); err != nil {
+		return api.Snapshot{}, err
+	}
+	return fetched, syncDir(m.path(dir))
+}
+
+// mayFetch refuses a request that does not make sense, or is not for who asks.
+func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
+	if err := systemd.CheckDataDir(r.DataDir); err != nil {
+		return refuse("data directory %q: %s", r.DataDir, err)
+	}
+	if r.SHA256 != "" && !sha256Hex.MatchString(r.SHA256) {
+		return refuse("%q is no SHA-256 of a snapshot", r.SHA256)
+	}
+	if _, err := parseLine(r.Line); err != nil {
+		return refuse("%q is no line of etcd, like 3.7", r.Line)
+	}
+	marker, err := m.marker(cluster)
+	if err == nil && marker != nil {
+		_, err = m.owned(cluster, r.Owner)
+	}
+	return err
+}
+
+// tidyFetched removes what fetches that were cut short, or were for another restore, have left.
+func (m *Machine) tidyFetched(cluster string, r api.FetchRequest) error {
+	under, err := m.restoration(cluster)
+	if err != nil {
+		return err
+	}
+	keep := r.SHA256
+	if keep == "" && r.Source.Upload != nil {
+		keep = r.Source.Upload.SHA256 // that of the snapshot, where it is not encrypted
+	}
+	if under != nil && under.Stage != api.StageFenced {
+		keep = under.Snapshot
+	}
+	return m.removeFetched(r.DataDir, keep)
+}
+
+// removeFetched removes what was fetched, but for the snapshot with this SHA-256, and its directory if nothing else
+// is in it.
+func (m *Machine) removeFetched(dataDir, keep string) error {
+	dir := api.SnapshotDir(dataDir)
+	entries, err := os.ReadDir(m.path(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if name != fetching && !fetchedName.MatchString(name) || name == filepath.Base(api.FetchedSnapshot(dataDir, keep)) {
+			continue
+		}
+		if err := remove(m.path(filepath.Join(dir, name))); err != nil {
+			return err
+		}
+	}
+	if keep == "" {
+		return m.removeEmpty(dir)
+	}
+	return nil
+}
+
+// fetchedBefore is the snapshot where it is here already and is still whole; nil: it is to be fetched. One that is
+// not whole any more goes.
+func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
+	known := r.SHA256
+	if known == "" && r.Source.Upload != nil {
+		known = r.Source.Upload.SHA256
+	}
+	path := api.FetchedSnapshot(r.DataDir, known)
+	info, err := os.Stat(m.path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	here, err := m.verifySnapshot(path)
+	if err != nil || here.SHA256 != known {
+		return nil, remove(m.path(path))
+	}
+	here.Path = path
+	if err := mustSuit(path, here, r.Line); err != nil {
+		return nil, err
+	}
+	return &here, m.mustHoldRestore(r.DataDir, 0, info.Size())
+}
+
+// fetch writes a snapshot in the clear, and verifies it.
+func (m *Machine) fetch(from *origin, r api.FetchRequest, path string) (api.Snapshot, error) {
+	if from.size == 0 {
+		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.what)
+	}
+	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
+		return api.Snapshot{}, err
+	}
+	if err := m.download(from, r.Identity, path); err != nil {
+		return api.Snapshot{}, err
+	}
+	fetched, err := m.verifyFetched(from.what, path)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
+		return api.Snapshot{}, refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.what, fetched.SHA256, r.SHA256)
+	}
+	return fetched, mustSuit(from.what, fetched, r.Line)
+}
+
+// download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
+// size and the SHA-256 that it was announced with.
+func (m *Machine) download(from *origin, identities, path string) error {
+	arrived := &counted{from: from, hash: sha256.New()}
+	content, failed := inTheClear(arrived, identities)
+	if failed == nil {
+		failed = m.writeNew(path, content)
+	}
+	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
+	_, broken := io.Copy(io.Discard, arrived)
+	switch sum := hex.EncodeToString(arrived.hash.Sum(nil)); {
+	case broken != nil:
+		return fmt.Errorf("fetch %s: %w", from.what, broken)
+	case arrived.bytes < from.size:
+		return fmt.Errorf("%d bytes of %s have arrived, of %d: it was cut off on its way; apply again", arrived.bytes, from.what, from.size)
+	case from.sha256 != "" && sum != from.sha256:
+		return fmt.Errorf("%s has arrived with the SHA-256 %s, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.what, sum, from.sha256)
+	case errors.Is(failed, errEncrypted):
+		return refuse("%s cannot be decrypted: %s", from.what, failed)
+	case failed != nil:
+		return fmt.Errorf("fetch %s: %w", from.what, failed)
+	}
+	return nil
+}
+
+// writeNew writes a new file, for root alone, and brings it to the disk.
+func (m *Machine) writeNew(path string, content io.Reader) error {
+	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, content); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return errors.Join(out.Sync(), out.Close())
+}
+
+// counted counts and hashes what is read through it.
+type counted struct {
+	from  io.Reader
+	hash  hash.Hash
+	bytes int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.hash.Write(p[:n])
+	c.bytes += int64(n)
+	return n, err
+}
+
+// verifyFetched verifies a snapshot, and says of what is none what it may be.
+func (m *Machine) verifyFetched(what, path string) (api.Snapshot, error) {
+	file, err := os.Open(m.path(path))
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	// The first page of a database says what it is, behind its own head.
+	var head [20]byte
+	_, err = file.ReadAt(head[:], 0)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return api.Snapshot{}, err
+	case binary.LittleEndian.Uint32(head[16:]) != databaseMagic:
+		return api.Snapshot{}, refuse("%s is no snapshot of etcd's: it does not begin as a database does; a snapshot is what etcdctl snapshot save makes, not packed", what)
+	case info.Size()%512 != sha256.Size:
+		return api.Snapshot{}, refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
+	}
+	fetched, err := m.verifySnapshot(path)
+	if err != nil {
+		return api.Snapshot{}, refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
+	}
+	return fetched, nil
+}
+
+// databaseMagic is bbolt's.
+const databaseMagic = 0xED0CDAED
+
+// parseLine reads the line that a version is of: 3 and 7 of 3.7, and of 3.7.0.
+func parseLine(version string) (line [2]int, err error) {
+	_, err = fmt.Sscanf(version, "%d.%d", &line[0], &line[1])
+	return line, err
+}
+
+// mustSuit refuses a snapshot that etcd of a line does not start from: it reads its own and those of older lines.
+func mustSuit(what string, s api.Snapshot, line string) error {
+	if s.Version == "" {
+		return nil // of 3.5 or older, which did not say
+	}
+	asked, err := parseLine(s.Version)
+	if err != nil {
+		return refuse("%s says that it is of etcd %q, which is no version", what, s.Version)
+	}
+	given, err := parseLine(line)
+	if err != nil {
+		return err
+	}
+	if slices.Compare(given[:], asked[:]) < 0 {
+		return refuse("%s is of etcd %d.%d, and is to be started by etcd %s: snapshots go to newer lines, never to older ones; restore it with %d.%d, and downgrade the cluster then",
+			what, asked[0], asked[1], line, asked[0], asked[1])
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package host
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+)
+
+// storagePatience is for how long storage is asked again that fails for reasons which may pass.
+const storagePatience = 5 * time.Minute
+
+// origin is where a snapshot comes from.
+type origin struct {
+	io.ReadCloser
+	what    string // in errors
+	size    int64  // bytes, as it lies there
+	sha256  string // as it lies there; empty: not known
+	takenAt time.Time
+}
+
+// open opens a source of snapshots.
+func (m *Machine) open(ctx context.Context, s api.Source, input io.Reader) (*origin, error) {
+	switch {
+	case s.Upload != nil && s.Path == "" && s.S3 == nil:
+		return fromUpload(*s.Upload, input)
+	case s.Upload == nil && s.Path != "" && s.S3 == nil:
+		return m.fromPath(s.Path)
+	case s.Upload == nil && s.Path == "" && s.S3 != nil:
+		return fromS3(ctx, *s.S3)
+	}
+	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, or S3")
+}
+
+func fromUpload(u api.Upload, input io.Reader) (*origin, error) {
+	if u.SizeBytes < 0 || !sha256Hex.MatchString(u.SHA256) {
+		return nil, refuse("an upload of %d bytes with the SHA-256 %q is none", u.SizeBytes, u.SHA256)
+	}
+	return &origin{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), what: "the snapshot that was sent", size: u.SizeBytes, sha256: u.SHA256}, nil
+}
+
+func (m *Machine) fromPath(given string) (*origin, error) {
+	if !filepath.IsAbs(given) {
+		return nil, refuse("%q is no absolute path of the host", given)
+	}
+	info, err := os.Stat(m.path(given))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, refuse("%s is not there", given)
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, refuse("%s is no file", given)
+	}
+	content, err := os.Open(m.path(given))
+	if err != nil {
+		return nil, err
+	}
+	at := takenAt(given, func(key string) ([]byte, error) { return os.ReadFile(m.path(key)) })
+	return &origin{ReadCloser: content, what: given, size: info.Size(), takenAt: at}, nil
+}
+
+func fromS3(ctx context.Context, s api.S3) (*origin, error) {
+	storage, err := s3(s)
+	if err != nil {
+		return nil, refuse("%s", err)
+	}
+	found, err := storage.List(ctx, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].Key != s.Key {
+		return nil, refuse("%s holds no %s", storage, s.Key)
+	}
+	content, err := storage.Open(ctx, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	at := takenAt(s.Key, func(key string) ([]byte, error) {
+		text, err := storage.Open(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		defer text.Close()
+		return io.ReadAll(io.LimitReader(text, 1<<20))
+	})
+	return &origin{ReadCloser: content, what: fmt.Sprintf("%s in %s", s.Key, storage), size: found[0].Size, takenAt: at}, nil
+}
+
+// s3 is storage whose objects are called by their whole keys.
+func s3(s api.S3) (*backup.S3, error) {
+	return backup.NewS3(backup.S3Config{
+		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle, CA: s.CA, Patience: storagePatience,
+		Credentials: backup.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey},
+	})
+}
+
+// takenAt is when a snapshot was taken: its own name says so, where it was taken before a change, or the manifest of
+// a backup beside it. Zero: nobody knows.
+func takenAt(key string, read func(key string) ([]byte, error)) time.Time {
+	if name := snapshotName.FindStringSubmatch(path.Base(key)); name != nil {
+		if at, err := time.Parse(stamp, name[1]); err == nil {
+			return at
+		}
+	}
+	var manifest backup.Manifest
+	text, err := read(strings.TrimSuffix(strings.TrimSuffix(key, ".age"), ".db") + ".json")
+	if err != nil || json.Unmarshal(text, &manifest) != nil {
+		return time.Time{}
+	}
+	return manifest.TakenAt
+}
+
+// errEncrypted marks what is wrong with the identities for something that is encrypted.
+var errEncrypted = errors.New("")
+
+// encryptedHeader is how a file begins that age has encrypted.
+var encryptedHeader = []byte("age-encryption.org/v1")
+
+// inTheClear decrypts what is encrypted, by age identities, and leaves alone what is not.
+func inTheClear(content io.Reader, identities string) (io.Reader, error) {
+	buffered := bufio.NewReaderSize(content, contentFrame)
+	head, err := buffered.Peek(len(encryptedHeader))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if !bytes.Equal(head, encryptedHeader) {
+		return buffered, nil
+	}
+	var keys backup.Identities // none
+	if strings.TrimSpace(identities) != "" {
+		if keys, err = backup.ParseIdentities(identities); err != nil {
+			return nil, fmt.Errorf("%w%w", errEncrypted, err)
+		}
+	}
+	clear, err := keys.Decrypt(buffered)
+	if err != nil {
+		return nil, fmt.Errorf("%w%w", errEncrypted, err)
+	}
+	return clear, nil
+}

@@ -1,0 +1,112 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// The old data goes aside, and the restored comes in its place, in steps that are written down before they are
+// taken: whoever finds them half done knows whose data lies where.
+
+// clearData moves what lies in the data directory aside, to where the record says.
+func (m *Machine) clearData(cluster string, under *restoration) error {
+	if under.Cleared {
+		return nil
+	}
+	names, err := m.contents(under.DataDir)
+	if err != nil {
+		return err
+	}
+	if under.Aside == "" && len(names) > 0 {
+		if under.Aside, err = m.asidePath(under.DataDir, m.label("restore")); err != nil {
+			return err
+		}
+		if err := m.putRestoration(cluster, under); err != nil {
+			return err
+		}
+	}
+	if len(names) > 0 {
+		if err := m.setContentsAside(under.DataDir, names, under.Aside); err != nil {
+			return err
+		}
+	}
+	under.Cleared = true
+	if err := m.putRestoration(cluster, under); err != nil {
+		return err
+	}
+	return remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
+}
+
+// placeData moves restored data into the data directory, in place of what a call that was cut short has put there.
+func (m *Machine) placeData(cluster, next string, under *restoration) error {
+	names, err := m.contents(under.DataDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.RemoveAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
+			return err
+		}
+	}
+	if err := m.putRestoration(cluster, under); err != nil {
+		return err
+	}
+	return m.moveContents(next, under.DataDir)
+}
+
+// bringBack moves the old data back to where it was, after what the restore has put there has gone aside.
+func (m *Machine) bringBack(cluster string, under *restoration) error {
+	if under.Cleared {
+		if _, err := m.setAside(under.DataDir, "taken-back"); err != nil {
+			return err
+		}
+		under.Cleared, under.Made = false, ""
+		if err := m.putRestoration(cluster, under); err != nil {
+			return err
+		}
+	}
+	if under.DataDir == "" {
+		return nil
+	}
+	if isDir(m.path(under.DataDir)) {
+		next, err := m.nextData(under.DataDir)
+		if err != nil {
+			return err
+		}
+		if err := os.RemoveAll(m.path(next)); err != nil {
+			return err
+		}
+	}
+	if under.Aside == "" || !isDir(m.path(under.Aside)) {
+		return nil
+	}
+	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("put the old data back: there is no user %s", api.SystemUser)
+	}
+	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
+		return err
+	}
+	return m.moveContents(under.Aside, under.DataDir)
+}
+
+// moveContents moves what lies in a directory into another, and removes it.
+func (m *Machine) moveContents(from, to string) error {
+	entries, err := os.ReadDir(m.path(from))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := m.move(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncDir(m.path(to)), remove(m.path(from)), syncDir(m.path(filepath.Dir(from))))
+}

@@ -1,0 +1,270 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
+	"go.uber.org/zap"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// Restore makes a data directory from a fetched snapshot, in place of the old one, which stays aside. The new data
+// is made beside first: a snapshot that cannot be restored leaves everything as it is.
+func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequest) (api.Restored, error) {
+	if err := checkRestore(cluster, r); err != nil {
+		return api.Restored{}, err
+	}
+	marker, under, err := m.mayRestore(ctx, cluster, r)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	if under.Stage != api.StageFenced {
+		return m.restoredBefore(*under, *marker, r)
+	}
+	mount, err := m.mountOfData(marker, r.Marker)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	etcd, err := m.admit(ctx, r.Marker)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	under.DataDir = r.Marker.DataDir
+	if err := m.putRestoration(cluster, under); err != nil {
+		return api.Restored{}, err
+	}
+	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
+		return api.Restored{}, err
+	}
+	next, err := m.makeData(r, etcd)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	if err := m.mustBeAhead(next, *under); err != nil {
+		return api.Restored{}, err
+	}
+	if err := m.clearData(cluster, under); err != nil {
+		return api.Restored{}, err
+	}
+	cluster64, member, err := m.identity(next)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	under.Made = hexID(cluster64)
+	if err := m.placeData(cluster, next, under); err != nil {
+		return api.Restored{}, err
+	}
+	made := r.Marker
+	made.Mount, made.ClusterID, made.MemberID = mount, under.Made, hexID(member)
+	if err := m.putMarker(made, etcd); err != nil {
+		return api.Restored{}, err
+	}
+	under.Stage, under.Token, under.Bump = api.StageRestored, r.Marker.Token, r.Bump
+	if err := m.putRestoration(cluster, under); err != nil {
+		return api.Restored{}, err
+	}
+	return api.Restored{ClusterID: made.ClusterID, MemberID: made.MemberID, Aside: under.Aside}, nil
+}
+
+// checkRestore refuses a request that does not make sense on any host.
+func checkRestore(cluster string, r api.RestoreRequest) error {
+	switch {
+	case r.Marker.Cluster != cluster:
+		return refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
+	case r.Marker.Owner == "" || r.Marker.Token == "":
+		return refuse("the marker of a restored member wants an owner and a token")
+	case !sha256Hex.MatchString(r.Snapshot):
+		return refuse("%q is no SHA-256 of a snapshot", r.Snapshot)
+	case r.Bump < 1:
+		return refuse("revisions are to be raised by %d: clients that have seen the old ones would miss what is written now; raise them", r.Bump)
+	}
+	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
+		return refuse("data directory %q: %s", r.Marker.DataDir, err)
+	}
+	return nil
+}
+
+// mayRestore refuses a host that is not fenced for this restore, unless there was never a member on it that could
+// have served anybody. It returns the host's marker, which may be nil, and what is under way.
+func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreRequest) (*api.Marker, *restoration, error) {
+	marker, err := m.marker(cluster)
+	if err == nil && marker != nil {
+		marker, err = m.owned(cluster, r.Marker.Owner)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	under, err := m.restoration(cluster)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case under != nil && under.Owner != r.Marker.Owner:
+		return nil, nil, refuse("%s, by another Terraform object: finish it from the state that holds it", under)
+	case under != nil && under.Snapshot != r.Snapshot:
+		return nil, nil, refuse("%s, with snapshot %s, and snapshot %s is to be restored: fence the host for that", under, under.Snapshot, r.Snapshot)
+	case under == nil && marker != nil && (marker.Phase != api.PhaseForming || m.hasMember(marker.DataDir)):
+		return nil, nil, refuse("member %s of cluster %s is not fenced: fence it first", marker.Member, cluster)
+	case under == nil:
+		if under, err = m.beginAnew(ctx, marker, r); err != nil {
+			return nil, nil, err
+		}
+	}
+	if _, err := os.Stat(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot))); under.Stage == api.StageFenced && err != nil {
+		return nil, nil, refuse("snapshot %s is not on this host: fetch it first", r.Snapshot)
+	}
+	return marker, under, m.mayPlace(under, r)
+}
+
+// beginAnew begins a restore on a host that has no member to fence. It may have been prepared for this one.
+func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.RestoreRequest) (*restoration, error) {
+	under := &restoration{Owner: r.Marker.Owner}
+	if marker != nil && marker.Token != r.Marker.Token {
+		var err error
+		if under, err = m.before(ctx, *marker); err != nil {
+			return nil, err
+		}
+	}
+	under.Stage, under.Began, under.Source, under.Snapshot = api.StageFenced, m.Now().UTC(), r.Source, r.Snapshot
+	return under, m.Units.Stop(ctx, api.Unit(r.Marker.Cluster))
+}
+
+// mayPlace refuses to restore into a directory in which something lies that is neither the old member's data nor of
+// this restore.
+func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
+	dir := r.Marker.DataDir
+	if under.Cleared && under.DataDir != dir {
+		return refuse("%s into %s, and is to be restored into %s: keep to the former, or take it back", under, under.DataDir, dir)
+	}
+	names, err := m.contents(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case under.Cleared:
+		cluster, _, err := m.identity(dir)
+		if err != nil || hexID(cluster) != under.Made {
+			return refuse("data directory %s holds what the restore has not put there: move it away", dir)
+		}
+	case under.Marker == nil || under.Marker.DataDir != dir:
+		return refuse("data directory %s is not empty, and what lies in it was not made by this cluster: move it away, or choose another directory", dir)
+	}
+	return nil
+}
+
+// restoredBefore is what an earlier call has made, where it was this one.
+func (m *Machine) restoredBefore(under restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
+	if under.Token != r.Marker.Token || under.Bump != r.Bump {
+		return api.Restored{}, refuse("%s, with token %s and revisions raised by %d, and is to be restored with token %s and %d: go on with the former, or take it back",
+			under, under.Token, under.Bump, r.Marker.Token, r.Bump)
+	}
+	if err := m.guardRestored(marker); err != nil {
+		return api.Restored{}, refuse("%s", err)
+	}
+	return api.Restored{ClusterID: marker.ClusterID, MemberID: marker.MemberID, Aside: under.Aside}, nil
+}
+
+// admit makes room for the member on the host: the user that it runs as, and the directory of its configuration.
+func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd Owner, err error) {
+	err = m.exclusively(ctx, func() error {
+		if err := m.mustNotCollide(marker); err != nil {
+			return err
+		}
+		etcd, err = m.Users.Ensure(ctx, api.SystemUser)
+		return err
+	})
+	if err != nil {
+		return Owner{}, err
+	}
+	dir := api.ConfigDir(marker.Cluster)
+	if err := m.ensureDir(path.Dir(dir), root, publicDir); err != nil {
+		return Owner{}, err
+	}
+	return etcd, m.ensureDir(dir, Owner{root.UID, etcd.GID}, configDir)
+}
+
+// makeData makes the restored member's data beside the data directory, all of it on the disk, and says where.
+func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
+	next, err := m.nextData(r.Marker.DataDir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(m.path(next)); err != nil {
+		return "", err
+	}
+	from := m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot))
+	info, err := os.Stat(from)
+	if err != nil {
+		return "", err
+	}
+	if err := m.mustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
+		return "", err
+	}
+	if err := m.ensureDir(next, etcd, dataMode); err != nil {
+		return "", err
+	}
+	err = restoreSnapshot(snapshot.RestoreConfig{
+		SnapshotPath: from, Name: r.Marker.Member, OutputDataDir: m.path(next), PeerURLs: []string{r.PeerURL},
+		InitialCluster: r.Marker.InitialCluster, InitialClusterToken: r.Marker.Token,
+		RevisionBump: uint64(r.Bump), MarkCompacted: true,
+	})
+	if err == nil {
+		err = settleTree(m.path(next), etcd)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), os.RemoveAll(m.path(next)))
+	}
+	return next, nil
+}
+
+// nextData is where restored data lies until it is whole.
+func (m *Machine) nextData(dir string) (string, error) {
+	return m.asidePath(dir, m.unfinished("restored"))
+}
+
+// restoreSnapshot has etcd's own code restore. It panics over some of what it does not like.
+func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("etcd does not restore it: %v", r)
+		}
+	}()
+	return snapshot.NewV3(zap.NewNop()).Restore(c)
+}
+
+// settleTree gives all that lies in a directory to its owner, and brings it to the disk.
+func settleTree(dir string, owner Owner) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := os.Lchown(path, owner.UID, owner.GID); err != nil {
+			return err
+		}
+		return syncDir(path) // a file is brought to the disk likewise
+	})
+}
+
+// mustBeAhead refuses restored data in which a revision would come again that clients of the old cluster may have
+// seen from this host, or from which one could watch on as if nothing had happened: it asks for the revision after
+// the last that it has seen, and has to hear that this one is compacted.
+func (m *Machine) mustBeAhead(next string, under restoration) error {
+	made, err := revisionsIn(m.path(database(next)))
+	if err != nil {
+		return fmt.Errorf("read what was restored: %w", err)
+	}
+	if lack := under.Revision + 2 - made.newest; under.Revision > 0 && lack > 0 {
+		return refuse("the restored cluster would begin at revision %d, and clients may have seen revision %d from this host, and watch on from the next: raise revisions by %d more", made.newest, under.Revision, lack)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// sending begins the names of snapshots that stay on the host no longer than the call that sends them.
+const sending = "sending-"
+
+// Save sends a snapshot of the local member as it arrives, and says whether it is one once all of it was verified.
+// Several may be at work at a time.
+func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, content io.Writer) (api.Saved, error) {
+	var saved api.Saved
+	err := m.through(ctx, cluster, r.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+		if err := member.mustReachOthers(ctx); err != nil {
+			return err
+		}
+		dir := api.SnapshotDir(member.marker.DataDir)
+		if err := m.ensureDir(dir, root, dataMode); err != nil {
+			return err
+		}
+		if err := m.mustHold(dir, member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
+			return err
+		}
+		file, err := m.nameless(dir)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if r.S3 != nil {
+			content = io.Discard // it is sent from the file, once it is verified
+		}
+		saved, err = m.saveTo(ctx, member, file, content)
+		if err != nil || r.S3 == nil {
+			return err
+		}
+		return put(ctx, *r.S3, file, saved.SizeBytes)
+	})
+	return saved, err
+}
+
+// mustReachOthers refuses a member that does not know what the others have agreed on: its snapshot would be old.
+func (l localMember) mustReachOthers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if _, err := l.Get(ctx, "health"); err != nil {
+		return refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter: %s", l.marker.Member, err)
+	}
+	return nil
+}
+
+// nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call
+// which was killed could not take away goes as well: whoever still writes to the file does not need it.
+func (m *Machine) nameless(dir string) (*os.File, error) {
+	left, err := filepath.Glob(m.path(filepath.Join(dir, sending+"*")))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range left {
+		if err := remove(name); err != nil {
+			return nil, err
+		}
+	}
+	file, err := os.CreateTemp(m.path(dir), sending)
+	if err != nil {
+		return nil, err
+	}
+	if err := remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// saveTo streams a snapshot to a file and to its receiver, and verifies the file.
+func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File, content io.Writer) (api.Saved, error) {
+	stream, err := member.Snapshot(ctx)
+	if err != nil {
+		return api.Saved{}, fmt.Errorf("ask the local member for a snapshot: %w", err)
+	}
+	defer stream.Close()
+	if _, err := io.Copy(io.MultiWriter(file, content), stream); err != nil {
+		return api.Saved{}, fmt.Errorf("save a snapshot of the local member: %w", err)
+	}
+	taken, err := verifySnapshot("of the local member", openPath(file))
+	if err != nil {
+		return api.Saved{}, err
+	}
+	saved := api.Saved{
+		Snapshot: taken, ClusterID: hexID(member.status.Header.ClusterId), MemberID: hexID(member.id), Etcd: member.status.Version,
+	}
+	saved.TakenAt = m.Now().UTC()
+	saved.Hash, err = member.hashLike(ctx, taken, openPath(file))
+	return saved, err
+}
+
+// openPath is where a file that is open, and has no name any more, is found by this process.
+func openPath(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }
+
+// hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since.
+func (l localMember) hashLike(ctx context.Context, taken api.Snapshot, path string) (uint32, error) {
+	inside, err := revisionsIn(path)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := l.HashKV(ctx, l.Endpoints()[0], taken.Revision)
+	if err != nil {
+		return 0, nil // compacted, or a member that has gone: the snapshot is whole without
+	}
+	if answer.CompactRevision != inside.compact || answer.HashRevision != taken.Revision {
+		return 0, nil
+	}
+	return answer.Hash, nil
+}
+
+// put uploads a verified snapshot.
+func put(ctx context.Context, s api.S3, file *os.File, size int64) error {
+	storage, err := s3(s)
+	if err != nil {
+		return refuse("%s", err)
+	}
+	if s.Key == "" || strings.HasSuffix(s.Key, "/") || path.Clean(s.Key) != s.Key {
+		return refuse("%q is no key of an object", s.Key)
+	}
+	return storage.Put(ctx, s.Key, size, io.NewSectionReader(file, 0, size))
+}

@@ -1,0 +1,86 @@
+package host
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// restoreSpare is what a restored member wants beside its database: its log begins with two files of 64 MiB.
+const restoreSpare = 192 << 20
+
+// mustHold refuses what a file system has no space for.
+func (m *Machine) mustHold(dir string, bytes int64, what string) error {
+	free, err := freeAt(m.path(dir))
+	if err == nil && free < bytes {
+		return refuse("%s has %d MiB free, and %s wants %d MiB: free some space", dir, free>>20, what, mebibytes(bytes))
+	}
+	return err
+}
+
+// mustHoldRestore refuses a snapshot that there is no space to fetch, so many bytes of it, and to restore. What lies
+// in the data directory now stays on the same file system.
+func (m *Machine) mustHoldRestore(dataDir string, fetched, restored int64) error {
+	snapshots, err := m.nearest(api.SnapshotDir(dataDir))
+	if err != nil {
+		return err
+	}
+	data, err := m.nearest(dataDir)
+	if err != nil {
+		return err
+	}
+	shared, err := sameFilesystem(snapshots, data)
+	if err != nil {
+		return err
+	}
+	if fetched > 0 {
+		fetched += snapshotSpare
+	}
+	restored += restoreSpare
+	if shared {
+		return mustHoldAt(data, fetched+restored, fmt.Sprintf("to fetch a snapshot into %s and to restore it into %s", api.SnapshotDir(dataDir), dataDir))
+	}
+	if err := mustHoldAt(snapshots, fetched, "to fetch a snapshot into "+api.SnapshotDir(dataDir)); err != nil {
+		return err
+	}
+	return mustHoldAt(data, restored, "to restore a snapshot into "+dataDir)
+}
+
+// mustHoldAt refuses what there is no space for where a path of this process lies.
+func mustHoldAt(path string, bytes int64, why string) error {
+	mount, err := mountOf(path)
+	if err != nil {
+		return err
+	}
+	free, err := freeAt(path)
+	if err == nil && free < bytes {
+		return refuse("the file system on %s has %d MiB free, and %d MiB are wanted %s: free some space", mount.point, free>>20, mebibytes(bytes), why)
+	}
+	return err
+}
+
+// freeAt is how many bytes are free where a path of this process lies.
+func freeAt(path string) (int64, error) {
+	var space unix.Statfs_t
+	if err := unix.Statfs(path, &space); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", path, err)
+	}
+	return int64(space.Bavail) * space.Frsize, nil
+}
+
+// mebibytes rounds up.
+func mebibytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
+
+// sameFilesystem tells whether two paths of this process share their space.
+func sameFilesystem(a, b string) (bool, error) {
+	var ofA, ofB unix.Stat_t
+	if err := unix.Stat(a, &ofA); err != nil {
+		return false, fmt.Errorf("look at %s: %w", a, err)
+	}
+	if err := unix.Stat(b, &ofB); err != nil {
+		return false, fmt.Errorf("look at %s: %w", b, err)
+	}
+	return ofA.Dev == ofB.Dev, nil
+}

@@ -1,0 +1,129 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TakeBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
+func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRequest) error {
+	under, err := m.mayTakeBack(cluster, r)
+	if err != nil || under == nil {
+		return err
+	}
+	if under.Stage != api.StageFenced {
+		under.Stage, under.Token, under.Bump = api.StageFenced, "", 0
+		if err := m.putRestoration(cluster, under); err != nil {
+			return err
+		}
+	}
+	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
+		return err
+	}
+	if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
+		return err
+	}
+	if err := m.bringBack(cluster, under); err != nil {
+		return err
+	}
+	if under.Marker == nil {
+		return m.forget(ctx, cluster, under)
+	}
+	if err := m.bringBackConfiguration(ctx, cluster, under); err != nil {
+		return err
+	}
+	return m.endRestoration(cluster, under.dataDir())
+}
+
+// mayTakeBack refuses what cannot be taken back, and is nil where nothing is left to take back.
+func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restoration, error) {
+	marker, err := m.marker(cluster)
+	if err == nil && marker != nil {
+		_, err = m.owned(cluster, r.Owner)
+	}
+	if err != nil {
+		return nil, err
+	}
+	under, err := m.restoration(cluster)
+	switch {
+	case err != nil || under == nil:
+		return nil, err
+	case under.Owner != r.Owner:
+		return nil, refuse("%s, by another Terraform object: take it back from the state that holds it", under)
+	case under.Stage == api.StageOpened:
+		return nil, refuse("%s: clients may have written to the restored cluster, and would lose that; the old data lies in %s", under, under.Aside)
+	}
+	return under, nil
+}
+
+// dataDir is where what was fetched lies beside.
+func (r restoration) dataDir() string {
+	if r.DataDir == "" && r.Marker != nil {
+		return r.Marker.DataDir
+	}
+	return r.DataDir
+}
+
+// bringBackConfiguration puts back what the old member ran by, the marker last.
+func (m *Machine) bringBackConfiguration(ctx context.Context, cluster string, under *restoration) error {
+	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	if err != nil {
+		return err
+	}
+	readable := Owner{root.UID, etcd.GID}
+	if err := m.putOrRemove(file{api.FlagsFile(cluster), []byte(strings.Join(under.Flags, "\n") + "\n"), readable, configFile}, under.Flags != nil); err != nil {
+		return err
+	}
+	text, err := json.Marshal(under.Progress)
+	if err != nil {
+		return fmt.Errorf("encode how far the member had come: %w", err)
+	}
+	if err := m.putOrRemove(file{api.ProgressFile(cluster), append(text, '\n'), readable, configFile}, under.Progress != progress{}); err != nil {
+		return err
+	}
+	if m.isInstalled(under.Store) {
+		if err := m.exclusively(ctx, func() error { return m.selectStore(cluster, under.Store) }); err != nil {
+			return err
+		}
+	}
+	if under.Unit != "" {
+		if err := m.putUnit(ctx, cluster, under.Unit); err != nil {
+			return err
+		}
+	}
+	if under.Enabled {
+		if err := m.Units.Enable(ctx, api.Unit(cluster)); err != nil {
+			return err
+		}
+	}
+	return m.rewriteMarker(*under.Marker)
+}
+
+// putOrRemove makes a file what it was, which may be that there was none.
+func (m *Machine) putOrRemove(f file, there bool) error {
+	if !there {
+		return errors.Join(remove(m.path(f.path)), syncDir(m.path(path.Dir(f.path))))
+	}
+	_, err := m.put(f)
+	return err
+}
+
+// forget takes off a host what a restore has made of one that carried no cluster before. The record goes last.
+func (m *Machine) forget(ctx context.Context, cluster string, under *restoration) error {
+	if err := m.removeUnit(ctx, cluster); err != nil {
+		return err
+	}
+	if err := m.removeFetched(under.DataDir, ""); err != nil {
+		return err
+	}
+	if err := m.removeConfiguration(cluster, path.Base(api.RestoreFile(cluster))); err != nil {
+		return err
+	}
+	return m.exclusively(ctx, func() error { return m.deselect(cluster) })
+}
