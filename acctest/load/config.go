@@ -42,6 +42,10 @@ type Limits struct {
 	Unread    time.Duration // between two linearizable reads; 0: 500 ms. More than an election takes where a leader is killed: 3 s
 	Tolerance time.Duration // of too few healthy voters; 0: 150 ms
 	Single    bool          // the only voter of a cluster may be unhealthy: its restart is planned
+	// Told has a member count as unhealthy only where it was refused or told so at least once meanwhile, or was late for
+	// longer than Late: on a machine that is busy with other things, questions time out that are answered in the end.
+	Told bool
+	Late time.Duration // 0: 3 s
 }
 
 const (
@@ -50,6 +54,7 @@ const (
 	defaultSilent    = 300 * time.Millisecond
 	defaultUnread    = 500 * time.Millisecond
 	defaultTolerance = 150 * time.Millisecond
+	defaultLate      = 3 * time.Second
 )
 
 // writes tells whether anything is to be written.
@@ -94,5 +99,6 @@ func (l Limits) complete() Limits {
 	l.Silent = cmp.Or(l.Silent, defaultSilent)
 	l.Unread = cmp.Or(l.Unread, defaultUnread)
 	l.Tolerance = cmp.Or(l.Tolerance, defaultTolerance)
+	l.Late = cmp.Or(l.Late, defaultLate)
 	return l
 }

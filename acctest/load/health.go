@@ -100,6 +100,9 @@ func levels(configurations []Configuration, probes []Probe, end time.Duration, l
 	for id, v := range voted {
 		down[id] = append(unproved(answered[id], v.from, v.to, limits.Silent), unproved(read[id], v.from, v.to, limits.Unread)...)
 	}
+	if limits.Told {
+		dropLate(down, probes, limits.Late)
+	}
 
 	var all []Level
 	for i, c := range configurations {
@@ -135,6 +138,31 @@ func levels(configurations []Configuration, probes []Probe, end time.Duration, l
 		}
 	}
 	return all
+}
+
+// dropLate takes out the times in which a member was no more than late: no question to it failed by anything but its
+// own time limit.
+func dropLate(down map[string][]span, probes []Probe, late time.Duration) {
+	lives := map[string][]string{} // who has answered at an endpoint
+	for _, p := range probes {
+		if p.Member != "" && !slices.Contains(lives[p.Endpoint], p.Member) {
+			lives[p.Endpoint] = append(lives[p.Endpoint], p.Member)
+		}
+	}
+	failed := map[string][]span{}
+	for _, p := range probes {
+		if p.Error == "" || strings.Contains(p.Error, "DeadlineExceeded") || strings.Contains(p.Error, "deadline exceeded") {
+			continue
+		}
+		for _, member := range lives[p.Endpoint] {
+			failed[member] = append(failed[member], span{p.Start, p.End})
+		}
+	}
+	for member, spans := range down {
+		down[member] = slices.DeleteFunc(spans, func(d span) bool {
+			return d.to-d.from <= late && !slices.ContainsFunc(failed[member], func(f span) bool { return f.from < d.to && f.to > d.from })
+		})
+	}
 }
 
 func clamp(t, low, high time.Duration) time.Duration { return min(max(t, low), high) }

@@ -117,7 +117,7 @@ func TestChanges(t *testing.T) {
 func alive(member string, from, to time.Duration) []Probe {
 	var probes []Probe
 	for at := from; at <= to; at += 50 * ms {
-		probes = append(probes, Probe{Member: member, Start: at, End: at + ms, Leader: "a"}, Probe{Member: member, Read: true, Start: at, End: at + ms})
+		probes = append(probes, Probe{Member: member, Endpoint: member, Start: at, End: at + ms, Leader: "a"}, Probe{Member: member, Endpoint: member, Read: true, Start: at, End: at + ms})
 	}
 	return probes
 }
@@ -125,6 +125,15 @@ func alive(member string, from, to time.Duration) []Probe {
 // answering are the answers of a member that refuses linearizable reads.
 func answering(member string, from, to time.Duration) []Probe {
 	return slices.DeleteFunc(alive(member, from, to), func(p Probe) bool { return p.Read })
+}
+
+// failing are the questions to a member that nobody answers, with an error, every 50 ms.
+func failing(member, err string, from, to time.Duration) []Probe {
+	var probes []Probe
+	for at := from + ms; at < to; at += 50 * ms {
+		probes = append(probes, Probe{Endpoint: member, Start: at, End: at + ms, Error: err})
+	}
+	return probes
 }
 
 func learning(member string, from, to time.Duration) []Probe {
@@ -175,6 +184,12 @@ func TestHealth(t *testing.T) {
 		"the only one": {[]Configuration{voters(0, 0, "a")}, with(alive("a", 0, time.Second), alive("a", 2*time.Second, end)), Limits{}, "0 of 1", true},
 		"the only one, as planned": {[]Configuration{voters(0, 0, "a")}, with(alive("a", 0, time.Second), alive("a", 2*time.Second, end)),
 			Limits{Single: true}, "0 of 1", false},
+		"two are late on a busy machine": {abc, with(alive("a", 0, end), alive("b", 0, 4*time.Second), failing("b", "context deadline exceeded", 4*time.Second, 6*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 3*time.Second), alive("c", 5*time.Second, end)), Limits{Told: true}, "3 of 3", false},
+		"two are late for too long": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 2*time.Second), alive("c", 6*time.Second, end)), Limits{Told: true}, "1 of 3", true},
+		"two overlap, and are told so": {abc, with(alive("a", 0, end), alive("b", 0, 4*time.Second), failing("b", "connection refused", 4*time.Second, 6*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)), Limits{Told: true}, "1 of 3", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := test.limits.complete()
