@@ -23,7 +23,6 @@ type restoreModel struct {
 	File               types.String `tfsdk:"file"`
 	URL                types.String `tfsdk:"url"`
 	S3                 types.Object `tfsdk:"s3"`
-	Backup             types.String `tfsdk:"backup"`
 	SHA256             types.String `tfsdk:"sha256"`
 	Identity           types.String `tfsdk:"identity"` // write-only: null but in a configuration
 	OverwriteClusterID types.String `tfsdk:"overwrite_cluster_id"`
@@ -47,10 +46,8 @@ func restoreAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "A snapshot at an address, `https://...`, which the machine that runs Terraform downloads, and goes on with where that breaks. Wants `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
-			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "A backup that this cluster's own hosts have made, by its name (`data.etcd_backups` lists them), or `latest`."},
 			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
-				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: for a file, an object or a backup, what it ends in has to suffice."},
+				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: what it ends in has to suffice."},
 			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Write-only: no state and no host keeps them."},
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
@@ -72,13 +69,13 @@ func checkRestore(ctx context.Context, object types.Object) (diags diag.Diagnost
 	var r restoreModel
 	diags.Append(object.As(ctx, &r, basetypes.ObjectAsOptions{})...)
 	given := 0
-	for _, is := range []bool{!r.File.IsNull(), !r.URL.IsNull(), !r.S3.IsNull(), !r.Backup.IsNull()} {
+	for _, is := range []bool{!r.File.IsNull(), !r.URL.IsNull(), !r.S3.IsNull()} {
 		if is {
 			given++
 		}
 	}
 	if given != 1 {
-		diags.AddAttributeError(at, "One snapshot, from one place", fmt.Sprintf("restore names %d places to take it from: set one of file, url, s3 and backup.", given))
+		diags.AddAttributeError(at, "One snapshot, from one place", fmt.Sprintf("restore names %d places to take it from: set one of file, url and s3.", given))
 	}
 	if !r.URL.IsNull() && r.SHA256.IsNull() {
 		diags.AddAttributeError(at.AtName("sha256"), "What an address leads to can change", "restore.url wants restore.sha256, so that what is restored is what was meant.")
@@ -117,10 +114,7 @@ func (r restoreModel) name() string {
 		return "file " + r.File.ValueString()
 	case !r.URL.IsNull():
 		return source.Public(r.URL.ValueString())
-	case !r.S3.IsNull():
-		attributes := r.S3.Attributes()
-		text := func(name string) string { s, _ := attributes[name].(types.String); return s.ValueString() }
-		return fmt.Sprintf("object %s in bucket %s at %s", text("key"), text("bucket"), text("endpoint"))
 	}
-	return "backup " + r.Backup.ValueString()
+	text := func(name string) string { s, _ := r.S3.Attributes()[name].(types.String); return s.ValueString() }
+	return fmt.Sprintf("object %s in bucket %s at %s", text("key"), text("bucket"), text("endpoint"))
 }

@@ -178,15 +178,12 @@ func content(ctx context.Context, object types.Object) (g given, done func() err
 		if local, err = source.Download(ctx, r.URL.ValueString(), os.TempDir()); err != nil {
 			return g, done, fmt.Errorf("restore.url: %w", err)
 		}
-	case !r.S3.IsNull():
+	default:
 		s3, diags := s3From(ctx, r.S3)
 		if diags.HasError() {
 			return g, done, fmt.Errorf("restore.s3: %s", diags.Errors()[0].Detail())
 		}
 		g.Remote = &api.Source{S3: s3}
-		return g, done, nil
-	default:
-		g.Remote = &api.Source{Backup: r.Backup.ValueString()}
 		return g, done, nil
 	}
 	g.Open = func(context.Context) (io.ReadCloser, api.Upload, error) {

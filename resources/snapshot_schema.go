@@ -47,10 +47,9 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"s3": schema.SingleNestedAttribute{
-				Optional: true,
-				MarkdownDescription: "S3-compatible storage that the host uploads the snapshot to. It is not looked at again afterwards, for which there are no credentials: " +
-					"for backups that are watched over, see `backup` of `etcd_cluster`.",
-				Attributes: s3Attributes("Key of the object. One that is there is overwritten."),
+				Optional:            true,
+				MarkdownDescription: "S3-compatible storage that the host uploads the snapshot to. It is not looked at again afterwards: no state holds the credentials for that.",
+				Attributes:          s3Attributes("Key of the object. One that is there is overwritten."),
 			},
 			"triggers": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,
