@@ -17,16 +17,20 @@ func say(t *testing.T, m *Machine, text string) ([]api.Line, bool) {
 	ok := m.Call(t.Context(), strings.NewReader(text), &out)
 	var lines []api.Line
 	for text := range strings.Lines(out.String()) {
-		var line api.Line
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			t.Fatalf("line %q is no JSON: %v", text, err)
-		}
-		lines = append(lines, line)
+		lines = append(lines, mustParse(t, []byte(text)))
 	}
 	if len(lines) == 0 {
 		t.Fatal("there is no answer")
 	}
 	return lines, ok
+}
+
+func mustParse(t *testing.T, text []byte) (line api.Line) {
+	t.Helper()
+	if err := json.Unmarshal(text, &line); err != nil {
+		t.Fatalf("line %q is no JSON: %v", text, err)
+	}
+	return line
 }
 
 func TestCallsThatCannotBeCarriedOut(t *testing.T) {

@@ -34,10 +34,7 @@ func (m *Machine) clearData(cluster string, under *restoration) error {
 			return err
 		}
 	}
-	under.Cleared = true
-	if err := m.putRestoration(cluster, under); err != nil {
-		return err
-	}
+	under.Cleared = true                             // which is written down before anything is put there
 	return remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
 }
 

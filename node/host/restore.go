@@ -49,7 +49,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	if err := m.mustBeAhead(next, *under); err != nil {
-		return api.Restored{}, err
+		return api.Restored{}, errors.Join(err, os.RemoveAll(m.path(next)))
 	}
 	if err := m.clearData(cluster, under); err != nil {
 		return api.Restored{}, err

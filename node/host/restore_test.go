@@ -41,10 +41,9 @@ func (f *fleetMember) saved(t *testing.T) (api.Saved, []byte) {
 
 // upload is a request to fetch a content that is sent.
 func upload(content []byte) api.FetchRequest {
-	sum := sha256.Sum256(content)
 	return api.FetchRequest{
 		Owner: fleetOwner, DataDir: dataDir, Line: version.Cluster(version.Version),
-		Source: api.Source{Upload: &api.Upload{SizeBytes: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}},
+		Source: api.Source{Upload: &api.Upload{SizeBytes: int64(len(content)), SHA256: sha256Of(content)}},
 	}
 }
 
@@ -252,4 +251,9 @@ func mustCountAgain(t *testing.T, f *fleetMember) {
 	if s.Keys != 30 || s.Hash == 0 {
 		t.Errorf("a snapshot of the restored cluster reads %+v", s)
 	}
+}
+
+func sha256Of(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }

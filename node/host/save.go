@@ -105,7 +105,8 @@ func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File,
 // openPath is where a file that is open, and has no name any more, is found by this process.
 func openPath(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }
 
-// hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since.
+// hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since, or up to
+// the very revision: then it gives the hash that it took just before.
 func (l localMember) hashLike(ctx context.Context, taken api.Snapshot, path string) (uint32, error) {
 	inside, err := revisionsIn(path)
 	if err != nil {
