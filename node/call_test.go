@@ -2,12 +2,14 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +23,9 @@ import (
 func reached(t *testing.T, handle func(s *sshtest.Session, request string) sshtest.Exit) *Node {
 	t.Helper()
 	server := sshtest.Start(t, sshtest.Config{Handler: func(_ context.Context, s *sshtest.Session) sshtest.Exit {
-		line, err := bufio.NewReader(s.Stdin).ReadString('\n')
+		in := bufio.NewReader(s.Stdin)
+		s.Stdin = in
+		line, err := in.ReadString('\n')
 		if err != nil {
 			t.Errorf("the request is no line: %q, %v", line, err)
 		}
@@ -99,6 +103,80 @@ func TestCallTellsALostConnection(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// TestContentIsSentAndReceived holds that content arrives as it was sent, however it is cut on its way, and that it
+// counts only where the answer ends with a result.
+func TestContentIsSentAndReceived(t *testing.T) {
+	whole := "{\"progress\":\"saving\"}\n{\"content\":5}\nhello{\"content\":8}\n{\"a\":1}\n{\"result\":{\"sha256\":\"ab\"}}\n"
+	for cut := range len(whole) {
+		var got bytes.Buffer
+		a := answer{content: &got}
+		for _, piece := range []string{whole[:cut], whole[cut:]} {
+			if n, err := a.Write([]byte(piece)); n != len(piece) || err != nil {
+				t.Fatalf("cut at %d: %d, %v", cut, n, err)
+			}
+		}
+		if last, err := a.last(); err != nil || string(last.Result) != `{"sha256":"ab"}` || got.String() != "hello{\"a\":1}\n" {
+			t.Errorf("cut at %d: %q, %+v, %v", cut, got.String(), last, err)
+		}
+	}
+
+	for name, test := range map[string]struct {
+		print   string
+		content io.Writer
+		says    string // empty: it succeeds
+	}{
+		"whole":                   {whole, io.Discard, ""},
+		"an error behind content": {"{\"content\":2}\nhi{\"error\":{\"code\":\"failed\",\"message\":\"the disk is full\"}}\n", io.Discard, "the disk is full"},
+		"the end amid content":    {"{\"content\":20}\nhello", io.Discard, "ended without a result"},
+		"a result amid content":   {"{\"content\":99}\n{\"result\":{}}\n", io.Discard, "ended without a result"},
+		"a receiver that is full": {whole, full{}, "no space left"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+				_, _ = io.WriteString(s.Stdout, test.print)
+				return sshtest.Exit{}
+			})
+			err := n.Download(t.Context(), "", observe, test.content, &api.Read{})
+			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("the error is %v, and should say %q", err, test.says)
+			}
+		})
+	}
+
+	content := strings.Repeat("0123456789", 100_000)
+	n := reached(t, func(s *sshtest.Session, request string) sshtest.Exit {
+		got, err := io.ReadAll(s.Stdin)
+		fmt.Fprintf(s.Stdout, "{\"result\":{\"size_bytes\":%d}}\n", len(got))
+		if err != nil || string(got) != content || !strings.HasSuffix(request, "}\n") {
+			t.Errorf("behind %q came %d bytes, %v", request, len(got), err)
+		}
+		return sshtest.Exit{}
+	})
+	var read api.Read
+	if err := n.Upload(t.Context(), "", observe, strings.NewReader(content), &read); err != nil || read.SizeBytes != int64(len(content)) {
+		t.Errorf("sent: %+v, %v", read, err)
+	}
+}
+
+// TestUploadThatIsRefused holds that the reason of a store that reads no content is told, and not that nobody has
+// read it.
+func TestUploadThatIsRefused(t *testing.T) {
+	n := reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		_, _ = io.WriteString(s.Stdout, `{"error":{"code":"refused","message":"free some space"}}`+"\n")
+		return sshtest.Exit{Status: 1}
+	})
+	err := n.Upload(t.Context(), "", observe, strings.NewReader(strings.Repeat("x", 8<<20)), nil)
+	var own *api.Error
+	if !errors.As(err, &own) || own.Code != api.CodeRefused {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// full takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 // holdLock is a store that takes the lock and holds it for as long as it is spoken to.
 func holdLock(s *sshtest.Session, freed chan<- struct{}) sshtest.Exit {
