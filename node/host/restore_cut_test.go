@@ -101,7 +101,7 @@ func twin(t *testing.T, f *fleetMember, mounted bool) (*Machine, *fakeUnits) {
 func was(t *testing.T, m *Machine) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, dir := range []string{"/etc/etcd", "/var/lib/etcd"} {
+	for _, dir := range []string{"/etc/etcd", "/etc/systemd", "/var/lib/etcd"} {
 		maps.Copy(found, tree(t, m, dir))
 	}
 	maps.DeleteFunc(found, func(path, _ string) bool {
@@ -150,6 +150,9 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 				}
 				mustBeRestored(t, again, r, before, name)
 			}
+			if !cut {
+				configuredAnew(t, f, m, request)
+			}
 			mustTakeBack(t, m, units, before, name)
 			if !cut {
 				break
@@ -158,6 +161,21 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 				t.Fatal("a restore never ends")
 			}
 		}
+	}
+}
+
+// configuredAnew configures a restored machine as the wish for the restored cluster says.
+func configuredAnew(t *testing.T, f *fleetMember, m *Machine, r api.RestoreRequest) {
+	t.Helper()
+	installStore(t, m, storeB)
+	c := f.config
+	c.Marker, c.Store, c.Unit = r.Marker, storeB, "[Service]\nRestart=no\n"
+	c.Flags = append(slices.Clone(c.Flags), "--snapshot-count=5000")
+	if err := m.Configure(t.Context(), "main", c); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Start(t.Context(), "main"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -227,7 +245,10 @@ func mustTakeBack(t *testing.T, m *Machine, units *fakeUnits, before map[string]
 			t.Errorf("%s: %s is not what it was", name, path)
 		}
 	}
-	if err := m.Guard("main"); err != nil || !units.enabled[api.Unit("main")] {
-		t.Errorf("%s: the guard says %v, and enabled are %v", name, err, units.enabled)
+	if err := m.Guard("main"); err != nil || !units.enabled[api.Unit("main")] || len(units.active) > 0 {
+		t.Errorf("%s: the guard says %v, enabled are %v, and active %v", name, err, units.enabled, units.active)
+	}
+	if selected, err := m.selected("main"); err != nil || selected != storeA {
+		t.Errorf("%s: the selected store is %s, %v", name, selected, err)
 	}
 }
