@@ -1,0 +1,442 @@
+package acctest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+)
+
+// saved is a cluster of which a snapshot was taken, and that was written to since.
+type saved struct {
+	*workspace
+	setup    setup
+	revision int64  // of the snapshot
+	seen     int64  // the newest that any client has seen
+	id       string // the cluster's
+}
+
+// snapshotOf is the resource that saves the cluster into a file of the workspace.
+const snapshotOf = `
+resource "etcd_snapshot" "prod" {
+  cluster = {
+    name    = etcd_cluster.prod.name
+    owner   = etcd_cluster.prod.owner
+    members = etcd_cluster.prod.members
+  }
+  file = "prod.db"
+}
+`
+
+// kept are the keys that a snapshot has, and later those that are only written after it.
+const (
+	kept  = 50
+	later = 30
+)
+
+// savedCluster forms a cluster, writes to it, saves it, and writes more.
+func savedCluster(t *testing.T, l *lab.Lab, s setup) *saved {
+	t.Helper()
+	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
+	v.apply()
+	v.fill("kept", kept)
+	v.write("main.tf", configuration(t, l, s)+snapshotOf)
+	v.apply()
+	attributes, _ := v.state("etcd_snapshot.prod")
+	v.revision, v.id = int64(attributes["revision"].(float64)), v.clusterID()
+	v.fill("later", later)
+	v.seen = v.revisionNow()
+	return v
+}
+
+// fill puts keys into the cluster, through one of its members after the other.
+func (v *saved) fill(prefix string, n int) {
+	v.t.Helper()
+	c, endpoints := v.client(), v.endpoints()
+	for i := range n {
+		c.must(endpoints[i%len(endpoints)], "put", fmt.Sprintf("%s/%03d", prefix, i), strconv.Itoa(i))
+	}
+}
+
+// revisionNow is the cluster's revision.
+func (v *saved) revisionNow() int64 {
+	v.t.Helper()
+	var answer struct {
+		Header struct {
+			Revision int64 `json:"revision"`
+		} `json:"header"`
+	}
+	if err := json.Unmarshal([]byte(v.client().must(v.endpoints()[0], "get", "--write-out=json", "kept/000")), &answer); err != nil {
+		v.t.Fatal(err)
+	}
+	return answer.Header.Revision
+}
+
+// restoring is the configuration that restores the snapshot, on these hosts.
+func (v *saved) restoring(at map[string]string, more string) {
+	v.t.Helper()
+	s := setup{at: at, cluster: v.setup.cluster + fmt.Sprintf("\n  restore = {\n    file = %q\n    overwrite_cluster_id = %q\n    %s\n  }\n", "prod.db", v.id, more)}
+	v.write("main.tf", configuration(v.t, v.lab, s))
+}
+
+// mustBeRestored fails the test where the cluster is not the one of the snapshot, whole and alone: all of its keys and
+// none written since, on every member, with revisions above all that clients have seen.
+func (v *saved) mustBeRestored() {
+	v.t.Helper()
+	if v.clusterID() == v.id {
+		v.t.Errorf("it is cluster %s still", v.id)
+	}
+	c := v.client()
+	for _, endpoint := range v.endpoints() {
+		if n := v.count(c, endpoint, "kept/"); n != kept {
+			v.t.Errorf("%s has %d keys of the snapshot, and should have %d", endpoint, n, kept)
+		}
+		if n := v.count(c, endpoint, "later/"); n != 0 {
+			v.t.Errorf("%s has %d keys that were written after the snapshot", endpoint, n)
+		}
+	}
+	if now := v.revisionNow(); now <= v.seen {
+		v.t.Errorf("it goes on with revision %d, and clients have seen %d", now, v.seen)
+	}
+	var hashes []string
+	for _, endpoint := range v.endpoints() {
+		hashes = append(hashes, hashOf.FindString(c.must(endpoint, "endpoint", "hashkv", "--write-out=fields")))
+	}
+	if slices.Sort(hashes); len(slices.Compact(hashes)) != 1 {
+		v.t.Errorf("hashes differ: %v", hashes)
+	}
+	v.mustBeSettled()
+}
+
+var hashOf, countOf = regexp.MustCompile(`"Hash" : \d+`), regexp.MustCompile(`"Count" : (\d+)`)
+
+// count is how many keys begin with prefix.
+func (v *saved) count(c etcdctl, endpoint, prefix string) int {
+	v.t.Helper()
+	found := countOf.FindStringSubmatch(c.must(endpoint, "get", "--prefix", "--count-only", "--write-out=fields", prefix))
+	if found == nil {
+		v.t.Fatalf("%s counts nothing", endpoint)
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
+}
+
+// TestRestoreOverALivingCluster takes a snapshot to a file, restores it over the cluster, which has been written to since,
+// and reboots all hosts. A watcher that asks for a revision that it has not seen yet is told that it is compacted, and not
+// given another's.
+func TestRestoreOverALivingCluster(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := savedCluster(t, l, setup{})
+	v.mustBeVerified()
+	v.restoring(nil, "")
+	v.apply()
+	v.mustRollOut("fetch a", "fence b", "restore c", "open a", "snapshot ")
+	v.mustBeRestored()
+	v.mustWatchNothing(v.seen + 1)
+	v.mustLieAside("a", "b", "c")
+
+	for _, h := range l.Hosts {
+		if err := h.PowerOff(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.powerOn()
+	v.client().await(v.endpoints(), "endpoint", "health")
+	v.mustBeRestored()
+}
+
+// powerOn gives the power back to every host that has none.
+func (v *saved) powerOn() {
+	v.t.Helper()
+	for _, h := range v.lab.Hosts {
+		if !h.On() {
+			if err := h.PowerOn(v.t.Context()); err != nil {
+				v.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// mustBeVerified fails the test where upstream's own program reads something else out of the snapshot than the resource
+// says.
+func (v *saved) mustBeVerified() {
+	v.t.Helper()
+	etcdutl := filepath.Join(v.dir, "etcdutl")
+	if err := os.Symlink(os.Getenv("ETCD_ETCDCTL"), etcdutl); err != nil {
+		v.t.Fatal(err)
+	}
+	output, err := v.lab.Command(v.t.Context(), etcdutl, "snapshot", "status", filepath.Join(v.dir, "prod.db"), "--write-out=json").Output()
+	var status struct {
+		Revision int64  `json:"revision"`
+		Version  string `json:"version"`
+	}
+	if err == nil {
+		err = json.Unmarshal(output, &status)
+	}
+	if err != nil || status.Revision != v.revision || !strings.HasPrefix(status.Version, "3.7") {
+		v.t.Errorf("etcdutl snapshot status: %v, %s; the resource says revision %d", err, output, v.revision)
+	}
+}
+
+// mustWatchNothing fails the test where a watch from a revision on is given any event, or is not told that the revision is
+// compacted.
+func (v *saved) mustWatchNothing(revision int64) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.t.Context(), 30*time.Second)
+	defer cancel()
+	c := v.client()
+	c.must(v.endpoints()[0], "put", "fresh", "1")
+	args := append([]string{"--endpoints=" + v.endpoints()[0], "watch", "--prefix", "", "--rev=" + strconv.FormatInt(revision, 10)}, c.flags...)
+	output, err := v.lab.Command(ctx, os.Getenv("ETCD_ETCDCTL"), args...).CombinedOutput()
+	if err == nil && ctx.Err() != nil || !strings.Contains(string(output), "required revision has been compacted") {
+		v.t.Errorf("a watch from revision %d on: %v\n%s", revision, err, output)
+	}
+	c.must(v.endpoints()[0], "del", "fresh")
+}
+
+// mustLieAside fails the test where the data of before is not kept on hosts.
+func (v *saved) mustLieAside(hosts ...string) {
+	v.t.Helper()
+	for _, name := range hosts {
+		if kept := inHost(v.t, v.lab.Host(name), "sh", "-c", "ls -d /var/lib/etcd/prod.aside-restore-*"); !strings.Contains(kept, "aside-restore-") {
+			v.t.Errorf("the data of before is not on %s: %s", name, kept)
+		}
+	}
+}
+
+// TestRestoreElsewhere restores into five members, of which two are on the old hosts; the third old host was off
+// meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were wiped.
+func TestRestoreElsewhere(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
+	v := savedCluster(t, l, setup{at: on("a", "b", "c")})
+	if err := l.Host("c").PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	v.restoring(on("a", "b", "c@d", "e", "f"), "")
+	v.apply()
+	v.mustBeRestored()
+	v.powerOn()
+	time.Sleep(5 * time.Second) // for the old member to find the others
+	v.mustBeRestored()
+	c := v.client()
+	if list := c.must(v.endpoints()[0], "member", "list"); strings.Contains(list, l.Host("c").Address()+":") || strings.Count(list, "started") != 5 {
+		t.Errorf("the members are\n%s", list)
+	}
+
+	at, seen := on("a", "b", "c@d"), v.revisionNow()
+	for _, host := range at {
+		if err := l.Host(host).Wipe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.id, v.seen = v.clusterID(), seen
+	v.restoring(at, `trigger = "again"`)
+	v.apply()
+	v.mustRollOut("fence e", "retire f")
+	v.mustBeRestored()
+	mustBeBare(t, l.Host("e"))
+}
+
+// TestRestoreAsANewCluster makes a second cluster from the snapshot of the first, which goes on.
+func TestRestoreAsANewCluster(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b")})
+	v := savedCluster(t, l, setup{at: on("a")})
+	v.write("main.tf", configuration(t, l, v.setup)+fmt.Sprintf(`
+resource "etcd_cluster" "copy" {
+  name                = "copy"
+  pki                 = etcd_pki.prod.authority
+  deletion_protection = false
+  members             = { b = { address = %q, host_key = %q } }
+  restore             = { file = "prod.db" }
+}
+`, l.Host("b").Address(), hostKey(t, l.Host("b"))))
+	v.apply()
+	c := v.client()
+	copied := "https://" + l.Host("b").Address() + ":2379"
+	if n := v.count(c, copied, "kept/"); n != kept {
+		t.Errorf("the copy has %d keys of the snapshot, and should have %d", n, kept)
+	}
+	if n := v.count(c, copied, "later/"); n != 0 {
+		t.Errorf("the copy has %d keys that were written after the snapshot", n)
+	}
+	if n := v.count(c, v.endpoints()[0], "later/"); n != later {
+		t.Errorf("the first cluster has %d of %d keys that were written since", n, later)
+	}
+	v.mustBeSettled()
+}
+
+// TestBadSnapshots has restores of what is none fail before any member is stopped.
+func TestBadSnapshots(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := savedCluster(t, l, setup{cluster: `version = "3.7"`})
+	good := v.read("prod.db")
+	started := inHost(t, l.Host("a"), "systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "etcd@prod")
+	for name, test := range map[string]struct {
+		content, more string
+		says          []string
+	}{
+		"cut off":        {good[:len(good)-4096], "", []string{"its SHA-256 is"}},
+		"one bit":        {good[:10000] + string(good[10000]^1) + good[10001:], "", []string{"its SHA-256 is"}},
+		"another sum":    {good, `sha256 = "` + strings.Repeat("ab", 32) + `"`, []string{strings.Repeat("ab", 32)}},
+		"no snapshot":    {strings.Repeat("x", 512*20+32), "", []string{"is no snapshot of etcd's: it does not begin as a database does"}},
+		"no identity":    {"age-encryption.org/v1\n" + strings.Repeat("x", 1000), "", []string{"identity"}},
+		"empty":          {"", "", []string{"is empty"}},
+		"not a whole DB": {"hello", "", []string{"it was cut off, or is no snapshot of etcd's"}},
+	} {
+		v.write("prod.db", test.content)
+		v.restoring(nil, test.more)
+		t.Log(name)
+		v.applyFails(test.says...)
+	}
+	v.write("prod.db", good)
+	v.write("main.tf", configuration(t, l, v.setup))
+	v.mustBeSettled()
+	if now := inHost(t, l.Host("a"), "systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "etcd@prod"); now != started || v.clusterID() != v.id {
+		t.Errorf("a member was restarted: %s, and before %s", now, started)
+	}
+
+	// A snapshot of a newer line.
+	v.restoring(nil, "")
+	v.write("main.tf", strings.Replace(v.read("main.tf"), `version = "3.7"`, `version = "3.6"`, 1))
+	v.applyFails("3.7", "3.6")
+	if v.count(v.client(), v.endpoints()[0], "later/") != later {
+		t.Error("keys were lost")
+	}
+}
+
+// TestRestoreKilledAtEveryStep kills the provider as steps of a restore begin, and cuts the power of hosts that steps
+// are done to: the next apply finishes it. Once it is taken back instead.
+func TestRestoreKilledAtEveryStep(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := savedCluster(t, l, setup{})
+	stride := 9
+	if everyStep() {
+		stride = 1
+	}
+	for step, ended := 2, false; !ended; step += stride {
+		v.id, v.seen = v.clusterID(), v.revisionNow()
+		v.restoring(nil, fmt.Sprintf("trigger = %q", strconv.Itoa(step)))
+		ended = v.disturb(step)
+		v.powerOn()
+		v.mustComeToItsEnd()
+		v.mustBeRestored()
+		v.fill("later", 1)
+		if t.Failed() {
+			t.Fatalf("at step %d", step)
+		}
+	}
+}
+
+// disturb applies, and as a step begins it kills the provider, or cuts the power of the host that the step is done to.
+// true: there are fewer steps.
+func (v *saved) disturb(step int) bool {
+	v.t.Helper()
+	v.write("progress.log", "")
+	command, output := v.command("apply", "-auto-approve", "-no-color")
+	if err := command.Start(); err != nil {
+		v.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	for stepsBegun(v.read("progress.log"), step) == 0 {
+		select {
+		case err := <-ended:
+			if err != nil {
+				v.t.Fatalf("apply failed by itself before step %d: %v\n%s", step, err, output)
+			}
+			return true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	begun := v.begun(step)
+	v.t.Logf("step %d: %s", step, begun)
+	off := false
+	for _, h := range v.lab.Hosts {
+		if step%2 == 1 && strings.Contains(begun, "("+h.Address()+")") {
+			if err := h.PowerOff(); err != nil {
+				v.t.Fatal(err)
+			}
+			off = true
+		}
+	}
+	if !off {
+		v.killProvider(command.Process.Pid)
+	}
+	<-ended // it may go well all the same
+	return false
+}
+
+// begun is what the progress log says of a step.
+func (v *saved) begun(step int) string {
+	for line := range strings.Lines(v.read("progress.log")) {
+		if stepsBegun(line, step) > 0 {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// mustComeToItsEnd applies until that succeeds: a call that a killed run has left behind may still be at work, and a
+// host that has just booted is planned for anew.
+func (v *saved) mustComeToItsEnd() {
+	v.t.Helper()
+	for try := 1; ; try++ {
+		output, code := v.workspace.run("apply", "-auto-approve", "-no-color")
+		switch {
+		case code == 0:
+			return
+		case try == 3:
+			v.t.Fatalf("the third apply has failed: %s", output)
+		}
+		v.t.Logf("apply %d: %s", try, flatten(output))
+		time.Sleep(3 * time.Second)
+	}
+}
+
+// TestRestoreIsTakenBack has a restore cut short once its members run, and takes it back: every key that was written since
+// the snapshot is there, in the cluster that there was.
+func TestRestoreIsTakenBack(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := savedCluster(t, l, setup{})
+	v.restoring(nil, "")
+	steps, agree := v.planned(), 0
+	for i, step := range steps {
+		if strings.HasPrefix(step, "agree") {
+			agree = i + 1
+			break
+		}
+	}
+	v.duringStep(agree, func(cli int) { v.killProvider(cli) })
+	v.write("main.tf", configuration(t, l, v.setup))
+	v.mustFail([]string{"plan", "-no-color"}, "a restore of file prod.db", "is under way", "restore.take_back = true")
+	v.restoring(nil, "take_back = true")
+	v.apply()
+	v.mustRollOut("take back a", "start a")
+	if v.clusterID() != v.id {
+		t.Errorf("it is cluster %s, and was %s", v.clusterID(), v.id)
+	}
+	c := v.client()
+	for _, endpoint := range v.endpoints() {
+		if n := v.count(c, endpoint, "later/"); n != later {
+			t.Errorf("%s has %d of the %d keys that were written since", endpoint, n, later)
+		}
+	}
+	v.write("main.tf", configuration(t, l, v.setup))
+	v.mustBeSettled()
+}
+
+// planned are the steps of a plan of what is configured now.
+func (v *saved) planned() []string {
+	v.t.Helper()
+	v.must("plan", "-no-color", "-out=saved.plan")
+	return v.rolloutOf("saved.plan")
+}
