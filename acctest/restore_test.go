@@ -430,7 +430,9 @@ func TestRestoreIsTakenBack(t *testing.T) {
 			t.Errorf("%s has %d of the %d keys that were written since", endpoint, n, later)
 		}
 	}
+	v.mustBeSettled()
 	v.write("main.tf", configuration(t, l, v.setup))
+	v.apply()
 	v.mustBeSettled()
 }
 
