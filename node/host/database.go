@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // errInUse is what a database says that a process has open.
@@ -24,7 +25,7 @@ func viewDatabase(path string, view func(*bbolt.Tx) error) (err error) {
 		}
 	}()
 	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return errInUse
 	}
 	if err != nil {
