@@ -35,7 +35,6 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 		diags.AddAttributeError(path.Root("settings").AtName(attribute), "These settings do not fit together", err.Error())
 	}
 	diags.Append(c.checkPorts()...)
-	diags.Append(checkRestore(ctx, c.Restore)...)
 	return diags
 }
 

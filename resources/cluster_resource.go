@@ -47,6 +47,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(config.check(ctx)...)
+		resp.Diagnostics.Append(checkRestore(ctx, config.Restore)...)
 	}
 }
 

@@ -214,6 +214,13 @@ func TestRestoreRefusals(t *testing.T) {
 		steps = append(steps, tftest.TestStep{Config: three(unprotected + "restore = {\n" + test.restore + "\n}\n"), ExpectError: says(test.why)})
 	}
 	steps = append(steps,
+		tftest.TestStep{ // Whole credentials reach the hosts, which find nothing there.
+			Config: three(unprotected + fmt.Sprintf(`restore = {
+				overwrite_cluster_id = file(%q)
+				s3 = { endpoint = "https://s3.example.com", bucket = "backups", key = "prod.db", access_key_id = "saver", secret_access_key = "swordfish" }
+			}`+"\n", p.id)),
+			ExpectError: says("fetch a (192.0.2.11): object prod.db in bucket backups at https://s3.example.com, verified on the host: there is no snapshot at"),
+		},
 		tftest.TestStep{
 			PreConfig:   func() { p.host(13).Unreachable = errGone },
 			Config:      p.restoring("a b c", ""),
