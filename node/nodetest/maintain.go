@@ -31,7 +31,10 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	hash := api.Hash{Hash: p.member.hashAt(at), HashRevision: at, Revision: own}
 	if r.Count {
 		hash.Keys = int64(p.member.state().keys())
-		p.proved = true
+		if !p.proved {
+			p.proved = true
+			p.member.proofs++
+		}
 	}
 	return hash, nil
 }

@@ -178,10 +178,6 @@ func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 		return api.Done{}, refuse("this host cannot come to stage %q: it records %+v", r.Stage, under)
 	}
 	m := c.directory(part.marker.DataDir).member
-	if p := part.unit.process; p != nil && p.proved {
-		p.proved = false
-		m.proofs++
-	}
 	switch r.Stage {
 	case api.StageChecked:
 		if m.proofs < 1 {
