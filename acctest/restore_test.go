@@ -84,7 +84,7 @@ func (v *saved) revisionNow() int64 {
 // restoring is the configuration that restores the snapshot, on these hosts.
 func (v *saved) restoring(at map[string]string, more string) {
 	v.t.Helper()
-	s := setup{at: at, cluster: v.setup.cluster + fmt.Sprintf("\n  restore = {\n    file = %q\n    overwrite_cluster_id = %q\n    %s\n  }\n", "prod.db", v.id, more)}
+	s := setup{ssh: v.setup.ssh, at: at, cluster: v.setup.cluster + fmt.Sprintf("\n  restore = {\n    file = %q\n    overwrite_cluster_id = %q\n    %s\n  }\n", "prod.db", v.id, more)}
 	v.write("main.tf", configuration(v.t, v.lab, s))
 }
 
@@ -217,7 +217,8 @@ func (v *saved) mustLieAside(hosts ...string) {
 // meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
-	v := savedCluster(t, l, setup{at: on("a", "b", "c")})
+	ssh := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"5s\"", l.KeyFile()) // a host that is off is asked again and again
+	v := savedCluster(t, l, setup{ssh: ssh, at: on("a", "b", "c")})
 	if err := l.Host("c").PowerOff(); err != nil {
 		t.Fatal(err)
 	}
