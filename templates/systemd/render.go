@@ -75,12 +75,12 @@ func CheckDataDir(dir string) error {
 func special(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`"\%$`, r) }
 
 // memoryLimit is 5/8 of the host's memory, in bytes.
-//
-// The memory is first rounded up to a quarter of the power of two below it, near the size that the
-// machine was bought with. What the kernel counts differs by a little from one kernel to the next,
-// and a unit that changed with it would be restarted for nothing.
-func memoryLimit(memory int64) int64 {
+func memoryLimit(memory int64) int64 { return nominal(memory) / 8 * 5 }
+
+// nominal is the host's memory rounded up to a quarter of the power of two below it, near the size that the
+// machine was bought with. What the kernel counts differs by a little from one kernel to the next, and a
+// unit that changed with it would be restarted for nothing.
+func nominal(memory int64) int64 {
 	step := max(int64(1)<<(bits.Len64(uint64(memory-1))-1)/4, 1)
-	nominal := (memory + step - 1) / step * step
-	return nominal / 8 * 5
+	return (memory + step - 1) / step * step
 }

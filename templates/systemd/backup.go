@@ -1,0 +1,100 @@
+package systemd
+
+import (
+	_ "embed"
+	"fmt"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+var (
+	//go:embed etcd-backup@.service
+	backupService string
+	//go:embed etcd-rehearsal@.service
+	rehearsalService string
+	//go:embed sandbox
+	sandbox string
+	//go:embed run.timer
+	runTimer string
+)
+
+var (
+	backupUnit    = runUnit("etcd-backup@.service", backupService)
+	rehearsalUnit = runUnit("etcd-rehearsal@.service", rehearsalService)
+	timerUnit     = runUnit("run.timer", runTimer)
+)
+
+func runUnit(name, text string) *template.Template {
+	return template.Must(template.Must(template.New(name).Option("missingkey=error").Parse(sandbox)).Parse(text))
+}
+
+// RunOptions are what the units of one cluster's backups or rehearsals on one host depend on.
+type RunOptions struct {
+	Cluster     string   // api.ClusterName
+	Schedule    string   // as OnCalendar
+	Writable    []string // directories that a run writes to, as Options.DataDir
+	MemoryBytes int64    // of the host; positive
+}
+
+// Run is a unit that does its work and ends, and the timer that starts it.
+type Run struct{ Service, Timer string }
+
+// RenderBackup is the text of the units by which a cluster is backed up.
+func RenderBackup(o RunOptions) (Run, error) { return renderRun(o, backupUnit, "backed up") }
+
+// RenderRehearsal is the text of the units by which its backups are rehearsed.
+func RenderRehearsal(o RunOptions) (Run, error) { return renderRun(o, rehearsalUnit, "rehearsed") }
+
+// schedule is what can be a calendar specification. Whether it is one, systemd says.
+var schedule = regexp.MustCompile(`^[A-Za-z0-9*:,./~_+-]+( [A-Za-z0-9*:,./~_+-]+)*$`)
+
+func renderRun(o RunOptions, service *template.Template, what string) (Run, error) {
+	if err := checkRun(o); err != nil {
+		return Run{}, fmt.Errorf("render the units by which cluster %s is %s: %w", o.Cluster, what, err)
+	}
+	var quoted []string
+	for _, dir := range o.Writable {
+		quoted = append(quoted, `"`+dir+`"`)
+	}
+	memory := runMemory(o.MemoryBytes)
+	values := struct {
+		RunOptions
+		Store, What, Quoted         string
+		MemoryMaxMiB, MemoryGoalMiB int64
+	}{o, api.SelectedStore(o.Cluster), what, strings.Join(quoted, " "), memory >> 20, memory >> 21}
+	var run Run
+	for unit, text := range map[*template.Template]*string{service: &run.Service, timerUnit: &run.Timer} {
+		var b strings.Builder
+		if err := unit.Execute(&b, values); err != nil {
+			return Run{}, fmt.Errorf("render the units by which cluster %s is %s: %w", o.Cluster, what, err)
+		}
+		*text = b.String()
+	}
+	return run, nil
+}
+
+func checkRun(o RunOptions) error {
+	switch {
+	case !api.ClusterName.MatchString(o.Cluster):
+		return fmt.Errorf("cluster name %q does not match %s", o.Cluster, api.ClusterName)
+	case !schedule.MatchString(o.Schedule):
+		return fmt.Errorf("%q is no schedule", o.Schedule)
+	case len(o.Writable) == 0:
+		return fmt.Errorf("there is nowhere to write to")
+	case o.MemoryBytes <= 0:
+		return fmt.Errorf("the host's memory is given as %d bytes", o.MemoryBytes)
+	}
+	for _, dir := range o.Writable {
+		if err := CheckDataDir(dir); err != nil {
+			return fmt.Errorf("directory %q: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// runMemory is what a run may use, in bytes: a quarter of the host's memory. The pages of files that it reads are
+// a part of it, which the kernel takes back.
+func runMemory(memory int64) int64 { return max(nominal(memory)/4, 256<<20) }

@@ -1,0 +1,88 @@
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func runOptions() RunOptions {
+	return RunOptions{
+		Cluster: "main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
+		Writable: []string{"/var/lib/etcd/main.backup", "/srv/all backups", "/var/lib/node_exporter"},
+	}
+}
+
+// rendered are the units of a cluster's backups and rehearsals, by the names of their files.
+func rendered(t *testing.T, o RunOptions) map[string]string {
+	t.Helper()
+	backup, err := RenderBackup(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rehearsal, err := RenderRehearsal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"etcd-backup@main.service": backup.Service, "etcd-backup@main.timer": backup.Timer,
+		"etcd-rehearsal@main.service": rehearsal.Service, "etcd-rehearsal@main.timer": rehearsal.Timer,
+	}
+}
+
+func TestRenderRuns(t *testing.T) {
+	for name, text := range rendered(t, runOptions()) {
+		mustBeGolden(t, name, text)
+	}
+}
+
+// TestSystemdReadsRuns holds that systemd understands every word.
+func TestSystemdReadsRuns(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze here")
+	}
+	dir := t.TempDir()
+	var paths []string
+	for name, text := range rendered(t, runOptions()) {
+		// It wants the program to be there.
+		text = strings.ReplaceAll(text, "/usr/local/lib/etcd-store/main/store", "/bin/true")
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	output, err := exec.Command(analyze, append([]string{"verify", "--man=no"}, paths...)...).CombinedOutput()
+	for line := range strings.Lines(string(output)) {
+		if strings.Contains(line, dir) || strings.Contains(line, "etcd-") {
+			t.Error(strings.TrimSpace(line))
+		}
+	}
+	if err != nil {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, output)
+	}
+}
+
+func TestRenderRunsRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(*RunOptions){
+		"a line in the name":      func(o *RunOptions) { o.Cluster = "main\nExecStart=/bin/sh" },
+		"no schedule":             func(o *RunOptions) { o.Schedule = "" },
+		"a line in the schedule":  func(o *RunOptions) { o.Schedule = "daily\nUnit=halt.target" },
+		"a specifier in it":       func(o *RunOptions) { o.Schedule = "%h" },
+		"nowhere to write":        func(o *RunOptions) { o.Writable = nil },
+		"a line in a directory":   func(o *RunOptions) { o.Writable = []string{"/data\nUser=root"} },
+		"a directory that is etc": func(o *RunOptions) { o.Writable = []string{"/etc"} },
+		"no memory":               func(o *RunOptions) { o.MemoryBytes = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := runOptions()
+			spoil(&options)
+			if run, err := RenderBackup(options); err == nil {
+				t.Errorf("it was rendered:\n%s%s", run.Service, run.Timer)
+			}
+		})
+	}
+}
