@@ -80,6 +80,9 @@ type Run struct {
 	Error    string    `json:"error,omitempty"` // empty: it succeeded
 	Backup   string    `json:"backup"`          // name of the backup that was made, or rehearsed; empty: it did not come so far
 	Revision int64     `json:"revision"`        // that the backup holds
+	// ChecksumsOnly is true of a rehearsal of a backup that is encrypted, where there was no identity to read it by: it
+	// is what was stored, and whether it restores is not known.
+	ChecksumsOnly bool `json:"checksums_only,omitempty"`
 	// Of a rehearsal: what a restore of this backup would lose, counted when the rehearsal began.
 	BehindRevisions int64         `json:"behind_revisions,omitempty"`
 	BehindTime      time.Duration `json:"behind_time,omitempty"` // nanoseconds, since the backup was taken

@@ -98,6 +98,12 @@ var operations = map[api.Operation]operation{
 	api.OpRead: reads(func(_ context.Context, m *Machine, c call, r api.ReadRequest) (any, error) {
 		return m.Read(c.Cluster, r, c.content)
 	}),
+	api.OpBackups: reads(func(ctx context.Context, m *Machine, c call, _ api.BackupsRequest) (any, error) {
+		return m.Backups(ctx, c.Cluster)
+	}),
+	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
+		return m.RunNow(ctx, c.Cluster, r)
+	}),
 	api.OpSave: asked(func(ctx context.Context, m *Machine, c call, r api.SaveRequest) (any, error) {
 		return m.Save(ctx, c.Cluster, r, c.content)
 	}),
@@ -142,6 +148,9 @@ var operations = map[api.Operation]operation{
 	}),
 	api.OpTakeBack: changes(func(ctx context.Context, m *Machine, c call, r api.TakeBackRequest) (any, error) {
 		return api.Done{}, m.TakeBack(ctx, c.Cluster, r)
+	}),
+	api.OpBackUp: changes(func(ctx context.Context, m *Machine, c call, r api.BackUpRequest) (any, error) {
+		return api.Done{}, m.BackUp(ctx, c.Cluster, r)
 	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)

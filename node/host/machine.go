@@ -52,6 +52,8 @@ type Units interface {
 	Reload(ctx context.Context) error
 	// Start enables a unit and starts it, without waiting until it is ready.
 	Start(ctx context.Context, unit string) error
+	// Run starts a unit that ends by itself, and waits for its end. That it has failed is an error.
+	Run(ctx context.Context, unit string) error
 	// Enable puts a unit into the boot, and starts nothing.
 	Enable(ctx context.Context, unit string) error
 	// Stop stops a unit and waits until it has stopped.

@@ -54,6 +54,7 @@ type fakeUnits struct {
 	restarts int
 	reloads  int
 	fail     map[string]error // by method
+	run      func(unit string) error
 }
 
 func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error) {
@@ -103,6 +104,13 @@ func (f *fakeUnits) Start(_ context.Context, unit string) error {
 	}
 	f.active[unit], f.enabled[unit] = "active", true
 	return f.fail["Start"]
+}
+
+func (f *fakeUnits) Run(_ context.Context, unit string) error {
+	if _, loaded := f.loaded[unit]; !loaded {
+		return fmt.Errorf("unit %s is not loaded", unit)
+	}
+	return f.run(unit)
 }
 
 func (f *fakeUnits) Enable(_ context.Context, unit string) error {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -22,6 +23,14 @@ import (
 const asEtcd = "HOST_TEST_AS_ETCD"
 
 func TestMain(m *testing.M) {
+	// A run starts a member by its own binary, which is etcd by its name.
+	if what := os.Getenv(asRun); what != "" && os.Args[0] != "etcd" {
+		if err := runAsChild(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if os.Getenv(asEtcd) != "" {
 		etcdmain.Main(os.Args)
 	}

@@ -55,6 +55,9 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 		if o.GuardCheck, refused = m.guard(*o.Marker, o.Flags); refused != nil {
 			o.Guard = refused.Error()
 		}
+		if o.Backup, err = m.backupStatus(ctx, *o.Marker); err != nil {
+			return o, err
+		}
 	}
 	if o.Listeners, err = m.listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err

@@ -66,6 +66,11 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	default: // one that was cut short before it had written the marker
 		dataDir, last = under.DataDir, api.RestoreFile(cluster)
 	}
+	if dataDir != "" {
+		if err := m.ceaseBackups(ctx, cluster, dataDir); err != nil {
+			return api.Retired{}, err
+		}
+	}
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return api.Retired{}, err
 	}

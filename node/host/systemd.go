@@ -83,6 +83,25 @@ func (Systemd) Start(ctx context.Context, unit string) error {
 	})
 }
 
+// Run starts a unit that ends by itself, and waits for its end.
+func (Systemd) Run(ctx context.Context, unit string) error {
+	return with(ctx, func(conn *dbus.Conn) error {
+		done := make(chan string, 1)
+		if _, err := conn.StartUnitContext(ctx, unit, "replace", done); err != nil {
+			return fmt.Errorf("start unit %s: %w", unit, err)
+		}
+		select {
+		case result := <-done:
+			if result != "done" {
+				return fmt.Errorf("unit %s: systemd says %s", unit, result)
+			}
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("unit %s has not ended: %w", unit, ctx.Err())
+		}
+	})
+}
+
 // Enable puts a unit into the boot.
 func (Systemd) Enable(ctx context.Context, unit string) error {
 	return with(ctx, func(conn *dbus.Conn) error { return enable(ctx, conn, unit) })

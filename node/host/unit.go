@@ -39,15 +39,15 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 	state.Text = string(text)
 	state.Process = m.process(state.MainPID)
 	if state.ActiveState == "failed" || state.SubState == "auto-restart" || state.Restarts > 0 && state.ActiveState != "active" {
-		state.Journal = m.journal(ctx, cluster)
+		state.Journal = m.journal(ctx, api.Unit(cluster))
 	}
 	return state, nil
 }
 
-// journal is the unit's last lines. They are evidence beside a state that is known, so a journal
+// journal is a unit's last lines. They are evidence beside a state that is known, so a journal
 // that cannot be read says so in a line of its own.
-func (m *Machine) journal(ctx context.Context, cluster string) []string {
-	out, err := m.Run(ctx, "journalctl", "--unit="+api.Unit(cluster), fmt.Sprintf("--lines=%d", journalLines), "--output=cat", "--no-pager", "--quiet")
+func (m *Machine) journal(ctx context.Context, unit string) []string {
+	out, err := m.Run(ctx, "journalctl", "--unit="+unit, fmt.Sprintf("--lines=%d", journalLines), "--output=cat", "--no-pager", "--quiet")
 	if err != nil {
 		return []string{fmt.Sprintf("(the journal cannot be read: %s)", err)}
 	}

@@ -39,6 +39,9 @@ const usage = `store: runs etcd members on this host, on behalf of terraform-pro
   store run CLUSTER      run the member of a cluster, by the flags in /etc/etcd/CLUSTER/flags
   store record CLUSTER   record how far that member has come, once it has ended
   store guard CLUSTER    say whether that member may be started; changes nothing
+  store backup CLUSTER   back the cluster up, if no other member does this run; --now: whoever has done it
+  store rehearse CLUSTER restore its newest backup beside the live member, and compare; --now likewise
+  store tidy CLUSTER     remove what a rehearsal that was killed has left
   store version [--json] print what this binary is
   store help             print this
 
@@ -60,6 +63,12 @@ func store(args []string) int {
 		return record(args[0])
 	case command == "guard" && len(args) == 1:
 		return guard(args[0])
+	case command == "backup" && (len(args) == 1 || len(args) == 2 && args[1] == "--now"):
+		return backUp(args[0], len(args) == 2)
+	case command == "rehearse" && (len(args) == 1 || len(args) == 2 && args[1] == "--now"):
+		return rehearse(args[0], len(args) == 2)
+	case command == "tidy" && len(args) == 1:
+		return tidy(args[0])
 	case command == "version" && len(args) == 0:
 		fmt.Print(thisBuild())
 		return exitDone

@@ -1,0 +1,337 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// unitDir is where units lie.
+const unitDir = "/etc/systemd/system"
+
+// BackUp has the host back its cluster up by timers, or cease to.
+//
+// What it goes by is written after the units, so that who finds it knows that they are there, and before the
+// timers run, so that no run finds nothing to go by.
+func (m *Machine) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
+	marker, err := m.owned(cluster, r.Owner)
+	if err != nil {
+		return err
+	}
+	if r.Backup == nil {
+		return m.ceaseBackups(ctx, cluster, marker.DataDir)
+	}
+	if err := m.mayBackUp(ctx, *marker, *r.Backup); err != nil {
+		return err
+	}
+	units, err := m.backupUnits(*marker, *r.Backup)
+	if err != nil {
+		return err
+	}
+	if err := m.ensureDir(api.BackupStateDir(marker.DataDir), root, publicDir); err != nil {
+		return err
+	}
+	if err := m.putBackupUnits(ctx, cluster, units); err != nil {
+		return err
+	}
+	if err := m.putBackup(*marker, *r.Backup); err != nil {
+		return err
+	}
+	for _, name := range timers(cluster, *r.Backup) {
+		if err := m.Units.Start(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayBackUp refuses what no run could go by.
+func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) error {
+	if b.Digest == "" {
+		return refuse("the backup has no digest to know it by")
+	}
+	schedules := []string{b.Schedule}
+	if b.Rehearsal != nil {
+		schedules = append(schedules, b.Rehearsal.Schedule)
+	}
+	for _, schedule := range schedules {
+		if _, err := m.slot(ctx, schedule); err != nil {
+			return refuse("%s", err)
+		}
+	}
+	if err := mayWriteTo(marker, "backup directory", b.Directory); err != nil {
+		return err
+	}
+	if err := mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
+		return err
+	}
+	if b.MetricsDir != "" && !isDir(m.path(b.MetricsDir)) {
+		return refuse("metrics directory %s is not there: name the one that node_exporter reads (--collector.textfile.directory)", b.MetricsDir)
+	}
+	if _, err := backupKeys(b); err != nil {
+		return refuse("%s", err)
+	}
+	if _, err := m.destinations(b); err != nil {
+		return refuse("%s", err)
+	}
+	return nil
+}
+
+// mayWriteTo refuses a directory that runs cannot write to, or would do harm in.
+func mayWriteTo(marker api.Marker, what, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := systemd.CheckDataDir(dir); err != nil {
+		return refuse("%s %q: %s", what, dir, err)
+	}
+	if within(dir, marker.DataDir) {
+		return refuse("%s %s lies in the data directory %s, which is the member's own: choose another", what, dir, marker.DataDir)
+	}
+	return nil
+}
+
+// putBackup records what runs go by. The directory of backups is made once: where it is gone later on, a disk may be
+// away that belongs there.
+func (m *Machine) putBackup(marker api.Marker, b api.Backup) error {
+	text, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return errors.New("encode the backup") // and nothing of what is in it
+	}
+	if old, err := m.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !isDir(m.path(b.Directory)) {
+		if err := m.ensureDir(b.Directory, root, dataMode); err != nil {
+			return err
+		}
+	}
+	_, err = m.put(file{api.BackupFile(marker.Cluster), append(text, '\n'), root, keyFile})
+	return err
+}
+
+// backup is what the host backs its cluster up by; nil: it does not.
+func (m *Machine) backup(cluster string) (*api.Backup, error) {
+	text, err := os.ReadFile(m.path(api.BackupFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var b api.Backup
+	if json.Unmarshal(text, &b) != nil {
+		return nil, errBackupFile // and nothing of what is in it
+	}
+	return &b, nil
+}
+
+// errBackupFile is said of a BackupFile that no call of this store can have written.
+var errBackupFile = errors.New("the file that says how the cluster is backed up cannot be read: apply again")
+
+// backupUnits are the units that a backup asks for, by their names.
+func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]string, error) {
+	memory, err := m.memory()
+	if err != nil {
+		return nil, err
+	}
+	o := systemd.RunOptions{Cluster: marker.Cluster, Schedule: b.Schedule, MemoryBytes: memory, Writable: []string{api.BackupStateDir(marker.DataDir)}}
+	for _, dir := range []string{b.Directory, b.MetricsDir} {
+		if dir != "" {
+			o.Writable = append(o.Writable, dir)
+		}
+	}
+	backup, err := systemd.RenderBackup(o)
+	if err != nil {
+		return nil, refuse("%s", err)
+	}
+	name := api.BackupUnit(marker.Cluster)
+	units := map[string]string{name + ".service": backup.Service, name + ".timer": backup.Timer}
+	if b.Rehearsal != nil {
+		o.Schedule = b.Rehearsal.Schedule
+		rehearsal, err := systemd.RenderRehearsal(o)
+		if err != nil {
+			return nil, refuse("%s", err)
+		}
+		name := api.RehearsalUnit(marker.Cluster)
+		units[name+".service"], units[name+".timer"] = rehearsal.Service, rehearsal.Timer
+	}
+	return units, nil
+}
+
+// timers are those that a backup asks for.
+func timers(cluster string, b api.Backup) []string {
+	names := []string{api.BackupUnit(cluster) + ".timer"}
+	if b.Rehearsal != nil {
+		names = append(names, api.RehearsalUnit(cluster)+".timer")
+	}
+	return names
+}
+
+// allBackupUnits are all that a backup may ask for. Those that start others come first.
+func allBackupUnits(cluster string) []string {
+	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
+	return []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service"}
+}
+
+// putBackupUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
+func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[string]string) error {
+	stale := false
+	for _, name := range allBackupUnits(cluster) {
+		text, wanted := units[name]
+		if !wanted {
+			removed, err := m.removeBackupUnit(ctx, name)
+			if err != nil {
+				return err
+			}
+			stale = stale || removed
+			continue
+		}
+		changed, err := m.put(file{path.Join(unitDir, name), []byte(text), root, unitFile})
+		if err != nil {
+			return err
+		}
+		state, err := m.Units.State(ctx, name)
+		if err != nil {
+			return err
+		}
+		stale = stale || changed || state.LoadState != "loaded" || state.NeedReload
+	}
+	if !stale {
+		return nil
+	}
+	return m.Units.Reload(ctx)
+}
+
+// removeBackupUnit stops a unit, takes it out of the boot, and removes its file.
+func (m *Machine) removeBackupUnit(ctx context.Context, name string) (removed bool, err error) {
+	file := m.path(path.Join(unitDir, name))
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err := m.Units.Stop(ctx, name); err != nil {
+		return false, err
+	}
+	if err := m.Units.Disable(ctx, name); err != nil {
+		return false, err
+	}
+	return true, remove(file)
+}
+
+// ceaseBackups removes all by which the host backs its cluster up. The backups stay. What says that there is
+// something to remove goes last.
+func (m *Machine) ceaseBackups(ctx context.Context, cluster, dataDir string) error {
+	if err := m.putBackupUnits(ctx, cluster, nil); err != nil {
+		return err
+	}
+	if b, err := m.backup(cluster); err == nil && b != nil && b.MetricsDir != "" {
+		for _, kind := range runKinds {
+			if err := remove(m.path(metricsFile(b.MetricsDir, kind, cluster))); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.RemoveAll(m.path(api.BackupStateDir(dataDir))); err != nil {
+		return err
+	}
+	file := m.path(api.BackupFile(cluster))
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(remove(file), syncDir(filepath.Dir(file)))
+}
+
+// backupStatus is what the host knows of its cluster's backups; nil: it makes none.
+func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.BackupStatus, error) {
+	b, err := m.backup(marker.Cluster)
+	switch {
+	case errors.Is(err, errBackupFile):
+		return &api.BackupStatus{}, nil // to be written anew
+	case err != nil || b == nil:
+		return nil, err
+	}
+	status := &api.BackupStatus{Digest: b.Digest, Enabled: true}
+	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	defer cancel()
+	for _, name := range timers(marker.Cluster, *b) {
+		state, err := m.Units.State(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
+	}
+	status.Last, status.Rehearsed = m.runRecord(marker, runBackup).Last, m.runRecord(marker, runRehearsal).Last
+	return status, nil
+}
+
+// RunNow starts a run in its unit, has it do its work whoever did the last one, and waits for its end.
+func (m *Machine) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
+	marker, err := m.owned(cluster, r.Owner)
+	if err != nil {
+		return api.BackupStatus{}, err
+	}
+	b, err := m.backup(cluster)
+	if err != nil {
+		return api.BackupStatus{}, err
+	}
+	kind, unit := runBackup, api.BackupUnit(cluster)+".service"
+	if r.Rehearsal {
+		kind, unit = runRehearsal, api.RehearsalUnit(cluster)+".service"
+	}
+	if b == nil || r.Rehearsal && b.Rehearsal == nil {
+		return api.BackupStatus{}, refuse("this host makes no %s of cluster %s", kind, cluster)
+	}
+	if r.Timeout <= 0 {
+		return api.BackupStatus{}, refuse("%s is no time to wait for a %s", r.Timeout, kind)
+	}
+	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	failed := m.runUnit(waiting, *marker, kind, unit)
+	status, err := m.backupStatus(ctx, *marker)
+	if err != nil {
+		return api.BackupStatus{}, errors.Join(failed, err)
+	}
+	if failed != nil {
+		return *status, m.runFailure(ctx, *marker, kind, unit, failed)
+	}
+	return *status, nil
+}
+
+// runUnit has a unit do a run, and waits for its end. A run that was under way already, and has not seen that it was
+// asked for, is waited for as well.
+func (m *Machine) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
+	asked := askedFile(marker.DataDir, kind)
+	if _, err := m.put(file{asked, []byte(m.Now().UTC().Format(time.RFC3339Nano) + "\n"), root, unitFile}); err != nil {
+		return err
+	}
+	var failed error
+	for range 2 {
+		failed = m.Units.Run(ctx, unit)
+		if _, err := os.Lstat(m.path(asked)); errors.Is(err, fs.ErrNotExist) {
+			return failed
+		}
+	}
+	if failed == nil {
+		failed = errors.New("it has not done what it was asked for")
+	}
+	return errors.Join(failed, remove(m.path(asked)))
+}
+
+// runFailure is why a run has failed: in its own words, where it lived to tell, with the end of its journal.
+func (m *Machine) runFailure(ctx context.Context, marker api.Marker, kind, unit string, failed error) error {
+	message := fmt.Sprintf("%s of cluster %s: %s", kind, marker.Cluster, failed)
+	if last := m.runRecord(marker, kind).Last; last != nil && last.Error != "" {
+		message = fmt.Sprintf("%s of cluster %s at %s: %s", kind, marker.Cluster, last.Ended.Format(time.RFC3339), last.Error)
+	}
+	e := &api.Error{Code: api.CodeFailed, Message: message}
+	for _, line := range m.journal(ctx, unit) {
+		e.Detail += line + "\n"
+	}
+	return e
+}

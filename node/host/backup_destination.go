@@ -1,0 +1,182 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+)
+
+// destination is one of the places where the host keeps backups.
+type destination struct {
+	backup.Destination
+	kind string // as api.StoredBackup has it
+}
+
+// String names it in messages.
+func (d destination) String() string { return fmt.Sprint(d.Destination) }
+
+// destinations are where a backup goes. Where it is best fetched from comes first: what is not on this host
+// outlives it.
+func (m *Machine) destinations(b api.Backup) ([]destination, error) {
+	var all []destination
+	if b.S3 != nil {
+		storage, err := backup.NewS3(backup.S3Config{
+			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: storagePatience,
+			Credentials: backup.Credentials{AccessKeyID: b.S3.AccessKeyID, SecretAccessKey: b.S3.SecretAccessKey},
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, destination{storage, "s3"})
+	}
+	if b.Directory != "" {
+		path := m.path(b.Directory)
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			path = resolved // a link is looked into
+		}
+		directory, err := backup.NewDirectory(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, destination{directory, "directory"})
+	}
+	if len(all) == 0 {
+		return nil, errors.New("a backup wants a destination: a directory, S3, or both")
+	}
+	return all, nil
+}
+
+// keys are whom backups are encrypted to, and by whom they are read.
+type keys struct {
+	recipients backup.Recipients
+	identities backup.Identities
+}
+
+// backupKeys reads the keys of a backup. Its errors cite none.
+func backupKeys(b api.Backup) (k keys, err error) {
+	if k.recipients, err = backup.ParseRecipients(b.Recipients...); err != nil {
+		return k, err
+	}
+	if b.Rehearsal != nil && strings.TrimSpace(b.Rehearsal.Identity) != "" {
+		k.identities, err = backup.ParseIdentities(b.Rehearsal.Identity)
+	}
+	return k, err
+}
+
+// retention is which backups stay.
+func retention(k api.Keep) backup.Retention {
+	return backup.Retention{Count: k.Last, Age: k.Within, Hourly: k.Hourly, Daily: k.Daily, Weekly: k.Weekly, Verified: k.Verified}
+}
+
+// listTimeout bounds a look at a destination.
+const listTimeout = 2 * time.Minute
+
+// Backups lists the backups at all destinations that this host knows of.
+func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, error) {
+	all, err := m.knownDestinations(cluster)
+	if err != nil {
+		return api.Backups{}, err
+	}
+	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
+	for _, d := range all {
+		catalog, err := list(ctx, d, cluster)
+		if err != nil {
+			found.Problems = append(found.Problems, err.Error())
+			continue
+		}
+		for _, entry := range catalog.Backups {
+			found.Backups = append(found.Backups, stored(entry, d.kind))
+		}
+		for _, problem := range catalog.Problems {
+			found.Problems = append(found.Problems, fmt.Sprintf("%s: %s: %s", d.kind, problem.Key, problem.Why))
+		}
+	}
+	slices.SortStableFunc(found.Backups, func(a, b api.StoredBackup) int {
+		return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision))
+	})
+	return found, nil
+}
+
+// knownDestinations are those of a cluster that this host backs up.
+func (m *Machine) knownDestinations(cluster string) ([]destination, error) {
+	b, err := m.backup(cluster)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, refuse("this host does not back up cluster %s, and knows no backups of it", cluster)
+	}
+	return m.destinations(*b)
+}
+
+// list lists what there is of a cluster at a destination.
+func list(ctx context.Context, at destination, cluster string) (backup.Catalog, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	catalog, err := backup.List(ctx, at, cluster)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", at.kind, err)
+	}
+	return catalog, err
+}
+
+func stored(e backup.Entry, at string) api.StoredBackup {
+	s := api.StoredBackup{
+		Name: e.Name, Destination: at, TakenAt: e.TakenAt, Revision: e.Revision, Keys: e.Keys, Hash: e.Hash, SHA256: e.SHA256,
+		SizeBytes: e.SizeBytes, StoredBytes: e.StoredSizeBytes, EtcdVersion: e.EtcdVersion, ClusterID: e.ClusterID, Member: e.Member, Encrypted: e.Encrypted(),
+	}
+	if e.Verified() {
+		s.VerifiedAt = e.Rehearsal.At
+	}
+	return s
+}
+
+// fromBackup opens a backup by its name, wherever it lies.
+func (m *Machine) fromBackup(ctx context.Context, cluster, name string) (*origin, error) {
+	all, err := m.knownDestinations(cluster)
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	for _, d := range all {
+		catalog, err := backup.List(ctx, named{d, name}, cluster)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
+			continue
+		}
+		for _, problem := range catalog.Problems {
+			problems = append(problems, fmt.Errorf("%s: %s: %w", d.kind, problem.Key, problem.Why))
+		}
+		for _, entry := range catalog.Backups {
+			content, err := d.Open(ctx, entry.Key())
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
+				continue
+			}
+			return &origin{ReadCloser: content, what: "backup " + entry.Name, size: entry.StoredSizeBytes, sha256: entry.StoredSHA256, takenAt: entry.TakenAt}, nil
+		}
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("open backup %s of cluster %s: %w", name, cluster, errors.Join(problems...))
+	}
+	return nil, refuse("there is no backup %q of cluster %s at the destinations of this host", name, cluster)
+}
+
+// named is a source of which only the objects of one backup are seen.
+type named struct {
+	backup.Source
+	name string
+}
+
+func (n named) List(ctx context.Context, prefix string) ([]backup.Object, error) {
+	objects, err := n.Source.List(ctx, prefix)
+	return slices.DeleteFunc(objects, func(o backup.Object) bool { return !strings.HasPrefix(o.Key, prefix+n.name+".") }), err
+}

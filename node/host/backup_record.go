@@ -1,0 +1,110 @@
+package host
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Kinds of runs, as they are called in messages, files, metrics and keys.
+const (
+	runBackup    = "backup"
+	runRehearsal = "rehearsal"
+)
+
+var runKinds = []string{runBackup, runRehearsal}
+
+// Files of a run, beside the data. All may read them: there is nothing secret in them.
+func recordFile(dataDir, kind string) string {
+	return path.Join(api.BackupStateDir(dataDir), kind+".json")
+}
+
+// askedFile has the next run do its work whoever did the last one.
+func askedFile(dataDir, kind string) string {
+	return path.Join(api.BackupStateDir(dataDir), kind+".asked")
+}
+
+// metricsFile is where the metrics of runs lie, as node_exporter wants it to be called.
+func metricsFile(dir, kind, cluster string) string {
+	return path.Join(dir, "etcd_"+kind+"_"+cluster+".prom")
+}
+
+// runRecord is what this host remembers of the runs of one kind that it has done.
+type runRecord struct {
+	Last     *api.Run `json:"last"`
+	Good     *api.Run `json:"good"`       // the last that succeeded
+	Bytes    int64    `json:"size_bytes"` // of the snapshot of that one, in the clear
+	Failures int      `json:"failures"`   // so far
+}
+
+// runRecord reads what there is. A record that cannot be read is none: the next run writes it anew.
+func (m *Machine) runRecord(marker api.Marker, kind string) runRecord {
+	var record runRecord
+	text, err := os.ReadFile(m.path(recordFile(marker.DataDir, kind)))
+	if err != nil || json.Unmarshal(text, &record) != nil {
+		return runRecord{}
+	}
+	return record
+}
+
+// record remembers a run that has ended, and tells monitoring.
+func (r *run) record() error {
+	record := r.runRecord(r.marker, r.kind)
+	result := r.result
+	if record.Last = &result; result.Error == "" {
+		record.Good, record.Bytes = &result, r.bytes
+	} else {
+		record.Failures++
+	}
+	text, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	if _, err := r.put(file{recordFile(r.marker.DataDir, r.kind), append(text, '\n'), root, unitFile}); err != nil {
+		return fmt.Errorf("record the %s: %w", r.kind, err)
+	}
+	dir := r.config.MetricsDir
+	if dir == "" {
+		dir = api.BackupStateDir(r.marker.DataDir)
+	}
+	path := metricsFile(dir, r.kind, r.marker.Cluster)
+	if _, err := r.put(file{path, []byte(metrics(r.kind, r.marker.Cluster, record)), root, unitFile}); err != nil {
+		return fmt.Errorf("write metrics to %s: %w", filepath.Dir(path), err)
+	}
+	return nil
+}
+
+// metrics are the runs of one kind on this host in Prometheus' text format.
+func metrics(kind, cluster string, r runRecord) string {
+	var b strings.Builder
+	tell := func(name, help, kindOf string, value float64) {
+		name = "etcd_" + kind + "_" + name
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s{cluster=%q} %s\n", name, help, name, kindOf, name, cluster, strconv.FormatFloat(value, 'f', -1, 64))
+	}
+	tell("last_run_timestamp_seconds", "When the last "+kind+" that this host has done itself ended.", "gauge", seconds(r.Last.Ended))
+	tell("last_run_success", "Whether that one succeeded.", "gauge", map[bool]float64{true: 1}[r.Last.Error == ""])
+	tell("last_run_duration_seconds", "How long that one took.", "gauge", r.Last.Ended.Sub(r.Last.Began).Seconds())
+	tell("failures_total", "How many have failed on this host.", "counter", float64(r.Failures))
+	if r.Good == nil {
+		return b.String()
+	}
+	tell("last_success_timestamp_seconds", "When the last one that succeeded ended.", "gauge", seconds(r.Good.Ended))
+	tell("duration_seconds", "How long the last one that succeeded took.", "gauge", r.Good.Ended.Sub(r.Good.Began).Seconds())
+	tell("size_bytes", "Size of its snapshot in the clear.", "gauge", float64(r.Bytes))
+	tell("revision", "Revision of its snapshot.", "gauge", float64(r.Good.Revision))
+	if kind == runRehearsal {
+		tell("behind_revisions", "How many revisions a restore of that backup would have lost.", "gauge", float64(r.Good.BehindRevisions))
+		tell("behind_seconds", "How old that backup was.", "gauge", r.Good.BehindTime.Seconds())
+	}
+	return b.String()
+}
+
+// seconds is a time as Prometheus has it.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

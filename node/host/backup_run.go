@@ -1,0 +1,240 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+)
+
+// run is a backup or a rehearsal under way.
+type run struct {
+	*Machine
+	kind   string
+	marker api.Marker
+	config api.Backup
+	keys   keys
+	asked  bool
+	say    func(string)
+	result api.Run
+	bytes  int64 // of the snapshot, in the clear
+}
+
+// errNotNow is why a run is not this member's to do, which is no failure unless somebody has asked for it.
+var errNotNow = errors.New("nothing was done")
+
+// RunBackup does a run of the backup, if no other member does it. It says what it does.
+func (m *Machine) RunBackup(ctx context.Context, cluster string, now bool, say func(string)) error {
+	r, err := m.newRun(cluster, runBackup, now, say)
+	if err != nil {
+		return err
+	}
+	return r.carryOut(ctx, r.config.Schedule, r.backUp)
+}
+
+// newRun is a run by what the host backs its cluster up by.
+func (m *Machine) newRun(cluster, kind string, now bool, say func(string)) (*run, error) {
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return nil, err
+	}
+	if marker == nil {
+		return nil, refuse("%s: there is no %s", noCluster, api.MarkerFile(cluster))
+	}
+	b, err := m.backup(cluster)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil || kind == runRehearsal && b.Rehearsal == nil {
+		return nil, refuse("this host makes no %s of cluster %s", kind, cluster)
+	}
+	r := &run{Machine: m, kind: kind, marker: *marker, config: *b, asked: now, say: say}
+	if r.keys, err = backupKeys(*b); err != nil {
+		return nil, err
+	}
+	if err := m.ensureDir(api.BackupStateDir(marker.DataDir), root, publicDir); err != nil {
+		return nil, err
+	}
+	// Whoever has asked finds by this that the run knows of it.
+	asked := m.path(askedFile(marker.DataDir, kind))
+	if _, err := os.Lstat(asked); err == nil {
+		r.asked = true
+	}
+	return r, remove(asked)
+}
+
+// carryOut has the run done by whose turn it is, and remembers what became of it where that is this member.
+func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Context) (string, error)) error {
+	r.result.Began = r.Now().UTC()
+	mine := true
+	err := r.mayRun(ctx)
+	if err == nil {
+		mine, err = r.turn(ctx, schedule, do)
+	}
+	if !r.asked && errors.Is(err, errNotNow) {
+		r.say(err.Error())
+		return nil
+	}
+	if !mine && err == nil {
+		return nil
+	}
+	r.result.Ended = r.Now().UTC()
+	if err != nil {
+		r.result.Error = err.Error()
+	}
+	return errors.Join(err, r.record())
+}
+
+// mayRun says why a run would be of no use now.
+func (r *run) mayRun(ctx context.Context) error {
+	under, err := r.restoration(r.marker.Cluster)
+	if err != nil {
+		return err
+	}
+	if under != nil && under.Stage != api.StageOpened {
+		return fmt.Errorf("%w: %s", errNotNow, under)
+	}
+	view := r.patiently(ctx)
+	switch {
+	case !view.Responding:
+		return fmt.Errorf("member %s does not answer: %s", r.marker.Member, view.Error)
+	case view.Learner:
+		return fmt.Errorf("%w: member %s is a learner, and may be behind", errNotNow, r.marker.Member)
+	case !view.Healthy:
+		return fmt.Errorf("member %s cannot reach a majority of the voters, and may be behind: %s", r.marker.Member, view.HealthError)
+	}
+	return nil
+}
+
+// patiently asks the local member how it is, again and again where it is not well: a busy one may be late.
+func (r *run) patiently(ctx context.Context) api.Member {
+	for end := time.Now().Add(turnTimeout); ; {
+		view := r.member(ctx, r.marker)
+		if view.Healthy || view.Learner || ctx.Err() != nil || time.Now().After(end) {
+			return view
+		}
+		time.Sleep(readyPoll)
+	}
+}
+
+// turn does the run where it is this member's to do.
+func (r *run) turn(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
+	slot, err := r.slot(ctx, schedule)
+	if err != nil {
+		return true, err
+	}
+	by, err := r.takeTurn(ctx, turn{r.marker, r.kind, slot, r.asked}, func(ctx context.Context) (string, error) {
+		mine = true
+		r.result.Began = r.Now().UTC()
+		return do(ctx)
+	})
+	if err == nil && !mine {
+		r.say(fmt.Sprintf("member %s has done this %s: %s", by.Member, r.kind, by.Backup))
+	}
+	return mine || err != nil, err
+}
+
+// backUp takes a snapshot, and stores it at each destination. All are tried: what one refuses, another may keep. It is
+// done where all have it.
+func (r *run) backUp(ctx context.Context) (string, error) {
+	all, err := r.destinations(r.config)
+	if err != nil {
+		return "", err
+	}
+	file, err := r.nameless(api.BackupStateDir(r.marker.DataDir))
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	snapshot, err := r.snapshot(ctx, file)
+	if err != nil {
+		return "", err
+	}
+	r.bytes, r.result.Revision = snapshot.SizeBytes, snapshot.Revision
+	done := true
+	var failed []error
+	for _, d := range all {
+		m, err := backup.Store(ctx, d, snapshot, io.NewSectionReader(file, 0, snapshot.SizeBytes), r.keys.recipients)
+		if err != nil {
+			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false
+			continue
+		}
+		r.result.Backup = m.Name
+		r.say(fmt.Sprintf("stored %s, %d bytes, in %s", m, m.StoredSizeBytes, d))
+		if err := r.retain(ctx, d); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", d.kind, err))
+		}
+	}
+	if !done {
+		return "", errors.Join(failed...)
+	}
+	return r.result.Backup, errors.Join(failed...)
+}
+
+// snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
+// where the cluster was compacted in between.
+const snapshotTries = 2
+
+// snapshot saves a verified snapshot of the local member.
+func (r *run) snapshot(ctx context.Context, file *os.File) (backup.Snapshot, error) {
+	var saved api.Saved
+	var inside revisions
+	err := r.through(ctx, r.marker.Cluster, r.marker.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+		if err := member.mustReachOthers(ctx); err != nil {
+			return err
+		}
+		if err := r.mustHold(api.BackupStateDir(r.marker.DataDir), member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
+			return err
+		}
+		for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
+			_, err := file.Seek(0, io.SeekStart)
+			if err = errors.Join(err, file.Truncate(0)); err != nil {
+				return err
+			}
+			if saved, err = r.saveTo(ctx, member, file, io.Discard); err != nil {
+				return err
+			}
+		}
+		var err error
+		inside, err = revisionsIn(openPath(file))
+		return err
+	})
+	if err != nil {
+		return backup.Snapshot{}, err
+	}
+	return backup.Snapshot{
+		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Member: r.marker.Member, TakenAt: saved.TakenAt,
+		Revision: saved.Revision, CompactRevision: inside.compact, Keys: saved.Keys, Hash: saved.Hash,
+		EtcdVersion: saved.Etcd, StorageVersion: lineOf(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
+	}, nil
+}
+
+// lineOf is the line of a version: 3.7 of 3.7.0.
+func lineOf(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(len(parts), 2)], ".")
+}
+
+// retain lets those backups go that nothing keeps, and what was cut short.
+func (r *run) retain(ctx context.Context, at destination) error {
+	catalog, err := list(ctx, at, r.marker.Cluster)
+	if err != nil {
+		return err
+	}
+	now := r.Now().UTC()
+	var failed []error
+	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, now).Dropped {
+		if err := backup.Delete(ctx, at, dropped.Manifest); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		r.say(fmt.Sprintf("removed %s from %s: %s", dropped.Manifest, at, dropped.Why))
+	}
+	return errors.Join(append(failed, backup.Clean(ctx, at, catalog, now))...)
+}

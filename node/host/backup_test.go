@@ -1,0 +1,245 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// backing is a machine whose member runs, and which can back its cluster up.
+func backing(t *testing.T) (*Machine, *fakeUnits) {
+	t.Helper()
+	m, units, _ := formed(t)
+	describe(t, m)
+	run := m.Run
+	m.Run = func(ctx context.Context, name string, args ...string) ([]byte, error) {
+		switch name {
+		case "systemd-analyze":
+			return Exec(ctx, name, args...)
+		case "journalctl":
+			return []byte("the end of the journal\n"), nil
+		}
+		return run(ctx, name, args...)
+	}
+	return m, units
+}
+
+func backUp(t *testing.T, m *Machine, b *api.Backup) error {
+	t.Helper()
+	return m.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: b})
+}
+
+// backupsOf is what a host says of its backups.
+func backupsOf(t *testing.T, m *Machine) *api.BackupStatus {
+	t.Helper()
+	o, err := m.Observe(t.Context(), "main", api.ObserveRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Backup
+}
+
+func TestBackUpAndCease(t *testing.T) {
+	m, units := backing(t)
+	before := tree(t, m, "/")
+	if status := backupsOf(t, m); status != nil {
+		t.Errorf("of no backups it says %+v", *status)
+	}
+	writeFile(t, m, "/var/lib/metrics/x", "")
+	metrics := "/var/lib/metrics"
+	b := backupOf()
+	b.MetricsDir, b.Rehearsal.Identity = metrics, identityOf(t).String()
+	if err := backUp(t, m, &b); err != nil {
+		t.Fatal(err)
+	}
+	if status := backupsOf(t, m); status == nil || status.Digest != "1" || !status.Enabled || status.Last != nil || status.Rehearsed != nil {
+		t.Errorf("it says %+v", status)
+	}
+	for _, name := range allBackupUnits("main") {
+		if units.loaded[name] == "" || units.enabled[name] != strings.HasSuffix(name, ".timer") {
+			t.Errorf("unit %s: enabled %v: %s", name, units.enabled[name], units.loaded[name])
+		}
+	}
+	mustHave(t, m, api.BackupFile("main"), root, 0o600)
+	for path, text := range tree(t, m, "/") {
+		if path != api.BackupFile("main") && strings.Contains(text, b.Rehearsal.Identity) {
+			t.Errorf("%s holds the identity", path)
+		}
+	}
+	// Once more, and nothing is touched.
+	done, reloads := tree(t, m, "/"), units.reloads
+	if err := backUp(t, m, &b); err != nil || units.reloads != reloads {
+		t.Errorf("the second call: %v, and %d reloads", err, units.reloads-reloads)
+	}
+	if diff := cmp.Diff(done, tree(t, m, "/")); diff != "" {
+		t.Errorf("the second call has changed the host:\n%s", diff)
+	}
+	// A timer that somebody has stopped is told of.
+	if err := units.Stop(t.Context(), api.RehearsalUnit("main")+".timer"); err != nil {
+		t.Fatal(err)
+	}
+	if backupsOf(t, m).Enabled {
+		t.Error("a timer that was stopped counts as enabled")
+	}
+	b.Rehearsal, b.Digest, b.Schedule = nil, "2", "daily"
+	if err := backUp(t, m, &b); err != nil {
+		t.Fatal(err)
+	}
+	if status := backupsOf(t, m); status.Digest != "2" || !status.Enabled || units.loaded[api.RehearsalUnit("main")+".timer"] != "" || !strings.Contains(units.loaded[api.BackupUnit("main")+".timer"], "OnCalendar=daily\n") {
+		t.Errorf("changed, it says %+v, and systemd knows %q", status, units.loaded)
+	}
+	writeFile(t, m, metricsFile(metrics, runBackup, "main"), "old news")
+	writeFile(t, m, backupDir+"/main/kept", "x")
+	if err := backUp(t, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	for path := range tree(t, m, "/srv") {
+		before[path] = tree(t, m, "/srv")[path]
+	}
+	for path, text := range tree(t, m, metrics) {
+		before[path] = text
+	}
+	before["/var/lib"] = tree(t, m, "/")["/var/lib"]
+	after := tree(t, m, "/")
+	for _, path := range []string{"", "/proc", "/etc/machine-id"} {
+		delete(before, path)
+		delete(after, path)
+	}
+	if diff := cmp.Diff(before, after); diff != "" || backupsOf(t, m) != nil {
+		t.Errorf("it has ceased, and left:\n%s", diff)
+	}
+	if len(tree(t, m, metrics)) != 2 || after[backupDir+"/main/kept"] == "" {
+		t.Errorf("there are %q", paths(after))
+	}
+	if err := backUp(t, m, nil); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
+// TestBackUpGoesOn holds that a call that was cut short does not pass for done.
+func TestBackUpGoesOn(t *testing.T) {
+	for _, cut := range []string{"Reload", "Start"} {
+		m, units := backing(t)
+		b := backupOf()
+		for _, digest := range []string{"1", "2"} {
+			b.Digest, b.Schedule = digest, map[string]string{"1": "daily", "2": "weekly"}[digest]
+			units.fail[cut] = errors.New("connection reset")
+			if err := backUp(t, m, &b); err == nil {
+				t.Fatal("it succeeded without systemd")
+			}
+			if status := backupsOf(t, m); cut == "Reload" && status != nil && status.Digest == digest {
+				t.Errorf("%s, %s: it says %+v", cut, digest, status)
+			}
+			delete(units.fail, cut)
+			if err := backUp(t, m, &b); err != nil {
+				t.Fatal(err)
+			}
+			if status := backupsOf(t, m); status.Digest != digest || !status.Enabled || !strings.Contains(units.loaded[api.BackupUnit("main")+".timer"], b.Schedule) {
+				t.Errorf("%s, %s: in the end it says %+v", cut, digest, status)
+			}
+		}
+	}
+}
+
+func TestBackUpRefuses(t *testing.T) {
+	m, _ := backing(t)
+	before := tree(t, m, "/")
+	for name, test := range map[string]struct {
+		spoil func(*api.Backup)
+		says  string
+	}{
+		"no digest":                     {func(b *api.Backup) { b.Digest = "" }, "digest"},
+		"no schedule":                   {func(b *api.Backup) { b.Schedule = "every now and then" }, "no schedule for systemd"},
+		"a schedule that is over":       {func(b *api.Backup) { b.Schedule = "2020-01-01" }, "never comes"},
+		"a flag as schedule":            {func(b *api.Backup) { b.Schedule = "--version" }, "no schedule"},
+		"a rehearsal's":                 {func(b *api.Backup) { b.Rehearsal.Schedule = "x y" }, "no schedule"},
+		"nowhere":                       {func(b *api.Backup) { b.Directory = "" }, "destination"},
+		"in the data":                   {func(b *api.Backup) { b.Directory = dataDir + "/backups" }, "member's own"},
+		"a hidden place":                {func(b *api.Backup) { b.Directory = "/home/backups" }, "/home"},
+		"metrics that nobody reads":     {func(b *api.Backup) { b.MetricsDir = "/var/lib/nobody" }, "node_exporter"},
+		"half of credentials":           {func(b *api.Backup) { b.S3 = &api.S3{Endpoint: "https://s3.example.com", Bucket: "b", AccessKeyID: "x"} }, "secret access key"},
+		"a secret key as recipient":     {func(b *api.Backup) { b.Recipients = []string{"AGE-SECRET-KEY-1"} }, "public key"},
+		"an identity that is no secret": {func(b *api.Backup) { b.Rehearsal.Identity = "age1xyz" }, "identity"},
+	} {
+		b := backupOf()
+		test.spoil(&b)
+		t.Log(name)
+		mustRefuse(t, backUp(t, m, &b), test.says)
+	}
+	mustRefuse(t, m.BackUp(t.Context(), "main", api.BackUpRequest{Owner: "another"}), "another Terraform object")
+	if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
+		t.Errorf("a refused call has changed the host:\n%s", diff)
+	}
+}
+
+// TestRetireEndsBackups holds that nothing of a cluster's backups outlives it on a host, but the backups.
+func TestRetireEndsBackups(t *testing.T) {
+	m, units := backing(t)
+	b := backupOf()
+	if err := backUp(t, m, &b); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, m, recordFile(dataDir, runBackup), "{}")
+	writeFile(t, m, backupDir+"/main/kept", "x")
+	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner, Purge: true}); err != nil {
+		t.Fatal(err)
+	}
+	left := slices.DeleteFunc(leftovers(t, m), func(path string) bool {
+		return strings.HasPrefix(path, "/proc") || path == "/etc/machine-id" || path == "/etc/os-release"
+	})
+	if diff := cmp.Diff([]string{"/srv", backupDir, backupDir + "/main", backupDir + "/main/kept"}, left); diff != "" {
+		t.Errorf("these are left:\n%s", diff)
+	}
+	if len(units.active)+len(units.enabled)+len(units.loaded) > 0 {
+		t.Errorf("systemd still runs %v, starts %v, knows %v", units.active, units.enabled, units.loaded)
+	}
+}
+
+// TestRunNow holds that the caller hears what became of the run that he has asked for.
+func TestRunNow(t *testing.T) {
+	m, units := backing(t)
+	r := api.RunNowRequest{Owner: fleetOwner, Timeout: time.Minute}
+	_, err := m.RunNow(t.Context(), "main", r)
+	mustRefuse(t, err, "makes no backup")
+	b := backupOf()
+	b.Rehearsal = nil
+	if err := backUp(t, m, &b); err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.RunNow(t.Context(), "main", api.RunNowRequest{Owner: fleetOwner, Timeout: time.Minute, Rehearsal: true})
+	mustRefuse(t, err, "makes no rehearsal")
+	asked := m.path(askedFile(dataDir, runBackup))
+
+	runs := 0
+	units.run = func(unit string) error {
+		if runs++; runs == 1 {
+			return nil // one that was under way before
+		}
+		writeFile(t, m, recordFile(dataDir, runBackup), `{"last": {"backup": "x", "revision": 7}}`)
+		return os.Remove(asked)
+	}
+	status, err := m.RunNow(t.Context(), "main", r)
+	if err != nil || runs != 2 || status.Last == nil || status.Last.Backup != "x" || status.Digest != "1" {
+		t.Errorf("after %d runs: %+v, %v", runs, status, err)
+	}
+	units.run = func(unit string) error {
+		writeFile(t, m, recordFile(dataDir, runBackup), `{"last": {"error": "the bucket is gone"}}`)
+		return errors.Join(errors.New("unit "+unit+": systemd says failed"), os.Remove(asked))
+	}
+	_, err = m.RunNow(t.Context(), "main", r)
+	mustFail(t, err, api.CodeFailed, "the bucket is gone", "the end of the journal")
+	units.run = func(unit string) error { return errors.New("it did not even begin") }
+	_, err = m.RunNow(t.Context(), "main", r)
+	mustFail(t, err, api.CodeFailed)
+	if _, err := os.Stat(asked); !os.IsNotExist(err) {
+		t.Errorf("the next run is still asked for: %v", err)
+	}
+}

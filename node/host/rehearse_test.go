@@ -1,0 +1,226 @@
+package host
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+)
+
+// TestRehearsalProvesABackup holds that a good one passes, with what it has come to, and leaves nothing behind.
+func TestRehearsalProvesABackup(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	f.put(t, 30)
+	f.client(t, func(c *clientv3.Client) { // of what a backup has to bring back besides
+		lease, err := c.Grant(t.Context(), 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Put(t.Context(), "leased", "x", clientv3.WithLease(lease.ID)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Compact(t.Context(), 20, clientv3.WithCompactPhysical()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "no backup") {
+		t.Errorf("without a backup: %v", err)
+	}
+	made := f.mustRun(t, runBackup)
+	f.put(t, 5)
+	live := f.probe(t).Revision
+	done := f.mustRun(t, runRehearsal)
+	if done.Error != "" || done.Backup != made.Backup || done.Revision != made.Revision || done.BehindRevisions < live-made.Revision || done.ChecksumsOnly {
+		t.Errorf("it is %+v, of %+v", done, made)
+	}
+	if found := f.backups(t).Backups[0]; found.VerifiedAt.IsZero() {
+		t.Errorf("it is not verified: %+v", found)
+	}
+	text, err := os.ReadFile(f.path(metricsFile(api.BackupStateDir(dataDir), runRehearsal, "main")))
+	if err != nil || !strings.Contains(string(text), "etcd_rehearsal_last_run_success{cluster=\"main\"} 1\n") || !strings.Contains(string(text), "\netcd_rehearsal_behind_revisions{") {
+		t.Errorf("the metrics are %s, %v", text, err)
+	}
+	mustBeTidy(t, f)
+	if v := f.probe(t); !v.Healthy {
+		t.Errorf("the live member is %+v", v)
+	}
+}
+
+// manifestOf changes the manifest of a backup in a directory.
+func (f *fleetMember) editManifest(t *testing.T, name string, edit func(*backup.Manifest)) {
+	t.Helper()
+	path := f.path(backupDir + "/main/" + name + ".json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m backup.Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	edit(&m)
+	if text, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRehearsalFindsWhatIsWrong holds that a backup which is not what its manifest says does not pass, and that it is
+// written down beside it.
+func TestRehearsalFindsWhatIsWrong(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	f.put(t, 30)
+	edited := func(edit func(*backup.Manifest)) func(string) {
+		return func(name string) { f.editManifest(t, name, edit) }
+	}
+	for name, test := range map[string]struct {
+		spoil    func(name string)
+		says     string
+		recorded bool
+	}{
+		"a flipped bit":      {func(name string) { flip(t, f.path(backupDir+"/main/"+name+".db")) }, "damaged", true},
+		"fewer keys":         {edited(func(m *backup.Manifest) { m.Keys++ }), "keys", true},
+		"another revision":   {edited(func(m *backup.Manifest) { m.Revision++ }), "revision", true},
+		"another hash":       {edited(func(m *backup.Manifest) { m.Hash++ }), "hash", true},
+		"another compaction": {edited(func(m *backup.Manifest) { m.CompactRevision = 3 }), "compacted", true},
+		"a newer line":       {edited(func(m *backup.Manifest) { m.StorageVersion = "9.9" }), "9.9", false},
+		"cut off":            {func(name string) { cutOff(t, f.path(backupDir+"/main/"+name+".db")) }, "bytes long", false},
+		"no manifest":        {func(name string) { writeFile(t, f.Machine, backupDir+"/main/"+name+".json", "{") }, "manifest", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := f.mustRun(t, runBackup)
+			test.spoil(made.Backup)
+			if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Fatalf("it says %v", err)
+			}
+			if last := f.last(t, runRehearsal); last.Error == "" {
+				t.Errorf("the host remembers %+v", last)
+			}
+			_, err := os.Stat(f.path(backupDir + "/main/" + made.Backup + ".rehearsal"))
+			if (err == nil) != test.recorded {
+				t.Errorf("what is written down beside it: %v", err)
+			}
+			for _, found := range f.backups(t).Backups {
+				if found.Name == made.Backup && !found.VerifiedAt.IsZero() {
+					t.Errorf("it counts as verified: %+v", found)
+				}
+			}
+			mustBeTidy(t, f)
+			if err := os.RemoveAll(f.path(backupDir + "/main")); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func cutOff(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Truncate(path, 5000); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRehearsalOfAnEncryptedBackup holds what can be proved with, without, and with the wrong identity.
+func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.put(t, 30)
+	key, other := identityOf(t), identityOf(t)
+	with := func(digest, identity string) {
+		b := backupOf()
+		b.Digest, b.Recipients, b.Rehearsal.Identity = digest, []string{key.Recipient().String()}, identity
+		backedUp(t, b, f)
+	}
+	with("1", "")
+	made := f.mustRun(t, runBackup)
+	path := f.path(backupDir + "/main/" + made.Backup + ".db.age")
+	if text, err := os.ReadFile(path); err != nil || !strings.HasPrefix(string(text), string(encryptedHeader)) {
+		t.Fatalf("it is not encrypted: %v", err)
+	}
+	if done := f.mustRun(t, runRehearsal); !done.ChecksumsOnly || !f.backups(t).Backups[0].VerifiedAt.IsZero() {
+		t.Errorf("without an identity: %+v", done)
+	}
+	with("2", other.String())
+	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "identit") || strings.Contains(err.Error(), other.String()) {
+		t.Errorf("with another's identity: %v", err)
+	}
+	if _, err := os.Stat(f.path(backupDir + "/main/" + made.Backup + ".rehearsal")); err == nil {
+		t.Error("that was held against the backup")
+	}
+	with("3", key.String())
+	if done := f.mustRun(t, runRehearsal); done.ChecksumsOnly || f.backups(t).Backups[0].VerifiedAt.IsZero() {
+		t.Errorf("with its identity: %+v", done)
+	}
+	with("4", "")
+	flip(t, path)
+	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("a flipped bit, without an identity: %v", err)
+	}
+	for name := range tree(t, f.Machine, api.BackupStateDir(dataDir)) {
+		if text, _ := os.ReadFile(f.path(name)); strings.Contains(string(text), "AGE-SECRET") {
+			t.Errorf("%s holds an identity", name)
+		}
+	}
+}
+
+// TestKilledRehearsal holds that the member of a rehearsal that was killed ends with it, and that what it has restored
+// is removed.
+func TestKilledRehearsal(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	f.put(t, 30)
+	f.mustRun(t, runBackup)
+	killed := f.child(t, runRehearsal)
+	pid := 0
+	eventually(t, "the rehearsed member runs", func() bool {
+		pid = processOf(t, "--data-dir="+f.path(rehearsalDir(dataDir)))
+		return pid != 0
+	})
+	// It stands still, so that the run is not over before it is killed.
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // it was killed
+	eventually(t, "the rehearsed member has ended", func() bool { return processOf(t, "--data-dir="+f.path(rehearsalDir(dataDir))) == 0 })
+	if _, err := os.Stat(f.path(rehearsalDir(dataDir))); err != nil {
+		t.Fatalf("it was killed too late: %v", err)
+	}
+	if err := f.Tidy("main"); err != nil {
+		t.Fatal(err)
+	}
+	mustBeTidy(t, f)
+	f.mustRun(t, runRehearsal) // once the lease of the other has ended
+}
+
+// processOf is the process with an argument that begins so; 0: none runs.
+func processOf(t *testing.T, argument string) int {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range all {
+		text, _ := os.ReadFile(path) // it may have ended
+		for word := range strings.SplitSeq(string(text), "\x00") {
+			if strings.HasPrefix(word, argument) {
+				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+				return pid
+			}
+		}
+	}
+	return 0
+}

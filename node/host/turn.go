@@ -1,0 +1,166 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// turnPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. Of each kind
+// there is a lock, with a key for each member that waits for it, and a record of the last run:
+//
+//	_etcd-store/backup/lock/<lease>
+//	_etcd-store/backup/last
+const turnPrefix = "_etcd-store/"
+
+const (
+	// turnTTL is how long after the end of a member that was at it another takes over.
+	turnTTL = 20 * time.Second
+	// turnTimeout bounds a question to the cluster about whose turn it is. One that has lost its quorum answers none.
+	turnTimeout = 15 * time.Second
+)
+
+// turn is a run that one of the members is to do.
+type turn struct {
+	marker api.Marker
+	kind   string
+	slot   string // of the schedule: the members that were started for one run have the same
+	asked  bool   // it is to be done whoever did the last one
+}
+
+// turnRecord is the last run that was done, as all members know of it.
+type turnRecord struct {
+	Slot   string    `json:"slot"`
+	Member string    `json:"member"` // that did it
+	Backup string    `json:"backup"` // that was made, or rehearsed
+	At     time.Time `json:"at"`     // by that member's clock
+}
+
+// errTurnLost ends a run whose lease has ended: another member may be at it by now.
+var errTurnLost = errors.New("the lease by which this member had its turn has ended: it did not reach the cluster for too long")
+
+// takeTurn does a run, if no other member has done it: it waits for one that is at it, and does it where that one did
+// not come to its end. do returns the name of the backup with which the run is done; empty: it is still to be done.
+// What it returns besides says who has done the run.
+func (m *Machine) takeTurn(ctx context.Context, t turn, do func(ctx context.Context) (string, error)) (by turnRecord, err error) {
+	// The lease is given back also where the run was cancelled, so that the next one need not wait for its end.
+	lasting := context.WithoutCancel(ctx)
+	client, err := m.dial(lasting, t.marker)
+	if err != nil {
+		return by, err
+	}
+	defer client.Close()
+	by, err = t.last(ctx, client)
+	if err != nil || by.Slot == t.slot && !t.asked {
+		return by, err
+	}
+	session, err := newSession(ctx, client)
+	if err != nil {
+		return by, turnError(err)
+	}
+	defer session.Close()
+	lock := concurrency.NewMutex(session, t.key("lock"))
+	if err := lock.Lock(ctx); err != nil {
+		return by, turnError(err)
+	}
+	by, err = t.last(ctx, client)
+	if err != nil || by.Slot == t.slot && !t.asked {
+		return by, err
+	}
+	working, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(session.Ctx(), func() { end(errTurnLost) })()
+	done, err := do(working)
+	if done == "" {
+		if lost := context.Cause(working); err != nil && errors.Is(lost, errTurnLost) {
+			err = errors.Join(err, lost)
+		}
+		return turnRecord{}, err
+	}
+	by = turnRecord{Slot: t.slot, Member: t.marker.Member, Backup: done, At: m.Now().UTC()}
+	return by, errors.Join(err, t.record(ctx, client, lock, by))
+}
+
+// key is one of the turn's keys.
+func (t turn) key(name string) string { return turnPrefix + t.kind + "/" + name }
+
+// newSession is a lease that is kept up, without waiting longer than for a question.
+func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
+	asking, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	lease, err := client.Grant(asking, int64(turnTTL.Seconds()))
+	if err != nil {
+		return nil, err
+	}
+	return concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(turnTTL.Seconds())))
+}
+
+// last is the last run that was done; zero: none was.
+func (t turn) last(ctx context.Context, client *clientv3.Client) (turnRecord, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	answer, err := client.Get(ctx, t.key("last"))
+	if err != nil {
+		return turnRecord{}, turnError(err)
+	}
+	var last turnRecord
+	if len(answer.Kvs) > 0 && json.Unmarshal(answer.Kvs[0].Value, &last) != nil {
+		return turnRecord{}, nil // the next run writes it anew
+	}
+	return last, nil
+}
+
+// record tells all members that the run is done, if it still was this one's turn.
+func (t turn) record(ctx context.Context, client *clientv3.Client, lock *concurrency.Mutex, done turnRecord) error {
+	text, err := json.Marshal(done)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	answer, err := client.Txn(ctx).If(lock.IsOwner()).Then(clientv3.OpPut(t.key("last"), string(text))).Commit()
+	if err != nil {
+		return turnError(err)
+	}
+	if !answer.Succeeded {
+		return errTurnLost
+	}
+	return nil
+}
+
+// turnError says what it means that the cluster does not take part.
+func turnError(err error) error {
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return fmt.Errorf("agree with the other members on who does it: the cluster takes no writes, since its database is full (NOSPACE): compact and defragment it, and disarm the alarm: %w", err)
+	}
+	return fmt.Errorf("agree with the other members on who does it: %w", err)
+}
+
+// slot names the time between two runs of a schedule that it is now: by when the next one is. The clock of the host
+// is what its timer goes by too, so that members whose clocks differ name it alike.
+func (m *Machine) slot(ctx context.Context, schedule string) (string, error) {
+	text, err := m.Run(ctx, "systemd-analyze", "calendar", "--", schedule)
+	if err != nil {
+		return "", fmt.Errorf("%q is no schedule for systemd: it is written like hourly, or *-*-* 0/6:00:00 (man systemd.time): %w", schedule, err)
+	}
+	next := ""
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if name == "(in UTC)" || name == "Next elapse" {
+			next = value // in UTC, where the host's time is another
+		}
+	}
+	if next == "" || next == "never" {
+		return "", fmt.Errorf("schedule %q never comes", schedule)
+	}
+	return schedule + ": " + next, nil
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
+)
+
+// backUp does a run of the backup of a cluster.
+func backUp(cluster string, now bool) int {
+	return doRun("backup", cluster, func(ctx context.Context, m *host.Machine) error {
+		return m.RunBackup(ctx, cluster, now, say)
+	})
+}
+
+// rehearse does a rehearsal of a restore of a cluster.
+func rehearse(cluster string, now bool) int {
+	return doRun("rehearse", cluster, func(ctx context.Context, m *host.Machine) error {
+		return m.RunRehearsal(ctx, cluster, now, say)
+	})
+}
+
+// tidy removes what a rehearsal that was killed has left.
+func tidy(cluster string) int {
+	return doRun("tidy", cluster, func(_ context.Context, m *host.Machine) error { return m.Tidy(cluster) })
+}
+
+// doRun carries out a command of a unit. A run that is stopped gives back what it holds before it ends.
+func doRun(command, cluster string, do func(context.Context, *host.Machine) error) int {
+	if !api.ClusterName.MatchString(cluster) {
+		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	machine, err := thisMachine()
+	if err == nil {
+		err = do(ctx, machine)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "store %s: %s\n", command, err)
+		return exitFailed
+	}
+	return exitDone
+}
+
+// say writes to the journal.
+func say(text string) { fmt.Println(text) }
