@@ -43,7 +43,7 @@ func (m *Machine) Fetch(ctx context.Context, cluster string, r api.FetchRequest,
 		}
 		return *here, err
 	}
-	from, err := m.open(ctx, r.Source, input)
+	from, err := m.open(ctx, cluster, r.Source, input)
 	if err != nil {
 		return api.Snapshot{}, err
 	}

@@ -31,17 +31,21 @@ type origin struct {
 	takenAt time.Time
 }
 
-// open opens a source of snapshots.
-func (m *Machine) open(ctx context.Context, s api.Source, input io.Reader) (*origin, error) {
-	switch {
-	case s.Upload != nil && s.Path == "" && s.S3 == nil:
-		return fromUpload(*s.Upload, input)
-	case s.Upload == nil && s.Path != "" && s.S3 == nil:
+// open opens a source of snapshots of a cluster.
+func (m *Machine) open(ctx context.Context, cluster string, s api.Source, input io.Reader) (*origin, error) {
+	switch s {
+	case api.Source{Upload: s.Upload}:
+		if s.Upload != nil {
+			return fromUpload(*s.Upload, input)
+		}
+	case api.Source{Path: s.Path}:
 		return m.fromPath(s.Path)
-	case s.Upload == nil && s.Path == "" && s.S3 != nil:
+	case api.Source{S3: s.S3}:
 		return fromS3(ctx, *s.S3)
+	case api.Source{Backup: s.Backup}:
+		return m.fromBackup(ctx, cluster, s.Backup)
 	}
-	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, or S3")
+	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
 }
 
 func fromUpload(u api.Upload, input io.Reader) (*origin, error) {

@@ -224,3 +224,37 @@ func processOf(t *testing.T, argument string) int {
 	}
 	return 0
 }
+
+// TestFetchOfABackup holds that a restore fetches a backup by its name, wherever this host knows it to be.
+func TestFetchOfABackup(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	key := identityOf(t)
+	b := backupOf()
+	b.Recipients = []string{key.Recipient().String()}
+	backedUp(t, b, f)
+	f.put(t, 30)
+	made := f.mustRun(t, runBackup)
+	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: lineOf(f.EtcdVersion), Identity: key.String()}
+	fetch := func() (api.Snapshot, error) { return f.Fetch(t.Context(), "main", r, strings.NewReader("")) }
+	got, err := fetch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known := f.backups(t).Backups[0]; got.SHA256 != known.SHA256 || got.Revision != made.Revision || got.Keys != known.Keys || !got.TakenAt.Equal(known.TakenAt) {
+		t.Errorf("fetched is %+v, of %+v", got, known)
+	}
+	if err := f.removeFetched(dataDir, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.Source.Backup += "x"
+	_, err = fetch()
+	mustRefuse(t, err, "no backup")
+	r.Source.Backup = made.Backup
+	flip(t, f.path(backupDir+"/main/"+made.Backup+".db.age"))
+	if _, err = fetch(); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("a flipped bit: %v", err)
+	}
+	r.Source.Path = "/x"
+	_, err = fetch()
+	mustRefuse(t, err, "one place")
+}
