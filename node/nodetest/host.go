@@ -46,6 +46,9 @@ type Host struct {
 	// and does not call itself started.
 	Stalls int
 
+	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
+	BackupFails, RehearsalFails string
+
 	world    *World
 	off      bool
 	pids     int
@@ -72,6 +75,7 @@ type installation struct {
 	unit         unit
 	progress     uint64           // index of the last entry that the member was seen to have
 	restore      *api.Restoration // that is under way; nil: none
+	backups      *backups         // nil: none are made
 }
 
 // directory is a data directory.
@@ -203,7 +207,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if !known {
 			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
 		}
-		if !request.Operation.ReadOnly() && request.Operation != api.OpSave {
+		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow {
 			if held := h.locks[request.Cluster]; held == nil || held.holder.ID != request.Holder {
 				return refuse("%s of cluster %s: the caller does not hold the lock", request.Operation, request.Cluster)
 			}

@@ -47,6 +47,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Certificates: part.held(),
 		Member:       c.view(c.cluster),
 		Restore:      part.restore,
+		Backup:       part.backups.status(),
 	}
 	if part.marker != nil {
 		observation.GuardCheck, observation.Guard = c.guard(part)

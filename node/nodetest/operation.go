@@ -45,6 +45,10 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpAdvance:  operation(call.advance),
 	api.OpTakeBack: operation(call.takeBack),
 
+	api.OpBackUp:  operation(call.backUp),
+	api.OpRunNow:  operation(call.runNow),
+	api.OpBackups: operation(call.listBackups),
+
 	api.OpAddLearner:   operation(call.addLearner),
 	api.OpRemoveMember: operation(call.removeMember),
 	api.OpPromote:      operation(call.promote),

@@ -42,10 +42,7 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	if held, there := c.fetched[api.FetchedSnapshot(r.DataDir, r.SHA256)]; there {
 		return held.describe(r.DataDir), nil
 	}
-	if r.Source.Upload == nil || c.in == nil {
-		return api.Snapshot{}, failed("there is no snapshot at %+v", r.Source)
-	}
-	sent, err := io.ReadAll(c.in)
+	sent, err := c.sent(r.Source)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -59,6 +56,18 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	}
 	c.Host.fetched[api.FetchedSnapshot(r.DataDir, read.sha256)] = read
 	return read.describe(r.DataDir), nil
+}
+
+// sent is what lies at a source.
+func (c call) sent(s api.Source) ([]byte, error) {
+	switch {
+	case s.Backup != "":
+		text, err := c.backupContent(s.Backup)
+		return []byte(text), err
+	case s.Upload != nil && c.in != nil:
+		return io.ReadAll(c.in)
+	}
+	return nil, failed("there is no snapshot at %+v", s)
 }
 
 func (s content) state() state {

@@ -82,11 +82,12 @@ type World struct {
 	histories  int                 // of clusters that came to a quorum from nothing
 	archives   map[string]*archive // by hash
 	waived     map[Rule]bool
-	puts       []put             // acknowledged
-	origins    map[string]*entry // what restored clusters begin with, by cluster ID
-	opened     map[string]string // cluster IDs of restored clusters that clients may have reached, by name
-	highest    map[string]int64  // revision that clients have seen, by the cluster's name
-	handedOver map[string]bool   // cluster IDs that were written into a marker as formed
+	puts       []put               // acknowledged
+	origins    map[string]*entry   // what restored clusters begin with, by cluster ID
+	opened     map[string]string   // cluster IDs of restored clusters that clients may have reached, by name
+	stored     map[string][]stored // backups, oldest first, by place
+	highest    map[string]int64    // revision that clients have seen, by the cluster's name
+	handedOver map[string]bool     // cluster IDs that were written into a marker as formed
 }
 
 // EtcdVersion is the version of etcd that World.Stores are.
@@ -112,6 +113,7 @@ func New(t TB, addresses ...string) *World {
 		origins:    map[string]*entry{},
 		opened:     map[string]string{},
 		highest:    map[string]int64{},
+		stored:     map[string][]stored{},
 	}
 	for _, address := range addresses {
 		w.hosts[address] = newHost(w, address)

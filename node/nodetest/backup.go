@@ -1,0 +1,201 @@
+package nodetest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// backups is what a host backs a cluster up by, and what it remembers of its runs.
+type backups struct {
+	api.Backup
+	stopped         bool // somebody has stopped its timers
+	last, rehearsed *api.Run
+}
+
+// stored is a backup at a place.
+type stored struct {
+	api.StoredBackup
+	content string
+}
+
+// places are where a host keeps the backups of a cluster. A directory is its own.
+func (c call) places(b api.Backup) map[string]string {
+	places := map[string]string{}
+	if b.S3 != nil {
+		places["s3"] = b.S3.Endpoint + "/" + b.S3.Bucket + "/" + b.S3.Key + "/" + c.cluster
+	}
+	if b.Directory != "" {
+		places["directory"] = c.MachineID + ":" + b.Directory + "/" + c.cluster
+	}
+	return places
+}
+
+// StopBackups has somebody stop the timers of a cluster's backups.
+func (h *Host) StopBackups(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if part := h.on(cluster); part.backups != nil {
+		part.backups.stopped = true
+	}
+}
+
+// backUp has the host back its cluster up, or cease to.
+func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
+	}
+	part := c.on(c.cluster)
+	switch {
+	case r.Backup == nil:
+		part.backups = nil
+		return api.Done{}, nil
+	case r.Backup.Digest == "" || r.Backup.Schedule == "" || r.Backup.Directory == "" && r.Backup.S3 == nil:
+		return api.Done{}, refuse("it is no backup without a digest, a schedule and a destination")
+	}
+	next := &backups{Backup: *r.Backup}
+	if part.backups != nil {
+		next.last, next.rehearsed = part.backups.last, part.backups.rehearsed
+	}
+	part.backups = next
+	return api.Done{}, nil
+}
+
+// runNow does a backup or a rehearsal.
+func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.BackupStatus{}, err
+	}
+	part := c.on(c.cluster)
+	b := part.backups
+	switch {
+	case b == nil || r.Rehearsal && b.Rehearsal == nil:
+		return api.BackupStatus{}, refuse("this host does not do that for cluster %s", c.cluster)
+	case r.Timeout <= 0:
+		return api.BackupStatus{}, refuse("%s is no time to wait", r.Timeout)
+	}
+	run := &api.Run{Began: c.world.Clock, Ended: c.world.Clock}
+	err := c.doRun(part, r.Rehearsal, run)
+	if err != nil {
+		run.Error = err.Error()
+	}
+	if r.Rehearsal {
+		b.rehearsed = run
+	} else {
+		b.last = run
+	}
+	return *b.status(), err
+}
+
+// doRun does what a run does, and fills in what it came to.
+func (c call) doRun(part *installation, rehearsal bool, run *api.Run) error {
+	p := part.unit.process
+	switch {
+	case p == nil || !p.serves || p.leader == "":
+		return failed("the local member is not well")
+	case !p.member.state().votes(p.member.id):
+		return failed("the local member is a learner")
+	case rehearsal:
+		return c.rehearse(part.backups, p.member.state(), run)
+	case c.BackupFails != "":
+		return failed("%s", c.BackupFails)
+	}
+	taken := c.take(part, p)
+	run.Backup, run.Revision = taken.Name, taken.Revision
+	return nil
+}
+
+// take stores a backup wherever the host keeps any.
+func (c call) take(part *installation, p *process) api.StoredBackup {
+	s := p.member.state()
+	content := fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content)
+	sum := sha256.Sum256([]byte(content))
+	taken := api.StoredBackup{
+		Name: fmt.Sprintf("%s-r%d-%s", c.world.Clock.UTC().Format("20060102T150405Z"), s.revision, part.marker.Member), TakenAt: c.world.Clock,
+		Revision: s.revision, Keys: s.keys(), SHA256: hex.EncodeToString(sum[:]), SizeBytes: snapshotSize, StoredBytes: snapshotSize,
+		EtcdVersion: p.version, ClusterID: p.member.cluster, Member: part.marker.Member, Encrypted: len(part.backups.Recipients) > 0,
+	}
+	for kind, place := range c.places(part.backups.Backup) {
+		taken.Destination = kind
+		c.world.stored[place] = append(c.world.stored[place], stored{taken, content})
+	}
+	return taken
+}
+
+// rehearse proves the newest backup.
+func (c call) rehearse(b *backups, live state, run *api.Run) error {
+	newest := c.newestBackup(b.Backup)
+	if newest == nil {
+		return failed("there is no backup to rehearse")
+	}
+	run.Backup, run.Revision = newest.Name, newest.Revision
+	run.BehindRevisions, run.BehindTime = max(0, live.revision-newest.Revision), c.world.Clock.Sub(newest.TakenAt)
+	run.ChecksumsOnly = newest.Encrypted && b.Rehearsal.Identity == ""
+	if c.RehearsalFails != "" {
+		return failed("%s", c.RehearsalFails)
+	}
+	if !run.ChecksumsOnly {
+		newest.VerifiedAt = c.world.Clock
+	}
+	return nil
+}
+
+// newestBackup is the newest that a host knows of, where it is fetched from; nil: there is none.
+func (c call) newestBackup(b api.Backup) *stored {
+	places := c.places(b)
+	for _, kind := range []string{"s3", "directory"} {
+		if place, there := places[kind]; there {
+			if all := c.world.stored[place]; len(all) > 0 {
+				return &all[len(all)-1]
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// listBackups lists what the host knows of.
+func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
+	b := c.on(c.cluster).backups
+	if b == nil {
+		return api.Backups{}, refuse("this host does not back up cluster %s", c.cluster)
+	}
+	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
+	for _, place := range c.places(b.Backup) {
+		for _, s := range c.world.stored[place] {
+			found.Backups = append(found.Backups, s.StoredBackup)
+		}
+	}
+	slices.SortFunc(found.Backups, func(a, b api.StoredBackup) int {
+		if newer := b.TakenAt.Compare(a.TakenAt); newer != 0 {
+			return newer
+		}
+		return slices.Compare([]string{b.Name, b.Destination}, []string{a.Name, a.Destination})
+	})
+	return found, nil
+}
+
+// backupContent is what a backup holds that the host knows of.
+func (c call) backupContent(name string) (string, error) {
+	if b := c.on(c.cluster).backups; b != nil {
+		for _, place := range c.places(b.Backup) {
+			for _, s := range c.world.stored[place] {
+				if s.Name == name {
+					return s.content, nil
+				}
+			}
+		}
+	}
+	return "", refuse("there is no backup %q of cluster %s at the destinations of this host", name, c.cluster)
+}
+
+// status is what the host says of its backups; nil: it makes none.
+func (b *backups) status() *api.BackupStatus {
+	if b == nil {
+		return nil
+	}
+	return &api.BackupStatus{Digest: b.Digest, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed}
+}
