@@ -1,0 +1,81 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestBackupsOnABootedHost has real systemd start what backs a cluster up, and what proves that it restores, in
+// their sandboxes.
+func TestBackupsOnABootedHost(t *testing.T) {
+	s, c := booted(t, 0)
+	kill := s.lock()
+	defer kill()
+	s.form(c)
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where somebody else owns the directories.
+	s.shell("install -d -o nobody -m 0700 /srv/backups /var/lib/metrics")
+	b := api.Backup{
+		Digest: "1", Schedule: "yearly", Directory: "/srv/backups", Recipients: []string{key.Recipient().String()}, MetricsDir: "/var/lib/metrics",
+		Keep: api.Keep{Last: 3}, Rehearsal: &api.Rehearsal{Schedule: "yearly", Identity: key.String()},
+	}
+	put := func() { must[api.Done](s, api.OpBackUp, api.BackUpRequest{Owner: formation.Owner, Backup: &b}) }
+	put()
+	now := api.RunNowRequest{Owner: formation.Owner, Timeout: 2 * time.Minute}
+	made := must[api.BackupStatus](s, api.OpRunNow, now)
+	if made.Last == nil || made.Last.Error != "" || !made.Enabled || made.Digest != "1" {
+		t.Fatalf("after a backup it says %+v", made)
+	}
+	now.Rehearsal = true
+	proved := must[api.BackupStatus](s, api.OpRunNow, now)
+	if proved.Rehearsed == nil || proved.Rehearsed.Backup != made.Last.Backup || proved.Rehearsed.ChecksumsOnly {
+		t.Errorf("after a rehearsal it says %+v", proved)
+	}
+	if all := must[api.Backups](s, api.OpBackups, api.BackupsRequest{}); len(all.Backups) != 1 || all.Backups[0].VerifiedAt.IsZero() || !all.Backups[0].Encrypted || len(all.Problems) > 0 {
+		t.Errorf("there are %+v", all)
+	}
+	if o := must[api.Observation](s, api.OpObserve, c.Ask()); !o.Member.Healthy || o.Unit.Restarts != 0 || o.Backup == nil || o.Backup.Last == nil {
+		t.Errorf("the live member is %+v, %+v", o.Unit, o.Member)
+	}
+	said := s.shell("cat /var/lib/metrics/*.prom " + api.BackupStateDir(c.DataDir) + "/*.json; journalctl --no-pager; cat /etc/systemd/system/etcd-*; ls " + api.BackupStateDir(c.DataDir))
+	if strings.Contains(said, key.String()) {
+		t.Error("the identity is told to everybody")
+	}
+	if !strings.Contains(said, "etcd_rehearsal_last_run_success{cluster=\"main\"} 1") || strings.Contains(said, "sending-") {
+		t.Errorf("it says:\n%s", said)
+	}
+	// Started by hand, a run that was done is not done again, and does not fail.
+	s.shell("systemctl start etcd-backup@main etcd-rehearsal@main")
+	for _, unit := range []string{"etcd-backup@main.service", "etcd-rehearsal@main.service"} {
+		s.shell("systemd-analyze security --threshold=35 " + unit) // as root, which is worth 1.5 alone
+	}
+
+	// A flipped byte is found, told, and a failed unit.
+	stored := "/srv/backups/main/" + made.Last.Backup + ".db.age"
+	s.shell("printf '\\377\\376' | dd conv=notrunc status=none bs=1 seek=5000 of=" + stored)
+	if failed := s.refused(api.CodeFailed, api.OpRunNow, now); !strings.Contains(failed.Message, "damaged") || !strings.Contains(failed.Detail, "damaged") {
+		t.Errorf("a flipped byte: %+v", failed)
+	}
+	if state := s.shell("systemctl is-failed etcd-rehearsal@main.service || true; ls " + api.BackupStateDir(c.DataDir)); !strings.HasPrefix(state, "failed") || strings.Contains(state, "rehearsal\n") {
+		t.Errorf("the unit is %s", state)
+	}
+
+	// The timer does it by itself.
+	b.Digest, b.Schedule = "2", "*:*:0/10"
+	put()
+	s.shell("for i in $(seq 90); do test $(ls /srv/backups/main/*.json | wc -l) -ge 2 && exit; sleep 1; done; systemctl list-timers --all; journalctl --unit=etcd-backup@main.service; exit 1")
+	must[api.Retired](s, api.OpRetire, api.RetireRequest{Owner: formation.Owner, Purge: true})
+	if left := s.shell("systemctl list-units --all --no-legend 'etcd-*'; ls -d " + api.BackupStateDir(c.DataDir) + " /var/lib/metrics/*.prom 2>/dev/null || true"); left != "" {
+		t.Errorf("these are left:\n%s", left)
+	}
+	s.mustBeBare()
+	s.shell("ls /srv/backups/main/*.json")
+}
