@@ -66,9 +66,9 @@ func TestEveryOperationIsKept(t *testing.T) {
 	changing := []api.Operation{
 		api.OpPrepare, api.OpConfigure, api.OpStart, api.OpStop, api.OpSetAside, api.OpRetire, api.OpRestart,
 		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpDowngrade, api.OpDisarm, api.OpSnapshot, api.OpRecover,
-		api.OpFetch, api.OpFence, api.OpRestore, api.OpAdvance, api.OpTakeBack,
+		api.OpFetch, api.OpFence, api.OpRestore, api.OpAdvance, api.OpTakeBack, api.OpBackUp,
 	}
-	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpRead, api.OpSave}
+	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpRead, api.OpSave, api.OpBackups, api.OpRunNow}
 	if want := len(changing) + len(reading); len(operations) != want {
 		t.Errorf("there are %d operations, want %d", len(operations), want)
 	}
