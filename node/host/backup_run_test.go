@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -339,4 +341,54 @@ func identityOf(t *testing.T) *age.X25519Identity {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// TestBackupOfAFullCluster holds that a cluster which takes no writes any more is backed up and rehearsed, by one
+// member.
+func TestBackupOfAFullCluster(t *testing.T) {
+	members := []*fleetMember{newcomer(t, newAuthority(t), "a")}
+	f := members[0]
+	f.configure(t, members, "new")
+	f.config.Flags = append(f.config.Flags, "--quota-backend-bytes=1000000")
+	f.apply(t)
+	f.start(t)
+	f.await(t, api.AwaitRequest{Members: 1})
+	backedUp(t, backupOf(), f)
+	f.client(t, func(c *clientv3.Client) {
+		for range 100 {
+			if _, err := c.Put(t.Context(), "big", strings.Repeat("x", 100_000)); errors.Is(err, rpctypes.ErrNoSpace) {
+				return
+			}
+		}
+		t.Fatal("it is never full")
+	})
+	for _, kind := range runKinds {
+		if err := f.run(t, kind, false); err != nil || f.last(t, kind).Backup == "" {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if found := f.backups(t).Backups; len(found) != 1 || found[0].VerifiedAt.IsZero() {
+		t.Errorf("there are %+v", found)
+	}
+}
+
+// TestRehearsalByWhoHasTheBackup holds that where backups lie in directories of the hosts' own, a rehearsal is left to
+// the member that has the newest.
+func TestRehearsalByWhoHasTheBackup(t *testing.T) {
+	members := fleetOf(t, newAuthority(t), "a", "b")
+	backedUp(t, backupOf(), members...)
+	a, b := members[0], members[1]
+	made := b.mustRun(t, runBackup)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// It waits, until it is told not to.
+	if err := a.runRehearsal(ctx, "main", false, time.Hour, func(string) { cancel() }); !errors.Is(err, context.Canceled) || a.runRecord(a.marker, runRehearsal).Last != nil {
+		t.Errorf("the member that has not got it: %v", err)
+	}
+	if err := b.runRehearsal(t.Context(), "main", false, time.Hour, func(string) {}); err != nil || b.last(t, runRehearsal).Backup != made.Backup {
+		t.Errorf("the member that has it: %v", err)
+	}
+	if err := a.run(t, runRehearsal, false); err != nil || a.runRecord(a.marker, runRehearsal).Last != nil {
+		t.Errorf("the other, after it: %v", err)
+	}
 }

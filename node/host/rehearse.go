@@ -44,6 +44,7 @@ func (m *Machine) runRehearsal(ctx context.Context, cluster string, now bool, gi
 	}
 	defer func() { err = errors.Join(err, m.tidy(r.marker)) }()
 	if !r.asked && !r.hasNewest(ctx) {
+		r.say("the newest backup is on the host of another member, which goes first")
 		select {
 		case <-time.After(giveWay):
 		case <-ctx.Done():

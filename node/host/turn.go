@@ -64,6 +64,9 @@ func (m *Machine) takeTurn(ctx context.Context, t turn, do func(ctx context.Cont
 		return by, err
 	}
 	session, err := newSession(ctx, client)
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return t.withoutLock(ctx, client, do)
+	}
 	if err != nil {
 		return by, turnError(err)
 	}
@@ -137,11 +140,24 @@ func (t turn) record(ctx context.Context, client *clientv3.Client, lock *concurr
 	return nil
 }
 
+// withoutLock does a run of a cluster whose database is full, which takes no lock and no record: the leader does it.
+// Its data must not be without a backup for that.
+func (t turn) withoutLock(ctx context.Context, client *clientv3.Client, do func(context.Context) (string, error)) (turnRecord, error) {
+	asking, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	status, err := client.Status(asking, client.Endpoints()[0])
+	if err != nil {
+		return turnRecord{}, turnError(err)
+	}
+	if !t.asked && status.Leader != status.Header.MemberId {
+		return turnRecord{}, fmt.Errorf("%w: the cluster's database is full, and takes no lock: the leader does it", errNotNow)
+	}
+	done, err := do(ctx)
+	return turnRecord{Slot: t.slot, Member: t.marker.Member, Backup: done}, err
+}
+
 // turnError says what it means that the cluster does not take part.
 func turnError(err error) error {
-	if errors.Is(err, rpctypes.ErrNoSpace) {
-		return fmt.Errorf("agree with the other members on who does it: the cluster takes no writes, since its database is full (NOSPACE): compact and defragment it, and disarm the alarm: %w", err)
-	}
 	return fmt.Errorf("agree with the other members on who does it: %w", err)
 }
 
