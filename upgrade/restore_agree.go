@@ -90,27 +90,31 @@ func (r *reviving) sameData(ctx context.Context, seats []membership.Member) erro
 // hashes are those of all members at the highest revision that all have.
 func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api.Hash, error) {
 	latest := make([]api.Hash, len(seats))
-	round := func(revision int64, count bool) error {
+	round := func(revision, countAt int64) error {
 		indexes := make([]int, len(seats))
 		for i := range indexes {
 			indexes[i] = i
 		}
 		return together(indexes, func(i int) (err error) {
 			m := seats[i]
-			if latest[i], err = ask[api.Hash](ctx, r.work, m, api.OpHash, api.HashRequest{Revision: revision, Count: count}); err != nil {
+			if latest[i], err = ask[api.Hash](ctx, r.work, m, api.OpHash, api.HashRequest{Revision: revision, CountAt: countAt}); err != nil {
 				return fmt.Errorf("hash of %s (%s): %w", m.Name, m.Address, err)
 			}
 			return nil
 		})
 	}
-	if err := round(0, false); err != nil {
+	if err := round(0, 0); err != nil {
 		return nil, err
 	}
 	revision := latest[0].Revision
 	for _, hash := range latest {
 		revision = min(revision, hash.Revision)
 	}
-	return latest, round(revision, !r.picture.Opened())
+	if r.picture.Opened() {
+		return latest, round(revision, 0)
+	}
+	// Keys whose leases have ended since are gone from the latest revision, and are there at the first.
+	return latest, round(revision, r.snapshot().Revision+r.bumped)
 }
 
 // compare says how members differ; nil: they do not.

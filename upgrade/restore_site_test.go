@@ -158,7 +158,7 @@ func (r *revival) mustHaveKeys() {
 		r.Fatalf("%v", err)
 	}
 	for i, m := range r.cluster.Members {
-		hash := ask[api.Hash](r, m, api.OpHash, api.HashRequest{Count: true})
+		hash := ask[api.Hash](r, m, api.OpHash, api.HashRequest{CountAt: 1})
 		if hash.Keys != int64(want-1) {
 			r.Errorf("%s has %d keys, and the snapshot %d", m.Name, hash.Keys, want-1)
 		}

@@ -32,7 +32,7 @@ type ProbeRequest struct{}
 // over its peer port: etcd answers learners' hashes nowhere else.
 type HashRequest struct {
 	Revision int64 `json:"revision"` // 0: its latest
-	Count    bool  `json:"count"`    // count its keys too, over its client port
+	CountAt  int64 `json:"count_at"` // count its keys too, over its client port, as they were at this revision; 0: it does not
 }
 
 // Hash is the hash of a member's key space. Two members agree where all fields are equal but Revision and Keys,
@@ -42,7 +42,7 @@ type Hash struct {
 	HashRevision    int64  `json:"hash_revision"`    // up to which it was taken
 	CompactRevision int64  `json:"compact_revision"` // from which on; members that have compacted differently do not compare
 	Revision        int64  `json:"revision"`
-	Keys            int64  `json:"keys"` // at its latest revision; 0 where they were not to be counted
+	Keys            int64  `json:"keys"` // 0 where they were not to be counted
 }
 
 // TryRequest has an installed store parse flags as etcd, and end before it touches anything: a flag that it

@@ -46,14 +46,14 @@ func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (
 		return api.Hash{}, fmt.Errorf("ask the local member at %s for its hash at revision %d: %w", peerURL, r.Revision, err)
 	}
 	hash := api.Hash{Hash: answer.Hash, HashRevision: answer.HashRevision, CompactRevision: answer.CompactRevision, Revision: answer.Header.Revision}
-	if r.Count {
-		hash.Keys, err = m.countKeys(ctx, cluster)
+	if r.CountAt > 0 {
+		hash.Keys, err = m.countKeys(ctx, cluster, r.CountAt)
 	}
 	return hash, err
 }
 
-// countKeys asks the local member, over its client port, how many keys it has itself.
-func (m *Machine) countKeys(ctx context.Context, cluster string) (int64, error) {
+// countKeys asks the local member, over its client port, how many keys it had itself at a revision.
+func (m *Machine) countKeys(ctx context.Context, cluster string, revision int64) (int64, error) {
 	marker, err := m.marker(cluster)
 	if err != nil {
 		return 0, err
@@ -63,7 +63,7 @@ func (m *Machine) countKeys(ctx context.Context, cluster string) (int64, error) 
 		return 0, err
 	}
 	defer client.Close()
-	all, err := client.Get(ctx, "", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithSerializable())
+	all, err := client.Get(ctx, "", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithSerializable(), clientv3.WithRev(revision))
 	if err != nil {
 		return 0, fmt.Errorf("count the keys of the local member: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -39,6 +41,17 @@ func TestHashesOfMembers(t *testing.T) {
 	}
 	if early := hash(b, 10); early.Hash == latest.Hash || early.HashRevision != 10 || early.Revision != 21 || early != hash(a, 10) {
 		t.Errorf("the hash at revision 10 reads %+v", early)
+	}
+	// Keys are counted as they were: one that has gone since, with its lease say, was there.
+	a.client(t, func(c *clientv3.Client) {
+		if _, err := c.Delete(t.Context(), "key-0"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for revision, keys := range map[int64]int64{0: 0, 10: 9, 21: 20, 22: 19} {
+		if h, err := a.Hash(t.Context(), "main", api.HashRequest{CountAt: revision}); err != nil || h.Keys != keys {
+			t.Errorf("at revision %d it counts %d keys, %v; want %d", revision, h.Keys, err, keys)
+		}
 	}
 	_, err := a.Hash(t.Context(), "main", api.HashRequest{Revision: 1000})
 	mustFail(t, err, api.CodeFailed, "revision 1000", "future revision")

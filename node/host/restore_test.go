@@ -138,7 +138,7 @@ func TestRestoreAFleet(t *testing.T) {
 	}
 	for _, f := range members {
 		f.await(t, api.AwaitRequest{Members: 3})
-		h, err := f.Hash(t.Context(), "main", api.HashRequest{Count: true})
+		h, err := f.Hash(t.Context(), "main", api.HashRequest{CountAt: snapshot.Revision + bump})
 		if err != nil || h.Keys != 30 || h.Revision <= seen {
 			t.Errorf("member %s hashes %+v, %v", f.marker.Member, h, err)
 		}

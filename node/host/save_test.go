@@ -39,7 +39,7 @@ func TestSaveSendsAVerifiedSnapshot(t *testing.T) {
 	if saved.ClusterID != view.ClusterID || saved.MemberID != view.MemberID || saved.Etcd != view.Version || !saved.TakenAt.Equal(f.Now()) {
 		t.Errorf("saved is %+v of %+v", saved, view)
 	}
-	if h, err := f.Hash(t.Context(), "main", api.HashRequest{Revision: 31, Count: true}); err != nil || h.Hash != saved.Hash || h.Keys != 30 {
+	if h, err := f.Hash(t.Context(), "main", api.HashRequest{Revision: 31, CountAt: 31}); err != nil || h.Hash != saved.Hash || h.Keys != 30 {
 		t.Errorf("the member's hash is %+v, %v, and the snapshot's %d", h, err, saved.Hash)
 	}
 	// It says how far the member has compacted, by being another. At the revision of its last compaction, a member

@@ -29,7 +29,7 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 		at = own
 	}
 	hash := api.Hash{Hash: p.member.hashAt(at), HashRevision: at, Revision: own}
-	if r.Count {
+	if r.CountAt > 0 {
 		hash.Keys = int64(p.member.state().keys())
 		if !p.proved {
 			p.proved = true
