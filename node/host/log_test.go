@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -16,6 +17,15 @@ import (
 func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 50)
+	// etcd agrees on its version up to some seconds after its first start, and writes it to its database with
+	// the next commit: a defragmentation is one.
+	this, _, _ := lines(t)
+	eventually(t, "the cluster's version is agreed on", func() bool { return f.probe(t).ClusterVersion == this+".0" })
+	f.client(t, func(c *clientv3.Client) {
+		if _, err := c.Defragment(t.Context(), f.clientURL()); err != nil {
+			t.Fatal(err)
+		}
+	})
 	said := f.probe(t)
 	if o := f.await(t, api.AwaitRequest{}); o.Data.Log != nil || o.Guard != "" {
 		t.Errorf("while it runs its log reads %+v, and the guard says %q", o.Data.Log, o.Guard)
