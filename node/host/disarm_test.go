@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,18 +17,25 @@ import (
 // TestDisarm holds that an alarm goes when its reason has gone, and no sooner.
 func TestDisarm(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
-	f.config.Flags = append(f.config.Flags, "--quota-backend-bytes=4194304", "--max-request-bytes=1048576")
-	f.apply(t)
-	if err := f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}); err != nil {
-		t.Fatal(err)
+	restart := func() {
+		t.Helper()
+		f.apply(t)
+		if err := f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}); err != nil {
+			t.Fatal(err)
+		}
+		f.await(t, api.AwaitRequest{Members: 1})
 	}
-	f.await(t, api.AwaitRequest{Members: 1})
+	f.config.Flags = append(f.config.Flags, "--quota-backend-bytes=4194304", "--max-request-bytes=1048576")
+	asUsual := f.config.Flags
+	// etcd measures its database when it commits. With so few commits it is far above its quota by the first.
+	f.config.Flags = append(slices.Clone(asUsual), "--backend-batch-interval=1h", "--backend-batch-limit=100")
+	restart()
 	f.put(t, 20)
 	alarm := "NOSPACE " + f.id
 	var last int64
 	f.client(t, func(c *clientv3.Client) {
 		value := strings.Repeat("x", 256<<10)
-		for range 64 {
+		for range 200 {
 			answer, err := c.Put(t.Context(), "big", value)
 			if errors.Is(err, rpctypes.ErrNoSpace) {
 				break
@@ -39,6 +47,8 @@ func TestDisarm(t *testing.T) {
 		}
 	})
 	eventually(t, "the alarm is raised", func() bool { return strings.Join(f.probe(t).Alarms, ",") == alarm })
+	f.config.Flags = asUsual
+	restart()
 
 	request := api.DisarmRequest{Owner: fleetOwner, Alarms: true}
 	mustRefuse(t, f.Disarm(t.Context(), "main", request), "quota is 4194304", "raise")
