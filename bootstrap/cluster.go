@@ -29,6 +29,9 @@ type Cluster struct {
 
 	// StoresOf are the SHA-256 of all stores that a member can be given, by version and then by architecture.
 	StoresOf map[string]map[string]string
+
+	// Backup is how the hosts back the cluster up; nil: they do not. BackedUp sets it.
+	Backup *api.Backup
 }
 
 // Formation identifies one attempt to form a cluster. An attempt that is resumed keeps both.

@@ -5,6 +5,7 @@ package bootstrap
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
@@ -47,7 +48,21 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 		steps = append(steps, Agree(len(spec.Members)))
 	}
 	each(membership.Settle, "", func(h membership.Host) bool { return !h.Settled || misconfigured(h) })
+	var unbacked []string
+	for _, m := range spec.Members {
+		if h := observed[m.Name]; h.Unbacked != "" || spec.Backups != "" && misconfigured(h) {
+			unbacked = append(unbacked, m.Name)
+		}
+	}
+	if len(unbacked) > 0 {
+		steps = append(steps, BackUp(unbacked, spec))
+	}
 	return steps, nil
+}
+
+// BackUp is the step that has hosts back the cluster up as it is wanted.
+func BackUp(members []string, spec membership.Spec) membership.Step {
+	return membership.Step{Kind: membership.BackUp, To: spec.Backups, Why: strings.Join(members, ", ")}
 }
 
 // claimable refuses hosts that this create may not touch. All are named at once: whoever has to

@@ -28,6 +28,7 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
 	s.Outdated = c.outdated(*s, *o, wanted, unit)
+	s.Unbacked = c.Unbacked(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Silent {
 		s.Invalid = c.invalid(s.Member, o.Certificates, now)

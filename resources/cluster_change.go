@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -24,6 +25,13 @@ type change struct {
 	others          routes // to hosts that an earlier change has not come to its end on
 	plan            upgrade.Plan
 	err             error
+}
+
+// wanted is what a change is to come to, beside what the model itself says.
+type wanted struct {
+	members map[string]memberModel
+	stores  Stores
+	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
 }
 
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
@@ -46,11 +54,14 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(d...)
 	wish, d := c.restoration(ctx, state)
 	diags.Append(d...)
+	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
+	diags.Append(d...)
+	newBackup := !c.Backup.Equal(state.Backup)
 	if wish.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
 		if !diags.HasError() {
 			c.takeOver(members, before)
-			diags.Append(c.planRestore(ctx, state, members, before, stores, private, wish)...)
+			diags.Append(c.planRestore(ctx, state, wanted{members, stores, backup}, before, private, wish)...)
 		}
 		return diags
 	}
@@ -61,7 +72,8 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	c.takeOver(members, before)
-	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() {
+	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
+		newBackup && !config.Backup.IsNull() && (backup == nil || backup.Digest == "") {
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
@@ -71,9 +83,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if diags.HasError() {
 		return diags
 	}
-	ch := c.changed(state, members, before, stores, last, asked)
+	ch := c.changed(state, wanted{members, stores, backup}, before, last, asked)
 	switch {
-	case !found && ch.wishes(state):
+	case !found && (ch.wishes(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
 	case !found:
@@ -94,8 +106,8 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 }
 
 // changed is the change from state to the model, as the engine plans it.
-func (c clusterModel) changed(state clusterModel, members, before map[string]memberModel, stores Stores, last sight, asked membership.Recovery) change {
-	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports(), others: last.others()}
+func (c clusterModel) changed(state clusterModel, want wanted, before map[string]memberModel, last sight, asked membership.Recovery) change {
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Recover = asked
 	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch
@@ -244,6 +256,7 @@ func (c *clusterModel) keepObserved(state clusterModel) {
 	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
 	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
 	c.Status, c.Alarms, c.Rollout, c.Owner = state.Status, state.Alarms, state.Rollout, state.Owner
+	c.BackupStatus = state.BackupStatus
 }
 
 // takeOver has every member keep what was observed of it.
@@ -272,6 +285,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.PurgeData.Equal(state.PurgeData) ||
 		!c.RecoverFrom.Equal(state.RecoverFrom) ||
 		!c.Restore.Equal(state.Restore) ||
+		!c.Backup.Equal(state.Backup) ||
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) ||

@@ -31,8 +31,8 @@ func deadline(ctx context.Context, timeout func(context.Context, time.Duration) 
 }
 
 // form is the create, in the engine's terms.
-func (r *clusterResource) form(ctx context.Context, plan clusterModel, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
-	executor, err := r.signing(ctx, plan.clusterWith(members, r.services.Stores), authority, "create", routesTo(members))
+func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
+	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members))
 	if err != nil {
 		return upgrade.Formed{}, err
 	}

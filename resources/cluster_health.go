@@ -70,6 +70,9 @@ func driftOf(s membership.Seat) types.List {
 	if s.Invalid != "" {
 		drift = append(drift, s.Invalid)
 	}
+	if s.Unbacked != "" {
+		drift = append(drift, s.Unbacked)
+	}
 	if s.Disabled {
 		drift = append(drift, "its unit is disabled")
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // clusterModel is etcd_cluster as Terraform has it.
@@ -29,6 +30,7 @@ type clusterModel struct {
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	RecoverFrom        types.Object   `tfsdk:"recover_from"`
 	Restore            types.Object   `tfsdk:"restore"`
+	Backup             types.Object   `tfsdk:"backup"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 
 	EtcdVersion       types.String `tfsdk:"etcd_version"`
@@ -40,6 +42,7 @@ type clusterModel struct {
 	Alarms            types.List   `tfsdk:"alarms"`
 	Rollout           types.List   `tfsdk:"rollout"`
 	Owner             types.String `tfsdk:"owner"`
+	BackupStatus      types.Object `tfsdk:"backup_status"`
 }
 
 // memberModel is one of its members.
@@ -103,9 +106,15 @@ func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	return spec
 }
 
-// cluster is the cluster that the model wants, without what only a create needs: authorities and stores.
+// cluster is the cluster that the model wants, without what only a create needs: authorities and stores. That its hosts
+// make backups is part of it, but not how: of that, secrets are part, which only a configuration has.
 func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster {
+	var backup *api.Backup
+	if !c.Backup.IsNull() {
+		backup = &api.Backup{}
+	}
 	return bootstrap.Cluster{
+		Backup:      backup,
 		Spec:        c.spec(members),
 		DataDir:     c.DataDir.ValueString(),
 		ClientPort:  int(c.ClientPort.ValueInt64()),

@@ -38,6 +38,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
 	resp.Diagnostics.Append(checkRestore(ctx, config.Restore)...) // a plan has no secrets
+	resp.Diagnostics.Append(checkBackup(ctx, config.Backup)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -72,6 +73,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
 	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.Rollout = types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
+	c.BackupStatus = types.ObjectNull(backupStatusType())
 
 	members, d := c.memberModels(ctx)
 	diags.Append(d...)
@@ -96,15 +98,17 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	if addressesKnown(members) && !c.ClientPort.IsUnknown() {
 		c.Endpoints = stringList(cluster.Endpoints())
 	}
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() {
-		diags.Append(c.setRollout(ctx, members)...)
+	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
+	diags.Append(d...)
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && (config.Backup.IsNull() || backup != nil && backup.Digest != "") {
+		diags.Append(c.setRollout(ctx, members, backup)...)
 	}
 	return diags
 }
 
 // setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
 // planned from: a plan looks at no host.
-func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel) (diags diag.Diagnostics) {
+func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel, backup *api.Backup) (diags diag.Diagnostics) {
 	wish, diags := c.restoration(ctx, clusterModel{})
 	if wish.Source != "" || diags.HasError() {
 		cluster := c.cluster(members)
@@ -116,7 +120,7 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 		c.Rollout = stepList(plan.Steps)
 		return diags
 	}
-	spec, bare := c.spec(members), membership.Observed{}
+	spec, bare := c.cluster(members).BackedUp(backup).Spec, membership.Observed{}
 	for _, m := range spec.Members {
 		bare[m.Name] = membership.Host{Claim: membership.Bare}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -48,6 +49,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(config.check(ctx)...)
 		resp.Diagnostics.Append(checkRestore(ctx, config.Restore)...)
+		resp.Diagnostics.Append(checkBackup(ctx, config.Backup)...)
 	}
 }
 
@@ -77,16 +79,22 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	backup, diags := backupFrom(ctx, config.Backup, plan.Name.ValueString())
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	cluster := plan.clusterWith(members, r.services.Stores).BackedUp(backup)
 	form := r.form
 	if wish.Source != "" {
-		form = func(ctx context.Context, plan clusterModel, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
-			ch := change{members: members, others: routes{}, cluster: plan.clusterWith(members, r.services.Stores)}
+		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
+			ch := change{members: members, others: routes{}, cluster: cluster}
 			ch.cluster.Restore = wish
 			revived, err := r.revive(ctx, config, plan, ch, authority, "")
 			return upgrade.Formed{Owner: revived.Owner, Sight: revived.Sight}, err
 		}
 	}
-	formed, err := form(ctx, plan, members, authority)
+	formed, err := form(ctx, cluster, members, authority)
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 		return
@@ -135,6 +143,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.services.Now())
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.services.Now())...)
 	resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -158,15 +167,18 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	wish, diags := plan.restoration(ctx, state)
 	resp.Diagnostics.Append(diags...)
+	backup, diags := backupFrom(ctx, config.Backup, plan.Name.ValueString())
+	resp.Diagnostics.Append(diags...)
 	working, cancel := deadline(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	dropStrangers(before)
-	ch := plan.changed(state, members, before, r.services.Stores, last, asked)
+	want := wanted{members: members, stores: r.services.Stores, backup: backup}
+	ch := plan.changed(state, want, before, last, asked)
 	if wish.Source != "" {
-		ch = plan.restored(state, members, before, r.services.Stores, last, wish)
+		ch = plan.restored(state, want, before, last, wish)
 	} else if !plan.takesHosts(ch, members) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return

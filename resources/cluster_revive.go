@@ -21,8 +21,8 @@ import (
 )
 
 // restored is the change that a restore makes, or the taking back of one, as the engine plans it.
-func (c clusterModel) restored(state clusterModel, members, before map[string]memberModel, stores Stores, last sight, wish membership.Restoration) change {
-	ch := change{before: before, members: members, cluster: c.clusterWith(members, stores), seen: last.reports(), others: last.others()}
+func (c clusterModel) restored(state clusterModel, want wanted, before map[string]memberModel, last sight, wish membership.Restoration) change {
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Restore = wish
 	owner := state.Owner.ValueString()
 	ch.plan, ch.err = upgrade.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
@@ -58,7 +58,8 @@ func undone(seen bootstrap.Sight) bootstrap.Sight {
 }
 
 // planRestore fills in what a restore makes of a cluster, or refuses it.
-func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, members, before map[string]memberModel, stores Stores, private privateState, wish membership.Restoration) (diags diag.Diagnostics) {
+func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want wanted, before map[string]memberModel, private privateState, wish membership.Restoration) (diags diag.Diagnostics) {
+	members := want.members
 	last, found, d := lastSight(ctx, private)
 	diags.Append(d...)
 	if !found && !diags.HasError() {
@@ -76,7 +77,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, memb
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}
-	ch := c.restored(state, members, before, stores, last, wish)
+	ch := c.restored(state, want, before, last, wish)
 	if wish.TakeBack || ch.err != nil {
 		diags.Append(c.foresee(ch, state)...)
 		diags.Append(c.setMembers(ctx, members)...)

@@ -89,6 +89,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),
+			"backup":       backupAttribute(),
 			"timeouts":     timeoutsAttribute(ctx),
 
 			"etcd_version": schema.StringAttribute{
@@ -134,6 +135,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "Random token that ties the hosts to this object: a destroy leaves a host alone that carries another one. " +
 					"It is an identifier and no secret.",
 			},
+			"backup_status": backupStatusAttribute(),
 		},
 	}
 }

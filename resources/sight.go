@@ -84,6 +84,9 @@ func still(o api.Observation) api.Observation {
 	if o.Member.Healthy || o.Member.Learner {
 		o.Member.RaftTerm, o.Member.RaftIndex = 0, 0
 	}
+	if b := o.Backup; b != nil {
+		o.Backup = &api.BackupStatus{Digest: b.Digest, Enabled: b.Enabled}
+	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o
 }

@@ -21,6 +21,9 @@ func (w *work) actForming(ctx context.Context, step membership.Step) error {
 	if step.Kind == membership.Agree {
 		return w.awaitAgreement(ctx)
 	}
+	if step.Kind == membership.BackUp {
+		return w.backUp(ctx, w.Cluster.Members, w.formation.Owner)
+	}
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Install:

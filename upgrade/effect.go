@@ -35,6 +35,12 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 				p.Seats[i].Unsettled = false
 			}
 		}
+	case membership.BackUp:
+		for i := range p.Seats {
+			if backsUp(p.Seats[i]) {
+				p.Seats[i].Unbacked = ""
+			}
+		}
 	case membership.MoveLeader:
 		for _, s := range p.Healthy() {
 			if s.String() == did.To {
@@ -94,6 +100,9 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
 		s.Outdated, s.Invalid, s.Disabled = nil, "", false
+		if want.Backups != "" {
+			s.Unbacked = "it makes no backups yet"
+		}
 		if did.To != want.Version {
 			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}
 		}

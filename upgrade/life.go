@@ -101,7 +101,7 @@ func (l *living) plan() ([]membership.Step, error) {
 // or waits does no harm.
 func (l *living) approved(step membership.Step) bool {
 	switch step.Kind {
-	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.Settle, membership.Stage:
+	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.Settle, membership.Stage, membership.BackUp:
 		return true
 	}
 	step.Sum = ""
@@ -131,6 +131,8 @@ func (l *living) act(ctx context.Context, step membership.Step) error {
 		return l.certify(ctx, m)
 	case membership.Settle:
 		return l.settle(ctx)
+	case membership.BackUp:
+		return l.backUp(ctx)
 	case membership.MoveLeader:
 		return l.moveLeader(ctx, m, step.To)
 	case membership.Roll:

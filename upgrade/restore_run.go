@@ -78,8 +78,8 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
 	j := job{look: r.look, plan: r.plan, act: r.act}
-	if order.Creating && !e.Cluster.Restore.TakeBack {
-		j.finish = r.handOver
+	if !e.Cluster.Restore.TakeBack && (order.Creating || e.Cluster.Backup != nil) {
+		j.finish = r.conclude
 	}
 	err := r.run(ctx, j)
 	r.result.Outcome = Outcome{Sight: r.reports, Held: r.held, Done: r.did}
@@ -405,15 +405,44 @@ func (r *reviving) save(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
+// conclude is what is done once the restored cluster is open: its hosts back it up, and a create is handed over.
+func (r *reviving) conclude(ctx context.Context) error {
+	var hosts []membership.Member
+	for _, m := range r.Cluster.Members {
+		if r.restored(m) && r.Cluster.Unbacked(r.reports[m].Observation) != "" {
+			hosts = append(hosts, m)
+		}
+	}
+	if len(hosts) > 0 {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+		defer cancel()
+		if err := r.backUp(limited, hosts, r.formation.Owner); err != nil {
+			return err
+		}
+	}
+	if r.order.Creating {
+		return r.handOver(ctx)
+	}
+	r.look(ctx)
+	return nil
+}
+
+// restored tells whether a host carries a member of the restored cluster. One that was left out is mended by a change
+// of the cluster, and was named.
+func (r *reviving) restored(m membership.Member) bool {
+	o := r.reports[m].Observation
+	return o != nil && o.Marker != nil && strings.HasPrefix(o.Marker.Token, bootstrap.RestoreToken(r.Cluster.Restore, ""))
+}
+
 // handOver is the last word of a create: see work.handOver. Its hosts record no restore any more by then.
 func (r *reviving) handOver(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 	defer cancel()
 	return together(r.Cluster.Members, func(m membership.Member) error {
-		o := r.reports[m].Observation
-		if o == nil || o.Marker == nil || !strings.HasPrefix(o.Marker.Token, bootstrap.RestoreToken(r.Cluster.Restore, "")) {
-			return nil // left out, and named so: it is mended by a change of the cluster
+		if !r.restored(m) {
+			return nil
 		}
+		o := r.reports[m].Observation
 		f := r.formation
 		f.Token = o.Marker.Token
 		marker := r.Cluster.Marker(m, f, api.PhaseFormed)

@@ -15,6 +15,7 @@ type Spec struct {
 	Carried []string    // versions of etcd that a member can be given; nil where only Version matters
 	Recover Recovery    // what is done where the quorum is lost; the zero Recovery: nothing
 	Restore Restoration // what the cluster is made from; the zero Restoration: what it is
+	Backups string      // how its hosts back it up, in words that differ with every change of it; empty: they do not
 }
 
 // Recovery names a survivor of a cluster that has lost its quorum, and what is given up for it.
@@ -91,6 +92,7 @@ type Host struct {
 	Ready      bool   // a linearizable read through it succeeded, and it knows every member by name
 	ClusterID  string // hexadecimal, where it is ready
 	Leader     string // member ID in hexadecimal, where it is ready
+	Unbacked   string // what is not as it is to be of how it backs the cluster up; empty: nothing
 }
 
 // Observed is what was found, by member name. A member that is missing here was not observed.

@@ -15,6 +15,7 @@ const (
 	Start     Kind = "start"     // enable the unit and start it
 	Agree     Kind = "agree"     // wait until the members are one healthy cluster
 	Settle    Kind = "settle"    // configuration for a living cluster, with its members as they are
+	BackUp    Kind = "back-up"   // have the hosts back the cluster up, or cease to
 	Retire    Kind = "retire"    // take the cluster off the host
 )
 
@@ -104,6 +105,11 @@ func (s Step) text() string {
 			return fmt.Sprintf("settle %s: %s", at, s.Why)
 		}
 		return fmt.Sprintf("settle %s: initial-cluster-state existing", at)
+	case BackUp:
+		if s.To == "" {
+			return fmt.Sprintf("back up: no more by %s; what was stored stays", s.Why)
+		}
+		return fmt.Sprintf("back up: %s, by %s", s.To, s.Why)
 	case Stage:
 		return fmt.Sprintf("stage %s: store for etcd %s, flags tried against it", at, s.To)
 	case Snapshot:

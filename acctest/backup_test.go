@@ -1,0 +1,166 @@
+package acctest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+)
+
+// TestBackupsFromTerraform has hosts back their cluster up to an S3 server with a certificate of a private authority,
+// encrypted, and prove by themselves that it restores; all by one attribute. A byte that flips in the storage, and
+// credentials that are revoked, show in the next plan.
+func TestBackupsFromTerraform(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	certificate, key := selfSigned(t, "192.0.2.1")
+	storage := s3test.Start(t, s3test.Options{Address: "192.0.2.1:9000", CertFile: certificate, KeyFile: key, Wrap: []string{"ip", "netns", "exec", l.Namespace()}})
+	storage.MakeBucket(t, "backups")
+	const secret = "swordfish-0123456789abcdef"
+	storage.AddUser(t, "saver", secret, "backups")
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backedUp := func(schedule string) setup {
+		return setup{cluster: fmt.Sprintf(`
+  backup = {
+    schedule   = %q
+    recipients = [%q]
+    keep       = { last = 5 }
+    rehearsal  = { schedule = "*:*:0/10", identity = %q }
+    s3 = {
+      endpoint          = %q
+      region            = %q
+      bucket            = "backups"
+      key               = "etcd"
+      path_style        = true
+      ca_certificate    = file(%q)
+      access_key_id     = "saver"
+      secret_access_key = %q
+    }
+  }`, schedule, identity.Recipient(), identity, storage.Endpoint(), s3test.Region, certificate, secret)}
+	}
+	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, backedUp("*:*:0/10")))}
+	printed := v.apply()
+	v.mustBeSettled()
+	if !strings.Contains(v.read("progress.log"), "back up: *:*:0/10 to bucket backups at "+storage.Endpoint()) {
+		t.Errorf("the create was\n%s", v.read("progress.log"))
+	}
+	v.fill("kept", kept)
+	proved := v.await(func(status map[string]any, _ string) bool { return status["rehearsed"] != nil && status["checksums_only"] == false })
+	for _, name := range []string{"backup", "taken_at", "revision", "rehearsed_at", "rehearsal_seconds", "behind_revisions", "behind_seconds"} {
+		if proved[name] == nil {
+			t.Errorf("once rehearsed, the status says no %s: %v", name, proved)
+		}
+	}
+
+	v.write("main.tf", configuration(t, l, backedUp("yearly")))
+	printed += v.apply()
+	v.mustBeSettled()
+	newest := v.await(func(map[string]any, string) bool { return true })["backup"].(string)
+	object := storage.File("backups", "etcd/prod/"+newest+".db.age")
+	content, err := os.ReadFile(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(object, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v.await(func(status map[string]any, warned string) bool {
+		return status["rehearsal_error"] != nil && strings.Contains(warned, "The last rehearsal of a restore of cluster prod failed")
+	})
+
+	storage.RevokeUser(t, "saver")
+	v.write("main.tf", configuration(t, l, backedUp("*:*:0/10")))
+	printed += v.apply()
+	v.await(func(status map[string]any, warned string) bool {
+		return status["error"] != nil && strings.Contains(warned, "The last backup of cluster prod failed")
+	})
+
+	for _, host := range []string{"a", "b", "c"} {
+		told := inHost(t, l.Host(host), "sh", "-c", fmt.Sprintf("journalctl | grep -e swordfish -e '%s'; find / -xdev -type f -perm /077 -size -1000k \\( -path /proc -o -path /sys -o -path /usr \\) -prune -o -type f -perm /077 -size -1000k -exec grep -l -e swordfish -e '%s' {} + 2>/dev/null; true", identity, identity))
+		if strings.TrimSpace(told) != "" {
+			t.Errorf("%s: the secrets are told to everybody: %s", host, told)
+		}
+		if kept := inHost(t, l.Host(host), "sh", "-c", "grep -l swordfish /etc/etcd/prod/backup.json; true"); strings.TrimSpace(kept) == "" {
+			t.Errorf("%s: the host has not got the secret, and the search finds nothing", host)
+		}
+	}
+	for _, text := range []string{printed, v.read("progress.log"), v.read("terraform.tfstate")} {
+		if strings.Contains(text, "swordfish") || strings.Contains(text, identity.String()) {
+			t.Error("what was printed, logged or kept in the state has a secret")
+		}
+	}
+
+	v.write("main.tf", configuration(t, l, setup{}))
+	v.apply()
+	v.mustBeSettled()
+	for _, host := range []string{"a", "b", "c"} {
+		if left := inHost(t, l.Host(host), "sh", "-c", "systemctl list-units --all --no-legend 'etcd-backup@*' 'etcd-rehearsal@*'; ls /etc/etcd/prod/backup.json 2>/dev/null; true"); strings.TrimSpace(left) != "" {
+			t.Errorf("%s: these are left:\n%s", host, left)
+		}
+	}
+}
+
+// await refreshes until the state's backup_status, and what the refresh warned of, are as they are to be.
+func (v *saved) await(is func(status map[string]any, warned string) bool) map[string]any {
+	v.t.Helper()
+	var status map[string]any
+	var warned string
+	for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) { // it catches a hang
+		warned = v.must("apply", "-refresh-only", "-auto-approve", "-no-color")
+		attributes, _ := v.state("etcd_cluster.prod")
+		status, _ = attributes["backup_status"].(map[string]any)
+		if status != nil && is(status, strings.Join(strings.Fields(strings.ReplaceAll(warned, "│", " ")), " ")) {
+			return status
+		}
+	}
+	v.t.Fatalf("it stays %v, and warns:\n%s", status, warned)
+	return nil
+}
+
+// selfSigned is a server's certificate and its key, PEM in files, for an address. It is its own authority.
+func selfSigned(t *testing.T, address string) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "storage"}, IPAddresses: []net.IP{net.ParseIP(address)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true, IsCA: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certificate, key = filepath.Join(dir, "storage.pem"), filepath.Join(dir, "storage.key")
+	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: encoded}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certificate, key
+}

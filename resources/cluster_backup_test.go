@@ -1,0 +1,164 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// backedUp is a backup to a bucket, by a secret.
+func backedUp(secret, more string) string {
+	return fmt.Sprintf(`backup = {
+		s3 = { endpoint = "https://s3.example.com", bucket = "b", key = "etcd", access_key_id = "saver", secret_access_key = %q }
+		%s
+	}
+	`, secret, more)
+}
+
+// runNow has a host do a backup, or a rehearsal, whatever comes of it.
+func (w *world) runNow(t *testing.T, last int, rehearsal bool) {
+	t.Helper()
+	body, err := json.Marshal(api.RunNowRequest{Owner: w.host(last).Marker("prod").Owner, Rehearsal: rehearsal, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := api.Request{Version: api.Version, Operation: api.OpRunNow, Cluster: "prod", Body: body}
+	_ = w.host(last).Call(t.Context(), w.Stores["amd64"], request, &api.BackupStatus{}) // its record says what came of it
+}
+
+// TestBackupsFollowTheirConfiguration: hosts back the cluster up from its create on, by what the configuration says by
+// then, its secret too, and whichever members there are; and cease to.
+func TestBackupsFollowTheirConfiguration(t *testing.T) {
+	w := newWorld(t)
+	config := func(members, secret, more string) string { return of(members, unprotected+backedUp(secret, more)) }
+	first := w.begun(t, config("a b c", "one", ""))
+	first.ConfigPlanChecks = tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
+		steps := texts(after["rollout"])
+		if last := steps[len(steps)-1]; !strings.HasPrefix(last, "back up: hourly to bucket b at https://s3.example.com, rehearsed weekly (settings ") || !strings.HasSuffix(last, "by a, b, c") {
+			return fmt.Errorf("the last step is %q", last)
+		}
+		return nil
+	})}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+	stopped := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by b"}, changed(drift{
+		health: "healthy", drift: "its backups are switched off: a timer does not run", status: statusHealthy}.shows))
+	stopped.PreConfig = func() { w.Forget(); w.host(12).StopBackups("prod") }
+	again := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"by b"})
+	again.PreConfig = stopped.PreConfig // the same repair as the one before
+	w.run(t, first,
+		w.asPlanned(t, config("a b c", "one", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}),
+		w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}), // nothing but the secret
+		stopped, again,
+		w.asPlanned(t, config("a b@21 c", "two", "schedule = \"daily\""), []string{"retire b (192.0.2.12)", "by b"}),
+		tftest.TestStep{Config: config("a b@21 c", "two", "schedule = \"daily\""), PlanOnly: true, PreConfig: func() {
+			for _, last := range []int{11, 21, 13} {
+				w.runNow(t, last, false)
+			}
+			if left := w.host(12).Leftovers("prod", dir); len(left) > 0 {
+				t.Errorf("the host that was left has %v", left)
+			}
+		}},
+		w.asPlanned(t, of("a b@21 c", unprotected), []string{"back up: no more by a, b, c; what was stored stays"}),
+	)
+}
+
+// TestBackupsAreWatched: a plan warns of what has gone wrong with backups, by the newest run of all members, and the
+// state says how they stand.
+func TestBackupsAreWatched(t *testing.T) {
+	w := newWorld(t)
+	config := three(unprotected + backedUp("one", ""))
+	look := func(happen func(), warns string, pairs ...string) tftest.TestStep {
+		return tftest.TestStep{RefreshState: true, PreConfig: func() {
+			w.warned()
+			w.Clock = w.Clock.Add(time.Minute)
+			happen()
+		}, Check: tftest.ComposeAggregateTestCheckFunc(values(pairs...), func(*terraform.State) error {
+			said := w.warned()
+			if warns == "" && said != "" || !strings.Contains(said, warns) {
+				return fmt.Errorf("it warns of %q, want %q", said, warns)
+			}
+			return nil
+		})}
+	}
+	w.run(t, w.begun(t, config),
+		look(func() {}, "", "backup_status.%", "11"),
+		look(func() { w.runNow(t, 11, false); w.host(12).BackupFails = "no such bucket" }, "", "backup_status.revision", "2"),
+		look(func() { w.runNow(t, 12, false) }, "no such bucket", "backup_status.error", "no such bucket"),
+		look(func() { w.runNow(t, 13, false) }, ""),
+		look(func() { w.runNow(t, 13, true) }, "", "backup_status.behind_revisions", "0", "backup_status.checksums_only", "false"),
+		look(func() { w.host(12).RehearsalFails = "it is damaged"; w.runNow(t, 12, true) }, "it is damaged", "backup_status.rehearsal_error", "it is damaged"),
+		look(func() { w.runNow(t, 13, true); w.Clock = w.Clock.Add(9 * 24 * time.Hour) }, "is stale"),
+	)
+}
+
+// TestBackupsAfterARestore: hosts that are new to a restored cluster back it up, with no further apply.
+func TestBackupsAfterARestore(t *testing.T) {
+	p, steps := saved(t)
+	with := strings.Replace(p.restoring("a b c d@21 e@22", ""), "restore =", backedUp("one", "")+"restore =", 1)
+	p.run(t, append(steps, p.restored(with, "open e (192.0.2.22)"), tftest.TestStep{Config: with, PlanOnly: true, PreConfig: func() {
+		for _, last := range []int{11, 12, 13, 21, 22} {
+			p.runNow(t, last, false)
+		}
+	}})...)
+}
+
+// TestBackupThatCannotBe is refused before any host is asked.
+func TestBackupThatCannotBe(t *testing.T) {
+	const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+	var steps []tftest.TestStep
+	for _, bad := range [][2]string{
+		{`backup = {}`, "Backups go nowhere"},
+		{`backup = { directory = "/srv/b", schedule = "each;day" }`, "calendar event"},
+		{`backup = { directory = "srv/b" }`, "absolute path"},
+		{`backup = { directory = "/srv/b", recipients = ["AGE-SECRET-KEY-1"] }`, "must be a public key of age"},
+		{`backup = { directory = "/srv/b", keep = { verified = 3 } }`, "No backup is kept"},
+		{`backup = { directory = "/srv/b", keep = { last = 3, verified = 3 }, recipients = ["` + recipient + `"] }`, "No backup is ever verified"},
+		{`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", key = "k", access_key_id = "half" } }`, "Half of the credentials"},
+	} {
+		steps = append(steps, tftest.TestStep{Config: three(unprotected + bad[0] + "\n"), PlanOnly: true, ExpectError: says(bad[1])})
+	}
+	newWorld(t).run(t, steps...)
+}
+
+// TestBackupSecretsAreNotKept: no state, plan or log has what backups are encrypted or stored by.
+func TestBackupSecretsAreNotKept(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TF_ACC_TEMP_DIR", dir)
+	w := newWorld(t)
+	w.alone = true
+	const identity = "AGE-SECRET-KEY-1SWORDFISH"
+	config := three(unprotected + backedUp("swordfish", fmt.Sprintf("rehearsal = { identity = %q }", identity)))
+	scan := func() error {
+		found := false
+		for file, content := range filesIn(t, dir) {
+			if strings.HasSuffix(file, ".tf") {
+				continue
+			}
+			found = found || filepath.Base(file) == "terraform.tfstate"
+			if strings.Contains(strings.ToLower(string(content)), "swordfish") {
+				return fmt.Errorf("%s has a secret", file)
+			}
+		}
+		if !found {
+			return fmt.Errorf("no state was looked at: %w", os.ErrNotExist)
+		}
+		return nil
+	}
+	w.run(t, tftest.TestStep{Config: config, Check: func(*terraform.State) error {
+		for _, kept := range w.privately() {
+			if strings.Contains(strings.ToLower(unpacked(t, kept)), "swordfish") {
+				return fmt.Errorf("private state has a secret")
+			}
+		}
+		return scan()
+	}}, tftest.TestStep{PreConfig: func() { w.host(11).StopBackups("prod") }, Config: config, Check: func(*terraform.State) error { return scan() }})
+}
