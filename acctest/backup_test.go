@@ -55,7 +55,12 @@ func TestBackupsFromTerraform(t *testing.T) {
     }
   }`, schedule, identity.Recipient(), identity, storage.Endpoint(), s3test.Region, certificate, secret)}
 	}
-	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, backedUp("*:*:0/10")))}
+	const listed = `
+data "etcd_backups" "prod" {
+  cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }
+}
+`
+	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, backedUp("*:*:0/10"))+listed)}
 	printed := v.apply()
 	v.mustBeSettled()
 	if !strings.Contains(v.read("progress.log"), "back up: *:*:0/10 to bucket backups at "+storage.Endpoint()) {
@@ -71,10 +76,15 @@ func TestBackupsFromTerraform(t *testing.T) {
 		}
 	}
 
-	v.write("main.tf", configuration(t, l, backedUp("yearly")))
+	v.write("main.tf", configuration(t, l, backedUp("yearly"))+listed)
 	printed += v.apply()
 	v.mustBeSettled()
 	newest := v.await(func(map[string]any, string) bool { return true })["backup"].(string)
+	found, _ := v.state("data.etcd_backups.prod")
+	if all, _ := found["backups"].([]any); len(all) == 0 || len(all) > 5 || len(found["problems"].([]any)) > 0 || all[0].(map[string]any)["name"] != newest ||
+		all[0].(map[string]any)["encrypted"] != true || len(all[0].(map[string]any)["seen_by"].([]any)) != 3 {
+		t.Errorf("the backups are %v, and the newest is %s", found, newest)
+	}
 	object := storage.File("backups", "etcd/prod/"+newest+".db.age")
 	content, err := os.ReadFile(object)
 	if err != nil {

@@ -89,7 +89,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		Random:   rand.Reader,
 		Now:      p.now,
 	}
-	resp.ResourceData, resp.EphemeralResourceData = services, services
+	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = services, services, services
 }
 
 // hosts is the way to all hosts.
@@ -168,5 +168,7 @@ func (p *etcdProvider) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{resources.NewQuorum, resources.NewFaultTolerance}
 }
 
-// DataSources are none so far.
-func (p *etcdProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+// DataSources are what a configuration can read.
+func (p *etcdProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{resources.NewBackups}
+}

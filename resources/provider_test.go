@@ -272,7 +272,7 @@ func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *
 			defer w.progress.Unlock()
 			w.progress.lines = append(w.progress.lines, cluster+" "+line)
 		}}
-	resp.ResourceData, resp.EphemeralResourceData = s, s
+	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = s, s, s
 }
 
 func (w *world) Resources(context.Context) []func() resource.Resource {
@@ -287,7 +287,9 @@ func (w *world) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{NewQuorum, NewFaultTolerance}
 }
 
-func (w *world) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (w *world) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{NewBackups}
+}
 
 // Newest implements Stores.
 func (w *world) Newest(wanted string) (string, error) {

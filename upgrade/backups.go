@@ -1,0 +1,98 @@
+package upgrade
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// ListedBackup is a backup at a destination, and the members whose hosts have seen it there: in a directory of their
+// own, only who has made it.
+type ListedBackup struct {
+	api.StoredBackup
+	Seen []string // names, sorted
+}
+
+// Backups lists what there is of a cluster's backups, the newest first, as its hosts see it. Problems are the hosts,
+// destinations and backups that could not be read. It changes nothing.
+func (e *Executor) Backups(ctx context.Context, owner string, seats []membership.Member) (list []ListedBackup, problems []string, err error) {
+	problems = []string{}
+	sight := e.Observe(ctx, seats)
+	var able []membership.Member
+	for _, m := range membership.Sort(seats) {
+		if unable := unableToList(sight[m], owner); unable != "" {
+			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, unable))
+		} else {
+			able = append(able, m)
+		}
+	}
+	found, failed := make([]api.Backups, len(able)), make([]error, len(able))
+	indexes := make([]int, len(able))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	_ = together(indexes, func(i int) error { // each failure is told below
+		found[i], failed[i] = call[api.Backups](ctx, e.Hosts[able[i]], "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
+		return nil
+	})
+	answered := 0
+	for i, m := range able {
+		if failed[i] != nil {
+			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, failed[i]))
+			continue
+		}
+		answered++
+		for _, problem := range found[i].Problems {
+			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, problem))
+		}
+		for _, b := range found[i].Backups {
+			list = listed(list, b, m.Name)
+		}
+	}
+	if answered == 0 {
+		return nil, nil, &membership.Refusal{Rule: "no host can list the backups (" + strings.Join(problems, "; ") + ")",
+			Remedy: "see that etcd_cluster has a backup, and that its hosts can be reached"}
+	}
+	slices.SortStableFunc(list, func(a, b ListedBackup) int {
+		return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision), cmp.Compare(a.Destination, b.Destination))
+	})
+	return list, problems, nil
+}
+
+// unableToList is why a host is not to be asked for backups; empty: it can be.
+func unableToList(report bootstrap.Report, owner string) string {
+	o := report.Observation
+	switch {
+	case report.Err != nil:
+		return "its host cannot be reached: " + report.Err.Error()
+	case o == nil || o.Marker == nil:
+		return "its host carries no such cluster"
+	case o.Marker.Owner != owner:
+		return fmt.Sprintf("its host carries a cluster %s that another state manages", o.Marker.Cluster)
+	case o.Backup == nil:
+		return "its host makes no backups"
+	}
+	return ""
+}
+
+// listed is a list with a backup that a member's host has seen.
+func listed(list []ListedBackup, b api.StoredBackup, by string) []ListedBackup {
+	for i := range list {
+		l := &list[i]
+		if l.Name != b.Name || l.Destination != b.Destination {
+			continue
+		}
+		l.Seen = append(l.Seen, by)
+		if b.VerifiedAt.After(l.VerifiedAt) {
+			l.VerifiedAt = b.VerifiedAt
+		}
+		return list
+	}
+	return append(list, ListedBackup{b, []string{by}})
+}
