@@ -23,8 +23,9 @@ import (
 )
 
 // TestBackupsFromTerraform has hosts back their cluster up to an S3 server with a certificate of a private authority,
-// encrypted, and prove by themselves that it restores; all by one attribute. A byte that flips in the storage, and
-// credentials that are revoked, show in the next plan.
+// encrypted, and prove by themselves that it restores; all by one attribute. The newest backup is restored over the
+// cluster, which is backed up at once then. A byte that flips in the storage, and credentials that are revoked, show in
+// the next plan.
 func TestBackupsFromTerraform(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	certificate, key := selfSigned(t, "192.0.2.1")
@@ -36,6 +37,18 @@ func TestBackupsFromTerraform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bucket := func(key string) string {
+		return fmt.Sprintf(`s3 = {
+      endpoint          = %q
+      region            = %q
+      bucket            = "backups"
+      key               = %q
+      path_style        = true
+      ca_certificate    = file(%q)
+      access_key_id     = "saver"
+      secret_access_key = %q
+    }`, storage.Endpoint(), s3test.Region, key, certificate, secret)
+	}
 	backedUp := func(schedule string) setup {
 		return setup{cluster: fmt.Sprintf(`
   backup = {
@@ -43,17 +56,8 @@ func TestBackupsFromTerraform(t *testing.T) {
     recipients = [%q]
     keep       = { last = 5 }
     rehearsal  = { schedule = "*:*:0/10", identity = %q }
-    s3 = {
-      endpoint          = %q
-      region            = %q
-      bucket            = "backups"
-      key               = "etcd"
-      path_style        = true
-      ca_certificate    = file(%q)
-      access_key_id     = "saver"
-      secret_access_key = %q
-    }
-  }`, schedule, identity.Recipient(), identity, storage.Endpoint(), s3test.Region, certificate, secret)}
+    %s
+  }`, schedule, identity.Recipient(), identity, bucket("etcd"))}
 	}
 	const listed = `
 data "etcd_backups" "prod" {
@@ -67,8 +71,10 @@ data "etcd_backups" "prod" {
 		t.Errorf("the create was\n%s", v.read("progress.log"))
 	}
 	v.fill("kept", kept)
+	written := float64(v.revisionNow())
 	proved := v.await(func(status map[string]any, _ string) bool {
-		return status["rehearsed"] != nil && status["checksums_only"] == false
+		revision, _ := status["revision"].(float64)
+		return revision >= written && status["rehearsed"] != nil && status["checksums_only"] == false
 	})
 	for _, name := range []string{"backup", "taken_at", "revision", "rehearsed_at", "rehearsal_seconds", "behind_revisions", "behind_seconds"} {
 		if proved[name] == nil {
@@ -85,6 +91,21 @@ data "etcd_backups" "prod" {
 		all[0].(map[string]any)["encrypted"] != true || len(all[0].(map[string]any)["seen_by"].([]any)) != 3 {
 		t.Errorf("the backups are %v, and the newest is %s", found, newest)
 	}
+	v.id = v.clusterID()
+	v.fill("later", later)
+	v.seen = v.revisionNow()
+	restoring := backedUp("yearly")
+	restoring.cluster += fmt.Sprintf("\nrestore = {\n overwrite_cluster_id = %q\n identity = %q\n %s\n}\n", v.id, identity, bucket("etcd/prod/"+newest+".db.age"))
+	v.write("main.tf", configuration(t, l, restoring)+listed)
+	printed += v.apply()
+	v.mustBeRestored()
+	v.await(func(status map[string]any, _ string) bool {
+		found, _ = v.state("data.etcd_backups.prod")
+		first := found["backups"].([]any)[0].(map[string]any)
+		newest = first["name"].(string)
+		return first["cluster_id"] == v.clusterID() && status["backup"] == newest
+	})
+
 	object := storage.File("backups", "etcd/prod/"+newest+".db.age")
 	content, err := os.ReadFile(object)
 	if err != nil {

@@ -104,7 +104,14 @@ func TestBackupsAreWatched(t *testing.T) {
 func TestBackupsAfterARestore(t *testing.T) {
 	p, steps := saved(t)
 	with := strings.Replace(p.restoring("a b c d@21 e@22", ""), "restore =", backedUp("one", "")+"restore =", 1)
-	p.run(t, append(steps, p.restored(with, "open e (192.0.2.22)"), tftest.TestStep{Config: with, PlanOnly: true, PreConfig: func() {
+	listed := with + `
+		data "etcd_backups" "prod" {
+			cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }
+		}`
+	p.run(t, append(steps, p.restored(with, "open e (192.0.2.22)"), tftest.TestStep{Config: listed, Check: tftest.ComposeAggregateTestCheckFunc(
+		tftest.TestCheckResourceAttr("data.etcd_backups.prod", "backups.#", "1"), // made at once, of the restored cluster
+		tftest.TestCheckResourceAttrPair("data.etcd_backups.prod", "backups.0.cluster_id", cluster, "cluster_id"),
+	)}, tftest.TestStep{Config: with, PlanOnly: true, PreConfig: func() {
 		for _, last := range []int{11, 12, 13, 21, 22} {
 			p.runNow(t, last, false)
 		}

@@ -405,7 +405,8 @@ func (r *reviving) save(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// conclude is what is done once the restored cluster is open: its hosts back it up, and a create is handed over.
+// conclude is what is done once the restored cluster is open: its hosts back it up, at once for a first time, and a
+// create is handed over.
 func (r *reviving) conclude(ctx context.Context) error {
 	var hosts []membership.Member
 	for _, m := range r.Cluster.Members {
@@ -420,11 +421,36 @@ func (r *reviving) conclude(ctx context.Context) error {
 			return err
 		}
 	}
+	r.firstBackup(ctx)
 	if r.order.Creating {
 		return r.handOver(ctx)
 	}
 	r.look(ctx)
 	return nil
+}
+
+// firstBackup makes a backup of the restored cluster through the first member that can. One that fails is told, here and
+// by the next plan: the restore itself is done.
+func (r *reviving) firstBackup(ctx context.Context) {
+	if r.Cluster.Backup == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
+	defer cancel()
+	for _, m := range r.Cluster.Members {
+		if !r.restored(m) {
+			continue
+		}
+		r.Progress(fmt.Sprintf("back up the restored cluster through %s (%s)", m.Name, m.Address))
+		status, err := ask[api.BackupStatus](ctx, r.work, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: copyTimeout})
+		switch {
+		case err != nil:
+			r.Progress(fmt.Sprintf("%s (%s): it is not backed up yet: %s", m.Name, m.Address, err))
+		case status.Last != nil:
+			r.Progress(fmt.Sprintf("%s (%s): backup %s of revision %d", m.Name, m.Address, status.Last.Backup, status.Last.Revision))
+		}
+		return
+	}
 }
 
 // restored tells whether a host carries a member of the restored cluster. One that was left out is mended by a change
