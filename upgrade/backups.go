@@ -67,15 +67,10 @@ func (e *Executor) Backups(ctx context.Context, owner string, seats []membership
 
 // unableToList is why a host is not to be asked for backups; empty: it can be.
 func unableToList(report bootstrap.Report, owner string) string {
-	o := report.Observation
-	switch {
-	case report.Err != nil:
-		return "its host cannot be reached: " + report.Err.Error()
-	case o == nil || o.Marker == nil:
-		return "its host carries no such cluster"
-	case o.Marker.Owner != owner:
-		return fmt.Sprintf("its host carries a cluster %s that another state manages", o.Marker.Cluster)
-	case o.Backup == nil:
+	if not := notOurs(report, owner); not != "" {
+		return not
+	}
+	if report.Observation.Backup == nil {
 		return "its host makes no backups"
 	}
 	return ""

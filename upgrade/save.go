@@ -71,8 +71,8 @@ func saver(sight bootstrap.Sight, owner string) (membership.Member, error) {
 	return best.Member, nil
 }
 
-// unableToSave is why a member is not to be asked for a snapshot; empty: it can be.
-func unableToSave(report bootstrap.Report, owner string) string {
+// notOurs is why a host carries no member of this owner's cluster, as far as it could be asked; empty: it does.
+func notOurs(report bootstrap.Report, owner string) string {
 	o := report.Observation
 	switch {
 	case report.Err != nil:
@@ -81,6 +81,17 @@ func unableToSave(report bootstrap.Report, owner string) string {
 		return "its host carries no such cluster"
 	case o.Marker.Owner != owner:
 		return fmt.Sprintf("its host carries a cluster %s that another state manages", o.Marker.Cluster)
+	}
+	return ""
+}
+
+// unableToSave is why a member is not to be asked for a snapshot; empty: it can be.
+func unableToSave(report bootstrap.Report, owner string) string {
+	if not := notOurs(report, owner); not != "" {
+		return not
+	}
+	o := report.Observation
+	switch {
 	case o.Member.Learner:
 		return "it is a learner"
 	case o.Marker.ClusterID != "" && o.Member.ClusterID != "" && o.Marker.ClusterID != o.Member.ClusterID:
