@@ -37,18 +37,6 @@ func TestBackupsFromTerraform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bucket := func(key string) string {
-		return fmt.Sprintf(`s3 = {
-      endpoint          = %q
-      region            = %q
-      bucket            = "backups"
-      key               = %q
-      path_style        = true
-      ca_certificate    = file(%q)
-      access_key_id     = "saver"
-      secret_access_key = %q
-    }`, storage.Endpoint(), s3test.Region, key, certificate, secret)
-	}
 	backedUp := func(schedule string) setup {
 		return setup{cluster: fmt.Sprintf(`
   backup = {
@@ -56,8 +44,17 @@ func TestBackupsFromTerraform(t *testing.T) {
     recipients = [%q]
     keep       = { last = 5 }
     rehearsal  = { schedule = "*:*:0/10", identity = %q }
-    %s
-  }`, schedule, identity.Recipient(), identity, bucket("etcd"))}
+    s3 = {
+      endpoint          = %q
+      region            = %q
+      bucket            = "backups"
+      key               = "etcd"
+      path_style        = true
+      ca_certificate    = file(%q)
+      access_key_id     = "saver"
+      secret_access_key = %q
+    }
+  }`, schedule, identity.Recipient(), identity, storage.Endpoint(), s3test.Region, certificate, secret)}
 	}
 	const listed = `
 data "etcd_backups" "prod" {
@@ -95,7 +92,7 @@ data "etcd_backups" "prod" {
 	v.fill("later", later)
 	v.seen = v.revisionNow()
 	restoring := backedUp("yearly")
-	restoring.cluster += fmt.Sprintf("\nrestore = {\n overwrite_cluster_id = %q\n identity = %q\n %s\n}\n", v.id, identity, bucket("etcd/prod/"+newest+".db.age"))
+	restoring.cluster += fmt.Sprintf("\nrestore = {\n overwrite_cluster_id = %q\n backup = %q\n}\n", v.id, newest)
 	v.write("main.tf", configuration(t, l, restoring)+listed)
 	printed += v.apply()
 	v.mustBeRestored()

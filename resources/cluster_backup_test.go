@@ -118,6 +118,31 @@ func TestBackupsAfterARestore(t *testing.T) {
 	}})...)
 }
 
+// TestRestoreOfTheLatestBackup: where every host was wiped, the configuration knows where the backups are.
+func TestRestoreOfTheLatestBackup(t *testing.T) {
+	p := &past{world: newWorld(t), t: t}
+	config := three(unprotected + backedUp("one", ""))
+	restoring := func(name string) string {
+		return three(unprotected + backedUp("one", "") + fmt.Sprintf("restore = { backup = %q }\n", name))
+	}
+	p.run(t, p.begun(t, config),
+		tftest.TestStep{PreConfig: func() {
+			p.runNow(t, 11, false)
+			p.Clock = p.Clock.Add(time.Hour)
+			p.put(t)
+			p.runNow(t, 13, false)
+			for _, last := range []int{11, 12, 13} {
+				p.host(last).Wipe()
+			}
+			p.Forget()
+		}, Config: restoring("no-such-backup"), ExpectError: says(`there is no backup "no-such-backup"`)},
+		p.asPlanned(t, restoring("latest"), []string{"fetch a (192.0.2.11): backup latest, verified on the host"}),
+		tftest.TestStep{Config: three(unprotected + "restore = { backup = \"latest\" }\n"), PlanOnly: true, ExpectError: says("Nothing says where that backup is")},
+		tftest.TestStep{Config: restoring("../x"), PlanOnly: true, ExpectError: says("must be the name of a backup")},
+		tftest.TestStep{Config: config},
+	)
+}
+
 // TestBackupThatCannotBe is refused before any host is asked.
 func TestBackupThatCannotBe(t *testing.T) {
 	const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"

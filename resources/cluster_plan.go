@@ -37,7 +37,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
-	resp.Diagnostics.Append(checkRestore(ctx, config.Restore)...) // a plan has no secrets
+	resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...) // a plan has no secrets
 	resp.Diagnostics.Append(checkBackup(ctx, config.Backup)...)
 	if resp.Diagnostics.HasError() {
 		return

@@ -48,7 +48,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(config.check(ctx)...)
-		resp.Diagnostics.Append(checkRestore(ctx, config.Restore)...)
+		resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...)
 		resp.Diagnostics.Append(checkBackup(ctx, config.Backup)...)
 	}
 }

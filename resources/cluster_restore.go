@@ -23,12 +23,16 @@ type restoreModel struct {
 	File               types.String `tfsdk:"file"`
 	URL                types.String `tfsdk:"url"`
 	S3                 types.Object `tfsdk:"s3"`
+	Backup             types.String `tfsdk:"backup"`
 	SHA256             types.String `tfsdk:"sha256"`
 	Identity           types.String `tfsdk:"identity"` // write-only: null but in a configuration
 	OverwriteClusterID types.String `tfsdk:"overwrite_cluster_id"`
 	TakeBack           types.Bool   `tfsdk:"take_back"`
 	Trigger            types.String `tfsdk:"trigger"`
 }
+
+// backupName is the name of a backup, or of the latest. It is part of a key in S3.
+var backupName = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,199}$`), "must be the name of a backup, like 20260131T120000Z-r4711-a, or latest")
 
 var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`), "must be a SHA-256: 64 hexadecimal digits, in lower case")
 
@@ -46,10 +50,13 @@ func restoreAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "A snapshot at an address, `https://...`, which the machine that runs Terraform downloads, and goes on with where that breaks. Wants `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
+			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},
+				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the one that was taken last. The hosts download it themselves. " +
+					"A backup in a directory of a host's own is a `file` once it was copied here."},
 			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
 				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: what it ends in has to suffice."},
 			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Write-only: no state and no host keeps them."},
+				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Default: for a `backup`, those of `backup.rehearsal`. Write-only: no state and no host keeps them."},
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "`cluster_id` of the living cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
 			"take_back": schema.BoolAttribute{Optional: true,
@@ -61,7 +68,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 }
 
 // checkRestore refuses what does not fit together, before any host is asked.
-func checkRestore(ctx context.Context, object types.Object) (diags diag.Diagnostics) {
+func checkRestore(ctx context.Context, object, backup types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
 	}
@@ -69,16 +76,19 @@ func checkRestore(ctx context.Context, object types.Object) (diags diag.Diagnost
 	var r restoreModel
 	diags.Append(object.As(ctx, &r, basetypes.ObjectAsOptions{})...)
 	given := 0
-	for _, is := range []bool{!r.File.IsNull(), !r.URL.IsNull(), !r.S3.IsNull()} {
+	for _, is := range []bool{!r.File.IsNull(), !r.URL.IsNull(), !r.S3.IsNull(), !r.Backup.IsNull()} {
 		if is {
 			given++
 		}
 	}
 	if given != 1 {
-		diags.AddAttributeError(at, "One snapshot, from one place", fmt.Sprintf("restore names %d places to take it from: set one of file, url and s3.", given))
+		diags.AddAttributeError(at, "One snapshot, from one place", fmt.Sprintf("restore names %d places to take it from: set one of file, url, s3 and backup.", given))
 	}
 	if !r.URL.IsNull() && r.SHA256.IsNull() {
 		diags.AddAttributeError(at.AtName("sha256"), "What an address leads to can change", "restore.url wants restore.sha256, so that what is restored is what was meant.")
+	}
+	if s3 := backup.Attributes()["s3"]; !r.Backup.IsNull() && !backup.IsUnknown() && (s3 == nil || s3.IsNull()) {
+		diags.AddAttributeError(at.AtName("backup"), "Nothing says where that backup is", "restore.backup names one in the bucket of backup.s3, which is not set. Set it, or name the snapshot by file, url or s3.")
 	}
 	diags.Append(checkS3(at.AtName("s3"), r.S3)...)
 	return diags
@@ -114,6 +124,8 @@ func (r restoreModel) name() string {
 		return "file " + r.File.ValueString()
 	case !r.URL.IsNull():
 		return source.Public(r.URL.ValueString())
+	case !r.Backup.IsNull():
+		return "backup " + r.Backup.ValueString()
 	}
 	text := func(name string) string { s, _ := r.S3.Attributes()[name].(types.String); return s.ValueString() }
 	return fmt.Sprintf("object %s in bucket %s at %s", text("key"), text("bucket"), text("endpoint"))

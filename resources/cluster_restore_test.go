@@ -205,7 +205,7 @@ func TestRestoreRefusals(t *testing.T) {
 	for _, test := range []struct{ restore, why string }{
 		{`file = "nowhere.db"`, "nowhere.db is not there"},
 		{fmt.Sprintf("file = %q", short), "it was cut off, or is no snapshot of etcd's"},
-		{``, "set one of file, url and s3"},
+		{``, "set one of file, url, s3 and backup"},
 		{fmt.Sprintf("file = %q\nurl = \"https://backups.example.com/prod.db\"", p.file), "restore names 2 places to take it from"},
 		{`url = "https://backups.example.com/prod.db"`, "restore.url wants restore.sha256"},
 		{"url = \"http://backups.example.com/prod.db\"\nsha256 = \"" + sum + `"`, "begins with https://"},

@@ -131,7 +131,7 @@ func (r *clusterResource) revive(ctx context.Context, config, plan clusterModel,
 	if !plan.Rollout.IsUnknown() && !order.Creating {
 		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
 	}
-	content, done, err := content(ctx, config.Restore)
+	content, done, err := content(ctx, config.Restore, ch.cluster.Backup)
 	if err != nil {
 		return revived, err
 	}
@@ -156,7 +156,7 @@ type given struct {
 }
 
 // content is the snapshot that a configuration names. done ends its use.
-func content(ctx context.Context, object types.Object) (g given, done func() error, err error) {
+func content(ctx context.Context, object types.Object, backup *api.Backup) (g given, done func() error, err error) {
 	done = func() error { return nil }
 	var r restoreModel
 	if diags := object.As(ctx, &r, basetypes.ObjectAsOptions{}); diags.HasError() {
@@ -179,6 +179,12 @@ func content(ctx context.Context, object types.Object) (g given, done func() err
 		if local, err = source.Download(ctx, r.URL.ValueString(), os.TempDir()); err != nil {
 			return g, done, fmt.Errorf("restore.url: %w", err)
 		}
+	case !r.Backup.IsNull():
+		g.Remote = &api.Source{Backup: r.Backup.ValueString(), In: backup.S3}
+		if g.identity == "" {
+			g.identity = backup.Rehearsal.Identity
+		}
+		return g, done, nil
 	default:
 		s3, diags := s3From(ctx, r.S3)
 		if diags.HasError() {

@@ -53,13 +53,17 @@ type FetchRequest struct {
 	Identity string `json:"identity"` // age identities, one a line; empty: none. Never stored, and never part of an error
 }
 
-// Source is where a snapshot comes from. Exactly one field is set.
+// Source is where a snapshot comes from. Exactly one field is set; In goes with Backup.
 type Source struct {
 	Upload *Upload `json:"upload,omitempty"` // the call's own stdin, after the request
 	S3     *S3     `json:"s3,omitempty"`     // Key names the object
 	Path   string  `json:"path,omitempty"`   // a file on the host, absolute
-	Backup string  `json:"backup,omitempty"` // name of a backup at a destination of this host, with its manifest
+	Backup string  `json:"backup,omitempty"` // name of a backup with its manifest, or LatestBackup
+	In     *S3     `json:"in,omitempty"`     // where that lies, Key the prefix of all; nil: at a destination of this host
 }
+
+// LatestBackup stands for the name of the backup that was taken last.
+const LatestBackup = "latest"
 
 // Upload is content that follows a request on stdin. It may be encrypted.
 type Upload struct {

@@ -139,15 +139,22 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// fromBackup opens a backup by its name, wherever it lies.
-func (m *Machine) fromBackup(ctx context.Context, cluster, name string) (*origin, error) {
+// fromBackup opens a backup by its name, or the one that was taken last: in a bucket, or wherever this host stores its own.
+func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.S3) (*origin, error) {
 	all, err := m.knownDestinations(cluster)
+	if in != nil {
+		all, err = m.destinations(api.Backup{S3: in})
+	}
 	if err != nil {
 		return nil, err
 	}
 	var problems []error
 	for _, d := range all {
-		catalog, err := backup.List(ctx, named{d, name}, cluster)
+		var from backup.Source = named{d, name}
+		if name == api.LatestBackup {
+			from = d
+		}
+		catalog, err := backup.List(ctx, from, cluster)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
 			continue
@@ -155,6 +162,7 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string) (*origin
 		for _, problem := range catalog.Problems {
 			problems = append(problems, fmt.Errorf("%s: %s: %w", d.kind, problem.Key, problem.Why))
 		}
+		slices.SortStableFunc(catalog.Backups, func(a, b backup.Entry) int { return b.TakenAt.Compare(a.TakenAt) })
 		for _, entry := range catalog.Backups {
 			content, err := d.Open(ctx, entry.Key())
 			if err != nil {
@@ -167,7 +175,11 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string) (*origin
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("open backup %s of cluster %s: %w", name, cluster, errors.Join(problems...))
 	}
-	return nil, refuse("there is no backup %q of cluster %s at the destinations of this host", name, cluster)
+	where := "the destinations of this host"
+	if in != nil {
+		where = fmt.Sprintf("bucket %s at %s, prefix %q", in.Bucket, in.Endpoint, in.Key)
+	}
+	return nil, refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
 }
 
 // named is a source of which only the objects of one backup are seen.

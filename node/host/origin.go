@@ -42,8 +42,10 @@ func (m *Machine) open(ctx context.Context, cluster string, s api.Source, input 
 		return m.fromPath(s.Path)
 	case api.Source{S3: s.S3}:
 		return fromS3(ctx, *s.S3)
-	case api.Source{Backup: s.Backup}:
-		return m.fromBackup(ctx, cluster, s.Backup)
+	case api.Source{Backup: s.Backup, In: s.In}:
+		if s.Backup != "" {
+			return m.fromBackup(ctx, cluster, s.Backup, s.In)
+		}
 	}
 	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
 }

@@ -66,7 +66,7 @@ func (r *run) hasNewest(ctx context.Context) bool {
 	if err != nil || last.Backup == "" || last.Member == r.marker.Member || r.config.S3 != nil {
 		return true
 	}
-	content, err := r.fromBackup(ctx, r.marker.Cluster, last.Backup)
+	content, err := r.fromBackup(ctx, r.marker.Cluster, last.Backup, nil)
 	if err != nil {
 		return false
 	}

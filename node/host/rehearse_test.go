@@ -246,7 +246,14 @@ func TestFetchOfABackup(t *testing.T) {
 	if err := f.removeFetched(dataDir, ""); err != nil {
 		t.Fatal(err)
 	}
-	r.Source.Backup += "x"
+	r.Source.Backup = api.LatestBackup
+	if latest, err := fetch(); err != nil || latest.SHA256 != got.SHA256 {
+		t.Errorf("the latest is %+v, %v", latest, err)
+	}
+	if err := f.removeFetched(dataDir, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.Source.Backup = made.Backup + "x"
 	_, err = fetch()
 	mustRefuse(t, err, "no backup")
 	r.Source.Backup = made.Backup

@@ -178,18 +178,22 @@ func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
 	return found, nil
 }
 
-// backupContent is what a backup holds that the host knows of.
-func (c call) backupContent(name string) (string, error) {
-	if b := c.on(c.cluster).backups; b != nil {
-		for _, place := range c.places(b.Backup) {
-			for _, s := range c.world.stored[place] {
-				if s.Name == name {
-					return s.content, nil
-				}
+// backupContent is what a backup holds that is where it is said to be, or that the host knows of.
+func (c call) backupContent(from api.Source) (string, error) {
+	places := map[string]string{}
+	if b := c.on(c.cluster).backups; from.In != nil {
+		places = c.places(api.Backup{S3: from.In})
+	} else if b != nil {
+		places = c.places(b.Backup)
+	}
+	for _, place := range places {
+		for _, s := range slices.Backward(c.world.stored[place]) {
+			if s.Name == from.Backup || from.Backup == api.LatestBackup {
+				return s.content, nil
 			}
 		}
 	}
-	return "", refuse("there is no backup %q of cluster %s at the destinations of this host", name, c.cluster)
+	return "", refuse("there is no backup %q of cluster %s there", from.Backup, c.cluster)
 }
 
 // status is what the host says of its backups; nil: it makes none.

@@ -62,7 +62,7 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 func (c call) sent(s api.Source) ([]byte, error) {
 	switch {
 	case s.Backup != "":
-		text, err := c.backupContent(s.Backup)
+		text, err := c.backupContent(s)
 		return []byte(text), err
 	case s.Upload != nil && c.in != nil:
 		return io.ReadAll(c.in)
