@@ -29,7 +29,7 @@ import (
 func TestBackupsFromTerraform(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	certificate, key := selfSigned(t, "192.0.2.1")
-	storage := s3test.Start(t, s3test.Options{Address: "192.0.2.1:9000", CertFile: certificate, KeyFile: key, Wrap: []string{"ip", "netns", "exec", l.Namespace()}})
+	storage := storageIn(t, l, s3test.Options{CertFile: certificate, KeyFile: key})
 	storage.MakeBucket(t, "backups")
 	const secret = "swordfish-0123456789abcdef"
 	storage.AddUser(t, "saver", secret, "backups")

@@ -10,21 +10,28 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
-// TestSnapshotsThroughS3 has a host upload a snapshot to a real S3 server, and every host download it for a restore. Wrong
-// credentials and an object that is not there end it before any member is stopped, and the secret is nowhere afterwards.
-func TestSnapshotsThroughS3(t *testing.T) {
-	l := up(t, lab.Config{Hosts: members("a")})
-	storage := s3test.Start(t, s3test.Options{Address: "192.0.2.1:9000", Wrap: []string{"ip", "netns", "exec", l.Namespace()}})
+// storageIn is a real S3 server in a lab's network, that takes connections.
+func storageIn(t *testing.T, l *lab.Lab, o s3test.Options) *s3test.Server {
+	t.Helper()
+	o.Address, o.Wrap = "192.0.2.1:9000", []string{"ip", "netns", "exec", l.Namespace()}
+	storage := s3test.Start(t, o)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		conn, err := l.Dial(t.Context(), "tcp", storage.Address)
 		if err == nil {
 			conn.Close()
-			break
+			return storage
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestSnapshotsThroughS3 has a host upload a snapshot to a real S3 server, and every host download it for a restore. Wrong
+// credentials and an object that is not there end it before any member is stopped, and the secret is nowhere afterwards.
+func TestSnapshotsThroughS3(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a")})
+	storage := storageIn(t, l, s3test.Options{})
 	storage.MakeBucket(t, "backups")
 	const secret = "swordfish-0123456789abcdef"
 	storage.AddUser(t, "saver", secret, "backups")
