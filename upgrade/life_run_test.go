@@ -168,6 +168,7 @@ func TestChangeMeetsTheLock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		l.host("a").StopUnit(cluster) // as the other run may, in the middle of a step: it is that run which is to be told of
 		l.world.Forget()
 		_, err = l.change(context.Background(), shown)
 		if want := "lock cluster prod on b (192.0.2.12): cluster prod is locked by ops@laptop, update, since 2026-03-01T12:00:00Z"; err == nil || err.Error() != want {

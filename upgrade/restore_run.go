@@ -174,7 +174,10 @@ func (r *reviving) plan() ([]membership.Step, error) {
 	}
 	r.held = plan.Held
 	ahead := plan.Steps
-	if r.checked {
+	switch {
+	case !r.locked:
+		ahead = nil // as living.plan has it
+	case r.checked:
 		ahead = membership.Batch(plan.Steps)
 	}
 	for _, step := range ahead {

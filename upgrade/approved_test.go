@@ -1,0 +1,25 @@
+package upgrade
+
+import (
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// TestStopOfACrashingMember: one that crashes over and over was down when the plan was made, and runs when it is carried
+// out. To stop it is part of configuring it, and of nothing else.
+func TestStopOfACrashingMember(t *testing.T) {
+	at := membership.Member{Name: "b", Address: "192.0.2.12"}
+	stop := membership.Step{Kind: membership.Stop, Member: at.Name, At: at.Address, To: "it serves nobody, and is outdated: flags --no-such-flag"}
+	for kind, approved := range map[membership.Kind]bool{membership.Configure: true, membership.Start: false, membership.Certify: false} {
+		l := &living{order: Order{Approved: []membership.Step{{Kind: kind, Member: at.Name, At: at.Address}}}}
+		if l.approved(stop) != approved {
+			t.Errorf("where the plan has shown %q, a stop is approved: %t", kind, !approved)
+		}
+		other := stop
+		other.At = "192.0.2.13"
+		if l.approved(other) {
+			t.Errorf("where the plan has shown %q of another member, a stop is approved", kind)
+		}
+	}
+}
