@@ -182,7 +182,8 @@ func (v *saved) mustBeVerified() {
 	if err == nil {
 		err = json.Unmarshal(output, &status)
 	}
-	if err != nil || status.Revision != v.revision || !strings.HasPrefix(status.Version, "3.7") {
+	// etcd writes its version into the database some seconds after its first start.
+	if err != nil || status.Revision != v.revision || status.Version != "" && !strings.HasPrefix(status.Version, "3.7") {
 		v.t.Errorf("etcdutl snapshot status: %v, %s; the resource says revision %d", err, output, v.revision)
 	}
 }
