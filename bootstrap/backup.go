@@ -14,6 +14,9 @@ func (c Cluster) BackedUp(by *api.Backup) Cluster {
 	return c
 }
 
+// NoBackups is said of a host that is to make backups, and was never told how.
+const NoBackups = "it makes no backups yet"
+
 // Unbacked says what is not as it is to be of how a host backs the cluster up; empty: nothing.
 func (c Cluster) Unbacked(o *api.Observation) string {
 	switch has := o.Backup; {
@@ -22,7 +25,7 @@ func (c Cluster) Unbacked(o *api.Observation) string {
 	case c.Backup == nil:
 		return "it makes backups, which the configuration does not ask for"
 	case has == nil:
-		return "it makes no backups yet"
+		return NoBackups
 	case has.Digest == "" || c.Backup.Digest != "" && has.Digest != c.Backup.Digest:
 		return "it makes backups by other settings"
 	case !has.Enabled:

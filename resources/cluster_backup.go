@@ -137,6 +137,11 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 	return b, diags
 }
 
+// allKnown tells whether what hosts back the cluster up by is known to its end, or is known to be nothing.
+func allKnown(object types.Object, backup *api.Backup) bool {
+	return object.IsNull() || backup != nil && backup.Digest != ""
+}
+
 // keep is which backups stay. Where no rehearsal can read them, none is ever proved, and none is waited for.
 func (m backupModel) keep() api.Keep {
 	keep := usualKeep

@@ -73,7 +73,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	}
 	c.takeOver(members, before)
 	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
-		newBackup && !config.Backup.IsNull() && (backup == nil || backup.Digest == "") {
+		newBackup && !allKnown(config.Backup, backup) {
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags

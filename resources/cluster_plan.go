@@ -100,7 +100,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	}
 	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
 	diags.Append(d...)
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && (config.Backup.IsNull() || backup != nil && backup.Digest != "") {
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && allKnown(config.Backup, backup) {
 		diags.Append(c.setRollout(ctx, members, backup)...)
 	}
 	return diags

@@ -24,38 +24,37 @@ type ListedBackup struct {
 func (e *Executor) Backups(ctx context.Context, owner string, seats []membership.Member) (list []ListedBackup, problems []string, err error) {
 	problems = []string{}
 	sight := e.Observe(ctx, seats)
-	var able []membership.Member
+	type answer struct {
+		membership.Member
+		found api.Backups
+		err   error
+	}
+	var answers []*answer
 	for _, m := range membership.Sort(seats) {
 		if unable := unableToList(sight[m], owner); unable != "" {
 			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, unable))
 		} else {
-			able = append(able, m)
+			answers = append(answers, &answer{Member: m})
 		}
 	}
-	found, failed := make([]api.Backups, len(able)), make([]error, len(able))
-	indexes := make([]int, len(able))
-	for i := range indexes {
-		indexes[i] = i
-	}
-	_ = together(indexes, func(i int) error { // each failure is told below
-		found[i], failed[i] = call[api.Backups](ctx, e.Hosts[able[i]], "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
+	_ = together(answers, func(a *answer) error { // each failure is told below
+		a.found, a.err = call[api.Backups](ctx, e.Hosts[a.Member], "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
 		return nil
 	})
-	answered := 0
-	for i, m := range able {
-		if failed[i] != nil {
-			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, failed[i]))
-			continue
+	answered := false
+	for _, a := range answers {
+		answered = answered || a.err == nil
+		if a.err != nil {
+			a.found = api.Backups{Problems: []string{a.err.Error()}}
 		}
-		answered++
-		for _, problem := range found[i].Problems {
-			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, problem))
+		for _, problem := range a.found.Problems {
+			problems = append(problems, fmt.Sprintf("%s (%s): %s", a.Name, a.Address, problem))
 		}
-		for _, b := range found[i].Backups {
-			list = listed(list, b, m.Name)
+		for _, b := range a.found.Backups {
+			list = listed(list, b, a.Name)
 		}
 	}
-	if answered == 0 {
+	if !answered {
 		return nil, nil, &membership.Refusal{Rule: "no host can list the backups (" + strings.Join(problems, "; ") + ")",
 			Remedy: "see that etcd_cluster has a backup, and that its hosts can be reached"}
 	}

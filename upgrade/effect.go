@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
@@ -101,7 +102,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
 		s.Outdated, s.Invalid, s.Disabled = nil, "", false
 		if want.Backups != "" {
-			s.Unbacked = "it makes no backups yet"
+			s.Unbacked = bootstrap.NoBackups
 		}
 		if did.To != want.Version {
 			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}

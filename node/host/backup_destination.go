@@ -141,9 +141,14 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 
 // fromBackup opens a backup by its name, or the one that was taken last: in a bucket, or wherever this host stores its own.
 func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.S3) (*origin, error) {
-	all, err := m.knownDestinations(cluster)
-	if in != nil {
+	var all []destination
+	var err error
+	where := "the destinations of this host"
+	if in == nil {
+		all, err = m.knownDestinations(cluster)
+	} else {
 		all, err = m.destinations(api.Backup{S3: in})
+		where = fmt.Sprintf("bucket %s at %s, prefix %q", in.Bucket, in.Endpoint, in.Key)
 	}
 	if err != nil {
 		return nil, err
@@ -162,7 +167,6 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 		for _, problem := range catalog.Problems {
 			problems = append(problems, fmt.Errorf("%s: %s: %w", d.kind, problem.Key, problem.Why))
 		}
-		slices.SortStableFunc(catalog.Backups, func(a, b backup.Entry) int { return b.TakenAt.Compare(a.TakenAt) })
 		for _, entry := range catalog.Backups {
 			content, err := d.Open(ctx, entry.Key())
 			if err != nil {
@@ -174,10 +178,6 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("open backup %s of cluster %s: %w", name, cluster, errors.Join(problems...))
-	}
-	where := "the destinations of this host"
-	if in != nil {
-		where = fmt.Sprintf("bucket %s at %s, prefix %q", in.Bucket, in.Endpoint, in.Key)
 	}
 	return nil, refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
 }

@@ -1,0 +1,120 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// open lets clients reach a member. First its host records that there is no way back.
+func (r *reviving) open(ctx context.Context, m membership.Member) error {
+	r.unagree()
+	request, err := r.configuration(m, r.phase(), true)
+	if err != nil {
+		return err
+	}
+	if err := r.advance(ctx, m, api.StageOpened); err != nil {
+		return err
+	}
+	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+		return err
+	}
+	return r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.formation.Owner})
+}
+
+func (r *reviving) advance(ctx context.Context, m membership.Member, stage api.Stage) error {
+	return r.tell(ctx, m, api.OpAdvance, api.AdvanceRequest{Owner: r.formation.Owner, Stage: stage})
+}
+
+// save takes a snapshot of the restored cluster, which stays on the host.
+func (r *reviving) save(ctx context.Context, m membership.Member) error {
+	saved, err := ask[api.Snapshot](ctx, r.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: r.formation.Owner, Keep: snapshotsKept})
+	if err != nil {
+		return err
+	}
+	r.saved = true
+	r.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+	return nil
+}
+
+// conclude is what is done once the restored cluster is open: its hosts back it up, at once for a first time, and a
+// create is handed over.
+func (r *reviving) conclude(ctx context.Context) error {
+	var hosts []membership.Member
+	for _, m := range r.Cluster.Members {
+		if r.restored(m) && r.Cluster.Unbacked(r.reports[m].Observation) != "" {
+			hosts = append(hosts, m)
+		}
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	if err := r.backUp(limited, hosts, r.formation.Owner); err != nil {
+		return err
+	}
+	r.firstBackup(ctx)
+	if r.order.Creating {
+		return r.handOver(ctx)
+	}
+	r.look(ctx)
+	return nil
+}
+
+// firstBackup makes a backup of the restored cluster through the first member that can. One that fails is told, here and
+// by the next plan: the restore itself is done.
+func (r *reviving) firstBackup(ctx context.Context) {
+	if r.Cluster.Backup == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
+	defer cancel()
+	for _, m := range r.Cluster.Members {
+		if !r.restored(m) {
+			continue
+		}
+		r.Progress(fmt.Sprintf("back up the restored cluster through %s (%s)", m.Name, m.Address))
+		status, err := ask[api.BackupStatus](ctx, r.work, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: copyTimeout})
+		switch {
+		case err != nil:
+			r.Progress(fmt.Sprintf("%s (%s): it is not backed up yet: %s", m.Name, m.Address, err))
+		case status.Last != nil:
+			r.Progress(fmt.Sprintf("%s (%s): backup %s of revision %d", m.Name, m.Address, status.Last.Backup, status.Last.Revision))
+		}
+		return
+	}
+}
+
+// restored tells whether a host carries a member of the restored cluster. One that was left out is mended by a change
+// of the cluster, and was named.
+func (r *reviving) restored(m membership.Member) bool {
+	o := r.reports[m].Observation
+	return o != nil && o.Marker != nil && strings.HasPrefix(o.Marker.Token, bootstrap.RestoreToken(r.Cluster.Restore, ""))
+}
+
+// handOver is the last word of a create: see work.handOver. Its hosts record no restore any more by then.
+func (r *reviving) handOver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	return together(r.Cluster.Members, func(m membership.Member) error {
+		if !r.restored(m) {
+			return nil
+		}
+		o := r.reports[m].Observation
+		f := r.formation
+		f.Token = o.Marker.Token
+		marker := r.Cluster.Marker(m, f, api.PhaseFormed)
+		marker.ClusterID, marker.MemberID, marker.Store = o.Marker.ClusterID, o.Marker.MemberID, r.store(m)
+		unit, err := r.Cluster.Unit(o.Facts.MemoryBytes)
+		if err != nil {
+			return err
+		}
+		request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Flags(m, f, bootstrap.StateExisting), Unit: unit}
+		if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
+			return fmt.Errorf("hand over %s (%s): %w", m.Name, m.Address, err)
+		}
+		return nil
+	})
+}
