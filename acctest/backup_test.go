@@ -1,17 +1,8 @@
 package acctest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +19,7 @@ import (
 // the next plan.
 func TestBackupsFromTerraform(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	certificate, key := selfSigned(t, "192.0.2.1")
+	certificate, key := s3test.SelfSigned(t, "192.0.2.1")
 	storage := storageIn(t, l, s3test.Options{CertFile: certificate, KeyFile: key})
 	storage.MakeBucket(t, "backups")
 	const secret = "swordfish-0123456789abcdef"
@@ -164,34 +155,4 @@ func (v *saved) await(is func(status map[string]any, warned string) bool) map[st
 	}
 	v.t.Fatalf("it stays %v, and warns:\n%s", status, warned)
 	return nil
-}
-
-// selfSigned is a server's certificate and its key, PEM in files, for an address. It is its own authority.
-func selfSigned(t *testing.T, address string) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "storage"}, IPAddresses: []net.IP{net.ParseIP(address)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true, IsCA: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certificate, key = filepath.Join(dir, "storage.pem"), filepath.Join(dir, "storage.key")
-	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: encoded}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certificate, key
 }

@@ -115,13 +115,7 @@ func (v *living) disturbAt(step int, disturb func(v *living, begun []string, cli
 // been away while its member was removed; the apply that finds it so plans anew.
 func (v *living) goOn() {
 	v.t.Helper()
-	for _, h := range v.lab.Hosts {
-		if !h.On() {
-			if err := h.PowerOn(v.t.Context()); err != nil {
-				v.t.Fatal(err)
-			}
-		}
-	}
+	v.powerOn()
 	v.apply()
 	v.mustBeSettled()
 	if err := v.run.SetEndpoints(v.t.Context(), v.endpoints()...); err != nil {

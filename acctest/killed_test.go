@@ -159,3 +159,15 @@ func clusterIDOf(t *testing.T, h *lab.Host) string {
 	id, _, _ := strings.Cut(strings.TrimLeft(rest, ` "`), `"`)
 	return id
 }
+
+// powerOn gives the power back to every host that has none.
+func (w *workspace) powerOn() {
+	w.t.Helper()
+	for _, h := range w.lab.Hosts {
+		if !h.On() {
+			if err := h.PowerOn(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}

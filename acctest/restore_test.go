@@ -154,18 +154,6 @@ func TestRestoreOverALivingCluster(t *testing.T) {
 	v.mustBeRestored()
 }
 
-// powerOn gives the power back to every host that has none.
-func (v *saved) powerOn() {
-	v.t.Helper()
-	for _, h := range v.lab.Hosts {
-		if !h.On() {
-			if err := h.PowerOn(v.t.Context()); err != nil {
-				v.t.Fatal(err)
-			}
-		}
-	}
-}
-
 // mustBeVerified fails the test where upstream's own program reads something else out of the snapshot than the resource
 // says.
 func (v *saved) mustBeVerified() {

@@ -3,23 +3,15 @@ package backup
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -321,7 +313,8 @@ func TestS3ByTheHostsRole(t *testing.T) {
 }
 
 func TestS3ByAPrivateAuthority(t *testing.T) {
-	ca, cert, key := authority(t)
+	cert, key := s3test.SelfSigned(t, "127.0.0.1")
+	ca := textOf(t, cert)
 	server := s3test.Start(t, s3test.Options{CertFile: cert, KeyFile: key})
 	server.MakeBucket(t, bucket)
 	c := configOf(server)
@@ -331,7 +324,8 @@ func TestS3ByAPrivateAuthority(t *testing.T) {
 	mustFetch(t, s, mustStore(t, s, text, 1, Recipients{}), Identities{}, text)
 
 	c.Patience = time.Hour
-	another, _, _ := authority(t)
+	other, _ := s3test.SelfSigned(t, "127.0.0.1")
+	another := textOf(t, other)
 	for _, c.CA = range []string{"", another} {
 		err := second(newS3(t, c).List(t.Context(), ""))
 		mustSay(t, err, server.Endpoint(), "not trusted", "as ca")
@@ -341,33 +335,13 @@ func TestS3ByAPrivateAuthority(t *testing.T) {
 	}
 }
 
-// authority makes a certificate for loopback that signs itself.
-func authority(t *testing.T) (ca, certFile, keyFile string) {
+func textOf(t *testing.T, file string) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "crt"), filepath.Join(dir, "key")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	err = errors.Join(os.WriteFile(certFile, text, 0o600), os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text), certFile, keyFile
+	return string(text)
 }
 
 func TestS3ConfigsThatAreNone(t *testing.T) {
