@@ -51,8 +51,8 @@ type DowngradeRequest struct {
 	Version string `json:"version"` // line to go down to: 3.6; empty: cancel what is under way
 }
 
-// DisarmRequest defragments the local member where it pays, and, where Alarms says so, disarms the alarms
-// of kind NOSPACE whose reason is gone: the database is below its quota. It refuses where it is not.
+// DisarmRequest defragments the local member where it pays, and, where Alarms says so, disarms its own alarm
+// of kind NOSPACE where the reason is gone: the database is below its quota. It refuses where it is not.
 type DisarmRequest struct {
 	Owner  string `json:"owner"`
 	Alarms bool   `json:"alarms"`
@@ -72,7 +72,7 @@ type Snapshot struct {
 	SizeBytes int64  `json:"size_bytes"`
 	Revision  int64  `json:"revision"`
 	Keys      int    `json:"keys"`
-	Version   string `json:"version"` // storage version that it asks for: 3.7.0; empty: 3.5 or older
+	Version   string `json:"version"` // of the oldest etcd that starts from it: 3.7.0; empty: it does not say, as that of 3.4 or older
 
 	TakenAt time.Time `json:"taken_at,omitzero"` // as what lies beside it says; zero: not known
 }

@@ -29,7 +29,7 @@ type Snapshot struct {
 	Keys            int       `json:"keys"`
 	Hash            uint32    `json:"hash"`            // etcd's HashKV up to Revision
 	EtcdVersion     string    `json:"etcd_version"`    // of the member
-	StorageVersion  string    `json:"storage_version"` // line that it asks for: 3.7; empty: 3.5 or older
+	StorageVersion  string    `json:"storage_version"` // line of the oldest etcd that starts from it: 3.7; empty: it does not say
 	SizeBytes       int64     `json:"size_bytes"`
 	SHA256          string    `json:"sha256"` // hexadecimal
 }

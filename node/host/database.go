@@ -83,6 +83,16 @@ func wasRaised(path string) (bool, error) {
 	return raised, err
 }
 
+// agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older line
+// does not start from it.
+func agreedVersion(tx *bbolt.Tx) string {
+	cluster := tx.Bucket([]byte("cluster"))
+	if cluster == nil {
+		return ""
+	}
+	return string(cluster.Get([]byte("clusterVersion")))
+}
+
 // highestRevision is one that no client can have seen a higher one than, of a member that does not run: each entry
 // of its log that its database has not applied yet, or had not written yet when it was killed, raised the revision by
 // one at most. 0: there is no data that can be read.

@@ -259,7 +259,7 @@ func parseLine(version string) (line [2]int, err error) {
 // mustSuit refuses a snapshot that etcd of a line does not start from: it reads its own and those of older lines.
 func mustSuit(what string, s api.Snapshot, line string) error {
 	if s.Version == "" {
-		return nil // of 3.5 or older, which did not say
+		return nil // of a cluster that had agreed on none
 	}
 	asked, err := parseLine(s.Version)
 	if err != nil {

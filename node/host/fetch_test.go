@@ -3,14 +3,18 @@ package host
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
@@ -25,6 +29,34 @@ func aSnapshot(t *testing.T) (*fleetMember, api.Saved, []byte) {
 	eventually(t, "its storage version is known", func() bool { return f.probe(t).StorageVersion != "" })
 	saved, content := f.saved(t)
 	return f, saved, content
+}
+
+// unmarked is a snapshot of a cluster that has agreed on its version, and of a member that has not written it yet.
+func unmarked(t *testing.T, content []byte) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "db")
+	if err := os.WriteFile(path, content[:len(content)-sha256.Size], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("storageVersion")) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	database, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return withSum(database)
+}
+
+// withSum is content with the SHA-256 that a snapshot ends in.
+func withSum(content []byte) []byte {
+	sum := sha256.Sum256(content)
+	return append(slices.Clone(content), sum[:]...)
 }
 
 // mustHaveFetched wants no more in the directory of snapshots than this.
@@ -90,7 +122,6 @@ func TestFetchRefuses(t *testing.T) {
 	flipped := bytes.Clone(content)
 	flipped[len(flipped)/2] ^= 1
 	junk := []byte(strings.Repeat("junk", 1024))
-	sum := sha256.Sum256(junk)
 	for name, test := range map[string]struct {
 		content []byte
 		spoil   func(*api.FetchRequest)
@@ -99,7 +130,7 @@ func TestFetchRefuses(t *testing.T) {
 	}{
 		"empty":              {nil, nil, api.CodeRefused, "is empty"},
 		"no database":        {junk, nil, api.CodeRefused, "does not begin as a database does"},
-		"with a sum":         {append(junk, sum[:]...), nil, api.CodeRefused, "does not begin as a database does"},
+		"with a sum":         {withSum(junk), nil, api.CodeRefused, "does not begin as a database does"},
 		"a word":             {[]byte("hello"), nil, api.CodeRefused, "does not begin as a database does"},
 		"cut off":            {content[:len(content)-4096], nil, api.CodeRefused, "is damaged: verify snapshot"},
 		"cut off anywhere":   {content[:len(content)-100], nil, api.CodeRefused, "was cut off"},
@@ -107,6 +138,7 @@ func TestFetchRefuses(t *testing.T) {
 		"one bit":            {flipped, nil, api.CodeRefused, "its SHA-256 is"},
 		"another one":        {content, func(r *api.FetchRequest) { r.SHA256 = strings.Repeat("0", 64) }, api.CodeRefused, "it is another snapshot"},
 		"a newer line":       {content, func(r *api.FetchRequest) { r.Line = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
+		"a newer cluster":    {unmarked(t, content), func(r *api.FetchRequest) { r.Line = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
 		"damaged on its way": {content, func(r *api.FetchRequest) { r.Source.Upload.SHA256 = strings.Repeat("0", 64) }, api.CodeFailed, "was damaged on its way"},
 		"cut off on its way": {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes += 10 }, api.CodeFailed, "was cut off on its way"},
 		"no space":           {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes = 1 << 60 }, api.CodeRefused, "free some space"},

@@ -107,9 +107,7 @@ func (m *Machine) applied(dir string) (index uint64, version string, err error) 
 				index = binary.BigEndian.Uint64(value)
 			}
 		}
-		if cluster := tx.Bucket([]byte("cluster")); cluster != nil {
-			version = string(cluster.Get([]byte("clusterVersion")))
-		}
+		version = agreedVersion(tx)
 		return nil
 	})
 	if err != nil {

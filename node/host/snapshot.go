@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
 
@@ -121,7 +122,26 @@ func statusOf(path string) (read snapshot.Status, err error) {
 	if raised {
 		read.TotalKey--
 	}
+	if err == nil {
+		read.Version, err = neededVersion(path, read.Version)
+	}
 	return read, err
+}
+
+// neededVersion is that of the oldest etcd that starts from a snapshot: the newer of its storage version and the one that
+// its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
+func neededVersion(path, storage string) (string, error) {
+	needed := storage
+	err := viewDatabase(path, func(tx *bbolt.Tx) error {
+		agreed := agreedVersion(tx)
+		// One that cannot be read is no line: it is the smallest.
+		of, _ := parseLine(storage)
+		if line, err := parseLine(agreed); err == nil && slices.Compare(line[:], of[:]) > 0 {
+			needed = agreed
+		}
+		return nil
+	})
+	return needed, err
 }
 
 // verifySum compares a snapshot with the SHA-256 that it ends in, and returns that of the whole file. A

@@ -48,13 +48,31 @@ func TestJournalOfAUnitThatFails(t *testing.T) {
 			}
 			continue
 		}
-		if !slices.Contains(asked, "--unit=etcd@main.service") || !slices.Contains(asked, "--lines=20") {
+		if !slices.Contains(asked, "--unit=etcd@main.service") || !slices.Contains(asked, "--lines=200") {
 			t.Errorf("the journal was asked for by %q", asked)
 		}
 		want := []string{"short", strings.Repeat("é", journalWidth/2) + " ...", "?"}
 		if diff := cmp.Diff(want, got.Journal); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// TestJournalOfAPanic holds that the reason of a panic is not pushed out by its stack trace.
+func TestJournalOfAPanic(t *testing.T) {
+	m, units := newMachine(t)
+	units.active[api.Unit("main")] = "failed"
+	m.Run = func(context.Context, string, ...string) ([]byte, error) {
+		calls := strings.Repeat("go.etcd.io/etcd/server/v3/embed.StartEtcd(0x21deb60a808)\n\tgo.etcd.io/etcd/server/v3@v3.6.16/embed/etcd.go:262 +0x11c8\n", journalLines)
+		return []byte(strings.Repeat("before\n", journalLines) + "panic: invalid downgrade\n\ngoroutine 1 [running]:\n" + calls + "created by main.main\n\tmain.go:19 +0x65\netcd@main.service: Main process exited\n"), nil
+	}
+	got, err := m.unit(t.Context(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append(slices.Repeat([]string{"before"}, journalLines-3), "panic: invalid downgrade", "", "etcd@main.service: Main process exited")
+	if diff := cmp.Diff(want, got.Journal); diff != "" {
+		t.Error(diff)
 	}
 }
 
