@@ -3,6 +3,7 @@ package acctest
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +139,38 @@ data "etcd_backups" "prod" {
 			t.Errorf("%s: these are left:\n%s", host, left)
 		}
 	}
+}
+
+// TestRestoreOfABackupOnAHost restores the latest backup from a directory of one host, which sends it to the others.
+func TestRestoreOfABackupOnAHost(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	backedUp := setup{cluster: `backup = {
+    directory = "/srv/backups"
+    schedule  = "yearly"
+    rehearsal = { schedule = "yearly" }
+  }
+`}
+	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, backedUp)), setup: backedUp}
+	spool := t.TempDir()
+	v.env = append(v.env, "TMPDIR="+spool)
+	v.apply()
+	v.fill("kept", kept)
+	backUpNow(t, l.Host("b"))
+	v.fill("later", later)
+	v.id, v.seen = v.clusterID(), v.revisionNow()
+	backedUp.cluster += fmt.Sprintf("restore = {\n backup = \"latest\"\n overwrite_cluster_id = %q\n}\n", v.id)
+	v.write("main.tf", configuration(t, l, backedUp))
+	v.apply()
+	v.mustBeRestored()
+	if left, err := filepath.Glob(filepath.Join(spool, "snapshot-*")); err != nil || len(left) > 0 {
+		t.Errorf("what was received is still there: %v, %v", left, err)
+	}
+}
+
+// backUpNow has a host back its cluster up as the provider asks for it: by a file, and a start of the unit.
+func backUpNow(t testing.TB, h *lab.Host) {
+	t.Helper()
+	inHost(t, h, "sh", "-c", "date -u +%Y-%m-%dT%H:%M:%SZ >/var/lib/etcd/prod.backup/backup.asked && systemctl start etcd-backup@prod")
 }
 
 // await refreshes until the state's backup_status, and what the refresh warned of, are as they are to be.

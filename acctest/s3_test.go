@@ -29,9 +29,11 @@ func storageIn(t *testing.T, l *lab.Lab, o s3test.Options) *s3test.Server {
 
 // TestSnapshotsThroughS3 has a host upload a snapshot to a real S3 server, and every host download it for a restore. Wrong
 // credentials and an object that is not there end it before any member is stopped, and the secret is nowhere afterwards.
+// Then terraform's machine downloads it from an address, whose signature is told to nobody but the state.
 func TestSnapshotsThroughS3(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a")})
-	storage := storageIn(t, l, s3test.Options{})
+	certificate, key := s3test.SelfSigned(t, "192.0.2.1")
+	storage := storageIn(t, l, s3test.Options{CertFile: certificate, KeyFile: key})
 	storage.MakeBucket(t, "backups")
 	const secret = "swordfish-0123456789abcdef"
 	storage.AddUser(t, "saver", secret, "backups")
@@ -43,9 +45,10 @@ func TestSnapshotsThroughS3(t *testing.T) {
     bucket            = "backups"
     key               = %q
     path_style        = true
+    ca_certificate    = file(%q)
     access_key_id     = "saver"
     secret_access_key = %q
-  }`, storage.Endpoint(), s3test.Region, key, secret)
+  }`, storage.Endpoint(), s3test.Region, key, certificate, secret)
 	}
 	v := &saved{workspace: newWorkspace(t, l, configuration(t, l, setup{}))}
 	v.apply()
@@ -73,6 +76,24 @@ func TestSnapshotsThroughS3(t *testing.T) {
 	restoring(object("prod/1.db", secret))
 	printed += v.apply()
 	v.mustBeRestored()
+
+	v.id = v.clusterID()
+	v.fill("later", later)
+	v.seen = v.revisionNow()
+	address := storage.Presigned(t, "backups", "prod/1.db")
+	fromWeb := func(sha256 any) string { return fmt.Sprintf("url = %q\n sha256 = %q", address, sha256) }
+	restoring(fromWeb(attributes["sha256"]))
+	v.applyFails("certificate signed by unknown authority")
+	v.env = append(v.env, "SSL_CERT_FILE="+certificate)
+	restoring(fromWeb(strings.Repeat("ab", 32)))
+	v.applyFails("it is another snapshot")
+	restoring(fromWeb(attributes["sha256"]))
+	v.apply()
+	v.mustBeRestored()
+	_, signature, _ := strings.Cut(address, "X-Amz-Signature=")
+	if found := inHost(t, l.Host("a"), "sh", "-c", "grep -rl "+signature+" /etc /var/lib/etcd* /root; journalctl | grep "+signature+"; true"); strings.TrimSpace(found) != "" || strings.Contains(v.read("progress.log"), signature) {
+		t.Errorf("the signature is told: %s", found)
+	}
 
 	for _, text := range []string{printed, v.read("progress.log"), v.read("terraform.tfstate")} {
 		if strings.Contains(text, "swordfish") {

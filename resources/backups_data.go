@@ -163,9 +163,12 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 // newBackupEntry is a backup as Terraform has it.
 func newBackupEntry(b upgrade.ListedBackup) backupEntry {
 	e := backupEntry{
-		Name: b.Name, Destination: b.Destination, SeenBy: b.Seen, TakenAt: b.TakenAt.UTC().Format(time.RFC3339),
+		Name: b.Name, Destination: b.Destination, TakenAt: b.TakenAt.UTC().Format(time.RFC3339),
 		Revision: b.Revision, Keys: int64(b.Keys), Hash: int64(b.Hash), SHA256: b.SHA256, Size: b.SizeBytes, StoredSize: b.StoredBytes,
 		EtcdVersion: b.EtcdVersion, ClusterID: b.ClusterID, Member: b.Member, Encrypted: b.Encrypted,
+	}
+	for _, m := range b.Seen {
+		e.SeenBy = append(e.SeenBy, m.Name)
 	}
 	if !b.VerifiedAt.IsZero() {
 		e.VerifiedAt = types.StringValue(b.VerifiedAt.UTC().Format(time.RFC3339))

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
 // backedUp is a backup to a bucket, by a secret.
@@ -140,6 +141,34 @@ func TestRestoreOfTheLatestBackup(t *testing.T) {
 		tftest.TestStep{Config: three(unprotected + "restore = { backup = \"latest\" }\n"), PlanOnly: true, ExpectError: says("Nothing says where that backup is")},
 		tftest.TestStep{Config: restoring("../x"), PlanOnly: true, ExpectError: says("must be the name of a backup")},
 		tftest.TestStep{Config: config},
+	)
+}
+
+// TestRestoreOfABackupOnAHost: a backup in a directory of one host, wanted any more or not, is sent to those that do not
+// have it; which is the latest is known where all of them have been read.
+func TestRestoreOfABackupOnAHost(t *testing.T) {
+	const backup = "backup = { directory = \"/srv/backups\" }\n"
+	p := &past{newWorld(t), t, "", filepath.Join(t.TempDir(), "id")}
+	restoring := func(name, members string) string {
+		return of(members, unprotected+backup+fmt.Sprintf("restore = {\nbackup = %q\noverwrite_cluster_id = file(%q)\n}\n", name, p.id))
+	}
+	p.run(t, tftest.TestStep{Config: three(unprotected + backup), Check: func(s *terraform.State) error {
+		p.runNow(t, 11, false)
+		p.Clock = p.Clock.Add(time.Hour)
+		p.put(t)
+		p.runNow(t, 13, false)
+		p.put(t)
+		p.Forget()
+		p.steps()
+		return os.WriteFile(p.id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)
+	}},
+		tftest.TestStep{Config: restoring("no-such-backup", "a b c"), ExpectError: says(`no host has a backup "no-such-backup" of cluster prod`)},
+		tftest.TestStep{
+			PreConfig: func() { p.Inject(nodetest.Fault{Address: p.host(12).Address, Operation: api.OpBackups}) },
+			Config:    restoring("latest", "a b c"), ExpectError: says("which backup is the latest cannot be told"),
+		},
+		tftest.TestStep{PreConfig: p.Heal, Config: three(unprotected + backup), PlanOnly: true},
+		p.restored(restoring("latest", "a b c@21"), "fetch c (192.0.2.21): backup latest, verified on the host", "retire c (192.0.2.13)"),
 	)
 }
 

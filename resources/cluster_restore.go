@@ -52,7 +52,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
 			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},
 				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the one that was taken last. The hosts download it themselves. " +
-					"A backup in a directory of a host's own is a `file` once it was copied here."},
+					"Without `backup.s3`, one in `backup.directory` of any host that the cluster has: it is sent from there to those that do not have it; then `latest` wants all hosts to be reached."},
 			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
 				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: what it ends in has to suffice."},
 			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
@@ -87,8 +87,8 @@ func checkRestore(ctx context.Context, object, backup types.Object) (diags diag.
 	if !r.URL.IsNull() && r.SHA256.IsNull() {
 		diags.AddAttributeError(at.AtName("sha256"), "What an address leads to can change", "restore.url wants restore.sha256, so that what is restored is what was meant.")
 	}
-	if s3 := backup.Attributes()["s3"]; !r.Backup.IsNull() && !backup.IsUnknown() && (s3 == nil || s3.IsNull()) {
-		diags.AddAttributeError(at.AtName("backup"), "Nothing says where that backup is", "restore.backup names one in the bucket of backup.s3, which is not set. Set it, or name the snapshot by file, url or s3.")
+	if !r.Backup.IsNull() && backup.IsNull() {
+		diags.AddAttributeError(at.AtName("backup"), "Nothing says where that backup is", "restore.backup names one at the destinations of backup, which is not set. Set it, or name the snapshot by file, url or s3.")
 	}
 	diags.Append(checkS3(at.AtName("s3"), r.S3)...)
 	return diags

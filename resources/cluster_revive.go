@@ -180,9 +180,25 @@ func content(ctx context.Context, object types.Object, backup *api.Backup) (g gi
 			return g, done, fmt.Errorf("restore.url: %w", err)
 		}
 	case !r.Backup.IsNull():
-		g.Remote = &api.Source{Backup: r.Backup.ValueString(), In: backup.S3}
 		if g.identity == "" {
 			g.identity = backup.Rehearsal.Identity
+		}
+		if backup.S3 != nil {
+			g.Remote = &api.Source{Backup: r.Backup.ValueString(), In: backup.S3}
+			return g, done, nil
+		}
+		var spool *source.Content
+		g.Kept = &upgrade.Kept{Name: r.Backup.ValueString(), Receive: func(fill func(io.Writer) error) (open upgrade.Opener, err error) {
+			if spool, err = source.Received(os.TempDir(), fill); err != nil {
+				return nil, err
+			}
+			return opens(spool), nil
+		}}
+		done = func() error {
+			if spool == nil {
+				return nil
+			}
+			return spool.Close()
 		}
 		return g, done, nil
 	default:
@@ -193,9 +209,14 @@ func content(ctx context.Context, object types.Object, backup *api.Backup) (g gi
 		g.Remote = &api.Source{S3: s3}
 		return g, done, nil
 	}
-	g.Open = func(context.Context) (io.ReadCloser, api.Upload, error) {
-		reader, err := local.Open()
-		return reader, api.Upload{SizeBytes: local.SizeBytes, SHA256: local.SHA256}, err
-	}
+	g.Open = opens(local)
 	return g, local.Close, nil
+}
+
+// opens is how the executor reads what is on this machine.
+func opens(c *source.Content) upgrade.Opener {
+	return func(context.Context) (io.ReadCloser, api.Upload, error) {
+		reader, err := c.Open()
+		return reader, api.Upload{SizeBytes: c.SizeBytes, SHA256: c.SHA256}, err
+	}
 }

@@ -16,13 +16,32 @@ import (
 // own, only who has made it.
 type ListedBackup struct {
 	api.StoredBackup
-	Seen []string // names, sorted
+	Seen []membership.Member // in order of their names
 }
 
 // Backups lists what there is of a cluster's backups, the newest first, as its hosts see it. Problems are the hosts,
 // destinations and backups that could not be read. It changes nothing.
 func (e *Executor) Backups(ctx context.Context, owner string, seats []membership.Member) (list []ListedBackup, problems []string, err error) {
-	problems = []string{}
+	found := e.backups(ctx, owner, seats)
+	problems = append(found.none, found.unread...)
+	if !found.answered {
+		return nil, nil, &membership.Refusal{Rule: "no host can list the backups (" + strings.Join(problems, "; ") + ")",
+			Remedy: "see that etcd_cluster has a backup, and that its hosts can be reached"}
+	}
+	return found.list, problems, nil
+}
+
+// catalog is what hosts say of a cluster's backups.
+type catalog struct {
+	list     []ListedBackup // the newest first
+	none     []string       // hosts that have none, and why
+	unread   []string       // hosts, destinations and backups that could not be read: there may be more than the list has
+	answered bool           // by one host at least
+}
+
+// backups asks every host of these seats for the backups that it knows of.
+func (e *Executor) backups(ctx context.Context, owner string, seats []membership.Member) catalog {
+	found := catalog{none: []string{}}
 	sight := e.Observe(ctx, seats)
 	type answer struct {
 		membership.Member
@@ -31,9 +50,12 @@ func (e *Executor) Backups(ctx context.Context, owner string, seats []membership
 	}
 	var answers []*answer
 	for _, m := range membership.Sort(seats) {
-		if unable := unableToList(sight[m], owner); unable != "" {
-			problems = append(problems, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, unable))
-		} else {
+		switch report := sight[m]; {
+		case report.Err != nil:
+			found.unread = append(found.unread, of(m, notOurs(report, owner)))
+		case unableToList(report, owner) != "":
+			found.none = append(found.none, of(m, unableToList(report, owner)))
+		default:
 			answers = append(answers, &answer{Member: m})
 		}
 	}
@@ -41,27 +63,27 @@ func (e *Executor) Backups(ctx context.Context, owner string, seats []membership
 		a.found, a.err = call[api.Backups](ctx, e.Hosts[a.Member], "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
 		return nil
 	})
-	answered := false
 	for _, a := range answers {
-		answered = answered || a.err == nil
+		found.answered = found.answered || a.err == nil
 		if a.err != nil {
 			a.found = api.Backups{Problems: []string{a.err.Error()}}
 		}
 		for _, problem := range a.found.Problems {
-			problems = append(problems, fmt.Sprintf("%s (%s): %s", a.Name, a.Address, problem))
+			found.unread = append(found.unread, of(a.Member, problem))
 		}
 		for _, b := range a.found.Backups {
-			list = listed(list, b, a.Name)
+			found.list = listed(found.list, b, a.Member)
 		}
 	}
-	if !answered {
-		return nil, nil, &membership.Refusal{Rule: "no host can list the backups (" + strings.Join(problems, "; ") + ")",
-			Remedy: "see that etcd_cluster has a backup, and that its hosts can be reached"}
-	}
-	slices.SortStableFunc(list, func(a, b ListedBackup) int {
+	slices.SortStableFunc(found.list, func(a, b ListedBackup) int {
 		return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision), cmp.Compare(a.Destination, b.Destination))
 	})
-	return list, problems, nil
+	return found
+}
+
+// of is what is to be said of a member's host.
+func of(m membership.Member, what string) string {
+	return fmt.Sprintf("%s (%s): %s", m.Name, m.Address, what)
 }
 
 // unableToList is why a host is not to be asked for backups; empty: it can be.
@@ -76,7 +98,7 @@ func unableToList(report bootstrap.Report, owner string) string {
 }
 
 // listed is a list with a backup that a member's host has seen.
-func listed(list []ListedBackup, b api.StoredBackup, by string) []ListedBackup {
+func listed(list []ListedBackup, b api.StoredBackup, by membership.Member) []ListedBackup {
 	for i := range list {
 		l := &list[i]
 		if l.Name != b.Name || l.Destination != b.Destination {
@@ -88,5 +110,5 @@ func listed(list []ListedBackup, b api.StoredBackup, by string) []ListedBackup {
 		}
 		return list
 	}
-	return append(list, ListedBackup{b, []string{by}})
+	return append(list, ListedBackup{b, []membership.Member{by}})
 }

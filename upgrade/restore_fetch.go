@@ -30,15 +30,19 @@ func (r *reviving) fetch(ctx context.Context, m membership.Member) error {
 			request.SHA256 = known
 		}
 	}
-	if r.order.Content.Open == nil {
-		if r.order.Content.Remote == nil {
-			return errors.New("nothing says where the snapshot is to be had from")
-		}
-		request.Source = *r.order.Content.Remote
-		fetched, err := ask[api.Snapshot](ctx, r.work, m, api.OpFetch, request)
-		return r.keep(m, fetched, err)
+	var fetched api.Snapshot
+	var err error
+	switch content := r.order.Content; {
+	case content.Open != nil:
+		fetched, err = r.upload(ctx, m, request, content.Open)
+	case content.Kept != nil:
+		fetched, err = r.fetchKept(ctx, m, request)
+	case content.Remote != nil:
+		request.Source = *content.Remote
+		fetched, err = ask[api.Snapshot](ctx, r.work, m, api.OpFetch, request)
+	default:
+		err = errors.New("nothing says where the snapshot is to be had from")
 	}
-	fetched, err := r.upload(ctx, m, request)
 	return r.keep(m, fetched, err)
 }
 
@@ -79,8 +83,8 @@ func (r *reviving) keep(m membership.Member, fetched api.Snapshot, err error) er
 }
 
 // upload sends the snapshot to a member's host.
-func (r *reviving) upload(ctx context.Context, m membership.Member, request api.FetchRequest) (fetched api.Snapshot, err error) {
-	content, about, err := r.order.Content.Open(ctx)
+func (r *reviving) upload(ctx context.Context, m membership.Member, request api.FetchRequest, open Opener) (fetched api.Snapshot, err error) {
+	content, about, err := open(ctx)
 	if err != nil {
 		return fetched, fmt.Errorf("open the snapshot: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -28,10 +29,21 @@ type RestoreOrder struct {
 // Content is how hosts get the snapshot. Exactly one field is set; where a restore is taken back, none.
 type Content struct {
 	Remote *api.Source // the hosts fetch it themselves, from S3 or from a path of their own
+	Kept   *Kept       // who has it in a directory of its own sends it to the others
 	// Open begins to read it anew; it is sent to each host. It is not called for hosts that have it already, and
 	// may be called for several at the same time.
-	Open func(ctx context.Context) (io.ReadCloser, api.Upload, error)
+	Open Opener
 }
+
+// Kept is a backup in directories of hosts' own.
+type Kept struct {
+	Name string // or api.LatestBackup
+	// Receive keeps what fill writes on this machine until the restore has ended. It is called once at most.
+	Receive func(fill func(to io.Writer) error) (Opener, error)
+}
+
+// Opener begins to read a snapshot, and says what will be read.
+type Opener func(ctx context.Context) (io.ReadCloser, api.Upload, error)
 
 // Revival is what became of a restore.
 type Revival struct {
@@ -55,6 +67,7 @@ type reviving struct {
 	order   RestoreOrder
 	checked bool // the whole plan against what was approved
 
+	kept    func() (*keptBackup, error) // finds it once
 	fetched map[membership.Member]api.Snapshot
 	rested  map[membership.Member]bool
 	agreed  bool
@@ -74,6 +87,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 		sight[m] = bootstrap.Report{}
 	}
 	r := &reviving{work: e.work(e.Cluster.Seats(sight)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
+	r.kept = sync.OnceValues(func() (*keptBackup, error) { return r.findKept(ctx) })
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
 	j := job{look: r.look, plan: r.plan, act: r.act}

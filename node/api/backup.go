@@ -20,6 +20,8 @@ const (
 	OpBackUp  Operation = "back-up" // BackUpRequest -> Done; wants the lock
 	OpRunNow  Operation = "run-now" // RunNowRequest -> BackupStatus; takes no lock
 	OpBackups Operation = "backups" // BackupsRequest -> Backups; only reads
+
+	OpSendBackup Operation = "send-backup" // SendBackupRequest -> Done, with content; only reads
 )
 
 // Backup is what a host backs its cluster up by. Every member has the same; one of them does each run.
@@ -113,4 +115,9 @@ type StoredBackup struct {
 	Member      string    `json:"member"`
 	Encrypted   bool      `json:"encrypted"`
 	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal has proved it; zero: none has
+}
+
+// SendBackupRequest sends a backup as it is stored at a destination of the host: encrypted, where it is.
+type SendBackupRequest struct {
+	Name string `json:"name"`
 }

@@ -71,7 +71,7 @@ const (
 // ReadOnly tells whether the operation changes nothing on the host.
 func (o Operation) ReadOnly() bool {
 	switch o {
-	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpRead, OpBackups:
+	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpRead, OpBackups, OpSendBackup:
 		return true
 	}
 	return false

@@ -3,8 +3,11 @@ package host
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -180,6 +183,24 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 		return nil, fmt.Errorf("open backup %s of cluster %s: %w", name, cluster, errors.Join(problems...))
 	}
 	return nil, refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
+}
+
+// SendBackup sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
+// says.
+func (m *Machine) SendBackup(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
+	from, err := m.fromBackup(ctx, cluster, r.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	sent := &counted{from: from, hash: sha256.New()}
+	if _, err := io.Copy(content, sent); err != nil {
+		return fmt.Errorf("send %s: %w", from.what, err)
+	}
+	if sum := hex.EncodeToString(sent.hash.Sum(nil)); sent.bytes != from.size || sum != from.sha256 {
+		return fmt.Errorf("send %s: it is damaged: it has %d bytes with the SHA-256 %s, and its manifest says %d and %s; restore another one", from.what, sent.bytes, sum, from.size, from.sha256)
+	}
+	return nil
 }
 
 // named is a source of which only the objects of one backup are seen.

@@ -101,6 +101,9 @@ var operations = map[api.Operation]operation{
 	api.OpBackups: reads(func(ctx context.Context, m *Machine, c call, _ api.BackupsRequest) (any, error) {
 		return m.Backups(ctx, c.Cluster)
 	}),
+	api.OpSendBackup: reads(func(ctx context.Context, m *Machine, c call, r api.SendBackupRequest) (any, error) {
+		return api.Done{}, m.SendBackup(ctx, c.Cluster, r, c.content)
+	}),
 	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
 		return m.RunNow(ctx, c.Cluster, r)
 	}),

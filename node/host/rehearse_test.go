@@ -257,8 +257,26 @@ func TestFetchOfABackup(t *testing.T) {
 	_, err = fetch()
 	mustRefuse(t, err, "no backup")
 	r.Source.Backup = made.Backup
-	flip(t, f.path(backupDir+"/main/"+made.Backup+".db.age"))
+	stored := f.path(backupDir + "/main/" + made.Backup + ".db.age")
+	want, err := os.ReadFile(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(name string) (string, error) {
+		var sent strings.Builder
+		err := f.SendBackup(t.Context(), "main", api.SendBackupRequest{Name: name}, &sent)
+		return sent.String(), err
+	}
+	if sent, err := send(made.Backup); err != nil || sent != string(want) {
+		t.Errorf("sent are %d bytes of %d, %v", len(sent), len(want), err)
+	}
+	_, err = send(made.Backup + "x")
+	mustRefuse(t, err, "no backup")
+	flip(t, stored)
 	if _, err = fetch(); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("a flipped bit: %v", err)
+	}
+	if _, err = send(made.Backup); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped bit: %v", err)
 	}
 	r.Source.Path = "/x"

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -111,7 +112,7 @@ func (c call) doRun(part *installation, rehearsal bool, run *api.Run) error {
 // take stores a backup wherever the host keeps any.
 func (c call) take(part *installation, p *process) api.StoredBackup {
 	s := p.member.state()
-	content := fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content)
+	content := snapshotOf(s)
 	sum := sha256.Sum256([]byte(content))
 	taken := api.StoredBackup{
 		Name: fmt.Sprintf("%s-r%d-%s", c.world.Clock.UTC().Format("20060102T150405Z"), s.revision, part.marker.Member), TakenAt: c.world.Clock,
@@ -194,6 +195,15 @@ func (c call) backupContent(from api.Source) (string, error) {
 		}
 	}
 	return "", refuse("there is no backup %q of cluster %s there", from.Backup, c.cluster)
+}
+
+// sendBackup sends what a backup at a destination of the host holds.
+func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
+	content, err := c.backupContent(api.Source{Backup: r.Name})
+	if err == nil {
+		_, err = io.WriteString(c.out, content)
+	}
+	return api.Done{}, err
 }
 
 // status is what the host says of its backups; nil: it makes none.

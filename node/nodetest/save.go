@@ -25,7 +25,7 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 		return api.Saved{}, refuse("the local member is a learner: take the snapshot of a voter")
 	}
 	s := p.member.state()
-	content := fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content))
+	content := snapshotOf(s)
 	sum := sha256.Sum256([]byte(content))
 	saved := api.Saved{
 		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.revision, Keys: s.keys(), Version: p.member.storage.String(), TakenAt: c.world.Clock},
@@ -37,4 +37,9 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	}
 	_, err := c.out.Write([]byte(content))
 	return saved, err
+}
+
+// snapshotOf is what a snapshot of a state holds.
+func snapshotOf(s state) string {
+	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content))
 }

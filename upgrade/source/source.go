@@ -51,6 +51,24 @@ func File(path string) (*Content, error) {
 	return &Content{SizeBytes: size, SHA256: hex.EncodeToString(sum.Sum(nil)), path: path}, nil
 }
 
+// Received is what fill writes, in a file of its own in dir, which is readable by its owner alone. Close removes it.
+func Received(dir string, fill func(io.Writer) error) (*Content, error) {
+	file, err := os.CreateTemp(dir, "snapshot-*.part") // made with mode 0600
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	err = errors.Join(fill(io.MultiWriter(file, sum)), file.Close())
+	if err == nil {
+		err = Check(file.Name())
+	}
+	info, failed := os.Stat(file.Name())
+	if err = errors.Join(err, failed); err != nil {
+		return nil, errors.Join(err, os.Remove(file.Name()))
+	}
+	return &Content{SizeBytes: info.Size(), SHA256: hex.EncodeToString(sum.Sum(nil)), path: file.Name(), remove: true}, nil
+}
+
 // encrypted is how a file begins that age has encrypted.
 const encrypted = "age-encryption.org/v1\n"
 

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -64,6 +65,41 @@ func TestFile(t *testing.T) {
 	}
 	if _, err := File(dir); err == nil || !strings.Contains(err.Error(), "is no file") {
 		t.Errorf("of a directory: %v", err)
+	}
+}
+
+func TestReceived(t *testing.T) {
+	for name, test := range map[string]struct {
+		text []byte
+		fill error
+		want string // of the error; empty: none
+	}{
+		"a snapshot": {content, nil, ""},
+		"half of it": {content[:700], nil, "has 700 bytes"},
+		"a failure":  {content, errors.New("the host has gone"), "the host has gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c, err := Received(dir, func(to io.Writer) error {
+				_, err := to.Write(test.text)
+				return errors.Join(err, test.fill)
+			})
+			if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Fatalf("error %v; want %q", err, test.want)
+			}
+			if test.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustHold(t, c, test.text)
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("it has left %v, %v", left, err)
+			}
+		})
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // Credentials of the server's owner, who may do everything.
@@ -162,6 +165,22 @@ func (s *Server) AddUser(t testing.TB, accessKeyID, secret, bucket string) {
 func (s *Server) RevokeUser(t testing.TB, accessKeyID string) {
 	t.Helper()
 	s.admin(t, "delete-user", "--access", accessKeyID)
+}
+
+// Presigned is an address that leads to an object without credentials, for an hour.
+func (s *Server) Presigned(t testing.TB, bucket, key string) string {
+	t.Helper()
+	client, err := minio.New(s.Address, &minio.Options{
+		Creds: credentials.NewStaticV4(AccessKeyID, SecretAccessKey, ""), Secure: s.options.CertFile != "", Region: Region, BucketLookup: minio.BucketLookupPath,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := client.PresignedGetObject(t.Context(), bucket, key, time.Hour, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address.String()
 }
 
 // File is where the content of an object lies.

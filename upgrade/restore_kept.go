@@ -1,0 +1,77 @@
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// keptBackup is a backup in directories of hosts' own.
+type keptBackup struct {
+	ListedBackup
+	received func() (Opener, error) // brings it here, once; where all hosts have it, nobody wants that
+}
+
+// fetchKept has a member's host fetch a backup of its own, or sends it the one that another has.
+func (r *reviving) fetchKept(ctx context.Context, m membership.Member, request api.FetchRequest) (fetched api.Snapshot, err error) {
+	kept, err := r.kept()
+	if err != nil {
+		return fetched, err
+	}
+	if request.SHA256 == "" { // all take the same one, also where each has a latest of its own
+		request.SHA256 = kept.SHA256
+	}
+	if slices.Contains(kept.Seen, m) {
+		request.Source = api.Source{Backup: kept.Name}
+		return ask[api.Snapshot](ctx, r.work, m, api.OpFetch, request)
+	}
+	open, err := kept.received()
+	if err != nil {
+		return fetched, err
+	}
+	return r.upload(ctx, m, request, open)
+}
+
+// findKept finds the backup that is wished for in the directories of all hosts, wanted ones or not. Which is the
+// latest is known where all of them have been read.
+func (r *reviving) findKept(ctx context.Context) (*keptBackup, error) {
+	found := r.backups(ctx, r.order.Formation.Owner, r.seats)
+	name := r.order.Content.Kept.Name
+	if name == api.LatestBackup && len(found.unread) > 0 {
+		return nil, &membership.Refusal{Rule: "which backup is the latest cannot be told: " + strings.Join(found.unread, "; "), Remedy: "mend that, or name the backup: restore.backup"}
+	}
+	i := slices.IndexFunc(found.list, func(b ListedBackup) bool { return b.Name == name || name == api.LatestBackup })
+	if i < 0 {
+		rule := fmt.Sprintf("no host has a backup %q of cluster %s", name, r.Cluster.Name)
+		if why := append(found.none, found.unread...); len(why) > 0 {
+			rule += " (" + strings.Join(why, "; ") + ")"
+		}
+		return nil, &membership.Refusal{Rule: rule, Remedy: "name one that data.etcd_backups lists, or copy it to where Terraform runs and name it by restore.file"}
+	}
+	kept := &keptBackup{ListedBackup: found.list[i]}
+	kept.received = sync.OnceValues(func() (Opener, error) { return r.receive(ctx, kept.Seen[0], kept.Name) })
+	return kept, nil
+}
+
+// receive brings a backup of a member's host to this machine.
+func (r *reviving) receive(ctx context.Context, from membership.Member, name string) (Opener, error) {
+	body, err := json.Marshal(api.SendBackupRequest{Name: name})
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", api.OpSendBackup, err)
+	}
+	request := api.Request{Version: api.Version, Operation: api.OpSendBackup, Cluster: r.Cluster.Name, Body: body}
+	open, err := r.order.Content.Kept.Receive(func(to io.Writer) error {
+		return r.Hosts[from].Download(ctx, "", request, to, &api.Done{})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("receive backup %s from %s (%s): %w", name, from.Name, from.Address, err)
+	}
+	return open, nil
+}
