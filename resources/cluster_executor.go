@@ -23,6 +23,10 @@ const (
 	deleteTimeout = 20 * time.Minute
 )
 
+// startPatience is how long a refresh waits for a member that has just been started, as after its host has booted: a
+// plan that was made a moment earlier would mend what comes by itself. Members with little data serve in 2 s.
+const startPatience = 30 * time.Second
+
 // deadline bounds an operation by one of its timeouts.
 func deadline(ctx context.Context, timeout func(context.Context, time.Duration) (time.Duration, diag.Diagnostics), fallback time.Duration, diags *diag.Diagnostics) (context.Context, context.CancelFunc) {
 	limit, d := timeout(ctx, fallback)

@@ -136,6 +136,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddError("The hosts were not looked at", err.Error())
 		return
 	}
+	executor.Patience = startPatience
 	reports := executor.Observe(looking, hosts.seats())
 	if ctx.Err() != nil {
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")

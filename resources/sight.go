@@ -76,7 +76,7 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 // come counts where a member does not serve.
 func still(o api.Observation) api.Observation {
 	o.Facts = api.Facts{MachineID: o.Facts.MachineID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes}
-	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts = nil, nil, 0, 0
+	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts, o.Unit.Queued = nil, nil, 0, 0, false
 	o.Data.FreeBytes, o.Data.Aside = 0, nil
 	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0
 	o.Member.Error, o.Member.HealthError = "", ""

@@ -47,6 +47,9 @@ type Executor struct {
 	Holder   api.Holder        // who we are, for the lock
 	Progress func(line string) // a line a step, before it is done
 	Now      func() time.Time
+	// Patience is how long Observe waits for a member that has just been started. The executor itself awaits those
+	// that it starts.
+	Patience time.Duration
 }
 
 // Signer signs a certificate request that a host made for one of its keys. It refuses one that asks

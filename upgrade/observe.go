@@ -31,7 +31,9 @@ func (e *Executor) Observe(ctx context.Context, seats []membership.Member) boots
 // observe reads one host through one of its stores. Where there is none, the report holds neither observation
 // nor error.
 func (e *Executor) observe(ctx context.Context, m membership.Member, store string) bootstrap.Report {
-	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", e.Cluster.Ask())
+	ask := e.Cluster.Ask()
+	ask.Patience = e.Patience
+	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
 	var refusal *api.Error
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == api.CodeNoStore:

@@ -9,6 +9,9 @@ type ObserveRequest struct {
 	DataDir string `json:"data_dir"`
 	// Ports are those that the cluster is to use, to learn who listens on them.
 	Ports []int `json:"ports"`
+	// Patience is for how long a member of a formed cluster that serves nobody yet is waited for: one whose process is
+	// not older than that, or that systemd is about to start. Zero: none is.
+	Patience time.Duration `json:"patience,omitempty"` // nanoseconds, at most 10 minutes
 }
 
 // AwaitRequest waits until the member is ready (its unit active, a linearizable read done, as many
@@ -117,6 +120,7 @@ type UnitState struct {
 	MainPID     int      `json:"main_pid"`     // 0: none
 	Restarts    int      `json:"restarts"`     // by systemd, since it was last started
 	NeedReload  bool     `json:"need_reload"`  // the file has changed since systemd read it
+	Queued      bool     `json:"queued"`       // systemd is about to start or stop it, as while the host boots
 	Process     *Process `json:"process"`      // what MainPID was started with; nil: it does not run, or is not etcd yet
 	// Journal is the unit's last lines, at most 20, where it failed or systemd is starting it again.
 	Journal []string `json:"journal"`

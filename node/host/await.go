@@ -48,7 +48,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		if err != nil {
 			return api.Observation{}, err
 		}
-		o, err := m.Observe(ctx, cluster, r.ObserveRequest)
+		o, err := m.look(ctx, cluster, r.ObserveRequest)
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
 			return o, err
 		}

@@ -154,10 +154,11 @@ func (m *Machine) fetch(from *origin, r api.FetchRequest, path string) (api.Snap
 	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
 		return api.Snapshot{}, err
 	}
-	if err := m.download(from, r.Identity, path); err != nil {
+	s, err := m.download(from, r.Identity, path)
+	if err != nil {
 		return api.Snapshot{}, err
 	}
-	fetched, err := m.verifyFetched(from.what, path)
+	fetched, err := m.verifyFetched(from.what, path, s)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -169,27 +170,27 @@ func (m *Machine) fetch(from *origin, r api.FetchRequest, path string) (api.Snap
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
 // size and the SHA-256 that it was announced with.
-func (m *Machine) download(from *origin, identities, path string) error {
-	arrived := &counted{from: from, hash: sha256.New()}
+func (m *Machine) download(from *origin, identities, path string) (*seal, error) {
+	arrived, s := &counted{from: from, hash: sha256.New()}, newSeal()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
-		failed = m.writeNew(path, content)
+		failed = m.writeNew(path, io.TeeReader(content, s))
 	}
 	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
 	_, broken := io.Copy(io.Discard, arrived)
 	switch sum := hex.EncodeToString(arrived.hash.Sum(nil)); {
 	case broken != nil:
-		return fmt.Errorf("fetch %s: %w", from.what, broken)
+		return nil, fmt.Errorf("fetch %s: %w", from.what, broken)
 	case arrived.bytes < from.size:
-		return fmt.Errorf("%d bytes of %s have arrived, of %d: it was cut off on its way; apply again", arrived.bytes, from.what, from.size)
+		return nil, fmt.Errorf("%d bytes of %s have arrived, of %d: it was cut off on its way; apply again", arrived.bytes, from.what, from.size)
 	case from.sha256 != "" && sum != from.sha256:
-		return fmt.Errorf("%s has arrived with the SHA-256 %s, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.what, sum, from.sha256)
+		return nil, fmt.Errorf("%s has arrived with the SHA-256 %s, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.what, sum, from.sha256)
 	case errors.Is(failed, errEncrypted):
-		return refuse("%s cannot be decrypted: %s", from.what, failed)
+		return nil, refuse("%s cannot be decrypted: %s", from.what, failed)
 	case failed != nil:
-		return fmt.Errorf("fetch %s: %w", from.what, failed)
+		return nil, fmt.Errorf("fetch %s: %w", from.what, failed)
 	}
-	return nil
+	return s, nil
 }
 
 // writeNew writes a new file, for root alone, and brings it to the disk.
@@ -219,7 +220,7 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.
-func (m *Machine) verifyFetched(what, path string) (api.Snapshot, error) {
+func (m *Machine) verifyFetched(what, path string, s *seal) (api.Snapshot, error) {
 	file, err := os.Open(m.path(path))
 	if err != nil {
 		return api.Snapshot{}, err
@@ -240,7 +241,7 @@ func (m *Machine) verifyFetched(what, path string) (api.Snapshot, error) {
 	case info.Size()%512 != sha256.Size:
 		return api.Snapshot{}, refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
 	}
-	fetched, err := m.verifySnapshot(path)
+	fetched, err := verifySealed(path, m.path(path), s)
 	if err != nil {
 		return api.Snapshot{}, refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
 	}

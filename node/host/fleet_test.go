@@ -121,8 +121,10 @@ func newcomer(t *testing.T, ca *authority, name string) *fleetMember {
 	t.Helper()
 	m, units := newMachine(t)
 	describe(t, m)
-	if err := os.Symlink("/proc/net", m.path("/proc/net")); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"/proc/net", "/proc/uptime"} {
+		if err := os.Symlink(file, m.path(file)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	live := &liveUnits{fakeUnits: units, t: t}
 	m.Units = live

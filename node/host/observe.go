@@ -6,14 +6,32 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Observe reads everything that the host knows about the cluster. It changes nothing. What could not
+// Observe reads everything that the host knows about the cluster, and waits for a member that has just been started
+// as long as the request says.
+func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
+	patience := min(r.Patience, longestAwait)
+	for end := time.Now().Add(patience); ; {
+		o, err := m.look(ctx, cluster, r)
+		if err != nil || !m.mayComeYet(o, patience) || time.Now().After(end) {
+			return o, err
+		}
+		select {
+		case <-ctx.Done():
+			return o, nil
+		case <-time.After(unitPoll):
+		}
+	}
+}
+
+// look reads everything that the host knows about the cluster. It changes nothing. What could not
 // be found out of a member says so in its own place; a host that cannot be read is an error, since
 // what is not known must not pass for what is not there.
-func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
+func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
 	var o api.Observation
 	var err error
 	if o.Facts, err = m.facts(); err != nil {

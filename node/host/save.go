@@ -82,15 +82,11 @@ func (m *Machine) nameless(dir string) (*os.File, error) {
 
 // saveTo streams a snapshot to a file and to its receiver, and verifies the file.
 func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File, content io.Writer) (api.Saved, error) {
-	stream, err := member.Snapshot(ctx)
+	s, err := member.send(ctx, io.MultiWriter(file, content))
 	if err != nil {
-		return api.Saved{}, fmt.Errorf("ask the local member for a snapshot: %w", err)
+		return api.Saved{}, err
 	}
-	defer stream.Close()
-	if _, err := io.Copy(io.MultiWriter(file, content), stream); err != nil {
-		return api.Saved{}, fmt.Errorf("save a snapshot of the local member: %w", err)
-	}
-	taken, err := verifySnapshot("of the local member", openPath(file))
+	taken, err := verifySealed("of the local member", openPath(file), s)
 	if err != nil {
 		return api.Saved{}, err
 	}

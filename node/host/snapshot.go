@@ -3,8 +3,6 @@ package host
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -52,11 +50,11 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		if err := m.mustHold(dir, member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
 			return err
 		}
-		if err := m.save(ctx, member, unfinished); err != nil {
-			return errors.Join(err, remove(m.path(unfinished)))
+		s, err := m.save(ctx, member, unfinished)
+		if err == nil {
+			taken, err = verifySealed(unfinished, m.path(unfinished), s)
 		}
-		var err error
-		if taken, err = m.verifySnapshot(unfinished); err != nil {
+		if err != nil {
 			return errors.Join(err, remove(m.path(unfinished)))
 		}
 		taken.Path = filepath.Join(dir, fmt.Sprintf("%d-%s.db", taken.Revision, m.Now().UTC().Format(stamp)))
@@ -72,20 +70,30 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 }
 
 // save streams a snapshot to a file, and brings it to the disk.
-func (m *Machine) save(ctx context.Context, member localMember, path string) error {
-	stream, err := member.Snapshot(ctx)
-	if err != nil {
-		return fmt.Errorf("ask the local member for a snapshot: %w", err)
-	}
-	defer stream.Close()
+func (m *Machine) save(ctx context.Context, member localMember, path string) (*seal, error) {
 	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := io.Copy(out, stream); err != nil {
-		return errors.Join(fmt.Errorf("save a snapshot of the local member: %w", err), out.Close())
+	s, err := member.send(ctx, out)
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
 	}
-	return errors.Join(out.Sync(), out.Close())
+	return s, errors.Join(out.Sync(), out.Close())
+}
+
+// send streams a snapshot of the local member.
+func (l localMember) send(ctx context.Context, to io.Writer) (*seal, error) {
+	stream, err := l.Snapshot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
+	}
+	defer stream.Close()
+	s := newSeal()
+	if _, err := io.Copy(io.MultiWriter(to, s), stream); err != nil {
+		return nil, fmt.Errorf("save a snapshot of the local member: %w", err)
+	}
+	return s, nil
 }
 
 // verifySnapshot verifies a snapshot at a path of the host.
@@ -93,11 +101,20 @@ func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
 	return verifySnapshot(path, m.path(path))
 }
 
-// verifySnapshot reads a snapshot at a path of this process twice: against the sum that it ends in, which etcd's
-// own status does not look at, and key by key. The sum comes first, since the other does not survive a file that
-// was cut off. Errors call it by its name.
+// verifySnapshot verifies a snapshot at a path of this process. Errors call it by its name.
 func verifySnapshot(name, path string) (api.Snapshot, error) {
-	whole, size, err := verifySum(path)
+	s, err := sealOf(path)
+	if err != nil {
+		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
+	}
+	return verifySealed(name, path, s)
+}
+
+// verifySealed verifies a snapshot that went through a seal on its way to a path of this process: by the sum that it
+// ends in, which etcd's own status does not look at, and key by key. The sum comes first, since the other does not
+// survive a file that was cut off.
+func verifySealed(name, path string, s *seal) (api.Snapshot, error) {
+	whole, err := s.sum()
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
@@ -105,7 +122,7 @@ func verifySnapshot(name, path string) (api.Snapshot, error) {
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: read its keys: %w", name, err)
 	}
-	return api.Snapshot{SHA256: whole, SizeBytes: size, Revision: read.Revision, Keys: read.TotalKey, Version: read.Version}, nil
+	return api.Snapshot{SHA256: whole, SizeBytes: s.size, Revision: read.Revision, Keys: read.TotalKey, Version: read.Version}, nil
 }
 
 // statusOf reads all keys of a snapshot at a path of this process, and counts those that clients can see.
@@ -142,37 +159,6 @@ func neededVersion(path, storage string) (string, error) {
 		return nil
 	})
 	return needed, err
-}
-
-// verifySum compares a snapshot with the SHA-256 that it ends in, and returns that of the whole file. A
-// database is made of pages, so that what is behind its last one can only be the sum.
-func verifySum(path string) (whole string, size int64, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return "", 0, err
-	}
-	size = info.Size()
-	if size%512 != sha256.Size {
-		return "", size, fmt.Errorf("it is %d bytes long, which is no database and a SHA-256: it was cut off", size)
-	}
-	database, all := sha256.New(), sha256.New()
-	if _, err := io.Copy(io.MultiWriter(database, all), io.LimitReader(file, size-sha256.Size)); err != nil {
-		return "", size, err
-	}
-	given, err := io.ReadAll(file)
-	if err != nil {
-		return "", size, err
-	}
-	if sum := database.Sum(nil); !slices.Equal(sum, given) {
-		return "", size, fmt.Errorf("its SHA-256 is %x and it says that it is %x", sum, given)
-	}
-	all.Write(given)
-	return hex.EncodeToString(all.Sum(nil)), size, nil
 }
 
 // snapshotName is what a verified snapshot is called: its revision, and when it was taken.

@@ -51,6 +51,10 @@ func unitState(p map[string]any) api.UnitState {
 	pid, _ := p["MainPID"].(uint32)
 	restarts, _ := p["NRestarts"].(uint32)
 	s.MainPID, s.Restarts = int(pid), int(restarts)
+	if job, _ := p["Job"].([]any); len(job) > 0 {
+		id, _ := job[0].(uint32)
+		s.Queued = id != 0
+	}
 	return s
 }
 

@@ -15,10 +15,10 @@ import (
 func TestUnitStateInSystemdsWords(t *testing.T) {
 	got := unitState(map[string]any{
 		"LoadState": "loaded", "ActiveState": "activating", "SubState": "auto-restart", "UnitFileState": "enabled", "Result": "exit-code",
-		"MainPID": uint32(42), "NRestarts": uint32(3), "NeedDaemonReload": true, "Names": []string{"etcd@main.service"},
+		"MainPID": uint32(42), "NRestarts": uint32(3), "NeedDaemonReload": true, "Job": []any{uint32(7), "/org/freedesktop/systemd1/job/7"}, "Names": []string{"etcd@main.service"},
 	})
 	want := api.UnitState{LoadState: "loaded", ActiveState: "activating", SubState: "auto-restart", FileState: "enabled", Result: "exit-code",
-		MainPID: 42, Restarts: 3, NeedReload: true}
+		MainPID: 42, Restarts: 3, NeedReload: true, Queued: true}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

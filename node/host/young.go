@@ -1,0 +1,56 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// mayComeYet tells whether a member that does not serve is one that has only just been started, by whom or with its
+// host alike, and not one that will not come. Members that are formed or restored are their run's to await.
+func (m *Machine) mayComeYet(o api.Observation, patience time.Duration) bool {
+	switch {
+	case patience <= 0 || o.Marker == nil || o.Marker.Phase == api.PhaseForming || o.Restore != nil:
+		return false
+	case o.Member.Healthy || isFollowing(o.Member):
+		return false
+	case o.Guard != "" || o.Unit.FileState != "enabled" || o.Unit.ActiveState == "failed" || o.Unit.Restarts >= lostRestarts:
+		return false
+	case o.Unit.MainPID == 0:
+		return o.Unit.Queued || o.Unit.ActiveState == "activating"
+	}
+	age, known := m.age(o.Unit.MainPID)
+	return known && age < patience
+}
+
+// kernelTick is the unit of the kernel's times of processes: USER_HZ is 100 on every architecture that stores are
+// built for.
+const kernelTick = 10 * time.Millisecond
+
+// age is for how long a process has been running; false: it cannot be told.
+func (m *Machine) age(process int) (time.Duration, bool) {
+	uptime, err := os.ReadFile(m.path("/proc/uptime"))
+	if err != nil {
+		return 0, false
+	}
+	up, _, _ := strings.Cut(string(uptime), " ")
+	seconds, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return 0, false
+	}
+	stat, err := os.ReadFile(m.path(filepath.Join("/proc", strconv.Itoa(process), "stat")))
+	if err != nil {
+		return 0, false
+	}
+	// The second field is a name in brackets, which may hold anything; the 22nd is when it was started.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, false
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	return time.Duration(seconds*float64(time.Second)) - time.Duration(ticks)*kernelTick, err == nil
+}

@@ -1,0 +1,69 @@
+package host
+
+import (
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestPatience holds that a look waits for a member that was started just now, and not for one that will not come.
+func TestPatience(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, "/proc/uptime", "1000.50 2000.00\n")
+	stat := func(pid, started string) {
+		writeFile(t, m, "/proc/"+pid+"/stat", pid+" (a) b (c) S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 9 0 "+started+" 1 1\n")
+	}
+	stat("7", "99050") // 10 s ago
+	stat("8", "90050") // 100 s ago
+	if age, known := m.age(7); !known || age != 10*time.Second {
+		t.Errorf("the age is %s, %v", age, known)
+	}
+	young := func() api.Observation {
+		return api.Observation{Marker: &api.Marker{Phase: api.PhaseFormed}, Unit: api.UnitState{ActiveState: "active", FileState: "enabled", MainPID: 7}}
+	}
+	for name, test := range map[string]struct {
+		edit func(*api.Observation)
+		want bool
+	}{
+		"young":               {func(*api.Observation) {}, true},
+		"old":                 {func(o *api.Observation) { o.Unit.MainPID = 8 }, false},
+		"gone":                {func(o *api.Observation) { o.Unit.MainPID = 9 }, false},
+		"healthy":             {func(o *api.Observation) { o.Member.Healthy = true }, false},
+		"a learner":           {func(o *api.Observation) { o.Member = api.Member{Responding: true, Learner: true, Leader: "1"} }, false},
+		"a learner, alone":    {func(o *api.Observation) { o.Member = api.Member{Responding: true, Learner: true} }, true},
+		"about to be started": {func(o *api.Observation) { o.Unit.MainPID, o.Unit.ActiveState, o.Unit.Queued = 0, "inactive", true }, true},
+		"starting":            {func(o *api.Observation) { o.Unit.MainPID, o.Unit.ActiveState = 0, "activating" }, true},
+		"stopped":             {func(o *api.Observation) { o.Unit.MainPID, o.Unit.ActiveState = 0, "inactive" }, false},
+		"disabled":            {func(o *api.Observation) { o.Unit.FileState = "disabled" }, false},
+		"failed":              {func(o *api.Observation) { o.Unit.ActiveState = "failed" }, false},
+		"again and again":     {func(o *api.Observation) { o.Unit.Restarts = lostRestarts }, false},
+		"refused":             {func(o *api.Observation) { o.Guard = "the data is gone" }, false},
+		"forming":             {func(o *api.Observation) { o.Marker.Phase = api.PhaseForming }, false},
+		"restored":            {func(o *api.Observation) { o.Restore = &api.Restoration{} }, false},
+		"no member":           {func(o *api.Observation) { o.Marker = nil }, false},
+	} {
+		o := young()
+		test.edit(&o)
+		if got := m.mayComeYet(o, 30*time.Second); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if m.mayComeYet(o, 0) {
+			t.Errorf("%s is waited for by who has no patience", name)
+		}
+	}
+}
+
+// TestObserveAwaitsAStart has a real member restarted, and looked at in the same moment.
+func TestObserveAwaitsAStart(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	view := f.await(t, api.AwaitRequest{Members: 1}).Member
+	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
+	f.apply(t)
+	if err := f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{Patience: time.Minute}); err != nil || !o.Member.Healthy {
+		t.Errorf("it reads %+v, %v", o.Member, err)
+	}
+}
