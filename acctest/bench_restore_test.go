@@ -24,6 +24,8 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 	l := up(b, lab.Config{Hosts: members("a", "b", "c")})
 	const cluster = `
   settings = { quota_backend_bytes = 8589934592 }
+`
+	const backedUp = cluster + `
   backup = {
     schedule  = "yearly"
     directory = "/srv/backups"
@@ -53,6 +55,8 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 		w.write("main.tf", configuration(b, l, setup{cluster: cluster})+strings.Replace(snapshotOf, "prod.db", name, 1))
 		timed("save", func() { w.apply() })
 
+		w.write("main.tf", configuration(b, l, setup{cluster: backedUp}))
+		w.apply()
 		timed("backup", func() { backUpNow(b, l.Host("a")) })
 		timed("backup-floor", func() {
 			inHost(b, l.Host("a"), "sh", "-c", "cp /var/lib/etcd/prod/member/snap/db /srv/copy && sync /srv/copy && sha256sum /srv/copy && rm /srv/copy")
@@ -61,6 +65,7 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 		timed("restore-floor", func() { restoreByHand(b, l, file(name)) })
 		w.write("main.tf", configuration(b, l, setup{cluster: cluster + fmt.Sprintf("restore = {\n file = %q\n overwrite_cluster_id = %q\n}\n", name, w.clusterID())}))
 		timed("restore", func() { w.apply() })
+		b.Log(w.read("progress.log"))
 		for _, h := range l.Hosts {
 			inHost(b, h, "sh", "-c", "rm -rf /var/lib/etcd/prod.aside-* /srv/by-hand*")
 		}

@@ -101,9 +101,11 @@ func TestBackupsAreWatched(t *testing.T) {
 	)
 }
 
-// TestBackupsAfterARestore: hosts that are new to a restored cluster back it up, with no further apply.
+// TestBackupsAfterARestore: hosts that are new to a restored cluster back it up, with no further apply, and cease to
+// where another restore goes without.
 func TestBackupsAfterARestore(t *testing.T) {
 	p, steps := saved(t)
+	again := &past{p.world, t, p.file, p.id + "-of-the-restored"}
 	with := strings.Replace(p.restoring("a b c d@21 e@22", ""), "restore =", backedUp("one", "")+"restore =", 1)
 	listed := with + `
 		data "etcd_backups" "prod" {
@@ -116,7 +118,9 @@ func TestBackupsAfterARestore(t *testing.T) {
 		for _, last := range []int{11, 12, 13, 21, 22} {
 			p.runNow(t, last, false)
 		}
-	}})...)
+	}}, tftest.TestStep{RefreshState: true, Check: func(s *terraform.State) error {
+		return os.WriteFile(again.id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)
+	}}, again.restored(again.restoring("a b c d@21 e@22", ""), "open e (192.0.2.22)"))...)
 }
 
 // TestRestoreOfTheLatestBackup: where every host was wiped, the configuration knows where the backups are.

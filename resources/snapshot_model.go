@@ -22,6 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -161,12 +162,12 @@ func writeSnapshot(file string, replace bool, save func(io.Writer) (api.Saved, e
 		return saved, fmt.Errorf("write %s: %w", file, err)
 	}
 	defer func() { _ = os.Remove(draft.Name()) }() // it is gone where it got its name
-	sum := sha256.New()
-	saved, err = save(io.MultiWriter(draft, sum))
+	sum, disk := sha256.New(), durable.NewWriter(draft)
+	saved, err = save(io.MultiWriter(disk, sum))
 	if err == nil && hex.EncodeToString(sum.Sum(nil)) != saved.SHA256 {
 		err = fmt.Errorf("what arrived has the SHA-256 %x, and the host sent %s: it was changed on its way", sum.Sum(nil), saved.SHA256)
 	}
-	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+	if err := errors.Join(err, disk.Sync(), draft.Close()); err != nil {
 		return saved, err
 	}
 	place := os.Link // fails where something is there by now

@@ -41,8 +41,8 @@ func (r *reviving) save(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// conclude is what is done once the restored cluster is open: its hosts back it up, at once for a first time, and a
-// create is handed over.
+// conclude is what is done once the restored cluster is open: its hosts back it up, at once for a first time, or cease
+// to, and a create is handed over.
 func (r *reviving) conclude(ctx context.Context) error {
 	var hosts []membership.Member
 	for _, m := range r.Cluster.Members {
@@ -59,7 +59,9 @@ func (r *reviving) conclude(ctx context.Context) error {
 	if r.order.Creating {
 		return r.handOver(ctx)
 	}
-	r.look(ctx)
+	if len(hosts) > 0 || r.Cluster.Backup != nil {
+		r.look(ctx)
+	}
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
 	j := job{look: r.look, plan: r.plan, act: r.act}
-	if !e.Cluster.Restore.TakeBack && (order.Creating || e.Cluster.Backup != nil) {
+	if !e.Cluster.Restore.TakeBack {
 		j.finish = r.conclude
 	}
 	err := r.run(ctx, j)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
 // partial begins the names of files that are being written. No object begins so.
@@ -80,8 +82,9 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(next, withContext(ctx, content))
-	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
+	disk := durable.NewWriter(next)
+	_, err = io.Copy(disk, withContext(ctx, content))
+	if err = errors.Join(err, disk.Sync(), next.Close()); err == nil {
 		err = os.Rename(next.Name(), path)
 	}
 	if err != nil {

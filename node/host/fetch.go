@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -199,10 +200,9 @@ func (m *Machine) writeNew(path string, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(out, content); err != nil {
-		return errors.Join(err, out.Close())
-	}
-	return errors.Join(out.Sync(), out.Close())
+	disk := durable.NewWriter(out)
+	_, err = io.Copy(disk, content)
+	return errors.Join(err, disk.Sync(), out.Close())
 }
 
 // counted counts and hashes what is read through it.

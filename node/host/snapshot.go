@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
 const (
@@ -75,11 +76,9 @@ func (m *Machine) save(ctx context.Context, member localMember, path string) (*s
 	if err != nil {
 		return nil, err
 	}
-	s, err := member.send(ctx, out)
-	if err != nil {
-		return nil, errors.Join(err, out.Close())
-	}
-	return s, errors.Join(out.Sync(), out.Close())
+	disk := durable.NewWriter(out)
+	s, err := member.send(ctx, disk)
+	return s, errors.Join(err, disk.Sync(), out.Close())
 }
 
 // send streams a snapshot of the local member.

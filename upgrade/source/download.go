@@ -145,7 +145,7 @@ func (d *download) fetch(ctx context.Context) (done bool, err error) {
 	if expected := response.ContentLength; expected >= 0 && n < expected {
 		return false, broken{io.ErrUnexpectedEOF}
 	}
-	return true, d.file.Sync()
+	return true, nil
 }
 
 // begins tells whether a part begins where it was asked to.

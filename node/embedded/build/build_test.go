@@ -113,7 +113,7 @@ func TestCompileIsReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := source{root: filepath.Join(t.TempDir(), "elsewhere"), lines: here.lines}
-	for _, part := range []string{"go.mod", "go.sum", "node/store", "node/host", "node/api", "node/backup", "templates/systemd"} {
+	for _, part := range []string{"go.mod", "go.sum", "node/store", "node/host", "node/api", "node/backup", "node/durable", "templates/systemd"} {
 		to := filepath.Join(there.root, part)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			t.Fatal(err)

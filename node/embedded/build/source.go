@@ -29,7 +29,7 @@ func findSource(ctx context.Context) (source, error) {
 
 // sources are what every store is compiled from, as git names paths. A change of a test changes no store,
 // and a change of one line's versions no store of another.
-var sources = []string{"node/store/*.go", "node/host", "node/api", "node/backup/*.go", "templates/systemd", ":(exclude)*_test.go", ":(exclude)*/testdata/*"}
+var sources = []string{"node/store/*.go", "node/host", "node/api", "node/backup/*.go", "node/durable", "templates/systemd", ":(exclude)*_test.go", ":(exclude)*/testdata/*"}
 
 // lastCommit names the last commit that changed what a line's stores are built from, for `store version`;
 // unknown outside a git checkout.

@@ -1,0 +1,65 @@
+package durable
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestWriter holds that a file that is synced while it is written is the same as one that is not.
+func TestWriter(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := NewWriter(file)
+	piece := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	const pieces = 3*stride>>20 + 1
+	begun := 0
+	for range pieces {
+		before := w.syncing
+		if n, err := w.Write(piece); n != len(piece) || err != nil {
+			t.Fatal(n, err)
+		}
+		if w.syncing != nil && w.syncing != before {
+			begun++
+		}
+	}
+	if begun == 0 {
+		t.Error("nothing was synced before the end")
+	}
+	if err := w.Sync(); err != nil || w.syncing != nil {
+		t.Errorf("the sync: %v", err)
+	}
+	content, err := os.ReadFile(file.Name())
+	if err != nil || !bytes.Equal(content, bytes.Repeat(piece, pieces)) {
+		t.Errorf("it holds %d bytes, and another content: %v", len(content), err)
+	}
+}
+
+// TestWriterTellsOfAFailure holds that a sync that failed in the middle is not forgotten.
+func TestWriterTellsOfAFailure(t *testing.T) {
+	read, write, err := os.Pipe() // nothing that can be synced
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	w := NewWriter(write)
+	w.written = stride
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for w.busy() {
+	}
+	w.file, err = os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.file.Close()
+	if err := w.Sync(); err == nil {
+		t.Error("a sync that failed was forgotten")
+	}
+}
