@@ -87,7 +87,8 @@ func (r *reviving) sameData(ctx context.Context, seats []membership.Member) erro
 	return differ
 }
 
-// hashes are those of all members at the highest revision that all have.
+// hashes are those of all members at the highest revision that all have: their latest, where nobody writes. Each takes
+// a member a read of all of its data.
 func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api.Hash, error) {
 	latest := make([]api.Hash, len(seats))
 	round := func(revision, countAt int64) error {
@@ -103,18 +104,23 @@ func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api
 			return nil
 		})
 	}
-	if err := round(0, 0); err != nil {
+	countAt := int64(0)
+	if !r.picture.Opened() {
+		// Keys whose leases have ended since are gone from the latest revision, and are there at the first.
+		countAt = r.snapshot().Revision + r.bumped
+	}
+	if err := round(0, countAt); err != nil {
 		return nil, err
 	}
-	revision := latest[0].Revision
+	revision, same := latest[0].Revision, true
 	for _, hash := range latest {
+		same = same && hash.HashRevision == latest[0].HashRevision
 		revision = min(revision, hash.Revision)
 	}
-	if r.picture.Opened() {
-		return latest, round(revision, 0)
+	if same {
+		return latest, nil
 	}
-	// Keys whose leases have ended since are gone from the latest revision, and are there at the first.
-	return latest, round(revision, r.snapshot().Revision+r.bumped)
+	return latest, round(revision, countAt)
 }
 
 // compare says how members differ; nil: they do not.
