@@ -168,12 +168,34 @@ func (w *work) do(ctx context.Context, j job, batch []membership.Step, left int)
 		w.did = append(w.did, step)
 		w.Progress(fmt.Sprintf("%d/%d %s", len(w.did), total, step))
 	}
-	return together(batch, func(step membership.Step) error {
+	act := func(step membership.Step) error {
 		if err := j.act(ctx, step); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
 		return nil
-	})
+	}
+	followers, leader := w.leaderApart(batch)
+	return errors.Join(together(followers, act), together(leader, act))
+}
+
+// leaderApart sets the step apart that stops who leads, where others stop at the same time. etcd hands the leadership
+// over before it stops, for up to 7 s, and among members that all stop there is nobody to take it. Once the others
+// are gone it does not try.
+func (w *work) leaderApart(batch []membership.Step) (followers, leader []membership.Step) {
+	switch batch[0].Kind {
+	case membership.Fence, membership.Stop, membership.Open, membership.Retire:
+	default:
+		return batch, nil
+	}
+	for _, step := range batch {
+		o := w.reports[step.Subject()].Observation
+		if o != nil && o.Member.Leader != "" && o.Member.Leader == o.Member.MemberID {
+			leader = append(leader, step)
+		} else {
+			followers = append(followers, step)
+		}
+	}
+	return followers, leader
 }
 
 // until is the context of a wait that may be given up: it ends with the step's own, and where the run is to

@@ -57,6 +57,26 @@ func TestRetire(t *testing.T) {
 	})
 }
 
+// TestTheLeaderIsRetiredLast holds that no leader is stopped while it could wait for a member that stops to take over.
+func TestTheLeaderIsRetiredLast(t *testing.T) {
+	s := newSite(t, 3)
+	formed := s.mustForm()
+	var leader string
+	for m, report := range s.executor().Observe(t.Context(), s.cluster.Members) {
+		if view := report.Observation.Member; view.Leader == view.MemberID {
+			leader = m.Address
+		}
+	}
+	s.world.Forget()
+	if err := s.retire(formed.Owner, false); err != nil {
+		t.Fatal(err)
+	}
+	changes := s.world.Changes()
+	if last := changes[len(changes)-1]; leader == "" || len(changes) != 3 || last != (nodetest.Call{Address: leader, Operation: api.OpRetire}) {
+		t.Errorf("%s led, and the hosts were changed in the order %v", leader, changes)
+	}
+}
+
 // TestRetireSurvivesEveryFault has every call of a destroy fail once, and the run killed at it once.
 func TestRetireSurvivesEveryFault(t *testing.T) {
 	sizes(t, func(t *testing.T, n int) {
