@@ -137,7 +137,7 @@ func TestContentIsSentAndReceived(t *testing.T) {
 				_, _ = io.WriteString(s.Stdout, test.print)
 				return sshtest.Exit{}
 			})
-			err := n.Download(t.Context(), "", observe, test.content, &api.Read{})
+			err := n.Download(t.Context(), "", observe, test.content, &api.Upload{})
 			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("the error is %v, and should say %q", err, test.says)
 			}
@@ -153,7 +153,7 @@ func TestContentIsSentAndReceived(t *testing.T) {
 		}
 		return sshtest.Exit{}
 	})
-	var read api.Read
+	var read api.Upload
 	if err := n.Upload(t.Context(), "", observe, strings.NewReader(content), &read); err != nil || read.SizeBytes != int64(len(content)) {
 		t.Errorf("sent: %+v, %v", read, err)
 	}

@@ -26,7 +26,6 @@ const (
 	OpProbe   Operation = "probe"   // ProbeRequest -> Member
 	OpHash    Operation = "hash"    // HashRequest -> Hash
 	OpTry     Operation = "try"     // TryRequest -> Done
-	OpRead    Operation = "read"    // ReadRequest -> Read, with content
 )
 
 // OpLock holds the cluster's lock on this host for as long as its stdin is open and speaks: a line
@@ -71,7 +70,7 @@ const (
 // ReadOnly tells whether the operation changes nothing on the host.
 func (o Operation) ReadOnly() bool {
 	switch o {
-	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpRead, OpBackups, OpSendBackup:
+	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpBackups, OpSendBackup:
 		return true
 	}
 	return false

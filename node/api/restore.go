@@ -147,15 +147,3 @@ type Saved struct {
 	Etcd      string    `json:"etcd"` // version of etcd that it was taken from: 3.7.3
 	TakenAt   time.Time `json:"taken_at"`
 }
-
-// ReadRequest sends a file of backups or snapshots of the cluster to the caller, as the content that follows
-// lines of the answer.
-type ReadRequest struct {
-	Path string `json:"path"` // below SnapshotDir of the cluster's data directory, or below the directory of its backups
-}
-
-// Read is a file that the host has sent.
-type Read struct {
-	SHA256    string `json:"sha256"`
-	SizeBytes int64  `json:"size_bytes"`
-}

@@ -95,9 +95,6 @@ var operations = map[api.Operation]operation{
 	api.OpLock: reads(func(ctx context.Context, m *Machine, c call, r api.LockRequest) (any, error) {
 		return api.Done{}, m.Lock(ctx, c.Cluster, r, c.input, api.LockSilence, func() { c.progress(api.LockTaken) })
 	}),
-	api.OpRead: reads(func(_ context.Context, m *Machine, c call, r api.ReadRequest) (any, error) {
-		return m.Read(c.Cluster, r, c.content)
-	}),
 	api.OpBackups: reads(func(ctx context.Context, m *Machine, c call, _ api.BackupsRequest) (any, error) {
 		return m.Backups(ctx, c.Cluster)
 	}),

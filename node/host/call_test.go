@@ -68,7 +68,7 @@ func TestEveryOperationIsKept(t *testing.T) {
 		api.OpAddLearner, api.OpRemoveMember, api.OpPromote, api.OpMoveLeader, api.OpDowngrade, api.OpDisarm, api.OpSnapshot, api.OpRecover,
 		api.OpFetch, api.OpFence, api.OpRestore, api.OpAdvance, api.OpTakeBack, api.OpBackUp,
 	}
-	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpRead, api.OpSave, api.OpBackups, api.OpSendBackup, api.OpRunNow}
+	reading := []api.Operation{api.OpObserve, api.OpAwait, api.OpProbe, api.OpHash, api.OpTry, api.OpLock, api.OpSave, api.OpBackups, api.OpSendBackup, api.OpRunNow}
 	if want := len(changing) + len(reading); len(operations) != want {
 		t.Errorf("there are %d operations, want %d", len(operations), want)
 	}

@@ -3,16 +3,15 @@ package host
 import (
 	"bytes"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 )
 
 // fullWriter takes so many bytes, and then none.
@@ -94,53 +93,16 @@ func TestSaveRefusesWhoMayBeBehind(t *testing.T) {
 	}
 }
 
-func TestReadSendsSnapshotsAlone(t *testing.T) {
-	f := fleetOf(t, newAuthority(t), "a")[0]
-	f.put(t, 3)
-	s, err := f.Snapshot(t.Context(), "main", api.SnapshotRequest{Owner: fleetOwner, Keep: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var content bytes.Buffer
-	read, err := f.Read("main", api.ReadRequest{Path: s.Path}, &content)
-	if err != nil || read.SHA256 != s.SHA256 || read.SizeBytes != s.SizeBytes || sha256Of(content.Bytes()) != s.SHA256 {
-		t.Errorf("read is %+v, %v, of %+v", read, err, s)
-	}
-	writeFile(t, f.Machine, "/etc/shadow", "secret")
-	for link, target := range map[string]string{"/link.db": f.path("/etc/shadow"), "/near.db": s.Path[len(snapshotDir)+1:], "/dir": f.path("/etc")} {
-		if err := os.Symlink(target, f.path(snapshotDir+link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := syscall.Mkfifo(f.path(snapshotDir+"/pipe.db"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	content.Reset()
-	for _, path := range []string{
-		"/etc/shadow", snapshotDir, snapshotDir + "/", snapshotDir + "/../main/member/snap/db", snapshotDir + "/./" + s.Path[len(snapshotDir)+1:], snapshotDir + "-2/x.db",
-		snapshotDir + "/link.db", snapshotDir + "/near.db", snapshotDir + "/dir/shadow", snapshotDir + "/pipe.db", snapshotDir + "/nothing.db", "", "../x",
-		f.marker.DataDir + "/member/snap/db", api.KeyFile("main", api.KeyAdmin),
-	} {
-		_, err := f.Read("main", api.ReadRequest{Path: path}, &content)
-		mustRefuse(t, err)
-		if err == nil || content.Len() > 0 {
-			t.Errorf("%s: %v, %q", path, err, content.String())
-		}
-	}
-	bare, _ := newMachine(t)
-	_, err = bare.Read("main", api.ReadRequest{Path: s.Path}, &content)
-	mustRefuse(t, err, "carries no such cluster")
-}
-
 // TestContentOfCalls holds what a call says on the wire: content in pieces, all of them before the line that ends it,
 // and none behind an error.
 func TestContentOfCalls(t *testing.T) {
 	m, _ := newMachine(t)
-	prepared(t, m, prepareOf("main"))
+	r := prepareOf("main")
+	prepared(t, m, r)
 	text := strings.Repeat("0123456789abcdef", 40_000) // more than two pieces
-	writeFile(t, m, snapshotDir+"/1-20260304T050607Z.db", text)
+	name := keep(t, m, r.Marker, text)
 	var out bytes.Buffer
-	if !m.Call(t.Context(), strings.NewReader(`{"version":1,"operation":"read","cluster":"main","body":{"path":"`+snapshotDir+`/1-20260304T050607Z.db"}}`), &out) {
+	if !m.Call(t.Context(), strings.NewReader(`{"version":1,"operation":"send-backup","cluster":"main","body":{"name":"`+name+`"}}`), &out) {
 		t.Fatalf("it answers %.200q", out.String())
 	}
 	content, lines := "", []api.Line{}
@@ -151,12 +113,31 @@ func TestContentOfCalls(t *testing.T) {
 	if content != text || lines[len(lines)-1].Result == nil || len(lines) != 4 || slices.ContainsFunc(lines, func(l api.Line) bool { return l.Content > contentFrame }) {
 		t.Errorf("sent were %d bytes in %+v", len(content), lines)
 	}
-	lines, ok := say(t, m, `{"version":1,"operation":"read","cluster":"main","body":{"path":"/etc/shadow"}}`)
+	lines, ok := say(t, m, `{"version":1,"operation":"send-backup","cluster":"main","body":{"name":"../../../etc/shadow"}}`)
 	if ok || len(lines) != 1 || lines[0].Error == nil {
-		t.Errorf("what may not be read: %+v", lines)
+		t.Errorf("what is no backup: %+v", lines)
 	}
 	lines, ok = say(t, m, `{"version":1,"operation":"save","cluster":"main","body":{"owner":"owner-of-main","more":true}}`)
 	if ok || lines[0].Error.Code != api.CodeUnsupported {
 		t.Errorf("a save of more than this store knows: %+v", lines[0].Error)
 	}
+}
+
+// keep keeps a text as a backup in a directory of a prepared machine, and returns its name.
+func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
+	t.Helper()
+	b := backupOf()
+	if err := m.putBackup(marker, b); err != nil {
+		t.Fatal(err)
+	}
+	all, err := m.destinations(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := backup.Snapshot{Cluster: marker.Cluster, Member: marker.Member, TakenAt: m.Now(), Revision: 2, SizeBytes: int64(len(text)), SHA256: sha256Of([]byte(text))}
+	kept, err := backup.Store(t.Context(), all[0], about, strings.NewReader(text), backup.Recipients{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept.Name
 }
