@@ -323,14 +323,10 @@ func TestBadSnapshots(t *testing.T) {
 func TestRestoreKilledAtEveryStep(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{})
-	stride := 9
-	if everyStep() {
-		stride = 1
-	}
-	for step, ended := 2, false; !ended; step += stride {
+	hit := func(step int, cut bool) (ended bool) {
 		v.id, v.seen = v.clusterID(), v.revisionNow()
-		v.restoring(nil, fmt.Sprintf("trigger = %q", strconv.Itoa(step)))
-		ended = v.disturb(step)
+		v.restoring(nil, fmt.Sprintf("trigger = \"%d %t\"", step, cut))
+		ended = v.disturb(step, cut)
 		v.powerOn()
 		v.mustComeToItsEnd()
 		v.mustBeRestored()
@@ -338,12 +334,24 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("at step %d", step)
 		}
+		return ended
+	}
+	if !everyStep() {
+		for step, ended := 2, false; !ended; step += 9 {
+			ended = hit(step, step%2 == 1)
+		}
+		return
+	}
+	for _, cut := range []bool{true, false} {
+		for step, ended := 1, false; !ended; step++ {
+			ended = hit(step, cut)
+		}
 	}
 }
 
-// disturb applies, and as a step begins it kills the provider, or cuts the power of the host that the step is done to.
-// true: there are fewer steps.
-func (v *saved) disturb(step int) bool {
+// disturb applies, and as a step begins it cuts the power of the host that the step is done to, or kills the provider, as
+// it does where a step is done to no host alone. true: there are fewer steps.
+func (v *saved) disturb(step int, cut bool) bool {
 	v.t.Helper()
 	v.write("progress.log", "")
 	command, output := v.command("apply", "-auto-approve", "-no-color")
@@ -366,7 +374,7 @@ func (v *saved) disturb(step int) bool {
 	v.t.Logf("step %d: %s", step, begun)
 	off := false
 	for _, h := range v.lab.Hosts {
-		if step%2 == 1 && strings.Contains(begun, "("+h.Address()+")") {
+		if cut && strings.Contains(begun, "("+h.Address()+")") {
 			if err := h.PowerOff(); err != nil {
 				v.t.Fatal(err)
 			}
