@@ -159,6 +159,11 @@ func TestRestoreOverALivingCluster(t *testing.T) {
 	v.mustBeRestored()
 	v.mustWatchNothing(v.seen + 1)
 	v.mustLieAside("a", "b", "c")
+	for _, h := range l.Hosts {
+		if journal := inHost(t, h, "journalctl", "--no-pager", "-u", "etcd@prod"); strings.Contains(journal, "failed hash kv request") || !strings.Contains(journal, "InitialCorruptCheck=false") {
+			t.Errorf("members that were started together have waited for one another: the journal of %s\n%s", h.Config.Name, journal)
+		}
+	}
 
 	for _, h := range l.Hosts {
 		if err := h.PowerOff(); err != nil {

@@ -42,8 +42,12 @@ func (l *liveUnits) Start(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
+	comparison, err := l.machine.Comparison(ctx, "main", flags)
+	if err != nil {
+		return err
+	}
 	args := []string{"etcd"}
-	for _, flag := range flags {
+	for _, flag := range slices.Concat(flags, comparison) {
 		name, value, _ := strings.Cut(flag, "=")
 		if strings.HasPrefix(value, "/") {
 			value = l.machine.path(value)

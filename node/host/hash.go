@@ -2,9 +2,7 @@ package host
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -32,15 +30,10 @@ func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (
 	if err != nil {
 		return api.Hash{}, err
 	}
-	identity, err := tls.LoadX509KeyPair(m.path(api.CertificateFile(cluster, api.KeyPeer)), m.path(api.KeyFile(cluster, api.KeyPeer)))
-	if err != nil {
-		return api.Hash{}, fmt.Errorf("load the peer certificate: %w", err)
-	}
-	config, err := m.tlsConfig(identity, api.PeerCAFile(cluster))
+	client, err := m.peerClient(cluster)
 	if err != nil {
 		return api.Hash{}, err
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 	answer, err := etcdserver.HashByRev(ctx, types.ID(id), client, peerURL, r.Revision)
 	if err != nil {
 		return api.Hash{}, fmt.Errorf("ask the local member at %s for its hash at revision %d: %w", peerURL, r.Revision, err)

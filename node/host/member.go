@@ -98,15 +98,15 @@ func (m *Machine) dial(ctx context.Context, marker api.Marker) (*clientv3.Client
 
 // adminTLS is how the store shows itself to the local member: with the administrator's certificate.
 func (m *Machine) adminTLS(cluster string) (*tls.Config, error) {
-	identity, err := tls.LoadX509KeyPair(m.path(api.CertificateFile(cluster, api.KeyAdmin)), m.path(api.KeyFile(cluster, api.KeyAdmin)))
-	if err != nil {
-		return nil, fmt.Errorf("load the administrator's certificate: %w", err)
-	}
-	return m.tlsConfig(identity, api.ClientCAFile(cluster))
+	return m.identify(cluster, api.KeyAdmin, api.ClientCAFile(cluster))
 }
 
-// tlsConfig shows an identity, and trusts the authorities of one bundle.
-func (m *Machine) tlsConfig(identity tls.Certificate, bundle string) (*tls.Config, error) {
+// identify shows the identity of one of the cluster's keys, and trusts the authorities of one bundle.
+func (m *Machine) identify(cluster, key, bundle string) (*tls.Config, error) {
+	identity, err := tls.LoadX509KeyPair(m.path(api.CertificateFile(cluster, key)), m.path(api.KeyFile(cluster, key)))
+	if err != nil {
+		return nil, fmt.Errorf("load the %s certificate: %w", key, err)
+	}
 	text, err := os.ReadFile(m.path(bundle))
 	if err != nil {
 		return nil, fmt.Errorf("load the authorities to trust: %w", err)

@@ -195,7 +195,7 @@ func TestStrangerOnThePort(t *testing.T) {
 	if err := os.Remove(m.path(api.KeyFile("main", api.KeyAdmin))); err != nil {
 		t.Fatal(err)
 	}
-	if v := m.member(t.Context(), marker); v.Responding || !strings.Contains(v.Error, "administrator's certificate") {
+	if v := m.member(t.Context(), marker); v.Responding || !strings.Contains(v.Error, "load the admin certificate") {
 		t.Errorf("without a key it reads %+v", v)
 	}
 }

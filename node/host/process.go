@@ -60,6 +60,9 @@ func (m *Machine) process(pid int) *api.Process {
 		return nil
 	}
 	p := api.Process{Flags: arguments[1:]}
+	if last := len(p.Flags) - 1; last >= 0 && p.Flags[last] == uncompared {
+		p.Flags = p.Flags[:last] // it is not of its configuration, and was of that one start
+	}
 	// The kernel says " (deleted)" after the name of a file that is gone: that is no installed store.
 	binary, err := os.Readlink(filepath.Join(dir, "exe"))
 	if hash := filepath.Base(filepath.Dir(binary)); err == nil && storeHash.MatchString(hash) && binary == m.path(api.InstalledStore(hash)) {

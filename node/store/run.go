@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -44,7 +46,11 @@ func becomeEtcd(cluster string, flags []string) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Exec(machine.Binary, append([]string{"etcd"}, flags...), append(os.Environ(), word)); err != nil {
+	comparison, err := machine.Comparison(context.Background(), cluster, flags)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Exec(machine.Binary, slices.Concat([]string{"etcd"}, flags, comparison), append(os.Environ(), word)); err != nil {
 		return fmt.Errorf("execute %s as etcd: %w", machine.Binary, err)
 	}
 	return nil

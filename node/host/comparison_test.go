@@ -1,0 +1,99 @@
+package host
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestComparison holds that a member compares its data where somebody answers, and does not wait for peers that are
+// not there, or are about to start as well. What it was started by is the same for whoever looks.
+func TestComparison(t *testing.T) {
+	ca := newAuthority(t)
+	fleet := fleetOf(t, ca, "a", "b", "c")
+	a, b, c := fleet[0], fleet[1], fleet[2]
+	compares := func(want bool, when string) {
+		t.Helper()
+		flags, err := a.flags("main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		added, err := a.Comparison(t.Context(), "main", flags)
+		if err != nil || want != (len(added) == 0) {
+			t.Errorf("%s: %q, %v", when, added, err)
+		}
+	}
+	startedBy := func(f *fleetMember) []string {
+		t.Helper()
+		o := f.await(t, api.AwaitRequest{Members: 3})
+		arguments, err := os.ReadFile("/proc/" + strconv.Itoa(o.Unit.MainPID) + "/cmdline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(o.Unit.Process.Flags, uncompared) {
+			t.Errorf("what member %s runs by reads %q", f.marker.Member, o.Unit.Process.Flags)
+		}
+		return strings.Split(strings.TrimSuffix(string(arguments), "\x00"), "\x00")
+	}
+	stop := func(members ...*fleetMember) {
+		t.Helper()
+		for _, f := range members {
+			if err := f.units.Stop(t.Context(), api.Unit("main")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	if slices.Contains(startedBy(a), uncompared) {
+		t.Error("a member that has no data yet is told not to compare it")
+	}
+	compares(true, "two peers serve")
+	if err := os.Rename(a.path(api.KeyFile("main", api.KeyPeer)), a.path("/peer.key")); err != nil {
+		t.Fatal(err)
+	}
+	compares(true, "its key is gone, which etcd is to complain of")
+	if err := os.Rename(a.path("/peer.key"), a.path(api.KeyFile("main", api.KeyPeer))); err != nil {
+		t.Fatal(err)
+	}
+	under := &restoration{Restoration: api.Restoration{Stage: api.StageRestored}}
+	if err := a.putRestoration("main", under); err != nil {
+		t.Fatal(err)
+	}
+	compares(false, "a restore is under way")
+	if err := a.endRestoration("main", dataDir); err != nil {
+		t.Fatal(err)
+	}
+	stop(b)
+	compares(true, "one peer serves")
+	stop(a, c)
+	compares(false, "no peer serves")
+
+	// What is about to start takes connections, and answers nothing on them.
+	about, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(b.marker.PeerPort)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compares(false, "a peer is about to start")
+	if err := about.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	a.start(t)
+	b.start(t)
+	c.start(t)
+	if !slices.Contains(startedBy(a), uncompared) {
+		t.Error("the first of those that start together waits for the others")
+	}
+	startedBy(b)
+	startedBy(c)
+	stop(c)
+	c.start(t)
+	if slices.Contains(startedBy(c), uncompared) {
+		t.Error("a member that comes back to others that serve compares nothing")
+	}
+}
