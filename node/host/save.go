@@ -94,8 +94,12 @@ func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File,
 		Snapshot: taken, ClusterID: hexID(member.status.Header.ClusterId), MemberID: hexID(member.id), Etcd: member.status.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
+	letGo, err := populate(m.path(database(member.marker.DataDir))) // it may have left the cache while it was streamed
+	if err != nil {
+		return api.Saved{}, err
+	}
 	saved.Hash, err = member.hashLike(ctx, taken, openPath(file))
-	return saved, err
+	return saved, errors.Join(err, letGo())
 }
 
 // openPath is where a file that is open, and has no name any more, is found by this process.

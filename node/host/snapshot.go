@@ -131,6 +131,11 @@ func statusOf(path string) (read snapshot.Status, err error) {
 			err = fmt.Errorf("it is damaged: %v", r)
 		}
 	}()
+	letGo, err := populate(path)
+	if err != nil {
+		return read, err
+	}
+	defer func() { err = errors.Join(err, letGo()) }()
 	if read, err = snapshot.NewV3(zap.NewNop()).Status(path); err != nil {
 		return read, err
 	}
