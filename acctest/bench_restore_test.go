@@ -3,6 +3,7 @@ package acctest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,8 +19,10 @@ import (
 const savedMegabytes = 2000
 
 // BenchmarkSnapshotAndRestore saves a cluster with 2 GB of data into a file, backs it up to a directory of a host, and
-// restores the file over the living cluster, with terraform apply, each beside its floor: to save it with etcdctl, to
-// copy it on a host, and to copy it to all hosts at once and have etcdutl restore it there.
+// restores the file over the living cluster, with terraform apply, each beside its floor: to save it with etcdctl and
+// read it, to copy it on a host and read it, and to copy it to all hosts at once and have etcdutl restore it there.
+// That is what "made" took of the restore, until all hosts had their new data; the rest is what no floor has: members
+// are stopped and started, compared three times, and a snapshot is taken.
 func BenchmarkSnapshotAndRestore(b *testing.B) {
 	l := up(b, lab.Config{Hosts: members("a", "b", "c")})
 	const cluster = `
@@ -51,6 +54,7 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 		name := fmt.Sprintf("saved-%d.db", turn)
 		timed("save-floor", func() {
 			client.must(endpointOf(l.Host("a")), "--command-timeout=10m", "snapshot", "save", file("by-hand-"+name))
+			readByHand(b, file("by-hand-"+name))
 		})
 		// What a floor leaves takes memory that what comes next is to have.
 		if err := os.Remove(file("by-hand-" + name)); err != nil {
@@ -72,6 +76,7 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 		}
 		w.write("main.tf", configuration(b, l, setup{cluster: cluster + fmt.Sprintf("restore = {\n file = %q\n overwrite_cluster_id = %q\n}\n", name, w.clusterID())}))
 		timed("restore", func() { w.apply() })
+		took["made"] += between(b, w.read("progress.log"), " fetch ", " configure ")
 		b.Log(took)
 		for _, h := range l.Hosts {
 			inHost(b, h, "sh", "-c", "rm -rf /var/lib/etcd/prod.aside-*")
@@ -83,9 +88,51 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 		b.ReportMetric(took[what+"-floor"].Seconds()/float64(b.N), what+"-floor-s")
 		b.ReportMetric(took[what].Seconds()/took[what+"-floor"].Seconds(), what+"/floor")
 	}
+	b.ReportMetric(took["made"].Seconds()/float64(b.N), "made-s")
+	b.ReportMetric(took["made"].Seconds()/took["restore-floor"].Seconds(), "made/restore-floor")
 	b.ReportMetric(float64(provider)/1e6, "provider-MB")
 	b.ReportMetric(float64(store)/1e6, "store-MB")
 	b.ReportMetric(0, "ns/op")
+}
+
+// readByHand reads a snapshot as its verification does: its sum, and its keys.
+func readByHand(b *testing.B, file string) {
+	b.Helper()
+	etcdutl := filepath.Join(b.TempDir(), "etcdutl") // the store is what it is called
+	if err := os.Symlink(os.Getenv("ETCD_ETCDCTL"), etcdutl); err != nil {
+		b.Fatal(err)
+	}
+	for _, command := range []*exec.Cmd{exec.Command("sha256sum", file), exec.Command(etcdutl, "snapshot", "status", file)} {
+		if output, err := command.CombinedOutput(); err != nil {
+			b.Fatalf("%s: %v\n%s", command, err, output)
+		}
+	}
+}
+
+// between is the time from the first step of one kind to the first of another after it, in the last run that a log of
+// progress tells of, in whole seconds.
+func between(b *testing.B, log, from, to string) time.Duration {
+	b.Helper()
+	var began, ended time.Time
+	for line := range strings.Lines(log) {
+		at, err := time.Parse(time.RFC3339, strings.Fields(line)[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if strings.Contains(line, " 1/") {
+			began, ended = time.Time{}, time.Time{}
+		}
+		if began.IsZero() && strings.Contains(line, from) {
+			began = at
+		}
+		if ended.IsZero() && !began.IsZero() && strings.Contains(line, to) {
+			ended = at
+		}
+	}
+	if ended.IsZero() {
+		b.Fatalf("no %q and then %q:\n%s", from, to, log)
+	}
+	return ended.Sub(began)
 }
 
 // restoreByHand copies a snapshot to all hosts at once, and has etcdutl restore it there.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"os"
 	"time"
 )
 
@@ -14,6 +16,32 @@ import (
 // and writes its manifest once all of it is there. A snapshot that is not what it is said to be is not
 // stored. It reads clear in the order of its bytes, once, and no more after it has returned.
 func Store(ctx context.Context, to Destination, s Snapshot, clear io.Reader, recipients Recipients) (Manifest, error) {
+	return store(ctx, to, s, recipients, func(m Manifest) (int64, string, error) {
+		// The check of the clear text is inside of the encryption: where it fails, the object does not end.
+		encrypted, err := recipients.encrypt(verify(clear, "the snapshot", s.SizeBytes, s.SHA256))
+		if err != nil {
+			return 0, "", err
+		}
+		stored := sum(encrypted)
+		err = to.Put(ctx, m.Key(), recipients.encryptedSize(s.SizeBytes), stored)
+		return stored.read, stored.sha256(), err
+	})
+}
+
+// StoreStaged makes a backup, in the clear, of a snapshot that is staged at the destination and on the disk already.
+func StoreStaged(ctx context.Context, to *Directory, s Snapshot, staged *os.File) (Manifest, error) {
+	return store(ctx, to, s, Recipients{}, func(m Manifest) (int64, string, error) {
+		all := withContext(ctx, io.NewSectionReader(staged, 0, math.MaxInt64))
+		if err := verify(all, "the snapshot", s.SizeBytes, s.SHA256).drain(); err != nil {
+			return 0, "", err
+		}
+		return s.SizeBytes, s.SHA256, to.adopt(m.Key(), staged)
+	})
+}
+
+// store makes a backup of a snapshot that put puts where it belongs. put says how many bytes those are, and their
+// SHA-256.
+func store(ctx context.Context, to Destination, s Snapshot, recipients Recipients, put func(Manifest) (int64, string, error)) (Manifest, error) {
 	s.TakenAt = s.TakenAt.UTC().Truncate(time.Second)
 	m := Manifest{Version: manifestVersion, Name: nameOf(s), Snapshot: s, EncryptedTo: recipients.names}
 	if err := s.check(); err != nil {
@@ -22,16 +50,10 @@ func Store(ctx context.Context, to Destination, s Snapshot, clear io.Reader, rec
 	if err := m.mustBeNew(ctx, to); err != nil {
 		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
 	}
-	// The check of the clear text is inside of the encryption: where it fails, the object does not end.
-	encrypted, err := recipients.encrypt(verify(clear, "the snapshot", s.SizeBytes, s.SHA256))
-	if err != nil {
+	var err error
+	if m.StoredSizeBytes, m.StoredSHA256, err = put(m); err != nil {
 		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
 	}
-	stored := sum(encrypted)
-	if err := to.Put(ctx, m.Key(), recipients.encryptedSize(s.SizeBytes), stored); err != nil {
-		return Manifest{}, fmt.Errorf("back up %s: %w", m, err)
-	}
-	m.StoredSizeBytes, m.StoredSHA256 = stored.read, stored.sha256()
 	if err := m.mustBeWhole(ctx, to); err != nil {
 		return Manifest{}, errors.Join(fmt.Errorf("back up %s: %w", m, err), to.Remove(ctx, m.Key()))
 	}

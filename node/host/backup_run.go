@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -147,20 +146,16 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file, err := r.nameless(api.BackupStateDir(r.marker.DataDir))
+	taken, err := r.take(ctx, all)
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
-	snapshot, err := r.snapshot(ctx, file)
-	if err != nil {
-		return "", err
-	}
-	r.bytes, r.result.Revision = snapshot.SizeBytes, snapshot.Revision
+	defer taken.file.Close()
+	r.bytes, r.result.Revision = taken.SizeBytes, taken.Revision
 	done := true
 	var failed []error
 	for _, d := range all {
-		m, err := backup.Store(ctx, d, snapshot, io.NewSectionReader(file, 0, snapshot.SizeBytes), r.keys.recipients)
+		m, err := taken.storeAt(ctx, d, r.keys.recipients)
 		if err != nil {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false
 			continue
@@ -175,44 +170,6 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 		return "", errors.Join(failed...)
 	}
 	return r.result.Backup, errors.Join(failed...)
-}
-
-// snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
-// where the cluster was compacted in between.
-const snapshotTries = 2
-
-// snapshot saves a verified snapshot of the local member.
-func (r *run) snapshot(ctx context.Context, file *os.File) (backup.Snapshot, error) {
-	var saved api.Saved
-	var inside revisions
-	err := r.through(ctx, r.marker.Cluster, r.marker.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
-		if err := member.mustReachOthers(ctx); err != nil {
-			return err
-		}
-		if err := r.mustHold(api.BackupStateDir(r.marker.DataDir), member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
-			return err
-		}
-		for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
-			_, err := file.Seek(0, io.SeekStart)
-			if err = errors.Join(err, file.Truncate(0)); err != nil {
-				return err
-			}
-			if saved, err = r.saveTo(ctx, member, file, io.Discard); err != nil {
-				return err
-			}
-		}
-		var err error
-		inside, err = revisionsIn(openPath(file))
-		return err
-	})
-	if err != nil {
-		return backup.Snapshot{}, err
-	}
-	return backup.Snapshot{
-		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Member: r.marker.Member, TakenAt: saved.TakenAt,
-		Revision: saved.Revision, CompactRevision: inside.compact, Keys: saved.Keys, Hash: saved.Hash,
-		EtcdVersion: saved.Etcd, StorageVersion: lineOf(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
-	}, nil
 }
 
 // lineOf is the line of a version: 3.7 of 3.7.0.

@@ -36,10 +36,11 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		defer file.Close()
+		to := io.MultiWriter(file, content)
 		if r.S3 != nil {
-			content = io.Discard // it is sent from the file, once it is verified
+			to = file // it is sent from there, once it is verified
 		}
-		saved, err = m.saveTo(ctx, member, file, content)
+		saved, err = m.saveTo(ctx, member, file, to)
 		if err != nil || r.S3 == nil {
 			return err
 		}
@@ -80,9 +81,9 @@ func (m *Machine) nameless(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// saveTo streams a snapshot to a file and to its receiver, and verifies the file.
-func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File, content io.Writer) (api.Saved, error) {
-	s, err := member.send(ctx, io.MultiWriter(file, content))
+// saveTo streams a snapshot to where it ends up in a file, and verifies that.
+func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File, to io.Writer) (api.Saved, error) {
+	s, err := member.send(ctx, to)
 	if err != nil {
 		return api.Saved{}, err
 	}

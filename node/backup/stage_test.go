@@ -1,0 +1,91 @@
+package backup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// staged is a file with this content, staged at a destination.
+func staged(t *testing.T, d *Directory, text []byte) *os.File {
+	t.Helper()
+	file, err := d.Stage("main", int64(len(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if _, err := file.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestStoreStaged holds that a backup of a staged snapshot is that very file, and as good as any other.
+func TestStoreStaged(t *testing.T) {
+	d, text := directory(t), noise(3<<20, 1)
+	file := staged(t, d, text)
+	if got := keys(t, d); len(got) > 0 {
+		t.Errorf("what is staged shows as %q", got)
+	}
+	m, err := StoreStaged(t.Context(), d, snapshotOf(text, 31), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustFetch(t, d, m, Identities{}, text)
+	lies, err := os.Stat(filepath.Join(d.root, m.Key()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, err := file.Stat(); err != nil || !os.SameFile(lies, was) || lies.Mode() != 0o600 {
+		t.Errorf("it lies in another file, or is for others: %v, %v", lies.Mode(), err)
+	}
+	if m.StoredSizeBytes != int64(len(text)) || m.StoredSHA256 != m.SHA256 || m.Encrypted() {
+		t.Errorf("the manifest reads %+v", m)
+	}
+
+	// What a run that was killed has left of the same key, with and without the manifest.
+	if err := os.Remove(filepath.Join(d.root, m.key(manifestSuffix))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.root, "main", partial+filepath.Base(m.Key())), []byte("cut off"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 31), staged(t, d, text)); err != nil {
+		t.Errorf("over what was left: %v", err)
+	}
+	mustFetch(t, d, m, Identities{}, text)
+	_, err = StoreStaged(t.Context(), d, snapshotOf(text, 31), staged(t, d, text))
+	mustSay(t, err, "there is one of this name already")
+	if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) != 2 {
+		t.Errorf("there are %v", left)
+	}
+}
+
+// TestStagedThatIsNotSo holds that nothing is left of what is not what it is said to be, or was given up.
+func TestStagedThatIsNotSo(t *testing.T) {
+	text := noise(1<<20, 2)
+	for name, content := range map[string][]byte{"another": noise(1<<20, 3), "cut off": text[1:], "longer": append(text[:len(text):len(text)], 0)} {
+		d := directory(t)
+		if _, err := StoreStaged(t.Context(), d, snapshotOf(text, 1), staged(t, d, content)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) > 0 {
+			t.Errorf("%s: %v are left", name, left)
+		}
+	}
+}
+
+func TestStageRefuses(t *testing.T) {
+	d := directory(t)
+	_, err := d.Stage("main", 1<<60)
+	mustSay(t, err, d.root, "MiB free", "free some space")
+	if _, err := d.Stage("../main", 1); err == nil {
+		t.Error("it is staged outside of the directory")
+	}
+	if err := os.RemoveAll(d.root); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Stage("main", 1)
+	mustSay(t, err, d.root, "is not there")
+}

@@ -1,0 +1,98 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+)
+
+// taken is a snapshot that was taken for a backup, in a file without a name.
+type taken struct {
+	backup.Snapshot
+	file   *os.File
+	staged *backup.Directory // where it lies already, and is on the disk; nil: at no destination
+}
+
+// snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
+// where the cluster was compacted in between.
+const snapshotTries = 2
+
+// take saves a verified snapshot of the local member, where it is to stay if it can.
+func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
+	err = r.through(ctx, r.marker.Cluster, r.marker.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+		if err := member.mustReachOthers(ctx); err != nil {
+			return err
+		}
+		if t, err = r.newFile(to, member.status.DbSize+snapshotSpare); err != nil {
+			return err
+		}
+		if err = r.fill(ctx, member, &t); err != nil {
+			return errors.Join(err, t.file.Close())
+		}
+		return nil
+	})
+	return t, err
+}
+
+// newFile is what a snapshot is taken into: where a directory is to keep it in the clear, a file in there, so that it is
+// written once, and not to the member's disk if that is another. What is in the way of that the directory says when it
+// is to be stored there.
+func (r *run) newFile(to []destination, size int64) (taken, error) {
+	for _, d := range to {
+		directory, ok := d.Destination.(*backup.Directory)
+		if !ok || len(r.config.Recipients) > 0 {
+			continue
+		}
+		if file, err := directory.Stage(r.marker.Cluster, size); err == nil {
+			return taken{file: file, staged: directory}, nil
+		}
+	}
+	dir := api.BackupStateDir(r.marker.DataDir)
+	if err := r.mustHold(dir, size, "a snapshot of the member's database"); err != nil {
+		return taken{}, err
+	}
+	file, err := r.nameless(dir)
+	return taken{file: file}, err
+}
+
+// fill takes the snapshot.
+func (r *run) fill(ctx context.Context, member localMember, t *taken) error {
+	disk := durable.NewWriter(t.file)
+	var to io.Writer = t.file
+	if t.staged != nil {
+		to = disk
+	}
+	var saved api.Saved
+	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
+		_, err := t.file.Seek(0, io.SeekStart)
+		if err = errors.Join(err, t.file.Truncate(0)); err != nil {
+			return err
+		}
+		if saved, err = r.saveTo(ctx, member, t.file, to); err != nil {
+			return err
+		}
+	}
+	inside, err := revisionsIn(openPath(t.file))
+	if err == nil && t.staged != nil {
+		err = disk.Sync()
+	}
+	t.Snapshot = backup.Snapshot{
+		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Member: r.marker.Member, TakenAt: saved.TakenAt,
+		Revision: saved.Revision, CompactRevision: inside.compact, Keys: saved.Keys, Hash: saved.Hash,
+		EtcdVersion: saved.Etcd, StorageVersion: lineOf(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
+	}
+	return err
+}
+
+// storeAt makes a backup of it.
+func (t taken) storeAt(ctx context.Context, to destination, recipients backup.Recipients) (backup.Manifest, error) {
+	if directory, ok := to.Destination.(*backup.Directory); ok && directory == t.staged {
+		return backup.StoreStaged(ctx, directory, t.Snapshot, t.file)
+	}
+	return backup.Store(ctx, to, t.Snapshot, io.NewSectionReader(t.file, 0, t.SizeBytes), recipients)
+}
