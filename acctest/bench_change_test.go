@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
 )
 
 // BenchmarkRoll rolls a setting over three members: with terraform apply, and by the floor, which is three
@@ -86,15 +85,12 @@ func BenchmarkReplace(b *testing.B) {
 	w := newWorkspace(b, l, configuration(b, l, setup{at: on("a", "b", "c")}))
 	w.apply()
 	client := w.client()
-	file := func(name string) string { return filepath.Join(w.dir, name) }
-	if _, err := load.Fill(b.Context(), l.Command, load.Config{Endpoints: w.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key")}, replacedMegabytes); err != nil {
-		b.Fatal(err)
-	}
+	w.fillWith(replacedMegabytes)
 	var applied, floored time.Duration
 	turns, turn := []setup{{at: on("a", "b", "c@d")}, {at: on("a", "b", "c")}}, 0
 	for b.Loop() {
 		started := time.Now()
-		client.must(endpointOf(l.Host("a")), "--command-timeout=5m", "snapshot", "save", file(fmt.Sprintf("copy-%d.db", turn)))
+		client.must(endpointOf(l.Host("a")), "--command-timeout=5m", "snapshot", "save", filepath.Join(w.dir, fmt.Sprintf("copy-%d.db", turn)))
 		inHost(b, l.Host("b"), "systemctl", "restart", "etcd@prod")
 		floored += time.Since(started)
 		w.write("main.tf", configuration(b, l, turns[turn%2]))

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
 )
 
 // savedMegabytes is how much data is saved and restored.
@@ -39,10 +38,7 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 	w := newWorkspace(b, l, configuration(b, l, setup{cluster: cluster}))
 	w.apply()
 	client, file := w.client(), func(name string) string { return filepath.Join(w.dir, name) }
-	fill := load.Config{Endpoints: w.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key")}
-	if _, err := load.Fill(b.Context(), l.Command, fill, savedMegabytes); err != nil {
-		b.Fatal(err)
-	}
+	w.fillWith(savedMegabytes)
 	measure := watchMemory(b)
 	took := map[string]time.Duration{}
 	timed := func(name string, do func()) {

@@ -3,7 +3,6 @@ package acctest
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,12 +188,10 @@ func TestLearnerBehindIsNotPromoted(t *testing.T) {
 	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
 	w.apply()
 	client := w.client()
-	file := func(name string) string { return filepath.Join(w.dir, name) }
 	voter, learner := l.Host("a"), l.Host("d")
-	run, err := load.Start(t.Context(), l.Command, load.Config{
-		Endpoints: w.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key"),
-		Modes: []load.Mode{load.Balanced}, InFlight: 32, ValueBytes: 512, For: 3 * time.Minute, Count: 2_000_000,
-	})
+	config := w.loading()
+	config.Modes, config.InFlight, config.ValueBytes, config.For, config.Count = []load.Mode{load.Balanced}, 32, 512, 3*time.Minute, 2_000_000
+	run, err := load.Start(t.Context(), l.Command, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package acctest
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
@@ -15,12 +14,9 @@ func TestReplaceInAnIdleCluster(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
 	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
 	w.apply()
-	w.client() // writes the files
-	file := func(name string) string { return filepath.Join(w.dir, name) }
-	run, err := load.Start(t.Context(), l.Command, load.Config{
-		Endpoints: w.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key"),
-		Modes: []load.Mode{load.Balanced}, Count: 8000, InFlight: 256,
-	})
+	config := w.loading()
+	config.Modes, config.Count, config.InFlight = []load.Mode{load.Balanced}, 8000, 256
+	run, err := load.Start(t.Context(), l.Command, config)
 	if err != nil {
 		t.Fatal(err)
 	}

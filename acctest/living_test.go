@@ -30,15 +30,28 @@ func lived(t *testing.T, l *lab.Lab, s setup) *living {
 	return v
 }
 
+// loading is how load reaches the cluster.
+func (w *workspace) loading() load.Config {
+	w.t.Helper()
+	w.client() // writes the files
+	file := func(name string) string { return filepath.Join(w.dir, name) }
+	return load.Config{Endpoints: w.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key")}
+}
+
+// fillWith puts so much data into the cluster.
+func (w *workspace) fillWith(megabytes int) {
+	w.t.Helper()
+	if _, err := load.Fill(w.t.Context(), w.lab.Command, w.loading(), megabytes); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // load begins to write and to sample, and measures what a bare move of the leadership costs.
 func (v *living) load() {
 	v.t.Helper()
-	v.client() // writes the files
-	file := func(name string) string { return filepath.Join(v.dir, name) }
-	run, err := load.Start(v.t.Context(), v.lab.Command, load.Config{
-		Endpoints: v.endpoints(), CACert: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key"),
-		Rate: 150, Every: 50 * time.Millisecond, Sync: time.Second,
-	})
+	config := v.loading()
+	config.Rate, config.Every, config.Sync = 150, 50*time.Millisecond, time.Second
+	run, err := load.Start(v.t.Context(), v.lab.Command, config)
 	if err != nil {
 		v.t.Fatal(err)
 	}
