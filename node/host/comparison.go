@@ -2,9 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -19,6 +23,8 @@ const uncompared = "--feature-gates=InitialCorruptCheck=false"
 // answer: after 7 s each. It answers no such question itself meanwhile. So members that start together, after a power
 // cut say, wait for one another, three of them for 14 s and five for 28 s, and have compared nothing in the end. While
 // a restore is under way its run compares them all.
+//
+// A member that reaches no other host may be one whose network is not up yet: etcd is to wait for that.
 func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string) ([]string, error) {
 	marker, err := m.marker(cluster)
 	if err != nil || marker == nil || !m.hasMember(marker.DataDir) {
@@ -28,31 +34,34 @@ func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string
 	if err != nil {
 		return nil, err
 	}
-	if under == nil && m.hasPeer(ctx, cluster, flags) {
+	if under == nil && !m.peersAreDown(ctx, cluster, flags) {
 		return nil, nil
 	}
 	return []string{uncompared}, nil
 }
 
-// hasPeer tells whether any other member answers.
-func (m *Machine) hasPeer(ctx context.Context, cluster string, flags []string) bool {
+// peersAreDown tells whether no other member serves, though some of their hosts can be reached.
+func (m *Machine) peersAreDown(ctx context.Context, cluster string, flags []string) bool {
 	client, err := m.peerClient(cluster)
 	if err != nil {
-		return true // etcd is to say what is wrong with its certificates
+		return false // etcd is to say what is wrong with its certificates
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	peers := peersOf(flags)
-	answers := make(chan bool, len(peers))
+	looks := make(chan peerLook, len(peers))
 	for _, url := range peers {
-		go func() { answers <- answers200(ctx, client, url+"/version") }()
+		go func() { looks <- lookAt(ctx, client, url) }()
 	}
+	reached := false
 	for range peers {
-		if <-answers {
-			return true
+		look := <-looks
+		if look.serves {
+			return false
 		}
+		reached = reached || look.reached
 	}
-	return false
+	return reached
 }
 
 // peersOf are the peer URLs of the other members that flags name.
@@ -67,19 +76,30 @@ func peersOf(flags []string) []string {
 	return urls
 }
 
-// answers200 tells whether a URL is answered with 200. A member that has only just begun takes connections, and answers
-// nothing on them.
-func answers200(ctx context.Context, client *http.Client, url string) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// peerLook is what was seen of a peer.
+type peerLook struct {
+	reached bool // its host takes connections to its port, or refuses them
+	serves  bool
+}
+
+// lookAt asks a peer for its version. One that has only just begun takes connections, and answers nothing on them.
+func lookAt(ctx context.Context, client *http.Client, url string) peerLook {
+	var reached atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) {
+		if err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+			reached.Store(true)
+		}
+	}})
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/version", nil)
 	if err != nil {
-		return false
+		return peerLook{}
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return false
+		return peerLook{reached: reached.Load()}
 	}
 	_ = response.Body.Close() // what it says is not asked for
-	return response.StatusCode == http.StatusOK
+	return peerLook{reached: true, serves: response.StatusCode == http.StatusOK}
 }
 
 // peerClient asks peers as the member does, with its own peer certificate.

@@ -82,6 +82,16 @@ func TestComparison(t *testing.T) {
 	if err := about.Close(); err != nil {
 		t.Fatal(err)
 	}
+	// No connection is made to a broadcast address: the kernel says at once that there is no way.
+	initial := a.config.Flags
+	a.config.Flags = append(slices.Clone(initial), "--initial-cluster=a="+a.peerURL()+",b=https://255.255.255.255:2380,c=https://255.255.255.255:2381")
+	a.apply(t)
+	compares(true, "no other host can be reached: its network may not be up")
+	a.config.Flags = append(slices.Clone(initial), "--initial-cluster=a="+a.peerURL()+",b=https://255.255.255.255:2380,c="+c.peerURL())
+	a.apply(t)
+	compares(false, "one host is away, and no peer serves on the other")
+	a.config.Flags = initial
+	a.apply(t)
 
 	a.start(t)
 	b.start(t)
