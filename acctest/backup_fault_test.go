@@ -60,7 +60,7 @@ func TestBackupsThroughFaults(t *testing.T) {
 	v.mustBeSettled()
 
 	left := parts(storage) // of the upload that was cut off
-	inHost(t, l.Host("a"), "sh", "-c", "date -u +%Y-%m-%dT%H:%M:%SZ >/var/lib/etcd/prod.backup/backup.asked && systemctl start --no-block etcd-backup@prod")
+	backUpNow(t, l.Host("a"), "--no-block")
 	awaitParts(t, storage, left+1)
 	storage.Kill(t)
 	if made := manifests(t, storage); len(made) != 1 {

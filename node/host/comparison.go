@@ -108,5 +108,5 @@ func (m *Machine) peerClient(cluster string) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}, nil
+	return direct(config), nil
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -48,8 +49,13 @@ func answersOK(ctx context.Context, metricsPort int, path string) bool {
 	return err == nil && ok
 }
 
-// probe goes past proxies that the environment names, and leaves no connection behind.
-var probe = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+// direct is a client that goes past proxies that the environment names, and leaves no connection behind.
+func direct(config *tls.Config) *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+}
+
+// probe asks in the clear.
+var probe = direct(nil)
 
 // askMetrics asks the metrics port, which answers where the client port hangs. It hangs itself where a read
 // does.

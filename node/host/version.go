@@ -22,9 +22,7 @@ func (m *Machine) clusterVersion(ctx context.Context, marker api.Marker) string 
 	if err != nil {
 		return ""
 	}
-	// Past proxies that the environment names, and with no connection left behind.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
-	response, err := client.Do(request)
+	response, err := direct(config).Do(request)
 	if err != nil {
 		return ""
 	}
