@@ -115,3 +115,13 @@ func texts(t testing.TB, value any) []string {
 	}
 	return result
 }
+
+// etcdutl is the program of that name: a store is what it is called.
+func etcdutl(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "etcdutl")
+	if err := os.Symlink(os.Getenv("ETCD_ETCDCTL"), path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

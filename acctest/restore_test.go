@@ -179,11 +179,7 @@ func TestRestoreOverALivingCluster(t *testing.T) {
 // says.
 func (v *saved) mustBeVerified() {
 	v.t.Helper()
-	etcdutl := filepath.Join(v.dir, "etcdutl")
-	if err := os.Symlink(os.Getenv("ETCD_ETCDCTL"), etcdutl); err != nil {
-		v.t.Fatal(err)
-	}
-	output, err := v.lab.Command(v.t.Context(), etcdutl, "snapshot", "status", filepath.Join(v.dir, "prod.db"), "--write-out=json").Output()
+	output, err := v.lab.Command(v.t.Context(), etcdutl(v.t), "snapshot", "status", filepath.Join(v.dir, "prod.db"), "--write-out=json").Output()
 	var status struct {
 		Revision int64  `json:"revision"`
 		Version  string `json:"version"`
