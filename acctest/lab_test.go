@@ -15,6 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	lab.Main()  // where this is the keeper of a lab
 	load.Main() // where this is the process that puts load on a cluster
 	os.Exit(m.Run())
 }

@@ -6,6 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -14,6 +18,7 @@ import (
 const makerOf = "ETCD_LAB_TEST_MAKER_OF"
 
 func TestMain(m *testing.M) {
+	Main()
 	if name := os.Getenv(makerOf); name != "" {
 		beMaker(name)
 		return
@@ -40,10 +45,20 @@ func beMaker(name string) {
 // upFile is how a maker that is about to be killed says that its lab is up.
 func (l *Lab) upFile() string { return filepath.Join(l.dir, "up") }
 
-// TestKilled kills makers of labs at all stages of their work. The next lab to come ends theirs.
+// TestKilled kills makers of labs at all stages of their work: their keepers end the labs, and where those are
+// killed too, the next lab to come does.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	machine(t)
+	for name, keepers := range map[string]bool{"alone": true, "with their keepers": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killedAtEveryStage(t, keepers)
+		})
+	}
+}
+
+func killedAtEveryStage(t *testing.T, keepers bool) {
 	stages := map[string]func(*Lab) string{ // what there is when the maker is killed
 		"dir":    func(l *Lab) string { return l.dir },
 		"saved":  func(l *Lab) string { return l.dir + "/lab.json" },
@@ -59,7 +74,7 @@ func TestKilled(t *testing.T) {
 	t.Run("makers", func(t *testing.T) {
 		i := 0
 		for name, file := range stages {
-			l := newLab(labName(fmt.Sprintf("k%d", i)))
+			l := newLab(labName(fmt.Sprintf("%c%d", map[bool]rune{true: 'k', false: 'm'}[keepers], i)))
 			i++
 			dead = append(dead, l)
 			t.Run(name, func(t *testing.T) {
@@ -72,6 +87,9 @@ func TestKilled(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				reached := exists(file(l))
+				if !keepers {
+					killKeeper(t, l.Name)
+				}
 				must(t, maker.Process.Kill())
 				if err := maker.Wait(); err == nil || !reached {
 					t.Errorf("killed as there is %s: it was not, but ended: %v", file(l), err)
@@ -79,11 +97,33 @@ func TestKilled(t *testing.T) {
 			})
 		}
 	})
+	if keepers {
+		for _, l := range dead {
+			becomes(t, "nothing is left of lab "+l.Name, func() bool { return len(traces(t, l.Name)) == 0 })
+		}
+		return
+	}
 	next := up(t, Config{Name: labName("n"), Hosts: []HostConfig{{Name: "a"}}})
 	for _, l := range dead {
 		if left := traces(t, l.Name); len(left) > 0 {
 			t.Errorf("once lab %s was up, there is still of lab %s: %q", next.Name, l.Name, left)
 		}
+	}
+}
+
+// killKeeper kills the keeper of a lab, if it has one yet.
+func killKeeper(t *testing.T, name string) {
+	t.Helper()
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	must(t, err)
+	for _, file := range environments {
+		text, _ := os.ReadFile(file)
+		if !slices.Contains(strings.Split(string(text), "\x00"), keeperOf+"="+name) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		must(t, err)
+		must(t, syscall.Kill(pid, syscall.SIGKILL))
 	}
 }
 

@@ -27,7 +27,7 @@ type Config struct {
 	Name     string // lower-case letters, digits, dashes; at most 12
 	Hosts    []HostConfig
 	Bastion  bool // a host "bastion", in Hosts or one more: the only one from which the others' sshd can be reached
-	Detached bool // it lives until Down; otherwise it is dead when the process that made it has ended
+	Detached bool // it lives until Down; otherwise it ends with the process that made it
 }
 
 // HostConfig is a host that is wanted.
@@ -48,7 +48,8 @@ type Lab struct {
 	Name  string
 	Hosts []*Host
 
-	dir string
+	dir  string
+	line *os.File // which the lab's keeper reads, until the lab's maker closes it or ends
 }
 
 // maxHosts is far above what anybody boots on one machine, and far below the addresses that there are: 243.
@@ -86,7 +87,7 @@ func (c Config) hosts() []HostConfig {
 }
 
 // Up boots a lab and returns once all of its hosts accept SSH. Labs whose makers are gone are ended
-// first. A lab that does not come up is ended before the error is returned.
+// first, if their keepers have not done so. A lab that does not come up is ended before the error is returned.
 func Up(ctx context.Context, config Config) (*Lab, error) {
 	if err := errors.Join(config.check(), CheckMachine()); err != nil {
 		return nil, err
@@ -147,6 +148,7 @@ func (l *Lab) Down() error {
 	if err != nil {
 		return fmt.Errorf("end lab %s: %w", l.Name, err)
 	}
+	defer l.dismissKeeper()
 	return os.RemoveAll(l.dir)
 }
 

@@ -52,6 +52,15 @@ func Open(name string) (*Lab, error) {
 	return l, nil
 }
 
+// reopened is the lab with all of its hosts.
+func (l *Lab) reopened() *Lab {
+	opened, err := Open(l.Name)
+	if err != nil {
+		return l // its maker was killed while it wrote what it wanted: there can be no part of it yet
+	}
+	return opened
+}
+
 // process is a process that cannot be mistaken for a later one of the same ID: with its start time, in
 // clock ticks since boot. It is written as "PID START".
 type process struct {
@@ -91,12 +100,15 @@ func (p process) write(file string) error {
 	return os.WriteFile(file, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o600)
 }
 
+// claims is the lock under which labs are claimed, and those whose makers are gone are ended.
+const claims = "/run/etcdlab.lock"
+
 // claim makes the lab's directory, which says whose the lab is and what it is made of before there is
 // anything else of it: whenever its maker is killed, the next to come can end it. It is done under a
 // lock, so that no lab is taken for dead in the moment before it says whose it is, and so that no two
 // end the same one. A lab of another ETCD_LAB_DIR shares the machine's names with it, and is left alone.
 func (l *Lab) claim(ctx context.Context) error {
-	held, err := lock(ctx, "/run/etcdlab.lock")
+	held, err := lock(ctx, claims)
 	if err != nil {
 		return err
 	}
@@ -119,14 +131,17 @@ func (l *Lab) claim(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(l.dir))
 	}
-	if err := errors.Join(owner.write(l.ownerFile()), l.save()); err != nil {
+	if err := errors.Join(owner.write(l.ownerFile()), l.save(), l.startKeeper()); err != nil {
 		return errors.Join(err, os.RemoveAll(l.dir))
 	}
 	return nil
 }
 
 // release has the lab live until Down, whatever becomes of its maker.
-func (l *Lab) release() error { return os.WriteFile(l.detachedFile(), nil, 0o600) }
+func (l *Lab) release() error {
+	defer l.dismissKeeper()
+	return os.WriteFile(l.detachedFile(), nil, 0o600)
+}
 
 func (l *Lab) ownerFile() string    { return filepath.Join(l.dir, "owner") }
 func (l *Lab) detachedFile() string { return filepath.Join(l.dir, "detached") }
@@ -149,13 +164,8 @@ func endDeadLabs() error {
 	var failures []error
 	for _, dir := range dirs {
 		name := filepath.Base(dir)
-		l, err := Open(name)
-		if err != nil {
-			// Its maker was killed while it wrote what it wanted: there can be no part of it yet.
-			l = newLab(name)
-		}
-		if l.dead() {
-			failures = append(failures, l.Down())
+		if l := newLab(name); l.dead() {
+			failures = append(failures, l.reopened().Down())
 		}
 	}
 	return errors.Join(failures...)

@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/version"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	lab.Main()
 	os.Exit(m.Run())
 }
 

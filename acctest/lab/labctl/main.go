@@ -43,6 +43,7 @@ All take -name LAB before their arguments, for another lab than "demo".
 `
 
 func main() {
+	lab.Main()
 	// The first Ctrl-C ends what is going on in order: a lab that is half up goes down again.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
