@@ -15,6 +15,7 @@ import (
 // TestBackupsThroughFaults cuts the power of the host that is at a backup, in the middle of the upload: one of the others
 // takes it over. Then it kills the storage in the middle of the next one, which goes on once that is back.
 func TestBackupsThroughFaults(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	storage := storageIn(t, l, s3test.Options{})
 	storage.MakeBucket(t, "backups")

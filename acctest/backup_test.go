@@ -19,6 +19,7 @@ import (
 // cluster, which is backed up at once then. A byte that flips in the storage, and credentials that are revoked, show in
 // the next plan.
 func TestBackupsFromTerraform(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	certificate, key := s3test.SelfSigned(t, "192.0.2.1")
 	storage := storageIn(t, l, s3test.Options{CertFile: certificate, KeyFile: key})
@@ -143,6 +144,7 @@ data "etcd_backups" "prod" {
 
 // TestRestoreOfABackupOnAHost restores the latest backup from a directory of one host, which sends it to the others.
 func TestRestoreOfABackupOnAHost(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	backedUp := setup{cluster: `backup = {
     directory = "/srv/backups"

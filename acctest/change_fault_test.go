@@ -129,6 +129,7 @@ func (v *living) goOn() {
 // TestTwoChangesAtOnce has two state files change the same cluster at the same time: one does, and the other is
 // told who is at work, with nothing changed by it.
 func TestTwoChangesAtOnce(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	first := newWorkspace(t, l, configuration(t, l, setup{}))
 	first.apply()
@@ -164,6 +165,7 @@ func TestTwoChangesAtOnce(t *testing.T) {
 // TestInterruptedChange has terraform interrupted in the middle of a roll, as Ctrl-C does: it stops between two
 // steps, and the next apply goes on.
 func TestInterruptedChange(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
 	w.apply()
@@ -264,6 +266,7 @@ func raftIndex(t *testing.T, h *lab.Host) (index int) {
 // TestQuorumLost loses two of three hosts: the plan says so, with how far the survivor has come, and touches
 // nothing; recovered from that by name, the cluster has all that it had.
 func TestQuorumLost(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
 	w.apply()
@@ -304,6 +307,7 @@ func TestQuorumLost(t *testing.T) {
 // TestRefusedChanges holds on real hosts what the tests of the resources hold at length: a plan that is refused
 // has changed nothing there.
 func TestRefusedChanges(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
 	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
 	w.apply()

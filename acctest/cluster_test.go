@@ -11,6 +11,7 @@ import (
 // TestLifeOfACluster is the main job, whole: three bare hosts become a cluster that serves with TLS
 // alone, survives the reboot of all of them, goes away with destroy, and comes back.
 func TestLifeOfACluster(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
 

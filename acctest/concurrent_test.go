@@ -11,6 +11,7 @@ import (
 // TestTwoCreatesAtOnce has two states create the same cluster on the same hosts at the same time. One
 // does; the other is told who is at work, or that the cluster is there, and has changed nothing.
 func TestTwoCreatesAtOnce(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	first := newWorkspace(t, l, configuration(t, l, setup{}))
 	second := newWorkspace(t, l, configuration(t, l, setup{}))

@@ -37,6 +37,7 @@ hosts            = { a = { address = "192.0.2.11", host_key = "ssh-ed25519 AAAAC
 // TestExamples sees that every example is one that Terraform takes: nobody should begin with a
 // configuration that fails. A plan looks at no host, so each is planned too.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI")
 	key := privateKey(t)
 	for _, folder := range exampleFolders(t) {
@@ -59,6 +60,7 @@ func TestExamples(t *testing.T) {
 
 // TestFunctionExamples sees that functions give what their examples say.
 func TestFunctionExamples(t *testing.T) {
+	t.Parallel()
 	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI")
 	for name, want := range map[string]string{"quorum": "3", "fault_tolerance": "2"} {
 		w := emptyWorkspace(t, nil)

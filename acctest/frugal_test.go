@@ -10,6 +10,7 @@ import (
 // TestPlanIsFrugal plans an unchanged cluster: one SSH connection and at most two calls a host, none of
 // which changes anything there.
 func TestPlanIsFrugal(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
 	w.apply()

@@ -11,6 +11,7 @@ import (
 // member be behind, and into which nobody writes any more. etcd alone leaves such a new member, three times of four,
 // to refuse its own name for ever; so it is done twice.
 func TestReplaceInAnIdleCluster(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
 	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
 	w.apply()

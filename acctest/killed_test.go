@@ -16,6 +16,7 @@ import (
 // TestKilledAtEveryStep kills the provider's process as each step of a create begins. Each time nothing
 // is in the state, nothing is tainted, and the next apply finishes the cluster, as one.
 func TestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{cluster: "purge_data = true"}))
 	// Authorities and certificates are no part of what is killed.
@@ -56,6 +57,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 // TestInterrupted has terraform interrupted, as Ctrl-C does, while a create is at work: it stops between
 // two steps and says where, and the next apply goes on.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
 	output, _ := w.duringStep(4, func(cli int) {

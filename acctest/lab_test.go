@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
@@ -38,6 +39,9 @@ func handedOver(t testing.TB, names ...string) {
 	}
 }
 
+// labs counts the labs that this process has booted: tests run side by side, each in a lab of its own.
+var labs atomic.Int32
+
 // up boots a lab for one test, which ends with it. Where the machine cannot, the test is skipped,
 // unless it has to run.
 func up(t testing.TB, config lab.Config) *lab.Lab {
@@ -46,7 +50,7 @@ func up(t testing.TB, config lab.Config) *lab.Lab {
 	if err := lab.CheckMachine(); err != nil && !labRequired() {
 		t.Skip(err)
 	}
-	config.Name = fmt.Sprintf("t%d", os.Getpid())
+	config.Name = fmt.Sprintf("t%d-%d", os.Getpid(), labs.Add(1))
 	l, err := lab.Up(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

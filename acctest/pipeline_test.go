@@ -67,6 +67,7 @@ func TestRepairScript(t *testing.T) {
 
 // TestRepairScriptMakesNothing has the real CLI plan what the example is, of which nothing is there yet.
 func TestRepairScriptMakesNothing(t *testing.T) {
+	t.Parallel()
 	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI")
 	w := emptyWorkspace(t, nil)
 	w.env = append(w.env, "TERRAFORM="+os.Getenv("ETCD_CLI"), "TF_VAR_ssh_private_key="+privateKey(t), "TMPDIR="+w.dir)
@@ -84,6 +85,7 @@ func TestRepairScriptMakesNothing(t *testing.T) {
 // TestRepairScriptMends plays the rounds of a pipeline on a real cluster: what can be mended is, a host that is away
 // is somebody's business, and so is a lost quorum.
 func TestRepairScriptMends(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	quick := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"3s\"", l.KeyFile())
 	w := newWorkspace(t, l, configuration(t, l, setup{ssh: quick}))

@@ -13,6 +13,7 @@ import (
 // TestRefusedCreates has a create meet what goes wrong in life. Each time the error says what and where,
 // no host carries anything of the cluster afterwards, and once it is mended the same apply succeeds.
 func TestRefusedCreates(t *testing.T) {
+	t.Parallel()
 	configs := members("a", "b", "c")
 	// Room for neither the store nor its archive, at first.
 	configs[2].SmallUsr = 20 << 20
@@ -87,6 +88,7 @@ func TestRefusedCreates(t *testing.T) {
 // TestDiskFullDuringUpload has something else take the room while the store is on its way: what is asked
 // for beforehand was there, and no longer is.
 func TestDiskFullDuringUpload(t *testing.T) {
+	t.Parallel()
 	configs := members("a")
 	configs[0].SmallUsr = 160 << 20
 	l := up(t, lab.Config{Hosts: configs})

@@ -150,6 +150,7 @@ func (v *saved) count(c etcdctl, endpoint, prefix string) int {
 // and reboots all hosts. A watcher that asks for a revision that it has not seen yet is told that it is compacted, and not
 // given another's.
 func TestRestoreOverALivingCluster(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{})
 	v.mustBeVerified()
@@ -221,6 +222,7 @@ func (v *saved) mustLieAside(hosts ...string) {
 // TestRestoreElsewhere restores into five members, of which two are on the old hosts; the third old host was off
 // meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
 	ssh := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"5s\"", l.KeyFile()) // a host that is off is asked again and again
 	v := savedCluster(t, l, setup{ssh: ssh, at: on("a", "b", "c")})
@@ -254,6 +256,7 @@ func TestRestoreElsewhere(t *testing.T) {
 
 // TestRestoreAsANewCluster makes a second cluster from the snapshot of the first, which goes on.
 func TestRestoreAsANewCluster(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b")})
 	v := savedCluster(t, l, setup{at: on("a")})
 	v.write("main.tf", configuration(t, l, v.setup)+fmt.Sprintf(`
@@ -282,6 +285,7 @@ resource "etcd_cluster" "copy" {
 
 // TestBadSnapshots has restores of what is none fail before any member is stopped.
 func TestBadSnapshots(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{cluster: `version = "3.7"`})
 	good := v.read("prod.db")
@@ -322,6 +326,7 @@ func TestBadSnapshots(t *testing.T) {
 // TestRestoreKilledAtEveryStep kills the provider as steps of a restore begin, and cuts the power of hosts that steps
 // are done to: the next apply finishes it. Once it is taken back instead.
 func TestRestoreKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{})
 	hit := func(step int, cut bool) (ended bool) {
@@ -419,6 +424,7 @@ func (v *saved) mustComeToItsEnd() {
 // TestRestoreIsTakenBack has a restore cut short once its members run, and takes it back: every key that was written since
 // the snapshot is there, in the cluster that there was.
 func TestRestoreIsTakenBack(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{})
 	v.restoring(nil, "")

@@ -31,6 +31,7 @@ func storageIn(t *testing.T, l *lab.Lab, o s3test.Options) *s3test.Server {
 // credentials and an object that is not there end it before any member is stopped, and the secret is nowhere afterwards.
 // Then terraform's machine downloads it from an address, whose signature is told to nobody but the state.
 func TestSnapshotsThroughS3(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a")})
 	certificate, key := s3test.SelfSigned(t, "192.0.2.1")
 	storage := storageIn(t, l, s3test.Options{CertFile: certificate, KeyFile: key})

@@ -22,6 +22,7 @@ import (
 // every secret in all that is left behind: none may be there but the authorities' keys in the state of
 // etcd_pki.
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
+	t.Parallel()
 	const password = "Sudo-Passw0rd-of-the-lab"
 	l := up(t, lab.Config{Hosts: []lab.HostConfig{{Name: "a", User: "ops", Password: password}}})
 	w := newWorkspace(t, l, configuration(t, l, setup{

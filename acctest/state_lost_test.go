@@ -10,6 +10,7 @@ import (
 // TestStateLost loses the state of a cluster. The next create is refused, with the command that imports it,
 // and that command brings everything back: no host is changed by any of it.
 func TestStateLost(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	w := newWorkspace(t, l, configuration(t, l, setup{}))
 	w.apply()

@@ -11,6 +11,7 @@ import (
 // TestFullDatabase fills a cluster's database. The plan shows the alarm, and an apply with a higher quota rolls it, and
 // has the cluster take writes again.
 func TestFullDatabase(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	quota := func(bytes int) string {
 		return configuration(t, l, setup{cluster: fmt.Sprintf("settings = { quota_backend_bytes = %d }", bytes)})
@@ -47,6 +48,7 @@ func TestFullDatabase(t *testing.T) {
 // TestDiskThatIsNotMounted boots a host without the disk that its data is on. The member does not start on what lies
 // below the mount point, the plan says so, and nothing is done to it until somebody has mounted the disk.
 func TestDiskThatIsNotMounted(t *testing.T) {
+	t.Parallel()
 	hosts := members("a", "b", "c")
 	hosts[1].DeviceBytes = 512 << 20
 	l := up(t, lab.Config{Hosts: hosts})

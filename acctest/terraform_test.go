@@ -169,27 +169,35 @@ func (w *workspace) mustBeSettled() {
 	}
 }
 
-// state is the attributes of a resource in the state; nil where it is not there. tainted tells
-// whether Terraform would replace it.
+// state is the attributes of a resource in the state; nil where it is not there. tainted tells whether Terraform would
+// replace it. The file is read as it lies there: to show it, the CLI would start and start the provider.
 func (w *workspace) state(address string) (attributes map[string]any, tainted bool) {
 	w.t.Helper()
-	var shown struct {
-		Values struct {
-			RootModule struct {
-				Resources []struct {
-					Address string         `json:"address"`
-					Tainted bool           `json:"tainted"`
-					Values  map[string]any `json:"values"`
-				} `json:"resources"`
-			} `json:"root_module"`
-		} `json:"values"`
+	var file struct {
+		Resources []struct {
+			Mode      string `json:"mode"`
+			Type      string `json:"type"`
+			Name      string `json:"name"`
+			Instances []struct {
+				Status     string         `json:"status"`
+				Attributes map[string]any `json:"attributes"`
+			} `json:"instances"`
+		} `json:"resources"`
 	}
-	if err := json.Unmarshal([]byte(w.must("show", "-json")), &shown); err != nil {
+	text := w.read("terraform.tfstate")
+	if text == "" {
+		return nil, false
+	}
+	if err := json.Unmarshal([]byte(text), &file); err != nil {
 		w.t.Fatal(err)
 	}
-	for _, resource := range shown.Values.RootModule.Resources {
-		if resource.Address == address {
-			return resource.Values, resource.Tainted
+	for _, resource := range file.Resources {
+		found := resource.Type + "." + resource.Name
+		if resource.Mode == "data" {
+			found = "data." + found
+		}
+		if found == address && len(resource.Instances) > 0 {
+			return resource.Instances[0].Attributes, resource.Instances[0].Status == "tainted"
 		}
 	}
 	return nil, false

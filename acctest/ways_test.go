@@ -16,6 +16,7 @@ import (
 // a bastion, with keys that only an agent holds, to hosts that are named by their IPv6 addresses and
 // vouched for by a host CA.
 func TestOtherWaysIn(t *testing.T) {
+	t.Parallel()
 	var hosts []lab.HostConfig
 	for _, name := range []string{"a", "b", "c"} {
 		hosts = append(hosts, lab.HostConfig{Name: name, User: "ops", Password: "let me & in", Port: 2222})

@@ -1,39 +1,26 @@
 package upgrade_test
 
 import (
-	"flag"
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// clusters is how often each property of the planner is tried. For a soak:
+// clusters is on how many generated clusters each property of the planner is tried. For a soak:
 //
-//	go test ./upgrade -run TestPlans -clusters 200000 -timeout 1h
+//	go test ./upgrade -run TestPlans -rapid.checks 200000 -rapid.seed $RANDOM -timeout 1h
 //
 // A failure prints the cluster and the seed (-rapid.seed) that it was drawn by.
-var clusters = flag.Int("clusters", 2000, "how many generated clusters each property of the planner is tried on")
-
-// many tries a property on many clusters, unless -rapid.checks says how many.
-func many(t *testing.T, property func(*rapid.T)) {
-	t.Helper()
-	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		if err := checks.Value.Set(strconv.Itoa(*clusters)); err != nil {
-			t.Fatal(err)
-		}
-		defer checks.Value.Set(checks.DefValue)
-	}
-	rapid.Check(t, property)
-}
+const clusters = 2000
 
 // versions are what a cluster can be in the middle of, as to versions.
 type versions struct {
@@ -294,7 +281,7 @@ func (e *etcd) explained() bool {
 // TestPlansAreSafe takes every plan step by step, by etcd's rules and the gates. After any of them, what is left is
 // exactly what the first plan had left; and at its end the wish is met, or somebody is told what to do.
 func TestPlansAreSafe(t *testing.T) {
-	many(t, func(t *rapid.T) {
+	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
 		plan, err := e.plan(t)
 		if err != nil {
@@ -332,7 +319,7 @@ func TestPlansAreSafe(t *testing.T) {
 // TestPlansResume cuts runs off in the middle of any step, any number of times: the next one goes on from
 // there, and the last one ends with the wish met, where there is nothing that only somebody else can mend.
 func TestPlansResume(t *testing.T) {
-	many(t, func(t *rapid.T) {
+	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, hopeful)
 		e.restless = rapid.Bool().Draw(t, "restless")
 		began := show(e.picture())
@@ -378,7 +365,7 @@ func TestPlansResume(t *testing.T) {
 // TestPlansMeetFaults has hosts fail between steps, and come back: no step is unsafe whatever has failed, each
 // stop says what to do, and once all that failed is back, as far as it has not lost its data, the wish is met.
 func TestPlansMeetFaults(t *testing.T) {
-	many(t, func(t *rapid.T) {
+	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
 		e.restless = rapid.Bool().Draw(t, "restless")
 		for range rapid.IntRange(1, 4).Draw(t, "faults") {
@@ -428,7 +415,7 @@ func TestPlansMeetFaults(t *testing.T) {
 
 // TestPlansOfConvergedClusters holds that nothing is done to a cluster that is as wanted.
 func TestPlansOfConvergedClusters(t *testing.T) {
-	many(t, func(t *rapid.T) {
+	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, []string{""})
 		plan, err := e.plan(t)
 		if err != nil {
@@ -453,7 +440,7 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 
 // TestPlansRefuseStrangers holds that a member that nobody knows stops everything, whatever else there is.
 func TestPlansRefuseStrangers(t *testing.T) {
-	many(t, func(t *rapid.T) {
+	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
 		e.list = append(e.list, &entry{id: "stranger", address: "192.0.2.98", name: "who", started: true, learner: rapid.Bool().Draw(t, "learner")})
 		if plan, err := e.plan(t); err == nil || !strings.Contains(err.Error(), "stranger") {

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
@@ -27,7 +28,7 @@ var mishaps = map[string]func(*site, *nodetest.Host){
 // TestFormConverges cuts creates short at any call to any host, breaks hosts in between, and changes
 // what is wanted: once all hosts are back, creates that are repeated end with one healthy cluster.
 func TestFormConverges(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	sample.Check(t, 100, func(t *rapid.T) {
 		s := newSite(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"))
 		s.world.Instant = rapid.Bool().Draw(t, "instant")
 		for range rapid.IntRange(0, 8).Draw(t, "events") {

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
@@ -42,40 +43,37 @@ func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") 
 // short at any call: once all hosts are back, changes that are repeated make it what is wanted, and no write is
 // lost that was acknowledged.
 func TestChangeConverges(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		// Its deadline is of another time than the one in here.
-		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
-			l := living(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
-			for range rapid.IntRange(1, 7).Draw(t, "events") {
-				switch rapid.IntRange(0, 5).Draw(t, "event") {
-				case 0, 1:
-					l.wantAny(t)
-					l.changeCutShort(t)
-				case 2:
-					l.changeCutShort(t)
-				case 3:
-					if losers := l.spared(); len(losers) > 0 {
-						loss := rapid.SampledFrom([]string{"wipe", "lose data", "foreign data"}).Draw(t, "loss")
-						losses[loss](l, l.world.Host(rapid.SampledFrom(losers).Draw(t, "of").Address))
-					}
-				default:
-					drift := rapid.SampledFrom([]string{"power cut", "power on", "unreachable", "reachable", "stop", "disable", "edit flags", "edit unit", "certificates", "time passes", "put"}).Draw(t, "drift")
-					h := l.world.Host(rapid.SampledFrom(l.seats).Draw(t, "of").Address)
-					if h.Marker(cluster) != nil {
-						drifts[drift](l, h)
-					}
+	sample.CheckInBubble(t, 100, func(t *rapid.T) {
+		l := living(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
+		for range rapid.IntRange(1, 7).Draw(t, "events") {
+			switch rapid.IntRange(0, 5).Draw(t, "event") {
+			case 0, 1:
+				l.wantAny(t)
+				l.changeCutShort(t)
+			case 2:
+				l.changeCutShort(t)
+			case 3:
+				if losers := l.spared(); len(losers) > 0 {
+					loss := rapid.SampledFrom([]string{"wipe", "lose data", "foreign data"}).Draw(t, "loss")
+					losses[loss](l, l.world.Host(rapid.SampledFrom(losers).Draw(t, "of").Address))
+				}
+			default:
+				drift := rapid.SampledFrom([]string{"power cut", "power on", "unreachable", "reachable", "stop", "disable", "edit flags", "edit unit", "certificates", "time passes", "put"}).Draw(t, "drift")
+				h := l.world.Host(rapid.SampledFrom(l.seats).Draw(t, "of").Address)
+				if h.Marker(cluster) != nil {
+					drifts[drift](l, h)
 				}
 			}
-			for i := range worldHosts {
-				h := l.world.Host(fmt.Sprintf("192.0.2.%d", 11+i))
-				h.Unreachable = nil
-				h.PowerOn()
-			}
-			for range 3 {
-				l.world.Tick()
-			}
-			l.mustConverge(4)
-		})
+		}
+		for i := range worldHosts {
+			h := l.world.Host(fmt.Sprintf("192.0.2.%d", 11+i))
+			h.Unreachable = nil
+			h.PowerOn()
+		}
+		for range 3 {
+			l.world.Tick()
+		}
+		l.mustConverge(4)
 	})
 }
 

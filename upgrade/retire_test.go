@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
@@ -113,7 +114,7 @@ func TestRetireSurvivesEveryFault(t *testing.T) {
 
 // TestRetireFromAnyState leaves nothing of creates that were cut short anywhere.
 func TestRetireFromAnyState(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	sample.Check(t, 100, func(t *rapid.T) {
 		s := newSite(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"))
 		for range rapid.IntRange(1, 4).Draw(t, "creates") {
 			s.createCutShort(t)

@@ -40,6 +40,15 @@ func cache() string {
 	return filepath.Join(dir, "terraform-provider-etcd-lab")
 }
 
+// MakeImage makes the image that hosts boot from, unless it is there: the first lab does so otherwise.
+func MakeImage(ctx context.Context) error {
+	if err := CheckMachine(); err != nil {
+		return err
+	}
+	_, err := baseImage(ctx)
+	return err
+}
+
 // baseImage is the directory of the image that all hosts are overlays of. It is built once for each
 // recipe, from the package sources that this machine itself uses.
 func baseImage(ctx context.Context) (string, error) {

@@ -25,7 +25,11 @@ func (p *pattern) Read(b []byte) (int, error) {
 
 // TestMemoryIsBounded stores and fetches what is much larger than what it may take of memory.
 func TestMemoryIsBounded(t *testing.T) {
-	const size, bound = 512 << 20, 64 << 20
+	const bound = 64 << 20
+	size := int64(8 * bound)
+	if testing.Short() {
+		size = 2 * bound
+	}
 	_, inBucket := startS3(t)
 	secret, public := identity(t)
 	for _, to := range []Destination{inBucket, directory(t)} {

@@ -40,7 +40,7 @@ func runAsChild(what string) error {
 func (f *fleetMember) child(t *testing.T, kind string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), asRun+"="+kind+" "+f.Root, asEtcd+"=1")
+	c.Env = append(os.Environ(), asRun+"="+kind+" "+f.Root)
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
@@ -59,7 +59,6 @@ func backupOf() api.Backup {
 // backedUp has all members back up, and rehearse by this test's own binary.
 func backedUp(t *testing.T, b api.Backup, members ...*fleetMember) {
 	t.Helper()
-	t.Setenv(asEtcd, "1")
 	for _, f := range members {
 		f.Run, f.Binary = Exec, os.Args[0]
 		if err := f.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}); err != nil {
@@ -134,6 +133,7 @@ func (f *fleetMember) agreed(t *testing.T, kind string) (last turnRecord) {
 
 // TestOneMemberDoesEachRun holds that of members that are started for one run, one does it, and that all know who.
 func TestOneMemberDoesEachRun(t *testing.T) {
+	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b", "c")
 	backedUp(t, backupOf(), members...)
 	share(t, members)
@@ -192,6 +192,7 @@ func mustBeTidy(t *testing.T, members ...*fleetMember) {
 
 // TestAnotherTakesOver holds that a run whose member was killed is done by the one that waits for it.
 func TestAnotherTakesOver(t *testing.T) {
+	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	// S3 that takes connections, and never says a word.
 	silent, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP(loopback)})
@@ -242,6 +243,7 @@ func TestAnotherTakesOver(t *testing.T) {
 
 // TestRunsThatAreNotNow holds that a learner leaves runs to others, and says so to who has asked for one.
 func TestRunsThatAreNotNow(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	members := fleetOf(t, ca, "a")
 	learner := newcomer(t, ca, "b")
@@ -263,6 +265,7 @@ func TestRunsThatAreNotNow(t *testing.T) {
 // TestDestinationThatFails holds that a run in which one destination fails has failed, that the others have the
 // backup, that nothing is let go where none came, and that no secret is in what it says.
 func TestDestinationThatFails(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
@@ -346,6 +349,7 @@ func identityOf(t *testing.T) *age.X25519Identity {
 // TestBackupOfAFullCluster holds that a cluster which takes no writes any more is backed up and rehearsed, by one
 // member.
 func TestBackupOfAFullCluster(t *testing.T) {
+	t.Parallel()
 	members := []*fleetMember{newcomer(t, newAuthority(t), "a")}
 	f := members[0]
 	f.configure(t, members, "new")
@@ -374,6 +378,7 @@ func TestBackupOfAFullCluster(t *testing.T) {
 // TestRehearsalByWhoHasTheBackup holds that where backups lie in directories of the hosts' own, a rehearsal is left to
 // the member that has the newest.
 func TestRehearsalByWhoHasTheBackup(t *testing.T) {
+	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	backedUp(t, backupOf(), members...)
 	a, b := members[0], members[1]

@@ -12,6 +12,7 @@ import (
 // TestWhereASnapshotIsTaken holds that a snapshot is taken where it is to stay, and beside the data where that cannot
 // be: it is encrypted there, or there is none.
 func TestWhereASnapshotIsTaken(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	key, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // TestComparison holds that a member compares its data where somebody answers, and does not wait for peers that are
 // not there, or are about to start as well. What it was started by is the same for whoever looks.
 func TestComparison(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	fleet := fleetOf(t, ca, "a", "b", "c")
 	a, b, c := fleet[0], fleet[1], fleet[2]

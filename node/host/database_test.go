@@ -14,6 +14,7 @@ import (
 // TestHighestRevisionOfAKilledMember holds that no client has seen a higher revision than the bound says, of a member
 // whose database had not written what it had applied, or that had logged what nobody has agreed on.
 func TestHighestRevisionOfAKilledMember(t *testing.T) {
+	t.Parallel()
 	t.Run("the database is behind", func(t *testing.T) {
 		f := fleetOf(t, newAuthority(t), "a")[0]
 		f.put(t, 200)
@@ -61,6 +62,7 @@ func TestHighestRevisionOfAKilledMember(t *testing.T) {
 // TestDatabaseThatIsDamaged holds that a restore can begin on a host whose data is beyond reading, and that a
 // database which somebody has open is no such one.
 func TestDatabaseThatIsDamaged(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 50)
 	if _, err := f.highestRevision(dataDir); err == nil || !strings.Contains(err.Error(), "has it open") {

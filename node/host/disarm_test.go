@@ -16,6 +16,7 @@ import (
 
 // TestDisarm holds that an alarm goes when its reason has gone, and no sooner.
 func TestDisarm(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	restart := func() {
 		t.Helper()

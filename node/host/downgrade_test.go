@@ -20,6 +20,7 @@ func lines(t *testing.T) (this, below, further string) {
 }
 
 func TestDowngradeOfACluster(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	this, below, further := lines(t)
 	eventually(t, "the cluster's version is agreed on", func() bool { return f.probe(t).ClusterVersion == this+".0" })

@@ -76,6 +76,7 @@ func mustHaveFetched(t *testing.T, m *Machine, want ...string) {
 }
 
 func TestFetchKeepsWhatIsVerified(t *testing.T) {
+	t.Parallel()
 	f, saved, content := aSnapshot(t)
 	writeFile(t, f.Machine, snapshotDir+"/"+fetching, "half")
 	name := "restore-" + saved.SHA256 + ".db"
@@ -118,6 +119,7 @@ func TestFetchKeepsWhatIsVerified(t *testing.T) {
 // TestFetchRefuses holds that what is no whole snapshot, or not the one that is meant, ends with its reason and
 // leaves nothing.
 func TestFetchRefuses(t *testing.T) {
+	t.Parallel()
 	_, _, content := aSnapshot(t)
 	flipped := bytes.Clone(content)
 	flipped[len(flipped)/2] ^= 1
@@ -186,6 +188,7 @@ func TestFetchRefuses(t *testing.T) {
 
 // TestFetchOfWhatIsEncrypted holds that only who has the identity gets at it, by an upload, a path and S3.
 func TestFetchOfWhatIsEncrypted(t *testing.T) {
+	t.Parallel()
 	f, saved, content := aSnapshot(t)
 	right, err := age.GenerateX25519Identity()
 	if err != nil {

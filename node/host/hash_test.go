@@ -12,6 +12,7 @@ import (
 // TestHashesOfMembers holds that all members, a learner too, have one hash at one revision, and that it is
 // another at another.
 func TestHashesOfMembers(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	a := fleetOf(t, ca, "a")[0]
 	a.put(t, 20)

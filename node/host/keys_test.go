@@ -10,6 +10,7 @@ import (
 )
 
 func TestKeysOfEveryAlgorithm(t *testing.T) {
+	t.Parallel()
 	for algorithm := range keyKinds {
 		t.Run(algorithm, func(t *testing.T) {
 			m, _ := newMachine(t)

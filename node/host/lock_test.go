@@ -85,6 +85,7 @@ func TestLockOfASilentHolderIsFreed(t *testing.T) {
 }
 
 func TestLockOfASpeakingHolderIsKept(t *testing.T) {
+	t.Parallel()
 	m, _ := newMachine(t)
 	const silence = 500 * time.Millisecond
 	speaking := hold(t, m, "main", "1", silence)

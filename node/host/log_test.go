@@ -15,6 +15,7 @@ import (
 // TestLogOfAMemberThatDoesNotRun holds that what a member has written reads as it said itself, however it
 // has ended, and that to read it changes nothing.
 func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 50)
 	// etcd agrees on its version up to some seconds after its first start, and writes it to its database with

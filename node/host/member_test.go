@@ -24,15 +24,15 @@ const asEtcd = "HOST_TEST_AS_ETCD"
 
 func TestMain(m *testing.M) {
 	// A run starts a member by its own binary, which is etcd by its name.
-	if what := os.Getenv(asRun); what != "" && os.Args[0] != "etcd" {
+	if os.Args[0] == "etcd" || os.Getenv(asEtcd) != "" {
+		etcdmain.Main(os.Args)
+	}
+	if what := os.Getenv(asRun); what != "" {
 		if err := runAsChild(what); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
-	}
-	if os.Getenv(asEtcd) != "" {
-		etcdmain.Main(os.Args)
 	}
 	os.Exit(m.Run())
 }
@@ -110,6 +110,7 @@ func awaitListener(t *testing.T, port int) {
 }
 
 func TestMemberThatIsReady(t *testing.T) {
+	t.Parallel()
 	m, _, marker := serving(t)
 	request := api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: marker.DataDir, Ports: []int{marker.ClientPort, marker.MetricsPort}}, Members: 1, Timeout: patience}
 	o, err := m.Await(t.Context(), "main", request)
@@ -145,6 +146,7 @@ func TestMemberThatIsReady(t *testing.T) {
 // TestMemberWithoutQuorum holds that the observation of a member that answers half of the questions
 // ends, and that it does not pass for healthy.
 func TestMemberWithoutQuorum(t *testing.T) {
+	t.Parallel()
 	m, _, marker := serving(t, "b=http://127.0.0.1:1", "c=http://127.0.0.1:2")
 	awaitListener(t, marker.MetricsPort)
 	start := time.Now()
@@ -186,6 +188,7 @@ func TestMemberThatIsNotAsked(t *testing.T) {
 
 // TestStrangerOnThePort holds that what answers without a certificate of our authority is no member.
 func TestStrangerOnThePort(t *testing.T) {
+	t.Parallel()
 	m, _, marker := serving(t)
 	awaitListener(t, marker.ClientPort)
 	writeFile(t, m, api.ClientCAFile("main"), newAuthority(t).pem)
@@ -201,6 +204,7 @@ func TestStrangerOnThePort(t *testing.T) {
 }
 
 func TestAwaitEndsWhereTheUnitHasFailed(t *testing.T) {
+	t.Parallel()
 	m, units := newMachine(t)
 	describe(t, m)
 	configured(t, m, prepareOf("main"))

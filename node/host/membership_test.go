@@ -11,6 +11,7 @@ import (
 // TestMembershipOfALivingCluster replaces a member of three by the calls that the provider makes: a learner
 // comes, is promoted, the leadership moves, and the old leader goes.
 func TestMembershipOfALivingCluster(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	members := fleetOf(t, ca, "a", "b", "c")
 	leader, others := split(t, members)

@@ -12,6 +12,7 @@ import (
 // TestProcessOfAMember holds that an observation tells what a member was started by, whatever it is
 // configured with by now, and that a restart makes it run by that.
 func TestProcessOfAMember(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	before := f.await(t, api.AwaitRequest{}).Unit
 	p := before.Process

@@ -12,6 +12,7 @@ import (
 // TestGuardKnowsAMembersData holds that the guard lets a member start on its own data however it has ended,
 // and never on older data of its own, on that of another, or on that of a cluster that it does not join.
 func TestGuardKnowsAMembersData(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	f, other := fleetOf(t, ca, "a")[0], fleetOf(t, ca, "b")[0]
 	view := f.probe(t)

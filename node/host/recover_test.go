@@ -67,6 +67,7 @@ func (f *fleetMember) mustHoldAll(t *testing.T, done api.Recovered) {
 }
 
 func TestRecoverASurvivor(t *testing.T) {
+	t.Parallel()
 	f := survivor(t)
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
 	for name, spoil := range map[string]func(*api.RecoverRequest){
@@ -98,6 +99,7 @@ func TestRecoverASurvivor(t *testing.T) {
 
 // TestRecoverGoesOn cuts a recovery short, and holds that the next call makes no second copy and loses nothing.
 func TestRecoverGoesOn(t *testing.T) {
+	t.Parallel()
 	f := survivor(t)
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
 	f.units.fail["Start"] = errors.New("connection reset")
@@ -120,6 +122,7 @@ func TestRecoverGoesOn(t *testing.T) {
 
 // TestRecoverRefusesDataAheadOfItsLog holds that a member which etcd could not start by force is not touched.
 func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	view := f.probe(t)
 	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID

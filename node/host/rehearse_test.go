@@ -17,6 +17,7 @@ import (
 
 // TestRehearsalProvesABackup holds that a good one passes, with what it has come to, and leaves nothing behind.
 func TestRehearsalProvesABackup(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
@@ -79,6 +80,7 @@ func (f *fleetMember) editManifest(t *testing.T, name string, edit func(*backup.
 // TestRehearsalFindsWhatIsWrong holds that a backup which is not what its manifest says does not pass, and that it is
 // written down beside it.
 func TestRehearsalFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
@@ -134,6 +136,7 @@ func cutOff(t *testing.T, path string) {
 
 // TestRehearsalOfAnEncryptedBackup holds what can be proved with, without, and with the wrong identity.
 func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	key, other := identityOf(t), identityOf(t)
@@ -177,6 +180,7 @@ func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 // TestKilledRehearsal holds that the member of a rehearsal that was killed ends with it, and that what it has restored
 // is removed.
 func TestKilledRehearsal(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
@@ -227,6 +231,7 @@ func processOf(t *testing.T, argument string) int {
 
 // TestFetchOfABackup holds that a restore fetches a backup by its name, wherever this host knows it to be.
 func TestFetchOfABackup(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	key := identityOf(t)
 	b := backupOf()

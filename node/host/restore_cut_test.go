@@ -114,6 +114,7 @@ func was(t *testing.T, m *Machine) map[string]string {
 // TestRestoreCutShortAnywhere cuts a restore off at each of its steps. The same call again comes to the same end,
 // one with another token and another snapshot's source to its own, and to take it back leaves what was there before.
 func TestRestoreCutShortAnywhere(t *testing.T) {
+	t.Parallel()
 	f, s := stopped(t)
 	fence := api.FenceRequest{Owner: fleetOwner, Source: "file:///backup.db", Snapshot: s.SHA256}
 	request := f.restoreOf([]*fleetMember{f}, s, "token-2", 100)

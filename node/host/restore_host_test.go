@@ -19,6 +19,7 @@ func donor(t *testing.T) (*fleetMember, api.Snapshot, []byte) {
 
 // TestRestoreOnABareHost restores where there was nothing, which wants no fence, and takes all of it back.
 func TestRestoreOnABareHost(t *testing.T) {
+	t.Parallel()
 	f, s, content := donor(t)
 	empty := leftovers(t, f.Machine)
 	_, err := f.Fence(t.Context(), "main", api.FenceRequest{Owner: fleetOwner, Source: "s", Snapshot: s.SHA256})
@@ -71,6 +72,7 @@ func TestRestoreOnABareHost(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
+	t.Parallel()
 	f, s := stopped(t)
 	bare, _, _ := donor(t)
 	fenced, _ := twin(t, f, false)
@@ -154,6 +156,7 @@ func TestRestoreRefuses(t *testing.T) {
 
 // TestFenceGoesOn holds that a host that is fenced can be fenced for another snapshot, and a restored one cannot.
 func TestFenceGoesOn(t *testing.T) {
+	t.Parallel()
 	f, s := stopped(t)
 	m, units := twin(t, f, false)
 	units.enabled[api.Unit("main")] = false
@@ -181,6 +184,7 @@ func TestFenceGoesOn(t *testing.T) {
 
 // TestRetireEndsARestore holds that a host can be left at each stage of a restore.
 func TestRetireEndsARestore(t *testing.T) {
+	t.Parallel()
 	f, s := stopped(t)
 	for _, purge := range []bool{false, true} {
 		for _, restored := range []bool{false, true} {

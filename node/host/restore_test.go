@@ -79,6 +79,7 @@ func (f *fleetMember) advance(t *testing.T, stages ...api.Stage) {
 // TestRestoreAFleet restores three members of a cluster that serves, and holds what clients of the old one go by:
 // no revision comes again, no watch misses anything, and no member of the old cluster joins.
 func TestRestoreAFleet(t *testing.T) {
+	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b", "c")
 	formAll(t, members)
 	leader, _ := split(t, members)

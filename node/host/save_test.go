@@ -27,6 +27,7 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 }
 
 func TestSaveSendsAVerifiedSnapshot(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	view := f.probe(t)
@@ -84,6 +85,7 @@ func TestSaveSendsAVerifiedSnapshot(t *testing.T) {
 
 // TestSaveRefusesWhoMayBeBehind holds that a learner, and a voter without the others, send nothing.
 func TestSaveRefusesWhoMayBeBehind(t *testing.T) {
+	t.Parallel()
 	f := survivor(t)
 	var content bytes.Buffer
 	_, err := f.Save(t.Context(), "main", api.SaveRequest{Owner: fleetOwner}, &content)

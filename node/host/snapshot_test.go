@@ -28,6 +28,7 @@ func snapshots(t *testing.T, m *Machine) []string {
 }
 
 func TestSnapshotOfAMember(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	line := version.Cluster(version.Version)
@@ -87,6 +88,7 @@ func TestSnapshotOfAMember(t *testing.T) {
 
 // TestSnapshotThatIsDamaged holds that a snapshot in which anything has changed is not taken for one.
 func TestSnapshotThatIsDamaged(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 3)
 	s, err := f.Snapshot(t.Context(), "main", api.SnapshotRequest{Owner: fleetOwner, Keep: 1})

@@ -56,6 +56,7 @@ func TestPatience(t *testing.T) {
 
 // TestObserveAwaitsAStart has a real member restarted, and looked at in the same moment.
 func TestObserveAwaitsAStart(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	view := f.await(t, api.AwaitRequest{Members: 1}).Member
 	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID

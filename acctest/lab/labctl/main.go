@@ -37,6 +37,7 @@ const usage = `labctl boots real hosts on this machine, as root, in a network th
   labctl wipe HOST                 boot it from a fresh image with a fresh disk
   labctl wipe-new-key HOST         and with another host key: another machine at its addresses
 
+  labctl image                     make the image that hosts boot from, unless it is there
   labctl packages                  the Debian packages that a machine needs for all this
 
 All take -name LAB before their arguments, for another lab than "demo".
@@ -72,6 +73,8 @@ func do(ctx context.Context, args []string) error {
 	case "packages":
 		fmt.Println(strings.Join(lab.Packages(), " "))
 		return nil
+	case "image":
+		return lab.MakeImage(ctx)
 	}
 	onLab, onHost := labVerbs[verb], hostVerbs[verb]
 	if verb != "up" && onLab == nil && onHost == nil {
