@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
@@ -144,6 +145,7 @@ data "etcd_backups" "prod" {
 
 // TestRestoreOfABackupOnAHost restores the latest backup from a directory of one host, which sends it to the others.
 func TestRestoreOfABackupOnAHost(t *testing.T) {
+	sample.Leave(t, "TestRestoreOverALivingCluster restores on booted hosts, and the resources have a test of this name")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	backedUp := setup{cluster: `backup = {

@@ -10,11 +10,24 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
-// everyStep tells whether faults are to be put into every step of every change (make faults), or into every fourth
-// of a replacement.
+// everyStep tells whether faults are to be put into every step of every change (make faults), or into some steps of a
+// replacement.
 func everyStep() bool { return os.Getenv("ETCD_FAULTS") == "all" }
+
+// stride is how many steps there are from one fault to the next: one in make faults, some in make test-all, and more in
+// make test.
+func stride(some int) int {
+	switch {
+	case everyStep():
+		return 1
+	case testing.Short():
+		return 2*some + 1
+	}
+	return some
+}
 
 // changes are what faults are put into: each is done again and again, to and fro.
 var changes = map[string][2]setup{
@@ -57,11 +70,8 @@ func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 		t.Run(name, func(t *testing.T) {
 			l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
 			v := lived(t, l, between[1])
-			stride, turn, ended := 4, 0, false
-			if everyStep() {
-				stride = 1
-			}
-			for step := stride; !ended; step += stride {
+			turn, ended := 0, false
+			for step := min(4, stride(4)); !ended; step += stride(4) {
 				v.setup = between[turn%2]
 				turn++
 				v.write("main.tf", configuration(t, l, v.setup))
@@ -186,6 +196,7 @@ func TestInterruptedChange(t *testing.T) {
 // writes than it can follow then: it falls behind to where etcd itself would still promote it, and gets no vote from
 // us until it has caught up.
 func TestLearnerBehindIsNotPromoted(t *testing.T) {
+	sample.Leave(t, "the tests of the executor have a learner that is behind")
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
 	w := newWorkspace(t, l, configuration(t, l, setup{at: on("a", "b", "c")}))
 	w.apply()

@@ -23,7 +23,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 	w.must("apply", "-auto-approve", "-no-color", "-target=etcd_certificate.client")
 
 	steps := 1
-	for step := 1; step <= steps; step++ {
+	for step := 1; step <= steps; step += stride(1) {
 		t.Run(strconv.Itoa(step), func(t *testing.T) {
 			w.t = t
 			total := w.killAtStep(step)

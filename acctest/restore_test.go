@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // saved is a cluster of which a snapshot was taken, and that was written to since.
@@ -222,6 +223,7 @@ func (v *saved) mustLieAside(hosts ...string) {
 // TestRestoreElsewhere restores into five members, of which two are on the old hosts; the third old host was off
 // meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
+	sample.Leave(t, "TestRestoreOverALivingCluster restores on booted hosts, and the golden plans have all places")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
 	ssh := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"5s\"", l.KeyFile()) // a host that is off is asked again and again
@@ -256,6 +258,7 @@ func TestRestoreElsewhere(t *testing.T) {
 
 // TestRestoreAsANewCluster makes a second cluster from the snapshot of the first, which goes on.
 func TestRestoreAsANewCluster(t *testing.T) {
+	sample.Leave(t, "the resources have a test of this name")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b")})
 	v := savedCluster(t, l, setup{at: on("a")})
@@ -285,6 +288,7 @@ resource "etcd_cluster" "copy" {
 
 // TestBadSnapshots has restores of what is none fail before any member is stopped.
 func TestBadSnapshots(t *testing.T) {
+	sample.Leave(t, "TestFetchRefuses has the same snapshots")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{cluster: `version = "3.7"`})
@@ -343,8 +347,8 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 		return ended
 	}
 	if !everyStep() {
-		for step, ended := 2, false; !ended; step += 9 {
-			ended = hit(step, step%2 == 1)
+		for step, ended := 2, false; !ended; step += stride(9) {
+			ended = hit(step, step%2 == 1 || testing.Short())
 		}
 		return
 	}

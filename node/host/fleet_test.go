@@ -54,7 +54,8 @@ func (l *liveUnits) Start(ctx context.Context, unit string) error {
 		}
 		args = append(args, name+"="+value)
 	}
-	l.process = &exec.Cmd{Path: os.Args[0], Args: args, Env: append(os.Environ(), asEtcd+"=1", word), Stderr: os.Stderr}
+	l.process = &exec.Cmd{Path: os.Args[0], Args: args, Env: append(os.Environ(), asEtcd+"=1", word), Stderr: os.Stderr,
+		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}} // it ends with a test that is cut off
 	if err := l.process.Start(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func serving(t *testing.T, peers ...string) (*Machine, *fakeUnits, api.Marker) {
 		"--client-cert-auth", "--trusted-ca-file="+m.path(api.ClientCAFile("main")),
 		"--cert-file="+m.path(api.CertificateFile("main", api.KeyServer)), "--key-file="+m.path(api.KeyFile("main", api.KeyServer)))
 	member.Env = append(os.Environ(), asEtcd+"=1")
+	member.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with a test that is cut off
 	if err := member.Start(); err != nil {
 		t.Fatal(err)
 	}
