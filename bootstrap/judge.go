@@ -32,19 +32,21 @@ func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 // Judge measures what was learned against what is wanted. now decides which certificates hold.
 func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) membership.Observed {
 	observed := membership.Observed{}
-	byMachine := map[string]membership.Member{}
+	reached := map[membership.Member]identity{}
 	for _, m := range c.Members {
 		report, known := reports[m.Name]
 		if !known {
 			continue
 		}
 		host := c.judge(m, report, f, now)
-		if id := report.Contact.MachineID; id != "" && host.Refused == "" {
-			if twin, taken := byMachine[id]; taken {
-				host.Refused = fmt.Sprintf("it has the machine ID of %s (%s): two members on one host fail together; give it a host of its own, or a machine ID of its own where an image was cloned", twin.Name, twin.Address)
+		is := identity{machine: report.Machine(), boot: report.boot()}
+		for twin, other := range reached {
+			if is.oneMachine(other) && host.Refused == "" {
+				refusal := onOneMachine(m, twin)
+				host.Refused = refusal.Error()
 			}
-			byMachine[id] = m
 		}
+		reached[m] = is
 		observed[m.Name] = host
 	}
 	c.findLost(reports, observed)

@@ -138,8 +138,12 @@ func TestJudgeTwins(t *testing.T) {
 	c := three()
 	twin := bare(c.Members[2])
 	twin.Contact.MachineID = "machine of a"
+	if got := judged(c, map[string]bootstrap.Report{"c": twin}, now)["c"].Refused; got != "" {
+		t.Errorf("machines that were cloned from one image: %s", got)
+	}
+	twin.Contact.BootID = "boot of a"
 	observed := judged(c, map[string]bootstrap.Report{"c": twin}, now)
-	if got := observed["c"].Refused; !strings.HasPrefix(got, "it has the machine ID of a (192.0.2.11): two members on one host fail together") {
+	if got := observed["c"].Refused; !strings.HasPrefix(got, "its address leads to the very machine that a (192.0.2.11) leads to: two members on one machine fail together") {
 		t.Errorf("c: %s", got)
 	}
 	if observed["a"].Refused != "" || observed["b"].Refused != "" {

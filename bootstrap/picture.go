@@ -34,11 +34,19 @@ func (c Cluster) Seats(sight Sight) []membership.Member {
 func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Picture {
 	p := membership.Picture{}
 	list := c.memberList(owner, sight)
+	ways := c.waysTo(c.Seats(sight), list, owner, sight)
+	p.Mistakes = ways.mistakes()
 	for _, m := range c.Seats(sight) {
 		report, seen := sight[m]
+		if ways.detour(m) {
+			continue
+		}
 		s := membership.Seat{Member: m, Wanted: slices.Contains(c.Members, m), State: membership.Empty, Why: "its host carries nothing of it"}
 		if seen {
 			s.State, s.Why = c.state(m, report, owner)
+			if why, _ := ways.mistake(m); why != "" {
+				s.State, s.Why = membership.Taken, why
+			}
 			s.Traces = report.marker() != nil && s.State != membership.Taken
 			s.Restoring = restoring(report)
 		}
@@ -117,7 +125,7 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 		return membership.Mute, "its store is gone"
 	}
 	running := o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
-	aside := !o.Data.HasMember && !running && o.Flags == nil // as a call leaves it that moves its data aside
+	aside := putAside(*o)
 	switch {
 	case marker.Member != m.Name && !aside:
 		return membership.Lost, fmt.Sprintf("its host carries member %s", marker.Member)

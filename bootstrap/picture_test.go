@@ -117,7 +117,7 @@ func TestPictureOfEachDrift(t *testing.T) {
 		"path":            {guarded(api.GuardPath, "two directories"), "voter stopped, (its flags and its marker name different data directories)"},
 		"guarded anyhow":  {guarded("", "it is Sunday"), "voter blocked, (it is Sunday)"},
 		"set aside":       {func(o *api.Observation) { stopped(o); o.Data.HasMember, o.Flags = false, nil }, "voter empty, (its data was moved aside)"},
-		"another member":  {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter lost, (its host carries member z)"},
+		"another member":  {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter taken, (its host carries member z, which its cluster knows at this very address)"},
 		"another's, aside": {func(o *api.Observation) { stopped(o); o.Marker.Member, o.Data.HasMember, o.Flags = "z", false, nil },
 			"voter empty, (its data was moved aside)"},
 		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "voter taken, (its host carries member b of a cluster prod that another state manages)"},

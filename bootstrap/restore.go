@@ -43,18 +43,19 @@ const listenClientURLs = "--listen-client-urls="
 // certificates hold.
 func (c Cluster) Restoring(owner string, creating bool, sight Sight, now time.Time) membership.Restoring {
 	p := membership.Restoring{}
-	machines := map[string]membership.Member{}
+	ways := c.waysTo(c.Seats(sight), c.memberList(owner, sight), owner, sight)
+	mistakes := map[membership.Member]string{}
+	for _, mistake := range ways.mistakes() {
+		mistakes[membership.Member{Name: mistake.Member, Address: mistake.At}] = mistake.Rule + "; " + mistake.Remedy
+	}
 	for _, m := range c.Seats(sight) {
 		report := sight[m]
+		if ways.detour(m) {
+			continue
+		}
 		s := membership.Site{Member: m, Wanted: slices.Contains(c.Members, m), Silent: report.Err != nil}
 		if !s.Silent {
-			s.Refused = c.untouchable(m, report, owner, creating)
-		}
-		if id := machine(report); id != "" && s.Wanted && s.Refused == "" {
-			if twin, taken := machines[id]; taken {
-				s.Refused = fmt.Sprintf("it has the machine ID of %s (%s): two members on one host fail together; give it a host of its own", twin.Name, twin.Address)
-			}
-			machines[id] = m
+			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
 		}
 		if !s.Silent && s.Refused == "" {
 			c.site(&s, report, owner, now)
@@ -62,14 +63,6 @@ func (c Cluster) Restoring(owner string, creating bool, sight Sight, now time.Ti
 		p.Sites = append(p.Sites, s)
 	}
 	return p
-}
-
-// machine is the machine ID of a host; empty: not known.
-func machine(report Report) string {
-	if o := report.Observation; o != nil {
-		return cmp.Or(o.Facts.MachineID, report.Contact.MachineID)
-	}
-	return report.Contact.MachineID
 }
 
 // untouchable says why a restore must not touch a host; empty: it may.

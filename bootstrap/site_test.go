@@ -67,6 +67,7 @@ func bare(m membership.Member) bootstrap.Report {
 		Machine:   "x86_64",
 		Systemd:   true,
 		MachineID: "machine of " + m.Name,
+		BootID:    "boot of " + m.Name,
 		FreeBytes: 20 << 30,
 	}}
 }

@@ -54,6 +54,8 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			c.Systemd = value == "systemd"
 		case "machine-id":
 			c.MachineID = value
+		case "boot-id":
+			c.BootID = value
 		case "missing":
 			c.Missing = append(c.Missing, value)
 		case "read-only":

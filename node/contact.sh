@@ -8,6 +8,7 @@ say kernel "$(uname -r)"
 say machine "$(uname -m)"
 say init "$(cat /proc/1/comm)"
 [ ! -r /etc/machine-id ] || say machine-id "$(cat /etc/machine-id)"
+[ ! -r /proc/sys/kernel/random/boot_id ] || say boot-id "$(cat /proc/sys/kernel/random/boot_id)"
 
 for command in gzip sha256sum mktemp find useradd systemctl; do
 	command -v "$command" >/dev/null 2>&1 || say missing "$command"

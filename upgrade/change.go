@@ -27,6 +27,9 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
 		return Plan{}, err
 	}
+	if len(p.Mistakes) > 0 {
+		return Plan{}, &p.Mistakes[0]
+	}
 	if err := restoring(p); err != nil {
 		return Plan{}, err
 	}

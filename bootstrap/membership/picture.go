@@ -75,10 +75,11 @@ type Stranger struct {
 type Picture struct {
 	Seats     []Seat // sorted by name, then address
 	Strangers []Stranger
-	Leader    string // member ID; empty: none is known
-	Corrupt   bool   // an alarm says that members' data differs
-	Full      bool   // an alarm says that a database has reached its quota
-	Saved     bool   // this run has taken a snapshot and verified it
+	Mistakes  []Refusal // ways that lead to another machine or member than they ought to: nothing is done while there are any
+	Leader    string    // member ID; empty: none is known
+	Corrupt   bool      // an alarm says that members' data differs
+	Full      bool      // an alarm says that a database has reached its quota
+	Saved     bool      // this run has taken a snapshot and verified it
 
 	ClusterVersion string // line that the members have agreed on: 3.7; empty: not known
 	Downgrade      string // line that a downgrade under way goes to: 3.6; empty: none
@@ -94,7 +95,7 @@ func SortSeats(seats []Seat) {
 
 // Clone is a picture that shares nothing with the first.
 func (p Picture) Clone() Picture {
-	p.Seats, p.Strangers = slices.Clone(p.Seats), slices.Clone(p.Strangers)
+	p.Seats, p.Strangers, p.Mistakes = slices.Clone(p.Seats), slices.Clone(p.Strangers), slices.Clone(p.Mistakes)
 	for i := range p.Seats {
 		p.Seats[i].Outdated = slices.Clone(p.Seats[i].Outdated)
 	}

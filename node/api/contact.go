@@ -6,7 +6,8 @@ type Contact struct {
 	Kernel       string   // release: 6.1.0-28-amd64
 	Machine      string   // as uname names it: x86_64, aarch64
 	Systemd      bool     // PID 1 is systemd
-	MachineID    string   // of /etc/machine-id: the same host under two addresses has one
+	MachineID    string   // of /etc/machine-id; machines that were cloned from one image may share it
+	BootID       string   // random, of this boot: with the machine ID it tells one machine under two addresses from two machines
 	Missing      []string // commands that are needed and not there
 	ReadOnly     bool     // StoreRoot lies on a file system that is mounted read-only
 	FreeBytes    int64    // free for StoreRoot

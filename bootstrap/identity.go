@@ -1,0 +1,195 @@
+package bootstrap
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// An address is a way to a machine, and not the machine. This file tells which machine, and which member on it, each
+// way leads to, before any rule is asked: two addresses may lead to one machine, a route to another member's machine,
+// and a cloned machine says that it is the one it was cloned from.
+
+// identity is where a way leads, as the host itself says.
+type identity struct {
+	machine, boot string
+	carries       string   // the name of the member that it carries; empty: none of this cluster
+	id            string   // that member's ID; empty: it has none yet
+	known         []string // the peer URLs at which its cluster knows that member; none: it knows no such member
+}
+
+// oneMachine tells whether two ways lead to one machine. Machine IDs alone do not say so: machines that were cloned
+// from one image may share theirs. The ID of a boot is random.
+func (i identity) oneMachine(other identity) bool {
+	return i.boot != "" && i.boot == other.boot && i.machine == other.machine
+}
+
+// identify is where the way to a seat leads; false: its host could not be asked.
+func (c Cluster) identify(report Report, list memberList, owner string) (identity, bool) {
+	if report.Err != nil {
+		return identity{}, false
+	}
+	i := identity{machine: report.Machine(), boot: report.boot()}
+	marker := report.marker()
+	if marker == nil || marker.Owner != owner || marker.Cluster != c.Name && marker.Cluster != "" {
+		return i, i.boot != ""
+	}
+	i.carries, i.id = marker.Member, marker.MemberID
+	if o := report.Observation; o != nil {
+		if putAside(*o) {
+			i.carries, i.id = "", ""
+			return i, true
+		}
+		i.id = cmp.Or(o.Member.MemberID, i.id) // what runs there knows best who it is
+	}
+	if !list.known {
+		i.known = ownURL(*marker)
+		return i, true
+	}
+	for _, entry := range list.entries {
+		if i.id != "" && entry.ID == i.id {
+			i.known = entry.PeerURLs
+		}
+	}
+	return i, true
+}
+
+// putAside tells whether a host is as a call leaves it that moves a member's data aside.
+func putAside(o api.Observation) bool {
+	return !o.Data.HasMember && o.Unit.ActiveState != "active" && o.Unit.ActiveState != "activating" && o.Flags == nil
+}
+
+// ownURL is the peer URL that a member's own configuration has for it.
+func ownURL(marker api.Marker) []string {
+	for entry := range strings.SplitSeq(marker.InitialCluster, ",") {
+		if name, url, _ := strings.Cut(entry, "="); name == marker.Member {
+			return []string{url}
+		}
+	}
+	return nil
+}
+
+// Machine is the machine ID of the host; empty: not known.
+func (r Report) Machine() string {
+	if r.Observation != nil && r.Observation.Facts.MachineID != "" {
+		return r.Observation.Facts.MachineID
+	}
+	return r.Contact.MachineID
+}
+
+func (r Report) boot() string {
+	if r.Observation != nil && r.Observation.Facts.BootID != "" {
+		return r.Observation.Facts.BootID
+	}
+	return r.Contact.BootID
+}
+
+// ways is where the ways to all seats lead.
+type ways struct {
+	Cluster
+	seats []membership.Member
+	to    map[membership.Member]identity
+}
+
+// waysTo finds out where the ways to these seats lead.
+func (c Cluster) waysTo(seats []membership.Member, list memberList, owner string, sight Sight) ways {
+	w := ways{c, seats, map[membership.Member]identity{}}
+	for _, m := range seats {
+		if report, seen := sight[m]; seen {
+			if i, told := c.identify(report, list, owner); told {
+				w.to[m] = i
+			}
+		}
+	}
+	return w
+}
+
+// astray tells whether the way to a seat leads to a member that its cluster knows at another address.
+func (w ways) astray(m membership.Member) bool {
+	i, told := w.to[m]
+	return told && len(i.known) > 0 && !slices.Contains(i.known, w.PeerURL(m))
+}
+
+// at is the seat at one of these peer URLs; false: there is none.
+func (w ways) at(urls []string) (membership.Member, bool) {
+	for _, m := range w.seats {
+		if slices.Contains(urls, w.PeerURL(m)) {
+			return m, true
+		}
+	}
+	return membership.Member{}, false
+}
+
+// detour tells whether a seat is nothing but a second way to a machine whose member is known at another address, and
+// nobody wants the member there: then it is no seat, and nothing is done by that way.
+func (w ways) detour(m membership.Member) bool {
+	return w.astray(m) && !slices.Contains(w.Members, m)
+}
+
+// mistakes are the ways that lead to another machine or member than they ought to. While there is any, nothing is
+// done to any host: by which way is not known.
+func (w ways) mistakes() (all []membership.Refusal) {
+	for n, m := range w.seats {
+		if w.detour(m) {
+			continue
+		}
+		if why, remedy := w.mistake(m); why != "" {
+			all = append(all, membership.Refusal{Member: m.Name, At: m.Address, Rule: why, Remedy: remedy})
+			continue
+		}
+		for _, other := range w.seats[:n] {
+			if other.Name != m.Name && !w.astray(other) && w.to[m].oneMachine(w.to[other]) && w.isOne(m, other) {
+				refusal := onOneMachine(m, other)
+				refusal.Member, refusal.At = m.Name, m.Address
+				all = append(all, refusal)
+			}
+		}
+	}
+	return all
+}
+
+// onOneMachine is why two members on one machine are refused.
+func onOneMachine(m, other membership.Member) membership.Refusal {
+	return membership.Refusal{Rule: fmt.Sprintf("its address leads to the very machine that %s leads to: two members on one machine fail together", ofSeat(other)),
+		Remedy: fmt.Sprintf("check address and ssh_address of %s and %s, and give each a machine of its own", m.Name, other.Name)}
+}
+
+// isOne tells whether two members on one machine are a mistake: both are wanted, or one that is not is still there.
+func (w ways) isOne(m, other membership.Member) bool {
+	for _, one := range []membership.Member{m, other} {
+		if !slices.Contains(w.Members, one) && w.to[one].carries == "" {
+			return false // it has left
+		}
+	}
+	return true
+}
+
+// mistake is what is wrong with the way to one seat, and what to do; empty: nothing.
+func (w ways) mistake(m membership.Member) (why, remedy string) {
+	i := w.to[m]
+	if !w.astray(m) {
+		if i.carries != "" && i.carries != m.Name && len(i.known) > 0 {
+			return fmt.Sprintf("its host carries member %s, which its cluster knows at this very address", i.carries),
+				fmt.Sprintf("check the addresses of %s and %s; a member cannot be given another name", m.Name, i.carries)
+		}
+		return "", ""
+	}
+	host := strings.Join(i.known, ", ")
+	right, there := w.at(i.known)
+	switch {
+	case there && w.to[right].id == i.id && i.id != "" && w.to[right].boot != i.boot && w.to[right].boot != "":
+		return fmt.Sprintf("its machine says that it carries member %s, which %s carries: one is a clone of the other, with its data and its keys", i.carries, ofSeat(right)),
+			"take the clone off the network before it is started, and wipe what it has of etcd (/etc/etcd, /var/lib/etcd); then plan again"
+	case i.carries != m.Name:
+		return fmt.Sprintf("the way to it leads to the machine of member %s, which its cluster knows at %s", i.carries, host),
+			fmt.Sprintf("check address, ssh_address and ssh_port of %s and %s: were two of them swapped?", m.Name, i.carries)
+	}
+	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),
+		"put the address back: a member is not given another address on the machine that it is on"
+}
+
+func ofSeat(m membership.Member) string { return fmt.Sprintf("%s (%s)", m.Name, m.Address) }

@@ -1,0 +1,138 @@
+package bootstrap_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// swap has the ways to two seats lead to each other's hosts.
+func swap(sight bootstrap.Sight, a, b membership.Member) { sight[a], sight[b] = sight[b], sight[a] }
+
+// TestWaysThatMislead has ways lead to other machines and members than they ought to: each is told from a member that
+// is dead or lost, and named with both sides.
+func TestWaysThatMislead(t *testing.T) {
+	gone := errors.New("no route to host")
+	second := membership.Member{Name: "c", Address: "192.0.2.33"}
+	for name, test := range map[string]struct {
+		arrange func(c *bootstrap.Cluster, sight bootstrap.Sight)
+		says    []string // a refusal each; none: the plan goes on
+		seats   string
+	}{
+		"as it ought to be": {func(*bootstrap.Cluster, bootstrap.Sight) {}, nil, "a b c"},
+		"routes swapped": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { swap(sight, c.Members[0], c.Members[1]) },
+			[]string{"a (192.0.2.11): the way to it leads to the machine of member b, which its cluster knows at https://192.0.2.12:2380; check address, ssh_address and ssh_port of a and b: were two of them swapped?",
+				"b (192.0.2.12): the way to it leads to the machine of member a"}, "a b c"},
+		"one route to another's machine": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { sight[c.Members[0]] = sight[c.Members[1]] },
+			[]string{"a (192.0.2.11): the way to it leads to the machine of member b"}, "a b c"},
+		"routes swapped, no quorum": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			for m, report := range sight {
+				report.Observation.Member.Members, report.Observation.Member.Healthy = nil, false
+				sight[m] = report
+			}
+			swap(sight, c.Members[0], c.Members[1])
+		}, []string{"a (192.0.2.11): the way to it leads to the machine of member b", "b (192.0.2.12): the way to it leads to the machine of member a"}, "a b c"},
+		"a second address of c": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			c.Members[2], sight[second] = second, sight[old]
+		}, []string{"c (192.0.2.33): this is another address of the machine that carries c already, and its cluster knows it at https://192.0.2.13:2380"}, "a b c c"},
+		"a second address of c, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			c.Members[2], sight[second], sight[old] = second, sight[old], bootstrap.Report{Err: gone}
+		}, []string{"c (192.0.2.33): this is another address of the machine"}, "a b c c"},
+		"a second address of c, taken back": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { sight[second] = sight[c.Members[2]] }, nil, "a b c"},
+		"a second address of c, taken back, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			sight[second], sight[c.Members[2]] = sight[c.Members[2]], bootstrap.Report{Err: gone}
+		}, nil, "a b c"},
+		"a clone of c": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			clone := sight[old]
+			observed := *clone.Observation
+			observed.Facts.BootID, clone.Contact.BootID, clone.Observation = "of the clone", "of the clone", &observed
+			c.Members[2], sight[second] = second, clone
+		}, []string{"c (192.0.2.33): its machine says that it carries member c, which c (192.0.2.13) carries: one is a clone of the other"}, "a b c c"},
+		"two members on one machine": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			d := membership.Member{Name: "d", Address: "192.0.2.14"}
+			e := membership.Member{Name: "e", Address: "192.0.2.15"}
+			c.Members = append(c.Members, d, e)
+			sight[d], sight[e] = bare(d), bare(d)
+		}, []string{"e (192.0.2.15): its address leads to the very machine that d (192.0.2.14) leads to"}, "a b c d e"},
+		"machine IDs of one image": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			for m, report := range sight {
+				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"
+				sight[m] = report
+			}
+		}, nil, "a b c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := three()
+			sight := alive(t, c)
+			test.arrange(&c, sight)
+			p := c.Picture("us", sight, time.Time{})
+			var says, seats []string
+			for _, mistake := range p.Mistakes {
+				says = append(says, mistake.Error())
+			}
+			for _, s := range p.Seats {
+				seats = append(seats, s.Name)
+			}
+			if !slices.EqualFunc(says, test.says, strings.HasPrefix) {
+				t.Errorf("mistakes:\n%s\nwant\n%s", strings.Join(says, "\n"), strings.Join(test.says, "\n"))
+			}
+			if got := strings.Join(seats, " "); got != test.seats {
+				t.Errorf("seats: %s, want %s", got, test.seats)
+			}
+		})
+	}
+}
+
+// TestWaysDrawn draws where the ways to members lead. Whoever is shown as dead or lost is so by a way that leads to the
+// member's own machine, and a way that leads elsewhere is refused or is no seat.
+func TestWaysDrawn(t *testing.T) {
+	sample.Check(t, 500, func(rt *rapid.T) {
+		c := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15")
+		right := alive(t, c)
+		seats := slices.Clone(c.Members)
+		for i, m := range c.Members {
+			if rapid.IntRange(0, 5).Draw(rt, "second address of "+m.Name) == 0 {
+				at := membership.Member{Name: m.Name, Address: "192.0.2.3" + string(rune('1'+i))}
+				seats = append(seats, at)
+				if rapid.Bool().Draw(rt, "wanted") {
+					c.Members[i] = at
+				}
+			}
+		}
+		sight, leads := bootstrap.Sight{}, map[membership.Member]membership.Member{}
+		machines := slices.Clone(cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15").Members)
+		for _, m := range seats {
+			to := machines[m.Name[0]-'a']
+			switch rapid.IntRange(0, 7).Draw(rt, "way to "+m.Name) {
+			case 0:
+				to = rapid.SampledFrom(machines).Draw(rt, "to")
+			case 1:
+				sight[m] = bootstrap.Report{Err: errors.New("no route to host")}
+				continue
+			}
+			sight[m], leads[m] = right[to], to
+		}
+		p := c.Picture("us", sight, time.Time{})
+		for _, s := range p.Seats {
+			to, reached := leads[s.Member]
+			mistaken := slices.ContainsFunc(p.Mistakes, func(r membership.Refusal) bool { return r.Member == s.Name && r.At == s.Address })
+			if reached && to != s.Member && !mistaken {
+				rt.Fatalf("the way to %s leads to %s, and nobody says so:\n%+v", s, to.Name, p.Mistakes)
+			}
+			if reached && (s.State == membership.Lost || s.State == membership.Empty) {
+				rt.Fatalf("%s is %s (%s), and its way leads to %s", s, s.State, s.Why, to.Name)
+			}
+		}
+	})
+}
