@@ -34,7 +34,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 		return identity{}, false
 	}
 	i := identity{machine: report.Machine(), boot: report.boot()}
-	marker := report.marker()
+	marker := report.Marker()
 	if marker == nil || marker.Owner != owner || marker.Cluster != c.Name && marker.Cluster != "" {
 		return i, i.boot != ""
 	}
@@ -79,6 +79,22 @@ func (r Report) Machine() string {
 		return r.Observation.Facts.MachineID
 	}
 	return r.Contact.MachineID
+}
+
+// Machines are the IDs of the machines that a sight saw, where they are known.
+func (s Sight) Machines() map[membership.Member]string {
+	machines := map[membership.Member]string{}
+	for m, report := range s {
+		if id := report.Machine(); id != "" && report.Err == nil {
+			machines[m] = id
+		}
+	}
+	return machines
+}
+
+// OneMachine tells whether two reports are of one machine.
+func (r Report) OneMachine(other Report) bool {
+	return identity{machine: r.Machine(), boot: r.boot()}.oneMachine(identity{machine: other.Machine(), boot: other.boot()})
 }
 
 func (r Report) boot() string {

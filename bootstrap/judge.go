@@ -22,7 +22,7 @@ type Report struct {
 // left on its hosts, or fresh.
 func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 	for _, m := range c.Members {
-		if marker := reports[m.Name].marker(); marker != nil && marker.Phase == api.PhaseForming && c.owns(*marker, m) {
+		if marker := reports[m.Name].Marker(); marker != nil && marker.Phase == api.PhaseForming && c.owns(*marker, m) {
 			return Formation{Owner: marker.Owner, Token: marker.Token}
 		}
 	}
@@ -98,7 +98,7 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 	if len(contact.ForeignEtcd) > 0 {
 		return "", fmt.Sprintf("an etcd that this provider did not set up runs on it (%s): stop it and move its data away, or choose another host", strings.Join(contact.ForeignEtcd, ", "))
 	}
-	marker := report.marker()
+	marker := report.Marker()
 	if marker == nil && report.dataNotEmpty() {
 		return "", fmt.Sprintf("data directory %s is not empty, and nothing says whose data that is: move it away, or set data_dir to another directory", c.DataDir)
 	}
@@ -221,7 +221,7 @@ func (c Cluster) importCommand() string {
 }
 
 // marker is the freshest marker that the report holds; nil: the host has none.
-func (r Report) marker() *api.Marker {
+func (r Report) Marker() *api.Marker {
 	if r.Observation != nil {
 		return r.Observation.Marker
 	}

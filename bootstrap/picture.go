@@ -47,7 +47,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			if why, _ := ways.mistake(m); why != "" {
 				s.State, s.Why = membership.Taken, why
 			}
-			s.Traces = report.marker() != nil && s.State != membership.Taken
+			s.Traces = report.Marker() != nil && s.State != membership.Taken
 			s.Restoring = restoring(report)
 		}
 		c.place(&s, list, report)
@@ -111,7 +111,7 @@ const leaving = ".leaving"
 // state is what was seen on a seat's host, and why.
 func (c Cluster) state(m membership.Member, report Report, owner string) (membership.State, string) {
 	o := report.Observation
-	marker := report.marker()
+	marker := report.Marker()
 	switch {
 	case report.Err != nil:
 		return membership.Silent, "its host cannot be reached"
@@ -215,7 +215,7 @@ func (c Cluster) memberList(owner string, sight Sight) memberList {
 func namedMembers(owner string, sight Sight) map[string]bool {
 	var named map[string]bool
 	for _, report := range sight {
-		marker := report.marker()
+		marker := report.Marker()
 		if marker == nil || marker.Owner != owner {
 			continue
 		}
@@ -238,7 +238,7 @@ func namedMembers(owner string, sight Sight) map[string]bool {
 func (c Cluster) place(s *membership.Seat, list memberList, report Report) {
 	if !list.known {
 		s.Role, s.Started = membership.Voter, true
-		switch marker := report.marker(); {
+		switch marker := report.Marker(); {
 		case marker != nil && marker.Phase == api.PhaseJoining:
 			s.Role = membership.Learner
 		case marker != nil:
@@ -271,7 +271,7 @@ func stranger(entry api.ListedMember, owner string, sight Sight) membership.Stra
 		s.Role = membership.Learner
 	}
 	for _, report := range sight {
-		if marker := report.marker(); marker != nil && marker.Owner == owner && slices.Contains(marker.Added, s.PeerURL) {
+		if marker := report.Marker(); marker != nil && marker.Owner == owner && slices.Contains(marker.Added, s.PeerURL) {
 			s.Ours = true
 		}
 	}

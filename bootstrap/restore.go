@@ -67,7 +67,7 @@ func (c Cluster) Restoring(owner string, creating bool, sight Sight, now time.Ti
 
 // untouchable says why a restore must not touch a host; empty: it may.
 func (c Cluster) untouchable(m membership.Member, report Report, owner string, creating bool) string {
-	o, marker := report.Observation, report.marker()
+	o, marker := report.Observation, report.Marker()
 	switch {
 	case report.Contact.MarkerError != "":
 		return report.Contact.MarkerError
@@ -106,7 +106,7 @@ func (c Cluster) written(report Report) string {
 
 // site measures a host that may be touched.
 func (c Cluster) site(s *membership.Site, report Report, owner string, now time.Time) {
-	o, marker := report.Observation, report.marker()
+	o, marker := report.Observation, report.Marker()
 	s.Marked = marker != nil
 	s.Mute = o == nil && s.Marked
 	if o == nil {

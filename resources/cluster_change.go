@@ -236,10 +236,21 @@ func (ch change) reachesAnew() bool {
 	return false
 }
 
+// reroutes tells whether the way to a host that stays changes. Where the new one leads is seen before it is kept.
+func (ch change) reroutes() bool {
+	was := routesTo(ch.before)
+	for m, reach := range routesTo(ch.members) {
+		if old, known := was[m]; known && reach != old {
+			return true
+		}
+	}
+	return false
+}
+
 // takesHosts tells whether the hosts have to be looked at to carry out a plan: it has steps, or has left
-// something to the apply.
+// something to the apply, or changes the way to a host.
 func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool {
-	return c.Rollout.IsUnknown() || len(ch.plan.Steps) > 0 ||
+	return c.Rollout.IsUnknown() || len(ch.plan.Steps) > 0 || ch.reroutes() ||
 		slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Health.IsUnknown() })
 }
 

@@ -54,7 +54,7 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Seats: hosts.seats()}
+	order := upgrade.Order{Owner: owner, Seats: hosts.seats(), Machines: ch.seen.Machines()}
 	if !plan.Rollout.IsUnknown() {
 		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
 	}

@@ -205,7 +205,8 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed to its end", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 	}
 	if resp.Diagnostics.HasError() {
-		if working.Err() == nil && len(outcome.Sight) > 0 { // a look that was cut short says nothing
+		// A look that was cut short says nothing, and one by ways that are not kept says nothing of the members.
+		if working.Err() == nil && len(outcome.Sight) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
 			seen, diags := state.observe(ctx, state.clusterWith(before, r.services.Stores), before, outcome.Sight, ch.routes(), r.services.Now())
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)

@@ -70,7 +70,11 @@ func (w *work) tell(ctx context.Context, m membership.Member, op api.Operation, 
 
 // ask makes one call to a member's host, under the lock.
 func ask[R any](ctx context.Context, w *work, m membership.Member, op api.Operation, body any) (R, error) {
-	return call[R](ctx, w.Hosts[m], w.storeToCall(m), op, w.Cluster.Name, w.Holder.ID, body)
+	result, err := request[R](ctx, w.Hosts[m], w.storeToCall(m), api.Request{Operation: op, Cluster: w.Cluster.Name, Holder: w.Holder.ID, Target: w.target(m)}, body)
+	if !op.ReadOnly() {
+		w.touch(m)
+	}
+	return result, err
 }
 
 func (w *work) install(ctx context.Context, m membership.Member) error {

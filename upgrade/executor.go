@@ -74,6 +74,7 @@ type work struct {
 	outer   context.Context // of the run: it ends where the run is to stop before its next step
 	mu      sync.Mutex      // steps of one batch report at the same time
 	reports bootstrap.Sight
+	touched map[membership.Member]bool // hosts that calls of this run have changed since the last look
 }
 
 // job is what a run does over and over: look, plan, and act.
@@ -86,7 +87,7 @@ type job struct {
 
 // work is a new run that looks at the hosts of these seats.
 func (e *Executor) work(seats []membership.Member) *work {
-	return &work{Executor: e, seats: seats, held: map[membership.Member]bool{}, reports: bootstrap.Sight{}}
+	return &work{Executor: e, seats: seats, held: map[membership.Member]bool{}, reports: bootstrap.Sight{}, touched: map[membership.Member]bool{}}
 }
 
 // run looks, plans and does the head of the plan, until the plan is empty.
@@ -100,6 +101,7 @@ func (w *work) run(ctx context.Context, j job) error {
 	next := "anything was done"
 	for {
 		j.look(ctx)
+		clear(w.touched)
 		// A look that was cut short says nothing of the hosts.
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped before %s: %w", next, context.Cause(ctx))
@@ -224,7 +226,7 @@ func (w *work) lock(ctx context.Context, cancel context.CancelCauseFunc) (news b
 	seats := slices.Clone(w.seats)
 	slices.SortFunc(seats, func(a, b membership.Member) int { return strings.Compare(a.Address, b.Address) })
 	for _, m := range seats {
-		if w.held[m] || !w.callable(m) {
+		if w.held[m] || !w.callable(m) || w.holds(m) {
 			continue
 		}
 		held, release, err := w.Hosts[m].Lock(ctx, w.storeToCall(m), w.Cluster.Name, w.Holder)
@@ -240,6 +242,16 @@ func (w *work) lock(ctx context.Context, cancel context.CancelCauseFunc) (news b
 	news = news || !w.locked
 	w.locked = true
 	return news, nil
+}
+
+// holds tells whether this run holds the lock of the machine that a member's address leads to, by another address of it.
+func (w *work) holds(m membership.Member) bool {
+	for other := range w.held {
+		if w.reports[m].OneMachine(w.reports[other]) {
+			return true
+		}
+	}
+	return false
 }
 
 // unlock frees what lock took, in reverse order.

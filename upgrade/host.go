@@ -41,11 +41,17 @@ type Host interface {
 
 // call makes one call and returns its typed result.
 func call[R any](ctx context.Context, host Host, store string, op api.Operation, cluster, holder string, body any) (R, error) {
+	return request[R](ctx, host, store, api.Request{Operation: op, Cluster: cluster, Holder: holder}, body)
+}
+
+// request makes one call, in this envelope, and returns its typed result.
+func request[R any](ctx context.Context, host Host, store string, envelope api.Request, body any) (R, error) {
 	var result R
 	encoded, err := json.Marshal(body)
 	if err != nil {
-		return result, fmt.Errorf("encode %s: %w", op, err)
+		return result, fmt.Errorf("encode %s: %w", envelope.Operation, err)
 	}
-	err = host.Call(ctx, store, api.Request{Version: api.Version, Operation: op, Cluster: cluster, Holder: holder, Body: encoded}, &result)
+	envelope.Version, envelope.Body = api.Version, encoded
+	err = host.Call(ctx, store, envelope, &result)
 	return result, err
 }

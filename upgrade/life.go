@@ -17,6 +17,9 @@ type Order struct {
 	// Approved are the steps that the plan has shown: what takes others is not done. nil: the plan could not
 	// know, and has said so.
 	Approved []membership.Step
+	// Machines are the IDs of the machines that the plan saw at these seats. Who answers as another by now is no host of
+	// this plan. nil: the plan saw none.
+	Machines map[membership.Member]string
 }
 
 // Outcome is what became of a change.
@@ -73,6 +76,9 @@ func (l *living) plan() ([]membership.Step, error) {
 		}
 	}
 	l.picture = l.Cluster.Picture(l.order.Owner, l.reports, l.Now())
+	if err := l.otherMachine(); err != nil && len(l.picture.Mistakes) == 0 {
+		return nil, err
+	}
 	l.picture.Saved = l.saved
 	for i := range l.picture.Seats {
 		s := &l.picture.Seats[i]
@@ -99,6 +105,17 @@ func (l *living) plan() ([]membership.Step, error) {
 	}
 	l.checked = l.checked || l.locked
 	return plan.Steps, nil
+}
+
+// otherMachine refuses a host that is another machine than the one that the plan saw there.
+func (l *living) otherMachine() error {
+	for _, m := range l.seats {
+		if planned, now := l.order.Machines[m], l.reports[m].Machine(); planned != "" && now != "" && planned != now {
+			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("the way to it leads to another machine than when this was planned (the machine ID is %s, and was %s)", now, planned),
+				Remedy: "check address, ssh_address and ssh_port; if the machine was installed anew, plan again"}
+		}
+	}
+	return nil
 }
 
 // approved tells whether a step was shown. The leadership may be elsewhere by now, and what takes care

@@ -94,7 +94,8 @@ func (r *reviving) upload(ctx context.Context, m membership.Member, request api.
 	if err != nil {
 		return fetched, fmt.Errorf("encode %s: %w", api.OpFetch, err)
 	}
-	envelope := api.Request{Version: api.Version, Operation: api.OpFetch, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Body: body}
+	envelope := api.Request{Version: api.Version, Operation: api.OpFetch, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m), Body: body}
+	defer r.touch(m)
 	err = r.Hosts[m].Upload(ctx, r.storeToCall(m), envelope, io.LimitReader(content, about.SizeBytes), &fetched)
 	return fetched, err
 }

@@ -26,31 +26,27 @@ func (i *instrument) moveLeader(ctx context.Context, times int) error {
 	return nil
 }
 
+// findTimeout bounds the search for who leads and who follows: it catches a hang.
+const findTimeout = 5 * time.Minute
+
 func (i *instrument) moveOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, i.Config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	var leader *clientv3.Client
-	var to, applied uint64
-	move := Move{}
-	for _, endpoint := range i.known() {
-		client, err := probing(i.tls, endpoint)
-		if err != nil {
-			return err
-		}
+	clients, err := i.probes()
+	for _, client := range clients {
 		defer client.Close()
-		asking, cancel := context.WithTimeout(ctx, time.Second)
-		status, err := pb.NewMaintenanceClient(client.ActiveConnection()).Status(asking, &pb.StatusRequest{})
-		cancel()
-		switch {
-		case err != nil || status.IsLearner: // it does not lead, and shall not
-		case status.Leader == status.Header.MemberId:
-			leader, move.From = client, hex(status.Leader)
-		case status.RaftAppliedIndex > applied:
-			to, applied = status.Header.MemberId, status.RaftAppliedIndex
-		}
 	}
-	if leader == nil || to == 0 {
-		return fmt.Errorf("of %v none leads, or none follows", i.known())
+	if err != nil {
+		return err
+	}
+	var leader *clientv3.Client
+	var to uint64
+	move := Move{}
+	for leader == nil || to == 0 {
+		leader, to, move.From = i.leads(ctx, clients)
+		if (leader == nil || to == 0) && !pause(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("of %v none leads, or none follows", i.known())
+		}
 	}
 	move.To = hex(to)
 	move.Start = i.now()
@@ -60,4 +56,34 @@ func (i *instrument) moveOnce(ctx context.Context) error {
 	move.End = i.now()
 	i.answers <- answer{Move: &move}
 	return nil
+}
+
+// probes are clients of every endpoint.
+func (i *instrument) probes() (clients []*clientv3.Client, err error) {
+	for _, endpoint := range i.known() {
+		client, err := probing(i.tls, endpoint)
+		if err != nil {
+			return clients, err
+		}
+		clients = append(clients, client)
+	}
+	return clients, nil
+}
+
+// leads is who leads at this moment, and the follower that has applied most; nil and 0: none says so.
+func (i *instrument) leads(ctx context.Context, clients []*clientv3.Client) (leader *clientv3.Client, to uint64, from string) {
+	var applied uint64
+	for _, client := range clients {
+		asking, cancel := context.WithTimeout(ctx, i.Config.Timeout)
+		status, err := pb.NewMaintenanceClient(client.ActiveConnection()).Status(asking, &pb.StatusRequest{})
+		cancel()
+		switch {
+		case err != nil || status.IsLearner: // it does not lead, and shall not
+		case status.Leader == status.Header.MemberId:
+			leader, from = client, hex(status.Leader)
+		case status.RaftAppliedIndex > applied:
+			to, applied = status.Header.MemberId, status.RaftAppliedIndex
+		}
+	}
+	return leader, to, from
 }

@@ -86,17 +86,6 @@ type Request struct {
 	Body      json.RawMessage `json:"body"`
 }
 
-// Target says which machine, and which member on it, a call means, as the run last saw them. The host refuses a call
-// that means another: an address is a way to a machine, and may lead elsewhere by now.
-type Target struct {
-	MachineID string `json:"machine_id,omitempty"` // of /etc/machine-id; empty: not known
-	// Member is the member that the host carried, by its marker; empty: none. It counts where Seen is set.
-	Member   string `json:"member,omitempty"`
-	MemberID string `json:"member_id,omitempty"` // hexadecimal; empty: it had none yet
-	Seen     bool   `json:"seen,omitempty"`      // nothing that this run did can have changed what the host carries since the look
-	For      string `json:"for,omitempty"`       // the member that the call is made for
-}
-
 // Line is one line of a call's stdout. Exactly one field is set.
 type Line struct {
 	Progress string          `json:"progress,omitempty"`

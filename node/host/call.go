@@ -205,6 +205,9 @@ func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) op
 			return nil, err
 		}
 		err = m.underLock(ctx, c.Cluster, c.Holder, func() error {
+			if err = m.meant(c.Cluster, c.Target); err != nil {
+				return err
+			}
 			result, err = do(ctx, m, c, body)
 			return err
 		})

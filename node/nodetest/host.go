@@ -121,6 +121,21 @@ func (h *Host) reinstall(name string) {
 	h.unmounted = map[string]*directory{}
 }
 
+// bootID is the ID of the host's boot.
+func (h *Host) bootID() string { return digest("boot", h.MachineID) }
+
+// meant refuses a call that means another machine, or another member on it, as a real host does.
+func (h *Host) meant(cluster string, t api.Target) error {
+	if t.MachineID != "" && t.MachineID != h.MachineID {
+		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s", t.MachineID, h.MachineID)
+	}
+	carried := api.Marker{}
+	if marker := h.on(cluster).marker; marker != nil {
+		carried = *marker
+	}
+	return t.Differs(carried)
+}
+
 // on is the part of a cluster on the host, which may be none.
 func (h *Host) on(cluster string) *installation {
 	if part, there := h.clusters[cluster]; there {
@@ -143,6 +158,7 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			Machine:      h.Machine,
 			Systemd:      h.Systemd,
 			MachineID:    h.MachineID,
+			BootID:       h.bootID(),
 			Missing:      slices.Clone(h.Missing),
 			ReadOnly:     h.ReadOnly,
 			FreeBytes:    h.FreeBytes,
@@ -210,6 +226,11 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow {
 			if held := h.locks[request.Cluster]; held == nil || held.holder.ID != request.Holder {
 				return refuse("%s of cluster %s: the caller does not hold the lock", request.Operation, request.Cluster)
+			}
+		}
+		if target := request.Target; target != nil && !request.Operation.ReadOnly() {
+			if err := h.meant(request.Cluster, *target); err != nil {
+				return err
 			}
 		}
 		answer, err := carryOut(call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}, request.Body)

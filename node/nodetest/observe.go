@@ -24,6 +24,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Facts: api.Facts{
 			Hostname:     "host-" + c.MachineID[:8],
 			MachineID:    c.MachineID,
+			BootID:       c.bootID(),
 			OS:           "Debian GNU/Linux 12 (bookworm)",
 			Kernel:       c.Kernel,
 			Architecture: c.architecture(),

@@ -1,0 +1,30 @@
+package host
+
+import (
+	"os"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// meant refuses a call that means another machine, or another member on it, than this one. A run that was led here by a
+// wrong route, or whose look is stale, changes nothing.
+func (m *Machine) meant(cluster string, t *api.Target) error {
+	if t == nil {
+		return nil
+	}
+	id, err := os.ReadFile(m.path("/etc/machine-id"))
+	if here := strings.TrimSpace(string(id)); err == nil && here != "" && t.MachineID != "" && here != t.MachineID {
+		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s: the way to member %s leads to another machine than it did; check address, ssh_address and ssh_port, and plan again",
+			t.MachineID, here, t.For)
+	}
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return err
+	}
+	carried := api.Marker{}
+	if marker != nil {
+		carried = *marker
+	}
+	return t.Differs(carried)
+}
