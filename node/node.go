@@ -21,6 +21,7 @@ type Node struct {
 	target ssh.Target
 	sudo   sudo
 	stores Stores
+	looks  bool // whoever asks goes on without an answer
 }
 
 // Stores finds the archive of a store by the SHA-256 of its binary, in hexadecimal.
@@ -32,6 +33,14 @@ type Stores interface {
 // only with a password; empty: none is needed.
 func New(pool *ssh.Pool, target ssh.Target, sudoPassword string, stores Stores) *Node {
 	return &Node{pool: pool, target: target, sudo: sudo{password: sudoPassword}, stores: stores}
+}
+
+// Briefly is the same host for who only looks, and goes on without its answer: where it cannot be reached it is given up
+// soon, and not asked again for a while.
+func (n *Node) Briefly() *Node {
+	brief := *n
+	brief.looks = true
+	return &brief
 }
 
 // exitNoStore is the exit status by which our own shell says that there is no store to call.
@@ -92,7 +101,11 @@ func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any
 
 // run runs a shell script as root on the host. Errors call it by its name.
 func (n *Node) run(ctx context.Context, name, script string, stdin io.Reader, stdout io.Writer) error {
-	client, err := n.pool.Connect(ctx, n.target)
+	connect := n.pool.Connect
+	if n.looks {
+		connect = n.pool.Look
+	}
+	client, err := connect(ctx, n.target)
 	if err != nil {
 		return err
 	}

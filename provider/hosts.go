@@ -22,10 +22,18 @@ func (h overSSH) Host(reach resources.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), h.ssh.SudoPassword.ValueString(), h.stores), nil
 }
 
+// Briefly is the same host for who only looks.
+func (h overSSH) Briefly(reach resources.Reach) (upgrade.Host, error) {
+	return node.New(h.pool, h.ssh.target(reach), h.ssh.SudoPassword.ValueString(), h.stores).Briefly(), nil
+}
+
 // notKnown stands for hosts that cannot be reached before apply.
 type notKnown struct {
 	attributes []string // of the provider, that have no value yet
 }
+
+// Briefly fails.
+func (h notKnown) Briefly(reach resources.Reach) (upgrade.Host, error) { return h.Host(reach) }
 
 // Host fails.
 func (h notKnown) Host(resources.Reach) (upgrade.Host, error) {

@@ -142,8 +142,12 @@ func (s sshModel) options() (ssh.Options, error) {
 	if err != nil || timeout <= 0 {
 		return ssh.Options{}, fmt.Errorf("%q is no positive duration: set one like \"30s\"", s.ConnectTimeout.ValueString())
 	}
-	return ssh.Options{ConnectTimeout: timeout}, nil
+	return ssh.Options{ConnectTimeout: timeout, LookTimeout: min(timeout, longestLook)}, nil
 }
+
+// longestLook bounds the time in which a host that is only looked at may stay silent, however long one that is needed is
+// waited for: a machine that boots for minutes is no reason for a plan that takes as long.
+const longestLook = 10 * time.Second
 
 // or is the first value that is set.
 func or[T comparable](values ...T) T {

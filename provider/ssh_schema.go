@@ -20,8 +20,10 @@ func sshAttribute() schema.SingleNestedAttribute {
 	}
 	attributes["connect_timeout"] = schema.StringAttribute{
 		Optional: true,
-		MarkdownDescription: "How long a host may take from the first dial until it lets us in, retries included, as a duration like `30s`: " +
-			"also how long a host is waited for that is just booting. Default: `30s`.",
+		MarkdownDescription: "How long a change waits for a host that it needs, from the first dial until it lets us in, retries included, as a duration like `30s`: " +
+			"a machine that has just been made refuses connections until it has booted. Default: `30s`. " +
+			"A refresh, and a change that can go on without a host, give it up after 2 s where it refuses connections or there is no way to it, " +
+			"and where it is silent after `5s`, or after the time that is set here, of which `10s` count.",
 	}
 	bastion := loginAttributes()
 	bastion["address"] = schema.StringAttribute{

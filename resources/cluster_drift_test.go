@@ -197,7 +197,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	const down = "Member c of cluster prod could not be asked: c (192.0.2.13): unreachable over SSH: no route to host"
 	w.run(t, w.begun(t, three(unprotected)),
 		tftest.TestStep{
-			PreConfig: func() { w.host(13).Unreachable = errGone; w.host(12).DisableUnit("prod") },
+			PreConfig: func() { w.host(13).Unreachable = errGone; w.host(12).DisableUnit("prod"); w.awaited() },
 			Config:    three(unprotected), ExpectNonEmptyPlan: true, // c is to be looked at again
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
 				if rollout := fmt.Sprint(after["rollout"]); rollout != "[start b (192.0.2.12): its unit is disabled, and would not come up with the machine]" {
@@ -206,7 +206,13 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 				return nil
 			})}},
 			Check: tftest.ComposeAggregateTestCheckFunc(values("members.c.health", "unreachable", "members.b.health", "healthy", "status", "degraded"),
-				warns(down, "It stays in the state as it was last seen", "give the member the address of another host")),
+				warns(down, "It stays in the state as it was last seen", "give the member the address of another host"),
+				func(*terraform.State) error { // it was asked in vain in the refresh, and is not waited for again
+					if awaited := w.awaited(); fmt.Sprint(awaited) != "[192.0.2.11 192.0.2.12]" {
+						return fmt.Errorf("the apply waits for %v", awaited)
+					}
+					return nil
+				}),
 		},
 		tftest.TestStep{
 			PreConfig: func() {

@@ -36,7 +36,7 @@ func deadline(ctx context.Context, timeout func(context.Context, time.Duration) 
 
 // form is the create, in the engine's terms.
 func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
-	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members))
+	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members), nobody)
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
@@ -50,7 +50,7 @@ func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, m
 // change is the update, in the engine's terms. What the plan could show is all that may be done.
 func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authorityModel, owner string) (upgrade.Outcome, error) {
 	hosts := ch.routes()
-	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts)
+	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts, ch.askedInVain)
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
@@ -60,13 +60,49 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	}
 	outcome, err := executor.Change(ctx, order)
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
-		outcome.Sight = executor.Observe(ctx, order.Seats)
+		outcome.Sight = r.lookAgain(ctx, *executor, hosts)
 	}
 	return outcome, err
 }
 
+// lookAgain is what is seen of the hosts after a run that has failed. One that fell silent in the middle of the run is
+// not waited for once more.
+func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to routes) bootstrap.Sight {
+	hosts, err := r.hosts(to, everybody)
+	if err == nil { // the run has had all of them
+		executor.Hosts = hosts
+	}
+	return executor.Observe(ctx, to.seats())
+}
+
+// everybody and nobody are the hosts that an operation can go on without.
+func everybody(membership.Member) bool { return true }
+func nobody(membership.Member) bool    { return false }
+
+// askedInVain tells whether a host could not be asked when the change was planned, on the way that is taken now too. The
+// plan does nothing on it, so the run need not wait for it.
+func (ch change) askedInVain(m membership.Member) bool {
+	was := ch.others.and(routesTo(ch.before))
+	return ch.seen[m].Err != nil && ch.routes()[m] == was[m]
+}
+
+// hosts are those that routes lead to. Those that the operation can go on without are not waited for.
+func (r *clusterResource) hosts(to routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
+	hosts = map[membership.Member]upgrade.Host{}
+	for m, reach := range to {
+		find := r.services.Hosts.Host
+		if without(m) {
+			find = r.services.Hosts.Briefly
+		}
+		if hosts[m], err = find(reach); err != nil {
+			return nil, err
+		}
+	}
+	return hosts, nil
+}
+
 // signing is an executor that has the hosts' certificate requests signed.
-func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, to routes) (*upgrade.Executor, error) {
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
 	authorities, err := authority.parse(r.services.Now())
 	if err != nil {
 		return nil, err
@@ -76,25 +112,23 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 		return nil, err
 	}
 	cluster.KeyAlgorithm = string(algorithm)
-	executor, err := r.executor(ctx, cluster, operation, to)
+	executor, err := r.executor(ctx, cluster, operation, to, without)
 	if err == nil {
 		executor.Signer = memberSigner{authorities, r.services.Now}
 	}
 	return executor, err
 }
 
-// executor is what carries out one operation on hosts. It fails with ErrNotKnown where the provider's settings are
+// executor is what carries out one operation on hosts, of which it can go on without some. It fails with ErrNotKnown where the provider's settings are
 // not known yet.
-func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to routes) (*upgrade.Executor, error) {
+func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
 	run, err := newToken(r.services.Random)
 	if err != nil {
 		return nil, err
 	}
-	hosts := map[membership.Member]upgrade.Host{}
-	for m, reach := range to {
-		if hosts[m], err = r.services.Hosts.Host(reach); err != nil {
-			return nil, err
-		}
+	hosts, err := r.hosts(to, without)
+	if err != nil {
+		return nil, err
 	}
 	return &upgrade.Executor{
 		Cluster: cluster,

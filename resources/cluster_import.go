@@ -114,7 +114,7 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 		member.PeerURL, member.ClientURL = types.StringValue(cluster.PeerURL(m)), types.StringValue(cluster.ClientURL(m))
 		members[m.Name] = member
 	}
-	executor, err := r.executor(ctx, cluster, "import", routesTo(members))
+	executor, err := r.executor(ctx, cluster, "import", routesTo(members), nobody)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	dropStrangers(members)
 	last, _, _ := lastSight(ctx, req.Private) // one that is damaged is mended by this look
 	hosts := last.others().and(routesTo(members))
-	executor, err := r.executor(ctx, state.clusterWith(members, r.services.Stores), "read", hosts)
+	executor, err := r.executor(ctx, state.clusterWith(members, r.services.Stores), "read", hosts, everybody)
 	if errors.Is(err, ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
@@ -238,7 +238,8 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	hosts := last.others().and(routesTo(members))
 	cluster := state.cluster(members)
 	cluster.Members = hosts.seats() // those of a change that was cut short too
-	executor, err := r.executor(ctx, cluster, "delete", hosts)
+	seen := last.reports()
+	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
 	if err == nil {
 		err = executor.Retire(working, state.Owner.ValueString(), state.PurgeData.ValueBool())
 	}

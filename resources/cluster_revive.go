@@ -117,7 +117,7 @@ func refuseOverwrite(seen bootstrap.Sight, wish membership.Restoration) (diags d
 // brought up.
 func (r *clusterResource) revive(ctx context.Context, config, plan clusterModel, ch change, authority authorityModel, owner string) (revived upgrade.Revival, err error) {
 	hosts := ch.routes()
-	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts)
+	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)
 	if err != nil {
 		return revived, err
 	}
@@ -144,7 +144,7 @@ func (r *clusterResource) revive(ctx context.Context, config, plan clusterModel,
 		revived.Done = append(back, revived.Done...)
 	}
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
-		revived.Sight = executor.Observe(ctx, order.Seats)
+		revived.Sight = r.lookAgain(ctx, *executor, hosts)
 	}
 	return revived, err
 }

@@ -58,7 +58,19 @@ type world struct {
 		lines    []string
 		warnings []string
 		private  [][]byte
+		awaited  []string // addresses of hosts that operations did not want to go on without
 	}
+}
+
+// awaited are the addresses of hosts that operations did not want to go on without, since the last time that this was
+// asked.
+func (w *world) awaited() []string {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	awaited := w.progress.awaited
+	w.progress.awaited = nil
+	slices.Sort(awaited)
+	return slices.Compact(awaited)
 }
 
 func newWorld(t *testing.T) *world {
@@ -205,7 +217,15 @@ func (w *world) warned() string {
 // ways are the ways to all hosts.
 type ways struct{ *world }
 
+// Host notes whose it is.
 func (w ways) Host(reach Reach) (upgrade.Host, error) {
+	w.progress.Lock()
+	w.progress.awaited = append(w.progress.awaited, reach.Address)
+	w.progress.Unlock()
+	return w.Briefly(reach)
+}
+
+func (w ways) Briefly(reach Reach) (upgrade.Host, error) {
 	if w.notKnown {
 		return nil, fmt.Errorf("ssh.private_key: %w", ErrNotKnown)
 	}

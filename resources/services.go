@@ -29,6 +29,10 @@ type Hosts interface {
 	// Host is the host that reach leads to. It fails with ErrNotKnown where the provider's settings
 	// will be known at apply only. Whatever else is wrong with the way there, its calls say.
 	Host(reach Reach) (upgrade.Host, error)
+
+	// Briefly is the same host for who can go on without its answer: where it cannot be reached it is given up soon, and
+	// not asked again for a while. A host that a change needs may still be booting, and is waited for.
+	Briefly(reach Reach) (upgrade.Host, error)
 }
 
 // ErrNotKnown says that a setting of the provider has no value yet: it comes out of a resource that

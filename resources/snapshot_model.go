@@ -89,11 +89,11 @@ func (c clusterReference) routes(ctx context.Context) (routes, diag.Diagnostics)
 	return to, diags
 }
 
-// executor reads the hosts of the cluster.
+// executor reads the hosts of the cluster. It goes on with those that answer.
 func (c clusterReference) executor(ctx context.Context, s *Services, to routes) (*upgrade.Executor, error) {
 	hosts := map[membership.Member]upgrade.Host{}
 	for m, reach := range to {
-		host, err := s.Hosts.Host(reach)
+		host, err := s.Hosts.Briefly(reach)
 		if err != nil {
 			return nil, err
 		}

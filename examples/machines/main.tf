@@ -18,7 +18,7 @@ provider "etcd" {
   ssh = {
     private_key     = var.ssh_private_key
     host_ca         = var.ssh_host_ca # has signed the key of every machine, so that a new one is trusted without a pin
-    connect_timeout = "1m"            # a machine that has just been made is still booting; a dead one is waited for as long
+    connect_timeout = "1m"            # a machine that has just been made is still booting
   }
 }
 

@@ -19,22 +19,31 @@ type transient struct{ error }
 
 func (t transient) Unwrap() error { return t.error }
 
-// open connects to a target, trying again where that can help.
-func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
+// open connects to a target, trying again where that can help: for longer where the caller needs the host than where it
+// only looks.
+func (p *Pool) open(ctx context.Context, t Target, looks bool) (*Client, error) {
 	d, err := t.read(p.wallet.load)
 	if err != nil {
 		return nil, err
 	}
 	// The bastion has bounds of its own, so the time until it is connected is none of ours.
-	if _, err := p.route(ctx, t); err != nil {
+	if _, err := p.route(ctx, t, looks); err != nil {
 		return nil, err
 	}
-	ctx, cancel := within(ctx, p.opts.ConnectTimeout, fmt.Errorf("given up after %s", p.opts.ConnectTimeout))
+	begun, limit := time.Now(), p.opts.ConnectTimeout
+	if looks {
+		limit = p.opts.LookTimeout
+	}
+	whole := ctx
+	ctx, cancel := within(ctx, limit, fmt.Errorf("given up after %s", limit))
 	defer cancel()
+	if !looks {
+		whole = ctx
+	}
 
 	var before error
 	for pause := p.opts.RetryDelay; ; pause = min(2*pause, 8*p.opts.RetryDelay) {
-		client, err := p.attempt(ctx, d)
+		client, err := p.attempt(whole, ctx, d, looks)
 		if err == nil {
 			return client, nil
 		}
@@ -46,6 +55,9 @@ func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
 			return nil, err
 		}
 		before = err
+		if looks && refusesAtOnce(err) && time.Since(begun)+pause > p.opts.RefusalGrace {
+			return nil, err
+		}
 		select {
 		case <-ctx.Done():
 			if why := context.Cause(ctx); !errors.Is(err, why) {
@@ -58,23 +70,32 @@ func (p *Pool) open(ctx context.Context, t Target) (*Client, error) {
 }
 
 // route returns what opens the stream to a target: its bastion, connected, or the pool's own dialer.
-func (p *Pool) route(ctx context.Context, t Target) (dialer, error) {
+func (p *Pool) route(ctx context.Context, t Target, looks bool) (dialer, error) {
 	if t.Bastion == nil {
 		return p.opts.Dial, nil
 	}
-	bastion, err := p.Connect(ctx, *t.Bastion)
+	bastion, err := p.connect(ctx, *t.Bastion, looks)
 	if err != nil {
 		return nil, fmt.Errorf("bastion: %w", err)
 	}
 	return bastion.forward, nil
 }
 
-// attempt dials, verifies the host and logs in, once.
-func (p *Pool) attempt(ctx context.Context, d dossier) (*Client, error) {
+// attempt dials, verifies the host and logs in, once. It ends with patience where the host has said nothing by then.
+func (p *Pool) attempt(ctx, patience context.Context, d dossier, looks bool) (*Client, error) {
 	ctx, cancel := within(ctx, p.opts.AttemptTimeout, fmt.Errorf("no answer within %s", p.opts.AttemptTimeout))
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	l := &link{}
+	stop := context.AfterFunc(patience, func() {
+		if l.received.Load() == 0 {
+			giveUp(context.Cause(patience))
+		}
+	})
+	defer stop()
 
-	dial, err := p.route(ctx, d.Target) // anew: the bastion may be what was lost
+	dial, err := p.route(ctx, d.Target, looks) // anew: the bastion may be what was lost
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +110,7 @@ func (p *Pool) attempt(ctx context.Context, d dossier) (*Client, error) {
 		}
 		return nil, dialFailure(err)
 	}
-	l := &link{Conn: conn}
+	l.Conn = conn
 	connection, err := h.run(ctx, l)
 	if err != nil {
 		_ = l.Close()
@@ -122,6 +143,12 @@ func dialFailure(err error) error {
 		return err
 	}
 	return transient{err}
+}
+
+// refusesAtOnce tells whether a dial has failed by an answer: that nothing listens there, or that there is no way there.
+func refusesAtOnce(err error) bool {
+	var refusal *gossh.OpenChannelError // of a bastion, which does not say more
+	return errors.As(err, &refusal) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH)
 }
 
 // forward opens a stream from this host to another one: it is the bastion of that.

@@ -14,6 +14,19 @@ type Options struct {
 	// this is also how long such a host is waited for. Default 30s. A bastion has a bound of its own.
 	ConnectTimeout time.Duration
 
+	// LookTimeout bounds the same for who only looks (Pool.Look), and for whom a host that does not answer is an answer:
+	// the time in which a host sends nothing. A host that talks is listened to for as long as an attempt may take.
+	// Default 5s, in which the first question is sent three times.
+	LookTimeout time.Duration
+
+	// RefusalGrace is how long who only looks asks again where the host refuses at once, or the network knows no way to
+	// it: an sshd that is restarted refuses for less. Default 2s.
+	RefusalGrace time.Duration
+
+	// RememberFailure is how long who only looks takes the last failure for the answer, and does not ask again.
+	// Default 1m.
+	RememberFailure time.Duration
+
 	// AttemptTimeout bounds one attempt: dial, handshake and login. A server that accepts the
 	// connection and then says nothing costs no more than this. Default 10s.
 	AttemptTimeout time.Duration
@@ -44,6 +57,9 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	orDuration(&o.ConnectTimeout, 30*time.Second)
+	orDuration(&o.LookTimeout, 5*time.Second)
+	orDuration(&o.RefusalGrace, 2*time.Second)
+	orDuration(&o.RememberFailure, time.Minute)
 	orDuration(&o.AttemptTimeout, 10*time.Second)
 	orDuration(&o.RetryDelay, 250*time.Millisecond)
 	orDuration(&o.KeepaliveInterval, 10*time.Second)
