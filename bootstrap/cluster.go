@@ -123,6 +123,11 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 		// without them a member with a bad disk spreads its data unnoticed.
 		"feature-gates": "CompactHashCheck=true,InitialCorruptCheck=true",
 	}
+	// Peers refuse a connection that comes from another address than the certificate names, and a host with two of them
+	// may use the other: members speak to peers from their own.
+	if address, err := netip.ParseAddr(m.Address); err == nil && !address.IsLoopback() {
+		flags["feature-gates"] += ",SetMemberLocalAddr=true"
+	}
 	maps.Copy(flags, c.Settings)
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(flags)) {

@@ -2,10 +2,12 @@ package bootstrap
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -42,6 +44,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("its kernel is %s; %d.%d or newer is needed", contact.Kernel, kernelMajor, kernelMinor)
 	case len(contact.Missing) > 0:
 		return fmt.Sprintf("commands are missing on it: %s; install them", strings.Join(contact.Missing, ", "))
+	case contact.NoUserNamespaces:
+		return "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one: set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system"
 	case slices.Contains(contact.Installed, hash):
 		return ""
 	case contact.ReadOnly:
@@ -50,6 +54,22 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("%d MiB are free for %s and %d are needed", contact.FreeBytes>>20, api.StoreRoot, int64(needBytes)>>20)
 	}
 	return ""
+}
+
+// notThere says that none of a host's interfaces has the member's address, which etcd could not listen on; empty where one
+// has, where the address is a name, or where it is not known yet.
+func notThere(m membership.Member, report Report) string {
+	address, err := netip.ParseAddr(m.Address)
+	if err != nil || report.Observation == nil || len(report.Observation.Facts.Addresses) == 0 {
+		return ""
+	}
+	for _, text := range report.Observation.Facts.Addresses {
+		if has, err := netip.ParseAddr(text); err == nil && has.WithZone("").Unmap() == address.Unmap() {
+			return ""
+		}
+	}
+	return fmt.Sprintf("none of its interfaces has the address %s, which etcd is to listen on: they have %s; set address to one of these, and ssh_address to what the host is reached at from here",
+		m.Address, strings.Join(report.Observation.Facts.Addresses, ", "))
 }
 
 // tooOld tells whether a kernel release is older than what is needed. One that cannot be read is not

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func (c Cluster) judge(m membership.Member, report Report, f Formation, now time
 	}
 	claim, refused := c.claim(m, report, f)
 	if refused == "" {
-		refused = c.unfit(report.Contact)
+		refused = cmp.Or(c.unfit(report.Contact), notThere(m, report))
 	}
 	if under := restoring(report); under != "" && refused == "" {
 		refused = fmt.Sprintf("a restore of %s is under way on it: put `restore` back into the configuration to finish it", under)

@@ -45,6 +45,7 @@ func TestJudgeHost(t *testing.T) {
 		"old kernel":    {bare(a), func(r *bootstrap.Report) { r.Contact.Kernel = "3.10.0-1160.el7.x86_64" }, "refused: its kernel is 3.10.0-1160.el7.x86_64; 4.15 or newer is needed"},
 		"no commands":   {bare(a), func(r *bootstrap.Report) { r.Contact.Missing = []string{"gzip", "useradd"} }, "refused: commands are missing on it: gzip, useradd; install them"},
 		"read-only":     {bare(a), func(r *bootstrap.Report) { r.Contact.ReadOnly = true }, "refused: /usr/local/lib/etcd-store lies on a file system that is mounted read-only"},
+		"no namespaces": {bare(a), func(r *bootstrap.Report) { r.Contact.NoUserNamespaces = true }, "refused: it allows no user namespaces (user.max_user_namespaces is 0)"},
 		"full":          {bare(a), func(r *bootstrap.Report) { r.Contact.FreeBytes = 127 << 20 }, "refused: 127 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},
 		"just enough":   {bare(a), func(r *bootstrap.Report) { r.Contact.FreeBytes = 128 << 20 }, "bare"},
 		"full, and the store is there": {bare(a), func(r *bootstrap.Report) {
@@ -115,6 +116,29 @@ func TestJudgeNamesTheMissingBuild(t *testing.T) {
 	got := judged(c, map[string]bootstrap.Report{}, now)["a"].Refused
 	if want := "this build of the provider carries no store of etcd 3.7.3 for linux/amd64: use a release, or build with `make build ARCH=amd64`"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestJudgeAddresses holds that a member's address is one that its host has, where it is an IP address.
+func TestJudgeAddresses(t *testing.T) {
+	for address, test := range map[string]struct {
+		has     []string
+		refused bool
+	}{
+		"192.0.2.11":        {[]string{"127.0.0.1", "192.0.2.11", "fe80::1"}, false},
+		"192.0.2.12":        {[]string{"127.0.0.1", "192.0.2.11"}, true},
+		"2001:DB8::11":      {[]string{"2001:db8::11"}, false},
+		"::ffff:192.0.2.11": {[]string{"192.0.2.11"}, false},
+		"a.example.com":     {[]string{"192.0.2.11"}, false},
+		"192.0.2.13":        {nil, false},
+	} {
+		c := cluster(address)
+		report := serving(t, c, c.Members[0], api.PhaseForming)
+		report.Observation.Facts.Addresses = test.has
+		refused := judged(c, map[string]bootstrap.Report{"a": report}, now)["a"].Refused
+		if (refused != "") != test.refused || test.refused && !strings.Contains(refused, "none of its interfaces has the address "+address) {
+			t.Errorf("%s on a host with %v: %q", address, test.has, refused)
+		}
 	}
 }
 

@@ -169,6 +169,9 @@ func (c Cluster) bare(m membership.Member, report Report) (membership.State, str
 	if unfit := c.unfit(report.Contact); unfit != "" && report.Contact.Machine != "" {
 		return membership.Taken, unfit
 	}
+	if not := notThere(m, report); not != "" {
+		return membership.Taken, not
+	}
 	return membership.Empty, "its host carries nothing of it"
 }
 

@@ -22,7 +22,13 @@ import (
 // first line of what it reads.
 func reached(t *testing.T, handle func(s *sshtest.Session, request string) sshtest.Exit) *Node {
 	t.Helper()
-	server := sshtest.Start(t, sshtest.Config{Handler: func(_ context.Context, s *sshtest.Session) sshtest.Exit {
+	return reachedBy(t, sshtest.Config{}, handle)
+}
+
+// reachedBy is reached with an sshd that is configured so.
+func reachedBy(t *testing.T, config sshtest.Config, handle func(s *sshtest.Session, request string) sshtest.Exit) *Node {
+	t.Helper()
+	config.Handler = func(_ context.Context, s *sshtest.Session) sshtest.Exit {
 		in := bufio.NewReader(s.Stdin)
 		s.Stdin = in
 		line, err := in.ReadString('\n')
@@ -30,7 +36,8 @@ func reached(t *testing.T, handle func(s *sshtest.Session, request string) sshte
 			t.Errorf("the request is no line: %q, %v", line, err)
 		}
 		return handle(s, line)
-	}})
+	}
+	server := sshtest.Start(t, config)
 	pool := ssh.NewPool(ssh.Options{})
 	t.Cleanup(func() { pool.Close() })
 	return New(pool, server.Target(), "", nil)
@@ -237,4 +244,15 @@ func TestLockThatAnotherHolds(t *testing.T) {
 	if !errors.As(err, &busy) || busy.Code != api.CodeBusy || busy.Holder == nil || busy.Holder.Who != "ops@ci-7" {
 		t.Errorf("the error is %v", err)
 	}
+}
+
+// TestLockOnAHostOfOneSession: where sshd opens one session a connection, no call could be made beside the lock.
+func TestLockOnAHostOfOneSession(t *testing.T) {
+	freed := make(chan struct{})
+	n := reachedBy(t, sshtest.Config{MaxSessions: 1}, func(s *sshtest.Session, _ string) sshtest.Exit { return holdLock(s, freed) })
+	_, _, err := n.Lock(t.Context(), "", "prod", api.Holder{ID: "1", Who: "ops@ci"})
+	if !errors.Is(err, ssh.ErrOneSession) {
+		t.Errorf("the error is %v", err)
+	}
+	<-freed // it is not left behind
 }

@@ -42,7 +42,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 // are of interest.
 func parseContact(output string, ports []int) (api.Contact, error) {
 	var c api.Contact
-	complete := false
+	root, complete := api.StoreRoot, false
 	for line := range strings.Lines(output) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch key {
@@ -58,6 +58,8 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			c.BootID = value
 		case "missing":
 			c.Missing = append(c.Missing, value)
+		case "no-user-namespaces":
+			c.NoUserNamespaces = true
 		case "read-only":
 			c.ReadOnly = true
 		case "free-kib":
@@ -77,8 +79,10 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			if err == nil && slices.Contains(ports, int(port)) && !slices.Contains(c.Listening, int(port)) {
 				c.Listening = append(c.Listening, int(port))
 			}
+		case "root":
+			root = value // where it lies: the kernel names what runs by that
 		case "etcd":
-			if !strings.HasPrefix(value, api.StoreRoot+"/") && !slices.Contains(c.ForeignEtcd, value) {
+			if !strings.HasPrefix(value, api.StoreRoot+"/") && !strings.HasPrefix(value, root+"/") && !slices.Contains(c.ForeignEtcd, value) {
 				c.ForeignEtcd = append(c.ForeignEtcd, value)
 			}
 		case "end":

@@ -14,11 +14,14 @@ for command in gzip sha256sum mktemp find useradd systemctl; do
 	command -v "$command" >/dev/null 2>&1 || say missing "$command"
 done
 
+[ "$(cat /proc/sys/user/max_user_namespaces 2>/dev/null)" != 0 ] || say no-user-namespaces yes
+
 nearest=$root
 while [ ! -d "$nearest" ]; do nearest=$(dirname "$nearest"); done
 [ -w "$nearest" ] || say read-only "$nearest"
 say free-kib "$(df -Pk "$nearest" | { read -r _; read -r _ _ _ available _; echo "$available"; })"
 
+say root "$(readlink -f "$root" 2>/dev/null || echo "$root")"
 for store in "$root"/*/store; do
 	[ ! -x "$store" ] || [ -L "${store%/store}" ] || say installed "$(basename "${store%/store}")"
 done

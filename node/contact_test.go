@@ -84,11 +84,11 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 func TestParseContact(t *testing.T) {
 	broken := base64.StdEncoding.EncodeToString([]byte("not json"))
 	output := strings.Join([]string{
-		"kernel 6.1.0-28-amd64", "machine x86_64", "init systemd", "machine-id f00d",
+		"kernel 6.1.0-28-amd64", "machine x86_64", "init systemd", "machine-id f00d", "boot-id b007", "root /var/stores", "no-user-namespaces yes",
 		"missing gzip", "missing useradd", "read-only /usr", "free-kib 2048",
 		"marker " + broken, "data yes",
 		"listen 094C", "listen 094B", "listen 094B", "listen 0016",
-		"etcd /usr/bin/etcd", "etcd " + api.InstalledStore("ab"),
+		"etcd /usr/bin/etcd", "etcd " + api.InstalledStore("ab"), "etcd /var/stores/ab/store",
 		"end .",
 	}, "\n") + "\n"
 	got, err := parseContact(output, []int{2379, 2380})
@@ -100,7 +100,7 @@ func TestParseContact(t *testing.T) {
 	}
 	got.MarkerError = ""
 	want := api.Contact{
-		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Systemd: true, MachineID: "f00d",
+		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true,
 		Missing: []string{"gzip", "useradd"}, ReadOnly: true, FreeBytes: 2 << 20,
 		DataNotEmpty: true, Listening: []int{2379, 2380}, ForeignEtcd: []string{"/usr/bin/etcd"},
 	}

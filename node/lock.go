@@ -73,6 +73,11 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 
 	select {
 	case <-taken:
+		// Calls go beside the lock, in sessions of their own.
+		if err := n.hasSpare(ctx); err != nil {
+			release()
+			return nil, nil, err
+		}
 		return held, release, nil
 	case <-ended:
 		return nil, nil, lockError(context.Cause(held))
@@ -80,6 +85,15 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		speak.Close()
 		return nil, nil, ctx.Err()
 	}
+}
+
+// hasSpare fails where the host's sshd opens no session beside the one that is open.
+func (n *Node) hasSpare(ctx context.Context) error {
+	client, err := n.pool.Connect(ctx, n.target)
+	if err != nil {
+		return err
+	}
+	return client.Spare(ctx)
 }
 
 // lockError is why a lock was not taken: the store's own word, where it gave one.

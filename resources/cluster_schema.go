@@ -146,8 +146,8 @@ func portAttribute(port int64, description, change string) schema.Int64Attribute
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(port),
-		MarkdownDescription: description + " 1 to 65535. Default: `" + types.Int64Value(port).String() + "`." + change,
-		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+		MarkdownDescription: description + " 1024 to 65535: members run as the user `etcd`, who may bind no lower one. Default: `" + types.Int64Value(port).String() + "`." + change,
+		Validators:          []validator.Int64{unprivilegedPort{}},
 	}
 }
 

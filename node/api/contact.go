@@ -3,18 +3,19 @@ package api
 // Contact is what the first-contact shell finds out about a host, before any store is there to ask.
 // It is read with nothing but POSIX sh and coreutils, and changes nothing.
 type Contact struct {
-	Kernel       string   // release: 6.1.0-28-amd64
-	Machine      string   // as uname names it: x86_64, aarch64
-	Systemd      bool     // PID 1 is systemd
-	MachineID    string   // of /etc/machine-id; machines that were cloned from one image may share it
-	BootID       string   // random, of this boot: with the machine ID it tells one machine under two addresses from two machines
-	Missing      []string // commands that are needed and not there
-	ReadOnly     bool     // StoreRoot lies on a file system that is mounted read-only
-	FreeBytes    int64    // free for StoreRoot
-	Installed    []string // hashes of installed stores, sorted
-	Marker       *Marker  // nil: the host carries no such cluster
-	MarkerError  string   // the marker is there and cannot be read; empty: it can
-	DataNotEmpty bool     // something lies in the data directory that was asked about
-	Listening    []int    // those of the ports that were asked about on which something listens
-	ForeignEtcd  []string // executables of running etcd processes that are no store of ours
+	Kernel           string   // release: 6.1.0-28-amd64
+	Machine          string   // as uname names it: x86_64, aarch64
+	Systemd          bool     // PID 1 is systemd
+	MachineID        string   // of /etc/machine-id; machines that were cloned from one image may share it
+	BootID           string   // random, of this boot: with the machine ID it tells one machine under two addresses from two machines
+	Missing          []string // commands that are needed and not there
+	NoUserNamespaces bool     // the machine allows none, and the sandbox of a member takes one
+	ReadOnly         bool     // StoreRoot lies on a file system that is mounted read-only
+	FreeBytes        int64    // free for StoreRoot
+	Installed        []string // hashes of installed stores, sorted
+	Marker           *Marker  // nil: the host carries no such cluster
+	MarkerError      string   // the marker is there and cannot be read; empty: it can
+	DataNotEmpty     bool     // something lies in the data directory that was asked about
+	Listening        []int    // those of the ports that were asked about on which something listens
+	ForeignEtcd      []string // executables of running etcd processes that are no store of ours
 }

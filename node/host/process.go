@@ -65,7 +65,7 @@ func (m *Machine) process(pid int) *api.Process {
 	}
 	// The kernel says " (deleted)" after the name of a file that is gone: that is no installed store.
 	binary, err := os.Readlink(filepath.Join(dir, "exe"))
-	if hash := filepath.Base(filepath.Dir(binary)); err == nil && storeHash.MatchString(hash) && binary == m.path(api.InstalledStore(hash)) {
+	if hash := filepath.Base(filepath.Dir(binary)); err == nil && storeHash.MatchString(hash) && m.isStore(binary, hash) {
 		p.Store = hash
 	}
 	for _, variable := range zeroTerminated(filepath.Join(dir, "environ")) {
@@ -75,6 +75,16 @@ func (m *Machine) process(pid int) *api.Process {
 		}
 	}
 	return &p
+}
+
+// isStore tells whether the kernel's name of a binary is that of an installed store. The kernel names files by where they
+// lie, and the directory of stores may be reached through a link: /usr/local is one on systems that are updated as a whole.
+func (m *Machine) isStore(binary, hash string) bool {
+	if binary == m.path(api.InstalledStore(hash)) {
+		return true
+	}
+	lies, err := filepath.EvalSymlinks(m.path(api.InstalledStore(hash)))
+	return err == nil && binary == lies
 }
 
 // zeroTerminated are the strings in one of the kernel's files about a process; none where it cannot be read.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -59,6 +60,16 @@ func TestProcessThatIsNoMember(t *testing.T) {
 		if p := m.process(pid); p != nil {
 			t.Errorf("process %d reads %+v", pid, p)
 		}
+	}
+	// The kernel names a binary by where it lies: the directory of stores may be reached through a link.
+	linked := &Machine{Root: t.TempDir()}
+	writeFile(t, linked, "/var/stores/"+storeA+"/store", "")
+	writeFile(t, linked, api.StoreRoot+"/x", "")
+	if err := errors.Join(os.RemoveAll(linked.path(api.StoreRoot)), os.Symlink(linked.path("/var/stores"), linked.path(api.StoreRoot))); err != nil {
+		t.Fatal(err)
+	}
+	if !linked.isStore(linked.path("/var/stores/"+storeA+"/store"), storeA) || linked.isStore(linked.path("/var/stores/"+storeB+"/store"), storeB) {
+		t.Error("a store behind a link is taken for none, or one that is not there for one")
 	}
 	for pid, want := range map[int]string{8: storeA, 9: "", 10: ""} {
 		if p := m.process(pid); p == nil || p.Store != want {

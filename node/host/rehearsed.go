@@ -39,7 +39,7 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, data string,
 	said := &tail{}
 	member := exec.Command(r.Binary)
 	member.Args = append([]string{"etcd"}, r.rehearsedFlags(data, peer, port)...)
-	member.Env = withoutEtcd(os.Environ())
+	member.Env = MemberEnvironment(os.Environ())
 	member.Stdout, member.Stderr = said, said
 	member.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := member.Start(); err != nil {
@@ -156,17 +156,6 @@ func freeLoopback() (port, error) {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	return port(l.Addr().(*net.TCPAddr).Port), l.Close()
-}
-
-// withoutEtcd is an environment without etcd's variables.
-func withoutEtcd(all []string) []string {
-	var kept []string
-	for _, variable := range all {
-		if !strings.HasPrefix(variable, "ETCD_") {
-			kept = append(kept, variable)
-		}
-	}
-	return kept
 }
 
 // tailBytes is how much of what a program has said is told.

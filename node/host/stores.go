@@ -42,7 +42,7 @@ func (m *Machine) store(cluster string) (api.Store, error) {
 // hash is the SHA-256 of the store that this is. An installed one has it in its name, which was
 // verified when it was installed.
 func (m *Machine) hash() (string, error) {
-	if name := filepath.Base(filepath.Dir(m.Binary)); m.Binary == m.path(api.InstalledStore(name)) && storeHash.MatchString(name) {
+	if name := filepath.Base(filepath.Dir(m.Binary)); storeHash.MatchString(name) && m.isStore(m.Binary, name) {
 		return name, nil
 	}
 	binary, err := os.Open(m.Binary)

@@ -28,7 +28,7 @@ func (m *Machine) Try(ctx context.Context, r api.TryRequest) error {
 	var said bytes.Buffer
 	command := exec.CommandContext(ctx, m.path(api.InstalledStore(r.Store)), append(slices.Clone(r.Flags), "--version")...)
 	command.Args[0] = "etcd"
-	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "ETCD_") })
+	command.Env = MemberEnvironment(os.Environ())
 	command.Stderr = &said
 	err := command.Run()
 	var exit *exec.ExitError

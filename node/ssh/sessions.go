@@ -2,7 +2,11 @@ package ssh
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
 )
 
 // sessions counts the commands on one connection: sshd refuses more than its MaxSessions at once, so
@@ -61,4 +65,21 @@ func (s *sessions) refused() bool {
 	}
 	s.limit = min(s.limit, others)
 	return true
+}
+
+// ErrOneSession is the error of a host whose sshd opens one session at a time on a connection.
+var ErrOneSession = errors.New("its sshd opens one session at a time on a connection (MaxSessions 1), and a run takes two: one holds the lock, and one makes calls; set MaxSessions to 2 or more in its sshd_config (10 is sshd's default)")
+
+// Spare fails with ErrOneSession where the host opens no session beside those that are open.
+func (c *Client) Spare(ctx context.Context) error {
+	session, err := c.openSession(ctx)
+	var refusal *gossh.OpenChannelError
+	switch {
+	case errors.As(err, &refusal):
+		return fmt.Errorf("%s: %w", c.name, ErrOneSession)
+	case err != nil:
+		return c.notOpened(err)
+	}
+	_ = session.Close() // nothing was run in it
+	return nil
 }

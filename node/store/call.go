@@ -19,6 +19,11 @@ import (
 func answerCall() int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	syscall.Umask(0o022) // whatever the login's is: directories of the host are for all of its users
+	// Logins that are not interactive, and sudo without a secure_path, may leave out where administration tools lie.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"); err != nil {
+		fmt.Fprintln(os.Stderr, "store call:", err)
+		return exitFailed
+	}
 	machine, err := thisMachine()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "store call:", err)

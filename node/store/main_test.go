@@ -146,18 +146,3 @@ func TestArguments(t *testing.T) {
 		t.Errorf("of nothing they are %q", got)
 	}
 }
-
-func TestVariablesAreForgotten(t *testing.T) {
-	t.Setenv("ETCD_QUOTA_BACKEND_BYTES", "1")
-	t.Setenv("ETCDCTL_ENDPOINTS", "kept")
-	t.Setenv("GOMEMLIMIT", "1GiB")
-	if err := forgetVariables(); err != nil {
-		t.Fatal(err)
-	}
-	if value, set := os.LookupEnv("ETCD_QUOTA_BACKEND_BYTES"); set {
-		t.Errorf("etcd would see %q", value)
-	}
-	if os.Getenv("ETCDCTL_ENDPOINTS") != "kept" || os.Getenv("GOMEMLIMIT") != "1GiB" {
-		t.Error("more was forgotten than what etcd reads")
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
 )
 
 // runMember turns this process into the member of a cluster, if the guard lets it. It returns only
@@ -23,10 +24,6 @@ func runMember(cluster string) int {
 	text, err := os.ReadFile(api.FlagsFile(cluster))
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "store run: read the member's flags: %s; apply again\n", err)
-		return exitFailed
-	}
-	if err := forgetVariables(); err != nil {
-		fmt.Fprintln(os.Stderr, "store run:", err)
 		return exitFailed
 	}
 	if err := becomeEtcd(cluster, arguments(string(text))); err != nil {
@@ -50,21 +47,8 @@ func becomeEtcd(cluster string, flags []string) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Exec(machine.Binary, slices.Concat([]string{"etcd"}, flags, comparison), append(os.Environ(), word)); err != nil {
+	if err := syscall.Exec(machine.Binary, slices.Concat([]string{"etcd"}, flags, comparison), append(host.MemberEnvironment(os.Environ()), word)); err != nil {
 		return fmt.Errorf("execute %s as etcd: %w", machine.Binary, err)
-	}
-	return nil
-}
-
-// forgetVariables takes etcd's variables out of the environment. The flags file is all that a member
-// runs by; a variable would come in unseen.
-func forgetVariables() error {
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "ETCD_") {
-			if err := os.Unsetenv(name); err != nil {
-				return fmt.Errorf("unset %s: %w", name, err)
-			}
-		}
 	}
 	return nil
 }
