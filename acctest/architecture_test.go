@@ -76,6 +76,7 @@ var alone = []struct {
 	{"node/nodetest", nil, "fakes are for tests"},
 	{"node/backup/s3test", nil, "servers are for tests"},
 	{"node/ssh/sshtest", nil, "fakes are for tests"},
+	{"resources/terraformtest", nil, "drivers are for tests"},
 	{"pgregory.net/rapid", []string{"acctest/sample"}, "properties are for tests"},
 }
 

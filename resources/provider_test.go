@@ -30,6 +30,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/terraformtest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -235,9 +236,19 @@ func (w ways) Briefly(reach Reach) (upgrade.Host, error) {
 	return way{w.World.Host(reach.Address), w.world}, nil
 }
 
-// run runs steps with the real CLI, as a user would have them.
+// run runs steps with the real CLI, as a user would have them. Where tests are to be short it runs them in this process
+// instead, if that does all of them: a test that is alone looks at what the CLI writes.
 func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	t.Helper()
+	start := terraformtest.Recorded(t, func() (tfprotov6.ProviderServer, error) {
+		server, err := providerserver.NewProtocol6WithError(w)()
+		return listening{server, w}, err
+	})
+	if testing.Short() && !w.alone && terraformtest.Supports("etcd", steps) == nil {
+		t.Parallel()
+		terraformtest.Run(t, start, steps...)
+		return
+	}
 	if os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
 		t.Skip("neither terraform nor tofu is in PATH: install one, or run `make tofu`")
 	}
@@ -247,10 +258,7 @@ func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	}
 	run(t, tftest.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"etcd": func() (tfprotov6.ProviderServer, error) {
-				server, err := providerserver.NewProtocol6WithError(w)()
-				return listening{server, w}, err
-			},
+			"etcd": start,
 			"echo": echoprovider.NewProviderServer(), // shows what is ephemeral
 		},
 		Steps: steps,

@@ -1,0 +1,145 @@
+package terraformtest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// apply does what was planned, and returns the state that there is then, whatever has failed.
+func (r *run) apply(p *plan) (state, error) {
+	r.begin()
+	after := maps.Clone(p.state)
+	r.destroy(p, after)
+	for _, b := range p.config {
+		o := after[b.address]
+		if o != nil {
+			r.values[b.address] = o.value
+		}
+		c := p.of(b.address)
+		if r.blocked(b) || c == nil || c.action == noOp || c.action == remove {
+			continue
+		}
+		provider, err := r.provider(b)
+		if r.fail(b, err) {
+			continue
+		}
+		if c.action == read {
+			o, err = r.readLate(provider, c)
+		} else {
+			o, err = r.make(provider, c, o)
+		}
+		r.fail(b, err)
+		if after[b.address] = o; o == nil {
+			delete(after, b.address)
+			continue
+		}
+		r.values[b.address] = o.value
+	}
+	if p.destroy {
+		maps.DeleteFunc(after, func(address string, _ *object) bool { return blockAt(address).data })
+	}
+	return after, errors.Join(r.errs...)
+}
+
+// destroy ends what is to be deleted or replaced, each after all that depends on it.
+func (r *run) destroy(p *plan, after state) {
+	var left []*change
+	for _, c := range p.changes {
+		if c.action == remove || c.action == replace {
+			left = append(left, c)
+		}
+	}
+	for len(left) > 0 {
+		i := slices.IndexFunc(left, func(c *change) bool {
+			return !slices.ContainsFunc(left, func(other *change) bool {
+				return other != c && slices.Contains(p.state[other.address].deps, c.address)
+			})
+		})
+		c := left[max(i, 0)]
+		left = slices.Delete(left, max(i, 0), max(i, 0)+1)
+		for _, address := range slices.Sorted(maps.Keys(r.failed)) {
+			if o := p.state[address]; o != nil && slices.Contains(o.deps, c.address) {
+				r.failed[c.address] = true // what depends on it is still there
+			}
+		}
+		if r.failed[c.address] {
+			continue
+		}
+		provider, err := r.provider(c.block)
+		if r.fail(c.block, err) {
+			continue
+		}
+		o := p.state[c.address]
+		none := cty.NullVal(objectType(provider.schema(c.block).Block.Attributes))
+		value, private, err := provider.apply(r, c.block, o.value, none, none, c.private)
+		switch {
+		case !r.fail(c.block, err):
+			delete(after, c.address)
+		case !value.IsNull():
+			kept := *o
+			kept.value, kept.private = value, private
+			after[c.address] = &kept
+		}
+	}
+}
+
+// make creates or updates an object: first it is planned again, with what has become known since, which must keep all
+// that the plan knew.
+func (r *run) make(provider provider, c *change, before *object) (*object, error) {
+	now, err := r.change(provider, c.block, before, true)
+	if err != nil {
+		return before, err
+	}
+	wanted := c.action
+	if wanted == replace { // the destroy was the other half of it
+		wanted = create
+	}
+	if now.action != wanted && !(wanted == update && now.action == noOp) {
+		return before, bug("inconsistent final plan", c.block, fmt.Errorf("the provider changed the planned action from %s to %s", wanted, now.action))
+	}
+	if err := bug("inconsistent final plan", c.block, checkKept(c.after, now.after, "")...); err != nil {
+		return before, err
+	}
+	if now.action == noOp {
+		return before, nil
+	}
+	config, err := c.block.evaluate(provider.schema(c.block), r.values, true)
+	if err == nil && !config.IsWhollyKnown() {
+		err = fmt.Errorf("Error: Configuration contains unknown value\n\n%s", c.address)
+	}
+	if err != nil {
+		return before, err
+	}
+	value, private, err := provider.apply(r, c.block, now.before, now.after, config, now.private)
+	switch {
+	case value.IsNull() && err != nil:
+		return before, err
+	case value.IsNull():
+		return nil, nil
+	}
+	after := &object{value: value, private: private, deps: c.deps}
+	if err != nil {
+		after.tainted = wanted == create || before != nil && before.tainted
+	}
+	return after, err
+}
+
+// readLate reads a data source whose configuration was not known before.
+func (r *run) readLate(provider provider, c *change) (*object, error) {
+	config, err := c.block.evaluate(provider.schema(c.block), r.values, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := provider.validate(r, c.block, config); err != nil {
+		return nil, err
+	}
+	value, err := provider.readData(r, c.block, config)
+	if err != nil {
+		return nil, err
+	}
+	return &object{value: value, deps: c.deps}, bug("inconsistent result after apply", c.block, checkKept(c.after, value, "")...)
+}

@@ -1,0 +1,307 @@
+// Package terraformtest runs the steps of a provider's tests as Terraform and its plugin-testing do, with the provider
+// in this process and no process of Terraform's: a step takes milliseconds in place of a second.
+//
+// It does what Terraform's core does between a configuration and the protocol: it proposes, plans again at apply, and
+// checks that a plan keeps to the configuration and an apply to its plan. What it does not do it refuses (Supports), and
+// Terraform itself has to.
+package terraformtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+)
+
+// Factory starts a provider for one run of Terraform.
+type Factory func() (tfprotov6.ProviderServer, error)
+
+// fields are what a step may say.
+var fields = []string{"PreConfig", "Taint", "Config", "Check", "Destroy", "ExpectNonEmptyPlan", "ExpectError", "ConfigPlanChecks", "PlanOnly", "RefreshState"}
+
+// Supports is nil where Run does all that these steps want, of a provider whose resources begin with this name.
+func Supports(name string, steps []tftest.TestStep) error {
+	for i, step := range steps {
+		value := reflect.ValueOf(step)
+		for j := range value.NumField() {
+			if field := value.Type().Field(j).Name; !value.Field(j).IsZero() && !slices.Contains(fields, field) {
+				return fmt.Errorf("step %d: %w: %s", i+1, errUnsupported, field)
+			}
+		}
+		blocks, err := parse(step.Config)
+		if errors.Is(err, errUnsupported) {
+			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+		for _, b := range blocks {
+			if !strings.HasPrefix(b.kind, name+"_") && (b.data || b.kind != "terraform_data") {
+				return fmt.Errorf("step %d: %w: %s is of another provider", i+1, errUnsupported, b.address)
+			}
+		}
+	}
+	return nil
+}
+
+// driver is a working directory of Terraform's.
+type driver struct {
+	context.Context
+	start   Factory
+	schemas *tfprotov6.GetProviderSchemaResponse
+	state   state
+	config  config
+}
+
+// Run runs steps, and destroys at the end what they have made. Waits take no time: the provider lives by a clock of its
+// own, which begins with the right time and goes on where all is waiting.
+func Run(t *testing.T, start Factory, steps ...tftest.TestStep) {
+	t.Helper()
+	now := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(now))
+		runSteps(t, start, steps)
+	})
+}
+
+func runSteps(t *testing.T, start Factory, steps []tftest.TestStep) {
+	t.Helper()
+	d := &driver{Context: context.WithoutCancel(t.Context()), start: start, state: state{}}
+	defer func() {
+		if err := d.end(); err != nil {
+			t.Errorf("Error running post-test destroy, there may be dangling resources: %v", err)
+		}
+	}()
+	for i, step := range steps {
+		if step.PreConfig != nil {
+			step.PreConfig()
+		}
+		err := d.step(t, step)
+		switch {
+		case step.ExpectError == nil && err != nil:
+			t.Fatalf("Step %d/%d error: %v", i+1, len(steps), err)
+		case step.ExpectError != nil && err == nil:
+			t.Fatalf("Step %d/%d, expected an error but got none", i+1, len(steps))
+		case step.ExpectError != nil && !step.ExpectError.MatchString(err.Error()):
+			t.Fatalf("Step %d/%d, expected an error with pattern (%s), no match on: %v", i+1, len(steps), step.ExpectError, err)
+		}
+	}
+}
+
+// begin begins a run of Terraform, with a provider of its own that is not configured yet.
+func (d *driver) begin() (*run, provider, error) {
+	server, err := d.start()
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.schemas == nil {
+		schemas, err := server.GetProviderSchema(d, &tfprotov6.GetProviderSchemaRequest{})
+		if err == nil {
+			err = problems(nil, schemas.Diagnostics, nil)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		d.schemas = schemas
+	}
+	started := &remote{server, d.schemas}
+	return &run{Context: d, config: d.config, provider: func(b *block) (provider, error) {
+		if b.kind == "terraform_data" {
+			return builtin{}, nil
+		}
+		return started, checkSchema(b.address, started.schema(b))
+	}}, started, nil
+}
+
+// kind is the command that plans.
+type kind int
+
+const (
+	planning kind = iota
+	destroying
+	refreshing
+)
+
+// plan is one run of `terraform plan`.
+func (d *driver) plan(kind kind, refresh bool) (*plan, *run, error) {
+	r, provider, err := d.begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.validate(); err != nil {
+		return nil, nil, err
+	}
+	if err := provider.configure(d); err != nil {
+		return nil, nil, err
+	}
+	var p *plan
+	if kind == destroying {
+		p, err = r.planDestroy(maps.Clone(d.state), refresh)
+	} else {
+		p, err = r.plan(maps.Clone(d.state), how{refresh: refresh, refreshOnly: kind == refreshing})
+	}
+	return p, r, err
+}
+
+// apply is one run of `terraform apply` of a plan.
+func (d *driver) apply(p *plan) error {
+	r, provider, err := d.begin()
+	if err != nil {
+		return err
+	}
+	if err := provider.configure(d); err != nil {
+		return err
+	}
+	d.state, err = r.apply(p)
+	return err
+}
+
+// refresh is one run of `terraform refresh`.
+func (d *driver) refresh() error {
+	p, _, err := d.plan(refreshing, true)
+	if err == nil {
+		d.state = p.state
+	}
+	return err
+}
+
+// end is one run of `terraform destroy -refresh=false`.
+func (d *driver) end() error {
+	if len(d.state) == 0 {
+		return nil
+	}
+	p, r, err := d.plan(destroying, false)
+	if err == nil {
+		d.state, err = r.apply(p)
+	}
+	return err
+}
+
+// step does one step, as plugin-testing has it.
+func (d *driver) step(t *testing.T, step tftest.TestStep) error {
+	t.Helper()
+	if !step.Destroy {
+		for _, address := range step.Taint {
+			o := d.state[address]
+			if o == nil {
+				return fmt.Errorf("error tainting resource: there is no %s", address)
+			}
+			tainted := *o
+			tainted.tainted = true
+			d.state[address] = &tainted
+		}
+	}
+	if step.RefreshState {
+		return d.refreshStep(step)
+	}
+	config, err := parse(step.Config)
+	if err != nil {
+		return fmt.Errorf("Error running pre-apply plan: %w", err)
+	}
+	d.config = config
+	kind := planning
+	if step.Destroy {
+		kind = destroying
+	}
+	if !step.PlanOnly {
+		if err := d.applyStep(step, kind); err != nil {
+			return err
+		}
+	}
+	after, which := "After applying this test step, the", "post-apply "
+	if step.PlanOnly {
+		after, which = "The", ""
+	}
+	for _, refreshes := range []bool{false, true} {
+		what, checks := "non-refresh plan", step.ConfigPlanChecks.PostApplyPreRefresh
+		if refreshes {
+			what, checks = "refresh plan", step.ConfigPlanChecks.PostApplyPostRefresh
+		}
+		p, _, err := d.plan(kind, refreshes)
+		if err != nil {
+			return fmt.Errorf("Error running %s%s: %w", which, what, err)
+		}
+		if err := d.check(p, checks); err != nil {
+			return fmt.Errorf("plan check(s) of the %s%s failed:\n%w", which, what, err)
+		}
+		switch {
+		case !p.empty() && !step.ExpectNonEmptyPlan:
+			return fmt.Errorf("%s %s was not empty.\n\n%s", after, what, p.differences())
+		case refreshes && p.empty() && step.ExpectNonEmptyPlan:
+			return errors.New("Expected a non-empty plan, but got an empty refresh plan")
+		}
+	}
+	return nil
+}
+
+func (d *driver) check(p *plan, checks []plancheck.PlanCheck) error {
+	var failed []error
+	for _, check := range checks {
+		var resp plancheck.CheckPlanResponse
+		check.CheckPlan(d, plancheck.CheckPlanRequest{Plan: p.show()}, &resp)
+		failed = append(failed, resp.Error)
+	}
+	return errors.Join(failed...)
+}
+
+func (d *driver) applyStep(step tftest.TestStep, kind kind) error {
+	p, _, err := d.plan(kind, true)
+	if err != nil {
+		return fmt.Errorf("Error running pre-apply plan: %w", err)
+	}
+	if err := d.check(p, step.ConfigPlanChecks.PreApply); err != nil {
+		return fmt.Errorf("Pre-apply plan check(s) failed:\n%w", err)
+	}
+	before := d.state
+	if step.Destroy && step.Check != nil {
+		if err := d.refresh(); err != nil {
+			return fmt.Errorf("Error running pre-apply refresh: %w", err)
+		}
+		before = d.state
+		if p, _, err = d.plan(kind, true); err != nil {
+			return fmt.Errorf("Error running destroy plan after step.Check shimmed state was retrieved: %w", err)
+		}
+	}
+	if err := d.apply(p); err != nil {
+		if step.Destroy {
+			return fmt.Errorf("Error running destroy: %w", err)
+		}
+		return fmt.Errorf("Error running apply: %w", err)
+	}
+	if step.Check == nil {
+		return nil
+	}
+	if !step.Destroy {
+		before = d.state
+	}
+	if err := step.Check(before.shown()); err != nil {
+		return fmt.Errorf("Check failed: %w", err)
+	}
+	return nil
+}
+
+func (d *driver) refreshStep(step tftest.TestStep) error {
+	if err := d.refresh(); err != nil {
+		return err
+	}
+	if step.Check != nil {
+		if err := step.Check(d.state.shown()); err != nil {
+			return err
+		}
+	}
+	p, _, err := d.plan(planning, true)
+	if err != nil {
+		return fmt.Errorf("Error running post-refresh plan: %w", err)
+	}
+	if !p.empty() && !step.ExpectNonEmptyPlan {
+		return fmt.Errorf("After refreshing state during this test step, a followup plan was not empty.\n\n%s", p.differences())
+	}
+	return nil
+}
