@@ -83,7 +83,9 @@ type Snapshot struct {
 type RecoverRequest struct {
 	Owner     string        `json:"owner"`
 	ClusterID string        `json:"cluster_id"`
-	Timeout   time.Duration `json:"timeout"` // nanoseconds; for the member to come up alone
+	Term      uint64        `json:"term,omitempty"`  // of the last entry that its log had when it was chosen: one that ends earlier is refused
+	Index     uint64        `json:"index,omitempty"` // likewise
+	Timeout   time.Duration `json:"timeout"`         // nanoseconds; for the member to come up alone
 }
 
 // Recovered says where the copy of the data lies.

@@ -122,6 +122,8 @@ type UnitState struct {
 	NeedReload  bool     `json:"need_reload"`  // the file has changed since systemd read it
 	Queued      bool     `json:"queued"`       // systemd is about to start or stop it, as while the host boots
 	Process     *Process `json:"process"`      // what MainPID was started with; nil: it does not run, or is not etcd yet
+	// Looping is true where the process ends each time that systemd starts it.
+	Looping bool `json:"looping,omitempty"`
 	// Journal is the unit's last lines, at most 20, where it failed or systemd is starting it again.
 	Journal []string `json:"journal"`
 }
@@ -141,22 +143,24 @@ type Data struct {
 	Exists    bool   `json:"exists"`
 	Empty     bool   `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
 	HasMember bool   `json:"has_member"` // it holds a member's data: a log
-	// Log is what the member's log and database say, where no process has them open; nil: one has, or there is none.
+	// Log is what the member's log and database say, whether it runs or not; nil: there is none, or the member serves.
 	Log        *Log     `json:"log"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted
 }
 
-// Log is what a member that does not run has written.
+// Log is what a member that does not serve has written.
 type Log struct {
 	ClusterID string `json:"cluster_id"` // hexadecimal
 	MemberID  string `json:"member_id"`  // hexadecimal
 	Term      uint64 `json:"term"`       // of the last entry
 	Index     uint64 `json:"index"`      // of the last entry
-	Applied   uint64 `json:"applied"`    // the database's consistent index
+	Applied   uint64 `json:"applied"`    // the database's consistent index; 0: not known, since a process has it open, say
 	Version   string `json:"version"`    // that the cluster had agreed on as far as the database has heard: 3.7.0; empty: not known
-	Error     string `json:"error"`      // why it could not be read to its end; empty: it could
+	Error     string `json:"error"`      // why the log could not be read to its end; empty: it could
+
+	DatabaseError string `json:"database_error,omitempty"` // why the database could not be read; empty: it could, or a process has it open
 }
 
 // Listener is a process that listens on a TCP port.

@@ -93,6 +93,21 @@ func agreedVersion(tx *bbolt.Tx) string {
 	return string(cluster.Get([]byte("clusterVersion")))
 }
 
+// membersIn are the IDs of the members that the database of a member that does not run knows of, hexadecimal and sorted.
+func (m *Machine) membersIn(dir string) (ids []string, err error) {
+	err = viewDatabase(m.path(database(dir)), func(tx *bbolt.Tx) error {
+		members := tx.Bucket([]byte("members"))
+		if members == nil {
+			return nil
+		}
+		return members.ForEach(func(id, _ []byte) error {
+			ids = append(ids, string(id))
+			return nil
+		})
+	})
+	return ids, err
+}
+
 // highestRevision is one that no client can have seen a higher one than, of a member that does not run: each entry
 // of its log that its database has not applied yet, or had not written yet when it was killed, raised the revision by
 // one at most. 0: there is no data that can be read.
@@ -112,8 +127,8 @@ func (m *Machine) highestRevision(dir string) (int64, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}
-	l := m.log(dir)
-	if l.Error != "" {
+	l := m.log(dir, false)
+	if l.Error != "" || l.DatabaseError != "" {
 		return 0, nil
 	}
 	return found.newest + int64(l.Index-min(l.Applied, l.Index)), nil

@@ -18,21 +18,43 @@ import (
 // databaseWait bounds the wait for a database that a running etcd has locked for itself.
 const databaseWait = 100 * time.Millisecond
 
-// log is what a member that does not run has written. Its last entry is near the end of its last file, or,
-// where that was begun just before the end, of the one before: no more than 128 MiB are read.
-func (m *Machine) log(dir string) *api.Log {
+// A record that a running etcd is in the middle of writing reads as a damaged one for a moment.
+const (
+	logTries = 3
+	logPause = 50 * time.Millisecond
+)
+
+// log is what a member has written, read in the same way whether it runs or not: the log is read beside a running etcd,
+// whose database alone is closed to readers. Its last entry is near the end of its last file, or, where that was begun just
+// before the end, of the one before: no more than 128 MiB are read.
+func (m *Machine) log(dir string, runs bool) *api.Log {
 	var l api.Log
+	for try := range logTries {
+		l = m.readLog(dir)
+		if l.Error == "" || !runs || try == logTries-1 {
+			break
+		}
+		time.Sleep(logPause)
+	}
+	var err error
+	l.Applied, l.Version, err = m.applied(dir)
+	if err != nil && !(runs && errors.Is(err, errInUse)) {
+		l.DatabaseError = err.Error()
+	}
+	return &l
+}
+
+// readLog is what a member's log says, its database aside.
+func (m *Machine) readLog(dir string) (l api.Log) {
 	cluster, member, err := m.identity(dir)
 	if err == nil {
 		l.ClusterID, l.MemberID = hexID(cluster), hexID(member)
 		l.Term, l.Index, err = m.lastEntry(dir)
 	}
-	applied, version, dbErr := m.applied(dir)
-	l.Applied, l.Version = applied, version
-	if err := errors.Join(err, dbErr); err != nil {
+	if err != nil {
 		l.Error = err.Error()
 	}
-	return &l
+	return l
 }
 
 // identity is whose log a data directory holds: every file of it says so in its second record.
@@ -42,7 +64,7 @@ func (m *Machine) identity(dir string) (cluster, member uint64, err error) {
 		return 0, 0, fmt.Errorf("%s holds no log", walDir(dir))
 	}
 	last := files[len(files)-1]
-	err = m.eachRecord(last, func(kind int64, data []byte) error {
+	err = m.eachRecord(last, true, func(kind int64, data []byte) error {
 		if kind != recordMetadata {
 			return nil
 		}
@@ -62,8 +84,9 @@ func (m *Machine) identity(dir string) (cluster, member uint64, err error) {
 // lastEntry is where a log ends. An entry that was written later takes the place of all from its index on;
 // a snapshot from the leader, that of all up to its.
 func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
-	for _, file := range slices.Backward(m.walFiles(dir)) {
-		err := m.eachRecord(file, func(kind int64, data []byte) error {
+	files := m.walFiles(dir)
+	for i, file := range slices.Backward(files) {
+		err := m.eachRecord(file, i == len(files)-1, func(kind int64, data []byte) error {
 			if kind != recordEntry && kind != recordSnapshot {
 				return nil
 			}

@@ -70,7 +70,7 @@ func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error)
 	if f.enabled[unit] {
 		s.FileState = "enabled"
 	}
-	if s.ActiveState == "active" {
+	if s.ActiveState == "active" || s.ActiveState == "activating" {
 		s.MainPID = f.pid
 	}
 	if f.looping {

@@ -65,9 +65,6 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 			return o, err
 		}
 	}
-	if o.Data.HasMember && (!running(o.Unit) || o.Unit.MainPID == 0) {
-		o.Data.Log = m.log(dir)
-	}
 	if o.Marker != nil {
 		var refused error
 		if o.GuardCheck, refused = m.guard(*o.Marker, o.Flags); refused != nil {
@@ -82,6 +79,11 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	}
 	o.Certificates = m.certificates(cluster)
 	o.Member = m.ask(ctx, o)
+	o.Unit.Looping = m.loops(o.Unit)
+	// A member that serves has its log agreed on. Of all others their logs say how far they have come.
+	if o.Data.HasMember && !o.Member.Healthy && !isFollowing(o.Member) {
+		o.Data.Log = m.log(dir, o.Unit.MainPID != 0)
+	}
 	return o, nil
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,9 @@ const forced = "--force-new-cluster=true"
 type recovery struct {
 	ClusterID string `json:"cluster_id"`
 	Copy      string `json:"copy"`
+	// Term and Index are of the last entry of the log that was copied; 0: an earlier store did not record it.
+	Term  uint64 `json:"term,omitempty"`
+	Index uint64 `json:"index,omitempty"`
 }
 
 func recoveryFile(cluster string) string {
@@ -39,12 +43,11 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if err != nil {
 		return api.Recovered{}, err
 	}
-	switch {
-	case under != nil && under.ClusterID == r.ClusterID:
-	case isAlone(m.member(ctx, *marker)):
+	if under == nil && isAlone(m.member(ctx, *marker)) {
 		return api.Recovered{Path: m.lastRecovered(marker.DataDir)}, nil
-	default:
-		if under, err = m.beginRecovery(ctx, *marker); err != nil {
+	}
+	if under == nil || !m.goesOn(ctx, *marker, *under) {
+		if under, err = m.beginRecovery(ctx, *marker, r); err != nil {
 			return api.Recovered{}, err
 		}
 	}
@@ -54,7 +57,36 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if err := m.standAlone(waiting, *marker); err != nil {
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
 	}
-	return done, errors.Join(remove(m.path(recoveryFile(cluster))), syncDir(m.path(api.ConfigDir(cluster))))
+	return done, m.endRecovery(cluster)
+}
+
+// endRecovery ends the record of a recovery: with the recovery, and with whatever takes the member another way.
+func (m *Machine) endRecovery(cluster string) error {
+	file := m.path(recoveryFile(cluster))
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(remove(file), syncDir(m.path(api.ConfigDir(cluster))))
+}
+
+// goesOn tells whether a recovery that was recorded is the one that is asked for: its copy is there, and the member has
+// not lived on with others since it was made. Its data is then what was copied, or names nobody but itself.
+// The record of any other is a leftover, which speaks for neither a copy nor a check.
+func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery) bool {
+	if under.ClusterID != marker.ClusterID || !m.hasMember(under.Copy) {
+		return false
+	}
+	if isAlone(m.member(ctx, marker)) {
+		return true
+	}
+	if l := m.readLog(marker.DataDir); l.Error == "" && l.Index > 0 && l.Term == under.Term && l.Index == under.Index {
+		return true
+	}
+	if m.stop(ctx, marker.Cluster) != nil {
+		return false
+	}
+	members, err := m.membersIn(marker.DataDir)
+	return err == nil && len(members) == 1 && members[0] == marker.MemberID
 }
 
 // mayRecover refuses what was not named, or is no member that has joined.
@@ -82,21 +114,25 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 	return marker, nil
 }
 
-// beginRecovery stops the member, copies its data, and records that this copy is the good one.
-func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker) (*recovery, error) {
+// beginRecovery stops the member, checks and copies its data, and records that this copy is the good one.
+func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest) (*recovery, error) {
 	if err := m.stop(ctx, marker.Cluster); err != nil {
 		return nil, err
 	}
-	// etcd cannot start such a member by force: it looks for entries that are not there, and dies
-	// (etcd issue 22686).
-	if l := m.log(marker.DataDir); l.Error != "" || l.Applied > l.Index {
-		return nil, refuse("member %s cannot be recovered from: its log ends with entry %d of term %d, and its database has applied entry %d; %s: recover another survivor, or restore a snapshot", marker.Member, l.Index, l.Term, l.Applied, l.Error)
+	// etcd cannot start a member by force whose database is ahead of its log: it looks for entries that are not there, and
+	// dies (etcd issue 22686).
+	l := m.log(marker.DataDir, false)
+	if l.Error != "" || l.DatabaseError != "" || l.Applied > l.Index {
+		return nil, refuse("member %s cannot be recovered from: its log ends with entry %d of term %d, and its database has applied entry %d; %s%s: recover another survivor, or restore a snapshot", marker.Member, l.Index, l.Term, l.Applied, l.Error, l.DatabaseError)
+	}
+	if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
+		return nil, refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen: somebody has put older data there; plan again", marker.Member, l.Index, l.Term, r.Index, r.Term)
 	}
 	to, err := m.copyAside(marker.DataDir, "recovered")
 	if err != nil {
 		return nil, err
 	}
-	under := recovery{marker.ClusterID, to}
+	under := recovery{marker.ClusterID, to, l.Term, l.Index}
 	text, err := json.Marshal(under)
 	if err != nil {
 		return nil, fmt.Errorf("encode the recovery: %w", err)
@@ -178,13 +214,26 @@ func (m *Machine) force(ctx context.Context, marker api.Marker) error {
 	}
 	err := m.Units.Start(ctx, api.Unit(marker.Cluster))
 	if err == nil {
+		var hopeless error
 		err = repeat(ctx, "that it was started by force", func() (bool, error) {
 			state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+			if hopeless = m.hopeless(ctx, marker.Cluster, state); hopeless != nil {
+				return true, nil
+			}
 			p := m.process(state.MainPID)
 			return p != nil && slices.Contains(p.Flags, forced), err
 		})
+		err = errors.Join(err, hopeless)
 	}
 	return errors.Join(err, m.putForced(marker, false))
+}
+
+// hopeless says why a member that was started will not come up: it has ended again and again; nil: it may.
+func (m *Machine) hopeless(ctx context.Context, cluster string, state api.UnitState) error {
+	if state.ActiveState != "failed" && state.Restarts < lostRestarts {
+		return nil
+	}
+	return fmt.Errorf("it ends each time that it is started (unit %s, result %s); its journal ends\n  %s", state.ActiveState, state.Result, strings.Join(m.journal(ctx, api.Unit(cluster)), "\n  "))
 }
 
 // putForced writes the flags with the one that forces, or without it.
@@ -205,16 +254,21 @@ func (m *Machine) putForced(marker api.Marker, force bool) error {
 	return err
 }
 
-// untilAlone waits until the member serves alone.
+// untilAlone waits until the member serves alone, or has ended again and again.
 func (m *Machine) untilAlone(ctx context.Context, marker api.Marker) error {
-	return repeat(ctx, "that it serves alone", func() (bool, error) {
+	var hopeless error
+	err := repeat(ctx, "that it serves alone", func() (bool, error) {
 		view := m.member(ctx, marker)
 		if isAlone(view) {
 			return true, nil
 		}
 		state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+		if hopeless = m.hopeless(ctx, marker.Cluster, state); hopeless != nil {
+			return true, nil
+		}
 		return false, errors.Join(err, fmt.Errorf("its unit is %s, %d members are in its list, and it says: %s%s", state.ActiveState, len(view.Members), view.Error, view.HealthError))
 	})
+	return errors.Join(err, hopeless)
 }
 
 // isAlone tells whether a member serves, and is the only one of its cluster.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -145,4 +146,119 @@ func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
 	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || len(o.Data.Aside) > 0 || slices.Contains(o.Flags, forced) {
 		t.Errorf("it reads %+v, %v", o.Data, err)
 	}
+}
+
+// TestRecoveryLeftBehind has a recovery be given up before it forced anything, and the cluster come back and live on. The
+// next recovery goes by the data as it is then: it makes a copy of its own, and holds what was written since.
+func TestRecoveryLeftBehind(t *testing.T) {
+	members := fleetOf(t, newAuthority(t), "a", "b", "c")
+	f, others := split(t, members)
+	f.put(t, 10)
+	view := f.probe(t)
+	f.marker.Phase, f.marker.ClusterID, f.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
+	f.apply(t)
+	for _, other := range others {
+		other.units.end(syscall.SIGKILL)
+	}
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
+	f.units.fail["Start"] = errors.New("connection reset")
+	cut, err := f.Recover(t.Context(), "main", request)
+	mustFail(t, err, api.CodeFailed, "connection reset")
+	delete(f.units.fail, "Start")
+	f.units.end(syscall.SIGKILL)
+
+	// By systemd, and by no call of ours: the record is left.
+	for _, member := range members {
+		if err := member.units.Start(t.Context(), api.Unit("main")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.await(t, api.AwaitRequest{Members: 3})
+	if under, err := f.underRecovery("main"); err != nil || under == nil || under.Copy != cut.Path {
+		t.Fatalf("what is left is %+v, %v", under, err)
+	}
+	f.put(t, 20)
+	f.client(t, func(c *clientv3.Client) {
+		if _, err := c.Put(t.Context(), "tail", "value"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, other := range others {
+		other.units.end(syscall.SIGKILL)
+	}
+	f.Now = func() time.Time { return time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC) }
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil || done.Path == cut.Path {
+		t.Fatalf("it goes on with %+v, %v", done, err)
+	}
+	if was, is := f.readLog(cut.Path), f.readLog(done.Path); is.Index <= was.Index {
+		t.Errorf("the copy ends with %+v, and the one before with %+v", is, was)
+	}
+	if err := os.RemoveAll(f.path(cut.Path)); err != nil {
+		t.Fatal(err)
+	}
+	f.mustHoldAll(t, done)
+
+	// The record of one that has come to its end speaks for nothing either.
+	leftover := `{"cluster_id":"` + f.marker.ClusterID + `","copy":"` + cut.Path + `"}`
+	writeFile(t, f.Machine, recoveryFile("main"), leftover)
+	if err := f.Start(t.Context(), "main"); err != nil {
+		t.Fatal(err)
+	}
+	if under, err := f.underRecovery("main"); err != nil || under != nil {
+		t.Errorf("started another way it has %+v, %v left", under, err)
+	}
+}
+
+// TestRecoverRefusesOlderData holds that a member is not recovered from whose log ends before what it was chosen by.
+func TestRecoverRefusesOlderData(t *testing.T) {
+	f := survivor(t)
+	l := f.log(dataDir, true)
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience, Term: l.Term, Index: l.Index + 1}
+	_, err := f.Recover(t.Context(), "main", request)
+	mustRefuse(t, err, "somebody has put older data there")
+	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || len(o.Data.Aside) > 0 {
+		t.Errorf("it reads %+v, %v", o.Data, err)
+	}
+	request.Index = l.Index
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mustHoldAll(t, done)
+}
+
+// TestRecoverWithWhatDoesNotStart refuses a member whose database is damaged before it is touched, and gives up one that
+// ends each time that it is started, with its words and a flag that forces nothing.
+func TestRecoverWithWhatDoesNotStart(t *testing.T) {
+	f := survivor(t)
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
+	f.units.end(syscall.SIGKILL)
+	good, err := os.ReadFile(f.path(database(dataDir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, f.Machine, database(dataDir), strings.Repeat("\x00", len(good)))
+	_, err = f.Recover(t.Context(), "main", request)
+	mustRefuse(t, err, "cannot be recovered from", "restore a snapshot")
+	writeFile(t, f.Machine, database(dataDir), string(good))
+
+	crashing := *f.Machine
+	crashing.Units = f.units.fakeUnits // it starts nothing that stays
+	f.units.looping = true
+	began := time.Now()
+	_, err = crashing.Recover(t.Context(), "main", request)
+	mustFail(t, err, api.CodeFailed, "it ends each time that it is started", "its data as it was lies in")
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %s to give up", took)
+	}
+	if flags, err := f.flags("main"); err != nil || slices.Contains(flags, forced) {
+		t.Errorf("its flags are %q, %v", flags, err)
+	}
+	f.units.looping, f.units.restarts = false, 0
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mustHoldAll(t, done)
 }

@@ -35,6 +35,9 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 		return api.SetAside{}, err
 	}
 	to, err := m.setAside(marker.DataDir, r.Why)
+	if err == nil {
+		err = m.endRecovery(cluster) // that of this data, if there was one
+	}
 	return api.SetAside{Path: to}, err
 }
 

@@ -90,6 +90,10 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 	if err := m.mustNotBeFenced(cluster); err != nil {
 		return err
 	}
+	// A recovery starts its member itself: to start it any other way is to have given that recovery up.
+	if err := m.endRecovery(cluster); err != nil {
+		return err
+	}
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
@@ -103,6 +107,9 @@ func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequ
 		return err
 	}
 	if err := m.stop(ctx, cluster); err != nil {
+		return err
+	}
+	if err := m.endRecovery(cluster); err != nil {
 		return err
 	}
 	return m.Units.Start(ctx, api.Unit(cluster))

@@ -48,9 +48,9 @@ func (m *Machine) walFiles(dir string) []string {
 	return files
 }
 
-// eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to
-// its end, as a power cut leaves it, is the end: etcd takes it for that too.
-func (m *Machine) eachRecord(path string, do func(kind int64, data []byte) error) error {
+// eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to its end, as a
+// power cut leaves it, is the end where the file is the last one: etcd takes it for that too.
+func (m *Machine) eachRecord(path string, last bool, do func(kind int64, data []byte) error) error {
 	file, err := os.Open(m.path(path))
 	if err != nil {
 		return err
@@ -60,16 +60,20 @@ func (m *Machine) eachRecord(path string, do func(kind int64, data []byte) error
 	if err != nil {
 		return err
 	}
-	in, crc := bufio.NewReader(file), uint32(0)
+	in, crc, offset := bufio.NewReader(file), uint32(0), int64(0)
 	for {
-		frame, err := readFrame(in, info.Size())
+		frame, length, err := readFrame(in, info.Size())
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
 		}
+		offset += length
 		fields, err := parseFields(frame)
+		if err != nil && last && isTorn(frame[:cap(frame)], offset-length+frameHead) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("read %s: a record cannot be read: %w", path, err)
 		}
@@ -77,6 +81,9 @@ func (m *Machine) eachRecord(path string, do func(kind int64, data []byte) error
 		if kind == recordCRC {
 			crc = uint32(fields.numbers[2]) // the sum goes on from the file before
 		} else if crc = crc32.Update(crc, castagnoli, data); crc != uint32(fields.numbers[2]) {
+			if last && isTorn(frame[:cap(frame)], offset-length+frameHead) {
+				return nil
+			}
 			return fmt.Errorf("read %s: a record does not have the checksum that it says", path)
 		}
 		if err := do(kind, data); errors.Is(err, errEnough) {
@@ -87,12 +94,16 @@ func (m *Machine) eachRecord(path string, do func(kind int64, data []byte) error
 	}
 }
 
-// readFrame reads the next record: its length in the lower 56 bits of a word, and in the upper ones how
-// many bytes fill it up. Files are made longer than what is in them: a length of zero is the end.
-func readFrame(in io.Reader, limit int64) ([]byte, error) {
-	var word [8]byte
+// frameHead is how many bytes say how long a record is.
+const frameHead = 8
+
+// readFrame reads the next record, and says how many bytes of the file it takes: its length is in the lower 56 bits of a
+// word, and in the upper ones how many bytes fill it up. Files are made longer than what is in them: a length of zero is
+// the end.
+func readFrame(in io.Reader, limit int64) (frame []byte, length int64, err error) {
+	var word [frameHead]byte
 	if _, err := io.ReadFull(in, word[:]); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	head := binary.LittleEndian.Uint64(word[:])
 	size, padding := int64(head&(1<<56-1)), int64(0)
@@ -100,14 +111,30 @@ func readFrame(in io.Reader, limit int64) ([]byte, error) {
 		padding = int64(head >> 56 & 7)
 	}
 	if size == 0 {
-		return nil, io.EOF
+		return nil, 0, io.EOF
 	}
 	if size > limit {
-		return nil, io.ErrUnexpectedEOF
+		return nil, 0, io.ErrUnexpectedEOF
 	}
-	frame := make([]byte, size+padding)
-	_, err := io.ReadFull(in, frame)
-	return frame[:size], err
+	frame = make([]byte, size+padding)
+	_, err = io.ReadFull(in, frame)
+	return frame[: size : size+padding], frameHead + size + padding, err
+}
+
+// sectorSize is the least that a disk writes at once.
+const sectorSize = 512
+
+// isTorn tells whether a record, with what fills it up, that lies at an offset of its file was not written to its end by a power cut: one of its
+// sectors has nothing in it. etcd goes by that too.
+func isTorn(record []byte, offset int64) bool {
+	for len(record) > 0 {
+		n := min(int64(len(record)), sectorSize-offset%sectorSize)
+		if !slices.ContainsFunc(record[:n], func(b byte) bool { return b != 0 }) {
+			return true
+		}
+		record, offset = record[n:], offset+n
+	}
+	return false
 }
 
 // fields are those of a protobuf message that are numbers or texts.

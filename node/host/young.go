@@ -27,6 +27,22 @@ func (m *Machine) mayComeYet(o api.Observation, patience time.Duration) bool {
 	return known && age < patience
 }
 
+// loopAge is how old a process has to be before it counts as one that stays, where those before it have ended.
+const loopAge = 30 * time.Second
+
+// loops tells whether a member's process ends each time that systemd starts it. One that waits for its peers or replays a
+// long log stays.
+func (m *Machine) loops(u api.UnitState) bool {
+	if u.ActiveState != "activating" || u.Restarts < lostRestarts {
+		return false
+	}
+	if u.MainPID == 0 {
+		return true
+	}
+	age, known := m.age(u.MainPID)
+	return known && age < loopAge
+}
+
 // kernelTick is the unit of the kernel's times of processes: USER_HZ is 100 on every architecture that stores are
 // built for.
 const kernelTick = 10 * time.Millisecond

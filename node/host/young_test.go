@@ -68,3 +68,27 @@ func TestObserveAwaitsAStart(t *testing.T) {
 		t.Errorf("it reads %+v, %v", o.Member, err)
 	}
 }
+
+// TestLooping tells a member that ends each time that it is started from one that waits for its peers.
+func TestLooping(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, "/proc/uptime", "1000.50 2000.00\n")
+	for pid, started := range map[string]string{"7": "99850", "8": "90050"} { // 2 s and 100 s ago
+		writeFile(t, m, "/proc/"+pid+"/stat", pid+" (etcd) S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 9 0 "+started+" 1 1\n")
+	}
+	for name, test := range map[string]struct {
+		unit api.UnitState
+		want bool
+	}{
+		"between two starts":         {api.UnitState{ActiveState: "activating", Restarts: lostRestarts}, true},
+		"just started once more":     {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 7}, true},
+		"its port was taken at boot": {api.UnitState{ActiveState: "activating", Restarts: lostRestarts - 1, MainPID: 7}, false},
+		"it serves by now":           {api.UnitState{ActiveState: "active", Restarts: 40, MainPID: 7}, false},
+		"it waits for its peers":     {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8}, false},
+		"stopped":                    {api.UnitState{ActiveState: "inactive", Restarts: 40}, false},
+	} {
+		if got := m.loops(test.unit); got != test.want {
+			t.Errorf("%s: it loops: %t", name, got)
+		}
+	}
+}

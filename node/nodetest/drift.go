@@ -116,6 +116,24 @@ func (h *Host) Corrupt(cluster string) {
 	h.onData(cluster, func(_ *installation, m *member) { m.corrupt = "by a flipped bit on " + h.Address })
 }
 
+// What can be damaged of a member's data.
+const (
+	Log      = "log"
+	Database = "database"
+)
+
+// Damage kills the cluster's member, and damages a part of its data: its log or its database. Each process that
+// systemd starts on it from then on ends. Ticks of the world let it do so.
+func (h *Host) Damage(cluster, part string) {
+	h.onData(cluster, func(i *installation, m *member) {
+		m.damaged = part
+		if i.unit.runs() {
+			i.unit.crash("signal: killed")
+		}
+		h.world.convene()
+	})
+}
+
 // RollBack stops the cluster's unit, and takes the last n entries out of the member's data, as a restored
 // image of its disk does. The unit stays stopped.
 func (h *Host) RollBack(cluster string, n uint64) {

@@ -144,8 +144,8 @@ func TestReplaceTheDead(t *testing.T) {
 
 	// The dead one keeps its view until it is back, and is told then.
 	d.world.Host(d.addresses[dead]).PowerOn()
-	if log := d.observe(dead).Data.Log; log != nil {
-		t.Errorf("a unit that is started tells of its log: %+v", log)
+	if log := d.observe(dead).Data.Log; log == nil || log.MemberID != gone {
+		t.Errorf("a unit that is started tells of its log %+v", log)
 	}
 	d.world.Tick()
 	if o := d.observe(dead); o.Unit.ActiveState != "inactive" || o.Unit.Result != "success" || o.Data.Log == nil || o.Data.Log.MemberID != gone {
@@ -353,6 +353,37 @@ func TestRecovery(t *testing.T) {
 	if o := d.observe(0); o.Unit.ActiveState != "inactive" {
 		t.Errorf("one of those that were forgotten: %+v", o.Unit)
 	}
+}
+
+// TestDamagedData has two of three end on their data each time that they are started: their logs are ranked where they can be
+// read, and they are not recovered from.
+func TestDamagedData(t *testing.T) {
+	d := living(t, t, 3, 3)
+	d.world.Host(d.addresses[0]).Write("prod")
+	cluster := d.observe(0).Member.ClusterID
+	d.world.Host(d.addresses[0]).Damage("prod", nodetest.Log)
+	d.world.Host(d.addresses[1]).Damage("prod", nodetest.Database)
+	for range 3 {
+		d.world.Tick()
+	}
+	whole := d.observe(2)
+	if l := whole.Data.Log; whole.Unit.Looping || l == nil || l.Error != "" || l.Index == 0 || l.Applied != 0 {
+		t.Errorf("the one that runs on: %+v", l)
+	}
+	for i, says := range []string{"a record does not have the checksum", "it is damaged"} {
+		o := d.observe(i)
+		if !o.Unit.Looping || !strings.Contains(o.Data.Log.Error+o.Data.Log.DatabaseError, says) {
+			t.Errorf("%d: %+v, %+v", i, o.Unit, o.Data.Log)
+		}
+		if readable := o.Data.Log.Error == ""; readable != (o.Data.Log.Index == whole.Data.Log.Index) {
+			t.Errorf("%d ends with %+v, and the one that runs on with %+v", i, o.Data.Log, whole.Data.Log)
+		}
+		d.refused(i, api.OpRecover, api.RecoverRequest{Owner: "us", ClusterID: cluster, Timeout: time.Second}, "cannot be recovered from")
+	}
+	ask := api.RecoverRequest{Owner: "us", ClusterID: cluster, Timeout: time.Second, Term: whole.Data.Log.Term, Index: whole.Data.Log.Index + 1}
+	d.refused(2, api.OpRecover, ask, "when it was chosen")
+	ask.Index--
+	d.ask(2, api.OpRecover, ask, nil)
 }
 
 // TestEveryFault has each of the new operations not arrive, and lose its answer.

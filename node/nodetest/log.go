@@ -51,6 +51,7 @@ type member struct {
 
 	proofs int // how many of its processes were compared with the others, before a restored cluster is opened
 
+	damaged string // part that a process ends on: log or database; empty: both can be read
 	corrupt string // tells its database apart from what its log says; empty: it is as it should be
 	dbSize  int64  // of its database, where that is more than what it needs
 	dbUsed  int64  // likewise

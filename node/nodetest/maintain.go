@@ -82,44 +82,6 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	return saved, nil
 }
 
-// recover makes the local member the cluster, alone.
-func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Recovered{}, err
-	}
-	part := c.on(c.cluster)
-	m := c.directory(part.marker.DataDir).member
-	switch {
-	case part.marker.ClusterID == "" || part.marker.ClusterID != r.ClusterID:
-		return api.Recovered{}, refuse("this host is of cluster %q, and cluster %q is to be recovered", part.marker.ClusterID, r.ClusterID)
-	case m == nil || m.cluster != r.ClusterID:
-		return api.Recovered{}, refuse("data directory %s holds no data of cluster %s", part.marker.DataDir, r.ClusterID)
-	case part.unit.process != nil && part.unit.process.leader != "":
-		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
-	case !m.state().votes(m.id):
-		return api.Recovered{}, refuse("the local member is a learner, which may lack what the voters have agreed on")
-	}
-	part.unit.stop()
-	copied := *m
-	to := c.asideOf(part.marker.DataDir, "recovered")
-	c.data[to] = &directory{litter: true, member: &copied}
-	s := m.state()
-	for _, l := range s.members {
-		if l.id != m.id {
-			s = s.without(l.id)
-		}
-	}
-	m.term++
-	m.append(1, s)
-	part.unit.enabled = true
-	part.unit.start()
-	c.world.tick()
-	if p := part.unit.process; p == nil || p.leader == "" {
-		return api.Recovered{Path: to}, &api.Error{Code: api.CodeFailed, Message: "the member has not come up alone", Detail: fmt.Sprint(part.unit.journal)}
-	}
-	return api.Recovered{Path: to}, nil
-}
-
 // Snapshots are the paths of the snapshots that lie beside a data directory, oldest first.
 func (h *Host) Snapshots(dir string) []string {
 	h.world.mu.Lock()

@@ -53,8 +53,11 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	if part.marker != nil {
 		observation.GuardCheck, observation.Guard = c.guard(part)
 	}
-	if held.member != nil && !part.unit.runs() {
+	if view := observation.Member; held.member != nil && !view.Healthy && !(view.Responding && view.Learner && view.Leader != "") {
 		observation.Data.Log = held.member.log()
+		if part.unit.process != nil { // which has its database open
+			observation.Data.Log.Applied, observation.Data.Log.Version = 0, ""
+		}
 	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
@@ -132,7 +135,7 @@ func (h *Host) view(cluster string) api.Member {
 	return view
 }
 
-// log is what a member that does not run has written. One that was in no quorum yet has an entry for each
+// log is what a member that does not serve has written. One that was in no quorum yet has an entry for each
 // member that it was told of.
 func (m *member) log() *api.Log {
 	log := &api.Log{ClusterID: m.cluster, MemberID: m.id, Term: m.lastTerm(), Index: m.index, Applied: m.index}
@@ -141,6 +144,12 @@ func (m *member) log() *api.Log {
 	}
 	if agreed := m.state().version; agreed != 0 {
 		log.Version = agreed.String()
+	}
+	switch m.damaged {
+	case Log:
+		log.Term, log.Index, log.Error = 0, 0, "a record does not have the checksum that it says"
+	case Database:
+		log.Applied, log.Version, log.DatabaseError = 0, "", "it is damaged"
 	}
 	return log
 }

@@ -147,6 +147,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	}
 	part.certificates, part.peerCA, part.clientCA = certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
+	part.recovery = nil
 	c.record(part, r.Marker)
 	return api.Done{}, nil
 }
@@ -175,6 +176,7 @@ func (c call) start(api.StartRequest) (api.Done, error) {
 
 // bringUp enables the unit and starts it.
 func (c call) bringUp(part *installation) {
+	part.recovery = nil
 	part.unit.enabled = true
 	part.unit.start()
 	if c.DoomedStart != "" {
@@ -214,7 +216,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	}
 	part := c.on(c.cluster)
 	c.halt(part, "set aside")
-	part.unit.enabled, part.flags = false, nil
+	part.unit.enabled, part.flags, part.recovery = false, nil, nil
 	path := c.moveAside(part.marker.DataDir, r.Why)
 	return api.SetAside{Path: path}, nil
 }

@@ -99,6 +99,7 @@ func (u *unit) state() api.UnitState {
 		FileState:   "disabled",
 		Result:      u.result,
 		Restarts:    u.restarts,
+		Looping:     u.active == "activating" && u.process == nil && u.restarts >= 3,
 		Journal:     slices.Clone(u.journal),
 	}
 	if u.text == "" {

@@ -94,6 +94,8 @@ func (a *archive) parse(flags []string) string {
 func (m *member) cannotRead(own minor) string {
 	s := m.state()
 	switch {
+	case m.damaged != "":
+		return fmt.Sprintf("panic: the %s of the member is damaged", m.damaged)
 	case m.storage > own:
 		return fmt.Sprintf("cannot detect storage schema version: version %q is not supported", m.storage)
 	case s.version > own && s.downgrade != own:

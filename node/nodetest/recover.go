@@ -1,0 +1,70 @@
+package nodetest
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// recovery is what the host records of one that is under way: the good copy of the data, and how its log ends.
+type recovery struct {
+	copy        string
+	term, index uint64
+}
+
+// recover makes the local member the cluster, alone.
+func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Recovered{}, err
+	}
+	part := c.on(c.cluster)
+	m := c.directory(part.marker.DataDir).member
+	switch {
+	case part.marker.ClusterID == "" || part.marker.ClusterID != r.ClusterID:
+		return api.Recovered{}, refuse("this host is of cluster %q, and cluster %q is to be recovered", part.marker.ClusterID, r.ClusterID)
+	case m == nil || m.cluster != r.ClusterID:
+		return api.Recovered{}, refuse("data directory %s holds no data of cluster %s", part.marker.DataDir, r.ClusterID)
+	case part.unit.process != nil && part.unit.process.leader != "":
+		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
+	case !m.state().votes(m.id):
+		return api.Recovered{}, refuse("the local member is a learner, which may lack what the voters have agreed on")
+	}
+	part.unit.stop()
+	if under := part.recovery; under == nil || (under.term != m.lastTerm() || under.index != m.index) && len(m.state().members) > 1 {
+		if err := c.beginRecovery(part, m, r); err != nil {
+			return api.Recovered{}, err
+		}
+	}
+	done := api.Recovered{Path: part.recovery.copy}
+	s := m.state()
+	for _, l := range s.members {
+		if l.id != m.id {
+			s = s.without(l.id)
+		}
+	}
+	m.term++
+	m.append(1, s)
+	part.unit.enabled = true
+	part.unit.start()
+	c.world.tick()
+	if p := part.unit.process; p == nil || p.leader == "" {
+		return done, failed("the member has not come up alone; its journal ends %s; its data as it was lies in %s", fmt.Sprint(part.unit.journal), done.Path)
+	}
+	part.recovery = nil
+	return done, nil
+}
+
+// beginRecovery checks and copies the data of a member that was stopped, and records the copy.
+func (c call) beginRecovery(part *installation, m *member, r api.RecoverRequest) error {
+	if l := m.log(); l.Error != "" || l.DatabaseError != "" {
+		return refuse("member %s cannot be recovered from: %s%s", m.name, l.Error, l.DatabaseError)
+	} else if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
+		return refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen", m.name, l.Index, l.Term, r.Index, r.Term)
+	}
+	copied := *m
+	to := c.asideOf(part.marker.DataDir, "recovered")
+	c.data[to] = &directory{litter: true, member: &copied}
+	part.recovery = &recovery{copy: to, term: m.lastTerm(), index: m.index}
+	return nil
+}
