@@ -50,7 +50,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		}
 		o, err := m.look(ctx, cluster, r.ObserveRequest)
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
-			return o, err
+			return m.withLog(o), err
 		}
 		if r.Stalled && stalled == nil && o.Unit.ActiveState == "activating" {
 			stalled = time.After(stallGrace)

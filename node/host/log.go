@@ -81,9 +81,10 @@ func (m *Machine) identity(dir string) (cluster, member uint64, err error) {
 	return cluster, member, err
 }
 
-// lastEntry is where a log ends. An entry that was written later takes the place of all from its index on;
-// a snapshot from the leader, that of all up to its.
+// lastEntry is where a log ends. An entry that was written later takes the place of all from its index on; a snapshot from the
+// leader, that of all up to its. A file may have no entry of its own yet, and say of a snapshot that was taken before its time.
 func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
+	var snapshotTerm, snapshotIndex uint64
 	files := m.walFiles(dir)
 	for i, file := range slices.Backward(files) {
 		err := m.eachRecord(file, i == len(files)-1, func(kind int64, data []byte) error {
@@ -96,16 +97,22 @@ func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
 			}
 			if kind == recordEntry {
 				term, index = f.numbers[2], f.numbers[3]
-			} else if f.numbers[1] > index {
-				index, term = f.numbers[1], f.numbers[2]
+			} else if f.numbers[1] > snapshotIndex {
+				snapshotIndex, snapshotTerm = f.numbers[1], f.numbers[2]
 			}
 			return nil
 		})
-		if err != nil || index > 0 {
-			return term, index, err
+		if err != nil {
+			return 0, 0, err
+		}
+		if index > 0 {
+			break
 		}
 	}
-	return 0, 0, nil
+	if snapshotIndex > index {
+		return snapshotTerm, snapshotIndex, nil
+	}
+	return term, index, nil
 }
 
 // database is the file of a member's database.

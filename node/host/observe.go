@@ -18,17 +18,25 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	for end := time.Now().Add(patience); ; {
 		o, err := m.look(ctx, cluster, r)
 		if err != nil || !m.mayComeYet(o, patience) || time.Now().After(end) {
-			return o, err
+			return m.withLog(o), err
 		}
 		select {
 		case <-ctx.Done():
-			return o, nil
+			return m.withLog(o), nil
 		case <-time.After(unitPoll):
 		}
 	}
 }
 
-// look reads everything that the host knows about the cluster. It changes nothing. What could not
+// withLog adds how the log of a member ends that does not serve. One that serves has its log agreed on.
+func (m *Machine) withLog(o api.Observation) api.Observation {
+	if o.Data.HasMember && !o.Member.Healthy && !isFollowing(o.Member) {
+		o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
+	}
+	return o
+}
+
+// look reads everything that the host knows about the cluster, the log aside. It changes nothing. What could not
 // be found out of a member says so in its own place; a host that cannot be read is an error, since
 // what is not known must not pass for what is not there.
 func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
@@ -80,10 +88,6 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	o.Certificates = m.certificates(cluster)
 	o.Member = m.ask(ctx, o)
 	o.Unit.Looping = m.loops(o.Unit)
-	// A member that serves has its log agreed on. Of all others their logs say how far they have come.
-	if o.Data.HasMember && !o.Member.Healthy && !isFollowing(o.Member) {
-		o.Data.Log = m.log(dir, o.Unit.MainPID != 0)
-	}
 	return o, nil
 }
 
