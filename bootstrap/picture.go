@@ -148,6 +148,9 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	case o.Member.Healthy, o.Member.Responding && o.Member.Learner && o.Member.Leader != "":
 		return membership.Serving, ""
 	}
+	if o.Unit.Looping {
+		return membership.Failing, "its process ends each time that it is started"
+	}
 	return membership.Failing, "it runs, and serves no linearizable read"
 }
 
@@ -285,15 +288,16 @@ func stranger(entry api.ListedMember, owner string, sight Sight) membership.Stra
 func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 	lowered := true
 	for i, s := range p.Seats {
+		if s.Role == membership.Voter {
+			rank(&p.Seats[i], sight[s.Member])
+		}
 		o := sight[s.Member].Observation
 		if o == nil || o.Marker == nil || o.Marker.Owner != owner {
 			lowered = lowered && s.Role != membership.Voter
 			continue
 		}
 		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
-		if s.Role == membership.Voter {
-			p.Seats[i].Term, p.Seats[i].Index = logOf(*o)
-		}
+		p.Seats[i].Looping = o.Unit.Looping
 		if s.State != membership.Serving {
 			lowered = lowered && s.Role != membership.Voter
 			p.Seats[i].Behind = o.Data.Log != nil && older(p.Seats[i].Version, o.Data.Log.Version)
@@ -331,17 +335,6 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 // older tells whether a version is of an older line than another. One that is not known is not.
 func older(version, than string) bool {
 	return version != "" && than != "" && membership.CompareVersions(membership.Line(version), membership.Line(than)) < 0
-}
-
-// logOf is how far a member's log has come: by its own word, or by what it has written.
-func logOf(o api.Observation) (term, index uint64) {
-	if o.Member.Responding {
-		return o.Member.RaftTerm, o.Member.RaftIndex
-	}
-	if o.Data.Log != nil {
-		return o.Data.Log.Term, o.Data.Log.Index
-	}
-	return 0, 0
 }
 
 // versionOf is the version of a store that the provider carries; empty: it carries no such store.

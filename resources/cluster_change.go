@@ -127,7 +127,8 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		return diags
 	}
 	for _, held := range ch.plan.Held {
-		if wishes {
+		// Those that a recovery gives up join when their hosts can be had.
+		if wishes && !slices.Contains(ch.cluster.Recover.Abandons, held.Member) {
 			diags.AddAttributeError(refusedAt(held), "This plan is refused", held.Error()+".\n\nNo host was changed.")
 		} else {
 			diags.AddAttributeWarning(refusedAt(held), "A repair has to wait", held.Error())
@@ -138,6 +139,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	if len(ch.plan.Steps) > 0 {
 		c.Rollout = stepList(ch.plan.Steps)
+		diags.Append(warnOfRecovery(ch.plan.Steps)...)
 	}
 	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
 	for _, s := range ch.plan.End.Seats {

@@ -19,6 +19,7 @@ type recoverModel struct {
 	Member    types.String `tfsdk:"member"`
 	ClusterID types.String `tfsdk:"cluster_id"`
 	Abandons  types.Set    `tfsdk:"abandons"`
+	Loses     types.Set    `tfsdk:"loses"`
 }
 
 func recoverAttribute() schema.SingleNestedAttribute {
@@ -26,13 +27,16 @@ func recoverAttribute() schema.SingleNestedAttribute {
 		Optional: true,
 		MarkdownDescription: "The way out of a lost quorum, where lost hosts cannot be brought back with their data and no snapshot is to be restored: one survivor becomes the whole cluster, " +
 			"with everything that it has logged, and the other members join it anew, their data moved aside. **Writes that only the others had are lost.** " +
-			"A plan without it shows how far each survivor has come; the one that has come furthest is the one to name. It does nothing while a quorum can be had, and is carried out once: " +
+			"A plan without it shows how the log of each survivor ends, whatever its unit does; the one whose log ends last is the one to name, and another is refused. It does nothing while a quorum can be had, and is carried out once: " +
 			"take it out of the configuration afterwards. While it stays there unchanged it does nothing more.",
 		Attributes: map[string]schema.Attribute{
 			"member":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the survivor with the highest term and index, at the address that it has."},
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "`cluster_id` of the cluster that is overwritten."},
 			"abandons": schema.SetAttribute{Required: true, ElementType: types.StringType,
 				MarkdownDescription: "Names of all other voters. Their hosts must serve nobody any more: one that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
+			"loses": schema.SetAttribute{Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Names of those of `abandons` that may have what the survivor does not have, and cannot be had: their hosts were seen, and their logs cannot be read, or end later and do not come up. " +
+					"**Acknowledged writes that only they have are lost.** A plan without it names them and says why; it is refused until they are mended or named here."},
 		},
 	}
 }
@@ -46,11 +50,25 @@ func (c clusterModel) recovery(ctx context.Context, state clusterModel) (members
 	diags := c.RecoverFrom.As(ctx, &wanted, basetypes.ObjectAsOptions{})
 	asked := membership.Recovery{Member: wanted.Member.ValueString()}
 	diags.Append(wanted.Abandons.ElementsAs(ctx, &asked.Abandons, false)...)
+	if !wanted.Loses.IsNull() {
+		diags.Append(wanted.Loses.ElementsAs(ctx, &asked.Loses, false)...)
+	}
 	if !diags.HasError() && !wanted.ClusterID.Equal(state.ClusterID) {
 		diags.AddAttributeError(path.Root("recover_from").AtName("cluster_id"), "This is another cluster",
 			fmt.Sprintf("recover_from.cluster_id is %s, and the cluster's ID is %s. A recovery overwrites what is named, and nothing else: name this cluster, if it is the one that is meant. No host was changed.", wanted.ClusterID, state.ClusterID))
 	}
 	return asked, diags
+}
+
+// warnOfRecovery says before an apply what a recovery gives up.
+func warnOfRecovery(steps []membership.Step) (diags diag.Diagnostics) {
+	for _, step := range steps {
+		if step.Kind == membership.Recover {
+			diags.AddAttributeWarning(path.Root("recover_from"), "This recovery overwrites the cluster", step.String()+
+				".\n\nA host that was not seen may serve others at this moment, or have writes that were acknowledged and are on no host that was seen: be certain that it does not come back.")
+		}
+	}
+	return diags
 }
 
 // afterRecovery are the members that a recovery leaves: those that are given up are gone already, and the one that

@@ -10,6 +10,8 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
 // TestRecovery has a cluster lose its quorum: a plan says how to recover, refuses it to who names another cluster,
@@ -60,12 +62,77 @@ func TestRecovery(t *testing.T) {
 		refused(three(unprotected), "recover from the survivor with the highest term and index"),
 		survivor,
 		refused(from("a", `"b"`), "that gives up the other voters, b, c, and recover_from.abandons names b"),
-		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, b, c are given up, and join anew", "promote c (192.0.2.13)"}),
+		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
+			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}),
 		tftest.TestStep{ // What stays in the configuration does nothing more.
 			PreConfig: func() { w.put(t); w.Forget() },
 			Config:    from("a", `"b", "c"`), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
 			Check: func(s *terraform.State) error { return errors.Join(w.untouched(s), w.allWell(s)) },
 		},
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, w.allWell)},
+	)
+}
+
+// TestRecoveryThatMayLose has one of three lose its data, and another crash on a log that cannot be read: it may have what the
+// survivor does not have. A plan refuses to recover until it is named as lost, and is no plan to wait for it.
+func TestRecoveryThatMayLose(t *testing.T) {
+	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
+	from := func(more string) string {
+		return three(fmt.Sprintf("%srecover_from = { member = \"a\", cluster_id = file(%q), abandons = [\"b\", \"c\"]%s }\n", unprotected, id, more))
+	}
+	refused := tftest.TestStep{Config: from(""), ExpectError: says("b (192.0.2.12) may have come further: its log cannot be read: a record does not have the checksum that it says")}
+	refused.PreConfig = func() {
+		w.Lasting = false
+		w.host(12).Damage("prod", nodetest.Log)
+		w.host(13).LoseData(dir)
+		for range 3 {
+			w.Tick()
+		}
+		w.Forget()
+	}
+	needless := tftest.TestStep{Config: from(`, loses = ["b", "c"]`), ExpectError: says("recover_from.loses names c, and nothing speaks for its having what a does not")}
+	w.run(t,
+		tftest.TestStep{Config: three(unprotected), Check: func(s *terraform.State) error {
+			return os.WriteFile(id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)
+		}},
+		refused,
+		tftest.TestStep{Config: three(unprotected), ExpectError: says("b (192.0.2.12) is not ranked: its log cannot be read")},
+		needless,
+		w.asPlanned(t, from(`, loses = ["b"]`), []string{"b (log not read), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}),
+		tftest.TestStep{Config: three(unprotected), Check: w.allWell},
+	)
+}
+
+// TestRecoveryWithoutTheLost has two of three lose power for good, as far as anybody can tell. They are given up by name: the
+// recovery is done, with a warning that they wait, and they join anew when they are back.
+func TestRecoveryWithoutTheLost(t *testing.T) {
+	w, id := newWorld(t), filepath.Join(t.TempDir(), "id")
+	from := three(fmt.Sprintf("%srecover_from = { member = \"a\", cluster_id = file(%q), abandons = [\"b\", \"c\"] }\n", unprotected, id))
+	w.run(t,
+		tftest.TestStep{Config: three(unprotected), Check: func(s *terraform.State) error {
+			w.put(t)
+			return os.WriteFile(id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)
+		}},
+		tftest.TestStep{
+			PreConfig: func() {
+				w.Lasting = false
+				w.host(12).PowerCut()
+				w.host(13).PowerCut()
+			},
+			Config: three(unprotected), ExpectError: says("of those that were seen, a (192.0.2.11) has term 1, index"),
+		},
+		tftest.TestStep{
+			Config: from, ExpectNonEmptyPlan: true,
+			Check: func(*terraform.State) error {
+				if lost := w.Lost("prod"); len(lost) > 0 {
+					return fmt.Errorf("lost is %v", lost)
+				}
+				return w.Put("prod")
+			},
+		},
+		tftest.TestStep{
+			PreConfig: func() { w.host(12).PowerOn(); w.host(13).PowerOn() },
+			Config:    from, Check: w.allWell,
+		},
 	)
 }

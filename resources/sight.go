@@ -72,17 +72,19 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 	return s
 }
 
-// still is an observation without what changes by itself, and without what no plan asks for. How far a log has
-// come counts where a member does not serve.
+// still is an observation without what changes by itself, and without what no plan asks for. How a log ends is kept
+// where a member does not serve.
 func still(o api.Observation) api.Observation {
 	o.Facts = api.Facts{MachineID: o.Facts.MachineID, BootID: o.Facts.BootID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes}
 	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts, o.Unit.Queued = nil, nil, 0, 0, false
 	o.Data.FreeBytes, o.Data.Aside = 0, nil
 	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0
 	o.Member.Error, o.Member.HealthError = "", ""
-	o.Member.AppliedIndex = 0
-	if o.Member.Healthy || o.Member.Learner {
-		o.Member.RaftTerm, o.Member.RaftIndex = 0, 0
+	o.Member.AppliedIndex, o.Member.RaftTerm, o.Member.RaftIndex = 0, 0, 0
+	if l := o.Data.Log; l != nil && l.Applied <= l.Index { // it cannot be read while a process has the database open
+		kept := *l
+		kept.Applied = 0
+		o.Data.Log = &kept
 	}
 	if b := o.Backup; b != nil {
 		o.Backup = &api.BackupStatus{Digest: b.Digest, Enabled: b.Enabled}

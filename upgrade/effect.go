@@ -26,7 +26,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 		all := !p.HasQuorum()
 		for i := range p.Seats {
 			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted || all) {
-				s.State = membership.Serving
+				s.State, s.Looping = membership.Serving, false
 			}
 			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
 		}
@@ -77,7 +77,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Stage:
 		s.Staged = did.To
 	case membership.Stop:
-		s.State = membership.Stopped
+		s.State, s.Looping = membership.Stopped, false
 	case membership.Start:
 		s.Disabled = false
 		if s.State == membership.Stopped {
@@ -93,9 +93,9 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
 	case membership.SetAside:
-		s.State, s.Traces = membership.Empty, false
+		s.State, s.Traces, s.Looping = membership.Empty, false, false
 	case membership.Retire:
-		s.State, s.Traces = membership.Empty, false
+		s.State, s.Traces, s.Looping = membership.Empty, false, false
 	case membership.AddLearner:
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:

@@ -23,7 +23,7 @@ import (
 // with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
-// recover:a,b,c for a recovery from a that gives up b and c; carried is 3.7.3 and 3.6.16.
+// recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Carried: []string{"3.7.3", "3.6.16"}}
@@ -38,7 +38,11 @@ func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 			for _, field := range fields[1:] {
 				if names, recovers := strings.CutPrefix(field, "recover:"); recovers {
 					survivors := strings.Split(names, ",")
-					want.Recover = membership.Recovery{Member: survivors[0], Abandons: survivors[1:]}
+					want.Recover.Member, want.Recover.Abandons = survivors[0], survivors[1:]
+					continue
+				}
+				if names, loses := strings.CutPrefix(field, "loses:"); loses {
+					want.Recover.Loses = strings.Split(names, ",")
 					continue
 				}
 				if field[0] >= '0' && field[0] <= '9' {
@@ -146,6 +150,12 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Invalid = "its certificates have expired"
 		case word == "disabled":
 			s.Disabled = true
+		case word == "looping":
+			s.State, s.Looping, s.Why = membership.Failing, true, "its process ends each time that it is started"
+		case word == "unread":
+			s.Unread = "its log cannot be read: a record does not have the checksum that it says"
+		case word == "damaged":
+			s.Damaged = "its database cannot be read: it is damaged"
 		case word == "unsettled":
 			s.Unsettled = true
 		case word == "behind":

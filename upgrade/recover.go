@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,37 +18,72 @@ import (
 // Any of them may hold writes that the survivor never heard of, or, where its host cannot be asked, serve clients
 // at this very moment.
 func recovery(p membership.Picture, want membership.Spec) (membership.Step, error) {
-	if want.Recover.Member == "" || quorumInReach(p) == nil {
+	if want.Recover.Member == "" || quorumInReach(p, want) == nil {
 		return membership.Step{}, nil
 	}
 	refuse := func(rule, remedy string) (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Member: want.Recover.Member, Rule: rule, Remedy: remedy}
 	}
-	able := func(s membership.Seat) bool {
-		return s.Role == membership.Voter && (s.State == membership.Failing || s.State == membership.Stopped)
+	if s, serves := first(p.Voters(), func(s membership.Seat) bool { return s.State == membership.Serving }); serves {
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
+			"mend the network to the other hosts, and plan again")
 	}
-	seed, found := first(p.Seats, func(s membership.Seat) bool { return s.Wanted && s.Name == want.Recover.Member && able(s) })
-	if !found {
+	seed, found := first(p.Seats, func(s membership.Seat) bool { return s.Wanted && s.Name == want.Recover.Member && survives(s) })
+	switch {
+	case !found:
 		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
+	case !ranked(seed):
+		return refuse("the cluster is not recovered from it: "+unread(seed), "mend that and plan again, or name another survivor in recover_from.member")
+	case seed.Damaged != "":
+		return refuse("the cluster cannot be recovered from it: "+seed.Damaged, "name another survivor in recover_from.member, or restore a snapshot")
 	}
-	var others []string
-	for _, s := range p.Voters() {
-		if s.Member == seed.Member {
-			continue
-		}
-		others = append(others, s.Name)
-		if able(s) && cmp.Or(cmp.Compare(s.Term, seed.Term), cmp.Compare(s.Index, seed.Index)) > 0 {
-			return refuse(fmt.Sprintf("the cluster is not recovered from it: %s has come further (term %d, index %d, against term %d, index %d)", s, s.Term, s.Index, seed.Term, seed.Index),
-				fmt.Sprintf("set recover_from.member to %q", s.Name))
+	others := slices.DeleteFunc(p.Voters(), func(s membership.Seat) bool { return s.Member == seed.Member })
+	var names []string
+	var doubts []string // of those that may have more than the survivor, and cannot be asked to come up with it
+	doubtful := map[string]string{}
+	for _, s := range others {
+		names = append(names, s.Name)
+		further := ranked(s) && compareLogs(s, seed) > 0
+		switch {
+		case further && survives(s) && !s.Looping && s.Damaged == "":
+			remedy := fmt.Sprintf("set recover_from.member to %q", s.Name)
+			if !s.Wanted {
+				remedy = fmt.Sprintf("put %s back into the configuration at %s, and %s", s.Name, s.Address, remedy)
+			}
+			return refuse(fmt.Sprintf("the cluster is not recovered from it: %s has come further (term %d, index %d, against term %d, index %d)", s, s.Term, s.Index, seed.Term, seed.Index), remedy)
+		case further:
+			doubtful[s.Name] = fmt.Sprintf("%s has come further (term %d, index %d, against term %d, index %d), and does not come up: %s", s, s.Term, s.Index, seed.Term, seed.Index, cmp.Or(s.Damaged, s.Why))
+		case s.Unread != "" || survives(s) && !ranked(s):
+			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s", s, unread(s))
 		}
 	}
-	slices.Sort(others)
-	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(named, others) {
-		return refuse(fmt.Sprintf("the cluster is not recovered from it: that gives up the other voters, %s, and recover_from.abandons names %s", strings.Join(others, ", "), strings.Join(named, ", ")),
+	for _, s := range p.Strangers {
+		if s.Role == membership.Voter {
+			names = append(names, cmp.Or(s.Name, s.ID))
+		}
+	}
+	slices.Sort(names)
+	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(named, names) {
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: that gives up the other voters, %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
 			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more")
 	}
+	for _, name := range slices.Sorted(maps.Keys(doubtful)) {
+		if !slices.Contains(want.Recover.Loses, name) {
+			doubts = append(doubts, doubtful[name])
+		}
+	}
+	if len(doubts) > 0 {
+		return refuse("the cluster is not recovered from it: "+strings.Join(doubts, "; "),
+			"mend that and plan again, or recover from the one that has come further; where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
+	}
+	for _, name := range want.Recover.Loses {
+		if _, needed := doubtful[name]; !needed {
+			return refuse(fmt.Sprintf("the cluster is not recovered from it: recover_from.loses names %s, and nothing speaks for its having what %s does not", name, seed.Name),
+				"take it out of recover_from.loses: it is for voters whose hosts were seen and whose logs could not be read, or end later and do not come up")
+		}
+	}
 	recover := step(membership.Recover, seed)
-	recover.Why = strings.Join(others, ", ") + " are given up, and join anew"
+	recover.Why = givenUp(p, seed, others)
 	return recover, nil
 }
 
@@ -56,7 +92,7 @@ func recovered(p *membership.Picture, seed membership.Member) {
 	for i := range p.Seats {
 		s := &p.Seats[i]
 		if s.Member == seed {
-			s.State, s.Unsettled, s.Why = membership.Serving, true, ""
+			s.State, s.Unsettled, s.Why, s.Looping = membership.Serving, true, "", false
 			p.Leader = s.ID
 			continue
 		}
@@ -70,7 +106,8 @@ const recoveryTimeout = 5 * time.Minute
 
 // recover makes one member the whole of its cluster.
 func (l *living) recover(ctx context.Context, m membership.Member) error {
-	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Timeout: recoveryTimeout})
+	seen := l.seat(m)
+	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: recoveryTimeout})
 	if err == nil {
 		l.Progress(fmt.Sprintf("%s (%s): a copy of its data as it was lies in %s", m.Name, m.Address, done.Path))
 	}

@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
@@ -29,7 +28,7 @@ func understood(p membership.Picture, want membership.Spec) error {
 	if err := versionsInReach(p, want.Version); err != nil {
 		return err
 	}
-	return quorumInReach(p)
+	return quorumInReach(p, want)
 }
 
 func strangerName(s membership.Stranger) string {
@@ -83,50 +82,4 @@ func versionsInReach(p membership.Picture, wanted string) error {
 		return &membership.Refusal{Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, wanted), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
 	}
 	return nil
-}
-
-// quorumInReach refuses a cluster that serves nobody, and will not when all that is down and can be
-// started has been.
-func quorumInReach(p membership.Picture) error {
-	n := p.Size()
-	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
-	var survivors, missing []string
-	for _, s := range p.Voters() {
-		if !gone(s) && s.State != membership.Silent && s.State != membership.Blocked {
-			able++
-			survivors = append(survivors, fmt.Sprintf("%s has term %d, index %d", s, s.Term, s.Index))
-			continue
-		}
-		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
-		switch {
-		case s.State == membership.Empty:
-			empty++
-		case s.State == membership.Taken:
-			taken++
-		case !gone(s) && s.Wanted: // what is taken out of the configuration is not waited for
-			open++
-		}
-	}
-	if empty == n {
-		return &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
-			Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}
-	}
-	needed := membership.Quorum(n)
-	refuse := func(what, remedy string) error {
-		return &membership.Refusal{Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
-	}
-	switch {
-	case able >= needed:
-		return nil
-	case able+open >= needed:
-		return refuse("no quorum can be seen", "mend those hosts, or the network to them, and plan again; where they are gone for good, give their members other addresses; nothing is changed while it is not known what they hold")
-	case able+taken >= needed:
-		return refuse("the quorum is lost", "find out what manages those hosts now, before anything else")
-	}
-	const remedy = "bring a lost host back with its data, or restore a snapshot, or, where neither can be had, recover from the survivor " +
-		"with the highest term and index: what only the others had is gone then (see recover_from)"
-	if len(survivors) == 0 {
-		return refuse("the quorum is lost", "bring a lost host back with its data, or restore a snapshot")
-	}
-	return refuse("the quorum is lost", strings.Join(survivors, ", ")+"; "+remedy)
 }

@@ -22,6 +22,7 @@ type Spec struct {
 type Recovery struct {
 	Member   string   // that becomes the whole cluster; empty: there is nothing to recover
 	Abandons []string // the names of all other voters
+	Loses    []string // of them, those that may have what it does not, though their hosts were seen
 }
 
 // Member is one member as it is wanted.

@@ -54,8 +54,11 @@ type Seat struct {
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data
-	Term      uint64   // of its log, where the cluster serves nobody
-	Index     uint64   // of its log, where the cluster serves nobody
+	Looping   bool     // its process ends each time that it is started
+	Term      uint64   // of the last entry of its log, where it is a voter that does not serve; 0: there is none, or it is not known
+	Index     uint64   // likewise
+	Unread    string   // why it is not known how its log ends, though its host was seen and may hold it; empty: it is, or there is none
+	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: nothing is known against it
 }
 
 // String is the seat as all texts have it.

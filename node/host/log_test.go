@@ -84,6 +84,7 @@ func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 // TestLogReadsTheSameInEveryState holds that a survivor's log reads the same while it runs without its quorum, after it was
 // killed, while it waits for its quorum, and stopped: all that it has logged, agreed on or not.
 func TestLogReadsTheSameInEveryState(t *testing.T) {
+	t.Parallel()
 	f := survivor(t)
 	look := func(state string) api.Log {
 		t.Helper()
@@ -128,6 +129,7 @@ func TestLogReadsTheSameInEveryState(t *testing.T) {
 // TestLogIsReadWhileItIsWritten reads a log again and again under a member that writes as fast as it can: it never reads as a
 // damaged one, and never goes back.
 func TestLogIsReadWhileItIsWritten(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.client(t, func(c *clientv3.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -159,6 +161,7 @@ func TestLogIsReadWhileItIsWritten(t *testing.T) {
 // TestLogEndsInTheFileBefore holds that a file which was begun just before the end, and has nothing but a snapshot that was taken
 // earlier, does not hide the entries of the one before; and that a snapshot from the leader counts where it is ahead.
 func TestLogEndsInTheFileBefore(t *testing.T) {
+	t.Parallel()
 	m, _ := newMachine(t)
 	crc := uint32(0)
 	record := func(kind int64, data []byte) string {

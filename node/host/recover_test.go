@@ -151,6 +151,7 @@ func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
 // TestRecoveryLeftBehind has a recovery be given up before it forced anything, and the cluster come back and live on. The
 // next recovery goes by the data as it is then: it makes a copy of its own, and holds what was written since.
 func TestRecoveryLeftBehind(t *testing.T) {
+	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b", "c")
 	f, others := split(t, members)
 	f.put(t, 10)
@@ -212,6 +213,7 @@ func TestRecoveryLeftBehind(t *testing.T) {
 
 // TestRecoverRefusesOlderData holds that a member is not recovered from whose log ends before what it was chosen by.
 func TestRecoverRefusesOlderData(t *testing.T) {
+	t.Parallel()
 	f := survivor(t)
 	l := f.log(dataDir, true)
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience, Term: l.Term, Index: l.Index + 1}
@@ -231,6 +233,7 @@ func TestRecoverRefusesOlderData(t *testing.T) {
 // TestRecoverWithWhatDoesNotStart refuses a member whose database is damaged before it is touched, and gives up one that
 // ends each time that it is started, with its words and a flag that forces nothing.
 func TestRecoverWithWhatDoesNotStart(t *testing.T) {
+	t.Parallel()
 	f := survivor(t)
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
 	f.units.end(syscall.SIGKILL)

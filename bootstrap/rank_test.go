@@ -1,0 +1,79 @@
+package bootstrap_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestRankOfSurvivors holds that a voter is ranked by what lies on its disk in every state that its unit can be in, and that
+// what cannot be read has no rank: it never passes for a log with nothing in it.
+func TestRankOfSurvivors(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	for name, test := range map[string]struct {
+		change func(*api.Observation)
+		want   string
+	}{
+		"stopped":                 {func(o *api.Observation) { o.Unit.ActiveState, o.Member = "inactive", api.Member{} }, "stopped 4.812"},
+		"waits for its quorum":    {func(o *api.Observation) { o.Unit.ActiveState, o.Member = "activating", api.Member{} }, "failing 4.812"},
+		"runs without its quorum": {func(o *api.Observation) { o.Member.Healthy, o.Member.RaftTerm, o.Member.RaftIndex = false, 9, 700 }, "failing 4.812"},
+		"crashes": {func(o *api.Observation) {
+			o.Unit.ActiveState, o.Unit.Looping, o.Member = "activating", true, api.Member{}
+		},
+			"failing 4.812 looping"},
+		"serves": {func(o *api.Observation) { o.Data.Log = nil }, "serving"},
+		"cannot be read": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.Error = false, "a record is damaged" },
+			"failing (its log cannot be read: a record is damaged)"},
+		"damaged database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.DatabaseError = false, "it is damaged" },
+			"failing 4.812 [its database cannot be read: it is damaged]"},
+		"log behind its database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.Applied = false, 900 },
+			"failing 4.812 [its log ends before what its database has applied (index 900)]"},
+		"an earlier store": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log = false, nil },
+			"failing (its host runs an earlier store, which does not tell: stop its unit there (systemctl stop etcd@prod.service), and plan again)"},
+		"unmounted": {func(o *api.Observation) {
+			o.Member.Healthy, o.GuardCheck, o.Guard = false, api.GuardMount, "it is not mounted"
+		},
+			"blocked (it is not mounted)"},
+		"data lost": {func(o *api.Observation) { o.Member.Healthy, o.Data.HasMember, o.Data.Log = false, false, nil }, "lost"},
+		"another's data": {func(o *api.Observation) {
+			o.Member.Healthy, o.GuardCheck, o.Data.Log.MemberID = false, api.GuardIdentity, "1"
+		}, "lost"},
+		"rolled back":    {func(o *api.Observation) { o.Member.Healthy, o.GuardCheck = false, api.GuardProgress }, "lost 4.812"},
+		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "taken (its host carries member b of a cluster prod that another state manages)"},
+	} {
+		sight := alive(t, c)
+		o := sight[b].Observation
+		o.Data.Log = &api.Log{ClusterID: o.Marker.ClusterID, MemberID: o.Marker.MemberID, Term: 4, Index: 812, Applied: 800}
+		test.change(o)
+		if got := printRank(*c.Picture(ours.Owner, sight, time.Time{}).Seat(b)); got != test.want {
+			t.Errorf("%s: got  %s\nwant %s", name, got, test.want)
+		}
+	}
+	sight := alive(t, c)
+	sight[b] = bootstrap.Report{Contact: api.Contact{Machine: "x86_64", Marker: sight[b].Observation.Marker}}
+	if got := printRank(*c.Picture(ours.Owner, sight, time.Time{}).Seat(b)); got != "mute (its store is gone)" {
+		t.Errorf("without a store: got %s", got)
+	}
+}
+
+func printRank(s membership.Seat) string {
+	text := string(s.State)
+	if s.Index > 0 {
+		text += fmt.Sprintf(" %d.%d", s.Term, s.Index)
+	}
+	if s.Looping {
+		text += " looping"
+	}
+	if s.Unread != "" {
+		text += " (" + s.Unread + ")"
+	}
+	if s.Damaged != "" {
+		text += " [" + s.Damaged + "]"
+	}
+	return text
+}

@@ -1,0 +1,136 @@
+package upgrade_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// written are writes that were acknowledged by those who were up.
+type written struct {
+	writes int
+	by     []string
+}
+
+// whatBecomes is what a host can come to in a disaster, once it has power again.
+var whatBecomes = map[string]func(*nodetest.Host){
+	"waits":             func(*nodetest.Host) {},
+	"stopped":           func(h *nodetest.Host) { h.StopUnit(cluster) },
+	"log damaged":       func(h *nodetest.Host) { h.Damage(cluster, nodetest.Log) },
+	"database damaged":  func(h *nodetest.Host) { h.Damage(cluster, nodetest.Database) },
+	"wiped":             func(h *nodetest.Host) { h.Wipe() },
+	"data lost":         func(h *nodetest.Host) { h.LoseData(api.DefaultDataDir(cluster)) },
+	"cannot be reached": func(h *nodetest.Host) { h.PowerCut() },
+}
+
+// TestRecoveryLosesNothingThatWasSeen has members go down one after another while others write on, and then all of them lose
+// power, and come to anything. Whatever the mixture, the survivor that the plan recommends has every acknowledged write that
+// is in any log which could be read, also where the recovery is cut short at any call and gone on with; what was
+// in no such log is lost, and nothing else.
+func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
+	recovered, gaveUp := 0, 0
+	sample.CheckInBubble(t, 100, func(t *rapid.T) {
+		n := rapid.SampledFrom([]int{3, 5}).Draw(t, "members")
+		l := living(t, n, nodetest.EtcdVersion)
+		l.world.Lasting = false
+		up := []string{}
+		for _, m := range l.cluster.Members {
+			up = append(up, m.Name)
+		}
+		acknowledged := []written{{1, slices.Clone(up)}}
+		for _, name := range rapid.Permutation(slices.Clone(up)).Draw(t, "go down")[:rapid.IntRange(0, n/2).Draw(t, "how many")] {
+			l.host(name).StopUnit(cluster)
+			up = slices.DeleteFunc(up, func(other string) bool { return other == name })
+			for range 3 {
+				l.world.Tick()
+			}
+			writes := rapid.IntRange(0, 3).Draw(t, "writes")
+			for range writes {
+				l.put()
+			}
+			acknowledged = append(acknowledged, written{writes, slices.Clone(up)})
+		}
+		for _, m := range l.cluster.Members {
+			l.host(m.Name).PowerCut()
+		}
+		readable := []string{}
+		for _, m := range l.cluster.Members {
+			l.host(m.Name).PowerOn()
+			became := rapid.SampledFrom([]string{"waits", "stopped", "log damaged", "database damaged", "wiped", "data lost", "cannot be reached"}).Draw(t, "becomes of "+m.Name)
+			whatBecomes[became](l.host(m.Name))
+			if became == "waits" || became == "stopped" {
+				readable = append(readable, m.Name)
+			}
+		}
+		for range 5 {
+			l.world.Tick()
+		}
+
+		p := l.look()
+		_, err := upgrade.Change(p, l.cluster.Spec)
+		_, survivor, recommended := strings.Cut(fmt.Sprint(err), "highest term and index, ")
+		if !recommended {
+			if err != nil && len(readable) > 0 {
+				t.Fatalf("of %v none is recommended: %v", readable, err)
+			}
+			return
+		}
+		l.cluster.Recover = membership.Recovery{Member: survivor[:1]}
+		seed := p.Seat(l.seats[slices.IndexFunc(l.seats, func(m membership.Member) bool { return m.Name == survivor[:1] })])
+		for _, s := range p.Voters() {
+			if s.Member == seed.Member {
+				continue
+			}
+			l.cluster.Recover.Abandons = append(l.cluster.Recover.Abandons, s.Name)
+			if s.Unread != "" || s.Damaged != "" && (s.Term > seed.Term || s.Term == seed.Term && s.Index > seed.Index) {
+				l.cluster.Recover.Loses = append(l.cluster.Recover.Loses, s.Name)
+			}
+		}
+		if len(l.cluster.Recover.Loses) > 0 {
+			gaveUp++
+		}
+		if first := l.planned().Steps[0]; first.Kind != membership.Recover {
+			t.Fatalf("the plan begins with %s", first)
+		}
+		l.changeCutShort(t)
+		for range 4 {
+			if _, err = l.change(context.Background(), nil); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatalf("it does not come to an end: %v", err)
+		}
+		recovered++
+		expected, lost := 0, 0
+		for _, w := range acknowledged {
+			if !slices.ContainsFunc(w.by, func(name string) bool { return slices.Contains(readable, name) }) {
+				expected += w.writes
+			}
+		}
+		for _, text := range l.world.Lost(cluster) {
+			var writes int
+			if _, err := fmt.Sscanf(text, "%d writes", &writes); err != nil {
+				t.Fatal(err)
+			}
+			lost += writes
+		}
+		if lost != expected {
+			t.Fatalf("%d writes are lost, and %d were in no log that could be read: %v\n%v", lost, expected, l.world.Lost(cluster), strings.Join(l.progress, "\n"))
+		}
+		l.put()
+	})
+	if !testing.Short() && (recovered == 0 || gaveUp == 0) {
+		t.Errorf("recovered %d times, %d of them with something given up: that shows little", recovered, gaveUp)
+	}
+}

@@ -1,0 +1,71 @@
+package upgrade
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// quorumInReach refuses a cluster that serves nobody, and will not when all that is down and can be
+// started has been.
+func quorumInReach(p membership.Picture, want membership.Spec) error {
+	n := p.Size()
+	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
+	var missing, ending []string
+	for _, s := range p.Voters() {
+		if survives(s) && !hopeless(p, want, s) || s.State == membership.Serving || s.State == membership.Mute {
+			able++
+			continue
+		}
+		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
+		switch {
+		case s.Looping:
+			ending = append(ending, s.Name)
+		case s.State == membership.Empty:
+			empty++
+		case s.State == membership.Taken:
+			taken++
+		case (s.State == membership.Silent || s.State == membership.Blocked) && s.Wanted: // what is taken out of the configuration is not waited for
+			open++
+		}
+	}
+	if empty == n {
+		return &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
+			Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}
+	}
+	needed := membership.Quorum(n)
+	refuse := func(what, remedy string) error {
+		return &membership.Refusal{Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
+	}
+	switch {
+	case able >= needed:
+		return nil
+	case able+open >= needed:
+		remedy := "mend those hosts, or the network to them, and plan again; where they are gone for good, give their members other addresses; nothing is changed while it is not known what they hold"
+		if way := recommended(p); way != "" {
+			remedy += fmt.Sprintf(" (of those that were seen, %s); where that is gone for good, and no snapshot is to be restored, %s", tellLogs(p), way)
+		}
+		return refuse("no quorum can be seen", remedy)
+	case able+taken >= needed:
+		return refuse("the quorum is lost", "find out what manages those hosts now, before anything else")
+	}
+	remedy := "bring a lost host back with its data, or restore a snapshot"
+	if len(ending) > 0 {
+		remedy = fmt.Sprintf("mend what ends %s (journalctl -u etcd@%s on the host says what it is), %s", strings.Join(ending, ", "), want.Name, remedy)
+	}
+	if logs := tellLogs(p); logs != "" {
+		remedy = logs + "; " + remedy
+	}
+	if way := recommended(p); way != "" {
+		remedy += ", or, where nothing of that can be had, " + way
+	}
+	return refuse("the quorum is lost", remedy)
+}
+
+// hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
+// and it runs by what is wanted already.
+func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
+	c := &choice{Picture: p, want: want}
+	return s.Looping && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
+}

@@ -1,0 +1,130 @@
+package upgrade
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// Survivors of a lost quorum are ranked by the last entries of their logs, as raft ranks candidates: by term, then index.
+// What any of them has of what was agreed on, the last one has too; what it does not have was agreed on by those alone
+// that nobody has seen.
+
+// survives tells whether a voter has its data and may be started.
+func survives(s membership.Seat) bool {
+	return s.Role == membership.Voter && (s.State == membership.Failing || s.State == membership.Stopped)
+}
+
+// ranked tells whether it is known how a member's log ends.
+func ranked(s membership.Seat) bool { return s.Unread == "" && s.Index > 0 }
+
+// compareLogs ranks two logs: more than 0 where a ends later.
+func compareLogs(a, b membership.Seat) int {
+	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
+}
+
+// unread says why a member has no rank.
+func unread(s membership.Seat) string {
+	return cmp.Or(s.Unread, "its log was not read")
+}
+
+// tellLogs says how the logs end that there are, the last one first, and which could not be read; empty: there are none.
+func tellLogs(p membership.Picture) string {
+	voters := p.Voters()
+	slices.SortStableFunc(voters, func(a, b membership.Seat) int { return compareLogs(b, a) })
+	var logs []string
+	for _, s := range voters {
+		switch {
+		case ranked(s):
+			text := fmt.Sprintf("%s has term %d, index %d", s, s.Term, s.Index)
+			if why := cannotLead(s); why != "" {
+				text += " (" + why + ")"
+			}
+			logs = append(logs, text)
+		case s.Unread != "" || survives(s):
+			logs = append(logs, fmt.Sprintf("%s is not ranked: %s", s, unread(s)))
+		}
+	}
+	return strings.Join(logs, ", ")
+}
+
+// cannotLead says what is in the way of recovering from a member whose log was read; empty: nothing.
+func cannotLead(s membership.Seat) string {
+	switch {
+	case s.Damaged != "":
+		return s.Damaged
+	case !survives(s) || s.Looping:
+		return s.Why
+	}
+	return ""
+}
+
+// recommended says from which survivor to recover, where nothing else can be had; empty: there is none.
+func recommended(p membership.Picture) string {
+	able := slices.DeleteFunc(p.Voters(), func(s membership.Seat) bool { return !survives(s) || !ranked(s) || s.Damaged != "" })
+	if len(able) == 0 {
+		return ""
+	}
+	// Of two that end alike, the one that is not known to fail, and then the one that is in the configuration.
+	best := slices.MaxFunc(able, func(a, b membership.Seat) int {
+		return cmp.Or(compareLogs(a, b), compareTrue(!a.Looping, !b.Looping), compareTrue(a.Wanted, b.Wanted), cmp.Compare(b.Name, a.Name))
+	})
+	text := fmt.Sprintf("recover from the survivor with the highest term and index, %s", best)
+	if !best.Wanted {
+		text += ", once it is back in the configuration"
+	}
+	if slices.ContainsFunc(p.Voters(), func(s membership.Seat) bool { return s.Unread != "" }) {
+		text += ", unless one that is not ranked turns out to have come further"
+	}
+	return text + ": what only the others had is gone then (see recover_from)"
+}
+
+func compareTrue(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// givenUp says what a recovery gives up: how the log of the survivor ends, and what is known of all others. Where the logs
+// of a quorum were read, and none ends later, everything that was acknowledged is in it.
+func givenUp(p membership.Picture, seed membership.Seat, others []membership.Seat) string {
+	read, later := 1, false
+	var left []string
+	for _, s := range others {
+		what := "no data"
+		switch {
+		case s.State == membership.Silent:
+			what = "not seen"
+		case ranked(s):
+			what = fmt.Sprintf("term %d, index %d", s.Term, s.Index)
+			later = later || compareLogs(s, seed) > 0
+			if survives(s) {
+				read++
+			}
+		case s.Unread != "":
+			what = "log not read"
+		}
+		left = append(left, fmt.Sprintf("%s (%s)", s.Name, what))
+	}
+	for _, s := range p.Strangers {
+		if s.Role == membership.Voter {
+			left = append(left, cmp.Or(s.Name, s.ID)+" (not seen)")
+		}
+	}
+	text := fmt.Sprintf("up to term %d, index %d", seed.Term, seed.Index)
+	if len(left) == 0 {
+		return text
+	}
+	text += fmt.Sprintf("; %s are given up, and join anew", strings.Join(left, ", "))
+	if read >= membership.Quorum(p.Size()) && !later {
+		return text + "; the logs of a quorum were read, so that no acknowledged write is lost"
+	}
+	return text + "; writes that only they had are lost"
+}
