@@ -16,6 +16,10 @@ const (
 	// room for a second version beside it. A store is 26 MB, its archive 9 MB.
 	needBytes = 128 << 20
 
+	// NeedDataBytes is what must be free for the data of a member that is new to a host, beside the database that it
+	// copies: etcd allocates two segments of its log ahead, 64 MB each, and begins with a small database and a snapshot.
+	NeedDataBytes = 160 << 20
+
 	// kernelMajor.kernelMinor is the oldest kernel that a store runs on: what etcd is built with
 	// (Go 1.26) asks for 3.2, and the unit's sandbox for 4.15, the oldest that a systemd with it ships on.
 	kernelMajor, kernelMinor = 4, 15
@@ -46,6 +50,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("commands are missing on it: %s; install them", strings.Join(contact.Missing, ", "))
 	case contact.NoUserNamespaces:
 		return "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one: set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system"
+	case contact.Marker == nil && !contact.DataNotEmpty && contact.DataFreeBytes > 0 && contact.DataFreeBytes < NeedDataBytes:
+		return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed", contact.DataFreeBytes>>20, c.DataDir, int64(NeedDataBytes)>>20)
 	case slices.Contains(contact.Installed, hash):
 		return ""
 	case contact.ReadOnly:
@@ -70,6 +76,16 @@ func notThere(m membership.Member, report Report) string {
 	}
 	return fmt.Sprintf("none of its interfaces has the address %s, which etcd is to listen on: they have %s; set address to one of these, and ssh_address to what the host is reached at from here",
 		m.Address, strings.Join(report.Observation.Facts.Addresses, ", "))
+}
+
+// Cramped says why a member that is to copy a database of this many bytes has no room on its host; empty where it has.
+func Cramped(data api.Data, database int64) string {
+	need := database + NeedDataBytes
+	if data.FreeBytes >= need {
+		return ""
+	}
+	return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed: %d for the database, as large as the others have it, and %d to begin with",
+		data.FreeBytes>>20, data.Path, need>>20, database>>20, int64(NeedDataBytes)>>20)
 }
 
 // tooOld tells whether a kernel release is older than what is needed. One that cannot be read is not

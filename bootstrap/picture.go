@@ -47,6 +47,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			if why, _ := ways.mistake(m); why != "" {
 				s.State, s.Why = membership.Taken, why
 			}
+			s.Unfit = s.State == membership.Taken && s.Why == c.unfit(report.Contact)
 			s.Traces = report.Marker() != nil && s.State != membership.Taken
 			s.Restoring = restoring(report)
 		}

@@ -68,6 +68,12 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 				return c, fmt.Errorf("free space reads %q, which is no number", value)
 			}
 			c.FreeBytes = kib << 10
+		case "data-free-kib":
+			kib, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return c, fmt.Errorf("free space for the data reads %q, which is no number", value)
+			}
+			c.DataFreeBytes = max(kib<<10, 1)
 		case "installed":
 			c.Installed = append(c.Installed, value)
 		case "marker":

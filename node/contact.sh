@@ -16,10 +16,17 @@ done
 
 [ "$(cat /proc/sys/user/max_user_namespaces 2>/dev/null)" != 0 ] || say no-user-namespaces yes
 
-nearest=$root
-while [ ! -d "$nearest" ]; do nearest=$(dirname "$nearest"); done
-[ -w "$nearest" ] || say read-only "$nearest"
-say free-kib "$(df -Pk "$nearest" | { read -r _; read -r _ _ _ available _; echo "$available"; })"
+nearest() {
+	at=$1
+	while [ ! -d "$at" ]; do at=$(dirname "$at"); done
+	echo "$at"
+}
+free() { df -Pk "$1" | { read -r _; read -r _ _ _ available _; echo "$available"; }; }
+
+install=$(nearest "$root")
+[ -w "$install" ] || say read-only "$install"
+say free-kib "$(free "$install")"
+say data-free-kib "$(free "$(nearest "$data")")"
 
 say root "$(readlink -f "$root" 2>/dev/null || echo "$root")"
 for store in "$root"/*/store; do

@@ -36,6 +36,8 @@ func healthOf(s membership.Seat) string {
 	switch {
 	case s.State == membership.Silent:
 		return healthUnreachable
+	case s.State == membership.Taken && s.Unfit:
+		return healthBlocked
 	case s.State == membership.Taken:
 		return healthForeign
 	case s.State == membership.Blocked:

@@ -216,7 +216,7 @@ func memberAttributes() map[string]schema.Attribute {
 			Computed: true,
 			MarkdownDescription: "How the member was at the last look: `healthy` (a linearizable read through it succeeds), `unhealthy` (it runs, and such a read fails), " +
 				"`stopped`, `learner` (it has no vote yet), `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster), `lost` (its data is gone, another's, or older than it was), " +
-				"`blocked` (its host has to be mended first: its file system is not mounted, say), `foreign` (its host is someone else's), " +
+				"`blocked` (its host has to be mended first: its file system is not mounted, or it has no room, say), `foreign` (its host is someone else's), " +
 				"`unreachable` (its host could not be asked), or `stranger` (it is in etcd's member list, and no configuration knows it).",
 		},
 		"drift": schema.ListAttribute{

@@ -57,6 +57,7 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 		kept.Unreachable = report.Err != nil
 		// Whether there is room for a store is a question of megabytes.
 		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
+		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
 		if report.Observation != nil {
 			o := still(*report.Observation)
 			kept.Observation = &o

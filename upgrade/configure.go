@@ -96,6 +96,9 @@ func (l *living) stage(ctx context.Context, m membership.Member, version string)
 	} else if err := l.Hosts[m].Install(ctx, store); err != nil {
 		return err
 	}
+	if err := l.roomToJoin(ctx, m, store); err != nil {
+		return err
+	}
 	flags := c.Flags(m, l.formation(), bootstrap.StateExisting)
 	if _, err := call[api.Done](ctx, l.Hosts[m], store, api.OpTry, l.Cluster.Name, "", api.TryRequest{Store: store, Flags: flags}); err != nil {
 		return err
@@ -103,6 +106,31 @@ func (l *living) stage(ctx context.Context, m membership.Member, version string)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.staged[m] = version
+	return nil
+}
+
+// roomToJoin refuses a host on which the database of the others has no room, for a member that is to copy it. Once it is in
+// the list it is too late: it would fill its disk, and be a member that never comes up.
+func (l *living) roomToJoin(ctx context.Context, m membership.Member, store string) error {
+	switch l.seat(m).State {
+	case membership.Empty, membership.Lost:
+	default:
+		return nil // it has its data
+	}
+	report := l.observe(ctx, m, store)
+	if report.Err != nil {
+		return report.Err
+	}
+	if report.Observation == nil {
+		return errors.New("the store that was installed on it is gone")
+	}
+	var database int64
+	for _, s := range l.picture.Healthy() {
+		database = max(database, l.reports[s.Member].Observation.Member.DBSizeBytes)
+	}
+	if why := bootstrap.Cramped(report.Observation.Data, database); why != "" {
+		return &membership.Refusal{Rule: why, Remedy: "make room there, or give the member another host; the member list is as it was"}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,4 +89,41 @@ func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 		l.world.Watch = nil
 		l.mustConverge(1)
 	})
+}
+
+// TestRoomForTheDataIsCheckedBeforeTheListChanges has a new host whose disk does not hold what the others have: it is found
+// when the store is put there, and the list stays as it was. With room, the next run goes on.
+func TestRoomForTheDataIsCheckedBeforeTheListChanges(t *testing.T) {
+	for name, test := range map[string]struct {
+		address string
+		happen  func(*life)
+	}{
+		"a replacement":           {"192.0.2.21", func(l *life) { l.want("a", "b", "c@21") }},
+		"a voter that lost all":   {"192.0.2.13", func(l *life) { l.host("c").Wipe() }},
+		"in the place of a dead":  {"192.0.2.21", func(l *life) { l.host("c").PowerCut(); l.want("a", "b", "c@21") }},
+		"a member that is new":    {"192.0.2.21", func(l *life) { l.want("a", "b", "c", "d@21", "e@22") }},
+		"a voter whose data gone": {"192.0.2.13", func(l *life) { l.host("c").LoseData(l.cluster.DataDir) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 3, nodetest.EtcdVersion)
+				for _, m := range []string{"a", "b", "c"} {
+					l.host(m).FillDatabase(cluster, 200<<20)
+				}
+				test.happen(l)
+				l.world.Host(test.address).DataBytes = 300 << 20
+				list := func() string { return fmt.Sprint(l.look().Voters(), l.look().Learners()) }
+				before := list()
+				_, err := l.change(context.Background(), l.planned().Steps)
+				if err == nil || !strings.Contains(err.Error(), "300 MiB are free for the data in /var/lib/etcd/prod and 360 are needed: 200 for the database, as large as the others have it") {
+					t.Errorf("change: %v", err)
+				}
+				if after := list(); after != before {
+					t.Errorf("the list was\n%s\nand is\n%s", before, after)
+				}
+				l.world.Host(test.address).DataBytes = 400 << 20
+				l.mustConverge(1)
+			})
+		})
+	}
 }

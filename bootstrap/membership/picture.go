@@ -26,7 +26,7 @@ const (
 	Empty   State = "empty"   // the host carries no part of this cluster, or no more than a join that never began
 	Lost    State = "lost"    // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
 	Blocked State = "blocked" // it must not start before somebody has mended the host: its file system is not mounted, say
-	Taken   State = "taken"   // the host is someone else's, or unfit: it is not to be touched
+	Taken   State = "taken"   // the host is someone else's, or unfit (Unfit): it is not to be touched
 	Mute    State = "mute"    // every store is gone from the host: how its member is will be known once one is back
 	Silent  State = "silent"  // the host could not be asked: what runs there is not known
 )
@@ -42,6 +42,7 @@ type Seat struct {
 	Started bool // it has published its name since it was added
 
 	State     State
+	Unfit     bool     // of a host that is taken: it is nobody's, and lacks something that a member needs
 	Why       string   // what is behind the state, for those who read: the guard's words, an error
 	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
 	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none

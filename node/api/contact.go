@@ -12,10 +12,12 @@ type Contact struct {
 	NoUserNamespaces bool     // the machine allows none, and the sandbox of a member takes one
 	ReadOnly         bool     // StoreRoot lies on a file system that is mounted read-only
 	FreeBytes        int64    // free for StoreRoot
-	Installed        []string // hashes of installed stores, sorted
-	Marker           *Marker  // nil: the host carries no such cluster
-	MarkerError      string   // the marker is there and cannot be read; empty: it can
-	DataNotEmpty     bool     // something lies in the data directory that was asked about
-	Listening        []int    // those of the ports that were asked about on which something listens
-	ForeignEtcd      []string // executables of running etcd processes that are no store of ours
+	// DataFreeBytes is what is free where the data directory is, or is going to be; 0: not known. One that is full has 1.
+	DataFreeBytes int64
+	Installed     []string // hashes of installed stores, sorted
+	Marker        *Marker  // nil: the host carries no such cluster
+	MarkerError   string   // the marker is there and cannot be read; empty: it can
+	DataNotEmpty  bool     // something lies in the data directory that was asked about
+	Listening     []int    // those of the ports that were asked about on which something listens
+	ForeignEtcd   []string // executables of running etcd processes that are no store of ours
 }

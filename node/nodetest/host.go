@@ -22,6 +22,7 @@ type Host struct {
 	Kernel      string
 	MemoryBytes int64
 	FreeBytes   int64
+	DataBytes   int64 // free for data, where that lies on a disk of its own; 0: FreeBytes
 	Systemd     bool
 	ReadOnly    bool
 	Missing     []string       // commands that are not there
@@ -145,6 +146,14 @@ func (h *Host) on(cluster string) *installation {
 	return &installation{}
 }
 
+// dataFree is what is free for data.
+func (h *Host) dataFree() int64 {
+	if h.DataBytes > 0 {
+		return h.DataBytes
+	}
+	return h.FreeBytes
+}
+
 // architecture is Go's name for what the host is.
 func (h *Host) architecture() string {
 	return map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[h.Machine]
@@ -155,18 +164,19 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	err = h.serve(ctx, Contact, func() error {
 		part := h.on(cluster)
 		contact = api.Contact{
-			Kernel:       h.Kernel,
-			Machine:      h.Machine,
-			Systemd:      h.Systemd,
-			MachineID:    h.MachineID,
-			BootID:       h.bootID(),
-			Missing:      slices.Clone(h.Missing),
-			ReadOnly:     h.ReadOnly,
-			FreeBytes:    h.FreeBytes,
-			Installed:    h.installed(),
-			MarkerError:  h.MarkerError,
-			DataNotEmpty: !h.directory(ask.DataDir).empty(),
-			ForeignEtcd:  slices.Clone(h.ForeignEtcd),
+			Kernel:        h.Kernel,
+			Machine:       h.Machine,
+			Systemd:       h.Systemd,
+			MachineID:     h.MachineID,
+			BootID:        h.bootID(),
+			Missing:       slices.Clone(h.Missing),
+			ReadOnly:      h.ReadOnly,
+			FreeBytes:     h.FreeBytes,
+			DataFreeBytes: max(h.dataFree(), 1),
+			Installed:     h.installed(),
+			MarkerError:   h.MarkerError,
+			DataNotEmpty:  !h.directory(ask.DataDir).empty(),
+			ForeignEtcd:   slices.Clone(h.ForeignEtcd),
 		}
 		if h.MarkerError == "" {
 			contact.Marker = part.markerCopy()

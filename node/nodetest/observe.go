@@ -42,7 +42,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Empty:      held.empty(),
 			HasMember:  held.member != nil,
 			Filesystem: "ext4",
-			FreeBytes:  c.FreeBytes,
+			FreeBytes:  c.dataFree(),
 			Aside:      c.aside(dir),
 		},
 		Certificates: part.held(),
