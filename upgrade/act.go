@@ -179,7 +179,7 @@ func notReady(report bootstrap.Report, members int) string {
 		why = append(why, fmt.Sprintf("it knows %d members and there should be %d", len(member.Members), members))
 	}
 	if len(why) > 0 && len(unit.Journal) > 0 {
-		why = append(why, "its journal ends\n  "+strings.Join(unit.Journal, "\n  "))
+		why = append(why, "its journal says\n  "+strings.Join(unit.Journal, "\n  "))
 	}
 	return strings.Join(why, "; ")
 }

@@ -1,27 +1,14 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
-
-// journalLines is how many of a unit's last lines an observation holds.
-const journalLines = 20
-
-// journalReach is how many are read for them: the stack trace of a panic is left out, and its reason stands above it.
-const journalReach = 200
-
-// journalWidth is how many bytes of each it holds: the reason stands at the beginning of a line.
-const journalWidth = 500
 
 // systemdTimeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
 // units on a big host in seconds.
@@ -47,27 +34,6 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 	}
 	return state, nil
 }
-
-// journal is a unit's last lines. They are evidence beside a state that is known, so a journal
-// that cannot be read says so in a line of its own.
-func (m *Machine) journal(ctx context.Context, unit string) []string {
-	out, err := m.Run(ctx, "journalctl", "--unit="+unit, fmt.Sprintf("--lines=%d", journalReach), "--output=cat", "--no-pager", "--quiet")
-	if err != nil {
-		return []string{fmt.Sprintf("(the journal cannot be read: %s)", err)}
-	}
-	var lines []string
-	for line := range bytes.Lines(stackTrace.ReplaceAll(out, nil)) {
-		text := strings.ToValidUTF8(string(bytes.TrimRight(line, "\n")), "?")
-		if len(text) > journalWidth {
-			text = strings.ToValidUTF8(text[:journalWidth], "") + " ..."
-		}
-		lines = append(lines, text)
-	}
-	return lines[max(0, len(lines)-journalLines):]
-}
-
-// stackTrace is a call in the stack trace of a Go program, in two lines, or the heading of a goroutine's.
-var stackTrace = regexp.MustCompile(`(?m)^.*\n\t\S+\.go:\d+.*(\n|$)|^goroutine \d+ .*\n`)
 
 // running tells whether a unit's process is there, or on its way.
 func running(s api.UnitState) bool {

@@ -48,7 +48,7 @@ func TestJournalOfAUnitThatFails(t *testing.T) {
 			}
 			continue
 		}
-		if !slices.Contains(asked, "--unit=etcd@main.service") || !slices.Contains(asked, "--lines=200") {
+		if !slices.Contains(asked, "--unit=etcd@main.service") || !slices.Contains(asked, "--lines=400") {
 			t.Errorf("the journal was asked for by %q", asked)
 		}
 		want := []string{"short", strings.Repeat("é", journalWidth/2) + " ...", "?"}
