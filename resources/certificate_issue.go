@@ -16,12 +16,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
+// notOverwritten is how the refusal to overwrite a file is called.
+const notOverwritten = "A file holds something else than a certificate of this authority"
+
 // keyMadeAt is the key of private state that names the file of a private key that this resource has
 // made, as opposed to one that it has found.
 const keyMadeAt = "key_made_at"
 
 // issue has the certificate signed, and writes it into the model and to the files.
-func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, private privateState) diag.Diagnostics {
+// The files of the state are written.
+func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private privateState) diag.Diagnostics {
 	authority, diags := authorityFrom(ctx, object)
 	organizations, d := organizations(ctx, plan.Organization)
 	diags.Append(d...)
@@ -31,6 +35,10 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	clients, err := authority.Client.parse(r.services.Now())
 	if err != nil {
 		diags.AddAttributeError(path.Root("pki"), "The authority cannot sign", err.Error())
+		return diags
+	}
+	if err := plan.refuseOverwriting(authority.Client.Certificate.ValueString(), written); err != nil {
+		diags.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 		return diags
 	}
 	lifetime, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
@@ -110,15 +118,17 @@ func (c certificateModel) writeFiles() error {
 	return errors.Join(failures...)
 }
 
-// removeFiles deletes what was written, but to the places where next writes too.
-func (c certificateModel) removeFiles(next certificateModel) error {
-	var failures []error
-	for file, content := range c.certificates() {
-		if _, kept := next.certificates()[file]; !kept {
-			failures = append(failures, removeIfHolds(file, content))
-		}
+// removeFiles deletes the certificate, and leaves that of the authority to whoever has it as well, but for the places where next
+// writes too.
+func (c certificateModel) removeFiles(next certificateModel, authorities *authorityFiles) error {
+	kept := next.files()
+	if file := c.CACertificateFile.ValueString(); file != "" && !kept[file] {
+		authorities.leave(file)
 	}
-	return errors.Join(failures...)
+	if file := c.CertificateFile.ValueString(); file != "" && !kept[file] {
+		return removeIfHolds(file, c.Certificate.ValueString())
+	}
+	return nil
 }
 
 // warnLeft tells of files that could not be deleted: no reason to fail, and to be known.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -61,7 +62,7 @@ func (r *certificateResource) Create(ctx context.Context, req resource.CreateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, resp.Private)...)
+	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, nil, resp.Private)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	}
@@ -92,14 +93,16 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 		return
 	}
 	if plan.Certificate.IsUnknown() {
-		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, resp.Private)...)
+		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, state.certificates(), resp.Private)...)
+	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), state.certificates()); err != nil {
+		resp.Diagnostics.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 	} else if err := plan.writeFiles(); err != nil {
 		resp.Diagnostics.AddError("The certificate was not written", err.Error())
 	}
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan))...)
+	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.services.authorities))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -112,7 +115,7 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	err := state.removeFiles(certificateModel{})
+	err := state.removeFiles(certificateModel{}, &r.services.authorities)
 	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
 		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
 			local, _ := ssh.ExpandHome(file) // it has just been read
@@ -120,6 +123,22 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 		}
 	}
 	resp.Diagnostics.Append(warnLeft(err)...)
+}
+
+// refuseFiles refuses a plan that would overwrite what is of another authority, where it is known which one this is. The files are
+// looked at again before they are written.
+func (c certificateModel) refuseFiles(state *certificateModel) (diags diag.Diagnostics) {
+	if c.CACertificate.IsUnknown() || c.CertificateFile.IsUnknown() || c.CACertificateFile.IsUnknown() {
+		return nil
+	}
+	written := map[string]string{}
+	if state != nil {
+		written = state.certificates()
+	}
+	if err := c.refuseOverwriting(c.CACertificate.ValueString(), written); err != nil {
+		diags.AddError(notOverwritten, err.Error()+"\n\nNothing was changed.")
+	}
+	return diags
 }
 
 // ModifyPlan is a function of configuration and state alone: that a certificate is due was found by
@@ -144,5 +163,6 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check()...)
 	plan.plan(authority, state)
+	resp.Diagnostics.Append(plan.refuseFiles(state)...)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }

@@ -77,14 +77,20 @@ func (r *pkiResource) Update(_ context.Context, req resource.UpdateRequest, resp
 	resp.State.Raw = req.Plan.Raw
 }
 
-// Delete forgets the authorities, unless that is half of a replacement.
-func (r *pkiResource) Delete(ctx context.Context, _ resource.DeleteRequest, resp *resource.DeleteResponse) {
+// Delete forgets the authorities, unless that is half of a replacement, and with them the files of their certificate that etcd_certificate
+// resources have left in the same run.
+func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	planned, diags := takeDestroyPlan(ctx, resp.Private)
 	resp.Diagnostics.Append(diags...)
 	if !resp.Diagnostics.HasError() && !planned {
 		resp.Diagnostics.AddError("The authorities are not replaced", "Their destruction is one half of a replacement (terraform taint, or -replace): "+
 			"their keys would be lost, and with them the way to issue certificates to the cluster that runs on them. Nothing was changed. "+
 			"Untaint it (terraform untaint), or plan without -replace.")
+	}
+	var state pkiModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(warnLeft(r.services.authorities.remove(state.ClientCACertificate.ValueString()))...)
 	}
 }
 

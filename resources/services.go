@@ -22,6 +22,8 @@ type Services struct {
 	Who      string                     // user@machine of this run, for whom a lock keeps waiting
 	Random   io.Reader                  // of cryptographic quality
 	Now      func() time.Time
+
+	authorities authorityFiles // that certificates of this run have left
 }
 
 // Hosts finds hosts. Nothing is dialed before a host is used.

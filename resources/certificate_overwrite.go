@@ -1,0 +1,120 @@
+package resources
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// refuseOverwriting refuses to write certificates of an authority over what is of another one: where a state was lost, say, those
+// are the operator's certificates of a cluster that runs on. written are the files of the state, with what was written to each: a
+// file that holds that, or is damaged, is its own.
+func (c certificateModel) refuseOverwriting(authority string, written map[string]string) error {
+	var refusals []error
+	files := c.files()
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		before, ours := written[file]
+		if err := overwritable(file, authority, before, ours); err != nil {
+			refusals = append(refusals, fmt.Errorf("%s is not overwritten: %w", file, err))
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+// files are the files that the certificates are written to.
+func (c certificateModel) files() map[string]bool {
+	files := map[string]bool{}
+	for _, file := range []string{c.CertificateFile.ValueString(), c.CACertificateFile.ValueString()} {
+		if file != "" {
+			files[file] = true
+		}
+	}
+	return files
+}
+
+// overwritable says why a file must not be overwritten with a certificate of an authority; nil: it may. before is what this resource
+// has written to it, where it is ours.
+func overwritable(file, authority, before string, ours bool) error {
+	path, err := ssh.ExpandHome(file)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case ours && string(text) == before, len(bytes.TrimSpace(text)) == 0:
+		return nil
+	}
+	const remedy = "move it away if nothing needs it any more, or name another file"
+	found := false
+	for rest := text; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		held, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil {
+			continue
+		}
+		found = true
+		if !issuedBy(held, authority) {
+			return fmt.Errorf("it holds a certificate of another authority (%s, issued by %s, valid until %s). Whoever uses it would no longer be let in, or trust, what it is for: "+
+				"if this state was lost, bring it back, or import what it held, so that no new authority is made; otherwise %s",
+				held.Subject, held.Issuer, held.NotAfter.UTC().Format("2006-01-02"), remedy)
+		}
+	}
+	if !found && !ours {
+		return fmt.Errorf("it holds no certificate, and this resource has not written it; %s", remedy)
+	}
+	return nil
+}
+
+// issuedBy tells whether a certificate is that of an authority, PEM, or was signed by it.
+func issuedBy(held *x509.Certificate, authority string) bool {
+	block, _ := pem.Decode([]byte(authority))
+	if block == nil {
+		return false
+	}
+	ca, err := x509.ParseCertificate(block.Bytes)
+	return err == nil && (held.Equal(ca) || held.CheckSignatureFrom(ca) == nil)
+}
+
+// authorityFiles are the files with the certificate of an authority that resources which are gone have left: others may have the
+// same one as ca_certificate_file. They go with the authority, where that is destroyed by the same run.
+type authorityFiles struct {
+	mu    sync.Mutex
+	files map[string]bool
+}
+
+// leave leaves a file to others.
+func (a *authorityFiles) leave(file string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.files == nil {
+		a.files = map[string]bool{}
+	}
+	a.files[file] = true
+}
+
+// remove deletes those of the files that hold the certificate of an authority that is gone.
+func (a *authorityFiles) remove(certificate string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var failures []error
+	for file := range a.files {
+		failures = append(failures, removeIfHolds(file, certificate))
+	}
+	return errors.Join(failures...)
+}
