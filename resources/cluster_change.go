@@ -296,6 +296,7 @@ func (m *memberModel) keepObserved(state memberModel) {
 func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
+		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) ||
 		!c.RecoverFrom.Equal(state.RecoverFrom) ||
 		!c.Restore.Equal(state.Restore) ||
 		!c.Backup.Equal(state.Backup) ||

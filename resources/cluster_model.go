@@ -31,6 +31,7 @@ type clusterModel struct {
 	RecoverFrom        types.Object   `tfsdk:"recover_from"`
 	Restore            types.Object   `tfsdk:"restore"`
 	Backup             types.Object   `tfsdk:"backup"`
+	PreflightAtPlan    types.Bool     `tfsdk:"preflight_at_plan"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 
 	EtcdVersion       types.String `tfsdk:"etcd_version"`

@@ -153,7 +153,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		members[name] = m
 		if !m.Health.Equal(found[name].Health) || !m.Drift.Equal(found[name].Drift) {
 			diags.AddAttributeError(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s is not as it was planned", name),
-				fmt.Sprintf("Every step was done, and it is %s now: %s. Apply again.", found[name].Health.ValueString(), found[name].Drift))
+				didSay(outcome.Done)+" "+foundSay(ch.cluster.Picture(c.Owner.ValueString(), outcome.Sight, now).Seat(m.seat(name)), outcome.Sight)+" Plan again: the plan says what is left to do.")
 		}
 	}
 	if c.Rollout.IsUnknown() {

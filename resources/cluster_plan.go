@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// ModifyPlan is a function of configuration and state alone. Terraform calls it again during the
-// apply, and compares.
+// ModifyPlan gives values that are a function of configuration and state alone. Terraform calls it again during the
+// apply, in another process, and compares. The look at new hosts only refuses and warns.
 func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		var state clusterModel
@@ -44,10 +44,16 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	if req.State.Raw.IsNull() {
 		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.services.Stores)...)
+		if !resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(r.preflight(ctx, plan, clusterModel{}, req.Private)...)
+		}
 	} else {
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private)...)
+		if !resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private)...)
+		}
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)

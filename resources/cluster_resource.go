@@ -195,6 +195,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 	} else {
 		outcome, err = r.change(working, plan, ch, authority, state.Owner.ValueString())
+		if err == nil && ch.wishes(state) {
+			err = leftUndone(outcome)
+		}
 	}
 	if err == nil {
 		seen, diags := plan.concluded(ctx, ch, outcome, r.services.Now())

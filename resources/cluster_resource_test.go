@@ -1,7 +1,6 @@
 package resources
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 )
 
 // errGone is what a host that is switched off is to SSH.
-var errGone = errors.New("unreachable over SSH: no route to host")
+var errGone = fmt.Errorf("%w: no route to host", ssh.ErrUnreachable)
 
 // says matches a message whatever the CLI does to its line breaks.
 func says(text string) *regexp.Regexp {

@@ -87,6 +87,12 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "What a destroy does to the data: false moves it aside on each host, where it stays until somebody deletes it; " +
 					"true deletes it, with all that was moved aside before. Takes effect once applied. Default: `false`.",
 			},
+			"preflight_at_plan": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Whether a plan looks at hosts that are new to the cluster, or reached in another way than before, where it knows how to reach them: it reads only, " +
+					"and refuses what could not carry a member (nobody answers, another host key, too little room, data or ports of somebody else). Set it to false where the same apply makes the machines and " +
+					"their addresses are known beforehand; the apply looks at them in any case before it changes anything. Default: `true`.",
+			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),
 			"backup":       backupAttribute(),

@@ -20,10 +20,7 @@ type Formed struct {
 // attempt if it is the first. No host is changed before all were found fit.
 func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed, error) {
 	w := e.work(e.Cluster.Members)
-	w.reports = each(w.seats, func(m membership.Member) bootstrap.Report {
-		contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
-		return bootstrap.Report{Contact: contact, Err: err}
-	})
+	w.contact(ctx)
 	look := func(ctx context.Context) {
 		w.lookAtForming(ctx)
 		// Without the lock, a marker may be the work of a run that is about to finish its cluster.
@@ -35,6 +32,14 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 		return Formed{}, err
 	}
 	return Formed{Owner: w.formation.Owner, Sight: w.reports}, nil
+}
+
+// contact learns of every host what can be known of it before a store is there.
+func (w *work) contact(ctx context.Context) {
+	w.reports = each(w.seats, func(m membership.Member) bootstrap.Report {
+		contact, err := w.Hosts[m].Contact(ctx, w.Cluster.Name, w.Cluster.Ask())
+		return bootstrap.Report{Contact: contact, Err: err}
+	})
 }
 
 // lookAtForming observes every host that has the wanted store; of the others, the first contact

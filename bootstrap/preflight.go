@@ -1,0 +1,96 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// PreflightForm says why a new cluster cannot be formed on hosts that were looked at, all that is wrong said at once; nil: nothing
+// is in the way. Where a member's host has no report, nobody could look at it yet: what only all hosts together tell is left to the
+// create then.
+func (c Cluster) PreflightForm(reports map[string]Report, now time.Time) error {
+	whole := len(reports) == len(c.Members)
+	c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m membership.Member) bool { _, seen := reports[m.Name]; return !seen })
+	f := c.Resume(reports, Formation{})
+	if whole {
+		return claimable(c.Judge(reports, f, now), c.Spec)
+	}
+	observed := membership.Observed{}
+	for _, m := range c.Members {
+		observed[m.Name] = c.judge(m, reports[m.Name], f, now)
+	}
+	return claimable(observed, c.Spec)
+}
+
+// PreflightRestore says the same of a cluster that a snapshot is restored to. Of one that owner's state holds, these are the hosts
+// that are new to it; an empty owner: no state holds it yet.
+func (c Cluster) PreflightRestore(owner string, reports Sight, now time.Time) error {
+	creating := owner == ""
+	if creating {
+		owner = c.unfinished(reports)
+	}
+	var refusals []error
+	for _, site := range c.Restoring(owner, creating, reports, now).Sites {
+		report, seen := reports[site.Member]
+		switch {
+		case !seen:
+		case site.Silent:
+			refusals = append(refusals, refuse(site.Member, report.Err.Error()))
+		case site.Refused != "":
+			refusals = append(refusals, refuse(site.Member, site.Refused))
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+// unfinished is the owner of the unfinished create that hosts carry; empty: none does.
+func (c Cluster) unfinished(reports Sight) string {
+	for _, m := range c.Members {
+		if marker := reports[m].Marker(); marker != nil && marker.Phase == api.PhaseForming {
+			return marker.Owner
+		}
+	}
+	return ""
+}
+
+// PreflightChange says why hosts that a living cluster of owner's is to come to, or that are reached in another way than before, are
+// not what the change needs, all that is wrong said at once; nil: nothing is in the way. looked is what was seen on them, and before
+// what was last seen of the cluster, in the ways that its hosts were reached then.
+func (c Cluster) PreflightChange(owner string, before, looked Sight) error {
+	merged := maps.Clone(before)
+	maps.Copy(merged, looked)
+	list := c.memberList(owner, merged)
+	mistaken := c.waysTo(c.Seats(merged), list, owner, merged).mistakes()
+	var refusals []error
+	for _, m := range c.Seats(looked) {
+		report, there := looked[m]
+		if !there {
+			continue
+		}
+		was, known := before[m]
+		state, why := c.state(m, report, owner)
+		mistake := slices.IndexFunc(mistaken, func(r membership.Refusal) bool { return r.Member == m.Name && r.At == m.Address })
+		switch {
+		case report.Err != nil && was.Err != nil: // it could not be asked before, and is what it was
+		case report.Err != nil:
+			refusals = append(refusals, refuse(m, report.Err.Error()))
+		case mistake >= 0:
+			refusals = append(refusals, &mistaken[mistake])
+		case known && was.Machine() != "" && report.Machine() != "" && was.Machine() != report.Machine():
+			refusals = append(refusals, refuse(m, fmt.Sprintf("this way leads to another machine than the one that the member was last seen on (machine ID %s, and %s then)", report.Machine(), was.Machine())))
+		case !known && (state == membership.Taken || state == membership.Blocked):
+			refusals = append(refusals, refuse(m, why))
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+func refuse(m membership.Member, rule string) error {
+	return &membership.Refusal{Member: m.Name, At: m.Address, Rule: rule, Remedy: "nothing is changed while this is so"}
+}

@@ -1,0 +1,164 @@
+package resources
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// otherKey is what a host that shows another key than the pinned one is to SSH.
+var otherKey = fmt.Errorf("connect to root@192.0.2.21:22: %w: it shows SHA256:abc", ssh.ErrHostKeyMismatch)
+
+// unfitHosts are what can be the matter with a host that is new to a cluster, and what a plan says of it.
+var unfitHosts = map[string]struct {
+	happen func(*nodetest.Host)
+	says   string
+}{
+	"a mistyped address":       {func(h *nodetest.Host) { h.Unreachable = errGone }, "unreachable over SSH: no route to host; nothing is changed while this is so"},
+	"another host key":         {func(h *nodetest.Host) { h.Unreachable = otherKey }, "host key mismatch: it shows SHA256:abc"},
+	"too little for the store": {func(h *nodetest.Host) { h.FreeBytes = 40 << 20; h.DataBytes = 1 << 30 }, "40 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},
+	"too little for the data":  {func(h *nodetest.Host) { h.DataBytes = 20 << 20 }, "20 MiB are free for the data in /var/lib/etcd/prod and 160 are needed"},
+	"data of somebody else":    {func(h *nodetest.Host) { h.Litter(dir) }, "data directory /var/lib/etcd/prod is not empty, and nothing says whose data that is"},
+	"an etcd of somebody else": {func(h *nodetest.Host) { h.ForeignEtcd = []string{"/usr/bin/etcd"} }, "an etcd that this provider did not set up runs on it (/usr/bin/etcd)"},
+	"a port that is taken": {func(h *nodetest.Host) {
+		h.Listeners = []api.Listener{{Port: 2380, Address: "0.0.0.0", PID: 7, Process: "nginx"}}
+	}, "something else listens on port 2380"},
+	"a kernel that is old":   {func(h *nodetest.Host) { h.Kernel = "3.10.0-1160.el7.x86_64" }, "its kernel is 3.10.0-1160.el7.x86_64; 4.15 or newer is needed"},
+	"a machine of no store":  {func(h *nodetest.Host) { h.Machine = "riscv64" }, "it is a riscv64 machine"},
+	"commands that are gone": {func(h *nodetest.Host) { h.Missing = []string{"useradd"} }, "commands are missing on it: useradd"},
+}
+
+// asNew is the host as it was made.
+func asNew(h *nodetest.Host) {
+	h.Unreachable, h.FreeBytes, h.DataBytes, h.ForeignEtcd, h.Listeners = nil, 20<<30, 0, nil, nil
+	h.Kernel, h.Machine, h.Missing = "6.1.0-28-amd64", "x86_64", nil
+	h.Wipe()
+}
+
+// saysApply matches what an apply says, in this order.
+func saysApply(texts ...string) *regexp.Regexp {
+	return regexp.MustCompile(strings.Replace(saysInOrder(texts...).String(), "(pre-apply plan|validate)", "apply", 1))
+}
+
+// TestPlanRefusesHostsForWhatItSees has plans that bring a host to a cluster that cannot carry a member. None is touched, and once
+// it is mended the same plan is carried out.
+func TestPlanRefusesHostsForWhatItSees(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to string // no from: a create
+		host     int
+	}{
+		"a create":                        {to: of("a b c@21", line), host: 21},
+		"a create, an address not known":  {to: unknown(of("a b c@21", line), 11), host: 21},
+		"a replacement":                   {from: three(line), to: of("a b c@21", line), host: 21},
+		"members that are new":            {from: three(line), to: of("a b c d@21 e", line), host: 21},
+		"a replacement, and new settings": {from: three(line), to: of("a b c@21", settled), host: 21},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var steps []tftest.TestStep
+			if test.from != "" {
+				steps = append(steps, w.begun(t, test.from))
+			}
+			was := ""
+			mend := func() {
+				if changes := w.changes(); len(changes) > 0 {
+					t.Errorf("%s: hosts were changed: %v", was, changes)
+				}
+				asNew(w.host(test.host))
+			}
+			for name, unfit := range unfitHosts {
+				steps = append(steps, tftest.TestStep{
+					PreConfig: func() {
+						mend()
+						was = name
+						unfit.happen(w.host(test.host))
+					},
+					Config: test.to, ExpectError: saysInOrder(fmt.Sprintf("(192.0.2.%d): ", test.host), unfit.says, "No host was changed"),
+				})
+			}
+			w.run(t, append(steps, tftest.TestStep{PreConfig: mend, Config: test.to, Check: w.allWell})...)
+		})
+	}
+}
+
+// TestPlanRefusesAnotherWayThatLeadsElsewhere has the way to a member changed to one that does not lead to it.
+func TestPlanRefusesAnotherWayThatLeadsElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.doors = map[string]int{"192.0.2.12": 22}
+	way := func(member, says string) string {
+		return strings.Replace(of("a b c", line), member+" = {", member+" = { "+says+", ", 1)
+	}
+	b := `ssh_port = 22`
+	through := func(config string) string { return strings.Replace(config, "b = {", "b = { "+b+", ", 1) }
+	swapped := strings.Replace(strings.Replace(through(of("a b c", line)), "a = {", `a = { ssh_address = "192.0.2.13", `, 1), "c = {", `c = { ssh_address = "192.0.2.11", `, 1)
+	w.run(t,
+		w.begun(t, way("b", b)),
+		tftest.TestStep{Config: way("b", `ssh_port = 2222`), ExpectError: saysInOrder("b (192.0.2.12): unreachable over SSH")},
+		tftest.TestStep{Config: swapped, ExpectError: saysInOrder("a (192.0.2.11): the way to it leads to the machine of member c", "c (192.0.2.13): the way to it leads to the machine of member a")},
+		tftest.TestStep{ // the sshd moves, and the way to it with it
+			PreConfig: func() { w.doors["192.0.2.12"] = 2222 },
+			Config:    way("b", `ssh_port = 2222`), Check: w.untouched,
+		},
+	)
+}
+
+// TestPlanSaysWhereItDidNotLook has hosts that nobody can look at in the plan.
+func TestPlanSaysWhereItDidNotLook(t *testing.T) {
+	w := newWorld(t)
+	warns := func(says string) []plancheck.PlanCheck {
+		return []plancheck.PlanCheck{planned(func(after, unknown map[string]any) error {
+			if warned := w.warned(); !strings.Contains(warned, says) {
+				return fmt.Errorf("the plan does not say %q:\n%s", says, warned)
+			}
+			return nil
+		})}
+	}
+	off := line + "preflight_at_plan = false\n"
+	w.run(t,
+		tftest.TestStep{
+			Config:           unknownAddress(three(line)),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: warns("a: its address is known after apply")},
+		},
+		tftest.TestStep{
+			Config:           unknown(of("a b c@21", line), 21),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: warns("c: its address is known after apply")},
+		},
+		tftest.TestStep{
+			PreConfig: func() { asNew(w.host(13)); w.host(13).Unreachable = errGone; w.Forget() },
+			Config:    of("a b c@13", off), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: warns("c: preflight_at_plan is off")},
+			ExpectError: saysApply("c (192.0.2.13): its host cannot be reached (unreachable over SSH: no route to host); mend that, or give the member another address", "No step was done, and no host was changed.", "Mend what stands in the way, and apply again."),
+		},
+		tftest.TestStep{PreConfig: func() { asNew(w.host(13)) }, Config: of("a b c@13", off), Check: w.allWell},
+		tftest.TestStep{Config: of("a b c@13", line), Check: w.allWell},
+	)
+}
+
+// TestHostThatIsUnfitAfterThePlan is refused by the apply, with no host changed and the state as it was: what a plan looks at is no
+// part of what it promises.
+func TestHostThatIsUnfitAfterThePlan(t *testing.T) {
+	w := newWorld(t)
+	w.run(t,
+		w.begun(t, three(line)),
+		tftest.TestStep{
+			PreConfig: func() { w.Forget() }, Config: of("a b c@21", line),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
+				if len(texts(after["rollout"])) == 0 {
+					return fmt.Errorf("the plan has no steps")
+				}
+				w.host(21).FreeBytes = 40 << 20
+				return nil
+			})}},
+			ExpectError: says("c (192.0.2.21): 40 MiB are free"),
+		},
+		tftest.TestStep{Config: three(line), PlanOnly: true},
+		tftest.TestStep{PreConfig: func() { asNew(w.host(21)) }, Config: of("a b c@21", line), Check: w.allWell},
+	)
+}
