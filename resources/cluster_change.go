@@ -59,11 +59,20 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	newBackup := !c.Backup.Equal(state.Backup)
 	if wish.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
-		if !diags.HasError() {
+		last, _, d := lastSight(ctx, private)
+		diags.Append(d...)
+		if !diags.HasError() && c.restoredBefore(state, wanted{members, stores, backup}, before, last, wish) {
+			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record, by an apply that this state does not know of: it was imported, say. "+
+				"The apply notes that in the state, and restores nothing. To restore it once more, set restore.trigger to another value.", wish.Source))
+			wish = membership.Restoration{}
+		}
+		if !diags.HasError() && wish.Source != "" {
 			c.takeOver(members, before)
 			diags.Append(c.planRestore(ctx, state, wanted{members, stores, backup}, before, private, wish)...)
 		}
-		return diags
+		if diags.HasError() || wish.Source != "" {
+			return diags
+		}
 	}
 	diags.Append(refuseTaken(members, before)...)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked))...)

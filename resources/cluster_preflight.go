@@ -135,7 +135,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, membe
 	known.Members = slices.DeleteFunc(slices.Clone(cluster.Members), func(m membership.Member) bool { return m.Address == "" }) // known after apply
 	var refusals []error
 	switch owner := state.Owner.ValueString(); {
-	case wish.Source != "" && !wish.TakeBack:
+	case wish.Source != "" && !wish.TakeBack && !c.restoredBefore(state, wanted{members: members, stores: services.Stores}, nil, last, wish):
 		known.Restore = wish
 		refusals = append(refusals, known.PreflightRestore(owner, seen, services.Now()))
 	case state.Owner.IsNull():

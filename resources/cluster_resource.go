@@ -177,6 +177,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	dropStrangers(before)
 	want := wanted{members: members, stores: r.services.Stores, backup: backup}
+	if plan.restoredBefore(state, want, before, last, wish) {
+		wish = membership.Restoration{}
+	}
 	ch := plan.changed(state, want, before, last, asked)
 	if wish.Source != "" {
 		ch = plan.restored(state, want, before, last, wish)

@@ -90,6 +90,49 @@ func TestRestoreOverALivingCluster(t *testing.T) {
 	)...)
 }
 
+// TestRestoreThatAStateDoesNotKnowOf has a restore in the configuration of a cluster that was made by it, and a state that does not
+// know that: it was imported, or the restore was taken out and is put back. The plan says that nothing is restored.
+func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
+	p, steps := saved(t)
+	nothing := func(config string) tftest.TestStep {
+		return tftest.TestStep{
+			PreConfig: func() { p.Forget(); p.warned() },
+			Config:    config,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{planned(func(after, unknown map[string]any) error {
+					if warned := p.warned(); !strings.Contains(warned, "Nothing is restored: This cluster was made from file "+p.file) {
+						return fmt.Errorf("the plan does not say that nothing is restored:\n%s", warned)
+					}
+					if unknown["cluster_id"] == true || unknown["rollout"] == true || strings.Contains(fmt.Sprint(unknown["members"]), "true") {
+						return fmt.Errorf("not known: %v", unknown)
+					}
+					return nil
+				})},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: tftest.ComposeAggregateTestCheckFunc(p.untouched, p.hasMoved, p.allWell),
+		}
+	}
+	config := p.restoring("a b c", "")
+	forgotten := `
+		resource "etcd_pki" "prod" { name = "prod" }
+		removed {
+			from = etcd_cluster.prod
+			lifecycle { destroy = false }
+		}`
+	p.run(t, append(steps,
+		p.restored(config, "open a"),
+		tftest.TestStep{PreConfig: p.Forget, Config: three(unprotected), Check: p.untouched},
+		nothing(config),
+		tftest.TestStep{Config: forgotten},
+		nothing(config+`
+			import {
+				to = etcd_cluster.prod
+				id = "prod@192.0.2.11"
+			}`),
+	)...)
+}
+
 // TestRestoreElsewhere restores into another size, into other hosts, and over hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -35,6 +35,16 @@ func (c clusterModel) restored(state clusterModel, want wanted, before map[strin
 	return ch
 }
 
+// restoredBefore tells whether the hosts record that what a configuration wants restored was: the wish is fulfilled, and the state does
+// not know it. It is a function of state and configuration, as a plan has to be.
+func (c clusterModel) restoredBefore(state clusterModel, want wanted, before map[string]memberModel, last sight, wish membership.Restoration) bool {
+	if wish.Source == "" || wish.TakeBack || len(last.Seats) == 0 || !addressesKnown(want.members) {
+		return false
+	}
+	ch := c.restored(state, want, before, last, wish)
+	return ch.err == nil && len(ch.plan.Steps) == 0
+}
+
 // undone is the sight of hosts once the restores that they record are taken back: their old members are there, and
 // stopped.
 func undone(seen bootstrap.Sight) bootstrap.Sight {
