@@ -88,6 +88,8 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		Who:      who(),
 		Random:   rand.Reader,
 		Now:      p.now,
+
+		Destroying: destroys(commandLine(os.Getppid())),
 	}
 	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = services, services, services
 }

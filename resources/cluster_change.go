@@ -130,9 +130,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		diags.AddWarning("The members are not repaired by this plan", ch.err.Error())
 		return diags
 	case ch.err != nil:
-		// Terraform plans like this before a destroy too, unless it is told not to look.
-		diags.AddAttributeError(refusedAt(ch.err), "This plan is refused", ch.err.Error()+
-			".\n\nNo host was changed. To destroy the cluster in this condition, use terraform destroy -refresh=false.")
+		diags.AddAttributeError(refusedAt(ch.err), "This plan is refused", ch.err.Error()+".\n\nNo host was changed.")
 		return diags
 	}
 	for _, held := range ch.plan.Held {

@@ -294,7 +294,16 @@ func TestLostMembersStay(t *testing.T) {
 			Config: three(""), ExpectError: says("somebody has taken it off all of them"),
 		},
 		tftest.TestStep{ // It can be unprotected all the same, to be destroyed. The plan after that is refused again.
-			Config: three(unprotected), ExpectError: says("terraform destroy -refresh=false"),
+			Config: three(unprotected), ExpectError: says("somebody has taken it off all of them"),
+		},
+		tftest.TestStep{ // Nobody reads how to destroy it but who is about to.
+			PreConfig: func() {
+				if text := w.refused(); strings.Contains(text, "destroy") || !strings.Contains(text, "somebody has taken it off all of them") {
+					t.Errorf("a plan that is refused says\n%s", text)
+				}
+				w.destroying = true
+			},
+			Config: three(unprotected), ExpectError: says("To destroy the cluster in this condition, use terraform destroy -refresh=false"),
 		},
 	)
 }

@@ -45,6 +45,9 @@ type world struct {
 	// notKnown has the provider's settings known at apply only.
 	notKnown bool
 
+	// destroying has Terraform be started to destroy.
+	destroying bool
+
 	// dies has the provider's process end where an apply fails.
 	dies bool
 
@@ -58,6 +61,7 @@ type world struct {
 		sync.Mutex
 		lines    []string
 		warnings []string
+		errors   []string
 		private  [][]byte
 		awaited  []string // addresses of hosts that operations did not want to go on without
 	}
@@ -195,13 +199,15 @@ func (w *world) privately() [][]byte {
 	return slices.Clone(w.progress.private)
 }
 
-// keep keeps the warnings.
+// keep keeps warnings and errors.
 func (w *world) keep(diags []*tfprotov6.Diagnostic) {
 	w.progress.Lock()
 	defer w.progress.Unlock()
 	for _, d := range diags {
 		if d.Severity == tfprotov6.DiagnosticSeverityWarning {
 			w.progress.warnings = append(w.progress.warnings, d.Summary+": "+d.Detail)
+		} else {
+			w.progress.errors = append(w.progress.errors, d.Summary+": "+d.Detail)
 		}
 	}
 }
@@ -212,6 +218,15 @@ func (w *world) warned() string {
 	defer w.progress.Unlock()
 	text := strings.Join(w.progress.warnings, "\n")
 	w.progress.warnings = nil
+	return text
+}
+
+// refused is the text of all errors of looks and plans since the last time that this was asked.
+func (w *world) refused() string {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	text := strings.Join(w.progress.errors, "\n")
+	w.progress.errors = nil
 	return text
 }
 
@@ -294,7 +309,7 @@ func (w *world) Metadata(_ context.Context, _ provider.MetadataRequest, resp *pr
 func (w *world) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
 
 func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	s := &Services{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now,
+	s := &Services{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now, Destroying: w.destroying,
 		Progress: func(cluster, line string) {
 			w.progress.Lock()
 			defer w.progress.Unlock()
