@@ -5,16 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
-
-// awaitTimeout bounds the wait for the members of a new cluster to find each other. The slowest seen
-// took 18 s, on a busy disk.
-const awaitTimeout = 2 * time.Minute
 
 // actForming does one step of those that bring a cluster to life or take it off its hosts.
 func (w *work) actForming(ctx context.Context, step membership.Step) error {
@@ -144,14 +139,25 @@ func (w *work) owner(m membership.Member) string {
 // awaitAgreement waits on all hosts at once until each member is ready; those that are not by then are
 // named with what they say.
 func (w *work) awaitAgreement(ctx context.Context) error {
-	request := api.AwaitRequest{ObserveRequest: w.Cluster.Ask(), Members: len(w.Cluster.Members), Timeout: awaitTimeout}
-	reports := each(w.Cluster.Members, func(m membership.Member) bootstrap.Report {
-		o, err := ask[api.Observation](ctx, w, m, api.OpAwait, request)
-		return bootstrap.Report{Observation: &o, Err: err}
+	_, err := w.allReady(ctx, w.Cluster.Members)
+	return err
+}
+
+// allReady waits until each of these members is ready, and knows as many as are wanted.
+func (w *work) allReady(ctx context.Context, members []membership.Member) (bootstrap.Sight, error) {
+	request := api.AwaitRequest{ObserveRequest: w.Cluster.Ask(), Members: len(w.Cluster.Members), Timeout: stall}
+	ready := func(report bootstrap.Report) string { return notReady(report, request.Members) }
+	reports := w.awaitAll(ctx, members, ready, func(m membership.Member) (api.Observation, error) {
+		return ask[api.Observation](ctx, w, m, api.OpAwait, request)
 	})
+	return reports, failures(members, reports, ready)
+}
+
+// failures names those that are not ready, with what they say.
+func failures(members []membership.Member, reports bootstrap.Sight, ready func(bootstrap.Report) string) error {
 	var failures []error
-	for _, m := range w.Cluster.Members {
-		if why := notReady(reports[m], request.Members); why != "" {
+	for _, m := range members {
+		if why := ready(reports[m]); why != "" {
 			failures = append(failures, fmt.Errorf("%s (%s) is not ready: %s", m.Name, m.Address, why))
 		}
 	}

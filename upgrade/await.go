@@ -4,16 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// stall is how long a member may come no further on its way up before it is given up. Elections on a busy disk were seen
+// to take 18 s.
+const stall = 2 * time.Minute
+
+// awaitAll awaits members on all hosts at once, for as long as any of them comes further: one that has a large database
+// to read takes many minutes, and the others can do nothing but wait for it.
+func (w *work) awaitAll(ctx context.Context, members []membership.Member, ready func(bootstrap.Report) string, await func(membership.Member) (api.Observation, error)) bootstrap.Sight {
+	for {
+		gained := false
+		var mu sync.Mutex
+		reports := each(members, func(m membership.Member) bootstrap.Report {
+			o, err := await(m)
+			mu.Lock()
+			defer mu.Unlock()
+			gained = gained || o.Gained
+			return bootstrap.Report{Observation: &o, Err: err}
+		})
+		unready := slices.ContainsFunc(members, func(m membership.Member) bool { return ready(reports[m]) != "" })
+		if !unready || !gained || ctx.Err() != nil {
+			return reports
+		}
+	}
+}
+
 // awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
 // applied all that the cluster had agreed on by then.
 func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
-	o, err := l.await(ctx, ctx, m, api.AwaitRequest{Timeout: awaitTimeout})
+	o, err := l.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	if err != nil {
 		return err
 	}
@@ -28,7 +55,7 @@ func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
 func (l *living) awaitLearner(ctx context.Context, m membership.Member) error {
 	waiting, stop := l.until(ctx)
 	defer stop()
-	o, err := l.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: awaitTimeout})
+	o, err := l.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: stall})
 	switch {
 	case err != nil && waiting.Err() != nil:
 		return fmt.Errorf("it goes on copying the data; no data is at risk; apply again to resume: %w", context.Cause(waiting))

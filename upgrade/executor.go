@@ -15,27 +15,21 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// stepTimeout bounds one step. The longest, forming, waits for elections: on a busy disk one was
-// seen to take 18 s. Uploading a store of 9 MB at 1 Mbit/s takes 72 s.
-const stepTimeout = 5 * time.Minute
+// stepGrace is what a step that has begun may take beyond the time of the resource: it is finished, and not left half done.
+const stepGrace = 5 * time.Minute
 
-// copyTimeout bounds a step that reads or copies all data: 8 GiB, as much as etcd recommends, at 5 MB/s take
-// half an hour.
-const copyTimeout = 30 * time.Minute
+// forever bounds a step of a run that has no deadline.
+const forever = 24 * time.Hour
 
-// joinTimeout bounds the step in which a new member copies all data, which is waited for as long as it comes
-// further. The resource's own time is over before.
-const joinTimeout = 24 * time.Hour
-
-// limit bounds a step of a kind.
-func limit(kind membership.Kind) time.Duration {
-	switch kind {
-	case membership.Join:
-		return joinTimeout
-	case membership.Promote, membership.Snapshot, membership.Recover, membership.Disarm, membership.Fetch, membership.Restore:
-		return copyTimeout
+// step is the context of a step that begins now. It is not cut short when the run is to stop. What bounds it is the time
+// of the resource, in which it is waited for as long as it comes further, and never a time that somebody's disk or line
+// would exceed.
+func (w *work) step(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := forever
+	if deadline, bounded := ctx.Deadline(); bounded {
+		limit = max(time.Until(deadline), stepGrace)
 	}
-	return stepTimeout
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
 // Executor carries out plans on the hosts of one cluster. It knows no policy: it observes, has the
@@ -161,9 +155,9 @@ func (w *work) evidence() string {
 }
 
 // do carries out the steps of a batch together. It is not cut short when ctx ends: a step that has
-// begun is finished or runs into its own time limit, and the run stops before the next one.
+// begun is finished, or ends some time after the resource's own time, and the run stops before the next one.
 func (w *work) do(ctx context.Context, j job, batch []membership.Step, left int) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit(batch[0].Kind))
+	ctx, cancel := w.step(ctx)
 	defer cancel()
 	total := len(w.did) + left
 	for _, step := range batch {

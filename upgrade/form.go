@@ -78,7 +78,7 @@ func byName(sight bootstrap.Sight) map[string]bootstrap.Report {
 // no step of the plan but the create's last word, said right before its result: a create that is cut
 // off at any of its steps, the last one too, is gone on with by the next.
 func (w *work) handOver(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	ctx, cancel := w.step(ctx)
 	defer cancel()
 	return together(w.Cluster.Members, func(m membership.Member) error {
 		if err := w.settle(ctx, m, api.PhaseFormed); err != nil {

@@ -33,13 +33,10 @@ func (l *living) join(ctx context.Context, m membership.Member, version string) 
 	if err != nil {
 		return err
 	}
-	// Only the copying may take long.
-	beginning, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	if err := l.certified(beginning, m, request); err != nil {
+	if err := l.certified(ctx, m, request); err != nil {
 		return err
 	}
-	if err := l.tell(beginning, m, api.OpStart, api.StartRequest{}); err != nil {
+	if err := l.tell(ctx, m, api.OpStart, api.StartRequest{}); err != nil {
 		return err
 	}
 	return l.awaitLearner(ctx, m)

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -101,13 +100,10 @@ func recovered(p *membership.Picture, seed membership.Member) {
 	p.Strangers, p.Saved = nil, false
 }
 
-// recoveryTimeout bounds the wait for a member to come up alone, once its data was copied.
-const recoveryTimeout = 5 * time.Minute
-
 // recover makes one member the whole of its cluster.
 func (l *living) recover(ctx context.Context, m membership.Member) error {
 	seen := l.seat(m)
-	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: recoveryTimeout})
+	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: stall})
 	if err == nil {
 		l.Progress(fmt.Sprintf("%s (%s): a copy of its data as it was lies in %s", m.Name, m.Address, done.Path))
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -90,12 +91,17 @@ func (l *living) agree(ctx context.Context) error {
 			seats = append(seats, s.Member)
 		}
 	}
-	return together(seats, func(m membership.Member) error {
-		if err := l.awaitReady(ctx, m); err != nil {
-			return fmt.Errorf("%s (%s) is not ready: %w", m.Name, m.Address, err)
+	ready := func(report bootstrap.Report) string {
+		known := 0
+		if report.Observation != nil {
+			known = len(report.Observation.Member.Members)
 		}
-		return nil
+		return notReady(report, known)
+	}
+	reports := l.awaitAll(ctx, seats, ready, func(m membership.Member) (api.Observation, error) {
+		return l.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	})
+	return failures(seats, reports, ready)
 }
 
 // verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -45,18 +44,8 @@ func (r *reviving) agree(ctx context.Context) error {
 
 // ready waits on all hosts at once until each member is ready, and knows as many as are wanted.
 func (r *reviving) ready(ctx context.Context, seats []membership.Member) error {
-	request := api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Members: len(r.Cluster.Members), Timeout: awaitTimeout}
-	reports := each(seats, func(m membership.Member) bootstrap.Report {
-		o, err := ask[api.Observation](ctx, r.work, m, api.OpAwait, request)
-		return bootstrap.Report{Observation: &o, Err: err}
-	})
-	var failures []error
-	for _, m := range seats {
-		if why := notReady(reports[m], request.Members); why != "" {
-			failures = append(failures, fmt.Errorf("%s (%s) is not ready: %s", m.Name, m.Address, why))
-		}
-	}
-	if err := errors.Join(failures...); err != nil {
+	reports, err := r.allReady(ctx, seats)
+	if err != nil {
 		return err
 	}
 	first := reports[seats[0]].Observation.Member

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -50,7 +51,7 @@ func (r *reviving) conclude(ctx context.Context) error {
 			hosts = append(hosts, m)
 		}
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	limited, cancel := r.step(ctx)
 	defer cancel()
 	if err := r.backUp(limited, hosts, r.formation.Owner); err != nil {
 		return err
@@ -71,14 +72,16 @@ func (r *reviving) firstBackup(ctx context.Context) {
 	if r.Cluster.Backup == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
-	defer cancel()
+	limit := forever
+	if deadline, bounded := ctx.Deadline(); bounded {
+		limit = time.Until(deadline)
+	}
 	for _, m := range r.Cluster.Members {
 		if !r.restored(m) {
 			continue
 		}
 		r.Progress(fmt.Sprintf("back up the restored cluster through %s (%s)", m.Name, m.Address))
-		status, err := ask[api.BackupStatus](ctx, r.work, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: copyTimeout})
+		status, err := ask[api.BackupStatus](ctx, r.work, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: limit})
 		switch {
 		case err != nil:
 			r.Progress(fmt.Sprintf("%s (%s): it is not backed up yet: %s", m.Name, m.Address, err))
@@ -98,7 +101,7 @@ func (r *reviving) restored(m membership.Member) bool {
 
 // handOver is the last word of a create: see work.handOver. Its hosts record no restore any more by then.
 func (r *reviving) handOver(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	ctx, cancel := r.step(ctx)
 	defer cancel()
 	return together(r.Cluster.Members, func(m membership.Member) error {
 		if !r.restored(m) {

@@ -85,7 +85,7 @@ type RecoverRequest struct {
 	ClusterID string        `json:"cluster_id"`
 	Term      uint64        `json:"term,omitempty"`  // of the last entry that its log had when it was chosen: one that ends earlier is refused
 	Index     uint64        `json:"index,omitempty"` // likewise
-	Timeout   time.Duration `json:"timeout"`         // nanoseconds; for the member to come up alone
+	Timeout   time.Duration `json:"timeout"`         // nanoseconds in which the member may come no further on its way up
 }
 
 // Recovered says where the copy of the data lies.

@@ -25,7 +25,7 @@ type AwaitRequest struct {
 	Members int           `json:"members"` // 0: any number, named or not
 	Learner bool          `json:"learner"` // a learner is awaited: it is ready once it answers its status, knows a leader, and is a learner
 	Stalled bool          `json:"stalled"` // end too where the member is stalled, as Observation.Stalled has it
-	Timeout time.Duration `json:"timeout"` // nanoseconds; at most ten minutes
+	Timeout time.Duration `json:"timeout"` // nanoseconds without progress; at most ten minutes
 }
 
 // ProbeRequest asks the local member how it is, and nothing else of the host. It is quick, to be polled.
@@ -73,6 +73,8 @@ type Observation struct {
 	// Stalled is true where the member serves reads and has not called itself started for a second: it may never
 	// do so before it is restarted. Only a call that awaits looks for it, where it was asked to.
 	Stalled bool `json:"stalled,omitempty"`
+	// Gained is true where the member has come further while it was awaited: others that wait for it may be ready now.
+	Gained bool `json:"gained,omitempty"`
 }
 
 // GuardCheck is one of the checks that a member has to pass before it is started.

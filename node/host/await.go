@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// longestAwait is the longest time that a call may be asked to wait.
+	// longestAwait is the longest time without progress that a call may be asked to wait.
 	longestAwait = 10 * time.Minute
-	// longestJoin bounds the wait for a learner that comes further all the time.
+	// longestJoin bounds the wait for a member that comes further all the time: the run that asks has a deadline of its own.
 	longestJoin = 24 * time.Hour
 	// readyPoll is how often the metrics port is asked: it costs it 0.2 ms.
 	readyPoll = 25 * time.Millisecond
@@ -26,7 +26,8 @@ const (
 	stallGrace = time.Second
 )
 
-// Await waits until the member is ready, will not come, is stalled, or the time is over, and observes then.
+// Await waits until the member is ready, will not come, is stalled, or has come no further for the time that is asked
+// for, and observes then.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
 	if err := checkTimeout(r.Timeout); err != nil {
 		return api.Observation{}, err
@@ -42,6 +43,10 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	defer cancel()
 	w := &wait{Machine: m, cluster: cluster, request: r, hopeless: hopeless, over: time.AfterFunc(r.Timeout, cancel)}
 	defer w.over.Stop()
+	if marker, err := m.marker(cluster); err == nil && marker != nil {
+		w.pace = pace{machine: m, marker: *marker, patience: r.Timeout}
+		w.pace.gains(ctx, before.MainPID) // what it has reached before is no progress
+	}
 	var stalled <-chan time.Time
 	for {
 		settled, err := w.untilSettled(waiting)
@@ -49,6 +54,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 			return api.Observation{}, err
 		}
 		o, err := m.look(ctx, cluster, r.ObserveRequest)
+		o.Gained = w.gained
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
 			return m.withLog(o), err
 		}
@@ -108,7 +114,8 @@ type wait struct {
 	request  api.AwaitRequest
 	hopeless func(api.UnitState) bool
 	over     *time.Timer // ends the wait
-	reached  reached     // by a learner
+	pace     pace
+	gained   bool // it has come further
 }
 
 // untilSettled waits until the member says that it is ready, serves as if it were, or its unit is hopeless;
@@ -140,9 +147,7 @@ func (w *wait) untilSettled(ctx context.Context) (bool, error) {
 			if err != nil || w.hopeless(state) {
 				return true, err
 			}
-			if w.request.Learner {
-				w.extend(ctx, *marker)
-			}
+			w.extend(ctx, *marker, state.MainPID)
 		}
 	}
 }
@@ -157,13 +162,15 @@ func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
 		return true
 	}
 	// A read before it has anything would only wait, and fill its journal.
-	return w.request.Stalled && w.reached.applied > 0 && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read")
+	return w.request.Stalled && w.pace.last.applied > 0 && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read")
 }
 
-// extend begins the time of the wait anew where the learner has come further.
-func (w *wait) extend(ctx context.Context, marker api.Marker) {
-	if now := w.reach(ctx, marker); now != w.reached {
-		w.reached = now
-		w.over.Reset(w.request.Timeout)
+// extend begins the time of the wait anew where the member has come further. What a voter applies that serves already
+// brings it no nearer to being ready.
+func (w *wait) extend(ctx context.Context, marker api.Marker, process int) {
+	if !w.pace.gains(ctx, process) || !w.request.Learner && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read") {
+		return
 	}
+	w.gained = true
+	w.over.Reset(w.request.Timeout)
 }

@@ -24,7 +24,7 @@ const snapshotTries = 2
 
 // take saves a verified snapshot of the local member, where it is to stay if it can.
 func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
-	err = r.through(ctx, r.marker.Cluster, r.marker.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+	err = r.through(ctx, r.marker.Cluster, r.marker.Owner, untilDone, func(ctx context.Context, member localMember) error {
 		if err := member.mustReachOthers(ctx); err != nil {
 			return err
 		}

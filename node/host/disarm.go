@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -12,19 +11,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// disarmTimeout bounds a defragmentation, through which the member serves nothing: it copies its database.
-const disarmTimeout = 10 * time.Minute
-
 // Disarm gives back the space that the local member's database does not use, where that pays, and disarms the
 // alarms that it has run out of it.
 func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmRequest) error {
-	return m.through(ctx, cluster, r.Owner, disarmTimeout, func(ctx context.Context, member localMember) error {
+	return m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
 		status := member.status
 		if pays(status) {
 			if err := m.mustHold(member.marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
 				return err
 			}
-			if _, err := member.Defragment(ctx, member.Endpoints()[0]); err != nil {
+			// It serves nothing meanwhile, and copies its database.
+			copying, stop := m.whileItGains(ctx, member.marker, stallTimeout)
+			defer stop()
+			if _, err := member.Defragment(copying, member.Endpoints()[0]); err != nil {
 				return fmt.Errorf("defragment the local member: %w", err)
 			}
 			var err error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,15 +12,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// hashTimeout bounds a hash, for which the member reads the whole of its key space: seconds for gigabytes
-// that are in memory, and longer from a disk.
-const hashTimeout = 5 * time.Minute
-
 // Hash asks the local member for the hash of its key space, as a peer would: over its peer URL, with its own
-// peer certificate. That is where a learner answers too.
+// peer certificate. That is where a learner answers too. The member reads the whole of its key space for it, which takes
+// seconds for gigabytes that are in memory, and many minutes from a slow disk: it is waited for while it does.
 func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (api.Hash, error) {
-	ctx, cancel := context.WithTimeout(ctx, hashTimeout)
-	defer cancel()
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return api.Hash{}, err
+	}
+	if marker != nil {
+		waiting, stop := m.whileItGains(ctx, *marker, stallTimeout)
+		defer stop()
+		ctx = waiting
+	}
 	id, err := m.clusterID(ctx, cluster)
 	if err != nil {
 		return api.Hash{}, err

@@ -168,10 +168,14 @@ func (m *Machine) MoveLeader(ctx context.Context, cluster string, r api.MoveLead
 // localMember is the local member as a change of the cluster is asked of it.
 type localMember struct {
 	*clientv3.Client
+	machine    *Machine
 	marker     api.Marker
 	id, leader uint64
 	status     *clientv3.StatusResponse
 }
+
+// untilDone bounds nothing: what is done takes its time, and looks to itself for whether it comes further.
+const untilDone time.Duration = 0
 
 // through asks the local member for something, with the whole of the cluster's healthy voters behind it:
 // a learner, which answers next to nothing, is refused.
@@ -180,21 +184,26 @@ func (m *Machine) through(ctx context.Context, cluster, owner string, timeout ti
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	if timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		ctx = limited
+	}
 	client, err := m.dial(ctx, *marker)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	status, err := client.Status(ctx, client.Endpoints()[0])
+	asking, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	status, err := client.Status(asking, client.Endpoints()[0])
 	if err != nil {
 		return fmt.Errorf("ask the local member for its status: %w", err)
 	}
 	if status.IsLearner {
 		return refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", marker.Member)
 	}
-	return do(ctx, localMember{client, *marker, status.Header.MemberId, status.Leader, status})
+	return do(ctx, localMember{client, m, *marker, status.Header.MemberId, status.Leader, status})
 }
 
 // untilListed waits until the local member's own list is as wanted.

@@ -52,8 +52,8 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 		}
 	}
 	done := api.Recovered{Path: under.Copy}
-	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
+	waiting, stop := m.whileItGains(ctx, *marker, r.Timeout)
+	defer stop()
 	if err := m.standAlone(waiting, *marker); err != nil {
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
 	}

@@ -20,7 +20,7 @@ const sending = "sending-"
 // Several may be at work at a time.
 func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, content io.Writer) (api.Saved, error) {
 	var saved api.Saved
-	err := m.through(ctx, cluster, r.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
 		if err := member.mustReachOthers(ctx); err != nil {
 			return err
 		}
@@ -113,6 +113,8 @@ func (l localMember) hashLike(ctx context.Context, taken api.Snapshot, path stri
 	if err != nil {
 		return 0, err
 	}
+	ctx, stop := l.machine.whileItGains(ctx, l.marker, stallTimeout)
+	defer stop()
 	answer, err := l.HashKV(ctx, l.Endpoints()[0], taken.Revision)
 	if err != nil {
 		return 0, nil // compacted, or a member that has gone: the snapshot is whole without

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
@@ -21,8 +20,6 @@ import (
 )
 
 const (
-	// snapshotTimeout bounds the save of a snapshot. One of 1 GiB takes 10 s.
-	snapshotTimeout = 30 * time.Minute
 	// snapshotSpare is what stays free beside a snapshot: its file system may be that of the log, which has
 	// 64 MiB to a file.
 	snapshotSpare = 64 << 20
@@ -39,7 +36,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		return api.Snapshot{}, refuse("%d snapshots are to be kept: keep at least the one that is taken", r.Keep)
 	}
 	var taken api.Snapshot
-	err := m.through(ctx, cluster, r.Owner, snapshotTimeout, func(ctx context.Context, member localMember) error {
+	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
 		dir := api.SnapshotDir(member.marker.DataDir)
 		if err := m.ensureDir(dir, root, dataMode); err != nil {
 			return err
@@ -83,13 +80,19 @@ func (m *Machine) save(ctx context.Context, member localMember, path string) (*s
 
 // send streams a snapshot of the local member.
 func (l localMember) send(ctx context.Context, to io.Writer) (*seal, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	stream, err := l.Snapshot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
 	}
 	defer stream.Close()
 	s := newSeal()
-	if _, err := io.Copy(io.MultiWriter(to, s), stream); err != nil {
+	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", stallTimeout)) }
+	if _, err := io.Copy(io.MultiWriter(to, s), flowing{stream, stallTimeout, silent}); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("save a snapshot of the local member: %w", err)
 	}
 	return s, nil

@@ -58,15 +58,20 @@ func (m *Machine) age(process int) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	stat, err := os.ReadFile(m.path(filepath.Join("/proc", strconv.Itoa(process), "stat")))
-	if err != nil {
-		return 0, false
-	}
-	// The second field is a name in brackets, which may hold anything; the 22nd is when it was started.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 20 {
+	fields := m.statFields(process)
+	if len(fields) < 20 { // the 22nd of all is when it was started
 		return 0, false
 	}
 	ticks, err := strconv.ParseInt(fields[19], 10, 64)
 	return time.Duration(seconds*float64(time.Second)) - time.Duration(ticks)*kernelTick, err == nil
+}
+
+// statFields are what the kernel says of a process, behind the second field, which is a name in brackets that may hold
+// anything; none: it has ended.
+func (m *Machine) statFields(process int) []string {
+	stat, err := os.ReadFile(m.path(filepath.Join("/proc", strconv.Itoa(process), "stat")))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 }

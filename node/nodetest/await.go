@@ -11,8 +11,13 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		return api.Observation{}, refuse("a wait of %s was asked for", ask.Timeout)
 	}
 	before := c.on(c.cluster).unit.restarts
-	for range patience {
+	gained := false
+	for left := patience; left > 0; left-- {
+		reading := c.Reading
 		c.world.tick()
+		if c.Reading < reading { // it comes further, and has all of its time anew
+			left, gained = patience, true
+		}
 		// A start by hand begins to count anew.
 		u := &c.on(c.cluster).unit
 		before = min(before, u.restarts)
@@ -25,7 +30,9 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 			return o, err
 		}
 	}
-	return c.observe(ask.ObserveRequest)
+	o, err := c.observe(ask.ObserveRequest)
+	o.Gained = gained
+	return o, err
 }
 
 // isReady tells whether the member is what is awaited.

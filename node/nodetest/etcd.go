@@ -18,6 +18,11 @@ func (h *Host) boot(part *installation) {
 		part.unit.fail("guard: " + why)
 		return
 	}
+	if h.Reading > 0 {
+		h.Reading--
+		part.unit.sub = "start"
+		return
+	}
 	dir := h.data[flags["data-dir"]]
 	if why := h.cannotRun(part, flags); why != "" {
 		part.unit.crash(why)

@@ -47,6 +47,10 @@ type Host struct {
 	// and does not call itself started.
 	Stalls int
 
+	// Reading is for how much longer the next starts of a member on this host read its data before they come to anything,
+	// in units of the time that passes where somebody waits.
+	Reading int
+
 	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 

@@ -1,0 +1,117 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// working is a machine whose member answers nobody, and computes or reads a little more each time that it is looked at,
+// so many times.
+func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int64)) (m *Machine, looked *atomic.Int64) {
+	t.Helper()
+	looked = &atomic.Int64{}
+	const process = 4242
+	dir := filepath.Join("/proc", strconv.Itoa(process))
+	m = starting(t, map[string]http.HandlerFunc{"/readyz": notYet, "/metrics": func(w http.ResponseWriter, r *http.Request) {
+		ticks, bytes := did(min(looked.Add(1), moves))
+		writeFile(t, m, filepath.Join(dir, "stat"), fmt.Sprintf("%d (a (b) c) S 1 1 1 0 -1 4194560 9 0 0 0 %d %d 0 0 20 0 9 0 100 1 1", process, ticks, ticks))
+		writeFile(t, m, filepath.Join(dir, "io"), fmt.Sprintf("rchar: 7\nread_bytes: %d\nwrite_bytes: 0\n", bytes))
+	}})
+	units := m.Units.(*fakeUnits)
+	units.pid = process
+	return m, looked
+}
+
+// TestAwaitGoesOnWhileAVoterWorks holds that a voter gets more time as long as it computes or reads, as etcd does for
+// minutes while it opens a large database and answers nobody; and that one that does a little now and then, as one that
+// waits for others, does not.
+func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
+	const without, moves = 10 * unitPoll, 25
+	enough := int64(without / busyShare / kernelTick)
+	for name, test := range map[string]struct {
+		did    func(n int64) (ticks, bytes int64)
+		gained bool
+	}{
+		"it computes": {func(n int64) (int64, int64) { return n * enough / 2, 0 }, true}, // in two fields
+		"it reads":    {func(n int64) (int64, int64) { return 0, n * leastRead }, true},
+		"it waits":    {func(n int64) (int64, int64) { return n * enough / 100, n * leastRead / 100 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, looked := working(t, moves, test.did)
+			o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: without})
+			if err != nil || o.Gained != test.gained || test.gained && looked.Load() < moves {
+				t.Errorf("it came further: %v, in %d looks; %v", o.Gained, looked.Load(), err)
+			}
+		})
+	}
+}
+
+// TestAwaitOfAVoterThatServes holds that what a voter applies that serves already gives it no more time to become ready.
+func TestAwaitOfAVoterThatServes(t *testing.T) {
+	t.Parallel()
+	var index atomic.Int64
+	m := starting(t, map[string]http.HandlerFunc{"/readyz": notYet, "/readyz/linearizable_read": ok, "/metrics": func(w http.ResponseWriter, r *http.Request) {
+		applied(fmt.Sprint(index.Add(1)))(w, r)
+	}})
+	o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: 4 * unitPoll})
+	if err != nil || o.Gained {
+		t.Errorf("it counts as one that comes further: %v", err)
+	}
+}
+
+// TestWhileItGains holds that a wait goes on while the member's files grow, and ends once they do not.
+func TestWhileItGains(t *testing.T) {
+	t.Parallel()
+	m := starting(t, nil)
+	marker, err := m.marker("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, stop := m.whileItGains(t.Context(), *marker, 4*pacePoll)
+	defer stop()
+	const writes = 8
+	for i := range writes {
+		writeFile(t, m, database(marker.DataDir)+".tmp", strings.Repeat("x", i))
+		select {
+		case <-waiting.Done():
+			t.Fatalf("given up while its files grew: %v", context.Cause(waiting))
+		case <-time.After(pacePoll):
+		}
+	}
+	select {
+	case <-waiting.Done():
+	case <-time.After(patience):
+		t.Fatal("it goes on though nothing happens")
+	}
+	if cause := context.Cause(waiting); !strings.Contains(cause.Error(), "has come no further for 4s") {
+		t.Errorf("the cause is %v", cause)
+	}
+}
+
+// TestFlowing holds that a reader is given up once nothing comes, and not before.
+func TestFlowing(t *testing.T) {
+	from, to := io.Pipe()
+	gone := errors.New("given up")
+	go func() {
+		for range 5 {
+			_, _ = to.Write([]byte("x"))
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	got, err := io.ReadAll(flowing{from, time.Second, func() { _ = from.CloseWithError(gone) }})
+	if string(got) != "xxxxx" || !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, gone) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
