@@ -38,7 +38,7 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 			take()
 		}
 	}}
-	stdin, speak := io.Pipe()
+	stdin, silence := speak(request)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -46,28 +46,11 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		// that is finished after an interrupt.
 		err := n.run(context.WithoutCancel(ctx), "store call", callLine(store, cluster), stdin, answer)
 		err = n.outcome(answer, api.OpLock, err, nil)
-		stdin.Close()
+		silence()
 		lost(errors.Join(ErrLockLost, err))
 	}()
-	go func() {
-		if _, err := io.WriteString(speak, request); err != nil {
-			return
-		}
-		beat := time.NewTicker(api.LockHeartbeat)
-		defer beat.Stop()
-		for {
-			select {
-			case <-ended:
-				return
-			case <-beat.C:
-				if _, err := io.WriteString(speak, "\n"); err != nil {
-					return
-				}
-			}
-		}
-	}()
 	release := sync.OnceFunc(func() {
-		speak.Close()
+		silence()
 		<-ended
 	})
 
@@ -82,7 +65,7 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 	case <-ended:
 		return nil, nil, lockError(context.Cause(held))
 	case <-ctx.Done():
-		speak.Close()
+		silence()
 		return nil, nil, ctx.Err()
 	}
 }
@@ -94,6 +77,35 @@ func (n *Node) hasSpare(ctx context.Context) error {
 		return err
 	}
 	return client.Spare(ctx)
+}
+
+// speak is the stdin of a call that tells the host that its caller is there: the request, and then a line every
+// api.LockHeartbeat until it falls silent, which ends it.
+func speak(request string) (stdin io.Reader, silence func()) {
+	from, to := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer to.Close()
+		if _, err := io.WriteString(to, request); err != nil {
+			return
+		}
+		beat := time.NewTicker(api.LockHeartbeat)
+		defer beat.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-beat.C:
+				if _, err := io.WriteString(to, "\n"); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	return from, sync.OnceFunc(func() {
+		close(ended)
+		_ = to.Close()
+	})
 }
 
 // lockError is why a lock was not taken: the store's own word, where it gave one.

@@ -66,13 +66,18 @@ func (n *Node) Download(ctx context.Context, store string, request api.Request, 
 
 // exchange makes a call; content may be nil.
 func (n *Node) exchange(ctx context.Context, store string, request api.Request, content io.Reader, answer *answer, result any) error {
+	request.Beats = content == nil // content speaks for itself
 	line, err := encode(request)
 	if err != nil {
 		return err
 	}
-	var stdin io.Reader = strings.NewReader(line)
+	var stdin io.Reader
 	if content != nil {
-		stdin = io.MultiReader(stdin, content)
+		stdin = io.MultiReader(strings.NewReader(line), content)
+	} else {
+		speaking, silence := speak(line)
+		defer silence()
+		stdin = speaking
 	}
 	err = n.run(ctx, "store call", callLine(store, request.Cluster), stdin, answer)
 	return n.outcome(answer, request.Operation, err, result)

@@ -83,6 +83,7 @@ type Request struct {
 	Cluster   string          `json:"cluster"`          // the cluster's name; scopes everything on the host
 	Holder    string          `json:"holder,omitempty"` // LockRequest.Holder.ID of the lock that covers this call
 	Target    *Target         `json:"target,omitempty"` // whom a call that changes the host means; nil: nobody has said
+	Beats     bool            `json:"beats,omitempty"`  // the caller goes on to write a line every LockHeartbeat: once it is silent, a call that changes nothing ends
 	Body      json.RawMessage `json:"body"`
 }
 

@@ -130,9 +130,9 @@ type TakeBackRequest struct {
 	Owner string `json:"owner"`
 }
 
-// SaveRequest saves a snapshot of the local member, a voter that has caught up, and sends it to the caller as
-// it arrives: as the content that follows lines of the answer. It is verified like that of a SnapshotRequest, and stays on the host
-// no longer than the call. With S3 it is not sent, but uploaded to the object that Key names once it is verified. It takes no lock.
+// SaveRequest saves a snapshot of the local member, a voter that has caught up, and sends it to the caller, as the content that
+// follows lines of the answer. It lies in a file of the host first, which goes with the call, so that the member is read as fast as
+// its disk is, and no slower than the line to the caller. It is verified like that of a SnapshotRequest, while it is sent. With S3 it is not sent, but uploaded to the object that Key names once it is verified. It takes no lock.
 type SaveRequest struct {
 	Owner string `json:"owner"`
 	S3    *S3    `json:"s3,omitempty"`

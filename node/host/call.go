@@ -16,9 +16,20 @@ import (
 // holds the result or the error. false: it was an error.
 func (m *Machine) Call(ctx context.Context, stdin io.Reader, stdout io.Writer) bool {
 	input := bufio.NewReader(stdin)
+	c, err := readCall(input)
+	if err != nil {
+		_ = json.NewEncoder(stdout).Encode(api.Line{Error: asError(err)})
+		return false
+	}
+	ctx, cancel := m.attended(ctx, c)
+	defer cancel()
+	if c.Beats {
+		stdout = attendedWriter{ctx, stdout}
+	}
 	out := json.NewEncoder(stdout)
 	content := newContent(stdout)
-	result, err := m.carryOut(ctx, input, call{content: content, progress: func(progress string) { _ = out.Encode(api.Line{Progress: progress}) }})
+	c.content, c.progress = content, func(progress string) { _ = out.Encode(api.Line{Progress: progress}) }
+	result, err := m.carryOut(ctx, c)
 	if err == nil {
 		err = content.Flush()
 	}
@@ -45,21 +56,26 @@ func asError(err error) *api.Error {
 // call is one request and what belongs to it.
 type call struct {
 	api.Request
-	input    io.Reader // what follows the request
-	content  io.Writer // what goes before the result
+	input    *bufio.Reader // what follows the request
+	content  io.Writer     // what goes before the result
 	progress func(string)
 }
 
-// carryOut reads the request and does what it asks for.
-func (m *Machine) carryOut(ctx context.Context, input *bufio.Reader, c call) (any, error) {
+// readCall reads the request.
+func readCall(input *bufio.Reader) (c call, err error) {
 	line, err := input.ReadBytes('\n')
 	if err != nil && !(errors.Is(err, io.EOF) && len(line) > 0) {
-		return nil, fmt.Errorf("read the request: %w", err)
+		return c, fmt.Errorf("read the request: %w", err)
 	}
 	c.input = input
 	if err := json.Unmarshal(line, &c.Request); err != nil {
-		return nil, fmt.Errorf("read the request: %w", err)
+		return c, fmt.Errorf("read the request: %w", err)
 	}
+	return c, nil
+}
+
+// carryOut does what a request asks for.
+func (m *Machine) carryOut(ctx context.Context, c call) (any, error) {
 	if c.Version != api.Version {
 		return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store speaks version %d of the protocol, not %d", api.Version, c.Version)}
 	}
@@ -135,7 +151,7 @@ var operations = map[api.Operation]operation{
 		return m.Recover(ctx, c.Cluster, r)
 	}),
 	api.OpFetch: changes(func(ctx context.Context, m *Machine, c call, r api.FetchRequest) (any, error) {
-		return m.Fetch(ctx, c.Cluster, r, c.input)
+		return m.Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.bytesCame(c.Cluster)})
 	}),
 	api.OpFence: changes(func(ctx context.Context, m *Machine, c call, r api.FenceRequest) (any, error) {
 		return m.Fence(ctx, c.Cluster, r)

@@ -17,6 +17,8 @@ const (
 	orphanWait = 3 * time.Minute
 	// orphanPoll is how often such a call is looked for.
 	orphanPoll = 50 * time.Millisecond
+	// lateBeats is how often within the time of silence it is looked whether bytes arrive still.
+	lateBeats = 10
 )
 
 // Lock holds the cluster's lock until beats ends, or is silent for longer than silence. It is taken
@@ -60,6 +62,10 @@ func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, b
 		case <-ended:
 			return nil
 		case <-silent.C:
+			if m.arrivesStill(cluster, silence) { // its heartbeats wait behind what it uploads
+				silent.Reset(silence / lateBeats)
+				continue
+			}
 			return fmt.Errorf("the lock of cluster %s was freed: its holder %s has been silent for %s", cluster, holder.Who, silence)
 		case <-ctx.Done():
 			return ctx.Err()

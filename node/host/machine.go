@@ -22,7 +22,8 @@ type Machine struct {
 	Users       Users
 	Run         Runner
 	Now         func() time.Time
-	Random      io.Reader // for keys
+	Random      io.Reader     // for keys
+	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
 
 	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
 	// a call there as a power cut would.

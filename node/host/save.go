@@ -16,8 +16,9 @@ import (
 // sending begins the names of snapshots that stay on the host no longer than the call that sends them.
 const sending = "sending-"
 
-// Save sends a snapshot of the local member as it arrives, and says whether it is one once all of it was verified.
-// Several may be at work at a time.
+// Save sends a snapshot of the local member, and says whether it is one once all of it was verified. It is taken into a
+// file first: the member holds a read transaction for as long as it is read, in which its database grows, and the line to
+// whoever wants it may be thin. Several may be at work at a time.
 func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, content io.Writer) (api.Saved, error) {
 	var saved api.Saved
 	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
@@ -36,17 +37,46 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		defer file.Close()
-		to := io.MultiWriter(file, content)
-		if r.S3 != nil {
-			to = file // it is sent from there, once it is verified
-		}
-		saved, err = m.saveTo(ctx, member, file, to)
-		if err != nil || r.S3 == nil {
+		s, err := member.send(ctx, file)
+		if err != nil {
 			return err
 		}
-		return put(ctx, *r.S3, file, saved.SizeBytes)
+		if r.S3 != nil {
+			if saved, err = m.sealed(ctx, member, file, s); err != nil {
+				return err
+			}
+			return put(ctx, *r.S3, file, saved.SizeBytes)
+		}
+		// It is verified while it is sent. Where it turns out to be none, the sending ends.
+		sent := make(chan error, 1)
+		verifying, failed := context.WithCancelCause(ctx)
+		defer failed(nil)
+		whole := io.NewSectionReader(file, 0, s.size)
+		go func() {
+			_, err := io.Copy(content, whileRead{verifying, whole})
+			sent <- err
+		}()
+		if saved, err = m.sealed(ctx, member, file, s); err != nil {
+			failed(err)
+			<-sent
+			return err
+		}
+		return <-sent
 	})
 	return saved, err
+}
+
+// whileRead reads until its context ends.
+type whileRead struct {
+	context.Context
+	from io.Reader
+}
+
+func (r whileRead) Read(p []byte) (int, error) {
+	if r.Err() != nil {
+		return 0, context.Cause(r)
+	}
+	return r.from.Read(p)
 }
 
 // mustReachOthers refuses a member that does not know what the others have agreed on: its snapshot would be old.
@@ -87,6 +117,11 @@ func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File,
 	if err != nil {
 		return api.Saved{}, err
 	}
+	return m.sealed(ctx, member, file, s)
+}
+
+// sealed verifies a snapshot that was streamed to a file.
+func (m *Machine) sealed(ctx context.Context, member localMember, file *os.File, s *seal) (api.Saved, error) {
 	taken, err := verifySealed("of the local member", openPath(file), s)
 	if err != nil {
 		return api.Saved{}, err

@@ -77,16 +77,20 @@ func (c *Client) why() error {
 	}
 }
 
+// flows is how much has to leave in an interval for an upload to count as one that comes further, in bytes. What is sent
+// to ask whether a host is there is far less, and is taken by the network for a while where nobody is.
+const flows = 16 << 10
+
 // keepalive asks the host at every interval whether it is there, and ends the connection when for
-// some intervals in a row it has sent nothing at all: an answer may well wait behind an upload that
-// fills the way, but then the host sends something else.
+// some intervals in a row it has sent nothing at all, and has taken nothing either: an answer may well wait
+// behind an upload that fills the way. A thin one takes longer to bring it than the intervals last.
 func (c *Client) keepalive(interval time.Duration, misses int) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 
 	answered := make(chan struct{}, 1)
 	answered <- struct{}{}
-	missed, seen := -1, c.link.received.Load()
+	missed, seen, gone := -1, c.link.received.Load(), c.link.sent.Load()
 	for {
 		select {
 		case <-c.done:
@@ -96,6 +100,11 @@ func (c *Client) keepalive(interval time.Duration, misses int) {
 		if now := c.link.received.Load(); now != seen {
 			missed, seen = -1, now
 		}
+		left := c.link.sent.Load()
+		if left-gone >= flows {
+			missed = -1
+		}
+		gone = left
 		// The first silent interval is no miss: nothing was asked in it.
 		if missed++; missed >= misses {
 			c.end(fmt.Errorf("it has sent nothing for %s", time.Duration(misses)*interval))

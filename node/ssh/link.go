@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 )
 
-// link is the byte stream under an SSH connection. It remembers two things that the protocol code
-// above it does not tell: whether anything arrives, and how the stream broke.
+// link is the byte stream under an SSH connection. It remembers three things that the protocol code
+// above it does not tell: whether anything arrives, whether what is sent leaves, and how the stream broke.
 type link struct {
 	net.Conn
 	received atomic.Int64 // bytes so far
+	sent     atomic.Int64 // bytes so far, that the network has taken
 
 	mu     sync.Mutex
 	broken error // first failure; nil: none, or it was closed from here
@@ -26,6 +27,7 @@ func (l *link) Read(p []byte) (int, error) {
 
 func (l *link) Write(p []byte) (int, error) {
 	n, err := l.Conn.Write(p)
+	l.sent.Add(int64(n))
 	l.note(err)
 	return n, err
 }

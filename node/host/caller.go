@@ -1,0 +1,145 @@
+package host
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// errCallerGone is why a call ends that nobody waits for any more: its caller was killed, sleeps, or is cut off. sshd
+// itself would notice after hours.
+var errCallerGone = errors.New("the caller has gone")
+
+// silence is how long a caller may be silent.
+func (m *Machine) silence() time.Duration {
+	if m.Silence > 0 {
+		return m.Silence
+	}
+	return api.LockSilence
+}
+
+// attended is the context of a call for as long as its caller speaks, where it has said that it does. A call that changes
+// the host is finished whoever waits for it, and has bounds of its own.
+func (m *Machine) attended(ctx context.Context, c call) (context.Context, context.CancelFunc) {
+	if !c.Beats || !c.Operation.ReadOnly() && c.Operation != api.OpSave && c.Operation != api.OpRunNow {
+		return context.WithCancel(ctx)
+	}
+	ctx, gone := context.WithCancelCause(ctx)
+	beat, ended := listen(c.input)
+	go func() {
+		silent := time.NewTimer(m.silence())
+		defer silent.Stop()
+		for {
+			select {
+			case <-beat:
+				silent.Reset(m.silence())
+				continue
+			case <-ended:
+			case <-silent.C:
+			case <-ctx.Done():
+				return
+			}
+			gone(errCallerGone)
+			return
+		}
+	}()
+	return ctx, func() { gone(nil) }
+}
+
+// attendedWriter writes for as long as the caller is there: a write to one that is not would wait for hours.
+type attendedWriter struct {
+	ctx context.Context
+	to  io.Writer
+}
+
+func (w attendedWriter) Write(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	written := make(chan result, 1)
+	go func() {
+		n, err := w.to.Write(p)
+		written <- result{n, err}
+	}()
+	select {
+	case r := <-written:
+		return r.n, r.err
+	case <-w.ctx.Done():
+		return 0, context.Cause(w.ctx) // the process ends, and with it the write
+	}
+}
+
+// arriving is what a caller sends behind its request. Bytes are signs of life: the heartbeats of its lock wait behind them
+// on a thin line. Once none have come for long, the call ends.
+type arriving struct {
+	from    *bufio.Reader
+	silence time.Duration
+	came    func()
+
+	pending chan arrived // of a read that is under way
+}
+
+type arrived struct{ err error }
+
+func (a *arriving) Read(p []byte) (int, error) {
+	if a.from.Buffered() == 0 {
+		if a.pending == nil {
+			pending := make(chan arrived, 1)
+			a.pending = pending
+			go func() {
+				_, err := a.from.Peek(1)
+				pending <- arrived{err}
+			}()
+		}
+		silent := time.NewTimer(a.silence)
+		defer silent.Stop()
+		select {
+		case got := <-a.pending:
+			a.pending = nil
+			if got.err != nil {
+				return 0, got.err
+			}
+		case <-silent.C:
+			return 0, fmt.Errorf("nothing has arrived for %s: %w", a.silence, errCallerGone)
+		}
+	}
+	n, err := a.from.Read(p)
+	a.came()
+	return n, err
+}
+
+// lifeSign is how often it is written down that bytes arrive.
+const lifeSign = time.Second
+
+// bytesCame is what is called when bytes have arrived for a call of a cluster that holds its lock.
+func (m *Machine) bytesCame(cluster string) func() {
+	var last time.Time
+	return func() {
+		if now := time.Now(); now.Sub(last) >= lifeSign {
+			last = now
+			_ = os.Chtimes(m.path(filepath.Join(lockDir, cluster+".call")), now, now) // the lock's heartbeats may come through all the same
+		}
+	}
+}
+
+// arrivesStill tells whether bytes have come within some time: content of a call, or a store that is uploaded.
+func (m *Machine) arrivesStill(cluster string, within time.Duration) bool {
+	stores, err := filepath.Glob(m.path(filepath.Join(api.StoreRoot, ".incoming.*", "store")))
+	if err != nil {
+		return false
+	}
+	for _, file := range append(stores, m.path(filepath.Join(lockDir, cluster+".call"))) {
+		if info, err := os.Stat(file); err == nil && time.Since(info.ModTime()) < within {
+			return true
+		}
+	}
+	return false
+}
