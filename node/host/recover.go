@@ -39,11 +39,15 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if err != nil {
 		return api.Recovered{}, err
 	}
+	view := m.member(ctx, *marker)
+	if view.Healthy && !isAlone(view) {
+		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
+	}
 	under, err := m.underRecovery(cluster)
 	if err != nil {
 		return api.Recovered{}, err
 	}
-	if under == nil && isAlone(m.member(ctx, *marker)) {
+	if under == nil && isAlone(view) {
 		return api.Recovered{Path: m.lastRecovered(marker.DataDir)}, nil
 	}
 	if under == nil || !m.goesOn(ctx, *marker, *under) {

@@ -184,9 +184,13 @@ func TestRecoveryLeftBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	_, err = f.Recover(t.Context(), "main", request)
+	mustRefuse(t, err, "has its quorum: there is nothing to recover")
+	f.probe(t) // it was not touched
 	for _, other := range others {
 		other.units.end(syscall.SIGKILL)
 	}
+	eventually(t, "its quorum is gone", func() bool { return !f.probe(t).Healthy })
 	f.Now = func() time.Time { return time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC) }
 	done, err := f.Recover(t.Context(), "main", request)
 	if err != nil || done.Path == cut.Path {
