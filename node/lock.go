@@ -72,7 +72,7 @@ func (n *Node) Lock(ctx context.Context, store, cluster string, holder api.Holde
 
 // hasSpare fails where the host's sshd opens no session beside the one that is open.
 func (n *Node) hasSpare(ctx context.Context) error {
-	client, err := n.pool.Connect(ctx, n.target)
+	client, err := n.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -106,17 +106,21 @@ func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any
 
 // run runs a shell script as root on the host. Errors call it by its name.
 func (n *Node) run(ctx context.Context, name, script string, stdin io.Reader, stdout io.Writer) error {
-	connect := n.pool.Connect
-	if n.looks {
-		connect = n.pool.Look
-	}
-	client, err := connect(ctx, n.target)
+	client, err := n.connect(ctx)
 	if err != nil {
 		return err
 	}
 	line, stdin := n.sudo.wrap(script, stdin)
 	err = client.Run(ctx, ssh.Command{Name: name, Line: line, Stdin: stdin, Stdout: stdout})
 	return n.sudo.explain(n.target.User, err)
+}
+
+// connect is the connection to the host.
+func (n *Node) connect(ctx context.Context) (*ssh.Client, error) {
+	if n.looks {
+		return n.pool.Look(ctx, n.target)
+	}
+	return n.pool.Connect(ctx, n.target)
 }
 
 // callLine is the shell line that hands a call to a store.

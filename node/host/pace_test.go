@@ -28,8 +28,7 @@ func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int6
 		writeFile(t, m, filepath.Join(dir, "stat"), fmt.Sprintf("%d (a (b) c) S 1 1 1 0 -1 4194560 9 0 0 0 %d %d 0 0 20 0 9 0 100 1 1", process, ticks, ticks))
 		writeFile(t, m, filepath.Join(dir, "io"), fmt.Sprintf("rchar: 7\nread_bytes: %d\nwrite_bytes: 0\n", bytes))
 	}})
-	units := m.Units.(*fakeUnits)
-	units.pid = process
+	m.Units.(*fakeUnits).pid = process
 	return m, looked
 }
 
