@@ -98,3 +98,21 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 		})
 	}
 }
+
+// TestUploadIsGoneOnWith cuts the line on which a snapshot is sent: the next run sends the rest, and no byte again.
+func TestUploadIsGoneOnWith(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := unborn(t, 3)
+		r.cutAt = 7
+		if _, err := r.create(context.Background()); err == nil || !strings.Contains(err.Error(), "7 of 21 bytes have arrived, and stay") {
+			t.Fatalf("create: %v", err)
+		}
+		r.cutAt = 0
+		r.mustCreate()
+		for _, m := range r.cluster.Members {
+			if received := r.world.Host(m.Address).Received; received != int64(len(r.snapshot)) {
+				t.Errorf("%s was sent %d bytes, of a snapshot of %d", m.Name, received, len(r.snapshot))
+			}
+		}
+	})
+}

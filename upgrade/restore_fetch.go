@@ -90,12 +90,20 @@ func (r *reviving) upload(ctx context.Context, m membership.Member, request api.
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
 	request.Source = api.Source{Upload: &about}
+	// A store that does not know the question keeps nothing of an upload that was cut short.
+	asked := api.ArrivedRequest{DataDir: request.DataDir, SHA256: about.SHA256}
+	if arrived, err := call[api.Arrived](ctx, r.Hosts[m], r.storeToCall(m), api.OpArrived, r.Cluster.Name, "", asked); err == nil && arrived.Bytes <= about.SizeBytes {
+		request.From = arrived.Bytes
+	}
+	if _, err := io.CopyN(io.Discard, content, request.From); err != nil {
+		return fetched, fmt.Errorf("read the snapshot up to what %s (%s) has of it: %w", m.Name, m.Address, err)
+	}
 	body, err := json.Marshal(request)
 	if err != nil {
 		return fetched, fmt.Errorf("encode %s: %w", api.OpFetch, err)
 	}
 	envelope := api.Request{Version: api.Version, Operation: api.OpFetch, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m), Body: body}
 	defer r.touch(m)
-	err = r.Hosts[m].Upload(ctx, r.storeToCall(m), envelope, io.LimitReader(content, about.SizeBytes), &fetched)
+	err = r.Hosts[m].Upload(ctx, r.storeToCall(m), envelope, io.LimitReader(content, about.SizeBytes-request.From), &fetched)
 	return fetched, err
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,6 +25,7 @@ import (
 type revival struct {
 	*life
 	snapshot []byte
+	cutAt    int64               // where the line is cut on which it is sent, in bytes; 0: nowhere
 	sends    int                 // how often the snapshot was opened to be sent
 	old      []membership.Member // of the cluster that it is restored over
 }
@@ -88,7 +91,12 @@ func planRestore(r *revival) (upgrade.Plan, error) {
 // send opens the snapshot.
 func (r *revival) send(context.Context) (io.ReadCloser, api.Upload, error) {
 	r.sends++
-	return io.NopCloser(bytes.NewReader(r.snapshot)), api.Upload{SizeBytes: int64(len(r.snapshot))}, nil
+	sum := sha256.Sum256(r.snapshot)
+	var content io.Reader = bytes.NewReader(r.snapshot)
+	if r.cutAt > 0 {
+		content = io.MultiReader(io.LimitReader(content, r.cutAt), iotest.ErrReader(errors.New("the line was cut")))
+	}
+	return io.NopCloser(content), api.Upload{SizeBytes: int64(len(r.snapshot)), SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
 // restore is one apply by nobody who ran before. The state goes by what it returns.

@@ -26,6 +26,7 @@ const (
 	OpProbe   Operation = "probe"   // ProbeRequest -> Member
 	OpHash    Operation = "hash"    // HashRequest -> Hash
 	OpTry     Operation = "try"     // TryRequest -> Done
+	OpArrived Operation = "arrived" // ArrivedRequest -> Arrived
 )
 
 // OpLock holds the cluster's lock on this host for as long as its stdin is open and speaks: a line
@@ -70,7 +71,7 @@ const (
 // ReadOnly tells whether the operation changes nothing on the host.
 func (o Operation) ReadOnly() bool {
 	switch o {
-	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpBackups, OpSendBackup:
+	case OpObserve, OpAwait, OpProbe, OpHash, OpTry, OpArrived, OpBackups, OpSendBackup:
 		return true
 	}
 	return false

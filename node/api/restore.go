@@ -48,9 +48,10 @@ type FetchRequest struct {
 	Owner    string `json:"owner"`    // must be the marker's, where there is a marker
 	DataDir  string `json:"data_dir"` // absolute
 	Source   Source `json:"source"`
-	SHA256   string `json:"sha256"`   // of the snapshot in the clear; empty: not known before it is here
-	Line     string `json:"line"`     // of etcd that is to start from it: 3.7
-	Identity string `json:"identity"` // age identities, one a line; empty: none. Never stored, and never part of an error
+	SHA256   string `json:"sha256"`         // of the snapshot in the clear; empty: not known before it is here
+	From     int64  `json:"from,omitempty"` // so many bytes of the upload are on the host, as an ArrivedRequest says: what follows begins behind them
+	Line     string `json:"line"`           // of etcd that is to start from it: 3.7
+	Identity string `json:"identity"`       // age identities, one a line; empty: none. Never stored, and never part of an error
 }
 
 // Source is where a snapshot comes from. Exactly one field is set; In goes with Backup.
@@ -81,6 +82,18 @@ type S3 struct {
 	CA              string `json:"ca,omitempty"`                // PEM bundle; empty: the host's own
 	AccessKeyID     string `json:"access_key_id,omitempty"`     // empty: the role of the host itself
 	SecretAccessKey string `json:"secret_access_key,omitempty"` // never part of an error
+}
+
+// ArrivedRequest asks how much of an upload has come with a call that was cut short. A store that does not know it keeps
+// nothing of one.
+type ArrivedRequest struct {
+	DataDir string `json:"data_dir"` // absolute
+	SHA256  string `json:"sha256"`   // of the upload
+}
+
+// Arrived is how much of an upload is on the host.
+type Arrived struct {
+	Bytes int64 `json:"bytes"`
 }
 
 // FetchedSnapshot is where a fetched snapshot lies.

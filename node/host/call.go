@@ -117,6 +117,9 @@ var operations = map[api.Operation]operation{
 	api.OpSendBackup: reads(func(ctx context.Context, m *Machine, c call, r api.SendBackupRequest) (any, error) {
 		return api.Done{}, m.SendBackup(ctx, c.Cluster, r, c.content)
 	}),
+	api.OpArrived: reads(func(_ context.Context, m *Machine, _ call, r api.ArrivedRequest) (any, error) {
+		return m.Arrived(r)
+	}),
 	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
 		return m.RunNow(ctx, c.Cluster, r)
 	}),

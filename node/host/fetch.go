@@ -66,6 +66,9 @@ func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
 	if err := systemd.CheckDataDir(r.DataDir); err != nil {
 		return refuse("data directory %q: %s", r.DataDir, err)
 	}
+	if r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes) {
+		return refuse("an upload cannot be gone on with behind byte %d", r.From)
+	}
 	if r.SHA256 != "" && !sha256Hex.MatchString(r.SHA256) {
 		return refuse("%q is no SHA-256 of a snapshot", r.SHA256)
 	}
@@ -92,13 +95,18 @@ func (m *Machine) tidyFetched(cluster string, r api.FetchRequest) error {
 	if under != nil && under.Stage != api.StageFenced {
 		keep = under.Snapshot
 	}
-	return m.removeFetched(r.DataDir, keep)
+	arriving := ""
+	if r.Source.Upload != nil {
+		arriving = r.Source.Upload.SHA256
+	}
+	return m.removeFetched(r.DataDir, keep, arriving)
 }
 
-// removeFetched removes what was fetched, but for the snapshot with this SHA-256, and its directory if nothing else
-// is in it.
-func (m *Machine) removeFetched(dataDir, keep string) error {
+// removeFetched removes what was fetched, or has arrived in part, but for the snapshot with this SHA-256 and such a part
+// of an upload, and its directory if nothing else is in it.
+func (m *Machine) removeFetched(dataDir, keep, arriving string) error {
 	dir := api.SnapshotDir(dataDir)
+	keeping := []string{filepath.Base(api.FetchedSnapshot(dataDir, keep)), filepath.Base(arrivingFile(dataDir, arriving))}
 	entries, err := os.ReadDir(m.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -108,7 +116,7 @@ func (m *Machine) removeFetched(dataDir, keep string) error {
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		if name != fetching && !fetchedName.MatchString(name) || name == filepath.Base(api.FetchedSnapshot(dataDir, keep)) {
+		if name != fetching && !fetchedName.MatchString(name) && !arrivingName.MatchString(name) || slices.Contains(keeping, name) {
 			continue
 		}
 		if err := remove(m.path(filepath.Join(dir, name))); err != nil {
@@ -152,10 +160,14 @@ func (m *Machine) fetch(from *origin, r api.FetchRequest, path string) (api.Snap
 	if from.size == 0 {
 		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.what)
 	}
-	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
+	if err := m.mustHoldRestore(r.DataDir, from.size-r.From, from.size); err != nil {
 		return api.Snapshot{}, err
 	}
-	s, err := m.download(from, r.Identity, path)
+	get := func() (*seal, error) { return m.download(from, r.Identity, path) }
+	if r.Source.Upload != nil {
+		get = func() (*seal, error) { return m.receive(from, r, path) }
+	}
+	s, err := get()
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -210,12 +222,17 @@ type counted struct {
 	from  io.Reader
 	hash  hash.Hash
 	bytes int64
+
+	broken error // why no more could be read; nil: it was read to its end
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	c.hash.Write(p[:n])
 	c.bytes += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.broken = err
+	}
 	return n, err
 }
 

@@ -166,6 +166,10 @@ func TestFetchRefuses(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the error cites an identity: %v", err)
 			}
+			if name == "cut off on its way" { // what has come is gone on with
+				mustHaveFetched(t, m, "arriving-"+r.Source.Upload.SHA256)
+				return
+			}
 			mustHaveFetched(t, m)
 		})
 	}

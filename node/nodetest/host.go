@@ -51,6 +51,9 @@ type Host struct {
 	// in units of the time that passes where somebody waits.
 	Reading int
 
+	// Received is how many bytes of uploads have come.
+	Received int64
+
 	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 
@@ -66,6 +69,7 @@ type Host struct {
 	snapshots map[string][]string   // paths, by data directory, oldest first
 	taken     int                   // snapshots, for their names
 	fetched   map[string]content    // snapshots to restore, by path
+	arriving  map[string][]byte     // what has come of uploads, by their SHA-256
 }
 
 // installation is what a host carries of one cluster, its data aside.
@@ -123,7 +127,7 @@ func (h *Host) reinstall(name string) {
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
 	h.snapshots = map[string][]string{}
-	h.fetched = map[string]content{}
+	h.fetched, h.arriving = map[string]content{}, map[string][]byte{}
 	h.unmounted = map[string]*directory{}
 }
 

@@ -40,6 +40,7 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpTry:       operation(call.try),
 
 	api.OpFetch:    operation(call.fetch),
+	api.OpArrived:  operation(call.arrived),
 	api.OpFence:    operation(call.fence),
 	api.OpRestore:  operation(call.restore),
 	api.OpAdvance:  operation(call.advance),

@@ -42,7 +42,7 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	if held, there := c.fetched[api.FetchedSnapshot(r.DataDir, r.SHA256)]; there {
 		return held.describe(r.DataDir), nil
 	}
-	sent, err := c.sent(r.Source)
+	sent, err := c.sent(r.Source, r.From)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -59,15 +59,43 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 }
 
 // sent is what lies at a source.
-func (c call) sent(s api.Source) ([]byte, error) {
+func (c call) sent(s api.Source, from int64) ([]byte, error) {
 	switch {
 	case s.Backup != "":
 		text, err := c.backupContent(s)
 		return []byte(text), err
 	case s.Upload != nil && c.in != nil:
-		return io.ReadAll(c.in)
+		return c.receive(*s.Upload, from)
 	}
 	return nil, failed("there is no snapshot at %+v", s)
+}
+
+// receive takes an upload behind what has come of it before. What has come stays where the rest does not.
+func (c call) receive(u api.Upload, from int64) ([]byte, error) {
+	if len(u.SHA256) != sha256.Size*2 {
+		return nil, refuse("an upload with the SHA-256 %q is none", u.SHA256)
+	}
+	before := c.Host.arriving[u.SHA256]
+	if from > int64(len(before)) {
+		return nil, failed("%d bytes of it are on the host, and not %d", len(before), from)
+	}
+	rest, err := io.ReadAll(c.in)
+	c.Host.Received += int64(len(rest))
+	whole := append(slices.Clone(before[:from]), rest...)
+	if sum := sha256.Sum256(whole); err == nil && hex.EncodeToString(sum[:]) != u.SHA256 {
+		delete(c.Host.arriving, u.SHA256)
+		return nil, failed("it was damaged on its way")
+	}
+	if c.Host.arriving[u.SHA256] = whole; err != nil {
+		return nil, failed("%d of %d bytes have arrived, and stay: %v", len(whole), u.SizeBytes, err)
+	}
+	delete(c.Host.arriving, u.SHA256)
+	return whole, nil
+}
+
+// arrived says how much of an upload has come.
+func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
+	return api.Arrived{Bytes: int64(len(c.Host.arriving[r.SHA256]))}, nil
 }
 
 func (s content) state() state {
