@@ -56,7 +56,11 @@ func foundSay(s *membership.Seat, seen bootstrap.Sight) string {
 			how = append(how, text)
 		}
 	}
-	text := fmt.Sprintf("It is %s now", healthOf(*s))
+	is := healthOf(*s)
+	if is == healthLearner {
+		is = "a learner"
+	}
+	text := fmt.Sprintf("It is %s now", is)
 	if len(how) > 0 {
 		text += ": " + strings.Join(how, "; ")
 	}
