@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 func TestCreateRefuses(t *testing.T) {
 	w := newWorld(t)
 	var steps []tftest.TestStep
-	for name, test := range map[string]struct {
+	cases := map[string]struct {
 		hosts  func(*world)
 		config string
 		want   string
@@ -157,7 +158,9 @@ func TestCreateRefuses(t *testing.T) {
 		"no store":                   {config: three(`version = "3.6"`), want: "this build carries no store of etcd 3.6"},
 		"foreign data":               {hosts: func(w *world) { w.Host("192.0.2.12").Litter("/var/lib/etcd/prod") }, config: three(""), want: "data directory /var/lib/etcd/prod is not empty"},
 		"a host that is gone":        {hosts: func(w *world) { w.Host("192.0.2.12").Unreachable = errGone }, config: three(""), want: "b (192.0.2.12): unreachable over SSH"},
-	} {
+	}
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		test := cases[name]
 		steps = append(steps, tftest.TestStep{
 			PreConfig: func() {
 				t.Log(name)

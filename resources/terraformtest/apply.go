@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 )
@@ -47,26 +46,9 @@ func (r *run) apply(p *plan) (state, error) {
 
 // destroy ends what is to be deleted or replaced, each after all that depends on it.
 func (r *run) destroy(p *plan, after state) {
-	var left []*change
-	for _, c := range p.changes {
-		if c.action == remove || c.action == replace {
-			left = append(left, c)
-		}
-	}
-	for len(left) > 0 {
-		i := slices.IndexFunc(left, func(c *change) bool {
-			return !slices.ContainsFunc(left, func(other *change) bool {
-				return other != c && slices.Contains(p.state[other.address].deps, c.address)
-			})
-		})
-		c := left[max(i, 0)]
-		left = slices.Delete(left, max(i, 0), max(i, 0)+1)
-		for _, address := range slices.Sorted(maps.Keys(r.failed)) {
-			if o := p.state[address]; o != nil && slices.Contains(o.deps, c.address) {
-				r.failed[c.address] = true // what depends on it is still there
-			}
-		}
-		if r.failed[c.address] {
+	for _, address := range p.state.backwards() {
+		c := p.of(address)
+		if r.needed(p.state, address) || c == nil || c.action != remove && c.action != replace {
 			continue
 		}
 		provider, err := r.provider(c.block)

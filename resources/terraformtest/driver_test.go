@@ -152,6 +152,10 @@ func (r *thing) Update(ctx context.Context, req resource.UpdateRequest, resp *re
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }
 
+func (r *thing) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	resource.ImportStatePassthroughID(ctx, path.Root("name"), req, resp)
+}
+
 func (r *thing) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var model thingModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &model)...)
@@ -208,6 +212,11 @@ func TestFindsWhatIsWrong(t *testing.T) {
 		"a reference to nothing":        {steps: []tftest.TestStep{{Config: a("text = shop_thing.b.text")}}, want: "undeclared resource"},
 		"a state that a refresh changes": {steps: []tftest.TestStep{config, {RefreshState: true, PreConfig: nil}, {Config: a(`text = "z"`), PlanOnly: true}},
 			want: "step 3: The non-refresh plan was not empty"},
+		"an import of what there is not": {steps: []tftest.TestStep{config, {ResourceName: "shop_thing.a", ImportState: true, ImportStateId: "b"}}, want: "step 2: Error: Cannot import non-existent"},
+		"an import that finds less": {steps: []tftest.TestStep{config, {ResourceName: "shop_thing.a", ImportState: true, ImportStateId: "a",
+			ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"note"}}}, want: "step 2: ImportStateVerify.*text"},
+		"an import that finds all that it has to": {steps: []tftest.TestStep{config, {ResourceName: "shop_thing.a", ImportState: true, ImportStateId: "a",
+			ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"note", "text"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.shop.things = map[string]string{}

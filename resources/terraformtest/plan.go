@@ -112,14 +112,8 @@ func (r *run) validate() error {
 	return errors.Join(r.errs...)
 }
 
-// how is how something is planned.
-type how struct {
-	refresh     bool // looks at what there is before
-	refreshOnly bool // and does nothing more
-}
-
-// plan plans what a configuration wants.
-func (r *run) plan(before state, how how) (*plan, error) {
+// plan plans what a configuration wants, and looks at what there is before where it refreshes.
+func (r *run) plan(before state, refresh bool) (*plan, error) {
 	r.begin()
 	p := &plan{state: maps.Clone(before), config: r.config}
 	for _, b := range r.config {
@@ -128,16 +122,16 @@ func (r *run) plan(before state, how how) (*plan, error) {
 		}
 		var err error
 		if b.data {
-			err = r.planData(p, b, how)
+			err = r.planData(p, b)
 		} else {
-			err = r.planManaged(p, b, how)
+			err = r.planManaged(p, b, refresh)
 		}
 		r.fail(b, err)
 	}
 	for _, address := range slices.Sorted(maps.Keys(before)) {
 		if r.config.of(address) == nil {
 			b := blockAt(address)
-			r.fail(b, r.planOrphan(p, b, how))
+			r.fail(b, r.planOrphan(p, b, refresh))
 		}
 	}
 	return p, errors.Join(r.errs...)
@@ -169,19 +163,13 @@ func (r *run) look(p *plan, b *block, refresh bool) (provider, *object, error) {
 	return provider, o, nil
 }
 
-func (r *run) planManaged(p *plan, b *block, how how) error {
-	provider, o, err := r.look(p, b, how.refresh)
+func (r *run) planManaged(p *plan, b *block, refresh bool) error {
+	provider, o, err := r.look(p, b, refresh)
 	if err != nil {
 		return err
 	}
 	if o != nil {
 		o.deps = union(o.deps, b.deps)
-	}
-	if how.refreshOnly {
-		if r.values[b.address] = cty.DynamicVal; o != nil {
-			r.values[b.address] = o.value
-		}
-		return nil
 	}
 	c, err := r.change(provider, b, o, false)
 	if err != nil {
@@ -242,7 +230,7 @@ func (r *run) change(provider provider, b *block, o *object, applies bool) (*cha
 }
 
 // planData reads a data source, if all that it takes is known by now, and nothing that it refers to is to change.
-func (r *run) planData(p *plan, b *block, how how) error {
+func (r *run) planData(p *plan, b *block) error {
 	provider, err := r.provider(b)
 	if err != nil {
 		return err
@@ -257,10 +245,6 @@ func (r *run) planData(p *plan, b *block, how how) error {
 		return c != nil && !c.data && c.action != noOp
 	})
 	if !config.IsWhollyKnown() || pending {
-		if o := p.state[b.address]; how.refreshOnly && o != nil {
-			r.values[b.address] = o.value
-			return nil
-		}
 		t := objectType(schema.Block.Attributes)
 		after := proposed(schema.Block.Attributes, cty.UnknownVal(t), config)
 		delete(p.state, b.address)
@@ -280,13 +264,13 @@ func (r *run) planData(p *plan, b *block, how how) error {
 }
 
 // planOrphan plans the end of what is in the state and no more in the configuration.
-func (r *run) planOrphan(p *plan, b *block, how how) error {
+func (r *run) planOrphan(p *plan, b *block, refresh bool) error {
 	if b.data {
 		delete(p.state, b.address)
 		return nil
 	}
-	provider, o, err := r.look(p, b, how.refresh)
-	if err != nil || o == nil || how.refreshOnly {
+	provider, o, err := r.look(p, b, refresh)
+	if err != nil || o == nil {
 		return err
 	}
 	c, err := r.end(provider, b, o)
@@ -302,11 +286,36 @@ func (r *run) end(provider provider, b *block, o *object) (*change, error) {
 	return &change{block: b, action: remove, before: o.value, after: none, private: planned.private}, err
 }
 
+// backwards are the addresses of a state, each before all that it depends on.
+func (s state) backwards() []string {
+	var sorted []string
+	left := slices.Sorted(maps.Keys(s))
+	for len(left) > 0 {
+		i := max(0, slices.IndexFunc(left, func(address string) bool {
+			return !slices.ContainsFunc(left, func(other string) bool { return slices.Contains(s[other].deps, address) })
+		}))
+		sorted = append(sorted, left[i])
+		left = slices.Delete(left, i, i+1)
+	}
+	return sorted
+}
+
+// needed says that something depends on an object which has failed to end, and then the object has failed to as well.
+func (r *run) needed(s state, address string) bool {
+	for other := range r.failed {
+		if o := s[other]; o != nil && slices.Contains(o.deps, address) {
+			r.failed[address] = true
+			return true
+		}
+	}
+	return false
+}
+
 // planDestroy plans the end of all that there is. It looks at that by planning what the configuration wants, as
 // Terraform does.
 func (r *run) planDestroy(before state, refresh bool) (*plan, error) {
 	if refresh && len(before) > 0 {
-		looked, err := r.plan(before, how{refresh: true})
+		looked, err := r.plan(before, true)
 		if err != nil {
 			return nil, err
 		}
@@ -314,9 +323,9 @@ func (r *run) planDestroy(before state, refresh bool) (*plan, error) {
 	}
 	r.begin()
 	p := &plan{state: maps.Clone(before), config: r.config, destroy: true}
-	for _, address := range slices.Sorted(maps.Keys(before)) {
+	for _, address := range before.backwards() {
 		b := blockAt(address)
-		if b.data {
+		if r.needed(before, address) || b.data {
 			continue
 		}
 		provider, o, err := r.look(p, b, false)

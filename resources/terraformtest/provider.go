@@ -22,6 +22,7 @@ type provider interface {
 	plan(ctx context.Context, b *block, prior, proposed, config cty.Value, private []byte) (planned, error)
 	apply(ctx context.Context, b *block, prior, planned, config cty.Value, private []byte) (cty.Value, []byte, error)
 	readData(ctx context.Context, b *block, config cty.Value) (cty.Value, error)
+	imports(ctx context.Context, b *block, id string) (*object, error)
 }
 
 // planned is what a provider plans.

@@ -3,7 +3,6 @@ package terraformtest
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -94,6 +93,9 @@ func dataSources(s *tfprotov6.GetProviderSchemaResponse) map[string]*tfprotov6.S
 // word is a text that is no key, ID or time, which differ between two runs.
 var word = regexp.MustCompile(`^[a-z_]{1,12}$`)
 
+// identifier is an ID in the name of an element.
+var identifier = regexp.MustCompile(`[0-9a-f]{8,}`)
+
 // shapeOf is a value without what differs between two runs.
 func shapeOf(value tftypes.Value) string {
 	switch {
@@ -105,9 +107,10 @@ func shapeOf(value tftypes.Value) string {
 	var fields map[string]tftypes.Value
 	if value.As(&fields) == nil {
 		var all []string
-		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			all = append(all, name+":"+shapeOf(fields[name]))
+		for name, field := range fields {
+			all = append(all, identifier.ReplaceAllString(name, "ID")+":"+shapeOf(field))
 		}
+		slices.Sort(all)
 		return "{" + strings.Join(all, " ") + "}"
 	}
 	var list []tftypes.Value
@@ -153,6 +156,12 @@ func (r recorded) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanRes
 func (r recorded) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
 	resp, err := r.ProviderServer.ApplyResourceChange(ctx, req)
 	r.write("apply", req.TypeName, managed, resp.Diagnostics, "prior", req.PriorState, "planned", req.PlannedState, "config", req.Config, "new", resp.NewState)
+	return resp, err
+}
+
+func (r recorded) ImportResourceState(ctx context.Context, req *tfprotov6.ImportResourceStateRequest) (*tfprotov6.ImportResourceStateResponse, error) {
+	resp, err := r.ProviderServer.ImportResourceState(ctx, req)
+	r.write("import", req.TypeName, managed, resp.Diagnostics)
 	return resp, err
 }
 

@@ -32,9 +32,12 @@ var fields = []string{"PreConfig", "Taint", "Config", "Check", "Destroy", "Expec
 // Supports is nil where Run does all that these steps want, of a provider whose resources begin with this name.
 func Supports(name string, steps []tftest.TestStep) error {
 	for i, step := range steps {
-		value := reflect.ValueOf(step)
+		value, allowed := reflect.ValueOf(step), fields
+		if step.ImportState && step.ImportStateId != "" && step.Config == "" {
+			allowed = append(slices.Clone(importing), "PreConfig", "ExpectError")
+		}
 		for j := range value.NumField() {
-			if field := value.Type().Field(j).Name; !value.Field(j).IsZero() && !slices.Contains(fields, field) {
+			if field := value.Type().Field(j).Name; !value.Field(j).IsZero() && !slices.Contains(allowed, field) {
 				return fmt.Errorf("step %d: %w: %s", i+1, errUnsupported, field)
 			}
 		}
@@ -120,17 +123,8 @@ func (d *driver) begin() (*run, provider, error) {
 	}}, started, nil
 }
 
-// kind is the command that plans.
-type kind int
-
-const (
-	planning kind = iota
-	destroying
-	refreshing
-)
-
-// plan is one run of `terraform plan`.
-func (d *driver) plan(kind kind, refresh bool) (*plan, *run, error) {
+// plan is one run of `terraform plan`, perhaps with -destroy, perhaps with -refresh=false.
+func (d *driver) plan(destroy, refresh bool) (*plan, *run, error) {
 	r, provider, err := d.begin()
 	if err != nil {
 		return nil, nil, err
@@ -142,10 +136,10 @@ func (d *driver) plan(kind kind, refresh bool) (*plan, *run, error) {
 		return nil, nil, err
 	}
 	var p *plan
-	if kind == destroying {
+	if destroy {
 		p, err = r.planDestroy(maps.Clone(d.state), refresh)
 	} else {
-		p, err = r.plan(maps.Clone(d.state), how{refresh: refresh, refreshOnly: kind == refreshing})
+		p, err = r.plan(maps.Clone(d.state), refresh)
 	}
 	return p, r, err
 }
@@ -163,9 +157,9 @@ func (d *driver) apply(p *plan) error {
 	return err
 }
 
-// refresh is one run of `terraform refresh`.
+// refresh is one run of `terraform refresh`, which plans too, and keeps of that what there was before.
 func (d *driver) refresh() error {
-	p, _, err := d.plan(refreshing, true)
+	p, _, err := d.plan(false, true)
 	if err == nil {
 		d.state = p.state
 	}
@@ -177,7 +171,7 @@ func (d *driver) end() error {
 	if len(d.state) == 0 {
 		return nil
 	}
-	p, r, err := d.plan(destroying, false)
+	p, r, err := d.plan(true, false)
 	if err == nil {
 		d.state, err = r.apply(p)
 	}
@@ -198,7 +192,10 @@ func (d *driver) step(t *testing.T, step tftest.TestStep) error {
 			d.state[address] = &tainted
 		}
 	}
-	if step.RefreshState {
+	switch {
+	case step.ImportState:
+		return d.importStep(step)
+	case step.RefreshState:
 		return d.refreshStep(step)
 	}
 	config, err := parse(step.Config)
@@ -206,12 +203,8 @@ func (d *driver) step(t *testing.T, step tftest.TestStep) error {
 		return fmt.Errorf("Error running pre-apply plan: %w", err)
 	}
 	d.config = config
-	kind := planning
-	if step.Destroy {
-		kind = destroying
-	}
 	if !step.PlanOnly {
-		if err := d.applyStep(step, kind); err != nil {
+		if err := d.applyStep(step); err != nil {
 			return err
 		}
 	}
@@ -224,7 +217,7 @@ func (d *driver) step(t *testing.T, step tftest.TestStep) error {
 		if refreshes {
 			what, checks = "refresh plan", step.ConfigPlanChecks.PostApplyPostRefresh
 		}
-		p, _, err := d.plan(kind, refreshes)
+		p, _, err := d.plan(step.Destroy, refreshes)
 		if err != nil {
 			return fmt.Errorf("Error running %s%s: %w", which, what, err)
 		}
@@ -251,8 +244,8 @@ func (d *driver) check(p *plan, checks []plancheck.PlanCheck) error {
 	return errors.Join(failed...)
 }
 
-func (d *driver) applyStep(step tftest.TestStep, kind kind) error {
-	p, _, err := d.plan(kind, true)
+func (d *driver) applyStep(step tftest.TestStep) error {
+	p, _, err := d.plan(step.Destroy, true)
 	if err != nil {
 		return fmt.Errorf("Error running pre-apply plan: %w", err)
 	}
@@ -265,7 +258,7 @@ func (d *driver) applyStep(step tftest.TestStep, kind kind) error {
 			return fmt.Errorf("Error running pre-apply refresh: %w", err)
 		}
 		before = d.state
-		if p, _, err = d.plan(kind, true); err != nil {
+		if p, _, err = d.plan(step.Destroy, true); err != nil {
 			return fmt.Errorf("Error running destroy plan after step.Check shimmed state was retrieved: %w", err)
 		}
 	}
@@ -296,7 +289,7 @@ func (d *driver) refreshStep(step tftest.TestStep) error {
 			return err
 		}
 	}
-	p, _, err := d.plan(planning, true)
+	p, _, err := d.plan(false, true)
 	if err != nil {
 		return fmt.Errorf("Error running post-refresh plan: %w", err)
 	}
