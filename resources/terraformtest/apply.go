@@ -91,7 +91,7 @@ func (r *run) make(provider provider, c *change, before *object) (*object, error
 	}
 	config, err := c.block.evaluate(provider.schema(c.block), r.values, true)
 	if err == nil && !config.IsWhollyKnown() {
-		err = fmt.Errorf("Error: Configuration contains unknown value\n\n%s", c.address)
+		err = printed("Error: Configuration contains unknown value\n\n%s", c.address)
 	}
 	if err != nil {
 		return before, err

@@ -59,7 +59,7 @@ func said(diags hcl.Diagnostics) error {
 	var all []error
 	for _, d := range diags {
 		if d.Severity == hcl.DiagError {
-			all = append(all, fmt.Errorf("Error: %s\n\n%s\n", d.Summary, d.Detail))
+			all = append(all, printed("Error: %s\n\n%s\n", d.Summary, d.Detail))
 		}
 	}
 	return errors.Join(all...)
@@ -182,7 +182,7 @@ func ordered(blocks map[string]*block) (config, error) {
 			return !slices.ContainsFunc(blocks[address].deps, func(dep string) bool { return slices.Contains(left, dep) })
 		})
 		if i < 0 {
-			return nil, fmt.Errorf("Error: Cycle\n\n%s", strings.Join(left, ", "))
+			return nil, printed("Error: Cycle\n\n%s", strings.Join(left, ", "))
 		}
 		sorted = append(sorted, blocks[left[i]])
 		left = slices.Delete(left, i, i+1)
@@ -190,7 +190,7 @@ func ordered(blocks map[string]*block) (config, error) {
 	for _, b := range sorted {
 		for _, dep := range b.deps {
 			if blocks[dep] == nil {
-				return nil, fmt.Errorf("Error: Reference to undeclared resource\n\n%s refers to %s", b.address, dep)
+				return nil, printed("Error: Reference to undeclared resource\n\n%s refers to %s", b.address, dep)
 			}
 		}
 	}

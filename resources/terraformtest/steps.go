@@ -200,7 +200,7 @@ func (d *driver) step(t *testing.T, step tftest.TestStep) error {
 	}
 	config, err := parse(step.Config)
 	if err != nil {
-		return fmt.Errorf("Error running pre-apply plan: %w", err)
+		return printed("Error running pre-apply plan: %w", err)
 	}
 	d.config = config
 	if !step.PlanOnly {
@@ -219,16 +219,16 @@ func (d *driver) step(t *testing.T, step tftest.TestStep) error {
 		}
 		p, _, err := d.plan(step.Destroy, refreshes)
 		if err != nil {
-			return fmt.Errorf("Error running %s%s: %w", which, what, err)
+			return printed("Error running %s%s: %w", which, what, err)
 		}
 		if err := d.check(p, checks); err != nil {
 			return fmt.Errorf("plan check(s) of the %s%s failed:\n%w", which, what, err)
 		}
 		switch {
 		case !p.empty() && !step.ExpectNonEmptyPlan:
-			return fmt.Errorf("%s %s was not empty.\n\n%s", after, what, p.differences())
+			return printed("%s %s was not empty.\n\n%s", after, what, p.differences())
 		case refreshes && p.empty() && step.ExpectNonEmptyPlan:
-			return errors.New("Expected a non-empty plan, but got an empty refresh plan")
+			return printed("Expected a non-empty plan, but got an empty refresh plan")
 		}
 	}
 	return nil
@@ -247,26 +247,26 @@ func (d *driver) check(p *plan, checks []plancheck.PlanCheck) error {
 func (d *driver) applyStep(step tftest.TestStep) error {
 	p, _, err := d.plan(step.Destroy, true)
 	if err != nil {
-		return fmt.Errorf("Error running pre-apply plan: %w", err)
+		return printed("Error running pre-apply plan: %w", err)
 	}
 	if err := d.check(p, step.ConfigPlanChecks.PreApply); err != nil {
-		return fmt.Errorf("Pre-apply plan check(s) failed:\n%w", err)
+		return printed("Pre-apply plan check(s) failed:\n%w", err)
 	}
 	before := d.state
 	if step.Destroy && step.Check != nil {
 		if err := d.refresh(); err != nil {
-			return fmt.Errorf("Error running pre-apply refresh: %w", err)
+			return printed("Error running pre-apply refresh: %w", err)
 		}
 		before = d.state
 		if p, _, err = d.plan(step.Destroy, true); err != nil {
-			return fmt.Errorf("Error running destroy plan after step.Check shimmed state was retrieved: %w", err)
+			return printed("Error running destroy plan after step.Check shimmed state was retrieved: %w", err)
 		}
 	}
 	if err := d.apply(p); err != nil {
 		if step.Destroy {
-			return fmt.Errorf("Error running destroy: %w", err)
+			return printed("Error running destroy: %w", err)
 		}
-		return fmt.Errorf("Error running apply: %w", err)
+		return printed("Error running apply: %w", err)
 	}
 	if step.Check == nil {
 		return nil
@@ -275,7 +275,7 @@ func (d *driver) applyStep(step tftest.TestStep) error {
 		before = d.state
 	}
 	if err := step.Check(before.shown()); err != nil {
-		return fmt.Errorf("Check failed: %w", err)
+		return printed("Check failed: %w", err)
 	}
 	return nil
 }
@@ -291,10 +291,10 @@ func (d *driver) refreshStep(step tftest.TestStep) error {
 	}
 	p, _, err := d.plan(false, true)
 	if err != nil {
-		return fmt.Errorf("Error running post-refresh plan: %w", err)
+		return printed("Error running post-refresh plan: %w", err)
 	}
 	if !p.empty() && !step.ExpectNonEmptyPlan {
-		return fmt.Errorf("After refreshing state during this test step, a followup plan was not empty.\n\n%s", p.differences())
+		return printed("After refreshing state during this test step, a followup plan was not empty.\n\n%s", p.differences())
 	}
 	return nil
 }
