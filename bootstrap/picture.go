@@ -297,6 +297,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			lowered = lowered && s.Role != membership.Voter
 			continue
 		}
+		p.Seats[i].Active = o.Unit.ActiveState == "active"
 		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
 		p.Seats[i].Looping = o.Unit.Looping
 		if s.State != membership.Serving {

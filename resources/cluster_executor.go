@@ -23,8 +23,9 @@ const (
 	deleteTimeout = 20 * time.Minute
 )
 
-// startPatience is how long a refresh waits for a member that has just been started, as after its host has booted: a
-// plan that was made a moment earlier would mend what comes by itself. Members with little data serve in 2 s.
+// startPatience is how long a refresh waits for a member that has just been started, as after its host has booted, or
+// that has served and does not at the moment: a plan that was made a moment earlier would mend what comes by itself.
+// Members with little data serve in 2 s after their start.
 const startPatience = 30 * time.Second
 
 // deadline bounds an operation by one of its timeouts.
@@ -54,7 +55,7 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Seats: hosts.seats(), Machines: ch.seen.Machines()}
+	order := upgrade.Order{Owner: owner, Seats: hosts.seats(), Machines: ch.seen.Machines(), Served: ch.serving(owner)}
 	if !plan.Rollout.IsUnknown() {
 		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
 	}
@@ -99,6 +100,14 @@ func (r *clusterResource) hosts(to routes, without func(membership.Member) bool)
 		}
 	}
 	return hosts, nil
+}
+
+// serving are the voters that served when the change was planned.
+func (ch change) serving(owner string) (members []membership.Member) {
+	for _, s := range ch.cluster.Picture(owner, ch.seen, time.Time{}).Healthy() {
+		members = append(members, s.Member)
+	}
+	return members
 }
 
 // signing is an executor that has the hosts' certificate requests signed.

@@ -74,17 +74,78 @@ func (l *living) awaitLearner(ctx context.Context, m membership.Member) error {
 // name is part of a snapshot that the leader sends it, it never does. It tries again after 7 s, and refuses its own
 // request for ever where the snapshot is more than 5000 entries long and nobody writes: it counts what it has
 // applied by entries alone (EtcdServer.publishV3, applySnapshot, setAppliedIndex). It opens its client port to
-// nobody meanwhile. Once restarted it has all data from the start. No vote is lost by it: it serves nobody yet.
+// nobody meanwhile. Once restarted it has all data from the start. Its vote counts all the same, so that voters are
+// restarted one at a time, and where the others are a quorum.
 func (l *living) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
 	request.ObserveRequest, request.Stalled = l.Cluster.Ask(), true
-	o, err := ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
-	if err != nil || !o.Stalled {
-		return o, err
+	for end := time.Now().Add(request.Timeout); ; {
+		o, err := ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+		if err != nil || !o.Stalled || time.Now().After(end) {
+			return o, err
+		}
+		if o, restarted, err := l.restartStalled(ctx, waiting, m, request); restarted || err != nil {
+			return o, err
+		}
+		if err := pause(waiting, stalledPause); err != nil {
+			return o, err
+		}
+	}
+}
+
+// stalledPause is how long a stalled voter waits for the others before it is looked at again.
+const stalledPause = time.Second
+
+// restartStalled restarts a stalled member and waits for it. false: it was not, since it is a voter, and the others
+// are no quorum without it.
+func (l *living) restartStalled(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (o api.Observation, restarted bool, err error) {
+	if !request.Learner {
+		l.mu.Lock()
+		l.stalled[m] = true
+		l.mu.Unlock()
+		l.turn.Lock()
+		defer l.turn.Unlock()
+		// It may have come by itself while another one was restarted.
+		if o, err = ask[api.Observation](waiting, l.work, m, api.OpAwait, request); err != nil || !o.Stalled {
+			l.mu.Lock()
+			delete(l.stalled, m)
+			l.mu.Unlock()
+			return o, true, err
+		}
+		if !l.spares(waiting, m) {
+			return o, false, nil
+		}
 	}
 	l.say(fmt.Sprintf("%s (%s): has all data, and does not call itself started: restarted", m.Name, m.Address))
+	l.mu.Lock()
+	delete(l.stalled, m)
+	l.mu.Unlock()
 	if err := l.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: l.order.Owner}); err != nil {
-		return o, err
+		return o, false, err
 	}
 	request.Stalled = false
-	return ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+	o, err = ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+	return o, true, err
+}
+
+// spares tells whether the other voters are a quorum without one: those that serve at this moment, and those that are
+// stalled, which take part in all but serving clients.
+func (l *living) spares(ctx context.Context, m membership.Member) bool {
+	size, able := 1, 0
+	for _, s := range l.picture.Voters() {
+		if s.Member == m {
+			continue
+		}
+		size++
+		l.mu.Lock()
+		stalled := l.stalled[s.Member]
+		l.mu.Unlock()
+		if stalled {
+			able++
+		} else if s.State != membership.Silent {
+			if view, err := ask[api.Member](ctx, l.work, s.Member, api.OpProbe, api.ProbeRequest{}); err == nil && view.Healthy {
+				able++
+			}
+		}
+	}
+	return size == 1 || able >= membership.Quorum(size)
 }

@@ -241,7 +241,7 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 	if h.expired {
 		s.Invalid = "its certificates have expired"
 	}
-	s.Disabled = h.disabled
+	s.Disabled, s.Active = h.disabled, h.running && h.ready
 	s.Unsettled = s.Role == membership.Voter && h.settled != e.names()
 	return s
 }
@@ -375,11 +375,19 @@ func (e *etcd) checkSnapshot(_ membership.Step, _ *machine, m *entry) error {
 }
 
 func (e *etcd) checkStop(_ membership.Step, h *machine, m *entry) error {
+	n, running := len(e.voters()), 0
+	for _, v := range e.voters() {
+		if h := e.at(v.address); h.running && h.data == v.id && !h.silent {
+			running++
+		}
+	}
 	switch {
 	case m == nil || m.learner || h.data != m.id:
 		return errors.New("it is no voter")
 	case e.healthy(m):
 		return errors.New("it serves")
+	case h.ready && e.countHealthy() < quorum(n) && n > 1 && running-1 < quorum(n):
+		return fmt.Errorf("it has served, and of %d that run %d would be left of %d", running, running-1, n)
 	case e.staged[m.address] == "":
 		return errors.New("nothing was staged on it")
 	case e.serves && !e.saved:

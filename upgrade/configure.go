@@ -117,7 +117,7 @@ func (l *living) roomToJoin(ctx context.Context, m membership.Member, store stri
 	default:
 		return nil // it has its data
 	}
-	report := l.observe(ctx, m, store)
+	report := l.observe(ctx, m, store, 0)
 	if report.Err != nil {
 		return report.Err
 	}

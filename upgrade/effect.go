@@ -77,7 +77,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Stage:
 		s.Staged = did.To
 	case membership.Stop:
-		s.State, s.Looping = membership.Stopped, false
+		s.State, s.Looping, s.Active = membership.Stopped, false, false
 	case membership.Start:
 		s.Disabled = false
 		if s.State == membership.Stopped {

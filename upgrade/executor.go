@@ -41,8 +41,8 @@ type Executor struct {
 	Holder   api.Holder        // who we are, for the lock
 	Progress func(line string) // a line a step, before it is done
 	Now      func() time.Time
-	// Patience is how long Observe waits for a member that has just been started. The executor itself awaits those
-	// that it starts.
+	// Patience is how long Observe waits for a member that does not serve, and may by itself. A change has a patience
+	// of its own, with those that it has not started itself.
 	Patience time.Duration
 }
 

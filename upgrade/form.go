@@ -52,7 +52,7 @@ func (w *work) lookAtForming(ctx context.Context) {
 		if report.Err != nil || !slices.Contains(report.Contact.Installed, store) {
 			return report
 		}
-		fresh := w.observe(ctx, m, store)
+		fresh := w.observe(ctx, m, store, w.Patience)
 		fresh.Contact = report.Contact
 		if fresh.Err == nil && fresh.Observation == nil {
 			fresh.Err = fmt.Errorf("the store that was installed on it is gone")

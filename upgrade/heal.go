@@ -43,22 +43,8 @@ func (c *choice) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
-	if _, found := first(c.Seats, c.misled); found {
-		if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
-			return before, true
-		}
-		failing, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Failing })
-		if found && !c.HasQuorum() && len(c.Healthy()) > 0 {
-			return c.hold(failing, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(failing.Outdated, ", ")), c.bringBack())
-		}
-		if found {
-			stop := step(membership.Stop, failing)
-			stop.To = "it serves nobody, and is outdated: " + strings.Join(failing.Outdated, ", ")
-			return stop, true
-		}
-		if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Stopped }); found {
-			return step(membership.Configure, s), true
-		}
+	if step, found := c.mislead(); found || len(c.held) > 0 {
+		return step, found
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
 		return c.mends(s) && s.Invalid != "" && (s.State == membership.Stopped || s.State == membership.Failing)
@@ -87,6 +73,62 @@ func (c *choice) heal() (membership.Step, bool) {
 		}
 	}
 	return membership.Step{}, false
+}
+
+// mislead brings what is down and misled to what is wanted: what runs is stopped, and configured then.
+func (c *choice) mislead() (membership.Step, bool) {
+	if _, found := first(c.Seats, c.misled); !found {
+		return membership.Step{}, false
+	}
+	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
+		return before, true
+	}
+	stopped, isStopped := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Stopped })
+	if c.mayServeAgain() {
+		// One after another, so that those that run stay a quorum: what was stopped is started before the next one is.
+		if isStopped {
+			return step(membership.Configure, stopped), true
+		}
+		if _, found := first(c.Seats, func(s membership.Seat) bool { return c.mends(s) && s.State == membership.Stopped }); found {
+			return membership.Step{}, false
+		}
+	}
+	failing := func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Failing }
+	if s, found := first(c.Seats, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
+		return c.hold(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
+	}
+	if s, found := first(c.Seats, func(s membership.Seat) bool { return failing(s) && c.spared(s) }); found {
+		stop := step(membership.Stop, s)
+		stop.To = "it serves nobody, and is outdated: " + strings.Join(s.Outdated, ", ")
+		return stop, true
+	}
+	return step(membership.Configure, stopped), isStopped
+}
+
+// mayServeAgain tells whether nobody serves, and a voter that has served since it was started runs on: the quorum may
+// be back with the next election.
+func (c *choice) mayServeAgain() bool {
+	_, found := first(c.Voters(), func(s membership.Seat) bool { return s.State == membership.Failing && s.Active })
+	return found && !c.HasQuorum()
+}
+
+// spared tells whether a voter that serves nobody may be stopped: the others serve without it, or it has served nobody
+// since it was started, and nothing is taken by stopping it. Where all that have served do so no more, they have to be a
+// quorum, else they only lack the others; and those that run have to stay one.
+func (c *choice) spared(s membership.Seat) bool {
+	if c.HasQuorum() || !s.Active || c.Size() == 1 {
+		return true
+	}
+	running, active := 0, 0
+	for _, v := range c.Voters() {
+		if runs(v) && !v.Looping {
+			running++
+		}
+		if runs(v) && v.Active {
+			active++
+		}
+	}
+	return active >= membership.Quorum(c.Size()) && running-1 >= membership.Quorum(c.Size())
 }
 
 // runs tells whether a process is there.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -20,6 +22,8 @@ type Order struct {
 	// Machines are the IDs of the machines that the plan saw at these seats. Who answers as another by now is no host of
 	// this plan. nil: the plan saw none.
 	Machines map[membership.Member]string
+	// Served are the members that served when the plan was made.
+	Served []membership.Member
 }
 
 // Outcome is what became of a change.
@@ -35,6 +39,11 @@ type living struct {
 	order   Order
 	checked bool // the whole plan against what was approved
 
+	looked  bool                         // at all hosts, once
+	served  map[membership.Member]bool   // voters that were seen to serve, by the plan or since the run began
+	failing map[membership.Member]bool   // voters that did not when they were last looked at, though they run
+	stalled map[membership.Member]bool   // voters that serve reads, and do not call themselves started
+	turn    sync.Mutex                   // of stalled voters, one is restarted at a time
 	saved   bool                         // a snapshot was taken in this run
 	staged  map[membership.Member]string // version of the store that was tried on the host in this run
 	picture membership.Picture
@@ -48,7 +57,10 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	for _, m := range order.Seats {
 		sight[m] = bootstrap.Report{}
 	}
-	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}}
+	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{}}
+	for _, m := range order.Served {
+		l.served[m] = true
+	}
 	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act})
 	return Outcome{Sight: l.reports, Held: l.held, Done: l.did}, err
 }
@@ -57,13 +69,27 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 // would take until its connection is given up.
 func (l *living) look(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(l.seats), func(m membership.Member) bool { return l.reports[m].Err != nil })
-	seen := l.Observe(ctx, asked)
+	seen := l.observeAll(ctx, asked, l.patience)
 	if ctx.Err() != nil {
 		return
 	}
+	l.looked = true
 	for m, report := range seen {
 		l.reports[m] = report
 	}
+}
+
+// samplePatience is how long a look waits for a member that does not serve, and may by itself: hosts say how long
+// each of them is given.
+const samplePatience = 30 * time.Second
+
+// patience is how long the next look waits for a member. After the first look it waits for those alone that have
+// served, and once: a failure that has lasted is known by then, and the run itself awaits those that it starts.
+func (l *living) patience(m membership.Member) time.Duration {
+	if l.looked && (!l.served[m] || l.failing[m]) {
+		return 0
+	}
+	return samplePatience
 }
 
 // plan is what is left to do, of what was approved.
@@ -89,6 +115,10 @@ func (l *living) plan() ([]membership.Step, error) {
 		return nil, err
 	}
 	l.held = plan.Held
+	for _, s := range l.picture.Voters() {
+		l.served[s.Member] = l.served[s.Member] || s.State == membership.Serving
+		l.failing[s.Member] = s.State == membership.Failing
+	}
 	// Before the first step the whole of it is compared, so that nothing is begun that cannot be finished. Without the
 	// lock, what is seen may be another run in the middle of its work: who that is, the lock tells.
 	ahead := plan.Steps
@@ -104,6 +134,9 @@ func (l *living) plan() ([]membership.Step, error) {
 		}
 	}
 	l.checked = l.checked || l.locked
+	if err := l.ceased(membership.Batch(plan.Steps)); err != nil {
+		return nil, err
+	}
 	return plan.Steps, nil
 }
 
@@ -113,6 +146,23 @@ func (l *living) otherMachine() error {
 		if planned, now := l.order.Machines[m], l.reports[m].Machine(); planned != "" && now != "" && planned != now {
 			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("the way to it leads to another machine than when this was planned (the machine ID is %s, and was %s)", now, planned),
 				Remedy: "check address, ssh_address and ssh_port; if the machine was installed anew, plan again"}
+		}
+	}
+	return nil
+}
+
+// ceased refuses steps that take service from a member, where one that has served does not any more, though its
+// process runs, and nobody knows why: the plan was made, and begun, with more healthy voters than there are.
+func (l *living) ceased(steps []membership.Step) error {
+	if !slices.ContainsFunc(steps, func(s membership.Step) bool {
+		return slices.Contains([]membership.Kind{membership.Stop, membership.Roll, membership.Remove, membership.Recover}, s.Kind)
+	}) {
+		return nil
+	}
+	for _, s := range l.picture.Voters() {
+		if s.State == membership.Failing && l.served[s.Member] {
+			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "it served when this was planned, and has ceased to: " + s.Why + "; nothing is stopped or removed while it is not known whether that lasts",
+				Remedy: "see what keeps it (its journal, its disk, the network between the members), and plan again"}
 		}
 	}
 	return nil
@@ -131,7 +181,11 @@ func (l *living) approved(step membership.Step) bool {
 	}) {
 		return true // a member that crashes over and over runs at one look, and does not at the next
 	}
-	return l.order.Approved == nil || slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
+	if l.order.Approved == nil {
+		// Nobody was shown this: so nothing is stopped, unless those that are seen to serve are a quorum without it.
+		return step.Kind != membership.Stop || l.picture.HasQuorum()
+	}
+	return slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
 		shown.Sum = ""
 		return shown == step
 	})
@@ -148,7 +202,7 @@ func (l *living) act(ctx context.Context, step membership.Step) error {
 	case membership.Start:
 		return l.tell(ctx, m, api.OpStart, api.StartRequest{})
 	case membership.Stop:
-		return l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner})
+		return l.stopFailing(ctx, m)
 	case membership.Agree:
 		return l.agree(ctx)
 	case membership.Configure:

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -14,14 +15,19 @@ import (
 // was cut short may have left a marker, or somebody has removed the store from under a member. It changes
 // nothing.
 func (e *Executor) Observe(ctx context.Context, seats []membership.Member) bootstrap.Sight {
+	return e.observeAll(ctx, seats, func(membership.Member) time.Duration { return e.Patience })
+}
+
+// observeAll is Observe with a patience for each member.
+func (e *Executor) observeAll(ctx context.Context, seats []membership.Member, patience func(membership.Member) time.Duration) bootstrap.Sight {
 	return each(seats, func(m membership.Member) bootstrap.Report {
-		report := e.observe(ctx, m, "")
+		report := e.observe(ctx, m, "", patience(m))
 		if report.Err != nil || report.Observation != nil {
 			return report
 		}
 		contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
 		if err == nil && len(contact.Installed) > 0 {
-			report = e.observe(ctx, m, contact.Installed[0])
+			report = e.observe(ctx, m, contact.Installed[0], patience(m))
 			err = report.Err
 		}
 		return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
@@ -30,9 +36,9 @@ func (e *Executor) Observe(ctx context.Context, seats []membership.Member) boots
 
 // observe reads one host through one of its stores. Where there is none, the report holds neither observation
 // nor error.
-func (e *Executor) observe(ctx context.Context, m membership.Member, store string) bootstrap.Report {
+func (e *Executor) observe(ctx context.Context, m membership.Member, store string, patience time.Duration) bootstrap.Report {
 	ask := e.Cluster.Ask()
-	ask.Patience = e.Patience
+	ask.Patience = patience
 	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
 	var refusal *api.Error
 	switch {

@@ -37,6 +37,18 @@ func (l *living) moveLeader(ctx context.Context, from membership.Member, to stri
 	return fmt.Errorf("%s is no voter any more", to)
 }
 
+// stopFailing stops a member that serves nobody, unless it serves by now.
+func (l *living) stopFailing(ctx context.Context, m membership.Member) error {
+	view, err := ask[api.Member](ctx, l.work, m, api.OpProbe, api.ProbeRequest{})
+	if err != nil {
+		return err
+	}
+	if view.Healthy {
+		return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, and is not stopped", Remedy: "plan again"}
+	}
+	return l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner})
+}
+
 // unready is what a host says of a member that is not ready.
 type unready string
 

@@ -108,7 +108,7 @@ func (r *reviving) look(ctx context.Context) {
 	for m, report := range seen {
 		if o := report.Observation; o != nil {
 			if store := r.Cluster.Stores[o.Facts.Architecture]; store != o.Store.SHA256 && slices.Contains(o.Store.Installed, store) {
-				fresh := r.observe(ctx, m, store)
+				fresh := r.observe(ctx, m, store, r.Patience)
 				report.Observation, report.Err = fresh.Observation, fresh.Err
 				seen[m] = report
 			}

@@ -48,6 +48,7 @@ type Seat struct {
 	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none
 	Outdated  []string // what it runs by that is not what is wanted, and takes a restart to change; sorted
 	Invalid   string   // why its certificates have to be issued anew; empty: they hold
+	Active    bool     // its unit is active: it has served since its process was started, so that what it runs by lets it
 	Disabled  bool     // its unit does not come up with the machine
 	Unsettled bool     // its configuration names other members than there are
 	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start

@@ -9,8 +9,9 @@ type ObserveRequest struct {
 	DataDir string `json:"data_dir"`
 	// Ports are those that the cluster is to use, to learn who listens on them.
 	Ports []int `json:"ports"`
-	// Patience is for how long a member of a formed cluster that serves nobody yet is waited for: one whose process is
-	// not older than that, or that systemd is about to start. Zero: none is.
+	// Patience is for how long a member of a formed cluster that serves nobody is waited for: one whose process is
+	// not older than that, one that systemd is about to start, and, for 25 s at most, one that has served since it was
+	// started. Zero: none is, and what is said of the member is one sample.
 	Patience time.Duration `json:"patience,omitempty"` // nanoseconds, at most 10 minutes
 }
 

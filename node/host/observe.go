@@ -11,13 +11,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Observe reads everything that the host knows about the cluster, and waits for a member that has just been started
-// as long as the request says.
+// Observe reads everything that the host knows about the cluster. As long as the request says, it waits for a member
+// that has just been started, and looks again at one that has ceased to serve: one question that was not answered in
+// time is no failure.
 func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
 	patience := min(r.Patience, longestAwait)
-	for end := time.Now().Add(patience); ; {
+	for begun := time.Now(); ; {
 		o, err := m.look(ctx, cluster, r)
-		if err != nil || !m.mayComeYet(o, patience) || time.Now().After(end) {
+		waited := time.Since(begun)
+		if err != nil || waited >= patience || !m.mayComeYet(o, patience, waited) {
 			return m.withLog(o), err
 		}
 		select {

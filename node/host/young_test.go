@@ -1,6 +1,7 @@
 package host
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,14 +21,16 @@ func TestPatience(t *testing.T) {
 		t.Errorf("the age is %s, %v", age, known)
 	}
 	young := func() api.Observation {
-		return api.Observation{Marker: &api.Marker{Phase: api.PhaseFormed}, Unit: api.UnitState{ActiveState: "active", FileState: "enabled", MainPID: 7}}
+		return api.Observation{Marker: &api.Marker{Phase: api.PhaseFormed}, Unit: api.UnitState{ActiveState: "activating", FileState: "enabled", MainPID: 7}}
 	}
 	for name, test := range map[string]struct {
 		edit func(*api.Observation)
 		want bool
 	}{
 		"young":               {func(*api.Observation) {}, true},
-		"old":                 {func(o *api.Observation) { o.Unit.MainPID = 8 }, false},
+		"has served":          {func(o *api.Observation) { o.Unit.ActiveState, o.Unit.MainPID = "active", 8 }, true},
+		"crashed, has served": {func(o *api.Observation) { o.Unit.ActiveState, o.Unit.Restarts = "active", lostRestarts }, true},
+		"old, never served":   {func(o *api.Observation) { o.Unit.MainPID = 8 }, false},
 		"gone":                {func(o *api.Observation) { o.Unit.MainPID = 9 }, false},
 		"healthy":             {func(o *api.Observation) { o.Member.Healthy = true }, false},
 		"a learner":           {func(o *api.Observation) { o.Member = api.Member{Responding: true, Learner: true, Leader: "1"} }, false},
@@ -45,12 +48,17 @@ func TestPatience(t *testing.T) {
 	} {
 		o := young()
 		test.edit(&o)
-		if got := m.mayComeYet(o, 30*time.Second); got != test.want {
+		if got := m.mayComeYet(o, 30*time.Second, time.Second); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
-		if m.mayComeYet(o, 0) {
+		if m.mayComeYet(o, 0, 0) {
 			t.Errorf("%s is waited for by who has no patience", name)
 		}
+	}
+	o := young()
+	o.Unit.ActiveState, o.Unit.MainPID = "active", 8
+	if !m.mayComeYet(o, 30*time.Second, lastingFailure-time.Second) || m.mayComeYet(o, 30*time.Second, lastingFailure) {
+		t.Error("a member that has served is not given exactly as long as an election may take")
 	}
 }
 
@@ -90,5 +98,35 @@ func TestLooping(t *testing.T) {
 		if got := m.loops(test.unit); got != test.want {
 			t.Errorf("%s: it loops: %t", name, got)
 		}
+	}
+}
+
+// TestObserveOutlastsAStall has two of three real members stand still for longer than a question may take: who looks
+// with patience does not take the third for one that has failed, and who has none hears of it.
+func TestObserveOutlastsAStall(t *testing.T) {
+	fleet := fleetOf(t, newAuthority(t), "a", "b", "c")
+	a, b, c := fleet[0], fleet[1], fleet[2]
+	view := a.await(t, api.AwaitRequest{Members: 3}).Member
+	a.marker.Phase, a.marker.ClusterID, a.marker.MemberID = api.PhaseFormed, view.ClusterID, view.MemberID
+	a.apply(t)
+	signal := func(s syscall.Signal) {
+		t.Helper()
+		for _, f := range []*fleetMember{b, c} {
+			if err := f.units.process.Process.Signal(s); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT)
+	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || o.Member.Healthy || o.Unit.ActiveState != "active" {
+		t.Fatalf("while it has no quorum it reads %+v, unit %s, %v", o.Member, o.Unit.ActiveState, err)
+	}
+	go func() {
+		time.Sleep(2 * askTimeout)
+		signal(syscall.SIGCONT)
+	}()
+	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{Patience: time.Minute}); err != nil || !o.Member.Healthy {
+		t.Errorf("a stall of %s is reported as a failure: %+v, %v", 2*askTimeout, o.Member, err)
 	}
 }

@@ -54,6 +54,10 @@ type Host struct {
 	// Received is how many bytes of uploads have come.
 	Received int64
 
+	// Hangs is how many of the next questions after the host's member find that it answers, and serves no linearizable
+	// read within the time that a question has, as while a disk stalls or a leader is elected.
+	Hangs int
+
 	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 

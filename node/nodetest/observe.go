@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -46,7 +47,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Aside:      c.aside(dir),
 		},
 		Certificates: part.held(),
-		Member:       c.view(c.cluster),
+		Member:       c.sample(ask.Patience),
 		Restore:      part.restore,
 		Backup:       part.backups.status(),
 	}
@@ -65,6 +66,25 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		}
 	}
 	return observation, nil
+}
+
+// samples is how often a look asks a member that has ceased to serve, before it reports that.
+const samples = 10
+
+// sample asks the local member how it is, once; and where there is patience, again as long as one that has served since
+// it was started does not, and may again. Its time is short: nothing happens meanwhile.
+func (c call) sample(patience time.Duration) api.Member {
+	for tries := 1; ; tries++ {
+		view := c.view(c.cluster)
+		if c.Hangs > 0 && view.Healthy {
+			c.Hangs--
+			view.Healthy, view.HealthError, view.Leader = false, "context deadline exceeded", ""
+		}
+		part := c.on(c.cluster)
+		if patience == 0 || view.Healthy || part.unit.active != "active" || tries == samples {
+			return view
+		}
+	}
 }
 
 // held is what the host holds for each key pair and bundle.

@@ -1,0 +1,221 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// forGood is for more looks than a run has.
+const forGood = 1 << 20
+
+// hang has every member serve no reads for as many questions. They run on, and form their quorum.
+func (l *life) hang(questions int) {
+	for _, m := range l.cluster.Members {
+		l.host(m.Name).Hangs = questions
+	}
+}
+
+// stops counts the calls that stop or restart a member.
+func (l *life) stops() (n int) {
+	for _, c := range l.world.Calls() {
+		switch c.Operation {
+		case api.OpStop, api.OpRestart, api.OpSetAside, api.OpRetire, api.OpRecover:
+			n++
+		}
+	}
+	return n
+}
+
+// TestShortStallChangesNothing has no member serve for a moment when a change begins: it is done as it was shown.
+func TestShortStallChangesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.set("quota-backend-bytes", "8589934592")
+		shown := l.planned().Steps
+		l.hang(4)
+		if _, err := l.change(context.Background(), shown); err != nil {
+			t.Fatalf("change: %v", err)
+		}
+		l.mustBeAsWanted()
+	})
+}
+
+// TestNothingIsStoppedThatOnlySeemedToFail has all members seem to serve nobody, for good, from each moment of a change
+// on, where nothing was shown before and where the rolls were. No member is stopped by that: a cluster that serves its
+// clients, as the world's rules hold, goes on to.
+func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
+	for _, approved := range []bool{false, true} {
+		for at := 0; at < 24; at++ {
+			t.Run(fmt.Sprintf("shown %t, at %d", approved, at), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					l := living(t, 3, nodetest.EtcdVersion)
+					l.set("quota-backend-bytes", "8589934592")
+					shown, served := l.planned().Steps, l.look().Healthy()
+					if !approved {
+						shown = nil
+					}
+					l.world.Forget()
+					arrived, stops, seen := 0, 0, 0
+					l.world.Watch = func(c nodetest.Call) {
+						if arrived++; arrived == at+1 {
+							l.hang(forGood)
+							seen = 1
+						}
+						if c.Operation == api.OpStop || c.Operation == api.OpRestart {
+							stops += seen
+						}
+					}
+					outcome, err := l.executor().Change(context.Background(), upgrade.Order{Owner: l.owner, Seats: l.seats, Approved: shown, Served: places(served)})
+					l.world.Watch = nil
+					if seen == 0 {
+						t.Fatal("the change was over before that")
+					}
+					if err == nil && len(outcome.Held) == 0 {
+						t.Error("it went well, and nothing is held")
+					}
+					// A roll that is under way is put back, which restarts that one member.
+					if stops > 2 {
+						t.Errorf("members were stopped or restarted %d times after all seemed to fail: %v", stops, err)
+					}
+					for _, c := range l.world.Calls() {
+						if c.Operation == api.OpStop {
+							t.Errorf("%s was stopped, and only seemed to serve nobody", c.Address)
+						}
+					}
+					l.hang(0)
+					l.mustConverge(1)
+				})
+			})
+		}
+	}
+}
+
+// TestStopsThatWereShownAreLookedAtAgain has a plan made while nobody served, which stops members to configure them.
+// By the time that it is carried out they serve: it is not.
+func TestStopsThatWereShownAreLookedAtAgain(t *testing.T) {
+	for name, back := range map[string]func(*life, nodetest.Call){
+		"at once":               func(l *life, c nodetest.Call) { l.hang(0) },
+		"right before the stop": func(l *life, c nodetest.Call) { hangUntil(l, c, api.OpProbe) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 3, nodetest.EtcdVersion)
+				l.set("quota-backend-bytes", "8589934592")
+				l.hang(forGood)
+				shown := l.planned().Steps
+				if !strings.Contains(texts(shown), "stop a (192.0.2.11): it serves nobody, and is outdated") {
+					t.Fatalf("the plan is\n%s", texts(shown))
+				}
+				l.world.Forget()
+				l.world.Watch = func(c nodetest.Call) { back(l, c) }
+				_, err := l.change(context.Background(), shown)
+				l.world.Watch = nil
+				if refusal := (*membership.Refusal)(nil); !errors.As(err, &refusal) || refusal.Remedy != "plan again" {
+					t.Errorf("change: %v", err)
+				}
+				if n := l.stops(); n > 0 {
+					t.Errorf("members that serve were stopped %d times", n)
+				}
+				l.mustConverge(1)
+			})
+		})
+	}
+}
+
+// hangUntil ends the stall when the first call of this kind arrives.
+func hangUntil(l *life, c nodetest.Call, op api.Operation) {
+	if c.Operation == op {
+		l.hang(0)
+	}
+}
+
+// TestFailureThatLastsIsMended has all members serve nobody for good, whatever is asked, until they run by other
+// settings: they get these one after another, and never do fewer of them run than a quorum.
+func TestFailureThatLastsIsMended(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.world.Waive(nodetest.LeaderMoves) // nobody can be told to lead
+		l.set("heartbeat-interval", "500")
+		l.hang(forGood)
+		started := 0
+		l.world.Watch = func(c nodetest.Call) {
+			if c.Operation != api.OpStart {
+				return
+			}
+			if started++; started == 3 { // by their new settings they serve
+				l.hang(0)
+			}
+		}
+		// Those that were started by the new settings have served by then, as far as hosts of this kind tell.
+		for range 2 {
+			if _, err := l.change(context.Background(), l.planned().Steps); err != nil && !strings.Contains(err.Error(), "plan again") {
+				t.Errorf("change: %v", err)
+			}
+		}
+		l.mustConverge(1)
+		if started < 3 {
+			t.Errorf("%d were started by other settings", started)
+		}
+	})
+}
+
+// TestStalledVotersAreRestartedOneAtATime has two of three voters come back, and neither call itself started: with
+// both of them restarted at once the quorum would be gone, which the world's rules forbid.
+func TestStalledVotersAreRestartedOneAtATime(t *testing.T) {
+	for _, n := range []int{3, 5} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, n, nodetest.EtcdVersion)
+				stopped := []string{"b", "c", "d"}[:n-n/2-1]
+				for _, name := range stopped {
+					l.host(name).StopUnit(cluster)
+					l.host(name).Stalls = 1
+				}
+				outcome, err := l.change(context.Background(), l.planned().Steps)
+				if err != nil {
+					t.Errorf("change: %v\n%s", err, texts(outcome.Done))
+				}
+				if n := l.stalls(); n != len(stopped) {
+					t.Errorf("%d were restarted, of %d", n, len(stopped))
+				}
+				l.mustBeAsWanted()
+			})
+		})
+	}
+}
+
+// TestStalledVoterIsNotRestartedWithoutASpare has a stalled voter whose vote the others need: it is waited for.
+func TestStalledVoterIsNotRestartedWithoutASpare(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.host("c").PowerCut()
+		l.host("b").StopUnit(cluster)
+		l.host("b").Stalls = 1
+		_, err := l.change(context.Background(), l.planned().Steps)
+		if err == nil || !strings.Contains(err.Error(), "b (192.0.2.12) is not ready") {
+			t.Errorf("change: %v", err)
+		}
+		if n := l.stalls(); n > 0 {
+			t.Errorf("it was restarted %d times, and the only other one cannot serve alone", n)
+		}
+		l.put()
+		l.host("c").PowerOn()
+		l.mustConverge(1)
+	})
+}
+
+// places are those of seats.
+func places(seats []membership.Seat) (all []membership.Member) {
+	for _, s := range seats {
+		all = append(all, s.Member)
+	}
+	return all
+}
