@@ -92,6 +92,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if diags.HasError() {
 		return diags
 	}
+	diags.Append(c.warnAbandoned(last)...)
 	ch := c.changed(state, wanted{members, stores, backup}, before, last, asked)
 	switch {
 	case !found && (ch.wishes(state) || newBackup):
@@ -304,6 +305,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
 		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) ||
+		!c.AbandonOnDestroy.Equal(state.AbandonOnDestroy) ||
 		!c.RecoverFrom.Equal(state.RecoverFrom) ||
 		!c.Restore.Equal(state.Restore) ||
 		!c.Backup.Equal(state.Backup) ||

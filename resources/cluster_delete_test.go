@@ -1,9 +1,12 @@
 package resources
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -38,14 +41,55 @@ func TestDestroyThatFailedIsNoLicence(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
 		tftest.TestStep{
-			PreConfig: func() { w.Host("192.0.2.13").Unreachable = errGone },
-			Config:    three(unprotected), Destroy: true, ExpectError: says("it cannot be asked"),
+			PreConfig: func() { w.Host("192.0.2.13").LoseStores() },
+			Config:    three(unprotected), Destroy: true, ExpectError: says("no store to take that off with"),
 		},
 		tftest.TestStep{
-			PreConfig: func() { w.Host("192.0.2.13").Unreachable = nil },
-			Config:    three(unprotected), Taint: []string{cluster}, ExpectError: says("one half of a replacement"),
+			PreConfig: func() {
+				if err := w.Host("192.0.2.13").Install(t.Context(), w.Stores["amd64"]); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config: three(unprotected), Taint: []string{cluster}, ExpectError: says("one half of a replacement"),
 		},
 		tftest.TestStep{Config: three(unprotected), Destroy: true})
+}
+
+// TestDestroyLeavesTheLost has one host gone for good: the destroy is refused by its plan already, which says how to go
+// on; and once the member is abandoned by name, the others are left clean. One that answers is not abandoned.
+func TestDestroyLeavesTheLost(t *testing.T) {
+	w := newWorld(t)
+	abandons := func(names string) string { return three(unprotected + " abandon_on_destroy = [" + names + "]") }
+	w.run(t, tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{Config: abandons(`"d"`), ExpectError: says(`"d" is the name of no member`)},
+		tftest.TestStep{Config: abandons(`"b"`), Check: func(*terraform.State) error {
+			if text := w.warned(); !strings.Contains(text, "Member b is not lost") {
+				return fmt.Errorf("it was warned: %s", text)
+			}
+			return nil
+		}},
+		tftest.TestStep{Config: abandons(`"b"`), Destroy: true, ExpectError: says("it is in abandon_on_destroy, and its host answers")},
+		tftest.TestStep{
+			PreConfig: func() {
+				w.Host("192.0.2.13").PowerCut()
+				w.Forget()
+			},
+			Config: three(unprotected), Destroy: true, ExpectError: says(`set abandon_on_destroy = ["c"], apply, and destroy`),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				if changes := w.changes(); len(changes) > 0 {
+					t.Errorf("hosts were changed by a destroy that was refused: %v", changes)
+				}
+			},
+			Config: abandons(`"c"`), ExpectNonEmptyPlan: true, // c is not known to be well
+		},
+		tftest.TestStep{Config: abandons(`"c"`), Destroy: true})
+	for last, left := range map[int]bool{11: false, 12: false, 13: true} {
+		if found := w.host(last).Leftovers("prod", dir); len(found) > 0 != left {
+			t.Errorf("%d carries %v", last, found)
+		}
+	}
 }
 
 // TestOwnerIsNotAdopted: hosts that another state has taken over are neither believed nor touched.

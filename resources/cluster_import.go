@@ -136,6 +136,7 @@ func (c *clusterModel) record(marker api.Marker) {
 	c.ClientPort, c.PeerPort = types.Int64Value(int64(marker.ClientPort)), types.Int64Value(int64(marker.PeerPort))
 	c.MetricsPort = types.Int64Value(int64(marker.MetricsPort))
 	c.DeletionProtection, c.PurgeData = types.BoolValue(true), types.BoolValue(false)
+	c.AbandonOnDestroy = types.SetNull(types.StringType)
 }
 
 // readBack takes over what one of the members runs by, which is the same on all of them.

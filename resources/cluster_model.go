@@ -28,6 +28,7 @@ type clusterModel struct {
 	Settings           types.Object   `tfsdk:"settings"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
+	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
 	RecoverFrom        types.Object   `tfsdk:"recover_from"`
 	Restore            types.Object   `tfsdk:"restore"`
 	Backup             types.Object   `tfsdk:"backup"`

@@ -24,6 +24,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		resp.Diagnostics.Append(refuseProtected(state)...)
+		resp.Diagnostics.Append(refuseUnreachable(ctx, state, req.Private)...)
 		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
 		return
 	}

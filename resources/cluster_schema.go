@@ -93,6 +93,12 @@ func clusterSchema(ctx context.Context) schema.Schema {
 					"and refuses what could not carry a member (nobody answers, another host key, too little room, data or ports of somebody else). Set it to false where the same apply makes the machines and " +
 					"their addresses are known beforehand; the apply looks at them in any case before it changes anything. Default: `true`.",
 			},
+			"abandon_on_destroy": schema.SetAttribute{
+				Optional:    true,
+				ElementType: types.StringType,
+				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. It looks at them all the same, and is refused " +
+					"where one of them answers. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
+			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),
 			"backup":       backupAttribute(),

@@ -4,50 +4,85 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// Retirement is how a cluster is taken off its hosts.
+type Retirement struct {
+	Owner    string
+	Purge    bool     // the data is deleted, and not moved aside
+	Abandons []string // names of members whose hosts are lost for good, and left behind
+}
+
 // Retire takes the cluster off all of its hosts, from wherever an earlier run stopped. The data is
 // moved aside, or deleted where purge says so. A host that carries no part of it, or one that
 // another owner's token is on by now, is left as it is.
 //
-// It refuses to begin while a host cannot be asked: a member that is switched on again later, with
-// its unit enabled, would be half a cluster that nobody manages.
-func (e *Executor) Retire(ctx context.Context, owner string, purge bool) error {
+// It refuses to begin while a host cannot be asked, unless its member is abandoned by name: a member that is switched
+// on again later, with its unit enabled, would be half a cluster that nobody manages. And it refuses while a host
+// answers whose member is abandoned: that one is not lost.
+func (e *Executor) Retire(ctx context.Context, r Retirement) error {
 	w := e.work(e.Cluster.Members)
-	w.retirement = api.RetireRequest{Owner: owner, Purge: purge}
+	w.retirement = api.RetireRequest{Owner: r.Owner, Purge: r.Purge}
 	return w.run(ctx, job{
 		look: func(ctx context.Context) { w.reports = e.Observe(ctx, w.seats) },
-		plan: func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, owner, purge) },
+		plan: func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, r) },
 		act:  w.actForming,
 	})
 }
 
 // planRetirement is a step for every host that carries a part of the owner's cluster.
-func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, owner string, purge bool) ([]membership.Step, error) {
+func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, r Retirement) ([]membership.Step, error) {
 	var steps []membership.Step
 	var refusals []error
 	fate := "data moved aside"
-	if purge {
+	if r.Purge {
 		fate = "data deleted"
 	}
 	for _, m := range cluster.Members {
 		report := reports[m]
-		if report.Err != nil {
+		switch abandoned := slices.Contains(r.Abandons, m.Name); {
+		case report.Err != nil && abandoned:
+			continue
+		case report.Err != nil:
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err),
-				Remedy: "bring it back and destroy again; if it is gone for good, remove the cluster from the state (terraform state rm) once its other hosts are clean"})
+				Remedy: fmt.Sprintf("bring it back and destroy again; if it is gone for good, set abandon_on_destroy = %s, apply, and destroy again; no host was changed", NameList(append(slices.Clone(r.Abandons), m.Name)))})
+			continue
+		case abandoned && carries(report, r.Owner):
+			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it is in abandon_on_destroy, and its host answers, and carries it",
+				Remedy: "take it out of abandon_on_destroy, apply, and destroy again; no host was changed"})
 			continue
 		}
 		switch o, seen := report.Observation, report.Contact.Marker; {
-		case o != nil && o.Marker != nil && o.Marker.Owner == owner:
+		case o != nil && o.Marker != nil && o.Marker.Owner == r.Owner:
 			steps = append(steps, membership.Step{Kind: membership.Retire, Member: m.Name, At: m.Address, To: fate})
-		case o == nil && (report.Contact.MarkerError != "" || seen != nil && seen.Owner == owner):
+		case o == nil && (report.Contact.MarkerError != "" || seen != nil && seen.Owner == r.Owner):
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it carries a part of the cluster, and no store to take that off with",
 				Remedy: fmt.Sprintf("copy %s from another member's host, or stop and disable %s and remove %s by hand; then destroy again", api.StoreRoot, api.Unit(cluster.Name), api.ConfigDir(cluster.Name))})
 		}
 	}
 	return steps, errors.Join(refusals...)
+}
+
+// carries tells whether a host records a member of this owner's.
+func carries(report bootstrap.Report, owner string) bool {
+	if o := report.Observation; o != nil {
+		return o.Marker != nil && o.Marker.Owner == owner
+	}
+	return report.Contact.Marker != nil && report.Contact.Marker.Owner == owner
+}
+
+// NameList is a list of names as a configuration has it.
+func NameList(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range slices.Sorted(slices.Values(names)) {
+		quoted[i] = strconv.Quote(name)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }

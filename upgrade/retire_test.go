@@ -13,11 +13,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // retire is one destroy.
 func (s *site) retire(owner string, purge bool) error {
-	return s.executor().Retire(context.Background(), owner, purge)
+	return s.executor().Retire(context.Background(), upgrade.Retirement{Owner: owner, Purge: purge})
 }
 
 // mustBeBare fails the test where a host still carries a part of the cluster.
@@ -164,6 +165,48 @@ func TestRetireRefuses(t *testing.T) {
 	}
 }
 
+// TestRetireLeavesTheLost has hosts that are gone for good: those that are named are left behind, and whatever is named
+// wrongly is refused before any host is changed.
+func TestRetireLeavesTheLost(t *testing.T) {
+	for name, test := range map[string]struct {
+		lost, abandons []string
+		refused        string
+	}{
+		"one, named":         {[]string{"b"}, []string{"b"}, ""},
+		"two, named":         {[]string{"a", "b"}, []string{"b", "a"}, ""},
+		"one, another named": {[]string{"b"}, []string{"c"}, "c (192.0.2.13): it is in abandon_on_destroy, and its host answers"},
+		"two, one named":     {[]string{"a", "b"}, []string{"b"}, `a (192.0.2.11): it cannot be asked: no route to host; bring it back and destroy again; if it is gone for good, set abandon_on_destroy = ["a", "b"], apply`},
+		"none, one named":    {nil, []string{"c"}, "c (192.0.2.13): it is in abandon_on_destroy, and its host answers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, 3)
+			owner := s.mustForm().Owner
+			for _, lost := range test.lost {
+				s.host(lost).PowerCut()
+			}
+			s.world.Forget()
+			err := s.executor().Retire(t.Context(), upgrade.Retirement{Owner: owner, Abandons: test.abandons})
+			if test.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), test.refused) {
+					t.Errorf("retire: %v", err)
+				}
+				if changes := s.world.Changes(); len(changes) > 0 {
+					t.Errorf("hosts were changed: %v", changes)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range s.cluster.Members {
+				if left := s.host(m.Name).Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 != slices.Contains(test.lost, m.Name) {
+					t.Errorf("%s carries %v", m.Name, left)
+				}
+			}
+		})
+	}
+}
+
 // TestRetireSparesOthers leaves a host alone that another owner's token is on by now.
 func TestRetireSparesOthers(t *testing.T) {
 	s := newSite(t, 3)
@@ -189,7 +232,7 @@ func TestRetireInterrupted(t *testing.T) {
 	owner := s.mustForm().Owner
 	ctx, cancel := context.WithCancel(t.Context())
 	s.atStep = func(string) { cancel() }
-	if err := s.executor().Retire(ctx, owner, false); !errors.Is(err, context.Canceled) {
+	if err := s.executor().Retire(ctx, upgrade.Retirement{Owner: owner}); !errors.Is(err, context.Canceled) {
 		t.Errorf("retire: %v", err)
 	}
 	s.mustBeBare() // the step that had begun was finished
