@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -22,7 +24,9 @@ const uncompared = "--feature-gates=InitialCorruptCheck=false"
 // Before it serves anybody, etcd asks each peer for its hash, one after another, and passes over those that do not
 // answer: after 7 s each. It answers no such question itself meanwhile. So members that start together, after a power
 // cut say, wait for one another, three of them for 14 s and five for 28 s, and have compared nothing in the end. While
-// a restore is under way its run compares them all.
+// a restore is under way its run compares them all, until it is opened: from then on nobody does but the members.
+//
+// A peer that is only slow is one to compare with: all are asked at the same time, each for as long as etcd would.
 //
 // A member that reaches no other host may be one whose network is not up yet: etcd is to wait for that.
 func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string) ([]string, error) {
@@ -34,7 +38,7 @@ func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string
 	if err != nil {
 		return nil, err
 	}
-	if under == nil && !m.peersAreDown(ctx, cluster, flags) {
+	if (under == nil || under.Stage == api.StageOpened) && !m.peersAreDown(ctx, cluster, flags) {
 		return nil, nil
 	}
 	return []string{uncompared}, nil
@@ -46,7 +50,7 @@ func (m *Machine) peersAreDown(ctx context.Context, cluster string, flags []stri
 	if err != nil {
 		return false // etcd is to say what is wrong with its certificates
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, peerPatience(flags))
 	defer cancel()
 	peers := peersOf(flags)
 	looks := make(chan peerLook, len(peers))
@@ -62,6 +66,15 @@ func (m *Machine) peersAreDown(ctx context.Context, cluster string, flags []stri
 		reached = reached || look.reached
 	}
 	return reached
+}
+
+// peerPatience is for how long etcd waits for the answer of a peer (its ServerConfig.ReqTimeout).
+func peerPatience(flags []string) time.Duration {
+	election := time.Second
+	if ms, err := strconv.Atoi(flagValue(flags, "election-timeout")); err == nil {
+		election = time.Duration(ms) * time.Millisecond
+	}
+	return 5*time.Second + 2*election
 }
 
 // peersOf are the peer URLs of the other members that flags name.

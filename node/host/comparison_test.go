@@ -1,12 +1,14 @@
 package host
 
 import (
+	"io"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -66,11 +68,23 @@ func TestComparison(t *testing.T) {
 		t.Fatal(err)
 	}
 	compares(false, "a restore is under way")
+	under.Stage = api.StageOpened
+	if err := a.putRestoration("main", under); err != nil {
+		t.Fatal(err)
+	}
+	compares(true, "the restore was opened, and its record remains")
 	if err := a.endRestoration("main", dataDir); err != nil {
 		t.Fatal(err)
 	}
 	stop(b)
 	compares(true, "one peer serves")
+	slow := slowly(t, net.JoinHostPort(loopback, strconv.Itoa(c.marker.PeerPort)), 2*askTimeout)
+	fast := a.config.Flags
+	a.config.Flags = append(slices.Clone(fast), "--initial-cluster=a="+a.peerURL()+",b="+b.peerURL()+",c="+slow)
+	a.apply(t)
+	compares(true, "one peer refuses, and the other is slow to answer")
+	a.config.Flags = fast
+	a.apply(t)
 	stop(a, c)
 	compares(false, "no peer serves")
 
@@ -107,4 +121,34 @@ func TestComparison(t *testing.T) {
 	if slices.Contains(startedBy(c), uncompared) {
 		t.Error("a member that comes back to others that serve compares nothing")
 	}
+}
+
+// slowly is the peer URL of a way to an address that lets nothing through before some time is over.
+func slowly(t *testing.T, to string, delay time.Duration) string {
+	t.Helper()
+	way, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = way.Close() })
+	go func() {
+		for {
+			from, err := way.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer from.Close()
+				time.Sleep(delay)
+				peer, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer peer.Close()
+				go func() { _, _ = io.Copy(peer, from) }()
+				_, _ = io.Copy(from, peer)
+			}()
+		}
+	}()
+	return "https://" + way.Addr().String()
 }
