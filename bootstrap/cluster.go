@@ -86,6 +86,7 @@ func (c Cluster) Marker(m membership.Member, f Formation, phase api.Phase) api.M
 		ClientPort:     c.ClientPort,
 		PeerPort:       c.PeerPort,
 		MetricsPort:    c.MetricsPort,
+		Rebuild:        c.Built[m.Name],
 	}
 }
 

@@ -51,6 +51,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Traces = report.Marker() != nil && s.State != membership.Taken
 			s.Restoring = restoring(report)
 		}
+		s.Rebuild = c.rebuild(s, report, owner)
 		c.place(&s, list, report)
 		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {
 			continue // it has left, and nobody can be asked what it left
@@ -71,6 +72,19 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		}
 	}
 	return p
+}
+
+// rebuild is the text by which a seat's member is to be built anew; empty: it is not to be, or was. What a host that
+// cannot be asked has been built by is not known.
+func (c Cluster) rebuild(s membership.Seat, report Report, owner string) string {
+	if !s.Wanted || !slices.Contains(c.Rebuild, s.Name) {
+		return ""
+	}
+	text, marker := c.Built[s.Name], report.Marker()
+	if report.Err == nil && (marker == nil || marker.Owner != owner || marker.Rebuild == text) {
+		return ""
+	}
+	return text
 }
 
 // As is the cluster with the members that vote now, as a voter's configuration has them.

@@ -81,7 +81,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	c.takeOver(members, before)
-	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
+	if !addressesKnown(members) || !rebuildsKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
 		newBackup && !allKnown(config.Backup, backup) {
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
@@ -119,6 +119,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 func (c clusterModel) changed(state clusterModel, want wanted, before map[string]memberModel, last sight, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Recover = asked
+	ch.cluster.Rebuild = rebuilds(want.members, before)
 	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch
 }
@@ -269,7 +270,7 @@ func (ch change) wishes(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
-		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != ""
+		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0
 }
 
 // keepObserved takes over what was observed, and what was last done.
@@ -318,7 +319,19 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 // sameWish tells whether a configuration says the same of two members.
 func (m memberModel) sameWish(other memberModel) bool {
 	return m.Address.Equal(other.Address) && m.HostKey.Equal(other.HostKey) && m.HostCA.Equal(other.HostCA) &&
-		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone)
+		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone) && m.Rebuild.Equal(other.Rebuild)
+}
+
+// rebuilds are the names of the members that are to be built anew where they are: those whose text has changed since
+// the last apply. Which of them an apply that was cut short has built by it already, their hosts say.
+func rebuilds(members, before map[string]memberModel) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		m, was := members[name], before[name]
+		if !was.Address.IsNull() && m.Rebuild.ValueString() != "" && !m.Rebuild.Equal(was.Rebuild) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // refuseChanges refuses what is not possible on a living cluster, the members aside.

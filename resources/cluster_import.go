@@ -104,6 +104,9 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 			if name == marker.Member && host != u.Hostname() {
 				member.SSHAddress = types.StringValue(host)
 			}
+			if name == marker.Member && marker.Rebuild != "" {
+				member.Rebuild = types.StringValue(marker.Rebuild)
+			}
 			members[name] = member
 		}
 	}

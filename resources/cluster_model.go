@@ -56,6 +56,7 @@ type memberModel struct {
 	SSHPort    types.Int64  `tfsdk:"ssh_port"`
 	SSHUser    types.String `tfsdk:"ssh_user"`
 	Zone       types.String `tfsdk:"zone"`
+	Rebuild    types.String `tfsdk:"rebuild"`
 
 	ID                types.String `tfsdk:"id"`
 	Health            types.String `tfsdk:"health"`
@@ -103,6 +104,12 @@ func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if m := members[name]; m.Health.ValueString() != healthStranger {
 			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})
+			if text := m.Rebuild.ValueString(); text != "" {
+				if spec.Built == nil {
+					spec.Built = map[string]string{}
+				}
+				spec.Built[name] = text
+			}
 		}
 	}
 	return spec

@@ -143,6 +143,11 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 	return nil
 }
 
+// rebuildsKnown tells whether it is known of every member by what it is to be built anew.
+func rebuildsKnown(members map[string]memberModel) bool {
+	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Rebuild.IsUnknown() })
+}
+
 // addressesKnown tells whether every member's address is.
 func addressesKnown(members map[string]memberModel) bool {
 	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Address.IsUnknown() })

@@ -220,6 +220,13 @@ func memberAttributes() map[string]schema.Attribute {
 			Optional:            true,
 			MarkdownDescription: "Failure domain of the host (a rack, a region), for those who read the configuration. Can be changed at any time.",
 		},
+		"rebuild": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Any text: where it changes to one that the member's data was not begun with, the member is built anew on its host, whatever condition it is in. It is removed, its data moved aside, " +
+				"and it joins again from the others' data, as the plan shows. One at a time, and only while a quorum is healthy, and for a healthy member all voters. " +
+				"To set it for the first time is a change; to take it out is none. A member that is new, or that is given another address, joins like that anyway. Terraform's own `-replace` is refused, since it would destroy the cluster.",
+			Validators: []validator.String{stringvalidator.LengthBetween(1, 200)},
+		},
 		"id": schema.StringAttribute{
 			Computed:            true,
 			MarkdownDescription: "etcd's ID of the member, hexadecimal.",

@@ -83,6 +83,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		c.removeLeaver, // one that leaves, once there are more than are wanted
 		c.arrive,       // one that is new
 		c.rollBackward, // an older etcd, once every member is one that stays
+		c.rebuild,      // one that is healthy, and to be built anew all the same
 		c.backUp,       // by the members that there are in the end
 	}
 	for _, rule := range rules {

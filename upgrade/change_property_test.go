@@ -158,6 +158,11 @@ func draw(t *rapid.T, wrong []string) *etcd {
 			e.inflict(m.Address, rapid.SampledFrom([]string{"silent", "taken"}).Draw(t, "condition of "+m.Address))
 		}
 	}
+	for _, m := range e.want.Members {
+		if h := e.at(m.Address); h.marker && len(e.voters()) > 1 && size > 1 && rapid.IntRange(0, 9).Draw(t, "rebuild "+m.Name) == 0 {
+			e.want.Rebuild = append(e.want.Rebuild, m.Name)
+		}
+	}
 	e.full = rapid.IntRange(0, 9).Draw(t, "full") == 0
 	if rapid.IntRange(0, 9).Draw(t, "leftover") == 0 {
 		m := place(15, 0)

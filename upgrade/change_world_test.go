@@ -40,6 +40,9 @@ type entry struct {
 	ours              bool // recorded as a learner that we have added
 }
 
+// again is the text of the configuration that members are to be built anew by.
+const again = "again"
+
 // machine is a host.
 type machine struct {
 	silent, unmounted, taken bool
@@ -54,6 +57,7 @@ type machine struct {
 	current  bool   // its settings are the wanted ones
 	broken   bool   // it does not come up by what it is configured with
 	expired  bool
+	built    string // the text that its data was begun with
 	settled  string // the voters that its configuration names
 }
 
@@ -224,6 +228,9 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 		s.State = membership.Failing
 	}
 	s.Why = reasons[s.State]
+	if s.Wanted && slices.Contains(e.want.Rebuild, m.Name) && (h.silent || h.marker && !h.taken && h.built != again) {
+		s.Rebuild = again
+	}
 	switch s.State {
 	case membership.Silent, membership.Taken, membership.Empty, membership.Lost:
 		return s
@@ -527,7 +534,8 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 	}
 	s := e.seat(membership.Member{Name: step.Member, Address: step.At})
 	gone := s.State == membership.Lost || s.State == membership.Taken && m.learner || s.State == membership.Empty && (!m.learner || m.started)
-	if s.Wanted && !gone {
+	rebuilt := s.Rebuild != "" && (s.State == membership.Serving || s.State == membership.Failing || s.State == membership.Stopped)
+	if s.Wanted && !gone && !rebuilt {
 		return fmt.Errorf("it is wanted, and %s", s.State)
 	}
 	if m.learner {
@@ -552,7 +560,9 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 		return fmt.Errorf("it is healthy, and %d of %d are", healthy, n)
 	case m.id == e.leader:
 		return errors.New("it leads")
-	case n <= len(e.want.Members):
+	case n != len(e.want.Members) && rebuilt, len(e.learners()) > 0:
+		return fmt.Errorf("it is healthy, there are %d voters and %d learners", n, len(e.learners()))
+	case n <= len(e.want.Members) && !rebuilt, n == 1:
 		return fmt.Errorf("it is healthy, and %d voters are wanted", len(e.want.Members))
 	}
 	return nil
@@ -653,7 +663,7 @@ func (e *etcd) take(step membership.Step) {
 		e.list = append(e.list, &entry{id: fmt.Sprintf("added %d", e.ids), address: step.At, learner: true, ours: true})
 	case membership.Join:
 		configure(step.To)
-		h.marker, h.data, h.running, h.ready, h.disabled = true, m.id, true, true, false
+		h.marker, h.data, h.running, h.ready, h.disabled, h.built = true, m.id, true, true, false, again
 		m.name, m.started = step.Member, true
 	case membership.Promote:
 		m.learner, h.voted = false, true
@@ -683,8 +693,9 @@ func (e *etcd) cut(step membership.Step, way int) {
 	switch is := func(kind membership.Kind, at int) bool { return step.Kind == kind && way == at }; {
 	case way == 0:
 	case is(membership.Join, 1): // prepared, and not started
-		h.marker, h.version = true, step.To
+		h.marker, h.version, h.built = true, step.To, again
 	case is(membership.Join, 2): // started, and not heard of
+		h.built = again
 		h.marker, h.version, h.current, h.data, h.running = true, step.To, true, m.id, true
 	case is(membership.Roll, 1): // stopped
 		h.running, h.ready = false, false
@@ -718,6 +729,11 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Name+" is not healthy")
 		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names():
 			left = append(left, fmt.Sprintf("%s is not as wanted: %+v", m.Name, *h))
+		}
+	}
+	for _, m := range e.want.Members {
+		if slices.Contains(e.want.Rebuild, m.Name) && e.at(m.Address).built != again {
+			left = append(left, m.Name+" was not built anew")
 		}
 	}
 	for _, m := range e.list {

@@ -63,6 +63,9 @@ func (l *living) wanted(m membership.Member, version string, phase api.Phase) (a
 	}
 	marker := c.Marker(m, f, phase)
 	marker.Store, marker.ClusterID, marker.MemberID = store, l.clusterID(), l.seat(m).ID
+	if phase != api.PhaseJoining { // it goes on with the data that it has
+		marker.Rebuild = o.Marker.Rebuild
+	}
 	return api.ConfigureRequest{Marker: marker, Store: store, Flags: c.Flags(m, f, bootstrap.StateExisting), Unit: unit}, nil
 }
 
@@ -112,8 +115,8 @@ func (l *living) stage(ctx context.Context, m membership.Member, version string)
 // roomToJoin refuses a host on which the database of the others has no room, for a member that is to copy it. Once it is in
 // the list it is too late: it would fill its disk, and be a member that never comes up.
 func (l *living) roomToJoin(ctx context.Context, m membership.Member, store string) error {
-	switch l.seat(m).State {
-	case membership.Empty, membership.Lost:
+	switch s := l.seat(m); {
+	case s.State == membership.Empty, s.State == membership.Lost, rebuildable(s): // what it has is moved aside
 	default:
 		return nil // it has its data
 	}

@@ -25,7 +25,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Agree:
 		all := !p.HasQuorum()
 		for i := range p.Seats {
-			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted || all) {
+			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted && s.Rebuild == "" || all) {
 				s.State, s.Looping = membership.Serving, false
 			}
 			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
@@ -100,7 +100,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
-		s.Outdated, s.Invalid, s.Disabled = nil, "", false
+		s.Outdated, s.Invalid, s.Disabled, s.Rebuild = nil, "", false, ""
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
 		}

@@ -12,9 +12,9 @@ import (
 func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Absent }
 
 // mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
-// quorum, one that is to leave.
+// quorum, one that is to leave, or to be built anew.
 func (c *choice) mends(s membership.Seat) bool {
-	return s.Role == membership.Voter && (s.Wanted || !c.HasQuorum())
+	return s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum())
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
@@ -189,7 +189,7 @@ func (c *choice) secure() (membership.Step, bool) {
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true
 			}
-		case joinable(s) || s.Wanted && s.Role == membership.Voter && gone(s) && s.State != membership.Taken:
+		case joinable(s) || s.Wanted && s.Role == membership.Voter && (gone(s) && s.State != membership.Taken || rebuildable(s)):
 			if s.Staged == "" {
 				return c.stage(s, c.arrivalVersion()), true
 			}

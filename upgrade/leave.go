@@ -16,7 +16,7 @@ func gone(s membership.Seat) bool {
 func dead(s membership.Seat) bool {
 	switch s.State {
 	case membership.Silent, membership.Stopped, membership.Failing, membership.Blocked:
-		return !s.Wanted // whoever is taken out of the configuration in such a state is not waited for
+		return !s.Wanted || rebuildable(s) // whoever is taken out of the configuration in such a state is not waited for
 	}
 	return gone(s)
 }
@@ -44,6 +44,9 @@ func (c *choice) removeDead() (membership.Step, bool) {
 		remove.Why = "dead, " + s.Why
 		if s.Why == "" {
 			remove.Why = "dead"
+		}
+		if rebuildable(s) {
+			remove.Why = "to be built anew (" + s.Rebuild + "), " + s.Why
 		}
 		remove.Sum = voters(n, n-1, healthy)
 		return remove, true

@@ -50,6 +50,28 @@ var operations = map[string]operation{
 	"foreign data":         {does: "remove b (192.0.2.12): dead, its data directory holds another member's data", members: 3, happen: func(l *life) { l.host("b").ForeignData(cluster) }},
 	"rolled back":          {does: "remove b (192.0.2.12): dead, its data is older than it was", members: 3, happen: func(l *life) { l.host("b").RollBack(cluster, 3) }},
 
+	"rebuild a follower":  {does: "remove b (192.0.2.12): to be built anew (again); voters 3 -> 2, quorum 2, healthy 2", members: 3, happen: func(l *life) { l.rebuild("b") }},
+	"rebuild the leader":  {does: "lead: leadership moves from a (192.0.2.11), which is built anew, to b (192.0.2.12)", members: 3, happen: func(l *life) { l.rebuild("a") }},
+	"rebuild all of five": {does: "remove e (192.0.2.15): to be built anew (again); voters 5 -> 4", members: 5, happen: func(l *life) { l.rebuild("a", "b", "c", "d", "e") }},
+	"rebuild one that is stopped": {does: "remove b (192.0.2.12): to be built anew (again), its unit is inactive", members: 3, happen: func(l *life) {
+		l.host("b").StopUnit(cluster)
+		l.rebuild("b")
+	}},
+	"rebuild one that fails": {does: "remove c (192.0.2.13): to be built anew (again), it runs, and serves no linearizable read", members: 3, happen: func(l *life) {
+		l.host("c").CutOff = true
+		l.world.Tick()
+		l.rebuild("c")
+		l.atStep = func(line string) {
+			if strings.Contains(line, " join c ") {
+				l.host("c").CutOff = false
+			}
+		}
+	}},
+	"rebuild one that is lost": {does: "remove c (192.0.2.13): dead, its data is lost", members: 3, happen: func(l *life) {
+		l.host("c").LoseData(dir)
+		l.rebuild("c")
+	}},
+
 	"replace healthy follower": {does: "remove b (192.0.2.12): no longer wanted; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a", "b@21", "c") }},
 	"replace healthy leader":   {does: "lead: leadership moves from a (192.0.2.11), which leaves the cluster, to a (192.0.2.21)", members: 3, happen: func(l *life) { l.want("a@21", "b", "c") }},
 	"replace the only one":     {does: "promote a (192.0.2.21): caught up, same hash; voters 1 -> 2", members: 1, happen: func(l *life) { l.want("a@21") }},
@@ -114,6 +136,14 @@ var operations = map[string]operation{
 		l.seats = l.seats[:3]
 		l.want("a", "b", "c")
 	}},
+}
+
+// rebuild asks for members to be built anew.
+func (l *life) rebuild(names ...string) {
+	l.cluster.Rebuild, l.cluster.Built = names, map[string]string{}
+	for _, name := range names {
+		l.cluster.Built[name] = "again"
+	}
 }
 
 // another is an authority that the cluster does not trust.

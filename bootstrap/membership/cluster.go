@@ -15,7 +15,11 @@ type Spec struct {
 	Carried []string    // versions of etcd that a member can be given; nil where only Version matters
 	Recover Recovery    // what is done where the quorum is lost; the zero Recovery: nothing
 	Restore Restoration // what the cluster is made from; the zero Restoration: what it is
-	Backups string      // how its hosts back it up, in words that differ with every change of it; empty: they do not
+	// Built are texts of the configuration, by member, that are recorded with the data that a member begins with; Rebuild
+	// names those whose text has changed: what was begun with another one is built anew.
+	Built   map[string]string
+	Rebuild []string
+	Backups string // how its hosts back it up, in words that differ with every change of it; empty: they do not
 }
 
 // Recovery names a survivor of a cluster that has lost its quorum, and what is given up for it.

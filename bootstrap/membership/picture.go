@@ -53,6 +53,7 @@ type Seat struct {
 	Unsettled bool     // its configuration names other members than there are
 	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
+	Rebuild   string   // the text by which it is to be built anew, which its data was not begun with; empty: it is not to be
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data

@@ -35,4 +35,7 @@ type Marker struct {
 	// or has added, and that were not yet seen to the end: by them a later run knows what is ours to clean
 	// up. OpAddLearner adds to them before it asks etcd; a Configure replaces them.
 	Added []string `json:"added,omitempty"`
+	// Rebuild is the text of the configuration that the member's data was begun with: with another one it is to be built
+	// anew. Empty: there was none.
+	Rebuild string `json:"rebuild,omitempty"`
 }

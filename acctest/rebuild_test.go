@@ -1,0 +1,88 @@
+package acctest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
+)
+
+// TestRebuildAndLeaveTheLost builds members anew where they are, with a writer on the cluster; has all but one stand
+// still while a plan looks, which is no failure; and destroys the cluster when one host is gone for good.
+func TestRebuildAndLeaveTheLost(t *testing.T) {
+	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
+	v := lived(t, l, setup{})
+	rebuilt := func(texts map[string]string) setup {
+		s := setup{member: map[string]string{}}
+		for name, text := range texts {
+			s.member[name] = fmt.Sprintf("address = %q, host_key = %q, rebuild = %q", l.Host(name).Address(), hostKey(t, l.Host(name)), text)
+		}
+		return s
+	}
+	ids := func() map[string]any {
+		found := map[string]any{}
+		attributes, _ := v.state("etcd_cluster.prod")
+		for name, m := range attributes["members"].(map[string]any) {
+			found[name] = m.(map[string]any)["id"]
+		}
+		return found
+	}
+	for _, step := range []struct {
+		name  string
+		texts map[string]string
+		anew  []string
+	}{
+		{"rebuild one", map[string]string{"b": "disk of 2026-11"}, []string{"b"}},
+		{"rebuild all, the leader too", map[string]string{"a": "1", "b": "2", "c": "3"}, []string{"a", "b", "c"}},
+	} {
+		before := ids()
+		v.change(step.name, rebuilt(step.texts))
+		for name, id := range ids() {
+			if (id != before[name]) != slices.Contains(step.anew, name) {
+				t.Errorf("%s: the ID of %s was %v, and is %v", step.name, name, before[name], id)
+			}
+		}
+		for _, name := range step.anew {
+			if aside := inHost(t, l.Host(name), "sh", "-c", "ls -d /var/lib/etcd/prod.aside-*"); !strings.Contains(aside, "prod.aside-") {
+				t.Errorf("%s: the old data of %s does not lie aside: %s", step.name, name, aside)
+			}
+		}
+	}
+	v.judge(func(r *load.Report) { r.Limits.Unread = 5 * time.Second })
+
+	// Two of three stand still: nobody serves, and a question is answered by nobody in its time.
+	for _, name := range []string{"b", "c"} {
+		inHost(t, l.Host(name), "systemctl", "kill", "--signal=STOP", "--kill-whom=main", "etcd@prod")
+	}
+	moving := time.AfterFunc(8*time.Second, func() {
+		for _, name := range []string{"b", "c"} {
+			inHost(t, l.Host(name), "systemctl", "kill", "--signal=CONT", "--kill-whom=main", "etcd@prod")
+		}
+	})
+	defer moving.Stop()
+	v.mustBeSettled()
+
+	if err := l.Host("c").PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	v.mustFail([]string{"destroy", "-auto-approve", "-no-color"}, "could not be asked: c.", `set abandon_on_destroy = ["c"], apply, and destroy then`)
+	for _, name := range []string{"a", "b"} {
+		if state := inHost(t, l.Host(name), "systemctl", "is-active", "etcd@prod"); strings.TrimSpace(state) != "active" {
+			t.Errorf("a destroy that was refused has left the member of %s %s", name, state)
+		}
+	}
+	s := v.setup
+	s.cluster = `abandon_on_destroy = ["c"]`
+	v.write("main.tf", configuration(t, l, s))
+	v.apply()
+	v.destroy()
+	for _, name := range []string{"a", "b"} {
+		if left := inHost(t, l.Host(name), "sh", "-c", "ls -d /etc/etcd/prod /etc/systemd/system/etcd@prod.service 2>/dev/null; true"); left != "" {
+			t.Errorf("on %s is left %s", name, left)
+		}
+	}
+}
