@@ -56,14 +56,8 @@ func TestRebuildAndLeaveTheLost(t *testing.T) {
 
 	// Two of three stand still: nobody serves, and a question is answered by nobody in its time.
 	for _, name := range []string{"b", "c"} {
-		inHost(t, l.Host(name), "systemctl", "kill", "--signal=STOP", "--kill-whom=main", "etcd@prod")
+		inHost(t, l.Host(name), "systemd-run", "--quiet", "sh", "-c", "systemctl kill --signal=STOP --kill-whom=main etcd@prod; sleep 12; systemctl kill --signal=CONT --kill-whom=main etcd@prod")
 	}
-	moving := time.AfterFunc(8*time.Second, func() {
-		for _, name := range []string{"b", "c"} {
-			inHost(t, l.Host(name), "systemctl", "kill", "--signal=CONT", "--kill-whom=main", "etcd@prod")
-		}
-	})
-	defer moving.Stop()
 	v.mustBeSettled()
 
 	if err := l.Host("c").PowerOff(); err != nil {

@@ -32,6 +32,9 @@ type Cluster struct {
 
 	// Backup is how the hosts back the cluster up; nil: they do not. BackedUp sets it.
 	Backup *api.Backup
+
+	// Acknowledged are entries of the log that members, by their ID, are known to have had on their disks.
+	Acknowledged map[string]uint64
 }
 
 // Formation identifies one attempt to form a cluster. An attempt that is resumed keeps both.

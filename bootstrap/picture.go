@@ -64,6 +64,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		}
 	}
 	c.lookAtWhole(&p, owner, sight)
+	c.findReverted(&p, sight)
 	// What a member is to run by depends on which members there are.
 	as := c.As(p)
 	for i := range p.Seats {
@@ -72,6 +73,26 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		}
 	}
 	return p
+}
+
+// findReverted finds voters that do not serve, and whose log ends before what they are known to have had on their disk:
+// somebody has put their machine, with all that it records, back to what it was. They have acknowledged what they no
+// longer have, so that their vote could lose it. It is told only where the others serve: where no quorum does, all may
+// have been put back together, by purpose.
+func (c Cluster) findReverted(p *membership.Picture, sight Sight) {
+	if !p.HasQuorum() {
+		return
+	}
+	for i := range p.Seats {
+		s := &p.Seats[i]
+		o := sight[s.Member].Observation
+		if s.Role != membership.Voter || s.State != membership.Stopped && s.State != membership.Failing || o == nil || o.Data.Log == nil {
+			continue
+		}
+		if log := o.Data.Log; log.Error == "" && log.MemberID == s.ID && log.Index < c.Acknowledged[s.ID] {
+			s.State, s.Why = membership.Lost, fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", log.Index, c.Acknowledged[s.ID])
+		}
+	}
 }
 
 // rebuild is the text by which a seat's member is to be built anew; empty: it is not to be, or was. What a host that

@@ -118,7 +118,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 // changed is the change from state to the model, as the engine plans it.
 func (c clusterModel) changed(state clusterModel, want wanted, before map[string]memberModel, last sight, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
-	ch.cluster.Recover = asked
+	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild = rebuilds(want.members, before)
 	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch

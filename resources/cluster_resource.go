@@ -136,7 +136,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddError("The hosts were not looked at", err.Error())
 		return
 	}
-	executor.Patience = startPatience
+	executor.Patience, executor.Cluster.Acknowledged = startPatience, last.Acknowledged
 	reports := executor.Observe(looking, hosts.seats())
 	if ctx.Err() != nil {
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
@@ -145,7 +145,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.services.Now())
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.services.Now())...)
-	resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
+	resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged).keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -205,7 +205,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if err == nil {
 		seen, diags := plan.concluded(ctx, ch, outcome, r.services.Now())
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
+		resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed to its end", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
@@ -213,9 +213,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.HasError() {
 		// A look that was cut short says nothing, and one by ways that are not kept says nothing of the members.
 		if working.Err() == nil && len(outcome.Sight) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
-			seen, diags := state.observe(ctx, state.clusterWith(before, r.services.Stores), before, outcome.Sight, ch.routes(), r.services.Now())
+			cluster := state.clusterWith(before, r.services.Stores)
+			cluster.Acknowledged = last.Acknowledged
+			seen, diags := state.observe(ctx, cluster, before, outcome.Sight, ch.routes(), r.services.Now())
 			resp.Diagnostics.Append(diags...)
-			resp.Diagnostics.Append(seen.keep(ctx, resp.Private)...)
+			resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
 		}
 		plan = state
 	}

@@ -29,6 +29,9 @@ type sight struct {
 	// At is when that was, where a certificate had expired by then. A time that changed with every look would
 	// change the state with every look.
 	At time.Time `json:"at,omitzero"`
+	// Acknowledged are entries of the log that members, by their ID, had on their disks at the last apply that looked
+	// twice. A refresh keeps them as they are, for the same reason.
+	Acknowledged map[string]uint64 `json:"acknowledged,omitempty"`
 }
 
 // seatReport is one host as it was seen.
@@ -39,6 +42,28 @@ type seatReport struct {
 	Observation *api.Observation `json:"observation,omitempty"`
 	Unreachable bool             `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
 	Reach       *Reach           `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
+}
+
+// acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
+// that no member list has any more are forgotten.
+func (s sight) acknowledging(known ...map[string]uint64) sight {
+	s.Acknowledged = nil
+	for _, seat := range s.Seats {
+		if seat.Observation == nil {
+			continue
+		}
+		for _, entry := range seat.Observation.Member.Members {
+			for _, entries := range known {
+				if index := entries[entry.ID]; index > 0 {
+					if s.Acknowledged == nil {
+						s.Acknowledged = map[string]uint64{}
+					}
+					s.Acknowledged[entry.ID] = max(s.Acknowledged[entry.ID], index)
+				}
+			}
+		}
+	}
+	return s
 }
 
 // errUnreachable is the error of a look that was kept.

@@ -268,6 +268,12 @@ func (e *etcd) wanted(address string) bool {
 	return slices.ContainsFunc(e.want.Members, func(m membership.Member) bool { return m.Address == address })
 }
 
+// awaited tells whether the member at an address is to come up as it is, and not to be built anew.
+func (e *etcd) awaited(address string) bool {
+	i := slices.IndexFunc(e.want.Members, func(m membership.Member) bool { return m.Address == address })
+	return i >= 0 && e.seat(e.want.Members[i]).Rebuild == ""
+}
+
 // clone is a cluster that shares nothing with the first.
 func (e *etcd) clone() *etcd {
 	c := *e
@@ -436,7 +442,7 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 		case !h.running || h.data != m.id || h.unmounted:
 		case !h.broken:
 			able++
-		case e.wanted(m.address) && !h.silent && !h.taken:
+		case (e.awaited(m.address) || !e.seen && e.wanted(m.address)) && !h.silent && !h.taken:
 			return fmt.Errorf("%s does not come up by its configuration", m.address)
 		}
 	}
@@ -645,7 +651,7 @@ func (e *etcd) take(step membership.Step) {
 	case membership.Agree:
 		for _, v := range e.voters() {
 			// Beside a quorum, one that is not wanted is waited for by nobody: let it never come.
-			if h := e.at(v.address); h.running && h.data == v.id && (e.wanted(v.address) || !e.seen) {
+			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
 				h.ready = true
 			}
 		}

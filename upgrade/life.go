@@ -31,6 +31,8 @@ type Outcome struct {
 	Sight bootstrap.Sight       // the last look at the hosts
 	Held  []*membership.Refusal // what has to wait, and why
 	Done  []membership.Step
+	// Acknowledged are entries of the log that members, by their ID, were seen to have on their disks.
+	Acknowledged map[string]uint64
 }
 
 // living is one run over the life of a cluster.
@@ -39,15 +41,16 @@ type living struct {
 	order   Order
 	checked bool // the whole plan against what was approved
 
-	looked  bool                         // at all hosts, once
-	served  map[membership.Member]bool   // voters that were seen to serve, by the plan or since the run began
-	failing map[membership.Member]bool   // voters that did not when they were last looked at, though they run
-	stalled map[membership.Member]bool   // voters that serve reads, and do not call themselves started
-	turn    sync.Mutex                   // of stalled voters, one is restarted at a time
-	saved   bool                         // a snapshot was taken in this run
-	staged  map[membership.Member]string // version of the store that was tried on the host in this run
-	picture membership.Picture
-	held    []*membership.Refusal
+	looked                bool                         // at all hosts, once
+	served                map[membership.Member]bool   // voters that were seen to serve, by the plan or since the run began
+	failing               map[membership.Member]bool   // voters that did not when they were last looked at, though they run
+	stalled               map[membership.Member]bool   // voters that serve reads, and do not call themselves started
+	applied, acknowledged map[string]uint64            // entries of the log, by member ID: at the last look, and by the last look known to be on disk
+	turn                  sync.Mutex                   // of stalled voters, one is restarted at a time
+	saved                 bool                         // a snapshot was taken in this run
+	staged                map[membership.Member]string // version of the store that was tried on the host in this run
+	picture               membership.Picture
+	held                  []*membership.Refusal
 }
 
 // Change makes a living cluster what is wanted, from wherever it is, or an earlier run left it. What it
@@ -57,12 +60,13 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	for _, m := range order.Seats {
 		sight[m] = bootstrap.Report{}
 	}
-	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{}}
+	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
+		applied: map[string]uint64{}, acknowledged: map[string]uint64{}}
 	for _, m := range order.Served {
 		l.served[m] = true
 	}
 	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act})
-	return Outcome{Sight: l.reports, Held: l.held, Done: l.did}, err
+	return Outcome{Sight: l.reports, Held: l.held, Done: l.did, Acknowledged: l.acknowledged}, err
 }
 
 // look observes every host. One that could not be asked at first is not waited for again in this run: each time
@@ -74,8 +78,23 @@ func (l *living) look(ctx context.Context) {
 		return
 	}
 	l.looked = true
+	l.acknowledge(seen)
 	for m, report := range seen {
 		l.reports[m] = report
+	}
+}
+
+// acknowledge notes what members have on their disks. etcd applies an entry while it may still be writing it; but it
+// answers no linearizable read before it has written all that it had applied when it was asked. So what was applied at
+// one look is on the disk by the next at which the member serves.
+func (l *living) acknowledge(seen bootstrap.Sight) {
+	for _, report := range seen {
+		if report.Observation == nil || !report.Observation.Member.Healthy {
+			continue
+		}
+		view := report.Observation.Member
+		l.acknowledged[view.MemberID] = max(l.acknowledged[view.MemberID], l.applied[view.MemberID])
+		l.applied[view.MemberID] = view.AppliedIndex
 	}
 }
 

@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -111,6 +112,7 @@ func (l *life) planned() upgrade.Plan {
 func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.Outcome, error) {
 	e := l.executor()
 	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Seats: l.seats, Approved: approved})
+	l.acknowledged(outcome.Acknowledged)
 	seen := l.cluster.Picture(l.owner, outcome.Sight, l.world.Now())
 	for _, s := range seen.Seats {
 		known := slices.Index(l.seats, s.Member)
@@ -129,6 +131,18 @@ func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.
 		})
 	}
 	return outcome, err
+}
+
+// acknowledged is what a state keeps of what members had on their disks.
+func (l *life) acknowledged(entries map[string]uint64) {
+	known := maps.Clone(l.cluster.Acknowledged)
+	if known == nil {
+		known = map[string]uint64{}
+	}
+	for id, index := range entries {
+		known[id] = max(known[id], index)
+	}
+	l.cluster.Acknowledged = known
 }
 
 // mustChange does what was planned, all of it and nothing else, and then there is nothing left to do.

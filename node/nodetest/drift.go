@@ -148,6 +148,13 @@ func (h *Host) RollBack(cluster string, n uint64) {
 	})
 }
 
+// Revert puts the whole machine back to what it was n entries ago, with all that it records of its member's progress.
+// The unit stays stopped.
+func (h *Host) Revert(cluster string, n uint64) {
+	h.RollBack(cluster, n)
+	h.change(cluster, func(part *installation) { part.progress -= min(n, part.progress) })
+}
+
 // ForeignData stops the cluster's unit, and puts another cluster's data where its member's was. The unit stays
 // stopped.
 func (h *Host) ForeignData(cluster string) {

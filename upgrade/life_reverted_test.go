@@ -1,0 +1,88 @@
+package upgrade_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// reverting is a cluster that an apply has changed, which has seen what its members had.
+func reverting(t *testing.T) *life {
+	t.Helper()
+	l := living(t, 3, nodetest.EtcdVersion)
+	l.host("a").WriteMany(cluster, 100)
+	l.set("quota-backend-bytes", "8589934592")
+	l.mustChange()
+	return l
+}
+
+// TestRevertedMachine has a machine put back to what it was, with all that it records: its member is behind what it had
+// acknowledged, and is built anew. One that lacks what nobody has seen it have is started as ever.
+func TestRevertedMachine(t *testing.T) {
+	for name, test := range map[string]struct {
+		entries uint64
+		does    string
+	}{
+		"behind":     {100, "remove b (192.0.2.12): dead, its log ends with entry "},
+		"not behind": {0, "start b (192.0.2.12)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := reverting(t)
+				l.host("b").Revert(cluster, test.entries)
+				outcome := l.mustChange()
+				if steps := texts(outcome.Done); !strings.Contains(steps, test.does) {
+					t.Errorf("no step says %q:\n%s", test.does, steps)
+				}
+			})
+		})
+	}
+}
+
+// TestAllRevertedTogether has all machines put back, by purpose: nobody says that any of them is lost.
+func TestAllRevertedTogether(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := reverting(t)
+		for _, name := range []string{"a", "b", "c"} {
+			l.host(name).Revert(cluster, 50)
+		}
+		plan := l.planned()
+		for _, step := range plan.Steps {
+			if step.Kind != membership.Start && step.Kind != membership.Agree {
+				t.Errorf("the plan has %s", step)
+			}
+		}
+		if _, err := l.change(context.Background(), plan.Steps); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAcknowledgedIsSeenTwice holds that an entry counts as written once a later look has found the member serving.
+func TestAcknowledgedIsSeenTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		outcome, err := l.change(context.Background(), nil) // nothing to do
+		if err != nil || len(outcome.Done) > 0 {
+			t.Fatalf("%v, %v", outcome.Done, err)
+		}
+		for id, index := range outcome.Acknowledged {
+			if index > 0 {
+				t.Errorf("%s was looked at once, and is known to have entry %d on its disk", id, index)
+			}
+		}
+		l.set("quota-backend-bytes", "8589934592")
+		outcome, err = l.change(context.Background(), nil)
+		if err != nil || len(outcome.Acknowledged) != 3 {
+			t.Fatalf("%v, %v", outcome.Acknowledged, err)
+		}
+		for id, index := range outcome.Acknowledged {
+			if index == 0 {
+				t.Errorf("nothing is known of %s", id)
+			}
+		}
+	})
+}
