@@ -24,7 +24,7 @@ func TestRoutesThatMislead(t *testing.T) {
 	w.run(t, w.begun(t, config),
 		mistaken(by(by(config, "192.0.2.11", "12"), "192.0.2.12", "11"), "the way to it leads to the machine of member b"), settled,
 		mistaken(by(config, "192.0.2.11", "12"), "the way to it leads to the machine of member b"), settled,
-		mistaken(by(config, "192.0.2.11", "21"), "leads to another machine than when this was planned"), settled,
+		mistaken(by(config, "192.0.2.11", "21"), "this way leads to another machine than the one that the member was last seen on"), settled,
 		// Another address of the machine that c is on.
 		mistaken(by(of("a b c@23", unprotected), "192.0.2.23", "13"), "this is another address of the machine that carries c already"), settled,
 		tftest.TestStep{Config: config, Check: w.untouched},

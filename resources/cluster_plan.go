@@ -51,6 +51,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	} else {
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		r.services.owners.Store(state.Owner.ValueString(), true)
 		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private)...)
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private)...)

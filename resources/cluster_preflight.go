@@ -147,6 +147,13 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, membe
 	default:
 		refusals = append(refusals, known.PreflightChange(owner, last.reports(), seen))
 	}
+	for _, report := range seen {
+		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.
+		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && services.holds(marker.Owner) {
+			diags.AddWarning(fmt.Sprintf("Cluster %s is not replaced", c.Name.ValueString()), refusedReplacement)
+			return diags
+		}
+	}
 	refused := errors.Join(refusals...)
 	if refused == nil {
 		return nil

@@ -116,6 +116,7 @@ func howToGoOn(err error) string {
 func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	r.services.owners.Store(state.Owner.ValueString(), true)
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	looking, cancel := deadline(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -28,6 +29,13 @@ type Services struct {
 	Destroying bool
 
 	authorities authorityFiles // that certificates of this run have left
+	owners      sync.Map       // tokens of the clusters whose states this run has met
+}
+
+// holds tells whether this run has met the state of an owner's cluster.
+func (s *Services) holds(owner string) bool {
+	_, met := s.owners.Load(owner)
+	return met
 }
 
 // Hosts finds hosts. Nothing is dialed before a host is used.
