@@ -124,6 +124,12 @@ func (c clusterModel) changed(state clusterModel, want wanted, before map[string
 	return ch
 }
 
+// mayWait tells whether a change has done what was asked for where this is left of it: those that a recovery gives up join
+// when their hosts can be had.
+func (ch change) mayWait(held *membership.Refusal) bool {
+	return slices.Contains(ch.cluster.Recover.Abandons, held.Member)
+}
+
 // foresee fills in what the plan makes of the cluster, or refuses it.
 func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagnostics) {
 	wishes := ch.wishes(state)
@@ -136,8 +142,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		return diags
 	}
 	for _, held := range ch.plan.Held {
-		// Those that a recovery gives up join when their hosts can be had.
-		if wishes && !slices.Contains(ch.cluster.Recover.Abandons, held.Member) {
+		if wishes && !ch.mayWait(held) {
 			diags.AddAttributeError(refusedAt(held), "This plan is refused", held.Error()+".\n\nNo host was changed.")
 		} else {
 			diags.AddAttributeWarning(refusedAt(held), "A repair has to wait", held.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -200,7 +201,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	} else {
 		outcome, err = r.change(working, plan, ch, authority, state.Owner.ValueString())
 		if err == nil && ch.wishes(state) {
-			err = leftUndone(outcome)
+			asked := outcome
+			asked.Held = slices.DeleteFunc(slices.Clone(outcome.Held), ch.mayWait)
+			err = leftUndone(asked)
 		}
 	}
 	if err == nil {
