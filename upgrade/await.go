@@ -78,10 +78,14 @@ func (l *living) awaitLearner(ctx context.Context, m membership.Member) error {
 // restarted one at a time, and where the others are a quorum.
 func (l *living) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
 	request.ObserveRequest, request.Stalled = l.Cluster.Ask(), true
-	for end := time.Now().Add(request.Timeout); ; {
+	var since time.Time // when it was first seen to be stalled: one that copies much data comes to that late
+	for {
 		o, err := ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
-		if err != nil || !o.Stalled || time.Now().After(end) {
+		if err != nil || !o.Stalled || !since.IsZero() && time.Since(since) > stall {
 			return o, err
+		}
+		if since.IsZero() {
+			since = time.Now()
 		}
 		if o, restarted, err := l.restartStalled(ctx, waiting, m, request); restarted || err != nil {
 			return o, err
