@@ -14,8 +14,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// otherKey is what a host that shows another key than the pinned one is to SSH.
-var otherKey = fmt.Errorf("connect to root@192.0.2.21:22: %w: it shows SHA256:abc", ssh.ErrHostKeyMismatch)
+// errOtherKey is what a host that shows another key than the pinned one is to SSH.
+var errOtherKey = fmt.Errorf("connect to root@192.0.2.21:22: %w: it shows SHA256:abc", ssh.ErrHostKeyMismatch)
 
 // unfitHosts are what can be the matter with a host that is new to a cluster, and what a plan says of it.
 var unfitHosts = map[string]struct {
@@ -23,7 +23,7 @@ var unfitHosts = map[string]struct {
 	says   string
 }{
 	"a mistyped address":       {func(h *nodetest.Host) { h.Unreachable = errGone }, "unreachable over SSH: no route to host; nothing is changed while this is so"},
-	"another host key":         {func(h *nodetest.Host) { h.Unreachable = otherKey }, "host key mismatch: it shows SHA256:abc"},
+	"another host key":         {func(h *nodetest.Host) { h.Unreachable = errOtherKey }, "host key mismatch: it shows SHA256:abc"},
 	"too little for the store": {func(h *nodetest.Host) { h.FreeBytes = 40 << 20; h.DataBytes = 1 << 30 }, "40 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},
 	"too little for the data":  {func(h *nodetest.Host) { h.DataBytes = 20 << 20 }, "20 MiB are free for the data in /var/lib/etcd/prod and 160 are needed"},
 	"data of somebody else":    {func(h *nodetest.Host) { h.Litter(dir) }, "data directory /var/lib/etcd/prod is not empty, and nothing says whose data that is"},
