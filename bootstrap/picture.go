@@ -52,6 +52,9 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Restoring = restoring(report)
 		}
 		c.place(&s, list, report)
+		if s.Role == membership.Learner && formedAsAnother(report, s.ID) {
+			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
+		}
 		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {
 			continue // it has left, and nobody can be asked what it left
 		}
@@ -63,6 +66,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		}
 	}
 	c.lookAtWhole(&p, owner, sight)
+	giveUpDamaged(&p, sight)
 	// What a member is to run by depends on which members there are.
 	as := c.As(p)
 	for i := range p.Seats {
@@ -153,6 +157,12 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 		return membership.Failing, "its process ends each time that it is started"
 	}
 	return membership.Failing, "it runs, and serves no linearizable read"
+}
+
+// formedAsAnother tells whether a host carries the data of a member of another ID, which had a vote.
+func formedAsAnother(report Report, id string) bool {
+	o := report.Observation
+	return o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember && o.Marker.MemberID != "" && o.Marker.MemberID != id
 }
 
 // lostBy is what the guard's checks say in a plan, the same each time.
@@ -297,6 +307,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			lowered = lowered && s.Role != membership.Voter
 			continue
 		}
+		p.Seats[i].Storeless = storeless(o.Store)
 		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
 		p.Seats[i].Looping = o.Unit.Looping
 		if s.State != membership.Serving {
@@ -333,6 +344,26 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 	}
 }
 
+// giveUpDamaged has members whose data is damaged count as lost where the others are a quorum, from which they can be
+// rebuilt. Without one, what can be read of them still may be all that there is.
+func giveUpDamaged(p *membership.Picture, sight Sight) {
+	if !p.HasQuorum() {
+		return
+	}
+	for i := range p.Seats {
+		s := &p.Seats[i]
+		o := sight[s.Member].Observation
+		if o != nil && o.Data.Damage != "" && (s.State == membership.Failing || s.State == membership.Stopped) {
+			s.State, s.Why = membership.Lost, "its data is damaged"
+		}
+	}
+}
+
+// storeless tells whether the store that a host has selected is not there.
+func storeless(s api.Store) bool {
+	return s.Selected != "" && len(s.Installed) > 0 && !slices.Contains(s.Installed, s.Selected)
+}
+
 // older tells whether a version is of an older line than another. One that is not known is not.
 func older(version, than string) bool {
 	return version != "" && than != "" && membership.CompareVersions(membership.Line(version), membership.Line(than)) < 0
@@ -340,6 +371,11 @@ func older(version, than string) bool {
 
 // versionOf is the version of a store that the provider carries; empty: it carries no such store.
 func (c Cluster) versionOf(store string) string {
+	for _, hash := range c.Stores {
+		if hash == store {
+			return c.Version
+		}
+	}
 	for version, stores := range c.StoresOf {
 		for _, hash := range stores {
 			if hash == store {

@@ -76,6 +76,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	switch did.Kind {
 	case membership.Stage:
 		s.Staged = did.To
+		s.Storeless = s.Storeless && did.To != s.Version
 	case membership.Stop:
 		s.State, s.Looping = membership.Stopped, false
 	case membership.Start:
@@ -84,23 +85,23 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.State = membership.Failing
 		}
 	case membership.Configure:
-		s.Outdated, s.Invalid, s.Behind, s.Version = nil, "", false, want.Version
+		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
 	case membership.Certify:
 		s.Invalid = ""
 		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by
 			s.State = membership.Serving
 		}
 	case membership.Roll:
-		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
+		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
 	case membership.SetAside:
-		s.State, s.Traces, s.Looping = membership.Empty, false, false
+		s.State, s.Traces, s.Looping, s.Storeless = membership.Empty, false, false, false
 	case membership.Retire:
 		s.State, s.Traces, s.Looping = membership.Empty, false, false
 	case membership.AddLearner:
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
-		s.Outdated, s.Invalid, s.Disabled = nil, "", false
+		s.Outdated, s.Invalid, s.Disabled, s.Storeless = nil, "", false, false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
 		}

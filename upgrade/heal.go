@@ -34,11 +34,20 @@ func (c *choice) misled(s membership.Seat) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
+// unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
+// is put there again. One that is configured before it is started is given the wanted store with that.
+func (c *choice) unarmed(s membership.Seat) bool {
+	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Failing)
+}
+
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *choice) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" }); found {
 		return c.stage(s, c.want.Version), true
+	}
+	if s, found := first(c.Seats, c.unarmed); found {
+		return c.stage(s, s.Version), true
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true

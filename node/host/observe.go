@@ -15,9 +15,10 @@ import (
 // as long as the request says.
 func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
 	patience := min(r.Patience, longestAwait)
-	for end := time.Now().Add(patience); ; {
+	for begun := time.Now(); ; {
 		o, err := m.look(ctx, cluster, r)
-		if err != nil || !m.mayComeYet(o, patience) || time.Now().After(end) {
+		waited := time.Since(begun)
+		if err != nil || !(m.mayComeYet(o, patience) && waited < patience || m.maySoonCrash(o) && waited < crashPause) {
 			return m.withLog(o), err
 		}
 		select {
@@ -32,6 +33,9 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 func (m *Machine) withLog(o api.Observation) api.Observation {
 	if o.Data.HasMember && !o.Member.Healthy && !isFollowing(o.Member) {
 		o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
+		if crashes(o) && o.Unit.MainPID == 0 {
+			o.Data.Damage = m.damage(o.Data.Path)
+		}
 	}
 	return o
 }

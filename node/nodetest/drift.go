@@ -134,6 +134,25 @@ func (h *Host) Damage(cluster, part string) {
 	})
 }
 
+// DamageData damages the log of the cluster's member, as a power cut may: its host boots, and etcd ends at each start.
+func (h *Host) DamageData(cluster string) {
+	h.PowerCut()
+	h.onData(cluster, func(_ *installation, m *member) { m.damaged = Log })
+	h.PowerOn()
+}
+
+// LoseStore removes the store that the cluster runs from the host, where another one stays, and ends the member's
+// process.
+func (h *Host) LoseStore(cluster, stays string) {
+	h.change(cluster, func(part *installation) {
+		delete(h.stores, part.selected)
+		h.stores[stays] = true
+		part.unit.stop()
+		h.world.convene()
+		part.unit.start()
+	})
+}
+
 // RollBack stops the cluster's unit, and takes the last n entries out of the member's data, as a restored
 // image of its disk does. The unit stays stopped.
 func (h *Host) RollBack(cluster string, n uint64) {

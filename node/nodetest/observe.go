@@ -59,6 +59,9 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			observation.Data.Log.Applied, observation.Data.Log.Version = 0, ""
 		}
 	}
+	if held.member != nil && part.unit.process == nil && part.unit.restarts >= lostRestarts {
+		observation.Data.Damage = held.member.damaged
+	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
 			observation.Listeners = append(observation.Listeners, l)
