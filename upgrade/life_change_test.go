@@ -98,6 +98,30 @@ var operations = map[string]operation{
 	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
 	"no space":                {does: "disarm", members: 3, happen: func(l *life) { l.host("b").RaiseAlarm(cluster, "NOSPACE") }},
 	"stores lost":             {does: "stage b (192.0.2.12)", members: 3, happen: func(l *life) { l.host("b").LoseStores() }},
+	"data damaged": {does: "remove b (192.0.2.12): dead, its data is damaged; voters 3 -> 2", members: 3, happen: func(l *life) {
+		l.host("b").DamageData(cluster)
+		for range 3 {
+			l.world.Tick()
+		}
+	}},
+	"store lost, another there": {does: "stage b (192.0.2.12): store for etcd 3.7.3", members: 3, happen: func(l *life) {
+		l.host("b").LoseStore(cluster, l.versions[older]["amd64"])
+		l.world.Tick()
+	}},
+	"older store lost, another there": {does: "stage b (192.0.2.12): store for etcd 3.6.16", members: 3, version: older, happen: func(l *life) {
+		l.run(nodetest.EtcdVersion)
+		l.host("b").LoseStore(cluster, l.versions[nodetest.EtcdVersion]["amd64"])
+		l.world.Tick()
+	}},
+	"learner that was told to vote": {does: "join c (192.0.2.21)", members: 3, happen: func(l *life) {
+		l.want("a", "b", "c@21")
+		l.world.Inject(nodetest.Fault{Operation: api.OpPromote, Extent: nodetest.Run})
+		if _, err := l.change(context.Background(), nil); err == nil {
+			l.Errorf("the change was not cut short")
+		}
+		l.world.Heal()
+		l.world.Host("192.0.2.21").StopUnit(cluster)
+	}},
 	"stale learner": {does: "remove d (192.0.2.14): a learner that is no longer wanted", members: 3, happen: func(l *life) {
 		l.want("a", "b", "c", "d", "e")
 		l.cutAt(api.OpStart)

@@ -297,6 +297,9 @@ func (c call) mayClaim(part *installation, marker api.Marker) error {
 	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && old.Owner != marker.Owner {
 		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object", old.Member, old.Cluster)
 	}
+	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && c.directory(old.DataDir).member != nil {
+		return refuse("this host is to join cluster %s as a learner, and %s holds the data of member %s, which has joined it already: set that aside first", old.Cluster, old.DataDir, old.Member)
+	}
 	return nil
 }
 
