@@ -181,12 +181,15 @@ func (l *living) phase(m membership.Member) api.Phase {
 }
 
 // certify issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
-// is waited for.
+// is waited for where that may be all that it lacks.
 func (l *living) certify(ctx context.Context, m membership.Member) error {
 	if err := l.certified(ctx, m, l.present(m)); err != nil {
 		return err
 	}
-	if l.seat(m).State == membership.Failing {
+	l.mu.Lock()
+	l.renewed[m] = true
+	l.mu.Unlock()
+	if s := l.seat(m); s.State == membership.Failing && len(s.Outdated) == 0 && l.picture.HasQuorum() {
 		return l.awaitReady(ctx, m)
 	}
 	return nil

@@ -87,7 +87,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Configure:
 		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
 	case membership.Certify:
-		s.Invalid = ""
+		s.Invalid, s.Certified = "", true
 		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by
 			s.State = membership.Serving
 		}

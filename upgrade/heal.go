@@ -24,6 +24,9 @@ func (c *choice) misled(s membership.Seat) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
 	}
+	if s.Certified && s.State == membership.Failing && !c.HasQuorum() {
+		return false // it is waited for first: whoever could not be asked may have served all the time
+	}
 	if s.Behind {
 		return true
 	}
@@ -49,6 +52,12 @@ func (c *choice) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, c.unarmed); found {
 		return c.stage(s, s.Version), true
 	}
+	// Before any of them is stopped: without a certificate that holds, or its key, a member cannot even be asked.
+	if s, found := first(c.Seats, func(s membership.Seat) bool {
+		return c.mends(s) && s.Invalid != "" && s.State == membership.Failing
+	}); found {
+		return c.certificates(s), true
+	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
@@ -70,7 +79,7 @@ func (c *choice) heal() (membership.Step, bool) {
 		}
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.Invalid != "" && (s.State == membership.Stopped || s.State == membership.Failing)
+		return c.mends(s) && s.Invalid != "" && s.State == membership.Stopped
 	}); found {
 		return c.certificates(s), true
 	}

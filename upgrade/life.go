@@ -37,6 +37,7 @@ type living struct {
 
 	saved   bool                         // a snapshot was taken in this run
 	staged  map[membership.Member]string // version of the store that was tried on the host in this run
+	renewed map[membership.Member]bool   // whose certificates were issued anew in this run
 	picture membership.Picture
 	held    []*membership.Refusal
 }
@@ -48,7 +49,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	for _, m := range order.Seats {
 		sight[m] = bootstrap.Report{}
 	}
-	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}}
+	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, renewed: map[membership.Member]bool{}}
 	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act})
 	return Outcome{Sight: l.reports, Held: l.held, Done: l.did}, err
 }
@@ -82,7 +83,7 @@ func (l *living) plan() ([]membership.Step, error) {
 	l.picture.Saved = l.saved
 	for i := range l.picture.Seats {
 		s := &l.picture.Seats[i]
-		s.Staged = l.staged[s.Member]
+		s.Staged, s.Certified = l.staged[s.Member], l.renewed[s.Member]
 	}
 	plan, err := Change(l.picture, l.Cluster.Spec)
 	if err != nil {
@@ -126,14 +127,29 @@ func (l *living) approved(step membership.Step) bool {
 		return true
 	}
 	step.Sum = ""
-	if step.Kind == membership.Stop && slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
-		return shown.Kind == membership.Configure && shown.Subject() == step.Subject()
-	}) {
-		return true // a member that crashes over and over runs at one look, and does not at the next
+	if l.comesTo(step) {
+		return true
 	}
 	return l.order.Approved == nil || slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
 		shown.Sum = ""
 		return shown == step
+	})
+}
+
+// comesTo tells whether a step is a part of one that was shown. A member that crashes over and over runs at one look, and
+// does not at the next; and one that was to be rolled may turn out to serve nobody.
+func (l *living) comesTo(step membership.Step) bool {
+	return slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
+		if shown.Subject() != step.Subject() {
+			return false
+		}
+		switch step.Kind {
+		case membership.Stop:
+			return shown.Kind == membership.Configure || shown.Kind == membership.Roll
+		case membership.Configure, membership.Start:
+			return shown.Kind == membership.Roll
+		}
+		return false
 	})
 }
 

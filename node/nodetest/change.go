@@ -176,7 +176,9 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 // leader is who leads the local member's cluster, for what has to be agreed on.
 func (c call) leader() (*member, error) {
 	p := c.on(c.cluster).unit.process
-	switch {
+	switch why := c.on(c.cluster).unidentified(); {
+	case why != "":
+		return nil, failed("%s", why)
 	case p == nil:
 		return nil, failed("ask the local member: connect: connection refused")
 	case !p.serves:

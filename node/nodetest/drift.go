@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -53,6 +54,15 @@ func (h *Host) EditUnit(cluster, text string) {
 // EditFlags changes the lines of the flags file.
 func (h *Host) EditFlags(cluster string, edit func([]string) []string) {
 	h.change(cluster, func(part *installation) { part.flags = edit(slices.Clone(part.flags)) })
+}
+
+// LoseKey removes a private key of the cluster from the host. The member runs on.
+func (h *Host) LoseKey(cluster, name string) {
+	h.change(cluster, func(part *installation) {
+		part.keys = maps.Clone(part.keys)
+		delete(part.keys, name)
+		h.keysLost++
+	})
 }
 
 // SwapBinary selects another store for the cluster, and installs it where it is not there.

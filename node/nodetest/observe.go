@@ -70,6 +70,16 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	return observation, nil
 }
 
+// unidentified is why the store and the local member cannot show each other who they are; empty: they can.
+func (i *installation) unidentified() string {
+	for _, name := range []string{api.KeyAdmin, api.KeyServer} {
+		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].belongs(i.certificates[name]) {
+			return "load the " + name + " certificate: open " + api.KeyFile(i.marker.Cluster, name) + ": no such file or directory"
+		}
+	}
+	return ""
+}
+
 // held is what the host holds for each key pair and bundle.
 func (i *installation) held() map[string]api.Certificate {
 	held := map[string]api.Certificate{"peer-ca": {PEM: i.peerCA}, "client-ca": {PEM: i.clientCA}}
@@ -97,7 +107,10 @@ func (h *Host) listeners(cluster string) []api.Listener {
 // view is what the local member says of itself and of its cluster.
 func (h *Host) view(cluster string) api.Member {
 	p := h.on(cluster).unit.process
+	why := h.on(cluster).unidentified()
 	switch {
+	case why != "":
+		return api.Member{Error: why, HealthError: why, Ready: p != nil && p.leader != "" && p.member.state().votes(p.member.id) && !p.settling}
 	case p == nil:
 		return api.Member{Error: "connect: connection refused"}
 	case !p.serves:
