@@ -85,12 +85,28 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		c.rollBackward, // an older etcd, once every member is one that stays
 		c.backUp,       // by the members that there are in the end
 	}
+	if c.failed() {
+		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
+		rules = []func() (membership.Step, bool){c.heal, c.certify, c.tidy, c.settle, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
+	}
 	for _, rule := range rules {
 		if step, found := rule(); found {
 			return step, nil, nil
 		}
 	}
 	return membership.Step{}, c.held, nil
+}
+
+// failed tells whether a step has failed in this run, and says of whom.
+func (c *choice) failed() bool {
+	found := false
+	for _, s := range c.Seats {
+		if s.Failed != "" {
+			found = true
+			c.hold(s, "this has failed: "+s.Failed, "mend what the error says, and apply again")
+		}
+	}
+	return found
 }
 
 // hold says that a step has to wait, and why. Of a member that waits for several reasons it says the first.

@@ -196,7 +196,7 @@ func (l *living) certify(ctx context.Context, m membership.Member) error {
 }
 
 // settle writes into every member's configuration which members there are. They run on meanwhile.
-func (l *living) settle(ctx context.Context) error {
+func (l *living) settle(ctx context.Context, step membership.Step) error {
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
 		if settles(s) {
@@ -214,7 +214,7 @@ func (l *living) settle(ctx context.Context) error {
 		request.Flags = bootstrap.Settled(now.Flags, request.Flags)
 		request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 		if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
-			return fmt.Errorf("%s (%s): %w", m.Name, m.Address, err)
+			return l.endure(step, m, fmt.Errorf("%s (%s): %w", m.Name, m.Address, err))
 		}
 		return nil
 	})

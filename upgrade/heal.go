@@ -14,7 +14,7 @@ func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Abs
 // mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
 // quorum, one that is to leave.
 func (c *choice) mends(s membership.Seat) bool {
-	return s.Role == membership.Voter && (s.Wanted || !c.HasQuorum())
+	return s.Failed == "" && s.Role == membership.Voter && (s.Wanted || !c.HasQuorum())
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
@@ -46,7 +46,7 @@ func (c *choice) unarmed(s membership.Seat) bool {
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *choice) heal() (membership.Step, bool) {
-	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" }); found {
+	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" && s.Failed == "" }); found {
 		return c.stage(s, c.want.Version), true
 	}
 	if s, found := first(c.Seats, c.unarmed); found {
@@ -96,7 +96,7 @@ func (c *choice) heal() (membership.Step, bool) {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	// What takes a restart may be why it is not ready.
-	if _, found := first(c.Healthy(), func(s membership.Seat) bool { return s.Wanted && s.Unready && len(s.Outdated) == 0 }); found {
+	if _, found := first(c.Healthy(), func(s membership.Seat) bool { return s.Wanted && s.Unready && len(s.Outdated) == 0 && s.Failed == "" }); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	for _, s := range c.Seats {
@@ -115,7 +115,7 @@ func runs(s membership.Seat) bool {
 // certify issues certificates anew, for members that run on meanwhile.
 func (c *choice) certify() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		return stays(s) && s.State == membership.Serving && s.Invalid != ""
+		return stays(s) && s.State == membership.Serving && s.Invalid != "" && s.Failed == ""
 	})
 	return c.certificates(s), found
 }
@@ -145,7 +145,7 @@ func (c *choice) settle() (membership.Step, bool) {
 
 // settles tells whether a seat's configuration names other members than there are, and can be mended.
 func settles(s membership.Seat) bool {
-	return stays(s) && s.State == membership.Serving && s.Unsettled
+	return stays(s) && s.State == membership.Serving && s.Unsettled && s.Failed == ""
 }
 
 // disarm takes back the alarm that a database has reached its quota.
@@ -161,6 +161,7 @@ func (c *choice) disarm() (membership.Step, bool) {
 func (c *choice) secure() (membership.Step, bool) {
 	for _, s := range c.Seats {
 		switch {
+		case s.Failed != "":
 		case stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0:
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true

@@ -83,7 +83,7 @@ func (l *living) swap(ctx context.Context, m membership.Member, request api.Conf
 }
 
 // agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.
-func (l *living) agree(ctx context.Context) error {
+func (l *living) agree(ctx context.Context, step membership.Step) error {
 	c := &choice{Picture: l.picture}
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
@@ -101,7 +101,13 @@ func (l *living) agree(ctx context.Context) error {
 	reports := l.awaitAll(ctx, seats, ready, func(m membership.Member) (api.Observation, error) {
 		return l.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	})
-	return failures(seats, reports, ready)
+	var stop []error
+	for _, m := range seats {
+		if err := failures([]membership.Member{m}, reports, ready); err != nil {
+			stop = append(stop, l.endure(step, m, err))
+		}
+	}
+	return errors.Join(stop...)
 }
 
 // verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same

@@ -48,6 +48,7 @@ type Seat struct {
 	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none
 	Outdated  []string // what it runs by that is not what is wanted, and takes a restart to change; sorted
 	Invalid   string   // why its certificates have to be issued anew; empty: they hold
+	Failed    string   // the step on it that failed in this run, which does nothing more to it; empty: none did
 	Certified bool     // this run has issued its certificates anew
 	Storeless bool     // the store that it runs by is gone from its host, where another answers: it cannot be started
 	Disabled  bool     // its unit does not come up with the machine

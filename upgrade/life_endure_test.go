@@ -1,0 +1,59 @@
+package upgrade_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// TestAFailureKeepsNobodyElse has a step fail for good at member b, and member c dead beside it: c is replaced all the
+// same, the run fails with what b's host said, and nobody is restarted. Once b's host is mended, so is b.
+func TestAFailureKeepsNobodyElse(t *testing.T) {
+	for name, test := range map[string]struct {
+		happen func(*life, *nodetest.Host)
+		fails  api.Operation
+		says   string
+	}{
+		"certify": {func(l *life, h *nodetest.Host) { h.ExpireCertificates(cluster, l.authority) }, api.OpPrepare, "certify b (192.0.2.12)"},
+		"start":   {func(_ *life, h *nodetest.Host) { h.StopUnit(cluster) }, api.OpStart, "start b (192.0.2.12)"},
+		"agree": {func(_ *life, h *nodetest.Host) {
+			h.StopUnit(cluster)
+			h.DoomedStart = "Failed to set up mount namespacing"
+		}, "", "b (192.0.2.12) is not ready"},
+		"settle":    {func(_ *life, h *nodetest.Host) { h.EditMarker(cluster, func(m *api.Marker) { m.InitialCluster = "" }) }, api.OpConfigure, "settle: every member's configuration names"},
+		"set aside": {func(l *life, _ *nodetest.Host) { l.world.RemoveBehindOurBack(cluster, "b") }, api.OpSetAside, "set aside b (192.0.2.12)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 5, nodetest.EtcdVersion)
+				test.happen(l, l.host("b"))
+				l.host("c").Wipe()
+				if test.fails != "" {
+					for range 40 { // each time that it is asked
+						l.world.Inject(nodetest.Fault{Operation: test.fails, Address: "192.0.2.12"})
+					}
+				}
+				outcome, err := l.change(context.Background(), l.planned().Steps)
+				if err == nil || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("change: %v", err)
+				}
+				replaced := name == "set aside" || slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Promote && s.Member == "c" })
+				if !replaced {
+					t.Errorf("c was not replaced:\n%s\n%v", texts(outcome.Done), err)
+				}
+				if slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Roll }) {
+					t.Errorf("somebody was restarted:\n%s", texts(outcome.Done))
+				}
+				l.put()
+				l.world.Heal()
+				l.host("b").DoomedStart = ""
+				l.mustConverge(2)
+			})
+		})
+	}
+}
