@@ -49,10 +49,10 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			}
 			s.Unfit = s.State == membership.Taken && s.Why == c.unfit(report.Contact)
 			s.Traces = report.Marker() != nil && s.State != membership.Taken
-			s.Restoring = restoring(report)
+			s.Restoring, s.Data = restoring(report), report.Data
 		}
 		c.place(&s, list, report)
-		if s.Role == membership.Learner && formedAsAnother(report, s.ID) {
+		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Failing) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
 		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {
@@ -67,6 +67,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 	}
 	c.lookAtWhole(&p, owner, sight)
 	giveUpDamaged(&p, sight)
+	diverge(&p)
 	// What a member is to run by depends on which members there are.
 	as := c.As(p)
 	for i := range p.Seats {
@@ -326,7 +327,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 		}
 		for _, alarm := range o.Member.Alarms {
 			p.Full = p.Full || strings.HasPrefix(alarm, "NOSPACE")
-			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, "CORRUPT")
+			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, AlarmCorrupt)
 		}
 	}
 	for i, s := range p.Seats {

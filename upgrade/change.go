@@ -85,7 +85,13 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		c.rollBackward, // an older etcd, once every member is one that stays
 		c.backUp,       // by the members that there are in the end
 	}
-	if c.failed() {
+	switch failed := c.failed(); {
+	case c.Corrupt && c.Agreed:
+		// Until the alarm is taken back, the cluster takes no writes: that comes before all else.
+		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.certify, c.tidy, c.clear, c.removeDead, c.dispute}
+	case c.Corrupt:
+		rules = []func() (membership.Step, bool){c.heal, c.certify, c.dispute}
+	case failed:
 		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
 		rules = []func() (membership.Step, bool){c.heal, c.certify, c.tidy, c.settle, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
 	}

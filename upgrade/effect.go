@@ -55,7 +55,11 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Downgrade:
 		p.Downgrade, p.Lowered, p.ClusterVersion = did.To, true, did.To
 	case membership.Disarm:
-		p.Full = false
+		if did.To == bootstrap.AlarmCorrupt {
+			p.Corrupt, p.Agreed = false, false
+		} else {
+			p.Full = false
+		}
 	case membership.Recover:
 		recovered(&p, did.Subject())
 	}
@@ -113,7 +117,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Role, s.Unsettled = membership.Voter, false
 	case membership.Remove:
 		voted := s.Role == membership.Voter
-		s.Role, s.ID, s.Started = membership.Absent, "", false
+		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
 		if voted {
 			unsettle(p)
 		}

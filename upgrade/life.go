@@ -133,6 +133,9 @@ func (l *living) approved(step membership.Step) bool {
 	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.Settle, membership.Stage, membership.BackUp:
 		return true
 	}
+	if step.Kind == membership.Disarm && step.To == bootstrap.AlarmCorrupt {
+		return true // it is compared once more first
+	}
 	step.Sum = ""
 	if l.comesTo(step) {
 		return true
@@ -246,6 +249,9 @@ func (l *living) carryOut(ctx context.Context, step membership.Step) error {
 	case membership.Cancel:
 		return l.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: l.order.Owner})
 	case membership.Disarm:
+		if step.To == bootstrap.AlarmCorrupt {
+			return l.acquit(ctx)
+		}
 		return l.disarm(ctx)
 	case membership.Recover:
 		return l.recover(ctx, m)

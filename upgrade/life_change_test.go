@@ -111,6 +111,20 @@ var operations = map[string]operation{
 	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
 	"no space":                {does: "disarm", members: 3, happen: func(l *life) { l.host("b").RaiseAlarm(cluster, "NOSPACE") }},
 	"stores lost":             {does: "stage b (192.0.2.12)", members: 3, happen: func(l *life) { l.host("b").LoseStores() }},
+	"data differs": {does: "remove b (192.0.2.12): its data differs from that of a quorum; voters 3 -> 2", members: 3, happen: func(l *life) {
+		l.host("b").Corrupt(cluster)
+		l.host("b").RaiseAlarm(cluster, "CORRUPT")
+	}},
+	"data of the leader differs": {does: "lead: leadership moves from a (192.0.2.11), which holds other data than a quorum, to b (192.0.2.12)", members: 5, happen: func(l *life) {
+		l.host(l.leader()).Corrupt(cluster)
+		l.host(l.leader()).RaiseAlarm(cluster, "CORRUPT")
+	}},
+	"data of two of five differs": {does: "remove d (192.0.2.14): its data differs from that of a quorum; voters 4 -> 3", members: 5, happen: func(l *life) {
+		l.host("c").Corrupt(cluster)
+		l.host("d").Corrupt(cluster)
+		l.host("c").RaiseAlarm(cluster, "CORRUPT")
+	}},
+	"an alarm, and data is the same": {does: "disarm: all voters hold the same data, alarm CORRUPT taken back", members: 3, happen: func(l *life) { l.host("c").RaiseAlarm(cluster, "CORRUPT") }},
 	"data damaged": {does: "remove b (192.0.2.12): dead, its data is damaged; voters 3 -> 2", members: 3, happen: func(l *life) {
 		l.host("b").DamageData(cluster)
 		for range 3 {

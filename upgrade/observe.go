@@ -14,7 +14,7 @@ import (
 // was cut short may have left a marker, or somebody has removed the store from under a member. It changes
 // nothing.
 func (e *Executor) Observe(ctx context.Context, seats []membership.Member) bootstrap.Sight {
-	return each(seats, func(m membership.Member) bootstrap.Report {
+	sight := each(seats, func(m membership.Member) bootstrap.Report {
 		report := e.observe(ctx, m, "")
 		if report.Err != nil || report.Observation != nil {
 			return report
@@ -26,6 +26,8 @@ func (e *Executor) Observe(ctx context.Context, seats []membership.Member) boots
 		}
 		return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
 	})
+	e.compare(ctx, sight)
+	return sight
 }
 
 // observe reads one host through one of its stores. Where there is none, the report holds neither observation

@@ -56,6 +56,8 @@ type Seat struct {
 	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
+	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
+	Diverged  bool     // a quorum of the voters holds other data, and the same
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data
 	Looping   bool     // its process ends each time that it is started
@@ -85,6 +87,7 @@ type Picture struct {
 	Mistakes  []Refusal // ways that lead to another machine or member than they ought to: nothing is done while there are any
 	Leader    string    // member ID; empty: none is known
 	Corrupt   bool      // an alarm says that members' data differs
+	Agreed    bool      // a quorum of the voters holds the same data, where an alarm says that it differs
 	Full      bool      // an alarm says that a database has reached its quota
 	Saved     bool      // this run has taken a snapshot and verified it
 

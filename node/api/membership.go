@@ -56,9 +56,9 @@ type DowngradeRequest struct {
 type DisarmRequest struct {
 	// Corrupt disarms all alarms that say that the data of members differs, and does nothing else: only whoever has
 	// compared it may ask for that.
-	Corrupt bool `json:"corrupt,omitempty"`
-	Owner  string `json:"owner"`
-	Alarms bool   `json:"alarms"`
+	Corrupt bool   `json:"corrupt,omitempty"`
+	Owner   string `json:"owner"`
+	Alarms  bool   `json:"alarms"`
 }
 
 // SnapshotRequest saves a snapshot of the local member, a voter, beside its data, and verifies it: its
