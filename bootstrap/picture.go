@@ -308,7 +308,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			lowered = lowered && s.Role != membership.Voter
 			continue
 		}
-		p.Seats[i].Storeless = storeless(o.Store)
+		p.Seats[i].Storeless, p.Seats[i].Cramped = storeless(o.Store), o.Data.Cramped
 		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
 		p.Seats[i].Looping = o.Unit.Looping
 		if s.State != membership.Serving {

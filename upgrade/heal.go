@@ -179,8 +179,11 @@ func (c *choice) secure() (membership.Step, bool) {
 	if c.Saved {
 		return membership.Step{}, false
 	}
-	// It is to stay on a host that stays, and to disturb the one that leads the least.
+	// It needs room, is to stay on a host that stays, and to disturb the one that leads the least.
 	for _, from := range []func(membership.Seat) bool{
+		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader && !s.Cramped },
+		func(s membership.Seat) bool { return s.Wanted && !s.Cramped },
+		func(s membership.Seat) bool { return !s.Cramped },
 		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader },
 		func(s membership.Seat) bool { return s.Wanted },
 		func(s membership.Seat) bool { return true },

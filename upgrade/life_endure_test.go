@@ -11,6 +11,47 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
+// TestSnapshotGoesWhereThereIsRoom has no room where the snapshot would be saved: it is saved elsewhere, whether the
+// plan knows or not; and where nobody has room the change is refused before anything is changed.
+func TestSnapshotGoesWhereThereIsRoom(t *testing.T) {
+	for name, test := range map[string]struct {
+		cramped []string
+		late    bool // after the plan was made
+		saves   bool
+	}{
+		"one":       {[]string{"b"}, false, true},
+		"one, late": {[]string{"b"}, true, true},
+		"two":       {[]string{"b", "c"}, false, true},
+		"two, late": {[]string{"b", "c"}, true, true},
+		"all":       {[]string{"a", "b", "c"}, false, false},
+		"all, late": {[]string{"a", "b", "c"}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 3, nodetest.EtcdVersion)
+				l.set("quota-backend-bytes", "8589934592")
+				shown := l.planned().Steps
+				for _, member := range test.cramped {
+					l.host(member).FreeBytes = 60 << 20
+				}
+				if !test.late {
+					shown = l.planned().Steps
+				}
+				_, err := l.change(context.Background(), shown)
+				if (err == nil) != test.saves {
+					t.Errorf("change: %v", err)
+				}
+				if !test.saves && (!strings.Contains(err.Error(), "60 MiB free") || strings.Count(strings.Join(l.progress, "\n"), " roll ") > 0) {
+					t.Errorf("refused with %v\n%s", err, strings.Join(l.progress, "\n"))
+				}
+				if test.saves {
+					l.mustBeAsWanted()
+				}
+			})
+		})
+	}
+}
+
 // TestAFailureKeepsNobodyElse has a step fail for good at member b, and member c dead beside it: c is replaced all the
 // same, the run fails with what b's host said, and nobody is restarted. Once b's host is mended, so is b.
 func TestAFailureKeepsNobodyElse(t *testing.T) {

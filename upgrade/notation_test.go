@@ -19,7 +19,7 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, storeless, failed, diverged, data-A, disabled, unsettled, behind, unstarted, traces, and 4.812 for a log that ends
+// are a state, and settings, unit, invalid, storeless, failed, cramped, diverged, data-A, disabled, unsettled, behind, unstarted, traces, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
@@ -154,6 +154,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Data = word[len("data-"):]
 		case word == "diverged":
 			s.State, s.Diverged, s.Why, s.Data = membership.Lost, true, "its data differs from that of a quorum", "Z"
+		case word == "cramped":
+			s.Cramped = true
 		case word == "failed":
 			s.Failed = "certify it"
 		case word == "storeless":

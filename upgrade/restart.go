@@ -16,15 +16,30 @@ import (
 // snapshotsKept is how many snapshots taken before a change stay on a host.
 const snapshotsKept = 3
 
-// snapshot saves a snapshot on the host, where it stays.
+// snapshot saves a snapshot on the host, where it stays. Where that host says that it cannot, whichever healthy voter
+// can does: what comes after it needs one, and not that one.
 func (l *living) snapshot(ctx context.Context, m membership.Member) error {
-	saved, err := ask[api.Snapshot](ctx, l.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: l.order.Owner, Keep: snapshotsKept})
-	if err != nil {
-		return err
+	from := []membership.Member{m}
+	for _, s := range l.picture.Healthy() {
+		if s.Member != m {
+			from = append(from, s.Member)
+		}
 	}
-	l.saved = true
-	l.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
-	return nil
+	var failures []error
+	for _, m := range from {
+		saved, err := ask[api.Snapshot](ctx, l.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: l.order.Owner, Keep: snapshotsKept})
+		if err == nil {
+			l.saved = true
+			l.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+			return nil
+		}
+		failures = append(failures, fmt.Errorf("%s (%s): %w", m.Name, m.Address, err))
+		if !said(err) || l.outer.Err() != nil {
+			break
+		}
+		l.Progress(fmt.Sprintf("%s (%s): no snapshot can be saved there: %s", m.Name, m.Address, err))
+	}
+	return errors.Join(failures...)
 }
 
 // moveLeader moves the leadership to the voter whose text to is.

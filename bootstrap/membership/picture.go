@@ -58,6 +58,7 @@ type Seat struct {
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
 	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
 	Diverged  bool     // a quorum of the voters holds other data, and the same
+	Cramped   bool     // its host has no room for a snapshot of it
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data
 	Looping   bool     // its process ends each time that it is started

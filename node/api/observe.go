@@ -149,7 +149,9 @@ type Data struct {
 	Log *Log `json:"log"`
 	// Damage is what in the log or the database keeps etcd from starting. It is looked for where systemd has started
 	// the member in vain three times and more; empty: nothing was found, or nobody has looked.
-	Damage     string   `json:"damage,omitempty"`
+	Damage string `json:"damage,omitempty"`
+	// Cramped is true where a snapshot of the member would not leave it room to live on its disk.
+	Cramped    bool     `json:"cramped,omitempty"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted

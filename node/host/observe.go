@@ -92,7 +92,10 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	o.Certificates = m.certificates(cluster)
 	o.Member = m.ask(ctx, o)
 	o.Unit.Looping = m.loops(o.Unit)
-	return o, nil
+	if dir != "" {
+		o.Data.Cramped, err = m.isCramped(dir, o.Member)
+	}
+	return o, err
 }
 
 // noCluster is said of the member where there is no marker.

@@ -50,6 +50,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Restore:      part.restore,
 		Backup:       part.backups.status(),
 	}
+	observation.Data.Cramped = c.cramped(observation.Member)
 	if part.marker != nil {
 		observation.GuardCheck, observation.Guard = c.guard(part)
 	}
@@ -68,6 +69,11 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		}
 	}
 	return observation, nil
+}
+
+// cramped tells whether there is no room for a snapshot of a member that answers.
+func (h *Host) cramped(view api.Member) bool {
+	return view.Responding && !view.Learner && h.FreeBytes < view.DBSizeBytes+64<<20
 }
 
 // unidentified is why the store and the local member cannot show each other who they are; empty: they can.
