@@ -1,14 +1,18 @@
 package bootstrap
 
-import "github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+import (
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
 
 // AlarmCorrupt is etcd's alarm that the data of members differs.
 const AlarmCorrupt = "CORRUPT"
 
-// diverge finds the voters whose data is not that of a quorum of them, where an alarm says that it differs. Without a
-// quorum that holds the same, nobody can say who is right.
+// diverge finds the voters whose data is not that of a quorum of them, where an alarm says that it differs, or one does
+// not start for that. Without a quorum that holds the same, nobody can say who is right.
 func diverge(p *membership.Picture) {
-	if !p.Corrupt {
+	if !p.Corrupt && !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.Differs }) {
 		return
 	}
 	holders := map[string]int{}
@@ -23,11 +27,14 @@ func diverge(p *membership.Picture) {
 			right = data
 		}
 	}
-	if p.Agreed = right != ""; !p.Agreed {
+	if right == "" {
 		return
 	}
+	p.Agreed = p.Corrupt
 	for i := range p.Seats {
-		if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Serving && s.Data != "" && s.Data != right {
+		s := &p.Seats[i]
+		other := s.State == membership.Serving && s.Data != "" && s.Data != right || s.State == membership.Failing && s.Differs
+		if s.Role == membership.Voter && other {
 			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"
 		}
 	}

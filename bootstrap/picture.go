@@ -50,6 +50,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Unfit = s.State == membership.Taken && s.Why == c.unfit(report.Contact)
 			s.Traces = report.Marker() != nil && s.State != membership.Taken
 			s.Restoring, s.Data = restoring(report), report.Data
+			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 		}
 		c.place(&s, list, report)
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Failing) && formedAsAnother(report, s.ID) {

@@ -20,12 +20,13 @@ const (
 )
 
 // compare asks all voters that answer for the hash of their data at one revision, where an alarm says that it
-// differs, and notes in the sight who holds the same. Whoever could not be asked has no note.
+// differs or a member does not start for that, and notes in the sight who holds the same. Whoever could not be asked has no note.
 func (e *Executor) compare(ctx context.Context, sight bootstrap.Sight) {
 	var seats []membership.Member
 	alarmed := false
 	for m, report := range sight {
 		o := report.Observation
+		alarmed = alarmed || o != nil && o.Data.Differs
 		if o == nil || o.Marker == nil || !o.Member.Responding || o.Member.Learner {
 			continue
 		}

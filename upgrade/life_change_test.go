@@ -124,6 +124,15 @@ var operations = map[string]operation{
 		l.host("d").Corrupt(cluster)
 		l.host("c").RaiseAlarm(cluster, "CORRUPT")
 	}},
+	"data differs, and it was restarted": {does: "remove b (192.0.2.12): dead, its data differs from that of a quorum; voters 3 -> 2", members: 3, happen: func(l *life) {
+		l.host("b").Corrupt(cluster)
+		l.host("b").StopUnit(cluster)
+		l.host("b").PowerCut()
+		l.host("b").PowerOn()
+		for range 4 {
+			l.world.Tick()
+		}
+	}},
 	"an alarm, and data is the same": {does: "disarm: all voters hold the same data, alarm CORRUPT taken back", members: 3, happen: func(l *life) { l.host("c").RaiseAlarm(cluster, "CORRUPT") }},
 	"data damaged": {does: "remove b (192.0.2.12): dead, its data is damaged; voters 3 -> 2", members: 3, happen: func(l *life) {
 		l.host("b").DamageData(cluster)

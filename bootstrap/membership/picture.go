@@ -57,6 +57,7 @@ type Seat struct {
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
 	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
+	Differs   bool     // it does not start, since a peer holds other data
 	Diverged  bool     // a quorum of the voters holds other data, and the same
 	Cramped   bool     // its host has no room for a snapshot of it
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none

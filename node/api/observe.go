@@ -150,6 +150,8 @@ type Data struct {
 	// Damage is what in the log or the database keeps etcd from starting. It is looked for where systemd has started
 	// the member in vain three times and more; empty: nothing was found, or nobody has looked.
 	Damage string `json:"damage,omitempty"`
+	// Differs is true where etcd ends at each start since a peer holds other data: which of them is right it cannot say.
+	Differs bool `json:"differs,omitempty"`
 	// Cramped is true where a snapshot of the member would not leave it room to live on its disk.
 	Cramped    bool     `json:"cramped,omitempty"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"os"
 	"os/exec"
@@ -167,8 +168,21 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 // TestDamageIsLookedForWhereStartsAreInVain does not look at the files of a member that has just been started.
 func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 	f := written(t)
-	change(t, f.path(database(dataDir)), half)
 	f.units.active[api.Unit("main")] = "activating"
+	f.Run = func(context.Context, string, ...string) ([]byte, error) {
+		return []byte(`{"level":"error","msg":"checkInitialHashKV failed","error":"8e9e found data inconsistency with peers"}` + "\n"), nil
+	}
+	for restarts, differs := range map[int]bool{2: false, 3: true} {
+		f.units.restarts = restarts
+		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Data.Damage != "" || o.Data.Differs != differs {
+			t.Errorf("after %d starts in vain it is damaged (%q), and differs: %t", restarts, o.Data.Damage, o.Data.Differs)
+		}
+	}
+	change(t, f.path(database(dataDir)), half)
 	for restarts, says := range map[int]bool{0: false, 2: false, 3: true} {
 		f.units.restarts = restarts
 		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ func (m *Machine) withLog(o api.Observation) api.Observation {
 		o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
 		if crashes(o) && o.Unit.MainPID == 0 {
 			o.Data.Damage = m.damage(o.Data.Path)
+			o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
 		}
 	}
 	return o

@@ -62,6 +62,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	}
 	if held.member != nil && part.unit.process == nil && part.unit.restarts >= lostRestarts {
 		observation.Data.Damage = held.member.damaged
+		observation.Data.Differs = held.member.damaged == "" && len(part.unit.journal) > 0 && part.unit.journal[0] == otherData
 	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
