@@ -168,7 +168,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 // TestDamageIsLookedForWhereStartsAreInVain does not look at the files of a member that has just been started.
 func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 	f := written(t)
-	f.units.active[api.Unit("main")] = "activating"
+	f.units.active[api.Unit("main")], f.units.pid = "activating", 0 // between two starts
 	f.Run = func(context.Context, string, ...string) ([]byte, error) {
 		return []byte(`{"level":"error","msg":"checkInitialHashKV failed","error":"8e9e found data inconsistency with peers"}` + "\n"), nil
 	}
