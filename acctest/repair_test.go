@@ -35,7 +35,7 @@ var drifts = []drift{
 	{"admin key gone", []string{"rm", "/etc/etcd/prod/tls/admin.key"}, "its admin certificate and key do not belong together", "certify b"},
 	{"peer and server key gone", []string{"rm", "/etc/etcd/prod/tls/peer.key", "/etc/etcd/prod/tls/server.key"}, "certificate and key do not belong together", "certify b"},
 	{"store gone, another there", []string{"sh", "-c", `cd /usr/local/lib/etcd-store && cp -r $(readlink -f prod) new && echo >>new/store && hash=$(sha256sum new/store | cut -d" " -f1) &&
-		mv new $hash && rm -r $(readlink -f prod) && systemctl restart --no-block etcd@prod; sleep 3`}, `health:"unhealthy"`, "stage b"},
+		mv new $hash && rm -r $(readlink -f prod) && systemctl stop etcd@prod`}, `health:"stopped"`, "start b"},
 	{"log damaged", []string{"sh", "-c", `systemctl stop etcd@prod; f=$(ls /var/lib/etcd/prod/member/wal/*.wal | head -1); printf damage | dd of=$f bs=1 seek=2000 conv=notrunc 2>/dev/null; systemctl start --no-block etcd@prod; sleep 15`},
 		"its data is damaged", "remove b"},
 	{"database damaged", []string{"sh", "-c", `systemctl stop etcd@prod; f=/var/lib/etcd/prod/member/snap/db; tr '\0' '\245' </dev/zero | head -c $(($(stat -c %s $f) - 8192)) | dd of=$f bs=4096 seek=2 conv=notrunc 2>/dev/null; systemctl start --no-block etcd@prod; sleep 15`},

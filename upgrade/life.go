@@ -39,6 +39,7 @@ type living struct {
 	saved   bool                         // a snapshot was taken in this run
 	staged  map[membership.Member]string // version of the store that was tried on the host in this run
 	renewed map[membership.Member]bool   // whose certificates were issued anew in this run
+	unarmed map[membership.Member]bool   // whose store was seen to be gone in this run
 	failed  map[membership.Member]string // steps that have failed in this run, by whom they were done to
 	faults  []error                      // what they failed by
 	picture membership.Picture
@@ -52,7 +53,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	for _, m := range order.Seats {
 		sight[m] = bootstrap.Report{}
 	}
-	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}}
+	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, unarmed: map[membership.Member]bool{}}
 	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act, endure: l.inVain})
 	held := slices.DeleteFunc(l.held, func(r *membership.Refusal) bool { // of these the errors tell
 		return l.failed[membership.Member{Name: r.Member, Address: r.At}] != ""
@@ -90,6 +91,7 @@ func (l *living) plan() ([]membership.Step, error) {
 	for i := range l.picture.Seats {
 		s := &l.picture.Seats[i]
 		s.Failed = l.failed[s.Member]
+		l.unarmed[s.Member] = l.unarmed[s.Member] || s.Storeless
 		s.Staged, s.Certified = l.staged[s.Member], l.renewed[s.Member]
 	}
 	plan, err := Change(l.picture, l.Cluster.Spec)
@@ -156,7 +158,9 @@ func (l *living) comesTo(step membership.Step) bool {
 		switch step.Kind {
 		case membership.Stop:
 			return shown.Kind == membership.Configure || shown.Kind == membership.Roll && l.renewed[step.Subject()]
-		case membership.Configure, membership.Start:
+		case membership.Start:
+			return shown.Kind == membership.Roll && l.renewed[step.Subject()] || shown.Kind == membership.Stage && l.unarmed[step.Subject()]
+		case membership.Configure:
 			return shown.Kind == membership.Roll && l.renewed[step.Subject()]
 		}
 		return false

@@ -98,3 +98,19 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 		})
 	}
 }
+
+// TestStoreIsGoneAndTheUnitComesAndGoes has a member without its store run in vain when the plan is made, and be stopped
+// when it is applied: that is what the plan was for.
+func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.host("b").LoseStore(cluster, l.versions[older]["amd64"])
+		l.world.Tick()
+		shown := l.planned().Steps
+		l.host("b").StopUnit(cluster)
+		if _, err := l.change(context.Background(), shown); err != nil {
+			t.Error(err)
+		}
+		l.mustBeAsWanted()
+	})
+}
