@@ -32,6 +32,14 @@ var drifts = []drift{
 		mv new $hash && ln -sfn $hash prod && systemctl restart etcd@prod`}, "another store was put in place of its own", "roll b"},
 	{"foreign certificate", []string{"cp", "/etc/etcd/prod/tls/peer.crt", "/etc/etcd/prod/tls/server.crt"}, "its server certificate", "certify b"},
 	{"certificate gone", []string{"rm", "/etc/etcd/prod/tls/server.crt"}, "its server certificate is missing", "certify b"},
+	{"admin key gone", []string{"rm", "/etc/etcd/prod/tls/admin.key"}, "its admin certificate and key do not belong together", "certify b"},
+	{"peer and server key gone", []string{"rm", "/etc/etcd/prod/tls/peer.key", "/etc/etcd/prod/tls/server.key"}, "certificate and key do not belong together", "certify b"},
+	{"store gone, another there", []string{"sh", "-c", `cd /usr/local/lib/etcd-store && cp -r $(readlink -f prod) new && echo >>new/store && hash=$(sha256sum new/store | cut -d" " -f1) &&
+		mv new $hash && rm -r $(readlink -f prod) && systemctl stop etcd@prod`}, `health:"stopped"`, "start b"},
+	{"log damaged", []string{"sh", "-c", `systemctl stop etcd@prod; f=$(ls /var/lib/etcd/prod/member/wal/*.wal | head -1); printf damage | dd of=$f bs=1 seek=2000 conv=notrunc 2>/dev/null; systemctl start --no-block etcd@prod; sleep 15`},
+		"its data is damaged", "remove b"},
+	{"database damaged", []string{"sh", "-c", `systemctl stop etcd@prod; f=/var/lib/etcd/prod/member/snap/db; tr '\0' '\245' </dev/zero | head -c $(($(stat -c %s $f) - 8192)) | dd of=$f bs=4096 seek=2 conv=notrunc 2>/dev/null; systemctl start --no-block etcd@prod; sleep 15`},
+		"its data is damaged", "remove b"},
 	{"removed behind our back", []string{"sh", "-c", `etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member list |
 		sed -n 's/^\([0-9a-f]*\), started, b,.*/\1/p' >/tmp/id && etcdctl --endpoints=https://127.0.0.1:2379 --cacert /etc/etcd/prod/tls/client-ca.crt --cert /etc/etcd/prod/tls/admin.crt --key /etc/etcd/prod/tls/admin.key member remove $(cat /tmp/id)`}, `health:"removed"`, "set aside b"},
 	{"data lost", []string{"sh", "-c", "systemctl stop etcd@prod; rm -rf /var/lib/etcd/prod/*; systemctl start --no-block etcd@prod"}, `health:"lost"`, "remove b"},
@@ -46,6 +54,7 @@ func TestDriftIsMended(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := lived(t, l, setup{})
 	for _, d := range sample.EveryNth(t, 3, drifts) {
+		t.Log(d.name)
 		through := l.Host("b")
 		if strings.HasPrefix(d.name, "removed") {
 			through = l.Host("a")

@@ -17,6 +17,9 @@ type Report struct {
 	Contact     api.Contact
 	Observation *api.Observation
 	Err         error
+	// Data is a letter that stands for what a voter holds, where an alarm says that their data differs: those with the same
+	// letter hold the same. Empty: it was not compared.
+	Data string
 }
 
 // Resume is the formation to go on with: the one that an unfinished create of this very cluster has

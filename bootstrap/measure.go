@@ -44,6 +44,8 @@ func (c Cluster) outdated(s membership.Seat, o api.Observation, wanted []string,
 	var reasons []string
 	hash := c.Stores[o.Facts.Architecture]
 	switch {
+	case s.Version == "" && s.Storeless: // one that this build of the provider cannot put there again
+		reasons = append(reasons, "its store is gone")
 	case s.Version != "" && s.Version != c.Version:
 		reasons = append(reasons, fmt.Sprintf("etcd %s -> %s", s.Version, c.Version))
 	case o.Store.Selected != hash && (o.Marker.Store == "" || o.Store.Selected != o.Marker.Store):

@@ -49,10 +49,14 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			}
 			s.Unfit = s.State == membership.Taken && s.Why == c.unfit(report.Contact)
 			s.Traces = report.Marker() != nil && s.State != membership.Taken
-			s.Restoring = restoring(report)
+			s.Restoring, s.Data = restoring(report), report.Data
+			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
 		c.place(&s, list, report)
+		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Failing) && formedAsAnother(report, s.ID) {
+			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
+		}
 		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {
 			continue // it has left, and nobody can be asked what it left
 		}
@@ -65,6 +69,8 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 	}
 	c.lookAtWhole(&p, owner, sight)
 	c.findReverted(&p, sight)
+	giveUpDamaged(&p, sight)
+	diverge(&p)
 	// What a member is to run by depends on which members there are.
 	as := c.As(p)
 	for i := range p.Seats {
@@ -188,6 +194,12 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 		return membership.Failing, "its process ends each time that it is started"
 	}
 	return membership.Failing, "it runs, and serves no linearizable read"
+}
+
+// formedAsAnother tells whether a host carries the data of a member of another ID, which had a vote.
+func formedAsAnother(report Report, id string) bool {
+	o := report.Observation
+	return o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember && o.Marker.MemberID != "" && o.Marker.MemberID != id
 }
 
 // lostBy is what the guard's checks say in a plan, the same each time.
@@ -333,6 +345,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			continue
 		}
 		p.Seats[i].Active = o.Unit.ActiveState == "active"
+		p.Seats[i].Storeless, p.Seats[i].Cramped = storeless(o.Store), o.Data.Cramped
 		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
 		p.Seats[i].Looping = o.Unit.Looping
 		if s.State != membership.Serving {
@@ -351,7 +364,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 		}
 		for _, alarm := range o.Member.Alarms {
 			p.Full = p.Full || strings.HasPrefix(alarm, "NOSPACE")
-			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, "CORRUPT")
+			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, AlarmCorrupt)
 		}
 	}
 	for i, s := range p.Seats {
@@ -369,6 +382,26 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 	}
 }
 
+// giveUpDamaged has members whose data is damaged count as lost where the others are a quorum, from which they can be
+// rebuilt. Without one, what can be read of them still may be all that there is.
+func giveUpDamaged(p *membership.Picture, sight Sight) {
+	if !p.HasQuorum() {
+		return
+	}
+	for i := range p.Seats {
+		s := &p.Seats[i]
+		o := sight[s.Member].Observation
+		if o != nil && o.Data.Damage != "" && (s.State == membership.Failing || s.State == membership.Stopped) {
+			s.State, s.Why = membership.Lost, "its data is damaged"
+		}
+	}
+}
+
+// storeless tells whether the store that a host has selected is not there.
+func storeless(s api.Store) bool {
+	return s.Selected != "" && len(s.Installed) > 0 && !slices.Contains(s.Installed, s.Selected)
+}
+
 // older tells whether a version is of an older line than another. One that is not known is not.
 func older(version, than string) bool {
 	return version != "" && than != "" && membership.CompareVersions(membership.Line(version), membership.Line(than)) < 0
@@ -376,6 +409,11 @@ func older(version, than string) bool {
 
 // versionOf is the version of a store that the provider carries; empty: it carries no such store.
 func (c Cluster) versionOf(store string) string {
+	for _, hash := range c.Stores {
+		if hash == store {
+			return c.Version
+		}
+	}
 	for version, stores := range c.StoresOf {
 		for _, hash := range stores {
 			if hash == store {

@@ -46,7 +46,7 @@ func printSeat(s membership.Seat) string {
 	if s.Invalid != "" {
 		note("invalid: %s", s.Invalid)
 	}
-	for word, is := range map[string]bool{"disabled": s.Disabled, "unsettled": s.Unsettled, "unready": s.Unready} {
+	for word, is := range map[string]bool{"disabled": s.Disabled, "unsettled": s.Unsettled, "unready": s.Unready, "storeless": s.Storeless} {
 		if is {
 			note("%s", word)
 		}
@@ -95,8 +95,10 @@ func TestPictureOfEachDrift(t *testing.T) {
 		"was born differently": {func(o *api.Observation) { process(o).Flags = without(process(o).Flags, "--initial-cluster") }, "voter serving"},
 		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter serving, unsettled"},
 
-		"another binary":       {func(o *api.Observation) { o.Store.Selected = "01d" }, "voter serving, outdated: another store was put in place of its own"},
-		"older build of ours":  {func(o *api.Observation) { o.Store.Selected, o.Marker.Store = "01d", "01d" }, "voter serving"},
+		"another binary": {func(o *api.Observation) { o.Store.Selected, o.Store.Installed = "01d", []string{"01d"} }, "voter serving, outdated: another store was put in place of its own"},
+		"older build of ours": {func(o *api.Observation) {
+			o.Store.Selected, o.Store.Installed, o.Marker.Store = "01d", []string{"01d"}, "01d"
+		}, "voter serving"},
 		"another version":      {func(o *api.Observation) { o.Member.Version = "3.6.16" }, "voter serving, outdated: etcd 3.6.16 -> 3.7.3"},
 		"runs another binary":  {func(o *api.Observation) { process(o).Store = "01d" }, "voter serving, outdated: it runs another store than its own"},
 		"binary from under it": {func(o *api.Observation) { process(o).Store = "" }, "voter serving, outdated: it runs another store than its own"},
@@ -110,14 +112,25 @@ func TestPictureOfEachDrift(t *testing.T) {
 
 		"data lost":       {func(o *api.Observation) { stopped(o); o.Data.HasMember = false }, "voter lost, (its data is lost)"},
 		"data lost, runs": {func(o *api.Observation) { o.Data.HasMember, o.Member = false, api.Member{} }, "voter lost, (its data is lost)"},
-		"no directory":    {guarded(api.GuardData, "data directory /var/lib/etcd/prod is not there"), "voter lost, (its data is lost)"},
-		"foreign data":    {guarded(api.GuardIdentity, "it holds the data of x"), "voter lost, (its data directory holds another member's data)"},
-		"rolled back":     {guarded(api.GuardProgress, "it ends with entry 4"), "voter lost, (its data is older than it was)"},
-		"unmounted":       {guarded(api.GuardMount, "/var/lib/etcd/prod is not mounted"), "voter blocked, (/var/lib/etcd/prod is not mounted)"},
-		"path":            {guarded(api.GuardPath, "two directories"), "voter stopped, (its flags and its marker name different data directories)"},
-		"guarded anyhow":  {guarded("", "it is Sunday"), "voter blocked, (it is Sunday)"},
-		"set aside":       {func(o *api.Observation) { stopped(o); o.Data.HasMember, o.Flags = false, nil }, "voter empty, (its data was moved aside)"},
-		"another member":  {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter taken, (its host carries member z, which its cluster knows at this very address)"},
+		"data damaged": {func(o *api.Observation) {
+			stopped(o)
+			o.Unit.ActiveState, o.Data.Damage = "activating", "its log cannot be read: walpb: crc mismatch"
+		}, "voter lost, (its data is damaged)"},
+		"data damaged, serves": {func(o *api.Observation) { o.Data.Damage = "it is not" }, "voter serving"},
+		"store gone":           {func(o *api.Observation) { stopped(o); o.Store.Installed = []string{"0ther"} }, "voter stopped, (its unit is inactive), storeless"},
+		"unknown store gone": {func(o *api.Observation) {
+			stopped(o)
+			o.Store = api.Store{Selected: "01d", Installed: []string{"0ther"}}
+			o.Marker.Store = "01d"
+		}, "voter stopped, (its unit is inactive), outdated: its store is gone, storeless"},
+		"no directory":   {guarded(api.GuardData, "data directory /var/lib/etcd/prod is not there"), "voter lost, (its data is lost)"},
+		"foreign data":   {guarded(api.GuardIdentity, "it holds the data of x"), "voter lost, (its data directory holds another member's data)"},
+		"rolled back":    {guarded(api.GuardProgress, "it ends with entry 4"), "voter lost, (its data is older than it was)"},
+		"unmounted":      {guarded(api.GuardMount, "/var/lib/etcd/prod is not mounted"), "voter blocked, (/var/lib/etcd/prod is not mounted)"},
+		"path":           {guarded(api.GuardPath, "two directories"), "voter stopped, (its flags and its marker name different data directories)"},
+		"guarded anyhow": {guarded("", "it is Sunday"), "voter blocked, (it is Sunday)"},
+		"set aside":      {func(o *api.Observation) { stopped(o); o.Data.HasMember, o.Flags = false, nil }, "voter empty, (its data was moved aside)"},
+		"another member": {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter taken, (its host carries member z, which its cluster knows at this very address)"},
 		"another's, aside": {func(o *api.Observation) { stopped(o); o.Marker.Member, o.Data.HasMember, o.Flags = "z", false, nil },
 			"voter empty, (its data was moved aside)"},
 		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "voter taken, (its host carries member b of a cluster prod that another state manages)"},
@@ -200,6 +213,14 @@ func TestPictureOfTheList(t *testing.T) {
 			s[b].Observation.Marker.Phase = api.PhaseJoining
 			s[b].Observation.Member.Healthy, s[b].Observation.Member.Learner = false, true
 		}, "learner serving"},
+		"learner that was told to vote": {func(s bootstrap.Sight) {
+			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
+			s[b].Observation.Unit.ActiveState, s[b].Observation.Member = "inactive", api.Member{}
+		}, "learner stopped, (its unit is inactive)"},
+		"learner with the data of the voter that it was": {func(s bootstrap.Sight) {
+			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
+			s[b].Observation.Unit.ActiveState, s[b].Observation.Member, s[b].Observation.Marker.MemberID = "inactive", api.Member{}, "01d"
+		}, "learner lost, (its data directory holds another member's data)"},
 		"joining that never began": {func(s bootstrap.Sight) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember {
 				list[1].Learner, list[1].Name = true, ""

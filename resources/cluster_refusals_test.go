@@ -83,11 +83,6 @@ func dataLost(names ...string) func(*world) {
 	})
 }
 
-// alarmed has an alarm that every member knows of.
-func alarmed(alarm string) func(*world) {
-	return answers(func(o *api.Observation) { o.Member.Alarms = []string{alarm + " 1"} })
-}
-
 // joined has a member that somebody has added beside Terraform.
 func joined(learner bool) func(*world) {
 	return answers(func(o *api.Observation) {
@@ -143,8 +138,6 @@ func TestForbiddenPlans(t *testing.T) {
 			"another port while one is down":            {hosts: unreachableHosts(13), config: three(line + "client_port = 12379"), says: []string{"it cannot be restarted"}},
 			"settings while a stranger votes":           {hosts: joined(false), config: three(settled), says: []string{"member x (ID 66, peer URL https://192.0.2.66:2380), and neither this configuration nor its state knows it", "etcdctl member remove 66"}},
 			"settings while a stranger learns":          {hosts: joined(true), config: three(settled), says: []string{"member x (ID 66, peer URL https://192.0.2.66:2380)"}},
-			"settings while the data differs":           {hosts: alarmed("CORRUPT"), config: three(settled), says: []string{"the data of the members differs (CORRUPT)", "etcdctl endpoint hashkv --cluster"}},
-			"growth while the data differs":             {hosts: alarmed("CORRUPT"), config: of("a b c d e", line), says: []string{"the data of the members differs (CORRUPT)"}},
 			"settings with the quorum lost":             {hosts: dataLost("b", "c"), config: three(settled), says: []string{"the quorum is lost: 1 of 3 voters serve or can be started, and 2 are needed", "restore a snapshot"}},
 			"settings with no quorum in sight":          {hosts: unreachableHosts(12, 13), config: three(settled), says: []string{"no quorum can be seen: 1 of 3 voters serve or can be started, and 2 are needed", "mend those hosts, or the network to them"}},
 			"settings while one host is another's":      {hosts: otherOwner("c"), config: three(settled), says: []string{"its host carries member c of a cluster prod that another state manages", "give the member another address"}},

@@ -41,6 +41,7 @@ type seatReport struct {
 	Contact     api.Contact      `json:"contact"`
 	Observation *api.Observation `json:"observation,omitempty"`
 	Unreachable bool             `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
+	Data        string           `json:"data,omitempty"`        // as the report has it
 	Reach       *Reach           `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
@@ -73,7 +74,7 @@ var errUnreachable = errors.New("it could not be asked")
 func newSight(reports bootstrap.Sight, members []membership.Member, others routes, expired bool, now time.Time) sight {
 	var s sight
 	for m, report := range reports {
-		kept := seatReport{Name: m.Name, Address: m.Address, Contact: report.Contact}
+		kept := seatReport{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
 		if reach, other := others[m]; other {
 			kept.Reach = &reach
 		} else if !slices.Contains(members, m) {
@@ -123,7 +124,7 @@ func still(o api.Observation) api.Observation {
 func (s sight) reports() bootstrap.Sight {
 	reports := bootstrap.Sight{}
 	for _, seat := range s.Seats {
-		report := bootstrap.Report{Contact: seat.Contact, Observation: seat.Observation}
+		report := bootstrap.Report{Contact: seat.Contact, Observation: seat.Observation, Data: seat.Data}
 		if seat.Unreachable {
 			report.Err = errUnreachable
 		}

@@ -86,12 +86,34 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		c.rebuild,      // one that is healthy, and to be built anew all the same
 		c.backUp,       // by the members that there are in the end
 	}
+	switch failed := c.failed(); {
+	case c.Corrupt && c.Agreed:
+		// Until the alarm is taken back, the cluster takes no writes: that comes before all else.
+		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.certify, c.tidy, c.clear, c.removeDead, c.dispute}
+	case c.Corrupt:
+		rules = []func() (membership.Step, bool){c.heal, c.certify, c.dispute}
+	case failed:
+		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
+		rules = []func() (membership.Step, bool){c.heal, c.certify, c.tidy, c.settle, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
+	}
 	for _, rule := range rules {
 		if step, found := rule(); found {
 			return step, nil, nil
 		}
 	}
 	return membership.Step{}, c.held, nil
+}
+
+// failed tells whether a step has failed in this run, and says of whom.
+func (c *choice) failed() bool {
+	found := false
+	for _, s := range c.Seats {
+		if s.Failed != "" {
+			found = true
+			c.hold(s, "this has failed: "+s.Failed, "mend what the error says, and apply again")
+		}
+	}
+	return found
 }
 
 // hold says that a step has to wait, and why. Of a member that waits for several reasons it says the first.

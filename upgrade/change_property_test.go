@@ -71,6 +71,7 @@ func (e *etcd) inflict(address, condition string) {
 			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says.
 			if h.ready = false; e.wanted(address) && membership.Line(e.want.Version) == membership.Line(h.version) {
 				h.broken, h.current = true, false
+				h.expired = false // what lies behind a certificate that does not hold, only the look after it sees
 			}
 		case "lost":
 			stop()

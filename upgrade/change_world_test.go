@@ -31,6 +31,8 @@ type etcd struct {
 
 	saved  bool              // a snapshot was taken by this run
 	staged map[string]string // version by address, of this run
+
+	certified map[string]bool // addresses, of this run
 }
 
 // entry is one of etcd's member list.
@@ -200,7 +202,7 @@ func (e *etcd) picture() membership.Picture {
 // seat is one seat as it would be seen.
 func (e *etcd) seat(m membership.Member) membership.Seat {
 	h, in := e.at(m.Address), e.entry(m.Address)
-	s := membership.Seat{Member: m, Wanted: e.wanted(m.Address), Traces: h.marker && !h.taken && !h.silent, Staged: e.staged[m.Address]}
+	s := membership.Seat{Member: m, Wanted: e.wanted(m.Address), Traces: h.marker && !h.taken && !h.silent, Staged: e.staged[m.Address], Certified: e.certified[m.Address]}
 	if in != nil {
 		s.ID, s.Role, s.Started = in.id, membership.Voter, in.started
 		if in.learner {
@@ -287,12 +289,14 @@ func (e *etcd) clone() *etcd {
 		copied := *m
 		c.list = append(c.list, &copied)
 	}
-	c.staged = maps.Clone(e.staged)
+	c.staged, c.certified = maps.Clone(e.staged), maps.Clone(e.certified)
 	return &c
 }
 
 // forget is what the end of a run forgets.
-func (e *etcd) forget() { e.saved, e.staged = false, map[string]string{} }
+func (e *etcd) forget() {
+	e.saved, e.staged, e.certified = false, map[string]string{}, map[string]bool{}
+}
 
 // do takes a step. An error says what etcd or the design forbids of it.
 func (e *etcd) do(step membership.Step) error {
@@ -638,7 +642,7 @@ func (e *etcd) take(step membership.Step) {
 	case membership.Snapshot:
 		e.saved = true
 	case membership.Certify:
-		h.expired = false
+		h.expired, e.certified[step.At] = false, true
 		if h.running && e.seen {
 			h.ready = true
 		}

@@ -184,19 +184,22 @@ func (l *living) phase(m membership.Member) api.Phase {
 }
 
 // certify issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
-// is waited for.
+// is waited for where that may be all that it lacks.
 func (l *living) certify(ctx context.Context, m membership.Member) error {
 	if err := l.certified(ctx, m, l.present(m)); err != nil {
 		return err
 	}
-	if l.seat(m).State == membership.Failing {
+	l.mu.Lock()
+	l.renewed[m] = true
+	l.mu.Unlock()
+	if s := l.seat(m); s.State == membership.Failing && len(s.Outdated) == 0 && l.picture.HasQuorum() {
 		return l.awaitReady(ctx, m)
 	}
 	return nil
 }
 
 // settle writes into every member's configuration which members there are. They run on meanwhile.
-func (l *living) settle(ctx context.Context) error {
+func (l *living) settle(ctx context.Context, step membership.Step) error {
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
 		if settles(s) {
@@ -214,7 +217,7 @@ func (l *living) settle(ctx context.Context) error {
 		request.Flags = bootstrap.Settled(now.Flags, request.Flags)
 		request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 		if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
-			return fmt.Errorf("%s (%s): %w", m.Name, m.Address, err)
+			return l.endure(step, m, fmt.Errorf("%s (%s): %w", m.Name, m.Address, err))
 		}
 		return nil
 	})

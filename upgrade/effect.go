@@ -55,7 +55,11 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Downgrade:
 		p.Downgrade, p.Lowered, p.ClusterVersion = did.To, true, did.To
 	case membership.Disarm:
-		p.Full = false
+		if did.To == bootstrap.AlarmCorrupt {
+			p.Corrupt, p.Agreed = false, false
+		} else {
+			p.Full = false
+		}
 	case membership.Recover:
 		recovered(&p, did.Subject())
 	}
@@ -76,6 +80,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	switch did.Kind {
 	case membership.Stage:
 		s.Staged = did.To
+		s.Storeless = s.Storeless && did.To != s.Version
 	case membership.Stop:
 		s.State, s.Looping, s.Active = membership.Stopped, false, false
 	case membership.Start:
@@ -84,23 +89,23 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.State = membership.Failing
 		}
 	case membership.Configure:
-		s.Outdated, s.Invalid, s.Behind, s.Version = nil, "", false, want.Version
+		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
 	case membership.Certify:
-		s.Invalid = ""
+		s.Invalid, s.Certified = "", true
 		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by
 			s.State = membership.Serving
 		}
 	case membership.Roll:
-		s.Outdated, s.Invalid, s.Version = nil, "", want.Version
+		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
 	case membership.SetAside:
-		s.State, s.Traces, s.Looping = membership.Empty, false, false
+		s.State, s.Traces, s.Looping, s.Storeless = membership.Empty, false, false, false
 	case membership.Retire:
 		s.State, s.Traces, s.Looping = membership.Empty, false, false
 	case membership.AddLearner:
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
-		s.Outdated, s.Invalid, s.Disabled, s.Rebuild = nil, "", false, ""
+		s.Outdated, s.Invalid, s.Disabled, s.Rebuild, s.Storeless = nil, "", false, "", false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
 		}
@@ -112,7 +117,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Role, s.Unsettled = membership.Voter, false
 	case membership.Remove:
 		voted := s.Role == membership.Voter
-		s.Role, s.ID, s.Started = membership.Absent, "", false
+		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
 		if voted {
 			unsettle(p)
 		}

@@ -77,6 +77,8 @@ type job struct {
 	plan   func() ([]membership.Step, error)
 	act    func(context.Context, membership.Step) error
 	finish func(context.Context) error // what is done under the lock when no step is left; nil: nothing
+	// endure tells whether the run goes on without steps that were done in vain; nil: it does not.
+	endure func(batch []membership.Step, err error) bool
 }
 
 // work is a new run that looks at the hosts of these seats.
@@ -122,7 +124,11 @@ func (w *work) run(ctx context.Context, j job) error {
 		// What was done a moment ago, or again and again, would be done for ever.
 		key := fmt.Sprint(batch)
 		if times[key]++; slices.Equal(before, batch) || times[key] > oftenEnough {
-			return fmt.Errorf("%s: it was done, and has to be done again%s", batch[0], w.evidence())
+			err := fmt.Errorf("%s: it was done, and has to be done again%s", batch[0], w.evidence())
+			if j.endure == nil || !j.endure(batch, err) {
+				return err
+			}
+			continue
 		}
 		if err := w.do(ctx, j, batch, len(steps)); err != nil {
 			return err

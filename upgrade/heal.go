@@ -14,7 +14,7 @@ func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Abs
 // mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
 // quorum, one that is to leave, or to be built anew.
 func (c *choice) mends(s membership.Seat) bool {
-	return s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum())
+	return s.Failed == "" && s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum())
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
@@ -23,6 +23,9 @@ func (c *choice) mends(s membership.Seat) bool {
 func (c *choice) misled(s membership.Seat) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
+	}
+	if s.Certified && s.State == membership.Failing && !c.HasQuorum() {
+		return false // it is waited for first: whoever could not be asked may have served all the time
 	}
 	if s.Behind {
 		return true
@@ -34,20 +37,36 @@ func (c *choice) misled(s membership.Seat) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
+// unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
+// is put there again. One that is configured before it is started is given the wanted store with that.
+func (c *choice) unarmed(s membership.Seat) bool {
+	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Failing)
+}
+
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *choice) heal() (membership.Step, bool) {
-	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" }); found {
+	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" && s.Failed == "" }); found {
 		return c.stage(s, c.want.Version), true
+	}
+	if s, found := first(c.Seats, c.unarmed); found {
+		return c.stage(s, s.Version), true
+	}
+	// Before any of them is stopped: without a certificate that holds, or its key, a member cannot even be asked.
+	if s, found := first(c.Seats, func(s membership.Seat) bool {
+		return c.mends(s) && s.Invalid != "" && s.State == membership.Failing
+	}); found {
+		return c.certificates(s), true
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
-	if step, found := c.mislead(); found || len(c.held) > 0 {
+	waiting := len(c.held)
+	if step, found := c.mislead(); found || len(c.held) > waiting {
 		return step, found
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.Invalid != "" && (s.State == membership.Stopped || s.State == membership.Failing)
+		return c.mends(s) && s.Invalid != "" && s.State == membership.Stopped
 	}); found {
 		return c.certificates(s), true
 	}
@@ -64,7 +83,7 @@ func (c *choice) heal() (membership.Step, bool) {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	// What takes a restart may be why it is not ready.
-	if _, found := first(c.Healthy(), func(s membership.Seat) bool { return s.Wanted && s.Unready && len(s.Outdated) == 0 }); found {
+	if _, found := first(c.Healthy(), func(s membership.Seat) bool { return s.Wanted && s.Unready && len(s.Outdated) == 0 && s.Failed == "" }); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	for _, s := range c.Seats {
@@ -139,7 +158,7 @@ func runs(s membership.Seat) bool {
 // certify issues certificates anew, for members that run on meanwhile.
 func (c *choice) certify() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		return stays(s) && s.State == membership.Serving && s.Invalid != ""
+		return stays(s) && s.State == membership.Serving && s.Invalid != "" && s.Failed == ""
 	})
 	return c.certificates(s), found
 }
@@ -169,7 +188,7 @@ func (c *choice) settle() (membership.Step, bool) {
 
 // settles tells whether a seat's configuration names other members than there are, and can be mended.
 func settles(s membership.Seat) bool {
-	return stays(s) && s.State == membership.Serving && s.Unsettled
+	return stays(s) && s.State == membership.Serving && s.Unsettled && s.Failed == ""
 }
 
 // disarm takes back the alarm that a database has reached its quota.
@@ -185,6 +204,7 @@ func (c *choice) disarm() (membership.Step, bool) {
 func (c *choice) secure() (membership.Step, bool) {
 	for _, s := range c.Seats {
 		switch {
+		case s.Failed != "":
 		case stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0:
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true
@@ -202,8 +222,11 @@ func (c *choice) secure() (membership.Step, bool) {
 	if c.Saved {
 		return membership.Step{}, false
 	}
-	// It is to stay on a host that stays, and to disturb the one that leads the least.
+	// It needs room, is to stay on a host that stays, and to disturb the one that leads the least.
 	for _, from := range []func(membership.Seat) bool{
+		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader && !s.Cramped },
+		func(s membership.Seat) bool { return s.Wanted && !s.Cramped },
+		func(s membership.Seat) bool { return !s.Cramped },
 		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader },
 		func(s membership.Seat) bool { return s.Wanted },
 		func(s membership.Seat) bool { return true },

@@ -8,12 +8,12 @@ import (
 
 // joinable tells whether a wanted member can be added to the list.
 func joinable(s membership.Seat) bool {
-	return s.Wanted && s.Role == membership.Absent && (s.State == membership.Empty || hasLeft(s))
+	return s.Wanted && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Empty || hasLeft(s))
 }
 
 // hasLeft tells whether a host carries what is left of a member that is in no list any more.
 func hasLeft(s membership.Seat) bool {
-	if s.Role != membership.Absent || !s.Traces {
+	if s.Role != membership.Absent || !s.Traces || s.Failed != "" {
 		return false
 	}
 	switch s.State {
@@ -85,7 +85,7 @@ func (c *choice) withdraw(remove membership.Step) (membership.Step, bool) {
 
 // stuck tells whether a learner can neither go on nor be given up before somebody has mended its host.
 func stuck(s membership.Seat) bool {
-	return s.State == membership.Silent || s.State == membership.Blocked
+	return s.State == membership.Silent || s.State == membership.Blocked || s.Failed != ""
 }
 
 // coming tells whether a member can come that is wanted and does not vote yet.
@@ -186,7 +186,7 @@ func (c *choice) inPlace(s membership.Seat) bool {
 // barred names the members that are wanted and whose hosts cannot take them.
 func (c *choice) barred() (membership.Step, bool) {
 	for _, s := range c.Seats {
-		if s.Wanted && s.Role == membership.Absent {
+		if s.Wanted && s.Role == membership.Absent && s.Failed == "" {
 			c.hold(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
 		}
 	}

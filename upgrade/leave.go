@@ -57,6 +57,9 @@ func (c *choice) removeDead() (membership.Step, bool) {
 // kept tells whether a dead voter stays in the list for now, since nobody could come in its place: the
 // list is what says that a member is missing.
 func (c *choice) kept(s membership.Seat) bool {
+	if s.Failed != "" {
+		return true
+	}
 	if s.Wanted && s.State == membership.Taken {
 		c.hold(s, s.Why, "give the member another address")
 		return true

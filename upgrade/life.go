@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -49,6 +50,10 @@ type living struct {
 	turn                  sync.Mutex                   // of stalled voters, one is restarted at a time
 	saved                 bool                         // a snapshot was taken in this run
 	staged                map[membership.Member]string // version of the store that was tried on the host in this run
+	renewed               map[membership.Member]bool   // whose certificates were issued anew in this run
+	unarmed               map[membership.Member]bool   // whose store was seen to be gone in this run
+	failed                map[membership.Member]string // steps that have failed in this run, by whom they were done to
+	faults                []error                      // what they failed by
 	picture               membership.Picture
 	held                  []*membership.Refusal
 }
@@ -61,12 +66,16 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 		sight[m] = bootstrap.Report{}
 	}
 	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
-		applied: map[string]uint64{}, acknowledged: map[string]uint64{}}
+		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
+		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, unarmed: map[membership.Member]bool{}}
 	for _, m := range order.Served {
 		l.served[m] = true
 	}
-	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act})
-	return Outcome{Sight: l.reports, Held: l.held, Done: l.did, Acknowledged: l.acknowledged}, err
+	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act, endure: l.inVain})
+	held := slices.DeleteFunc(l.held, func(r *membership.Refusal) bool { // of these the errors tell
+		return l.failed[membership.Member{Name: r.Member, Address: r.At}] != ""
+	})
+	return Outcome{Sight: l.reports, Held: held, Done: l.did, Acknowledged: l.acknowledged}, errors.Join(errors.Join(l.faults...), err)
 }
 
 // look observes every host. One that could not be asked at first is not waited for again in this run: each time
@@ -127,7 +136,9 @@ func (l *living) plan() ([]membership.Step, error) {
 	l.picture.Saved = l.saved
 	for i := range l.picture.Seats {
 		s := &l.picture.Seats[i]
-		s.Staged = l.staged[s.Member]
+		s.Failed = l.failed[s.Member]
+		l.unarmed[s.Member] = l.unarmed[s.Member] || s.Storeless
+		s.Staged, s.Certified = l.staged[s.Member], l.renewed[s.Member]
 	}
 	plan, err := Change(l.picture, l.Cluster.Spec)
 	if err != nil {
@@ -194,11 +205,12 @@ func (l *living) approved(step membership.Step) bool {
 	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.Settle, membership.Stage, membership.BackUp:
 		return true
 	}
+	if step.Kind == membership.Disarm && step.To == bootstrap.AlarmCorrupt {
+		return true // it is compared once more first
+	}
 	step.Sum = ""
-	if step.Kind == membership.Stop && slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
-		return shown.Kind == membership.Configure && shown.Subject() == step.Subject()
-	}) {
-		return true // a member that crashes over and over runs at one look, and does not at the next
+	if l.comesTo(step) {
+		return true
 	}
 	if l.order.Approved == nil {
 		// Nobody was shown this: so nothing is stopped, unless those that are seen to serve are a quorum without it.
@@ -210,8 +222,66 @@ func (l *living) approved(step membership.Step) bool {
 	})
 }
 
-// act does one step.
+// comesTo tells whether a step is a part of one that was shown. A member that crashes over and over runs at one look, and
+// does not at the next; and one that was to be rolled, once it had been given certificates, may serve nobody still.
+func (l *living) comesTo(step membership.Step) bool {
+	return slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
+		if shown.Subject() != step.Subject() {
+			return false
+		}
+		switch step.Kind {
+		case membership.Stop:
+			return shown.Kind == membership.Configure || shown.Kind == membership.Roll && l.renewed[step.Subject()]
+		case membership.Start:
+			return shown.Kind == membership.Roll && l.renewed[step.Subject()] || shown.Kind == membership.Stage && l.unarmed[step.Subject()]
+		case membership.Configure:
+			return shown.Kind == membership.Roll && l.renewed[step.Subject()]
+		}
+		return false
+	})
+}
+
+// enduring are the kinds of steps after whose failure the run goes on with other members: whatever has come of one, the
+// next look sees, and nobody else's safety hangs on it.
+var enduring = []membership.Kind{membership.Stage, membership.Stop, membership.Configure, membership.Start, membership.Certify, membership.SetAside, membership.Retire}
+
+// act does one step. Where it fails, and others can be mended without it, they are, and its error ends the run afterwards.
 func (l *living) act(ctx context.Context, step membership.Step) error {
+	err := l.carryOut(ctx, step)
+	if slices.Contains(enduring, step.Kind) {
+		return l.endure(step, step.Subject(), err)
+	}
+	return err
+}
+
+// endure notes what a step has failed by at a member, unless the run is to end at once.
+func (l *living) endure(step membership.Step, m membership.Member, err error) error {
+	if err == nil || l.outer.Err() != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.failed[m] = step.String()
+	l.faults = append(l.faults, fmt.Errorf("%s: %w", step, err))
+	l.mu.Unlock()
+	l.say(fmt.Sprintf("%s (%s): failed, and nothing more is done to it in this run: %s", m.Name, m.Address, err))
+	return nil
+}
+
+// inVain notes that steps were done and changed nothing that can be seen, where the run goes on without them.
+func (l *living) inVain(batch []membership.Step, err error) bool {
+	if !slices.Contains(enduring, batch[0].Kind) || l.outer.Err() != nil {
+		return false
+	}
+	for _, step := range batch {
+		l.failed[step.Subject()] = step.String()
+		l.say(fmt.Sprintf("%s (%s): nothing more is done to it in this run", step.Member, step.At))
+	}
+	l.faults = append(l.faults, err)
+	return true
+}
+
+// carryOut does one step.
+func (l *living) carryOut(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Stage:
@@ -223,13 +293,13 @@ func (l *living) act(ctx context.Context, step membership.Step) error {
 	case membership.Stop:
 		return l.stopFailing(ctx, m)
 	case membership.Agree:
-		return l.agree(ctx)
+		return l.agree(ctx, step)
 	case membership.Configure:
 		return l.configure(ctx, m)
 	case membership.Certify:
 		return l.certify(ctx, m)
 	case membership.Settle:
-		return l.settle(ctx)
+		return l.settle(ctx, step)
 	case membership.BackUp:
 		return l.backUp(ctx)
 	case membership.MoveLeader:
@@ -257,6 +327,9 @@ func (l *living) act(ctx context.Context, step membership.Step) error {
 	case membership.Cancel:
 		return l.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: l.order.Owner})
 	case membership.Disarm:
+		if step.To == bootstrap.AlarmCorrupt {
+			return l.acquit(ctx)
+		}
 		return l.disarm(ctx)
 	case membership.Recover:
 		return l.recover(ctx, m)

@@ -113,13 +113,73 @@ var operations = map[string]operation{
 		l.host("b").RestartUnit(cluster)
 		l.world.Tick()
 	}},
-	"unit edited":             {does: "roll b (192.0.2.12): its unit", members: 3, happen: func(l *life) { l.host("b").EditUnit(cluster, "[Service]\nExecStart=/bin/true\n") }},
-	"another binary":          {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
-	"certificates expired":    {does: "certify b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
-	"certificates foreign":    {does: "certify b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
+	"unit edited":          {does: "roll b (192.0.2.12): its unit", members: 3, happen: func(l *life) { l.host("b").EditUnit(cluster, "[Service]\nExecStart=/bin/true\n") }},
+	"another binary":       {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
+	"certificates expired": {does: "certify b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
+	"certificates foreign": {does: "certify b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
+	"admin key gone": {does: "certify b (192.0.2.12): its admin certificate and key do not belong together", members: 3, happen: func(l *life) {
+		l.host("b").LoseKey(cluster, api.KeyAdmin)
+	}},
+	"admin key gone, beside a dead one": {does: "remove c (192.0.2.13): dead", members: 5, happen: func(l *life) {
+		l.host("b").LoseKey(cluster, api.KeyAdmin)
+		l.host("c").Wipe()
+	}},
+	"server key gone": {does: "certify a (192.0.2.11)", members: 3, happen: func(l *life) {
+		l.host("a").LoseKey(cluster, api.KeyServer)
+	}},
+	"peer key gone": {does: "certify a (192.0.2.11)", members: 3, happen: func(l *life) {
+		l.host("a").LoseKey(cluster, api.KeyPeer)
+	}},
 	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
 	"no space":                {does: "disarm", members: 3, happen: func(l *life) { l.host("b").RaiseAlarm(cluster, "NOSPACE") }},
 	"stores lost":             {does: "stage b (192.0.2.12)", members: 3, happen: func(l *life) { l.host("b").LoseStores() }},
+	"data differs": {does: "remove b (192.0.2.12): its data differs from that of a quorum; voters 3 -> 2", members: 3, happen: func(l *life) {
+		l.host("b").Corrupt(cluster)
+		l.host("b").RaiseAlarm(cluster, "CORRUPT")
+	}},
+	"data of the leader differs": {does: "lead: leadership moves from a (192.0.2.11), which holds other data than a quorum, to b (192.0.2.12)", members: 5, happen: func(l *life) {
+		l.host(l.leader()).Corrupt(cluster)
+		l.host(l.leader()).RaiseAlarm(cluster, "CORRUPT")
+	}},
+	"data of two of five differs": {does: "remove d (192.0.2.14): its data differs from that of a quorum; voters 4 -> 3", members: 5, happen: func(l *life) {
+		l.host("c").Corrupt(cluster)
+		l.host("d").Corrupt(cluster)
+		l.host("c").RaiseAlarm(cluster, "CORRUPT")
+	}},
+	"data differs, and it was restarted": {does: "remove b (192.0.2.12): dead, its data differs from that of a quorum; voters 3 -> 2", members: 3, happen: func(l *life) {
+		l.host("b").Corrupt(cluster)
+		l.host("b").StopUnit(cluster)
+		l.host("b").PowerCut()
+		l.host("b").PowerOn()
+		for range 4 {
+			l.world.Tick()
+		}
+	}},
+	"an alarm, and data is the same": {does: "disarm: all voters hold the same data, alarm CORRUPT taken back", members: 3, happen: func(l *life) { l.host("c").RaiseAlarm(cluster, "CORRUPT") }},
+	"data damaged": {does: "remove b (192.0.2.12): dead, its data is damaged; voters 3 -> 2", members: 3, happen: func(l *life) {
+		l.host("b").DamageData(cluster)
+		for range 3 {
+			l.world.Tick()
+		}
+	}},
+	"store lost, another there": {does: "stage b (192.0.2.12): store for etcd 3.7.3", members: 3, happen: func(l *life) {
+		l.host("b").LoseStore(cluster, l.versions[older]["amd64"])
+		l.world.Tick()
+	}},
+	"older store lost, another there": {does: "stage b (192.0.2.12): store for etcd 3.6.16", members: 3, version: older, happen: func(l *life) {
+		l.run(nodetest.EtcdVersion)
+		l.host("b").LoseStore(cluster, l.versions[nodetest.EtcdVersion]["amd64"])
+		l.world.Tick()
+	}},
+	"learner that was told to vote": {does: "join c (192.0.2.21)", members: 3, happen: func(l *life) {
+		l.want("a", "b", "c@21")
+		l.world.Inject(nodetest.Fault{Operation: api.OpPromote, Extent: nodetest.Run})
+		if _, err := l.change(context.Background(), nil); err == nil {
+			l.Errorf("the change was not cut short")
+		}
+		l.world.Heal()
+		l.world.Host("192.0.2.21").StopUnit(cluster)
+	}},
 	"stale learner": {does: "remove d (192.0.2.14): a learner that is no longer wanted", members: 3, happen: func(l *life) {
 		l.want("a", "b", "c", "d", "e")
 		l.cutAt(api.OpStart)

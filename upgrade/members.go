@@ -29,7 +29,7 @@ func (l *living) addLearner(ctx context.Context, m membership.Member) error {
 
 // join configures a learner and starts it.
 func (l *living) join(ctx context.Context, m membership.Member, version string) error {
-	request, err := l.wanted(m, version, api.PhaseJoining)
+	request, err := l.wanted(m, version, l.joins(m))
 	if err != nil {
 		return err
 	}
@@ -40,6 +40,15 @@ func (l *living) join(ctx context.Context, m membership.Member, version string) 
 		return err
 	}
 	return l.awaitLearner(ctx, m)
+}
+
+// joins is what the marker of a learner says while it joins. One that was told to be formed before its promotion, and
+// was not promoted, stays so: its guard wants its data from then on.
+func (l *living) joins(m membership.Member) api.Phase {
+	if o := l.reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember {
+		return api.PhaseFormed
+	}
+	return api.PhaseJoining
 }
 
 // promote waits until a learner has caught up, arms its guard, and gives it its vote.

@@ -19,9 +19,9 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, active, rebuild, disabled, unsettled, behind, unstarted, traces, and 4.812 for a log that ends
+// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins a stranger
-// (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, saved, and
+// (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
@@ -64,6 +64,8 @@ func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 			p.Full = true
 		case field == "corrupt":
 			p.Corrupt = true
+		case field == "agreed":
+			p.Agreed = true
 		case field == "saved":
 			p.Saved = true
 		case name == "down" || name == "lowered":
@@ -152,6 +154,16 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Rebuild = "again"
 		case word == "active":
 			s.Active = true
+		case strings.HasPrefix(word, "data-"):
+			s.Data = word[len("data-"):]
+		case word == "diverged":
+			s.State, s.Diverged, s.Why, s.Data = membership.Lost, true, "its data differs from that of a quorum", "Z"
+		case word == "cramped":
+			s.Cramped = true
+		case word == "failed":
+			s.Failed = "certify it"
+		case word == "storeless":
+			s.Storeless = true
 		case word == "disabled":
 			s.Disabled = true
 		case word == "looping":

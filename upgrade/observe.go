@@ -20,7 +20,7 @@ func (e *Executor) Observe(ctx context.Context, seats []membership.Member) boots
 
 // observeAll is Observe with a patience for each member.
 func (e *Executor) observeAll(ctx context.Context, seats []membership.Member, patience func(membership.Member) time.Duration) bootstrap.Sight {
-	return each(seats, func(m membership.Member) bootstrap.Report {
+	sight := each(seats, func(m membership.Member) bootstrap.Report {
 		report := e.observe(ctx, m, "", patience(m))
 		if report.Err != nil || report.Observation != nil {
 			return report
@@ -32,6 +32,8 @@ func (e *Executor) observeAll(ctx context.Context, seats []membership.Member, pa
 		}
 		return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
 	})
+	e.compare(ctx, sight)
+	return sight
 }
 
 // observe reads one host through one of its stores. Where there is none, the report holds neither observation

@@ -16,15 +16,30 @@ import (
 // snapshotsKept is how many snapshots taken before a change stay on a host.
 const snapshotsKept = 3
 
-// snapshot saves a snapshot on the host, where it stays.
+// snapshot saves a snapshot on the host, where it stays. Where that host says that it cannot, whichever healthy voter
+// can does: what comes after it needs one, and not that one.
 func (l *living) snapshot(ctx context.Context, m membership.Member) error {
-	saved, err := ask[api.Snapshot](ctx, l.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: l.order.Owner, Keep: snapshotsKept})
-	if err != nil {
-		return err
+	from := []membership.Member{m}
+	for _, s := range l.picture.Healthy() {
+		if s.Member != m {
+			from = append(from, s.Member)
+		}
 	}
-	l.saved = true
-	l.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
-	return nil
+	var failures []error
+	for _, m := range from {
+		saved, err := ask[api.Snapshot](ctx, l.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: l.order.Owner, Keep: snapshotsKept})
+		if err == nil {
+			l.saved = true
+			l.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+			return nil
+		}
+		failures = append(failures, fmt.Errorf("%s (%s): %w", m.Name, m.Address, err))
+		if !said(err) || l.outer.Err() != nil {
+			break
+		}
+		l.Progress(fmt.Sprintf("%s (%s): no snapshot can be saved there: %s", m.Name, m.Address, err))
+	}
+	return errors.Join(failures...)
 }
 
 // moveLeader moves the leadership to the voter whose text to is.
@@ -95,7 +110,7 @@ func (l *living) swap(ctx context.Context, m membership.Member, request api.Conf
 }
 
 // agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.
-func (l *living) agree(ctx context.Context) error {
+func (l *living) agree(ctx context.Context, step membership.Step) error {
 	c := &choice{Picture: l.picture}
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
@@ -113,7 +128,13 @@ func (l *living) agree(ctx context.Context) error {
 	reports := l.awaitAll(ctx, seats, ready, func(m membership.Member) (api.Observation, error) {
 		return l.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	})
-	return failures(seats, reports, ready)
+	var stop []error
+	for _, m := range seats {
+		if err := failures([]membership.Member{m}, reports, ready); err != nil {
+			stop = append(stop, l.endure(step, m, err))
+		}
+	}
+	return errors.Join(stop...)
 }
 
 // verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same

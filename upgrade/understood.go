@@ -18,9 +18,8 @@ func understood(p membership.Picture, want membership.Spec) error {
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
 	}
-	if p.Corrupt {
-		return &membership.Refusal{Rule: "an alarm says that the data of the members differs (CORRUPT)",
-			Remedy: "find out which member is wrong (etcdctl endpoint hashkv --cluster), take that host away from its address, and apply with a new host in its place"}
+	if _, open := first(p.Voters(), func(s membership.Seat) bool { return comes(s) }); p.Corrupt && !p.Agreed && !open && quorumInReach(p, want) == nil {
+		return disputed(p)
 	}
 	if err := hostsApart(p); err != nil {
 		return err

@@ -49,12 +49,19 @@ type Seat struct {
 	Outdated  []string // what it runs by that is not what is wanted, and takes a restart to change; sorted
 	Invalid   string   // why its certificates have to be issued anew; empty: they hold
 	Active    bool     // its unit is active: it has served since its process was started, so that what it runs by lets it
+	Failed    string   // the step on it that failed in this run, which does nothing more to it; empty: none did
+	Certified bool     // this run has issued its certificates anew
+	Storeless bool     // the store that it runs by is gone from its host, where another answers: it cannot be started
 	Disabled  bool     // its unit does not come up with the machine
 	Unsettled bool     // its configuration names other members than there are
 	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
 	Rebuild   string   // the text by which it is to be built anew, which its data was not begun with; empty: it is not to be
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
+	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
+	Differs   bool     // it does not start, since a peer holds other data
+	Diverged  bool     // a quorum of the voters holds other data, and the same
+	Cramped   bool     // its host has no room for a snapshot of it
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data
 	Looping   bool     // its process ends each time that it is started
@@ -84,6 +91,7 @@ type Picture struct {
 	Mistakes  []Refusal // ways that lead to another machine or member than they ought to: nothing is done while there are any
 	Leader    string    // member ID; empty: none is known
 	Corrupt   bool      // an alarm says that members' data differs
+	Agreed    bool      // a quorum of the voters holds the same data, where an alarm says that it differs
 	Full      bool      // an alarm says that a database has reached its quota
 	Saved     bool      // this run has taken a snapshot and verified it
 

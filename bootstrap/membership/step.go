@@ -133,6 +133,9 @@ func (s Step) text() string {
 	case Cancel:
 		return fmt.Sprintf("cancel: the downgrade to etcd %s is given up", s.To)
 	case Disarm:
+		if s.To != "" {
+			return fmt.Sprintf("disarm: all voters hold the same data, alarm %s taken back", s.To)
+		}
 		return "disarm: members defragmented one by one, alarm for lack of space taken back"
 	case Fetch:
 		return fmt.Sprintf("fetch %s: %s, verified on the host", at, s.To)

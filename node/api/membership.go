@@ -54,8 +54,11 @@ type DowngradeRequest struct {
 // DisarmRequest defragments the local member where it pays, and, where Alarms says so, disarms its own alarm
 // of kind NOSPACE where the reason is gone: the database is below its quota. It refuses where it is not.
 type DisarmRequest struct {
-	Owner  string `json:"owner"`
-	Alarms bool   `json:"alarms"`
+	// Corrupt disarms all alarms that say that the data of members differs, and does nothing else: only whoever has
+	// compared it may ask for that.
+	Corrupt bool   `json:"corrupt,omitempty"`
+	Owner   string `json:"owner"`
+	Alarms  bool   `json:"alarms"`
 }
 
 // SnapshotRequest saves a snapshot of the local member, a voter, beside its data, and verifies it: its

@@ -147,7 +147,14 @@ type Data struct {
 	Empty     bool   `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
 	HasMember bool   `json:"has_member"` // it holds a member's data: a log
 	// Log is what the member's log and database say, whether it runs or not; nil: there is none, or the member serves.
-	Log        *Log     `json:"log"`
+	Log *Log `json:"log"`
+	// Damage is what in the log or the database keeps etcd from starting. It is looked for where systemd has started
+	// the member in vain three times and more; empty: nothing was found, or nobody has looked.
+	Damage string `json:"damage,omitempty"`
+	// Differs is true where etcd ends at each start since a peer holds other data: which of them is right it cannot say.
+	Differs bool `json:"differs,omitempty"`
+	// Cramped is true where a snapshot of the member would not leave it room to live on its disk.
+	Cramped    bool     `json:"cramped,omitempty"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/raft/v3/raftpb"
 )
 
 // raiseCommit has a log that was opened count its last entry as agreed on.
@@ -21,3 +22,6 @@ func raiseCommit(log *wal.WAL) error {
 	state.Commit = last
 	return errors.Join(log.Save(state, nil), log.Sync())
 }
+
+// commitIn is up to which entry a log was agreed on.
+func commitIn(state *raftpb.HardState) uint64 { return state.Commit }

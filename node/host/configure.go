@@ -35,6 +35,11 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	for path, bundle := range bundles(r) {
 		files = append(files, readable(path, bundle))
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
+		if err := m.takeKey(cluster, name, r.Certificates[name]); err != nil {
+			return err
+		}
+	}
 	for _, f := range files {
 		if _, err := m.put(f); err != nil {
 			return err
@@ -119,7 +124,10 @@ func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 		if !slices.Contains(keyNames, name) {
 			return refuse("there is no key %q", name)
 		}
-		key, err := m.readKey(cluster, name)
+		key, err := m.readKeyAt(api.NextKeyFile(cluster, name))
+		if err != nil || certifies([]byte(text), key) != nil {
+			key, err = m.readKey(cluster, name)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return refuse("there is no key %s: prepare the host first", name)
 		}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -81,6 +82,31 @@ func wasRaised(path string) (bool, error) {
 		})
 	})
 	return raised, err
+}
+
+// takeAlarmsOut takes the alarms out of a restored database, at a path of this process. They tell of members that there
+// are no more, and would have the new ones take no writes.
+func takeAlarmsOut(path string) error {
+	db, err := bbolt.Open(path, keyFile, &bbolt.Options{Timeout: databaseWait})
+	if err != nil {
+		return fmt.Errorf("take the alarms out of %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		alarms := tx.Bucket([]byte("alarm"))
+		if alarms == nil {
+			return nil
+		}
+		var raised [][]byte
+		err := alarms.ForEach(func(alarm, _ []byte) error {
+			raised = append(raised, bytes.Clone(alarm))
+			return nil
+		})
+		for _, alarm := range raised {
+			err = errors.Join(err, alarms.Delete(alarm))
+		}
+		return err
+	})
+	return errors.Join(err, db.Close())
 }
 
 // agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older line

@@ -15,6 +15,9 @@ import (
 // alarms that it has run out of it.
 func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmRequest) error {
 	return m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
+		if r.Corrupt {
+			return member.disarm(ctx, func(a *etcdserverpb.AlarmMember) bool { return a.Alarm == etcdserverpb.AlarmType_CORRUPT })
+		}
 		status := member.status
 		if pays(status) {
 			if err := m.mustHold(member.marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
@@ -37,7 +40,7 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 		if status.DbSizeQuota > 0 && status.DbSize >= status.DbSizeQuota {
 			return refuse("disarm the alarm that member %s has no space: its database has %d bytes, and its quota is %d; delete keys and compact, or raise quota_backend_bytes", member.marker.Member, status.DbSize, status.DbSizeQuota)
 		}
-		return member.disarm(ctx)
+		return member.disarmSpace(ctx)
 	})
 }
 
@@ -48,25 +51,31 @@ func pays(s *clientv3.StatusResponse) bool {
 	return unused > s.DbSize/4 || unused > 0 && s.DbSizeQuota > 0 && s.DbSize >= s.DbSizeQuota
 }
 
-// disarm disarms the alarms for space that are the local member's, or those of a member that is gone. Of
+// disarmSpace disarms the alarms for space that are the local member's, or those of a member that is gone. Of
 // others only they know whether their reason is gone.
-func (l localMember) disarm(ctx context.Context) error {
+func (l localMember) disarmSpace(ctx context.Context) error {
 	list, err := l.MemberList(ctx)
 	if err != nil {
 		return fmt.Errorf("list the members: %w", err)
 	}
+	return l.disarm(ctx, func(a *etcdserverpb.AlarmMember) bool {
+		others := slices.ContainsFunc(list.Members, func(m *etcdserverpb.Member) bool { return m.ID == a.MemberID && a.MemberID != l.id })
+		return a.Alarm == etcdserverpb.AlarmType_NOSPACE && !others
+	})
+}
+
+// disarm disarms those of the cluster's alarms that are meant.
+func (l localMember) disarm(ctx context.Context, meant func(*etcdserverpb.AlarmMember) bool) error {
 	raised, err := l.AlarmList(ctx)
 	if err != nil {
 		return fmt.Errorf("list the alarms: %w", err)
 	}
 	for _, alarm := range raised.Alarms {
-		id := alarm.MemberID
-		others := slices.ContainsFunc(list.Members, func(m *etcdserverpb.Member) bool { return m.ID == id && id != l.id })
-		if alarm.Alarm != etcdserverpb.AlarmType_NOSPACE || others {
+		if !meant(alarm) {
 			continue
 		}
-		if _, err := l.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: id, Alarm: alarm.Alarm}); err != nil {
-			return fmt.Errorf("disarm alarm %s of member %x: %w", alarm.Alarm, id, err)
+		if _, err := l.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: alarm.MemberID, Alarm: alarm.Alarm}); err != nil {
+			return fmt.Errorf("disarm alarm %s of member %x: %w", alarm.Alarm, alarm.MemberID, err)
 		}
 	}
 	return nil

@@ -59,7 +59,12 @@ var keyNames = []string{api.KeyPeer, api.KeyServer, api.KeyAdmin}
 // readKey reads one of the cluster's private keys; fs.ErrNotExist: it was not made yet. Its errors
 // never hold a part of the key.
 func (m *Machine) readKey(cluster, name string) (crypto.Signer, error) {
-	text, err := os.ReadFile(m.path(api.KeyFile(cluster, name)))
+	return m.readKeyAt(api.KeyFile(cluster, name))
+}
+
+// readKeyAt reads the private key that lies in a file.
+func (m *Machine) readKeyAt(path string) (crypto.Signer, error) {
+	text, err := os.ReadFile(m.path(path))
 	if err != nil {
 		return nil, err
 	}
@@ -78,25 +83,50 @@ func (m *Machine) readKey(cluster, name string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// missingKeys are those of the requests for which no fit key is there.
-func (m *Machine) missingKeys(cluster string, requests []api.KeyRequest) ([]api.KeyRequest, error) {
-	var missing []api.KeyRequest
-	for _, r := range requests {
-		key, err := m.readKey(cluster, r.Name)
-		var path *fs.PathError
-		if errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+// ensureKey makes the key of a request, unless a fit one is there, and says where it lies.
+//
+// A running member reads its keys anew at each handshake. Where it has none that can be used, the new one goes into its
+// place at once: no handshake succeeds before that either. One that it uses stays until the certificate of the new key
+// is there too.
+func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner, running bool) (string, error) {
+	used := false
+	for _, path := range []string{api.KeyFile(cluster, r.Name), api.NextKeyFile(cluster, r.Name)} {
+		key, err := m.readKeyAt(path)
+		var unread *fs.PathError
+		if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
 		}
-		if err != nil || !keyKinds[r.Algorithm].fits(key) {
-			missing = append(missing, r)
+		if err == nil && keyKinds[r.Algorithm].fits(key) {
+			return path, nil
+		}
+		used = used || err == nil
+		if !running || !used {
+			return path, m.makeKey(path, r, etcd)
 		}
 	}
-	return missing, nil
+	path := api.NextKeyFile(cluster, r.Name)
+	return path, m.makeKey(path, r, etcd)
+}
+
+// takeKey puts the key that a certificate is of into its place, where it waits beside it.
+func (m *Machine) takeKey(cluster, name, certificate string) error {
+	next := api.NextKeyFile(cluster, name)
+	key, err := m.readKeyAt(next)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || certifies([]byte(certificate), key) != nil {
+		return remove(m.path(next)) // nobody waits for it any more
+	}
+	if err := os.Rename(m.path(next), m.path(api.KeyFile(cluster, name))); err != nil {
+		return err
+	}
+	return syncDir(m.path(api.TLSDir(cluster)))
 }
 
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the
 // administrator's.
-func (m *Machine) makeKey(cluster string, r api.KeyRequest, etcd Owner) error {
+func (m *Machine) makeKey(path string, r api.KeyRequest, etcd Owner) error {
 	key, err := keyKinds[r.Algorithm].make(m.Random)
 	if err != nil {
 		return fmt.Errorf("make a key of %s: %w", r.Algorithm, err)
@@ -110,13 +140,13 @@ func (m *Machine) makeKey(cluster string, r api.KeyRequest, etcd Owner) error {
 		owner = root
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	_, err = m.put(file{api.KeyFile(cluster, r.Name), text, owner, keyFile})
+	_, err = m.put(file{path, text, owner, keyFile})
 	return err
 }
 
-// request is the certificate request for a key: exactly the subject and names that were asked for.
-func (m *Machine) request(cluster string, r api.KeyRequest) (string, error) {
-	key, err := m.readKey(cluster, r.Name)
+// request is the certificate request for the key in a file: exactly the subject and names that were asked for.
+func (m *Machine) request(path string, r api.KeyRequest) (string, error) {
+	key, err := m.readKeyAt(path)
 	if err != nil {
 		return "", fmt.Errorf("read key %s: %w", r.Name, err)
 	}

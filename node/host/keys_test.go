@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -76,29 +77,58 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 		"no key": func(t *testing.T, m *Machine, _ *api.PrepareRequest) {
 			writeFile(t, m, api.KeyFile("main", api.KeyPeer), encode("PRIVATE KEY", []byte("nonsense")))
 		},
+		"gone": func(t *testing.T, m *Machine, _ *api.PrepareRequest) {
+			if err := os.Remove(m.path(api.KeyFile("main", api.KeyPeer))); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			m, units := newMachine(t)
-			r := prepareOf("main")
-			prepared(t, m, r)
-			spoil(t, m, &r)
-			before := tree(t, m, "/etc")
+		for _, runs := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, it runs: %t", name, runs), func(t *testing.T) {
+				m, units := newMachine(t)
+				ca := newAuthority(t)
+				r := prepareOf("main")
+				p := prepared(t, m, r)
+				config := configureOf(t, r, p, ca)
+				if err := m.Configure(t.Context(), "main", config); err != nil {
+					t.Fatal(err)
+				}
+				spoil(t, m, &r)
+				before := tree(t, m, "/etc")
+				old, unusable := m.readKey("main", api.KeyPeer)
 
-			// Not under a member that runs by the old one.
-			units.active[api.Unit("main")] = "active"
-			_, err := m.Prepare(t.Context(), "main", r)
-			mustRefuse(t, err, "stop it first")
-			if after := tree(t, m, "/etc"); !slices.Equal(paths(after), paths(before)) || after[api.KeyFile("main", api.KeyPeer)] != before[api.KeyFile("main", api.KeyPeer)] {
-				t.Error("a refused call has changed keys")
-			}
-
-			delete(units.active, api.Unit("main"))
-			prepared(t, m, r)
-			key, err := m.readKey("main", api.KeyPeer)
-			if err != nil || !keyKinds[r.Keys[0].Algorithm].fits(key) {
-				t.Errorf("the key is of no use: %v", err)
-			}
-		})
+				// Under a member that runs, one that it uses stays until the new one is certified.
+				if runs {
+					units.active[api.Unit("main")] = "active"
+				}
+				p = prepared(t, m, r)
+				if again := prepared(t, m, r); !slices.Equal(parseRequest(t, p.Requests[api.KeyPeer]).RawSubjectPublicKeyInfo, parseRequest(t, again.Requests[api.KeyPeer]).RawSubjectPublicKeyInfo) {
+					t.Error("a second call has made another key")
+				}
+				if kept := tree(t, m, "/etc")[api.KeyFile("main", api.KeyPeer)] == before[api.KeyFile("main", api.KeyPeer)]; kept != (runs && unusable == nil) {
+					t.Errorf("the old key, %v, is kept: %t", old != nil, kept)
+				}
+				if err := m.Configure(t.Context(), "main", configureOf(t, r, p, ca)); err != nil {
+					t.Fatal(err)
+				}
+				key, err := m.readKey("main", api.KeyPeer)
+				if err != nil || !keyKinds[r.Keys[0].Algorithm].fits(key) {
+					t.Errorf("the key is of no use: %v", err)
+				}
+				for name, held := range m.certificates("main") {
+					if slices.Contains(keyNames, name) && !held.HasKey {
+						t.Errorf("certificate %s is not of its key", name)
+					}
+				}
+				for path := range tree(t, m, "/etc") {
+					if strings.Contains(path, ".next") {
+						t.Errorf("%s is left", path)
+					}
+				}
+				mustHave(t, m, api.KeyFile("main", api.KeyPeer), etcdOwner, 0o600)
+				mustHave(t, m, api.KeyFile("main", api.KeyAdmin), root, 0o600)
+			})
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	for begun := time.Now(); ; {
 		o, err := m.look(ctx, cluster, r)
 		waited := time.Since(begun)
-		if err != nil || waited >= patience || !m.mayComeYet(o, patience, waited) {
+		if err != nil || !(waited < patience && m.mayComeYet(o, patience, waited) || waited < crashPause && m.maySoonCrash(o)) {
 			return m.withLog(o), err
 		}
 		select {
@@ -34,6 +35,10 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 func (m *Machine) withLog(o api.Observation) api.Observation {
 	if o.Data.HasMember && !o.Member.Healthy && !isFollowing(o.Member) {
 		o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
+		if crashes(o) && o.Unit.MainPID == 0 {
+			o.Data.Damage = m.damage(o.Data.Path)
+			o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
+		}
 	}
 	return o
 }
@@ -90,7 +95,10 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	o.Certificates = m.certificates(cluster)
 	o.Member = m.ask(ctx, o)
 	o.Unit.Looping = m.loops(o.Unit)
-	return o, nil
+	if dir != "" {
+		o.Data.Cramped, err = m.isCramped(dir, o.Member)
+	}
+	return o, err
 }
 
 // noCluster is said of the member where there is no marker.

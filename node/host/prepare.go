@@ -16,11 +16,12 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	if err := checkPrepare(cluster, r); err != nil {
 		return api.Prepared{}, err
 	}
-	if err := m.mayChangeKeys(ctx, r); err != nil {
-		return api.Prepared{}, err
+	unit, err := m.Units.State(ctx, api.Unit(cluster))
+	if err != nil {
+		return api.Prepared{}, fmt.Errorf("ask systemd whether the member runs: %w", err)
 	}
 	var etcd Owner
-	err := m.exclusively(ctx, func() (err error) {
+	err = m.exclusively(ctx, func() (err error) {
 		etcd, err = m.claim(ctx, r.Marker)
 		return err
 	})
@@ -34,18 +35,13 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 		return api.Prepared{}, err
 	}
 
-	missing, err := m.missingKeys(cluster, r.Keys)
-	if err != nil {
-		return api.Prepared{}, err
-	}
-	for _, key := range missing {
-		if err := m.makeKey(cluster, key, etcd); err != nil {
-			return api.Prepared{}, err
-		}
-	}
 	prepared := api.Prepared{Requests: map[string]string{}}
 	for _, key := range r.Keys {
-		if prepared.Requests[key.Name], err = m.request(cluster, key); err != nil {
+		path, err := m.ensureKey(cluster, key, etcd, running(unit))
+		if err != nil {
+			return api.Prepared{}, err
+		}
+		if prepared.Requests[key.Name], err = m.request(path, key); err != nil {
 			return api.Prepared{}, err
 		}
 	}
@@ -169,21 +165,4 @@ func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 		marker.ClusterID, marker.MemberID = old.ClusterID, old.MemberID // those that a restore has given it
 	}
 	return marker
-}
-
-// mayChangeKeys refuses to put a new key under a running member: until its certificate is there too,
-// nobody could connect to it.
-func (m *Machine) mayChangeKeys(ctx context.Context, r api.PrepareRequest) error {
-	missing, err := m.missingKeys(r.Marker.Cluster, r.Keys)
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	unit, err := m.Units.State(ctx, api.Unit(r.Marker.Cluster))
-	if err != nil {
-		return fmt.Errorf("ask systemd whether the member runs: %w", err)
-	}
-	if running(unit) {
-		return refuse("key %s has to be made anew, and the member runs by the old one: stop it first", missing[0].Name)
-	}
-	return nil
 }

@@ -219,6 +219,9 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 		RevisionBump: uint64(r.Bump), MarkCompacted: true,
 	})
 	if err == nil {
+		err = takeAlarmsOut(m.path(database(next)))
+	}
+	if err == nil {
 		err = settleTree(m.path(next), etcd)
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		if err := remove(m.path(unfinished)); err != nil {
 			return err
 		}
-		if err := m.mustHold(dir, member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
+		if err := m.mustHoldSnapshot(dir, member.status.DbSize); err != nil {
 			return err
 		}
 		s, err := m.save(ctx, member, unfinished)

@@ -20,6 +20,42 @@ func (m *Machine) mustHold(dir string, bytes int64, what string) error {
 	return err
 }
 
+// mustHoldSnapshot refuses a snapshot of so many bytes that would not leave the member room to live on its disk.
+func (m *Machine) mustHoldSnapshot(dir string, bytes int64) error {
+	live, err := roomToLive(m.path(dir))
+	if err != nil {
+		return err
+	}
+	return m.mustHold(dir, bytes+live, fmt.Sprintf("a snapshot of the member's database, of %d MiB, which has to leave room to the member,", mebibytes(bytes)))
+}
+
+// roomToLive is what a snapshot leaves free where a path of this process lies: a twentieth of the file system, at most
+// 4 GiB, and never less than a file of the log.
+func roomToLive(path string) (int64, error) {
+	var space unix.Statfs_t
+	if err := unix.Statfs(path, &space); err != nil {
+		return 0, fmt.Errorf("size of the file system of %s: %w", path, err)
+	}
+	return max(snapshotSpare, min(int64(space.Blocks)*space.Frsize/20, 4<<30)), nil
+}
+
+// isCramped tells whether there is no room for a snapshot of a member that answers.
+func (m *Machine) isCramped(dir string, view api.Member) (bool, error) {
+	if !view.Responding || view.Learner {
+		return false, nil
+	}
+	nearest, err := m.nearest(api.SnapshotDir(dir))
+	if err != nil {
+		return false, err
+	}
+	free, err := freeAt(nearest)
+	if err != nil {
+		return false, err
+	}
+	live, err := roomToLive(nearest)
+	return free < view.DBSizeBytes+live, err
+}
+
 // mustHoldRestore refuses a snapshot that there is no space to fetch, so many bytes of it, and to restore. What lies
 // in the data directory now stays on the same file system.
 func (m *Machine) mustHoldRestore(dataDir string, fetched, restored int64) error {

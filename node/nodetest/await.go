@@ -5,6 +5,9 @@ import "github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 // patience is how often a call that waits lets some time pass, before its own time is over.
 const patience = 8
 
+// lostRestarts is how many starts in vain make a member one that does not come.
+const lostRestarts = 3
+
 // await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
 func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	if ask.Timeout <= 0 {
@@ -21,7 +24,7 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		// A start by hand begins to count anew.
 		u := &c.on(c.cluster).unit
 		before = min(before, u.restarts)
-		if u.active == "failed" || u.restarts >= before+3 || isReady(u, c.view(c.cluster), ask) {
+		if u.active == "failed" || u.restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) {
 			break
 		}
 		if p := u.process; ask.Stalled && p != nil && p.stalled && p.leader != "" {

@@ -176,7 +176,9 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 // leader is who leads the local member's cluster, for what has to be agreed on.
 func (c call) leader() (*member, error) {
 	p := c.on(c.cluster).unit.process
-	switch {
+	switch why := c.on(c.cluster).unidentified(); {
+	case why != "":
+		return nil, failed("%s", why)
 	case p == nil:
 		return nil, failed("ask the local member: connect: connection refused")
 	case !p.serves:
@@ -217,6 +219,9 @@ func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
 	}
+	if r.Corrupt {
+		return c.dropAlarms(func(alarm string) bool { return strings.HasPrefix(alarm, "CORRUPT ") })
+	}
 	p := c.on(c.cluster).unit.process
 	if p == nil || !p.serves {
 		return api.Done{}, failed("defragment: the local member does not answer")
@@ -228,13 +233,21 @@ func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
 	if _, used := p.member.size(); used >= p.quota() {
 		return api.Done{}, refuse("the database holds %d bytes after a defragmentation, and its quota is %d: delete keys and compact, or raise the quota", used, p.quota())
 	}
+	return c.dropAlarms(func(alarm string) bool {
+		id, space := strings.CutPrefix(alarm, "NOSPACE ")
+		return space && (id == p.member.id || p.member.state().find(id) < 0)
+	})
+}
+
+// dropAlarms disarms those of the cluster's alarms that are meant.
+func (c call) dropAlarms(meant func(string) bool) (api.Done, error) {
 	leader, err := c.leader()
 	if err != nil {
 		return api.Done{}, err
 	}
 	s, left := leader.state(), []string(nil)
 	for _, alarm := range s.alarms {
-		if alarm != "NOSPACE "+p.member.id {
+		if !meant(alarm) {
 			left = append(left, alarm)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -53,6 +54,15 @@ func (h *Host) EditUnit(cluster, text string) {
 // EditFlags changes the lines of the flags file.
 func (h *Host) EditFlags(cluster string, edit func([]string) []string) {
 	h.change(cluster, func(part *installation) { part.flags = edit(slices.Clone(part.flags)) })
+}
+
+// LoseKey removes a private key of the cluster from the host. The member runs on.
+func (h *Host) LoseKey(cluster, name string) {
+	h.change(cluster, func(part *installation) {
+		part.keys = maps.Clone(part.keys)
+		delete(part.keys, name)
+		h.keysLost++
+	})
 }
 
 // SwapBinary selects another store for the cluster, and installs it where it is not there.
@@ -131,6 +141,25 @@ func (h *Host) Damage(cluster, part string) {
 			i.unit.crash("signal: killed")
 		}
 		h.world.convene()
+	})
+}
+
+// DamageData damages the log of the cluster's member, as a power cut may: its host boots, and etcd ends at each start.
+func (h *Host) DamageData(cluster string) {
+	h.PowerCut()
+	h.onData(cluster, func(_ *installation, m *member) { m.damaged = Log })
+	h.PowerOn()
+}
+
+// LoseStore removes the store that the cluster runs from the host, where another one stays, and ends the member's
+// process.
+func (h *Host) LoseStore(cluster, stays string) {
+	h.change(cluster, func(part *installation) {
+		delete(h.stores, part.selected)
+		h.stores[stays] = true
+		part.unit.stop()
+		h.world.convene()
+		part.unit.start()
 	})
 }
 

@@ -71,6 +71,16 @@ func TestDriftIsSeen(t *testing.T) {
 			func(_, after api.Observation) bool {
 				return after.GuardCheck == api.GuardData && after.Unit.ActiveState == "failed"
 			}},
+		"damaged": {func(d *driver, h *nodetest.Host) {
+			h.DamageData("prod")
+			for range 3 {
+				d.world.Tick()
+			}
+		}, func(_, after api.Observation) bool {
+			return after.Data.Damage != "" && after.Unit.SubState == "auto-restart" && after.Guard == ""
+		}},
+		"damaged, a moment ago": {func(_ *driver, h *nodetest.Host) { h.DamageData("prod") },
+			func(_, after api.Observation) bool { return after.Data.Damage == "" && after.Data.HasMember }},
 		"stranger": {func(d *driver, _ *nodetest.Host) {
 			d.world.AddStranger("prod", "https://198.51.100.7:2380", true)
 		}, func(_, after api.Observation) bool {

@@ -42,6 +42,10 @@ func (h *Host) boot(part *installation) {
 		part.unit.crash(why)
 		return
 	}
+	if dir.member.corrupt != "" && h.othersServe(dir.member) {
+		part.unit.crash(otherData)
+		return
+	}
 	h.pids++
 	stalled := h.Stalls > 0
 	if stalled {
@@ -54,6 +58,19 @@ func (h *Host) boot(part *installation) {
 		catching: dir.member.last == nil && dir.member.known.version != 0,
 		stalled:  stalled,
 	}
+}
+
+// otherData is what a member ends by that finds other data at a peer before it serves.
+const otherData = "checkInitialHashKV failed: found data inconsistency with peers"
+
+// othersServe tells whether a member that starts can compare its data with that of a peer.
+func (h *Host) othersServe(m *member) bool {
+	for at, group := range h.world.groups() {
+		if at.cluster == m.cluster && (at.alone == "" && !h.CutOff || at.alone == h.Address) && leaderOf(group) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // cannotRun says why a member's process ends before it comes to its data; empty: it does not.

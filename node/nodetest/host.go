@@ -64,6 +64,7 @@ type Host struct {
 	world    *World
 	off      bool
 	pids     int
+	keysLost int
 	stores   map[string]bool
 	clusters map[string]*installation
 	data     map[string]*directory // by path
@@ -81,6 +82,7 @@ type installation struct {
 	selected     string // hash of a store; empty: none
 	marker       *api.Marker
 	keys         map[string]key
+	next         map[string]key    // that take the place of others once they are certified
 	certificates map[string]string // PEM by key name
 	peerCA       string
 	clientCA     string

@@ -43,13 +43,6 @@ func TestRefusals(t *testing.T) {
 			d.form()
 			return d
 		}, holder, api.OpPrepare, func(d *driver) any { return api.PrepareRequest{Marker: d.marker(0, "t2")} }},
-		"a new key under a running member": {func(t *testing.T) *driver {
-			d := drive(t, 1)
-			d.form()
-			return d
-		}, holder, api.OpPrepare, func(d *driver) any {
-			return api.PrepareRequest{Marker: d.marker(0, "t1"), Keys: []api.KeyRequest{{Name: api.KeyPeer, Algorithm: "ecdsa-p384"}}}
-		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := test.arrange(t)

@@ -150,10 +150,9 @@ func (s state) with(l listed) state {
 	return s
 }
 
-// without is the state with one entry of the list gone, and the alarms that it raised.
+// without is the state with one entry of the list gone. The alarms that it raised stay.
 func (s state) without(id string) state {
 	s.members = slices.DeleteFunc(slices.Clone(s.members), func(l listed) bool { return l.id == id })
-	s.alarms = slices.DeleteFunc(slices.Clone(s.alarms), func(a string) bool { return strings.HasSuffix(a, " "+id) })
 	return s
 }
 

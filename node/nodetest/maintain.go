@@ -66,6 +66,9 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	case !p.member.state().votes(p.member.id):
 		return api.Snapshot{}, refuse("the local member is a learner: take the snapshot of a voter")
 	}
+	if c.cramped(c.view(c.cluster)) {
+		return api.Snapshot{}, refuse("%s has %d MiB free, and a snapshot of the member's database wants more", api.SnapshotDir(part.marker.DataDir), c.FreeBytes>>20)
+	}
 	s := p.member.state()
 	dir := part.marker.DataDir
 	c.taken++

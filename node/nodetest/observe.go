@@ -51,6 +51,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		Restore:      part.restore,
 		Backup:       part.backups.status(),
 	}
+	observation.Data.Cramped = c.cramped(observation.Member)
 	if part.marker != nil {
 		observation.GuardCheck, observation.Guard = c.guard(part)
 	}
@@ -59,6 +60,10 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		if part.unit.process != nil { // which has its database open
 			observation.Data.Log.Applied, observation.Data.Log.Version = 0, ""
 		}
+	}
+	if held.member != nil && part.unit.process == nil && part.unit.restarts >= lostRestarts {
+		observation.Data.Damage = held.member.damaged
+		observation.Data.Differs = held.member.damaged == "" && len(part.unit.journal) > 0 && part.unit.journal[0] == otherData
 	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
@@ -85,6 +90,21 @@ func (c call) sample(patience time.Duration) api.Member {
 			return view
 		}
 	}
+}
+
+// cramped tells whether there is no room for a snapshot of a member that answers.
+func (h *Host) cramped(view api.Member) bool {
+	return view.Responding && !view.Learner && h.FreeBytes < view.DBSizeBytes+64<<20
+}
+
+// unidentified is why the store and the local member cannot show each other who they are; empty: they can.
+func (i *installation) unidentified() string {
+	for _, name := range []string{api.KeyAdmin, api.KeyServer} {
+		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].belongs(i.certificates[name]) {
+			return "load the " + name + " certificate: open " + api.KeyFile(i.marker.Cluster, name) + ": no such file or directory"
+		}
+	}
+	return ""
 }
 
 // held is what the host holds for each key pair and bundle.
@@ -114,7 +134,10 @@ func (h *Host) listeners(cluster string) []api.Listener {
 // view is what the local member says of itself and of its cluster.
 func (h *Host) view(cluster string) api.Member {
 	p := h.on(cluster).unit.process
+	why := h.on(cluster).unidentified()
 	switch {
+	case why != "":
+		return api.Member{Error: why, HealthError: why, Ready: p != nil && p.leader != "" && p.member.state().votes(p.member.id) && !p.settling}
 	case p == nil:
 		return api.Member{Error: "connect: connection refused"}
 	case !p.serves:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -74,8 +75,8 @@ func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawM
 }
 
 // prepare makes the marker, the data directory and the keys. It refuses a host that another owner's
-// finished cluster is on, data that was not made by this formation, and a new key under a member that
-// runs.
+// finished cluster is on, and data that was not made by this formation. A key that a running member uses stays until
+// the new one is certified.
 func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	part := c.on(c.cluster)
 	if err := c.mayClaim(part, r.Marker); err != nil {
@@ -85,29 +86,36 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	if !ours && !c.directory(r.Marker.DataDir).empty() {
 		return api.Prepared{}, refuse("data directory %s is not empty, and was not made by this cluster", r.Marker.DataDir)
 	}
-	keys, prepared := maps.Clone(part.keys), api.Prepared{Requests: map[string]string{}}
+	keys, next, prepared := maps.Clone(part.keys), maps.Clone(part.next), api.Prepared{Requests: map[string]string{}}
 	if keys == nil {
 		keys = map[string]key{}
+	}
+	if next == nil {
+		next = map[string]key{}
 	}
 	for _, want := range r.Keys {
 		held, there := keys[want.Name]
 		if !there || !held.ofKind(want.Algorithm) {
-			if part.unit.runs() {
-				return api.Prepared{}, refuse("key %s has to be made anew, and the member runs by the old one: stop it first", want.Name)
-			}
-			made, err := newKey(c.MachineID, want.Name, want.Algorithm)
+			made, err := newKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
 			if err != nil {
 				return api.Prepared{}, failed("%v", err)
 			}
-			keys[want.Name] = made
+			switch waits, waiting := next[want.Name]; {
+			case !there || !part.unit.runs():
+				keys[want.Name], held = made, made
+			case waiting && waits.ofKind(want.Algorithm):
+				held = waits
+			default:
+				next[want.Name], held = made, made
+			}
 		}
-		text, err := keys[want.Name].request(want)
+		text, err := held.request(want)
 		if err != nil {
 			return api.Prepared{}, failed("request a certificate for key %s: %v", want.Name, err)
 		}
 		prepared.Requests[want.Name] = text
 	}
-	part.keys = keys
+	part.keys, part.next = keys, next
 	c.record(part, r.Marker)
 	if c.data[r.Marker.DataDir] == nil {
 		c.data[r.Marker.DataDir] = &directory{}
@@ -131,8 +139,15 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if len(r.Certificates) > 0 {
 		certificates = r.Certificates
 	}
+	keys, next := maps.Clone(part.keys), maps.Clone(part.next)
+	for name, text := range r.Certificates {
+		if next[name].belongs(text) {
+			keys[name] = next[name]
+		}
+		delete(next, name)
+	}
 	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
-		if !part.keys[name].belongs(certificates[name]) {
+		if !keys[name].belongs(certificates[name]) {
 			return api.Done{}, failed("the certificate of key %s is not there, or certifies another key", name)
 		}
 	}
@@ -146,7 +161,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		}
 		c.world.handedOver[r.Marker.ClusterID] = true
 	}
-	part.certificates, part.peerCA, part.clientCA = certificates, peerCA, clientCA
+	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
 	part.recovery = nil
 	c.record(part, r.Marker)
@@ -297,6 +312,9 @@ func (c call) mayClaim(part *installation, marker api.Marker) error {
 	}
 	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && old.Owner != marker.Owner {
 		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object", old.Member, old.Cluster)
+	}
+	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && c.directory(old.DataDir).member != nil {
+		return refuse("this host is to join cluster %s as a learner, and %s holds the data of member %s, which has joined it already: set that aside first", old.Cluster, old.DataDir, old.Member)
 	}
 	return nil
 }

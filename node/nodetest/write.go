@@ -54,6 +54,8 @@ func (h *Host) write(cluster string, n int) error {
 		return fmt.Errorf("etcdserver: rpc not supported for learner")
 	case strings.Contains(strings.Join(s.alarms, "\n"), "NOSPACE"):
 		return fmt.Errorf("etcdserver: mvcc: database space exceeded")
+	case strings.Contains(strings.Join(s.alarms, "\n"), "CORRUPT"):
+		return fmt.Errorf("etcdserver: corrupt cluster")
 	}
 	s.revision += int64(n)
 	s.content = digest("put", s.content, fmt.Sprint(s.revision))

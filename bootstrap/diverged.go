@@ -1,0 +1,41 @@
+package bootstrap
+
+import (
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// AlarmCorrupt is etcd's alarm that the data of members differs.
+const AlarmCorrupt = "CORRUPT"
+
+// diverge finds the voters whose data is not that of a quorum of them, where an alarm says that it differs, or one does
+// not start for that. Without a quorum that holds the same, nobody can say who is right.
+func diverge(p *membership.Picture) {
+	if !p.Corrupt && !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.Differs }) {
+		return
+	}
+	holders := map[string]int{}
+	for _, s := range p.Healthy() {
+		if s.Data != "" {
+			holders[s.Data]++
+		}
+	}
+	right := ""
+	for data, n := range holders {
+		if n >= membership.Quorum(p.Size()) {
+			right = data
+		}
+	}
+	if right == "" {
+		return
+	}
+	p.Agreed = p.Corrupt
+	for i := range p.Seats {
+		s := &p.Seats[i]
+		other := s.State == membership.Serving && s.Data != "" && s.Data != right || s.State == membership.Failing && s.Differs
+		if s.Role == membership.Voter && other {
+			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"
+		}
+	}
+}

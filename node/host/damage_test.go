@@ -1,0 +1,196 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// written is a member that has stopped, with a log in several files, snapshots of it, and a database.
+func written(t *testing.T) *fleetMember {
+	t.Helper()
+	f := newcomer(t, newAuthority(t), "a")
+	f.configure(t, []*fleetMember{f}, "new")
+	f.config.Flags = append(f.config.Flags, "--snapshot-count=20")
+	f.apply(t)
+	f.start(t)
+	f.await(t, api.AwaitRequest{Members: 1})
+	f.client(t, func(c *clientv3.Client) {
+		value := strings.Repeat("x", 1<<20)
+		for i := range 70 {
+			if _, err := c.Put(t.Context(), string(rune('a'+i%8)), value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	f.put(t, 50)
+	if err := f.units.Stop(t.Context(), "main"); err != nil {
+		t.Fatal(err)
+	}
+	if files := f.walFiles(dataDir); len(files) < 2 {
+		t.Fatalf("its log has the files %v", files)
+	}
+	return f
+}
+
+// change changes the bytes of a file.
+func change(t *testing.T, path string, do func([]byte) []byte) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, do(bytes.Clone(text)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func half(text []byte) []byte { return text[:len(text)/2] }
+
+// endOfLog is where the records of a log's file end.
+func endOfLog(text []byte) int {
+	at := 0
+	for {
+		head := binary.LittleEndian.Uint64(text[at:])
+		size := int(head & (1<<56 - 1))
+		if size == 0 {
+			return at
+		}
+		if head>>63 == 1 {
+			size += int(head >> 56 & 7)
+		}
+		at += 8 + size
+	}
+}
+
+// TestDamageIsWhatEtcdFailsBy damages a member's files in many ways: what is said to be damaged is what etcd ends by,
+// and what etcd starts on is not said to be.
+func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
+	f := written(t)
+	whole := f.path(dataDir) + ".whole"
+	if out, err := exec.Command("cp", "-a", f.path(dataDir), whole).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files := f.walFiles(dataDir)
+	first, last := f.path(files[0]), f.path(files[len(files)-1])
+	db := f.path(database(dataDir))
+	flipAt := func(path string, where func([]byte) int) {
+		change(t, path, func(text []byte) []byte { text[where(text)] ^= 0x10; return text })
+	}
+	pages := func(from, to int) {
+		size := os.Getpagesize()
+		change(t, db, func(text []byte) []byte {
+			copy(text[from*size:min(to*size, len(text))], bytes.Repeat([]byte{0xa5}, len(text)))
+			return text
+		})
+	}
+	for name, test := range map[string]struct {
+		inflict func()
+		says    string // empty: etcd starts
+	}{
+		"nothing":                   {func() {}, ""},
+		"a flipped bit of the log":  {func() { flipAt(last, func(text []byte) int { return endOfLog(text) / 2 }) }, "its log cannot be read"},
+		"a flipped bit, first file": {func() { flipAt(first, func(text []byte) int { return len(text) / 2 }) }, "its log cannot be read"},
+		"half of the first file":    {func() { change(t, first, half) }, "ends in the middle of a record"},
+		"its last file is missing":  {func() { _ = os.Remove(last) }, ""},
+		"the last record is torn": {func() {
+			change(t, last, func(text []byte) []byte { return text[:endOfLog(text)-3] })
+		}, ""},
+		"half of the database":    {func() { change(t, db, half) }, "its database"},
+		"an empty page of it":     {func() { change(t, db, func(text []byte) []byte { return text[:3] }) }, "its database"},
+		"its first pages":         {func() { pages(0, 2) }, "its database"},
+		"all but its first pages": {func() { pages(2, 1<<20) }, "its database"},
+		"the database is missing": {func() { _ = os.Remove(db) }, "is missing"},
+		"a record that is none": {func() {
+			at, err := bbolt.Open(db, 0o600, nil)
+			if err == nil {
+				err = at.Update(func(tx *bbolt.Tx) error {
+					key, _ := tx.Bucket([]byte("key")).Cursor().Last()
+					return tx.Bucket([]byte("key")).Put(bytes.Clone(key), []byte{0xff, 0xff, 0xff})
+				})
+			}
+			if err == nil {
+				err = at.Close()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.RemoveAll(f.path(dataDir)); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command("cp", "-a", whole, f.path(dataDir)).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			test.inflict()
+			before := tree(t, f.Machine, filepath.Join(dataDir, "member"))
+			says := f.damage(dataDir)
+			if (says == "") != (test.says == "") || !strings.Contains(says, test.says) {
+				t.Errorf("it says %q, and not %q", says, test.says)
+			}
+			if after := tree(t, f.Machine, filepath.Join(dataDir, "member")); len(after) != len(before) {
+				t.Errorf("looking has changed the files: %v", after)
+			}
+			f.start(t)
+			defer f.units.end(syscall.SIGKILL)
+			ended, end := false, time.Now().Add(patience)
+			for !ended && time.Now().Before(end) {
+				select {
+				case <-f.units.ended:
+					ended = true
+				case <-time.After(readyPoll):
+				}
+				if ready(t.Context(), f.marker.MetricsPort) {
+					break
+				}
+			}
+			if starts := !ended; starts != (says == "") {
+				t.Errorf("etcd starts: %t, and it is said: %q", starts, says)
+			}
+		})
+	}
+}
+
+// TestDamageIsLookedForWhereStartsAreInVain does not look at the files of a member that has just been started.
+func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
+	f := written(t)
+	f.units.active[api.Unit("main")], f.units.pid = "activating", 0 // between two starts
+	f.Run = func(context.Context, string, ...string) ([]byte, error) {
+		return []byte(`{"level":"error","msg":"checkInitialHashKV failed","error":"8e9e found data inconsistency with peers"}` + "\n"), nil
+	}
+	for restarts, differs := range map[int]bool{2: false, 3: true} {
+		f.units.restarts = restarts
+		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Data.Damage != "" || o.Data.Differs != differs {
+			t.Errorf("after %d starts in vain it is damaged (%q), and differs: %t", restarts, o.Data.Damage, o.Data.Differs)
+		}
+	}
+	change(t, f.path(database(dataDir)), half)
+	for restarts, says := range map[int]bool{0: false, 2: false, 3: true} {
+		f.units.restarts = restarts
+		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (o.Data.Damage != "") != says {
+			t.Errorf("after %d starts in vain: %q", restarts, o.Data.Damage)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package upgrade_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// TestSnapshotGoesWhereThereIsRoom has no room where the snapshot would be saved: it is saved elsewhere, whether the
+// plan knows or not; and where nobody has room the change is refused before anything is changed.
+func TestSnapshotGoesWhereThereIsRoom(t *testing.T) {
+	for name, test := range map[string]struct {
+		cramped []string
+		late    bool // after the plan was made
+		saves   bool
+	}{
+		"one":       {[]string{"b"}, false, true},
+		"one, late": {[]string{"b"}, true, true},
+		"two":       {[]string{"b", "c"}, false, true},
+		"two, late": {[]string{"b", "c"}, true, true},
+		"all":       {[]string{"a", "b", "c"}, false, false},
+		"all, late": {[]string{"a", "b", "c"}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 3, nodetest.EtcdVersion)
+				l.set("quota-backend-bytes", "8589934592")
+				shown := l.planned().Steps
+				for _, member := range test.cramped {
+					l.host(member).FreeBytes = 60 << 20
+				}
+				if !test.late {
+					shown = l.planned().Steps
+				}
+				_, err := l.change(context.Background(), shown)
+				if (err == nil) != test.saves {
+					t.Errorf("change: %v", err)
+				}
+				if !test.saves && (!strings.Contains(err.Error(), "60 MiB free") || strings.Count(strings.Join(l.progress, "\n"), " roll ") > 0) {
+					t.Errorf("refused with %v\n%s", err, strings.Join(l.progress, "\n"))
+				}
+				if test.saves {
+					l.mustBeAsWanted()
+				}
+			})
+		})
+	}
+}
+
+// TestAFailureKeepsNobodyElse has a step fail for good at member b, and member c dead beside it: c is replaced all the
+// same, the run fails with what b's host said, and nobody is restarted. Once b's host is mended, so is b.
+func TestAFailureKeepsNobodyElse(t *testing.T) {
+	for name, test := range map[string]struct {
+		happen func(*life, *nodetest.Host)
+		fails  api.Operation
+		says   string
+	}{
+		"certify": {func(l *life, h *nodetest.Host) { h.ExpireCertificates(cluster, l.authority) }, api.OpPrepare, "certify b (192.0.2.12)"},
+		"start":   {func(_ *life, h *nodetest.Host) { h.StopUnit(cluster) }, api.OpStart, "start b (192.0.2.12)"},
+		"agree": {func(_ *life, h *nodetest.Host) {
+			h.StopUnit(cluster)
+			h.DoomedStart = "Failed to set up mount namespacing"
+		}, "", "b (192.0.2.12) is not ready"},
+		"settle":    {func(_ *life, h *nodetest.Host) { h.EditMarker(cluster, func(m *api.Marker) { m.InitialCluster = "" }) }, api.OpConfigure, "settle: every member's configuration names"},
+		"set aside": {func(l *life, _ *nodetest.Host) { l.world.RemoveBehindOurBack(cluster, "b") }, api.OpSetAside, "set aside b (192.0.2.12)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 5, nodetest.EtcdVersion)
+				test.happen(l, l.host("b"))
+				l.host("c").Wipe()
+				if test.fails != "" {
+					for range 40 { // each time that it is asked
+						l.world.Inject(nodetest.Fault{Operation: test.fails, Address: "192.0.2.12"})
+					}
+				}
+				outcome, err := l.change(context.Background(), l.planned().Steps)
+				if err == nil || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("change: %v", err)
+				}
+				replaced := name == "set aside" || slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Promote && s.Member == "c" })
+				if !replaced {
+					t.Errorf("c was not replaced:\n%s\n%v", texts(outcome.Done), err)
+				}
+				if slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Roll }) {
+					t.Errorf("somebody was restarted:\n%s", texts(outcome.Done))
+				}
+				l.put()
+				l.world.Heal()
+				l.host("b").DoomedStart = ""
+				l.mustConverge(2)
+			})
+		})
+	}
+}
+
+// TestStoreIsGoneAndTheUnitComesAndGoes has a member without its store run in vain when the plan is made, and be stopped
+// when it is applied: that is what the plan was for.
+func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.host("b").LoseStore(cluster, l.versions[older]["amd64"])
+		l.world.Tick()
+		shown := l.planned().Steps
+		l.host("b").StopUnit(cluster)
+		if _, err := l.change(context.Background(), shown); err != nil {
+			t.Error(err)
+		}
+		l.mustBeAsWanted()
+	})
+}

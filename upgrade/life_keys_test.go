@@ -1,0 +1,39 @@
+package upgrade_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// TestKeysGoneEverywhere has no member answer for want of a key, though all serve: they are given new ones before
+// anything is done that costs a voter.
+func TestKeysGoneEverywhere(t *testing.T) {
+	for name, wish := range map[string]func(*life){
+		"as it is":       func(*life) {},
+		"other settings": func(l *life) { l.set("quota-backend-bytes", "8589934592") },
+		"a newer etcd":   func(l *life) { l.run(nodetest.EtcdVersion) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, 3, older)
+				wish(l)
+				for _, m := range l.cluster.Members {
+					l.host(m.Name).LoseKey(cluster, api.KeyAdmin)
+				}
+				outcome, err := l.change(context.Background(), l.planned().Steps)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Stop }) {
+					t.Errorf("a member was stopped:\n%s", texts(outcome.Done))
+				}
+				l.mustBeAsWanted()
+			})
+		})
+	}
+}
