@@ -199,7 +199,8 @@ func (m *member) log() *api.Log {
 
 // size is that of the member's database, and what of it is used.
 func (m *member) size() (bytes, used int64) {
-	used = max(m.dbUsed, 16<<10+100*m.state().revision)
+	// A restore raises the revision by far more than there were writes.
+	used = max(m.dbUsed, 16<<10+100*min(m.state().revision, 1<<20))
 	return max(m.dbSize, used), used
 }
 
