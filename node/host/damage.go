@@ -50,7 +50,7 @@ func (m *Machine) maySoonCrash(o api.Observation) bool {
 // all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, or
 // because a process has it open, is not known to be damaged.
 func (m *Machine) damage(dir string) string {
-	for _, check := range []func(string) error{m.damagedLog, m.damagedDatabase} {
+	for _, check := range []func(string) error{m.damagedLog, m.damagedDatabase, m.shortLog} {
 		var found damaged
 		if errors.As(check(dir), &found) {
 			return string(found)
@@ -84,6 +84,20 @@ func (m *Machine) damagedLog(dir string) error {
 	_, last, err := m.lastEntry(dir)
 	if err == nil && last < commit {
 		return damaged(fmt.Sprintf("its log in %s ends with entry %d, and says that entry %d was agreed on", walDir(dir), last, commit))
+	}
+	return err
+}
+
+// shortLog wants a log that goes as far as the database. etcd cuts a log off at a record whose length makes no sense, as
+// if that had not been written to its end, and ends once its leader tells it of what was agreed on.
+func (m *Machine) shortLog(dir string) error {
+	_, last, err := m.lastEntry(dir)
+	if err != nil {
+		return err
+	}
+	applied, err := m.consistentIndex(dir)
+	if err == nil && last < applied {
+		return damaged(fmt.Sprintf("its log in %s ends with entry %d, and its database has come to entry %d", walDir(dir), last, applied))
 	}
 	return err
 }
