@@ -89,13 +89,19 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 		return api.Backups{}, err
 	}
 	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
+	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
 	for _, d := range all {
 		catalog, err := list(ctx, d, cluster)
 		if err != nil {
 			found.Problems = append(found.Problems, err.Error())
 			continue
 		}
-		for _, entry := range catalog.Backups {
+		catalogs[d] = catalog
+		proofs.Add(catalog)
+	}
+	for _, d := range all {
+		catalog := catalogs[d]
+		for _, entry := range proofs.Apply(catalog.Backups) {
 			found.Backups = append(found.Backups, stored(entry, d.kind))
 		}
 		for _, problem := range catalog.Problems {

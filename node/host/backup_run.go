@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,6 +155,7 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	r.bytes, r.result.Revision = taken.SizeBytes, taken.Revision
 	done := true
 	var failed []error
+	var stored []destination
 	for _, d := range all {
 		m, err := taken.storeAt(ctx, d, r.keys.recipients)
 		if err != nil {
@@ -162,10 +164,9 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 		}
 		r.result.Backup = m.Name
 		r.say(fmt.Sprintf("stored %s, %d bytes, in %s", m, m.StoredSizeBytes, d))
-		if err := r.retain(ctx, d); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", d.kind, err))
-		}
+		stored = append(stored, d)
 	}
+	failed = append(failed, r.retain(ctx, all, stored)...)
 	if !done {
 		return "", errors.Join(failed...)
 	}
@@ -178,15 +179,35 @@ func lineOf(version string) string {
 	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
-// retain lets those backups go that nothing keeps, and what was cut short.
-func (r *run) retain(ctx context.Context, at destination) error {
-	catalog, err := list(ctx, at, r.marker.Cluster)
-	if err != nil {
-		return err
+// retain lets those backups go that nothing keeps, and what was cut short, at the destinations that have the new one. What
+// was proved at any destination counts at all of them: rehearsals fetch from one.
+func (r *run) retain(ctx context.Context, all, stored []destination) (failed []error) {
+	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
+	for _, d := range all {
+		catalog, err := list(ctx, d, r.marker.Cluster)
+		switch {
+		case err == nil:
+			catalogs[d] = catalog
+			proofs.Add(catalog)
+		case slices.Contains(stored, d): // of another one it was said already what is wrong with it
+			failed = append(failed, err)
+		}
 	}
+	for _, d := range stored {
+		if catalog, listed := catalogs[d]; listed {
+			if err := r.letGo(ctx, d, catalog, proofs); err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", d.kind, err))
+			}
+		}
+	}
+	return failed
+}
+
+// letGo removes from a destination what nothing keeps there.
+func (r *run) letGo(ctx context.Context, at destination, catalog backup.Catalog, proofs backup.Proofs) error {
 	now := r.Now().UTC()
 	var failed []error
-	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, now).Dropped {
+	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, proofs, now).Dropped {
 		if err := backup.Delete(ctx, at, dropped.Manifest); err != nil {
 			failed = append(failed, err)
 			continue

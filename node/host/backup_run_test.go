@@ -315,8 +315,25 @@ func TestDestinationThatFails(t *testing.T) {
 	if all := f.backups(t).Backups; len(all) != 2 || all[0].Name != all[1].Name {
 		t.Errorf("there are %+v", all)
 	}
-	// It is rehearsed from where it survives the host, and a flipped byte there is found.
+	// It is rehearsed from where it survives the host. What that has proved counts in the directory too, which is never
+	// rehearsed: there it stays, and the others go.
+	proved := f.mustRun(t, runRehearsal).Backup
+	kept := b
+	kept.Digest, kept.Keep = "3", api.Keep{Last: 1, Verified: 1}
+	backedUp(t, kept, f)
+	for range 2 {
+		f.mustRun(t, runBackup)
+	}
+	for _, one := range f.backups(t).Backups {
+		if newest := f.last(t, runBackup).Backup; one.Name != newest && one.Name != proved || one.VerifiedAt.IsZero() != (one.Name == newest) {
+			t.Errorf("%s: there is %+v", one.Destination, one)
+		}
+	}
+	if all := f.backups(t).Backups; len(all) != 4 {
+		t.Errorf("there are %+v", all)
+	}
 	f.mustRun(t, runRehearsal)
+	// A flipped byte there is found.
 	flip(t, server.File("backups", "some/where/main/"+f.last(t, runBackup).Backup+".db"))
 	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped byte in S3: %v", err)
