@@ -114,6 +114,7 @@ type StoredBackup struct {
 	ClusterID   string    `json:"cluster_id"`
 	Member      string    `json:"member"`
 	Encrypted   bool      `json:"encrypted"`
+	Foreign     bool      `json:"foreign,omitempty"`    // another cluster of this name has made it: it is never let go of, and never the latest
 	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal has proved it; zero: none has
 }
 

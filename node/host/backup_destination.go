@@ -88,10 +88,14 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 	if err != nil {
 		return api.Backups{}, err
 	}
+	owner, err := m.backupOwner(cluster)
+	if err != nil {
+		return api.Backups{}, err
+	}
 	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
 	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
 	for _, d := range all {
-		catalog, err := list(ctx, d, cluster)
+		catalog, err := list(ctx, d, cluster, owner)
 		if err != nil {
 			found.Problems = append(found.Problems, err.Error())
 			continue
@@ -103,6 +107,11 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 		catalog := catalogs[d]
 		for _, entry := range proofs.Apply(catalog.Backups) {
 			found.Backups = append(found.Backups, stored(entry, d.kind))
+		}
+		for _, entry := range catalog.Others {
+			others := stored(entry, d.kind)
+			others.Foreign = true
+			found.Backups = append(found.Backups, others)
 		}
 		for _, problem := range catalog.Problems {
 			found.Problems = append(found.Problems, fmt.Sprintf("%s: %s: %s", d.kind, problem.Key, problem.Why))
@@ -126,11 +135,20 @@ func (m *Machine) knownDestinations(cluster string) ([]destination, error) {
 	return m.destinations(*b)
 }
 
-// list lists what there is of a cluster at a destination.
-func list(ctx context.Context, at destination, cluster string) (backup.Catalog, error) {
+// backupOwner is how manifests name whom a cluster on this host belongs to.
+func (m *Machine) backupOwner(cluster string) (string, error) {
+	marker, err := m.marker(cluster)
+	if err != nil || marker == nil {
+		return "", err
+	}
+	return backup.Owner(marker.Owner), nil
+}
+
+// list lists what there is of a cluster at a destination, as its owner sees it.
+func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	catalog, err := backup.List(ctx, at, cluster)
+	catalog, err := backup.List(ctx, at, cluster, owner)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", at.kind, err)
 	}
@@ -148,10 +166,14 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// fromBackup opens a backup by its name, or the one that was taken last: in a bucket, or wherever this host stores its own.
-func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.S3) (*origin, error) {
+// fromBackup opens an owner's backup by its name, or the one that was taken last: in a bucket, or wherever this host stores
+// its own. The owner is that of the marker, where there is a marker.
+func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*origin, error) {
+	fresh, err := m.isFresh(cluster)
+	if err != nil {
+		return nil, err
+	}
 	var all []destination
-	var err error
 	where := "the destinations of this host"
 	if in == nil {
 		all, err = m.knownDestinations(cluster)
@@ -165,10 +187,11 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 	var problems []error
 	for _, d := range all {
 		var from backup.Source = named{d, name}
+		called := name
 		if name == api.LatestBackup {
-			from = d
+			from, called = d, ""
 		}
-		catalog, err := backup.List(ctx, from, cluster)
+		catalog, err := backup.List(ctx, from, cluster, backup.Owner(owner))
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
 			continue
@@ -176,7 +199,11 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 		for _, problem := range catalog.Problems {
 			problems = append(problems, fmt.Errorf("%s: %s: %w", d.kind, problem.Key, problem.Why))
 		}
-		for _, entry := range catalog.Backups {
+		entries, err := catalog.Restorable(called, backup.Owner(owner), fresh)
+		if err != nil {
+			return nil, refuse("backup %s of cluster %s in %s: %s", name, cluster, d, err)
+		}
+		for _, entry := range entries {
 			content, err := d.Open(ctx, entry.Key())
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
@@ -191,10 +218,27 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 	return nil, refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
 }
 
+// isFresh tells whether the host carries no cluster of this name, or did not before the restore that is under way.
+func (m *Machine) isFresh(cluster string) (bool, error) {
+	marker, err := m.marker(cluster)
+	if err != nil || marker == nil {
+		return err == nil, err
+	}
+	under, err := m.restoration(cluster)
+	return under != nil && under.Marker == nil, err
+}
+
 // SendBackup sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
 // says.
 func (m *Machine) SendBackup(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
-	from, err := m.fromBackup(ctx, cluster, r.Name, nil)
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return err
+	}
+	if marker == nil {
+		return refuse("%s, and no backups of it", noCluster)
+	}
+	from, err := m.fromBackup(ctx, cluster, marker.Owner, r.Name, nil)
 	if err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ func lineOf(version string) string {
 func (r *run) retain(ctx context.Context, all, stored []destination) (failed []error) {
 	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
 	for _, d := range all {
-		catalog, err := list(ctx, d, r.marker.Cluster)
+		catalog, err := list(ctx, d, r.marker.Cluster, backup.Owner(r.marker.Owner))
 		switch {
 		case err == nil:
 			catalogs[d] = catalog

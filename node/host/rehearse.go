@@ -66,7 +66,7 @@ func (r *run) hasNewest(ctx context.Context) bool {
 	if err != nil || last.Backup == "" || last.Member == r.marker.Member || r.config.S3 != nil {
 		return true
 	}
-	content, err := r.fromBackup(ctx, r.marker.Cluster, last.Backup, nil)
+	content, err := r.fromBackup(ctx, r.marker.Cluster, r.marker.Owner, last.Backup, nil)
 	if err != nil {
 		return false
 	}
@@ -142,7 +142,7 @@ func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
 		return destination{}, backup.Entry{}, err
 	}
 	at := all[0]
-	catalog, err := list(ctx, at, r.marker.Cluster)
+	catalog, err := list(ctx, at, r.marker.Cluster, backup.Owner(r.marker.Owner))
 	if err != nil {
 		return at, backup.Entry{}, err
 	}
