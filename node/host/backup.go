@@ -80,7 +80,7 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 	if _, err := backupKeys(b); err != nil {
 		return refuse("%s", err)
 	}
-	if _, err := m.destinations(b); err != nil {
+	if _, err := m.destinations(ctx, b); err != nil {
 		return refuse("%s", err)
 	}
 	return nil
@@ -141,7 +141,7 @@ func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	o := systemd.RunOptions{Cluster: marker.Cluster, Schedule: b.Schedule, MemoryBytes: memory, Writable: []string{api.BackupStateDir(marker.DataDir)}}
+	o := systemd.RunOptions{Cluster: marker.Cluster, Schedule: b.Schedule, MemoryBytes: memory, StateDir: api.BackupStateDir(marker.DataDir)}
 	for _, dir := range []string{b.Directory, b.MetricsDir} {
 		if dir != "" {
 			o.Writable = append(o.Writable, dir)

@@ -143,7 +143,7 @@ func (r *run) turn(ctx context.Context, schedule string, do func(context.Context
 // backUp takes a snapshot, and stores it at each destination. All are tried: what one refuses, another may keep. It is
 // done where all have it.
 func (r *run) backUp(ctx context.Context) (string, error) {
-	all, err := r.destinations(r.config)
+	all, err := r.destinations(ctx, r.config)
 	if err != nil {
 		return "", err
 	}
@@ -157,6 +157,10 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	var failed []error
 	var stored []destination
 	for _, d := range all {
+		if d.away != nil {
+			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, d.away)), false
+			continue
+		}
 		m, err := taken.storeAt(ctx, d, r.keys.recipients)
 		if err != nil {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false

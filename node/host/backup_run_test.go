@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -28,7 +29,7 @@ const asRun = "HOST_TEST_AS_RUN"
 // runAsChild does what asRun says.
 func runAsChild(what string) error {
 	kind, root, _ := strings.Cut(what, " ")
-	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Users: &fakeUsers{made: true}, Run: Exec, Now: time.Now}
+	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Units: &fakeUnits{}, Users: &fakeUsers{made: true}, Run: Exec, Now: time.Now}
 	quiet := func(string) {}
 	if kind == runRehearsal {
 		return m.RunRehearsal(context.Background(), "main", true, quiet)
@@ -474,5 +475,38 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	}
 	if from, err := bare.fromBackup(t.Context(), "main", "a third", last.Backup, b.S3); err != nil || from.Close() != nil {
 		t.Errorf("one of two by its name: %v", err)
+	}
+}
+
+// TestDirectoryThatIsAway: a directory that is gone, or whose file system is not mounted, fails a run, which stores the
+// backup where it can all the same; nothing is written under the mount point, and nothing is taken for the latest there.
+func TestDirectoryThatIsAway(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	server := s3test.Start(t, s3test.Options{})
+	server.MakeBucket(t, "backups")
+	b := backupOf()
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	backedUp(t, b, f)
+	away := map[string]func(back bool){
+		"is not mounted": func(back bool) { f.units.active["srv.mount"] = map[bool]string{true: "active"}[back] },
+		"is not there":   func(bool) { _ = os.Rename(f.path(backupDir), f.path("/gone")) },
+	}
+	f.units.loaded["srv.mount"] = "a mount"
+	for i, says := range []string{"is not mounted", "is not there"} {
+		away[says](false)
+		before := tree(t, f.Machine, "/srv")
+		err := f.run(t, runBackup, true)
+		if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), says) {
+			t.Fatalf("a directory that %s: %v", says, err)
+		}
+		if diff := cmp.Diff(before, tree(t, f.Machine, "/srv")); diff != "" {
+			t.Errorf("a directory that %s was written to:\n%s", says, diff)
+		}
+		last, all := f.last(t, runBackup), f.backups(t)
+		if len(all.Backups) != i+1 || all.Backups[0].Name != last.Backup || all.Backups[0].Destination != "s3" || len(all.Problems) != 1 || !strings.Contains(all.Problems[0], says) {
+			t.Errorf("where a directory %s there are %+v", says, all)
+		}
+		away[says](true)
 	}
 }

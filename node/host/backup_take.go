@@ -45,7 +45,7 @@ func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 func (r *run) newFile(to []destination, size int64) (taken, error) {
 	for _, d := range to {
 		directory, ok := d.Destination.(*backup.Directory)
-		if !ok || len(r.config.Recipients) > 0 {
+		if !ok || d.away != nil || len(r.config.Recipients) > 0 {
 			continue
 		}
 		if file, err := directory.Stage(r.marker.Cluster, size); err == nil {

@@ -137,7 +137,7 @@ func (r *run) doneIfUnfit(err error, name string) (string, error) {
 
 // newest is the newest backup, and where it lies.
 func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
-	all, err := r.destinations(r.config)
+	all, err := r.destinations(ctx, r.config)
 	if err != nil {
 		return destination{}, backup.Entry{}, err
 	}
