@@ -108,3 +108,30 @@ func TestMountUnits(t *testing.T) {
 		}
 	}
 }
+
+// TestOneSlice holds that the weights of a member and of its runs are compared with each other, and that the member has
+// the most of them.
+func TestOneSlice(t *testing.T) {
+	member, err := Render(Options{Cluster: "main", DataDir: "/var/lib/etcd/main", MemoryBytes: 8_137_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := rendered(t, runOptions())
+	value := func(unit, key string) string {
+		for line := range strings.Lines(unit) {
+			if found, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
+				return found
+			}
+		}
+		return ""
+	}
+	backup, rehearsal := units["etcd-backup@main.service"], units["etcd-rehearsal@main.service"]
+	for _, key := range []string{"CPUWeight", "IOWeight"} {
+		if got := []string{value(member, key), value(backup, key), value(rehearsal, key)}; !slices.Equal(got, []string{"1000", "20", "1"}) {
+			t.Errorf("%s: %q", key, got)
+		}
+	}
+	if slice := value(member, "Slice"); slice != "system.slice" || value(backup, "Slice") != slice || value(rehearsal, "Slice") != slice {
+		t.Errorf("they are in %q, %q and %q", slice, value(backup, "Slice"), value(rehearsal, "Slice"))
+	}
+}
