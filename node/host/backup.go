@@ -266,7 +266,12 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 		}
 		status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
 	}
-	status.Last, status.Rehearsed = m.runRecord(marker, runBackup).Last, m.runRecord(marker, runRehearsal).Last
+	record := m.runRecord(marker, runBackup)
+	status.Last, status.Rehearsed, status.Newest = record.Last, m.runRecord(marker, runRehearsal).Last, record.newest()
+	status.Every = m.longestGap(ctx, b.Schedule)
+	if info, err := os.Stat(m.path(api.BackupFile(marker.Cluster))); err == nil {
+		status.Since = info.ModTime().UTC()
+	}
 	return status, nil
 }
 

@@ -23,7 +23,8 @@ type run struct {
 	asked  bool
 	say    func(string)
 	result api.Run
-	bytes  int64 // of the snapshot, in the clear
+	bytes  int64     // of the snapshot, in the clear
+	known  time.Time // when the run of another member ended that has done this one
 }
 
 // errNotNow is why a run is not this member's to do, which is no failure unless somebody has asked for it.
@@ -82,7 +83,7 @@ func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Con
 		return nil
 	}
 	if !mine && err == nil {
-		return nil
+		return r.remember(r.known)
 	}
 	r.result.Ended = r.Now().UTC()
 	if err != nil {
@@ -135,6 +136,7 @@ func (r *run) turn(ctx context.Context, schedule string, do func(context.Context
 		return do(ctx)
 	})
 	if err == nil && !mine {
+		r.known = by.At
 		r.say(fmt.Sprintf("member %s has done this %s: %s", by.Member, r.kind, by.Backup))
 	}
 	return mine || err != nil, err

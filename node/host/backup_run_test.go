@@ -152,6 +152,9 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 		by := members[0].agreed(t, kind)
 		did := 0
 		for _, f := range members {
+			if newest := f.runRecord(f.marker, kind).newest(); newest.Before(by.At.Add(-time.Minute)) {
+				t.Errorf("%s knows of no %s since %s", f.marker.Member, kind, newest)
+			}
 			if record := f.runRecord(f.marker, kind); record.Last != nil {
 				did++
 				if record.Last.Error != "" || record.Last.Backup != by.Backup || f.marker.Member != by.Member {

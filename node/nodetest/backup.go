@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -13,7 +14,9 @@ import (
 // backups is what a host backs a cluster up by, and what it remembers of its runs.
 type backups struct {
 	api.Backup
-	stopped         bool // somebody has stopped its timers
+	stopped         bool      // somebody has stopped its timers
+	since           time.Time // it was put in place
+	newest          time.Time // when the last run of it ended that succeeded
 	last, rehearsed *api.Run
 }
 
@@ -58,9 +61,9 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	case r.Backup.Digest == "" || r.Backup.Schedule == "" || r.Backup.Directory == "" && r.Backup.S3 == nil:
 		return api.Done{}, refuse("it is no backup without a digest, a schedule and a destination")
 	}
-	next := &backups{Backup: *r.Backup}
+	next := &backups{Backup: *r.Backup, since: c.world.Clock}
 	if part.backups != nil {
-		next.last, next.rehearsed = part.backups.last, part.backups.rehearsed
+		next.last, next.rehearsed, next.newest = part.backups.last, part.backups.rehearsed, part.backups.newest
 	}
 	part.backups = next
 	return api.Done{}, nil
@@ -88,6 +91,9 @@ func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 		b.rehearsed = run
 	} else {
 		b.last = run
+		if err == nil {
+			b.newest = run.Ended
+		}
 	}
 	return *b.status(), err
 }
@@ -234,5 +240,6 @@ func (b *backups) status() *api.BackupStatus {
 	if b == nil {
 		return nil
 	}
-	return &api.BackupStatus{Digest: b.Digest, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed}
+	return &api.BackupStatus{Digest: b.Digest, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed,
+		Newest: b.newest, Since: b.since, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
 }
