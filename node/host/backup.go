@@ -237,7 +237,7 @@ func (m *Machine) ceaseBackups(ctx context.Context, cluster, dataDir string) err
 			}
 		}
 	}
-	if err := os.RemoveAll(m.path(api.BackupStateDir(dataDir))); err != nil {
+	if err := removeAll(m.path(api.BackupStateDir(dataDir))); err != nil {
 		return err
 	}
 	file := m.path(api.BackupFile(cluster))

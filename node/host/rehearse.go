@@ -83,7 +83,7 @@ func (m *Machine) Tidy(cluster string) error {
 }
 
 func (m *Machine) tidy(marker api.Marker) error {
-	return os.RemoveAll(m.path(rehearsalDir(marker.DataDir)))
+	return removeAll(m.path(rehearsalDir(marker.DataDir)))
 }
 
 // rehearsalDir is where a rehearsal works.
