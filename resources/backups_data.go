@@ -65,6 +65,7 @@ type backupEntry struct {
 	ClusterID   string       `tfsdk:"cluster_id"`
 	Member      string       `tfsdk:"member"`
 	Encrypted   bool         `tfsdk:"encrypted"`
+	Foreign     bool         `tfsdk:"foreign"`
 	VerifiedAt  types.String `tfsdk:"verified_at"`
 }
 
@@ -114,6 +115,7 @@ func backupsSchema() schema.Schema {
 					"cluster_id":   text("etcd's ID of the cluster that it was taken from, hexadecimal: another one before a restore than after."),
 					"member":       text("Name of the member that it was taken from."),
 					"encrypted":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it is encrypted by age."},
+					"foreign":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether another cluster of this name has made it, which keeps its backups at the same place. It is never dropped, and never the latest."},
 					"verified_at":  text("When a rehearsal has proved that it restores, as RFC 3339 in UTC. Not set while none has."),
 				}},
 			},
@@ -165,7 +167,7 @@ func newBackupEntry(b upgrade.ListedBackup) backupEntry {
 	e := backupEntry{
 		Name: b.Name, Destination: b.Destination, TakenAt: b.TakenAt.UTC().Format(time.RFC3339),
 		Revision: b.Revision, Keys: int64(b.Keys), Hash: int64(b.Hash), SHA256: b.SHA256, Size: b.SizeBytes, StoredSize: b.StoredBytes,
-		EtcdVersion: b.EtcdVersion, ClusterID: b.ClusterID, Member: b.Member, Encrypted: b.Encrypted,
+		EtcdVersion: b.EtcdVersion, ClusterID: b.ClusterID, Member: b.Member, Encrypted: b.Encrypted, Foreign: b.Foreign,
 	}
 	for _, m := range b.Seen {
 		e.SeenBy = append(e.SeenBy, m.Name)

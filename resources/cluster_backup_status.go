@@ -84,6 +84,7 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Sight
 	if run, found := newestRun(runs, func(r api.Run) bool { return r.Error == "" }); found {
 		status.Backup, status.TakenAt, status.Revision = types.StringValue(run.Backup), types.StringValue(run.Ended.UTC().Format(time.RFC3339)), types.Int64Value(run.Revision)
 	}
+	diags.Append(c.missBackups(reports, runs, now)...)
 	if run, found := newestRun(rehearsals, func(api.Run) bool { return true }); found {
 		status.rehearsal(run)
 		if run.Error != "" {
@@ -102,6 +103,45 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Sight
 	object, d := basetypes.NewObjectValueFrom(ctx, backupStatusType(), status)
 	diags.Append(d...)
 	c.BackupStatus = object
+	return diags
+}
+
+// missBackups warns where the newest backup is older than the schedule has it: of a run that has not started, or was
+// killed, nobody says that it failed. A run may take as long as the last one, and some time more.
+func (c *clusterModel) missBackups(reports bootstrap.Sight, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
+	var newest, since time.Time
+	var every time.Duration
+	for _, report := range reports {
+		o := report.Observation
+		if o == nil || o.Backup == nil || o.Backup.Every == 0 {
+			continue
+		}
+		b := o.Backup
+		if every = max(every, b.Every); b.Newest.After(newest) {
+			newest = b.Newest
+		}
+		if since.IsZero() || b.Since.Before(since) {
+			since = b.Since
+		}
+	}
+	last := newest
+	if last.IsZero() {
+		last = since
+	}
+	due := every + every/4 + time.Hour
+	if run, found := newestRun(runs, func(r api.Run) bool { return r.Error == "" }); found {
+		due += run.Ended.Sub(run.Began)
+	}
+	if every == 0 || now.Sub(last) <= due {
+		return nil
+	}
+	name, said := c.Name.ValueString(), "The newest backup was stored at "
+	if newest.IsZero() {
+		said = "None was stored since backups were set up at "
+	}
+	diags.AddAttributeWarning(path.Root("backup"), fmt.Sprintf("Backups of cluster %s are overdue", name),
+		fmt.Sprintf("%s%s, as far as the hosts that answered know, and a run is due every %s. A run that never started, or was killed, leaves no record: see systemctl status %s.timer %s.service on the hosts.",
+			said, last.UTC().Format(time.RFC3339), every, api.BackupUnit(name), api.BackupUnit(name)))
 	return diags
 }
 

@@ -95,6 +95,9 @@ func TestBackupsAreWatched(t *testing.T) {
 		look(func() { w.runNow(t, 11, false); w.host(12).BackupFails = "no such bucket" }, "", "backup_status.revision", "2"),
 		look(func() { w.runNow(t, 12, false) }, "no such bucket", "backup_status.error", "no such bucket"),
 		look(func() { w.runNow(t, 13, false) }, ""),
+		look(func() { w.Clock = w.Clock.Add(2 * time.Hour) }, ""),
+		look(func() { w.Clock = w.Clock.Add(time.Hour) }, "Backups of cluster prod are overdue"), // and none has failed
+		look(func() { w.runNow(t, 11, false) }, ""),
 		look(func() { w.runNow(t, 13, true) }, "", "backup_status.behind_revisions", "0", "backup_status.checksums_only", "false"),
 		look(func() { w.host(12).RehearsalFails = "it is damaged"; w.runNow(t, 12, true) }, "it is damaged", "backup_status.rehearsal_error", "it is damaged"),
 		look(func() { w.runNow(t, 13, true); w.Clock = w.Clock.Add(9 * 24 * time.Hour) }, "is stale"),

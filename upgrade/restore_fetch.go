@@ -14,7 +14,7 @@ import (
 // fetch has a member's host bring the snapshot onto itself and verify it. What an earlier run has brought there is
 // verified again, and only where it is not there any more is it brought anew.
 func (r *reviving) fetch(ctx context.Context, m membership.Member) error {
-	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Line(r.Cluster.Version), Identity: r.order.Identity}
+	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Line(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
 	o := r.reports[m].Observation
 	if o.Marker != nil {
 		request.Owner = o.Marker.Owner

@@ -47,13 +47,19 @@ func (r *reviving) findKept(ctx context.Context) (*keptBackup, error) {
 	if name == api.LatestBackup && len(found.unread) > 0 {
 		return nil, &membership.Refusal{Rule: "which backup is the latest cannot be told: " + strings.Join(found.unread, "; "), Remedy: "mend that, or name the backup: restore.backup"}
 	}
-	i := slices.IndexFunc(found.list, func(b ListedBackup) bool { return b.Name == name || name == api.LatestBackup })
+	i := slices.IndexFunc(found.list, func(b ListedBackup) bool { return b.Name == name || name == api.LatestBackup && !b.Foreign })
 	if i < 0 {
 		rule := fmt.Sprintf("no host has a backup %q of cluster %s", name, r.Cluster.Name)
 		if why := append(found.none, found.unread...); len(why) > 0 {
 			rule += " (" + strings.Join(why, "; ") + ")"
 		}
 		return nil, &membership.Refusal{Rule: rule, Remedy: "name one that data.etcd_backups lists, or copy it to where Terraform runs and name it by restore.file"}
+	}
+	if b := found.list[i]; b.Foreign {
+		return nil, &membership.Refusal{
+			Rule:   fmt.Sprintf("backup %q was made by another cluster of the name %s (its cluster ID is %s)", name, r.Cluster.Name, b.ClusterID),
+			Remedy: "to restore it all the same, copy it to where Terraform runs and name it by restore.file",
+		}
 	}
 	kept := &keptBackup{ListedBackup: found.list[i]}
 	kept.received = sync.OnceValues(func() (Opener, error) { return r.receive(ctx, kept.Seen[0], kept.Name) })

@@ -73,6 +73,11 @@ type BackupStatus struct {
 	Enabled   bool   `json:"enabled"`   // its timers are, and run
 	Last      *Run   `json:"last"`      // the last run of a backup that this host has done itself; nil: none
 	Rehearsed *Run   `json:"rehearsed"` // the last rehearsal that it has done itself; nil: none
+
+	// By these a backup is missed that no run has told of, since none has started, or it was killed.
+	Newest time.Time     `json:"newest,omitzero"` // when the newest run of a backup ended that succeeded, of whichever member, as far as the host knows; zero: it knows of none
+	Every  time.Duration `json:"every,omitempty"` // nanoseconds; the longest time between two runs that the schedule has in the time to come; 0: not known
+	Since  time.Time     `json:"since,omitzero"`  // since when the host has gone by this Backup
 }
 
 // Run is what a run of a backup or a rehearsal came to.
@@ -114,6 +119,7 @@ type StoredBackup struct {
 	ClusterID   string    `json:"cluster_id"`
 	Member      string    `json:"member"`
 	Encrypted   bool      `json:"encrypted"`
+	Foreign     bool      `json:"foreign,omitempty"`    // another cluster of this name has made it: it is never let go of, and never the latest
 	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal has proved it; zero: none has
 }
 

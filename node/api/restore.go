@@ -45,7 +45,7 @@ type Restoration struct {
 // this line can start from it, and that the host has the space to restore it. It stops nothing. A snapshot that
 // was fetched before is kept, verified again, and not fetched anew. What is not verified never bears its name.
 type FetchRequest struct {
-	Owner    string `json:"owner"`    // must be the marker's, where there is a marker
+	Owner    string `json:"owner"`    // must be the marker's, where there is a marker; whose backups are ours
 	DataDir  string `json:"data_dir"` // absolute
 	Source   Source `json:"source"`
 	SHA256   string `json:"sha256"`         // of the snapshot in the clear; empty: not known before it is here

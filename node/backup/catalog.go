@@ -25,7 +25,8 @@ func (e Entry) Failed() bool { return e.Rehearsal != nil && e.Rehearsal.Failure 
 
 // Catalog is what there is of a cluster at a destination.
 type Catalog struct {
-	Backups  []Entry   // newest first
+	Backups  []Entry   // the owner's, newest first
+	Others   []Entry   // those that another cluster of this name has made, newest first: to be left alone
 	Problems []Problem // what looks like a backup and is none, in the order of keys
 	Partial  []Object  // parts of backups that have no manifest: of one under way, or one that was cut short
 }
@@ -36,9 +37,9 @@ type Problem struct {
 	Why error
 }
 
-// List lists the backups of a cluster. One that cannot be read is a problem and no error: the others are
+// List lists the backups of a cluster, as its owner sees them. One that cannot be read is a problem and no error: the others are
 // there all the same. An error says that nobody knows what there is.
-func List(ctx context.Context, from Source, cluster string) (Catalog, error) {
+func List(ctx context.Context, from Source, cluster, owner string) (Catalog, error) {
 	objects, err := from.List(ctx, cluster+"/")
 	if err != nil {
 		return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, err)
@@ -68,11 +69,14 @@ func List(ctx context.Context, from Source, cluster string) (Catalog, error) {
 			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, err)
 		case err != nil:
 			c.Problems = append(c.Problems, Problem{object.Key, err})
-		default:
+		case entry.belongs(owner):
 			c.Backups = append(c.Backups, entry)
+		default:
+			c.Others = append(c.Others, entry)
 		}
 	}
 	slices.SortFunc(c.Backups, newestFirst)
+	slices.SortFunc(c.Others, newestFirst)
 	return c, nil
 }
 

@@ -16,7 +16,7 @@ import (
 // list is a catalog in a line: backups with what a rehearsal said, then what cannot be used.
 func list(t *testing.T, from Source) string {
 	t.Helper()
-	c, err := List(t.Context(), from, "main")
+	c, err := List(t.Context(), from, "main", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestCatalog(t *testing.T) {
 	if got := list(t, d); !strings.Contains(got, "r2 verified=true failed=false") {
 		t.Errorf("there are %s", got)
 	}
-	if c, _ := List(t.Context(), d, "main"); c.Backups[2].Manifest.String() != backups[0].String() || c.Backups[1].EncryptedTo[0] != public {
+	if c, _ := List(t.Context(), d, "main", ""); c.Backups[2].Manifest.String() != backups[0].String() || c.Backups[1].EncryptedTo[0] != public {
 		t.Errorf("they read %+v", c.Backups)
 	}
 }
@@ -87,7 +87,7 @@ func TestCatalogProblems(t *testing.T) {
 		if got, want := list(t, d), "r2 verified=false failed=false, problem "+m.Name+".json"; got != want {
 			t.Errorf("%s: there are %s", name, got)
 		}
-		c, _ := List(t.Context(), d, "main")
+		c, _ := List(t.Context(), d, "main", "")
 		mustSay(t, c.Problems[0].Why, test.says)
 	}
 }
@@ -125,7 +125,7 @@ func TestBackupThatWasCutShort(t *testing.T) {
 		{time.Hour, []string{whole.Key(), whole.key(manifestSuffix), cut.Key(), cut.key(rehearsalSuffix), "main/notes.txt"}},
 		{25 * time.Hour, []string{whole.Key(), whole.key(manifestSuffix), "main/notes.txt"}},
 	} {
-		c, err := List(t.Context(), d, "main")
+		c, err := List(t.Context(), d, "main", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,13 +143,13 @@ func TestCatalogThatCannotBeRead(t *testing.T) {
 	mustStore(t, d, noise(100, 1), 1, Recipients{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := List(ctx, d, "main"); !errors.Is(err, context.Canceled) {
+	if _, err := List(ctx, d, "main", ""); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if err := os.RemoveAll(d.root); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := List(t.Context(), d, "main"); !errors.Is(err, ErrRefused) {
+	if _, err := List(t.Context(), d, "main", ""); !errors.Is(err, ErrRefused) {
 		t.Error(err)
 	}
 }

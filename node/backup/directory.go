@@ -99,7 +99,13 @@ func (d *Directory) Remove(_ context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	return ifThere(os.Remove(path))
+	switch err := os.Remove(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return syncDir(filepath.Dir(path)) // the manifest is gone for good before what it speaks of goes
 }
 
 // Sweep implements Destination.

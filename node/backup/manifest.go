@@ -22,6 +22,7 @@ const manifestVersion = 1
 type Snapshot struct {
 	Cluster         string    `json:"cluster"`
 	ClusterID       string    `json:"cluster_id"`       // hexadecimal
+	Owner           string    `json:"owner,omitempty"`  // as Owner has it; empty: of a manifest from before there were owners
 	Member          string    `json:"member"`           // that it was taken of
 	TakenAt         time.Time `json:"taken_at"`         // UTC, whole seconds
 	Revision        int64     `json:"revision"`         // the newest in it

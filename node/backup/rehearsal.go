@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,31 @@ type Rehearsal struct {
 	Member  string        `json:"member"`            // on whose host
 	Took    time.Duration `json:"took"`              // nanoseconds, from the first byte fetched to the last key read
 	Failure string        `json:"failure,omitempty"` // empty: it restores, and is what its manifest says
+}
+
+// Proofs are the rehearsals that have proved backups, by the SHA-256 of their snapshots in the clear. One snapshot lies at
+// several destinations, and is rehearsed from one of them: what was proved of it counts wherever it lies.
+type Proofs map[string]*Rehearsal
+
+// Add takes in what was proved of the backups in a catalog.
+func (p Proofs) Add(c Catalog) {
+	for _, e := range c.Backups {
+		if e.Verified() {
+			p[e.SHA256] = e.Rehearsal
+		}
+	}
+}
+
+// Apply gives backups that were not rehearsed where they lie the proof of their snapshot. What a rehearsal has shown of a
+// backup where it lies stands: its copy there may be damaged.
+func (p Proofs) Apply(backups []Entry) []Entry {
+	backups = slices.Clone(backups)
+	for i := range backups {
+		if backups[i].Rehearsal == nil {
+			backups[i].Rehearsal = p[backups[i].SHA256]
+		}
+	}
+	return backups
 }
 
 // Record keeps what became of a rehearsal of a backup.

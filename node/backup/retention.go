@@ -15,8 +15,8 @@ type Retention struct {
 	Daily  int           `json:"daily,omitempty"`  // of days
 	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
 
-	// Verified is how many backups stay that a rehearsal has proved, whatever the rules say. While there is
-	// none, every backup may be the only good one, and nothing goes but what a rehearsal has shown to be bad.
+	// Verified is how many backups stay that a rehearsal has proved, whatever the rules say. While none is proved at any
+	// destination, every backup may be the only good one, and nothing goes but what a rehearsal has shown to be bad.
 	// 0 is for those who do not rehearse.
 	Verified int `json:"verified,omitempty"`
 }
@@ -33,15 +33,15 @@ type (
 // Choose says of each backup whether it stays, newest first. The newest stays in any case, and so does the
 // newest of every cluster ID: after a restore that nobody wanted it is what there is of the cluster before.
 // Hours, days and weeks count where they have a backup, so that nothing goes only because time passes while
-// no backup is made.
-func (r Retention) Choose(backups []Entry, now time.Time) Verdicts {
-	backups = slices.Clone(backups)
+// no backup is made. Proofs are those of all destinations.
+func (r Retention) Choose(backups []Entry, proofs Proofs, now time.Time) Verdicts {
+	backups = proofs.Apply(backups)
 	slices.SortFunc(backups, newestFirst)
 	why := make([]string, len(backups)) // empty: nothing keeps it
 	keep := func(i int, reason string) { why[i] = cmp.Or(why[i], reason) }
 	r.keepNewest(backups, keep)
 	r.keepByRules(backups, now, keep)
-	r.keepVerified(backups, keep)
+	r.keepVerified(backups, len(proofs) > 0, keep)
 	var v Verdicts
 	for i, b := range backups {
 		if why[i] == "" {
@@ -111,8 +111,8 @@ func (r Retention) keepByRules(backups []Entry, now time.Time, keep func(int, st
 	}
 }
 
-// keepVerified keeps the floor.
-func (r Retention) keepVerified(backups []Entry, keep func(int, string)) {
+// keepVerified keeps the floor. Where a backup is proved elsewhere, none of these is the only good one.
+func (r Retention) keepVerified(backups []Entry, elsewhere bool, keep func(int, string)) {
 	verified := 0
 	for i, b := range backups {
 		if b.Verified() && verified < r.Verified {
@@ -120,7 +120,7 @@ func (r Retention) keepVerified(backups []Entry, keep func(int, string)) {
 			keep(i, fmt.Sprintf("one of the %d newest that a rehearsal has proved", r.Verified))
 		}
 	}
-	if r.Verified <= 0 || verified > 0 {
+	if r.Verified <= 0 || verified > 0 || elsewhere {
 		return
 	}
 	for i, b := range backups {

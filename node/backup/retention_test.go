@@ -65,7 +65,7 @@ func TestRetention(t *testing.T) {
 		for _, e := range test.kept {
 			want = append(want, e.Name)
 		}
-		if got := names(test.rule.Choose(test.backups, noon.Add(100*time.Hour)).Kept); !slices.Equal(got, want) {
+		if got := names(test.rule.Choose(test.backups, nil, noon.Add(100*time.Hour)).Kept); !slices.Equal(got, want) {
 			t.Errorf("%s: these stay: %q, and not %q", name, got, want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestRetentionProperties(t *testing.T) {
 			backups = append(backups, e)
 		}
 		now := noon.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "now")) * time.Hour)
-		v := r.Choose(backups, now)
+		v := r.Choose(backups, nil, now)
 
 		all := append(names(v.Kept), names(v.Dropped)...)
 		if slices.Sort(all); len(slices.Compact(all)) != len(backups) {
@@ -114,7 +114,7 @@ func TestRetentionProperties(t *testing.T) {
 		for _, verdict := range v.Kept {
 			rest = append(rest, verdict.Entry)
 		}
-		if again := r.Choose(rest, now); len(again.Dropped) > 0 {
+		if again := r.Choose(rest, nil, now); len(again.Dropped) > 0 {
 			t.Fatalf("of what stays, %q go the next time", names(again.Dropped))
 		}
 	})
@@ -135,7 +135,7 @@ func TestRetentionOverMonths(t *testing.T) {
 			e.Rehearsal = good
 		}
 		var rest []Entry
-		for _, v := range r.Choose(append(there, e), e.TakenAt).Kept {
+		for _, v := range r.Choose(append(there, e), nil, e.TakenAt).Kept {
 			rest = append(rest, v.Entry)
 		}
 		there = rest
@@ -154,7 +154,7 @@ func TestRetentionOverMonths(t *testing.T) {
 }
 
 func TestRetentionSaysWhy(t *testing.T) {
-	v := Retention{Count: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, noon)
+	v := Retention{Count: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, nil, noon)
 	for i, says := range []string{"the newest of cluster", "a rehearsal has proved"} {
 		if !strings.Contains(v.Kept[i].Why, says) {
 			t.Errorf("%s stays: %s", v.Kept[i], v.Kept[i].Why)
@@ -162,5 +162,44 @@ func TestRetentionSaysWhy(t *testing.T) {
 	}
 	if len(v.Dropped) != 1 || !strings.Contains(v.Dropped[0].Why, bad.Failure) {
 		t.Errorf("these go: %+v", v.Dropped)
+	}
+}
+
+// TestRetentionByProofsElsewhere: backups at a destination that nobody rehearses go by what was proved of them, or of
+// others, where they are rehearsed; what is known to be bad here is not good for being so elsewhere.
+func TestRetentionByProofsElsewhere(t *testing.T) {
+	sumOf := func(e Entry, sum string) Entry { e.SHA256 = strings.Repeat(sum, 64); return e }
+	zero, one, two, three := sumOf(taken(0, nil), "0"), sumOf(taken(1, nil), "1"), sumOf(taken(2, nil), "2"), sumOf(taken(3, nil), "3")
+	proved := func(entries ...Entry) Proofs {
+		p := Proofs{}
+		for _, e := range entries {
+			e.Rehearsal = good
+			p.Add(Catalog{Backups: []Entry{e}})
+		}
+		return p
+	}
+	broken := one
+	broken.Rehearsal = bad
+	for name, test := range map[string]struct {
+		here   []Entry
+		proofs Proofs
+		kept   []Entry
+	}{
+		"nothing proved anywhere":      {[]Entry{zero, one, two}, proved(), []Entry{two, one, zero}},
+		"one of these proved":          {[]Entry{zero, one, two}, proved(one), []Entry{two, one}},
+		"the newest of these proved":   {[]Entry{zero, one, two}, proved(zero, one), []Entry{two, one}},
+		"another one proved":           {[]Entry{zero, one, two}, proved(three), []Entry{two}},
+		"damaged here, good elsewhere": {[]Entry{zero, broken, two}, proved(one), []Entry{two}},
+	} {
+		var want []string
+		for _, e := range test.kept {
+			want = append(want, e.Name)
+		}
+		if got := names(Retention{Count: 1, Verified: 1}.Choose(test.here, test.proofs, noon).Kept); !slices.Equal(got, want) {
+			t.Errorf("%s: these stay: %q, and not %q", name, got, want)
+		}
+	}
+	if one.Rehearsal != nil {
+		t.Error("a backup was changed")
 	}
 }

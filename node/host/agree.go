@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
@@ -51,10 +50,7 @@ func ownLike(dir string) error {
 		return err
 	}
 	owner := ownerOf(info)
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, owner.UID, owner.GID)
+	return eachInside(dir, func(root *os.Root, name string, _ fs.FileInfo) error {
+		return root.Lchown(name, owner.UID, owner.GID)
 	})
 }

@@ -92,15 +92,54 @@ func (m *Machine) asidePath(dir, label string) (string, error) {
 
 // setContentsAside moves what lies in a mount point into a directory in it, which is root's.
 func (m *Machine) setContentsAside(dir string, names []string, to string) error {
-	if err := m.ensureDir(to, root, dataMode); err != nil {
+	if err := m.makeInside(filepath.Dir(to), to); err != nil {
 		return err
 	}
+	return m.moveNames(dir, to, names)
+}
+
+// makeInside makes a directory of root's in another one, which may be the system user's, if it is not there.
+func (m *Machine) makeInside(dir, made string) error {
+	in, err := os.OpenRoot(m.path(dir))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	name := filepath.Base(made)
+	if err := in.Mkdir(name, dataMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if info, err := in.Lstat(name); err != nil || !info.IsDir() {
+		return errors.Join(err, fmt.Errorf("%s is there, and is no directory", made))
+	}
+	return syncIn(in, ".")
+}
+
+// moveNames moves what is called so in a directory into another one, and never over what is there. It holds both, so
+// that nobody puts a link in their places meanwhile.
+func (m *Machine) moveNames(from, to string, names []string) error {
+	source, err := openDir(m.path(from))
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := openDir(m.path(to))
+	if err != nil {
+		return err
+	}
+	defer target.Close()
 	for _, name := range names {
-		if err := m.move(filepath.Join(dir, name), filepath.Join(to, name)); err != nil {
-			return err
+		m.aboutToRename(filepath.Join(to, name))
+		if err := unix.Renameat2(int(source.Fd()), name, int(target.Fd()), name, unix.RENAME_NOREPLACE); err != nil {
+			return fmt.Errorf("move %s to %s: %w", filepath.Join(from, name), filepath.Join(to, name), err)
 		}
 	}
-	return errors.Join(syncDir(m.path(to)), syncDir(m.path(dir)))
+	return errors.Join(target.Sync(), source.Sync())
+}
+
+// openDir opens a directory, and no link to one.
+func openDir(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 }
 
 // move renames, and never over what is there.
@@ -115,7 +154,7 @@ func (m *Machine) move(from, to string) error {
 
 // purge deletes a data directory, the snapshots of it, and all that was moved aside from it.
 func (m *Machine) purge(dir string) error {
-	if err := os.RemoveAll(m.path(api.SnapshotDir(dir))); err != nil {
+	if err := removeAll(m.path(api.SnapshotDir(dir))); err != nil {
 		return err
 	}
 	aside, err := m.aside(dir)
@@ -123,7 +162,7 @@ func (m *Machine) purge(dir string) error {
 		return err
 	}
 	for _, path := range aside {
-		if err := os.RemoveAll(m.path(path)); err != nil {
+		if err := removeAll(m.path(path)); err != nil {
 			return err
 		}
 	}
@@ -135,7 +174,7 @@ func (m *Machine) purge(dir string) error {
 		return err
 	}
 	for _, name := range names {
-		if err := os.RemoveAll(m.path(filepath.Join(dir, name))); err != nil {
+		if err := removeAll(m.path(filepath.Join(dir, name))); err != nil {
 			return err
 		}
 	}

@@ -80,7 +80,7 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 	if _, err := backupKeys(b); err != nil {
 		return refuse("%s", err)
 	}
-	if _, err := m.destinations(b); err != nil {
+	if _, err := m.destinations(ctx, b); err != nil {
 		return refuse("%s", err)
 	}
 	return nil
@@ -141,7 +141,7 @@ func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	o := systemd.RunOptions{Cluster: marker.Cluster, Schedule: b.Schedule, MemoryBytes: memory, Writable: []string{api.BackupStateDir(marker.DataDir)}}
+	o := systemd.RunOptions{Cluster: marker.Cluster, Schedule: b.Schedule, MemoryBytes: memory, StateDir: api.BackupStateDir(marker.DataDir)}
 	for _, dir := range []string{b.Directory, b.MetricsDir} {
 		if dir != "" {
 			o.Writable = append(o.Writable, dir)
@@ -237,7 +237,7 @@ func (m *Machine) ceaseBackups(ctx context.Context, cluster, dataDir string) err
 			}
 		}
 	}
-	if err := os.RemoveAll(m.path(api.BackupStateDir(dataDir))); err != nil {
+	if err := removeAll(m.path(api.BackupStateDir(dataDir))); err != nil {
 		return err
 	}
 	file := m.path(api.BackupFile(cluster))
@@ -266,7 +266,12 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 		}
 		status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
 	}
-	status.Last, status.Rehearsed = m.runRecord(marker, runBackup).Last, m.runRecord(marker, runRehearsal).Last
+	record := m.runRecord(marker, runBackup)
+	status.Last, status.Rehearsed, status.Newest = record.Last, m.runRecord(marker, runRehearsal).Last, record.newest()
+	status.Every = m.longestGap(ctx, b.Schedule)
+	if info, err := os.Stat(m.path(api.BackupFile(marker.Cluster))); err == nil {
+		status.Since = info.ModTime().UTC()
+	}
 	return status, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,12 +16,14 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // destination is one of the places where the host keeps backups.
 type destination struct {
 	backup.Destination
 	kind string // as api.StoredBackup has it
+	away error  // why it is not to be used now; nil: it can be tried
 }
 
 // String names it in messages.
@@ -28,7 +31,7 @@ func (d destination) String() string { return fmt.Sprint(d.Destination) }
 
 // destinations are where a backup goes. Where it is best fetched from comes first: what is not on this host
 // outlives it.
-func (m *Machine) destinations(b api.Backup) ([]destination, error) {
+func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
 	var all []destination
 	if b.S3 != nil {
 		storage, err := backup.NewS3(backup.S3Config{
@@ -38,7 +41,7 @@ func (m *Machine) destinations(b api.Backup) ([]destination, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, destination{storage, "s3"})
+		all = append(all, destination{storage, "s3", nil})
 	}
 	if b.Directory != "" {
 		path := m.path(b.Directory)
@@ -49,12 +52,32 @@ func (m *Machine) destinations(b api.Backup) ([]destination, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, destination{directory, "directory"})
+		all = append(all, destination{directory, "directory", m.mustBeMounted(ctx, b.Directory)})
 	}
 	if len(all) == 0 {
 		return nil, errors.New("a backup wants a destination: a directory, S3, or both")
 	}
 	return all, nil
+}
+
+// mustBeMounted refuses a directory that lies on a file system which systemd knows how to mount, and which is not mounted:
+// what lies under its mount point is another one's.
+func (m *Machine) mustBeMounted(ctx context.Context, dir string) error {
+	if opened, err := os.Open(m.path(dir)); err == nil { // it has one mounted that is mounted when it is used
+		_ = opened.Close() // nothing was written
+	}
+	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	defer cancel()
+	for _, unit := range systemd.MountUnits(dir) {
+		state, err := m.Units.State(ctx, unit)
+		switch {
+		case err != nil:
+			return fmt.Errorf("whether what belongs to backup directory %s is mounted cannot be told: %w", dir, err)
+		case state.LoadState == "loaded" && state.ActiveState != "active":
+			return fmt.Errorf("backup directory %s lies on a file system that is not mounted (%s is %s): mount it", dir, unit, state.ActiveState)
+		}
+	}
+	return nil
 }
 
 // keys are whom backups are encrypted to, and by whom they are read.
@@ -84,19 +107,34 @@ const listTimeout = 2 * time.Minute
 
 // Backups lists the backups at all destinations that this host knows of.
 func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, error) {
-	all, err := m.knownDestinations(cluster)
+	all, err := m.knownDestinations(ctx, cluster)
+	if err != nil {
+		return api.Backups{}, err
+	}
+	owner, err := m.backupOwner(cluster)
 	if err != nil {
 		return api.Backups{}, err
 	}
 	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
+	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
 	for _, d := range all {
-		catalog, err := list(ctx, d, cluster)
+		catalog, err := list(ctx, d, cluster, owner)
 		if err != nil {
 			found.Problems = append(found.Problems, err.Error())
 			continue
 		}
-		for _, entry := range catalog.Backups {
+		catalogs[d] = catalog
+		proofs.Add(catalog)
+	}
+	for _, d := range all {
+		catalog := catalogs[d]
+		for _, entry := range proofs.Apply(catalog.Backups) {
 			found.Backups = append(found.Backups, stored(entry, d.kind))
+		}
+		for _, entry := range catalog.Others {
+			others := stored(entry, d.kind)
+			others.Foreign = true
+			found.Backups = append(found.Backups, others)
 		}
 		for _, problem := range catalog.Problems {
 			found.Problems = append(found.Problems, fmt.Sprintf("%s: %s: %s", d.kind, problem.Key, problem.Why))
@@ -109,7 +147,7 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 }
 
 // knownDestinations are those of a cluster that this host backs up.
-func (m *Machine) knownDestinations(cluster string) ([]destination, error) {
+func (m *Machine) knownDestinations(ctx context.Context, cluster string) ([]destination, error) {
 	b, err := m.backup(cluster)
 	if err != nil {
 		return nil, err
@@ -117,14 +155,26 @@ func (m *Machine) knownDestinations(cluster string) ([]destination, error) {
 	if b == nil {
 		return nil, refuse("this host does not back up cluster %s, and knows no backups of it", cluster)
 	}
-	return m.destinations(*b)
+	return m.destinations(ctx, *b)
 }
 
-// list lists what there is of a cluster at a destination.
-func list(ctx context.Context, at destination, cluster string) (backup.Catalog, error) {
+// backupOwner is how manifests name whom a cluster on this host belongs to.
+func (m *Machine) backupOwner(cluster string) (string, error) {
+	marker, err := m.marker(cluster)
+	if err != nil || marker == nil {
+		return "", err
+	}
+	return backup.Owner(marker.Owner), nil
+}
+
+// list lists what there is of a cluster at a destination, as its owner sees it.
+func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
+	if at.away != nil {
+		return backup.Catalog{}, fmt.Errorf("%s: %w", at.kind, at.away)
+	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	catalog, err := backup.List(ctx, at, cluster)
+	catalog, err := backup.List(ctx, at, cluster, owner)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", at.kind, err)
 	}
@@ -142,15 +192,19 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// fromBackup opens a backup by its name, or the one that was taken last: in a bucket, or wherever this host stores its own.
-func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.S3) (*origin, error) {
+// fromBackup opens an owner's backup by its name, or the one that was taken last: in a bucket, or wherever this host stores
+// its own. The owner is that of the marker, where there is a marker.
+func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*origin, error) {
+	fresh, err := m.isFresh(cluster)
+	if err != nil {
+		return nil, err
+	}
 	var all []destination
-	var err error
 	where := "the destinations of this host"
 	if in == nil {
-		all, err = m.knownDestinations(cluster)
+		all, err = m.knownDestinations(ctx, cluster)
 	} else {
-		all, err = m.destinations(api.Backup{S3: in})
+		all, err = m.destinations(ctx, api.Backup{S3: in})
 		where = fmt.Sprintf("bucket %s at %s, prefix %q", in.Bucket, in.Endpoint, in.Key)
 	}
 	if err != nil {
@@ -158,11 +212,16 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 	}
 	var problems []error
 	for _, d := range all {
-		var from backup.Source = named{d, name}
-		if name == api.LatestBackup {
-			from = d
+		if d.away != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", d.kind, d.away))
+			continue
 		}
-		catalog, err := backup.List(ctx, from, cluster)
+		var from backup.Source = named{d, name}
+		called := name
+		if name == api.LatestBackup {
+			from, called = d, ""
+		}
+		catalog, err := backup.List(ctx, from, cluster, backup.Owner(owner))
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
 			continue
@@ -170,7 +229,11 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 		for _, problem := range catalog.Problems {
 			problems = append(problems, fmt.Errorf("%s: %s: %w", d.kind, problem.Key, problem.Why))
 		}
-		for _, entry := range catalog.Backups {
+		entries, err := catalog.Restorable(called, backup.Owner(owner), fresh)
+		if err != nil {
+			return nil, refuse("backup %s of cluster %s in %s: %s", name, cluster, d, err)
+		}
+		for _, entry := range entries {
 			content, err := d.Open(ctx, entry.Key())
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
@@ -185,10 +248,27 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, name string, in *api.
 	return nil, refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
 }
 
+// isFresh tells whether the host carries no cluster of this name, or did not before the restore that is under way.
+func (m *Machine) isFresh(cluster string) (bool, error) {
+	marker, err := m.marker(cluster)
+	if err != nil || marker == nil {
+		return err == nil, err
+	}
+	under, err := m.restoration(cluster)
+	return under != nil && under.Marker == nil, err
+}
+
 // SendBackup sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
 // says.
 func (m *Machine) SendBackup(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
-	from, err := m.fromBackup(ctx, cluster, r.Name, nil)
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return err
+	}
+	if marker == nil {
+		return refuse("%s, and no backups of it", noCluster)
+	}
+	from, err := m.fromBackup(ctx, cluster, marker.Owner, r.Name, nil)
 	if err != nil {
 		return err
 	}

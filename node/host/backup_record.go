@@ -42,6 +42,8 @@ type runRecord struct {
 	Good     *api.Run `json:"good"`       // the last that succeeded
 	Bytes    int64    `json:"size_bytes"` // of the snapshot of that one, in the clear
 	Failures int      `json:"failures"`   // so far
+
+	Known time.Time `json:"known,omitzero"` // when the last run of another member ended that this one has found done
 }
 
 // runRecord reads what there is. A record that cannot be read is none: the next run writes it anew.
@@ -54,6 +56,36 @@ func (m *Machine) runRecord(marker api.Marker, kind string) runRecord {
 	return record
 }
 
+// newest is when the newest run ended that succeeded, of whichever member; zero: this host knows of none.
+func (r runRecord) newest() time.Time {
+	if r.Good != nil && r.Good.Ended.After(r.Known) {
+		return r.Good.Ended
+	}
+	return r.Known
+}
+
+// remember keeps when another member's run ended: so that every host knows how old the newest backup is, also where the
+// one that made it cannot be asked.
+func (r *run) remember(ended time.Time) error {
+	record := r.runRecord(r.marker, r.kind)
+	if !ended.After(record.Known) {
+		return nil
+	}
+	record.Known = ended
+	return r.putRecord(record)
+}
+
+func (r *run) putRecord(record runRecord) error {
+	text, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	if _, err := r.put(file{recordFile(r.marker.DataDir, r.kind), append(text, '\n'), root, unitFile}); err != nil {
+		return fmt.Errorf("record the %s: %w", r.kind, err)
+	}
+	return nil
+}
+
 // record remembers a run that has ended, and tells monitoring.
 func (r *run) record() error {
 	record := r.runRecord(r.marker, r.kind)
@@ -63,12 +95,8 @@ func (r *run) record() error {
 	} else {
 		record.Failures++
 	}
-	text, err := json.MarshalIndent(record, "", "  ")
-	if err != nil {
+	if err := r.putRecord(record); err != nil {
 		return err
-	}
-	if _, err := r.put(file{recordFile(r.marker.DataDir, r.kind), append(text, '\n'), root, unitFile}); err != nil {
-		return fmt.Errorf("record the %s: %w", r.kind, err)
 	}
 	dir := r.config.MetricsDir
 	if dir == "" {

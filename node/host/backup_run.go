@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ type run struct {
 	asked  bool
 	say    func(string)
 	result api.Run
-	bytes  int64 // of the snapshot, in the clear
+	bytes  int64     // of the snapshot, in the clear
+	known  time.Time // when the run of another member ended that has done this one
 }
 
 // errNotNow is why a run is not this member's to do, which is no failure unless somebody has asked for it.
@@ -81,7 +83,7 @@ func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Con
 		return nil
 	}
 	if !mine && err == nil {
-		return nil
+		return r.remember(r.known)
 	}
 	r.result.Ended = r.Now().UTC()
 	if err != nil {
@@ -134,6 +136,7 @@ func (r *run) turn(ctx context.Context, schedule string, do func(context.Context
 		return do(ctx)
 	})
 	if err == nil && !mine {
+		r.known = by.At
 		r.say(fmt.Sprintf("member %s has done this %s: %s", by.Member, r.kind, by.Backup))
 	}
 	return mine || err != nil, err
@@ -142,7 +145,7 @@ func (r *run) turn(ctx context.Context, schedule string, do func(context.Context
 // backUp takes a snapshot, and stores it at each destination. All are tried: what one refuses, another may keep. It is
 // done where all have it.
 func (r *run) backUp(ctx context.Context) (string, error) {
-	all, err := r.destinations(r.config)
+	all, err := r.destinations(ctx, r.config)
 	if err != nil {
 		return "", err
 	}
@@ -154,7 +157,12 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	r.bytes, r.result.Revision = taken.SizeBytes, taken.Revision
 	done := true
 	var failed []error
+	var stored []destination
 	for _, d := range all {
+		if d.away != nil {
+			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, d.away)), false
+			continue
+		}
 		m, err := taken.storeAt(ctx, d, r.keys.recipients)
 		if err != nil {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false
@@ -162,10 +170,9 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 		}
 		r.result.Backup = m.Name
 		r.say(fmt.Sprintf("stored %s, %d bytes, in %s", m, m.StoredSizeBytes, d))
-		if err := r.retain(ctx, d); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", d.kind, err))
-		}
+		stored = append(stored, d)
 	}
+	failed = append(failed, r.retain(ctx, all, stored)...)
 	if !done {
 		return "", errors.Join(failed...)
 	}
@@ -178,15 +185,35 @@ func lineOf(version string) string {
 	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
-// retain lets those backups go that nothing keeps, and what was cut short.
-func (r *run) retain(ctx context.Context, at destination) error {
-	catalog, err := list(ctx, at, r.marker.Cluster)
-	if err != nil {
-		return err
+// retain lets those backups go that nothing keeps, and what was cut short, at the destinations that have the new one. What
+// was proved at any destination counts at all of them: rehearsals fetch from one.
+func (r *run) retain(ctx context.Context, all, stored []destination) (failed []error) {
+	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
+	for _, d := range all {
+		catalog, err := list(ctx, d, r.marker.Cluster, backup.Owner(r.marker.Owner))
+		switch {
+		case err == nil:
+			catalogs[d] = catalog
+			proofs.Add(catalog)
+		case slices.Contains(stored, d): // of another one it was said already what is wrong with it
+			failed = append(failed, err)
+		}
 	}
+	for _, d := range stored {
+		if catalog, listed := catalogs[d]; listed {
+			if err := r.letGo(ctx, d, catalog, proofs); err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", d.kind, err))
+			}
+		}
+	}
+	return failed
+}
+
+// letGo removes from a destination what nothing keeps there.
+func (r *run) letGo(ctx context.Context, at destination, catalog backup.Catalog, proofs backup.Proofs) error {
 	now := r.Now().UTC()
 	var failed []error
-	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, now).Dropped {
+	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, proofs, now).Dropped {
 		if err := backup.Delete(ctx, at, dropped.Manifest); err != nil {
 			failed = append(failed, err)
 			continue

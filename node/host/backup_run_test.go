@@ -28,7 +28,7 @@ const asRun = "HOST_TEST_AS_RUN"
 // runAsChild does what asRun says.
 func runAsChild(what string) error {
 	kind, root, _ := strings.Cut(what, " ")
-	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Users: &fakeUsers{made: true}, Run: Exec, Now: time.Now}
+	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Units: &fakeUnits{}, Users: &fakeUsers{made: true}, Run: Exec, Now: time.Now}
 	quiet := func(string) {}
 	if kind == runRehearsal {
 		return m.RunRehearsal(context.Background(), "main", true, quiet)
@@ -151,6 +151,9 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 		by := members[0].agreed(t, kind)
 		did := 0
 		for _, f := range members {
+			if newest := f.runRecord(f.marker, kind).newest(); newest.Before(by.At.Add(-time.Minute)) {
+				t.Errorf("%s knows of no %s since %s", f.marker.Member, kind, newest)
+			}
 			if record := f.runRecord(f.marker, kind); record.Last != nil {
 				did++
 				if record.Last.Error != "" || record.Last.Backup != by.Backup || f.marker.Member != by.Member {
@@ -315,8 +318,25 @@ func TestDestinationThatFails(t *testing.T) {
 	if all := f.backups(t).Backups; len(all) != 2 || all[0].Name != all[1].Name {
 		t.Errorf("there are %+v", all)
 	}
-	// It is rehearsed from where it survives the host, and a flipped byte there is found.
+	// It is rehearsed from where it survives the host. What that has proved counts in the directory too, which is never
+	// rehearsed: there it stays, and the others go.
+	proved := f.mustRun(t, runRehearsal).Backup
+	kept := b
+	kept.Digest, kept.Keep = "3", api.Keep{Last: 1, Verified: 1}
+	backedUp(t, kept, f)
+	for range 2 {
+		f.mustRun(t, runBackup)
+	}
+	for _, one := range f.backups(t).Backups {
+		if newest := f.last(t, runBackup).Backup; one.Name != newest && one.Name != proved || one.VerifiedAt.IsZero() != (one.Name == newest) {
+			t.Errorf("%s: there is %+v", one.Destination, one)
+		}
+	}
+	if all := f.backups(t).Backups; len(all) != 4 {
+		t.Errorf("there are %+v", all)
+	}
 	f.mustRun(t, runRehearsal)
+	// A flipped byte there is found.
 	flip(t, server.File("backups", "some/where/main/"+f.last(t, runBackup).Backup+".db"))
 	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped byte in S3: %v", err)

@@ -45,7 +45,7 @@ func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 func (r *run) newFile(to []destination, size int64) (taken, error) {
 	for _, d := range to {
 		directory, ok := d.Destination.(*backup.Directory)
-		if !ok || len(r.config.Recipients) > 0 {
+		if !ok || d.away != nil || len(r.config.Recipients) > 0 {
 			continue
 		}
 		if file, err := directory.Stage(r.marker.Cluster, size); err == nil {
@@ -82,7 +82,7 @@ func (r *run) fill(ctx context.Context, member localMember, t *taken) error {
 		err = disk.Sync()
 	}
 	t.Snapshot = backup.Snapshot{
-		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Member: r.marker.Member, TakenAt: saved.TakenAt,
+		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
 		Revision: saved.Revision, CompactRevision: inside.compact, Keys: saved.Keys, Hash: saved.Hash,
 		EtcdVersion: saved.Etcd, StorageVersion: lineOf(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
 	}

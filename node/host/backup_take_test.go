@@ -41,7 +41,7 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 		}
 		where := func() bool {
 			t.Helper()
-			all, err := r.destinations(r.config)
+			all, err := r.destinations(t.Context(), r.config)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -29,7 +29,7 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.RemoveAll(m.path(next)); err != nil {
+	if err := removeAll(m.path(next)); err != nil {
 		return "", err
 	}
 	var bytes int64
@@ -47,13 +47,15 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := m.ensureDir(next, ownerOf(info), info.Mode().Perm()); err != nil {
+	// It is root's until all is in it.
+	if err := m.ensureDir(next, root, dataMode); err != nil {
 		return "", err
 	}
-	for _, name := range names {
-		if err := copyTree(m.path(filepath.Join(dir, name)), m.path(filepath.Join(next, name))); err != nil {
-			return "", fmt.Errorf("copy %s to %s: %w", dir, next, err)
-		}
+	if err := copyNames(m.path(dir), m.path(next), names); err != nil {
+		return "", fmt.Errorf("copy %s to %s: %w", dir, next, err)
+	}
+	if err := own(m.path(next), ownerOf(info), info.Mode().Perm()); err != nil {
+		return "", err
 	}
 	if err := syncDir(m.path(next)); err != nil {
 		return "", err
@@ -80,44 +82,63 @@ func (m *Machine) size(path string) (int64, error) {
 	return bytes, err
 }
 
-// copyTree copies a file, or a directory and all that is in it, with owners and modes, and brings it to the disk.
-func copyTree(from, to string) error {
-	info, err := os.Lstat(from)
+// copyNames copies what is called so in a directory into another one.
+func copyNames(from, to string, names []string) error {
+	in, err := os.OpenRoot(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenRoot(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	for _, name := range names {
+		if err := copyTree(in, out, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTree copies a file, or a directory and all that is in it, with owners and modes, and brings it to the disk. What it
+// copies into is given to its owner once all is in it.
+func copyTree(in, out *os.Root, name string) error {
+	info, err := in.Lstat(name)
 	if err != nil {
 		return err
 	}
 	switch {
 	case info.Mode().IsRegular():
-		return copyFile(from, to, info)
+		return copyFile(in, out, name, info)
 	case !info.IsDir():
-		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", from)
+		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", filepath.Join(in.Name(), name))
 	}
-	if err := os.Mkdir(to, info.Mode().Perm()); err != nil {
+	if err := out.Mkdir(name, dataMode); err != nil {
 		return err
 	}
-	if err := own(to, ownerOf(info), info.Mode().Perm()); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(from)
+	entries, err := fs.ReadDir(in.FS(), name)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		if err := copyTree(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
+		if err := copyTree(in, out, filepath.Join(name, entry.Name())); err != nil {
 			return err
 		}
 	}
-	return syncDir(to)
+	owner := ownerOf(info)
+	return errors.Join(out.Lchown(name, owner.UID, owner.GID), out.Chmod(name, info.Mode().Perm()), syncIn(out, name))
 }
 
 // copyFile copies a file, sharing its blocks where the file system can.
-func copyFile(from, to string, info fs.FileInfo) error {
-	in, err := os.Open(from)
+func copyFile(from, to *os.Root, name string, info fs.FileInfo) error {
+	in, err := openIn(from, name)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}

@@ -18,14 +18,25 @@ var errInUse = errors.New("a process has it open")
 
 // viewDatabase reads a database that lies at a path of this process. What is damaged in it may lead a reader
 // anywhere, also behind the end of the file: that is an error too.
-func viewDatabase(path string, view func(*bbolt.Tx) error) (err error) {
+func viewDatabase(path string, view func(*bbolt.Tx) error) error {
+	return viewOpened(path, nil, view)
+}
+
+// viewData reads the database in a data directory at a path of this process.
+func viewData(dir string, view func(*bbolt.Tx) error) error {
+	open := func(string, int, os.FileMode) (*os.File, error) { return openInside(dir, database("")) }
+	return viewOpened(database(dir), open, view)
+}
+
+// viewOpened reads a database that is opened by a function; nil: as files are.
+func viewOpened(path string, open func(string, int, os.FileMode) (*os.File, error), view func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("it is damaged: %v", r)
 		}
 	}()
-	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
+	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return errInUse
 	}
@@ -46,8 +57,17 @@ type revisions struct {
 // revisionsIn reads a database of etcd's at a path of this process. A compaction may have dropped the newest
 // revision, where it had deleted a key.
 func revisionsIn(path string) (revisions, error) {
+	return revisionsBy(func(read func(*bbolt.Tx) error) error { return viewDatabase(path, read) })
+}
+
+// revisionsInData reads the database in a data directory at a path of this process.
+func revisionsInData(dir string) (revisions, error) {
+	return revisionsBy(func(read func(*bbolt.Tx) error) error { return viewData(dir, read) })
+}
+
+func revisionsBy(view func(read func(*bbolt.Tx) error) error) (revisions, error) {
 	found := revisions{newest: 1, compact: -1} // a database in which nothing was written is at 1
-	err := viewDatabase(path, func(tx *bbolt.Tx) error {
+	err := view(func(tx *bbolt.Tx) error {
 		if keys := tx.Bucket([]byte("key")); keys != nil {
 			// Each record is called by its revision, which begins with the main one.
 			if last, _ := keys.Cursor().Last(); len(last) >= 8 {
@@ -121,7 +141,7 @@ func agreedVersion(tx *bbolt.Tx) string {
 
 // membersIn are the IDs of the members that the database of a member that does not run knows of, hexadecimal and sorted.
 func (m *Machine) membersIn(dir string) (ids []string, err error) {
-	err = viewDatabase(m.path(database(dir)), func(tx *bbolt.Tx) error {
+	err = viewData(m.path(dir), func(tx *bbolt.Tx) error {
 		members := tx.Bucket([]byte("members"))
 		if members == nil {
 			return nil
@@ -142,8 +162,8 @@ func (m *Machine) highestRevision(dir string) (int64, error) {
 		return 0, nil
 	}
 	found := revisions{newest: 1}
-	if _, err := os.Stat(m.path(database(dir))); err == nil {
-		found, err = revisionsIn(m.path(database(dir)))
+	if _, err := os.Lstat(m.path(database(dir))); err == nil {
+		found, err = revisionsInData(m.path(dir))
 		if errors.Is(err, errInUse) {
 			return 0, fmt.Errorf("database %s: %w: it was not started by its unit; end it", database(dir), err)
 		}

@@ -44,7 +44,7 @@ func (m *Machine) Fetch(ctx context.Context, cluster string, r api.FetchRequest,
 		}
 		return *here, err
 	}
-	from, err := m.open(ctx, cluster, r.Source, input)
+	from, err := m.open(ctx, cluster, r.Owner, r.Source, input)
 	if err != nil {
 		return api.Snapshot{}, err
 	}

@@ -113,12 +113,26 @@ func (m *Machine) link(path, target string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// remove removes a file, a link or an empty directory, if it is there.
+// remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back.
 func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch err := os.Remove(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return err
 	}
-	return nil
+	return syncDir(filepath.Dir(path))
+}
+
+// removeAll removes what lies at a path and all that is in it, if it is there, for good.
+func removeAll(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // removeEmpty removes a directory of the host, unless something is in it.

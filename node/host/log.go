@@ -127,11 +127,10 @@ func (m *Machine) consistentIndex(dir string) (uint64, error) {
 // applied is how far a database has applied the log, as it is in its file, and which version its cluster had
 // agreed on by then.
 func (m *Machine) applied(dir string) (index uint64, version string, err error) {
-	path := m.path(database(dir))
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(m.path(database(dir))); errors.Is(err, fs.ErrNotExist) {
 		return 0, "", nil
 	}
-	err = viewDatabase(path, func(tx *bbolt.Tx) error {
+	err = viewData(m.path(dir), func(tx *bbolt.Tx) error {
 		if meta := tx.Bucket([]byte("meta")); meta != nil {
 			if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
 				index = binary.BigEndian.Uint64(value)

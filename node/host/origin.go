@@ -31,8 +31,8 @@ type origin struct {
 	takenAt time.Time
 }
 
-// open opens a source of snapshots of a cluster.
-func (m *Machine) open(ctx context.Context, cluster string, s api.Source, input io.Reader) (*origin, error) {
+// open opens a source of snapshots of a cluster, for an owner.
+func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*origin, error) {
 	switch s {
 	case api.Source{Upload: s.Upload}:
 		if s.Upload != nil {
@@ -44,7 +44,7 @@ func (m *Machine) open(ctx context.Context, cluster string, s api.Source, input 
 		return fromS3(ctx, *s.S3)
 	case api.Source{Backup: s.Backup, In: s.In}:
 		if s.Backup != "" {
-			return m.fromBackup(ctx, cluster, s.Backup, s.In)
+			return m.fromBackup(ctx, cluster, owner, s.Backup, s.In)
 		}
 	}
 	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")

@@ -69,7 +69,7 @@ func (m *Machine) progressOf(dir string) (progress, error) {
 	if err != nil {
 		return progress{}, err
 	}
-	db, err := os.Open(m.path(database(dir)))
+	db, err := openInside(m.path(dir), database(""))
 	if errors.Is(err, fs.ErrNotExist) {
 		return progress{hexID(cluster), hexID(member), 0}, nil
 	}

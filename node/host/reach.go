@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ type reached struct {
 // open.
 func (m *Machine) reach(ctx context.Context, marker api.Marker) reached {
 	var r reached
-	files, _ := os.ReadDir(filepath.Dir(m.path(database(marker.DataDir)))) // there is none yet
+	files, _ := readDirInside(m.path(marker.DataDir), filepath.Dir(database(""))) // there is none yet
 	for _, file := range files {
 		if info, err := file.Info(); err == nil { // one that is renamed meanwhile is seen the next time
 			r.bytes += info.Size()

@@ -66,7 +66,7 @@ func (r *run) hasNewest(ctx context.Context) bool {
 	if err != nil || last.Backup == "" || last.Member == r.marker.Member || r.config.S3 != nil {
 		return true
 	}
-	content, err := r.fromBackup(ctx, r.marker.Cluster, last.Backup, nil)
+	content, err := r.fromBackup(ctx, r.marker.Cluster, r.marker.Owner, last.Backup, nil)
 	if err != nil {
 		return false
 	}
@@ -83,7 +83,7 @@ func (m *Machine) Tidy(cluster string) error {
 }
 
 func (m *Machine) tidy(marker api.Marker) error {
-	return os.RemoveAll(m.path(rehearsalDir(marker.DataDir)))
+	return removeAll(m.path(rehearsalDir(marker.DataDir)))
 }
 
 // rehearsalDir is where a rehearsal works.
@@ -137,12 +137,12 @@ func (r *run) doneIfUnfit(err error, name string) (string, error) {
 
 // newest is the newest backup, and where it lies.
 func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
-	all, err := r.destinations(r.config)
+	all, err := r.destinations(ctx, r.config)
 	if err != nil {
 		return destination{}, backup.Entry{}, err
 	}
 	at := all[0]
-	catalog, err := list(ctx, at, r.marker.Cluster)
+	catalog, err := list(ctx, at, r.marker.Cluster, backup.Owner(r.marker.Owner))
 	if err != nil {
 		return at, backup.Entry{}, err
 	}

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,7 +44,7 @@ func (m *Machine) placeData(cluster, next string, under *restoration) error {
 		return err
 	}
 	for _, name := range names {
-		if err := os.RemoveAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
+		if err := removeAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
 			return err
 		}
 	}
@@ -74,7 +73,7 @@ func (m *Machine) bringBack(cluster string, under *restoration) error {
 		if err != nil {
 			return err
 		}
-		if err := os.RemoveAll(m.path(next)); err != nil {
+		if err := removeAll(m.path(next)); err != nil {
 			return err
 		}
 	}
@@ -100,10 +99,12 @@ func (m *Machine) moveContents(from, to string) error {
 	if err != nil {
 		return err
 	}
+	var names []string
 	for _, entry := range entries {
-		if err := m.move(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
-			return err
-		}
+		names = append(names, entry.Name())
 	}
-	return errors.Join(syncDir(m.path(to)), remove(m.path(from)), syncDir(m.path(filepath.Dir(from))))
+	if err := m.moveNames(from, to, names); err != nil {
+		return err
+	}
+	return remove(m.path(from))
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
@@ -49,7 +48,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	if err := m.mustBeAhead(next, *under); err != nil {
-		return api.Restored{}, errors.Join(err, os.RemoveAll(m.path(next)))
+		return api.Restored{}, errors.Join(err, removeAll(m.path(next)))
 	}
 	if err := m.clearData(cluster, under); err != nil {
 		return api.Restored{}, err
@@ -199,7 +198,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.RemoveAll(m.path(next)); err != nil {
+	if err := removeAll(m.path(next)); err != nil {
 		return "", err
 	}
 	from := m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot))
@@ -210,7 +209,8 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	if err := m.mustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
 		return "", err
 	}
-	if err := m.ensureDir(next, etcd, dataMode); err != nil {
+	// It is root's until all is in it.
+	if err := m.ensureDir(next, root, dataMode); err != nil {
 		return "", err
 	}
 	err = restoreSnapshot(snapshot.RestoreConfig{
@@ -225,7 +225,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 		err = settleTree(m.path(next), etcd)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), os.RemoveAll(m.path(next)))
+		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), removeAll(m.path(next)))
 	}
 	return next, nil
 }
@@ -247,14 +247,14 @@ func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.
 func settleTree(dir string, owner Owner) error {
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	return eachInside(dir, func(root *os.Root, name string, info fs.FileInfo) error {
+		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
 			return err
 		}
-		if err := os.Lchown(path, owner.UID, owner.GID); err != nil {
-			return err
+		if !info.IsDir() && !info.Mode().IsRegular() {
+			return nil
 		}
-		return syncDir(path) // a file is brought to the disk likewise
+		return syncIn(root, name)
 	})
 }
 
@@ -262,7 +262,7 @@ func settleTree(dir string, owner Owner) error {
 // seen from this host, or from which one could watch on as if nothing had happened: it asks for the revision after
 // the last that it has seen, and has to hear that this one is compacted.
 func (m *Machine) mustBeAhead(next string, under restoration) error {
-	made, err := revisionsIn(m.path(database(next)))
+	made, err := revisionsInData(m.path(next))
 	if err != nil {
 		return fmt.Errorf("read what was restored: %w", err)
 	}

@@ -129,11 +129,11 @@ func (m *Machine) removeConfiguration(cluster, last string) error {
 		if entry.Name() == last {
 			continue
 		}
-		if err := os.RemoveAll(path.Join(dir, entry.Name())); err != nil {
+		if err := removeAll(path.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(syncDir(dir), os.RemoveAll(dir)); err != nil {
+	if err := errors.Join(syncDir(dir), removeAll(dir)); err != nil {
 		return err
 	}
 	// The directory of all clusters stays where another one uses it.

@@ -132,7 +132,7 @@ func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 	if err := m.putBackup(marker, b); err != nil {
 		t.Fatal(err)
 	}
-	all, err := m.destinations(b)
+	all, err := m.destinations(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}

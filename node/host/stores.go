@@ -175,7 +175,7 @@ func (m *Machine) sweep(dropped string) error {
 			continue
 		}
 		if entry.Name() == dropped || m.Now().Sub(info.ModTime()) > recent {
-			if err := os.RemoveAll(filepath.Join(m.path(api.StoreRoot), entry.Name())); err != nil {
+			if err := removeAll(filepath.Join(m.path(api.StoreRoot), entry.Name())); err != nil {
 				return fmt.Errorf("remove store %s: %w", entry.Name(), err)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -159,24 +158,4 @@ func (t turn) withoutLock(ctx context.Context, client *clientv3.Client, do func(
 // turnError says what it means that the cluster does not take part.
 func turnError(err error) error {
 	return fmt.Errorf("agree with the other members on who does it: %w", err)
-}
-
-// slot names the time between two runs of a schedule that it is now: by when the next one is. The clock of the host
-// is what its timer goes by too, so that members whose clocks differ name it alike.
-func (m *Machine) slot(ctx context.Context, schedule string) (string, error) {
-	text, err := m.Run(ctx, "systemd-analyze", "calendar", "--", schedule)
-	if err != nil {
-		return "", fmt.Errorf("%q is no schedule for systemd: it is written like hourly, or *-*-* 0/6:00:00 (man systemd.time): %w", schedule, err)
-	}
-	next := ""
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		if name == "(in UTC)" || name == "Next elapse" {
-			next = value // in UTC, where the host's time is another
-		}
-	}
-	if next == "" || next == "never" {
-		return "", fmt.Errorf("schedule %q never comes", schedule)
-	}
-	return schedule + ": " + next, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func walDir(dir string) string { return filepath.Join(dir, "member", "wal") }
 
 // walFiles are the files of a member's log, in their order; none where there is no log.
 func (m *Machine) walFiles(dir string) []string {
-	entries, _ := os.ReadDir(m.path(walDir(dir)))
+	entries, _ := readDirInside(m.path(dir), walDir(""))
 	var files []string
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), ".wal") {
@@ -51,7 +50,8 @@ func (m *Machine) walFiles(dir string) []string {
 // eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to its end, as a
 // power cut leaves it, is the end where the file is the last one: etcd takes it for that too.
 func (m *Machine) eachRecord(path string, last bool, do func(kind int64, data []byte) error) error {
-	file, err := os.Open(m.path(path))
+	dir := filepath.Dir(filepath.Dir(filepath.Dir(path))) // that walDir is in
+	file, err := openInside(m.path(dir), filepath.Join(walDir(""), filepath.Base(path)))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -13,7 +14,9 @@ import (
 // backups is what a host backs a cluster up by, and what it remembers of its runs.
 type backups struct {
 	api.Backup
-	stopped         bool // somebody has stopped its timers
+	stopped         bool      // somebody has stopped its timers
+	since           time.Time // it was put in place
+	newest          time.Time // when the last run of it ended that succeeded
 	last, rehearsed *api.Run
 }
 
@@ -21,6 +24,7 @@ type backups struct {
 type stored struct {
 	api.StoredBackup
 	content string
+	owner   string // of the cluster that has made it
 }
 
 // places are where a host keeps the backups of a cluster. A directory is its own.
@@ -57,9 +61,9 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	case r.Backup.Digest == "" || r.Backup.Schedule == "" || r.Backup.Directory == "" && r.Backup.S3 == nil:
 		return api.Done{}, refuse("it is no backup without a digest, a schedule and a destination")
 	}
-	next := &backups{Backup: *r.Backup}
+	next := &backups{Backup: *r.Backup, since: c.world.Clock}
 	if part.backups != nil {
-		next.last, next.rehearsed = part.backups.last, part.backups.rehearsed
+		next.last, next.rehearsed, next.newest = part.backups.last, part.backups.rehearsed, part.backups.newest
 	}
 	part.backups = next
 	return api.Done{}, nil
@@ -87,6 +91,9 @@ func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 		b.rehearsed = run
 	} else {
 		b.last = run
+		if err == nil {
+			b.newest = run.Ended
+		}
 	}
 	return *b.status(), err
 }
@@ -121,14 +128,14 @@ func (c call) take(part *installation, p *process) api.StoredBackup {
 	}
 	for kind, place := range c.places(part.backups.Backup) {
 		taken.Destination = kind
-		c.world.stored[place] = append(c.world.stored[place], stored{taken, content})
+		c.world.stored[place] = append(c.world.stored[place], stored{taken, content, part.marker.Owner})
 	}
 	return taken
 }
 
 // rehearse proves the newest backup.
 func (c call) rehearse(b *backups, live state, run *api.Run) error {
-	newest := c.newestBackup(b.Backup)
+	newest := c.newestBackup(b.Backup, c.on(c.cluster).marker.Owner)
 	if newest == nil {
 		return failed("there is no backup to rehearse")
 	}
@@ -144,13 +151,16 @@ func (c call) rehearse(b *backups, live state, run *api.Run) error {
 	return nil
 }
 
-// newestBackup is the newest that a host knows of, where it is fetched from; nil: there is none.
-func (c call) newestBackup(b api.Backup) *stored {
+// newestBackup is an owner's newest that a host knows of, where it is fetched from; nil: there is none.
+func (c call) newestBackup(b api.Backup, owner string) *stored {
 	places := c.places(b)
 	for _, kind := range []string{"s3", "directory"} {
 		if place, there := places[kind]; there {
-			if all := c.world.stored[place]; len(all) > 0 {
-				return &all[len(all)-1]
+			all := c.world.stored[place]
+			for i := range slices.Backward(all) {
+				if all[i].owner == owner {
+					return &all[i]
+				}
 			}
 			return nil
 		}
@@ -167,7 +177,9 @@ func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
 	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
 	for _, place := range c.places(b.Backup) {
 		for _, s := range c.world.stored[place] {
-			found.Backups = append(found.Backups, s.StoredBackup)
+			listed := s.StoredBackup
+			listed.Foreign = s.owner != c.on(c.cluster).marker.Owner
+			found.Backups = append(found.Backups, listed)
 		}
 	}
 	slices.SortFunc(found.Backups, func(a, b api.StoredBackup) int {
@@ -179,27 +191,44 @@ func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
 	return found, nil
 }
 
-// backupContent is what a backup holds that is where it is said to be, or that the host knows of.
-func (c call) backupContent(from api.Source) (string, error) {
-	places := map[string]string{}
-	if b := c.on(c.cluster).backups; from.In != nil {
+// backupContent is what an owner's backup holds that is where it is said to be, or that the host knows of. Another owner's
+// is given to a host alone that carries no cluster, or did not before the restore that is under way.
+func (c call) backupContent(from api.Source, owner string) (string, error) {
+	part, places := c.on(c.cluster), map[string]string{}
+	if b := part.backups; from.In != nil {
 		places = c.places(api.Backup{S3: from.In})
 	} else if b != nil {
 		places = c.places(b.Backup)
 	}
+	fresh := part.marker == nil || part.restore != nil && part.restore.Marker == nil
+	var others []stored
 	for _, place := range places {
 		for _, s := range slices.Backward(c.world.stored[place]) {
-			if s.Name == from.Backup || from.Backup == api.LatestBackup {
+			switch {
+			case s.Name != from.Backup && from.Backup != api.LatestBackup:
+			case s.owner == owner:
 				return s.content, nil
+			default:
+				others = append(others, s)
 			}
 		}
 	}
-	return "", refuse("there is no backup %q of cluster %s there", from.Backup, c.cluster)
+	switch {
+	case len(others) == 0:
+		return "", refuse("there is no backup %q of cluster %s there", from.Backup, c.cluster)
+	case fresh && !slices.ContainsFunc(others, func(s stored) bool { return s.owner != others[0].owner }):
+		return others[0].content, nil
+	}
+	return "", refuse("backup %s of cluster %s: another cluster of this name has made it", others[0].Name, c.cluster)
 }
 
 // sendBackup sends what a backup at a destination of the host holds.
 func (c call) sendBackup(r api.SendBackupRequest) (api.Done, error) {
-	content, err := c.backupContent(api.Source{Backup: r.Name})
+	marker := c.on(c.cluster).marker
+	if marker == nil {
+		return api.Done{}, refuse("this host carries no cluster %s", c.cluster)
+	}
+	content, err := c.backupContent(api.Source{Backup: r.Name}, marker.Owner)
 	if err == nil {
 		_, err = io.WriteString(c.out, content)
 	}
@@ -211,5 +240,6 @@ func (b *backups) status() *api.BackupStatus {
 	if b == nil {
 		return nil
 	}
-	return &api.BackupStatus{Digest: b.Digest, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed}
+	return &api.BackupStatus{Digest: b.Digest, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed,
+		Newest: b.newest, Since: b.since, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
 }

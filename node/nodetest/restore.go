@@ -42,7 +42,7 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	if held, there := c.fetched[api.FetchedSnapshot(r.DataDir, r.SHA256)]; there {
 		return held.describe(r.DataDir), nil
 	}
-	sent, err := c.sent(r.Source, r.From)
+	sent, err := c.sent(r.Source, r.Owner, r.From)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -59,10 +59,10 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 }
 
 // sent is what lies at a source.
-func (c call) sent(s api.Source, from int64) ([]byte, error) {
+func (c call) sent(s api.Source, owner string, from int64) ([]byte, error) {
 	switch {
 	case s.Backup != "":
-		text, err := c.backupContent(s)
+		text, err := c.backupContent(s, owner)
 		return []byte(text), err
 	case s.Upload != nil && c.in != nil:
 		return c.receive(*s.Upload, from)

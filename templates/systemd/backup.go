@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -35,7 +36,8 @@ func runUnit(name, text string) *template.Template {
 type RunOptions struct {
 	Cluster     string   // api.ClusterName
 	Schedule    string   // as OnCalendar
-	Writable    []string // directories that a run writes to, as Options.DataDir
+	StateDir    string   // that a run wants to be there, and writes to, as Options.DataDir
+	Writable    []string // directories besides that a run writes to where they are there, as Options.DataDir
 	MemoryBytes int64    // of the host; positive
 }
 
@@ -55,16 +57,18 @@ func renderRun(o RunOptions, service *template.Template, what string) (Run, erro
 	if err := checkRun(o); err != nil {
 		return Run{}, fmt.Errorf("render the units by which cluster %s is %s: %w", o.Cluster, what, err)
 	}
-	var quoted []string
+	var mounts []string
 	for _, dir := range o.Writable {
-		quoted = append(quoted, `"`+dir+`"`)
+		mounts = append(mounts, MountUnits(dir)...)
 	}
+	slices.Sort(mounts)
+	o.Writable = append([]string{o.StateDir}, o.Writable...)
 	memory := runMemory(o.MemoryBytes)
 	values := struct {
 		RunOptions
-		Store, What, Quoted         string
+		Store, What, Mounts         string
 		MemoryMaxMiB, MemoryGoalMiB int64
-	}{o, api.SelectedStore(o.Cluster), what, strings.Join(quoted, " "), memory >> 20, memory >> 21}
+	}{o, api.SelectedStore(o.Cluster), what, strings.Join(slices.Compact(mounts), " "), memory >> 20, memory >> 21}
 	var run Run
 	for unit, text := range map[*template.Template]*string{service: &run.Service, timerUnit: &run.Timer} {
 		var b strings.Builder
@@ -82,12 +86,10 @@ func checkRun(o RunOptions) error {
 		return fmt.Errorf("cluster name %q does not match %s", o.Cluster, api.ClusterName)
 	case !schedule.MatchString(o.Schedule):
 		return fmt.Errorf("%q is no schedule", o.Schedule)
-	case len(o.Writable) == 0:
-		return fmt.Errorf("there is nowhere to write to")
 	case o.MemoryBytes <= 0:
 		return fmt.Errorf("the host's memory is given as %d bytes", o.MemoryBytes)
 	}
-	for _, dir := range o.Writable {
+	for _, dir := range append([]string{o.StateDir}, o.Writable...) {
 		if err := CheckDataDir(dir); err != nil {
 			return fmt.Errorf("directory %q: %w", dir, err)
 		}
@@ -98,3 +100,30 @@ func checkRun(o RunOptions) error {
 // runMemory is what a run may use, in bytes: a quarter of the host's memory. The pages of files that it reads are
 // a part of it, which the kernel takes back.
 func runMemory(memory int64) int64 { return max(nominal(memory)/4, 256<<20) }
+
+// MountUnits are the units by which systemd would mount a file system that an absolute path lies on, the outermost first,
+// whether there are any.
+func MountUnits(dir string) (units []string) {
+	for at, char := range dir + "/" {
+		if char == '/' && at > 0 {
+			units = append(units, escapePath(dir[1:at])+".mount")
+		}
+	}
+	return units
+}
+
+// escapePath spells a path without its first slash as systemd does in names of units.
+func escapePath(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c == '/':
+			b.WriteByte('-')
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == ':' || c == '_' || c == '.' && i > 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		}
+	}
+	return b.String()
+}

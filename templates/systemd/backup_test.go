@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,7 +12,7 @@ import (
 func runOptions() RunOptions {
 	return RunOptions{
 		Cluster: "main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
-		Writable: []string{"/var/lib/etcd/main.backup", "/srv/all backups", "/var/lib/node_exporter"},
+		StateDir: "/var/lib/etcd/main.backup", Writable: []string{"/srv/all backups", "/var/lib/node_exporter"},
 	}
 }
 
@@ -72,7 +73,7 @@ func TestRenderRunsRefuses(t *testing.T) {
 		"no schedule":             func(o *RunOptions) { o.Schedule = "" },
 		"a line in the schedule":  func(o *RunOptions) { o.Schedule = "daily\nUnit=halt.target" },
 		"a specifier in it":       func(o *RunOptions) { o.Schedule = "%h" },
-		"nowhere to write":        func(o *RunOptions) { o.Writable = nil },
+		"nowhere to write":        func(o *RunOptions) { o.StateDir = "" },
 		"a line in a directory":   func(o *RunOptions) { o.Writable = []string{"/data\nUser=root"} },
 		"a directory that is etc": func(o *RunOptions) { o.Writable = []string{"/etc"} },
 		"no memory":               func(o *RunOptions) { o.MemoryBytes = 0 },
@@ -84,5 +85,53 @@ func TestRenderRunsRefuses(t *testing.T) {
 				t.Errorf("it was rendered:\n%s%s", run.Service, run.Timer)
 			}
 		})
+	}
+}
+
+// TestMountUnits compares the names of units with systemd's own.
+func TestMountUnits(t *testing.T) {
+	escape, err := exec.LookPath("systemd-escape")
+	if err != nil {
+		t.Skip("there is no systemd-escape here")
+	}
+	for _, dir := range []string{"/srv", "/srv/all backups", "/mnt/a-b/.c/d_e.f:g/ü"} {
+		var want []string
+		for at := dir; at != "/"; at = filepath.Dir(at) {
+			name, err := exec.Command(escape, "--path", "--suffix=mount", at).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append([]string{strings.TrimSpace(string(name))}, want...)
+		}
+		if got := MountUnits(dir); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, and systemd says %q", dir, got, want)
+		}
+	}
+}
+
+// TestOneSlice holds that the weights of a member and of its runs are compared with each other, and that the member has
+// the most of them.
+func TestOneSlice(t *testing.T) {
+	member, err := Render(Options{Cluster: "main", DataDir: "/var/lib/etcd/main", MemoryBytes: 8_137_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := rendered(t, runOptions())
+	value := func(unit, key string) string {
+		for line := range strings.Lines(unit) {
+			if found, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
+				return found
+			}
+		}
+		return ""
+	}
+	backup, rehearsal := units["etcd-backup@main.service"], units["etcd-rehearsal@main.service"]
+	for _, key := range []string{"CPUWeight", "IOWeight"} {
+		if got := []string{value(member, key), value(backup, key), value(rehearsal, key)}; !slices.Equal(got, []string{"1000", "20", "1"}) {
+			t.Errorf("%s: %q", key, got)
+		}
+	}
+	if slice := value(member, "Slice"); slice != "system.slice" || value(backup, "Slice") != slice || value(rehearsal, "Slice") != slice {
+		t.Errorf("they are in %q, %q and %q", slice, value(backup, "Slice"), value(rehearsal, "Slice"))
 	}
 }

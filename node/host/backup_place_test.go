@@ -1,0 +1,108 @@
+package host
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+)
+
+// TestTwoClustersAtOnePlace: two clusters of one name that keep their backups at one place neither let go of each other's
+// nor restore them, and each says that the other's are there.
+func TestTwoClustersAtOnePlace(t *testing.T) {
+	t.Parallel()
+	server := s3test.Start(t, s3test.Options{})
+	server.MakeBucket(t, "backups")
+	b := backupOf()
+	b.Directory, b.Keep = "", api.Keep{Last: 1}
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "etcd", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	mine, hers := fleetOf(t, newAuthority(t), "a")[0], fleetOf(t, newAuthority(t), "b")[0]
+	theirs, err := hers.Machine.marker("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs.Owner = "another-object"
+	if err := hers.rewriteMarker(*theirs); err != nil {
+		t.Fatal(err)
+	}
+	backedUp(t, b, mine)
+	hers.Run, hers.Binary = mine.Run, mine.Binary
+	if err := hers.BackUp(t.Context(), "main", api.BackUpRequest{Owner: theirs.Owner, Backup: &b}); err != nil {
+		t.Fatal(err)
+	}
+	mine.put(t, 3)
+	hers.put(t, 5)
+	kept := mine.mustRun(t, runBackup)
+	for range 3 {
+		hers.mustRun(t, runBackup)
+	}
+	last := hers.last(t, runBackup)
+	for by, f := range map[string]*fleetMember{kept.Backup: mine, last.Backup: hers} {
+		all := f.backups(t).Backups
+		if len(all) != 2 || all[0].Foreign == all[1].Foreign {
+			t.Fatalf("%s finds %+v", f.marker.Member, all)
+		}
+		for _, one := range all {
+			if one.Foreign != (one.Name != by) {
+				t.Errorf("%s finds %+v", f.marker.Member, one)
+			}
+		}
+	}
+	mine.mustRun(t, runRehearsal) // of its own, which is not the newest there
+	for name, in := range map[string]*api.S3{"its own storage": nil, "a bucket that is named": b.S3} {
+		from, err := mine.fromBackup(t.Context(), "main", fleetOwner, api.LatestBackup, in)
+		if err != nil || from.what != "backup "+kept.Backup {
+			t.Errorf("%s: the latest is %+v, %v", name, from, err)
+		} else if err := from.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := mine.fromBackup(t.Context(), "main", fleetOwner, last.Backup, in); err == nil || !strings.Contains(err.Error(), "another cluster of this name") || !strings.Contains(err.Error(), "restore.s3") {
+			t.Errorf("%s, the other's by its name: %v", name, err)
+		}
+	}
+	// A host that is built anew by another object, after all was lost, is told which there are.
+	bare, _ := newMachine(t)
+	if _, err := bare.fromBackup(t.Context(), "main", "a third", api.LatestBackup, b.S3); err == nil || !strings.Contains(err.Error(), kept.Backup) || !strings.Contains(err.Error(), last.Backup) {
+		t.Errorf("the latest of two: %v", err)
+	}
+	if from, err := bare.fromBackup(t.Context(), "main", "a third", last.Backup, b.S3); err != nil || from.Close() != nil {
+		t.Errorf("one of two by its name: %v", err)
+	}
+}
+
+// TestDirectoryThatIsAway: a directory that is gone, or whose file system is not mounted, fails a run, which stores the
+// backup where it can all the same; nothing is written under the mount point, and nothing is taken for the latest there.
+func TestDirectoryThatIsAway(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	server := s3test.Start(t, s3test.Options{})
+	server.MakeBucket(t, "backups")
+	b := backupOf()
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	backedUp(t, b, f)
+	away := map[string]func(back bool){
+		"is not mounted": func(back bool) { f.units.active["srv.mount"] = map[bool]string{true: "active"}[back] },
+		"is not there":   func(bool) { _ = os.Rename(f.path(backupDir), f.path("/gone")) },
+	}
+	f.units.loaded["srv.mount"] = "a mount"
+	for i, says := range []string{"is not mounted", "is not there"} {
+		away[says](false)
+		before := tree(t, f.Machine, "/srv")
+		err := f.run(t, runBackup, true)
+		if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), says) {
+			t.Fatalf("a directory that %s: %v", says, err)
+		}
+		if diff := cmp.Diff(before, tree(t, f.Machine, "/srv")); diff != "" {
+			t.Errorf("a directory that %s was written to:\n%s", says, diff)
+		}
+		last, all := f.last(t, runBackup), f.backups(t)
+		if len(all.Backups) != i+1 || all.Backups[0].Name != last.Backup || all.Backups[0].Destination != "s3" || len(all.Problems) != 1 || !strings.Contains(all.Problems[0], says) {
+			t.Errorf("where a directory %s there are %+v", says, all)
+		}
+		away[says](true)
+	}
+}

@@ -1,0 +1,73 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestDataThatLeadsElsewhere: what the system user puts into his data directory leads root to no other file, and keeps
+// root waiting for nobody.
+func TestDataThatLeadsElsewhere(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("of root's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := func(path string) error { return os.Symlink(secret, path) }
+	pipe := func(path string) error { return unix.Mkfifo(path, 0o600) }
+	away := func(path string) error { return os.Symlink(filepath.Dir(secret), path) }
+	for name, test := range map[string]struct {
+		path string
+		put  func(path string) error
+	}{
+		"a log that is a link": {walDir(dataDir) + "/0.wal", link}, "a log that is a pipe": {walDir(dataDir) + "/0.wal", pipe},
+		"a database that is a link": {database(dataDir), link}, "a database that is a pipe": {database(dataDir), pipe},
+		"a directory that is a link": {filepath.Dir(database(dataDir)), away}, "a directory of logs that is a link": {walDir(dataDir), away},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			writeFile(t, m, dataDir+"/member/x", "")
+			if err := os.MkdirAll(filepath.Dir(m.path(test.path)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := test.put(m.path(test.path)); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if l := m.log(dataDir, false); l.Error == "" || strings.Contains(l.Error, "of root's") {
+					t.Errorf("its log is read: %+v", l)
+				}
+				if _, err := m.highestRevision(dataDir); err != nil && strings.Contains(err.Error(), "of root's") {
+					t.Error(err)
+				}
+				if _, err := m.progressOf(dataDir); err == nil {
+					t.Error("how far it has come is read")
+				}
+				if to, err := m.copyAside(dataDir, "copy"); err == nil {
+					t.Errorf("it is copied to %s", to)
+				}
+				if err := settleTree(m.path(dataDir), etcdOwner); err != nil {
+					t.Error(err)
+				}
+				if err := ownLike(m.path(dataDir)); err != nil {
+					t.Error(err)
+				}
+			}()
+			select {
+			case <-done:
+			case <-time.After(patience):
+				t.Fatal("it waits")
+			}
+			info, err := os.Stat(secret)
+			if err != nil || ownerOf(info) == etcdOwner {
+				t.Errorf("root's file was given away: %v", err)
+			}
+		})
+	}
+}

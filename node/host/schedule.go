@@ -1,0 +1,61 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// slot names the time between two runs of a schedule that it is now: by when the next one is. The clock of the host
+// is what its timer goes by too, so that members whose clocks differ name it alike.
+func (m *Machine) slot(ctx context.Context, schedule string) (string, error) {
+	text, err := m.Run(ctx, "systemd-analyze", "calendar", "--", schedule)
+	if err != nil {
+		return "", fmt.Errorf("%q is no schedule for systemd: it is written like hourly, or *-*-* 0/6:00:00 (man systemd.time): %w", schedule, err)
+	}
+	all := elapses(text)
+	if len(all) == 0 || all[0] == "never" {
+		return "", fmt.Errorf("schedule %q never comes", schedule)
+	}
+	return schedule + ": " + all[0], nil
+}
+
+// elapses are the times at which systemd says that a schedule elapses: in UTC, where the host's time is another.
+func elapses(text []byte) (all []string) {
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch {
+		case name == "Next elapse" || strings.HasPrefix(name, "Iter. #"):
+			all = append(all, strings.TrimSpace(value))
+		case name == "(in UTC)" && len(all) > 0:
+			all[len(all)-1] = value
+		}
+	}
+	return all
+}
+
+// elapsesAhead is how many times of a schedule are looked at, to find the longest between two of them: those of weekdays
+// only, or of working hours, are not evenly spread.
+const elapsesAhead = "64"
+
+// longestGap is the longest time between two runs that a schedule has in the time to come. 0: it is not known, as by a
+// systemd before 242, or there is one run at most.
+func (m *Machine) longestGap(ctx context.Context, schedule string) (longest time.Duration) {
+	text, err := m.Run(ctx, "systemd-analyze", "calendar", "--iterations="+elapsesAhead, "--", schedule)
+	if err != nil {
+		return 0
+	}
+	var last time.Time
+	for _, elapse := range elapses(text) {
+		at, err := time.Parse("Mon 2006-01-02 15:04:05 MST", elapse)
+		if err != nil {
+			return 0
+		}
+		if !last.IsZero() {
+			longest = max(longest, at.Sub(last))
+		}
+		last = at
+	}
+	return longest
+}
