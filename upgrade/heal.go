@@ -21,7 +21,7 @@ func (c *choice) mends(s membership.Seat) bool {
 // alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
 // snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
 func (c *choice) misled(s membership.Seat) bool {
-	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
+	if len(s.Outdated) == 0 || s.From != "" || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
 	}
 	if s.Behind {
@@ -39,6 +39,9 @@ func (c *choice) misled(s membership.Seat) bool {
 func (c *choice) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" }); found {
 		return c.stage(s, c.want.Version), true
+	}
+	if step, found := c.moveDown(); found {
+		return step, true
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
