@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"net/netip"
@@ -29,6 +30,9 @@ type Cluster struct {
 
 	// StoresOf are the SHA-256 of all stores that a member can be given, by version and then by architecture.
 	StoresOf map[string]map[string]string
+
+	// elsewhere are the peer URLs of members that the cluster knows elsewhere as yet: they are to be re-addressed.
+	elsewhere map[membership.Member]string
 
 	// Backup is how the hosts back the cluster up; nil: they do not. BackedUp sets it.
 	Backup *api.Backup
@@ -71,7 +75,7 @@ func (c Cluster) PeerURL(m membership.Member) string { return url("https", m.Add
 func (c Cluster) InitialCluster() string {
 	var entries []string
 	for _, m := range c.Members {
-		entries = append(entries, m.Name+"="+c.PeerURL(m))
+		entries = append(entries, m.Name+"="+cmp.Or(c.elsewhere[m], c.PeerURL(m)))
 	}
 	return strings.Join(entries, ",")
 }

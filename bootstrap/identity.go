@@ -20,6 +20,7 @@ type identity struct {
 	carries       string   // the name of the member that it carries; empty: none of this cluster
 	id            string   // that member's ID; empty: it has none yet
 	known         []string // the peer URLs at which its cluster knows that member; none: it knows no such member
+	runs          string   // the peer URL that it runs by, or would; empty: not known
 }
 
 // oneMachine tells whether two ways lead to one machine. Machine IDs alone do not say so: machines that were cloned
@@ -45,6 +46,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 			return i, true
 		}
 		i.id = cmp.Or(o.Member.MemberID, i.id) // what runs there knows best who it is
+		i.runs = runsBy(*o)
 	}
 	if !list.known {
 		i.known = ownURL(*marker)
@@ -109,11 +111,14 @@ type ways struct {
 	Cluster
 	seats []membership.Member
 	to    map[membership.Member]identity
+	list  memberList
+	sight Sight
+	fixed bool // no member is given another address now
 }
 
 // waysTo finds out where the ways to these seats lead.
 func (c Cluster) waysTo(seats []membership.Member, list memberList, owner string, sight Sight) ways {
-	w := ways{c, seats, map[membership.Member]identity{}}
+	w := ways{Cluster: c, seats: seats, to: map[membership.Member]identity{}, list: list, sight: sight}
 	for _, m := range seats {
 		if report, seen := sight[m]; seen {
 			if i, told := c.identify(report, list, owner); told {
@@ -187,6 +192,15 @@ func (w ways) isOne(m, other membership.Member) bool {
 // mistake is what is wrong with the way to one seat, and what to do; empty: nothing.
 func (w ways) mistake(m membership.Member) (why, remedy string) {
 	i := w.to[m]
+	if move, moves := w.elsewhere(m); moves {
+		if twin, cloned := w.clone(m); cloned {
+			return isClone(i, twin)
+		}
+		if not := notThere(m, w.sight[m]); not != "" {
+			return not, fmt.Sprintf("give its host that address, and plan again; it is re-addressed from %s then", hostOf(move.from))
+		}
+		return "", ""
+	}
 	if !w.astray(m) {
 		if i.carries != "" && i.carries != m.Name && len(i.known) > 0 {
 			return fmt.Sprintf("its host carries member %s, which its cluster knows at this very address", i.carries),
@@ -198,14 +212,13 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 	right, there := w.at(i.known)
 	switch {
 	case there && w.to[right].id == i.id && i.id != "" && w.to[right].boot != i.boot && w.to[right].boot != "":
-		return fmt.Sprintf("its machine says that it carries member %s, which %s carries: one is a clone of the other, with its data and its keys", i.carries, ofSeat(right)),
-			"take the clone off the network before it is started, and wipe what it has of etcd (/etc/etcd, /var/lib/etcd); then plan again"
+		return isClone(i, right)
 	case i.carries != m.Name:
 		return fmt.Sprintf("the way to it leads to the machine of member %s, which its cluster knows at %s", i.carries, host),
 			fmt.Sprintf("check address, ssh_address and ssh_port of %s and %s: were two of them swapped?", m.Name, i.carries)
 	}
 	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),
-		"put the address back: a member is not given another address on the machine that it is on"
+		"put the address back: it is not given another one before it has joined, or while a snapshot is restored"
 }
 
 func ofSeat(m membership.Member) string { return fmt.Sprintf("%s (%s)", m.Name, m.Address) }

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // swap has the ways to two seats lead to each other's hosts.
@@ -43,11 +44,45 @@ func TestWaysThatMislead(t *testing.T) {
 		"a second address of c": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
 			old := c.Members[2]
 			c.Members[2], sight[second] = second, sight[old]
-		}, []string{"c (192.0.2.33): this is another address of the machine that carries c already, and its cluster knows it at https://192.0.2.13:2380"}, "a b c c"},
+		}, nil, "a b c(https://192.0.2.13:2380)"},
+		"a second address that the machine does not have": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			report := sight[old]
+			observed := *report.Observation
+			observed.Facts.Addresses, report.Observation = []string{"192.0.2.13"}, &observed
+			c.Members[2], sight[second] = second, report
+		}, []string{"c (192.0.2.33): none of its interfaces has the address 192.0.2.33"}, "a b c(https://192.0.2.13:2380)"},
+		"a second address of c, nobody answers": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			for m, report := range sight {
+				report.Observation.Member = api.Member{}
+				sight[m] = report
+			}
+			c.Members[2], sight[second] = second, sight[old]
+		}, nil, "a b c(https://192.0.2.13:2380)"},
+		"c is in the list at its second address already, and runs by the first": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			for m, report := range sight {
+				observed := *report.Observation
+				observed.Member.Members = slices.Clone(observed.Member.Members)
+				for i, entry := range observed.Member.Members {
+					if entry.Name == "c" {
+						observed.Member.Members[i].PeerURLs = []string{"https://192.0.2.33:2380"}
+					}
+				}
+				report.Observation = &observed
+				sight[m] = report
+			}
+			c.Members[2], sight[second] = second, sight[old]
+		}, nil, "a b c(https://192.0.2.13:2380 moved)"},
 		"a second address of c, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
 			old := c.Members[2]
 			c.Members[2], sight[second], sight[old] = second, sight[old], bootstrap.Report{Err: gone}
-		}, []string{"c (192.0.2.33): this is another address of the machine"}, "a b c c"},
+		}, nil, "a b c(https://192.0.2.13:2380 unheard)"},
+		"a second address of c, another machine at the first": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			c.Members[2], sight[second], sight[old] = second, sight[old], bare(old)
+		}, nil, "a b c(https://192.0.2.13:2380)"},
 		"a second address of c, taken back": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { sight[second] = sight[c.Members[2]] }, nil, "a b c"},
 		"a second address of c, taken back, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
 			sight[second], sight[c.Members[2]] = sight[c.Members[2]], bootstrap.Report{Err: gone}
@@ -82,7 +117,18 @@ func TestWaysThatMislead(t *testing.T) {
 				says = append(says, mistake.Error())
 			}
 			for _, s := range p.Seats {
-				seats = append(seats, s.Name)
+				text := s.Name
+				if s.From != "" {
+					text += "(" + s.From
+					if s.Moved {
+						text += " moved"
+					}
+					if s.Unheard {
+						text += " unheard"
+					}
+					text += ")"
+				}
+				seats = append(seats, text)
 			}
 			if !slices.EqualFunc(says, test.says, strings.HasPrefix) {
 				t.Errorf("mistakes:\n%s\nwant\n%s", strings.Join(says, "\n"), strings.Join(test.says, "\n"))
@@ -127,7 +173,10 @@ func TestWaysDrawn(t *testing.T) {
 		for _, s := range p.Seats {
 			to, reached := leads[s.Member]
 			mistaken := slices.ContainsFunc(p.Mistakes, func(r membership.Refusal) bool { return r.Member == s.Name && r.At == s.Address })
-			if reached && to != s.Member && !mistaken {
+			if s.From != "" && (to.Name != s.Name || s.Member == to || s.From != c.PeerURL(to)) {
+				rt.Fatalf("%s is to be re-addressed from %s, and its way leads to %s", s, s.From, to.Name)
+			}
+			if reached && to != s.Member && !mistaken && s.From == "" {
 				rt.Fatalf("the way to %s leads to %s, and nobody says so:\n%+v", s, to.Name, p.Mistakes)
 			}
 			if reached && (s.State == membership.Lost || s.State == membership.Empty) {

@@ -19,6 +19,16 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Empty || s.State == membership.Lost {
 		return
 	}
+	if s.From != "" { // as it is going to be: until then nothing else is done to it
+		moved := *o
+		moved.Flags = c.Readdressed(s.Member, o.Flags, *o.Marker)
+		if o.Unit.Process != nil {
+			process := *o.Unit.Process
+			process.Flags = c.Readdressed(s.Member, process.Flags, *o.Marker)
+			moved.Unit.Process = &process
+		}
+		o, c = &moved, c.At(s.Member)
+	}
 	f := Formation{Owner: owner, Token: o.Marker.Token}
 	// Before it votes, a member's configuration lists it as well.
 	c = c.With(s.Member)
@@ -30,11 +40,11 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	s.Outdated = c.outdated(*s, *o, wanted, unit)
 	s.Unbacked = c.Unbacked(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
-	if s.State != membership.Silent {
+	if s.State != membership.Silent && s.From == "" {
 		s.Invalid = c.invalid(s.Member, o.Certificates, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)
-	s.Unsettled = s.Role == membership.Voter &&
+	s.Unsettled = s.Role == membership.Voter && s.From == "" &&
 		(!slices.Equal(birthFlags(o.Flags), birthFlags(wanted)) || o.Marker.InitialCluster != marker.InitialCluster ||
 			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
 }
@@ -117,13 +127,17 @@ func lifeFlags(flags []string) []string { return slices.DeleteFunc(slices.Clone(
 
 // Settled are the flags of a member with those that it begins by taken from others.
 func Settled(flags, from []string) []string {
-	settled := append(lifeFlags(flags), birthFlags(from)...)
-	slices.SortFunc(settled, func(a, b string) int {
+	return sorted(append(lifeFlags(flags), birthFlags(from)...))
+}
+
+// sorted are flags by their names.
+func sorted(flags []string) []string {
+	slices.SortFunc(flags, func(a, b string) int {
 		a, _, _ = strings.Cut(a, "=")
 		b, _, _ = strings.Cut(b, "=")
 		return strings.Compare(a, b)
 	})
-	return settled
+	return flags
 }
 
 // differing are the names of the flags that one has and the other has not, or with another value; sorted.

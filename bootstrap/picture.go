@@ -38,7 +38,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 	p.Mistakes = ways.mistakes()
 	for _, m := range c.Seats(sight) {
 		report, seen := sight[m]
-		if ways.detour(m) {
+		if ways.detour(m) || ways.old(m) {
 			continue
 		}
 		s := membership.Seat{Member: m, Wanted: slices.Contains(c.Members, m), State: membership.Empty, Why: "its host carries nothing of it"}
@@ -51,9 +51,12 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Traces = report.Marker() != nil && s.State != membership.Taken
 			s.Restoring, s.Data = restoring(report), report.Data
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
+			if move, moves := ways.move(m); moves {
+				s.From, s.Moved, s.Unheard = move.from, move.moved, ways.unheard(move, sight)
+			}
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
-		c.place(&s, list, report)
+		c.place(&s, list, report, ways)
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Failing) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
@@ -116,8 +119,11 @@ func (c Cluster) rebuild(s membership.Seat, report Report, owner string) string 
 
 // As is the cluster with the members that vote now, as a voter's configuration has them.
 func (c Cluster) As(p membership.Picture) Cluster {
-	c.Members = nil
+	c.Members, c.elsewhere = nil, map[membership.Member]string{}
 	for _, s := range p.Voters() {
+		if s.From != "" && !s.Moved {
+			c.elsewhere[s.Member] = s.From
+		}
 		if !s.Wanted {
 			c.Members = append(c.Members, s.Member)
 		}
@@ -289,7 +295,7 @@ func namedMembers(owner string, sight Sight) map[string]bool {
 
 // place says what a seat is in the member list. Where nobody can be asked for the list, whoever was a
 // voter still is one: that is whoever has a marker or is named by one, and where no marker can be read, all.
-func (c Cluster) place(s *membership.Seat, list memberList, report Report) {
+func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways ways) {
 	if !list.known {
 		s.Role, s.Started = membership.Voter, true
 		switch marker := report.Marker(); {
@@ -305,7 +311,7 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report) {
 		return
 	}
 	for _, entry := range list.entries {
-		if !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
+		if s.From != "" && entry.ID != ways.to[s.Member].id || s.From == "" && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
 			continue
 		}
 		s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""

@@ -44,6 +44,7 @@ const listenClientURLs = "--listen-client-urls="
 func (c Cluster) Restoring(owner string, creating bool, sight Sight, now time.Time) membership.Restoring {
 	p := membership.Restoring{}
 	ways := c.waysTo(c.Seats(sight), c.memberList(owner, sight), owner, sight)
+	ways.fixed = true
 	mistakes := map[membership.Member]string{}
 	for _, mistake := range ways.mistakes() {
 		mistakes[membership.Member{Name: mistake.Member, Address: mistake.At}] = mistake.Rule + "; " + mistake.Remedy

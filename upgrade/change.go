@@ -78,6 +78,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		c.admit,        // a learner under way becomes a voter
 		c.replenish,    // at an even size, an arrival makes it odd again
 		c.cancel,       // a downgrade that is no longer wanted
+		c.move,         // another address of the same machine, before it is configured for anything else
 		c.rollForward,  // settings, unit, a newer etcd
 		c.disarm,       // after a roll, that may have raised the quota
 		c.removeLeaver, // one that leaves, once there are more than are wanted

@@ -12,7 +12,7 @@ import (
 
 // as is the cluster as a member's configuration has it: with those that vote now, and itself.
 func (l *living) as(m membership.Member, version string) bootstrap.Cluster {
-	c := l.Cluster.As(l.picture).With(m)
+	c := l.Cluster.As(l.picture).With(m).At(m)
 	if version != c.Version {
 		c.Version, c.Stores = version, c.StoresOf[version]
 	}
@@ -139,7 +139,10 @@ func (l *living) roomToJoin(ctx context.Context, m membership.Member, store stri
 
 // certificates has the host make the keys that it lacks, and signs what it requests.
 func (w *work) certificates(ctx context.Context, m membership.Member, marker api.Marker) (map[string]string, error) {
-	keys := w.Cluster.Keys(m)
+	return w.certificatesFor(ctx, m, marker, w.Cluster.Keys(m))
+}
+
+func (w *work) certificatesFor(ctx context.Context, m membership.Member, marker api.Marker, keys []api.KeyRequest) (map[string]string, error) {
 	prepared, err := ask[api.Prepared](ctx, w, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Recover:
 		recovered(&p, did.Subject())
 	}
-	if did.Kind == membership.Agree || did.Kind == membership.Remove {
+	if did.Kind == membership.Agree || did.Kind == membership.Remove || did.Kind == membership.Readdress {
 		elect(&p)
 	}
 	if p.Downgrade != "" && allRun(p, p.Downgrade) {
@@ -95,6 +95,11 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by
 			s.State = membership.Serving
 		}
+	case membership.Readdress:
+		s.From, s.Moved, s.Unheard = "", false, false
+		s.State, s.Disabled = membership.Serving, false
+		unsettle(p) // the others: its own configuration names it already
+		s.Unsettled = false
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
 	case membership.SetAside:
@@ -118,6 +123,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Remove:
 		voted := s.Role == membership.Voter
 		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
+		s.From, s.Moved, s.Unheard = "", false, false
 		if voted {
 			unsettle(p)
 		}
@@ -149,7 +155,7 @@ func elect(p *membership.Picture) {
 // unsettle has every voter's configuration name other members than there are by now.
 func unsettle(p membership.Picture) {
 	for i := range p.Seats {
-		if p.Seats[i].Role == membership.Voter {
+		if p.Seats[i].Role == membership.Voter && p.Seats[i].From == "" { // who is re-addressed is given it all then
 			p.Seats[i].Unsettled = true
 		}
 	}

@@ -21,7 +21,7 @@ func (c *choice) mends(s membership.Seat) bool {
 // alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
 // snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
 func (c *choice) misled(s membership.Seat) bool {
-	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
+	if len(s.Outdated) == 0 || s.From != "" || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
 	}
 	if s.Certified && s.State == membership.Failing && !c.HasQuorum() {
@@ -51,6 +51,9 @@ func (c *choice) heal() (membership.Step, bool) {
 	}
 	if s, found := first(c.Seats, c.unarmed); found {
 		return c.stage(s, s.Version), true
+	}
+	if step, found := c.moveDown(); found {
+		return step, true
 	}
 	// Before any of them is stopped: without a certificate that holds, or its key, a member cannot even be asked.
 	if s, found := first(c.Seats, func(s membership.Seat) bool {

@@ -65,6 +65,8 @@ func (c *choice) tidy() (membership.Step, bool) {
 			remove.Why = "a learner that is no longer wanted"
 		case s.State == membership.Lost, s.State == membership.Empty && s.Started:
 			remove.Why = "a learner that has lost its data, and joins anew"
+		case s.From != "":
+			remove.Why = fmt.Sprintf("a learner at %s, which joins anew at its new address", addressOf(s.From))
 		case s.State == membership.Taken:
 			remove.Why = "a learner whose host is not to be touched: " + s.Why
 		default:

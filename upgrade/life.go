@@ -304,6 +304,8 @@ func (l *living) carryOut(ctx context.Context, step membership.Step) error {
 		return l.backUp(ctx)
 	case membership.MoveLeader:
 		return l.moveLeader(ctx, m, step.To)
+	case membership.Readdress:
+		return l.readdress(ctx, m)
 	case membership.Roll:
 		return l.roll(ctx, m)
 	case membership.AddLearner:

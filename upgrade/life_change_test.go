@@ -102,6 +102,29 @@ var operations = map[string]operation{
 		l.host("b").Wipe()
 	}},
 
+	"readdress": {does: "readdress b (192.0.2.52): from 192.0.2.12, with its data and its ID; voters 3, quorum 2, healthy 2 meanwhile", members: 3, happen: func(l *life) { l.readdress("b", "52", false) }},
+	"readdress, old address gone": {does: "readdress c (192.0.2.53): from 192.0.2.13, with its data and its ID; nobody answers there", members: 3, happen: func(l *life) {
+		l.readdress("c", "53", true)
+	}},
+	"readdress, restarted in vain": {does: "readdress c (192.0.2.53): from 192.0.2.13, with its data and its ID; nobody answers there", members: 3, happen: func(l *life) {
+		l.readdress("c", "53", true)
+		l.host("c").RestartUnit(cluster)
+		l.world.Tick()
+	}},
+	"readdress all, one by one": {does: "lead: leadership moves from a (192.0.2.51), which is re-addressed last, to b (192.0.2.52)", members: 3, happen: func(l *life) {
+		each([]string{"a", "b", "c"}, func(name string) { l.readdress(name, "5"+string('1'+name[0]-'a'), false) })
+	}},
+	"readdress the only one": {does: "a cluster of one has no spare", members: 1, happen: func(l *life) { l.readdress("a", "51", false) }},
+	"readdress, settings, another leaves": {does: "roll a (192.0.2.51): flags --quota-backend-bytes", members: 5, happen: func(l *life) {
+		l.readdress("a", "51", false)
+		l.set("quota-backend-bytes", "8589934592")
+		l.want("a", "b", "c", "d", "e@21")
+	}},
+	"readdress and upgrade":      {does: "readdress b (192.0.2.52)", members: 3, version: older, happen: func(l *life) { l.readdress("b", "52", false); l.run(nodetest.EtcdVersion) }},
+	"readdress and downgrade":    {does: "readdress b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.run(older) }},
+	"readdress, data lost":       {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.host("b").LoseData(dir) }},
+	"readdress, data lost, gone": {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", true); l.host("b").LoseData(dir) }},
+
 	"stopped":     {does: "start a (192.0.2.11)", members: 3, happen: func(l *life) { l.host("a").StopUnit(cluster) }},
 	"all stopped": {does: "agree: 3 voters", members: 3, happen: func(l *life) { each(l.cluster.Members, func(m membership.Member) { l.host(m.Name).StopUnit(cluster) }) }},
 	"disabled":    {does: "start a (192.0.2.11): its unit is disabled, and would not come up with the machine", members: 3, happen: func(l *life) { l.host("a").DisableUnit(cluster) }},

@@ -225,12 +225,33 @@ func (l *life) mustBeAsWanted() {
 	for last := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+last)
 		host := l.world.Host(address)
-		if _, err := host.Contact(context.Background(), cluster, l.cluster.Ask()); err != nil || l.forgotten[address] || slices.Contains(l.cluster.Addresses(), address) {
+		if _, err := host.Contact(context.Background(), cluster, l.cluster.Ask()); err != nil || l.forgotten[address] || l.carries(host) {
 			continue
 		}
 		if left := host.Leftovers(cluster, l.cluster.DataDir); len(left) > 0 {
 			l.Errorf("%s is no host of the cluster, and carries %v", address, left)
 		}
+	}
+}
+
+// carries tells whether a host is that of a member, by whatever address.
+func (l *life) carries(host *nodetest.Host) bool {
+	return slices.ContainsFunc(l.cluster.Members, func(m membership.Member) bool { return l.world.Host(m.Address) == host })
+}
+
+// readdress gives a member another address on its machine, and takes the old one away where it is lost.
+func (l *life) readdress(name, last string, lost bool) {
+	old := ""
+	for i, m := range l.cluster.Members {
+		if m.Name == name {
+			old = m.Address
+			l.cluster.Members[i].Address = "192.0.2." + last
+		}
+	}
+	l.cluster.Members = slices.Clone(l.cluster.Members)
+	l.world.Readdress(old, "192.0.2."+last)
+	if lost {
+		l.world.LoseAddress(old)
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, and 4.812 for a log that ends
+// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, from:13 for one that
+// its cluster knows at 192.0.2.13, moved, unheard, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
@@ -176,6 +177,12 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Unsettled = true
 		case word == "behind":
 			s.Behind = true
+		case word == "moved":
+			s.Moved = true
+		case word == "unheard":
+			s.Unheard = true
+		case strings.HasPrefix(word, "from:"):
+			s.From = "https://192.0.2." + word[len("from:"):] + ":2380"
 		case word == "unstarted":
 			s.Started = false
 		case word == "traces":

@@ -68,7 +68,7 @@ func (c *choice) rollBackward() (membership.Step, bool) {
 // roll rolls the next member: followers in the order of their names, and the leader last.
 func (c *choice) roll() (membership.Step, bool) {
 	outdated := func(s membership.Seat) bool {
-		return stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0
+		return stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0 && s.From == ""
 	}
 	s, found := first(c.Seats, func(s membership.Seat) bool { return outdated(s) && s.ID != c.Leader })
 	if !found {
@@ -77,26 +77,11 @@ func (c *choice) roll() (membership.Step, bool) {
 	if !found || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
+	what := fmt.Sprintf("it cannot be restarted (%s)", strings.Join(s.Outdated, ", "))
+	if step, stops := c.mayStop(s, what, "is rolled last"); stops {
+		return step, step != (membership.Step{})
+	}
 	n, healthy := c.Size(), len(c.Healthy())
-	switch {
-	case n == 1 && c.coming():
-		return membership.Step{}, false // it will have a spare
-	case len(c.Learners()) > 0:
-		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s) while a learner is under way", strings.Join(s.Outdated, ", ")), "see what keeps the learner")
-	case healthy < n:
-		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): %d of %d voters are healthy, and all have to be", strings.Join(s.Outdated, ", "), healthy, n), c.bringBack())
-	case n > 1 && healthy-1 < membership.Quorum(n):
-		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): %d of %d voters would be healthy, and %d are needed", strings.Join(s.Outdated, ", "), healthy-1, n, membership.Quorum(n)),
-			"let the cluster come to an odd size first")
-	case !c.led():
-		return c.hold(s, fmt.Sprintf("it cannot be restarted (%s): no healthy voter is known to lead", strings.Join(s.Outdated, ", ")), "apply again once the members have elected a leader")
-	}
-	if before, needed := c.secure(); needed {
-		return before, true
-	}
-	if s.ID == c.Leader && n > 1 {
-		return c.lead(s, "is rolled last")
-	}
 	roll := step(membership.Roll, s)
 	roll.To, roll.Why = c.want.Version, strings.Join(s.Outdated, ", ")
 	roll.Sum = voters(n, n, healthy-1) + " meanwhile"
@@ -104,4 +89,34 @@ func (c *choice) roll() (membership.Step, bool) {
 		roll.Sum = "a cluster of one has no spare: it serves nobody meanwhile"
 	}
 	return roll, true
+}
+
+// mayStop is what comes before a voter that serves is stopped for a moment: what makes it safe, or nothing, where that has
+// to wait. false: it may be stopped. what is what cannot be done to it, and last why it leads no more when it is.
+func (c *choice) mayStop(s membership.Seat, what, last string) (before membership.Step, stops bool) {
+	n, healthy := c.Size(), len(c.Healthy())
+	hold := func(rule, remedy string) (membership.Step, bool) {
+		step, _ := c.hold(s, what+rule, remedy)
+		return step, true
+	}
+	switch {
+	case n == 1 && c.coming():
+		return membership.Step{}, true // it will have a spare
+	case len(c.Learners()) > 0:
+		return hold(" while a learner is under way", "see what keeps the learner")
+	case healthy < n:
+		return hold(fmt.Sprintf(": %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+	case n > 1 && healthy-1 < membership.Quorum(n):
+		return hold(fmt.Sprintf(": %d of %d voters would be healthy, and %d are needed", healthy-1, n, membership.Quorum(n)), "let the cluster come to an odd size first")
+	case !c.led():
+		return hold(": no healthy voter is known to lead", "apply again once the members have elected a leader")
+	}
+	if before, needed := c.secure(); needed {
+		return before, true
+	}
+	if s.ID == c.Leader && n > 1 {
+		step, _ := c.lead(s, last)
+		return step, true
+	}
+	return membership.Step{}, false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,41 +100,63 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 	})
 }
 
-// TestASecondAddressOfAMachine wants a member at a second address of the machine that it is on, and takes that back:
-// both are plans of nothing, or refused; and never is the machine cleared by its second address.
+// TestASecondAddressOfAMachine knows a second address of a machine: it is no seat. Wanted there, the member is re-addressed,
+// and back again, with its ID kept; and never is the machine cleared by its other address.
 func TestASecondAddressOfAMachine(t *testing.T) {
-	for _, unreachable := range []bool{false, true} {
-		t.Run(fmt.Sprintf("first unreachable %t", unreachable), func(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the other address lost %t", lost), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := living(t, 3, nodetest.EtcdVersion)
 				c := l.cluster.Members[2]
-				second := membership.Member{Name: "c", Address: "192.0.2.20"}
-				by := func() *upgrade.Executor {
-					e := l.executor()
-					e.Hosts[second] = l.world.Host(c.Address)
-					if unreachable {
-						e.Hosts[c] = l.world.Host("192.0.2.22") // which answers, or not, and carries nothing
-						l.world.Host("192.0.2.22").Unreachable = fmt.Errorf("no route to host")
+				second := membership.Member{Name: "c", Address: "192.0.2.53"}
+				l.world.Readdress(c.Address, second.Address)
+				l.seats = append(l.seats, second)
+				id := l.host("c").Marker(cluster).MemberID
+				l.mustBeDone()
+				l.seats = append(l.seats, second)
+				for i, wanted := range []membership.Member{second, c, second} {
+					l.cluster.Members = append(slices.Clone(l.cluster.Members[:2]), wanted)
+					if lost && i == 0 {
+						l.world.LoseAddress(c.Address)
 					}
-					return e
-				}
-				seats := append([]membership.Member{second}, l.seats...)
-				l.world.Forget()
-				for _, wanted := range []membership.Member{second, c} {
-					l.cluster.Members[2] = wanted
-					e := by()
-					e.Cluster = l.cluster
-					outcome, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Seats: seats})
-					if wanted == second && (err == nil || !strings.Contains(err.Error(), "this is another address of the machine that carries c already")) {
-						t.Errorf("c at its second address: %v\n%s", err, texts(outcome.Done))
+					if lost && i == 1 {
+						break
 					}
-					if wanted == c && (err != nil || len(outcome.Done) > 0) {
-						t.Errorf("taken back: %v\n%s", err, texts(outcome.Done))
+					outcome := l.mustChange()
+					if done := texts(outcome.Done); strings.Count(done, "readdress c") != 1 || strings.Contains(done, "learner") || strings.Contains(done, "retire") {
+						t.Errorf("c wanted at %s:\n%s", wanted.Address, done)
+					}
+					if now := l.host("c").Marker(cluster).MemberID; now != id {
+						t.Errorf("c is %s by now, and was %s", now, id)
 					}
 				}
-				for _, call := range l.world.Changes() {
-					t.Errorf("a host was changed: %s %s", call.Address, call.Operation)
+			})
+		})
+	}
+}
+
+// TestReaddressIsPutBack gives a member an address at which it does not come up: it is put back to the one that it had.
+func TestReaddressIsPutBack(t *testing.T) {
+	for _, members := range []int{1, 3} {
+		t.Run(fmt.Sprint(members), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, members, nodetest.EtcdVersion)
+				l.readdress("a", "51", false)
+				l.world.Watch = func(c nodetest.Call) {
+					if c.Operation == api.OpRestart { // taken away between look and restart
+						l.world.Watch = nil
+						l.world.LoseAddress("192.0.2.51")
+					}
 				}
+				_, err := l.change(context.Background(), l.planned().Steps)
+				for _, want := range []string{"readdress a (192.0.2.51)", "was put back to 192.0.2.11, where it is healthy", "cannot assign requested address"} {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%q is not said: %v", want, err)
+					}
+				}
+				l.put()
+				l.world.Readdress("192.0.2.11", "192.0.2.51")
+				l.mustConverge(1)
 			})
 		})
 	}

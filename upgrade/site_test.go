@@ -82,7 +82,7 @@ func (s *site) executor() *upgrade.Executor {
 	s.progress = nil
 	hosts := map[membership.Member]upgrade.Host{}
 	for _, m := range append(slices.Clone(s.seats), s.cluster.Members...) {
-		hosts[m] = s.world.Host(m.Address)
+		hosts[m] = s.world.Way(m.Address)
 	}
 	return &upgrade.Executor{
 		Cluster: s.cluster,

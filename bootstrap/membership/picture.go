@@ -41,6 +41,12 @@ type Seat struct {
 	Role    Role
 	Started bool // it has published its name since it was added
 
+	// From is the peer URL at which the cluster knows the member, or at which it runs still, where that is not the one of
+	// this seat: the machine is the same, and its address is to be another. Empty: it is where it is to be.
+	From    string
+	Moved   bool // the cluster knows it by the URL of this seat already
+	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
+
 	State     State
 	Unfit     bool     // of a host that is taken: it is nobody's, and lacks something that a member needs
 	Why       string   // what is behind the state, for those who read: the guard's words, an error

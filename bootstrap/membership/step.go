@@ -24,6 +24,7 @@ const (
 	Stage      Kind = "stage"     // put the store on the host and try the flags against it
 	Snapshot   Kind = "snapshot"  // save a snapshot on the host, and verify it
 	Certify    Kind = "certify"   // issue certificates anew, which a running member takes up by itself
+	Readdress  Kind = "readdress" // give the member another peer URL on the machine that it is on, and restart it there
 	Roll       Kind = "roll"      // configure the member and restart it; put it back if it does not come up
 	MoveLeader Kind = "lead"      // move the leadership to another voter
 	AddLearner Kind = "learner"   // add the member to the list, without a vote
@@ -116,6 +117,11 @@ func (s Step) text() string {
 		return fmt.Sprintf("snapshot %s: verified, kept on the host", at)
 	case Certify:
 		return fmt.Sprintf("certify %s: %s; taken up without a restart", at, s.Why)
+	case Readdress:
+		if s.Why != "" {
+			return fmt.Sprintf("readdress %s: from %s, with its data and its ID; %s", at, s.To, s.Why)
+		}
+		return fmt.Sprintf("readdress %s: from %s, with its data and its ID", at, s.To)
 	case Roll:
 		return fmt.Sprintf("roll %s: %s", at, s.Why)
 	case MoveLeader:

@@ -8,7 +8,7 @@ import (
 )
 
 var kinds = []Kind{Install, Stop, SetAside, Configure, Start, Agree, Settle, Retire,
-	Stage, Snapshot, Certify, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
+	Stage, Snapshot, Certify, Readdress, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
 
 // TestStepText holds what plan, progress and errors say.
 func TestStepText(t *testing.T) {
@@ -29,6 +29,7 @@ func TestStepText(t *testing.T) {
 		"disarm: members defragmented one by one, alarm for lack of space taken back": {Kind: Disarm},
 		"cancel: the downgrade to etcd 3.6 is given up":                               {Kind: Cancel, To: "3.6"},
 		"settle: every member's configuration names a, b":                             {Kind: Settle, To: "a, b"},
+		"readdress a (192.0.2.11): from 192.0.2.9, with its data and its ID":          at(Readdress, "192.0.2.9"),
 		"unheard-of a (192.0.2.11) that":                                              at("unheard-of", "that"),
 	} {
 		if got := step.String(); got != want {
@@ -69,7 +70,7 @@ func TestBatch(t *testing.T) {
 // TestKindsThatWaitAreAlone holds which kinds concern the whole cluster, or take a member from it: these are
 // never done beside anything.
 func TestKindsThatWaitAreAlone(t *testing.T) {
-	alone := []Kind{Agree, Snapshot, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
+	alone := []Kind{Agree, Snapshot, Readdress, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
 	for _, kind := range kinds {
 		if got, want := kind.Parallel(), !slices.Contains(alone, kind); got != want {
 			t.Errorf("%s: parallel %t", kind, got)

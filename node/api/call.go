@@ -63,6 +63,7 @@ const (
 	OpAddLearner   Operation = "add-learner"   // AddLearnerRequest -> AddedLearner
 	OpRemoveMember Operation = "remove-member" // RemoveMemberRequest -> Done
 	OpPromote      Operation = "promote"       // PromoteRequest -> Done
+	OpUpdateMember Operation = "update-member" // UpdateMemberRequest -> Done
 	OpMoveLeader   Operation = "move-leader"   // MoveLeaderRequest -> Done
 	OpDowngrade    Operation = "downgrade"     // DowngradeRequest -> Done
 	OpDisarm       Operation = "disarm"        // DisarmRequest -> Done

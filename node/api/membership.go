@@ -29,6 +29,15 @@ type RemoveMemberRequest struct {
 	Timeout time.Duration `json:"timeout"` // nanoseconds; etcd refuses for 5 s after the start of the member that it is asked through
 }
 
+// UpdateMemberRequest gives a voter another peer URL, under which the other members reach it from then on. It may be the
+// local member. One that has that URL already is done. A learner is refused: etcd before 3.5.31 and 3.6.12 gave it a vote.
+type UpdateMemberRequest struct {
+	Owner   string        `json:"owner"`
+	ID      string        `json:"id"` // hexadecimal
+	PeerURL string        `json:"peer_url"`
+	Timeout time.Duration `json:"timeout"` // for as long as etcd refuses for the moment
+}
+
 // PromoteRequest promotes a learner. The caller has made sure that it has caught up: etcd itself
 // promotes one that is a tenth of the log behind.
 type PromoteRequest struct {

@@ -177,6 +177,9 @@ var operations = map[api.Operation]operation{
 	api.OpRemoveMember: changes(func(ctx context.Context, m *Machine, c call, r api.RemoveMemberRequest) (any, error) {
 		return api.Done{}, m.RemoveMember(ctx, c.Cluster, r)
 	}),
+	api.OpUpdateMember: changes(func(ctx context.Context, m *Machine, c call, r api.UpdateMemberRequest) (any, error) {
+		return api.Done{}, m.UpdateMember(ctx, c.Cluster, r)
+	}),
 	api.OpPromote: changes(func(ctx context.Context, m *Machine, c call, r api.PromoteRequest) (any, error) {
 		return api.Done{}, m.Promote(ctx, c.Cluster, r)
 	}),

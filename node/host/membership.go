@@ -107,6 +107,42 @@ func (m *Machine) RemoveMember(ctx context.Context, cluster string, r api.Remove
 	})
 }
 
+// UpdateMember gives a voter another peer URL, and waits until the local list has it.
+func (m *Machine) UpdateMember(ctx context.Context, cluster string, r api.UpdateMemberRequest) error {
+	id, err := parseID(r.ID)
+	if err != nil {
+		return err
+	}
+	if r.PeerURL == "" {
+		return refuse("no peer URL was given for member %s", r.ID)
+	}
+	if err := checkTimeout(r.Timeout); err != nil {
+		return err
+	}
+	return m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
+		list, err := member.MemberList(ctx)
+		if err != nil {
+			return fmt.Errorf("list the members: %w", err)
+		}
+		members := listed(list.Members)
+		at := slices.IndexFunc(members, func(l api.ListedMember) bool { return l.ID == r.ID })
+		switch {
+		case at < 0:
+			return refuse("update member %s: it is not in the list", r.ID)
+		case members[at].Learner:
+			return refuse("update member %s: it is a learner, to which some versions of etcd would give a vote by this; remove it, and add it anew", r.ID)
+		case slices.Equal(members[at].PeerURLs, []string{r.PeerURL}):
+			return nil
+		}
+		if _, err := member.MemberUpdate(ctx, id, []string{r.PeerURL}); err != nil {
+			return fmt.Errorf("update member %s: %w", r.ID, err)
+		}
+		return member.untilListed(ctx, "that member "+r.ID+" is at "+r.PeerURL, func(list []api.ListedMember) bool {
+			return slices.ContainsFunc(list, func(l api.ListedMember) bool { return l.ID == r.ID && slices.Equal(l.PeerURLs, []string{r.PeerURL}) })
+		})
+	})
+}
+
 // Promote promotes a learner, and waits until the local list has it as a voter.
 func (m *Machine) Promote(ctx context.Context, cluster string, r api.PromoteRequest) error {
 	id, err := parseID(r.ID)

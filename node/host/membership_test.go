@@ -42,6 +42,8 @@ func TestMembershipOfALivingCluster(t *testing.T) {
 	_, err = follower.AddLearner(t.Context(), "main", api.AddLearnerRequest{Owner: "another", PeerURL: d.peerURL(), Timeout: patience})
 	mustRefuse(t, err, "another Terraform object")
 	mustRefuse(t, follower.MoveLeader(t.Context(), "main", api.MoveLeaderRequest{Owner: fleetOwner, To: added.ID}), "no voter")
+	update := api.UpdateMemberRequest{Owner: fleetOwner, ID: added.ID, PeerURL: "https://127.0.0.1:1", Timeout: patience}
+	mustRefuse(t, follower.UpdateMember(t.Context(), "main", update), "it is a learner")
 
 	d.marker.Phase = api.PhaseJoining
 	d.configure(t, append(slices.Clone(members), d), "existing")

@@ -95,6 +95,9 @@ func (h *Host) cannotRun(part *installation, flags map[string]string) string {
 	}
 	for _, list := range []string{"listen-peer-urls", "listen-client-urls", "listen-metrics-urls"} {
 		for _, wanted := range strings.Split(flags[list], ",") {
+			if at, err := url.Parse(wanted); err != nil || !h.has(at.Hostname()) {
+				return fmt.Sprintf("listen tcp %s: bind: cannot assign requested address", wanted)
+			}
 			for _, l := range h.listeners(part.marker.Cluster) {
 				if !l.Ours && l.Port == portOf(wanted) {
 					return fmt.Sprintf("listen tcp :%d: bind: address already in use", l.Port)
@@ -194,8 +197,8 @@ func (h *Host) peer(peerURL string) *process {
 	if err != nil {
 		return nil
 	}
-	other, known := h.world.hosts[at.Hostname()]
-	if !known || other != h && (h.CutOff || other.CutOff) {
+	other := h.world.holds(at.Hostname())
+	if other == nil || other != h && (h.CutOff || other.CutOff) {
 		return nil
 	}
 	for _, part := range other.clusters {

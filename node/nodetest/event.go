@@ -146,7 +146,11 @@ func (w *World) Unhealthy(cluster string, addresses ...string) []string {
 	var why []string
 	ids := map[string]bool{}
 	for _, address := range addresses {
-		h := w.hosts[address]
+		h := w.holds(address)
+		if h == nil {
+			why = append(why, "no host has the address "+address)
+			continue
+		}
 		view := h.view(cluster)
 		if !view.Healthy || !view.Ready {
 			why = append(why, fmt.Sprintf("%s is not healthy: %s%s, unit %s", address, view.Error, view.HealthError, h.on(cluster).unit.active))

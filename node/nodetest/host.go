@@ -61,14 +61,15 @@ type Host struct {
 	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 
-	world    *World
-	off      bool
-	pids     int
-	keysLost int
-	stores   map[string]bool
-	clusters map[string]*installation
-	data     map[string]*directory // by path
-	locks    map[string]*lock      // by cluster
+	world     *World
+	off       bool
+	addresses []string // of its interfaces; Address is the first that it was given
+	pids      int
+	keysLost  int
+	stores    map[string]bool
+	clusters  map[string]*installation
+	data      map[string]*directory // by path
+	locks     map[string]*lock      // by cluster
 
 	unmounted map[string]*directory // what lies on disks that are not mounted, by data directory
 	snapshots map[string][]string   // paths, by data directory, oldest first
@@ -120,6 +121,7 @@ func newHost(w *World, address string) *Host {
 		FreeBytes:   20 << 30,
 		Systemd:     true,
 		world:       w,
+		addresses:   []string{address},
 	}
 	h.reinstall("first")
 	return h

@@ -30,7 +30,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Kernel:       c.Kernel,
 			Architecture: c.architecture(),
 			MemoryBytes:  c.MemoryBytes,
-			Addresses:    []string{c.Address},
+			Addresses:    slices.Clone(c.addresses),
 			Time:         c.world.Clock,
 		},
 		Store:  api.Store{EtcdVersion: c.world.archive(c.store).version, SHA256: c.store, Selected: part.selected, Installed: c.installed()},

@@ -56,6 +56,7 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpAddLearner:   operation(call.addLearner),
 	api.OpRemoveMember: operation(call.removeMember),
 	api.OpPromote:      operation(call.promote),
+	api.OpUpdateMember: operation(call.updateMember),
 	api.OpMoveLeader:   operation(call.moveLeader),
 	api.OpDowngrade:    operation(call.downgrade),
 	api.OpDisarm:       operation(call.disarm),

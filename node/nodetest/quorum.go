@@ -32,7 +32,7 @@ func (w *World) groups() map[network][]running {
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.process; p != nil {
 			at := network{cluster: p.member.cluster}
-			if h.CutOff {
+			if h.CutOff || !h.heard(p) {
 				at.alone = h.Address
 			}
 			groups[at] = append(groups[at], running{h, part})
@@ -44,7 +44,7 @@ func (w *World) groups() map[network][]running {
 // group are the running members that the one on this host reaches, itself included.
 func (h *Host) group(p *process) []running {
 	at := network{cluster: p.member.cluster}
-	if h.CutOff {
+	if h.CutOff || h.unheard(p.member.cluster) {
 		at.alone = h.Address
 	}
 	return h.world.groups()[at]

@@ -75,6 +75,7 @@ type World struct {
 
 	mu         sync.Mutex
 	hosts      map[string]*Host
+	also       map[string]*Host // by further addresses that they were given
 	calls      []Call
 	faults     []*fault
 	killed     bool
@@ -126,6 +127,9 @@ func New(t TB, addresses ...string) *World {
 func (w *World) Host(address string) *Host {
 	w.t.Helper()
 	if host, known := w.hosts[address]; known {
+		return host
+	}
+	if host, known := w.also[address]; known {
 		return host
 	}
 	w.t.Errorf("nodetest: there is no host %s in this world, only %v", address, slices.Sorted(maps.Keys(w.hosts)))

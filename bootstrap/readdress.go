@@ -1,0 +1,167 @@
+package bootstrap
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	neturl "net/url"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// A member may be given another address on the machine that it is on: its network was renumbered, it is to use another
+// network card, or a name takes the place of an address. It keeps its data and its ID.
+
+// move is a member that is to be re-addressed.
+type move struct {
+	from  string // the peer URL at which its cluster knows it, or at which it runs still
+	moved bool   // its cluster knows it by the new one already
+}
+
+// move tells whether a wanted seat's member is to be re-addressed to it.
+func (w ways) move(m membership.Member) (move, bool) {
+	found, is := w.elsewhere(m)
+	if _, cloned := w.clone(m); cloned {
+		return move{}, false
+	}
+	return found, is
+}
+
+// elsewhere tells whether the machine at a wanted seat carries that very member, at another peer URL than the seat's.
+func (w ways) elsewhere(m membership.Member) (move, bool) {
+	i := w.to[m]
+	if w.fixed || !slices.Contains(w.Members, m) || i.carries != m.Name || i.id == "" || len(i.known) == 0 {
+		return move{}, false
+	}
+	switch {
+	case w.astray(m):
+		return move{from: i.known[0]}, true
+	case i.runs != "" && i.runs != w.PeerURL(m): // a run was cut short between the list and the restart
+		return move{from: i.runs, moved: true}, true
+	}
+	return move{}, false
+}
+
+// clone is another seat of a member's name whose way leads to another machine that says it is the same member.
+func (w ways) clone(m membership.Member) (membership.Member, bool) {
+	for _, other := range w.seats {
+		o, told := w.to[other]
+		if told && other != m && other.Name == m.Name && o.id == w.to[m].id && o.boot != "" && o.boot != w.to[m].boot {
+			return other, true
+		}
+	}
+	return membership.Member{}, false
+}
+
+func isClone(i identity, of membership.Member) (why, remedy string) {
+	return fmt.Sprintf("its machine says that it carries member %s, which %s carries: one is a clone of the other, with its data and its keys", i.carries, ofSeat(of)),
+		"take the clone off the network before it is started, and wipe what it has of etcd (/etc/etcd, /var/lib/etcd); then plan again"
+}
+
+// old tells whether a seat is the one that a member is re-addressed from: its machine is that of the new seat, or nobody
+// answers there, or whoever does carries nothing of the member. So is a second way to the machine of a wanted seat by which
+// the cluster knows nobody: what is done there is done by the first.
+func (w ways) old(m membership.Member) bool {
+	if slices.Contains(w.Members, m) {
+		return false
+	}
+	for _, other := range w.seats {
+		if move, moves := w.move(other); moves && other.Name == m.Name && move.from == w.PeerURL(m) {
+			return true
+		}
+		if other.Name == m.Name && slices.Contains(w.Members, other) && w.list.known && !w.list.has(w.PeerURL(m)) && w.to[m].oneMachine(w.to[other]) {
+			return true
+		}
+	}
+	return false
+}
+
+// has tells whether a member is in the list by a peer URL.
+func (l memberList) has(peerURL string) bool {
+	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return slices.Contains(entry.PeerURLs, peerURL) })
+}
+
+// unheard tells whether nobody could be asked at the address that a member is re-addressed from.
+func (w ways) unheard(of move, sight Sight) bool {
+	at, seen := w.at([]string{of.from})
+	return !seen || sight[at].Err != nil
+}
+
+// runsBy is the peer URL that a member runs by, or would.
+func runsBy(o api.Observation) string {
+	flags := o.Flags
+	if o.Unit.Process != nil {
+		flags = o.Unit.Process.Flags
+	}
+	for _, line := range flags {
+		if at, found := strings.CutPrefix(line, "--initial-advertise-peer-urls="); found {
+			return at
+		}
+	}
+	return ""
+}
+
+// hostOf is the host of a URL.
+func hostOf(text string) string {
+	at, err := neturl.Parse(text)
+	if err != nil {
+		return text
+	}
+	return at.Hostname()
+}
+
+// At is the cluster in which a member is known by its own address, and no more by the one that it is re-addressed from.
+func (c Cluster) At(m membership.Member) Cluster {
+	c.elsewhere = maps.Clone(c.elsewhere)
+	delete(c.elsewhere, m)
+	return c
+}
+
+// Readdressed are the flags of a member once it is re-addressed: those that follow from its address and from the others, and
+// of all else what it has.
+func (c Cluster) Readdressed(m membership.Member, flags []string, marker api.Marker) []string {
+	c.ClientPort, c.MetricsPort = marker.ClientPort, marker.MetricsPort
+	wanted := c.At(m).Flags(m, Formation{Owner: marker.Owner, Token: marker.Token}, StateExisting)
+	follows := func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return isBirthFlag(line) || slices.Contains(byAddress, name)
+	}
+	moved := slices.DeleteFunc(slices.Clone(flags), follows)
+	for _, line := range wanted {
+		if follows(line) {
+			moved = append(moved, line)
+		}
+	}
+	return sorted(moved)
+}
+
+// byAddress are the flags that a member lives by and that follow from its address.
+var byAddress = []string{"--advertise-client-urls", "--listen-client-urls", "--listen-peer-urls", "--feature-gates"}
+
+// BothNames are the keys of a member that is re-addressed, with certificates that name its old address too: while it lasts,
+// others reach it at either.
+func (c Cluster) BothNames(m membership.Member, from string) []api.KeyRequest {
+	keys := c.Keys(m)
+	for i := range keys {
+		if keys[i].Name == api.KeyAdmin {
+			continue
+		}
+		name := hostOf(from)
+		if ip, err := netip.ParseAddr(name); err == nil {
+			keys[i].IPs = appendNew(keys[i].IPs, ip.Unmap().String())
+		} else {
+			keys[i].DNSNames = appendNew(keys[i].DNSNames, name)
+		}
+	}
+	return keys
+}
+
+func appendNew(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(slices.Clone(names), name)
+}

@@ -1,0 +1,105 @@
+package nodetest
+
+import (
+	"net/url"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Readdress gives the host another address beside those that it has.
+func (w *World) Readdress(from, to string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hosts[from]
+	if w.also == nil {
+		w.also = map[string]*Host{}
+	}
+	w.also[to] = h
+	h.addresses = append(h.addresses, to)
+}
+
+// LoseAddress takes one of its addresses from the host that has it. A member that listens on it runs on, and nobody reaches
+// it any more.
+func (w *World) LoseAddress(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.holds(address); h != nil {
+		h.addresses = slices.DeleteFunc(h.addresses, func(held string) bool { return held == address })
+		w.convene()
+	}
+}
+
+// Way is the way to the host that has an address: where none has it any more, to nobody.
+func (w *World) Way(address string) *Host {
+	w.t.Helper()
+	h := w.Host(address)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holds(address) != nil {
+		return h
+	}
+	nobody := newHost(w, address)
+	nobody.Unreachable = errOff
+	return nobody
+}
+
+// holds is the host that has an address; nil: none has.
+func (w *World) holds(address string) *Host {
+	for _, h := range []*Host{w.hosts[address], w.also[address]} {
+		if h != nil && slices.Contains(h.addresses, address) {
+			return h
+		}
+	}
+	return nil
+}
+
+// heard tells whether the address that a process listens on for its peers is one of the host's still.
+func (h *Host) heard(p *process) bool {
+	at, err := url.Parse(p.flags["listen-peer-urls"])
+	return err == nil && h.has(at.Hostname())
+}
+
+// unheard tells whether nobody reaches the host's member of a cluster.
+func (h *Host) unheard(cluster string) bool {
+	for _, part := range h.clusters {
+		if p := part.unit.process; p != nil && p.member.cluster == cluster {
+			return !h.heard(p)
+		}
+	}
+	return false
+}
+
+// has tells whether the host can listen on an address.
+func (h *Host) has(address string) bool {
+	return address == "0.0.0.0" || address == "127.0.0.1" || slices.Contains(h.addresses, address)
+}
+
+// updateMember gives a voter another peer URL.
+func (c call) updateMember(r api.UpdateMemberRequest) (api.Done, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Done{}, err
+	}
+	leader, err := c.leader()
+	if err != nil {
+		return api.Done{}, err
+	}
+	s := leader.state()
+	i := s.find(r.ID)
+	switch {
+	case i < 0:
+		return api.Done{}, refuse("update member %s: it is not in the list", r.ID)
+	case s.members[i].learner:
+		return api.Done{}, c.world.unexpected("%s: learner %s is to be updated, to which some versions of etcd would give a vote by that", c.Address, r.ID)
+	case s.members[i].peerURL == r.PeerURL:
+		return api.Done{}, nil
+	case s.at(r.PeerURL) >= 0:
+		return api.Done{}, failed("update member %s: etcdserver: Peer URLs already exists", r.ID)
+	}
+	moved := s.members[i]
+	moved.peerURL = r.PeerURL
+	leader.append(1, s.with(moved))
+	c.world.convene()
+	c.world.moment()
+	return api.Done{}, nil
+}

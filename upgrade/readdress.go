@@ -1,0 +1,180 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	neturl "net/url"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// A member that is re-addressed stays on its machine, and keeps its data and its ID: the list has another peer URL for it,
+// and it is restarted with flags and certificates of its new address.
+
+// moves tells whether a seat's member is one that can be re-addressed.
+func moves(s membership.Seat) bool {
+	return s.From != "" && s.Wanted && s.Role == membership.Voter
+}
+
+// moveDown re-addresses a member that serves nobody: it may be down since its old address is gone. The others have to be a
+// quorum, which alone can change the list, unless that was done already.
+func (c *choice) moveDown() (membership.Step, bool) {
+	s, found := first(c.Seats, func(s membership.Seat) bool {
+		return moves(s) && (s.State == membership.Failing || s.State == membership.Stopped) && (c.HasQuorum() || s.Moved)
+	})
+	if !found {
+		return membership.Step{}, false
+	}
+	if !c.HasQuorum() && len(c.Healthy()) > 0 && s.State == membership.Failing {
+		return c.hold(s, "it seems to serve nobody, and is to be given another address, and it cannot be told whether the others are a quorum without it", c.bringBack())
+	}
+	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
+		return before, true
+	}
+	n, healthy := c.Size(), len(c.Healthy())
+	move := readdress(s)
+	move.Sum = fmt.Sprintf("it serves nobody; %s", voters(n, n, healthy))
+	return move, true
+}
+
+// move re-addresses the next member that serves: followers in the order of their names, and the leader last.
+func (c *choice) move() (membership.Step, bool) {
+	able := func(s membership.Seat) bool { return moves(s) && s.State == membership.Serving }
+	s, found := first(c.Seats, func(s membership.Seat) bool { return able(s) && s.ID != c.Leader })
+	if !found {
+		s, found = first(c.Seats, able)
+	}
+	if !found || !c.HasQuorum() {
+		return membership.Step{}, false
+	}
+	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", addressOf(s.From))
+	if step, stops := c.mayStop(s, what, "is re-addressed last"); stops {
+		return step, step != (membership.Step{})
+	}
+	n, healthy := c.Size(), len(c.Healthy())
+	move := readdress(s)
+	move.Sum = voters(n, n, healthy-1) + " meanwhile"
+	if n == 1 {
+		move.Sum = "a cluster of one has no spare: it serves nobody meanwhile"
+	}
+	return move, true
+}
+
+// readdress is the step, which says what it takes for granted.
+func readdress(s membership.Seat) membership.Step {
+	move := step(membership.Readdress, s)
+	if move.To = addressOf(s.From); move.To == s.Address {
+		move.To = s.From // another port
+	}
+	if s.Unheard {
+		move.Why = "nobody answers there, and it is taken for granted that no other machine runs it"
+	}
+	return move
+}
+
+func addressOf(peerURL string) string {
+	at, err := neturl.Parse(peerURL)
+	if err != nil || at.Hostname() == "" {
+		return peerURL
+	}
+	return at.Hostname()
+}
+
+// readdress gives a member its new address. While it lasts, its certificates name the old one too: others reach it at either,
+// and it may have to go back. A member that served, and does not come up at its new address, is put back to where it was.
+func (l *living) readdress(ctx context.Context, m membership.Member) error {
+	s := l.seat(m)
+	before := l.present(m)
+	if err := l.name(ctx, m, before, l.Cluster.BothNames(m, s.From)); err != nil {
+		return err
+	}
+	if !s.Moved {
+		if err := l.list(ctx, m, s.ID, l.Cluster.PeerURL(m)); err != nil {
+			return err
+		}
+	}
+	request, err := l.elsewhere(m, before)
+	if err != nil {
+		return err
+	}
+	failure := l.swap(ctx, m, request)
+	switch {
+	case failure == nil:
+	case !said(failure):
+		return fmt.Errorf("what became of it is not known: %w", failure)
+	case s.State != membership.Serving:
+		return failure
+	default:
+		return l.moveBack(ctx, m, before, failure)
+	}
+	if err := l.verify(ctx); err != nil {
+		return err
+	}
+	return l.name(ctx, m, request, l.Cluster.Keys(m))
+}
+
+// moveBack puts a member back to the address that it had.
+func (l *living) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
+	s := l.seat(m)
+	if l.picture.Size() > 1 { // a cluster of one has nobody to change the list through: it comes up with the new one in it
+		if err := l.list(ctx, m, s.ID, s.From); err != nil {
+			return fmt.Errorf("it did not come up at its new address: %w\nThe list could not be put back either: %w", failure, err)
+		}
+	}
+	if err := l.swap(ctx, m, before); err != nil {
+		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be put back to %s either: %w", failure, addressOf(s.From), err)
+	}
+	if l.picture.Size() == 1 {
+		if err := l.list(ctx, m, s.ID, s.From); err != nil {
+			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, and the list could not be put back: %w", failure, addressOf(s.From), err)
+		}
+	}
+	return fmt.Errorf("it did not come up at its new address, and was put back to %s, where it is healthy: %w", addressOf(s.From), failure)
+}
+
+// name gives a member certificates for these keys, and changes nothing else.
+func (l *living) name(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
+	if as.Certificates, err = l.certificatesFor(ctx, m, as.Marker, keys); err != nil {
+		return err
+	}
+	as.PeerCA, as.ClientCA = l.Cluster.PeerCA, l.Cluster.ClientCA
+	return l.tell(ctx, m, api.OpConfigure, as)
+}
+
+// list has the member list say where a member is: through another voter, or through itself where it is alone.
+func (l *living) list(ctx context.Context, m membership.Member, id, peerURL string) error {
+	but := m
+	if l.picture.Size() == 1 {
+		but = membership.Member{}
+	}
+	through, err := l.leader(but)
+	if err != nil {
+		return err
+	}
+	if err := l.tell(ctx, through, api.OpUpdateMember, api.UpdateMemberRequest{Owner: l.order.Owner, ID: id, PeerURL: peerURL, Timeout: patience}); err != nil {
+		return err
+	}
+	return l.confirm(ctx, fmt.Sprintf("%s is at %s", m.Name, peerURL), func(view api.Member) bool {
+		for _, entry := range view.Members {
+			if entry.ID == id {
+				return strings.Join(entry.PeerURLs, ",") == peerURL
+			}
+		}
+		return false
+	}, m)
+}
+
+// elsewhere is what a member runs by at its new address: what it has, but for what follows from that.
+func (l *living) elsewhere(m membership.Member, now api.ConfigureRequest) (api.ConfigureRequest, error) {
+	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
+	if err != nil {
+		return request, err
+	}
+	c := l.as(m, l.Cluster.Version)
+	request.Store, request.Marker.Store, request.Unit = now.Store, now.Marker.Store, now.Unit
+	request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
+	request.Flags = c.Readdressed(m, now.Flags, now.Marker)
+	return request, nil
+}
