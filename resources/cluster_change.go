@@ -35,8 +35,8 @@ type wanted struct {
 }
 
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
-// deletion_protection or a host key, change nothing on the hosts.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState) (diags diag.Diagnostics) {
+// deletion_protection or a host key, change nothing on the hosts. moved are reports of new addresses of members' own machines.
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState, moved bootstrap.Sight) (diags diag.Diagnostics) {
 	before, d := state.memberModels(ctx)
 	diags.Append(d...)
 	dropStrangers(before)
@@ -75,7 +75,14 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		}
 	}
 	diags.Append(refuseTaken(members, before)...)
-	diags.Append(refuseMoves(members, afterRecovery(before, asked))...)
+	last, found, d := lastSight(ctx, private)
+	diags.Append(d...)
+	if diags.HasError() {
+		return diags
+	}
+	seen := last.reports()
+	maps.Copy(seen, moved)
+	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), state, seen))...)
 	diags.Append(c.chooseVersion(state, stores)...)
 	if diags.HasError() {
 		return diags
@@ -85,11 +92,6 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		newBackup && !allKnown(config.Backup, backup) {
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
-		return diags
-	}
-	last, found, d := lastSight(ctx, private)
-	diags.Append(d...)
-	if diags.HasError() {
 		return diags
 	}
 	diags.Append(c.warnAbandoned(last)...)
@@ -105,6 +107,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		diags.AddAttributeWarning(path.Root("members"), "An unfinished change was found, and will be gone on with",
 			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
 				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
+		c.nothingKnown(members, before)
+	case len(moved) > 0:
+		diags.Append(c.foreseeMoves(ch, state, moved)...)
 		c.nothingKnown(members, before)
 	case ch.reachesAnew():
 		c.nothingKnown(members, before)
@@ -185,7 +190,7 @@ func (m *memberModel) foresee(s membership.Seat, ch change) {
 		switch step.Kind {
 		case membership.AddLearner, membership.Join, membership.Promote:
 			m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
-		case membership.Certify, membership.Configure:
+		case membership.Certify, membership.Configure, membership.Readdress:
 			m.CertificateExpiry = types.StringUnknown()
 		}
 	}

@@ -65,6 +65,9 @@ func driftOf(s membership.Seat) types.List {
 	case membership.Lost, membership.Blocked, membership.Taken, membership.Mute:
 		drift = append(drift, s.Why)
 	}
+	if s.From != "" {
+		drift = append(drift, "its cluster reaches it at "+s.From)
+	}
 	if s.Restoring != "" {
 		drift = append(drift, "a restore of "+s.Restoring+" is under way")
 	}

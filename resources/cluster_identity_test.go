@@ -1,10 +1,12 @@
 package resources
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
 // by gives a member another way to its host: by names its last byte.
@@ -25,8 +27,50 @@ func TestRoutesThatMislead(t *testing.T) {
 		mistaken(by(by(config, "192.0.2.11", "12"), "192.0.2.12", "11"), "the way to it leads to the machine of member b"), settled,
 		mistaken(by(config, "192.0.2.11", "12"), "the way to it leads to the machine of member b"), settled,
 		mistaken(by(config, "192.0.2.11", "21"), "this way leads to another machine than the one that the member was last seen on"), settled,
-		// Another address of the machine that c is on.
-		mistaken(by(of("a b c@23", unprotected), "192.0.2.23", "13"), "this is another address of the machine that carries c already"), settled,
+		// Another way to the machine that c is on, which does not have that address.
+		mistaken(by(of("a b c@23", unprotected), "192.0.2.23", "13"), "none of its interfaces has the address 192.0.2.23"), settled,
 		tftest.TestStep{Config: config, Check: w.untouched},
 	)
+}
+
+// TestReaddressing gives members other addresses on their machines: the first plan says so, since it looks, and where it may not
+// look, the apply finds out, refuses, and the next plan knows. IDs and data are kept.
+func TestReaddressing(t *testing.T) {
+	for name, looks := range map[string]bool{"the plan looks": true, "the plan does not look": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			settings := unprotected
+			if !looks {
+				settings += "\n  preflight_at_plan = false"
+			}
+			config := three(settings)
+			moved := of("a b c@53", settings)
+			w.Readdress("192.0.2.13", "192.0.2.53")
+			id := func() string { return w.Host("192.0.2.13").Marker("prod").MemberID }
+			var was string
+			steps := []tftest.TestStep{w.begun(t, config)}
+			if !looks {
+				steps = append(steps, tftest.TestStep{PreConfig: w.Forget, Config: moved, ExpectError: says("readdress c (192.0.2.53): from 192.0.2.13")}, tftest.TestStep{Config: config, PlanOnly: true})
+			}
+			steps = append(steps,
+				tftest.TestStep{PreConfig: func() { was = id() }, Config: moved, Check: func(*terraform.State) error {
+					if id() != was {
+						return fmt.Errorf("c is %s by now, and was %s", id(), was)
+					}
+					if got := w.Host("192.0.2.13").Marker("prod").InitialCluster; !strings.Contains(got, "c=https://192.0.2.53:2380") {
+						return fmt.Errorf("its marker names %s", got)
+					}
+					return nil
+				}},
+				tftest.TestStep{Config: moved, PlanOnly: true},
+				// All at once, by machines that have both addresses.
+				tftest.TestStep{PreConfig: func() {
+					w.Readdress("192.0.2.11", "192.0.2.51")
+					w.Readdress("192.0.2.12", "192.0.2.52")
+				}, Config: of("a@51 b@52 c@53", strings.Replace(settings, "\n  preflight_at_plan = false", "", 1))},
+				tftest.TestStep{Config: of("a@51 b@52 c@53", unprotected), PlanOnly: true},
+			)
+			w.run(t, steps...)
+		})
+	}
 }

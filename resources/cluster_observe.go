@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -43,7 +44,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	c.Status, c.Alarms = types.StringValue(statusOf(picture)), alarmsOf(picture)
 	diags.Append(c.setMembers(ctx, members)...)
 	timeless := cluster.Picture(c.Owner.ValueString(), reports, time.Time{})
-	return newSight(reports, cluster.Members, unfinished(picture, hosts), anyExpired(picture, timeless), now), diags
+	return newSight(reports, cluster.Members, unfinished(picture, hosts).and(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(picture, timeless), now), diags
 }
 
 // unfinished are the ways to the hosts of seats that nobody wants, and that have not left to the end. A host that
@@ -56,6 +57,19 @@ func unfinished(p membership.Picture, hosts routes) routes {
 		}
 	}
 	return left
+}
+
+// secondWays are the ways by other addresses to machines that carry a member: those that an apply has found, and that the
+// next plan has to know of.
+func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Sight, hosts routes) routes {
+	ways := routes{}
+	for m, reach := range hosts {
+		marker := reports[m].Marker()
+		if marker != nil && marker.Owner == owner && marker.Member == m.Name && !slices.Contains(cluster.Members, m) {
+			ways[m] = reach
+		}
+	}
+	return ways
 }
 
 // anyExpired tells whether a certificate would hold but for the time.
@@ -147,7 +161,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		}
 		found[name] = m
 	}
-	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Sight, ch.routes(), now)
+	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Sight, ch.routesToLook(c.Owner.ValueString(), outcome.Sight, now), now)
 	for name, m := range members {
 		m.settle(found[name])
 		members[name] = m

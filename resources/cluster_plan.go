@@ -52,7 +52,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		r.services.owners.Store(state.Owner.ValueString(), true)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private)...)
+		moved, diags := r.lookForMoves(ctx, plan, config, state, req.Private)
+		resp.Diagnostics.Append(diags...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private, moved)...)
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private)...)
 		}

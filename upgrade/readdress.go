@@ -30,6 +30,9 @@ func (c *choice) moveDown() (membership.Step, bool) {
 	if !c.HasQuorum() && len(c.Healthy()) > 0 && s.State == membership.Failing {
 		return c.hold(s, "it seems to serve nobody, and is to be given another address, and it cannot be told whether the others are a quorum without it", c.bringBack())
 	}
+	if s.State == membership.Failing && !c.spared(s) {
+		return membership.Step{}, false // it is waited for
+	}
 	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
 		return before, true
 	}

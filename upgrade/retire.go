@@ -59,7 +59,9 @@ func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, r Retire
 				Remedy: "take it out of abandon_on_destroy, apply, and destroy again; no host was changed"})
 			continue
 		}
+		twice := slices.ContainsFunc(steps, func(s membership.Step) bool { return reports[s.Subject()].OneMachine(report) })
 		switch o, seen := report.Observation, report.Contact.Marker; {
+		case twice: // another address of a host that is retired
 		case o != nil && o.Marker != nil && o.Marker.Owner == r.Owner:
 			steps = append(steps, membership.Step{Kind: membership.Retire, Member: m.Name, At: m.Address, To: fate})
 		case o == nil && (report.Contact.MarkerError != "" || seen != nil && seen.Owner == r.Owner):
