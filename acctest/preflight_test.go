@@ -11,6 +11,7 @@ import (
 // TestPlanLooksAtNewHosts has plans that bring hosts which cannot carry a member: each is refused by the plan, with nothing changed
 // on any host. The apply of one that nobody could look at in the plan says that no step was done.
 func TestPlanLooksAtNewHosts(t *testing.T) {
+	t.Parallel()
 	configs := members("a", "b", "c", "full", "small", "fit")
 	configs[3].SmallUsr = 20 << 20    // no room for the store
 	configs[4].DeviceBytes = 20 << 20 // nor for the data
@@ -63,7 +64,7 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 		"no room for the store":     {on(l.Host("full")), []string{"MiB are free for /usr/local/lib/etcd-store and 128 are needed"}},
 		"no room for the data":      {on(l.Host("small")), []string{"MiB are free for the data in /var/lib/etcd/prod and 160 are needed"}},
 		"the host of another one":   {fmt.Sprintf("address = \"192.0.2.13\", ssh_address = %q, host_key = %q", l.Host("b").Address(), hostKey(t, l.Host("b"))), []string{"leads to the machine of member b"}},
-		"another address of member": {fmt.Sprintf("address = %q, ssh_address = %q, host_key = %q", fit.Address(), l.Host("c").Address(), hostKey(t, l.Host("c"))), []string{"this is another address of the machine that carries c already"}},
+		"another address of member": {fmt.Sprintf("address = %q, ssh_address = %q, host_key = %q", fit.Address(), l.Host("c").Address(), hostKey(t, l.Host("c"))), []string{"none of its interfaces has the address 192.0.2.16"}},
 	} {
 		w.write("main.tf", with(test.c, ""))
 		w.mustFail([]string{"plan", "-no-color"}, append(test.says, "No host was changed")...)

@@ -61,6 +61,7 @@ func TestAlarmOfCorruption(t *testing.T) {
 
 // TestRestoreTakesAlarmsOut restores snapshots that carry alarms: the restored member is ready and takes writes.
 func TestRestoreTakesAlarmsOut(t *testing.T) {
+	t.Parallel()
 	for name, kinds := range map[string][]etcdserverpb.AlarmType{
 		"CORRUPT": {etcdserverpb.AlarmType_CORRUPT},
 		"NOSPACE": {etcdserverpb.AlarmType_NOSPACE},

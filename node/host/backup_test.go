@@ -126,6 +126,7 @@ func TestBackUpAndCease(t *testing.T) {
 
 // TestBackUpGoesOn holds that a call that was cut short does not pass for done.
 func TestBackUpGoesOn(t *testing.T) {
+	t.Parallel()
 	for _, cut := range []string{"Reload", "Start"} {
 		m, units := backing(t)
 		b := backupOf()

@@ -174,6 +174,7 @@ func (w stuckWriter) Write(p []byte) (int, error) {
 // TestSaveHoldsNoTransactionWhileItSends holds that a member does not keep its database open for a reader because the line
 // to who wants the snapshot is thin: all of it lies in a file before the first byte is sent.
 func TestSaveHoldsNoTransactionWhileItSends(t *testing.T) {
+	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.client(t, func(c *clientv3.Client) {
 		for i := range 12 { // more than lies in any buffer on the way

@@ -78,6 +78,7 @@ func endOfLog(text []byte) int {
 // TestDamageIsWhatEtcdFailsBy damages a member's files in many ways: what is said to be damaged is what etcd ends by,
 // and what etcd starts on is not said to be.
 func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
+	t.Parallel()
 	f := written(t)
 	whole := f.path(dataDir) + ".whole"
 	if out, err := exec.Command("cp", "-a", f.path(dataDir), whole).CombinedOutput(); err != nil {
@@ -175,6 +176,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 
 // TestDamageIsLookedForWhereStartsAreInVain does not look at the files of a member that has just been started.
 func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
+	t.Parallel()
 	f := written(t)
 	f.units.active[api.Unit("main")], f.units.pid = "activating", 0 // between two starts
 	f.Run = func(context.Context, string, ...string) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestGuard(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		phase api.Phase
 		host  func(t *testing.T, m *Machine)

@@ -101,6 +101,7 @@ func TestWhileItGains(t *testing.T) {
 
 // TestFlowing holds that a reader is given up once nothing comes, and not before.
 func TestFlowing(t *testing.T) {
+	t.Parallel()
 	from, to := io.Pipe()
 	gone := errors.New("given up")
 	go func() {

@@ -104,6 +104,7 @@ func TestLooping(t *testing.T) {
 // TestObserveOutlastsAStall has two of three real members stand still for longer than a question may take: who looks
 // with patience does not take the third for one that has failed, and who has none hears of it.
 func TestObserveOutlastsAStall(t *testing.T) {
+	t.Parallel()
 	fleet := fleetOf(t, newAuthority(t), "a", "b", "c")
 	a, b, c := fleet[0], fleet[1], fleet[2]
 	view := a.await(t, api.AwaitRequest{Members: 3}).Member
