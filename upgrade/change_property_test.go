@@ -68,8 +68,9 @@ func (e *etcd) inflict(address, condition string) {
 			h.ready = false
 		case "broken":
 			// Of one that is not wanted nobody says by what it ought to run. And one that is to be given another line,
-			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says.
-			if h.ready = false; e.wanted(address) && membership.Line(e.want.Version) == membership.Line(h.version) {
+			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says. So does one
+			// that is to be re-addressed.
+			if h.ready = false; e.wanted(address) && h.from == "" && membership.Line(e.want.Version) == membership.Line(h.version) {
 				h.broken, h.current = true, false
 				h.expired = false // what lies behind a certificate that does not hold, only the look after it sees
 			}
@@ -144,6 +145,17 @@ func draw(t *rapid.T, wrong []string) *etcd {
 		e.at(in.address).settled = e.names()
 	}
 	e.leader = rapid.SampledFrom(e.voters()).Draw(t, "leader").id
+	for _, in := range e.voters() {
+		if e.wanted(in.address) && rapid.IntRange(0, 5).Draw(t, "re-addressed "+in.address) == 0 {
+			h := e.at(in.address)
+			h.from, h.gone = "https://"+strings.Replace(in.address, "192.0.2.", "203.0.113.", 1)+":2380", rapid.Bool().Draw(t, "lost")
+			h.unheard = h.gone || rapid.Bool().Draw(t, "unheard")
+			in.moved = rapid.IntRange(0, 3).Draw(t, "in the list") == 0
+		}
+	}
+	for _, in := range e.voters() {
+		e.at(in.address).settled = e.names()
+	}
 	for _, in := range e.voters() {
 		e.inflict(in.address, rapid.SampledFrom(wrong).Draw(t, "condition of "+in.address))
 	}

@@ -39,6 +39,7 @@ type etcd struct {
 type entry struct {
 	id, address, name string
 	learner, started  bool
+	moved             bool // the list has the address that it is to have; else, where its machine runs by another, that one
 	ours              bool // recorded as a learner that we have added
 }
 
@@ -61,6 +62,9 @@ type machine struct {
 	expired  bool
 	built    string // the text that its data was begun with
 	settled  string // the voters that its configuration names
+	from     string // the peer URL that its member runs by, where that is another than the one of its seat
+	gone     bool   // its host does not have that address any more
+	unheard  bool   // nobody answers there
 }
 
 func (e *etcd) at(address string) *machine {
@@ -90,7 +94,7 @@ func (e *etcd) learners() []*entry {
 // up tells whether a member takes part in the cluster, whoever can see that.
 func (e *etcd) up(m *entry) bool {
 	h := e.at(m.address)
-	return h.running && h.ready && !h.broken && h.data == m.id
+	return h.running && h.ready && !h.broken && h.data == m.id && (h.from == "" || !h.gone)
 }
 
 // active is how many voters take part.
@@ -247,11 +251,14 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 	if !h.current {
 		s.Outdated = append(s.Outdated, "settings")
 	}
-	if h.expired {
+	if in != nil && h.from != "" && s.State != membership.Blocked {
+		s.From, s.Moved, s.Unheard = h.from, in.moved, h.unheard
+	}
+	if h.expired && s.From == "" {
 		s.Invalid = "its certificates have expired"
 	}
 	s.Disabled, s.Active = h.disabled, h.running && h.ready
-	s.Unsettled = s.Role == membership.Voter && h.settled != e.names()
+	s.Unsettled = s.Role == membership.Voter && s.From == "" && h.settled != e.names()
 	return s
 }
 
@@ -259,7 +266,11 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 func (e *etcd) names() string {
 	var all []string
 	for _, m := range e.voters() {
-		all = append(all, m.address)
+		at := m.address
+		if from := e.at(m.address).from; from != "" && !m.moved {
+			at = from
+		}
+		all = append(all, at)
 	}
 	slices.Sort(all)
 	return strings.Join(all, " ")
@@ -274,6 +285,22 @@ func (e *etcd) wanted(address string) bool {
 func (e *etcd) awaited(address string) bool {
 	i := slices.IndexFunc(e.want.Members, func(m membership.Member) bool { return m.Address == address })
 	return i >= 0 && e.seat(e.want.Members[i]).Rebuild == ""
+}
+
+// stays tells whether a member that runs is to come up where it is: one that is to be re-addressed only where the others
+// cannot be a quorum without it.
+func (e *etcd) stays(m *entry) bool {
+	if e.at(m.address).from == "" || e.healthy(m) || !e.wanted(m.address) {
+		return true
+	}
+	others := 0
+	for _, v := range e.voters() {
+		h := e.at(v.address)
+		if h.running && h.data == v.id && !h.silent && !h.taken && !h.unmounted && (h.from == "" || e.healthy(v)) {
+			others++
+		}
+	}
+	return others < quorum(len(e.voters()))
 }
 
 // clone is a cluster that shares nothing with the first.
@@ -339,6 +366,7 @@ var checks = map[membership.Kind]func(*etcd, membership.Step, *machine, *entry) 
 	membership.SetAside:   (*etcd).checkClear,
 	membership.Retire:     (*etcd).checkClear,
 	membership.Roll:       (*etcd).checkRoll,
+	membership.Readdress:  (*etcd).checkReaddress,
 	membership.Downgrade:  (*etcd).checkDowngrade,
 }
 
@@ -378,7 +406,7 @@ func (e *etcd) checkServing(membership.Step, *machine, *entry) error {
 }
 
 func (e *etcd) checkCertify(_ membership.Step, h *machine, m *entry) error {
-	if m == nil || !h.marker || !h.expired {
+	if m == nil || !h.marker || !h.expired || h.from != "" {
 		return errors.New("nothing of it has expired")
 	}
 	return nil
@@ -417,6 +445,8 @@ func (e *etcd) checkConfigure(step membership.Step, h *machine, _ *entry) error 
 	switch {
 	case h.running:
 		return errors.New("it runs")
+	case h.from != "" && !e.entry(step.At).moved:
+		return errors.New("it would be configured for an address that it does not have in the list")
 	case e.staged[step.At] != e.want.Version:
 		return fmt.Errorf("etcd %s is not staged: %q is", e.want.Version, e.staged[step.At])
 	case membership.Line(e.want.Version) < e.version:
@@ -445,8 +475,8 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 		switch h := e.at(m.address); {
 		case !h.running || h.data != m.id || h.unmounted:
 		case !h.broken:
-			able++
-		case (e.awaited(m.address) || !e.seen && e.wanted(m.address)) && !h.silent && !h.taken:
+			able++ // one whose address is gone may be given it back: nobody can say
+		case e.stays(m) && (e.awaited(m.address) || !e.seen && e.wanted(m.address)) && !h.silent && !h.taken:
 			return fmt.Errorf("%s does not come up by its configuration", m.address)
 		}
 	}
@@ -465,6 +495,12 @@ func (e *etcd) checkMoveLeader(step membership.Step, _ *machine, m *entry) error
 		return fmt.Errorf("%s is no other healthy voter", step.To)
 	}
 	for _, s := range e.picture().Seats {
+		if e.at(step.At).from != "" {
+			if s.From != "" && s.Role == membership.Voter && s.ID != e.leader {
+				return fmt.Errorf("it leads, and %s was not re-addressed yet", s)
+			}
+			continue
+		}
 		if e.wanted(step.At) && s.Role == membership.Voter && s.ID != e.leader && len(s.Outdated) > 0 {
 			return fmt.Errorf("it leads, and %s was not rolled yet", s)
 		}
@@ -601,6 +637,8 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		return errors.New("it leads")
 	case n > 1 && healthy-1 < quorum(n):
 		return fmt.Errorf("%d of %d would be healthy", healthy-1, n)
+	case h.from != "":
+		return errors.New("it would be configured for an address that it does not have in the list")
 	case h.version == e.want.Version && h.current:
 		return errors.New("it runs by what is wanted")
 	case membership.Line(e.want.Version) < e.version:
@@ -615,6 +653,39 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		if apart := membership.MinorsApart(e.want.Version, e.at(other.address).version); apart > 1 {
 			return fmt.Errorf("it would be %d minors from %s", apart, other.address)
 		}
+	}
+	return nil
+}
+
+// rewritten tells whether a member that is re-addressed is given all that is wanted: its store was put there for that.
+func (e *etcd) rewritten(m *entry) bool {
+	h := e.at(m.address)
+	return !e.healthy(m) && e.awaited(m.address) && e.staged[m.address] == e.want.Version && (h.version != e.want.Version || !h.current)
+}
+
+func (e *etcd) checkReaddress(_ membership.Step, h *machine, m *entry) error {
+	n, healthy := len(e.voters()), e.countHealthy()
+	switch {
+	case m == nil || m.learner || h.data != m.id || h.unmounted:
+		return errors.New("it is no voter with its data")
+	case h.from == "":
+		return errors.New("it is at its address")
+	case !m.moved && !e.serves && n > 1:
+		return errors.New("nobody serves who could change the list")
+	case healthy > 0 && !e.saved:
+		return errors.New("no snapshot was taken")
+	case membership.Line(h.version) < e.version && !e.rewritten(m):
+		return fmt.Errorf("etcd %s does not start in a cluster of %s", h.version, e.version)
+	case h.broken && !e.rewritten(m):
+		return errors.New("it does not come up by what it is configured with")
+	case !e.healthy(m):
+		return nil
+	case healthy < n || len(e.learners()) > 0:
+		return fmt.Errorf("%d of %d are healthy, and there are %d learners", healthy, n, len(e.learners()))
+	case n > 1 && m.id == e.leader:
+		return errors.New("it leads")
+	case n > 1 && healthy-1 < quorum(n):
+		return fmt.Errorf("%d of %d would be healthy", healthy-1, n)
 	}
 	return nil
 }
@@ -650,19 +721,31 @@ func (e *etcd) take(step membership.Step) {
 		h.running, h.ready = false, false
 	case membership.Configure:
 		configure(e.want.Version)
+		if h.from != "" {
+			h.from, h.gone, m.moved, h.settled = "", false, false, e.names()
+		}
 	case membership.Start:
 		h.disabled, h.running = false, true
 	case membership.Agree:
+		var come []*entry
 		for _, v := range e.voters() {
+			if e.stays(v) {
+				come = append(come, v)
+			} else {
+				e.at(v.address).ready = false // nobody waits for it: let it not come by itself either
+			}
+		}
+		for _, v := range come {
 			// Beside a quorum, one that is not wanted is waited for by nobody: let it never come.
 			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
+				h.gone = false // without it nobody could serve: let it be given its address back
 				h.ready = true
 			}
 		}
 		e.serves = true
 	case membership.Settle:
 		for _, v := range e.voters() {
-			if e.wanted(v.address) && e.healthy(v) {
+			if e.wanted(v.address) && e.healthy(v) && e.at(v.address).from == "" {
 				e.at(v.address).settled, e.at(v.address).voted = e.names(), true
 			}
 		}
@@ -685,6 +768,13 @@ func (e *etcd) take(step membership.Step) {
 		h.running, h.ready = false, false // a member that was removed ends by itself
 	case membership.SetAside, membership.Retire:
 		*h = machine{}
+	case membership.Readdress:
+		if e.rewritten(m) {
+			configure(e.want.Version)
+		}
+		h.from, h.gone, h.expired, m.moved = "", false, false, false
+		h.running, h.ready, h.disabled, h.settled = true, !h.broken, false, e.names()
+		e.serves = e.serves || e.active() >= quorum(len(e.voters()))
 	case membership.Roll:
 		configure(step.To)
 	case membership.Cancel:
@@ -711,6 +801,10 @@ func (e *etcd) cut(step membership.Step, way int) {
 		h.running, h.ready = false, false
 	case is(membership.Roll, 2): // stopped and configured
 		h.running, h.ready, h.version, h.current = false, false, step.To, true
+	case is(membership.Readdress, 1): // in the list, and not restarted
+		m.moved = true
+	case is(membership.Readdress, 2): // stopped
+		m.moved, h.running, h.ready = true, false, false
 	case is(membership.SetAside, 1), is(membership.Retire, 1): // stopped
 		h.running, h.ready, h.disabled = false, false, true
 	case is(membership.Retire, 2): // the marker goes last

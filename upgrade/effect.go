@@ -23,9 +23,9 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Snapshot:
 		p.Saved = true
 	case membership.Agree:
-		all := !p.HasQuorum()
+		all, before := !p.HasQuorum(), p.Clone()
 		for i := range p.Seats {
-			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted && s.Rebuild == "" || all) {
+			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Serving, false
 			}
 			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
@@ -89,6 +89,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.State = membership.Failing
 		}
 	case membership.Configure:
+		s.From, s.Moved, s.Unheard = "", false, false
 		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
 	case membership.Certify:
 		s.Invalid, s.Certified = "", true
@@ -96,9 +97,15 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.State = membership.Serving
 		}
 	case membership.Readdress:
+		listed := s.Moved
 		s.From, s.Moved, s.Unheard = "", false, false
+		if (&choice{Picture: p, want: want}).misconfigured(*s) {
+			s.Outdated, s.Behind, s.Version = nil, false, want.Version
+		}
 		s.State, s.Disabled = membership.Serving, false
-		unsettle(p) // the others: its own configuration names it already
+		if !listed {
+			unsettle(p) // the others: its own configuration names it already
+		}
 		s.Unsettled = false
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false

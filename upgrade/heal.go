@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -21,7 +22,17 @@ func (c *choice) mends(s membership.Seat) bool {
 // alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
 // snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
 func (c *choice) misled(s membership.Seat) bool {
-	if len(s.Outdated) == 0 || s.From != "" || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
+	if s.From == "" {
+		return c.misconfigured(s)
+	}
+	// Of one that is in the list at its new address already, where nobody serves: it is to come up there, with the others.
+	s.Outdated = append(slices.Clone(s.Outdated), "address")
+	return s.Moved && !c.HasQuorum() && c.Size() > 1 && c.misconfigured(s)
+}
+
+// misconfigured tells the same, whether it is to be re-addressed, and configured with that, or not.
+func (c *choice) misconfigured(s membership.Seat) bool {
+	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
 		return false
 	}
 	if s.Certified && s.State == membership.Failing && !c.HasQuorum() {
@@ -82,7 +93,9 @@ func (c *choice) heal() (membership.Step, bool) {
 		}
 		return start, true
 	}
-	if _, found := first(c.Seats, func(s membership.Seat) bool { return c.mends(s) && s.State == membership.Failing }); found {
+	if _, found := first(c.Seats, func(s membership.Seat) bool {
+		return c.mends(s) && s.State == membership.Failing && waitedFor(c.Picture, s)
+	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	// What takes a restart may be why it is not ready.
@@ -121,7 +134,7 @@ func (c *choice) mislead() (membership.Step, bool) {
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return failing(s) && c.spared(s) }); found {
 		stop := step(membership.Stop, s)
-		stop.To = "it serves nobody, and is outdated: " + strings.Join(s.Outdated, ", ")
+		stop.To = "it serves nobody, and is outdated: " + strings.Join(append(slices.Clone(s.Outdated), elsewhere(s)...), ", ")
 		return stop, true
 	}
 	return step(membership.Configure, stopped), isStopped

@@ -115,6 +115,11 @@ var operations = map[string]operation{
 		each([]string{"a", "b", "c"}, func(name string) { l.readdress(name, "5"+string('1'+name[0]-'a'), false) })
 	}},
 	"readdress the only one": {does: "a cluster of one has no spare", members: 1, happen: func(l *life) { l.readdress("a", "51", false) }},
+	"readdress the only one, gone": {does: "readdress a (192.0.2.51): from 192.0.2.11, with its data and its ID; nobody answers there", members: 1, happen: func(l *life) {
+		l.readdress("a", "51", true)
+		l.host("a").RestartUnit(cluster)
+		l.world.Tick()
+	}},
 	"readdress, settings, another leaves": {does: "roll a (192.0.2.51): flags --quota-backend-bytes", members: 5, happen: func(l *life) {
 		l.readdress("a", "51", false)
 		l.set("quota-backend-bytes", "8589934592")

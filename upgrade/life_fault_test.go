@@ -12,7 +12,7 @@ import (
 )
 
 // cut are the changes that are cut short at every call.
-var cut = []string{"replace dead, new address", "replace healthy leader", "grow 1 to 3", "shrink 5 to 3", "upgrade", "downgrade", "readdress", "readdress, old address gone", "readdress the only one"}
+var cut = []string{"replace dead, new address", "replace healthy leader", "grow 1 to 3", "shrink 5 to 3", "upgrade", "downgrade", "readdress", "readdress, old address gone", "readdress the only one", "readdress the only one, gone"}
 
 // TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next
 // run, which was shown nothing, always finishes what was begun.

@@ -18,20 +18,35 @@ func moves(s membership.Seat) bool {
 	return s.From != "" && s.Wanted && s.Role == membership.Voter
 }
 
+// waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
+// its old address: it is waited for only where the others that run cannot be a quorum without it.
+func waitedFor(p membership.Picture, s membership.Seat) bool {
+	if !moves(s) || s.State == membership.Serving {
+		return true
+	}
+	others := 0
+	for _, v := range p.Voters() {
+		if runs(v) && (v.State == membership.Serving || !moves(v)) {
+			others++
+		}
+	}
+	return others < membership.Quorum(p.Size())
+}
+
 // moveDown re-addresses a member that serves nobody: it may be down since its old address is gone. The others have to be a
-// quorum, which alone can change the list, unless that was done already.
+// quorum, which alone can change the list. One that is alone comes up whatever its own list says.
 func (c *choice) moveDown() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		return moves(s) && (s.State == membership.Failing || s.State == membership.Stopped) && (c.HasQuorum() || s.Moved)
+		return moves(s) && (s.State == membership.Failing || s.State == membership.Stopped) && (c.HasQuorum() || c.Size() == 1)
 	})
 	if !found {
 		return membership.Step{}, false
 	}
-	if !c.HasQuorum() && len(c.Healthy()) > 0 && s.State == membership.Failing {
-		return c.hold(s, "it seems to serve nobody, and is to be given another address, and it cannot be told whether the others are a quorum without it", c.bringBack())
-	}
 	if s.State == membership.Failing && !c.spared(s) {
 		return membership.Step{}, false // it is waited for
+	}
+	if c.misconfigured(s) && s.Staged != c.want.Version {
+		return c.stage(s, c.want.Version), true
 	}
 	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
 		return before, true
@@ -65,6 +80,14 @@ func (c *choice) move() (membership.Step, bool) {
 	return move, true
 }
 
+// elsewhere is the address that a member runs by still, as a reason why it is outdated.
+func elsewhere(s membership.Seat) []string {
+	if s.From == "" {
+		return nil
+	}
+	return []string{"it runs by " + addressOf(s.From)}
+}
+
 // readdress is the step, which says what it takes for granted.
 func readdress(s membership.Seat) membership.Step {
 	move := step(membership.Readdress, s)
@@ -93,12 +116,13 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 	if err := l.name(ctx, m, before, l.Cluster.BothNames(m, s.From)); err != nil {
 		return err
 	}
-	if !s.Moved {
+	alone := l.picture.Size() == 1 && s.State != membership.Serving // it changes the list itself, once it serves
+	if !s.Moved && !alone {
 		if err := l.list(ctx, m, s.ID, l.Cluster.PeerURL(m)); err != nil {
 			return err
 		}
 	}
-	request, err := l.elsewhere(m, before)
+	request, err := l.elsewhere(m, before, (&choice{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s))
 	if err != nil {
 		return err
 	}
@@ -111,6 +135,12 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 		return failure
 	default:
 		return l.moveBack(ctx, m, before, failure)
+	}
+	if !s.Moved && alone {
+		through := api.UpdateMemberRequest{Owner: l.order.Owner, ID: s.ID, PeerURL: l.Cluster.PeerURL(m), Timeout: patience}
+		if err := l.tell(ctx, m, api.OpUpdateMember, through); err != nil {
+			return err
+		}
 	}
 	if err := l.verify(ctx); err != nil {
 		return err
@@ -169,14 +199,19 @@ func (l *living) list(ctx context.Context, m membership.Member, id, peerURL stri
 	}, m)
 }
 
-// elsewhere is what a member runs by at its new address: what it has, but for what follows from that.
-func (l *living) elsewhere(m membership.Member, now api.ConfigureRequest) (api.ConfigureRequest, error) {
+// elsewhere is what a member runs by at its new address: what it has, but for what follows from that; or, of one that is
+// down and misconfigured, all that is wanted.
+func (l *living) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
 	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return request, err
 	}
+	if whole {
+		return request, nil
+	}
+	request.Store, request.Marker.Store = now.Store, now.Marker.Store
 	c := l.as(m, l.Cluster.Version)
-	request.Store, request.Marker.Store, request.Unit = now.Store, now.Marker.Store, now.Unit
+	request.Unit = now.Unit
 	request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 	request.Flags = c.Readdressed(m, now.Flags, now.Marker)
 	return request, nil

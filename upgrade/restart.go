@@ -114,7 +114,7 @@ func (l *living) agree(ctx context.Context, step membership.Step) error {
 	c := &choice{Picture: l.picture}
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
-		if c.mends(s) && runs(s) {
+		if c.mends(s) && runs(s) && waitedFor(l.picture, s) {
 			seats = append(seats, s.Member)
 		}
 	}
