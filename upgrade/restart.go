@@ -144,6 +144,9 @@ func (l *living) verify(ctx context.Context) error {
 	for _, s := range l.picture.Healthy() {
 		seats = append(seats, s.Member)
 	}
+	if len(seats) == 0 {
+		return nil // of a cluster that served nobody: the next look says what it does by now
+	}
 	views, err := l.probe(ctx, seats)
 	if err != nil {
 		return err

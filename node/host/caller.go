@@ -137,8 +137,11 @@ func (m *Machine) arrivesStill(cluster string, within time.Duration) bool {
 		return false
 	}
 	for _, file := range append(stores, m.path(filepath.Join(lockDir, cluster+".call"))) {
-		if info, err := os.Stat(file); err == nil && time.Since(info.ModTime()) < within {
-			return true
+		if info, err := os.Stat(file); err == nil {
+			// A clock that was put back leaves files of the future, which say nothing of now.
+			if since := time.Since(info.ModTime()); since >= 0 && since < within {
+				return true
+			}
 		}
 	}
 	return false

@@ -50,6 +50,9 @@ func (m *Machine) maySoonCrash(o api.Observation) bool {
 // all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, or
 // because a process has it open, is not known to be damaged.
 func (m *Machine) damage(dir string) string {
+	if !m.areFiles(dir) {
+		return "" // what lies there is none of etcd's making, and may keep whoever reads it for ever
+	}
 	for _, check := range []func(string) error{m.damagedLog, m.damagedDatabase, m.shortLog} {
 		var found damaged
 		if errors.As(check(dir), &found) {
@@ -57,6 +60,24 @@ func (m *Machine) damage(dir string) string {
 		}
 	}
 	return ""
+}
+
+// areFiles tells whether the files of a member's log and its database are files.
+func (m *Machine) areFiles(dir string) bool {
+	names := []string{database("")}
+	for _, file := range m.walFiles(dir) {
+		names = append(names, filepath.Join(walDir(""), filepath.Base(file)))
+	}
+	for _, name := range names {
+		file, err := openInside(m.path(dir), name)
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }
 
 // damaged is what is wrong with the content of a file.

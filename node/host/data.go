@@ -55,8 +55,15 @@ func (m *Machine) nearest(dir string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// hasMember tells whether a directory holds a member's data by etcd's own measure: a file of a log.
-func (m *Machine) hasMember(dir string) bool { return len(m.walFiles(dir)) > 0 }
+// hasMember tells whether a directory holds a member's data by etcd's own measure: a file of a log. A log that is there and
+// cannot be listed counts: it is not gone.
+func (m *Machine) hasMember(dir string) bool {
+	if len(m.walFiles(dir)) > 0 {
+		return true
+	}
+	_, err := readDirInside(m.path(dir), walDir(""))
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
+}
 
 // contents are the names in a data directory, without what does not count as data: what mkfs makes
 // in a new file system, and what was moved aside.

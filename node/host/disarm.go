@@ -30,7 +30,9 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 				return fmt.Errorf("defragment the local member: %w", err)
 			}
 			var err error
-			if status, err = member.Status(ctx, member.Endpoints()[0]); err != nil {
+			asking, done := context.WithTimeout(ctx, stallTimeout)
+			defer done()
+			if status, err = member.Status(asking, member.Endpoints()[0]); err != nil {
 				return fmt.Errorf("ask the local member for its status: %w", err)
 			}
 		}
@@ -54,7 +56,9 @@ func pays(s *clientv3.StatusResponse) bool {
 // disarmSpace disarms the alarms for space that are the local member's, or those of a member that is gone. Of
 // others only they know whether their reason is gone.
 func (l localMember) disarmSpace(ctx context.Context) error {
-	list, err := l.MemberList(ctx)
+	asking, done := context.WithTimeout(ctx, stallTimeout)
+	defer done()
+	list, err := l.MemberList(asking)
 	if err != nil {
 		return fmt.Errorf("list the members: %w", err)
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,9 +18,12 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("of root's"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	link := func(path string) error { return os.Symlink(secret, path) }
+	const user = 65534 // links of root's are followed, and the system user cannot make those
+	link := func(path string) error { return errors.Join(os.Symlink(secret, path), os.Lchown(path, user, user)) }
 	pipe := func(path string) error { return unix.Mkfifo(path, 0o600) }
-	away := func(path string) error { return os.Symlink(filepath.Dir(secret), path) }
+	away := func(path string) error {
+		return errors.Join(os.Symlink(filepath.Dir(secret), path), os.Lchown(path, user, user))
+	}
 	for name, test := range map[string]struct {
 		path string
 		put  func(path string) error
@@ -42,6 +46,9 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				defer close(done)
 				if l := m.log(dataDir, false); l.Error == "" || strings.Contains(l.Error, "of root's") {
 					t.Errorf("its log is read: %+v", l)
+				}
+				if why := m.damage(dataDir); strings.Contains(why, "of root's") {
+					t.Error(why)
 				}
 				if _, err := m.highestRevision(dataDir); err != nil && strings.Contains(err.Error(), "of root's") {
 					t.Error(err)
@@ -69,5 +76,28 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				t.Errorf("root's file was given away: %v", err)
 			}
 		})
+	}
+}
+
+// TestLogOnADiskOfItsOwn: a link of root's, by which somebody has given a log another disk, is followed, and a log that
+// cannot be listed is not taken for one that is gone.
+func TestLogOnADiskOfItsOwn(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, dataDir+"/member/x", "")
+	writeFile(t, m, "/fast/wal/0000000000000000-0000000000000000.wal", "")
+	if m.hasMember(dataDir) {
+		t.Error("there is a member without a log")
+	}
+	if err := os.Symlink(m.path("/fast/wal"), m.path(walDir(dataDir))); err != nil {
+		t.Fatal(err)
+	}
+	if files := m.walFiles(dataDir); len(files) != 1 || !m.hasMember(dataDir) {
+		t.Errorf("behind root's link lies %v", files)
+	}
+	if err := os.Lchown(m.path(walDir(dataDir)), 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if files := m.walFiles(dataDir); len(files) != 0 || !m.hasMember(dataDir) {
+		t.Errorf("behind another's link lies %v, and its data counts as gone: %t", files, !m.hasMember(dataDir))
 	}
 }

@@ -29,7 +29,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 		if err := m.ensureDir(dir, root, dataMode); err != nil {
 			return err
 		}
-		if err := m.mustHold(dir, member.status.DbSize+snapshotSpare, "a snapshot of the member's database"); err != nil {
+		if err := m.mustHoldSnapshot(dir, member.status.DbSize); err != nil {
 			return err
 		}
 		file, err := m.nameless(dir)
