@@ -281,7 +281,7 @@ func show(p membership.Picture) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, strangers %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Strangers)
 	for _, s := range p.Seats {
-		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsettled %t traces %t staged %q\n", s, s.Wanted, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsettled, s.Traces, s.Staged)
+		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsettled %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Wanted, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsettled, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
 	}
 	return b.String()
 }

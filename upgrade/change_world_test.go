@@ -476,6 +476,8 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 		case !h.running || h.data != m.id || h.unmounted:
 		case !h.broken:
 			able++ // one whose address is gone may be given it back: nobody can say
+		case e.certified[m.address] && !e.seen:
+			able++ // it is waited for first, in vain, and that ends the run: the next one configures it
 		case e.stays(m) && (e.awaited(m.address) || !e.seen && e.wanted(m.address)) && !h.silent && !h.taken:
 			return fmt.Errorf("%s does not come up by its configuration", m.address)
 		}
@@ -660,6 +662,9 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 // rewritten tells whether a member that is re-addressed is given all that is wanted: its store was put there for that.
 func (e *etcd) rewritten(m *entry) bool {
 	h := e.at(m.address)
+	if newer := h.version < e.want.Version; newer && h.current && membership.Line(h.version) >= e.version {
+		return false // for a newer etcd alone it is rolled
+	}
 	return !e.healthy(m) && e.awaited(m.address) && e.staged[m.address] == e.want.Version && (h.version != e.want.Version || !h.current)
 }
 
@@ -736,6 +741,9 @@ func (e *etcd) take(step membership.Step) {
 			}
 		}
 		for _, v := range come {
+			if e.at(v.address).broken {
+				delete(e.certified, v.address)
+			}
 			// Beside a quorum, one that is not wanted is waited for by nobody: let it never come.
 			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
 				h.gone = false // without it nobody could serve: let it be given its address back

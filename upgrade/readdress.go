@@ -142,7 +142,7 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 			return err
 		}
 	}
-	if err := l.verify(ctx); err != nil {
+	if err := l.verify(ctx, m); err != nil {
 		return err
 	}
 	return l.name(ctx, m, request, l.Cluster.Keys(m))

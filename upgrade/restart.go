@@ -87,7 +87,7 @@ func (l *living) roll(ctx context.Context, m membership.Member) error {
 	}
 	failure := l.swap(ctx, m, request)
 	if failure == nil {
-		return l.verify(ctx)
+		return l.verify(ctx, m)
 	}
 	if !said(failure) {
 		return fmt.Errorf("what became of it is not known: %w", failure)
@@ -139,10 +139,12 @@ func (l *living) agree(ctx context.Context, step membership.Step) error {
 
 // verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same
 // data.
-func (l *living) verify(ctx context.Context) error {
-	var seats []membership.Member
+func (l *living) verify(ctx context.Context, m membership.Member) error {
+	seats := []membership.Member{m} // it may not have been healthy before
 	for _, s := range l.picture.Healthy() {
-		seats = append(seats, s.Member)
+		if s.Member != m {
+			seats = append(seats, s.Member)
+		}
 	}
 	if len(seats) == 0 {
 		return nil // of a cluster that served nobody: the next look says what it does by now
