@@ -72,6 +72,7 @@ func TestRepairScriptMakesNothing(t *testing.T) {
 	w := emptyWorkspace(t, nil)
 	w.env = append(w.env, "TERRAFORM="+os.Getenv("ETCD_CLI"), "TF_VAR_ssh_private_key="+privateKey(t), "TMPDIR="+w.dir)
 	w.copyFrom(filepath.Join(examples, "pipeline"))
+	w.write("unseen_override.tf", unseen(t, filepath.Join(examples, "pipeline")))
 	w.must("init", "-no-color")
 	output, code := w.repairScript()
 	if code != 1 || !strings.Contains(output, "the plan is more than a repair: nothing was applied") {

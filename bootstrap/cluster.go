@@ -132,8 +132,9 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 		"feature-gates": "CompactHashCheck=true,InitialCorruptCheck=true",
 	}
 	// Peers refuse a connection that comes from another address than the certificate names, and a host with two of them
-	// may use the other: members speak to peers from their own.
-	if address, err := netip.ParseAddr(m.Address); err == nil && !address.IsLoopback() {
+	// may use the other: members speak to peers from their own. etcd 3.6 and 3.7 end by an IPv6 address there, to which they
+	// add a port without brackets.
+	if address, err := netip.ParseAddr(m.Address); err == nil && address.Is4() && !address.IsLoopback() {
 		flags["feature-gates"] += ",SetMemberLocalAddr=true"
 	}
 	maps.Copy(flags, c.Settings)

@@ -64,8 +64,8 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 }
 
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
-// and it runs by what is wanted already.
+// and it runs by what is wanted already, its address too.
 func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
 	c := &choice{Picture: p, want: want}
-	return s.Looping && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
+	return s.Looping && s.From == "" && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
 }
