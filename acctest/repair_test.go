@@ -53,7 +53,7 @@ var drifts = []drift{
 func TestDriftIsMended(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := lived(t, l, setup{})
-	for _, d := range sample.EveryNth(t, 3, drifts) {
+	for _, d := range sample.EveryNth(t, 6, drifts) {
 		t.Log(d.name)
 		through := l.Host("b")
 		if strings.HasPrefix(d.name, "removed") {
