@@ -27,6 +27,7 @@ type etcd struct {
 	downgrade string // line
 	restless  bool   // a downgrade that is under way goes on by itself, not only while a step waits for it
 	full      bool
+	vain      bool // the run has waited in vain, and has ended
 	ids       int
 
 	saved  bool              // a snapshot was taken by this run
@@ -741,9 +742,7 @@ func (e *etcd) take(step membership.Step) {
 			}
 		}
 		for _, v := range come {
-			if e.at(v.address).broken {
-				delete(e.certified, v.address)
-			}
+			e.vain = e.vain || e.at(v.address).broken && e.certified[v.address]
 			// Beside a quorum, one that is not wanted is waited for by nobody: let it never come.
 			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
 				h.gone = false // without it nobody could serve: let it be given its address back
