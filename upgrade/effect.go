@@ -102,7 +102,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		if (&choice{Picture: p, want: want}).misconfigured(*s) {
 			s.Outdated, s.Behind, s.Version = nil, false, want.Version
 		}
-		s.State, s.Disabled = membership.Serving, false
+		s.State, s.Disabled, s.Looping = membership.Serving, false, false
 		if !listed {
 			unsettle(p) // the others: its own configuration names it already
 		}
