@@ -10,7 +10,9 @@ import (
 const AlarmCorrupt = "CORRUPT"
 
 // diverge finds the voters whose data is not that of a quorum of them, where an alarm says that it differs, or one does
-// not start for that. Without a quorum that holds the same, nobody can say who is right.
+// not start for that. Without a quorum that holds the same, nobody can say who is right. One that serves is judged where
+// etcd itself has raised the alarm. One that does not start has met another's data, which may be the wrong one: it is
+// judged once all that serve hold the same.
 func diverge(p *membership.Picture) {
 	if !p.Corrupt && !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.Differs }) {
 		return
@@ -31,9 +33,10 @@ func diverge(p *membership.Picture) {
 		return
 	}
 	p.Agreed = p.Corrupt
+	alike := !slices.ContainsFunc(p.Healthy(), func(s membership.Seat) bool { return s.Data != right })
 	for i := range p.Seats {
 		s := &p.Seats[i]
-		other := s.State == membership.Serving && s.Data != "" && s.Data != right || s.State == membership.Failing && s.Differs
+		other := p.Corrupt && s.State == membership.Serving && s.Data != "" && s.Data != right || alike && s.State == membership.Failing && s.Differs
 		if s.Role == membership.Voter && other {
 			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"
 		}

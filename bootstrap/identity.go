@@ -206,6 +206,10 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 			return fmt.Sprintf("its host carries member %s, which its cluster knows at this very address", i.carries),
 				fmt.Sprintf("check the addresses of %s and %s; a member cannot be given another name", m.Name, i.carries)
 		}
+		if i.carries != "" && i.carries != m.Name && w.list.has(w.PeerURL(m)) {
+			return fmt.Sprintf("the way to it leads to a machine that carries member %s, which its cluster does not know any more, while %s is in the member list", i.carries, m.Name),
+				fmt.Sprintf("check address, ssh_address and ssh_port of %s; where this is its machine, move away what %s has left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
+		}
 		return "", ""
 	}
 	host := strings.Join(i.known, ", ")

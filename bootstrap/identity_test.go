@@ -100,6 +100,13 @@ func TestWaysThatMislead(t *testing.T) {
 			c.Members = append(c.Members, d, e)
 			sight[d], sight[e] = bare(d), bare(d)
 		}, []string{"e (192.0.2.15): its address leads to the very machine that d (192.0.2.14) leads to"}, "a b c d e"},
+		"a machine with what a removed member has left": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			report := sight[c.Members[2]]
+			observed, marker := *report.Observation, *report.Observation.Marker
+			marker.Member, marker.MemberID, observed.Member.MemberID, observed.Unit.ActiveState = "d", "gone", "", "inactive"
+			observed.Marker, report.Observation = &marker, &observed
+			sight[c.Members[2]] = report
+		}, []string{"c (192.0.2.13): the way to it leads to a machine that carries member d, which its cluster does not know any more, while c is in the member list"}, "a b c"},
 		"machine IDs of one image": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
 			for m, report := range sight {
 				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"

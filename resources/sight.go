@@ -59,7 +59,8 @@ func (s sight) acknowledging(known ...map[string]uint64) sight {
 					if s.Acknowledged == nil {
 						s.Acknowledged = map[string]uint64{}
 					}
-					s.Acknowledged[entry.ID] = max(s.Acknowledged[entry.ID], index)
+					// What was known last counts: it is less where all machines were put back together, and serve.
+					s.Acknowledged[entry.ID] = index
 				}
 			}
 		}

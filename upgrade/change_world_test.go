@@ -660,11 +660,30 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 	return nil
 }
 
+// isNewer tells whether a member runs a newer line of etcd than is wanted, and none can be swapped for the older one as it is:
+// all run the newer one, or their storage has not come down.
+func (e *etcd) isNewer() bool {
+	line, p := membership.Line(e.want.Version), e.picture()
+	newer, older := false, false
+	for _, s := range p.Seats {
+		newer = newer || s.Role != membership.Absent && membership.Line(s.Version) > line
+		left := s.State == membership.Lost || s.State == membership.Empty || s.State == membership.Taken
+		older = older || s.Role == membership.Voter && !left && s.Version != "" && membership.Line(s.Version) <= line
+	}
+	if p.Downgrade != "" {
+		return newer && !(p.Downgrade == line && p.Lowered)
+	}
+	return newer && !(older && p.ClusterVersion != "" && p.ClusterVersion <= line)
+}
+
 // rewritten tells whether a member that is re-addressed is given all that is wanted: its store was put there for that.
 func (e *etcd) rewritten(m *entry) bool {
 	h := e.at(m.address)
 	if newer := h.version < e.want.Version; newer && h.current && membership.Line(h.version) >= e.version {
 		return false // for a newer etcd alone it is rolled
+	}
+	if membership.Line(h.version) >= e.version && e.isNewer() {
+		return false // on the way to an older etcd it is rolled too, the last of all
 	}
 	return !e.healthy(m) && e.awaited(m.address) && e.staged[m.address] == e.want.Version && (h.version != e.want.Version || !h.current)
 }

@@ -185,7 +185,7 @@ func (l *living) otherMachine() error {
 // process runs, and nobody knows why: the plan was made, and begun, with more healthy voters than there are.
 func (l *living) ceased(steps []membership.Step) error {
 	if !slices.ContainsFunc(steps, func(s membership.Step) bool {
-		return slices.Contains([]membership.Kind{membership.Stop, membership.Roll, membership.Remove, membership.Recover}, s.Kind)
+		return slices.Contains([]membership.Kind{membership.Stop, membership.Roll, membership.Readdress, membership.Remove, membership.Recover}, s.Kind)
 	}) {
 		return nil
 	}

@@ -135,6 +135,11 @@ func (l *living) remove(ctx context.Context, step membership.Step) error {
 	id := step.To // of a stranger
 	if s := l.picture.Seat(m); s != nil {
 		id = s.ID
+		for _, other := range l.picture.Seats {
+			if other.ID == id && id != "" && other.Member != m {
+				return fmt.Errorf("etcd's list has one member at the addresses of %s and %s: nothing is removed; apply %s first", s, other, other)
+			}
+		}
 		if s.Role == membership.Voter && s.State == membership.Serving && len(l.picture.Healthy())-1 >= membership.Quorum(l.picture.Size()) {
 			if err := l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner}); err != nil {
 				return err

@@ -12,7 +12,7 @@ import (
 func quorumInReach(p membership.Picture, want membership.Spec) error {
 	n := p.Size()
 	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
-	var missing, ending []string
+	var missing, ending, elsewhere []string
 	for _, s := range p.Voters() {
 		if survives(s) && !hopeless(p, want, s) || s.State == membership.Serving || s.State == membership.Mute {
 			able++
@@ -20,6 +20,8 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 		}
 		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
 		switch {
+		case s.Looping && s.From != "":
+			elsewhere = append(elsewhere, fmt.Sprintf("%s (%s)", s.Name, addressOf(s.From)))
 		case s.Looping:
 			ending = append(ending, s.Name)
 		case s.State == membership.Empty:
@@ -41,6 +43,8 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	switch {
 	case able >= needed:
 		return nil
+	case able+len(elsewhere) >= needed:
+		return refuse("the quorum is lost", fmt.Sprintf("their machines may lack the addresses that the cluster knows them at: give them those too for the moment (ip address add) and plan again, and they are re-addressed one by one: %s", strings.Join(elsewhere, ", ")))
 	case able+open >= needed:
 		remedy := "mend those hosts, or the network to them, and plan again; where they are gone for good, give their members other addresses; nothing is changed while it is not known what they hold"
 		if way := recommended(p); way != "" {
@@ -64,8 +68,11 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 }
 
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
-// and it runs by what is wanted already, its address too.
+// and it runs by what is wanted already.
 func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
+	if s.From != "" { // a quorum of others changes the list for it, or it is alone
+		return s.Looping && p.Size() > 1 && !p.HasQuorum()
+	}
 	c := &choice{Picture: p, want: want}
-	return s.Looping && s.From == "" && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
+	return s.Looping && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
 }

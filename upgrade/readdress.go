@@ -15,7 +15,7 @@ import (
 
 // moves tells whether a seat's member is one that can be re-addressed.
 func moves(s membership.Seat) bool {
-	return s.From != "" && s.Wanted && s.Role == membership.Voter
+	return s.From != "" && s.Failed == "" && s.Wanted && s.Role == membership.Voter
 }
 
 // waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
