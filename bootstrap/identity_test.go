@@ -192,3 +192,19 @@ func TestWaysDrawn(t *testing.T) {
 		}
 	})
 }
+
+// TestDataOfAnEarlierLife has a member's machine put back to before the member was last built anew: its marker and its log
+// agree with each other, and have another ID than the list has for it.
+func TestDataOfAnEarlierLife(t *testing.T) {
+	for id, want := range map[string]membership.State{"c1": membership.Stopped, "c0": membership.Lost} {
+		c := three()
+		sight := alive(t, c)
+		report := sight[c.Members[2]]
+		o := report.Observation
+		o.Unit.ActiveState, o.Unit.Process, o.Member = "inactive", nil, api.Member{Error: "connect: connection refused"}
+		o.Marker.MemberID, o.Data.Log = id, &api.Log{ClusterID: "c1", MemberID: id, Term: 2, Index: 100}
+		if s := c.Picture("us", sight, time.Time{}).Seat(c.Members[2]); s.State != want {
+			t.Errorf("with the data of %s it is %s (%s), want %s", id, s.State, s.Why, want)
+		}
+	}
+}

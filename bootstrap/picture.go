@@ -98,7 +98,12 @@ func (c Cluster) findReverted(p *membership.Picture, sight Sight) {
 		if s.Role != membership.Voter || s.State != membership.Stopped && s.State != membership.Failing || o == nil || o.Data.Log == nil {
 			continue
 		}
-		if log := o.Data.Log; log.Error == "" && log.MemberID == s.ID && log.Index < c.Acknowledged[s.ID] {
+		log := o.Data.Log
+		switch {
+		case log.Error != "" || log.MemberID == "" || s.ID == "":
+		case log.MemberID != s.ID:
+			s.State, s.Why = membership.Lost, "its data is of an earlier life of it: it was built anew since, and its machine was put back to an older state"
+		case log.Index < c.Acknowledged[s.ID]:
 			s.State, s.Why = membership.Lost, fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", log.Index, c.Acknowledged[s.ID])
 		}
 	}
