@@ -51,13 +51,20 @@ func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, m
 // change is the update, in the engine's terms. What the plan could show is all that may be done.
 func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authorityModel, owner string) (upgrade.Outcome, error) {
 	hosts := ch.routes()
-	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts, ch.askedInVain)
+	// Where the plan could not know what is to be done, machines may have been made anew since it looked: they are other
+	// ones, and are waited for while they boot.
+	known := !plan.Rollout.IsUnknown()
+	without := nobody
+	if known {
+		without = ch.askedInVain
+	}
+	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts, without)
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Seats: hosts.seats(), Machines: ch.seen.Machines(), Served: ch.serving(owner)}
-	if !plan.Rollout.IsUnknown() {
-		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
+	order := upgrade.Order{Owner: owner, Seats: hosts.seats(), Served: ch.serving(owner)}
+	if known {
+		order.Approved, order.Machines = append([]membership.Step{}, ch.plan.Steps...), ch.seen.Machines()
 	}
 	outcome, err := executor.Change(ctx, order)
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet

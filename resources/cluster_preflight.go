@@ -110,7 +110,8 @@ func names(hosts routes) string {
 
 // lookAhead reads hosts. It changes nothing.
 func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Sight, error) {
-	looking, cancel := deadline(ctx, plan.Timeouts.Read, readTimeout, diags)
+	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
+	looking, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
 	cluster := plan.clusterWith(nil, r.services.Stores)
 	cluster.Members = hosts.seats()

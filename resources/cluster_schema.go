@@ -186,7 +186,7 @@ func memberAttributes() map[string]schema.Attribute {
 			Required: true,
 			MarkdownDescription: "IP address (IPv4, or IPv6 in its shortest spelling) or DNS name, in lower case, by which the other members and clients reach this one. " +
 				"Its certificates name it, and nothing else may have it. A member with an IP address listens on it alone (and on loopback), one with a DNS name on all addresses. " +
-				"Another address is another host: the member is built there, and its old host is left, with the data moved aside.",
+				"An address of another machine is a replacement: the member is built there, and its old host is left, with the data moved aside. Another address of the machine that the member is on, which an interface of it has to have already, keeps its data and its ID: it is re-addressed, with one restart.",
 			Validators: []validator.String{hostAddress},
 		},
 		"host_key": schema.StringAttribute{
@@ -224,7 +224,7 @@ func memberAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "Any text: where it changes to one that the member's data was not begun with, the member is built anew on its host, whatever condition it is in. It is removed, its data moved aside, " +
 				"and it joins again from the others' data, as the plan shows. One at a time, and only while a quorum is healthy, and for a healthy member all voters. " +
-				"To set it for the first time is a change; to take it out is none. A member that is new, or that is given another address, joins like that anyway. Terraform's own `-replace` is refused, since it would destroy the cluster.",
+				"To set it for the first time is a change; to take it out is none. A member that is new, or that moves to another machine, joins like that anyway. Terraform's own `-replace` is refused, since it would destroy the cluster.",
 			Validators: []validator.String{stringvalidator.LengthBetween(1, 200)},
 		},
 		"id": schema.StringAttribute{

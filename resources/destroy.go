@@ -26,7 +26,7 @@ type privateState interface {
 func (c clusterModel) abandoned() []string {
 	var names []string
 	for _, value := range c.AbandonOnDestroy.Elements() {
-		if name, is := value.(types.String); is {
+		if name, is := value.(types.String); is && !name.IsUnknown() && !name.IsNull() {
 			names = append(names, name.ValueString())
 		}
 	}
