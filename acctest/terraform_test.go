@@ -95,11 +95,14 @@ func (w *workspace) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return command, &output
 }
 
-// run runs the CLI to its end, and returns what it printed and its exit code.
+// run runs the CLI to its end, and returns what it printed and its exit code. The log of the test tells how long each
+// run took.
 func (w *workspace) run(args ...string) (string, int) {
 	w.t.Helper()
 	command, output := w.command(args...)
+	begun := time.Now()
 	err := command.Run()
+	w.t.Logf("%s: %.1f s", strings.Join(args, " "), time.Since(begun).Seconds())
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		w.t.Fatalf("%s: %v", strings.Join(args, " "), err)

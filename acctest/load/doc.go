@@ -66,6 +66,7 @@
 // do. A learner refuses linearizable reads; its status, with a leader known, stands for them until it is
 // promoted, and whatever it answers, it is never counted as a voter. There have to be at least quorum(voters)
 // healthy voters; fewer for no longer than Limits.Tolerance is taken for an artefact of the sampling. A
-// cluster of one voter is let off only by Limits.Single. With Limits.Told a member that was only late is not taken for
-// unhealthy: two restarts that overlap refuse connections, and count as before.
+// cluster of one voter is let off only by Limits.Single. With Limits.Told a member that was only late, for up to
+// Limits.Late, is not taken for unhealthy; nor are more of them than the quorum can spare, for however long, while
+// puts were acknowledged, which takes a quorum. Two restarts that overlap refuse connections, and count as before.
 package load

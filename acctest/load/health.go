@@ -58,8 +58,8 @@ func unproved(proofs []span, from, to, allowed time.Duration) []span {
 }
 
 // levels are the healthy voters over time, until end. Nothing is said of the times in which the membership
-// was changing.
-func levels(configurations []Configuration, probes []Probe, end time.Duration, limits Limits) []Level {
+// was changing. writes are when puts were acknowledged, in order.
+func levels(configurations []Configuration, probes []Probe, writes []time.Duration, end time.Duration, limits Limits) []Level {
 	answered, read := map[string][]span{}, map[string][]span{}
 	for _, p := range probes {
 		if p.Error != "" {
@@ -100,8 +100,9 @@ func levels(configurations []Configuration, probes []Probe, end time.Duration, l
 	for id, v := range voted {
 		down[id] = append(unproved(answered[id], v.from, v.to, limits.Silent), unproved(read[id], v.from, v.to, limits.Unread)...)
 	}
+	var late map[string][]span
 	if limits.Told {
-		dropLate(down, probes, limits.Late)
+		late = dropLate(down, probes, limits.Late)
 	}
 
 	var all []Level
@@ -122,17 +123,28 @@ func levels(configurations []Configuration, probes []Probe, end time.Duration, l
 		slices.Sort(edges)
 		edges = slices.Compact(edges)
 		for k := 1; k < len(edges); k++ {
-			l := Level{From: edges[k-1], To: edges[k]}
+			here := span{edges[k-1], edges[k]}
+			l := Level{From: here.from, To: here.to}
+			var onlyLate []string
 			for _, m := range c.Members {
 				if m.Learner {
 					continue
 				}
 				l.Voters++
-				if slices.ContainsFunc(down[m.ID], func(d span) bool { return d.from < l.To && d.to > l.From }) {
-					l.Down = append(l.Down, m.String())
-				} else {
+				switch {
+				case !overlaps(down[m.ID], here):
 					l.Healthy++
+				case overlaps(late[m.ID], here):
+					onlyLate = append(onlyLate, m.String())
+				default:
+					l.Down = append(l.Down, m.String())
 				}
+			}
+			// So many voters cannot have been down while the cluster acknowledged writes.
+			if len(onlyLate) > l.Voters-l.Quorum() && longest(writes, l.From, l.To).Length() <= limits.Late {
+				l.Healthy += len(onlyLate)
+			} else {
+				l.Down = append(l.Down, onlyLate...)
 			}
 			all = append(all, l)
 		}
@@ -141,8 +153,8 @@ func levels(configurations []Configuration, probes []Probe, end time.Duration, l
 }
 
 // dropLate takes out the times in which a member was no more than late: no question to it failed by anything but its
-// own time limit.
-func dropLate(down map[string][]span, probes []Probe, late time.Duration) {
+// own time limit. It returns those in which it was late for longer than that, which it leaves in.
+func dropLate(down map[string][]span, probes []Probe, late time.Duration) map[string][]span {
 	lives := map[string][]string{} // who has answered at an endpoint
 	for _, p := range probes {
 		if p.Member != "" && !slices.Contains(lives[p.Endpoint], p.Member) {
@@ -158,11 +170,27 @@ func dropLate(down map[string][]span, probes []Probe, late time.Duration) {
 			failed[member] = append(failed[member], span{p.Start, p.End})
 		}
 	}
+	longer := map[string][]span{}
 	for member, spans := range down {
-		down[member] = slices.DeleteFunc(spans, func(d span) bool {
-			return d.to-d.from <= late && !slices.ContainsFunc(failed[member], func(f span) bool { return f.from < d.to && f.to > d.from })
-		})
+		var kept []span
+		for _, d := range spans {
+			told := overlaps(failed[member], d)
+			if !told && d.to-d.from <= late {
+				continue
+			}
+			kept = append(kept, d)
+			if !told {
+				longer[member] = append(longer[member], d)
+			}
+		}
+		down[member] = kept
 	}
+	return longer
+}
+
+// overlaps tells whether any of the times shares a moment with another.
+func overlaps(spans []span, with span) bool {
+	return slices.ContainsFunc(spans, func(s span) bool { return s.from < with.to && s.to > with.from })
 }
 
 func clamp(t, low, high time.Duration) time.Duration { return min(max(t, low), high) }

@@ -81,6 +81,11 @@ func (r *Report) yardstick(from int) Yardstick {
 	return yardstickOf(slices.Sorted(slices.Values(ends(r.Puts))), r.Moves[from:])
 }
 
+// levels are the healthy voters over the whole run.
+func (r *Report) levels(limits Limits) []Level {
+	return levels(r.Configurations, r.Probes, slices.Sorted(slices.Values(ends(r.Puts))), r.End, limits)
+}
+
 // ends are those of the acknowledged puts.
 func ends(puts []Put) []time.Duration {
 	var all []time.Duration
@@ -119,7 +124,7 @@ func (w Writes) Failed() int { return w.Refused + w.Unknown }
 
 // Phases are all phases, in order. What was before the first mark was not ready yet, and is in none.
 func (r *Report) Phases() []Phase {
-	all := levels(r.Configurations, r.Probes, r.End, r.Limits.complete())
+	all := r.levels(r.Limits.complete())
 	changed, _ := changes(r.Configurations)
 	led := leads(r.Probes)
 	var phases []Phase
@@ -234,7 +239,7 @@ func kind(text string) string { return address.ReplaceAllString(text, "ADDRESS")
 func (r *Report) Violations() []Violation {
 	limits := r.Limits.complete()
 	_, many := changes(r.Configurations)
-	broken := slices.Concat(many, short(levels(r.Configurations, r.Probes, r.End, limits), limits))
+	broken := slices.Concat(many, short(r.levels(limits), limits))
 	slices.SortStableFunc(broken, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
 	return broken
 }

@@ -136,6 +136,15 @@ func failing(member, err string, from, to time.Duration) []Probe {
 	return probes
 }
 
+// acknowledged are puts that end every 100 ms.
+func acknowledged(from, to time.Duration) []Put {
+	var puts []Put
+	for at := from; at < to; at += 100 * ms {
+		puts = append(puts, Put{Outcome: Acknowledged, Start: at, End: at})
+	}
+	return puts
+}
+
 func learning(member string, from, to time.Duration) []Probe {
 	probes := answering(member, from, to)
 	for i := range probes {
@@ -154,50 +163,60 @@ func TestHealth(t *testing.T) {
 		limits         Limits
 		lowest         string // of the whole
 		broken         bool
+		puts           []Put
 	}{
-		"all well": {abc, with(alive("a", 0, end), alive("b", 0, end), alive("c", 0, end)), Limits{}, "3 of 3", false},
+		"all well": {abc, with(alive("a", 0, end), alive("b", 0, end), alive("c", 0, end)), Limits{}, "3 of 3", false, nil},
 		"one restarts": {abc, with(alive("a", 0, end), alive("b", 0, end), alive("c", 0, 2*time.Second), alive("c", 3*time.Second, end)),
-			Limits{}, "2 of 3 voters healthy, quorum 2, not c=c for 999ms", false},
-		"a blink is none": {abc, with(alive("a", 0, end), alive("b", 0, end), alive("c", 0, 2*time.Second), alive("c", 2250*ms, end)), Limits{}, "3 of 3", false},
+			Limits{}, "2 of 3 voters healthy, quorum 2, not c=c for 999ms", false, nil},
+		"a blink is none": {abc, with(alive("a", 0, end), alive("b", 0, end), alive("c", 0, 2*time.Second), alive("c", 2250*ms, end)), Limits{}, "3 of 3", false, nil},
 		"one after the other": {abc, with(alive("a", 0, end), alive("b", 0, 4*time.Second), alive("b", 5*time.Second, end),
-			alive("c", 0, 3*time.Second), alive("c", 4050*ms, end)), Limits{}, "2 of 3", false},
+			alive("c", 0, 3*time.Second), alive("c", 4050*ms, end)), Limits{}, "2 of 3", false, nil},
 		"two overlap": {abc, with(alive("a", 0, end), alive("b", 0, 4*time.Second), alive("b", 6*time.Second, end),
-			alive("c", 0, 3*time.Second), alive("c", 5*time.Second, end)), Limits{}, "1 of 3 voters healthy, quorum 2, not b=b and c=c for 999ms", true},
+			alive("c", 0, 3*time.Second), alive("c", 5*time.Second, end)), Limits{}, "1 of 3 voters healthy, quorum 2, not b=b and c=c for 999ms", true, nil},
 		"cut off: it answers, and cannot read": {abc, with(alive("a", 0, end), alive("b", 0, end), alive("c", 0, time.Second), answering("c", time.Second, end)),
-			Limits{}, "2 of 3", false},
+			Limits{}, "2 of 3", false, nil},
 		"an election": {abc, with(answering("a", 0, end), answering("b", 0, end), answering("c", 0, end),
 			alive("a", 0, 2*time.Second), alive("b", 0, 2*time.Second), alive("c", 0, 2*time.Second),
-			alive("a", 3500*ms, end), alive("b", 3500*ms, end), alive("c", 3500*ms, end)), Limits{}, "0 of 3", true},
+			alive("a", 3500*ms, end), alive("b", 3500*ms, end), alive("c", 3500*ms, end)), Limits{}, "0 of 3", true, nil},
 		"an election that was meant": {abc, with(answering("a", 0, end), answering("b", 0, end), answering("c", 0, end),
 			alive("a", 0, 2*time.Second), alive("b", 0, 2*time.Second), alive("c", 0, 2*time.Second),
-			alive("a", 3500*ms, end), alive("b", 3500*ms, end), alive("c", 3500*ms, end)), Limits{Unread: 3 * time.Second}, "3 of 3", false},
-		"dead to the end":      {abc, with(alive("a", 0, end), alive("b", 0, 9*time.Second), alive("c", 0, 8*time.Second)), Limits{}, "1 of 3", true},
-		"never heard of":       {abc, with(alive("a", 0, end), alive("b", 0, end)), Limits{}, "2 of 3", false},
-		"a learner is no help": {[]Configuration{voters(0, 0, "a", "b", "c", "+d")}, with(alive("a", 0, end), learning("d", 0, end)), Limits{}, "1 of 3", true},
-		"a learner is no need": {[]Configuration{voters(0, 0, "a", "+d")}, alive("a", 0, end), Limits{}, "1 of 1", false},
+			alive("a", 3500*ms, end), alive("b", 3500*ms, end), alive("c", 3500*ms, end)), Limits{Unread: 3 * time.Second}, "3 of 3", false, nil},
+		"dead to the end":      {abc, with(alive("a", 0, end), alive("b", 0, 9*time.Second), alive("c", 0, 8*time.Second)), Limits{}, "1 of 3", true, nil},
+		"never heard of":       {abc, with(alive("a", 0, end), alive("b", 0, end)), Limits{}, "2 of 3", false, nil},
+		"a learner is no help": {[]Configuration{voters(0, 0, "a", "b", "c", "+d")}, with(alive("a", 0, end), learning("d", 0, end)), Limits{}, "1 of 3", true, nil},
+		"a learner is no need": {[]Configuration{voters(0, 0, "a", "+d")}, alive("a", 0, end), Limits{}, "1 of 1", false, nil},
 		"promoted, and reads": {[]Configuration{voters(0, 0, "a", "+b"), voters(4990*ms, 5*time.Second, "a", "b")},
-			with(alive("a", 0, end), learning("b", 0, 5*time.Second), alive("b", 5200*ms, end)), Limits{}, "2 of 2", false},
+			with(alive("a", 0, end), learning("b", 0, 5*time.Second), alive("b", 5200*ms, end)), Limits{}, "2 of 2", false, nil},
 		"promoted, and does not": {[]Configuration{voters(0, 0, "a", "+b"), voters(4990*ms, 5*time.Second, "a", "b")},
-			with(alive("a", 0, end), learning("b", 0, 4*time.Second)), Limits{}, "1 of 2 voters healthy, quorum 2, not b=b for 5s", true},
+			with(alive("a", 0, end), learning("b", 0, 4*time.Second)), Limits{}, "1 of 2 voters healthy, quorum 2, not b=b for 5s", true, nil},
 		"removed, then stopped": {[]Configuration{voters(0, 0, "a", "b"), voters(4990*ms, 5*time.Second, "a")},
-			with(alive("a", 0, end), alive("b", 0, 5*time.Second)), Limits{}, "1 of 1", false},
-		"the only one": {[]Configuration{voters(0, 0, "a")}, with(alive("a", 0, time.Second), alive("a", 2*time.Second, end)), Limits{}, "0 of 1", true},
+			with(alive("a", 0, end), alive("b", 0, 5*time.Second)), Limits{}, "1 of 1", false, nil},
+		"the only one": {[]Configuration{voters(0, 0, "a")}, with(alive("a", 0, time.Second), alive("a", 2*time.Second, end)), Limits{}, "0 of 1", true, nil},
 		"the only one, as planned": {[]Configuration{voters(0, 0, "a")}, with(alive("a", 0, time.Second), alive("a", 2*time.Second, end)),
-			Limits{Single: true}, "0 of 1", false},
+			Limits{Single: true}, "0 of 1", false, nil},
 		"two are late on a busy machine": {abc, with(alive("a", 0, end), alive("b", 0, 4*time.Second), failing("b", "context deadline exceeded", 4*time.Second, 6*time.Second), alive("b", 6*time.Second, end),
-			alive("c", 0, 3*time.Second), alive("c", 5*time.Second, end)), Limits{Told: true}, "3 of 3", false},
+			alive("c", 0, 3*time.Second), alive("c", 5*time.Second, end)), Limits{Told: true}, "3 of 3", false, nil},
 		"two are late for too long": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
-			alive("c", 0, 2*time.Second), alive("c", 6*time.Second, end)), Limits{Told: true}, "1 of 3", true},
+			alive("c", 0, 2*time.Second), alive("c", 6*time.Second, end)), Limits{Told: true}, "1 of 3", true, nil},
 		"two overlap, and are told so": {abc, with(alive("a", 0, end), alive("b", 0, 4*time.Second), failing("b", "connection refused", 4*time.Second, 6*time.Second), alive("b", 6*time.Second, end),
-			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)), Limits{Told: true}, "1 of 3", true},
+			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)), Limits{Told: true}, "1 of 3", true, nil},
+		"all are late for long on a busy machine, and write": {abc, with(alive("a", 0, 2*time.Second), alive("a", 6*time.Second, end),
+			alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end), alive("c", 0, 2*time.Second), alive("c", 6*time.Second, end)),
+			Limits{Told: true}, "3 of 3", false, acknowledged(0, end)},
+		"all are late for long, and nothing is written": {abc, with(alive("a", 0, 2*time.Second), alive("a", 6*time.Second, end),
+			alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end), alive("c", 0, 2*time.Second), alive("c", 6*time.Second, end)),
+			Limits{Told: true}, "0 of 3", true, slices.Concat(acknowledged(0, 2*time.Second), acknowledged(6*time.Second, end))},
+		"one is late for long, and another refuses": {abc, with(alive("a", 0, end), alive("b", 0, 2*time.Second), alive("b", 6*time.Second, end),
+			alive("c", 0, 3*time.Second), failing("c", "connection refused", 3*time.Second, 5*time.Second), alive("c", 5*time.Second, end)),
+			Limits{Told: true}, "1 of 3", true, acknowledged(0, end)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			r := Report{Limits: test.limits, Configurations: test.configurations, Probes: test.probes, Puts: test.puts, End: end}
 			limits := test.limits.complete()
-			all := levels(test.configurations, test.probes, end, limits)
+			all := r.levels(limits)
 			if got := lowest(all, 0, end, limits.Tolerance).String(); !strings.HasPrefix(got, test.lowest) {
 				t.Errorf("at worst %s, want %s", got, test.lowest)
 			}
-			r := Report{Limits: test.limits, Configurations: test.configurations, Probes: test.probes, End: end}
 			if broken := r.Violations(); len(broken) > 0 != test.broken || (r.Err() != nil) != test.broken {
 				t.Errorf("violations: %v", broken)
 			}

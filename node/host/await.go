@@ -107,6 +107,9 @@ func isReady(o api.Observation, r api.AwaitRequest) bool {
 // before it votes.
 func isFollowing(v api.Member) bool { return v.Responding && v.Learner && v.Leader != "" }
 
+// serves tells whether a member does what is asked of it: a voter answers reads that need a quorum, and a learner follows.
+func serves(v api.Member) bool { return v.Healthy || isFollowing(v) }
+
 // wait is one wait for a member.
 type wait struct {
 	*Machine

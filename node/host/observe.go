@@ -13,14 +13,19 @@ import (
 )
 
 // Observe reads everything that the host knows about the cluster. As long as the request says, it waits for a member
-// that has just been started, and looks again at one that has ceased to serve: one question that was not answered in
-// time is no failure.
+// that has just been started, and looks again at one that has ceased to serve, until that has lasted: one question
+// that was not answered in time is no failure.
 func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
 	patience := min(r.Patience, longestAwait)
-	for begun := time.Now(); ; {
+	begun := time.Now()
+	var leaderless time.Duration // when the look began
+	for first := true; ; first = false {
 		o, err := m.look(ctx, cluster, r)
 		waited := time.Since(begun)
-		if err != nil || !(waited < patience && m.mayComeYet(o, patience, waited) || waited < crashPause && m.maySoonCrash(o)) {
+		if first && err == nil && patience > 0 {
+			leaderless = m.leaderless(ctx, cluster, o)
+		}
+		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || waited < crashPause && m.maySoonCrash(o)) {
 			return m.withLog(o), err
 		}
 		select {
@@ -33,7 +38,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 
 // withLog adds how the log of a member ends that does not serve. One that serves has its log agreed on.
 func (m *Machine) withLog(o api.Observation) api.Observation {
-	if o.Data.HasMember && !o.Member.Healthy && !isFollowing(o.Member) {
+	if o.Data.HasMember && !serves(o.Member) {
 		o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
 		if crashes(o) && o.Unit.MainPID == 0 {
 			o.Data.Damage = m.damage(o.Data.Path)

@@ -15,15 +15,15 @@ import (
 const lastingFailure = 25 * time.Second
 
 // mayComeYet tells whether a member that does not serve may do so by itself: it has only just been started, by whom
-// or with its host alike, or it has served since it was started, and may do so again after an election. waited is for
-// how long this look has been waiting. Members that are formed or restored are their run's to await.
-func (m *Machine) mayComeYet(o api.Observation, patience, waited time.Duration) bool {
+// or with its host alike, or it has served since it was started, and may do so again after an election. failed is for
+// how long it is known to have failed. Members that are formed or restored are their run's to await.
+func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) bool {
 	switch {
 	case patience <= 0 || o.Marker == nil || o.Marker.Phase == api.PhaseForming || o.Restore != nil:
 		return false
-	case o.Member.Healthy || isFollowing(o.Member):
+	case serves(o.Member):
 		return false
-	case o.Unit.ActiveState == "active" && waited < lastingFailure: // systemd heard from it once it served
+	case o.Unit.ActiveState == "active" && failed < lastingFailure: // systemd heard from it once it served
 		return true
 	case o.Guard != "" || o.Unit.FileState != "enabled" || o.Unit.ActiveState == "failed" || o.Unit.Restarts >= lostRestarts:
 		return false

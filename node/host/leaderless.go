@@ -1,0 +1,65 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// leaderlessReach is how far back the journal is read for elections: more than lastingFailure, and few lines.
+const leaderlessReach = "--since=-90s"
+
+// leaderless tells for how long a member that does not serve has known no leader, as far as its journal says so; 0 where
+// the journal does not say. A member without a leader campaigns every few seconds, and logs each campaign.
+func (m *Machine) leaderless(ctx context.Context, cluster string, o api.Observation) time.Duration {
+	if o.Unit.ActiveState != "active" || serves(o.Member) {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	defer cancel()
+	out, err := m.Run(ctx, "journalctl", "--unit="+api.Unit(cluster), leaderlessReach, "--output=json",
+		"--output-fields=MESSAGE,_PID", "--no-pager", "--quiet")
+	if err != nil {
+		return 0
+	}
+	return sinceLeader(out, o.Unit.MainPID)
+}
+
+// sinceLeader is the time from the first to the last line by which a process says that it has no leader, with none
+// elected in between. Both times are the journal's own monotonic ones: a host's clock may be set, and may stand still
+// with its machine.
+func sinceLeader(journal []byte, process int) time.Duration {
+	var first, last int64 // microseconds since the host was started
+	for line := range bytes.Lines(journal) {
+		var entry struct {
+			At      string `json:"__MONOTONIC_TIMESTAMP"`
+			Process string `json:"_PID"`
+			Message string `json:"MESSAGE"`
+		}
+		if json.Unmarshal(line, &entry) != nil || entry.Process != strconv.Itoa(process) {
+			continue
+		}
+		var said struct{ Logger, Msg string }
+		if json.Unmarshal([]byte(entry.Message), &said) != nil || said.Logger != "raft" {
+			continue
+		}
+		switch {
+		case strings.Contains(said.Msg, " elected leader "):
+			first, last = 0, 0
+		case strings.Contains(said.Msg, " lost leader "), strings.Contains(said.Msg, " is starting a new election "):
+			at, err := strconv.ParseInt(entry.At, 10, 64)
+			if err != nil {
+				continue
+			}
+			if last = at; first == 0 {
+				first = at
+			}
+		}
+	}
+	return time.Duration(last-first) * time.Microsecond
+}
