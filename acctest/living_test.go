@@ -24,10 +24,30 @@ type living struct {
 // lived forms a cluster on some of a lab's hosts, and puts load on it.
 func lived(t *testing.T, l *lab.Lab, s setup) *living {
 	t.Helper()
+	return livedUnder(t, l, s, 150, 50*time.Millisecond)
+}
+
+// livedBesideOthers is lived for a test that runs beside others. Its load is light: it is there to tell what becomes of
+// acknowledged writes, not for how long a writer waits.
+func livedBesideOthers(t *testing.T, l *lab.Lab, s setup) *living {
+	t.Helper()
+	return livedUnder(t, l, s, 40, 200*time.Millisecond)
+}
+
+// livedUnder has so many puts a second in each mode, and so much time between two questions to a member.
+func livedUnder(t *testing.T, l *lab.Lab, s setup, rate int, every time.Duration) *living {
+	t.Helper()
 	v := &living{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
 	v.apply()
-	v.load()
+	v.load(rate, every)
 	return v
+}
+
+// besideOthers are limits for livedBesideOthers: a leader that dies takes an election, and on a machine that has other
+// things to do whole seconds pass in which nobody answers. Members that are stopped refuse connections, and are found
+// at once.
+func besideOthers(r *load.Report) {
+	r.Limits.Silent, r.Limits.Unread, r.Limits.Late = time.Second, 10*time.Second, 20*time.Second
 }
 
 // loading is how load reaches the cluster.
@@ -47,10 +67,10 @@ func (w *workspace) fillWith(megabytes int) {
 }
 
 // load begins to write and to sample, and measures what a bare move of the leadership costs.
-func (v *living) load() {
+func (v *living) load(rate int, every time.Duration) {
 	v.t.Helper()
 	config := v.loading()
-	config.Rate, config.Every, config.Sync = 150, 50*time.Millisecond, time.Second
+	config.Rate, config.Every, config.Sync = rate, every, time.Second
 	run, err := load.Start(v.t.Context(), v.lab.Command, config)
 	if err != nil {
 		v.t.Fatal(err)

@@ -5,17 +5,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
 )
 
 // TestRebuildAndLeaveTheLost builds members anew where they are, with a writer on the cluster; has all but one stand
 // still while a plan looks, which is no failure; and destroys the cluster when one host is gone for good.
 func TestRebuildAndLeaveTheLost(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	v := lived(t, l, setup{})
+	v := livedBesideOthers(t, l, setup{})
 	rebuilt := func(texts map[string]string) setup {
 		s := setup{member: map[string]string{}}
 		for name, text := range texts {
@@ -52,7 +51,7 @@ func TestRebuildAndLeaveTheLost(t *testing.T) {
 			}
 		}
 	}
-	v.judge(func(r *load.Report) { r.Limits.Unread = 5 * time.Second })
+	v.judge(besideOthers)
 
 	// Two of three stand still: nobody serves, and a question is answered by nobody in its time.
 	for _, name := range []string{"b", "c"} {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/load"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
@@ -51,8 +50,9 @@ var drifts = []drift{
 // TestDriftIsMended breaks member b in every way, with a writer on the cluster: each time the plan shows what it
 // is and asks for an apply, which mends it with the least that does.
 func TestDriftIsMended(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	v := lived(t, l, setup{})
+	v := livedBesideOthers(t, l, setup{})
 	for _, d := range sample.EveryNth(t, 6, drifts) {
 		t.Log(d.name)
 		through := l.Host("b")
@@ -70,7 +70,7 @@ func TestDriftIsMended(t *testing.T) {
 		}
 		v.repair(d.name)
 	}
-	v.judge(func(r *load.Report) { r.Limits.Unread = 3 * time.Second })
+	v.judge(besideOthers)
 }
 
 // memberBefore is what a saved plan knows of a member before it is changed.
@@ -101,8 +101,9 @@ func (w *workspace) memberBefore(name string) string {
 
 // TestDeadHosts has hosts die for good, come back wiped, and be cut off, with a writer on the cluster.
 func TestDeadHosts(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
-	v := lived(t, l, setup{at: on("a", "b", "c")})
+	v := livedBesideOthers(t, l, setup{at: on("a", "b", "c")})
 
 	if err := l.Host("c").PowerOff(); err != nil {
 		t.Fatal(err)
@@ -139,5 +140,5 @@ func TestDeadHosts(t *testing.T) {
 	}
 	v.apply()
 	v.mustBeSettled()
-	v.judge(func(r *load.Report) { r.Limits.Unread = 5 * time.Second })
+	v.judge(besideOthers)
 }
