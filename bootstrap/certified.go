@@ -2,14 +2,13 @@ package bootstrap
 
 import (
 	"crypto/x509"
-	"encoding/pem"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Names under which an observation reports the CA bundles.
@@ -44,44 +43,32 @@ func (c Cluster) certified(m membership.Member, held map[string]api.Certificate,
 // says tells whether a certificate is of one of the authorities in bundle, holds at now, and has
 // exactly the subject and names that are wanted.
 func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return false
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {
 		return false
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(bundle))
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	authorities, err := cert.Parse([]byte(bundle))
+	if err != nil || cert.Verify(leaf, authorities, now, x509.ExtKeyUsageAny) != nil {
 		return false
 	}
 	var ips []string
-	for _, ip := range cert.IPAddresses {
-		if addr, ok := netip.AddrFromSlice(ip); ok {
-			ips = append(ips, addr.Unmap().String())
-		}
+	for _, ip := range cert.IPs(leaf) {
+		ips = append(ips, ip.String())
 	}
-	return len(cert.EmailAddresses) == 0 && len(cert.URIs) == 0 &&
-		cert.Subject.CommonName == want.CommonName &&
-		sameSet(cert.Subject.Organization, want.Organization) &&
-		sameSet(cert.DNSNames, want.DNSNames) &&
+	return len(leaf.EmailAddresses) == 0 && len(leaf.URIs) == 0 &&
+		leaf.Subject.CommonName == want.CommonName &&
+		sameSet(leaf.Subject.Organization, want.Organization) &&
+		sameSet(leaf.DNSNames, want.DNSNames) &&
 		sameSet(ips, want.IPs)
 }
 
-// issued is a time at which a certificate held: when it was issued, which is five minutes after it begins
-// (authorities backdate by as much, for clocks that differ). The zero time: it cannot be read.
+// issued is a time at which a certificate held: when it was issued. The zero time: it cannot be read.
 func issued(text string) time.Time {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return time.Time{}
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {
 		return time.Time{}
 	}
-	return cert.NotBefore.Add(5 * time.Minute)
+	return cert.Issued(leaf)
 }
 
 func sameSet(a, b []string) bool {

@@ -3,6 +3,8 @@ package pki
 import (
 	"errors"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Authorities are the two of a cluster. They are two so that the certificate of a client, or of
@@ -28,7 +30,7 @@ func NewAuthorities(name string, algorithm Algorithm, lifetime time.Duration, no
 
 // Check refuses two authorities with one key: they would be one.
 func (a Authorities) Check() error {
-	if publicKeySHA256(a.Peers.certificate) == publicKeySHA256(a.Clients.certificate) {
+	if cert.PublicKeySHA256(a.Peers.certificate) == cert.PublicKeySHA256(a.Clients.certificate) {
 		return errors.New("the authorities for peers and for clients have the same key, so that every client certificate would open the peer port; give each its own")
 	}
 	return nil

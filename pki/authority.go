@@ -17,6 +17,8 @@ import (
 	"github.com/cloudflare/cfssl/initca"
 	"github.com/cloudflare/cfssl/signer"
 	"github.com/cloudflare/cfssl/signer/local"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Authority signs certificates. It may be used by several goroutines at once, and prints as its name
@@ -55,11 +57,11 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	if err != nil {
 		return nil, plain(err)
 	}
-	signed, err := ca.Sign(signer.SignRequest{Request: string(request), NotBefore: now.Add(-backdate), NotAfter: now.Add(lifetime)})
+	signed, err := ca.Sign(signer.SignRequest{Request: string(request), NotBefore: now.Add(-cert.Backdate), NotAfter: now.Add(lifetime)})
 	if err != nil {
 		return nil, plain(err)
 	}
-	certificate, err := parseCertificate(signed)
+	certificate, err := cert.ParseOne(signed)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +72,7 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 // well as one that is self-signed. The key may be PKCS #8, PKCS #1 or SEC 1, and not encrypted. It is
 // refused where it could not sign, or where nothing would trust what it signs at now.
 func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, error) {
-	certificate, err := parseCertificate(certificatePEM)
+	certificate, err := cert.ParseOne(certificatePEM)
 	if err != nil {
 		return nil, fmt.Errorf("read the authority's certificate: %w", err)
 	}
@@ -94,7 +96,7 @@ func (a *Authority) check(now time.Time) error {
 		return err
 	}
 	switch {
-	case !samePublicKey(a.key.Public(), c.PublicKey):
+	case !cert.IsFor(c, a.key.Public()):
 		return errors.New("the private key belongs to another certificate")
 	case !c.BasicConstraintsValid || !c.IsCA:
 		return errors.New("its certificate is none of an authority: basic constraints do not say CA")

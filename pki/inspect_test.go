@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 func TestInspect(t *testing.T) {
@@ -16,11 +18,11 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := Inspect(signed)
+	leaf, err := cert.Inspect(signed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := Inspect(ca.CertificatePEM())
+	root, err := cert.Inspect(ca.CertificatePEM())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("serial number %q", leaf.SerialNumber)
 	}
 	for _, bad := range [][]byte{nil, []byte("x"), append(bytes.Clone(signed), signed...)} {
-		if _, err := Inspect(bad); err == nil || !strings.HasPrefix(err.Error(), "read the certificate: ") {
+		if _, err := cert.Inspect(bad); err == nil || !strings.HasPrefix(err.Error(), "read the certificate: ") {
 			t.Errorf("inspects %q: %v", bad, err)
 		}
 	}
@@ -71,7 +73,7 @@ func TestVerify(t *testing.T) {
 		{"too early", own, Client, now.Add(-6 * time.Minute), "not yet valid"},
 		{"too late", own, Client, now.Add(DefaultLeafLifetime + time.Second), "has expired"},
 		{"no authority", nil, Client, now, "holds no certificate"},
-		{"a broken bundle", append(bytes.Clone(own), "rest"...), Client, now, "something else than PEM certificates"},
+		{"a broken bundle", append(bytes.Clone(own), "-----BEGIN CERTIFICATE-----\nAAAA"...), Client, now, "a PEM block that cannot be read"},
 	} {
 		err := Verify(signed, c.bundle, c.profile, c.at)
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
@@ -84,12 +86,12 @@ func TestVerify(t *testing.T) {
 }
 
 func TestNeedsRenewal(t *testing.T) {
-	year := Info{NotBefore: now, NotAfter: now.Add(360 * 24 * time.Hour)}
-	hours := Info{NotBefore: now.Add(-backdate), NotAfter: now.Add(30 * time.Hour)}
+	year := cert.Info{NotBefore: now, NotAfter: now.Add(360 * 24 * time.Hour)}
+	hours := cert.Info{NotBefore: now.Add(-cert.Backdate), NotAfter: now.Add(30 * time.Hour)}
 	const day = 24 * time.Hour
 	for _, c := range []struct {
 		name        string
-		info        Info
+		info        cert.Info
 		after       time.Duration
 		renewBefore time.Duration
 		want        bool
@@ -123,7 +125,7 @@ func TestRenewalComesToAnEnd(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				info, err := Inspect(leaf.CertificatePEM())
+				info, err := cert.Inspect(leaf.CertificatePEM())
 				if err != nil {
 					t.Fatal(err)
 				}

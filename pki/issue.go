@@ -12,6 +12,8 @@ import (
 	"github.com/cloudflare/cfssl/config"
 	"github.com/cloudflare/cfssl/signer"
 	"github.com/cloudflare/cfssl/signer/local"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // issue has cfssl sign, and looks at the result before it lets it go.
@@ -40,13 +42,13 @@ func (a *Authority) issue(requestDER []byte, public crypto.PublicKey, want Reque
 		Request:   string(pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: requestDER})),
 		Hosts:     want.hosts(),
 		Subject:   want.subject(),
-		NotBefore: now.Add(-backdate),
+		NotBefore: now.Add(-cert.Backdate),
 		NotAfter:  notAfter,
 	})
 	if err != nil {
 		return nil, plain(err)
 	}
-	certificate, err := parseCertificate(signed)
+	certificate, err := cert.ParseOne(signed)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func (a *Authority) conforms(certificate *x509.Certificate, public crypto.Public
 		return err
 	}
 	switch {
-	case !samePublicKey(certificate.PublicKey, public):
+	case !cert.IsFor(certificate, public):
 		return errors.New("it is for another key")
 	case certificate.IsCA:
 		return errors.New("it is one of an authority")

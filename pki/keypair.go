@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // KeyPair is a certificate with its private key. No verb of fmt, no slog handler and no JSON encoder
@@ -21,7 +23,7 @@ type KeyPair struct {
 
 // CertificatePEM is the certificate.
 func (k KeyPair) CertificatePEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: k.certificate.Raw})
+	return pem.EncodeToMemory(&pem.Block{Type: cert.BlockType, Bytes: k.certificate.Raw})
 }
 
 // PrivateKeyPEM is the private key, PKCS #8 and not encrypted, for the one place that has to keep it.
@@ -30,7 +32,7 @@ func (k KeyPair) PrivateKeyPEM() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the private key of %s: %w", k, err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 // String names the certificate, and nothing of the key.
@@ -43,8 +45,3 @@ func (k KeyPair) String() string {
 
 // Format writes String for every verb: %v, %+v, %#v, %q, %x and the rest.
 func (k KeyPair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
-
-func samePublicKey(a, b crypto.PublicKey) bool {
-	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && key.Equal(b)
-}

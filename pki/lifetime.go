@@ -3,6 +3,8 @@ package pki
 import (
 	"fmt"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Lifetimes.
@@ -15,10 +17,6 @@ const (
 	MinimumLifetime = 10 * time.Minute
 )
 
-// backdate is how long before now a certificate begins to hold, as cfssl does it: clocks of hosts
-// that are a little behind shall not refuse it.
-const backdate = 5 * time.Minute
-
 func checkLifetime(lifetime time.Duration) error {
 	if lifetime < MinimumLifetime {
 		return fmt.Errorf("a lifetime of %s is too short; it must be at least %s", lifetime, MinimumLifetime)
@@ -30,9 +28,9 @@ func checkLifetime(lifetime time.Duration) error {
 // lifetime, or a third of the lifetime where renewBefore is not positive. The third also counts where
 // renewBefore is no shorter than the whole lifetime: that would renew a certificate for ever, which
 // an authority about to expire, whose leaves are cut short, would otherwise bring about.
-func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
+func NeedsRenewal(info cert.Info, now time.Time, renewBefore time.Duration) bool {
 	lifetime := info.NotAfter.Sub(info.NotBefore)
-	if renewBefore <= 0 || renewBefore >= lifetime-backdate {
+	if renewBefore <= 0 || renewBefore >= lifetime-cert.Backdate {
 		renewBefore = lifetime / 3
 	}
 	return !now.Before(info.NotAfter.Add(-renewBefore))

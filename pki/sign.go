@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cloudflare/cfssl/csr"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Sign signs a certificate request, PEM, that was made to order, as the hosts of members make theirs.
@@ -76,10 +78,16 @@ func (a *Authority) failed(want Request, err error) error {
 	return fmt.Errorf("sign the %s certificate of %.80q by the authority %s: %w", want.Profile, want.CommonName, a, err)
 }
 
+// Types of PEM blocks that hold a certificate request.
+const (
+	pemRequest    = "CERTIFICATE REQUEST"
+	pemOldRequest = "NEW CERTIFICATE REQUEST" // as older tools write it
+)
+
 // parseRequest reads a request and has it prove the possession of its key. The kind of key comes
 // first: to verify the signature of a key of any size could take any time.
 func parseRequest(data []byte) (*x509.CertificateRequest, error) {
-	der, err := decodeOne(data, pemRequest, pemOldRequest)
+	der, err := cert.DecodeOne(data, pemRequest, pemOldRequest)
 	if err != nil {
 		return nil, err
 	}

@@ -16,11 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 func parsed(t testing.TB, text []byte) *x509.Certificate {
 	t.Helper()
-	c, err := parseCertificate(text)
+	c, err := cert.ParseOne(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func TestSignEveryProfileAndKey(t *testing.T) {
 					if !bytes.Equal(c.AuthorityKeyId, ca.certificate.SubjectKeyId) || len(c.SubjectKeyId) == 0 {
 						t.Errorf("key ids: issuer %x, subject %x", c.AuthorityKeyId, c.SubjectKeyId)
 					}
-					if !samePublicKey(holder.Public(), c.PublicKey) {
+					if !cert.IsFor(c, holder.Public()) {
 						t.Error("it is for another key")
 					}
 					if !c.NotBefore.Equal(now.Add(-5*time.Minute)) || !c.NotAfter.Equal(now.Add(8760*time.Hour)) {
@@ -102,7 +104,7 @@ func TestCertificatesSayExactlyWhatIsWanted(t *testing.T) {
 			rt.Fatal(err)
 		}
 		for _, text := range [][]byte{signed, brought} {
-			info, err := Inspect(text)
+			info, err := cert.Inspect(text)
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -192,8 +194,8 @@ func TestLeavesEndWithTheirAuthority(t *testing.T) {
 		end.Add(-9 * time.Minute):     {},
 		end:                           {},
 		end.Add(time.Hour):            {},
-		now.Add(-backdate):            now.Add(-backdate + DefaultLeafLifetime),
-		now.Add(-backdate - 1):        {},
+		now.Add(-cert.Backdate):       now.Add(-cert.Backdate + DefaultLeafLifetime),
+		now.Add(-cert.Backdate - 1):   {},
 		now.Add(500 * time.Second):    now.Add(500*time.Second + DefaultLeafLifetime),
 		end.Add(-DefaultLeafLifetime): end,
 	} {
@@ -223,7 +225,7 @@ func TestNewLeaf(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := parsed(t, leaf.CertificatePEM())
-		if !samePublicKey(made.(crypto.Signer).Public(), c.PublicKey) {
+		if !cert.IsFor(c, made.(crypto.Signer).Public()) {
 			t.Error("the key is not the certificate's")
 		}
 		if err := Verify(leaf.CertificatePEM(), ca.CertificatePEM(), Client, now); err != nil {
@@ -245,7 +247,7 @@ func TestAuthorityMayBeShared(t *testing.T) {
 		group.Go(func() {
 			if signed, err := ca.Sign(request, want, now); err != nil {
 				t.Error(err)
-			} else if info, err := Inspect(signed); err != nil {
+			} else if info, err := cert.Inspect(signed); err != nil {
 				t.Error(err)
 			} else {
 				serials[i] = info.SerialNumber

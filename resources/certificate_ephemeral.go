@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
@@ -124,7 +125,7 @@ func (e *ephemeralCertificate) open(model *ephemeralModel, authority authorityMo
 	if err != nil {
 		return err
 	}
-	info, err := pki.Inspect(leaf.CertificatePEM())
+	info, err := cert.Inspect(leaf.CertificatePEM())
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // notOverwritten is how the refusal to overwrite a file is called.
@@ -51,7 +52,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	if made {
 		diags.Append(noteKeyMade(ctx, private, plan.PrivateKeyFile.ValueString())...)
 	}
-	info, err := pki.Inspect(certificate)
+	info, err := cert.Inspect(certificate)
 	if err != nil {
 		diags.AddError("The certificate was not issued", err.Error())
 		return diags

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // readKey reads the private key in a file that nobody but its owner can read. Errors name the file
@@ -73,14 +74,6 @@ func requestFor(key crypto.Signer, random io.Reader) ([]byte, error) {
 
 // belongs tells whether a certificate, PEM, is for a key.
 func belongs(certificate string, key crypto.Signer) bool {
-	block, _ := pem.Decode([]byte(certificate))
-	if block == nil {
-		return false
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return false
-	}
-	public, comparable := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	return comparable && public.Equal(parsed.PublicKey)
+	leaf, err := cert.ParseLeaf([]byte(certificate))
+	return err == nil && cert.IsFor(leaf, key.Public())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // certificateModel is etcd_certificate as Terraform has it.
@@ -70,7 +71,7 @@ func (c certificateModel) reissues(ca types.String, state certificateModel) bool
 
 // due says why the certificate has to be issued anew; empty: it need not be.
 func (c certificateModel) due(now time.Time) string {
-	info, err := pki.Inspect([]byte(c.Certificate.ValueString()))
+	info, err := cert.Inspect([]byte(c.Certificate.ValueString()))
 	if err != nil {
 		return err.Error()
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // refuseOverwriting refuses to write certificates of an authority over what is of another one: where a state was lost, say, those
@@ -83,12 +84,8 @@ func overwritable(file, authority, before string, ours bool) error {
 
 // issuedBy tells whether a certificate is that of an authority, PEM, or was signed by it.
 func issuedBy(held *x509.Certificate, authority string) bool {
-	block, _ := pem.Decode([]byte(authority))
-	if block == nil {
-		return false
-	}
-	ca, err := x509.ParseCertificate(block.Bytes)
-	return err == nil && (held.Equal(ca) || held.CheckSignatureFrom(ca) == nil)
+	ca, err := cert.ParseLeaf([]byte(authority))
+	return err == nil && cert.IsOf(held, ca)
 }
 
 // authorityFiles are the files with the certificate of an authority that resources which are gone have left: others may have the

@@ -2,8 +2,6 @@ package resources
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net/url"
 	"slices"
@@ -16,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -105,13 +104,9 @@ func (m *memberModel) observe(s membership.Seat, o *api.Observation) {
 // firstExpiry is when the first of a member's own certificates expires.
 func firstExpiry(certificates map[string]api.Certificate) (first time.Time, found bool) {
 	for _, key := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
-		block, _ := pem.Decode([]byte(certificates[key].PEM))
-		if block == nil {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err == nil && (!found || cert.NotAfter.Before(first)) {
-			first, found = cert.NotAfter, true
+		leaf, err := cert.ParseLeaf([]byte(certificates[key].PEM))
+		if err == nil && (!found || leaf.NotAfter.Before(first)) {
+			first, found = leaf.NotAfter, true
 		}
 	}
 	return first, found

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // newAuthority makes the two authorities of a cluster.
@@ -75,7 +74,7 @@ func (a authorityModel) check() (diags diag.Diagnostics) {
 
 // notBefore is when the authority begins to hold; the zero time where its certificate cannot be read.
 func (k keyPairModel) notBefore() time.Time {
-	info, _ := pki.Inspect([]byte(k.Certificate.ValueString()))
+	info, _ := cert.Inspect([]byte(k.Certificate.ValueString()))
 	return info.NotBefore
 }
 
@@ -112,13 +111,9 @@ func (s memberSigner) Sign(_ context.Context, want api.KeyRequest, request strin
 
 // keyAlgorithm is the algorithm of an authority's key, which the keys of members are to have too.
 func keyAlgorithm(certificate string) (pki.Algorithm, error) {
-	block, _ := pem.Decode([]byte(certificate))
-	if block == nil {
-		return "", errors.New("the authority's certificate is no PEM")
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
+	parsed, err := cert.ParseLeaf([]byte(certificate))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("read the authority's certificate: %w", err)
 	}
 	switch key := parsed.PublicKey.(type) {
 	case *ecdsa.PublicKey:

@@ -2,14 +2,13 @@ package host
 
 import (
 	"crypto"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // bundleNames are the names under which an observation reports the CA bundles.
@@ -46,7 +45,7 @@ func (m *Machine) certificate(path string) api.Certificate {
 		return api.Certificate{}
 	}
 	if err == nil {
-		_, err = parseCertificates(text)
+		_, err = cert.Parse(text)
 	}
 	if err != nil {
 		// Without its text: who knows what was put there, and this goes off the host.
@@ -55,36 +54,13 @@ func (m *Machine) certificate(path string) api.Certificate {
 	return api.Certificate{PEM: string(text)}
 }
 
-// parseCertificates reads a file that holds certificates, at least one, and nothing else.
-func parseCertificates(text []byte) ([]*x509.Certificate, error) {
-	var found []*x509.Certificate
-	for {
-		block, rest := pem.Decode(text)
-		if block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("it holds a %s where a certificate should be", block.Type)
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		found, text = append(found, c), rest
-	}
-	if len(found) == 0 {
-		return nil, errors.New("it holds no certificate")
-	}
-	return found, nil
-}
-
 // certifies says why a certificate is not one of this key; nil: it is.
 func certifies(text []byte, key crypto.Signer) error {
-	chain, err := parseCertificates(text)
+	leaf, err := cert.ParseLeaf(text)
 	if err != nil {
 		return err
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
+	if !cert.IsFor(leaf, key.Public()) {
 		return errors.New("it certifies another key")
 	}
 	return nil

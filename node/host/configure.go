@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Configure writes all that a member runs by, selects its store, and has systemd read its unit. It
@@ -116,7 +117,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 // mayCertify refuses certificates and bundles that a member could not run by.
 func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 	for path, bundle := range bundles(r) {
-		if _, err := parseCertificates([]byte(bundle)); err != nil {
+		if _, err := cert.Parse([]byte(bundle)); err != nil {
 			return refuse("the bundle for %s cannot be used: %s", path, err)
 		}
 	}

@@ -1,0 +1,167 @@
+// Package cert reads certificates, and signs none. Hosts, planners and Terraform's resources read here what the
+// package above it has signed, or somebody else.
+package cert
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// BlockType is the type of a certificate's PEM block.
+const BlockType = "CERTIFICATE"
+
+// Backdate is how long before it is signed a certificate begins to hold, as cfssl does it: clocks of hosts differ.
+const Backdate = 5 * time.Minute
+
+// DecodeOne returns the bytes of the one PEM block that text must hold, of one of these types. Text before it is
+// ignored, as openssl writes some; anything behind it is refused.
+func DecodeOne(text []byte, types ...string) ([]byte, error) {
+	block, rest := pem.Decode(text)
+	switch {
+	case block == nil:
+		return nil, fmt.Errorf("it holds no PEM block %q", types[0])
+	case !slices.Contains(types, block.Type):
+		return nil, fmt.Errorf("it is a PEM block %.80q where %q is wanted", block.Type, strings.Join(types, `" or "`))
+	case len(bytes.TrimSpace(rest)) > 0:
+		return nil, fmt.Errorf("something follows its PEM block %q; it must be the only one", block.Type)
+	}
+	return block.Bytes, nil
+}
+
+// ParseOne reads the one certificate that text must hold, PEM.
+func ParseOne(text []byte) (*x509.Certificate, error) {
+	der, err := DecodeOne(text, BlockType)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// Parse reads one certificate after another, PEM, at least one: a chain that begins with its leaf, or a bundle of
+// authorities. Unlike x509.CertPool it skips none in silence. Text around them is ignored.
+func Parse(text []byte) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for {
+		block, rest := pem.Decode(text)
+		switch {
+		case block == nil && bytes.Contains(text, []byte("-----BEGIN ")):
+			return nil, errors.New("it holds a PEM block that cannot be read")
+		case block == nil && len(all) == 0:
+			return nil, errors.New("it holds no certificate")
+		case block == nil:
+			return all, nil
+		case block.Type != BlockType:
+			return nil, fmt.Errorf("it holds a PEM block %.80q where a certificate should be", block.Type)
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		all, text = append(all, certificate), rest
+	}
+}
+
+// ParseLeaf reads the first of the certificates in text, PEM.
+func ParseLeaf(text []byte) (*x509.Certificate, error) {
+	all, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// IsFor tells whether a certificate is for the private key that a public key belongs to.
+func IsFor(certificate *x509.Certificate, key crypto.PublicKey) bool {
+	public, comparable := key.(interface{ Equal(crypto.PublicKey) bool })
+	return comparable && public.Equal(certificate.PublicKey)
+}
+
+// IsOf tells whether a certificate is that of an authority, or was signed by it.
+func IsOf(certificate, authority *x509.Certificate) bool {
+	return certificate.Equal(authority) || certificate.CheckSignatureFrom(authority) == nil
+}
+
+// Issued is when a certificate was signed, as far as it is known: authorities backdate.
+func Issued(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(Backdate) }
+
+// Verify tells why a certificate would be refused at now by those who trust the authorities of a bundle, for each of
+// the usages.
+func Verify(certificate *x509.Certificate, authorities []*x509.Certificate, now time.Time, usages ...x509.ExtKeyUsage) error {
+	roots := x509.NewCertPool()
+	for _, authority := range authorities {
+		roots.AddCert(authority)
+	}
+	for _, usage := range usages { // one by one: crypto/x509 is content with any of a list
+		options := x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}
+		if _, err := certificate.Verify(options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// IPs are the addresses that a certificate is for.
+func IPs(certificate *x509.Certificate) []netip.Addr {
+	var all []netip.Addr
+	for _, slice := range certificate.IPAddresses {
+		if ip, ok := netip.AddrFromSlice(slice); ok {
+			all = append(all, ip.Unmap())
+		}
+	}
+	return all
+}
+
+// PublicKeySHA256 is the hash of a certificate's public key, as SubjectPublicKeyInfo, in lower-case hexadecimal.
+func PublicKeySHA256(certificate *x509.Certificate) string {
+	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+// Info is what a certificate says. Numbers and hashes are lower-case hexadecimal.
+type Info struct {
+	CommonName      string
+	Organization    []string // in the certificate's order, which need not be that of the request
+	DNSNames        []string
+	IPs             []netip.Addr
+	NotBefore       time.Time
+	NotAfter        time.Time
+	SerialNumber    string
+	IssuerKeyID     string // the authority's SubjectKeyID; empty: not told
+	SubjectKeyID    string // empty: not told
+	SHA256          string // of the certificate: its fingerprint
+	PublicKeySHA256 string // of the public key, as SubjectPublicKeyInfo
+	IsCA            bool
+}
+
+// Inspect reads one certificate, PEM.
+func Inspect(text []byte) (Info, error) {
+	c, err := ParseOne(text)
+	if err != nil {
+		return Info{}, fmt.Errorf("read the certificate: %w", err)
+	}
+	fingerprint := sha256.Sum256(c.Raw)
+	return Info{
+		CommonName:      c.Subject.CommonName,
+		Organization:    c.Subject.Organization,
+		DNSNames:        c.DNSNames,
+		IPs:             IPs(c),
+		NotBefore:       c.NotBefore,
+		NotAfter:        c.NotAfter,
+		SerialNumber:    hex.EncodeToString(c.SerialNumber.Bytes()),
+		IssuerKeyID:     hex.EncodeToString(c.AuthorityKeyId),
+		SubjectKeyID:    hex.EncodeToString(c.SubjectKeyId),
+		SHA256:          hex.EncodeToString(fingerprint[:]),
+		PublicKeySHA256: PublicKeySHA256(c),
+		IsCA:            c.IsCA,
+	}, nil
+}

@@ -1,0 +1,96 @@
+package cert
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+)
+
+var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// authority is a self-signed certificate, PEM, with its key.
+func authority(t *testing.T, name string) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: now.Add(-Backdate), NotAfter: now.Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: BlockType, Bytes: der}), key
+}
+
+func TestParse(t *testing.T) {
+	a, _ := authority(t, "a")
+	b, _ := authority(t, "b")
+	join := func(parts ...string) []byte { return []byte(strings.Join(parts, "\n")) }
+	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))
+	for name, test := range map[string]struct {
+		text  []byte
+		names string // of those that are read
+		says  string
+	}{
+		"one":                    {a, "a", ""},
+		"two":                    {join(string(a), string(b)), "a b", ""},
+		"text around them":       {join("# the old one", string(a), "# and the new", string(b), "# end"), "a b", ""},
+		"nothing":                {nil, "", "no certificate"},
+		"no PEM":                 {[]byte("x"), "", "no certificate"},
+		"the second is cut off":  {join(string(a), string(b[:len(b)/2])), "", "cannot be read"},
+		"a key beside it":        {join(string(a), key), "", `"PRIVATE KEY" where a certificate should be`},
+		"a block of other bytes": {pem.EncodeToMemory(&pem.Block{Type: BlockType, Bytes: []byte("x")}), "", "x509"},
+	} {
+		all, err := Parse(test.text)
+		var names []string
+		for _, c := range all {
+			names = append(names, c.Subject.CommonName)
+		}
+		if got := strings.Join(names, " "); got != test.names || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if _, err := ParseOne(append(bytes.Clone(a), b...)); err == nil {
+		t.Error("two pass for one")
+	}
+}
+
+func TestWhoseItIs(t *testing.T) {
+	text, key := authority(t, "a")
+	other, otherKey := authority(t, "a")
+	a, err := ParseLeaf(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ParseLeaf(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !IsFor(a, key.Public()) || IsFor(a, otherKey.Public()) || IsFor(a, "no key") {
+		t.Error("a certificate is taken for another key's, or its own key is not known")
+	}
+	if !IsOf(a, a) || IsOf(a, b) {
+		t.Error("an authority is taken for another of the same name")
+	}
+	if !Issued(a).Equal(now) {
+		t.Errorf("issued at %s", Issued(a))
+	}
+	for at, well := range map[time.Time]bool{now: true, now.Add(-Backdate - time.Second): false, now.Add(2 * time.Hour): false} {
+		if err := Verify(a, []*x509.Certificate{b, a}, at, x509.ExtKeyUsageAny); (err == nil) != well {
+			t.Errorf("at %s: %v", at, err)
+		}
+	}
+	if err := Verify(a, []*x509.Certificate{b}, now, x509.ExtKeyUsageAny); err == nil {
+		t.Error("an authority vouches for another of its name")
+	}
+}

@@ -1,0 +1,34 @@
+package pki
+
+import (
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// Verify tells why a certificate, PEM, would be refused at now for any of the usages of its profile
+// by those who trust the authorities in bundle, PEM: one, or an old and a new one while they change.
+func Verify(certificatePEM, bundlePEM []byte, profile Profile, now time.Time) error {
+	leaf, err := cert.ParseOne(certificatePEM)
+	if err != nil {
+		return fmt.Errorf("read the certificate: %w", err)
+	}
+	authorities, err := cert.Parse(bundlePEM)
+	if err != nil {
+		return fmt.Errorf("read the authorities that %q is verified by: %w", leaf.Subject.CommonName, err)
+	}
+	return verify(leaf, authorities, profile, now)
+}
+
+func verify(leaf *x509.Certificate, authorities []*x509.Certificate, profile Profile, now time.Time) error {
+	usages, err := profile.extKeyUsages()
+	if err != nil {
+		return err
+	}
+	if err := cert.Verify(leaf, authorities, now, usages...); err != nil {
+		return fmt.Errorf("verify the %s certificate of %q: %w", profile, leaf.Subject.CommonName, err)
+	}
+	return nil
+}
