@@ -56,6 +56,12 @@ func (c Cluster) Addresses() []string {
 	return addresses
 }
 
+// Located is the cluster without the members whose addresses are known after apply.
+func (c Cluster) Located() Cluster {
+	c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m membership.Member) bool { return m.Address == "" })
+	return c
+}
+
 // Endpoints are the members' client URLs, in the order of their names.
 func (c Cluster) Endpoints() []string {
 	endpoints := make([]string, len(c.Members))

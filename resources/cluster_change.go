@@ -35,8 +35,9 @@ type wanted struct {
 }
 
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
-// deletion_protection or a host key, change nothing on the hosts. moved are reports of new addresses of members' own machines.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState, moved bootstrap.Sight) (diags diag.Diagnostics) {
+// deletion_protection or a host key, change nothing on the hosts. looked is what the plan
+// has seen of hosts that are new to it.
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState, looked ahead) (diags diag.Diagnostics) {
 	before, d := state.memberModels(ctx)
 	diags.Append(d...)
 	dropStrangers(before)
@@ -81,7 +82,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	seen := last.reports()
-	maps.Copy(seen, moved)
+	maps.Copy(seen, looked.moved)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), state, seen))...)
 	diags.Append(c.chooseVersion(state, stores)...)
 	if diags.HasError() {
@@ -108,10 +109,10 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
 				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
 		c.nothingKnown(members, before)
-	case len(moved) > 0:
-		diags.Append(c.foreseeMoves(ch, state, moved)...)
+	case len(looked.moved) > 0:
+		diags.Append(c.foreseeMoves(ch, state, looked.moved)...)
 		c.nothingKnown(members, before)
-	case ch.reachesAnew():
+	case looked.open || ch.reachesAnew():
 		c.nothingKnown(members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
@@ -71,6 +72,64 @@ func TestReaddressing(t *testing.T) {
 				tftest.TestStep{Config: of("a@51 b@52 c@53", unprotected), PlanOnly: true},
 			)
 			w.run(t, steps...)
+		})
+	}
+}
+
+// TestReaddressingThatOnlyTheApplyCanFind has a plan that could not look whether a new address is of the member's own machine, and
+// an apply that can: what the apply may find, the plan leaves open. The steps are those of a re-addressing, and the ID is kept.
+func TestReaddressingThatOnlyTheApplyCanFind(t *testing.T) {
+	output := func(config, was string) string {
+		return strings.Replace(config, was, "terraform_data.late.output", 1) + "\nresource \"terraform_data\" \"late\" { input = " + was + " }\n"
+	}
+	for name, test := range map[string]struct {
+		to     func(config string) string
+		before func(*world)
+		within func(*world) // between plan and apply
+	}{
+		"the provider's settings are known at apply": {
+			before: func(w *world) { w.notKnown = true },
+			within: func(w *world) { w.notKnown = false },
+		},
+		"the way to the host is": {to: func(config string) string {
+			return output(strings.Replace(config, `"192.0.2.53" }`, `"192.0.2.53", ssh_user = "ops" }`, 1), `"ops"`)
+		}},
+		"preflight_at_plan is": {to: func(config string) string {
+			return output(strings.Replace(config, "members =", "preflight_at_plan = true\n members =", 1), "true")
+		}},
+		"the host is slow to answer": {before: func(w *world) { w.slow = "192.0.2.53" }, within: func(w *world) { w.slow = "" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Readdress("192.0.2.13", "192.0.2.53")
+			moved := of("a b c@53", unprotected)
+			if test.to != nil {
+				moved = test.to(moved)
+			}
+			was := ""
+			id := func() string { return w.Host("192.0.2.13").Marker("prod").MemberID }
+			w.run(t, w.begun(t, three(unprotected)), tftest.TestStep{RefreshState: true},
+				tftest.TestStep{PreConfig: func() {
+					was = id()
+					if test.before != nil {
+						test.before(w)
+					}
+				}, Config: moved, ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, unknown map[string]any) error {
+					if test.within != nil {
+						test.within(w)
+					}
+					if unknown["rollout"] != true {
+						return fmt.Errorf("rollout is promised")
+					}
+					return nil
+				})}}, Check: func(s *terraform.State) error {
+					if id() != was {
+						return fmt.Errorf("c is %s by now, and was %s", id(), was)
+					}
+					return values("rollout.0", "snapshot b (192.0.2.12): verified, kept on the host", "rollout.1", "readdress c (192.0.2.53): from 192.0.2.13, with its data and its ID; voters 3, quorum 2, healthy 2 meanwhile")(s)
+				}},
+				tftest.TestStep{Config: moved, PlanOnly: true},
+			)
 		})
 	}
 }

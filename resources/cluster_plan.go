@@ -46,17 +46,19 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if req.State.Raw.IsNull() {
 		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.services.Stores)...)
 		if !resp.Diagnostics.HasError() {
-			resp.Diagnostics.Append(r.preflight(ctx, plan, clusterModel{}, req.Private)...)
+			seen, diags := r.lookAhead(ctx, plan, clusterModel{}, req.Private)
+			resp.Diagnostics.Append(diags...)
+			resp.Diagnostics.Append(r.preflight(ctx, plan, clusterModel{}, req.Private, seen)...)
 		}
 	} else {
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		r.services.owners.Store(state.Owner.ValueString(), true)
-		moved, diags := r.lookForMoves(ctx, plan, config, state, req.Private)
+		seen, diags := r.lookAhead(ctx, plan, state, req.Private)
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private, moved)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private, seen)...)
 		if !resp.Diagnostics.HasError() {
-			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private)...)
+			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private, seen)...)
 		}
 		if resp.Diagnostics.HasError() && r.services.Destroying {
 			resp.Diagnostics.AddError("The destroy was not planned", "Before a destroy, Terraform plans as for an apply, and that plan is refused. To destroy the cluster in this condition, use terraform destroy -refresh=false.")

@@ -17,50 +17,98 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// preflight looks at the hosts that a plan brings to the cluster, or reaches in another way than before, and refuses the plan for
-// what is in their way. It reads only, on all hosts at once. What it sees never becomes a value of the plan: Terraform plans again
-// during the apply, and compares. There it refuses nothing that the apply would not refuse right afterwards: it asks the same
-// question, and gives a host as long to answer. state is the zero model where there is none.
-func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, private privateState) (diags diag.Diagnostics) {
-	creating := state.Owner.IsNull()
-	members, diags := plan.memberModels(ctx)
-	last, _, d := lastSight(ctx, private)
-	diags.Append(d...)
-	var before map[string]memberModel
-	if !creating {
-		before, d = state.memberModels(ctx)
-		diags.Append(d...)
-	}
+// ahead is what a plan has seen of the hosts that it brings to the cluster, or reaches in another way than before. What it sees never
+// becomes a value of the plan, but for what is left to the apply: Terraform plans again during the apply, and compares.
+type ahead struct {
+	reports bootstrap.Sight
+	moved   bootstrap.Sight // those of other addresses of the very machines that members are on
+	skipped []string        // what is to be said of hosts that nobody could look at
+	open    bool            // the apply may look at hosts that this plan could not, and find other addresses of members' machines
+}
+
+// lookAhead looks at hosts that are new to a plan. It reads only, all hosts at once. During the apply it gives a host as long to
+// answer as the apply would. state is the zero model where there is none.
+func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, private privateState) (a ahead, diags diag.Diagnostics) {
+	plan = plan.lookedBy(state, r.services.Stores)
+	members, before, last, diags := plan.compared(ctx, state, private)
 	if diags.HasError() {
-		return diags
+		return a, diags
 	}
-	dropStrangers(before)
-	look, skipped := plan.toLookAt(members, before)
-	if len(look) > 0 {
-		reports, err := r.lookAhead(ctx, plan, state, look, &diags)
-		switch {
-		case errors.Is(err, ErrNotKnown):
-			skipped = append(skipped, fmt.Sprintf("%s: %s", names(look), err))
-		case err != nil:
-			diags.AddError("The hosts were not looked at", err.Error())
-		case ctx.Err() != nil:
-			diags.AddError("Interrupted", "The hosts were not all looked at. No host was changed.")
-		default:
-			diags.Append(plan.refuseHosts(ctx, state, members, last, reports, r.services)...)
+	look, skipped, open := plan.toLookAt(members, before, last.reports())
+	a = ahead{skipped: skipped, open: open}
+	if len(look) == 0 {
+		return a, diags
+	}
+	var err error
+	a.reports, err = r.lookAt(ctx, plan, state, look, &diags)
+	switch {
+	case errors.Is(err, ErrNotKnown):
+		a.skipped = append(a.skipped, fmt.Sprintf("%s: %s", names(look), err))
+		a.open = a.open || slices.ContainsFunc(look.seats(), func(m membership.Member) bool { return mayMove(m, before, last.reports()) })
+	case err != nil:
+		diags.AddError("The hosts were not looked at", err.Error())
+	case ctx.Err() != nil:
+		diags.AddError("Interrupted", "The hosts were not all looked at. No host was changed.")
+	default:
+		a.moved = plan.foundMoved(members, before, last, state, a.reports, r.services.Stores)
+	}
+	return a, diags
+}
+
+// preflight refuses a plan for what is in the way on the hosts that it has looked at. During the apply it refuses nothing that the
+// apply would not refuse right afterwards: it asks the same question.
+func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, private privateState, a ahead) (diags diag.Diagnostics) {
+	if len(a.reports) > 0 {
+		plan = plan.lookedBy(state, r.services.Stores)
+		members, _, last, d := plan.compared(ctx, state, private)
+		if diags.Append(d...); diags.HasError() {
+			return diags
 		}
+		diags.Append(plan.refuseHosts(ctx, state, members, last, a.reports, r.services)...)
 	}
-	if len(skipped) > 0 {
-		diags.AddAttributeWarning(path.Root("members"), "Hosts were not looked at", "This plan has not looked at hosts that may be new to the cluster:\n\n  "+strings.Join(skipped, "\n  ")+
-			"\n\nThe apply looks at them before it changes anything on a host, and refuses then what could not carry a member.")
+	if len(a.skipped) > 0 {
+		text := "This plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
+			"\n\nThe apply looks at them before it changes anything on a host, and refuses then what could not carry a member."
+		if a.open {
+			text += " Whether a member moves to another host, or is given another address on its own, it finds out too: so what becomes of the members, and by which steps, is known after apply."
+		}
+		diags.AddAttributeWarning(path.Root("members"), "Hosts were not looked at", text)
 	}
 	return diags
 }
 
-// toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before, and what is to be said of
-// those that nobody can look at yet.
-func (c clusterModel) toLookAt(members, before map[string]memberModel) (look routes, skipped []string) {
+// lookedBy is the model by which hosts are looked at: what a change of a living cluster leaves open is as in the state.
+func (c clusterModel) lookedBy(state clusterModel, stores Stores) clusterModel {
+	if state.Owner.IsNull() {
+		return c
+	}
+	if c.DataDir.IsUnknown() {
+		c.DataDir = state.DataDir
+	}
+	if c.chooseVersion(state, stores); c.EtcdVersion.IsUnknown() { // what is wrong with a version, the plan itself says
+		c.EtcdVersion = state.EtcdVersion
+	}
+	return c
+}
+
+// compared are the members as they are wanted and as they are in the state, and the last look at the hosts.
+func (c clusterModel) compared(ctx context.Context, state clusterModel, private privateState) (members, before map[string]memberModel, last sight, diags diag.Diagnostics) {
+	members, diags = c.memberModels(ctx)
+	last, _, d := lastSight(ctx, private)
+	diags.Append(d...)
+	if !state.Owner.IsNull() {
+		before, d = state.memberModels(ctx)
+		diags.Append(d...)
+		dropStrangers(before)
+	}
+	return members, before, last, diags
+}
+
+// toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before; what is to be said of those
+// that nobody can look at yet; and whether one of these may be another address of its member's machine, as the apply can find.
+func (c clusterModel) toLookAt(members, before map[string]memberModel, seen bootstrap.Sight) (look routes, skipped []string, open bool) {
 	if members == nil {
-		return nil, []string{"which members there are is known after apply"}
+		return nil, []string{"which members there are is known after apply"}, false
 	}
 	look = routes{}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -73,20 +121,35 @@ func (c clusterModel) toLookAt(members, before map[string]memberModel) (look rou
 			skipped = append(skipped, name+": its address is known after apply")
 		case !m.wayKnown():
 			skipped = append(skipped, name+": how its host is reached is known after apply")
+			open = open || mayMove(m.seat(name), before, seen)
 		default:
 			look[m.seat(name)] = m.reach()
 		}
 	}
-	if len(look) == 0 {
-		return look, skipped
-	}
+	why := ""
 	switch {
+	case len(look) == 0:
+	case c.PreflightAtPlan.IsUnknown():
+		why = "preflight_at_plan is known after apply"
 	case !c.PreflightAtPlan.IsNull() && !c.PreflightAtPlan.ValueBool():
-		return nil, append(skipped, names(look)+": preflight_at_plan is off")
+		return nil, append(skipped, names(look)+": preflight_at_plan is off"), false // the apply's own plan does not look either
 	case slices.ContainsFunc([]attr.Value{c.Name, c.EtcdVersion, c.DataDir, c.ClientPort, c.PeerPort, c.MetricsPort}, attr.Value.IsUnknown):
-		return nil, append(skipped, names(look)+": name, version, ports or data_dir of the cluster are known after apply")
+		why = "name, version, ports or data_dir of the cluster are known after apply"
 	}
-	return look, skipped
+	if why == "" {
+		return look, skipped, open
+	}
+	for m := range look {
+		open = open || mayMove(m, before, seen)
+	}
+	return nil, append(skipped, names(look)+": "+why), open
+}
+
+// mayMove tells whether a seat may be another address of the machine that its member is on already, which only a look tells.
+func mayMove(m membership.Member, before map[string]memberModel, seen bootstrap.Sight) bool {
+	old, there := before[m.Name]
+	_, looked := seen[m]
+	return there && !looked && old.Address.ValueString() != m.Address
 }
 
 // sameWay tells whether a host is the one of the state, and reached as before.
@@ -108,8 +171,8 @@ func names(hosts routes) string {
 	return strings.Join(all, ", ")
 }
 
-// lookAhead reads hosts. It changes nothing.
-func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Sight, error) {
+// lookAt reads hosts. It changes nothing.
+func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Sight, error) {
 	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
 	looking, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
@@ -132,8 +195,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, membe
 		return diags
 	}
 	cluster := c.clusterWith(members, services.Stores)
-	known := cluster
-	known.Members = slices.DeleteFunc(slices.Clone(cluster.Members), func(m membership.Member) bool { return m.Address == "" }) // known after apply
+	known := cluster.Located()
 	var refusals []error
 	switch owner := state.Owner.ValueString(); {
 	case wish.Source != "" && !wish.TakeBack && !c.restoredBefore(state, wanted{members: members, stores: services.Stores}, nil, last, wish):

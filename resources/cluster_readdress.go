@@ -1,14 +1,11 @@
 package resources
 
 import (
-	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
@@ -20,51 +17,21 @@ import (
 // A new address of a member is another host, which replaces its own, or another address of its own, on which it is re-addressed.
 // Which of the two, the machine alone tells: a plan looks there.
 
-// lookForMoves looks at the new addresses of members and reports those that are of the very machines that the members are on. It
-// reads only. What it sees is no value of the plan: Terraform plans again during the apply, when those hosts may be otherwise.
-func (r *clusterResource) lookForMoves(ctx context.Context, plan, config, state clusterModel, private privateState) (found bootstrap.Sight, diags diag.Diagnostics) {
-	before, diags := state.memberModels(ctx)
-	members, d := plan.memberModels(ctx)
-	diags.Append(d...)
-	last, known, d := lastSight(ctx, private)
-	diags.Append(d...)
-	if config.DataDir.IsNull() {
-		plan.DataDir = state.DataDir
+// foundMoved are the reports of other addresses of the very machines that members are on.
+func (c clusterModel) foundMoved(members, before map[string]memberModel, last sight, state clusterModel, reports bootstrap.Sight, stores Stores) bootstrap.Sight {
+	seen := last.reports()
+	if len(seen) == 0 {
+		return nil
 	}
-	plan.EtcdVersion = state.EtcdVersion
-	asked := plan.PreflightAtPlan.IsNull() || plan.PreflightAtPlan.ValueBool()
-	if diags.HasError() || members == nil || !known || !asked ||
-		slices.ContainsFunc([]attr.Value{plan.Name, plan.DataDir, plan.ClientPort, plan.PeerPort, plan.MetricsPort}, attr.Value.IsUnknown) {
-		return nil, diags
-	}
-	dropStrangers(before)
-	look, seen := routes{}, last.reports()
-	for name, m := range members {
-		old, there := before[name]
-		_, looked := seen[m.seat(name)]
-		if there && !looked && !m.Address.IsUnknown() && !m.Address.Equal(old.Address) && m.wayKnown() {
-			look[m.seat(name)] = m.reach()
-		}
-	}
-	if len(look) == 0 {
-		return nil, diags
-	}
-	looking, cancel := deadline(ctx, plan.Timeouts.Read, readTimeout, &diags)
-	defer cancel()
-	executor, err := r.executor(ctx, plan.clusterWith(nil, r.services.Stores), "plan", look, everybody)
-	if err != nil {
-		return nil, diags // the preflight says so
-	}
-	reports := executor.Observe(looking, look.seats())
-	maps.Copy(seen, reports)
-	cluster := plan.clusterWith(members, r.services.Stores)
-	found = bootstrap.Sight{}
-	for m := range plan.moves(cluster, state, seen) {
-		if report, looked := reports[m]; looked {
+	merged := maps.Clone(seen)
+	maps.Copy(merged, reports)
+	found := bootstrap.Sight{}
+	for m := range c.moves(c.clusterWith(members, stores), state, merged) {
+		if report, looked := reports[m]; looked && mayMove(m, before, seen) {
 			found[m] = report
 		}
 	}
-	return found, diags
+	return found
 }
 
 // moves are the members that are re-addressed, and the peer URLs that they come from.
@@ -72,9 +39,8 @@ func (c clusterModel) moves(cluster bootstrap.Cluster, state clusterModel, seen 
 	if c.PeerPort.IsUnknown() || c.Name.IsUnknown() || c.DataDir.IsUnknown() {
 		return nil
 	}
-	cluster.Members = slices.DeleteFunc(slices.Clone(cluster.Members), func(m membership.Member) bool { return m.Address == "" }) // known after apply
 	moves := map[membership.Member]string{}
-	for _, s := range cluster.Picture(state.Owner.ValueString(), seen, time.Time{}).Seats {
+	for _, s := range cluster.Located().Picture(state.Owner.ValueString(), seen, time.Time{}).Seats {
 		if s.From != "" {
 			moves[s.Member] = s.From
 		}

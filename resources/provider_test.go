@@ -45,6 +45,9 @@ type world struct {
 	// notKnown has the provider's settings known at apply only.
 	notKnown bool
 
+	// slow is the address of a host that answers only those who wait for it.
+	slow string
+
 	// destroying has Terraform be started to destroy.
 	destroying bool
 
@@ -238,10 +241,17 @@ func (w ways) Host(reach Reach) (upgrade.Host, error) {
 	w.progress.Lock()
 	w.progress.awaited = append(w.progress.awaited, reach.Address)
 	w.progress.Unlock()
-	return w.Briefly(reach)
+	return w.to(reach)
 }
 
 func (w ways) Briefly(reach Reach) (upgrade.Host, error) {
+	if w.slow != "" && reach.Address == w.slow {
+		return shut{}, nil
+	}
+	return w.to(reach)
+}
+
+func (w ways) to(reach Reach) (upgrade.Host, error) {
 	if w.notKnown {
 		return nil, fmt.Errorf("ssh.private_key: %w", ErrNotKnown)
 	}
