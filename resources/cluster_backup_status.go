@@ -107,7 +107,8 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Sight
 }
 
 // missBackups warns where the newest backup is older than the schedule has it: of a run that has not started, or was
-// killed, nobody says that it failed. A run may take as long as the last one, and some time more.
+// killed, nobody says that it failed. A schedule counts from when it came into force: it says nothing of the time before.
+// A run may take as long as the last one, and some time more.
 func (c *clusterModel) missBackups(reports bootstrap.Sight, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
 	var newest, since time.Time
 	var every time.Duration
@@ -120,12 +121,12 @@ func (c *clusterModel) missBackups(reports bootstrap.Sight, runs []api.Run, now 
 		if every = max(every, b.Every); b.Newest.After(newest) {
 			newest = b.Newest
 		}
-		if since.IsZero() || b.Since.Before(since) {
+		if since.IsZero() || b.Since.Before(since) { // a host that has joined since has its schedule from then on
 			since = b.Since
 		}
 	}
 	last := newest
-	if last.IsZero() {
+	if since.After(last) {
 		last = since
 	}
 	due := every + every/4 + time.Hour
@@ -135,13 +136,13 @@ func (c *clusterModel) missBackups(reports bootstrap.Sight, runs []api.Run, now 
 	if every == 0 || now.Sub(last) <= due {
 		return nil
 	}
-	name, said := c.Name.ValueString(), "The newest backup was stored at "
-	if newest.IsZero() {
-		said = "None was stored since backups were set up at "
+	name, said := c.Name.ValueString(), fmt.Sprintf("None was stored since backups were set up at %s", since.UTC().Format(time.RFC3339))
+	if !newest.IsZero() {
+		said = fmt.Sprintf("The newest backup was stored at %s", newest.UTC().Format(time.RFC3339))
 	}
 	diags.AddAttributeWarning(path.Root("backup"), fmt.Sprintf("Backups of cluster %s are overdue", name),
-		fmt.Sprintf("%s%s, as far as the hosts that answered know, and a run is due every %s. A run that never started, or was killed, leaves no record: see systemctl status %s.timer %s.service on the hosts.",
-			said, last.UTC().Format(time.RFC3339), every, api.BackupUnit(name), api.BackupUnit(name)))
+		fmt.Sprintf("%s, as far as the hosts that answered know, and since %s a run is due every %s. A run that never started, or was killed, leaves no record: see systemctl status %s.timer %s.service on the hosts.",
+			said, since.UTC().Format(time.RFC3339), every, api.BackupUnit(name), api.BackupUnit(name)))
 	return diags
 }
 

@@ -104,6 +104,36 @@ func TestBackupsAreWatched(t *testing.T) {
 	)
 }
 
+// TestBackupsAreOverdueByTheirOwnSchedule: a schedule that is shortened says nothing of the time before it came into force, and
+// another change of the backup gives it no more time.
+func TestBackupsAreOverdueByTheirOwnSchedule(t *testing.T) {
+	w := newWorld(t)
+	config := func(secret, schedule string) string {
+		return three(unprotected + backedUp(secret, fmt.Sprintf("schedule = %q", schedule)))
+	}
+	at := func(config string, later time.Duration, overdue bool) tftest.TestStep {
+		return tftest.TestStep{Config: config, PreConfig: func() { w.Clock = w.Clock.Add(later) }, Check: func(*terraform.State) error {
+			if said := w.warned(); strings.Contains(said, "are overdue") != overdue {
+				return fmt.Errorf("it warns of %q", said)
+			}
+			return nil
+		}}
+	}
+	look := func(later time.Duration, overdue bool) tftest.TestStep {
+		step := at("", later, overdue)
+		step.RefreshState = true
+		return step
+	}
+	w.run(t, w.begun(t, config("one", "daily")),
+		tftest.TestStep{RefreshState: true, PreConfig: func() { w.runNow(t, 11, false) }},
+		at(config("one", "hourly"), 20*time.Hour, false),
+		look(time.Minute, false),
+		at(config("two", "hourly"), 2*time.Hour, false),
+		look(13*time.Minute, false),
+		look(2*time.Minute, true),
+	)
+}
+
 // TestBackupsAfterARestore: hosts that are new to a restored cluster back it up, with no further apply, and cease to
 // where another restore goes without.
 func TestBackupsAfterARestore(t *testing.T) {

@@ -77,7 +77,7 @@ type BackupStatus struct {
 	// By these a backup is missed that no run has told of, since none has started, or it was killed.
 	Newest time.Time     `json:"newest,omitzero"` // when the newest run of a backup ended that succeeded, of whichever member, as far as the host knows; zero: it knows of none
 	Every  time.Duration `json:"every,omitempty"` // nanoseconds; the longest time between two runs that the schedule has in the time to come; 0: not known
-	Since  time.Time     `json:"since,omitzero"`  // since when the host has gone by this Backup
+	Since  time.Time     `json:"since,omitzero"`  // since when the host has gone by this schedule
 }
 
 // Run is what a run of a backup or a rehearsal came to.

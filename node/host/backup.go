@@ -269,7 +269,8 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 	record := m.runRecord(marker, runBackup)
 	status.Last, status.Rehearsed, status.Newest = record.Last, m.runRecord(marker, runRehearsal).Last, record.newest()
 	status.Every = m.longestGap(ctx, b.Schedule)
-	if info, err := os.Stat(m.path(api.BackupFile(marker.Cluster))); err == nil {
+	// The timer is written where its schedule is another one, and at no other change of the backup.
+	if info, err := os.Stat(m.path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
 		status.Since = info.ModTime().UTC()
 	}
 	return status, nil

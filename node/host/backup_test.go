@@ -124,6 +124,34 @@ func TestBackUpAndCease(t *testing.T) {
 	}
 }
 
+// TestBackupsCountFromTheirSchedule: since when a host has its schedule, it says by the schedule alone.
+func TestBackupsCountFromTheirSchedule(t *testing.T) {
+	m, _ := backing(t)
+	b := backupOf()
+	since := func(change func()) time.Time {
+		t.Helper()
+		change()
+		if err := backUp(t, m, &b); err != nil {
+			t.Fatal(err)
+		}
+		status := backupsOf(t, m)
+		old := status.Since.Add(-48 * time.Hour)
+		for path := range tree(t, m, "/etc") { // two days pass
+			if err := os.Chtimes(m.path(path), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return status.Since
+	}
+	first := since(func() {})
+	if got := since(func() { b.Digest = "2" }); got.After(first.Add(-time.Hour)) {
+		t.Errorf("another digest: since %s, and was set up at %s", got, first)
+	}
+	if got := since(func() { b.Digest, b.Schedule = "3", "daily" }); got.Before(first) {
+		t.Errorf("another schedule: since %s, and the first was set up at %s", got, first)
+	}
+}
+
 // TestBackUpGoesOn holds that a call that was cut short does not pass for done.
 func TestBackUpGoesOn(t *testing.T) {
 	t.Parallel()

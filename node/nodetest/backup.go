@@ -15,7 +15,7 @@ import (
 type backups struct {
 	api.Backup
 	stopped         bool      // somebody has stopped its timers
-	since           time.Time // it was put in place
+	since           time.Time // its schedule was put in place
 	newest          time.Time // when the last run of it ended that succeeded
 	last, rehearsed *api.Run
 }
@@ -64,6 +64,9 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	next := &backups{Backup: *r.Backup, since: c.world.Clock}
 	if part.backups != nil {
 		next.last, next.rehearsed, next.newest = part.backups.last, part.backups.rehearsed, part.backups.newest
+		if part.backups.Schedule == r.Backup.Schedule {
+			next.since = part.backups.since
+		}
 	}
 	part.backups = next
 	return api.Done{}, nil
