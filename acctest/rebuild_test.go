@@ -62,7 +62,7 @@ func TestRebuildAndLeaveTheLost(t *testing.T) {
 	if err := l.Host("c").PowerOff(); err != nil {
 		t.Fatal(err)
 	}
-	v.mustFail([]string{"destroy", "-auto-approve", "-no-color"}, "could not be asked: c.", `set abandon_on_destroy = ["c"], apply, and destroy then`)
+	v.mustFail([]string{"destroy", "-auto-approve", "-no-color"}, fmt.Sprintf("could not be asked: c (%s).", l.Host("c").Address()), `set abandon_on_destroy = ["c"], apply, and destroy then`)
 	for _, name := range []string{"a", "b"} {
 		if state := inHost(t, l.Host(name), "systemctl", "is-active", "etcd@prod"); strings.TrimSpace(state) != "active" {
 			t.Errorf("a destroy that was refused has left the member of %s %s", name, state)

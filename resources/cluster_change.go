@@ -50,6 +50,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		c.DataDir = state.DataDir
 	}
 	c.keepObserved(state)
+	last, found, d := lastSight(ctx, private)
+	diags.Append(d...)
+	diags.Append(c.checkAbandoned(before, last)...)
 	diags.Append(c.refuseChanges(authority, state)...)
 	asked, d := c.recovery(ctx, state)
 	diags.Append(d...)
@@ -60,8 +63,6 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	newBackup := !c.Backup.Equal(state.Backup)
 	if wish.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
-		last, _, d := lastSight(ctx, private)
-		diags.Append(d...)
 		if !diags.HasError() && c.restoredBefore(state, wanted{members, stores, backup}, before, last, wish) {
 			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record, by an apply that this state does not know of: it was imported, say. "+
 				"The apply notes that in the state, and restores nothing. To restore it once more, set restore.trigger to another value.", wish.Source))
@@ -76,8 +77,6 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		}
 	}
 	diags.Append(refuseTaken(members, before)...)
-	last, found, d := lastSight(ctx, private)
-	diags.Append(d...)
 	if diags.HasError() {
 		return diags
 	}

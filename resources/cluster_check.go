@@ -34,11 +34,6 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	if attribute, err := checkSettings(c.Settings); err != nil {
 		diags.AddAttributeError(path.Root("settings").AtName(attribute), "These settings do not fit together", err.Error())
 	}
-	for _, name := range c.abandoned() {
-		if _, known := c.Members.Elements()[name]; !known && !c.Members.IsUnknown() {
-			diags.AddAttributeError(path.Root("abandon_on_destroy"), "There is no such member", fmt.Sprintf("%q is the name of no member. Name members whose hosts are gone for good.", name))
-		}
-	}
 	diags.Append(c.checkPorts()...)
 	return diags
 }

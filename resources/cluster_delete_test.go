@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
 func TestDeletionProtection(t *testing.T) {
@@ -86,6 +87,42 @@ func TestDestroyLeavesTheLost(t *testing.T) {
 		},
 		tftest.TestStep{Config: abandons(`"c"`), Destroy: true})
 	for last, left := range map[int]bool{11: false, 12: false, 13: true} {
+		if found := w.host(last).Leftovers("prod", dir); len(found) > 0 != left {
+			t.Errorf("%d carries %v", last, found)
+		}
+	}
+}
+
+// TestDestroyOfAMemberWithTwoHosts has a member whose move was cut short, and whose old host is gone for good then:
+// its name stands for that host alone, as plans say, and the cluster is taken off the other.
+func TestDestroyOfAMemberWithTwoHosts(t *testing.T) {
+	w := newWorld(t)
+	abandons := three(unprotected + ` abandon_on_destroy = ["b"]`)
+	w.run(t, w.begun(t, three(unprotected)),
+		tftest.TestStep{
+			PreConfig: func() {
+				w.Inject(nodetest.Fault{Operation: api.OpRemoveMember, Err: &api.Error{Code: api.CodeFailed, Message: "it is too late"}})
+			},
+			Config: of("a b@21 c", unprotected), ExpectError: says("it is too late"),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				w.Heal()
+				w.host(12).PowerCut()
+			},
+			Config: three(unprotected), Destroy: true, ExpectError: says("could not be asked: b (192.0.2.12)."),
+		},
+		tftest.TestStep{Config: abandons, ExpectNonEmptyPlan: true, Check: func(*terraform.State) error {
+			if text := w.warned(); !strings.Contains(text, "A destroy leaves b (192.0.2.12) behind, which could not be asked at the last look, and takes the cluster off b (192.0.2.21)") || strings.Contains(text, "is not lost") {
+				return fmt.Errorf("it was warned: %s", text)
+			}
+			return nil
+		}},
+		tftest.TestStep{Config: abandons, Destroy: true})
+	if text := w.warned(); !strings.Contains(text, "This destroy does not touch the hosts of b (192.0.2.12), which") {
+		t.Errorf("it was warned: %s", text)
+	}
+	for last, left := range map[int]bool{11: false, 12: true, 13: false, 21: false} {
 		if found := w.host(last).Leftovers("prod", dir); len(found) > 0 != left {
 			t.Errorf("%d carries %v", last, found)
 		}

@@ -166,7 +166,7 @@ func TestUnreachableHostStays(t *testing.T) {
 			Check:              values("members.c.health", "unreachable", "purge_data", "true"),
 		},
 		tftest.TestStep{ // It is not known what runs there, so it is not destroyed.
-			Config: three(unprotected), Destroy: true, ExpectError: says("At the last look these members' hosts could not be asked: c."),
+			Config: three(unprotected), Destroy: true, ExpectError: says("At the last look these members' hosts could not be asked: c (192.0.2.13)."),
 		},
 		tftest.TestStep{
 			PreConfig: func() {

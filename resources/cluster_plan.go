@@ -24,7 +24,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		resp.Diagnostics.Append(refuseProtected(state)...)
-		resp.Diagnostics.Append(refuseUnreachable(ctx, state, req.Private)...)
+		resp.Diagnostics.Append(planLeaving(ctx, state, req.Private)...)
 		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
 		return
 	}
@@ -72,6 +72,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 // planCreate fills in what a new cluster is going to be. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
 func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authorityModel, stores Stores) (diags diag.Diagnostics) {
+	diags.Append(c.checkAbandoned(nil, sight{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {
 		version, err := stores.Newest(c.Version.ValueString())

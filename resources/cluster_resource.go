@@ -253,7 +253,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	seen := last.reports()
 	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
 	if err == nil {
-		err = executor.Retire(working, upgrade.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandoned()})
+		err = executor.Retire(working, upgrade.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedSeats(hosts.seats(), last)})
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not destroyed", state.Name.ValueString()), err.Error()+"\n\nDestroy again to go on.")

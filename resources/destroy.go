@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -34,31 +36,98 @@ func (c clusterModel) abandoned() []string {
 	return names
 }
 
-// refuseUnreachable refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
-// by then: a host could not be asked at the last look, and is not among those that are left behind.
-func refuseUnreachable(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
-	last, _, _ := lastSight(ctx, private) // without it the destroy itself looks
-	var away []string
-	for _, seat := range last.Seats {
-		if seat.Unreachable && !slices.Contains(state.abandoned(), seat.Name) {
-			away = append(away, seat.Name)
+// abandonedSeats are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
+// for those that could not be asked at the last look, so that nothing is left behind that the user has not seen to be away; the
+// cluster is taken off the others. Where all of them answered, it stands for all, and the destroy refuses them.
+func (c clusterModel) abandonedSeats(seats []membership.Member, last sight) (left []membership.Member) {
+	away := last.unreachable()
+	for _, m := range seats {
+		sameName := func(other membership.Member) bool { return other.Name == m.Name }
+		if slices.Contains(c.abandoned(), m.Name) && (slices.Contains(away, m) || !slices.ContainsFunc(away, sameName)) {
+			left = append(left, m)
 		}
+	}
+	return left
+}
+
+// unreachable are the seats whose hosts could not be asked.
+func (s sight) unreachable() (away []membership.Member) {
+	for _, seat := range s.Seats {
+		if seat.Unreachable {
+			away = append(away, seat.member())
+		}
+	}
+	return away
+}
+
+func (s seatReport) member() membership.Member {
+	return membership.Member{Name: s.Name, Address: s.Address}
+}
+
+func ofSeat(m membership.Member) string { return fmt.Sprintf("%s (%s)", m.Name, m.Address) }
+
+// planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
+// by then: a host could not be asked at the last look, and is not among those that are left behind. Of these it warns.
+func planLeaving(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
+	last, _, _ := lastSight(ctx, private) // without it the destroy itself looks
+	var away, left, names []string
+	for _, m := range last.unreachable() {
+		if slices.Contains(state.abandoned(), m.Name) {
+			left = append(left, ofSeat(m))
+		} else {
+			away = append(away, ofSeat(m))
+		}
+		names = append(names, m.Name)
 	}
 	if len(away) > 0 {
 		diags.AddAttributeError(path.Root("abandon_on_destroy"), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
 			fmt.Sprintf("At the last look these members' hosts could not be asked: %s. A host that is switched on again later would carry on with half a cluster that nobody manages. "+
 				"Bring them back, look again (terraform apply -refresh-only), and destroy; where they are gone for good, set abandon_on_destroy = %s, apply, and destroy then. Nothing was changed.",
-				strings.Join(away, ", "), upgrade.NameList(away)))
+				strings.Join(away, ", "), upgrade.NameList(names)))
+	}
+	if len(left) > 0 && len(away) == 0 {
+		diags.AddAttributeWarning(path.Root("abandon_on_destroy"), "Hosts are left behind",
+			fmt.Sprintf("This destroy does not touch the hosts of %s, which could not be asked at the last look: abandon_on_destroy names them. Should one of them come back, its member starts again by itself; as root, systemctl disable --now %s ends that.",
+				strings.Join(left, ", "), api.Unit(state.Name.ValueString())))
 	}
 	return diags
 }
 
-// warnAbandoned says of members that a destroy is to leave behind that they are there.
+// checkAbandoned wants names of members: of those that are wanted, of those in the state, and of those whose hosts an unfinished
+// change has not left yet.
+func (c clusterModel) checkAbandoned(before map[string]memberModel, last sight) (diags diag.Diagnostics) {
+	for _, name := range c.abandoned() {
+		_, wanted := c.Members.Elements()[name]
+		_, known := before[name]
+		if !wanted && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Seats, func(s seatReport) bool { return s.Name == name }) {
+			diags.AddAttributeError(path.Root("abandon_on_destroy"), "There is no such member", fmt.Sprintf("%q is the name of no member. Name members whose hosts are gone for good.", name))
+		}
+	}
+	return diags
+}
+
+// warnAbandoned says of members that a destroy is to leave behind that they are there, and of those that have several hosts,
+// what becomes of each.
 func (c clusterModel) warnAbandoned(last sight) (diags diag.Diagnostics) {
-	for _, seat := range last.Seats {
-		if !seat.Unreachable && slices.Contains(c.abandoned(), seat.Name) {
-			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), fmt.Sprintf("Member %s is not lost", seat.Name),
+	for _, name := range c.abandoned() {
+		var away, there []string
+		for _, seat := range last.Seats {
+			switch {
+			case seat.Name != name:
+			case seat.Unreachable:
+				away = append(away, ofSeat(seat.member()))
+			default:
+				there = append(there, ofSeat(seat.member()))
+			}
+		}
+		switch {
+		case len(there) == 0:
+		case len(away) == 0:
+			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), fmt.Sprintf("Member %s is not lost", name),
 				"abandon_on_destroy names it, and its host answered at the last look: a destroy is refused as long as it does. Take it out of abandon_on_destroy, and the destroy takes the cluster off that host too.")
+		default:
+			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), fmt.Sprintf("Member %s has several hosts", name),
+				fmt.Sprintf("It is being moved, and abandon_on_destroy names it. A destroy leaves %s behind, which could not be asked at the last look, and takes the cluster off %s, which answered.", strings.Join(away, ", "), strings.Join(there, ", ")))
 		}
 	}
 	return diags

@@ -16,17 +16,17 @@ import (
 // Retirement is how a cluster is taken off its hosts.
 type Retirement struct {
 	Owner    string
-	Purge    bool     // the data is deleted, and not moved aside
-	Abandons []string // names of members whose hosts are lost for good, and left behind
+	Purge    bool                // the data is deleted, and not moved aside
+	Abandons []membership.Member // whose hosts are lost for good, and left behind
 }
 
 // Retire takes the cluster off all of its hosts, from wherever an earlier run stopped. The data is
 // moved aside, or deleted where purge says so. A host that carries no part of it, or one that
 // another owner's token is on by now, is left as it is.
 //
-// It refuses to begin while a host cannot be asked, unless its member is abandoned by name: a member that is switched
+// It refuses to begin while a host cannot be asked, unless that very host is abandoned: a member that is switched
 // on again later, with its unit enabled, would be half a cluster that nobody manages. And it refuses while a host
-// answers whose member is abandoned: that one is not lost.
+// that is abandoned answers: that one is not lost.
 func (e *Executor) Retire(ctx context.Context, r Retirement) error {
 	w := e.work(e.Cluster.Members)
 	w.retirement = api.RetireRequest{Owner: r.Owner, Purge: r.Purge}
@@ -47,12 +47,11 @@ func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, r Retire
 	}
 	for _, m := range cluster.Members {
 		report := reports[m]
-		switch abandoned := slices.Contains(r.Abandons, m.Name); {
+		switch abandoned := slices.Contains(r.Abandons, m); {
 		case report.Err != nil && abandoned:
 			continue
 		case report.Err != nil:
-			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err),
-				Remedy: fmt.Sprintf("bring it back and destroy again; if it is gone for good, set abandon_on_destroy = %s, apply, and destroy again; no host was changed", NameList(append(slices.Clone(r.Abandons), m.Name)))})
+			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err), Remedy: r.toAbandon(m, reports) + "; no host was changed"})
 			continue
 		case abandoned && carries(report, r.Owner):
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it is in abandon_on_destroy, and its host answers, and carries it",
@@ -72,6 +71,20 @@ func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, r Retire
 	return steps, errors.Join(refusals...)
 }
 
+// toAbandon says what to do about a host that cannot be asked and is not abandoned.
+func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Sight) string {
+	names := []string{m.Name}
+	for _, other := range r.Abandons {
+		if other.Name == m.Name && reports[other].Err != nil {
+			return fmt.Sprintf("abandon_on_destroy stands for %s (%s), whose host could not be asked at the last look, when this one answered: bring it back, or look again (terraform apply -refresh-only), and destroy again", other.Name, other.Address)
+		}
+		if reports[other].Err != nil {
+			names = append(names, other.Name)
+		}
+	}
+	return fmt.Sprintf("bring it back and destroy again; if it is gone for good, set abandon_on_destroy = %s, apply, and destroy again", NameList(names))
+}
+
 // carries tells whether a host records a member of this owner's.
 func carries(report bootstrap.Report, owner string) bool {
 	if o := report.Observation; o != nil {
@@ -80,11 +93,11 @@ func carries(report bootstrap.Report, owner string) bool {
 	return report.Contact.Marker != nil && report.Contact.Marker.Owner == owner
 }
 
-// NameList is a list of names as a configuration has it.
+// NameList is a list of names as a configuration has it, each of them once.
 func NameList(names []string) string {
-	quoted := make([]string, len(names))
-	for i, name := range slices.Sorted(slices.Values(names)) {
-		quoted[i] = strconv.Quote(name)
+	var quoted []string
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		quoted = append(quoted, strconv.Quote(name))
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -184,8 +185,14 @@ func TestRetireLeavesTheLost(t *testing.T) {
 			for _, lost := range test.lost {
 				s.host(lost).PowerCut()
 			}
+			var abandons []membership.Member
+			for _, m := range s.cluster.Members {
+				if slices.Contains(test.abandons, m.Name) {
+					abandons = append(abandons, m)
+				}
+			}
 			s.world.Forget()
-			err := s.executor().Retire(t.Context(), upgrade.Retirement{Owner: owner, Abandons: test.abandons})
+			err := s.executor().Retire(t.Context(), upgrade.Retirement{Owner: owner, Abandons: abandons})
 			if test.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), test.refused) {
 					t.Errorf("retire: %v", err)
@@ -202,6 +209,34 @@ func TestRetireLeavesTheLost(t *testing.T) {
 				if left := s.host(m.Name).Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 != slices.Contains(test.lost, m.Name) {
 					t.Errorf("%s carries %v", m.Name, left)
 				}
+			}
+		})
+	}
+}
+
+// TestRetireLeavesOneHostOfTwo has a member that is being moved, whose one host is gone for good: that very host is left behind, the
+// cluster is taken off the other, and where that cannot be asked either by now, nothing is done.
+func TestRetireLeavesOneHostOfTwo(t *testing.T) {
+	for name, away := range map[string]bool{"the other answers": false, "the other is away by now": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSiteWith(t, 3, 4)
+			owner := s.mustForm().Owner
+			lost := membership.Member{Name: "b", Address: "192.0.2.14"}
+			s.world.Host(lost.Address).PowerCut()
+			s.cluster.Members = append(s.cluster.Members, lost)
+			if away {
+				s.host("b").PowerCut()
+			}
+			s.world.Forget()
+			err := s.executor().Retire(t.Context(), upgrade.Retirement{Owner: owner, Abandons: []membership.Member{lost}})
+			switch want := "b (192.0.2.12): it cannot be asked: no route to host; abandon_on_destroy stands for b (192.0.2.14)"; {
+			case !away && err != nil:
+				t.Error(err)
+			case away && (err == nil || !strings.Contains(err.Error(), want) || len(s.world.Changes()) > 0):
+				t.Errorf("got %v, and changes %v", err, s.world.Changes())
+			}
+			if left := s.host("b").Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 != away {
+				t.Errorf("b carries %v", left)
 			}
 		})
 	}
