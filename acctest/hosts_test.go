@@ -47,4 +47,9 @@ func TestHostsAsTheyAre(t *testing.T) {
 	w.mustFail([]string{"apply", "-auto-approve", "-no-color"}, "192.0.2.77")
 	w.write("main.tf", configuration(t, l, setup{cluster: `client_port = 443`}))
 	w.mustFail([]string{"plan", "-no-color"}, "client_port is 443", "the ports from 1024 to 65535 alone")
+	for _, h := range l.Hosts {
+		inHost(t, h, "sh", "-c", "echo 443 >/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	}
+	w.apply()
+	w.mustBeSettled()
 }

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -50,6 +51,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("commands are missing on it: %s; install them", strings.Join(contact.Missing, ", "))
 	case contact.NoUserNamespaces:
 		return "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one: set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system"
+	case closed(contact.FirstPort, c.ports()) != "":
+		return closed(contact.FirstPort, c.ports())
 	case contact.Marker == nil && !contact.DataNotEmpty && contact.DataFreeBytes > 0 && contact.DataFreeBytes < NeedDataBytes:
 		return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed", contact.DataFreeBytes>>20, c.DataDir, int64(NeedDataBytes)>>20)
 	case slices.Contains(contact.Installed, hash):
@@ -60,6 +63,49 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("%d MiB are free for %s and %d are needed", contact.FreeBytes>>20, api.StoreRoot, int64(needBytes)>>20)
 	}
 	return ""
+}
+
+// port is one of a cluster's ports, by the name of its attribute.
+type port struct {
+	name   string
+	number int
+}
+
+func (c Cluster) ports() []port {
+	return []port{{"client_port", c.ClientPort}, {"peer_port", c.PeerPort}, {"metrics_port", c.MetricsPort}}
+}
+
+// closed says which of these ports a member cannot bind on a host, of whose ports the first is the lowest that it may; empty: none, or
+// the host has not told.
+func closed(first int, ports []port) string {
+	for _, p := range ports {
+		if p.number < first {
+			return fmt.Sprintf("%s is %d, and members run as the user etcd, who may bind the ports from %d to 65535 alone on it: set %[1]s to one of these and put a load balancer or a rule of the firewall in front, "+
+				"or have the host allow it (net.ipv4.ip_unprivileged_port_start = %[2]d in /etc/sysctl.d, and sysctl --system)", p.name, p.number, first)
+		}
+	}
+	return ""
+}
+
+// firstPort is the lowest port that users other than root may bind on the host; 0: not known.
+func (r Report) firstPort() int {
+	if r.Observation != nil && r.Observation.Facts.FirstPort > 0 {
+		return r.Observation.Facts.FirstPort
+	}
+	return r.Contact.FirstPort
+}
+
+// RefusePorts says on which hosts of a sight members could not listen on ports that they are given anew, all said at once; nil: on
+// none. Those that they had before are no question: they listen there, or did.
+func (c Cluster) RefusePorts(before Cluster, sight Sight) error {
+	given := slices.DeleteFunc(c.ports(), func(p port) bool { return slices.Contains(before.ports(), p) })
+	var refusals []error
+	for _, m := range c.Members {
+		if why := closed(sight[m].firstPort(), given); why != "" {
+			refusals = append(refusals, refuse(m, why))
+		}
+	}
+	return errors.Join(refusals...)
 }
 
 // notThere says that none of a host's interfaces has the member's address, which etcd could not listen on; empty where one

@@ -46,8 +46,11 @@ func TestJudgeHost(t *testing.T) {
 		"no commands":   {bare(a), func(r *bootstrap.Report) { r.Contact.Missing = []string{"gzip", "useradd"} }, "refused: commands are missing on it: gzip, useradd; install them"},
 		"read-only":     {bare(a), func(r *bootstrap.Report) { r.Contact.ReadOnly = true }, "refused: /usr/local/lib/etcd-store lies on a file system that is mounted read-only"},
 		"no namespaces": {bare(a), func(r *bootstrap.Report) { r.Contact.NoUserNamespaces = true }, "refused: it allows no user namespaces (user.max_user_namespaces is 0)"},
-		"full":          {bare(a), func(r *bootstrap.Report) { r.Contact.FreeBytes = 127 << 20 }, "refused: 127 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},
-		"just enough":   {bare(a), func(r *bootstrap.Report) { r.Contact.FreeBytes = 128 << 20 }, "bare"},
+		"a port of root's": {bare(a), func(r *bootstrap.Report) { r.Contact.FirstPort = 2381 },
+			"refused: client_port is 2379, and members run as the user etcd, who may bind the ports from 2381 to 65535 alone on it"},
+		"a port that is just allowed": {bare(a), func(r *bootstrap.Report) { r.Contact.FirstPort = 2379 }, "bare"},
+		"full":                        {bare(a), func(r *bootstrap.Report) { r.Contact.FreeBytes = 127 << 20 }, "refused: 127 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},
+		"just enough":                 {bare(a), func(r *bootstrap.Report) { r.Contact.FreeBytes = 128 << 20 }, "bare"},
 		"full, and the store is there": {bare(a), func(r *bootstrap.Report) {
 			r.Contact.FreeBytes, r.Contact.ReadOnly, r.Contact.Installed = 0, true, []string{"5707e"}
 		}, "bare,installed"},

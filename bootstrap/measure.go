@@ -19,6 +19,7 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Empty || s.State == membership.Lost {
 		return
 	}
+	s.Closed = closed(report.firstPort(), c.ports())
 	if s.From != "" { // as it is going to be: until then nothing else is done to it
 		moved := *o
 		moved.Flags = c.Readdressed(s.Member, o.Flags, *o.Marker)

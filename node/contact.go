@@ -60,6 +60,12 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			c.Missing = append(c.Missing, value)
 		case "no-user-namespaces":
 			c.NoUserNamespaces = true
+		case "first-port":
+			port, err := strconv.Atoi(value)
+			if err != nil {
+				return c, fmt.Errorf("the first port that users may bind reads %q, which is no number", value)
+			}
+			c.FirstPort = max(port, 1)
 		case "read-only":
 			c.ReadOnly = true
 		case "free-kib":

@@ -15,6 +15,7 @@ for command in gzip sha256sum mktemp find useradd systemctl; do
 done
 
 [ "$(cat /proc/sys/user/max_user_namespaces 2>/dev/null)" != 0 ] || say no-user-namespaces yes
+[ ! -r /proc/sys/net/ipv4/ip_unprivileged_port_start ] || say first-port "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)"
 
 nearest() {
 	at=$1

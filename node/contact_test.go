@@ -84,7 +84,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 func TestParseContact(t *testing.T) {
 	broken := base64.StdEncoding.EncodeToString([]byte("not json"))
 	output := strings.Join([]string{
-		"kernel 6.1.0-28-amd64", "machine x86_64", "init systemd", "machine-id f00d", "boot-id b007", "root /var/stores", "no-user-namespaces yes",
+		"kernel 6.1.0-28-amd64", "machine x86_64", "init systemd", "machine-id f00d", "boot-id b007", "root /var/stores", "no-user-namespaces yes", "first-port 0",
 		"missing gzip", "missing useradd", "read-only /usr", "free-kib 2048", "data-free-kib 0",
 		"marker " + broken, "data yes",
 		"listen 094C", "listen 094B", "listen 094B", "listen 0016",
@@ -100,7 +100,7 @@ func TestParseContact(t *testing.T) {
 	}
 	got.MarkerError = ""
 	want := api.Contact{
-		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true,
+		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true, FirstPort: 1,
 		Missing: []string{"gzip", "useradd"}, ReadOnly: true, FreeBytes: 2 << 20, DataFreeBytes: 1,
 		DataNotEmpty: true, Listening: []int{2379, 2380}, ForeignEtcd: []string{"/usr/bin/etcd"},
 	}
@@ -110,7 +110,7 @@ func TestParseContact(t *testing.T) {
 }
 
 func TestParseContactRefusesWhatItDidNotAskFor(t *testing.T) {
-	for _, output := range []string{"", "Welcome to this host!\n", "kernel 6.1\nmachine x86_64\n", "free-kib lots\nend .\n", "data-free-kib lots\nend .\n"} {
+	for _, output := range []string{"", "Welcome to this host!\n", "kernel 6.1\nmachine x86_64\n", "free-kib lots\nend .\n", "data-free-kib lots\nend .\n", "first-port none\nend .\n"} {
 		if contact, err := parseContact(output, nil); err == nil {
 			t.Errorf("%q was read as %+v", output, contact)
 		}

@@ -84,6 +84,11 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	maps.Copy(seen, looked.moved)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), state, seen))...)
 	diags.Append(c.chooseVersion(state, stores)...)
+	if !c.ClientPort.IsUnknown() && !c.MetricsPort.IsUnknown() {
+		if err := c.clusterWith(members, stores).Located().RefusePorts(state.cluster(before), seen); err != nil {
+			diags.AddAttributeError(refusedAt(err), "This plan is refused", err.Error()+".\n\nNo host was changed.")
+		}
+	}
 	if diags.HasError() {
 		return diags
 	}

@@ -150,7 +150,7 @@ func TestCreateRefuses(t *testing.T) {
 			want: "2 tolerate the loss of 0"},
 		"an address with a port":     {config: strings.Replace(three(""), "192.0.2.13", "192.0.2.13:22", 1), want: `"192.0.2.13:22": this is neither`},
 		"a name that is none":        {config: strings.Replace(three(""), "a = {", `"a=b" = {`, 1), want: "no hyphen at either end"},
-		"a port of root's":           {config: three("client_port = 443"), want: "client_port is 443. Members run as the user etcd, who may bind the ports from 1024 to 65535 alone"},
+		"a port of root's":           {config: three("client_port = 443"), want: "client_port is 443, and members run as the user etcd, who may bind the ports from 1024 to 65535 alone on it"},
 		"one port twice":             {config: three("client_port = 2380"), want: "client_port and peer_port are both 2380"},
 		"an election too short":      {config: three(`settings = { heartbeat_interval = "300ms" }`), want: "etcd wants 5 heartbeats at least, which is 1.5s"},
 		"a retention without a unit": {config: three(`settings = { auto_compaction_retention = "5" }`), want: "set one like \"5m\""},

@@ -158,8 +158,8 @@ func portAttribute(port int64, description, change string) schema.Int64Attribute
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(port),
-		MarkdownDescription: description + " 1024 to 65535: members run as the user `etcd`, who may bind no lower one. Default: `" + types.Int64Value(port).String() + "`." + change,
-		Validators:          []validator.Int64{unprivilegedPort{}},
+		MarkdownDescription: description + " Members run as the user `etcd`, who may bind the ports from 1024 to 65535, unless the hosts allow lower ones (`net.ipv4.ip_unprivileged_port_start`). Default: `" + types.Int64Value(port).String() + "`." + change,
+		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 	}
 }
 

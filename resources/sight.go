@@ -103,7 +103,7 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 // still is an observation without what changes by itself, and without what no plan asks for. How a log ends is kept
 // where a member does not serve.
 func still(o api.Observation) api.Observation {
-	o.Facts = api.Facts{MachineID: o.Facts.MachineID, BootID: o.Facts.BootID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes}
+	o.Facts = api.Facts{MachineID: o.Facts.MachineID, BootID: o.Facts.BootID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes, FirstPort: o.Facts.FirstPort}
 	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts, o.Unit.Queued = nil, nil, 0, 0, false
 	o.Data.FreeBytes, o.Data.Aside = 0, nil
 	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0

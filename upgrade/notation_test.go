@@ -159,6 +159,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Data = word[len("data-"):]
 		case word == "diverged":
 			s.State, s.Diverged, s.Why, s.Data = membership.Lost, true, "its data differs from that of a quorum", "Z"
+		case word == "closed":
+			s.Closed = "client_port is 443, which its host does not let it bind"
 		case word == "cramped":
 			s.Cramped = true
 		case word == "failed":

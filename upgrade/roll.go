@@ -102,6 +102,8 @@ func (c *choice) mayStop(s membership.Seat, what, last string) (before membershi
 	switch {
 	case n == 1 && c.coming():
 		return membership.Step{}, true // it will have a spare
+	case s.Closed != "":
+		return hold(", since it would not come up: "+s.Closed, "plan again then, with a refresh")
 	case len(c.Learners()) > 0:
 		return hold(" while a learner is under way", "see what keeps the learner")
 	case healthy < n:

@@ -58,6 +58,7 @@ type Seat struct {
 	Failed    string   // the step on it that failed in this run, which does nothing more to it; empty: none did
 	Certified bool     // this run has issued its certificates anew
 	Storeless bool     // the store that it runs by is gone from its host, where another answers: it cannot be started
+	Closed    string   // which of its ports its host would not let it bind once it is restarted; empty: none that is known of
 	Disabled  bool     // its unit does not come up with the machine
 	Unsettled bool     // its configuration names other members than there are
 	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start

@@ -100,8 +100,9 @@ type Facts struct {
 	Kernel       string    `json:"kernel"`       // release
 	Architecture string    `json:"architecture"` // as Go names it: amd64, arm64
 	MemoryBytes  int64     `json:"memory_bytes"`
-	Addresses    []string  `json:"addresses"` // of all interfaces, without prefix lengths
-	Time         time.Time `json:"time"`      // the host's clock
+	Addresses    []string  `json:"addresses"`            // of all interfaces, without prefix lengths
+	FirstPort    int       `json:"first_port,omitempty"` // the lowest port that users other than root may bind, 1 at least; 0: not known
+	Time         time.Time `json:"time"`                 // the host's clock
 }
 
 // Store says which store answers and which are installed.

@@ -30,7 +30,7 @@ func (m *Machine) facts() (api.Facts, error) {
 		}
 		*fact.value = strings.TrimSpace(string(text))
 	}
-	f.OS = m.osName()
+	f.OS, f.FirstPort = m.osName(), m.firstPort()
 	var err error
 	if f.MemoryBytes, err = m.memory(); err != nil {
 		return f, err
@@ -59,6 +59,19 @@ func (m *Machine) osName() string {
 		}
 	}
 	return ""
+}
+
+// firstPort is the lowest port that users other than root may bind, 1 at least; 0: the kernel does not say.
+func (m *Machine) firstPort() int {
+	text, err := os.ReadFile(m.path("/proc/sys/net/ipv4/ip_unprivileged_port_start"))
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return max(port, 1)
 }
 
 // memory is what the kernel counts as the host's memory, in bytes.

@@ -41,12 +41,13 @@ func TestFactsOfThisMachine(t *testing.T) {
 func describe(t *testing.T, m *Machine) {
 	t.Helper()
 	for path, text := range map[string]string{
-		"/proc/sys/kernel/hostname":       "etcd-1\n",
-		"/proc/sys/kernel/osrelease":      "6.1.0-28-amd64\n",
-		"/proc/sys/kernel/random/boot_id": "6f0f2c2e-0a38-4a3c-8c51-6e4f3f3f0d6b\n",
-		"/etc/machine-id":                 "0123456789abcdef0123456789abcdef\n",
-		"/etc/os-release":                 "NAME=\"Debian GNU/Linux\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
-		"/proc/meminfo":                   "MemTotal:        8137000 kB\nMemFree:          100000 kB\n",
+		"/proc/sys/kernel/hostname":                     "etcd-1\n",
+		"/proc/sys/kernel/osrelease":                    "6.1.0-28-amd64\n",
+		"/proc/sys/kernel/random/boot_id":               "6f0f2c2e-0a38-4a3c-8c51-6e4f3f3f0d6b\n",
+		"/etc/machine-id":                               "0123456789abcdef0123456789abcdef\n",
+		"/etc/os-release":                               "NAME=\"Debian GNU/Linux\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
+		"/proc/sys/net/ipv4/ip_unprivileged_port_start": "0\n",
+		"/proc/meminfo":                                 "MemTotal:        8137000 kB\nMemFree:          100000 kB\n",
 	} {
 		writeFile(t, m, path, text)
 	}
@@ -60,7 +61,7 @@ func TestFactsAreReadFromTheirFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Hostname != "etcd-1" || f.Kernel != "6.1.0-28-amd64" || f.MachineID != "0123456789abcdef0123456789abcdef" ||
-		f.OS != "Debian GNU/Linux 12 (bookworm)" || f.MemoryBytes != 8137000<<10 {
+		f.OS != "Debian GNU/Linux 12 (bookworm)" || f.MemoryBytes != 8137000<<10 || f.FirstPort != 1 {
 		t.Errorf("they are %+v", f)
 	}
 	if err := os.Remove(m.path("/etc/machine-id")); err != nil {

@@ -98,6 +98,9 @@ func (h *Host) cannotRun(part *installation, flags map[string]string) string {
 			if at, err := url.Parse(wanted); err != nil || !h.has(at.Hostname()) {
 				return fmt.Sprintf("listen tcp %s: bind: cannot assign requested address", wanted)
 			}
+			if port := portOf(wanted); port < h.FirstPort {
+				return fmt.Sprintf("listen tcp :%d: bind: permission denied", port)
+			}
 			for _, l := range h.listeners(part.marker.Cluster) {
 				if !l.Ours && l.Port == portOf(wanted) {
 					return fmt.Sprintf("listen tcp :%d: bind: address already in use", l.Port)

@@ -24,6 +24,7 @@ type Host struct {
 	FreeBytes   int64
 	DataBytes   int64 // free for data, where that lies on a disk of its own; 0: FreeBytes
 	Systemd     bool
+	FirstPort   int // the lowest port that users other than root may bind
 	ReadOnly    bool
 	Missing     []string       // commands that are not there
 	ForeignEtcd []string       // executables of etcd processes of somebody else
@@ -119,6 +120,7 @@ func newHost(w *World, address string) *Host {
 		Kernel:      "6.1.0-28-amd64",
 		MemoryBytes: 8 << 30,
 		FreeBytes:   20 << 30,
+		FirstPort:   1024,
 		Systemd:     true,
 		world:       w,
 		addresses:   []string{address},
@@ -186,6 +188,7 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			MachineID:     h.MachineID,
 			BootID:        h.bootID(),
 			Missing:       slices.Clone(h.Missing),
+			FirstPort:     max(h.FirstPort, 1),
 			ReadOnly:      h.ReadOnly,
 			FreeBytes:     h.FreeBytes,
 			DataFreeBytes: max(h.dataFree(), 1),

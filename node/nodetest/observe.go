@@ -31,6 +31,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Architecture: c.architecture(),
 			MemoryBytes:  c.MemoryBytes,
 			Addresses:    slices.Clone(c.addresses),
+			FirstPort:    max(c.FirstPort, 1),
 			Time:         c.world.Clock,
 		},
 		Store:  api.Store{EtcdVersion: c.world.archive(c.store).version, SHA256: c.store, Selected: part.selected, Installed: c.installed()},
