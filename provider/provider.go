@@ -88,8 +88,6 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		Who:      who(),
 		Random:   rand.Reader,
 		Now:      p.now,
-
-		Destroying: destroys(commandLine(os.Getppid())),
 	}
 	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = services, services, services
 }

@@ -280,6 +280,12 @@ func TestHostComesBack(t *testing.T) {
 // built anew; of all of them nothing is left to build on.
 func TestLostMembersStay(t *testing.T) {
 	w := newWorld(t)
+	hint := "If that is what you have started, nothing of it was done"
+	none := func() { // Nobody reads of a destroy who is about to bring it back.
+		if text := w.refused() + w.warned(); text == "" || strings.Contains(text, "destroy") {
+			t.Errorf("a plan that is refused says\n%s", text)
+		}
+	}
 	w.run(t, tftest.TestStep{Config: three("")},
 		tftest.TestStep{
 			PreConfig: w.Host("192.0.2.12").Wipe,
@@ -290,21 +296,24 @@ func TestLostMembersStay(t *testing.T) {
 				for _, address := range []string{"192.0.2.11", "192.0.2.12", "192.0.2.13"} {
 					w.Host(address).Wipe()
 				}
+				w.warned()
 			},
 			Config: three(""), ExpectError: says("somebody has taken it off all of them"),
 		},
 		tftest.TestStep{ // It can be unprotected all the same, to be destroyed. The plan after that is refused again.
-			Config: three(unprotected), ExpectError: says("somebody has taken it off all of them"),
+			PreConfig: none,
+			Config:    three(unprotected), ExpectError: says("somebody has taken it off all of them"),
 		},
-		tftest.TestStep{ // Nobody reads how to destroy it but who is about to.
-			PreConfig: func() {
-				if text := w.refused(); strings.Contains(text, "destroy") || !strings.Contains(text, "somebody has taken it off all of them") {
-					t.Errorf("a plan that is refused says\n%s", text)
-				}
-				w.destroying = true
-			},
-			Config: three(unprotected), ExpectError: says("To destroy the cluster in this condition, use terraform destroy -refresh=false"),
+		tftest.TestStep{ // Who can mean a destroy is told where to read on, and no command.
+			PreConfig: func() { w.refused(); w.warned() },
+			Config:    three(unprotected), ExpectError: says("somebody has taken it off all of them"),
 		},
+		tftest.TestStep{PreConfig: func() {
+			if text := w.refused() + w.warned(); !strings.Contains(text, hint) || strings.Contains(text, "terraform destroy") || strings.Contains(text, "-refresh=false") {
+				t.Errorf("a plan that is refused says\n%s", text)
+			}
+		}, Config: three(unprotected + `recover_from = { member = "a", cluster_id = "1", abandons = ["b", "c"] }`), ExpectError: says("Error")},
+		tftest.TestStep{PreConfig: none, Config: three(unprotected), ExpectError: says("somebody has taken it off all of them")},
 	)
 }
 

@@ -60,8 +60,8 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private, seen)...)
 		}
-		if resp.Diagnostics.HasError() && r.services.Destroying {
-			resp.Diagnostics.AddError("The destroy was not planned", "Before a destroy, Terraform plans as for an apply, and that plan is refused. To destroy the cluster in this condition, use terraform destroy -refresh=false.")
+		if resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(warnWhoDestroys(config, state)...)
 		}
 	}
 	if !resp.Diagnostics.HasError() {

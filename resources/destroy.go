@@ -133,6 +133,17 @@ func (c clusterModel) warnAbandoned(last sight) (diags diag.Diagnostics) {
 	return diags
 }
 
+// warnWhoDestroys tells whoever is about to destroy a cluster why a plan of an apply was in the way. Before a destroy Terraform plans
+// as for an apply, and says nothing of it: so the text is right for both, and names no command that somebody might try who wants the
+// cluster back. It is for those alone who can mean a destroy: the protection is off, by an apply, and nothing is to be restored.
+func warnWhoDestroys(config, state clusterModel) (diags diag.Diagnostics) {
+	if !state.DeletionProtection.ValueBool() && config.Restore.IsNull() && config.RecoverFrom.IsNull() {
+		diags.AddWarning("An apply was planned, and refused", "Terraform plans one before a destroy too. If that is what you have started, nothing of it was done: the guide \"When an apply fails or is cut short\" "+
+			"tells how a cluster goes that is not well. Otherwise there is nothing to do about this warning.")
+	}
+	return diags
+}
+
 // planDestroy notes that the object is to be destroyed for its own sake. Terraform plans the delete
 // half of a replacement (taint, -replace, a failed provisioner) without asking the provider, so a
 // Delete that does not find the note is one of those.

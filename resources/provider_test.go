@@ -48,9 +48,6 @@ type world struct {
 	// slow is the address of a host that answers only those who wait for it.
 	slow string
 
-	// destroying has Terraform be started to destroy.
-	destroying bool
-
 	// dies has the provider's process end where an apply fails.
 	dies bool
 
@@ -319,7 +316,7 @@ func (w *world) Metadata(_ context.Context, _ provider.MetadataRequest, resp *pr
 func (w *world) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
 
 func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	s := &Services{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now, Destroying: w.destroying,
+	s := &Services{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now,
 		Progress: func(cluster, line string) {
 			w.progress.Lock()
 			defer w.progress.Unlock()

@@ -24,10 +24,6 @@ type Services struct {
 	Random   io.Reader                  // of cryptographic quality
 	Now      func() time.Time
 
-	// Destroying tells that Terraform was started to destroy, as far as it is known. Before a destroy it plans as for an apply,
-	// and says nothing of it: only texts depend on this.
-	Destroying bool
-
 	authorities authorityFiles // that certificates of this run have left
 	owners      sync.Map       // tokens of the clusters whose states this run has met
 }
