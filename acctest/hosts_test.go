@@ -48,7 +48,7 @@ func TestHostsAsTheyAre(t *testing.T) {
 	w.write("main.tf", configuration(t, l, setup{cluster: `client_port = 443`}))
 	w.mustFail([]string{"plan", "-no-color"}, "client_port is 443", "the ports from 1024 to 65535 alone")
 	for _, h := range l.Hosts {
-		inHost(t, h, "sh", "-c", "echo 443 >/proc/sys/net/ipv4/ip_unprivileged_port_start")
+		inHost(t, h, "sh", "-ec", "mount -o remount,bind,rw /proc/sys; echo 443 >/proc/sys/net/ipv4/ip_unprivileged_port_start")
 	}
 	w.apply()
 	w.mustBeSettled()

@@ -24,6 +24,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		resp.Diagnostics.Append(refuseProtected(state)...)
+		resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...)
 		resp.Diagnostics.Append(planLeaving(ctx, state, req.Private)...)
 		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
 		return
@@ -48,6 +49,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		if !resp.Diagnostics.HasError() {
 			seen, diags := r.lookAhead(ctx, plan, clusterModel{}, req.Private)
 			resp.Diagnostics.Append(diags...)
+			resp.Diagnostics.Append(r.refuseCreated(ctx, plan, seen)...)
 			resp.Diagnostics.Append(r.preflight(ctx, plan, clusterModel{}, req.Private, seen)...)
 		}
 	} else {

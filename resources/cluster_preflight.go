@@ -213,7 +213,8 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, membe
 	for _, report := range seen {
 		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.
 		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && services.holds(marker.Owner) {
-			diags.AddWarning(fmt.Sprintf("Cluster %s is not replaced", c.Name.ValueString()), refusedReplacement)
+			diags.AddWarning(fmt.Sprintf("Cluster %s is there already", c.Name.ValueString()), "Its hosts carry it, and a resource of this state holds it. The apply refuses to create it once more. "+
+				"Where it was to be replaced: "+refusedReplacement+" Where this is another resource, give it other hosts, or another name.")
 			return diags
 		}
 	}

@@ -238,6 +238,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s is not replaced", state.Name.ValueString()), refusedReplacement)
 	}
 	resp.Diagnostics.Append(refuseProtected(state)...)
+	resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...) // where addresses are known by now, the create may have been met only here
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	working, cancel := deadline(ctx, state.Timeouts.Delete, deleteTimeout, &resp.Diagnostics)

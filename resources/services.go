@@ -26,6 +26,7 @@ type Services struct {
 
 	authorities authorityFiles // that certificates of this run have left
 	owners      sync.Map       // tokens of the clusters whose states this run has met
+	claims      claims         // clusters that this run's plans destroy and create
 }
 
 // holds tells whether this run has met the state of an owner's cluster.

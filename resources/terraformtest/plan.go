@@ -66,6 +66,7 @@ func (p *plan) of(address string) *change {
 type run struct {
 	context.Context
 	provider func(*block) (provider, error)
+	anew     func() error // configures the provider again: each walk of Terraform starts one of its own
 	config   config
 	values   map[string]cty.Value // of what was evaluated so far
 	failed   map[string]bool      // what has failed, and all that depends on it
@@ -320,6 +321,9 @@ func (r *run) planDestroy(before state, refresh bool) (*plan, error) {
 			return nil, err
 		}
 		before = looked.state
+		if err := r.anew(); err != nil {
+			return nil, err
+		}
 	}
 	r.begin()
 	p := &plan{state: maps.Clone(before), config: r.config, destroy: true}

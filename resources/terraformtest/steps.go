@@ -115,7 +115,7 @@ func (d *driver) begin() (*run, provider, error) {
 		d.schemas = schemas
 	}
 	started := &remote{server, d.schemas}
-	return &run{Context: d, config: d.config, provider: func(b *block) (provider, error) {
+	return &run{Context: d, config: d.config, anew: func() error { return started.configure(d) }, provider: func(b *block) (provider, error) {
 		if b.kind == "terraform_data" {
 			return builtin{}, nil
 		}
