@@ -29,6 +29,11 @@ func (i identity) oneMachine(other identity) bool {
 	return i.boot != "" && i.boot == other.boot && i.machine == other.machine
 }
 
+// cloneOf tells whether two ways lead to two machines that say that they carry one member.
+func (i identity) cloneOf(other identity) bool {
+	return i.id != "" && i.id == other.id && other.boot != "" && i.boot != other.boot
+}
+
 // identify is where the way to a seat leads; false: its host could not be asked.
 func (c Cluster) identify(report Report, list memberList, owner string) (identity, bool) {
 	if report.Err != nil {
@@ -197,7 +202,7 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 			return isClone(i, twin)
 		}
 		if not := notThere(m, w.sight[m]); not != "" {
-			return not, fmt.Sprintf("give its host that address, and plan again; it is re-addressed from %s then", hostOf(move.from))
+			return not, fmt.Sprintf("give its host that address, and plan again; it is re-addressed from %s then", membership.HostOf(move.from))
 		}
 		return "", ""
 	}
@@ -215,7 +220,7 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 	host := strings.Join(i.known, ", ")
 	right, there := w.at(i.known)
 	switch {
-	case there && w.to[right].id == i.id && i.id != "" && w.to[right].boot != i.boot && w.to[right].boot != "":
+	case there && i.cloneOf(w.to[right]):
 		return isClone(i, right)
 	case i.carries != m.Name:
 		return fmt.Sprintf("the way to it leads to the machine of member %s, which its cluster knows at %s", i.carries, host),

@@ -36,7 +36,7 @@ func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 // Judge measures what was learned against what is wanted. now decides which certificates hold.
 func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) membership.Observed {
 	observed := membership.Observed{}
-	reached := map[membership.Member]identity{}
+	var reached []located
 	for _, m := range c.Members {
 		report, known := reports[m.Name]
 		if !known {
@@ -44,18 +44,22 @@ func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) me
 		}
 		host := c.judge(m, report, f, now)
 		is := identity{machine: report.Machine(), boot: report.boot()}
-		for twin, other := range reached {
-			if is.oneMachine(other) && host.Refused == "" {
-				refusal := onOneMachine(m, twin)
-				host.Refused = refusal.Error()
-			}
+		if i := slices.IndexFunc(reached, func(other located) bool { return is.oneMachine(other.at) }); i >= 0 && host.Refused == "" {
+			refusal := onOneMachine(m, reached[i].Member)
+			host.Refused = refusal.Error()
 		}
-		reached[m] = is
+		reached = append(reached, located{m, is})
 		observed[m.Name] = host
 	}
 	c.findLost(reports, observed)
 	c.spareWritten(reports, observed)
 	return observed
+}
+
+// located is a member, and where the way to it leads.
+type located struct {
+	membership.Member
+	at identity
 }
 
 // judge measures one host.

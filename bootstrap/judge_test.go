@@ -176,6 +176,14 @@ func TestJudgeTwins(t *testing.T) {
 	if observed["a"].Refused != "" || observed["b"].Refused != "" {
 		t.Errorf("the others: %v", observed)
 	}
+	// All three on one: the first is named, each time.
+	for range 20 {
+		second := bare(c.Members[1])
+		second.Contact.MachineID, second.Contact.BootID = "machine of a", "boot of a"
+		if got := judged(c, map[string]bootstrap.Report{"b": second, "c": twin}, now)["c"].Refused; !strings.Contains(got, "the very machine that a (192.0.2.11) leads to") {
+			t.Fatalf("c, of three on one machine: %s", got)
+		}
+	}
 	twin.Contact.MachineID = ""
 	nameless := bare(c.Members[1])
 	nameless.Contact.MachineID = ""

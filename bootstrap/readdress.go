@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	neturl "net/url"
 	"slices"
 	"strings"
 
@@ -49,7 +48,7 @@ func (w ways) elsewhere(m membership.Member) (move, bool) {
 func (w ways) clone(m membership.Member) (membership.Member, bool) {
 	for _, other := range w.seats {
 		o, told := w.to[other]
-		if told && other != m && other.Name == m.Name && o.id == w.to[m].id && o.boot != "" && o.boot != w.to[m].boot {
+		if told && other != m && other.Name == m.Name && w.to[m].cloneOf(o) {
 			return other, true
 		}
 	}
@@ -92,25 +91,10 @@ func (w ways) unheard(of move, sight Sight) bool {
 
 // runsBy is the peer URL that a member runs by, or would.
 func runsBy(o api.Observation) string {
-	flags := o.Flags
 	if o.Unit.Process != nil {
-		flags = o.Unit.Process.Flags
+		return api.FlagValue(o.Unit.Process.Flags, "initial-advertise-peer-urls")
 	}
-	for _, line := range flags {
-		if at, found := strings.CutPrefix(line, "--initial-advertise-peer-urls="); found {
-			return at
-		}
-	}
-	return ""
-}
-
-// hostOf is the host of a URL.
-func hostOf(text string) string {
-	at, err := neturl.Parse(text)
-	if err != nil {
-		return text
-	}
-	return at.Hostname()
+	return api.FlagValue(o.Flags, "initial-advertise-peer-urls")
 }
 
 // At is the cluster in which a member is known by its own address, and no more by the one that it is re-addressed from.
@@ -149,7 +133,7 @@ func (c Cluster) BothNames(m membership.Member, from string) []api.KeyRequest {
 		if keys[i].Name == api.KeyAdmin {
 			continue
 		}
-		name := hostOf(from)
+		name := membership.HostOf(from)
 		if ip, err := netip.ParseAddr(name); err == nil {
 			keys[i].IPs = appendNew(keys[i].IPs, ip.Unmap().String())
 		} else {

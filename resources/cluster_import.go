@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -12,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -95,13 +95,13 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 		state.record(marker)
 		for entry := range strings.SplitSeq(marker.InitialCluster, ",") {
 			name, peer, _ := strings.Cut(entry, "=")
-			u, err := url.Parse(peer)
-			if err != nil {
-				return fmt.Errorf("%s: the marker names member %s with peer URL %q: %w", host, name, peer, err)
+			address := membership.HostOf(peer)
+			if address == peer {
+				return fmt.Errorf("%s: the marker names member %s with peer URL %q, which is none: something else has written it; find out what before the cluster is imported", host, name, peer)
 			}
 			member := members[name]
-			member.Address = types.StringValue(u.Hostname())
-			if name == marker.Member && host != u.Hostname() {
+			member.Address = types.StringValue(address)
+			if name == marker.Member && host != address {
 				member.SSHAddress = types.StringValue(host)
 			}
 			if name == marker.Member && marker.Rebuild != "" {

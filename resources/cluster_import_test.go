@@ -63,10 +63,13 @@ func TestImportRefuses(t *testing.T) {
 		refused("events@192.0.2.11", "it carries no cluster called events", nil),
 		refused("prod@192.0.2.11,192.0.2.13", "is another cluster (ID 66)", mark(func(m *api.Marker) { m.ClusterID = "66" })),
 		refused("prod@192.0.2.13", "the create of prod is not finished there", mark(func(m *api.Marker) { m.Phase = api.PhaseForming })),
+		refused("prod@192.0.2.13", `names member c with peer URL "c.example.com", which is none`, mark(func(m *api.Marker) { m.Phase, m.InitialCluster = api.PhaseFormed, "c=c.example.com" })),
 		refused("prod@192.0.2.13", "unreachable over SSH", func() { w.Host("192.0.2.13").Unreachable = errGone }),
 		tftest.TestStep{PreConfig: func() {
 			w.Host("192.0.2.13").Unreachable = nil
-			id := w.Host("192.0.2.11").Marker("prod").ClusterID
-			mark(func(m *api.Marker) { m.Phase, m.ClusterID = api.PhaseFormed, id })()
+			was := w.Host("192.0.2.11").Marker("prod")
+			mark(func(m *api.Marker) {
+				m.Phase, m.ClusterID, m.InitialCluster = api.PhaseFormed, was.ClusterID, was.InitialCluster
+			})()
 		}, Config: three(unprotected)})
 }

@@ -3,7 +3,6 @@ package resources
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
@@ -114,12 +113,8 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 
 // strangerModel is a member that etcd has and no configuration does, so that a plan shows it.
 func strangerModel(s membership.Stranger) memberModel {
-	m := memberModel{Address: types.StringValue(""), ID: types.StringValue(s.ID), Health: types.StringValue(healthStranger),
+	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(healthStranger),
 		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}
-	if u, err := url.Parse(s.PeerURL); err == nil {
-		m.Address = types.StringValue(u.Hostname())
-	}
-	return m
 }
 
 // formed writes what a create has made into the model: what its plan left unknown. Rollout stays

@@ -66,7 +66,7 @@ func (c *choice) tidy() (membership.Step, bool) {
 		case s.State == membership.Lost, s.State == membership.Empty && s.Started:
 			remove.Why = "a learner that has lost its data, and joins anew"
 		case s.From != "":
-			remove.Why = fmt.Sprintf("a learner at %s, which joins anew at its new address", addressOf(s.From))
+			remove.Why = fmt.Sprintf("a learner at %s, which joins anew at its new address", membership.HostOf(s.From))
 		case s.State == membership.Taken:
 			remove.Why = "a learner whose host is not to be touched: " + s.Why
 		default:

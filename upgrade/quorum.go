@@ -21,7 +21,7 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
 		switch {
 		case s.Looping && s.From != "":
-			elsewhere = append(elsewhere, fmt.Sprintf("%s (%s)", s.Name, addressOf(s.From)))
+			elsewhere = append(elsewhere, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
 		case s.Looping:
 			ending = append(ending, s.Name)
 		case s.State == membership.Empty:

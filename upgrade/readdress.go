@@ -3,7 +3,6 @@ package upgrade
 import (
 	"context"
 	"fmt"
-	neturl "net/url"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -67,7 +66,7 @@ func (c *choice) move() (membership.Step, bool) {
 	if !found || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", addressOf(s.From))
+	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", membership.HostOf(s.From))
 	if step, stops := c.mayStop(s, what, "is re-addressed last"); stops {
 		return step, step != (membership.Step{})
 	}
@@ -85,27 +84,19 @@ func elsewhere(s membership.Seat) []string {
 	if s.From == "" {
 		return nil
 	}
-	return []string{"it runs by " + addressOf(s.From)}
+	return []string{"it runs by " + membership.HostOf(s.From)}
 }
 
 // readdress is the step, which says what it takes for granted.
 func readdress(s membership.Seat) membership.Step {
 	move := step(membership.Readdress, s)
-	if move.To = addressOf(s.From); move.To == s.Address {
+	if move.To = membership.HostOf(s.From); move.To == s.Address {
 		move.To = s.From // another port
 	}
 	if s.Unheard {
 		move.Why = "nobody answers there, and it is taken for granted that no other machine runs it"
 	}
 	return move
-}
-
-func addressOf(peerURL string) string {
-	at, err := neturl.Parse(peerURL)
-	if err != nil || at.Hostname() == "" {
-		return peerURL
-	}
-	return at.Hostname()
 }
 
 // readdress gives a member its new address. While it lasts, its certificates name the old one too: others reach it at either,
@@ -157,14 +148,14 @@ func (l *living) moveBack(ctx context.Context, m membership.Member, before api.C
 		}
 	}
 	if err := l.swap(ctx, m, before); err != nil {
-		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be put back to %s either: %w", failure, addressOf(s.From), err)
+		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be put back to %s either: %w", failure, membership.HostOf(s.From), err)
 	}
 	if l.picture.Size() == 1 {
 		if err := l.list(ctx, m, s.ID, s.From); err != nil {
-			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, and the list could not be put back: %w", failure, addressOf(s.From), err)
+			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, and the list could not be put back: %w", failure, membership.HostOf(s.From), err)
 		}
 	}
-	return fmt.Errorf("it did not come up at its new address, and was put back to %s, where it is healthy: %w", addressOf(s.From), failure)
+	return fmt.Errorf("it did not come up at its new address, and was put back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
 }
 
 // name gives a member certificates for these keys, and changes nothing else.

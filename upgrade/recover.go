@@ -32,7 +32,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 	case !found:
 		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
 	case seed.From != "":
-		return refuse("the cluster is not recovered from it while it has another address than its cluster knows", fmt.Sprintf("give its machine the address %s too for the moment (ip address add), take recover_from out, and plan again", addressOf(seed.From)))
+		return refuse("the cluster is not recovered from it while it has another address than its cluster knows", fmt.Sprintf("give its machine the address %s too for the moment (ip address add), take recover_from out, and plan again", membership.HostOf(seed.From)))
 	case !ranked(seed):
 		return refuse("the cluster is not recovered from it: "+unread(seed), "mend that and plan again, or name another survivor in recover_from.member")
 	case seed.Damaged != "":

@@ -3,6 +3,7 @@ package membership
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -33,6 +34,15 @@ type Recovery struct {
 type Member struct {
 	Name    string // etcd's --name, unique in the cluster
 	Address string // IP address or DNS name that members and clients reach it by
+}
+
+// HostOf is the host of a peer URL, or the whole text where that names none.
+func HostOf(peerURL string) string {
+	at, err := url.Parse(peerURL)
+	if err != nil || at.Hostname() == "" {
+		return peerURL
+	}
+	return at.Hostname()
 }
 
 // Check refuses a spec that could never become a cluster: its size, and names or addresses that

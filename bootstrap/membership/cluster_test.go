@@ -80,3 +80,14 @@ func TestCheckIgnoresOrder(t *testing.T) {
 		}
 	})
 }
+
+func TestHostOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://192.0.2.11:2380": "192.0.2.11", "https://[2001:db8::1]:2380": "2001:db8::1", "https://a.example.com:2380": "a.example.com",
+		"": "", "a.example.com": "a.example.com", "unix://": "unix://", "https://[::1": "https://[::1",
+	} {
+		if got := HostOf(text); got != want {
+			t.Errorf("the host of %q is %q, want %q", text, got, want)
+		}
+	}
+}

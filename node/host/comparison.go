@@ -71,7 +71,7 @@ func (m *Machine) peersAreDown(ctx context.Context, cluster string, flags []stri
 // peerPatience is for how long etcd waits for the answer of a peer (its ServerConfig.ReqTimeout).
 func peerPatience(flags []string) time.Duration {
 	election := time.Second
-	if ms, err := strconv.Atoi(flagValue(flags, "election-timeout")); err == nil {
+	if ms, err := strconv.Atoi(api.FlagValue(flags, "election-timeout")); err == nil {
 		election = time.Duration(ms) * time.Millisecond
 	}
 	return 5*time.Second + 2*election
@@ -79,9 +79,9 @@ func peerPatience(flags []string) time.Duration {
 
 // peersOf are the peer URLs of the other members that flags name.
 func peersOf(flags []string) []string {
-	own := strings.Split(flagValue(flags, "initial-advertise-peer-urls"), ",")
+	own := strings.Split(api.FlagValue(flags, "initial-advertise-peer-urls"), ",")
 	var urls []string
-	for _, entry := range strings.Split(flagValue(flags, "initial-cluster"), ",") {
+	for _, entry := range strings.Split(api.FlagValue(flags, "initial-cluster"), ",") {
 		if _, url, named := strings.Cut(entry, "="); named && !slices.Contains(own, url) {
 			urls = append(urls, strings.TrimSuffix(url, "/"))
 		}

@@ -54,7 +54,7 @@ func guardPath(marker api.Marker, flags []string) error {
 	if flags == nil {
 		return errors.New("it has no flags to run by: its data was set aside, or it was never configured to its end; apply again")
 	}
-	if given := flagValue(flags, "data-dir"); given != marker.DataDir {
+	if given := api.FlagValue(flags, "data-dir"); given != marker.DataDir {
 		return fmt.Errorf("its flags name data directory %q and its host recorded %q: the files were changed by hand; apply again", given, marker.DataDir)
 	}
 	return nil

@@ -93,20 +93,9 @@ func (m *Machine) peerURL(cluster string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	first, _, _ := strings.Cut(flagValue(flags, "initial-advertise-peer-urls"), ",")
+	first, _, _ := strings.Cut(api.FlagValue(flags, "initial-advertise-peer-urls"), ",")
 	if first == "" {
 		return "", fmt.Errorf("find the member's peer URL: %s does not hold --initial-advertise-peer-urls", api.FlagsFile(cluster))
 	}
 	return strings.TrimSuffix(first, "/"), nil
-}
-
-// flagValue is the value of a flag as etcd takes it: the last one that is given.
-func flagValue(flags []string, name string) string {
-	given := ""
-	for _, line := range flags {
-		if value, ok := strings.CutPrefix(line, "--"+name+"="); ok {
-			given = value
-		}
-	}
-	return given
 }

@@ -43,14 +43,10 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 
 // removeMember removes a member through the local one. One that is gone is done.
 func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Done{}, err
-	}
-	leader, err := c.leader()
+	leader, s, err := c.changing(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
-	s := leader.state()
 	i := s.find(r.ID)
 	if i < 0 {
 		return api.Done{}, nil
@@ -96,14 +92,10 @@ func (c call) mayRemove(s state, target listed) string {
 
 // promote makes a learner a voter.
 func (c call) promote(r api.PromoteRequest) (api.Done, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Done{}, err
-	}
-	leader, err := c.leader()
+	leader, s, err := c.changing(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
-	s := leader.state()
 	i := s.find(r.ID)
 	switch {
 	case i < 0:
@@ -127,10 +119,7 @@ func (c call) promote(r api.PromoteRequest) (api.Done, error) {
 
 // moveLeader moves the leadership away from the local member, where it leads.
 func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Done{}, err
-	}
-	leader, err := c.leader()
+	leader, s, err := c.changing(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
@@ -138,7 +127,7 @@ func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 		return api.Done{}, nil
 	}
 	to := c.reached(r.To)
-	if to == nil || !leader.state().votes(r.To) {
+	if to == nil || !s.votes(r.To) {
 		return api.Done{}, failed("move the leadership to %s: etcdserver: bad leader transferee", r.To)
 	}
 	// It is brought to the end of the log first.
@@ -150,14 +139,11 @@ func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 
 // downgrade enables a downgrade of the cluster, or cancels one.
 func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Done{}, err
-	}
-	leader, err := c.leader()
+	leader, s, err := c.changing(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
-	s, target := leader.state(), minorOf(r.Version)
+	target := minorOf(r.Version)
 	switch {
 	case target == s.downgrade:
 		return api.Done{}, nil
@@ -171,6 +157,18 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 	c.world.convene()
 	c.world.moment()
 	return api.Done{}, nil
+}
+
+// changing is who leads the local member's cluster, and what that has agreed on, for a call of its owner's that changes this.
+func (c call) changing(owner string) (*member, state, error) {
+	if err := c.mayChange(owner); err != nil {
+		return nil, state{}, err
+	}
+	leader, err := c.leader()
+	if err != nil {
+		return nil, state{}, err
+	}
+	return leader, leader.state(), nil
 }
 
 // leader is who leads the local member's cluster, for what has to be agreed on.

@@ -77,14 +77,10 @@ func (h *Host) has(address string) bool {
 
 // updateMember gives a voter another peer URL.
 func (c call) updateMember(r api.UpdateMemberRequest) (api.Done, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Done{}, err
-	}
-	leader, err := c.leader()
+	leader, s, err := c.changing(r.Owner)
 	if err != nil {
 		return api.Done{}, err
 	}
-	s := leader.state()
 	i := s.find(r.ID)
 	switch {
 	case i < 0:
