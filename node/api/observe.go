@@ -154,6 +154,8 @@ type Data struct {
 	Damage string `json:"damage,omitempty"`
 	// Differs is true where etcd ends at each start since a peer holds other data: which of them is right it cannot say.
 	Differs bool `json:"differs,omitempty"`
+	// Own is the hash of the member's own data that etcd compared at that start; nil: its journal does not say.
+	Own *Hash `json:"own,omitempty"`
 	// Cramped is true where a snapshot of the member would not leave it room to live on its disk.
 	Cramped    bool     `json:"cramped,omitempty"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists

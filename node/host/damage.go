@@ -28,9 +28,6 @@ const (
 	crashAge = 15 * time.Second
 )
 
-// comparisonFailed is what etcd says where the comparison that it makes before it serves finds other data at a peer.
-const comparisonFailed = "checkInitialHashKV failed"
-
 // crashes tells whether systemd has started a member in vain again and again. One or two starts in vain are a port
 // that is still taken, or a peer that was not there yet.
 func crashes(o api.Observation) bool {

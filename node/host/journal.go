@@ -100,7 +100,7 @@ func gravityOf(line string) (g gravity, what string) {
 	case "error":
 		return troubled, what
 	case "warn":
-		if entry.Error != "" {
+		if entry.Error != "" || entry.Msg == otherHash {
 			return troubled, what
 		}
 	}

@@ -43,6 +43,9 @@ func (m *Machine) withLog(o api.Observation) api.Observation {
 		if crashes(o) && o.Unit.MainPID == 0 {
 			o.Data.Damage = m.damage(o.Data.Path)
 			o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
+			if o.Data.Differs {
+				o.Data.Own = compared(o.Unit.Journal)
+			}
 		}
 	}
 	return o

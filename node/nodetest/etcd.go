@@ -42,7 +42,7 @@ func (h *Host) boot(part *installation) {
 		part.unit.crash(why)
 		return
 	}
-	if dir.member.corrupt != "" && h.othersServe(dir.member) {
+	if h.differs(dir.member) {
 		part.unit.crash(otherData)
 		return
 	}
@@ -63,11 +63,22 @@ func (h *Host) boot(part *installation) {
 // otherData is what a member ends by that finds other data at a peer before it serves.
 const otherData = "checkInitialHashKV failed: found data inconsistency with peers"
 
-// othersServe tells whether a member that starts can compare its data with that of a peer.
-func (h *Host) othersServe(m *member) bool {
+// differs tells whether a member that starts finds other data at a peer. Before it serves it asks each of those that do for
+// the hash at its own revision, which one that has not come so far cannot say. One that has nothing yet does not ask. Logs
+// that contradict each other are met later.
+func (h *Host) differs(m *member) bool {
+	if m.last == nil {
+		return false
+	}
+	own := m.last.state.revision
 	for at, group := range h.world.groups() {
-		if at.cluster == m.cluster && (at.alone == "" && !h.CutOff || at.alone == h.Address) && leaderOf(group) != nil {
-			return true
+		if at.cluster != m.cluster || at.alone != "" && at.alone != h.Address || at.alone == "" && h.CutOff {
+			continue
+		}
+		for _, r := range group {
+			if has := r.member().last; r.process().serves && r.member() != m && has != nil && has.state.revision >= own && has.holds(m.last) && r.member().hashAt(own) != m.hashAt(own) {
+				return true
+			}
 		}
 	}
 	return false

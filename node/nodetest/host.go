@@ -38,6 +38,9 @@ type Host struct {
 	// can be asked all the same.
 	CutOff bool
 
+	// Terse hosts have a journal that does not say what the member's data was when it found other data at a peer.
+	Terse bool
+
 	// Lag is how many entries the host's members are kept behind their leaders. What they have, they keep.
 	Lag uint64
 

@@ -65,6 +65,9 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 	if held.member != nil && part.unit.process == nil && part.unit.restarts >= lostRestarts {
 		observation.Data.Damage = held.member.damaged
 		observation.Data.Differs = held.member.damaged == "" && len(part.unit.journal) > 0 && part.unit.journal[0] == otherData
+		if own := held.member.state().revision; observation.Data.Differs && !c.Terse {
+			observation.Data.Own = &api.Hash{Hash: held.member.hashAt(own), HashRevision: own, Revision: own}
+		}
 	}
 	for _, l := range c.listeners(c.cluster) {
 		if slices.Contains(ask.Ports, l.Port) {
@@ -173,10 +176,18 @@ func (h *Host) view(cluster string) api.Member {
 	case view.Learner:
 		view.HealthError = "etcdserver: rpc not supported for learner"
 		view.Alarms = s.alarms
+	case h.lags(p):
+		view.HealthError, view.Alarms = "context deadline exceeded", s.alarms
 	default:
 		view.Healthy, view.Ready, view.Alarms = true, !p.settling, s.alarms
 	}
 	return view
+}
+
+// lags tells whether a member has not applied what its leader has: it serves no linearizable read before that.
+func (h *Host) lags(p *process) bool {
+	leader := leaderOf(h.group(p))
+	return h.Lag > 0 && leader != nil && p.member.index < leader.index
 }
 
 // log is what a member that does not serve has written. One that was in no quorum yet has an entry for each

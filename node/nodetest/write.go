@@ -55,6 +55,9 @@ func (h *Host) write(cluster string, n int) error {
 	case strings.Contains(strings.Join(s.alarms, "\n"), "NOSPACE"):
 		return fmt.Errorf("etcdserver: mvcc: database space exceeded")
 	case strings.Contains(strings.Join(s.alarms, "\n"), "CORRUPT"):
+		// It is refused once it is applied, so that it is in the log all the same.
+		leader.append(uint64(n), s)
+		h.world.convene()
 		return fmt.Errorf("etcdserver: corrupt cluster")
 	}
 	s.revision += int64(n)
