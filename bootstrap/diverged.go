@@ -10,9 +10,9 @@ import (
 const AlarmCorrupt = "CORRUPT"
 
 // diverge finds the voters whose data is not that of a quorum of them, where an alarm says that it differs, or one does
-// not start for that. Without a quorum that holds the same, nobody can say who is right. One that serves is judged where
-// etcd itself has raised the alarm. One that does not start has met another's data, which may be the wrong one: it is
-// judged once all that serve hold the same.
+// not start for that. Without a quorum that serves and holds the same, nobody can say who is right, or nothing can be
+// changed without who is wrong. One that does not start has met another's data, which may be the wrong one: where it is
+// not known what it holds itself, it is judged once all that serve hold the same.
 func diverge(p *membership.Picture) {
 	if !p.Corrupt && !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.Differs }) {
 		return
@@ -36,8 +36,9 @@ func diverge(p *membership.Picture) {
 	alike := !slices.ContainsFunc(p.Healthy(), func(s membership.Seat) bool { return s.Data != right })
 	for i := range p.Seats {
 		s := &p.Seats[i]
-		other := p.Corrupt && s.State == membership.Serving && s.Data != "" && s.Data != right || alike && s.State == membership.Failing && s.Differs
-		if s.Role == membership.Voter && other {
+		other := s.Data != "" && s.Data != right
+		unstarted := s.State == membership.Failing && s.Differs
+		if s.Role == membership.Voter && (other && (s.State == membership.Serving || unstarted) || alike && unstarted && s.Data == "") {
 			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"
 		}
 	}

@@ -69,6 +69,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 	}
 	c := &choice{Picture: p, want: want}
 	rules := []func() (membership.Step, bool){
+		c.expel,        // whoever reads from a member whose data is not that of the others may be told wrong
 		c.heal,         // what is down comes up: nothing is safer than more healthy members
 		c.certify,      // disturbs nobody
 		c.tidy,         // learners that nobody wants go before others come
@@ -95,7 +96,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 		rules = []func() (membership.Step, bool){c.heal, c.certify, c.dispute}
 	case failed:
 		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
-		rules = []func() (membership.Step, bool){c.heal, c.certify, c.tidy, c.settle, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
+		rules = []func() (membership.Step, bool){c.expel, c.heal, c.certify, c.tidy, c.settle, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {

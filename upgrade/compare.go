@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -12,86 +13,172 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Members that a comparison finds at different entries of the log are asked again: an alarm keeps writes out, so they
-// come together within moments.
+// Members that serve and could not be compared are asked again: one of them may compact at that moment, or have just been
+// given the alarm.
 const (
 	compareTries = 5
 	comparePause = 500 * time.Millisecond
 )
 
-// compare asks all voters that answer for the hash of their data at one revision, where an alarm says that it
-// differs or a member does not start for that, and notes in the sight who holds the same. Whoever could not be asked has no note.
+// compare asks the voters that answer for the hash of their data, where an alarm says that it differs or a member does not
+// start for that, and notes in the sight who holds the same. Whoever could not be compared has no note.
 func (e *Executor) compare(ctx context.Context, sight bootstrap.Sight) {
-	var seats []membership.Member
+	var seats, unstarted []membership.Member
 	alarmed := false
 	for m, report := range sight {
 		o := report.Observation
-		alarmed = alarmed || o != nil && o.Data.Differs
-		if o == nil || o.Marker == nil || !o.Member.Responding || o.Member.Learner {
+		if o == nil || o.Marker == nil {
 			continue
 		}
-		seats = append(seats, m)
-		alarmed = alarmed || slices.ContainsFunc(o.Member.Alarms, func(a string) bool { return strings.HasPrefix(a, bootstrap.AlarmCorrupt) })
+		if o.Data.Differs {
+			unstarted = append(unstarted, m)
+		}
+		if o.Member.Responding && !o.Member.Learner {
+			seats = append(seats, m)
+			alarmed = alarmed || raised(o.Member)
+		}
 	}
-	if !alarmed {
+	if !alarmed && len(unstarted) == 0 {
 		return
 	}
-	membership.Sort(seats)
-	for range compareTries {
-		data, comparable := e.dataOf(ctx, sight, seats)
-		if comparable {
-			note(sight, seats, data)
-			return
-		}
-		if pause(ctx, comparePause) != nil {
-			return
+	seats = membership.Sort(seats)
+	note(sight, seats, e.dataOf(ctx, sight, seats, alarmed))
+	for _, m := range unstarted {
+		if own := sight[m].Observation.Data.Own; own != nil {
+			report := sight[m]
+			report.Data = e.holdersOf(ctx, sight, seats, *own)
+			sight[m] = report
 		}
 	}
 }
 
-// dataOf is what tells the data of members apart, each in its words; false: they are not at the same entry of the
-// log, or have not compacted alike, or one of them did not answer.
-func (e *Executor) dataOf(ctx context.Context, sight bootstrap.Sight, seats []membership.Member) (map[membership.Member]string, bool) {
-	views := make([]api.Member, len(seats))
-	hashes := make([]api.Hash, len(seats))
-	all := make([]int, len(seats))
-	for i := range all {
-		all[i] = i
+// raised tells whether a member has applied an alarm that the data of members differs.
+func raised(view api.Member) bool {
+	return slices.ContainsFunc(view.Alarms, func(alarm string) bool { return strings.HasPrefix(alarm, bootstrap.AlarmCorrupt) })
+}
+
+// dataOf is what tells the data of members apart, each in its words. One that does not serve is asked with the others, and
+// not waited for.
+func (e *Executor) dataOf(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, alarmed bool) map[membership.Member]string {
+	for try := 1; ; try++ {
+		hashes := e.hashes(ctx, sight, seats, e.comparable(ctx, sight, seats, alarmed))
+		usual := usualCompaction(hashes)
+		waits := slices.ContainsFunc(seats, func(m membership.Member) bool {
+			h, told := hashes[m]
+			return sight[m].Observation.Member.Healthy && (!told || h.CompactRevision != usual)
+		})
+		if waits && try < compareTries && pause(ctx, comparePause) == nil {
+			continue
+		}
+		data := map[membership.Member]string{}
+		for m, h := range hashes {
+			// Under the alarm nobody compacts any more: whoever has compacted otherwise holds other data. Without it, a
+			// compaction may be on its way.
+			if alarmed || h.CompactRevision == usual {
+				data[m] = fmt.Sprintf("%08x from %d to %d", h.Hash, h.CompactRevision, h.HashRevision)
+			}
+		}
+		return data
 	}
-	store := func(i int) string { return sight[seats[i]].Observation.Store.SHA256 }
-	err := together(all, func(i int) (err error) {
-		views[i], err = call[api.Member](ctx, e.Hosts[seats[i]], store(i), api.OpProbe, e.Cluster.Name, "", api.ProbeRequest{})
-		return err
+}
+
+// comparable are the members that can be compared at this moment, and the revision to ask each of them for.
+//
+// Once a member has applied the alarm, it refuses every write and every compaction, which still come in the log: its
+// revision stays what it was at that entry. So all that show the alarm stand at one entry, however many writers there are,
+// and are compared by all that they hold (0). Another revision is other data then. One that does not show it has not come so far.
+//
+// Without the alarm, members are compared at the lowest revision of those that serve: each has applied what was agreed
+// on when it was asked. One that lags may not have it, and says so.
+func (e *Executor) comparable(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, alarmed bool) map[membership.Member]int64 {
+	views := asked(seats, func(m membership.Member) (api.Member, error) {
+		return call[api.Member](ctx, e.Hosts[m], sight[m].Observation.Store.SHA256, api.OpProbe, e.Cluster.Name, "", api.ProbeRequest{})
 	})
-	if err != nil {
-		return nil, false
-	}
-	revision := views[0].Revision
+	at, lowest := map[membership.Member]int64{}, int64(0)
 	for _, view := range views {
-		if !view.Responding || view.AppliedIndex != views[0].AppliedIndex {
-			return nil, false
+		if view.Healthy && (lowest == 0 || view.Revision < lowest) {
+			lowest = view.Revision
 		}
-		revision = min(revision, view.Revision)
 	}
-	err = together(all, func(i int) (err error) {
-		hashes[i], err = call[api.Hash](ctx, e.Hosts[seats[i]], store(i), api.OpHash, e.Cluster.Name, "", api.HashRequest{Revision: revision})
-		return err
+	for m, view := range views {
+		switch {
+		case alarmed && raised(view):
+			at[m] = 0
+		case !alarmed && lowest > 0:
+			at[m] = lowest
+		}
+	}
+	return at
+}
+
+// hashes are those of the members that tell them at the revisions that are given.
+func (e *Executor) hashes(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, at map[membership.Member]int64) map[membership.Member]api.Hash {
+	seats = slices.DeleteFunc(slices.Clone(seats), func(m membership.Member) bool { _, compared := at[m]; return !compared })
+	return asked(seats, func(m membership.Member) (api.Hash, error) {
+		return call[api.Hash](ctx, e.Hosts[m], sight[m].Observation.Store.SHA256, api.OpHash, e.Cluster.Name, "", api.HashRequest{Revision: at[m]})
 	})
-	data := map[membership.Member]string{}
-	for i, m := range seats {
-		if hashes[i].CompactRevision != hashes[0].CompactRevision {
-			return nil, false
-		}
-		// At one entry of the log, another revision is other data too.
-		data[m] = fmt.Sprintf("%08x at %d of %d", hashes[i].Hash, hashes[i].HashRevision, views[i].Revision)
+}
+
+// holdersOf is the note of those who hold what a member holds that does not start, as far as that goes. Empty: nobody
+// does, or some do who differ later.
+func (e *Executor) holdersOf(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, own api.Hash) string {
+	at := map[membership.Member]int64{}
+	for _, m := range seats {
+		at[m] = own.HashRevision
 	}
-	return data, err == nil
+	var notes []string
+	for m, h := range e.hashes(ctx, sight, seats, at) {
+		if h.Hash == own.Hash && h.HashRevision == own.HashRevision && h.CompactRevision == own.CompactRevision {
+			notes = append(notes, sight[m].Data)
+		}
+	}
+	slices.Sort(notes)
+	if notes = slices.Compact(notes); len(notes) != 1 {
+		return ""
+	}
+	return notes[0]
+}
+
+// usualCompaction is the revision up to which most members have compacted.
+func usualCompaction(hashes map[membership.Member]api.Hash) int64 {
+	count, usual := map[int64]int{}, int64(0)
+	for _, h := range hashes {
+		count[h.CompactRevision]++
+	}
+	for compacted, n := range count {
+		if n > count[usual] || n == count[usual] && compacted > usual {
+			usual = compacted
+		}
+	}
+	return usual
+}
+
+// asked asks all members at once, and has the answers of those that answer.
+func asked[R any](seats []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
+	answers := map[membership.Member]R{}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, m := range seats {
+		group.Go(func() {
+			answer, err := ask(m)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				answers[m] = answer
+			}
+		})
+	}
+	group.Wait()
+	return answers
 }
 
 // note calls what members hold A, B and so on, in the order of their names: the same cluster is noted alike each time.
 func note(sight bootstrap.Sight, seats []membership.Member, data map[membership.Member]string) {
 	names := map[string]string{}
 	for _, m := range seats {
+		if data[m] == "" {
+			continue
+		}
 		if names[data[m]] == "" {
 			names[data[m]] = string(rune('A' + len(names)))
 		}

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -10,27 +11,103 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// disputed refuses a cluster whose members hold different data, where no quorum of them holds the same.
-func disputed(p membership.Picture) error {
+// disputed refuses a cluster whose members hold different data, where no quorum that serves holds the same; nil: it is none.
+func disputed(p membership.Picture, want membership.Spec) error {
+	serve := map[string][]membership.Seat{}
+	for _, s := range p.Healthy() {
+		if s.Data != "" {
+			serve[s.Data] = append(serve[s.Data], s)
+		}
+	}
+	_, differs := first(p.Voters(), func(s membership.Seat) bool { return s.Differs && !s.Diverged })
+	_, diverged := first(p.Voters(), func(s membership.Seat) bool { return s.Diverged })
+	_, open := first(p.Voters(), comes)
+	switch {
+	case p.Corrupt && !p.Agreed && !open && quorumInReach(p, want) == nil:
+	case !p.Corrupt && differs && !diverged && len(serve) > 1:
+	default:
+		return nil
+	}
 	var hold []string
 	for _, s := range p.Voters() {
 		switch {
+		case s.Differs && s.Data != "":
+			hold = append(hold, fmt.Sprintf("%s does not start, since a peer holds other data than it does, and held %s", s, s.Data))
+		case s.Differs:
+			hold = append(hold, fmt.Sprintf("%s does not start, since a peer holds other data than it does", s))
 		case s.Data != "":
 			hold = append(hold, fmt.Sprintf("%s holds %s", s, s.Data))
 		default:
 			hold = append(hold, fmt.Sprintf("%s could not be compared (%s)", s, s.State))
 		}
 	}
-	return &membership.Refusal{
-		Rule: fmt.Sprintf("an alarm says that the data of the members differs (CORRUPT), and no quorum of the %d voters is seen to hold the same: %s", p.Size(), strings.Join(hold, ", ")),
-		Remedy: "bring up those that could not be compared, and plan again; where it stays so, nobody but you can say whose data is right: restore a snapshot of before that " +
-			"(see restore), or decide for one member: stop the others for good, take their data or their hosts away, and name it in recover_from",
+	rule := "members that serve hold different data"
+	if p.Corrupt {
+		rule = "an alarm says that the data of the members differs (CORRUPT)"
 	}
+	return &membership.Refusal{
+		Rule:   fmt.Sprintf("%s, and no quorum of the %d voters that serves is seen to hold the same: %s", rule, p.Size(), strings.Join(hold, ", ")),
+		Remedy: decide(p, want, serve),
+	}
+}
+
+// decide says how it can be found out whose data is right, and what to do then.
+func decide(p membership.Picture, want membership.Spec, serve map[string][]membership.Seat) string {
+	restore := "restore a snapshot of before that (see restore), or decide for one member: stop the others for good, take their data or their hosts away, and name it in recover_from"
+	held := map[string]int{} // by those as well that would start if nobody held anything else
+	unstarted := ""
+	for _, s := range p.Voters() {
+		if s.Data != "" {
+			held[s.Data]++
+		}
+		if s.Differs {
+			unstarted = s.String()
+		}
+	}
+	stop := func(s membership.Seat) string {
+		return fmt.Sprintf("stop %s (systemctl stop etcd@%s on its host)", s, want.Name)
+	}
+	for data, n := range held {
+		if n < membership.Quorum(p.Size()) || unstarted == "" {
+			continue
+		}
+		var wrong []string
+		for other, seats := range serve {
+			if other == data {
+				continue
+			}
+			for _, s := range seats {
+				wrong = append(wrong, stop(s))
+			}
+		}
+		if len(wrong) == 0 {
+			continue
+		}
+		slices.Sort(wrong)
+		return fmt.Sprintf("%d of %d voters held %s, and a quorum could serve it: %s, which nothing can be changed without now; %s comes up then by itself; then plan again, and apply: what was stopped is built anew from the others (give it another rebuild, so that it is not started first)",
+			n, p.Size(), data, strings.Join(wrong, ", "), unstarted)
+	}
+	if unstarted != "" && len(serve) > 1 {
+		return fmt.Sprintf("find out who else holds what %s does: stop those that hold one of these (systemctl stop etcd@%s on their hosts); where it comes up by itself then, plan again, and apply: what was stopped is built anew from the others (give it another rebuild, so that it is not started first); "+
+			"where it does not, start those again, and stop those that hold another; where it comes up with none of them, nobody but you can say whose data is right: %s", unstarted, want.Name, restore)
+	}
+	return "bring up those that could not be compared, and plan again; where it stays so, nobody but you can say whose data is right: " + restore
 }
 
 // comes tells whether a voter may be compared once it was brought up.
 func comes(s membership.Seat) bool {
-	return s.Wanted && s.Failed == "" && s.Data == "" && s.State != membership.Silent && s.State != membership.Blocked && !gone(s)
+	return s.Wanted && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Silent && s.State != membership.Blocked && !gone(s)
+}
+
+// keptBack tells whether a member does not start since a peer holds other data, and that peer may serve still.
+func (c *choice) keptBack(s membership.Seat) bool {
+	if !s.Differs || s.Diverged || s.State != membership.Failing {
+		return false
+	}
+	_, other := first(c.Voters(), func(o membership.Seat) bool {
+		return (o.State == membership.Serving || o.Diverged) && (s.Data == "" || o.Data != s.Data)
+	})
+	return other
 }
 
 // acquit takes the alarm back that data differs, once every voter that there is holds the same.
@@ -45,7 +122,8 @@ func (c *choice) acquit() (membership.Step, bool) {
 // expel removes a voter whose data is not that of a quorum: it may give wrong answers to anybody who reads from it. It joins
 // anew once the alarm is taken back.
 func (c *choice) expel() (membership.Step, bool) {
-	s, found := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged && s.Failed == "" })
+	// Without the alarm, one that does not even start is removed like any other that is dead.
+	s, found := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged && s.Failed == "" && (c.Corrupt || !s.Differs) })
 	if !found || len(c.Healthy()) < membership.Quorum(c.Size()) {
 		return membership.Step{}, false
 	}
@@ -65,6 +143,7 @@ func (c *choice) expel() (membership.Step, bool) {
 func (c *choice) dispute() (membership.Step, bool) {
 	for _, s := range c.Voters() {
 		switch {
+		case s.Diverged:
 		case s.State == membership.Serving && s.Data == "":
 			c.hold(s, "the alarm that data differs (CORRUPT) stays until every voter was compared, and it was not yet", "apply again once it has come up")
 		case s.State != membership.Serving:
@@ -80,8 +159,11 @@ func (l *living) acquit(ctx context.Context) error {
 	for _, s := range l.picture.Healthy() {
 		seats = append(seats, s.Member)
 	}
-	if err := l.sameHash(ctx, seats); err != nil {
-		return err
+	data := l.dataOf(ctx, l.reports, seats, true)
+	for _, m := range seats {
+		if data[m] == "" || data[m] != data[seats[0]] {
+			return fmt.Errorf("the data of the members is not seen to be the same: %s (%s) holds %q, and %s (%s) %q: the alarm stays; plan again", seats[0].Name, seats[0].Address, data[seats[0]], m.Name, m.Address, data[m])
+		}
 	}
 	return l.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Corrupt: true})
 }

@@ -129,12 +129,29 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Role, s.Unsettled = membership.Voter, false
 	case membership.Remove:
 		voted := s.Role == membership.Voter
+		if s.Diverged && !s.Differs {
+			startUncontradicted(p, *s)
+		}
 		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
 		s.From, s.Moved, s.Unheard = "", false, false
 		if voted {
 			unsettle(p)
 		}
 		s.Unsettled = false
+	}
+}
+
+// startUncontradicted has members start that met other data at the one that is removed, where it is the last that serves
+// other data than a quorum.
+func startUncontradicted(p membership.Picture, removed membership.Seat) {
+	if _, another := first(p.Voters(), func(s membership.Seat) bool { return s.Diverged && !s.Differs && s.Member != removed.Member }); another {
+		return
+	}
+	healthy := p.Healthy()
+	for i := range p.Seats {
+		if s := &p.Seats[i]; s.Differs && !s.Diverged && len(healthy) > 0 {
+			s.Differs, s.Data = false, healthy[0].Data // else it would not start either
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func (c *choice) heal() (membership.Step, bool) {
 		return start, true
 	}
 	if _, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.State == membership.Failing && waitedFor(c.Picture, s)
+		return c.mends(s) && s.State == membership.Failing && waitedFor(c.Picture, s) && !c.keptBack(s)
 	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
@@ -103,6 +103,9 @@ func (c *choice) heal() (membership.Step, bool) {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	for _, s := range c.Seats {
+		if c.keptBack(s) {
+			c.hold(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
+		}
 		if stays(s) && s.State == membership.Blocked {
 			c.hold(s, s.Why, "mend that on the host, and apply again; the others are left as they are")
 		}

@@ -19,7 +19,7 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, from:13 for one that
+// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, differs, from:13 for one that
 // its cluster knows at 192.0.2.13, moved, unheard, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
@@ -161,6 +161,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.State, s.Diverged, s.Why, s.Data = membership.Lost, true, "its data differs from that of a quorum", "Z"
 		case word == "closed":
 			s.Closed = "client_port is 443, which its host does not let it bind"
+		case word == "differs":
+			s.Differs = true
 		case word == "cramped":
 			s.Cramped = true
 		case word == "failed":

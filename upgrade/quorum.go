@@ -58,6 +58,9 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	if len(ending) > 0 {
 		remedy = fmt.Sprintf("mend what ends %s (journalctl -u etcd@%s on the host says what it is), %s", strings.Join(ending, ", "), want.Name, remedy)
 	}
+	if contradicted := contradicted(p, want); contradicted != "" {
+		remedy = contradicted + "; else " + remedy
+	}
 	if logs := tellLogs(p); logs != "" {
 		remedy = logs + "; " + remedy
 	}
@@ -65,6 +68,24 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 		remedy += ", or, where nothing of that can be had, " + way
 	}
 	return refuse("the quorum is lost", remedy)
+}
+
+// contradicted says what to do where members do not start since one that runs holds other data. Empty: there are none.
+func contradicted(p membership.Picture, want membership.Spec) string {
+	var kept, running []string
+	for _, s := range p.Voters() {
+		switch {
+		case s.Differs:
+			kept = append(kept, s.String())
+		case runs(s) && !s.Looping:
+			running = append(running, s.String())
+		}
+	}
+	if len(kept) == 0 || len(running) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("since a peer that runs holds other data, %s do not start: stop %s (systemctl stop etcd@%s on its host), and those come up by themselves where they hold the same; then give what was stopped another rebuild, plan again, and apply",
+		strings.Join(kept, ", "), strings.Join(running, ", "), want.Name)
 }
 
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,

@@ -18,8 +18,8 @@ func understood(p membership.Picture, want membership.Spec) error {
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
 	}
-	if _, open := first(p.Voters(), func(s membership.Seat) bool { return comes(s) }); p.Corrupt && !p.Agreed && !open && quorumInReach(p, want) == nil {
-		return disputed(p)
+	if err := disputed(p, want); err != nil {
+		return err
 	}
 	if err := hostsApart(p); err != nil {
 		return err
