@@ -1,19 +1,15 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 
@@ -44,16 +40,29 @@ func (m *Machine) maySoonCrash(o api.Observation) bool {
 }
 
 // damage says what in a member's files keeps etcd from starting on them; empty: nothing that can be seen. It reads
-// all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, or
-// because a process has it open, is not known to be damaged.
-func (m *Machine) damage(dir string) string {
+// all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, because
+// a process has it open, or because ctx ends, is not known to be damaged.
+func (m *Machine) damage(ctx context.Context, dir string) string {
 	if !m.areFiles(dir) {
 		return "" // what lies there is none of etcd's making, and may keep whoever reads it for ever
 	}
-	for _, check := range []func(string) error{m.damagedLog, m.damagedDatabase, m.shortLog} {
+	known := m.examined(dir)
+	for _, check := range []struct {
+		name  string
+		files []string
+		do    func(context.Context, string) error
+	}{
+		{"log", m.walFiles(dir), m.damagedLog},
+		{"database", []string{database(dir)}, m.damagedDatabase},
+		{"length", append(m.walFiles(dir), database(dir)), m.shortLog},
+	} {
+		err := known.once(check.name, m.stamps(check.files), m.Now(), func() error { return check.do(ctx, dir) })
 		var found damaged
-		if errors.As(check(dir), &found) {
+		if errors.As(err, &found) {
 			return string(found)
+		}
+		if ctx.Err() != nil {
+			return ""
 		}
 	}
 	return ""
@@ -84,9 +93,12 @@ func (d damaged) Error() string { return string(d) }
 
 // damagedLog wants a log that etcd can read from its first file to its last record. A last record that was not
 // written to its end is none: etcd cuts it off.
-func (m *Machine) damagedLog(dir string) error {
+func (m *Machine) damagedLog(ctx context.Context, dir string) error {
 	files := m.walFiles(dir)
 	for _, file := range files[:max(0, len(files)-1)] {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		torn, err := m.isTorn(file)
 		if err != nil {
 			return err
@@ -108,7 +120,7 @@ func (m *Machine) damagedLog(dir string) error {
 
 // shortLog wants a log that goes as far as the database. etcd cuts a log off at a record whose length makes no sense, as
 // if that had not been written to its end, and ends once its leader tells it of what was agreed on.
-func (m *Machine) shortLog(dir string) error {
+func (m *Machine) shortLog(_ context.Context, dir string) error {
 	_, last, err := m.lastEntry(dir)
 	if err != nil {
 		return err
@@ -172,65 +184,4 @@ func (m *Machine) isTorn(file string) (bool, error) {
 			return false, err
 		}
 	}
-}
-
-// damagedDatabase wants a database of which all pages can be read, and in which each key is one. One that is missing
-// etcd makes anew from the log, unless that begins with a snapshot.
-func (m *Machine) damagedDatabase(dir string) (err error) {
-	path := m.path(database(dir))
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if snapshots, _ := filepath.Glob(m.path(filepath.Join(filepath.Dir(database(dir)), "*.snap*"))); len(snapshots) > 0 {
-			return damaged(fmt.Sprintf("its database %s is missing", database(dir)))
-		}
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), r))
-		}
-	}()
-	// bbolt's own check of a database, as etcd has it made, is of no use here: it panics in a goroutine of its own.
-	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait})
-	switch {
-	case isBoltContent(err):
-		return damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), err))
-	case err != nil:
-		return err
-	}
-	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
-		if tx.Size() > info.Size() {
-			return damaged(fmt.Sprintf("its database %s has %d bytes, and was %d long", database(dir), info.Size(), tx.Size()))
-		}
-		return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
-			return bucket.ForEach(func(key, value []byte) error { return mayBe(string(name), key, value) })
-		})
-	})
-}
-
-// isBoltContent tells whether a database cannot be opened for what it holds.
-func isBoltContent(err error) bool {
-	for _, content := range []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
-		if errors.Is(err, content) {
-			return true
-		}
-	}
-	return err != nil && strings.Contains(err.Error(), "file size too small") // which bbolt has no value for
-}
-
-// mayBe wants a record that etcd can read.
-func mayBe(bucket string, key, value []byte) error {
-	if bucket != "key" {
-		_ = slices.Max(append([]byte{0}, value...)) // all of it is touched
-		return nil
-	}
-	if _, err := parseFields(value); err != nil || len(key) < 17 {
-		return damaged(fmt.Sprintf("the record %x of its database cannot be read", key))
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,7 +148,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 			}
 			test.inflict()
 			before := tree(t, f.Machine, filepath.Join(dataDir, "member"))
-			says := f.damage(dataDir)
+			says := f.damage(t.Context(), dataDir)
 			if (says == "") != (test.says == "") || !strings.Contains(says, test.says) {
 				t.Errorf("it says %q, and not %q", says, test.says)
 			}
@@ -203,4 +204,128 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 			t.Errorf("after %d starts in vain: %q", restarts, o.Data.Damage)
 		}
 	}
+}
+
+// filled is a machine with a database that holds more than is read under its lock.
+func filled(t *testing.T) (m *Machine, records int) {
+	t.Helper()
+	m, _ = newMachine(t)
+	writeFile(t, m, walDir(dataDir)+"/x", "")
+	if err := os.MkdirAll(filepath.Dir(m.path(database(dataDir))), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	records = 3 * lockedShare >> 20
+	writeRecords(t, m, 0, records)
+	return m, records
+}
+
+// writeRecords writes the records of a database anew, as etcd would: whoever it has to wait for must not take long.
+func writeRecords(t *testing.T, m *Machine, from, to int) {
+	t.Helper()
+	db, err := bbolt.Open(m.path(database(dataDir)), 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		t.Fatalf("etcd would wait for the lock: %v", err)
+	}
+	defer db.Close()
+	for i := from; i < to; i++ {
+		if err := db.Update(func(tx *bbolt.Tx) error {
+			keys, err := tx.CreateBucketIfNotExists([]byte("key"))
+			if err != nil {
+				return err
+			}
+			return keys.Put(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(i)), make([]byte, 1<<20)) //nolint:gosec // not negative
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAMemberStartsWhileItsDatabaseIsRead has etcd open a database, and write to it, while it is read for damage.
+func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
+	t.Parallel()
+	m, records := filled(t)
+	seen, torn := map[string]bool{}, 0
+	err := m.readAll(t.Context(), dataDir, func(_ string, key, _ []byte) error {
+		seen[string(key)] = true
+		if len(seen) == records-10 && torn == 0 {
+			torn++
+			writeRecords(t, m, 0, records)
+			return damaged("what was read while it was written")
+		}
+		return nil
+	})
+	if err != nil || len(seen) != records {
+		t.Errorf("%d of %d records were read: %v", len(seen), records, err)
+	}
+	last := string(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(records-1))) //nolint:gosec // not negative
+	err = m.readAll(t.Context(), dataDir, func(_ string, key, _ []byte) error {
+		if string(key) == last {
+			return damaged("what is damaged")
+		}
+		return nil
+	})
+	var found damaged
+	if !errors.As(err, &found) {
+		t.Errorf("what is damaged is not found: %v", err)
+	}
+}
+
+// TestAReadingForDamageEndsWithItsCaller cancels a reading half way.
+func TestAReadingForDamageEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	m, _ := filled(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	read := 0
+	err := m.readAll(ctx, dataDir, func(string, []byte, []byte) error {
+		read++
+		if read == 20 {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || read != 20 {
+		t.Errorf("%d records were read: %v", read, err)
+	}
+}
+
+// TestAFileIsReadForDamageOnce looks at the same files twice, and at changed ones.
+func TestAFileIsReadForDamageOnce(t *testing.T) {
+	t.Parallel()
+	m, _ := newMachine(t)
+	path := m.path(database(dataDir))
+	writeFile(t, m, database(dataDir), "half")
+	m.Now = time.Now
+	look := func(err error, wants int) {
+		t.Helper()
+		read := 0
+		for range 2 {
+			got := m.examined(dataDir).once("database", m.stamps([]string{database(dataDir)}), m.Now(), func() error { read++; return err })
+			if !errors.Is(got, err) {
+				t.Errorf("it says %v, and not %v", got, err)
+			}
+		}
+		if read != wants {
+			t.Errorf("it was read %d times, and not %d times", read, wants)
+		}
+	}
+	age := func(age time.Duration) {
+		t.Helper()
+		if err := os.Chtimes(path, time.Now(), time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(nil, 2) // it may be written to within the same tick of the clock
+	age(time.Minute)
+	look(damaged("it is damaged"), 1)
+	look(damaged("it is damaged"), 0)
+	age(time.Hour)
+	look(errInUse, 2)
+	look(nil, 1)
+	look(nil, 0)
+	if err := os.Truncate(path, 2); err != nil {
+		t.Fatal(err)
+	}
+	age(time.Hour)
+	look(damaged("it is short"), 1)
 }

@@ -97,6 +97,8 @@ func ownerOf(info fs.FileInfo) Owner {
 	return Owner{int(stat.Uid), int(stat.Gid)}
 }
 
+func inodeOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
+
 // link makes a symbolic link, in place of one that points elsewhere.
 func (m *Machine) link(path, target string) error {
 	path = m.path(path)

@@ -1,0 +1,143 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
+)
+
+// lockedShare is how many bytes of a database are read while its lock is held: an etcd that starts meanwhile waits for
+// the lock, and for no longer than that takes.
+const lockedShare = 16 << 20
+
+// damagedDatabase wants a database of which all pages can be read, and in which each key is one. One that is missing
+// etcd makes anew from the log, unless that begins with a snapshot.
+func (m *Machine) damagedDatabase(ctx context.Context, dir string) error {
+	switch _, err := os.Stat(m.path(database(dir))); {
+	case errors.Is(err, fs.ErrNotExist):
+		if snapshots, _ := filepath.Glob(m.path(filepath.Join(filepath.Dir(database(dir)), "*.snap*"))); len(snapshots) > 0 {
+			return damaged(fmt.Sprintf("its database %s is missing", database(dir)))
+		}
+		return nil
+	case err != nil:
+		return err
+	}
+	return m.readAll(ctx, dir, mayBe)
+}
+
+// position is how far a database has been read.
+type position struct {
+	bucket, key []byte
+}
+
+// readAll has all records of a database looked at.
+//
+// The member may be started at any time, and must not wait until all is read: the lock is held for the first records
+// alone. What is read after that may be torn by what etcd writes meanwhile, so whatever is wrong with it is read anew
+// from there on, under the lock: wrong is what is wrong then.
+func (m *Machine) readAll(ctx context.Context, dir string, look func(bucket string, key, value []byte) error) error {
+	var at position
+	for {
+		locked, err := m.readFrom(ctx, dir, &at, look)
+		if locked || err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it ended.
+func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
+	locked = true
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), r))
+		}
+	}()
+	var file *os.File
+	open := func(string, int, os.FileMode) (opened *os.File, err error) {
+		file, err = openInside(m.path(dir), database(""))
+		return file, err
+	}
+	// bbolt's own check of a database, as etcd has it made, is of no use here: it panics in a goroutine of its own.
+	db, err := bbolt.Open(m.path(database(dir)), keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
+	switch {
+	case isBoltContent(err):
+		return locked, damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), err))
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return locked, errInUse
+	case err != nil:
+		return locked, err
+	}
+	defer db.Close()
+	tx, err := db.Begin(false)
+	if err != nil {
+		return locked, err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return locked, err
+	}
+	if tx.Size() > info.Size() {
+		return locked, damaged(fmt.Sprintf("its database %s has %d bytes, and was %d long", database(dir), info.Size(), tx.Size()))
+	}
+	share := lockedShare
+	buckets := tx.Cursor()
+	for name, _ := buckets.Seek(at.bucket); name != nil; name, _ = buckets.Next() {
+		if !bytes.Equal(name, at.bucket) {
+			*at = position{bucket: bytes.Clone(name)}
+		}
+		records := tx.Bucket(name).Cursor()
+		for key, value := records.Seek(at.key); key != nil; key, value = records.Next() {
+			err := ctx.Err()
+			if err == nil {
+				err = look(string(name), key, value)
+			}
+			if err != nil {
+				return locked, err
+			}
+			at.key = append(at.key[:0], key...)
+			if share -= len(key) + len(value); share < 0 && locked {
+				if err := unix.Flock(int(file.Fd()), unix.LOCK_UN); err != nil {
+					return locked, err
+				}
+				locked = false
+			}
+		}
+	}
+	return locked, nil
+}
+
+// isBoltContent tells whether a database cannot be opened for what it holds.
+func isBoltContent(err error) bool {
+	for _, content := range []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
+		if errors.Is(err, content) {
+			return true
+		}
+	}
+	return err != nil && strings.Contains(err.Error(), "file size too small") // which bbolt has no value for
+}
+
+// mayBe wants a record that etcd can read.
+func mayBe(bucket string, key, value []byte) error {
+	if bucket != "key" {
+		_ = slices.Max(append([]byte{0}, value...)) // all of it is touched
+		return nil
+	}
+	if _, err := parseFields(value); err != nil || len(key) < 17 {
+		return damaged(fmt.Sprintf("the record %x of its database cannot be read", key))
+	}
+	return nil
+}

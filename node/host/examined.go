@@ -1,0 +1,101 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// fileStamp is by what a file is known not to have changed since it was read.
+type fileStamp struct {
+	Path     string    `json:"path"`
+	Inode    uint64    `json:"inode"`
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+}
+
+// stamps are those of files of the host; nil: one of them cannot be looked at.
+func (m *Machine) stamps(files []string) []fileStamp {
+	found := []fileStamp{}
+	for _, file := range files {
+		info, err := os.Stat(m.path(file))
+		if err != nil {
+			return nil
+		}
+		found = append(found, fileStamp{file, inodeOf(info), info.Size(), info.ModTime().UTC()})
+	}
+	return found
+}
+
+// finding is what was read in files that have not changed since, if nothing else is with them.
+type finding struct {
+	Files []fileStamp `json:"files"`
+	Says  string      `json:"says"` // empty: nothing is wrong with them
+}
+
+// examined is what has been found in the files of a member since the host has booted. A member that crashes over and over
+// is looked at again and again, and its database may take minutes to read.
+type examined struct {
+	m     *Machine
+	path  string
+	found map[string]finding // by check
+}
+
+// examinedFile is where findings are kept. They end with the boot: what lies on a disk may be another disk's after that.
+func examinedFile(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return filepath.Join(lockDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
+}
+
+// examined reads what has been found in a data directory. What cannot be read is found anew.
+func (m *Machine) examined(dir string) *examined {
+	e := &examined{m: m, path: examinedFile(dir)}
+	text, err := os.ReadFile(m.path(e.path))
+	if err != nil || json.Unmarshal(text, &e.found) != nil || e.found == nil {
+		e.found = map[string]finding{}
+	}
+	return e
+}
+
+// settled is the age from which on a file that is written to again has another time: file systems count no finer than
+// some milliseconds.
+const settled = time.Second
+
+// once is what a check finds in files, or has found in them.
+func (e *examined) once(check string, files []fileStamp, now time.Time, do func() error) error {
+	if old, known := e.found[check]; known && len(files) > 0 && slices.EqualFunc(old.Files, files, fileStamp.equal) {
+		if old.Says != "" {
+			return damaged(old.Says)
+		}
+		return nil
+	}
+	err := do()
+	var found damaged
+	if err != nil && !errors.As(err, &found) || len(files) == 0 {
+		return err
+	}
+	names := []string{}
+	for _, file := range files {
+		if now.Sub(file.Modified) < settled {
+			return err
+		}
+		names = append(names, file.Path)
+	}
+	if !slices.EqualFunc(e.m.stamps(names), files, fileStamp.equal) {
+		return err
+	}
+	e.found[check] = finding{files, string(found)}
+	if text, failed := json.Marshal(e.found); failed == nil && e.m.ensureDir(lockDir, root, 0o700) == nil {
+		_, _ = e.m.put(file{e.path, text, root, keyFile}) // the next look reads the files again where this was in vain
+	}
+	return err
+}
+
+func (s fileStamp) equal(other fileStamp) bool {
+	return s.Path == other.Path && s.Inode == other.Inode && s.Size == other.Size && s.Modified.Equal(other.Modified)
+}
