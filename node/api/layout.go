@@ -48,8 +48,13 @@ func CertificateFile(cluster, key string) string { return path.Join(TLSDir(clust
 // KeyFile is the private key of one of the key pairs. It is made on the host and never read out.
 func KeyFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".key") }
 
-// NextKeyFile is the private key that takes the place of one that a running member uses, once it is certified.
+// NextKeyFile is the private key that takes the place of one that the member uses, once it is certified.
 func NextKeyFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".next.key") }
+
+// NextCertificateFile is the certificate of the key in NextKeyFile, until both take their places.
+func NextCertificateFile(cluster, key string) string {
+	return path.Join(TLSDir(cluster), key+".next.crt")
+}
 
 // PeerCAFile is the bundle of authorities that peers are trusted by.
 func PeerCAFile(cluster string) string { return path.Join(TLSDir(cluster), "peer-ca.crt") }

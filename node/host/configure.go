@@ -30,19 +30,19 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 
 	readable := func(path, text string) file { return file{path, []byte(text), Owner{root.UID, etcd.GID}, configFile} }
 	files := []file{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
-	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
-		files = append(files, readable(api.CertificateFile(cluster, name), r.Certificates[name]))
-	}
 	for path, bundle := range bundles(r) {
 		files = append(files, readable(path, bundle))
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
-		if err := m.takeKey(cluster, name, r.Certificates[name]); err != nil {
+	for _, f := range files {
+		if _, err := m.put(f); err != nil {
 			return err
 		}
 	}
-	for _, f := range files {
-		if _, err := m.put(f); err != nil {
+	if err := m.completePairs(cluster); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
+		if err := m.putPair(cluster, name, readable(api.CertificateFile(cluster, name), r.Certificates[name])); err != nil {
 			return err
 		}
 	}

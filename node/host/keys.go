@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -85,10 +86,10 @@ func (m *Machine) readKeyAt(path string) (crypto.Signer, error) {
 
 // ensureKey makes the key of a request, unless a fit one is there, and says where it lies.
 //
-// A running member reads its keys anew at each handshake. Where it has none that can be used, the new one goes into its
-// place at once: no handshake succeeds before that either. One that it uses stays until the certificate of the new key
-// is there too.
-func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner, running bool) (string, error) {
+// A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. Where it has
+// none that can be used, the new one goes into its place at once: no handshake succeeds before that either. One that it
+// uses stays until the certificate of the new key is there too.
+func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner) (string, error) {
 	used := false
 	for _, path := range []string{api.KeyFile(cluster, r.Name), api.NextKeyFile(cluster, r.Name)} {
 		key, err := m.readKeyAt(path)
@@ -100,7 +101,7 @@ func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner, runnin
 			return path, nil
 		}
 		used = used || err == nil
-		if !running || !used {
+		if !used {
 			return path, m.makeKey(path, r, etcd)
 		}
 	}
@@ -108,20 +109,72 @@ func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner, runnin
 	return path, m.makeKey(path, r, etcd)
 }
 
-// takeKey puts the key that a certificate is of into its place, where it waits beside it.
-func (m *Machine) takeKey(cluster, name, certificate string) error {
+// putPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
+//
+// Both are on the disk before either takes its place. A call that is cut short after the key did is ended by completePairs.
+func (m *Machine) putPair(cluster, name string, certificate file) error {
 	next := api.NextKeyFile(cluster, name)
 	key, err := m.readKeyAt(next)
+	if !errors.Is(err, fs.ErrNotExist) {
+		if err == nil && certifies(certificate.text, key) == nil {
+			beside := certificate
+			beside.path = api.NextCertificateFile(cluster, name)
+			if _, err := m.put(beside); err != nil {
+				return err
+			}
+			if err := m.rename(next, api.KeyFile(cluster, name)); err != nil {
+				return err
+			}
+			return m.completePair(cluster, name)
+		}
+		if err := remove(m.path(next)); err != nil { // nobody waits for it any more
+			return err
+		}
+	}
+	if _, err := m.put(certificate); err != nil {
+		return err
+	}
+	return remove(m.path(api.NextCertificateFile(cluster, name)))
+}
+
+// completePairs puts those certificates into their places whose keys are in theirs already: a call was cut short between
+// the two.
+func (m *Machine) completePairs(cluster string) error {
+	for _, name := range keyNames {
+		if err := m.completePair(cluster, name); err != nil {
+			return fmt.Errorf("certificate %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (m *Machine) completePair(cluster, name string) error {
+	next := api.NextCertificateFile(cluster, name)
+	text, err := os.ReadFile(m.path(next))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil || certifies([]byte(certificate), key) != nil {
-		return remove(m.path(next)) // nobody waits for it any more
-	}
-	if err := os.Rename(m.path(next), m.path(api.KeyFile(cluster, name))); err != nil {
+	if err != nil {
 		return err
 	}
-	return syncDir(m.path(api.TLSDir(cluster)))
+	key, err := m.readKey(cluster, name)
+	if err != nil || certifies(text, key) != nil {
+		return nil // its key is not in its place yet
+	}
+	err = m.rename(next, api.CertificateFile(cluster, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a call and the end of the member's unit both see to it
+	}
+	return err
+}
+
+// rename gives a file of the host another name in its directory, for good.
+func (m *Machine) rename(from, to string) error {
+	m.aboutToRename(m.path(to))
+	if err := os.Rename(m.path(from), m.path(to)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(m.path(to)))
 }
 
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the

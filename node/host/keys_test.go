@@ -97,7 +97,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 				before := tree(t, m, "/etc")
 				old, unusable := m.readKey("main", api.KeyPeer)
 
-				// Under a member that runs, one that it uses stays until the new one is certified.
+				// One that it uses, or would when it is started, stays until the new one is certified.
 				if runs {
 					units.active[api.Unit("main")] = "active"
 				}
@@ -105,7 +105,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 				if again := prepared(t, m, r); !slices.Equal(parseRequest(t, p.Requests[api.KeyPeer]).RawSubjectPublicKeyInfo, parseRequest(t, again.Requests[api.KeyPeer]).RawSubjectPublicKeyInfo) {
 					t.Error("a second call has made another key")
 				}
-				if kept := tree(t, m, "/etc")[api.KeyFile("main", api.KeyPeer)] == before[api.KeyFile("main", api.KeyPeer)]; kept != (runs && unusable == nil) {
+				if kept := tree(t, m, "/etc")[api.KeyFile("main", api.KeyPeer)] == before[api.KeyFile("main", api.KeyPeer)]; kept != (unusable == nil) {
 					t.Errorf("the old key, %v, is kept: %t", old != nil, kept)
 				}
 				if err := m.Configure(t.Context(), "main", configureOf(t, r, p, ca)); err != nil {
@@ -150,5 +150,64 @@ func TestErrorsHoldNoKey(t *testing.T) {
 		if strings.Contains(held.PEM+held.Error, secret) || strings.Contains(held.PEM, "PRIVATE KEY") {
 			t.Errorf("certificate %s holds a private key: %+v", name, held)
 		}
+	}
+}
+
+// TestAPairIsOneAtEachMoment changes the algorithm of keys, and cuts the power at each name that changes on the disk: what a
+// member is started with then is whole, or is once it has ended, or the next call makes it so.
+func TestAPairIsOneAtEachMoment(t *testing.T) {
+	for _, runs := range []bool{false, true} {
+		t.Run(fmt.Sprintf("it runs: %t", runs), func(t *testing.T) {
+			changed := 0
+			for n, cut := 0, true; cut; n++ {
+				m, units := newMachine(t)
+				ca := newAuthority(t)
+				r := prepareOf("main")
+				if err := m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)); err != nil {
+					t.Fatal(err)
+				}
+				if runs {
+					units.active[api.Unit("main")] = "active"
+				}
+				r.Keys = keysOf("ecdsa-p384")
+				whole := func(when string) {
+					t.Helper()
+					broken := 0
+					for name, held := range m.certificates("main") {
+						if slices.Contains(keyNames, name) && !held.HasKey {
+							broken++
+						}
+					}
+					if changed = max(changed, broken); broken > 1 {
+						t.Errorf("%s, cut %d: %d pairs are none", when, n, broken)
+					}
+					if err := m.Record(t.Context(), "main"); err != nil {
+						t.Fatal(err)
+					}
+					for name, held := range m.certificates("main") {
+						if slices.Contains(keyNames, name) && !held.HasKey {
+							t.Errorf("%s, cut %d: certificate %s is not of its key when the member is started again", when, n, name)
+						}
+					}
+				}
+				cut = cutAt(t, m, n, func() error {
+					p := prepared(t, m, r)
+					return m.Configure(t.Context(), "main", configureOf(t, r, p, ca))
+				})
+				whole("a call was cut short")
+				if err := m.Configure(t.Context(), "main", configureOf(t, r, prepared(t, m, r), ca)); err != nil {
+					t.Fatal(err)
+				}
+				whole("the next one")
+				for path := range tree(t, m, "/etc") {
+					if strings.Contains(path, ".next") {
+						t.Errorf("cut %d: %s is left", n, path)
+					}
+				}
+			}
+			if changed == 0 {
+				t.Error("no pair was ever cut in two: the test tries nothing")
+			}
+		})
 	}
 }

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"slices"
 
@@ -16,12 +15,8 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	if err := checkPrepare(cluster, r); err != nil {
 		return api.Prepared{}, err
 	}
-	unit, err := m.Units.State(ctx, api.Unit(cluster))
-	if err != nil {
-		return api.Prepared{}, fmt.Errorf("ask systemd whether the member runs: %w", err)
-	}
 	var etcd Owner
-	err = m.exclusively(ctx, func() (err error) {
+	err := m.exclusively(ctx, func() (err error) {
 		etcd, err = m.claim(ctx, r.Marker)
 		return err
 	})
@@ -37,7 +32,7 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 
 	prepared := api.Prepared{Requests: map[string]string{}}
 	for _, key := range r.Keys {
-		path, err := m.ensureKey(cluster, key, etcd, running(unit))
+		path, err := m.ensureKey(cluster, key, etcd)
 		if err != nil {
 			return api.Prepared{}, err
 		}

@@ -21,10 +21,20 @@ type progress struct {
 // Record records how far the database of a member that does not run has come. It is the one that the
 // guard compares with later, and is read the same way: from the file, as the disk holds it. Nothing else
 // would do, since what a member has applied in memory may be gone after a power cut, by right.
+//
+// It also completes the pairs of keys and certificates that a call was cut short in: systemd has it run, as root, whenever
+// the member has ended.
 func (m *Machine) Record(ctx context.Context, cluster string) error {
 	marker, err := m.marker(cluster)
-	if err != nil || marker == nil || !m.hasMember(marker.DataDir) {
+	if err != nil || marker == nil {
 		return err
+	}
+	// A member that was started with half of a pair ends at once, and is started with all of it.
+	if err := m.completePairs(cluster); err != nil {
+		return err
+	}
+	if !m.hasMember(marker.DataDir) {
+		return nil
 	}
 	// systemd records after each end of the member, and a call after it has stopped one.
 	lock, err := m.openLock(cluster + ".progress")

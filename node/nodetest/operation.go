@@ -76,7 +76,7 @@ func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawM
 }
 
 // prepare makes the marker, the data directory and the keys. It refuses a host that another owner's
-// finished cluster is on, and data that was not made by this formation. A key that a running member uses stays until
+// finished cluster is on, and data that was not made by this formation. A key that the member uses stays until
 // the new one is certified.
 func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	part := c.on(c.cluster)
@@ -102,7 +102,7 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 				return api.Prepared{}, failed("%v", err)
 			}
 			switch waits, waiting := next[want.Name]; {
-			case !there || !part.unit.runs():
+			case !there:
 				keys[want.Name], held = made, made
 			case waiting && waits.ofKind(want.Algorithm):
 				held = waits
