@@ -32,15 +32,7 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	if err := removeAll(m.path(next)); err != nil {
 		return "", err
 	}
-	var bytes int64
-	for _, name := range names {
-		size, err := m.size(filepath.Join(dir, name))
-		if err != nil {
-			return "", err
-		}
-		bytes += size
-	}
-	if err := m.mustHold(filepath.Dir(next), bytes+copySpare, "a copy of the data in "+dir); err != nil {
+	if err := m.mustHoldCopy(dir); err != nil {
 		return "", err
 	}
 	info, err := os.Stat(m.path(dir))
@@ -66,14 +58,41 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	return to, syncDir(m.path(filepath.Dir(to)))
 }
 
+// mustHoldCopy refuses to copy a data directory that there is no room to copy to where data is moved aside to.
+func (m *Machine) mustHoldCopy(dir string) error {
+	names, err := m.contents(dir)
+	if err != nil {
+		return err
+	}
+	to, err := m.asidePath(dir, m.label("copy"))
+	if err != nil {
+		return err
+	}
+	var bytes int64
+	for _, name := range names {
+		size, err := m.size(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		bytes += size
+	}
+	return m.mustHold(filepath.Dir(to), bytes+copySpare, "a copy of the data in "+dir)
+}
+
 // size is how many bytes the files below a path hold.
 func (m *Machine) size(path string) (int64, error) {
 	var bytes int64
 	err := filepath.WalkDir(m.path(path), func(_ string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a member that runs has removed it meanwhile
+		}
 		if err != nil {
 			return err
 		}
 		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err == nil && info.Mode().IsRegular() {
 			bytes += info.Size()
 		}

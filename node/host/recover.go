@@ -118,25 +118,53 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 	return marker, nil
 }
 
-// beginRecovery stops the member, checks and copies its data, and records that this copy is the good one.
-func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest) (*recovery, error) {
+// beginRecovery checks the member's data, stops it, checks and copies its data, and records that this copy is the good
+// one. A member that was stopped for nothing is started again.
+func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest) (under *recovery, err error) {
+	unit, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.mayRecoverFrom(marker, r, unit.MainPID != 0); err != nil {
+		return nil, err
+	}
 	if err := m.stop(ctx, marker.Cluster); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil && running(unit) {
+			err = errors.Join(err, m.Units.Start(context.WithoutCancel(ctx), api.Unit(marker.Cluster)))
+		}
+	}()
+	// It may have written since, and its database was its own.
+	l, err := m.mayRecoverFrom(marker, r, false)
+	if err != nil {
+		return nil, err
+	}
+	to, err := m.copyAside(marker.DataDir, "recovered")
+	if err != nil {
+		return nil, err
+	}
+	return m.putRecovery(marker, recovery{marker.ClusterID, to, l.Term, l.Index})
+}
+
+// mayRecoverFrom refuses a member whose log ends before what it was chosen by, from whose data etcd cannot be forced, or
+// whose data there is no room to copy. Of a member that runs it sees all but the database.
+func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs bool) (*api.Log, error) {
 	// etcd cannot start a member by force whose database is ahead of its log: it looks for entries that are not there, and
 	// dies (etcd issue 22686).
-	l := m.log(marker.DataDir, false)
+	l := m.log(marker.DataDir, runs)
 	if l.Error != "" || l.DatabaseError != "" || l.Applied > l.Index {
 		return nil, refuse("member %s cannot be recovered from: its log ends with entry %d of term %d, and its database has applied entry %d; %s%s: recover another survivor, or restore a snapshot", marker.Member, l.Index, l.Term, l.Applied, l.Error, l.DatabaseError)
 	}
 	if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
 		return nil, refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen: somebody has put older data there; plan again", marker.Member, l.Index, l.Term, r.Index, r.Term)
 	}
-	to, err := m.copyAside(marker.DataDir, "recovered")
-	if err != nil {
-		return nil, err
-	}
-	under := recovery{marker.ClusterID, to, l.Term, l.Index}
+	return l, m.mustHoldCopy(marker.DataDir)
+}
+
+// putRecovery records a recovery that is under way.
+func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, error) {
 	text, err := json.Marshal(under)
 	if err != nil {
 		return nil, fmt.Errorf("encode the recovery: %w", err)

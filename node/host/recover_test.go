@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -219,14 +220,46 @@ func TestRecoveryLeftBehind(t *testing.T) {
 func TestRecoverRefusesOlderData(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
-	l := f.log(dataDir, true)
+	l, pid := f.log(dataDir, true), f.units.pid
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience, Term: l.Term, Index: l.Index + 1}
 	_, err := f.Recover(t.Context(), "main", request)
 	mustRefuse(t, err, "somebody has put older data there")
+	huge := filepath.Join(dataDir, "huge")
+	writeFile(t, f.Machine, huge, "")
+	if err := os.Truncate(f.path(huge), 1<<42); err != nil {
+		t.Fatal(err)
+	}
+	request.Index = l.Index
+	_, err = f.Recover(t.Context(), "main", request)
+	mustRefuse(t, err, "a copy of the data in", "free some space")
+	if err := os.Remove(f.path(huge)); err != nil {
+		t.Fatal(err)
+	}
+	if f.units.pid != pid || f.units.active[api.Unit("main")] != "active" {
+		t.Errorf("what is not recovered from was stopped: process %d, before %d", f.units.pid, pid)
+	}
 	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || len(o.Data.Aside) > 0 {
 		t.Errorf("it reads %+v, %v", o.Data, err)
 	}
-	request.Index = l.Index
+
+	// What cannot be copied once it has stopped is started again.
+	var inTheWay string
+	f.beforeRename = func(path string) {
+		if strings.Contains(path, api.AsidePrefix) {
+			inTheWay = f.path(path)
+			_ = os.MkdirAll(inTheWay, 0o700)
+		}
+	}
+	_, err = f.Recover(t.Context(), "main", request)
+	mustFail(t, err, api.CodeFailed)
+	f.beforeRename = nil
+	if f.units.pid == pid || f.units.pid == 0 {
+		t.Errorf("it runs as process %d, and did as %d", f.units.pid, pid)
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	f.Now = func() time.Time { return time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC) }
 	done, err := f.Recover(t.Context(), "main", request)
 	if err != nil {
 		t.Fatal(err)
