@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -80,8 +81,14 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 	if _, err := backupKeys(b); err != nil {
 		return refuse("%s", err)
 	}
-	if _, err := m.destinations(ctx, b); err != nil {
+	all, err := m.destinations(ctx, b)
+	if err != nil {
 		return refuse("%s", err)
+	}
+	for _, d := range all {
+		if errors.Is(d.away, backup.ErrHangs) {
+			return refuse("%s", d.away) // nothing can be made there, or be seen to be there
+		}
 	}
 	return nil
 }

@@ -22,8 +22,9 @@ import (
 // destination is one of the places where the host keeps backups.
 type destination struct {
 	backup.Destination
-	kind string // as api.StoredBackup has it
-	away error  // why it is not to be used now; nil: it can be tried
+	kind      string            // as api.StoredBackup has it
+	away      error             // why it is not to be used now; nil: it can be tried
+	directory *backup.Directory // that it is, of whose calls none ends by itself; nil: it is none
 }
 
 // String names it in messages.
@@ -41,18 +42,14 @@ func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, destination{storage, "s3", nil})
+		all = append(all, destination{Destination: storage, kind: "s3"})
 	}
 	if b.Directory != "" {
-		path := m.path(b.Directory)
-		if resolved, err := filepath.EvalSymlinks(path); err == nil {
-			path = resolved // a link is looked into
-		}
-		directory, err := backup.NewDirectory(path)
+		directory, err := m.directory(ctx, b.Directory)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, destination{directory, "directory", m.mustBeMounted(ctx, b.Directory)})
+		all = append(all, directory)
 	}
 	if len(all) == 0 {
 		return nil, errors.New("a backup wants a destination: a directory, S3, or both")
@@ -60,12 +57,41 @@ func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination
 	return all, nil
 }
 
+// hangPatience is for how long a call to a directory of backups may come to nothing, until the directory counts as away.
+// A disk that has to start spinning, or a server that starts again, takes less.
+const hangPatience = 2 * time.Minute
+
+// hangs is hangPatience, but in tests.
+func (m *Machine) hangs() time.Duration { return cmp.Or(m.Hangs, hangPatience) }
+
+// directory is a destination on a file system. One that does not answer is away, and keeps no other from being used.
+func (m *Machine) directory(ctx context.Context, dir string) (destination, error) {
+	path, away := backup.UnlessItHangs(m.hangs(), func(func()) (string, error) {
+		path := m.path(dir)
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			path = resolved // a link is looked into
+		}
+		if opened, err := os.Open(path); err == nil { // it has one mounted that is mounted when it is used
+			_, _ = opened.Stat()
+			_ = opened.Close() // nothing was written
+		}
+		return path, nil
+	})
+	if away != nil {
+		path, away = m.path(dir), fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
+	} else {
+		away = m.mustBeMounted(ctx, dir)
+	}
+	directory, err := backup.NewDirectory(path)
+	if err != nil {
+		return destination{}, err
+	}
+	return destination{backup.Bounded(directory, m.hangs()), "directory", away, directory}, nil
+}
+
 // mustBeMounted refuses a directory that lies on a file system which systemd knows how to mount, and which is not mounted:
 // what lies under its mount point is another one's.
 func (m *Machine) mustBeMounted(ctx context.Context, dir string) error {
-	if opened, err := os.Open(m.path(dir)); err == nil { // it has one mounted that is mounted when it is used
-		_ = opened.Close() // nothing was written
-	}
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
 	for _, unit := range systemd.MountUnits(dir) {

@@ -1,9 +1,13 @@
 package host
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -104,5 +108,50 @@ func TestDirectoryThatIsAway(t *testing.T) {
 			t.Errorf("where a directory %s there are %+v", says, all)
 		}
 		away[says](true)
+	}
+}
+
+// hung mounts a file system at a path of this process whose server never answers.
+func hung(t *testing.T, path string) {
+	t.Helper()
+	server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no file system of ours can be mounted here: %v", err)
+	}
+	if err := syscall.Mount("hung", path, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())); err != nil {
+		_ = server.Close()
+		t.Skipf("no file system of ours can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), syscall.Unmount(path, syscall.MNT_DETACH)); err != nil { // what waits for it ends
+			t.Error(err)
+		}
+	})
+}
+
+// TestADirectoryThatHangs: a directory on a file system whose server is gone fails a run, which stores the backup in S3 all
+// the same, and it keeps neither a list of what there is nor an apply for ever.
+func TestADirectoryThatHangs(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	server := s3test.Start(t, s3test.Options{})
+	server.MakeBucket(t, "backups")
+	b := backupOf()
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	backedUp(t, b, f)
+	hung(t, f.path(backupDir))
+	f.Hangs = time.Second
+	began := time.Now()
+	err := f.run(t, runBackup, true)
+	if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), "does not answer") {
+		t.Fatalf("the run says %v", err)
+	}
+	found := f.backups(t)
+	if len(found.Backups) != 1 || found.Backups[0].Destination != "s3" || len(found.Problems) != 1 || !strings.Contains(found.Problems[0], "does not answer") {
+		t.Errorf("there are %+v", found)
+	}
+	mustRefuse(t, f.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}), "does not answer", "umount")
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took %s", took)
 	}
 }

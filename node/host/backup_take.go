@@ -44,12 +44,13 @@ func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 // is to be stored there.
 func (r *run) newFile(to []destination, size int64) (taken, error) {
 	for _, d := range to {
-		directory, ok := d.Destination.(*backup.Directory)
-		if !ok || d.away != nil || len(r.config.Recipients) > 0 {
+		if d.directory == nil || d.away != nil || len(r.config.Recipients) > 0 {
 			continue
 		}
-		if file, err := directory.Stage(r.marker.Cluster, size); err == nil {
-			return taken{file: file, staged: directory}, nil
+		// Network file systems have no files without names: what is staged lies on a disk of this host.
+		file, err := backup.UnlessItHangs(r.hangs(), func(func()) (*os.File, error) { return d.directory.Stage(r.marker.Cluster, size) })
+		if err == nil {
+			return taken{file: file, staged: d.directory}, nil
 		}
 	}
 	dir := api.BackupStateDir(r.marker.DataDir)
@@ -91,8 +92,8 @@ func (r *run) fill(ctx context.Context, member localMember, t *taken) error {
 
 // storeAt makes a backup of it.
 func (t taken) storeAt(ctx context.Context, to destination, recipients backup.Recipients) (backup.Manifest, error) {
-	if directory, ok := to.Destination.(*backup.Directory); ok && directory == t.staged {
-		return backup.StoreStaged(ctx, directory, t.Snapshot, t.file)
+	if to.directory != nil && to.directory == t.staged {
+		return backup.StoreStaged(ctx, to.directory, t.Snapshot, t.file)
 	}
 	return backup.Store(ctx, to, t.Snapshot, io.NewSectionReader(t.file, 0, t.SizeBytes), recipients)
 }

@@ -24,6 +24,7 @@ type Machine struct {
 	Now         func() time.Time
 	Random      io.Reader     // for keys
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
+	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
 
 	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
 	// a call there as a power cut would.

@@ -1,0 +1,147 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// ErrHangs is what a destination says that does not answer: the server of a network file system is gone, say, and its
+// mount waits for it for ever.
+var ErrHangs = errors.New("it does not answer")
+
+// Bounded is a destination whose calls end where they come to nothing for some time. No call to a file system can be
+// given up: it is left to wait in a goroutine of its own, which ends with the process at the latest. One that has not
+// answered once is asked no more.
+func Bounded(at Destination, patience time.Duration) Destination {
+	return &bounded{at: at, patience: patience}
+}
+
+type bounded struct {
+	at       Destination
+	patience time.Duration
+	hangs    atomic.Bool
+}
+
+// String names the destination in messages.
+func (b *bounded) String() string { return fmt.Sprint(b.at) }
+
+// List implements Source.
+func (b *bounded) List(ctx context.Context, prefix string) ([]Object, error) {
+	return ask(b, func(func()) ([]Object, error) { return b.at.List(ctx, prefix) })
+}
+
+// Open implements Source.
+func (b *bounded) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	content, err := ask(b, func(func()) (io.ReadCloser, error) { return b.at.Open(ctx, key) })
+	if err != nil {
+		return nil, err
+	}
+	return &boundedReader{b, content}, nil
+}
+
+// Put implements Destination. It lasts as long as the content is read.
+func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	_, err := ask(b, func(beat func()) (struct{}, error) {
+		return struct{}{}, b.at.Put(ctx, key, size, beating{content, beat})
+	})
+	return err
+}
+
+// Remove implements Destination.
+func (b *bounded) Remove(ctx context.Context, key string) error {
+	_, err := ask(b, func(func()) (struct{}, error) { return struct{}{}, b.at.Remove(ctx, key) })
+	return err
+}
+
+// Sweep implements Destination.
+func (b *bounded) Sweep(ctx context.Context, before time.Time) error {
+	_, err := ask(b, func(func()) (struct{}, error) { return struct{}{}, b.at.Sweep(ctx, before) })
+	return err
+}
+
+func ask[T any](b *bounded, do func(beat func()) (T, error)) (T, error) {
+	if b.hangs.Load() {
+		var none T
+		return none, fmt.Errorf("%s: %w", b, ErrHangs)
+	}
+	found, err := UnlessItHangs(b.patience, do)
+	if errors.Is(err, ErrHangs) {
+		b.hangs.Store(true)
+		err = fmt.Errorf("%s: %w", b, err)
+	}
+	return found, err
+}
+
+// UnlessItHangs does something that may never end, and gives it up where it has neither ended nor called beat for so long.
+// What was given up may go on: do changes nothing that others use.
+func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error)) (T, error) {
+	type answer struct {
+		found T
+		err   error
+	}
+	done, beats := make(chan answer, 1), make(chan struct{}, 1)
+	go func() {
+		found, err := do(func() {
+			select {
+			case beats <- struct{}{}:
+			default:
+			}
+		})
+		done <- answer{found, err}
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case a := <-done:
+			return a.found, a.err
+		case <-beats:
+			timer.Reset(patience)
+		case <-timer.C:
+			var none T
+			return none, fmt.Errorf("nothing has come of a call for %s: %w", patience, ErrHangs)
+		}
+	}
+}
+
+// beating tells of each piece that is read.
+type beating struct {
+	io.Reader
+	beat func()
+}
+
+func (b beating) Read(p []byte) (int, error) {
+	b.beat()
+	n, err := b.Reader.Read(p)
+	b.beat()
+	return n, err
+}
+
+// boundedReader reads an object.
+type boundedReader struct {
+	from    *bounded
+	content io.ReadCloser
+}
+
+// Read reads into a buffer of its own: one that was given up may still write to it.
+func (r *boundedReader) Read(p []byte) (int, error) {
+	piece, err := ask(r.from, func(func()) ([]byte, error) {
+		own := make([]byte, len(p))
+		n, err := r.content.Read(own)
+		return own[:n], err
+	})
+	return copy(p, piece), err
+}
+
+// Close does not wait for what does not answer.
+func (r *boundedReader) Close() error {
+	_, err := ask(r.from, func(func()) (struct{}, error) { return struct{}{}, r.content.Close() })
+	if errors.Is(err, ErrHangs) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// hanging is a destination that answers nothing until it is let go.
+type hanging struct {
+	Destination
+	gone chan struct{}
+}
+
+func (h hanging) List(context.Context, string) ([]Object, error) { <-h.gone; return nil, nil }
+func (h hanging) Remove(context.Context, string) error           { <-h.gone; return nil }
+func (h hanging) Sweep(context.Context, time.Time) error         { <-h.gone; return nil }
+func (h hanging) Open(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(h), nil
+}
+func (h hanging) Read([]byte) (int, error) { <-h.gone; return 0, io.EOF }
+func (h hanging) Put(_ context.Context, _ string, _ int64, content io.Reader) error {
+	_, err := io.Copy(io.Discard, content)
+	<-h.gone
+	return err
+}
+
+// TestADestinationThatHangsIsGivenUp asks one that does not answer, in each way, and once more.
+func TestADestinationThatHangsIsGivenUp(t *testing.T) {
+	for name, call := range map[string]func(Destination) error{
+		"List":   func(d Destination) error { _, err := d.List(t.Context(), ""); return err },
+		"Remove": func(d Destination) error { return d.Remove(t.Context(), "main/a") },
+		"Sweep":  func(d Destination) error { return d.Sweep(t.Context(), time.Time{}) },
+		"Put":    func(d Destination) error { return d.Put(t.Context(), "main/a", 1, strings.NewReader("a")) },
+		"Open": func(d Destination) error {
+			content, err := d.Open(t.Context(), "main/a")
+			if err != nil {
+				return err
+			}
+			_, err = io.ReadAll(content)
+			return errors.Join(err, content.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gone := make(chan struct{})
+				defer close(gone)
+				d := Bounded(hanging{gone: gone}, time.Minute)
+				began := time.Now()
+				for range 2 {
+					if err := call(d); !errors.Is(err, ErrHangs) {
+						t.Errorf("it says %v", err)
+					}
+				}
+				if took := time.Since(began); took != time.Minute {
+					t.Errorf("it was given up after %s", took)
+				}
+			})
+		})
+	}
+}
+
+// slow is content that comes in pieces.
+type slow struct{ pieces int }
+
+func (s *slow) Read(p []byte) (int, error) {
+	if s.pieces == 0 {
+		return 0, io.EOF
+	}
+	s.pieces--
+	time.Sleep(50 * time.Second)
+	return copy(p, "x"), nil
+}
+
+// TestAPutThatIsSlowIsNotGivenUp stores what comes slowly, for longer than a call may come to nothing.
+func TestAPutThatIsSlowIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		close(gone)
+		if err := Bounded(hanging{gone: gone}, time.Minute).Put(t.Context(), "main/a", 10, &slow{10}); err != nil {
+			t.Error(err)
+		}
+	})
+}
