@@ -169,6 +169,9 @@ func (d *Directory) mustBeThere() error {
 	return nil
 }
 
+// fewFiles is how many files and directories a backup is, with what is written on the way to it.
+const fewFiles = 8
+
 // mustHold refuses what there is no space for, before any of it is written.
 func (d *Directory) mustHold(size int64) error {
 	var space unix.Statfs_t
@@ -178,6 +181,9 @@ func (d *Directory) mustHold(size int64) error {
 	if free := int64(space.Bavail) * space.Frsize; free < size {
 		return fmt.Errorf("%s has %d MiB free, and the backup wants %d MiB: free some space, or keep fewer backups: %w",
 			d.root, free>>20, (size+1<<20-1)>>20, ErrRefused)
+	}
+	if space.Files > 0 && space.Ffree < fewFiles { // btrfs, and others, count none
+		return fmt.Errorf("%s has %d inodes free, and the backup wants %d: remove some files: %w", d.root, space.Ffree, fewFiles, ErrRefused)
 	}
 	return nil
 }

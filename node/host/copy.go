@@ -68,21 +68,20 @@ func (m *Machine) mustHoldCopy(dir string) error {
 	if err != nil {
 		return err
 	}
-	var bytes int64
+	var bytes, files int64
 	for _, name := range names {
-		size, err := m.size(filepath.Join(dir, name))
+		size, number, err := m.size(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
-		bytes += size
+		bytes, files = bytes+size, files+number
 	}
-	return m.mustHold(filepath.Dir(to), bytes+copySpare, "a copy of the data in "+dir)
+	return m.mustHoldFiles(filepath.Dir(to), bytes+copySpare, files+fewFiles, "a copy of the data in "+dir)
 }
 
-// size is how many bytes the files below a path hold.
-func (m *Machine) size(path string) (int64, error) {
-	var bytes int64
-	err := filepath.WalkDir(m.path(path), func(_ string, entry fs.DirEntry, err error) error {
+// size is how many bytes the files below a path hold, and how many files and directories there are.
+func (m *Machine) size(path string) (bytes, files int64, err error) {
+	err = filepath.WalkDir(m.path(path), func(_ string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // a member that runs has removed it meanwhile
 		}
@@ -93,12 +92,15 @@ func (m *Machine) size(path string) (int64, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && info.Mode().IsRegular() {
-			bytes += info.Size()
+		if err == nil {
+			files++
+			if info.Mode().IsRegular() {
+				bytes += info.Size()
+			}
 		}
 		return err
 	})
-	return bytes, err
+	return bytes, files, err
 }
 
 // copyNames copies what is called so in a directory into another one.

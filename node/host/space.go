@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"math"
 
 	"golang.org/x/sys/unix"
 
@@ -11,13 +12,27 @@ import (
 // restoreSpare is what a restored member wants beside its database: its log begins with two files of 64 MiB.
 const restoreSpare = 192 << 20
 
+// fewFiles is how many files and directories any work makes at most that is told from others by its bytes: a restored
+// member has a dozen.
+const fewFiles = 64
+
 // mustHold refuses what a file system has no space for.
 func (m *Machine) mustHold(dir string, bytes int64, what string) error {
-	free, err := freeAt(m.path(dir))
-	if err == nil && free < bytes {
-		return refuse("%s has %d MiB free, and %s wants %d MiB: free some space", dir, free>>20, what, mebibytes(bytes))
+	return m.mustHoldFiles(dir, bytes, fewFiles, what)
+}
+
+// mustHoldFiles refuses what a file system has no space for, or so many files of which it has no inodes.
+func (m *Machine) mustHoldFiles(dir string, bytes, files int64, what string) error {
+	free, err := roomAt(m.path(dir))
+	switch {
+	case err != nil:
+		return err
+	case free.bytes < bytes:
+		return refuse("%s has %d MiB free, and %s wants %d MiB: free some space", dir, free.bytes>>20, what, mebibytes(bytes))
+	case free.files < files:
+		return refuse("%s has %d inodes free, and %s wants %d: remove some files", dir, free.files, what, files)
 	}
-	return err
+	return nil
 }
 
 // mustHoldSnapshot refuses a snapshot of so many bytes that would not leave the member room to live on its disk.
@@ -48,12 +63,12 @@ func (m *Machine) isCramped(dir string, view api.Member) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	free, err := freeAt(nearest)
+	free, err := roomAt(nearest)
 	if err != nil {
 		return false, err
 	}
 	live, err := roomToLive(nearest)
-	return free < view.DBSizeBytes+live, err
+	return free.bytes < view.DBSizeBytes+live || free.files < fewFiles, err
 }
 
 // mustHoldRestore refuses a snapshot that there is no space to fetch, so many bytes of it, and to restore. What lies
@@ -90,20 +105,35 @@ func mustHoldAt(path string, bytes int64, why string) error {
 	if err != nil {
 		return err
 	}
-	free, err := freeAt(path)
-	if err == nil && free < bytes {
-		return refuse("the file system on %s has %d MiB free, and %d MiB are wanted %s: free some space", mount.point, free>>20, mebibytes(bytes), why)
+	free, err := roomAt(path)
+	switch {
+	case err != nil:
+		return err
+	case free.bytes < bytes:
+		return refuse("the file system on %s has %d MiB free, and %d MiB are wanted %s: free some space", mount.point, free.bytes>>20, mebibytes(bytes), why)
+	case free.files < fewFiles:
+		return refuse("the file system on %s has %d inodes free, and %d are wanted %s: remove some files", mount.point, free.files, fewFiles, why)
 	}
-	return err
+	return nil
 }
 
-// freeAt is how many bytes are free where a path of this process lies.
-func freeAt(path string) (int64, error) {
+// room is what is free of a file system.
+type room struct {
+	bytes int64
+	files int64 // inodes; as many as there can be where the file system makes them as it needs them
+}
+
+// roomAt is what is free where a path of this process lies.
+func roomAt(path string) (room, error) {
 	var space unix.Statfs_t
 	if err := unix.Statfs(path, &space); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", path, err)
+		return room{}, fmt.Errorf("free space of %s: %w", path, err)
 	}
-	return int64(space.Bavail) * space.Frsize, nil
+	free := room{int64(space.Bavail) * space.Frsize, math.MaxInt64}
+	if space.Files > 0 { // btrfs, and others, count none
+		free.files = int64(min(space.Ffree, math.MaxInt64))
+	}
+	return free, nil
 }
 
 // mebibytes rounds up.
