@@ -52,7 +52,16 @@ func writeSynced(path string, f file) error {
 		return err
 	}
 	_, err = out.Write(f.text)
-	return errors.Join(err, out.Chown(f.owner.UID, f.owner.GID), out.Chmod(f.mode), out.Sync(), out.Close())
+	return errors.Join(err, give(out, f.owner), out.Chmod(f.mode), out.Sync(), out.Close())
+}
+
+// give gives a file to its owner, where it is another's: the units of runs may change no owner, not even to the same.
+func give(file *os.File, owner Owner) error {
+	info, err := file.Stat()
+	if err != nil || ownerOf(info) == owner {
+		return err
+	}
+	return file.Chown(owner.UID, owner.GID)
 }
 
 // ensureDir makes a directory with this owner and mode, and its parents as root's own. Those that are

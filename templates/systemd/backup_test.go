@@ -67,6 +67,32 @@ func TestSystemdReadsRuns(t *testing.T) {
 	}
 }
 
+// TestRunsAreExposedAsLittleAsRootCan keeps what systemd makes of the sandbox of the runs. What is left of it is root's work:
+// root itself, among the host's users, with its say over the files of others (0.8); the network, to the member and to S3
+// wherever that is, and sockets (1.1); the clock that ProtectClock lets it read, and the host's root directory (0.2).
+func TestRunsAreExposedAsLittleAsRootCan(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze here")
+	}
+	dir := t.TempDir()
+	for name, text := range rendered(t, runOptions()) {
+		if filepath.Ext(name) != ".service" {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold="+exposure, path).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, output)
+		}
+	}
+}
+
+// exposure is the most that systemd may make of the exposure of a run's unit, in tenths.
+const exposure = "18"
+
 func TestRenderRunsRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*RunOptions){
 		"a line in the name":      func(o *RunOptions) { o.Cluster = "main\nExecStart=/bin/sh" },
