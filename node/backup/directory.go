@@ -82,9 +82,12 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 	if err != nil {
 		return err
 	}
-	disk := durable.NewWriter(next)
-	_, err = io.Copy(disk, withContext(ctx, content))
-	if err = errors.Join(err, disk.Sync(), next.Close()); err == nil {
+	if err = durable.Reserve(next, size); err == nil {
+		disk := durable.NewWriter(next)
+		_, err = io.Copy(disk, withContext(ctx, content))
+		err = errors.Join(err, durable.Release(next), disk.Sync())
+	}
+	if err = errors.Join(err, next.Close()); err == nil {
 		err = os.Rename(next.Name(), path)
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ type taken struct {
 	backup.Snapshot
 	file   *os.File
 	staged *backup.Directory // where it lies already, and is on the disk; nil: at no destination
+	room   int64             // bytes that it may want
 }
 
 // snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
@@ -50,7 +51,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 		// Network file systems have no files without names: what is staged lies on a disk of this host.
 		file, err := backup.UnlessItHangs(r.hangs(), func(func()) (*os.File, error) { return d.directory.Stage(r.marker.Cluster, size) })
 		if err == nil {
-			return taken{file: file, staged: d.directory}, nil
+			return taken{file: file, staged: d.directory, room: size}, nil
 		}
 	}
 	dir := api.BackupStateDir(r.marker.DataDir)
@@ -58,7 +59,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 		return taken{}, err
 	}
 	file, err := r.nameless(dir)
-	return taken{file: file}, err
+	return taken{file: file, room: size}, err
 }
 
 // fill takes the snapshot.
@@ -71,12 +72,18 @@ func (r *run) fill(ctx context.Context, member localMember, t *taken) error {
 	var saved api.Saved
 	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
 		_, err := t.file.Seek(0, io.SeekStart)
-		if err = errors.Join(err, t.file.Truncate(0)); err != nil {
+		if err = errors.Join(err, t.file.Truncate(0)); err == nil {
+			err = reserve(t.file, t.room)
+		}
+		if err != nil {
 			return err
 		}
 		if saved, err = r.saveTo(ctx, member, t.file, to); err != nil {
 			return err
 		}
+	}
+	if err := durable.Release(t.file); err != nil {
+		return err
 	}
 	inside, err := revisionsIn(openPath(t.file))
 	if err == nil && t.staged != nil {

@@ -187,7 +187,7 @@ func (m *Machine) download(from *origin, identities, path string) (*seal, error)
 	arrived, s := &counted{from: from, hash: sha256.New()}, newSeal()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
-		failed = m.writeNew(path, io.TeeReader(content, s))
+		failed = m.writeNew(path, from.size, io.TeeReader(content, s))
 	}
 	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
 	_, broken := io.Copy(io.Discard, arrived)
@@ -206,15 +206,18 @@ func (m *Machine) download(from *origin, identities, path string) (*seal, error)
 	return s, nil
 }
 
-// writeNew writes a new file, for root alone, and brings it to the disk.
-func (m *Machine) writeNew(path string, content io.Reader) error {
+// writeNew writes a new file of about so many bytes, for root alone, and brings it to the disk.
+func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
 	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}
+	if err := reserve(out, size); err != nil {
+		return errors.Join(err, out.Close())
+	}
 	disk := durable.NewWriter(out)
 	_, err = io.Copy(disk, content)
-	return errors.Join(err, disk.Sync(), out.Close())
+	return errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
 }
 
 // counted counts and hashes what is read through it.

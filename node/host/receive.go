@@ -69,7 +69,7 @@ func (m *Machine) receive(from *origin, r api.FetchRequest, path string) (*seal,
 var errCutOff = errors.New("")
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
-func (m *Machine) arrive(from *origin, before int64, part string) (*seal, error) {
+func (m *Machine) arrive(from *origin, before int64, part string) (whole *seal, err error) {
 	file, err := os.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
 	if err != nil {
 		return nil, err
@@ -82,6 +82,10 @@ func (m *Machine) arrive(from *origin, before int64, part string) (*seal, error)
 	if err = errors.Join(err, file.Truncate(before)); err != nil {
 		return nil, err
 	}
+	if err := reserve(file, from.size); err != nil {
+		return nil, fmt.Errorf("%w%w", errCutOff, err) // what has come stays
+	}
+	defer func() { err = errors.Join(err, durable.Release(file)) }()
 	sum, s := sha256.New(), newSeal()
 	if _, err := io.Copy(io.MultiWriter(sum, s), file); err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
 // sending begins the names of snapshots that stay on the host no longer than the call that sends them.
@@ -37,8 +38,11 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		defer file.Close()
+		if err := reserve(file, member.status.DbSize); err != nil {
+			return err
+		}
 		s, err := member.send(ctx, file)
-		if err != nil {
+		if err = errors.Join(err, durable.Release(file)); err != nil {
 			return err
 		}
 		if r.S3 != nil {

@@ -73,9 +73,12 @@ func (m *Machine) save(ctx context.Context, member localMember, path string) (*s
 	if err != nil {
 		return nil, err
 	}
+	if err := reserve(out, member.status.DbSize); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
 	disk := durable.NewWriter(out)
 	s, err := member.send(ctx, disk)
-	return s, errors.Join(err, disk.Sync(), out.Close())
+	return s, errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
 }
 
 // send streams a snapshot of the local member.

@@ -3,10 +3,12 @@ package host
 import (
 	"fmt"
 	"math"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
 // restoreSpare is what a restored member wants beside its database: its log begins with two files of 64 MiB.
@@ -113,6 +115,15 @@ func mustHoldAt(path string, bytes int64, why string) error {
 		return refuse("the file system on %s has %d MiB free, and %d MiB are wanted %s: free some space", mount.point, free.bytes>>20, mebibytes(bytes), why)
 	case free.files < fewFiles:
 		return refuse("the file system on %s has %d inodes free, and %d are wanted %s: remove some files", mount.point, free.files, fewFiles, why)
+	}
+	return nil
+}
+
+// reserve sets so many bytes aside for a file that is written now. Others on the same file system, a run of the backup
+// beside a call, say, or a call for another cluster, find them taken when they look for room.
+func reserve(file *os.File, bytes int64) error {
+	if err := durable.Reserve(file, bytes); err != nil {
+		return refuse("there is no room for the %d MiB that %s wants: another call or run has taken it meanwhile; free some space, or wait for its end", mebibytes(bytes), file.Name())
 	}
 	return nil
 }

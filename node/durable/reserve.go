@@ -1,0 +1,31 @@
+package durable
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reserve sets so many bytes aside for a file that is to be written, so that others who look for room on its file system
+// find them taken. An error is ENOSPC: there are not so many. Where the file system can set nothing aside, it is first
+// come, first served.
+func Reserve(file *os.File, bytes int64) error {
+	if bytes <= 0 {
+		return nil
+	}
+	if err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, bytes); errors.Is(err, unix.ENOSPC) {
+		return &os.PathError{Op: "reserve", Path: file.Name(), Err: err}
+	}
+	return nil
+}
+
+// Release gives back what was set aside for a file, and is not in it.
+func Release(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	// Not all file systems let go of what lies behind the end of a file that is given the length that it has.
+	return errors.Join(file.Truncate(info.Size()+1), file.Truncate(info.Size()))
+}
