@@ -1,0 +1,68 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// leftAfter is the age from which on a part of an upload, or a snapshot that was fetched and never restored, counts as
+// left behind: whoever goes on with one after a weekend finds it. It is brought again where it is wanted after that.
+const leftAfter = 3 * 24 * time.Hour
+
+// tidyLeftovers removes what fetches have left for a restore that was given up before it fenced this host: no end of a
+// restore, and no retirement, comes by to remove it. It is for a run that has just got the cluster's lock, before any of
+// its calls: nobody else writes these files. A restore that is under way sees to its own.
+func (m *Machine) tidyLeftovers(cluster string) error {
+	under, err := m.restoration(cluster)
+	if err != nil || under != nil {
+		return err
+	}
+	dataDir, err := m.ownDataDir(cluster)
+	if err != nil || dataDir == "" {
+		return err
+	}
+	dir := api.SnapshotDir(dataDir)
+	entries, err := readDirInside(m.path(dir), ".")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var failed []error
+	for _, entry := range entries {
+		name := entry.Name()
+		if name != fetching && !fetchedName.MatchString(name) && !arrivingName.MatchString(name) {
+			continue
+		}
+		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || m.Now().Sub(info.ModTime()) < leftAfter {
+			continue
+		}
+		failed = append(failed, remove(m.path(filepath.Join(dir, name))))
+	}
+	return errors.Join(append(failed, err)...)
+}
+
+// ownDataDir is where the data of a cluster lies on this host, or would by default where the host does not carry it; empty:
+// that is another cluster's.
+func (m *Machine) ownDataDir(cluster string) (string, error) {
+	marker, err := m.marker(cluster)
+	if err != nil {
+		return "", err
+	}
+	if marker != nil {
+		return marker.DataDir, nil
+	}
+	dir := api.DefaultDataDir(cluster)
+	neighbours, err := m.neighbours(cluster)
+	if err != nil || slices.ContainsFunc(neighbours, func(other api.Marker) bool { return other.DataDir == dir }) {
+		return "", err
+	}
+	if info, err := os.Lstat(m.path(api.SnapshotDir(dir))); err != nil || !info.IsDir() || ownerOf(info) != root {
+		return "", nil // what fetches make is root's
+	}
+	return dir, nil
+}

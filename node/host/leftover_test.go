@@ -1,0 +1,68 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of the
+// cluster and on a bare one, and what is young, another's, or wanted by a restore stays.
+func TestLeftoversOfUploadsGo(t *testing.T) {
+	const old, young = leftAfter + time.Hour, leftAfter - time.Hour
+	part, fetched := "arriving-"+strings.Repeat("a", 64), "restore-"+strings.Repeat("b", 64)+".db"
+	for name, test := range map[string]struct {
+		arrange func(t *testing.T, m *Machine) (dataDir string)
+		goes    bool
+	}{
+		"a host of the cluster": {func(t *testing.T, m *Machine) string {
+			r := prepareOf("main")
+			r.Marker.DataDir = "/srv/etcd"
+			prepared(t, m, r)
+			return r.Marker.DataDir
+		}, true},
+		"a bare host": {func(*testing.T, *Machine) string { return api.DefaultDataDir("main") }, true},
+		"a host of another cluster there": {func(t *testing.T, m *Machine) string {
+			r := prepareOf("events")
+			r.Marker.DataDir = api.DefaultDataDir("main")
+			prepared(t, m, r)
+			return r.Marker.DataDir
+		}, false},
+		"a restore under way": {func(t *testing.T, m *Machine) string {
+			r := prepareOf("main")
+			prepared(t, m, r)
+			if err := m.putRestoration("main", &restoration{Restoration: api.Restoration{Stage: api.StageFenced}}); err != nil {
+				t.Fatal(err)
+			}
+			return r.Marker.DataDir
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			dir := api.SnapshotDir(test.arrange(t, m))
+			ages := map[string]time.Duration{
+				part: old, fetched: old, fetching: old, "12-20260101T000000Z.db": old, "arriving-mine": old,
+				"arriving-" + strings.Repeat("c", 64): young,
+			}
+			for name, age := range ages {
+				path := filepath.Join(dir, name)
+				writeFile(t, m, path, "part")
+				if err := os.Chtimes(m.path(path), m.Now(), m.Now().Add(-age)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hold(t, m, "main", "1", patience).release(t)
+			for name := range ages {
+				_, err := os.Lstat(m.path(filepath.Join(dir, name)))
+				if goes := test.goes && slices.Contains([]string{part, fetched, fetching}, name); os.IsNotExist(err) != goes {
+					t.Errorf("%s is gone: %t", name, os.IsNotExist(err))
+				}
+			}
+		})
+	}
+}
