@@ -142,18 +142,14 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 		return api.Backups{}, err
 	}
 	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
-	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
-	for _, d := range all {
-		catalog, err := list(ctx, d, cluster, owner)
-		if err != nil {
-			found.Problems = append(found.Problems, err.Error())
-			continue
+	lists, proofs := listAll(ctx, all, cluster, owner)
+	for _, l := range lists {
+		if l.err != nil {
+			found.Problems = append(found.Problems, l.err.Error())
 		}
-		catalogs[d] = catalog
-		proofs.Add(catalog)
 	}
-	for _, d := range all {
-		catalog := catalogs[d]
+	for i, d := range all {
+		catalog := lists[i].Catalog
 		for _, entry := range proofs.Apply(catalog.Backups) {
 			found.Backups = append(found.Backups, stored(entry, d.kind))
 		}
@@ -195,16 +191,39 @@ func (m *Machine) backupOwner(cluster string) (string, error) {
 
 // list lists what there is of a cluster at a destination, as its owner sees it.
 func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
-	if at.away != nil {
-		return backup.Catalog{}, fmt.Errorf("%s: %w", at.kind, at.away)
-	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	catalog, err := backup.List(ctx, at, cluster, owner)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", at.kind, err)
+	return listIn(ctx, at, at.Destination, cluster, owner)
+}
+
+// listIn lists what there is of a cluster at a destination in a source, which is all of it or a part, for as long as it takes.
+func listIn(ctx context.Context, at destination, from backup.Source, cluster, owner string) (backup.Catalog, error) {
+	err := at.away
+	if err == nil {
+		var catalog backup.Catalog
+		if catalog, err = backup.List(ctx, from, cluster, owner); err == nil {
+			return catalog, nil
+		}
 	}
-	return catalog, err
+	return backup.Catalog{}, fmt.Errorf("%s: %w", at.kind, err)
+}
+
+// listing is what there is at a destination, or why nobody knows that.
+type listing struct {
+	backup.Catalog
+	err error
+}
+
+// listAll lists what there is of a cluster at each destination, and what has been proved at any of them: that counts at all,
+// since rehearsals fetch from one.
+func listAll(ctx context.Context, all []destination, cluster, owner string) ([]listing, backup.Proofs) {
+	lists, proofs := make([]listing, len(all)), backup.Proofs{}
+	for i, d := range all {
+		if lists[i].Catalog, lists[i].err = list(ctx, d, cluster, owner); lists[i].err == nil {
+			proofs.Add(lists[i].Catalog)
+		}
+	}
+	return lists, proofs
 }
 
 func stored(e backup.Entry, at string) api.StoredBackup {
@@ -238,18 +257,15 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 	}
 	var problems []error
 	for _, d := range all {
-		if d.away != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", d.kind, d.away))
-			continue
-		}
 		var from backup.Source = named{d, name}
 		called := name
 		if name == api.LatestBackup {
 			from, called = d, ""
 		}
-		catalog, err := backup.List(ctx, from, cluster, backup.Owner(owner))
+		// As long as it takes: who waits for a restore says for how long.
+		catalog, err := listIn(ctx, d, from, cluster, backup.Owner(owner))
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
+			problems = append(problems, err)
 			continue
 		}
 		for _, problem := range catalog.Problems {

@@ -185,25 +185,21 @@ func lineOf(version string) string {
 	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
-// retain lets those backups go that nothing keeps, and what was cut short, at the destinations that have the new one. What
-// was proved at any destination counts at all of them: rehearsals fetch from one.
+// retain lets those backups go that nothing keeps, and what was cut short, at the destinations that have the new one.
 func (r *run) retain(ctx context.Context, all, stored []destination) (failed []error) {
-	catalogs, proofs := map[destination]backup.Catalog{}, backup.Proofs{}
-	for _, d := range all {
-		catalog, err := list(ctx, d, r.marker.Cluster, backup.Owner(r.marker.Owner))
-		switch {
-		case err == nil:
-			catalogs[d] = catalog
-			proofs.Add(catalog)
-		case slices.Contains(stored, d): // of another one it was said already what is wrong with it
-			failed = append(failed, err)
+	lists, proofs := listAll(ctx, all, r.marker.Cluster, backup.Owner(r.marker.Owner))
+	for i, d := range all {
+		if !slices.Contains(stored, d) {
+			continue // of which it was said already what is wrong with it
 		}
-	}
-	for _, d := range stored {
-		if catalog, listed := catalogs[d]; listed {
-			if err := r.letGo(ctx, d, catalog, proofs); err != nil {
-				failed = append(failed, fmt.Errorf("%s: %w", d.kind, err))
+		err := lists[i].err
+		if err == nil {
+			if err = r.letGo(ctx, d, lists[i].Catalog, proofs); err != nil {
+				err = fmt.Errorf("%s: %w", d.kind, err)
 			}
+		}
+		if err != nil {
+			failed = append(failed, err)
 		}
 	}
 	return failed
