@@ -84,7 +84,9 @@ func TestRunsAreExposedAsLittleAsRootCan(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if output, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold="+exposure, path).CombinedOutput(); err != nil {
+		if output, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold="+exposure, path).CombinedOutput(); strings.Contains(string(output), "unrecognized option") {
+			t.Skip("systemd-analyze is too old to look at a unit that is not installed")
+		} else if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, output)
 		}
 	}
