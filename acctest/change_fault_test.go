@@ -338,7 +338,7 @@ func TestRefusedChanges(t *testing.T) {
 		"two of three":     {setup{at: on("a", "b@d", "c@e")}, "more members off their hosts than the cluster can spare"},
 		"a minor skipped":  {setup{at: on("a", "b", "c"), cluster: `version = "3.5"`}, "3.5"},
 		"a version unborn": {setup{at: on("a", "b", "c"), cluster: `version = "3.7.99"`}, "carries no etcd 3.7.99"},
-		"another name":     {setup{at: on("a", "b", "c"), cluster: `peer_port = 12380`}, "peer_port cannot be changed"},
+		"another place":    {setup{at: on("a", "b", "c"), cluster: `data_dir = "/srv/etcd"`}, "data_dir cannot be changed"},
 	} {
 		w.write("main.tf", configuration(t, l, test.setup))
 		w.mustFail([]string{"plan", "-no-color"}, test.want)

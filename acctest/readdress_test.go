@@ -25,8 +25,8 @@ func TestReaddressing(t *testing.T) {
 		h := l.Host(name)
 		inHost(t, h, "sh", "-ec", fmt.Sprintf(`
 			device=$(ip -o -4 route show 192.0.2.0/24 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-			if %t; then ip address del %s/24 dev $device; fi
-			ip address replace 192.0.2.%d/24 dev $device`, lose, h.Address(), last))
+			if %t; then ip address flush dev $device to 192.0.2.0/24; fi
+			ip address replace 192.0.2.%d/24 dev $device`, lose, last))
 	}
 	mustMove := func(name, from, address, attributes string, lost bool) {
 		t.Helper()
@@ -77,6 +77,48 @@ func TestReaddressing(t *testing.T) {
 			t.Errorf("%s has\n%s", endpoint, keys)
 		}
 	}
+	// All of them at once, and their old addresses gone: nobody is left whom the list could be changed through.
+	for i, name := range []string{"a", "b", "c"} {
+		renumber(name, 121+i, true)
+		s.member[name] = attributes(name, fmt.Sprintf("192.0.2.%d", 121+i))
+	}
+	w.write("main.tf", configuration(t, l, s))
+	plan := flatten(w.must("plan", "-no-color"))
+	for _, says := range []string{"it alone is the cluster", "join it anew, their data moved aside; all logs were read, and none ends later, so that no acknowledged write is lost", "The cluster is recovered at its new addresses"} {
+		if !strings.Contains(plan, says) {
+			t.Errorf("the plan does not say %q:\n%s", says, plan)
+		}
+	}
+	w.apply()
+	w.mustBeSettled()
+	now := memberIDs(w)
+	kept := 0
+	for name, id := range now {
+		if id == before[name] {
+			kept++
+		}
+	}
+	if kept != 1 {
+		t.Errorf("of the members' IDs, %v, %d are of before: %v", now, kept, before)
+	}
+	for _, endpoint := range w.endpoints() {
+		if keys := client.must(endpoint, "get", "--prefix", "key/", "--keys-only"); strings.Count(keys, "key/") != 4 || !strings.HasPrefix(endpoint, "https://192.0.2.12") {
+			t.Errorf("%s has\n%s", endpoint, keys)
+		}
+	}
+
+	// Another port is another peer URL too.
+	s.cluster = "peer_port = 12380"
+	w.write("main.tf", configuration(t, l, s))
+	if plan := flatten(w.must("plan", "-no-color")); strings.Count(plan, ": from https://192.0.2.12") != 3 {
+		t.Errorf("the plan does not re-address three members:\n%s", plan)
+	}
+	w.apply()
+	w.mustBeSettled()
+	if after := memberIDs(w); !maps.Equal(after, now) {
+		t.Errorf("the members' IDs are %v by now, and were %v", after, now)
+	}
+	client.must(w.endpoints()[0], "put", "key/4", "value")
 	w.destroy()
 	for _, h := range l.Hosts {
 		mustBeBare(t, h)

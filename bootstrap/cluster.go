@@ -77,6 +77,15 @@ func (c Cluster) ClientURL(m membership.Member) string { return url("https", m.A
 // PeerURL is where the other members reach it.
 func (c Cluster) PeerURL(m membership.Member) string { return url("https", m.Address, c.PeerPort) }
 
+// at tells whether a peer URL is of a member's address, whatever its port: that may be about to change, and a host carries one
+// member.
+func at(m membership.Member, peerURL string) bool { return membership.HostOf(peerURL) == m.Address }
+
+// atAny tells the same of several.
+func atAny(m membership.Member, peerURLs []string) bool {
+	return slices.ContainsFunc(peerURLs, func(peerURL string) bool { return at(m, peerURL) })
+}
+
 // InitialCluster is etcd's initial-cluster: NAME=PEERURL, sorted by name.
 func (c Cluster) InitialCluster() string {
 	var entries []string

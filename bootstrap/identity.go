@@ -137,13 +137,16 @@ func (c Cluster) waysTo(seats []membership.Member, list memberList, owner string
 // astray tells whether the way to a seat leads to a member that its cluster knows at another address.
 func (w ways) astray(m membership.Member) bool {
 	i, told := w.to[m]
+	if !slices.Contains(w.Members, m) && atAny(m, i.known) {
+		return false // nobody gives it another port any more
+	}
 	return told && len(i.known) > 0 && !slices.Contains(i.known, w.PeerURL(m))
 }
 
 // at is the seat at one of these peer URLs; false: there is none.
 func (w ways) at(urls []string) (membership.Member, bool) {
 	for _, m := range w.seats {
-		if slices.Contains(urls, w.PeerURL(m)) {
+		if atAny(m, urls) {
 			return m, true
 		}
 	}
@@ -211,7 +214,7 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 			return fmt.Sprintf("its host carries member %s, which its cluster knows at this very address", i.carries),
 				fmt.Sprintf("check the addresses of %s and %s; a member cannot be given another name", m.Name, i.carries)
 		}
-		if i.carries != "" && i.carries != m.Name && w.list.has(w.PeerURL(m)) {
+		if i.carries != "" && i.carries != m.Name && w.list.has(m) {
 			return fmt.Sprintf("the way to it leads to a machine that carries member %s, which its cluster does not know any more, while %s is in the member list", i.carries, m.Name),
 				fmt.Sprintf("check address, ssh_address and ssh_port of %s; where this is its machine, move away what %s has left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
 		}

@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Restoring, s.Data = restoring(report), report.Data
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 			if move, moves := ways.move(m); moves {
-				s.From, s.Moved, s.Unheard = move.from, move.moved, ways.unheard(move, sight)
+				s.From, s.Moved, s.Unheard, s.Gone = move.from, move.moved, ways.unheard(m, move, sight), gone(move, report)
 			}
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
@@ -68,6 +69,13 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 	for _, entry := range list.entries {
 		if !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.ID == entry.ID }) {
 			p.Strangers = append(p.Strangers, stranger(entry, owner, sight))
+		}
+	}
+	for _, url := range slices.Sorted(maps.Keys(list.named)) {
+		if !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool {
+			return s.Role != membership.Absent && (url == s.From || at(s.Member, url))
+		}) {
+			p.Unseen = append(p.Unseen, url)
 		}
 	}
 	c.lookAtWhole(&p, owner, sight)
@@ -151,7 +159,12 @@ func (c Cluster) With(m membership.Member) Cluster {
 	members := slices.Clone(c.Members)
 	for i := range members {
 		if members[i].Name == m.Name {
+			url, known := c.elsewhere[members[i]]
 			members[i].Name += leaving
+			if known {
+				c.elsewhere = maps.Clone(c.elsewhere)
+				c.elsewhere[members[i]] = url
+			}
 		}
 	}
 	c.Members = membership.Sort(append(members, m))
@@ -310,14 +323,17 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways 
 			s.ID = marker.MemberID
 		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
 			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
-		case list.named != nil && !list.named[c.PeerURL(s.Member)]:
+		case list.named != nil && !atAny(s.Member, slices.Collect(maps.Keys(list.named))):
 			s.Role, s.Started = membership.Absent, false // it is new, and a change that was to bring it has not come so far
 		}
 		return
 	}
 	for _, entry := range list.entries {
-		if s.From != "" && entry.ID != ways.to[s.Member].id || s.From == "" && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
+		if s.From != "" && entry.ID != ways.to[s.Member].id || s.From == "" && !atAny(s.Member, entry.PeerURLs) {
 			continue
+		}
+		if s.From == "" && len(entry.PeerURLs) > 0 && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
+			s.From = entry.PeerURLs[0] // it cannot be asked, has lost what it was, or leaves, and all are to have another port
 		}
 		s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""
 		if entry.Learner {
@@ -349,6 +365,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 	for i, s := range p.Seats {
 		if s.Role == membership.Voter {
 			rank(&p.Seats[i], sight[s.Member])
+			p.Seats[i].Had = c.Acknowledged[s.ID]
 		}
 		o := sight[s.Member].Observation
 		if o == nil || o.Marker == nil || o.Marker.Owner != owner {

@@ -68,25 +68,34 @@ func (w ways) old(m membership.Member) bool {
 		return false
 	}
 	for _, other := range w.seats {
-		if move, moves := w.move(other); moves && other.Name == m.Name && move.from == w.PeerURL(m) {
+		if move, moves := w.move(other); moves && other.Name == m.Name && at(m, move.from) {
 			return true
 		}
-		if other.Name == m.Name && slices.Contains(w.Members, other) && w.list.known && !w.list.has(w.PeerURL(m)) && w.to[m].oneMachine(w.to[other]) {
+		if other.Name == m.Name && slices.Contains(w.Members, other) && w.list.known && !w.list.has(m) && w.to[m].oneMachine(w.to[other]) {
 			return true
 		}
 	}
 	return false
 }
 
-// has tells whether a member is in the list by a peer URL.
-func (l memberList) has(peerURL string) bool {
-	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return slices.Contains(entry.PeerURLs, peerURL) })
+// has tells whether a member is in the list by the address of a seat.
+func (l memberList) has(m membership.Member) bool {
+	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return atAny(m, entry.PeerURLs) })
 }
 
-// unheard tells whether nobody could be asked at the address that a member is re-addressed from.
-func (w ways) unheard(of move, sight Sight) bool {
+// unheard tells whether nobody could be asked at the address that a member is re-addressed from. Where its port alone
+// changes, it is asked there itself.
+func (w ways) unheard(m membership.Member, of move, sight Sight) bool {
+	if membership.HostOf(of.from) == m.Address {
+		return false
+	}
 	at, seen := w.at([]string{of.from})
 	return !seen || sight[at].Err != nil
+}
+
+// gone tells whether the machine of a member has lost the address that the member is re-addressed from. Of a name it is not known.
+func gone(of move, report Report) bool {
+	return notThere(membership.Member{Address: membership.HostOf(of.from)}, report) != ""
 }
 
 // runsBy is the peer URL that a member runs by, or would.

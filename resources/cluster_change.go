@@ -93,7 +93,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	c.takeOver(members, before)
-	if !addressesKnown(members) || !rebuildsKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
+	if !addressesKnown(members) || !rebuildsKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.PeerPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
 		newBackup && !allKnown(config.Backup, backup) {
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
@@ -163,7 +163,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	if len(ch.plan.Steps) > 0 {
 		c.Rollout = stepList(ch.plan.Steps)
-		diags.Append(warnOfRecovery(ch.plan.Steps)...)
+		diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
 	}
 	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
 	for _, s := range ch.plan.End.Seats {
@@ -285,7 +285,7 @@ func (ch change) wishes(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
-		is.ClientPort != was.ClientPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0
+		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0
 }
 
 // keepObserved takes over what was observed, and what was last done.
@@ -357,11 +357,9 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 	if !c.Name.Equal(state.Name) {
 		refuse("name", fmt.Sprintf("Everything on the hosts is named after the cluster. Put back %s; for a cluster of another name, add another resource.", state.Name))
 	}
-	if !c.PeerPort.Equal(state.PeerPort) {
-		refuse("peer_port", fmt.Sprintf("etcd knows its members by the URLs that hold it: a member at another port is another member. Put back %s; or give the members other addresses, one at a time.", state.PeerPort))
-	}
 	if !c.DataDir.Equal(state.DataDir) {
-		refuse("data_dir", fmt.Sprintf("This version of the provider does not move a cluster's data. Put back %s.", state.DataDir))
+		refuse("data_dir", fmt.Sprintf("A member is told by the directory and the file system that its data is on, and another one looks like a member that has lost it. Put back %s. To have the data on another disk, mount that at this directory of a spare host, "+
+			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
 	}
 	for _, ca := range [][2]types.String{{authority.Client.Certificate, state.CACertificate}, {authority.Peer.Certificate, state.PeerCACertificate}} {
 		if !ca[0].IsUnknown() && strings.TrimSpace(ca[0].ValueString()) != strings.TrimSpace(ca[1].ValueString()) {

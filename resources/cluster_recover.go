@@ -61,9 +61,13 @@ func (c clusterModel) recovery(ctx context.Context, state clusterModel) (members
 }
 
 // warnOfRecovery says before an apply what a recovery gives up.
-func warnOfRecovery(steps []membership.Step) (diags diag.Diagnostics) {
+func warnOfRecovery(steps []membership.Step, asked membership.Recovery) (diags diag.Diagnostics) {
 	for _, step := range steps {
-		if step.Kind == membership.Recover {
+		switch {
+		case step.Kind == membership.Recover && asked.Member == "":
+			diags.AddAttributeWarning(path.Root("members"), "The cluster is recovered at its new addresses", step.String()+
+				".\n\nThe data of the other members is moved aside on their hosts, and they copy it anew, one after the other, as members with new IDs. The cluster is not redundant before the next two have joined.")
+		case step.Kind == membership.Recover:
 			diags.AddAttributeWarning(path.Root("recover_from"), "This recovery overwrites the cluster", step.String()+
 				".\n\nA host that was not seen may serve others at this moment, or have writes that were acknowledged and are on no host that was seen: be certain that it does not come back.")
 		}

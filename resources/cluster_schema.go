@@ -63,7 +63,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				Validators: []validator.String{etcdVersion},
 			},
 			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", byRoll),
-			"peer_port":    portAttribute(defaultPeerPort, "TCP port that members use among themselves, on the member's address.", notYet),
+			"peer_port":    portAttribute(defaultPeerPort, "TCP port that members use among themselves, on the member's address.", " A change re-addresses the members: each is listed at its new peer URL and restarted, one by one, the leader last, with its data and its ID."),
 			"metrics_port": portAttribute(defaultMetricsPort, "TCP port for metrics and health checks, plain HTTP on 127.0.0.1 alone.", byRoll),
 			"data_dir": schema.StringAttribute{
 				Optional: true,

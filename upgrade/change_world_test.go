@@ -66,6 +66,7 @@ type machine struct {
 	from     string // the peer URL that its member runs by, where that is another than the one of its seat
 	gone     bool   // its host does not have that address any more
 	unheard  bool   // nobody answers there
+	logged   uint64 // the last entry of its log
 }
 
 func (e *etcd) at(address string) *machine {
@@ -242,7 +243,9 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 	case membership.Silent, membership.Taken, membership.Empty, membership.Lost:
 		return s
 	}
-	s.Version = h.version
+	if s.Version = h.version; s.Role == membership.Voter && s.State != membership.Serving && s.State != membership.Blocked {
+		s.Term, s.Index = 1, h.logged
+	}
 	if !s.Wanted {
 		return s
 	}
@@ -253,7 +256,7 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 		s.Outdated = append(s.Outdated, "settings")
 	}
 	if in != nil && h.from != "" && s.State != membership.Blocked {
-		s.From, s.Moved, s.Unheard = h.from, in.moved, h.unheard
+		s.From, s.Moved, s.Unheard, s.Gone = h.from, in.moved, h.unheard, h.gone
 	}
 	if h.expired && s.From == "" {
 		s.Invalid = "its certificates have expired"
@@ -294,6 +297,9 @@ func (e *etcd) stays(m *entry) bool {
 	if e.at(m.address).from == "" || e.healthy(m) || !e.wanted(m.address) {
 		return true
 	}
+	if e.apart(m) {
+		return false
+	}
 	others := 0
 	for _, v := range e.voters() {
 		h := e.at(v.address)
@@ -302,6 +308,12 @@ func (e *etcd) stays(m *entry) bool {
 		}
 	}
 	return others < quorum(len(e.voters()))
+}
+
+// apart tells whether nobody can reach a member, since its machine has lost the address that the list has.
+func (e *etcd) apart(m *entry) bool {
+	h := e.at(m.address)
+	return h.from != "" && h.gone && !m.moved
 }
 
 // clone is a cluster that shares nothing with the first.
@@ -334,7 +346,7 @@ func (e *etcd) do(step membership.Step) error {
 		return fmt.Errorf("%s: %w", step, err)
 	}
 	e.take(step)
-	if n := len(e.voters()); n < before-1 || n > before+1 {
+	if n := len(e.voters()); (n < before-1 || n > before+1) && step.Kind != membership.Recover {
 		return fmt.Errorf("%s: voters %d -> %d at once", step, before, n)
 	}
 	if len(e.learners()) > 1 {
@@ -369,6 +381,7 @@ var checks = map[membership.Kind]func(*etcd, membership.Step, *machine, *entry) 
 	membership.Roll:       (*etcd).checkRoll,
 	membership.Readdress:  (*etcd).checkReaddress,
 	membership.Downgrade:  (*etcd).checkDowngrade,
+	membership.Recover:    (*etcd).checkRecover,
 }
 
 // changing are the steps that want a cluster that serves, and a snapshot of it.
@@ -474,9 +487,9 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 	able := 0
 	for _, m := range e.voters() {
 		switch h := e.at(m.address); {
-		case !h.running || h.data != m.id || h.unmounted:
+		case !h.running || h.data != m.id || h.unmounted || e.apart(m):
 		case !h.broken:
-			able++ // one whose address is gone may be given it back: nobody can say
+			able++
 		case e.certified[m.address] && !e.seen:
 			able++ // it is waited for first, in vain, and that ends the run: the next one configures it
 		case e.stays(m) && (e.awaited(m.address) || !e.seen && e.wanted(m.address)) && !h.silent && !h.taken:
@@ -715,6 +728,32 @@ func (e *etcd) checkReaddress(_ membership.Step, h *machine, m *entry) error {
 	return nil
 }
 
+// checkRecover holds what a cluster that was renumbered as a whole is recovered by: the log of each voter, none of which
+// ends later, and none of whose members can be a quorum.
+func (e *etcd) checkRecover(step membership.Step, h *machine, m *entry) error {
+	if m == nil || m.learner || h.broken && e.staged[step.At] != e.want.Version {
+		return errors.New("it is no voter that comes up")
+	}
+	together := 0
+	for _, v := range e.voters() {
+		other := e.at(v.address)
+		switch {
+		case other.silent, other.taken, other.unmounted, other.data != v.id:
+			return fmt.Errorf("what %s has cannot be known", v.address)
+		case other.logged > h.logged:
+			return fmt.Errorf("%s has come further", v.address)
+		case e.healthy(v):
+			return fmt.Errorf("%s serves", v.address)
+		case !e.apart(v) && !other.broken:
+			together++
+		}
+	}
+	if together >= quorum(len(e.voters())) {
+		return fmt.Errorf("%d can be a quorum", together)
+	}
+	return nil
+}
+
 func (e *etcd) checkDowngrade(step membership.Step, _ *machine, _ *entry) error {
 	n, healthy := len(e.voters()), e.countHealthy()
 	switch {
@@ -756,7 +795,7 @@ func (e *etcd) take(step membership.Step) {
 		for _, v := range e.voters() {
 			if e.stays(v) {
 				come = append(come, v)
-			} else {
+			} else if !e.at(v.address).silent {
 				e.at(v.address).ready = false // nobody waits for it: let it not come by itself either
 			}
 		}
@@ -764,7 +803,7 @@ func (e *etcd) take(step membership.Step) {
 			e.vain = e.vain || e.at(v.address).broken && e.certified[v.address]
 			// Beside a quorum, one that is not wanted is waited for by nobody: let it never come.
 			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
-				h.gone = false // without it nobody could serve: let it be given its address back
+				h.gone = false // its list has its new address
 				h.ready = true
 			}
 		}
@@ -801,6 +840,19 @@ func (e *etcd) take(step membership.Step) {
 		h.from, h.gone, h.expired, m.moved = "", false, false, false
 		h.running, h.ready, h.disabled, h.settled = true, !h.broken, false, e.names()
 		e.serves = e.serves || e.active() >= quorum(len(e.voters()))
+	case membership.Recover:
+		if e.staged[step.At] == e.want.Version && (h.version != e.want.Version || !h.current) {
+			configure(e.want.Version)
+		}
+		for _, v := range e.list {
+			if other := e.at(v.address); v != m {
+				other.running, other.ready, other.from, other.gone = false, false, "", false
+			}
+		}
+		e.list = []*entry{m}
+		h.from, h.gone, h.expired, m.moved = "", false, false, false
+		h.running, h.ready, h.disabled, h.settled = true, true, false, "others"
+		e.serves, e.leader = true, m.id
 	case membership.Roll:
 		configure(step.To)
 	case membership.Cancel:
@@ -831,6 +883,16 @@ func (e *etcd) cut(step membership.Step, way int) {
 		m.moved = true
 	case is(membership.Readdress, 2): // stopped
 		m.moved, h.running, h.ready = true, false, false
+	case is(membership.Recover, 1): // the others were stopped
+		for _, v := range e.voters() {
+			if v != m {
+				e.at(v.address).running, e.at(v.address).ready = false, false
+			}
+		}
+	case is(membership.Recover, 2): // alone, and its list has the old address
+		from, gone := h.from, h.gone
+		e.take(step)
+		h.from, h.gone = from, gone
 	case is(membership.SetAside, 1), is(membership.Retire, 1): // stopped
 		h.running, h.ready, h.disabled = false, false, true
 	case is(membership.Retire, 2): // the marker goes last

@@ -129,16 +129,12 @@ func (l *living) plan() ([]membership.Step, error) {
 			return nil, fmt.Errorf("%s (%s) cannot be asked any more: %w; nothing more is done: apply again to go on", m.Name, m.Address, err)
 		}
 	}
-	l.picture = l.Cluster.Picture(l.order.Owner, l.reports, l.Now())
+	l.picture = l.measured()
 	if err := l.otherMachine(); err != nil && len(l.picture.Mistakes) == 0 {
 		return nil, err
 	}
-	l.picture.Saved = l.saved
-	for i := range l.picture.Seats {
-		s := &l.picture.Seats[i]
-		s.Failed = l.failed[s.Member]
+	for _, s := range l.picture.Seats {
 		l.unarmed[s.Member] = l.unarmed[s.Member] || s.Storeless
-		s.Staged, s.Certified = l.staged[s.Member], l.renewed[s.Member]
 	}
 	plan, err := Change(l.picture, l.Cluster.Spec)
 	if err != nil {
@@ -168,6 +164,17 @@ func (l *living) plan() ([]membership.Step, error) {
 		return nil, err
 	}
 	return plan.Steps, nil
+}
+
+// measured is the cluster by the last look, with what this run has done to it that no look shows.
+func (l *living) measured() membership.Picture {
+	p := l.Cluster.Picture(l.order.Owner, l.reports, l.Now())
+	p.Saved = l.saved
+	for i := range p.Seats {
+		s := &p.Seats[i]
+		s.Failed, s.Staged, s.Certified = l.failed[s.Member], l.staged[s.Member], l.renewed[s.Member]
+	}
+	return p
 }
 
 // otherMachine refuses a host that is another machine than the one that the plan saw there.

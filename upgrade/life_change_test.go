@@ -125,6 +125,39 @@ var operations = map[string]operation{
 		l.set("quota-backend-bytes", "8589934592")
 		l.want("a", "b", "c", "d", "e@21")
 	}},
+	"renumbered, all of them":  {does: "recover b (192.0.2.52): it alone is the cluster", members: 3, happen: func(l *life) { l.renumber("a", "b", "c") }},
+	"renumbered, all of five":  {does: "all logs were read, and none ends later, so that no acknowledged write is lost", members: 5, happen: func(l *life) { l.renumber("a", "b", "c", "d", "e") }},
+	"renumbered, two of three": {does: "recover a (192.0.2.11): it alone is the cluster", members: 3, happen: func(l *life) { l.renumber("b", "c") }},
+	"renumbered, one was behind": {does: "recover b (192.0.2.52): it alone is the cluster", members: 3, happen: func(l *life) {
+		l.host("a").StopUnit(cluster)
+		l.world.Tick()
+		l.put()
+		l.renumber("a", "b", "c")
+	}},
+	"renumbered, and booted": {does: "recover b (192.0.2.52): it alone is the cluster", members: 3, happen: func(l *life) {
+		l.renumber("a", "b", "c")
+		each([]string{"a", "b", "c"}, func(name string) { l.host(name).RestartUnit(cluster) })
+		l.world.Tick()
+	}},
+	"renumbered, settings": {does: "stage b (192.0.2.52): store for etcd 3.7.3, flags tried against it", members: 3, happen: func(l *life) {
+		l.renumber("a", "b", "c")
+		l.set("quota-backend-bytes", "8589934592")
+	}},
+	"another peer port":        {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380, with its data and its ID; voters 3", members: 3, happen: func(l *life) { l.cluster.PeerPort = 12380 }},
+	"another peer port of one": {does: "readdress a (192.0.2.11): from https://192.0.2.11:2380", members: 1, happen: func(l *life) { l.cluster.PeerPort = 12380 }},
+	"another peer port, one is replaced": {does: "remove c (192.0.2.13): no longer wanted", members: 3, happen: func(l *life) {
+		l.cluster.PeerPort = 12380
+		l.want("a", "b", "c@21")
+	}},
+	"another peer port, one is dead": {does: "remove c (192.0.2.13): dead, its host carries nothing of it", members: 3, happen: func(l *life) {
+		l.cluster.PeerPort = 12380
+		l.host("c").Wipe()
+	}},
+	"another peer port, renumbered": {does: "recover b (192.0.2.52)", members: 3, happen: func(l *life) {
+		l.cluster.PeerPort = 12380
+		l.renumber("a", "b", "c")
+	}},
+	"other ports":                {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380", members: 3, happen: func(l *life) { l.cluster.PeerPort, l.cluster.ClientPort = 12380, 12379 }},
 	"readdress and upgrade":      {does: "readdress b (192.0.2.52)", members: 3, version: older, happen: func(l *life) { l.readdress("b", "52", false); l.run(nodetest.EtcdVersion) }},
 	"readdress and downgrade":    {does: "readdress b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.run(older) }},
 	"readdress, data lost":       {does: "set aside b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.host("b").LoseData(dir) }},

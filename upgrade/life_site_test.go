@@ -255,6 +255,16 @@ func (l *life) readdress(name, last string, lost bool) {
 	}
 }
 
+// renumber gives members other addresses at once, and takes the old ones away.
+func (l *life) renumber(names ...string) {
+	for _, name := range names {
+		l.readdress(name, "5"+string('1'+name[0]-'a'), true)
+	}
+	for range 3 {
+		l.world.Tick()
+	}
+}
+
 // mustRunAsWanted fails the test where a member's host is not exactly what is wanted.
 func (l *life) mustRunAsWanted(m membership.Member, o api.Observation) {
 	l.Helper()

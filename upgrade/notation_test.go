@@ -20,7 +20,7 @@ import (
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
 // are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, differs, from:13 for one that
-// its cluster knows at 192.0.2.13, moved, unheard, and 4.812 for a log that ends
+// its cluster knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
@@ -183,6 +183,12 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Behind = true
 		case word == "moved":
 			s.Moved = true
+		case word == "gone":
+			s.Gone = true
+		case strings.HasPrefix(word, "had:"):
+			if _, err := fmt.Sscanf(word, "had:%d", &s.Had); err != nil {
+				t.Fatalf("%s: what is %q?", text, word)
+			}
 		case word == "unheard":
 			s.Unheard = true
 		case strings.HasPrefix(word, "from:"):

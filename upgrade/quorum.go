@@ -20,7 +20,7 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 		}
 		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
 		switch {
-		case s.Looping && s.From != "":
+		case hopeless(p, want, s) && s.From != "" && survives(s):
 			elsewhere = append(elsewhere, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
 		case s.Looping:
 			ending = append(ending, s.Name)
@@ -44,7 +44,14 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	case able >= needed:
 		return nil
 	case able+len(elsewhere) >= needed:
-		return refuse("the quorum is lost", fmt.Sprintf("their machines may lack the addresses that the cluster knows them at: give them those too for the moment (ip address add) and plan again, and they are re-addressed one by one: %s", strings.Join(elsewhere, ", ")))
+		remedy := fmt.Sprintf("their machines may lack the addresses that the cluster knows them at: give them those too for the moment (ip address add) and plan again, and they are re-addressed one by one: %s", strings.Join(elsewhere, ", "))
+		if logs := tellLogs(p); logs != "" {
+			remedy += "; " + logs
+		}
+		if way := recommended(p); way != "" {
+			remedy += ", or, where nothing of that can be had, " + way
+		}
+		return refuse("the quorum is lost", remedy)
 	case able+open >= needed:
 		remedy := "mend those hosts, or the network to them, and plan again; where they are gone for good, give their members other addresses; nothing is changed while it is not known what they hold"
 		if way := recommended(p); way != "" {
@@ -92,7 +99,7 @@ func contradicted(p membership.Picture, want membership.Spec) string {
 // and it runs by what is wanted already.
 func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
 	if s.From != "" { // a quorum of others changes the list for it, or it is alone
-		return s.Looping && p.Size() > 1 && !p.HasQuorum()
+		return (s.Looping || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
 	}
 	c := &choice{Picture: p, want: want}
 	return s.Looping && !c.misled(s) && (s.Invalid == "" || !c.mends(s))

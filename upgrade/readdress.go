@@ -17,11 +17,17 @@ func moves(s membership.Seat) bool {
 	return s.From != "" && s.Failed == "" && s.Wanted && s.Role == membership.Voter
 }
 
+// unreachable tells whether nobody can reach a member, since its machine has lost the address that its cluster knows it by.
+func unreachable(s membership.Seat) bool { return s.From != "" && s.Gone && !s.Moved }
+
 // waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
 // its old address: it is waited for only where the others that run cannot be a quorum without it.
 func waitedFor(p membership.Picture, s membership.Seat) bool {
 	if !moves(s) || s.State == membership.Serving {
 		return true
+	}
+	if unreachable(s) {
+		return false
 	}
 	others := 0
 	for _, v := range p.Voters() {
@@ -33,13 +39,18 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 }
 
 // moveDown re-addresses a member that serves nobody: it may be down since its old address is gone. The others have to be a
-// quorum, which alone can change the list. One that is alone comes up whatever its own list says.
+// quorum, which alone can change the list. One that is alone comes up whatever its own list says; where it serves, nobody
+// could join it before its list says where it is.
 func (c *choice) moveDown() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		return moves(s) && (s.State == membership.Failing || s.State == membership.Stopped) && (c.HasQuorum() || c.Size() == 1)
+		down := s.State == membership.Failing || s.State == membership.Stopped
+		return moves(s) && (down && c.HasQuorum() || c.Size() == 1 && (down || s.State == membership.Serving && unreachable(s)))
 	})
 	if !found {
 		return membership.Step{}, false
+	}
+	if s.State == membership.Serving {
+		return c.move()
 	}
 	if s.State == membership.Failing && !c.spared(s) {
 		return membership.Step{}, false // it is waited for
@@ -66,7 +77,7 @@ func (c *choice) move() (membership.Step, bool) {
 	if !found || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", membership.HostOf(s.From))
+	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", readdress(s).To)
 	if step, stops := c.mayStop(s, what, "is re-addressed last"); stops {
 		return step, step != (membership.Step{})
 	}

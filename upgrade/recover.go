@@ -17,8 +17,15 @@ import (
 // Any of them may hold writes that the survivor never heard of, or, where its host cannot be asked, serve clients
 // at this very moment.
 func recovery(p membership.Picture, want membership.Spec) (membership.Step, error) {
-	if want.Recover.Member == "" || quorumInReach(p, want) == nil {
+	if quorumInReach(p, want) == nil {
 		return membership.Step{}, nil
+	}
+	if want.Recover.Member == "" {
+		if explained(p, want) != nil {
+			return membership.Step{}, nil // which is refused
+		}
+		step, _ := renumbered(p, want)
+		return step, nil
 	}
 	refuse := func(rule, remedy string) (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Member: want.Recover.Member, Rule: rule, Remedy: remedy}
@@ -31,8 +38,6 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 	switch {
 	case !found:
 		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
-	case seed.From != "":
-		return refuse("the cluster is not recovered from it while it has another address than its cluster knows", fmt.Sprintf("give its machine the address %s too for the moment (ip address add), take recover_from out, and plan again", membership.HostOf(seed.From)))
 	case !ranked(seed):
 		return refuse("the cluster is not recovered from it: "+unread(seed), "mend that and plan again, or name another survivor in recover_from.member")
 	case seed.Damaged != "":
@@ -89,15 +94,21 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 }
 
 // recovered is what a recovery makes of a cluster: a voter alone, and hosts with what is left of the others.
-func recovered(p *membership.Picture, seed membership.Member) {
+func recovered(p *membership.Picture, want membership.Spec, seed membership.Member) {
+	whole := (&choice{Picture: *p, want: want}).misconfigured(*p.Seat(seed))
 	for i := range p.Seats {
 		s := &p.Seats[i]
 		if s.Member == seed {
+			if whole {
+				s.Outdated, s.Behind, s.Version = nil, false, want.Version
+			}
 			s.State, s.Unsettled, s.Why, s.Looping = membership.Serving, true, "", false
+			s.From, s.Moved, s.Unheard, s.Gone, s.Invalid = "", false, false, false, ""
 			p.Leader = s.ID
 			continue
 		}
 		s.Role, s.ID, s.Started = membership.Absent, "", false
+		s.From, s.Moved, s.Unheard, s.Gone = "", false, false, false
 	}
 	p.Strangers, p.Saved = nil, false
 }
@@ -105,9 +116,19 @@ func recovered(p *membership.Picture, seed membership.Member) {
 // recover makes one member the whole of its cluster.
 func (l *living) recover(ctx context.Context, m membership.Member) error {
 	seen := l.seat(m)
-	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: stall})
-	if err == nil {
-		l.Progress(fmt.Sprintf("%s (%s): a copy of its data as it was lies in %s", m.Name, m.Address, done.Path))
+	if l.Cluster.Recover.Member == "" {
+		if err := l.quiet(ctx, m); err != nil {
+			return err
+		}
 	}
-	return err
+	as, err := l.moveTo(ctx, m)
+	if err != nil {
+		return err
+	}
+	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: stall})
+	if err != nil {
+		return err
+	}
+	l.Progress(fmt.Sprintf("%s (%s): a copy of its data as it was lies in %s", m.Name, m.Address, done.Path))
+	return l.moved(ctx, m, as)
 }

@@ -100,7 +100,7 @@ func (c *choice) mayStop(s membership.Seat, what, last string) (before membershi
 		return step, true
 	}
 	switch {
-	case n == 1 && c.coming():
+	case n == 1 && c.coming() && !unreachable(s):
 		return membership.Step{}, true // it will have a spare
 	case s.Closed != "":
 		return hold(", since it would not come up: "+s.Closed, "plan again then, with a refresh")

@@ -8,6 +8,14 @@ import (
 
 // understood refuses a cluster to which nothing at all may be done.
 func understood(p membership.Picture, want membership.Spec) error {
+	if err := explained(p, want); err != nil {
+		return err
+	}
+	return quorumInReach(p, want)
+}
+
+// explained refuses a cluster of which something cannot be accounted for, whether it has its quorum or not.
+func explained(p membership.Picture, want membership.Spec) error {
 	for _, s := range p.Strangers {
 		switch {
 		case s.Ours && s.Role == membership.Voter: // nobody can look at its host, which the configuration alone named
@@ -24,10 +32,7 @@ func understood(p membership.Picture, want membership.Spec) error {
 	if err := hostsApart(p); err != nil {
 		return err
 	}
-	if err := versionsInReach(p, want.Version); err != nil {
-		return err
-	}
-	return quorumInReach(p, want)
+	return versionsInReach(p, want.Version)
 }
 
 func strangerName(s membership.Stranger) string {

@@ -46,6 +46,7 @@ type Seat struct {
 	From    string
 	Moved   bool // the cluster knows it by the URL of this seat already
 	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
+	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
 
 	State     State
 	Unfit     bool     // of a host that is taken: it is nobody's, and lacks something that a member needs
@@ -74,6 +75,7 @@ type Seat struct {
 	Looping   bool     // its process ends each time that it is started
 	Term      uint64   // of the last entry of its log, where it is a voter that does not serve; 0: there is none, or it is not known
 	Index     uint64   // likewise
+	Had       uint64   // entry of the log that it is known to have had on its disk; 0: not known
 	Unread    string   // why it is not known how its log ends, though its host was seen and may hold it; empty: it is, or there is none
 	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: nothing is known against it
 }
@@ -95,6 +97,7 @@ type Stranger struct {
 type Picture struct {
 	Seats     []Seat // sorted by name, then address
 	Strangers []Stranger
+	Unseen    []string  // peer URLs that members' configurations name, and that no seat explains, where nobody can be asked for the list
 	Mistakes  []Refusal // ways that lead to another machine or member than they ought to: nothing is done while there are any
 	Leader    string    // member ID; empty: none is known
 	Corrupt   bool      // an alarm says that members' data differs
@@ -116,7 +119,7 @@ func SortSeats(seats []Seat) {
 
 // Clone is a picture that shares nothing with the first.
 func (p Picture) Clone() Picture {
-	p.Seats, p.Strangers, p.Mistakes = slices.Clone(p.Seats), slices.Clone(p.Strangers), slices.Clone(p.Mistakes)
+	p.Seats, p.Strangers, p.Mistakes, p.Unseen = slices.Clone(p.Seats), slices.Clone(p.Strangers), slices.Clone(p.Mistakes), slices.Clone(p.Unseen)
 	for i := range p.Seats {
 		p.Seats[i].Outdated = slices.Clone(p.Seats[i].Outdated)
 	}

@@ -1,0 +1,147 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// A cluster whose machines have lost the addresses that its members know each other by has no quorum to change its list
+// with. All members are there, and can be asked by their new addresses; so it can be told that nothing is lost.
+
+// renumbered is the recovery of a cluster that was renumbered as a whole, or so much of it that the rest is no quorum: the
+// member whose log ends last becomes the cluster, at its new address, and the others join it anew. It is taken without
+// being asked for where the log of every voter was read, so that no write can be lost by it.
+func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bool) {
+	voters := p.Voters()
+	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || !slices.ContainsFunc(voters, unreachable) {
+		return membership.Step{}, false
+	}
+	for _, s := range voters {
+		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Differs || s.Failed != "" {
+			return membership.Step{}, false
+		}
+	}
+	seed, last := voters[0], voters[0]
+	for _, s := range voters[1:] {
+		if compareLogs(s, last) > 0 {
+			last = s
+		}
+		if compareSeeds(s, seed) > 0 {
+			seed = s
+		}
+	}
+	if compareLogs(last, seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.Seat) bool { return s.Had > seed.Index }) {
+		return membership.Step{}, false
+	}
+	if c := (&choice{Picture: p, want: want}); c.misconfigured(seed) && seed.Staged != want.Version {
+		return c.stage(seed, want.Version), true
+	}
+	var others []string
+	for _, s := range voters {
+		if s.Member != seed.Member {
+			others = append(others, fmt.Sprintf("%s (term %d, index %d)", s.Name, s.Term, s.Index))
+		}
+	}
+	recover := step(membership.Recover, seed)
+	recover.Why = fmt.Sprintf("up to term %d, index %d; %s join it anew, their data moved aside; all logs were read, and none ends later, so that no acknowledged write is lost; "+
+		"the members cannot reach each other, since their machines lack the addresses that the cluster knows: %s", seed.Term, seed.Index, strings.Join(others, ", "), strings.Join(lacking(p), ", "))
+	return recover, true
+}
+
+// seeds tells whether a member can be the whole cluster with no more than another address.
+func seeds(s membership.Seat) bool {
+	return s.Wanted && !s.Behind && !s.Storeless && (s.From != "" || !s.Looping)
+}
+
+// compareSeeds prefers whoever can be the cluster, then the one whose log ends last, then one that is at its address.
+func compareSeeds(a, b membership.Seat) int {
+	for _, by := range []int{compareTrue(seeds(a), seeds(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == "")} {
+		if by != 0 {
+			return by
+		}
+	}
+	return 0
+}
+
+// lacking are the members whose machines have lost the addresses that the cluster knows.
+func lacking(p membership.Picture) (all []string) {
+	for _, s := range p.Voters() {
+		if unreachable(s) {
+			all = append(all, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
+		}
+	}
+	return all
+}
+
+// quiet stops all other voters, so that none of them can agree on anything more, and looks once more: the logs have to
+// end as they did when the member was chosen.
+func (l *living) quiet(ctx context.Context, seed membership.Member) error {
+	var run []membership.Member
+	for _, s := range l.picture.Voters() {
+		if s.Member != seed && runs(s) {
+			run = append(run, s.Member)
+		}
+	}
+	if err := together(run, func(m membership.Member) error {
+		if err := l.stopFailing(ctx, m); err != nil {
+			return fmt.Errorf("stop %s (%s): %w", m.Name, m.Address, err)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	l.look(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	now := l.measured()
+	again, found := renumbered(now, l.Cluster.Spec)
+	before, _ := renumbered(l.picture, l.Cluster.Spec)
+	if again.Sum, before.Sum = "", ""; !found || len(now.Mistakes) > 0 || again != before {
+		return &membership.Refusal{Member: seed.Name, At: seed.Address, Rule: fmt.Sprintf("the others were stopped, and the logs are not as they were when it was chosen (then: %s; now: %s)", before.Why, again.Why),
+			Remedy: "plan again"}
+	}
+	return nil
+}
+
+// moveTo configures a member that is to be recovered from for its new address, where it is to have another, since it could
+// not listen on the old one; and with all that is wanted, where what it runs by may be why it is down. Its marker keeps the
+// URL that its list has, so that a run which goes on from here re-addresses it.
+func (l *living) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
+	s, now := l.seat(m), l.present(m)
+	whole := (&choice{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s)
+	there := s.From == "" || slices.Contains(now.Flags, "--initial-advertise-peer-urls="+l.Cluster.PeerURL(m))
+	keys := l.Cluster.Keys(m)
+	if s.From != "" {
+		keys = l.Cluster.BothNames(m, s.From)
+	}
+	switch {
+	case there && !whole && s.Invalid == "":
+		return now, nil
+	case there && !whole:
+		return now, l.name(ctx, m, now, keys)
+	}
+	request, err := l.elsewhere(m, now, whole)
+	if err != nil {
+		return request, err
+	}
+	request.Marker.InitialCluster = now.Marker.InitialCluster
+	return request, l.name(ctx, m, request, keys)
+}
+
+// moved has the list of a member that is alone by now say where it is, and its certificates name no other address.
+func (l *living) moved(ctx context.Context, m membership.Member, as api.ConfigureRequest) error {
+	s := l.seat(m)
+	if s.From == "" {
+		return nil
+	}
+	if err := l.tell(ctx, m, api.OpUpdateMember, api.UpdateMemberRequest{Owner: l.order.Owner, ID: s.ID, PeerURL: l.Cluster.PeerURL(m), Timeout: patience}); err != nil {
+		return err
+	}
+	return l.name(ctx, m, as, l.Cluster.Keys(m))
+}
