@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	neturl "net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,11 +117,32 @@ func lookAt(ctx context.Context, client *http.Client, url string) peerLook {
 	return peerLook{reached: true, serves: response.StatusCode == http.StatusOK}
 }
 
-// peerClient asks peers as the member does, with its own peer certificate.
+// peerClient asks peers as the member does, with its own peer certificate and from its own address: a peer refuses who comes
+// from another one than the certificate names, and of several the kernel would take the first, on the host itself too.
 func (m *Machine) peerClient(cluster string) (*http.Client, error) {
 	config, err := m.identify(cluster, api.KeyPeer, api.PeerCAFile(cluster))
 	if err != nil {
 		return nil, err
 	}
-	return direct(config), nil
+	client := direct(config)
+	own, err := m.peerURL(cluster)
+	if err != nil {
+		return client, nil // it has no address of its own yet
+	}
+	if at, err := neturl.Parse(own); err == nil {
+		client.Transport.(*http.Transport).DialContext = dialFrom(at.Hostname())
+	}
+	return client, nil
+}
+
+// dialFrom dials from an address, where the host has it and the other side is of its family, and else from any.
+func dialFrom(address string) func(ctx context.Context, network, to string) (net.Conn, error) {
+	return func(ctx context.Context, network, to string) (net.Conn, error) {
+		if ip := net.ParseIP(address); ip != nil {
+			if bound, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: ip}}).DialContext(ctx, network, to); err == nil {
+				return bound, nil
+			}
+		}
+		return new(net.Dialer).DialContext(ctx, network, to)
+	}
 }
