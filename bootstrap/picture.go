@@ -71,13 +71,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			p.Strangers = append(p.Strangers, stranger(entry, owner, sight))
 		}
 	}
-	for _, url := range slices.Sorted(maps.Keys(list.named)) {
-		if !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool {
-			return s.Role != membership.Absent && (url == s.From || at(s.Member, url))
-		}) {
-			p.Unseen = append(p.Unseen, url)
-		}
-	}
+	p.Unseen = list.unseen(p.Seats)
 	c.lookAtWhole(&p, owner, sight)
 	c.findReverted(&p, sight)
 	giveUpDamaged(&p, sight)

@@ -83,6 +83,18 @@ func (l memberList) has(m membership.Member) bool {
 	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return atAny(m, entry.PeerURLs) })
 }
 
+// unseen are the peer URLs of members that hosts name, and that no seat explains, where nobody can be asked for the list.
+func (l memberList) unseen(seats []membership.Seat) (urls []string) {
+	for _, url := range slices.Sorted(maps.Keys(l.named)) {
+		if !slices.ContainsFunc(seats, func(s membership.Seat) bool {
+			return s.Role != membership.Absent && (url == s.From || at(s.Member, url))
+		}) {
+			urls = append(urls, url)
+		}
+	}
+	return urls
+}
+
 // unheard tells whether nobody could be asked at the address that a member is re-addressed from. Where its port alone
 // changes, it is asked there itself.
 func (w ways) unheard(m membership.Member, of move, sight Sight) bool {
