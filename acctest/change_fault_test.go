@@ -14,8 +14,11 @@ import (
 )
 
 // everyStep tells whether faults are to be put into every step of every change (make faults), or into some steps of a
-// replacement.
+// replacement. ETCD_FAULTS=some puts them into some steps of every change.
 func everyStep() bool { return os.Getenv("ETCD_FAULTS") == "all" }
+
+// everyChange tells whether faults are to be put into every change, or into a replacement alone.
+func everyChange() bool { return everyStep() || os.Getenv("ETCD_FAULTS") == "some" }
 
 // stride is how many steps there are from one fault to the next: one in make faults, some in make test-all, and more in
 // make test.
@@ -31,9 +34,11 @@ func stride(some int) int {
 
 // changes are what faults are put into: each is done again and again, to and fro.
 var changes = map[string][2]setup{
-	"replace": {{at: on("a", "b", "c@d")}, {at: on("a", "b", "c")}},
-	"resize":  {{at: on("a", "b", "c", "d", "e")}, {at: on("a", "b", "c")}},
-	"roll":    {{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`}, {at: on("a", "b", "c")}},
+	"readdress": {{at: on("a", "b", "c"), second: map[string]bool{"b": true, "c": true}}, {at: on("a", "b", "c")}},
+	"rebuild":   {{at: on("a", "b", "c"), rebuild: map[string]string{"b": "2", "c": "2"}}, {at: on("a", "b", "c"), rebuild: map[string]string{"b": "1", "c": "1"}}},
+	"replace":   {{at: on("a", "b", "c@d")}, {at: on("a", "b", "c")}},
+	"resize":    {{at: on("a", "b", "c", "d", "e")}, {at: on("a", "b", "c")}},
+	"roll":      {{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`}, {at: on("a", "b", "c")}},
 }
 
 // TestChangeKilledAtEveryStep kills the provider as each step of a change begins, with a writer on the cluster.
@@ -53,7 +58,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 	t.Parallel()
 	disturbed(t, func(v *living, begun []string, _ int) {
 		for _, h := range v.lab.Hosts {
-			if strings.Contains(begun[len(begun)-1], "("+h.Address()+")") {
+			if step := begun[len(begun)-1]; strings.Contains(step, "("+h.Address()+")") || strings.Contains(step, "("+secondAddress(h)+")") {
 				if err := h.PowerOff(); err != nil {
 					v.t.Fatal(err)
 				}
@@ -66,12 +71,15 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 // disturbed does something to every change at each of its steps.
 func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 	for name, between := range changes {
-		if name != "replace" && !everyStep() {
+		if name != "replace" && !everyChange() {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
+			for _, h := range l.Hosts {
+				inHost(t, h, "sh", "-ec", fmt.Sprintf("ip address add %s/24 dev $(ip -o -4 route show 192.0.2.0/24 | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')", secondAddress(h)))
+			}
 			v := livedBesideOthers(t, l, between[1])
 			turn, ended := 0, false
 			for step := min(4, stride(4)); !ended; step += stride(4) {
@@ -93,6 +101,11 @@ func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 			})
 		})
 	}
+}
+
+// secondAddress is another address that a host has in these tests.
+func secondAddress(h *lab.Host) string {
+	return strings.Replace(h.Address(), "192.0.2.", "192.0.2.1", 1)
 }
 
 // disturbAt applies, and does something to the run as a step begins. true: the change has fewer steps.

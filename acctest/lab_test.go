@@ -78,6 +78,8 @@ type setup struct {
 	member  map[string]string // attributes of a member; none: address and host key
 	cluster string            // further attributes of the cluster
 	at      map[string]string // names of the hosts that members are on; nil: each host has the one of its own name
+	second  map[string]bool   // members of at that are known by the second address of their host
+	rebuild map[string]string // texts that members of at are built anew by
 }
 
 // configuration is the configuration of a cluster called prod on all hosts of a lab but the bastion, with
@@ -90,7 +92,15 @@ func configuration(t testing.TB, l *lab.Lab, s setup) string {
 	var hosts strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s.at)) {
 		h := l.Host(s.at[name])
-		fmt.Fprintf(&hosts, "    %s = { address = %q, host_key = %q }\n", name, h.Address(), hostKey(t, h))
+		address := h.Address()
+		if s.second[name] {
+			address = secondAddress(h)
+		}
+		rebuild := ""
+		if text := s.rebuild[name]; text != "" {
+			rebuild = fmt.Sprintf(", rebuild = %q", text)
+		}
+		fmt.Fprintf(&hosts, "    %s = { address = %q, host_key = %q%s }\n", name, address, hostKey(t, h), rebuild)
 	}
 	for _, h := range l.Hosts {
 		if s.at != nil {
