@@ -14,6 +14,9 @@ var ErrNotThere = errors.New("it is not there")
 // something: credentials, a bucket, a certificate, space.
 var ErrRefused = errors.New("somebody has to change something first")
 
+// ErrChanged is what reading an object says once another one lies in its place: the read begins anew, or not at all.
+var ErrChanged = errors.New("another object has been stored in its place")
+
 // Object is something that is whole at a destination.
 type Object struct {
 	Key      string // path below the destination, with slashes
@@ -28,6 +31,21 @@ type Source interface {
 	// Open reads an object; a broken connection is mended on the way. What was read is for the caller to
 	// verify.
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
+}
+
+// Resumable is an object that is read, and that another call can go on with where this one was cut short.
+type Resumable interface {
+	io.ReadCloser
+	// Mark tells this content from any other that lies under the key, before or later; empty: nothing does.
+	Mark() string
+	// Skip goes on behind the first so many bytes. No more is read of them.
+	Skip(bytes int64) error
+}
+
+// Far is a source that is far away.
+type Far interface {
+	// Resume opens an object that another call may have read a part of.
+	Resume(ctx context.Context, key string) (Resumable, error)
 }
 
 // Destination is where backups are kept.

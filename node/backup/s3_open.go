@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/minio/minio-go/v7"
@@ -16,15 +17,30 @@ func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return o, nil
 }
 
+// Resume opens an object that another call may have read a part of. None of it is sent before it is read.
+func (s *S3) Resume(ctx context.Context, key string) (Resumable, error) {
+	o := &openObject{ctx: ctx, s3: s, key: key}
+	err := s.patiently(ctx, "look at "+s.object(key), func() error {
+		info, err := s.core.StatObject(ctx, s.config.Bucket, s.object(key), minio.StatObjectOptions{})
+		o.opened, o.etag, o.size = true, info.ETag, info.Size
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
 // openObject reads an object, and goes on where it was when a connection breaks.
 type openObject struct {
-	ctx  context.Context
-	s3   *S3
-	key  string
-	etag string // of the object that the read began with: it does not go on with another
-	size int64
-	read int64
-	body io.ReadCloser
+	ctx    context.Context
+	s3     *S3
+	key    string
+	opened bool
+	etag   string // of the object that the read began with: it does not go on with another
+	size   int64
+	read   int64
+	body   io.ReadCloser
 }
 
 // open asks for what is not read yet.
@@ -40,14 +56,46 @@ func (o *openObject) open() error {
 			return err
 		}
 	}
-	body, info, _, err := o.s3.core.GetObject(o.ctx, o.s3.config.Bucket, o.s3.object(o.key), options)
+	body, info, header, err := o.s3.core.GetObject(o.ctx, o.s3.config.Bucket, o.s3.object(o.key), options)
 	if err != nil {
 		return err
 	}
-	if o.etag == "" {
-		o.etag, o.size = info.ETag, info.Size
+	if !o.opened {
+		o.opened, o.etag, o.size = true, info.ETag, info.Size
+	}
+	skip, rest := int64(0), o.size-o.read
+	if o.read > 0 && header.Get("Content-Range") == "" { // some storage sends all of it, whatever was asked for
+		skip, rest = o.read, o.size
+	}
+	if info.ETag != o.etag || info.Size != rest {
+		_ = body.Close()
+		return ErrChanged
+	}
+	if _, err := io.CopyN(io.Discard, body, skip); err != nil {
+		_ = body.Close()
+		return err
 	}
 	o.body = body
+	return nil
+}
+
+// Mark implements Resumable.
+func (o *openObject) Mark() string {
+	if o.etag == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %s %s %s %d", o.s3.config.Endpoint, o.s3.config.Bucket, o.s3.object(o.key), o.etag, o.size)
+}
+
+// Skip implements Resumable.
+func (o *openObject) Skip(bytes int64) error {
+	if bytes < 0 || bytes > o.size {
+		return fmt.Errorf("%s has %d bytes, and is not gone on with behind byte %d", o.s3.object(o.key), o.size, bytes)
+	}
+	if bytes != o.read {
+		_ = o.Close() // that request began elsewhere
+		o.read = bytes
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (s *S3) patiently(ctx context.Context, what string, try func() error) error
 // passes tells whether the same request may succeed later. What it is not known of is taken to pass: nothing
 // is lost by trying it again.
 func passes(err error) bool {
-	if errors.Is(err, context.Canceled) || untrusted(err) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrChanged) || untrusted(err) {
 		return false
 	}
 	answer := minio.ToErrorResponse(err)
@@ -66,6 +66,9 @@ func (s *S3) explain(what string, err error) error {
 	why := func(remedy string, kind error) error {
 		return fmt.Errorf("%s in %s: %w: %s: %w", what, s, err, remedy, kind)
 	}
+	if errors.Is(err, ErrChanged) {
+		return fmt.Errorf("%s in %s: %w", what, s, err)
+	}
 	if untrusted(err) {
 		return why("the endpoint's certificate is not trusted: give its authority as ca, or the endpoint by a name that is in the certificate", ErrRefused)
 	}
@@ -76,6 +79,8 @@ func (s *S3) explain(what string, err error) error {
 		return why("create the bucket, or correct bucket, endpoint and region", ErrRefused)
 	case minio.NoSuchKey:
 		return fmt.Errorf("%s in %s: %w", what, s, ErrNotThere)
+	case minio.PreconditionFailed, "InvalidRange":
+		return fmt.Errorf("%s in %s: %w", what, s, ErrChanged)
 	case "InvalidAccessKeyId":
 		return why(who+" is not known there: correct the credentials", ErrRefused)
 	case "SignatureDoesNotMatch":

@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -371,5 +373,67 @@ func TestPartSize(t *testing.T) {
 	}
 	if partSize(100<<30) != minPart {
 		t.Errorf("100 GiB take %d bytes of memory", partSize(100<<30))
+	}
+}
+
+// TestS3GoesOn holds that a read goes on where another one was, also with storage that sends all of it whatever part was
+// asked for, and never with what was stored in its place since, also where storage does not compare.
+func TestS3GoesOn(t *testing.T) {
+	server, direct := startS3(t)
+	simple := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, err := os.ReadFile(server.File(bucket, strings.TrimPrefix(r.URL.Path, "/"+bucket+"/")))
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("ETag", fmt.Sprintf("%.8x", sha256.Sum256(text)))
+		w.Header().Set("Last-Modified", noon.Format(http.TimeFormat))
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		if r.Method == http.MethodGet {
+			_, _ = w.Write(text)
+		}
+	}))
+	defer simple.Close()
+	c := configOf(server)
+	c.Endpoint = simple.URL
+	for name, s := range map[string]*S3{"parts": direct, "no parts": newS3(t, c)} {
+		t.Run(name, func(t *testing.T) {
+			text := noise(100_000, 5)
+			put(t, direct, "main/a.db", string(text))
+			read := func(o Resumable, from int64) ([]byte, error) {
+				if err := o.Skip(from); err != nil {
+					return nil, err
+				}
+				defer o.Close()
+				return io.ReadAll(o)
+			}
+			for _, from := range []int64{0, 1, 50_000, int64(len(text))} {
+				o, err := s.Resume(t.Context(), "main/a.db")
+				if err != nil || o.Mark() == "" {
+					t.Fatal(err)
+				}
+				if got, err := read(o, from); err != nil || !bytes.Equal(got, text[from:]) {
+					t.Errorf("from %d: %d bytes, %v", from, len(got), err)
+				}
+			}
+			o, err := s.Resume(t.Context(), "main/a.db")
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := o.Mark()
+			put(t, direct, "main/a.db", string(noise(100_000, 6)))
+			if got, err := read(o, 50_000); !errors.Is(err, ErrChanged) || len(got) > 0 {
+				t.Errorf("of another object %d bytes, %v", len(got), err)
+			}
+			if o, err = s.Resume(t.Context(), "main/a.db"); err != nil || o.Mark() == before {
+				t.Errorf("another object has the same mark, %v", err)
+			}
+			if _, err := read(o, 100_001); err == nil {
+				t.Error("it goes on behind its end")
+			}
+			if _, err := s.Resume(t.Context(), "main/nothing.db"); !errors.Is(err, ErrNotThere) {
+				t.Errorf("what is not there: %v", err)
+			}
+		})
 	}
 }

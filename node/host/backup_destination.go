@@ -30,6 +30,14 @@ type destination struct {
 // String names it in messages.
 func (d destination) String() string { return fmt.Sprint(d.Destination) }
 
+// resume opens an object, and one that is far away so that it can be gone on with.
+func (d destination) resume(ctx context.Context, key string) (io.ReadCloser, error) {
+	if far, ok := d.Destination.(backup.Far); ok {
+		return far.Resume(ctx, key)
+	}
+	return d.Open(ctx, key)
+}
+
 // destinations are where a backup goes. Where it is best fetched from comes first: what is not on this host
 // outlives it.
 func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
@@ -276,7 +284,7 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 			return nil, refuse("backup %s of cluster %s in %s: %s", name, cluster, d, err)
 		}
 		for _, entry := range entries {
-			content, err := d.Open(ctx, entry.Key())
+			content, err := d.resume(ctx, entry.Key())
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
 				continue

@@ -30,6 +30,9 @@ func runAsChild(what string) error {
 	kind, root, _ := strings.Cut(what, " ")
 	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Units: &fakeUnits{}, Users: &fakeUsers{made: true}, Run: Exec, Now: time.Now}
 	quiet := func(string) {}
+	if kind == runFetch {
+		return m.fetchAsChild()
+	}
 	if kind == runRehearsal {
 		return m.RunRehearsal(context.Background(), "main", true, quiet)
 	}

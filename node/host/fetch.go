@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -38,27 +39,47 @@ func (m *Machine) Fetch(ctx context.Context, cluster string, r api.FetchRequest,
 	if err := m.ensureDir(dir, root, dataMode); err != nil {
 		return api.Snapshot{}, err
 	}
-	if here, err := m.fetchedBefore(r); err != nil || here != nil {
+	here, err := m.fetchedBefore(r)
+	if here != nil || err != nil {
 		if here == nil {
-			return api.Snapshot{}, err
+			here = &api.Snapshot{}
 		}
 		return *here, err
 	}
+	fetched, anew, err := m.fetchOnce(ctx, cluster, r, input)
+	if err != nil && anew && ctx.Err() == nil {
+		fetched, _, err = m.fetchOnce(ctx, cluster, r, input)
+	}
+	return fetched, err
+}
+
+// fetchOnce opens the source and brings what is missing of it. anew: of what came before nothing is left, since it
+// was of another object, or no part of a snapshot, and all of it may be brought.
+func (m *Machine) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest, input io.Reader) (fetched api.Snapshot, anew bool, err error) {
 	from, err := m.open(ctx, cluster, r.Owner, r.Source, input)
 	if err != nil {
-		return api.Snapshot{}, err
+		return api.Snapshot{}, false, err
 	}
 	defer from.Close()
-	unfinished := filepath.Join(dir, fetching)
-	fetched, err := m.fetch(from, r, unfinished)
+	unfinished := filepath.Join(api.SnapshotDir(r.DataDir), fetching)
+	before, part, err := m.begun(from, r)
+	if err == nil {
+		err = m.tidyParts(r.DataDir, part)
+	}
 	if err != nil {
-		return api.Snapshot{}, errors.Join(err, remove(m.path(unfinished)))
+		return api.Snapshot{}, false, err
 	}
-	fetched.Path, fetched.TakenAt = api.FetchedSnapshot(r.DataDir, fetched.SHA256), from.takenAt
-	if err := os.Rename(m.path(unfinished), m.path(fetched.Path)); err != nil {
-		return api.Snapshot{}, err
+	fetched, err = m.fetch(from, r, before, part, unfinished)
+	if err != nil {
+		err = errors.Join(err, remove(m.path(unfinished)))
+		if part == "" || errors.Is(err, errStays) && !errors.Is(err, backup.ErrChanged) {
+			return api.Snapshot{}, false, err
+		}
+		err = errors.Join(err, remove(m.path(part)))
+		return api.Snapshot{}, r.Source.Upload == nil && (before > 0 || errors.Is(err, backup.ErrChanged)), err
 	}
-	return fetched, syncDir(m.path(dir))
+	fetched.TakenAt = from.takenAt
+	return fetched, false, m.tidyParts(r.DataDir, "")
 }
 
 // mayFetch refuses a request that does not make sense, or is not for who asks.
@@ -95,18 +116,29 @@ func (m *Machine) tidyFetched(cluster string, r api.FetchRequest) error {
 	if under != nil && under.Stage != api.StageFenced {
 		keep = under.Snapshot
 	}
-	arriving := ""
-	if r.Source.Upload != nil {
-		arriving = r.Source.Upload.SHA256
-	}
-	return m.removeFetched(r.DataDir, keep, arriving)
+	return m.removeFetched(r.DataDir, keep, true)
 }
 
-// removeFetched removes what was fetched, or has arrived in part, but for the snapshot with this SHA-256 and such a part
-// of an upload, and its directory if nothing else is in it.
-func (m *Machine) removeFetched(dataDir, keep, arriving string) error {
+// removeFetched removes what was fetched, but for the snapshot with this SHA-256, and the parts that have arrived, where
+// they are not to stay; and its directory if nothing else is in it.
+func (m *Machine) removeFetched(dataDir, keep string, parts bool) error {
 	dir := api.SnapshotDir(dataDir)
-	keeping := []string{filepath.Base(api.FetchedSnapshot(dataDir, keep)), filepath.Base(arrivingFile(dataDir, arriving))}
+	kept := filepath.Base(api.FetchedSnapshot(dataDir, keep))
+	if err := m.removeIn(dir, func(name string) bool {
+		return name == fetching || fetchedName.MatchString(name) && name != kept || arrivingName.MatchString(name) && !parts
+	}); err != nil || keep != "" || parts {
+		return err
+	}
+	return m.removeEmpty(dir)
+}
+
+// tidyParts removes all parts of what was on its way but for one, which may have no name.
+func (m *Machine) tidyParts(dataDir, keep string) error {
+	return m.removeIn(api.SnapshotDir(dataDir), func(name string) bool { return arrivingName.MatchString(name) && name != filepath.Base(keep) })
+}
+
+// removeIn removes the files of a directory, where it is there, that are to go.
+func (m *Machine) removeIn(dir string, goes func(name string) bool) error {
 	entries, err := os.ReadDir(m.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -115,16 +147,12 @@ func (m *Machine) removeFetched(dataDir, keep, arriving string) error {
 		return err
 	}
 	for _, entry := range entries {
-		name := entry.Name()
-		if name != fetching && !fetchedName.MatchString(name) && !arrivingName.MatchString(name) || slices.Contains(keeping, name) {
+		if !goes(entry.Name()) {
 			continue
 		}
-		if err := remove(m.path(filepath.Join(dir, name))); err != nil {
+		if err := remove(m.path(filepath.Join(dir, entry.Name()))); err != nil {
 			return err
 		}
-	}
-	if keep == "" {
-		return m.removeEmpty(dir)
 	}
 	return nil
 }
@@ -152,33 +180,47 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	if err := mustSuit(path, here, r.Line); err != nil {
 		return nil, err
 	}
+	if err := m.tidyParts(r.DataDir, ""); err != nil {
+		return nil, err
+	}
 	return &here, m.mustHoldRestore(r.DataDir, 0, info.Size())
 }
 
-// fetch writes a snapshot in the clear, and verifies it.
-func (m *Machine) fetch(from *origin, r api.FetchRequest, path string) (api.Snapshot, error) {
+// fetch brings a snapshot, verifies it, and gives it its name. unfinished is where it is written in the clear where it
+// does not arrive so; part is where it arrives, and can be gone on with, behind so many bytes before; empty: it cannot.
+func (m *Machine) fetch(from *origin, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
 	if from.size == 0 {
 		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.what)
 	}
-	if err := m.mustHoldRestore(r.DataDir, from.size-r.From, from.size); err != nil {
-		return api.Snapshot{}, err
+	if err := m.mustHoldRestore(r.DataDir, from.size-before, from.size); err != nil {
+		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
 	}
-	get := func() (*seal, error) { return m.download(from, r.Identity, path) }
-	if r.Source.Upload != nil {
-		get = func() (*seal, error) { return m.receive(from, r, path) }
+	var s *seal
+	var err error
+	clear := unfinished
+	if part == "" {
+		s, err = m.download(from, r.Identity, unfinished)
+	} else {
+		clear, s, err = m.receive(from, r, before, part, unfinished)
 	}
-	s, err := get()
 	if err != nil {
 		return api.Snapshot{}, err
 	}
-	fetched, err := m.verifyFetched(from.what, path, s)
+	fetched, err := m.verifyFetched(from.what, clear, s)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
 	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
 		return api.Snapshot{}, refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.what, fetched.SHA256, r.SHA256)
 	}
-	return fetched, mustSuit(from.what, fetched, r.Line)
+	if err := mustSuit(from.what, fetched, r.Line); err != nil {
+		return api.Snapshot{}, err
+	}
+	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
+	if err := os.Rename(m.path(clear), m.path(fetched.Path)); err != nil {
+		return api.Snapshot{}, err
+	}
+	return fetched, syncDir(m.path(api.SnapshotDir(r.DataDir)))
 }
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the

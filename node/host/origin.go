@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +32,19 @@ type origin struct {
 	sha256  string // as it lies there; empty: not known
 	takenAt time.Time
 }
+
+// partFile is where what has come of it lies until all has; empty: it cannot be gone on with.
+func (o *origin) partFile(dataDir string) string {
+	far, ok := o.ReadCloser.(backup.Resumable)
+	if !ok || far.Mark() == "" {
+		return ""
+	}
+	mark := sha256.Sum256([]byte(far.Mark()))
+	return arrivingFile(dataDir, hex.EncodeToString(mark[:]))
+}
+
+// skip goes on behind the first so many bytes of what can be gone on with.
+func (o *origin) skip(bytes int64) error { return o.ReadCloser.(backup.Resumable).Skip(bytes) }
 
 // open opens a source of snapshots of a cluster, for an owner.
 func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*origin, error) {
@@ -90,7 +105,7 @@ func fromS3(ctx context.Context, s api.S3) (*origin, error) {
 	if len(found) == 0 || found[0].Key != s.Key {
 		return nil, refuse("%s holds no %s", storage, s.Key)
 	}
-	content, err := storage.Open(ctx, s.Key)
+	content, err := storage.Resume(ctx, s.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -43,30 +43,56 @@ func (m *Machine) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	return api.Arrived{Bytes: info.Size()}, nil
 }
 
-// receive takes an upload, behind what has come of it before, and writes it, in the clear, to a new file. What has come
-// stays where the rest does not: the next call goes on from there. The whole is held against the SHA-256 that it was
-// announced with.
-func (m *Machine) receive(from *origin, r api.FetchRequest, path string) (*seal, error) {
-	part := arrivingFile(r.DataDir, from.sha256)
-	s, err := m.arrive(from, r.From, part)
-	if err != nil {
-		if !errors.Is(err, errCutOff) {
-			err = errors.Join(err, remove(m.path(part)))
+// begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
+// that were cut short. No name: it cannot be gone on with.
+func (m *Machine) begun(from *origin, r api.FetchRequest) (before int64, part string, err error) {
+	if r.Source.Upload != nil {
+		return r.From, arrivingFile(r.DataDir, from.sha256), nil // who sends it says how much it leaves out
+	}
+	if part = from.partFile(r.DataDir); part == "" {
+		return 0, "", nil
+	}
+	switch info, err := os.Lstat(m.path(part)); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return 0, "", err
+	case info.Size() <= from.size:
+		before = info.Size()
+	}
+	if m.mustHoldRestore(r.DataDir, 2*from.size-before, from.size) != nil {
+		encrypted, err := m.comesEncrypted(from, before, part)
+		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
+			return 0, "", errors.Join(err, from.skip(0))
 		}
-		return nil, err
 	}
-	encrypted, err := m.isEncrypted(part)
-	if err == nil && !encrypted {
-		return s, os.Rename(m.path(part), m.path(path))
-	}
-	if err == nil {
-		s, err = m.decrypt(part, from.size, r, path)
-	}
-	return s, errors.Join(err, remove(m.path(part)))
+	return before, part, from.skip(before)
 }
 
-// errCutOff marks an upload that has not come to its end.
-var errCutOff = errors.New("")
+// comesEncrypted tells whether age has encrypted what comes behind what has come before.
+func (m *Machine) comesEncrypted(from *origin, before int64, part string) (bool, error) {
+	if before >= int64(len(encryptedHeader)) {
+		return m.isEncrypted(part)
+	}
+	return beginsEncrypted(from)
+}
+
+// errStays marks an error after which what has come stays, for the next call to go on with.
+var errStays = errors.New("")
+
+// receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
+// has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
+// against the SHA-256 that it was announced with.
+func (m *Machine) receive(from *origin, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *seal, err error) {
+	if s, err = m.arrive(from, before, part); err != nil {
+		return "", nil, err
+	}
+	encrypted, err := m.isEncrypted(part)
+	if err != nil || !encrypted {
+		return part, s, err
+	}
+	s, err = m.decrypt(from, part, r, unfinished)
+	return unfinished, s, err
+}
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
 func (m *Machine) arrive(from *origin, before int64, part string) (whole *seal, err error) {
@@ -77,13 +103,13 @@ func (m *Machine) arrive(from *origin, before int64, part string) (whole *seal, 
 	defer file.Close()
 	info, err := file.Stat()
 	if err == nil && info.Size() < before {
-		err = fmt.Errorf("%d bytes of the snapshot that is sent are on the host, and not %d: apply again", info.Size(), before)
+		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", info.Size(), from.what, before)
 	}
 	if err = errors.Join(err, file.Truncate(before)); err != nil {
 		return nil, err
 	}
 	if err := reserve(file, from.size); err != nil {
-		return nil, fmt.Errorf("%w%w", errCutOff, err) // what has come stays
+		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
 	sum, s := sha256.New(), newSeal()
@@ -95,12 +121,12 @@ func (m *Machine) arrive(from *origin, before int64, part string) (whole *seal, 
 	arrived := before + coming.bytes
 	switch broken := coming.broken; {
 	case broken != nil:
-		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: %w; apply again to go on from there", errCutOff, arrived, from.size, from.what, broken)
+		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: %w; apply again to go on from there", errStays, arrived, from.size, from.what, broken)
 	case err != nil:
 		return nil, fmt.Errorf("fetch %s: %w", from.what, err)
 	case arrived < from.size:
-		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: it was cut off on its way; apply again to go on from there", errCutOff, arrived, from.size, from.what)
-	case hex.EncodeToString(sum.Sum(nil)) != from.sha256:
+		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: it was cut off on its way; apply again to go on from there", errStays, arrived, from.size, from.what)
+	case from.sha256 != "" && hex.EncodeToString(sum.Sum(nil)) != from.sha256:
 		return nil, fmt.Errorf("%s has arrived with the SHA-256 %x, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.what, sum.Sum(nil), from.sha256)
 	}
 	return s, disk.Sync()
@@ -113,23 +139,27 @@ func (m *Machine) isEncrypted(path string) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
+	return beginsEncrypted(file)
+}
+
+func beginsEncrypted(content io.Reader) (bool, error) {
 	head := make([]byte, len(encryptedHeader))
-	_, err = io.ReadFull(file, head)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	_, err := io.ReadFull(content, head)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return bytes.Equal(head, encryptedHeader), err
 }
 
-// decrypt writes an encrypted file in the clear.
-func (m *Machine) decrypt(part string, size int64, r api.FetchRequest, path string) (*seal, error) {
-	if err := m.mustHoldRestore(r.DataDir, size, size); err != nil {
-		return nil, err
+// decrypt writes what has arrived encrypted in the clear.
+func (m *Machine) decrypt(from *origin, part string, r api.FetchRequest, path string) (*seal, error) {
+	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
+		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
 	file, err := os.Open(m.path(part))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return m.download(&origin{ReadCloser: file, what: "the snapshot that was sent", size: size}, r.Identity, path)
+	return m.download(&origin{ReadCloser: file, what: from.what, size: from.size}, r.Identity, path)
 }

@@ -248,14 +248,14 @@ func TestFetchOfABackup(t *testing.T) {
 	if known := f.backups(t).Backups[0]; got.SHA256 != known.SHA256 || got.Revision != made.Revision || got.Keys != known.Keys || !got.TakenAt.Equal(known.TakenAt) {
 		t.Errorf("fetched is %+v, of %+v", got, known)
 	}
-	if err := f.removeFetched(dataDir, "", ""); err != nil {
+	if err := f.removeFetched(dataDir, "", false); err != nil {
 		t.Fatal(err)
 	}
 	r.Source.Backup = api.LatestBackup
 	if latest, err := fetch(); err != nil || latest.SHA256 != got.SHA256 {
 		t.Errorf("the latest is %+v, %v", latest, err)
 	}
-	if err := f.removeFetched(dataDir, "", ""); err != nil {
+	if err := f.removeFetched(dataDir, "", false); err != nil {
 		t.Fatal(err)
 	}
 	r.Source.Backup = made.Backup + "x"

@@ -63,7 +63,7 @@ func (m *Machine) putRestoration(cluster string, under *restoration) error {
 
 // endRestoration removes the record of a restore, and what was fetched for it.
 func (m *Machine) endRestoration(cluster, dataDir string) error {
-	if err := m.removeFetched(dataDir, "", ""); err != nil {
+	if err := m.removeFetched(dataDir, "", false); err != nil {
 		return err
 	}
 	return errors.Join(remove(m.path(api.RestoreFile(cluster))), syncDir(m.path(api.ConfigDir(cluster))))

@@ -1,0 +1,341 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+)
+
+// runFetch is a fetch in a process of its own, which is told on its stdin what to fetch.
+const runFetch = "fetch"
+
+func (m *Machine) fetchAsChild() error {
+	var r api.FetchRequest
+	if err := json.NewDecoder(os.Stdin).Decode(&r); err != nil {
+		return err
+	}
+	_, err := m.Fetch(context.Background(), "main", r, nil)
+	return err
+}
+
+// thinLine is storage behind a line that carries so many bytes of an object, and then nothing more until it is opened.
+type thinLine struct {
+	*httptest.Server
+	mu     sync.Mutex
+	left   int64         // of the content of objects
+	opened chan struct{} // closed: it carries all
+	served int64         // of the content of objects
+	ranges []string      // of the requests for an object, each with what it asked for
+}
+
+func startThinLine(t *testing.T, storage *s3test.Server, key string) *thinLine {
+	t.Helper()
+	target, err := neturl.Parse(storage.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &thinLine{}
+	l.narrow(0)
+	l.Server = httptest.NewServer(&httputil.ReverseProxy{
+		FlushInterval: -1, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the host is signed
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.Method == http.MethodGet && strings.HasSuffix(r.Request.URL.Path, key) {
+				l.mu.Lock()
+				l.ranges = append(l.ranges, r.Request.Header.Get("Range"))
+				l.mu.Unlock()
+				r.Body = &carried{ReadCloser: r.Body, line: l, ctx: r.Request.Context()}
+			}
+			return nil
+		},
+	})
+	t.Cleanup(func() { l.widen(); l.Close() })
+	return l
+}
+
+func (l *thinLine) narrow(bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left, l.opened, l.served, l.ranges = bytes, make(chan struct{}), 0, nil
+}
+
+func (l *thinLine) widen() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.opened:
+	default:
+		close(l.opened)
+	}
+}
+
+func (l *thinLine) seen() (served int64, ranges []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.served, l.ranges
+}
+
+// carried is the content of one answer.
+type carried struct {
+	io.ReadCloser
+	line *thinLine
+	ctx  context.Context
+}
+
+func (c *carried) Read(p []byte) (int, error) {
+	c.line.mu.Lock()
+	left, opened := c.line.left, c.line.opened
+	c.line.mu.Unlock()
+	if left <= 0 {
+		select {
+		case <-opened:
+			left = int64(len(p))
+		case <-c.ctx.Done():
+			return 0, c.ctx.Err()
+		}
+	}
+	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), left)])
+	c.line.mu.Lock()
+	defer c.line.mu.Unlock()
+	c.line.left -= int64(n)
+	c.line.served += int64(n)
+	return n, err
+}
+
+// arrivedParts is how many bytes lie in parts that have arrived.
+func arrivedParts(t *testing.T, m *Machine) (bytes int64) {
+	t.Helper()
+	entries, err := os.ReadDir(m.path(snapshotDir))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && arrivingName.MatchString(entry.Name()) {
+			bytes += info.Size()
+		}
+	}
+	return bytes
+}
+
+// TestFetchIsGoneOnWith holds that a fetch from storage that was cut off, or whose process was killed, goes on behind what
+// has come; that one of another object in the same place begins anew; and that what lies on the host is believed no more
+// than what comes.
+func TestFetchIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	_, saved, content := aSnapshot(t)
+	_, other, otherContent := aSnapshot(t)
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipients, err := backup.ParseRecipients(identity.Recipient().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage := s3test.Start(t, s3test.Options{})
+	storage.MakeBucket(t, "backups")
+	at := func(endpoint, key string) *api.S3 {
+		return &api.S3{Endpoint: endpoint, Region: s3test.Region, Bucket: "backups", Key: key, PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	}
+	bucket, err := s3(*at(storage.Endpoint(), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{}
+	for name, to := range map[string]backup.Recipients{"in the clear": {}, "encrypted": recipients} {
+		m, err := backup.Store(t.Context(), bucket, backup.Snapshot{
+			Cluster: "main", Member: strings.Split(name, " ")[0], Owner: backup.Owner(fleetOwner), TakenAt: time.Now(), Revision: 31, SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
+		}, bytes.NewReader(content), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[name] = m.Name
+	}
+	put := func(t *testing.T, key string, content []byte) {
+		t.Helper()
+		if err := bucket.Put(t.Context(), key, int64(len(content)), bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request := func(from api.Source) api.FetchRequest {
+		r := upload(nil)
+		r.Source, r.Identity = from, identity.String()
+		return r
+	}
+	const third = 8 << 10
+
+	for name, test := range map[string]func(line string) (key string, from api.Source){
+		"an object": func(line string) (string, api.Source) {
+			put(t, "an-object.db", content)
+			return "an-object.db", api.Source{S3: at(line, "an-object.db")}
+		},
+		"a backup": func(line string) (string, api.Source) {
+			return ".db", api.Source{Backup: names["in the clear"], In: at(line, "")}
+		},
+		"an encrypted backup": func(line string) (string, api.Source) {
+			return ".db.age", api.Source{Backup: names["encrypted"], In: at(line, "")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			key, _ := test("")
+			line := startThinLine(t, storage, key)
+			_, from := test(line.URL)
+
+			// The process is killed.
+			line.narrow(third)
+			var told bytes.Buffer
+			if err := json.NewEncoder(&told).Encode(request(from)); err != nil {
+				t.Fatal(err)
+			}
+			child := exec.Command(os.Args[0])
+			child.Env = append(os.Environ(), asRun+"="+runFetch+" "+m.Root)
+			child.Stdin, child.Stderr = &told, os.Stderr
+			child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "a part has come", func() bool { return arrivedParts(t, m) == third })
+			_ = child.Process.Kill()
+			_ = child.Wait()
+
+			// The next call is cut off.
+			line.narrow(third)
+			ctx, cut := context.WithCancel(t.Context())
+			failed := make(chan error, 1)
+			go func() { _, err := m.Fetch(ctx, "main", request(from), nil); failed <- err }()
+			eventually(t, "more has come", func() bool { return arrivedParts(t, m) == 2*third })
+			cut()
+			mustFail(t, <-failed, api.CodeFailed, fmt.Sprintf("%d of ", 2*third), "have arrived, and stay", "apply again to go on from there")
+
+			line.narrow(0)
+			line.widen()
+			got, err := m.Fetch(t.Context(), "main", request(from), nil)
+			if err != nil || got.SHA256 != saved.SHA256 {
+				t.Fatalf("fetched is %+v, %v", got, err)
+			}
+			mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
+			served, ranges := line.seen()
+			if last := ranges[len(ranges)-1]; last != fmt.Sprintf("bytes=%d-", 2*third) || served > int64(len(content))-third {
+				t.Errorf("it asked for %q, and %d bytes of %d were sent", ranges, served, len(content))
+			}
+		})
+	}
+
+	// begin has a part of an object lie on a host.
+	begin := func(t *testing.T, key string) (*Machine, *thinLine, api.FetchRequest) {
+		t.Helper()
+		put(t, key, content)
+		m, _ := newMachine(t)
+		line := startThinLine(t, storage, key)
+		line.narrow(third)
+		r := request(api.Source{S3: at(line.URL, key)})
+		ctx, cut := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() { _, err := m.Fetch(ctx, "main", r, nil); failed <- err }()
+		eventually(t, "a part has come", func() bool { return arrivedParts(t, m) == third })
+		cut()
+		<-failed
+		line.narrow(0)
+		line.widen()
+		return m, line, r
+	}
+	t.Run("another object since", func(t *testing.T) {
+		m, _, r := begin(t, "since.db")
+		put(t, "since.db", otherContent)
+		got, err := m.Fetch(t.Context(), "main", r, nil)
+		if err != nil || got.SHA256 != other.SHA256 {
+			t.Errorf("fetched is %+v, %v", got, err)
+		}
+		mustHaveFetched(t, m, "restore-"+other.SHA256+".db")
+	})
+	t.Run("another object meanwhile", func(t *testing.T) {
+		m, line, r := begin(t, "meanwhile.db")
+		line.narrow(third)
+		type fetched struct {
+			api.Snapshot
+			error
+		}
+		done := make(chan fetched, 1)
+		go func() { s, err := m.Fetch(t.Context(), "main", r, nil); done <- fetched{s, err} }()
+		eventually(t, "more has come", func() bool { return arrivedParts(t, m) == 2*third })
+		put(t, "meanwhile.db", otherContent)
+		line.CloseClientConnections() // what was open goes on with nothing
+		line.widen()
+		if got := <-done; got.error != nil || got.SHA256 != other.SHA256 {
+			t.Errorf("fetched is %+v", got)
+		}
+		mustHaveFetched(t, m, "restore-"+other.SHA256+".db")
+	})
+	t.Run("damaged on the host", func(t *testing.T) {
+		m, line, r := begin(t, "damaged.db")
+		entries, err := os.ReadDir(m.path(snapshotDir))
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("there is %v, %v", entries, err)
+		}
+		writeFile(t, m, snapshotDir+"/"+entries[0].Name(), strings.Repeat("x", third))
+		got, err := m.Fetch(t.Context(), "main", r, nil)
+		if err != nil || got.SHA256 != saved.SHA256 {
+			t.Errorf("fetched is %+v, %v", got, err)
+		}
+		if served, ranges := line.seen(); served < int64(len(content)) {
+			t.Errorf("%d bytes of %d were sent, asked for by %q", served, len(content), ranges)
+		}
+		mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
+	})
+	t.Run("gone since", func(t *testing.T) {
+		m, _, r := begin(t, "gone.db")
+		if err := bucket.Remove(t.Context(), "gone.db"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := m.Fetch(t.Context(), "main", r, nil)
+		mustRefuse(t, err, "holds no gone.db")
+		_, err = m.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
+	})
+	t.Run("no room for it encrypted and in the clear", func(t *testing.T) {
+		m, _ := newMachine(t)
+		// Room for one and what is restored from it, and not for two.
+		size := 2*saved.SizeBytes + restoreSpare + snapshotSpare + saved.SizeBytes/2
+		if err := os.MkdirAll(m.path("/var/lib/etcd"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", m.path("/var/lib/etcd"), "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+			t.Skipf("this machine does not let us mount: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(m.path("/var/lib/etcd"), 0); err != nil {
+				t.Error(err)
+			}
+		})
+		got, err := m.Fetch(t.Context(), "main", request(api.Source{Backup: names["encrypted"], In: at(storage.Endpoint(), "")}), nil)
+		if err != nil || got.SHA256 != saved.SHA256 {
+			t.Errorf("fetched is %+v, %v", got, err)
+		}
+	})
+}
