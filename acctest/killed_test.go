@@ -129,6 +129,17 @@ func stepsBegun(log string, step int) int {
 // killProvider kills the providers that a run of the CLI has started, and returns how many those were.
 func (w *workspace) killProvider(cli int) (killed int) {
 	w.t.Helper()
+	for _, pid := range w.providers(cli) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
+			killed++
+		}
+	}
+	return killed
+}
+
+// providers are the processes of the provider that a run of the CLI has started.
+func (w *workspace) providers(cli int) (found []int) {
+	w.t.Helper()
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		w.t.Fatal(err)
@@ -146,11 +157,9 @@ func (w *workspace) killProvider(cli int) (killed int) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
-			killed++
-		}
+		found = append(found, pid)
 	}
-	return killed
+	return found
 }
 
 // clusterIDOf is the cluster that a host says it belongs to.

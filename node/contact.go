@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,13 +30,26 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	}
 	var stdout bytes.Buffer
 	if err := n.run(ctx, "contact.sh", strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
-		return api.Contact{}, fmt.Errorf("first contact: %w", err)
+		return api.Contact{}, fmt.Errorf("first contact: %w", n.explainShell(stdout.String(), err))
 	}
 	contact, err := parseContact(stdout.String(), ask.Ports)
 	if err != nil {
 		return api.Contact{}, fmt.Errorf("first contact: %w", err)
 	}
 	return contact, nil
+}
+
+// explainShell says of a first contact that ended before it began that the login shell may run no commands.
+func (n *Node) explainShell(printed string, err error) error {
+	var exit *ssh.ExitError
+	if !errors.As(err, &exit) || exit.Status == exitNoSudo || strings.Contains(exit.Stderr, "sudo:") || strings.Contains("\n"+printed, "\nkernel ") {
+		return err
+	}
+	said := ""
+	if first := firstLine(strings.TrimSpace(printed)); first != "" {
+		said = fmt.Sprintf(", and printed %q", first)
+	}
+	return fmt.Errorf("%w%s: the login shell of user %s ran no command: give the user a shell that does (chsh -s /bin/sh), or log in as another one (ssh.user)", err, said, n.target.User)
 }
 
 // parseContact reads the script's output. Of the ports on which something listens, those in ports

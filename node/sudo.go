@@ -17,8 +17,9 @@ type sudo struct {
 // exitNoSudo is the exit status by which the lines below say that sudo is not installed.
 const exitNoSudo = 98
 
-// wrap turns a script into a command line for the user's login shell, whichever that is, and puts
-// the password, which must never be an argument, in front of what the script reads.
+// wrap turns a script into a command line for the user's login shell, and puts the password, which must never be an
+// argument, in front of what the script reads. The shell may be none of POSIX's, as csh and fish are: all that the line
+// asks of it is to start sh with words in single quotes, which hold nothing that any of them takes for anything else.
 //
 // sudo reads a password from stdin only when it needs one, and would leave the line to the script
 // when it does not. So it is asked first, with cached credentials ignored, and where it needs none
@@ -26,12 +27,26 @@ const exitNoSudo = 98
 func (s sudo) wrap(script string, stdin io.Reader) (string, io.Reader) {
 	script = "script=" + ssh.Quote(script)
 	if s.password == "" {
-		return "exec sh -c " + ssh.Quote(script+withoutPassword), stdin
+		return line(script + withoutPassword), stdin
 	}
 	if stdin == nil {
 		stdin = strings.NewReader("")
 	}
-	return "exec sh -c " + ssh.Quote(script+withPassword), io.MultiReader(strings.NewReader(s.password+"\n"), stdin)
+	return line(script + withPassword), io.MultiReader(strings.NewReader(s.password+"\n"), stdin)
+}
+
+// line has sh run a script that it spells by plain characters: within single quotes csh ends at a newline and looks for
+// "!", fish takes a backslash before another, and each has its own way to put a quote there.
+func line(script string) string {
+	var spelled strings.Builder
+	for _, b := range []byte(script) {
+		if strings.IndexByte("\n'\\!", b) >= 0 || b >= 0x80 {
+			fmt.Fprintf(&spelled, `\0%03o`, b) // as printf %b reads it
+			continue
+		}
+		spelled.WriteByte(b)
+	}
+	return `exec sh -c 'eval "$(printf %b "$1")"' sh '` + spelled.String() + "'"
 }
 
 // Lines that run $script as root.
