@@ -152,12 +152,25 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 	if address, err := netip.ParseAddr(m.Address); err == nil && address.Is4() && !address.IsLoopback() {
 		flags["feature-gates"] += ",SetMemberLocalAddr=true"
 	}
+	if !c.speaksByIPv4() {
+		flags["peer-skip-client-san-verification"] = "true"
+	}
 	maps.Copy(flags, c.Settings)
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		lines = append(lines, "--"+name+"="+flags[name])
 	}
 	return lines
+}
+
+// speaksByIPv4 tells whether all members speak to their peers from the addresses that they are known by. One that is known by
+// a name, or by an IPv6 address, may come from any that its host has, and etcd would look the name up at each handshake:
+// then the peer authority's signature, which only members have, is what it is known by.
+func (c Cluster) speaksByIPv4() bool {
+	return !slices.ContainsFunc(c.Members, func(m membership.Member) bool {
+		address, err := netip.ParseAddr(m.Address)
+		return err != nil || !address.Is4()
+	})
 }
 
 // Keys are the key pairs that a member's host makes, and what their certificates are to say: the

@@ -144,7 +144,7 @@ func (c Cluster) Readdressed(m membership.Member, flags []string, marker api.Mar
 }
 
 // byAddress are the flags that a member lives by and that follow from its address.
-var byAddress = []string{"--advertise-client-urls", "--listen-client-urls", "--listen-peer-urls", "--feature-gates"}
+var byAddress = []string{"--advertise-client-urls", "--listen-client-urls", "--listen-peer-urls", "--feature-gates", "--peer-skip-client-san-verification"}
 
 // BothNames are the keys of a member that is re-addressed, with certificates that name its old address too: while it lasts,
 // others reach it at either.
