@@ -47,7 +47,7 @@ func describe(t *testing.T, m *Machine) {
 		"/etc/machine-id":                               "0123456789abcdef0123456789abcdef\n",
 		"/etc/os-release":                               "NAME=\"Debian GNU/Linux\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
 		"/proc/sys/net/ipv4/ip_unprivileged_port_start": "0\n",
-		"/proc/meminfo":                                 "MemTotal:        8137000 kB\nMemFree:          100000 kB\n",
+		"/proc/meminfo":                                 "MemTotal:        8137000 kB\nMemFree:          100000 kB\nMemAvailable:    4000000 kB\n",
 	} {
 		writeFile(t, m, path, text)
 	}

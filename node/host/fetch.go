@@ -213,7 +213,7 @@ func (m *Machine) fetch(from *origin, r api.FetchRequest, before int64, part, un
 	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
 		return api.Snapshot{}, refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.what, fetched.SHA256, r.SHA256)
 	}
-	if err := mustSuit(from.what, fetched, r.Line); err != nil {
+	if err := errors.Join(mustSuit(from.what, fetched, r.Line), m.mustHoldInMemory(from.what, fetched.Keys)); err != nil {
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)

@@ -166,6 +166,7 @@ func newMachine(t *testing.T) (*Machine, *fakeUnits) {
 			t.Fatal(err)
 		}
 	}
+	writeFile(t, m, "/proc/meminfo", "MemTotal:        8137000 kB\nMemAvailable:    4000000 kB\n")
 	installStore(t, m, storeA)
 	return m, units
 }

@@ -189,6 +189,9 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.mustHold(api.BackupStateDir(r.marker.DataDir), 2*m.SizeBytes+restoreSpare+rehearsalReserve, "a rehearsal, which leaves 1024 MiB free,"); err != nil {
 		return err
 	}
+	if err := r.mustRehearseInMemory(m.Keys); err != nil {
+		return err
+	}
 	if err := r.ensureDir(dir, root, dataMode); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func leftovers(t *testing.T, m *Machine) []string {
 	t.Helper()
 	return slices.DeleteFunc(paths(tree(t, m, "/")), func(path string) bool {
 		return slices.Contains([]string{"", "/etc", "/etc/systemd", "/etc/systemd/system", "/usr", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/var", "/var/lib", "/var/lib/etcd"}, path) ||
-			strings.HasPrefix(path, dataDir+"."+api.AsidePrefix)
+			strings.HasPrefix(path, "/proc") || strings.HasPrefix(path, dataDir+"."+api.AsidePrefix)
 	})
 }
 

@@ -63,7 +63,7 @@ func renderRun(o RunOptions, service *template.Template, what string) (Run, erro
 	}
 	slices.Sort(mounts)
 	o.Writable = append([]string{o.StateDir}, o.Writable...)
-	memory := runMemory(o.MemoryBytes)
+	memory := RunMemory(o.MemoryBytes)
 	values := struct {
 		RunOptions
 		Store, What, Mounts         string
@@ -97,9 +97,9 @@ func checkRun(o RunOptions) error {
 	return nil
 }
 
-// runMemory is what a run may use, in bytes: a quarter of the host's memory. The pages of files that it reads are
+// RunMemory is what a run of a backup or a rehearsal may use, in bytes: a quarter of the host's memory. The pages of files that it reads are
 // a part of it, which the kernel takes back.
-func runMemory(memory int64) int64 { return max(nominal(memory)/4, 256<<20) }
+func RunMemory(memory int64) int64 { return max(nominal(memory)/4, 256<<20) }
 
 // MountUnits are the units by which systemd would mount a file system that an absolute path lies on, the outermost first,
 // whether there are any.

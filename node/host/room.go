@@ -1,0 +1,50 @@
+package host
+
+import (
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+const (
+	// bareMember is what etcd takes of the memory with no keys at all.
+	bareMember = 64 << 20
+	// indexedKey is what it takes for each key at least: an entry of its index, with a short name and one revision.
+	// The values stay in the file.
+	indexedKey = 192
+)
+
+// memoryFor is what a member takes at least that holds so many keys, in bytes.
+func memoryFor(keys int) int64 { return bareMember + int64(keys)*indexedKey }
+
+// mustHoldInMemory refuses to restore so many keys on a host whose memory they cannot be held in. What a member of before
+// takes is free by then.
+func (m *Machine) mustHoldInMemory(what string, keys int) error {
+	total, err := m.memory()
+	if err != nil {
+		return err
+	}
+	if wanted := memoryFor(keys); wanted > total {
+		return refuse("%s has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, mebibytes(wanted), total>>20)
+	}
+	return nil
+}
+
+// mustRehearseInMemory refuses to start a member of so many keys beside the live one, with less memory than it takes: the
+// kernel would end a process of this host in the middle.
+func (m *Machine) mustRehearseInMemory(keys int) error {
+	total, err := m.memory()
+	if err != nil {
+		return err
+	}
+	available, err := m.meminfo("MemAvailable")
+	if err != nil {
+		return err
+	}
+	wanted := memoryFor(keys)
+	if limit := systemd.RunMemory(total); wanted > limit {
+		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and its unit may use %d MiB, a quarter of the host's: rehearse where there is more", keys, mebibytes(wanted), limit>>20)
+	}
+	if wanted > available {
+		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, mebibytes(wanted), available>>20)
+	}
+	return nil
+}
