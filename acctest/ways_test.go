@@ -37,7 +37,7 @@ func TestOtherWaysIn(t *testing.T) {
 		member: map[string]string{"bastion": ""},
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		inHost(t, l.Host(name), "sh", "-ec", "for device in $(ls /sys/class/net); do ip -4 address flush dev $device scope global; done")
+		inHost(t, l.Host(name), "sh", "-ec", "ip -4 address flush dev $(ip -o -4 route show 192.0.2.0/24 | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')")
 		s.member[name] = fmt.Sprintf("address = %q", l.Host(name).Address6())
 	}
 	right := configuration(t, l, s)

@@ -27,6 +27,9 @@ const (
 	// enough for a machine that has much else to do. One that waits for others, and is asked all the while whether it is
 	// ready, uses a thirtieth.
 	busyShare = 10
+	// largeDatabase is how many bytes a member has in its database that may have to compute on it. One that has less and
+	// computes does other things: to refuse its peers' handshakes, ten times a second each, was seen to take a seventh.
+	largeDatabase = 16 << 20
 )
 
 // pace tells whether a member comes further, ready or not: its files grow, it applies entries, it reads from its disk, or
@@ -54,7 +57,7 @@ func (p *pace) gains(ctx context.Context, process int) bool {
 	gains := reached != p.last
 	// One that is started over and over comes nowhere.
 	if process != 0 && work.process == p.mark.process {
-		gains = gains || work.bytes-p.mark.bytes >= leastRead || work.busy-p.mark.busy >= p.patience/busyShare
+		gains = gains || work.bytes-p.mark.bytes >= leastRead || reached.bytes >= largeDatabase && work.busy-p.mark.busy >= p.patience/busyShare
 	}
 	if p.last = reached; gains || work.process != p.mark.process {
 		p.mark = work

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,16 +40,22 @@ func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 	const without, moves = 10 * unitPoll, 25
 	enough := int64(without / busyShare / kernelTick)
 	for name, test := range map[string]struct {
+		size   int64 // of its database
 		did    func(n int64) (ticks, bytes int64)
 		gained bool
 	}{
-		"it computes": {func(n int64) (int64, int64) { return n * enough / 2, 0 }, true}, // in two fields
-		"it reads":    {func(n int64) (int64, int64) { return 0, n * leastRead }, true},
-		"it waits":    {func(n int64) (int64, int64) { return n * enough / 100, n * leastRead / 100 }, false},
+		"it computes":                {largeDatabase, func(n int64) (int64, int64) { return n * enough / 2, 0 }, true}, // in two fields
+		"it reads":                   {0, func(n int64) (int64, int64) { return 0, n * leastRead }, true},
+		"it waits":                   {largeDatabase, func(n int64) (int64, int64) { return n * enough / 100, n * leastRead / 100 }, false},
+		"it refuses its peers, busy": {largeDatabase - 1, func(n int64) (int64, int64) { return n * enough, 0 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, looked := working(t, moves, test.did)
+			writeFile(t, m, database(dataDir), "")
+			if err := os.Truncate(m.path(database(dataDir)), test.size); err != nil {
+				t.Fatal(err)
+			}
 			o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: without})
 			if err != nil || o.Gained != test.gained || test.gained && looked.Load() < moves {
 				t.Errorf("it came further: %v, in %d looks; %v", o.Gained, looked.Load(), err)
