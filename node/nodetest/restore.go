@@ -54,8 +54,12 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	if r.SHA256 != "" && r.SHA256 != read.sha256 {
 		return api.Snapshot{}, failed("the snapshot has SHA-256 %s, and should have %s", read.sha256, r.SHA256)
 	}
-	c.Host.fetched[api.FetchedSnapshot(r.DataDir, read.sha256)] = read
-	return read.describe(r.DataDir), nil
+	described := read.describe(r.DataDir)
+	if wanted := 64<<20 + int64(described.Keys)*192; wanted > c.MemoryBytes {
+		return api.Snapshot{}, refuse("what was sent has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", described.Keys, wanted>>20, c.MemoryBytes>>20)
+	}
+	c.Host.fetched[described.Path] = read
+	return described, nil
 }
 
 // sent is what lies at a source.
