@@ -24,7 +24,7 @@ func (n *Node) Install(ctx context.Context, store string) error {
 	if err != nil {
 		return err
 	}
-	variables := []string{"root=" + ssh.Quote(api.StoreRoot), "hash=" + ssh.Quote(store)}
+	variables := []string{"root=" + ssh.Quote(api.StoreRoot), "hash=" + ssh.Quote(store), fmt.Sprintf("silence=%d", int(api.LockSilence.Seconds()))}
 	script := strings.Join(variables, "\n") + "\n" + installScript
 	if err := n.run(ctx, "install.sh", script, bytes.NewReader(archive), io.Discard); err != nil {
 		return fmt.Errorf("upload the store: %w", err)

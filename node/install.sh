@@ -6,9 +6,23 @@ mkdir -p "$root"
 # What a power cut left of an earlier upload. One that is under way is younger than this.
 find "$root" -maxdepth 1 -name '.incoming.*' -mmin +60 -exec rm -rf {} +
 new=$(mktemp -d "$root/.incoming.XXXXXX")
-trap 'rm -rf "$new"' EXIT
+unpacking=
+trap 'kill $unpacking 2>/dev/null || :; rm -rf "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-gzip -dc >"$new/store"
+exec 3<&0
+gzip -dc <&3 3<&- >"$new/store" &
+unpacking=$!
+# Whoever sends it may have fallen asleep: sshd would notice after hours.
+( had=-1
+	while sleep "$silence" && kill -0 "$unpacking"; do
+		has=$(wc -c <"$new/store")
+		[ "$has" != "$had" ] || { : >"$new/silent"; kill "$unpacking"; }
+		had=$has
+	done ) </dev/null 3<&- >/dev/null 2>&1 &
+watching=$!
+wait "$unpacking" || { [ ! -e "$new/silent" ] || echo "nothing has arrived for $silence s" >&2; exit 1; }
+unpacking=
+kill "$watching" 2>/dev/null || :
 echo "$hash  $new/store" | sha256sum -c --status || { echo "what arrived is not the store $hash" >&2; exit 1; }
 chmod 755 "$new" "$new/store"
 # A name that is a hash promises the bytes, after a power cut too.

@@ -9,16 +9,70 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 // unpack runs the install script on this machine, into root.
 func unpack(root, hash string, archive []byte) error {
-	command := exec.Command("sh", "-c", "root="+ssh.Quote(root)+"\nhash="+hash+"\n"+installScript)
+	command := unpacking(root, hash)
 	command.Stdin = bytes.NewReader(archive)
 	return command.Run()
+}
+
+func unpacking(root, hash string) *exec.Cmd {
+	return exec.Command("sh", "-c", "root="+ssh.Quote(root)+"\nhash="+hash+"\nsilence=1\n"+installScript)
+}
+
+// TestInstallEndsOnceNothingComes holds that the host is left by an upload whose sender fell asleep, and not by one that is
+// only slow.
+func TestInstallEndsOnceNothingComes(t *testing.T) {
+	hash, packed := archive(t)
+	for name, sleeps := range map[string]bool{"it is slow": false, "it has fallen asleep": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := filepath.Join(t.TempDir(), "etcd-store")
+			command := unpacking(root, hash)
+			var said bytes.Buffer
+			command.Stderr = &said
+			input, err := command.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- command.Wait() }()
+			for piece := range slices.Chunk(packed, len(packed)/8) {
+				if _, err := input.Write(piece); err != nil {
+					t.Fatal(err)
+				}
+				if sleeps && len(piece) > 0 {
+					break
+				}
+				time.Sleep(400 * time.Millisecond)
+			}
+			if !sleeps {
+				input.Close()
+			}
+			select {
+			case err := <-ended:
+				if sleeps == (err == nil) || sleeps != strings.Contains(said.String(), "nothing has arrived for 1 s") {
+					t.Errorf("%v: %s", err, &said)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it waits for its sender still")
+			}
+			if names := entries(t, root); len(names) > 0 == sleeps {
+				t.Errorf("there lie %v", names)
+			}
+		})
+	}
 }
 
 // archive is a binary of random bytes, packed, and its hash.
