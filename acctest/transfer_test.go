@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
-// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a line so thin that the heartbeats of the
-// lock come later than it is held without them, the run keeps its lock. Then its machine falls asleep in the middle: the
+// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a thin line, where the heartbeats of
+// the lock wait behind it, the run keeps its lock. Then its machine falls asleep in the middle: the
 // host is free again after the 30 s that the guide promises, and the next run sends the rest. At last the host fetches
 // from S3, its call is killed, and the next one fetches the rest.
 func TestTransfersGoOn(t *testing.T) {
