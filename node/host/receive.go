@@ -47,10 +47,14 @@ func (m *Machine) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 // that were cut short. No name: it cannot be gone on with.
 func (m *Machine) begun(from *origin, r api.FetchRequest) (before int64, part string, err error) {
 	if r.Source.Upload != nil {
-		return r.From, arrivingFile(r.DataDir, from.sha256), nil // who sends it says how much it leaves out
+		part = arrivingFile(r.DataDir, from.sha256)
+		return r.From, part, m.release(part) // who sends it says how much it leaves out
 	}
 	if part = from.partFile(r.DataDir); part == "" {
 		return 0, "", nil
+	}
+	if err := m.release(part); err != nil {
+		return 0, "", err
 	}
 	switch info, err := os.Lstat(m.path(part)); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -66,6 +70,18 @@ func (m *Machine) begun(from *origin, r api.FetchRequest) (before int64, part st
 		}
 	}
 	return before, part, from.skip(before)
+}
+
+// release gives back what a call that was killed had set aside for a part: it would count as taken by another.
+func (m *Machine) release(part string) error {
+	file, err := os.OpenFile(m.path(part), os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.Release(file), file.Close())
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.

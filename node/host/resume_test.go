@@ -318,6 +318,35 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		}
 		mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
 	})
+	t.Run("set aside by a call that was killed", func(t *testing.T) {
+		m, _ := newMachine(t)
+		const room = 512 << 20
+		if err := os.MkdirAll(m.path("/var/lib/etcd"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", m.path("/var/lib/etcd"), "tmpfs", 0, fmt.Sprintf("size=%d", room)); err != nil {
+			t.Skipf("this machine does not let us mount: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(m.path("/var/lib/etcd"), 0); err != nil {
+				t.Error(err)
+			}
+		})
+		r := upload(content)
+		writeFile(t, m, arrivingFile(dataDir, r.Source.Upload.SHA256), string(content[:third]))
+		part, err := os.OpenFile(m.path(arrivingFile(dataDir, r.Source.Upload.SHA256)), os.O_WRONLY, 0)
+		if err == nil {
+			err = unix.Fallocate(int(part.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, room-(8<<20))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		part.Close()
+		r.From = third
+		if got, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content[third:])); err != nil || got.SHA256 != saved.SHA256 {
+			t.Errorf("fetched is %+v, %v", got, err)
+		}
+	})
 	t.Run("no room for it encrypted and in the clear", func(t *testing.T) {
 		m, _ := newMachine(t)
 		// Room for one and what is restored from it, and not for two.
