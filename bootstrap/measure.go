@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -141,21 +142,38 @@ func sorted(flags []string) []string {
 	return flags
 }
 
-// differing are the names of the flags that one has and the other has not, or with another value; sorted.
-func differing(a, b []string) []string {
-	var names []string
-	note := func(lines, others []string) {
-		for _, line := range lines {
-			name, _, _ := strings.Cut(line, "=")
-			if !slices.Contains(others, line) && !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+// differing are the flags that one has and the other has not, or with another value, with both values; sorted.
+func differing(is, wanted []string) []string {
+	const none = "(not set)"
+	before, after := valuesOf(is), valuesOf(wanted)
+	var changes []string
+	for name, value := range before {
+		if to := cmp.Or(after[name], none); to != value {
+			changes = append(changes, fmt.Sprintf("%s %s -> %s", name, value, to))
 		}
 	}
-	note(a, b)
-	note(b, a)
-	slices.Sort(names)
-	return names
+	for name, value := range after {
+		if before[name] == "" {
+			changes = append(changes, fmt.Sprintf("%s %s -> %s", name, none, value))
+		}
+	}
+	slices.Sort(changes)
+	return changes
+}
+
+// valuesOf are the values of flags by their names, in words. A flag that stands there several times, as in a file that
+// somebody has added to, has all of its values.
+func valuesOf(flags []string) map[string]string {
+	values := map[string]string{}
+	for _, line := range flags {
+		name, value, _ := strings.Cut(line, "=")
+		value = cmp.Or(value, "(empty)")
+		if earlier, twice := values[name]; twice {
+			value = earlier + " and " + value
+		}
+		values[name] = value
+	}
+	return values
 }
 
 func digest(text string) string {

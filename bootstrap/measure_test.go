@@ -80,7 +80,7 @@ func TestMeasureOfOthers(t *testing.T) {
 		s := *p.Seat(m)
 		want := "voter serving"
 		if m.Name == "a" {
-			want = "voter serving, outdated: flags --max-txn-ops"
+			want = "voter serving, outdated: flags --max-txn-ops (not set) -> 9"
 		}
 		if got := printSeat(s); got != want {
 			t.Errorf("%s: got  %s\nwant %s", m.Name, got, want)

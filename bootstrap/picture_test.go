@@ -88,10 +88,11 @@ func TestPictureOfEachDrift(t *testing.T) {
 		"unit to be reread": {func(o *api.Observation) { o.Unit.NeedReload = true }, "voter serving, outdated: its unit"},
 		"another unit ran":  {func(o *api.Observation) { process(o).UnitSHA256 = "0ther" }, "voter serving, outdated: its unit"},
 
-		"flag added":           {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1") }, "voter serving, outdated: flags --max-txn-ops"},
-		"flag changed":         {func(o *api.Observation) { o.Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls"},
-		"flags two":            {func(o *api.Observation) { o.Flags = append(o.Flags[1:], "--zzz=1") }, "voter serving, outdated: flags --advertise-client-urls, --zzz"},
-		"runs by other flags":  {func(o *api.Observation) { process(o).Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls"},
+		"flag added":           {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1") }, "voter serving, outdated: flags --max-txn-ops 1 -> (not set)"},
+		"flag added twice":     {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1", "--max-txn-ops=") }, "voter serving, outdated: flags --max-txn-ops 1 and (empty) -> (not set)"},
+		"flag changed":         {func(o *api.Observation) { o.Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
+		"flags two":            {func(o *api.Observation) { o.Flags = append(o.Flags[1:], "--zzz=1") }, "voter serving, outdated: flags --advertise-client-urls (not set) -> https://192.0.2.12:2379, --zzz 1 -> (not set)"},
+		"runs by other flags":  {func(o *api.Observation) { process(o).Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
 		"was born differently": {func(o *api.Observation) { process(o).Flags = without(process(o).Flags, "--initial-cluster") }, "voter serving"},
 		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter serving, unsettled"},
 

@@ -106,6 +106,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
 	case !found:
+		if asked := c.asked(ch, state); asked.Change {
+			c.plansSteps(asked, nil)
+		}
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	case len(ch.unseen()) > 0:
@@ -145,6 +148,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	wishes := ch.wishes(state)
 	switch {
 	case ch.err != nil && !wishes && c.changesOwn(state, ch.members, ch.before):
+		c.plansSteps(c.asked(ch, state), nil)
 		diags.AddWarning("The members are not repaired by this plan", ch.err.Error())
 		return diags
 	case ch.err != nil:
@@ -161,10 +165,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	if diags.HasError() {
 		return diags
 	}
-	if len(ch.plan.Steps) > 0 {
-		c.Rollout = stepList(ch.plan.Steps)
-		diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
-	}
+	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
 	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
 	for _, s := range ch.plan.End.Seats {
 		if m, wanted := ch.members[s.Name]; wanted && s.Wanted {
@@ -174,6 +175,10 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 				c.Status = types.StringUnknown()
 			}
 		}
+	}
+	// Where nothing is to be planned the state stays as it is, also where no refresh has closed its rollout.
+	if asked := c.asked(ch, state); asked.For(ch.plan.Steps) != upgrade.PurposeNone || ch.pends() {
+		c.plansSteps(asked, ch.plan.Steps)
 	}
 	return diags
 }
@@ -210,7 +215,8 @@ func (c *clusterModel) nothingKnown(members, before map[string]memberModel) {
 		m.notKnown()
 		members[name] = m
 	}
-	c.Rollout, c.Endpoints = types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
+	c.plansUnknownSteps()
+	c.Endpoints = types.ListUnknown(types.StringType)
 	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
 }
 
@@ -292,7 +298,8 @@ func (ch change) wishes(state clusterModel) bool {
 func (c *clusterModel) keepObserved(state clusterModel) {
 	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
 	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
-	c.Status, c.Alarms, c.Rollout, c.Owner = state.Status, state.Alarms, state.Rollout, state.Owner
+	c.Status, c.Alarms, c.Owner = state.Status, state.Alarms, state.Owner
+	c.Rollout, c.LastRollout, c.PlannedChange = state.Rollout, state.LastRollout, state.PlannedChange
 	c.BackupStatus = state.BackupStatus
 }
 

@@ -26,7 +26,7 @@ func TestOwnSettings(t *testing.T) {
 					return nil
 				}),
 			}},
-			Check: values("members.b.zone", "r2", "rollout.#", "13"),
+			Check: values("members.b.zone", "r2", "rollout.#", "0", "last_rollout.#", "13", "planned_change", "change"),
 		})
 	for _, call := range w.changes() {
 		if !strings.HasSuffix(call, "retire") {

@@ -111,7 +111,8 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 		}
 	}
 	cluster := state.cluster(members)
-	state.Endpoints, state.Rollout = stringList(cluster.Endpoints()), types.ListNull(types.StringType)
+	state.Endpoints, state.LastRollout = stringList(cluster.Endpoints()), types.ListNull(types.StringType)
+	state.closeRollout()
 	for _, m := range cluster.Members {
 		member := members[m.Name]
 		member.PeerURL, member.ClientURL = types.StringValue(cluster.PeerURL(m)), types.StringValue(cluster.ClientURL(m))

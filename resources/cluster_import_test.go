@@ -21,8 +21,8 @@ func TestImport(t *testing.T) {
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,
 			// One host tells of all.
 			ImportStateId: "prod@192.0.2.12", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
-			// What no host knows: the wishes that are Terraform's own, and the last rollout.
-			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout"},
+			// What no host knows: the wishes that are Terraform's own, and what the last apply has done.
+			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout", "last_rollout", "planned_change"},
 		},
 		tftest.TestStep{Config: config, Check: w.untouched})
 }
@@ -36,7 +36,7 @@ func TestImportAfterChanges(t *testing.T) {
 		tftest.TestStep{
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,
 			ImportStateId: "prod@192.0.2.21", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
-			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout"},
+			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout", "last_rollout", "planned_change"},
 		},
 		tftest.TestStep{Config: config, Check: w.untouched},
 		tftest.TestStep{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 const (
@@ -206,11 +207,11 @@ func TestLivingClusterChanges(t *testing.T) {
 		"what a member runs by": {from: three(unprotected), changes: []alteration{
 			{
 				to:   three(unprotected + quota),
-				says: []string{"roll c (192.0.2.13): flags --quota-backend-bytes; voters 3, quorum 2, healthy 2 meanwhile", "which is rolled last"},
+				says: []string{"roll c (192.0.2.13): flags --quota-backend-bytes (not set) -> 8589934592; voters 3, quorum 2, healthy 2 meanwhile", "which is rolled last"},
 			},
 			{
 				to:     three(unprotected + "client_port = 12379"),
-				says:   []string{"roll b (192.0.2.12): flags --advertise-client-urls, --listen-client-urls, --quota-backend-bytes"},
+				says:   []string{"roll b (192.0.2.12): flags --advertise-client-urls https://192.0.2.12:2379 -> https://192.0.2.12:12379, --listen-client-urls https://192.0.2.12:2379,https://127.0.0.1:2379 -> https://192.0.2.12:12379,https://127.0.0.1:12379, --quota-backend-bytes 8589934592 -> (not set)"},
 				values: []string{"members.b.client_url", "https://192.0.2.12:12379", "endpoints.1", "https://192.0.2.12:12379"},
 			},
 			{to: three(unprotected + "client_port = 12379\nmetrics_port = 12381"), says: []string{"roll b (192.0.2.12): flags --listen-metrics-urls"}},
@@ -242,7 +243,7 @@ func TestLivingClusterChanges(t *testing.T) {
 			}
 			steps := []tftest.TestStep{w.begun(t, life.from)}
 			for _, change := range life.changes {
-				step := w.asPlanned(t, change.to, change.says)
+				step := w.asPlanned(t, change.to, change.says, purpose(upgrade.PurposeChange))
 				step.PreConfig = func() {
 					w.put(t)
 					w.Forget()
@@ -302,7 +303,7 @@ func TestNewAddressComesOutOfThePlan(t *testing.T) {
 					return fmt.Errorf("rollout or endpoints are known: %v", unknown)
 				}
 				return nil
-			})}},
+			}), purpose("")}},
 			Check: tftest.ComposeAggregateTestCheckFunc(w.allWell, func(s *terraform.State) error {
 				if diff := cmp.Diff(w.steps(), listed(s, "rollout")); diff != "" {
 					return errors.New(diff)

@@ -43,6 +43,8 @@ type clusterModel struct {
 	Status            types.String `tfsdk:"status"`
 	Alarms            types.List   `tfsdk:"alarms"`
 	Rollout           types.List   `tfsdk:"rollout"`
+	LastRollout       types.List   `tfsdk:"last_rollout"`
+	PlannedChange     types.String `tfsdk:"planned_change"`
 	Owner             types.String `tfsdk:"owner"`
 	BackupStatus      types.Object `tfsdk:"backup_status"`
 }

@@ -160,9 +160,6 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 				didSay(outcome.Done)+" "+foundSay(ch.cluster.Picture(c.Owner.ValueString(), outcome.Sight, now).Seat(m.seat(name)), outcome.Sight)+" Plan again: the plan says what is left to do.")
 		}
 	}
-	if c.Rollout.IsUnknown() {
-		c.Rollout = stepList(outcome.Done)
-	}
 	if c.Endpoints.IsUnknown() {
 		c.Endpoints = stringList(ch.cluster.Endpoints())
 	}

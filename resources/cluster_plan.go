@@ -90,7 +90,8 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	c.CACertificate, c.PeerCACertificate = authority.Client.Certificate, authority.Peer.Certificate
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
 	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
-	c.Endpoints, c.Rollout = types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
+	c.Endpoints, c.LastRollout = types.ListUnknown(types.StringType), types.ListNull(types.StringType)
+	c.plansUnknownSteps()
 	c.BackupStatus = types.ObjectNull(backupStatusType())
 
 	members, d := c.memberModels(ctx)
@@ -135,7 +136,7 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 		if err != nil {
 			diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
 		}
-		c.Rollout = stepList(plan.Steps)
+		c.plansSteps(upgrade.Asked{Create: true, Restore: true}, plan.Steps)
 		return diags
 	}
 	spec, bare := c.cluster(members).BackedUp(backup).Spec, membership.Observed{}
@@ -147,7 +148,7 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 		diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
 		return diags
 	}
-	c.Rollout = stepList(steps)
+	c.plansSteps(upgrade.Asked{Create: true}, steps)
 	return nil
 }
 

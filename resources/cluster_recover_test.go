@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // TestRecovery has a cluster lose its quorum: a plan says how to recover, refuses it to who names another cluster,
@@ -55,7 +56,7 @@ func TestRecovery(t *testing.T) {
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(remember, func(*terraform.State) error { w.put(t); return nil })},
 		tftest.TestStep{ // While there is a quorum it does nothing.
 			Config: from("a", `"b", "c"`),
-			Check:  tftest.ComposeAggregateTestCheckFunc(values("rollout.0", "install a (192.0.2.11): store for etcd 3.7.3"), w.allWell),
+			Check:  tftest.ComposeAggregateTestCheckFunc(values("rollout.#", "0", "planned_change", "change"), w.allWell),
 		},
 		tftest.TestStep{Config: three(unprotected), Check: remember},
 		another,
@@ -63,7 +64,7 @@ func TestRecovery(t *testing.T) {
 		survivor,
 		refused(from("a", `"b"`), "that gives up the other voters, b, c, and recover_from.abandons names b"),
 		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
-			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}),
+			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(upgrade.PurposeRecovery)),
 		tftest.TestStep{ // What stays in the configuration does nothing more.
 			PreConfig: func() { w.put(t); w.Forget() },
 			Config:    from("a", `"b", "c"`), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
@@ -98,7 +99,7 @@ func TestRecoveryThatMayLose(t *testing.T) {
 		refused,
 		tftest.TestStep{Config: three(unprotected), ExpectError: says("b (192.0.2.12) is not ranked: its log cannot be read")},
 		needless,
-		w.asPlanned(t, from(`, loses = ["b"]`), []string{"b (log not read), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}),
+		w.asPlanned(t, from(`, loses = ["b"]`), []string{"b (log not read), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(upgrade.PurposeRecovery)),
 		tftest.TestStep{Config: three(unprotected), Check: w.allWell},
 	)
 }

@@ -117,6 +117,7 @@ func howToGoOn(err error) string {
 func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	state.closeRollout()
 	r.services.owners.Store(state.Owner.ValueString(), true)
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
@@ -132,6 +133,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	if errors.Is(err, ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
+		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 		return
 	}
 	if err != nil {
@@ -207,6 +209,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 	}
 	if err == nil {
+		if plan.Rollout.IsUnknown() {
+			plan.plansSteps(plan.asked(ch, state), outcome.Done)
+		}
 		seen, diags := plan.concluded(ctx, ch, outcome, r.services.Now())
 		resp.Diagnostics.Append(diags...)
 		resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
@@ -224,6 +229,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 			resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
 		}
 		plan = state
+		if len(outcome.Done) > 0 {
+			plan.Rollout = stepList(outcome.Done)
+		}
+		plan.closeRollout()
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }

@@ -96,7 +96,8 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	for _, held := range ch.plan.Held {
 		diags.AddAttributeWarning(refusedAt(held), "A host is left out of the restore", held.Error())
 	}
-	c.Rollout, c.Endpoints = stepList(ch.plan.Steps), stringList(ch.cluster.Endpoints())
+	c.plansSteps(c.asked(ch, state), ch.plan.Steps)
+	c.Endpoints = stringList(ch.cluster.Endpoints())
 	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
 	for name, m := range members {
 		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()

@@ -138,9 +138,23 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			"rollout": schema.ListAttribute{
 				Computed:    true,
 				ElementType: types.StringType,
-				MarkdownDescription: "The steps of the last change, in order. A plan shows here what its apply will do to the hosts, each step with its reason and the arithmetic that allows it; " +
-					"an apply does nothing else, and stops where the cluster is not as it was planned from. Known after apply where addresses are not known before it, " +
+				MarkdownDescription: "What an apply will do to the hosts: a plan shows every step, in order, with its reason and the arithmetic that allows it; " +
+					"the apply does nothing else, and stops where the cluster is not as it was planned from. Empty while nothing is to be done: the first refresh after an apply moves the steps to `last_rollout`, " +
+					"so that a plan shows its own steps and no others. Known after apply where addresses are not known before it, " +
 					"where hosts can only be looked at then, or where an apply was killed in the middle of a change.",
+			},
+			"last_rollout": schema.ListAttribute{
+				Computed:            true,
+				ElementType:         types.StringType,
+				MarkdownDescription: "The steps of the last apply that changed hosts, in order, as of the first refresh after it; of one that failed, the steps that were begun. Not set before.",
+			},
+			"planned_change": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "What a plan is for, so that automation can tell a repair from what somebody has to approve: `none` (no host is changed), " +
+					"`repair` (the configuration is as it was last applied, and hosts are brought back to it), `create`, " +
+					"`change` (the configuration asks for something else than was last applied: members, version, settings, or anything else that it can say; also where hosts are repaired in the same plan), " +
+					"`restore` (the data becomes that of a snapshot, or a restore is undone), or `recovery` (`recover_from` overwrites the cluster). Known after apply exactly where `rollout` is. " +
+					"Between an apply and the next refresh it says what that apply was for.",
 			},
 			"owner": schema.StringAttribute{
 				Computed: true,

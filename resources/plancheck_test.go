@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // planFunc is a check of what a plan does to the cluster.
@@ -29,4 +31,14 @@ func planned(check func(after, unknown map[string]any) error) plancheck.PlanChec
 
 func changed(check func(before, after map[string]any) error) plancheck.PlanCheck {
 	return planFunc(func(before, after, _ map[string]any) error { return check(before, after) })
+}
+
+// purpose is a check of what a plan says that it is for; empty: that only the apply can tell.
+func purpose(want upgrade.Purpose) plancheck.PlanCheck {
+	return planned(func(after, unknown map[string]any) error {
+		if is, _ := after["planned_change"].(string); is != string(want) || (unknown["planned_change"] == true) != (want == "") {
+			return fmt.Errorf("planned_change is %q (unknown: %v), want %q", is, unknown["planned_change"], want)
+		}
+		return nil
+	})
 }

@@ -86,9 +86,9 @@ var operations = map[string]operation{
 	"shrink 3 to 1": {does: "voters 2 -> 1", members: 3, happen: func(l *life) { l.want("c") }},
 	"shrink 5 to 1": {does: "voters 2 -> 1", members: 5, happen: func(l *life) { l.want("e") }},
 
-	"settings":            {does: "roll c (192.0.2.13): flags --quota-backend-bytes", members: 3, happen: func(l *life) { l.set("quota-backend-bytes", "8589934592") }},
+	"settings":            {does: "roll c (192.0.2.13): flags --quota-backend-bytes (not set) -> 8589934592; voters", members: 3, happen: func(l *life) { l.set("quota-backend-bytes", "8589934592") }},
 	"settings of one":     {does: "a cluster of one has no spare", members: 1, happen: func(l *life) { l.set("quota-backend-bytes", "8589934592") }},
-	"another client port": {does: "flags --advertise-client-urls, --listen-client-urls", members: 3, happen: func(l *life) { l.cluster.ClientPort = 12379 }},
+	"another client port": {does: "flags --advertise-client-urls https://192.0.2.11:2379 -> https://192.0.2.11:12379, --listen-client-urls", members: 3, happen: func(l *life) { l.cluster.ClientPort = 12379 }},
 	"upgrade":             {does: "roll a (192.0.2.11): etcd 3.6.16 -> 3.7.3", members: 3, version: older, happen: func(l *life) { l.run(nodetest.EtcdVersion) }},
 	"downgrade":           {does: "downgrade: enabled to etcd 3.6", members: 3, happen: func(l *life) { l.run(older) }},
 	"upgrade of one":      {does: "etcd 3.6.16 -> 3.7.3", members: 1, version: older, happen: func(l *life) { l.run(nodetest.EtcdVersion) }},
