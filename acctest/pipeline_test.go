@@ -23,25 +23,57 @@ esac
 exit 99
 `
 
-// TestRepairScript holds what the example for pipelines does about each answer of the CLI: only an update is applied
+// TestRepairScript holds what the example for pipelines does about each answer of the CLI: only a repair is applied
 // with nobody watching, and a round that ends with 0 leaves nothing to do.
 func TestRepairScript(t *testing.T) {
-	const update, replacement = `{"change":{"actions":["update"]}}`, `{"change":{"actions":["delete","create"]}}`
+	if _, err := exec.LookPath("jq"); err != nil && os.Getenv("ETCD_LAB_REQUIRED") == "" {
+		t.Skip("jq, which the script takes, is not in PATH")
+	}
+	plan := func(changes ...string) string { return `{"resource_changes":[` + strings.Join(changes, ",") + `]}` }
+	change := func(kind, actions, before, after string) string {
+		return fmt.Sprintf(`{"address":"%s.prod","mode":"managed","type":"%[1]s","change":{"actions":[%s],"before":%s,"after":%s}}`, kind, actions, before, after)
+	}
+	of := func(purpose string) string {
+		return change("etcd_cluster", `"update"`, `{"planned_change":"none"}`, fmt.Sprintf(`{"planned_change":%q,"note":"x: repair"}`, purpose))
+	}
+	const (
+		update, due = `"update"`, `{"common_name":"app","renewal_due":"it expires soon","serial_number":"1"}`
+		wish        = "the plan is more than a repair: nothing was applied"
+	)
+	still := change("etcd_pki", `"no-op"`, `{}`, `{}`)
+	renewal := change("etcd_certificate", update, due, `{"common_name":"app","renewal_due":null}`)
 	for name, round := range map[string]struct {
 		plans   string // exit codes, in their order
 		shown   string // the plan; empty: it cannot be shown
 		applied string // exit code
 		code    int
 		asked   string
+		says    string
 	}{
 		"all is well":          {plans: "0", asked: "plan"},
-		"mended":               {plans: "2 0", shown: update, applied: "0", asked: "plan show apply plan"},
+		"mended":               {plans: "2 0", shown: plan(still, of("repair")), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
+		"one of two clusters":  {plans: "2 2", shown: plan(of("repair"), of("none")), applied: "0", code: 1, asked: "plan show apply plan"},
 		"a plan refused":       {plans: "1", code: 1, asked: "plan"},
-		"a replacement":        {plans: "2", shown: replacement, code: 1, asked: "plan show"},
-		"no look at the plan":  {plans: "2", code: 1, asked: "plan show"},
-		"an apply that fails":  {plans: "2", shown: update, applied: "1", code: 1, asked: "plan show apply"},
-		"a repair that waits":  {plans: "2 2", shown: update, applied: "0", code: 1, asked: "plan show apply plan"},
-		"a refusal afterwards": {plans: "2 1", shown: update, applied: "0", code: 1, asked: "plan show apply plan"},
+		"no look at the plan":  {plans: "2", code: 1, asked: "plan show", says: "the plan cannot be read"},
+		"a plan of nonsense":   {plans: "2", shown: "repair", code: 1, asked: "plan show", says: "the plan cannot be read"},
+		"an apply that fails":  {plans: "2", shown: plan(of("repair")), applied: "1", code: 1, asked: "plan show apply"},
+		"a repair that waits":  {plans: "2 2", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
+		"a refusal afterwards": {plans: "2 1", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
+		"a host that is away":  {plans: "2", shown: plan(of("none")), code: 1, asked: "plan show", says: "no apply can mend now"},
+		"outputs alone":        {plans: "2 0", shown: plan(still), applied: "0", asked: "plan show apply plan"},
+
+		"a wish":                        {plans: "2", shown: plan(of("change")), code: 1, asked: "plan show", says: wish},
+		"a wish beside a repair":        {plans: "2", shown: plan(of("repair"), of("change")), code: 1, asked: "plan show", says: wish},
+		"a restore":                     {plans: "2", shown: plan(of("restore")), code: 1, asked: "plan show", says: wish},
+		"a recovery":                    {plans: "2", shown: plan(of("recovery")), code: 1, asked: "plan show", says: wish},
+		"steps that are not known":      {plans: "2", shown: plan(change("etcd_cluster", update, `{"planned_change":"repair"}`, `{}`)), code: 1, asked: "plan show", says: wish},
+		"a create":                      {plans: "2", shown: plan(change("etcd_cluster", `"create"`, `null`, `{"planned_change":"create"}`)), code: 1, asked: "plan show", says: wish},
+		"a destroy":                     {plans: "2", shown: plan(change("etcd_cluster", `"delete"`, `{"planned_change":"repair"}`, `null`)), code: 1, asked: "plan show", says: wish},
+		"a replacement":                 {plans: "2", shown: plan(change("etcd_cluster", `"delete","create"`, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: wish},
+		"another resource":              {plans: "2", shown: plan(of("repair"), change("terraform_data", update, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: wish},
+		"a certificate that is renewed": {plans: "2 0", shown: plan(renewal), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
+		"a certificate of another name": {plans: "2", shown: plan(change("etcd_certificate", update, due, `{"common_name":"root","renewal_due":null}`)), code: 1, asked: "plan show", says: wish},
+		"a certificate that is not due": {plans: "2", shown: plan(change("etcd_certificate", update, `{"common_name":"app"}`, `{"common_name":"app"}`)), code: 1, asked: "plan show", says: wish},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &workspace{t: t, dir: t.TempDir(), env: append(os.Environ(), "TERRAFORM=./terraform")}
@@ -55,8 +87,8 @@ func TestRepairScript(t *testing.T) {
 			}
 			w.write("applied", round.applied)
 			output, code := w.repairScript()
-			if code != round.code {
-				t.Errorf("exit code %d, want %d\n%s", code, round.code, output)
+			if code != round.code || !strings.Contains(output, round.says) {
+				t.Errorf("exit code %d, want %d and %q\n%s", code, round.code, round.says, output)
 			}
 			if asked := strings.Join(strings.Fields(w.read("asked")), " "); asked != round.asked {
 				t.Errorf("asked for %q, want %q\n%s", asked, round.asked, output)
@@ -92,21 +124,34 @@ func TestRepairScriptMends(t *testing.T) {
 	w := newWorkspace(t, l, configuration(t, l, setup{ssh: quick}))
 	w.env = append(w.env, "TERRAFORM="+os.Getenv("ETCD_CLI"))
 	w.apply()
+	asIs := setup{ssh: quick}
+	wishing := func(cluster string) setup { return setup{ssh: quick, cluster: cluster} }
+	nothing := func() error { return nil }
+	stopped := func() error { inHost(t, l.Host("b"), "systemctl", "stop", "etcd@prod"); return nil }
+	const wish = "etcd_cluster.prod: change\nrepair.sh: the plan is more than a repair: nothing was applied"
 	for _, round := range []struct {
 		name   string
 		happen func() error
+		setup  setup
 		code   int
 		says   string
 	}{
-		{"well", func() error { return nil }, 0, "No changes"},
-		{"stopped", func() error { inHost(t, l.Host("b"), "systemctl", "stop", "etcd@prod"); return nil }, 0, "repair.sh: mended"},
-		{"one away", l.Host("c").Cut, 1, "something is left that no apply can mend now"},
-		{"two away", l.Host("b").Cut, 1, "the plan was refused"},
-		{"back", func() error { return errors.Join(l.Host("b").Join(), l.Host("c").Join()) }, 0, ""},
+		{"well", nothing, asIs, 0, "No changes"},
+		{"stopped", stopped, asIs, 0, "repair.sh: mended"},
+		{"a setting beside a repair", stopped, wishing("settings = { snapshot_count = 5000 }"), 1, wish},
+		{"the setting taken back", nothing, asIs, 0, "repair.sh: mended"},
+		{"another version", nothing, wishing(`version = "3.6"`), 1, wish},
+		{"a member taken out", nothing, setup{ssh: quick, at: on("a")}, 1, wish},
+		{"no protection", nothing, wishing("purge_data = true"), 1, wish},
+		{"wiped", func() error { return l.Host("b").Wipe(t.Context()) }, asIs, 0, "repair.sh: mended"},
+		{"one away", l.Host("c").Cut, asIs, 1, "something is left that no apply can mend now"},
+		{"two away", l.Host("b").Cut, asIs, 1, "the plan was refused"},
+		{"back", func() error { return errors.Join(l.Host("b").Join(), l.Host("c").Join()) }, asIs, 0, ""},
 	} {
 		if err := round.happen(); err != nil {
 			t.Fatal(err)
 		}
+		w.write("main.tf", configuration(t, l, round.setup))
 		output, code := w.repairScript()
 		if code != round.code || !strings.Contains(output, round.says) {
 			t.Errorf("%s: exit code %d, want %d and %q\n%s", round.name, code, round.code, round.says, output)

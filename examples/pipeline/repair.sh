@@ -1,7 +1,7 @@
 #!/bin/sh
 # One round of a pipeline: look at the cluster, mend what can be mended, and look again. It ends with 0 where all is
 # well by then, and with 1 where a human has to look: a plan was refused, an apply failed, a repair has to wait, or
-# the plan is more than a repair.
+# the plan is more than a repair. It takes jq.
 set -eu
 umask 077
 
@@ -27,11 +27,32 @@ case $code in
 *) stop "the plan was refused, or the cluster could not be looked at" ;;
 esac
 
-# Whatever is mended is an update. A resource that is to be made, replaced or destroyed is somebody's change, and is
-# for somebody to approve.
-changes=$("$terraform" show -json "$plan") || stop "the plan cannot be read"
-if printf '%s' "$changes" | grep -Eq '"actions":\[[^]]*"(create|delete|forget)"'; then
+# Each change of a plan, by what it is for. Those of etcd_cluster say it themselves, in planned_change. Certificates are
+# renewed where they are about to expire and their configuration is as it was. Whatever else is to be made, changed,
+# replaced or destroyed is somebody's change, and is for somebody to approve.
+purposes='
+def asked: del(.renewal_due, .certificate_pem, .not_after, .serial_number);
+.resource_changes[]?
+| select(.mode == "managed")
+| select(.change.actions != ["no-op"] or .change.importing != null or .previous_address != null)
+| .address + ": " +
+  if .change.actions != ["update"] then .change.actions | join(", ")
+  elif .type == "etcd_cluster" then .change.after.planned_change // "known after apply"
+  elif .type == "etcd_certificate" and .change.before.renewal_due != null
+    and (.change.before | asked) == (.change.after | asked) then "repair"
+  else "update" end
+'
+json=$dir/repair.json
+"$terraform" show -json "$plan" >"$json" || stop "the plan cannot be read"
+found=$(jq -r "$purposes" "$json") || stop "the plan cannot be read"
+rm "$json"
+if printf '%s' "$found" | grep -Evq ': (repair|none)$'; then
+	printf '%s\n' "$found" >&2
 	stop "the plan is more than a repair: nothing was applied"
+fi
+# A plan that changes no resource changes outputs alone.
+if [ -n "$found" ] && ! printf '%s' "$found" | grep -q ': repair$'; then
+	stop "something is left that no apply can mend now: the plan names it, and what to do"
 fi
 
 "$terraform" apply -input=false -lock-timeout=10m "$plan" || stop "the apply failed: run again, it goes on from what it finds"
