@@ -35,6 +35,9 @@ func (m *Machine) Advance(cluster string, r api.AdvanceRequest) error {
 	if next != now && next != now+1 {
 		return refuse("%s, and cannot come to stage %s from there", under, r.Stage)
 	}
+	if r.Stage == api.StageOpened && under.Stage != r.Stage {
+		under.Opened = m.Now()
+	}
 	under.Stage = r.Stage
 	return m.putRestoration(cluster, under)
 }

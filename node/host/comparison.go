@@ -26,7 +26,8 @@ const uncompared = "--feature-gates=InitialCorruptCheck=false"
 // Before it serves anybody, etcd asks each peer for its hash, one after another, and passes over those that do not
 // answer: after 7 s each. It answers no such question itself meanwhile. So members that start together, after a power
 // cut say, wait for one another, three of them for 14 s and five for 28 s, and have compared nothing in the end. While
-// a restore is under way its run compares them all, until it is opened: from then on nobody does but the members.
+// a restore is under way its run compares them all, until they are started again to open it: from then on nobody does
+// but the members.
 //
 // A peer that is only slow is one to compare with: all are asked at the same time, each for as long as etcd would.
 //
@@ -40,7 +41,7 @@ func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string
 	if err != nil {
 		return nil, err
 	}
-	if (under == nil || under.Stage == api.StageOpened) && !m.peersAreDown(ctx, cluster, flags) {
+	if (under == nil || !under.compares(m.Now())) && !m.peersAreDown(ctx, cluster, flags) {
 		return nil, nil
 	}
 	return []string{uncompared}, nil

@@ -73,6 +73,11 @@ func TestComparison(t *testing.T) {
 		t.Fatal(err)
 	}
 	compares(true, "the restore was opened, and its record remains")
+	under.Opened = a.Now()
+	if err := a.putRestoration("main", under); err != nil {
+		t.Fatal(err)
+	}
+	compares(false, "the restore is being opened, and the members are started together")
 	if err := a.endRestoration("main", dataDir); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -25,6 +26,19 @@ type restoration struct {
 	// restore.
 	Cleared bool   `json:"cleared,omitempty"`
 	Made    string `json:"made,omitempty"` // ID of the cluster whose data was put there, or is about to be, hexadecimal
+
+	Opened time.Time `json:"opened,omitzero"` // when the restored cluster was opened to clients
+}
+
+// opening is for how long after a restore was opened its members are those that the restore's run has compared, and are
+// being started again by it.
+const opening = 30 * time.Second
+
+// compares tells whether the run of the restore compares the members at this moment, so that they need not do so
+// themselves.
+func (r *restoration) compares(now time.Time) bool {
+	since := now.Sub(r.Opened)
+	return r.Stage != api.StageOpened || 0 <= since && since < opening
 }
 
 // restoration is the restore that is under way on this host; nil: none is. One that is there and cannot be read is

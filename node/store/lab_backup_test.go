@@ -59,8 +59,8 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	}
 	// Started by hand, a run that was done is not done again, and does not fail.
 	s.shell("systemctl start etcd-backup@main etcd-rehearsal@main")
-	for _, unit := range []string{"etcd-backup@main.service", "etcd-rehearsal@main.service"} {
-		s.shell("systemd-analyze security --threshold=18 " + unit) // as root, which is worth 0.8 alone
+	for unit, threshold := range map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19"} {
+		s.shell("systemd-analyze security --threshold=" + threshold + " " + unit) // as root, which is worth 0.8 alone
 	}
 
 	// A flipped byte is found, told, and a failed unit.
