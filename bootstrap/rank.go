@@ -39,8 +39,10 @@ func rank(s *membership.Seat, report Report) {
 		}
 		return
 	}
-	s.Term, s.Index = l.Term, l.Index
+	s.Term, s.Index, s.Corrupt = l.Term, l.Index, l.Corrupt
 	switch {
+	case o.Data.Damage != "":
+		s.Damaged = o.Data.Damage
 	case l.DatabaseError != "":
 		s.Damaged = "its database cannot be read: " + l.DatabaseError
 	case l.Applied > l.Index:

@@ -298,7 +298,7 @@ func (l *living) carryOut(ctx context.Context, step membership.Step) error {
 	case membership.Start:
 		return l.tell(ctx, m, api.OpStart, api.StartRequest{})
 	case membership.Stop:
-		return l.stopFailing(ctx, m)
+		return l.stopFailing(ctx, m, false)
 	case membership.Agree:
 		return l.agree(ctx, step)
 	case membership.Configure:

@@ -175,6 +175,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.State, s.Looping, s.Why = membership.Failing, true, "its process ends each time that it is started"
 		case word == "unread":
 			s.Unread = "its log cannot be read: a record does not have the checksum that it says"
+		case word == "alarmed":
+			s.Corrupt = true
 		case word == "damaged":
 			s.Damaged = "its database cannot be read: it is damaged"
 		case word == "unsettled":

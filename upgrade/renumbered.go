@@ -15,14 +15,16 @@ import (
 
 // renumbered is the recovery of a cluster that was renumbered as a whole, or so much of it that the rest is no quorum: the
 // member whose log ends last becomes the cluster, at its new address, and the others join it anew. It is taken without
-// being asked for where the log of every voter was read, so that no write can be lost by it.
+// being asked for where the log of every voter was read, so that no write can be lost by it, and where nothing but the
+// addresses keeps the members from each other: what else they suffer from, or differ in, is for the user to decide on.
 func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bool) {
 	voters := p.Voters()
-	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || !slices.ContainsFunc(voters, unreachable) {
+	lost := len(lacking(p))
+	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || lost == 0 || len(voters)-lost >= membership.Quorum(len(voters)) {
 		return membership.Step{}, false
 	}
 	for _, s := range voters {
-		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Differs || s.Failed != "" {
+		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Corrupt || s.Differs || s.Failed != "" || s.Looping && !unreachable(s) {
 			return membership.Step{}, false
 		}
 	}
@@ -79,16 +81,17 @@ func lacking(p membership.Picture) (all []string) {
 }
 
 // quiet stops all other voters, so that none of them can agree on anything more, and looks once more: the logs have to
-// end as they did when the member was chosen.
+// end as they did when the member was chosen. Their units are disabled: with the old addresses back, and after a reboot,
+// they would be a quorum of the same cluster beside the member that is the whole of it by then.
 func (l *living) quiet(ctx context.Context, seed membership.Member) error {
 	var run []membership.Member
 	for _, s := range l.picture.Voters() {
-		if s.Member != seed && runs(s) {
+		if s.Member != seed {
 			run = append(run, s.Member)
 		}
 	}
 	if err := together(run, func(m membership.Member) error {
-		if err := l.stopFailing(ctx, m); err != nil {
+		if err := l.stopFailing(ctx, m, true); err != nil {
 			return fmt.Errorf("stop %s (%s): %w", m.Name, m.Address, err)
 		}
 		return nil

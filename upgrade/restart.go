@@ -52,8 +52,9 @@ func (l *living) moveLeader(ctx context.Context, from membership.Member, to stri
 	return fmt.Errorf("%s is no voter any more", to)
 }
 
-// stopFailing stops a member that serves nobody, unless it serves by now.
-func (l *living) stopFailing(ctx context.Context, m membership.Member) error {
+// stopFailing stops a member that serves nobody, unless it serves by now, and takes its unit out of the boot where that is
+// to be disabled too.
+func (l *living) stopFailing(ctx context.Context, m membership.Member, disable bool) error {
 	view, err := ask[api.Member](ctx, l.work, m, api.OpProbe, api.ProbeRequest{})
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (l *living) stopFailing(ctx context.Context, m membership.Member) error {
 	if view.Healthy {
 		return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, and is not stopped", Remedy: "plan again"}
 	}
-	return l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner})
+	return l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner, Disable: disable})
 }
 
 // unready is what a host says of a member that is not ready.

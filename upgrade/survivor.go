@@ -119,6 +119,9 @@ func givenUp(p membership.Picture, seed membership.Seat, others []membership.Sea
 		}
 	}
 	text := fmt.Sprintf("up to term %d, index %d", seed.Term, seed.Index)
+	if seed.Corrupt {
+		text += "; its data has the CORRUPT alarm in it: members held different data when that was raised, and nothing says that this one is right"
+	}
 	if len(left) == 0 {
 		return text
 	}

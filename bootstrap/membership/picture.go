@@ -78,6 +78,7 @@ type Seat struct {
 	Had       uint64   // entry of the log that it is known to have had on its disk; 0: not known
 	Unread    string   // why it is not known how its log ends, though its host was seen and may hold it; empty: it is, or there is none
 	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: nothing is known against it
+	Corrupt   bool     // it does not serve, and its database holds the CORRUPT alarm
 }
 
 // String is the seat as all texts have it.

@@ -44,9 +44,10 @@ type RestartRequest struct {
 	Owner string `json:"owner"` // must be the marker's
 }
 
-// StopRequest stops the unit and waits until it has stopped. It stays enabled.
+// StopRequest stops the unit and waits until it has stopped. It stays enabled, unless it is to be disabled too.
 type StopRequest struct {
-	Owner string `json:"owner"` // must be the marker's
+	Owner   string `json:"owner"` // must be the marker's
+	Disable bool   `json:"disable,omitempty"`
 }
 
 // SetAsideRequest stops the member, disables its unit, and moves its data directory aside. The guard then

@@ -173,6 +173,9 @@ type Log struct {
 	Version   string `json:"version"`    // that the cluster had agreed on as far as the database has heard: 3.7.0; empty: not known
 	Error     string `json:"error"`      // why the log could not be read to its end; empty: it could
 
+	// Corrupt says that the database holds the CORRUPT alarm: members held different data when it was raised.
+	Corrupt bool `json:"corrupt,omitempty"`
+
 	DatabaseError string `json:"database_error,omitempty"` // why the database could not be read; empty: it could, or a process has it open
 }
 

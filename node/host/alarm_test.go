@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 
@@ -77,6 +78,13 @@ func TestRestoreTakesAlarmsOut(t *testing.T) {
 			}
 			_, content := f.saved(t)
 			snapshot := f.fetched(t, content)
+			if err := f.Stop(t.Context(), "main", api.StopRequest{Owner: fleetOwner, Disable: true}); err != nil {
+				t.Fatal(err)
+			}
+			o, err := f.Observe(t.Context(), "main", api.ObserveRequest{})
+			if err != nil || o.Unit.FileState != "disabled" || o.Data.Log == nil || o.Data.Log.Corrupt != slices.Contains(kinds, etcdserverpb.AlarmType_CORRUPT) {
+				t.Errorf("stopped for good, with %v: unit %+v, log %+v, %v", kinds, o.Unit, o.Data.Log, err)
+			}
 			if _, err := f.Fence(t.Context(), "main", api.FenceRequest{Owner: fleetOwner, Source: "file:///backup.db", Snapshot: snapshot.SHA256}); err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // errInUse is what a database says that a process has open.
@@ -102,6 +103,22 @@ func wasRaised(path string) (bool, error) {
 		})
 	})
 	return raised, err
+}
+
+// holdsCorrupt tells whether a database holds the CORRUPT alarm. Each key of the bucket is an alarm, as
+// etcdserverpb.AlarmMember.
+func holdsCorrupt(tx *bbolt.Tx) (bool, error) {
+	alarms := tx.Bucket([]byte("alarm"))
+	if alarms == nil {
+		return false, nil
+	}
+	found := false
+	err := alarms.ForEach(func(key, _ []byte) error {
+		alarm, err := parseFields(key)
+		found = found || alarm.numbers[2] == uint64(etcdserverpb.AlarmType_CORRUPT)
+		return err
+	})
+	return found, err
 }
 
 // takeAlarmsOut takes the alarms out of a restored database, at a path of this process. They tell of members that there

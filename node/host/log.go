@@ -37,7 +37,9 @@ func (m *Machine) log(dir string, runs bool) *api.Log {
 		time.Sleep(logPause)
 	}
 	var err error
-	l.Applied, l.Version, err = m.applied(dir)
+	var read databaseState
+	read, err = m.applied(dir)
+	l.Applied, l.Version, l.Corrupt = read.index, read.version, read.corrupt
 	if err != nil && !(runs && errors.Is(err, errInUse)) {
 		l.DatabaseError = err.Error()
 	}
@@ -120,27 +122,36 @@ func database(dir string) string { return filepath.Join(dir, "member", "snap", "
 
 // consistentIndex is how far a database has applied the log, as it is in its file. 0: there is none.
 func (m *Machine) consistentIndex(dir string) (uint64, error) {
-	index, _, err := m.applied(dir)
-	return index, err
+	read, err := m.applied(dir)
+	return read.index, err
 }
 
-// applied is how far a database has applied the log, as it is in its file, and which version its cluster had
-// agreed on by then.
-func (m *Machine) applied(dir string) (index uint64, version string, err error) {
+// databaseState is what a database has of its cluster, as it is in its file.
+type databaseState struct {
+	index   uint64 // of the last entry of the log that it has applied; 0: none
+	version string // that the cluster had agreed on by then
+	corrupt bool   // the CORRUPT alarm was raised by then
+}
+
+// applied reads how far a database has come. The zero value: there is none.
+func (m *Machine) applied(dir string) (databaseState, error) {
+	var read databaseState
 	if _, err := os.Lstat(m.path(database(dir))); errors.Is(err, fs.ErrNotExist) {
-		return 0, "", nil
+		return read, nil
 	}
-	err = viewData(m.path(dir), func(tx *bbolt.Tx) error {
+	err := viewData(m.path(dir), func(tx *bbolt.Tx) error {
 		if meta := tx.Bucket([]byte("meta")); meta != nil {
 			if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
-				index = binary.BigEndian.Uint64(value)
+				read.index = binary.BigEndian.Uint64(value)
 			}
 		}
-		version = agreedVersion(tx)
-		return nil
+		read.version = agreedVersion(tx)
+		var err error
+		read.corrupt, err = holdsCorrupt(tx)
+		return err
 	})
 	if err != nil {
-		return 0, "", fmt.Errorf("open the database %s: %w", database(dir), err)
+		return databaseState{}, fmt.Errorf("open the database %s: %w", database(dir), err)
 	}
-	return index, version, nil
+	return read, nil
 }

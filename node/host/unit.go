@@ -86,7 +86,10 @@ func (m *Machine) Stop(ctx context.Context, cluster string, r api.StopRequest) e
 	if _, err := m.owned(cluster, r.Owner); err != nil {
 		return err
 	}
-	return m.stop(ctx, cluster)
+	if err := m.stop(ctx, cluster); err != nil || !r.Disable {
+		return err
+	}
+	return m.Units.Disable(ctx, api.Unit(cluster))
 }
 
 // stop stops the unit, and records how far its member has come. The unit does that too; this is for one that

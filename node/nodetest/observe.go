@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -200,6 +201,7 @@ func (m *member) log() *api.Log {
 	if agreed := m.state().version; agreed != 0 {
 		log.Version = agreed.String()
 	}
+	log.Corrupt = slices.ContainsFunc(m.state().alarms, func(alarm string) bool { return strings.HasPrefix(alarm, "CORRUPT ") })
 	switch m.damaged {
 	case Log:
 		log.Term, log.Index, log.Error = 0, 0, "a record does not have the checksum that it says"

@@ -216,12 +216,14 @@ func (c call) restart(r api.RestartRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
-// stop stops the unit, which stays enabled.
+// stop stops the unit, which stays enabled where it is not to be disabled.
 func (c call) stop(r api.StopRequest) (api.Done, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Done{}, err
 	}
-	c.halt(c.on(c.cluster), "stop")
+	part := c.on(c.cluster)
+	c.halt(part, "stop")
+	part.unit.enabled = part.unit.enabled && !r.Disable
 	return api.Done{}, nil
 }
 
