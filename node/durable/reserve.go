@@ -9,13 +9,13 @@ import (
 
 // Reserve sets so many bytes aside for a file that is to be written, so that others who look for room on its file system
 // find them taken. An error is ENOSPC: there are not so many. Where the file system can set nothing aside, it is first
-// come, first served.
+// come, first served. What could be set aside of too much is given back: others live on the same disk.
 func Reserve(file *os.File, bytes int64) error {
 	if bytes <= 0 {
 		return nil
 	}
 	if err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, bytes); errors.Is(err, unix.ENOSPC) {
-		return &os.PathError{Op: "reserve", Path: file.Name(), Err: err}
+		return errors.Join(&os.PathError{Op: "reserve", Path: file.Name(), Err: err}, Release(file))
 	}
 	return nil
 }

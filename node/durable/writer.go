@@ -10,6 +10,10 @@ import (
 // little to wait for in the end. It also keeps one long sync from holding up all others on the same disk.
 const stride = 64 << 20
 
+// backlog is how much may be written beside a sync that is under way. Whoever writes faster than the disk waits for it
+// here, and not for all of it in the end: until then nobody could tell a disk that is slow from one that hangs.
+const backlog = 2 * stride
+
 // Writer writes to a file, and has the disk at work meanwhile.
 type Writer struct {
 	file    *os.File
@@ -24,6 +28,9 @@ func NewWriter(file *os.File) *Writer { return &Writer{file: file} }
 func (w *Writer) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.written += int64(n)
+	if w.written >= backlog {
+		w.wait()
+	}
 	if w.written >= stride && !w.busy() {
 		done := make(chan error, 1)
 		go func() { done <- w.file.Sync() }()
@@ -42,10 +49,15 @@ func (w *Writer) busy() bool {
 	return w.syncing != nil
 }
 
-// Sync waits until all that was written is on the disk.
-func (w *Writer) Sync() error {
+// wait waits for the sync that is under way, where one is.
+func (w *Writer) wait() {
 	if w.syncing != nil {
 		w.failed, w.syncing = errors.Join(w.failed, <-w.syncing), nil
 	}
+}
+
+// Sync waits until all that was written is on the disk.
+func (w *Writer) Sync() error {
+	w.wait()
 	return errors.Join(w.failed, w.file.Sync())
 }

@@ -39,6 +39,30 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// TestWriterWaitsForTheDisk holds that no more than the backlog is written while a sync takes its time.
+func TestWriterWaitsForTheDisk(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := NewWriter(file)
+	slow := make(chan error)
+	w.syncing, w.written = slow, backlog-1
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if _, err := w.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+	}()
+	slow <- nil // is received by none but who waits for it
+	<-ended
+	if err := w.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWriterTellsOfAFailure holds that a sync that failed in the middle is not forgotten.
 func TestWriterTellsOfAFailure(t *testing.T) {
 	read, write, err := os.Pipe() // nothing that can be synced

@@ -121,11 +121,12 @@ func (m *Machine) damagedLog(ctx context.Context, dir string) error {
 // shortLog wants a log that goes as far as the database. etcd cuts a log off at a record whose length makes no sense, as
 // if that had not been written to its end, and ends once its leader tells it of what was agreed on.
 func (m *Machine) shortLog(_ context.Context, dir string) error {
-	_, last, err := m.lastEntry(dir)
+	// The database first: the log of a member that is started meanwhile is ahead of what its database was.
+	applied, err := m.consistentIndex(dir)
 	if err != nil {
 		return err
 	}
-	applied, err := m.consistentIndex(dir)
+	_, last, err := m.lastEntry(dir)
 	if err == nil && last < applied {
 		return damaged(fmt.Sprintf("its log in %s ends with entry %d, and its database has come to entry %d", walDir(dir), last, applied))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,13 +60,13 @@ func (m *Machine) readAll(ctx context.Context, dir string, look func(bucket stri
 // readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it ended.
 func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
 	locked = true
+	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), r))
+			err = m.panicked(ctx, dir, r)
 		}
 	}()
-	var file *os.File
 	open := func(string, int, os.FileMode) (opened *os.File, err error) {
 		file, err = openInside(m.path(dir), database(""))
 		return file, err
@@ -118,6 +119,37 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 		}
 	}
 	return locked, nil
+}
+
+// panicked is what is wrong with a database that bbolt could not read. bbolt reads memory that the file is mapped to,
+// where a disk that fails looks as a file that is too short does: only reading it tells the two apart.
+func (m *Machine) panicked(ctx context.Context, dir string, r any) error {
+	if _, fault := r.(interface{ Addr() uintptr }); fault {
+		file, err := openInside(m.path(dir), database(""))
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if err := readThrough(ctx, file); err != nil {
+			return fmt.Errorf("read the database %s: %w", database(dir), err)
+		}
+	}
+	return damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), r))
+}
+
+// readThrough reads all there is.
+func readThrough(ctx context.Context, from io.Reader) error {
+	for piece := make([]byte, 1<<20); ; {
+		_, err := from.Read(piece)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
 }
 
 // isBoltContent tells whether a database cannot be opened for what it holds.

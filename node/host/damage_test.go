@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -328,4 +330,41 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 	}
 	age(time.Hour)
 	look(damaged("it is short"), 1)
+}
+
+// fault is what reading mapped memory panics with where the file behind it cannot be read.
+type fault struct{}
+
+func (fault) Addr() uintptr { return 1 }
+
+// TestADiskThatFailsIsNoDamage holds that a fault is laid to what the file holds only where the file can be read.
+func TestADiskThatFailsIsNoDamage(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, database(dataDir), "x")
+	for name, test := range map[string]struct {
+		reason  any
+		damaged bool
+	}{
+		"a page that makes no sense":                {"page 7: invalid page type", true},
+		"a page behind the end of a file":           {fault{}, true},
+		"a page of a file that cannot be read, too": {fault{}, false},
+	} {
+		if !test.damaged {
+			if err := os.Remove(m.path(database(dataDir))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := m.panicked(t.Context(), dataDir, test.reason)
+		if err == nil || errors.As(err, new(damaged)) != test.damaged {
+			t.Errorf("%s: %v", name, err)
+		}
+		writeFile(t, m, database(dataDir), "x")
+	}
+	broken := errors.New("input/output error")
+	if err := readThrough(t.Context(), io.MultiReader(strings.NewReader("some"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		t.Errorf("a read that fails: %v", err)
+	}
+	if err := readThrough(t.Context(), strings.NewReader("all")); err != nil {
+		t.Errorf("a read that ends: %v", err)
+	}
 }
