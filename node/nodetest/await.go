@@ -10,8 +10,8 @@ const lostRestarts = 3
 
 // await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
 func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
-	if ask.Timeout <= 0 {
-		return api.Observation{}, refuse("a wait of %s was asked for", ask.Timeout)
+	if err := checkTimeout(ask.Timeout); err != nil {
+		return api.Observation{}, err
 	}
 	before := c.on(c.cluster).unit.restarts
 	gained := false

@@ -3,32 +3,34 @@ package nodetest
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // addLearner adds a learner through the local member.
 func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.AddedLearner{}, err
+	if r.PeerURL == "" {
+		return api.AddedLearner{}, refuse("no peer URL was given for the learner to add")
 	}
-	// First, so that whatever becomes of the call, it is known whose learner that is.
-	c.on(c.cluster).marker.Added = appendOnce(c.on(c.cluster).marker.Added, r.PeerURL)
-	leader, err := c.leader()
+	leader, s, err := c.changing(r.Owner, r.Timeout)
 	if err != nil {
 		return api.AddedLearner{}, err
 	}
-	s := leader.state()
-	if i := s.at(r.PeerURL); i >= 0 && s.members[i].learner {
+	i := s.at(r.PeerURL)
+	if i >= 0 && !s.members[i].learner {
+		return api.AddedLearner{}, refuse("add learner %s: voter %s (%s) has this peer URL; remove it first", r.PeerURL, s.members[i].name, s.members[i].id)
+	}
+	// First, so that whatever becomes of the call, it is known whose learner that is.
+	c.on(c.cluster).marker.Added = appendOnce(c.on(c.cluster).marker.Added, r.PeerURL)
+	if i >= 0 {
 		return api.AddedLearner{ID: s.members[i].id, Members: s.list()}, nil
-	} else if i >= 0 {
-		return api.AddedLearner{}, failed("add learner %s: etcdserver: Peer URLs already exists", r.PeerURL)
 	}
 	c.oneChange(s, "add learner "+r.PeerURL)
 	connected := c.connected(s)
 	for _, l := range s.members {
 		if l.learner {
-			return api.AddedLearner{}, failed("add learner %s: etcdserver: too many learner members in cluster", r.PeerURL)
+			return api.AddedLearner{}, refuse("add learner %s: the cluster has a learner already, and takes one at a time", r.PeerURL)
 		}
 	}
 	// The new one counts as a voter that is down. A cluster of one may always be added to.
@@ -43,9 +45,15 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 
 // removeMember removes a member through the local one. One that is gone is done.
 func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
-	leader, s, err := c.changing(r.Owner)
+	if err := checkID(r.ID); err != nil {
+		return api.Done{}, err
+	}
+	leader, s, err := c.changing(r.Owner, r.Timeout)
 	if err != nil {
 		return api.Done{}, err
+	}
+	if r.ID == c.on(c.cluster).unit.process.member.id {
+		return api.Done{}, refuse("remove member %s: it is the one that was asked; ask another voter", r.ID)
 	}
 	i := s.find(r.ID)
 	if i < 0 {
@@ -92,7 +100,10 @@ func (c call) mayRemove(s state, target listed) string {
 
 // promote makes a learner a voter.
 func (c call) promote(r api.PromoteRequest) (api.Done, error) {
-	leader, s, err := c.changing(r.Owner)
+	if err := checkID(r.ID); err != nil {
+		return api.Done{}, err
+	}
+	leader, s, err := c.changing(r.Owner, r.Timeout)
 	if err != nil {
 		return api.Done{}, err
 	}
@@ -106,7 +117,7 @@ func (c call) promote(r api.PromoteRequest) (api.Done, error) {
 	learner := c.reached(r.ID)
 	c.mayVote(leader, s.members[i], learner)
 	if learner == nil || float64(learner.member().index) < 0.9*float64(leader.index) {
-		return api.Done{}, failed("promote %s: etcdserver: can only promote a learner member which is in sync with leader", r.ID)
+		return api.Done{}, refuse("promote %s: it has not caught up with the leader: etcdserver: can only promote a learner member which is in sync with leader", r.ID)
 	}
 	voter := s.members[i]
 	voter.learner = false
@@ -119,15 +130,21 @@ func (c call) promote(r api.PromoteRequest) (api.Done, error) {
 
 // moveLeader moves the leadership away from the local member, where it leads.
 func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
-	leader, s, err := c.changing(r.Owner)
+	if err := checkID(r.To); err != nil {
+		return api.Done{}, err
+	}
+	leader, s, err := c.changing(r.Owner, leaderTime)
 	if err != nil {
 		return api.Done{}, err
+	}
+	if !s.votes(r.To) {
+		return api.Done{}, refuse("move the leadership to member %s: it is no voter of this cluster", r.To)
 	}
 	if leader != c.on(c.cluster).unit.process.member || leader.id == r.To {
 		return api.Done{}, nil
 	}
 	to := c.reached(r.To)
-	if to == nil || !s.votes(r.To) {
+	if to == nil {
 		return api.Done{}, failed("move the leadership to %s: etcdserver: bad leader transferee", r.To)
 	}
 	// It is brought to the end of the log first.
@@ -139,7 +156,10 @@ func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 
 // downgrade enables a downgrade of the cluster, or cancels one.
 func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
-	leader, s, err := c.changing(r.Owner)
+	if line := minorOf(r.Version); r.Version != "" && (line == 0 || line.String() != r.Version+".0") {
+		return api.Done{}, refuse("%q is no line of versions to go down to: give one like 3.6", r.Version)
+	}
+	leader, s, err := c.changing(r.Owner, leaderTime)
 	if err != nil {
 		return api.Done{}, err
 	}
@@ -148,9 +168,9 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 	case target == s.downgrade:
 		return api.Done{}, nil
 	case target != 0 && s.downgrade != 0:
-		return api.Done{}, failed("downgrade to %s: etcdserver: cluster has a downgrade job in progress", r.Version)
+		return api.Done{}, refuse("downgrade to %s: a downgrade to %s is under way; finish or cancel that first", r.Version, s.downgrade)
 	case r.Version != "" && (target == 0 || target != s.version-1):
-		return api.Done{}, failed("downgrade to %s: etcdserver: invalid downgrade target version", r.Version)
+		return api.Done{}, refuse("downgrade to %s: etcd goes down by one minor version at a time: etcdserver: invalid downgrade target version", r.Version)
 	}
 	s.downgrade = target
 	leader.append(1, s)
@@ -159,8 +179,14 @@ func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
 	return api.Done{}, nil
 }
 
+// leaderTime is how long a host itself gives what is asked of a leader.
+const leaderTime = 20 * time.Second
+
 // changing is who leads the local member's cluster, and what that has agreed on, for a call of its owner's that changes this.
-func (c call) changing(owner string) (*member, state, error) {
+func (c call) changing(owner string, timeout time.Duration) (*member, state, error) {
+	if err := checkTimeout(timeout); err != nil {
+		return nil, state{}, err
+	}
 	if err := c.mayChange(owner); err != nil {
 		return nil, state{}, err
 	}
@@ -182,7 +208,7 @@ func (c call) leader() (*member, error) {
 	case !p.serves:
 		return nil, failed("ask the local member: context deadline exceeded")
 	case !p.member.state().votes(p.member.id):
-		return nil, failed("ask the local member: etcdserver: rpc not supported for learner")
+		return nil, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.member.name)
 	case p.leader == "":
 		return nil, failed("ask the local member: etcdserver: no leader")
 	}
@@ -221,8 +247,11 @@ func (c call) disarm(r api.DisarmRequest) (api.Done, error) {
 		return c.dropAlarms(func(alarm string) bool { return strings.HasPrefix(alarm, "CORRUPT ") })
 	}
 	p := c.on(c.cluster).unit.process
-	if p == nil || !p.serves {
+	switch {
+	case p == nil || !p.serves:
 		return api.Done{}, failed("defragment: the local member does not answer")
+	case !p.member.state().votes(p.member.id):
+		return api.Done{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.member.name)
 	}
 	p.member.dbSize = 0
 	if !r.Alarms {

@@ -175,3 +175,10 @@ func (h *Host) kill() {
 	}
 	h.world.convene()
 }
+
+// EmptyData takes the data of a member that does not run out of its directory.
+func (h *Host) EmptyData(dir string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.data[dir] = &directory{}
+}

@@ -257,14 +257,20 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 			return h.world.unexpected("%s: operation %q", h.Address, request.Operation)
 		}
 		if !request.Operation.ReadOnly() && request.Operation != api.OpSave && request.Operation != api.OpRunNow {
-			if held := h.locks[request.Cluster]; held == nil || held.holder.ID != request.Holder {
-				return refuse("%s of cluster %s: the caller does not hold the lock", request.Operation, request.Cluster)
+			switch held := h.locks[request.Cluster]; {
+			case held == nil:
+				return refuse("%s: the lock of cluster %s is not held on this host", request.Operation, request.Cluster)
+			case held.holder.ID != request.Holder:
+				return busy(request.Cluster, held)
 			}
 		}
 		if target := request.Target; target != nil && !request.Operation.ReadOnly() {
 			if err := h.meant(request.Cluster, *target); err != nil {
 				return err
 			}
+		}
+		if err := h.markerKnown(request.Operation); err != nil {
+			return err
 		}
 		answer, err := carryOut(call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}, request.Body)
 		if err != nil || result == nil {
@@ -286,7 +292,7 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 			return err
 		}
 		if other := h.locks[cluster]; other != nil {
-			return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cluster %s is locked by %s", cluster, other.holder), Holder: &other.holder}
+			return busy(cluster, other)
 		}
 		holder.Since = h.world.Clock
 		taken := &lock{holder: holder}
@@ -304,6 +310,23 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		return nil, nil, err
 	}
 	return held, release, err
+}
+
+// markerKnown refuses what goes by a marker that cannot be read: nobody knows whose host this is.
+func (h *Host) markerKnown(op api.Operation) error {
+	switch op {
+	case api.OpTry, api.OpArrived, api.OpProbe, api.OpAwait:
+		return nil // they do not go by it, or say so in a place of their own
+	}
+	if h.MarkerError != "" {
+		return failed("%s", h.MarkerError)
+	}
+	return nil
+}
+
+// busy is the error of whoever does not hold a lock that somebody holds.
+func busy(cluster string, held *lock) error {
+	return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cluster %s is locked by %s", cluster, held.holder), Holder: &held.holder}
 }
 
 // free ends a lock, unless it has ended already.

@@ -49,7 +49,11 @@ func TestRefusals(t *testing.T) {
 			before := d.observe(0)
 			err := d.callAs(test.who, d.addresses[0], test.op, test.body(d), nil)
 			var refusal *api.Error
-			if !errors.As(err, &refusal) || refusal.Code != api.CodeRefused {
+			want := api.CodeRefused
+			if test.who != holder {
+				want = api.CodeBusy
+			}
+			if !errors.As(err, &refusal) || refusal.Code != want {
 				t.Errorf("it answers %v", err)
 			}
 			if diff := cmp.Diff(before, d.observe(0)); diff != "" {

@@ -25,8 +25,8 @@ func digest(words ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// identity is etcd's kind of ID: 64 bits of a hash, in hexadecimal.
-func identity(words ...string) string { return digest(words...)[:16] }
+// identity is etcd's kind of ID: 64 bits of a hash, in hexadecimal as hosts spell it.
+func identity(words ...string) string { return strings.TrimLeft(digest(words...)[:16], "0") }
 
 // key is a private key on a host.
 type key struct {

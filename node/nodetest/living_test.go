@@ -100,9 +100,9 @@ func TestReplaceTheDead(t *testing.T) {
 	if added := d.observe(other).Marker.Added; len(added) != 1 || added[0] != add.PeerURL {
 		t.Errorf("the marker tells of %v", added)
 	}
-	d.refused(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(leader)}, "unhealthy cluster")
-	d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: gone}, nil)
-	d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: gone}, nil)
+	d.refused(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(leader), Timeout: time.Second}, "unhealthy cluster")
+	d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: gone, Timeout: time.Second}, nil)
+	d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: gone, Timeout: time.Second}, nil)
 	var learner, again api.AddedLearner
 	d.ask(other, api.OpAddLearner, add, &learner)
 	d.ask(leader, api.OpAddLearner, add, &again)
@@ -127,7 +127,7 @@ func TestReplaceTheDead(t *testing.T) {
 		t.Errorf("a moment later the learner has entry %d of %d", o.Member.RaftIndex, ahead.RaftIndex)
 	}
 	d.settle(3)
-	d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: learner.ID}, nil)
+	d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: learner.ID, Timeout: time.Second}, nil)
 	if m := d.observe(3).Member; m.Learner || !m.Healthy || m.Ready {
 		t.Errorf("right after its promotion: %+v", m)
 	}
@@ -159,7 +159,7 @@ func TestReplaceTheDead(t *testing.T) {
 // TestJoinFails holds how a member ends whose cluster does not expect it.
 func TestJoinFails(t *testing.T) {
 	add := func(d *driver) {
-		d.ask(0, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: d.peerURL(3)}, nil)
+		d.ask(0, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: d.peerURL(3), Timeout: time.Second}, nil)
 	}
 	for name, test := range map[string]struct {
 		arrange func(*driver)
@@ -197,7 +197,7 @@ func TestJoinFails(t *testing.T) {
 func TestRules(t *testing.T) {
 	learner := func(d *driver, leader int) api.AddedLearner {
 		var added api.AddedLearner
-		d.ask(leader, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: d.peerURL(3)}, &added)
+		d.ask(leader, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: d.peerURL(3), Timeout: time.Second}, &added)
 		d.join(3, 0, 1, 2, 3)
 		d.start(3)
 		d.world.Tick()
@@ -210,7 +210,7 @@ func TestRules(t *testing.T) {
 		"stop the leader":    {nodetest.LeaderMoves, func(d *driver, leader, _ int) { d.ask(leader, api.OpStop, api.StopRequest{Owner: "us"}, nil) }},
 		"restart the leader": {nodetest.LeaderMoves, func(d *driver, leader, _ int) { d.ask(leader, api.OpRestart, api.RestartRequest{Owner: "us"}, nil) }},
 		"remove the leader": {nodetest.LeaderMoves, func(d *driver, leader, other int) {
-			d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(leader)}, nil)
+			d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(leader), Timeout: time.Second}, nil)
 		}},
 		"stop the second of three": {nodetest.KeepQuorum, func(d *driver, leader, other int) {
 			d.world.Host(d.addresses[3-leader-other]).PowerCut()
@@ -222,11 +222,11 @@ func TestRules(t *testing.T) {
 		}},
 		"a second learner": {nodetest.OneChange, func(d *driver, leader, other int) {
 			learner(d, leader)
-			d.refused(other, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: "https://192.0.2.99:2380"}, "too many learner members")
+			d.refused(other, api.OpAddLearner, api.AddLearnerRequest{Owner: "us", PeerURL: "https://192.0.2.99:2380", Timeout: time.Second}, "takes one at a time")
 		}},
 		"remove a voter beside a learner": {nodetest.OneChange, func(d *driver, leader, other int) {
 			learner(d, leader)
-			d.ask(leader, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(other)}, nil)
+			d.ask(leader, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(other), Timeout: time.Second}, nil)
 		}},
 		"promote one that etcd would": {nodetest.CaughtUp, func(d *driver, leader, _ int) {
 			added := learner(d, leader)
@@ -234,15 +234,15 @@ func TestRules(t *testing.T) {
 			d.world.Host(d.addresses[leader]).WriteMany("prod", 100_000)
 			d.world.Host(d.addresses[3]).Lag = 5_000
 			d.world.Host(d.addresses[leader]).WriteMany("prod", 5_000)
-			d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: added.ID}, nil)
+			d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: added.ID, Timeout: time.Second}, nil)
 		}},
 		"promote one that does not run": {nodetest.CaughtUp, func(d *driver, leader, other int) {
 			added := learner(d, leader)
 			d.world.Host(d.addresses[3]).PowerCut()
-			d.refused(other, api.OpPromote, api.PromoteRequest{Owner: "us", ID: added.ID}, "in sync with leader")
+			d.refused(other, api.OpPromote, api.PromoteRequest{Owner: "us", ID: added.ID, Timeout: time.Second}, "in sync with leader")
 		}},
 		"promote one whose host says joining": {nodetest.GuardedVoter, func(d *driver, leader, _ int) {
-			d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: learner(d, leader).ID}, nil)
+			d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: learner(d, leader).ID, Timeout: time.Second}, nil)
 		}},
 		"retire one that is listed": {nodetest.NothingListed, func(d *driver, leader, _ int) {
 			d.world.Lasting = true
@@ -289,7 +289,7 @@ func TestRulesAreKept(t *testing.T) {
 	if now, _ := d.leader(3); now != other {
 		t.Errorf("leadership has gone back to %d by itself", now)
 	}
-	d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(leader)}, nil)
+	d.ask(other, api.OpRemoveMember, api.RemoveMemberRequest{Owner: "us", ID: d.id(leader), Timeout: time.Second}, nil)
 	if o := d.observe(leader); o.Unit.ActiveState != "inactive" || o.Unit.Result != "success" || o.Unit.FileState != "enabled" {
 		t.Errorf("removed: %+v", o.Unit)
 	}
@@ -340,7 +340,7 @@ func TestRecovery(t *testing.T) {
 	if lost := d.world.Lost("prod"); len(lost) != 2 {
 		t.Errorf("without a quorum there are lost %v", lost)
 	}
-	d.refused(2, api.OpRecover, api.RecoverRequest{Owner: "us", ClusterID: "5"}, "is to be recovered")
+	d.refused(2, api.OpRecover, api.RecoverRequest{Owner: "us", ClusterID: "5", Timeout: time.Second}, "is to be recovered")
 	d.ask(2, api.OpRecover, ask, nil)
 	if m := d.observe(2).Member; !m.Healthy || len(m.Members) != 1 || m.ClusterID != cluster {
 		t.Errorf("the survivor: %+v", m)
@@ -391,9 +391,9 @@ func TestEveryFault(t *testing.T) {
 	for op, body := range map[api.Operation]any{
 		api.OpRestart: api.RestartRequest{Owner: "us"}, api.OpSnapshot: api.SnapshotRequest{Owner: "us", Keep: 2},
 		api.OpMoveLeader: api.MoveLeaderRequest{Owner: "us", To: "1"}, api.OpDisarm: api.DisarmRequest{Owner: "us"},
-		api.OpRemoveMember: api.RemoveMemberRequest{Owner: "us", ID: "1"}, api.OpProbe: api.ProbeRequest{}, api.OpHash: api.HashRequest{},
-		api.OpDowngrade: api.DowngradeRequest{Owner: "us"}, api.OpAddLearner: api.AddLearnerRequest{Owner: "us", PeerURL: "https://192.0.2.99:2380"},
-		api.OpTry: api.TryRequest{}, api.OpPromote: api.PromoteRequest{Owner: "us"}, api.OpRecover: api.RecoverRequest{Owner: "us"},
+		api.OpRemoveMember: api.RemoveMemberRequest{Owner: "us", ID: "1", Timeout: time.Second}, api.OpProbe: api.ProbeRequest{}, api.OpHash: api.HashRequest{},
+		api.OpDowngrade: api.DowngradeRequest{Owner: "us"}, api.OpAddLearner: api.AddLearnerRequest{Owner: "us", PeerURL: "https://192.0.2.99:2380", Timeout: time.Second},
+		api.OpTry: api.TryRequest{}, api.OpPromote: api.PromoteRequest{Owner: "us", Timeout: time.Second}, api.OpRecover: api.RecoverRequest{Owner: "us", Timeout: time.Second},
 	} {
 		for _, after := range []bool{false, true} {
 			d := living(t, t, 3, 3)

@@ -16,6 +16,9 @@ func (c call) probe(api.ProbeRequest) (api.Member, error) {
 
 // hash is the hash of what the local member holds.
 func (c call) hash(r api.HashRequest) (api.Hash, error) {
+	if c.on(c.cluster).marker == nil {
+		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
+	}
 	p := c.on(c.cluster).unit.process
 	if p == nil || !p.serves {
 		return api.Hash{}, failed("hash: the local member does not answer")
@@ -45,7 +48,7 @@ func (c call) try(r api.TryRequest) (api.Done, error) {
 		return api.Done{}, refuse("store %s is not installed", r.Store)
 	}
 	if why := c.world.archive(r.Store).parse(r.Flags); why != "" {
-		return api.Done{}, failed("etcd %s does not take these flags: %s", c.world.archive(r.Store).version, why)
+		return api.Done{}, refuse("etcd %s does not take these flags: %s", c.world.archive(r.Store).version, why)
 	}
 	return api.Done{}, nil
 }
@@ -64,7 +67,7 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	case p == nil || !p.serves:
 		return api.Snapshot{}, failed("save a snapshot: the local member does not answer")
 	case !p.member.state().votes(p.member.id):
-		return api.Snapshot{}, refuse("the local member is a learner: take the snapshot of a voter")
+		return api.Snapshot{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.member.name)
 	}
 	if c.cramped(c.view(c.cluster)) {
 		return api.Snapshot{}, refuse("%s has %d MiB free, and a snapshot of the member's database wants more", api.SnapshotDir(part.marker.DataDir), c.FreeBytes>>20)

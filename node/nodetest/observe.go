@@ -175,8 +175,9 @@ func (h *Host) view(cluster string) api.Member {
 	case p.leader == "":
 		view.HealthError = "etcdserver: no leader"
 	case view.Learner:
+		// It answers its status, and no list of members.
 		view.HealthError = "etcdserver: rpc not supported for learner"
-		view.Alarms = s.alarms
+		view.Members, view.Alarms = nil, s.alarms
 	case h.lags(p):
 		view.HealthError, view.Alarms = "context deadline exceeded", s.alarms
 	default:

@@ -80,6 +80,11 @@ func operation[Q, R any](carryOut func(call, Q) (R, error)) func(call, json.RawM
 // the new one is certified.
 func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	part := c.on(c.cluster)
+	for _, want := range r.Keys {
+		if err := known(want); err != nil {
+			return api.Prepared{}, err
+		}
+	}
 	if err := c.mayClaim(part, r.Marker); err != nil {
 		return api.Prepared{}, err
 	}
@@ -117,7 +122,7 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 		prepared.Requests[want.Name] = text
 	}
 	part.keys, part.next = keys, next
-	c.record(part, r.Marker)
+	c.record(part, c.keepFormed(part.marker, r.Marker))
 	if c.data[r.Marker.DataDir] == nil {
 		c.data[r.Marker.DataDir] = &directory{}
 	}
@@ -136,10 +141,20 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if !c.stores[r.Store] {
 		return api.Done{}, refuse("store %s is not installed", r.Store)
 	}
-	certificates := maps.Clone(part.certificates)
-	if len(r.Certificates) > 0 {
-		certificates = r.Certificates
+	if r.Unit == "" {
+		return api.Done{}, refuse("the unit to write is empty")
 	}
+	if err := checkFlags(r.Flags, r.Marker); err != nil {
+		return api.Done{}, err
+	}
+	if err := part.mayCertify(r); err != nil {
+		return api.Done{}, err
+	}
+	certificates := maps.Clone(part.certificates)
+	if certificates == nil {
+		certificates = map[string]string{}
+	}
+	maps.Copy(certificates, r.Certificates)
 	keys, next := maps.Clone(part.keys), maps.Clone(part.next)
 	for name, text := range r.Certificates {
 		if next[name].belongs(text) {
@@ -147,15 +162,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		}
 		delete(next, name)
 	}
-	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
-		if !keys[name].belongs(certificates[name]) {
-			return api.Done{}, failed("the certificate of key %s is not there, or certifies another key", name)
-		}
-	}
 	peerCA, clientCA := orElse(r.PeerCA, part.peerCA), orElse(r.ClientCA, part.clientCA)
-	if peerCA == "" || clientCA == "" {
-		return api.Done{}, failed("there is no CA bundle to keep")
-	}
 	if r.Marker.Phase == api.PhaseFormed {
 		if err := c.mayHandOver(r.Marker); err != nil {
 			return api.Done{}, err
@@ -165,7 +172,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
 	part.recovery = nil
-	c.record(part, r.Marker)
+	c.record(part, c.keepFormed(part.marker, r.Marker))
 	return api.Done{}, nil
 }
 
@@ -184,11 +191,25 @@ func (c call) mayHandOver(marker api.Marker) error {
 // start enables the unit and starts it.
 func (c call) start(api.StartRequest) (api.Done, error) {
 	part := c.on(c.cluster)
+	if part.marker == nil {
+		return api.Done{}, refuse("this host carries no cluster %s", c.cluster)
+	}
+	if err := part.mustNotBeFenced(); err != nil {
+		return api.Done{}, err
+	}
 	if part.unit.text == "" {
 		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
 	}
 	c.bringUp(part)
 	return api.Done{}, nil
+}
+
+// mustNotBeFenced refuses to start a member that a restore has fenced.
+func (i *installation) mustNotBeFenced() error {
+	if under := i.restore; under != nil && under.Stage == api.StageFenced {
+		return refuse("a restore of %s is under way: its member must not be started", under.Source)
+	}
+	return nil
 }
 
 // bringUp enables the unit and starts it.
@@ -208,6 +229,9 @@ func (c call) restart(r api.RestartRequest) (api.Done, error) {
 		return api.Done{}, err
 	}
 	part := c.on(c.cluster)
+	if err := part.mustNotBeFenced(); err != nil {
+		return api.Done{}, err
+	}
 	if part.unit.text == "" {
 		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
 	}
@@ -230,10 +254,16 @@ func (c call) stop(r api.StopRequest) (api.Done, error) {
 // setAside stops the member and moves its data aside, and the data directory with it: the guard lets
 // no member start before the host was prepared again.
 func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
+	if r.Why == "" || len(r.Why) > 32 || strings.ContainsFunc(r.Why, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
+		return api.SetAside{}, refuse("%q cannot be a part of a directory's name", r.Why)
+	}
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.SetAside{}, err
 	}
 	part := c.on(c.cluster)
+	if part.restore != nil {
+		return api.SetAside{}, refuse("a restore of %s is under way, which keeps the data that was there before", part.restore.Source)
+	}
 	c.halt(part, "set aside")
 	part.unit.enabled, part.flags, part.recovery = false, nil, nil
 	path := c.moveAside(part.marker.DataDir, r.Why)
@@ -313,7 +343,7 @@ func (c call) mayClaim(part *installation, marker api.Marker) error {
 	if marker.Cluster != c.cluster {
 		return c.world.unexpected("%s: a marker of cluster %q in a call for cluster %q", c.Address, marker.Cluster, c.cluster)
 	}
-	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && old.Owner != marker.Owner {
+	if old := part.marker; old != nil && old.Phase != api.PhaseForming && old.Owner != marker.Owner {
 		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object", old.Member, old.Cluster)
 	}
 	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && c.directory(old.DataDir).member != nil {

@@ -77,7 +77,13 @@ func (h *Host) has(address string) bool {
 
 // updateMember gives a voter another peer URL.
 func (c call) updateMember(r api.UpdateMemberRequest) (api.Done, error) {
-	leader, s, err := c.changing(r.Owner)
+	if err := checkID(r.ID); err != nil {
+		return api.Done{}, err
+	}
+	if r.PeerURL == "" {
+		return api.Done{}, refuse("no peer URL was given for member %s", r.ID)
+	}
+	leader, s, err := c.changing(r.Owner, r.Timeout)
 	if err != nil {
 		return api.Done{}, err
 	}

@@ -3,6 +3,8 @@ package nodetest
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -15,6 +17,9 @@ type recovery struct {
 
 // recover makes the local member the cluster, alone.
 func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
+	if err := checkTimeout(r.Timeout); err != nil {
+		return api.Recovered{}, err
+	}
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Recovered{}, err
 	}
@@ -23,19 +28,25 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	switch {
 	case part.marker.ClusterID == "" || part.marker.ClusterID != r.ClusterID:
 		return api.Recovered{}, refuse("this host is of cluster %q, and cluster %q is to be recovered", part.marker.ClusterID, r.ClusterID)
+	case part.marker.Phase != api.PhaseFormed:
+		return api.Recovered{}, refuse("member %s of cluster %s has not joined it: recover one that has", part.marker.Member, c.cluster)
+	case part.restore != nil && part.restore.Stage == api.StageFenced:
+		return api.Recovered{}, refuse("its guard lets the member not start (%s): a restore of %s is under way", api.GuardRestore, part.restore.Source)
 	case m == nil || m.cluster != r.ClusterID:
 		return api.Recovered{}, refuse("data directory %s holds no data of cluster %s", part.marker.DataDir, r.ClusterID)
-	case part.unit.process != nil && part.unit.process.leader != "":
+	case part.unit.process != nil && part.unit.process.leader != "" && len(m.state().members) == 1 && part.recovery == nil:
+		return api.Recovered{Path: c.lastRecovered(part.marker.DataDir)}, nil
+	case part.unit.process != nil && part.unit.process.leader != "" && len(m.state().members) > 1:
 		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
 	case !m.state().votes(m.id):
 		return api.Recovered{}, refuse("the local member is a learner, which may lack what the voters have agreed on")
 	}
-	part.unit.stop()
 	if under := part.recovery; under == nil || (under.term != m.lastTerm() || under.index != m.index) && len(m.state().members) > 1 {
 		if err := c.beginRecovery(part, m, r); err != nil {
 			return api.Recovered{}, err
 		}
 	}
+	part.unit.stop()
 	done := api.Recovered{Path: part.recovery.copy}
 	s := m.state()
 	for _, l := range s.members {
@@ -55,7 +66,17 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	return done, nil
 }
 
-// beginRecovery checks and copies the data of a member that was stopped, and records the copy.
+// lastRecovered is the copy that the last recovery has made; empty: there is none.
+func (h *Host) lastRecovered(dir string) string {
+	for _, path := range slices.Backward(h.aside(dir)) {
+		if strings.HasPrefix(path, dir+"."+api.AsidePrefix+"recovered-") {
+			return path
+		}
+	}
+	return ""
+}
+
+// beginRecovery checks and copies the member's data, and records the copy. A member whose data it refuses runs on.
 func (c call) beginRecovery(part *installation, m *member, r api.RecoverRequest) error {
 	if l := m.log(); l.Error != "" || l.DatabaseError != "" {
 		return refuse("member %s cannot be recovered from: %s%s", m.name, l.Error, l.DatabaseError)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -36,6 +37,9 @@ func (w *World) Snapshot(cluster string) []byte {
 
 // fetch brings a snapshot onto the host.
 func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
+	if err := checkFetch(r); err != nil {
+		return api.Snapshot{}, err
+	}
 	if marker := c.on(c.cluster).marker; marker != nil && marker.Owner != r.Owner {
 		return api.Snapshot{}, refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
 	}
@@ -60,6 +64,21 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 	}
 	c.Host.fetched[described.Path] = read
 	return described, nil
+}
+
+// checkFetch refuses a request that does not make sense on any host.
+func checkFetch(r api.FetchRequest) error {
+	switch {
+	case !path.IsAbs(r.DataDir):
+		return refuse("data directory %q: it is no absolute path", r.DataDir)
+	case r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes):
+		return refuse("an upload cannot be gone on with behind byte %d", r.From)
+	case minorOf(r.Line) == 0:
+		return refuse("%q is no line of etcd, like 3.7", r.Line)
+	case r.SHA256 != "":
+		return checkSum(r.SHA256)
+	}
+	return nil
 }
 
 // sent is what lies at a source.
@@ -99,6 +118,9 @@ func (c call) receive(u api.Upload, from int64) ([]byte, error) {
 
 // arrived says how much of an upload has come.
 func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
+	if err := checkSum(r.SHA256); err != nil {
+		return api.Arrived{}, err
+	}
 	return api.Arrived{Bytes: int64(len(c.Host.arriving[r.SHA256]))}, nil
 }
 
@@ -113,8 +135,8 @@ func (s content) describe(dir string) api.Snapshot {
 // fence stops the member and lets none start.
 func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 	part := c.on(c.cluster)
-	if part.marker == nil {
-		return api.Restoration{}, nil
+	if err := checkSum(r.Snapshot); err != nil {
+		return api.Restoration{}, err
 	}
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Restoration{}, err
@@ -132,7 +154,7 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 		if m != nil && m.last != nil {
 			part.restore.Revision = m.last.state.revision + int64(m.index-m.last.index)
 		}
-	case under.Stage != api.StageFenced && (under.Source != r.Source || under.Snapshot != r.Snapshot):
+	case under.Stage != api.StageFenced && under.Snapshot != r.Snapshot:
 		return api.Restoration{}, refuse("a restore of %s is under way", under.Source)
 	}
 	if part.restore.Stage == api.StageFenced {
@@ -147,6 +169,9 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 // restore makes the data directory from the fetched snapshot.
 func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	part := c.on(c.cluster)
+	if err := checkRestore(r); err != nil {
+		return api.Restored{}, err
+	}
 	if err := c.mayClaim(part, r.Marker); err != nil {
 		return api.Restored{}, err
 	}
@@ -180,6 +205,17 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	return api.Restored{ClusterID: m.cluster, MemberID: m.id, Aside: part.restore.Aside}, nil
 }
 
+// checkRestore refuses a request that does not make sense on any host.
+func checkRestore(r api.RestoreRequest) error {
+	if r.Marker.Owner == "" || r.Marker.Token == "" {
+		return refuse("the marker of a restored member wants an owner and a token")
+	}
+	if r.Bump < 1 {
+		return refuse("revisions are to be raised by %d: clients that have seen the old ones would miss what is written now; raise them", r.Bump)
+	}
+	return checkSum(r.Snapshot)
+}
+
 // reborn is a member of the restored cluster. All of them begin with one log.
 func (c call) reborn(r api.RestoreRequest, held content) *member {
 	flags := map[string]string{"initial-cluster": r.Marker.InitialCluster, "initial-cluster-token": r.Marker.Token}
@@ -211,12 +247,18 @@ func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 		return api.Done{}, err
 	}
 	part := c.on(c.cluster)
-	stages := []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked, api.StageOpened, ""}
+	stages := []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked, api.StageOpened}
 	switch under := part.restore; {
 	case under == nil && r.Stage == "":
 		return api.Done{}, nil
-	case under == nil || slices.Index(stages, under.Stage) < 1 || slices.Index(stages, r.Stage) < slices.Index(stages, under.Stage):
-		return api.Done{}, refuse("this host cannot come to stage %q: it records %+v", r.Stage, under)
+	case under == nil:
+		return api.Done{}, refuse("no restore is under way on this host that could come to stage %q", r.Stage)
+	case r.Stage == "" && under.Stage != api.StageOpened:
+		return api.Done{}, refuse("a restore of %s is under way, and cannot be over before it is %s", under.Source, api.StageOpened)
+	case r.Stage != "" && r.Stage != api.StageChecked && r.Stage != api.StageOpened:
+		return api.Done{}, refuse("a restore does not come to stage %q by being told", r.Stage)
+	case r.Stage != "" && r.Stage != under.Stage && slices.Index(stages, r.Stage) != slices.Index(stages, under.Stage)+1:
+		return api.Done{}, refuse("a restore of %s is under way (%s), and cannot come to stage %s from there", under.Source, under.Stage, r.Stage)
 	}
 	m := c.directory(part.marker.DataDir).member
 	switch r.Stage {
@@ -257,11 +299,13 @@ func (c call) open(m *member) {
 func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
 	part := c.on(c.cluster)
 	under := part.restore
+	if part.marker != nil {
+		if err := c.mayChange(r.Owner); err != nil {
+			return api.Done{}, err
+		}
+	}
 	if under == nil {
 		return api.Done{}, nil
-	}
-	if err := c.mayChange(r.Owner); err != nil {
-		return api.Done{}, err
 	}
 	if under.Stage == api.StageOpened {
 		return api.Done{}, refuse("the restore was opened to clients")

@@ -22,7 +22,9 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	case p == nil || !p.serves:
 		return api.Saved{}, failed("save a snapshot: the local member does not answer")
 	case !p.member.state().votes(p.member.id):
-		return api.Saved{}, refuse("the local member is a learner: take the snapshot of a voter")
+		return api.Saved{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.member.name)
+	case p.leader == "":
+		return api.Saved{}, refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter", p.member.name)
 	}
 	s := p.member.state()
 	content := snapshotOf(s)
