@@ -1,0 +1,252 @@
+package host
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+)
+
+// machineParty are real machines in directories, whose members are real etcds.
+type machineParty struct {
+	t     *testing.T
+	hosts map[string]*machineHost
+}
+
+type machineHost struct {
+	*Machine
+	place place
+	live  *liveUnits
+	held  *holding
+}
+
+// endingUnits tell of a member that has ended by itself, as one does that was removed.
+type endingUnits struct{ *liveUnits }
+
+func (u endingUnits) State(ctx context.Context, unit string) (api.UnitState, error) {
+	state, err := u.liveUnits.State(ctx, unit)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	select {
+	case <-u.ended: // nil, and so never, before the first start
+		if u.process != nil {
+			state.ActiveState, state.MainPID = "inactive", 0
+		}
+	default:
+	}
+	return state, err
+}
+
+func newMachineParty(t *testing.T, names []string) *machineParty {
+	p := &machineParty{t: t, hosts: map[string]*machineHost{}}
+	for _, name := range agreementMembers { // those that are not asked anything have an address all the same
+		p.hosts[name] = &machineHost{place: place{loopback, freePort(t), freePort(t), freePort(t)}}
+	}
+	for _, name := range names {
+		m, units := newMachine(t)
+		describe(t, m)
+		for _, file := range []string{"/proc/net", "/proc/uptime"} {
+			if err := os.Symlink(file, m.path(file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		live := &liveUnits{fakeUnits: units, t: t}
+		m.Units = endingUnits{live}
+		t.Cleanup(func() { live.end(syscall.SIGKILL) })
+		h := p.hosts[name]
+		h.Machine, h.live = m, live
+	}
+	return p
+}
+
+func (p *machineParty) place(at string) place { return p.hosts[at].place }
+func (p *machineParty) settle()               {}
+func (p *machineParty) complaints() []string  { return nil }
+
+func (p *machineParty) exchange(at string, r api.Request, content []byte, result any) error {
+	if !p.hosts[at].isInstalled(storeA) {
+		return &api.Error{Code: api.CodeNoStore, Message: "there is no store on it to call"}
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	p.hosts[at].Call(p.t.Context(), bytes.NewReader(append(append(line, '\n'), content...)), &out)
+	answers := bufio.NewReader(&out)
+	for {
+		text, err := answers.ReadBytes('\n')
+		if err != nil {
+			return errNoAnswer
+		}
+		var line api.Line
+		if err := json.Unmarshal(text, &line); err != nil {
+			return err
+		}
+		switch {
+		case line.Content > 0:
+			if _, err := io.CopyN(io.Discard, answers, int64(line.Content)); err != nil {
+				return err
+			}
+		case line.Error != nil:
+			return line.Error
+		case line.Result != nil:
+			if result == nil {
+				return nil
+			}
+			return json.Unmarshal(line.Result, result)
+		}
+	}
+}
+
+func (p *machineParty) lock(at string) {
+	installStore(p.t, p.hosts[at].Machine, storeA)
+	p.hosts[at].held = hold(p.t, p.hosts[at].Machine, "main", agreementHolder, time.Hour)
+}
+
+func (p *machineParty) unlock(at string) { p.hosts[at].held.release(p.t) }
+
+func (p *machineParty) edit(at string, edit func(*api.Marker)) {
+	m := p.hosts[at].Machine
+	marker, err := m.marker("main")
+	if err == nil {
+		edit(marker)
+		err = m.putMarker(*marker, etcdOwner)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *machineParty) garble(at string, garbled bool) {
+	file := p.hosts[at].path(api.MarkerFile("main"))
+	text, err := os.ReadFile(file)
+	if err == nil && garbled {
+		text = append([]byte("?"), text...)
+	} else {
+		text = bytes.TrimPrefix(text, []byte("?"))
+	}
+	if err == nil {
+		err = os.WriteFile(file, text, 0o640)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *machineParty) litter(at, dir string) {
+	writeFile(p.t, p.hosts[at].Machine, dir+"/something", "of somebody")
+}
+
+func (p *machineParty) loseData(at string) {
+	if err := os.RemoveAll(p.hosts[at].path(dataDir + "/member")); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *machineParty) loseKey(at, key string) {
+	if err := os.Remove(p.hosts[at].path(api.KeyFile("main", key))); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *machineParty) refuseFlags(at string) {
+	writeFile(p.t, p.hosts[at].Machine, api.InstalledStore(storeA), "#!/bin/sh\necho flag provided but not defined: -name >&2\nexit 2\n")
+}
+
+func (p *machineParty) stop(at string) {
+	if err := p.hosts[at].live.Stop(p.t.Context(), api.Unit("main")); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// fakeParty is the simulated world.
+type fakeParty struct {
+	world *nodetest.World
+	mu    sync.Mutex
+	said  []string
+}
+
+func newFakeParty() *fakeParty {
+	p := &fakeParty{}
+	var addresses []string
+	for _, name := range agreementMembers {
+		addresses = append(addresses, p.place(name).address)
+	}
+	p.world = nodetest.New(p, addresses...)
+	// What a run must not ask for is the world's own to say. Here it is asked what a host would answer.
+	p.world.Waive(nodetest.KeepQuorum, nodetest.LeaderMoves, nodetest.OneChange, nodetest.CaughtUp, nodetest.VerifiedFirst)
+	return p
+}
+
+func (p *fakeParty) Helper() {}
+
+func (p *fakeParty) Errorf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said = append(p.said, strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+func (p *fakeParty) complaints() (said []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	said, p.said = p.said, nil
+	return said
+}
+
+func (p *fakeParty) place(at string) place {
+	return place{"192.0.2.1" + string('1'+at[0]-'a'), 2379, 2380, 2381}
+}
+
+func (p *fakeParty) host(at string) *nodetest.Host { return p.world.Host(p.place(at).address) }
+
+// settle lets as much time pass as a real cluster has.
+func (p *fakeParty) settle() {
+	for range 4 {
+		p.world.Tick()
+	}
+}
+
+func (p *fakeParty) exchange(at string, r api.Request, content []byte, result any) error {
+	store := p.world.Stores["amd64"]
+	if content != nil {
+		return p.host(at).Upload(context.Background(), store, r, bytes.NewReader(content), result)
+	}
+	return p.host(at).Call(context.Background(), store, r, result)
+}
+
+func (p *fakeParty) lock(at string) {
+	if err := p.host(at).Install(context.Background(), p.world.Stores["amd64"]); err != nil {
+		p.Errorf("%v", err)
+	}
+	if _, _, err := p.host(at).Lock(context.Background(), p.world.Stores["amd64"], "main", api.Holder{ID: agreementHolder, Who: "us"}); err != nil {
+		p.Errorf("%v", err)
+	}
+}
+
+func (p *fakeParty) unlock(at string)                       { p.host(at).LoseLock("main") }
+func (p *fakeParty) edit(at string, edit func(*api.Marker)) { p.host(at).EditMarker("main", edit) }
+func (p *fakeParty) litter(at, dir string)                  { p.host(at).Litter(dir) }
+func (p *fakeParty) loseKey(at, key string)                 { p.host(at).LoseKey("main", key) }
+func (p *fakeParty) stop(at string)                         { p.host(at).StopUnit("main") }
+func (p *fakeParty) refuseFlags(string)                     { p.world.RefuseFlags(p.world.Stores["amd64"], "--name") }
+
+func (p *fakeParty) loseData(at string) { p.host(at).EmptyData(dataDir) }
+
+func (p *fakeParty) garble(at string, garbled bool) {
+	p.host(at).MarkerError = ""
+	if garbled {
+		p.host(at).MarkerError = "it cannot be read"
+	}
+}

@@ -1,0 +1,430 @@
+package host
+
+import (
+	"cmp"
+	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// row is one request, or one event, of an arrangement. The machine and the fake have to answer it alike.
+type row struct {
+	name   string
+	at     string // the member whose host is asked
+	op     api.Operation
+	holder string // of the lock; empty: the one that holds it
+	body   func(*stage) any
+	target func(*stage) *api.Target
+
+	want api.Code // empty: the call is carried out
+	says string   // words that both refusals have; empty: none are shared
+
+	// loud is true where no provider ever asks for this: the machine answers want, and the fake fails the test of who asked.
+	loud bool
+
+	event func(*stage) // in place of a request
+}
+
+// stage is one of the two that have to agree, as an arrangement is played on it.
+type stage struct {
+	*testing.T
+	party
+	authority *nodetest.Authority
+	ids       map[string]string // member IDs, by the members' names
+	clusterID string
+	store     string
+}
+
+// party is what the machine and the fake do each in their own way.
+type party interface {
+	exchange(at string, r api.Request, content []byte, result any) error
+	place(at string) place
+	settle()
+	complaints() []string // that the party has had since it was asked last: who asked for this has a fault
+
+	lock(at string)
+	unlock(at string)
+	edit(at string, edit func(*api.Marker))
+	garble(at string, garbled bool)
+	litter(at, dir string)
+	loseData(at string)
+	loseKey(at, key string)
+	refuseFlags(at string)
+	stop(at string)
+}
+
+// place is where a member is reached.
+type place struct {
+	address               string
+	client, peer, metrics int
+}
+
+func (p place) peerURL() string { return fmt.Sprintf("https://%s:%d", p.address, p.peer) }
+
+const agreementHolder = "run-1"
+
+// ask makes one call.
+func (s *stage) ask(at string, op api.Operation, body, result any) error {
+	return s.askAs(agreementHolder, nil, at, op, body, result)
+}
+
+func (s *stage) askAs(holder string, target *api.Target, at string, op api.Operation, body, result any) error {
+	s.Helper()
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.exchange(at, api.Request{Version: api.Version, Operation: op, Cluster: "main", Holder: holder, Target: target, Body: encoded}, nil, result)
+}
+
+// must makes a call that has to be carried out.
+func (s *stage) must(at string, op api.Operation, body, result any) {
+	s.Helper()
+	if err := s.ask(at, op, body, result); err != nil {
+		s.Fatalf("%s at %s: %v", op, at, err)
+	}
+}
+
+func (s *stage) observe(at string) (o api.Observation, err error) {
+	p := s.place(at)
+	err = s.ask(at, api.OpObserve, api.ObserveRequest{DataDir: dataDir, Ports: []int{p.client, p.peer, p.metrics}}, &o)
+	return o, err
+}
+
+// marker is that of a member that forms a cluster with the others.
+func (s *stage) marker(at string, others ...string) api.Marker {
+	var initial []string
+	for _, name := range slices.Sorted(slices.Values(append(slices.Clone(others), at))) {
+		initial = append(initial, name+"="+s.place(name).peerURL())
+	}
+	p := s.place(at)
+	return api.Marker{
+		Cluster: "main", Owner: fleetOwner, Member: at, Phase: api.PhaseForming, Token: "t1", InitialCluster: strings.Join(initial, ","),
+		DataDir: dataDir, ClientPort: p.client, PeerPort: p.peer, MetricsPort: p.metrics,
+	}
+}
+
+// keys are those that a member is asked to have.
+func (s *stage) keys(at string) []api.KeyRequest {
+	var keys []api.KeyRequest
+	for _, name := range keyNames {
+		keys = append(keys, api.KeyRequest{Name: name, Algorithm: "ecdsa-p256", CommonName: at, IPs: []string{s.place(at).address, loopback}})
+	}
+	return keys
+}
+
+// prepare prepares a host, and returns what it is configured with.
+func (s *stage) prepare(at string, marker api.Marker, state string) api.ConfigureRequest {
+	s.Helper()
+	var prepared api.Prepared
+	s.must(at, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: s.keys(at)}, &prepared)
+	return s.configuration(at, marker, state, prepared)
+}
+
+func (s *stage) configuration(at string, marker api.Marker, state string, prepared api.Prepared) api.ConfigureRequest {
+	s.Helper()
+	p, url := s.place(at), func(scheme, address string, port int) string { return fmt.Sprintf("%s://%s:%d", scheme, address, port) }
+	clients := url("https", p.address, p.client)
+	if p.address != loopback {
+		clients += "," + url("https", loopback, p.client)
+	}
+	r := api.ConfigureRequest{
+		Marker: marker, Store: s.store, Certificates: map[string]string{}, PeerCA: s.authority.PeerCA(), ClientCA: s.authority.ClientCA(), Unit: "[Service]\n",
+		Flags: []string{
+			"--name=" + at, "--data-dir=" + dataDir, "--log-level=error", "--unsafe-no-fsync=true",
+			"--initial-cluster=" + marker.InitialCluster, "--initial-cluster-state=" + state, "--initial-cluster-token=" + marker.Token,
+			"--listen-peer-urls=" + p.peerURL(), "--initial-advertise-peer-urls=" + p.peerURL(),
+			"--listen-client-urls=" + clients, "--advertise-client-urls=" + url("https", p.address, p.client),
+			"--listen-metrics-urls=" + url("http", loopback, p.metrics),
+			"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + api.PeerCAFile("main"),
+			"--peer-cert-file=" + api.CertificateFile("main", api.KeyPeer), "--peer-key-file=" + api.KeyFile("main", api.KeyPeer),
+			"--client-cert-auth=true", "--trusted-ca-file=" + api.ClientCAFile("main"),
+			"--cert-file=" + api.CertificateFile("main", api.KeyServer), "--key-file=" + api.KeyFile("main", api.KeyServer),
+		},
+	}
+	for _, key := range s.keys(at) {
+		if request, asked := prepared.Requests[key.Name]; asked {
+			signed, err := s.authority.Sign(s.Context(), key, request)
+			if err != nil {
+				s.Fatal(err)
+			}
+			r.Certificates[key.Name] = signed
+		}
+	}
+	return r
+}
+
+// form makes the hosts a cluster, formed.
+func (s *stage) form(names ...string) {
+	s.Helper()
+	configured := map[string]api.ConfigureRequest{}
+	for _, name := range names {
+		r := s.prepare(name, s.marker(name, without(names, name)...), "new")
+		s.must(name, api.OpConfigure, r, nil)
+		configured[name] = r
+	}
+	for _, name := range names {
+		s.must(name, api.OpStart, api.StartRequest{}, nil)
+	}
+	for _, name := range names {
+		o := s.await(name, api.AwaitRequest{Members: len(names)})
+		s.ids[name], s.clusterID = o.Member.MemberID, o.Member.ClusterID
+		r := configured[name]
+		r.Marker.Phase, r.Marker.ClusterID, r.Marker.MemberID = api.PhaseFormed, s.clusterID, s.ids[name]
+		s.must(name, api.OpConfigure, r, nil)
+	}
+}
+
+// await waits until a member is ready.
+func (s *stage) await(at string, r api.AwaitRequest) (o api.Observation) {
+	s.Helper()
+	r.DataDir, r.Timeout = dataDir, patience
+	s.must(at, api.OpAwait, r, &o)
+	if !isReady(o, r) {
+		s.Fatalf("member %s is not ready: %+v, %+v", at, o.Unit, o.Member)
+	}
+	return o
+}
+
+// leads has a member lead, whoever did.
+func (s *stage) leads(at string, members ...string) {
+	s.Helper()
+	for _, name := range members {
+		s.must(name, api.OpMoveLeader, api.MoveLeaderRequest{Owner: fleetOwner, To: s.ids[at]}, nil)
+	}
+}
+
+func without(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+}
+
+// bearing is what has to be equal of a host after a request.
+type bearing struct {
+	Error        string
+	Marker       string
+	UnitText     string
+	Enabled      bool
+	Running      bool
+	Flags        []string // their names
+	Selected     bool     // its store is the one that it was configured with
+	Data         string
+	Aside        []string // why it was moved
+	Certificates map[string]string
+	Guard        api.GuardCheck
+	Member       string
+	List         []string
+	Restore      string
+	Backup       string
+}
+
+var asideName = regexp.MustCompile(`\.` + regexp.QuoteMeta(api.AsidePrefix) + `([a-z-]*[a-z])-`)
+
+// bear is how a host bears itself, in words that both parties share.
+func (s *stage) bear(at string) bearing {
+	o, err := s.observe(at)
+	if err != nil {
+		return bearing{Error: string(asError(err).Code)}
+	}
+	b := bearing{
+		UnitText: o.Unit.Text, Enabled: o.Unit.FileState == "enabled", Running: running(o.Unit), Selected: o.Store.Selected == s.store,
+		Data: fmt.Sprintf("there %t, empty %t, of a member %t", o.Data.Exists, o.Data.Empty || !o.Data.Exists, o.Data.HasMember), Guard: o.GuardCheck, Certificates: map[string]string{},
+	}
+	if m := o.Marker; m != nil {
+		var added []string
+		for _, url := range m.Added {
+			added = append(added, s.named(url))
+		}
+		b.Marker = fmt.Sprintf("%s of %s, %s, token %s, IDs %s %s, added %v", m.Member, m.Owner, m.Phase, m.Token, s.cluster(m.ClusterID), s.named(m.MemberID), added)
+	}
+	for _, flag := range o.Flags {
+		name, _, _ := strings.Cut(flag, "=")
+		b.Flags = append(b.Flags, name)
+	}
+	for _, dir := range o.Data.Aside {
+		why := "?"
+		if found := asideName.FindStringSubmatch(path.Base(dir)); found != nil {
+			why = found[1]
+		}
+		b.Aside = append(b.Aside, why)
+	}
+	slices.Sort(b.Aside)
+	for name, c := range o.Certificates {
+		if c.PEM != "" || c.HasKey {
+			b.Certificates[name] = fmt.Sprintf("%s, its key there %t", kindOf(c.PEM), c.HasKey)
+		}
+	}
+	if m := o.Member; m.Responding {
+		b.Member = fmt.Sprintf("%s healthy %t, learner %t, led %t, alarms %d", s.named(m.MemberID), m.Healthy, m.Learner, m.Leader != "", len(m.Alarms))
+		for _, l := range m.Members {
+			b.List = append(b.List, fmt.Sprintf("%q at %s, learner %t", l.Name, s.named(l.PeerURLs[0]), l.Learner))
+		}
+		slices.Sort(b.List)
+	}
+	if r := o.Restore; r != nil {
+		b.Restore = fmt.Sprintf("%s of %s, enabled before %t", r.Stage, r.Source, r.Enabled)
+	}
+	if o.Backup != nil {
+		b.Backup = o.Backup.Digest
+	}
+	return b
+}
+
+// kindOf is the kind of key that a certificate is of.
+func kindOf(certificate string) string {
+	leaf, err := cert.ParseLeaf([]byte(certificate))
+	if err != nil {
+		return "not there"
+	}
+	if public, ok := leaf.PublicKey.(*ecdsa.PublicKey); ok {
+		return public.Params().Name
+	}
+	return leaf.PublicKeyAlgorithm.String()
+}
+
+// named is the member that an ID or a peer URL is of.
+func (s *stage) named(text string) string {
+	for name, id := range s.ids {
+		if id == text && text != "" {
+			return name
+		}
+	}
+	for _, name := range agreementMembers {
+		if s.place(name).peerURL() == text {
+			return name
+		}
+	}
+	return text
+}
+
+func (s *stage) cluster(id string) string {
+	if id == s.clusterID && id != "" {
+		return "ours"
+	}
+	return id
+}
+
+// agreementMembers are the hosts that there are in each arrangement.
+var agreementMembers = []string{"a", "b", "c", "d"}
+
+// answer is what came of a row.
+type answer struct {
+	code    api.Code
+	message string
+}
+
+// play plays one row, and says what came of it.
+func (s *stage) play(r row) answer {
+	s.Helper()
+	if r.event != nil {
+		r.event(s)
+		return answer{}
+	}
+	var target *api.Target
+	if r.target != nil {
+		target = r.target(s)
+	}
+	err := s.askAs(cmp.Or(r.holder, agreementHolder), target, r.at, r.op, r.body(s), nil)
+	var a answer
+	if err != nil {
+		a.code, a.message = asError(err).Code, err.Error()
+	}
+	return a
+}
+
+func (s *stage) bearings(hosts []string) map[string]bearing {
+	all := map[string]bearing{}
+	for _, name := range hosts {
+		all[name] = s.bear(name)
+	}
+	return all
+}
+
+// arrangement is how hosts are, and what is asked of them then, one after another.
+type arrangement struct {
+	hosts   []string
+	arrange func(*stage)
+	rows    []row
+}
+
+// agree plays an arrangement on machines and on the fake.
+func agree(t *testing.T, a arrangement) {
+	t.Parallel()
+	authority, err := nodetest.NewAuthority(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := &stage{T: t, party: newMachineParty(t, a.hosts), authority: authority, ids: map[string]string{}, store: storeA}
+	fakes := newFakeParty()
+	fake := &stage{T: t, party: fakes, authority: authority, ids: map[string]string{}, store: fakes.world.Stores["amd64"]}
+	stages := map[string]*stage{"machine": machine, "fake": fake}
+	for _, name := range slices.Sorted(maps.Keys(stages)) {
+		for _, at := range a.hosts {
+			stages[name].lock(at)
+		}
+		if a.arrange != nil {
+			a.arrange(stages[name])
+		}
+	}
+	for _, r := range a.rows {
+		what := cmp.Or(r.name, string(r.op))
+		before := map[string]map[string]bearing{}
+		for name, s := range stages {
+			before[name] = s.bearings(a.hosts)
+		}
+		for _, name := range []string{"machine", "fake"} {
+			got := stages[name].play(r)
+			complaints := stages[name].complaints()
+			if name == "fake" && r.loud {
+				if len(complaints) == 0 {
+					t.Errorf("%s: the fake does not complain of it: %s %s", what, got.code, got.message)
+				}
+				continue
+			}
+			if len(complaints) > 0 {
+				t.Errorf("%s: the fake complains: %q", what, complaints)
+			}
+			if got.code != r.want || r.says != "" && !strings.Contains(got.message, r.says) {
+				t.Errorf("%s: the %s answers %q (%s), want %q with %q", what, name, got.code, got.message, r.want, r.says)
+			}
+			if r.want == api.CodeRefused || r.want == api.CodeBusy || r.want == api.CodeUnsupported {
+				if diff := gocmp.Diff(before[name], stages[name].bearings(a.hosts)); diff != "" {
+					t.Errorf("%s: it was refused, and has changed the %s:\n%s", what, name, diff)
+				}
+			}
+		}
+		if diff := differ(stages, a.hosts); diff != "" {
+			t.Fatalf("%s: the machine (-) and the fake (+) are not the same after it:\n%s", what, diff)
+		}
+	}
+}
+
+// settling is how long a real cluster may take until its hosts are as the fake's are.
+const settling = 10 * time.Second
+
+// differ waits until both are the same, and says in what they are not.
+func differ(stages map[string]*stage, hosts []string) string {
+	stages["fake"].settle()
+	want := stages["fake"].bearings(hosts)
+	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
+		diff := gocmp.Diff(stages["machine"].bearings(hosts), want)
+		if diff == "" || time.Now().After(end) {
+			return diff
+		}
+	}
+}
+
+var errNoAnswer = errors.New("there is no answer")
