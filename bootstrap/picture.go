@@ -305,54 +305,6 @@ func namedMembers(owner string, sight Sight) map[string]bool {
 	return named
 }
 
-// place says what a seat is in the member list. Where nobody can be asked for the list, whoever was a
-// voter still is one: that is whoever has a marker or is named by one, and where no marker can be read, all.
-func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways ways) {
-	if !list.known {
-		s.Role, s.Started = membership.Voter, true
-		switch marker := report.Marker(); {
-		case marker != nil && marker.Phase == api.PhaseJoining:
-			s.Role = membership.Learner
-		case marker != nil:
-			s.ID = marker.MemberID
-		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
-			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
-		case list.named != nil && !atAny(s.Member, slices.Collect(maps.Keys(list.named))):
-			s.Role, s.Started = membership.Absent, false // it is new, and a change that was to bring it has not come so far
-		}
-		return
-	}
-	for _, entry := range list.entries {
-		if s.From != "" && entry.ID != ways.to[s.Member].id || s.From == "" && !atAny(s.Member, entry.PeerURLs) {
-			continue
-		}
-		if s.From == "" && len(entry.PeerURLs) > 0 && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
-			s.From = entry.PeerURLs[0] // it cannot be asked, has lost what it was, or leaves, and all are to have another port
-		}
-		s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""
-		if entry.Learner {
-			s.Role = membership.Learner
-		}
-	}
-}
-
-// stranger is an entry that no seat explains.
-func stranger(entry api.ListedMember, owner string, sight Sight) membership.Stranger {
-	s := membership.Stranger{ID: entry.ID, Name: entry.Name, Role: membership.Voter}
-	if len(entry.PeerURLs) > 0 {
-		s.PeerURL = entry.PeerURLs[0]
-	}
-	if entry.Learner {
-		s.Role = membership.Learner
-	}
-	for _, report := range sight {
-		if marker := report.Marker(); marker != nil && marker.Owner == owner && slices.Contains(marker.Added, s.PeerURL) {
-			s.Ours = true
-		}
-	}
-	return s
-}
-
 // lookAtWhole takes over what the healthy members say of the cluster.
 func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 	lowered := true

@@ -1,0 +1,78 @@
+package bootstrap
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// place says what a seat is in the member list. Where nobody can be asked for the list, whoever was a
+// voter still is one: that is whoever has a marker or is named by one, and where no marker can be read, all.
+func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways ways) {
+	if !list.known {
+		s.Role, s.Started = membership.Voter, true
+		switch marker := report.Marker(); {
+		case marker != nil && marker.Phase == api.PhaseJoining:
+			s.Role = membership.Learner
+		case marker != nil:
+			s.ID = marker.MemberID
+		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
+			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
+		case list.named != nil && !atAny(s.Member, slices.Collect(maps.Keys(list.named))):
+			s.Role, s.Started = membership.Absent, false // it is new, and a change that was to bring it has not come so far
+		}
+		return
+	}
+	entry, found := c.entryOf(*s, list.entries, report, ways)
+	if !found {
+		return
+	}
+	if s.From == "" && len(entry.PeerURLs) > 0 && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
+		s.From = entry.PeerURLs[0] // it cannot be asked, has lost what it was, or leaves, and all are to have another port
+	}
+	s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""
+	if entry.Learner {
+		s.Role = membership.Learner
+	}
+}
+
+// entryOf is a seat's entry of the member list. Somebody may have added another at its address with another port: the one
+// that its host has recorded goes first, then the one at its very URL, then the one of its name.
+func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report Report, ways ways) (api.ListedMember, bool) {
+	wanted := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == ways.to[s.Member].id }}
+	if s.From == "" {
+		marker := report.Marker()
+		wanted = []func(api.ListedMember) bool{
+			func(e api.ListedMember) bool { return marker != nil && e.ID == marker.MemberID },
+			func(e api.ListedMember) bool { return slices.Contains(e.PeerURLs, c.PeerURL(s.Member)) },
+			func(e api.ListedMember) bool { return e.Name == s.Name },
+			func(api.ListedMember) bool { return true },
+		}
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e api.ListedMember) bool { return !atAny(s.Member, e.PeerURLs) })
+	}
+	for _, is := range wanted {
+		if i := slices.IndexFunc(entries, is); i >= 0 {
+			return entries[i], true
+		}
+	}
+	return api.ListedMember{}, false
+}
+
+// stranger is an entry that no seat explains.
+func stranger(entry api.ListedMember, owner string, sight Sight) membership.Stranger {
+	s := membership.Stranger{ID: entry.ID, Name: entry.Name, Role: membership.Voter}
+	if len(entry.PeerURLs) > 0 {
+		s.PeerURL = entry.PeerURLs[0]
+	}
+	if entry.Learner {
+		s.Role = membership.Learner
+	}
+	for _, report := range sight {
+		if marker := report.Marker(); marker != nil && marker.Owner == owner && slices.Contains(marker.Added, s.PeerURL) {
+			s.Ours = true
+		}
+	}
+	return s
+}
