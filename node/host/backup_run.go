@@ -149,6 +149,13 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	for _, d := range all {
+		if d.directory != nil && d.away == nil {
+			// A run that was killed holds the room of its whole backup there. What is wrong with the directory this run
+			// says where it stores.
+			_ = backup.SweepAbandoned(ctx, d, r.Now())
+		}
+	}
 	taken, err := r.take(ctx, all)
 	if err != nil {
 		return "", err

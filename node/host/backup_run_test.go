@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -339,6 +340,22 @@ func TestDestinationThatFails(t *testing.T) {
 		t.Errorf("there are %+v", all)
 	}
 	f.mustRun(t, runRehearsal)
+	// What a run that was killed has left does not wait for a run that is well.
+	left, blocked := f.path(backupDir+"/.partial-killed"), f.path(backupDir+"/main")
+	writeFile(t, f.Machine, backupDir+"/.partial-killed", "x")
+	old := f.Now().Add(-25 * time.Hour)
+	if err := errors.Join(os.Chtimes(left, old, old), os.Rename(blocked, blocked+".old"), os.WriteFile(blocked, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.run(t, runBackup, true); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("into a directory that cannot be made: %v", err)
+	}
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was left by a run that was killed: %v", err)
+	}
+	if err := errors.Join(os.Remove(blocked), os.Rename(blocked+".old", blocked)); err != nil {
+		t.Fatal(err)
+	}
 	// A flipped byte there is found.
 	flip(t, server.File("backups", "some/where/main/"+f.last(t, runBackup).Backup+".db"))
 	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
