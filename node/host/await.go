@@ -174,6 +174,9 @@ func (w *wait) extend(ctx context.Context, marker api.Marker, process int) {
 	if !w.pace.gains(ctx, process) || !w.request.Learner && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read") {
 		return
 	}
+	if ctx.Err() != nil {
+		return // the wait was over before the member could answer
+	}
 	w.gained = true
 	w.over.Reset(w.request.Timeout)
 }
