@@ -17,7 +17,7 @@ const leaderlessReach = "--since=-90s"
 // leaderless tells for how long a member that does not serve has known no leader, as far as its journal says so; 0 where
 // the journal does not say. A member without a leader campaigns every few seconds, and logs each campaign.
 func (m *Machine) leaderless(ctx context.Context, cluster string, o api.Observation) time.Duration {
-	if o.Unit.ActiveState != "active" || serves(o.Member) {
+	if o.Unit.ActiveState != "active" {
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)

@@ -67,8 +67,10 @@ func (m *Machine) member(ctx context.Context, marker api.Marker) api.Member {
 	questions.Go(func() { view.Ready = ready(ctx, marker.MetricsPort) })
 	questions.Wait()
 	if view.Healthy {
-		// The read may have waited for an election: who leads is told by who does after it.
+		// The read may have waited for an election: who leads is told by who does after it. And the member may have taken
+		// back the read by which it told whether it is ready, which nobody has repeated.
 		askStatus()
+		view.Ready = view.Ready || ready(ctx, marker.MetricsPort)
 	}
 	return view
 }

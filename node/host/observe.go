@@ -22,7 +22,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	for first := true; ; first = false {
 		o, err := m.look(ctx, cluster, r)
 		waited := time.Since(begun)
-		if first && err == nil && patience > 0 {
+		if first && err == nil && m.mayComeYet(o, patience, waited) {
 			leaderless = m.leaderless(ctx, cluster, o)
 		}
 		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || waited < crashPause && m.maySoonCrash(o)) {

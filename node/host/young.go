@@ -14,14 +14,15 @@ import (
 // slow disks have been seen to take 18 s, and nobody serves meanwhile.
 const lastingFailure = 25 * time.Second
 
-// mayComeYet tells whether a member that does not serve may do so by itself: it has only just been started, by whom
-// or with its host alike, or it has served since it was started, and may do so again after an election. failed is for
-// how long it is known to have failed. Members that are formed or restored are their run's to await.
+// mayComeYet tells whether a member that does not serve, or is not ready, may do so by itself: it has only just been
+// started, by whom or with its host alike, or it has served since it was started, and may do so again after an
+// election. failed is for how long it is known to have failed. Members that are formed or restored are their run's to
+// await.
 func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) bool {
 	switch {
 	case patience <= 0 || o.Marker == nil || o.Marker.Phase == api.PhaseForming || o.Restore != nil:
 		return false
-	case serves(o.Member):
+	case isFollowing(o.Member) || o.Member.Healthy && o.Member.Ready:
 		return false
 	case o.Unit.ActiveState == "active" && failed < lastingFailure: // systemd heard from it once it served
 		return true

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"io"
 	"syscall"
 	"testing"
 	"time"
@@ -32,7 +34,8 @@ func TestPatience(t *testing.T) {
 		"crashed, has served": {func(o *api.Observation) { o.Unit.ActiveState, o.Unit.Restarts = "active", lostRestarts }, true},
 		"old, never served":   {func(o *api.Observation) { o.Unit.MainPID = 8 }, false},
 		"gone":                {func(o *api.Observation) { o.Unit.MainPID = 9 }, false},
-		"healthy":             {func(o *api.Observation) { o.Member.Healthy = true }, false},
+		"healthy":             {func(o *api.Observation) { o.Member.Healthy, o.Member.Ready = true, true }, false},
+		"not ready":           {func(o *api.Observation) { o.Unit.ActiveState, o.Member.Healthy = "active", true }, true},
 		"a learner":           {func(o *api.Observation) { o.Member = api.Member{Responding: true, Learner: true, Leader: "1"} }, false},
 		"a learner, alone":    {func(o *api.Observation) { o.Member = api.Member{Responding: true, Learner: true} }, true},
 		"about to be started": {func(o *api.Observation) { o.Unit.MainPID, o.Unit.ActiveState, o.Unit.Queued = 0, "inactive", true }, true},
@@ -123,11 +126,28 @@ func TestObserveOutlastsAStall(t *testing.T) {
 	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{}); err != nil || o.Member.Healthy || o.Unit.ActiveState != "active" {
 		t.Fatalf("while it has no quorum it reads %+v, unit %s, %v", o.Member, o.Unit.ActiveState, err)
 	}
-	go func() {
-		time.Sleep(2 * askTimeout)
+	resume := func(after time.Duration) {
+		time.Sleep(after)
 		signal(syscall.SIGCONT)
-	}()
+	}
+	go resume(2 * askTimeout)
 	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{Patience: time.Minute}); err != nil || !o.Member.Healthy {
 		t.Errorf("a stall of %s is reported as a failure: %+v, %v", 2*askTimeout, o.Member, err)
+	}
+
+	// A leader that is elected while the questions are under way: etcd takes the oldest of its pending reads back, and the
+	// metrics port does not ask again.
+	signal(syscall.SIGSTOP)
+	eventually(t, "its leader is gone, and no read is pending", func() bool {
+		alone := false
+		err := askMetrics(t.Context(), a.marker.MetricsPort, "/metrics", func(_ int, body io.Reader) {
+			text, err := io.ReadAll(body)
+			alone = err == nil && bytes.Contains(text, []byte("etcd_server_has_leader 0"))
+		})
+		return err == nil && alone
+	})
+	go resume(askTimeout / 20)
+	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{Patience: time.Minute}); err != nil || !o.Member.Healthy || !o.Member.Ready {
+		t.Errorf("a member whose leader is elected while it is asked reads %+v, %v", o.Member, err)
 	}
 }
