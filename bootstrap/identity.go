@@ -205,7 +205,7 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 			return isClone(i, twin)
 		}
 		if not := notThere(m, w.sight[m]); not != "" {
-			return not, fmt.Sprintf("give its host that address, and plan again; it is re-addressed from %s then", membership.HostOf(move.from))
+			return not, fmt.Sprintf("give its host that address, and plan again; it is re-addressed from %s then", membership.HostOf(move.From))
 		}
 		return "", ""
 	}

@@ -75,6 +75,14 @@ func TestWaysThatMislead(t *testing.T) {
 			}
 			c.Members[2], sight[second] = second, sight[old]
 		}, nil, "a b c(https://192.0.2.13:2380 moved)"},
+		"c runs by its second address already, and is in the list at the first": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+			old := c.Members[2]
+			c.Members[2], sight[second] = second, sight[old]
+			delete(sight, old)
+			observed := *sight[second].Observation
+			observed.Unit.Process = &api.Process{Flags: []string{"--initial-advertise-peer-urls=https://192.0.2.33:2380"}}
+			sight[second] = bootstrap.Report{Contact: sight[second].Contact, Observation: &observed}
+		}, nil, "a b c(https://192.0.2.13:2380 there unheard)"},
 		"a second address of c, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
 			old := c.Members[2]
 			c.Members[2], sight[second], sight[old] = second, sight[old], bootstrap.Report{Err: gone}
@@ -129,6 +137,9 @@ func TestWaysThatMislead(t *testing.T) {
 					text += "(" + s.From
 					if s.Moved {
 						text += " moved"
+					}
+					if s.There {
+						text += " there"
 					}
 					if s.Unheard {
 						text += " unheard"

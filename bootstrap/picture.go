@@ -53,7 +53,8 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Restoring, s.Data = restoring(report), report.Data
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 			if move, moves := ways.move(m); moves {
-				s.From, s.Moved, s.Unheard, s.Gone = move.from, move.moved, ways.unheard(m, move, sight), gone(move, report)
+				s.Move = move
+				s.Unheard, s.Gone = ways.unheard(m, move, sight), gone(move, report)
 			}
 		}
 		s.Rebuild = c.rebuild(s, report, owner)

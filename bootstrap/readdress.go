@@ -14,34 +14,28 @@ import (
 // A member may be given another address on the machine that it is on: its network was renumbered, it is to use another
 // network card, or a name takes the place of an address. It keeps its data and its ID.
 
-// move is a member that is to be re-addressed.
-type move struct {
-	from  string // the peer URL at which its cluster knows it, or at which it runs still
-	moved bool   // its cluster knows it by the new one already
-}
-
 // move tells whether a wanted seat's member is to be re-addressed to it.
-func (w ways) move(m membership.Member) (move, bool) {
+func (w ways) move(m membership.Member) (membership.Move, bool) {
 	found, is := w.elsewhere(m)
 	if _, cloned := w.clone(m); cloned {
-		return move{}, false
+		return membership.Move{}, false
 	}
 	return found, is
 }
 
 // elsewhere tells whether the machine at a wanted seat carries that very member, at another peer URL than the seat's.
-func (w ways) elsewhere(m membership.Member) (move, bool) {
+func (w ways) elsewhere(m membership.Member) (membership.Move, bool) {
 	i := w.to[m]
 	if w.fixed || !slices.Contains(w.Members, m) || i.carries != m.Name || i.id == "" || len(i.known) == 0 {
-		return move{}, false
+		return membership.Move{}, false
 	}
 	switch {
-	case w.astray(m):
-		return move{from: i.known[0]}, true
+	case w.astray(m): // where it is there, a run was cut short between the restart and the list
+		return membership.Move{From: i.known[0], There: i.runs == w.PeerURL(m)}, true
 	case i.runs != "" && i.runs != w.PeerURL(m): // a run was cut short between the list and the restart
-		return move{from: i.runs, moved: true}, true
+		return membership.Move{From: i.runs, Moved: true}, true
 	}
-	return move{}, false
+	return membership.Move{}, false
 }
 
 // clone is another seat of a member's name whose way leads to another machine that says it is the same member.
@@ -68,7 +62,7 @@ func (w ways) old(m membership.Member) bool {
 		return false
 	}
 	for _, other := range w.seats {
-		if move, moves := w.move(other); moves && other.Name == m.Name && at(m, move.from) {
+		if move, moves := w.move(other); moves && other.Name == m.Name && at(m, move.From) {
 			return true
 		}
 		if other.Name == m.Name && slices.Contains(w.Members, other) && w.list.known && !w.list.has(m) && w.to[m].oneMachine(w.to[other]) {
@@ -97,17 +91,17 @@ func (l memberList) unseen(seats []membership.Seat) (urls []string) {
 
 // unheard tells whether nobody could be asked at the address that a member is re-addressed from. Where its port alone
 // changes, it is asked there itself.
-func (w ways) unheard(m membership.Member, of move, sight Sight) bool {
-	if membership.HostOf(of.from) == m.Address {
+func (w ways) unheard(m membership.Member, of membership.Move, sight Sight) bool {
+	if membership.HostOf(of.From) == m.Address {
 		return false
 	}
-	at, seen := w.at([]string{of.from})
+	at, seen := w.at([]string{of.From})
 	return !seen || sight[at].Err != nil
 }
 
 // gone tells whether the machine of a member has lost the address that the member is re-addressed from. Of a name it is not known.
-func gone(of move, report Report) bool {
-	return notThere(membership.Member{Address: membership.HostOf(of.from)}, report) != ""
+func gone(of membership.Move, report Report) bool {
+	return notThere(membership.Member{Address: membership.HostOf(of.From)}, report) != ""
 }
 
 // runsBy is the peer URL that a member runs by, or would.

@@ -256,7 +256,7 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 		s.Outdated = append(s.Outdated, "settings")
 	}
 	if in != nil && h.from != "" && s.State != membership.Blocked {
-		s.From, s.Moved, s.Unheard, s.Gone = h.from, in.moved, h.unheard, h.gone
+		s.Move = membership.Move{From: h.from, Moved: in.moved, Unheard: h.unheard, Gone: h.gone}
 	}
 	if h.expired && s.From == "" {
 		s.Invalid = "its certificates have expired"

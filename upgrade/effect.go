@@ -89,7 +89,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.State = membership.Failing
 		}
 	case membership.Configure:
-		s.From, s.Moved, s.Unheard, s.Gone = "", false, false, false
+		s.Move = membership.Move{}
 		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
 	case membership.Certify:
 		s.Invalid, s.Certified = "", true
@@ -98,7 +98,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		}
 	case membership.Readdress:
 		listed := s.Moved
-		s.From, s.Moved, s.Unheard, s.Gone = "", false, false, false
+		s.Move = membership.Move{}
 		if (&choice{Picture: p, want: want}).misconfigured(*s) {
 			s.Outdated, s.Behind, s.Version = nil, false, want.Version
 		}
@@ -133,7 +133,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			startUncontradicted(p, *s)
 		}
 		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
-		s.From, s.Moved, s.Unheard, s.Gone = "", false, false, false
+		s.Move = membership.Move{}
 		if voted {
 			unsettle(p)
 		}

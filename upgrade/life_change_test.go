@@ -157,6 +157,12 @@ var operations = map[string]operation{
 		l.cluster.PeerPort = 12380
 		l.renumber("a", "b", "c")
 	}},
+	"recovered at another peer port": {does: "recover a (192.0.2.11): it alone is the cluster", members: 3, happen: func(l *life) {
+		l.host("b").Wipe()
+		l.host("c").Wipe()
+		l.cluster.PeerPort = 12380
+		l.cluster.Recover = membership.Recovery{Member: "a", Abandons: []string{"b", "c"}}
+	}},
 	"other ports":                {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380", members: 3, happen: func(l *life) { l.cluster.PeerPort, l.cluster.ClientPort = 12380, 12379 }},
 	"readdress and upgrade":      {does: "readdress b (192.0.2.52)", members: 3, version: older, happen: func(l *life) { l.readdress("b", "52", false); l.run(nodetest.EtcdVersion) }},
 	"readdress and downgrade":    {does: "readdress b (192.0.2.52)", members: 3, happen: func(l *life) { l.readdress("b", "52", false); l.run(older) }},

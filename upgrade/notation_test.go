@@ -185,6 +185,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Behind = true
 		case word == "moved":
 			s.Moved = true
+		case word == "there":
+			s.There = true
 		case word == "gone":
 			s.Gone = true
 		case strings.HasPrefix(word, "had:"):
@@ -194,7 +196,9 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		case word == "unheard":
 			s.Unheard = true
 		case strings.HasPrefix(word, "from:"):
-			s.From = "https://192.0.2." + word[len("from:"):] + ":2380"
+			if s.From = "https://192.0.2." + word[len("from:"):] + ":2380"; strings.Contains(word, ".") {
+				s.From = "https://" + word[len("from:"):] + ":2380"
+			}
 		case word == "unstarted":
 			s.Started = false
 		case word == "traces":

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -12,7 +13,7 @@ import (
 func quorumInReach(p membership.Picture, want membership.Spec) error {
 	n := p.Size()
 	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
-	var missing, ending, elsewhere []string
+	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
 		if survives(s) && !hopeless(p, want, s) || s.State == membership.Serving || s.State == membership.Mute {
 			able++
@@ -20,8 +21,10 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 		}
 		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
 		switch {
+		case hopeless(p, want, s) && s.From != "" && survives(s) && mayLack(s):
+			lacking = append(lacking, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
 		case hopeless(p, want, s) && s.From != "" && survives(s):
-			elsewhere = append(elsewhere, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
+			apart = append(apart, fmt.Sprintf("%s (%s)", s.Name, s.From))
 		case s.Looping:
 			ending = append(ending, s.Name)
 		case s.State == membership.Empty:
@@ -43,11 +46,18 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	switch {
 	case able >= needed:
 		return nil
-	case able+len(elsewhere) >= needed:
-		remedy := fmt.Sprintf("their machines may lack the addresses that the cluster knows them at: give them those too for the moment (ip address add) and plan again, and they are re-addressed one by one: %s", strings.Join(elsewhere, ", "))
-		if logs := tellLogs(p); logs != "" {
-			remedy += "; " + logs
+	case able+len(lacking)+len(apart) >= needed:
+		var ways []string
+		if len(lacking) > 0 {
+			ways = append(ways, fmt.Sprintf("their machines may lack the addresses that the cluster knows them at: give them those too for the moment (ip address add) and plan again, and they are re-addressed one by one: %s", strings.Join(lacking, ", ")))
 		}
+		if len(apart) > 0 {
+			ways = append(ways, fmt.Sprintf("only a quorum can give members other peer URLs: take what changes those of %s back (address or peer_port), apply, and change it once they serve", strings.Join(apart, ", ")))
+		}
+		if logs := tellLogs(p); logs != "" {
+			ways = append(ways, logs)
+		}
+		remedy := strings.Join(ways, "; ")
 		if way := recommended(p); way != "" {
 			remedy += ", or, where nothing of that can be had, " + way
 		}
@@ -77,6 +87,12 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	return refuse("the quorum is lost", remedy)
 }
 
+// mayLack tells whether a member's machine has lost the address that its cluster knows it by, or, where that is a name, may have.
+func mayLack(s membership.Seat) bool {
+	_, err := netip.ParseAddr(membership.HostOf(s.From))
+	return !s.Moved && (s.Gone || err != nil && !s.There)
+}
+
 // contradicted says what to do where members do not start since one that runs holds other data. Empty: there are none.
 func contradicted(p membership.Picture, want membership.Spec) string {
 	var kept, running []string
@@ -98,9 +114,9 @@ func contradicted(p membership.Picture, want membership.Spec) string {
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
 // and it runs by what is wanted already.
 func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
-	if s.From != "" { // a quorum of others changes the list for it, or it is alone
-		return (s.Looping || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
-	}
 	c := &choice{Picture: p, want: want}
+	if s.From != "" { // a quorum of others changes the list for it, or it is alone
+		return (s.Looping && !c.misled(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
+	}
 	return s.Looping && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
 }

@@ -17,8 +17,9 @@ func moves(s membership.Seat) bool {
 	return s.From != "" && s.Failed == "" && s.Wanted && s.Role == membership.Voter
 }
 
-// unreachable tells whether nobody can reach a member, since its machine has lost the address that its cluster knows it by.
-func unreachable(s membership.Seat) bool { return s.From != "" && s.Gone && !s.Moved }
+// unreachable tells whether nobody can reach a member where its cluster knows it, since its machine has lost that address, or
+// it runs at its new one already.
+func unreachable(s membership.Seat) bool { return s.From != "" && !s.Moved && (s.Gone || s.There) }
 
 // waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
 // its old address: it is waited for only where the others that run cannot be a quorum without it.
@@ -40,16 +41,16 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 
 // moveDown re-addresses a member that serves nobody: it may be down since its old address is gone. The others have to be a
 // quorum, which alone can change the list. One that is alone comes up whatever its own list says; where it serves, nobody
-// could join it before its list says where it is.
+// could join it before its list says where it is. One that is there already is not restarted.
 func (c *choice) moveDown() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		down := s.State == membership.Failing || s.State == membership.Stopped
-		return moves(s) && (down && c.HasQuorum() || c.Size() == 1 && (down || s.State == membership.Serving && unreachable(s)))
+		down, serves := s.State == membership.Failing || s.State == membership.Stopped, s.State == membership.Serving
+		return moves(s) && (c.HasQuorum() && (down || serves && s.There) || c.Size() == 1 && (down || serves && unreachable(s)))
 	})
 	if !found {
 		return membership.Step{}, false
 	}
-	if s.State == membership.Serving {
+	if s.State == membership.Serving && !s.There {
 		return c.move()
 	}
 	if s.State == membership.Failing && !c.spared(s) {
@@ -63,7 +64,10 @@ func (c *choice) moveDown() (membership.Step, bool) {
 	}
 	n, healthy := c.Size(), len(c.Healthy())
 	move := readdress(s)
-	move.Sum = fmt.Sprintf("it serves nobody; %s", voters(n, n, healthy))
+	move.Sum = voters(n, n, healthy)
+	if s.State != membership.Serving {
+		move.Sum = "it serves nobody; " + move.Sum
+	}
 	return move, true
 }
 
@@ -104,7 +108,10 @@ func readdress(s membership.Seat) membership.Step {
 	if move.To = membership.HostOf(s.From); move.To == s.Address {
 		move.To = s.From // another port
 	}
-	if s.Unheard {
+	switch {
+	case s.There && s.State == membership.Serving:
+		move.Why = "it runs at its new address already, and the list has to say so; it is not restarted"
+	case s.Unheard:
 		move.Why = "nobody answers there, and it is taken for granted that no other machine runs it"
 	}
 	return move
@@ -128,7 +135,10 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 	if err != nil {
 		return err
 	}
-	failure := l.swap(ctx, m, request)
+	var failure error
+	if !s.There || s.State != membership.Serving {
+		failure = l.swap(ctx, m, request)
+	}
 	switch {
 	case failure == nil:
 	case !said(failure):

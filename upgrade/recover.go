@@ -103,12 +103,12 @@ func recovered(p *membership.Picture, want membership.Spec, seed membership.Memb
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
 			s.State, s.Unsettled, s.Why, s.Looping = membership.Serving, true, "", false
-			s.From, s.Moved, s.Unheard, s.Gone, s.Invalid = "", false, false, false, ""
+			s.Move, s.Invalid = membership.Move{}, ""
 			p.Leader = s.ID
 			continue
 		}
 		s.Role, s.ID, s.Started = membership.Absent, "", false
-		s.From, s.Moved, s.Unheard, s.Gone = "", false, false, false
+		s.Move = membership.Move{}
 	}
 	p.Strangers, p.Saved = nil, false
 }

@@ -24,7 +24,7 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 		return membership.Step{}, false
 	}
 	for _, s := range voters {
-		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Corrupt || s.Differs || s.Failed != "" || s.Looping && !unreachable(s) {
+		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Corrupt || s.Differs || s.Failed != "" || s.Looping && (!s.Gone || s.Moved) {
 			return membership.Step{}, false
 		}
 	}
@@ -73,7 +73,7 @@ func compareSeeds(a, b membership.Seat) int {
 // lacking are the members whose machines have lost the addresses that the cluster knows.
 func lacking(p membership.Picture) (all []string) {
 	for _, s := range p.Voters() {
-		if unreachable(s) {
+		if s.Gone && !s.Moved {
 			all = append(all, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
 		}
 	}

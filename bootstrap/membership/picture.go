@@ -41,12 +41,7 @@ type Seat struct {
 	Role    Role
 	Started bool // it has published its name since it was added
 
-	// From is the peer URL at which the cluster knows the member, or at which it runs still, where that is not the one of
-	// this seat: the machine is the same, and its address is to be another. Empty: it is where it is to be.
-	From    string
-	Moved   bool // the cluster knows it by the URL of this seat already
-	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
-	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
+	Move
 
 	State     State
 	Unfit     bool     // of a host that is taken: it is nobody's, and lacks something that a member needs
@@ -79,6 +74,17 @@ type Seat struct {
 	Unread    string   // why it is not known how its log ends, though its host was seen and may hold it; empty: it is, or there is none
 	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: nothing is known against it
 	Corrupt   bool     // it does not serve, and its database holds the CORRUPT alarm
+}
+
+// Move is what a member is re-addressed from.
+type Move struct {
+	// From is the peer URL at which the cluster knows the member, or at which it runs still, where that is not the one of
+	// its seat: the machine is the same, and its address is to be another. Empty: it is where it is to be.
+	From    string
+	Moved   bool // the cluster knows it by the URL of its seat already
+	There   bool // it runs by the URL of its seat already, or would: the cluster alone knows it by the old one
+	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
+	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
 }
 
 // String is the seat as all texts have it.
