@@ -39,16 +39,22 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways 
 }
 
 // entryOf is a seat's entry of the member list. Somebody may have added another at its address with another port: the one
-// that its host has recorded goes first, then the one at its very URL, then the one of its name.
+// that its host has recorded goes first, then the one at its very URL. Where its host has recorded none, or cannot be
+// asked, the one of its name follows, and then any at its address, since all may be to have another port.
 func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report Report, ways ways) (api.ListedMember, bool) {
 	wanted := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == ways.to[s.Member].id }}
 	if s.From == "" {
-		marker := report.Marker()
+		recorded, own := "", []string{c.PeerURL(s.Member)}
+		if marker := report.Marker(); marker != nil {
+			recorded, own = marker.MemberID, append(own, ownURL(*marker)...)
+		}
 		wanted = []func(api.ListedMember) bool{
-			func(e api.ListedMember) bool { return marker != nil && e.ID == marker.MemberID },
-			func(e api.ListedMember) bool { return slices.Contains(e.PeerURLs, c.PeerURL(s.Member)) },
-			func(e api.ListedMember) bool { return e.Name == s.Name },
-			func(api.ListedMember) bool { return true },
+			func(e api.ListedMember) bool { return recorded != "" && e.ID == recorded },
+			func(e api.ListedMember) bool {
+				return slices.ContainsFunc(e.PeerURLs, func(url string) bool { return slices.Contains(own, url) })
+			},
+			func(e api.ListedMember) bool { return recorded == "" && e.Name == s.Name },
+			func(api.ListedMember) bool { return recorded == "" },
 		}
 		entries = slices.DeleteFunc(slices.Clone(entries), func(e api.ListedMember) bool { return !atAny(s.Member, e.PeerURLs) })
 	}

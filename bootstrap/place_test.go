@@ -10,6 +10,32 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// TestPlaceOfARemovedMember has somebody remove b, and add another member at its address with another port, of b's name too:
+// b is in the list no more, and the other is a stranger, which nobody here may remove. One at b's very URL is b, added anew.
+func TestPlaceOfARemovedMember(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	for _, other := range []api.ListedMember{
+		{ID: "ffff", Name: "x", PeerURLs: []string{"https://" + b.Address + ":2390"}},
+		{ID: "ffff", Name: "b", PeerURLs: []string{"https://" + b.Address + ":2390"}},
+		{ID: "ffff", PeerURLs: []string{"https://" + b.Address + ":2390"}},
+		{ID: "ffff", PeerURLs: []string{c.PeerURL(b)}},
+	} {
+		sight := alive(t, c)
+		own := sight[b].Observation.Member.MemberID
+		listed(sight, func(list []api.ListedMember) []api.ListedMember {
+			return append(slices.DeleteFunc(list, func(e api.ListedMember) bool { return e.ID == own }), other)
+		})
+		p, anew := c.Picture(ours.Owner, sight, now), other.PeerURLs[0] == c.PeerURL(b)
+		if s := p.Seat(b); (s.ID == other.ID) != anew || !anew && s.Role != membership.Absent {
+			t.Errorf("beside %+v, b is %q, its ID %q, from %q", other, s.Role, s.ID, s.From)
+		}
+		if isStranger := len(p.Strangers) == 1 && p.Strangers[0].ID == other.ID; isStranger == anew {
+			t.Errorf("strangers beside %+v: %+v", other, p.Strangers)
+		}
+	}
+}
+
 // TestPlaceBesideAnotherOfItsAddress has somebody add a member at the address of b, with another port: b stays what it is,
 // whether its host can be asked or not, and the other is the stranger.
 func TestPlaceBesideAnotherOfItsAddress(t *testing.T) {
