@@ -29,9 +29,9 @@ type bounded struct {
 // String names the destination in messages.
 func (b *bounded) String() string { return fmt.Sprint(b.at) }
 
-// List implements Source.
+// List implements Source. It lasts as long as the destination finds more.
 func (b *bounded) List(ctx context.Context, prefix string) ([]Object, error) {
-	return ask(b, func(func()) ([]Object, error) { return b.at.List(ctx, prefix) })
+	return ask(b, func(beat func()) ([]Object, error) { return b.at.List(withBeat(ctx, beat), prefix) })
 }
 
 // Open implements Source.
@@ -57,10 +57,24 @@ func (b *bounded) Remove(ctx context.Context, key string) error {
 	return err
 }
 
-// Sweep implements Destination.
+// Sweep implements Destination. It lasts as long as the destination finds more.
 func (b *bounded) Sweep(ctx context.Context, before time.Time) error {
-	_, err := ask(b, func(func()) (struct{}, error) { return struct{}{}, b.at.Sweep(ctx, before) })
+	_, err := ask(b, func(beat func()) (struct{}, error) { return struct{}{}, b.at.Sweep(withBeat(ctx, beat), before) })
 	return err
+}
+
+// beatKey is of the context of a call by which it tells that it comes further.
+type beatKey struct{}
+
+func withBeat(ctx context.Context, beat func()) context.Context {
+	return context.WithValue(ctx, beatKey{}, beat)
+}
+
+// beat tells whoever waits for a call, if anybody does, that it comes further.
+func beat(ctx context.Context) {
+	if beat, waited := ctx.Value(beatKey{}).(func()); waited {
+		beat()
+	}
 }
 
 func ask[T any](b *bounded, do func(beat func()) (T, error)) (T, error) {

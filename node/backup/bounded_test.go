@@ -86,3 +86,46 @@ func TestAPutThatIsSlowIsNotGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// TestAListingThatIsSlowIsNotGivenUp walks a directory that answers for each of its entries, slowly.
+func TestAListingThatIsSlowIsNotGivenUp(t *testing.T) {
+	directory, err := NewDirectory(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"main/a", "main/b", "other/c"} {
+		if err := directory.Put(t.Context(), key, 1, strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		d := Bounded(slowly{directory}, time.Minute)
+		if found, err := d.List(t.Context(), ""); err != nil || len(found) != 3 {
+			t.Errorf("it lists %v, %v", found, err)
+		}
+		if err := d.Sweep(t.Context(), time.Time{}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 2*3*entryPause {
+			t.Errorf("it has told of less than each entry: it took %s", took)
+		}
+	})
+}
+
+// slowly is a directory that takes its time for each entry, of which it tells.
+type slowly struct{ *Directory }
+
+const entryPause = 50 * time.Second
+
+func (s slowly) pause(ctx context.Context) context.Context {
+	return withBeat(ctx, func() { time.Sleep(entryPause); beat(ctx) })
+}
+
+func (s slowly) List(ctx context.Context, prefix string) ([]Object, error) {
+	return s.Directory.List(s.pause(ctx), prefix)
+}
+
+func (s slowly) Sweep(ctx context.Context, before time.Time) error {
+	return s.Directory.Sweep(s.pause(ctx), before)
+}

@@ -124,6 +124,7 @@ func (d *Directory) Sweep(ctx context.Context, before time.Time) error {
 // walk visits all files. One that goes away meanwhile, as others write and remove, was never there.
 func (d *Directory) walk(ctx context.Context, visit func(key string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(d.root, func(path string, entry fs.DirEntry, err error) error {
+		beat(ctx)
 		if err == nil {
 			err = ctx.Err()
 		}
