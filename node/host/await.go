@@ -56,7 +56,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		o, err := m.look(ctx, cluster, r.ObserveRequest)
 		o.Gained = w.gained
 		if err != nil || !settled || hopeless(o.Unit) || isReady(o, r) {
-			return m.withLog(ctx, o), err
+			return m.withLog(ctx, cluster, r.ObserveRequest, o), err
 		}
 		if r.Stalled && stalled == nil && o.Unit.ActiveState == "activating" {
 			stalled = time.After(stallGrace)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -208,6 +209,39 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 	}
 }
 
+// mended are units of which the one that is asked for is active from a question on.
+type mended struct {
+	Units
+	asked, from int
+}
+
+func (m *mended) State(ctx context.Context, unit string) (api.UnitState, error) {
+	state, err := m.Units.State(ctx, unit)
+	if m.asked++; m.asked >= m.from {
+		state.ActiveState, state.Restarts = "active", 0
+	}
+	return state, err
+}
+
+// TestAMemberThatIsMendedWhileItsDataIsRead has the member come up while its database is read, which may take minutes.
+func TestAMemberThatIsMendedWhileItsDataIsRead(t *testing.T) {
+	t.Parallel()
+	f := written(t)
+	f.units.active[api.Unit("main")], f.units.pid, f.units.restarts = "activating", 0, lostRestarts
+	f.Run = func(context.Context, string, ...string) ([]byte, error) { return nil, nil }
+	change(t, f.path(database(dataDir)), half)
+	units := &mended{Units: f.Units, from: math.MaxInt}
+	f.Units = units
+	o, err := f.look(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+	if err != nil || !crashes(o) {
+		t.Fatalf("it is %+v, %v", o.Unit, err)
+	}
+	units.asked, units.from = 0, units.asked+1
+	if o, err = f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir}); err != nil || o.Unit.ActiveState != "active" || o.Data.Damage != "" {
+		t.Errorf("it is said to be %s, damaged %q, %v", o.Unit.ActiveState, o.Data.Damage, err)
+	}
+}
+
 // filled is a machine with a database that holds more than is read under its lock.
 func filled(t *testing.T) (m *Machine, records int) {
 	t.Helper()
@@ -302,7 +336,7 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 		t.Helper()
 		read := 0
 		for range 2 {
-			got := m.examined(dataDir).once("database", m.stamps([]string{database(dataDir)}), m.Now(), func() error { read++; return err })
+			got := m.examined(dataDir).once("database", []string{database(dataDir)}, func() error { read++; return err })
 			if !errors.Is(got, err) {
 				t.Errorf("it says %v, and not %v", got, err)
 			}

@@ -19,9 +19,8 @@ type fileStamp struct {
 	Modified time.Time `json:"modified"`
 }
 
-// stamps are those of files of the host; nil: one of them cannot be looked at.
-func (m *Machine) stamps(files []string) []fileStamp {
-	found := []fileStamp{}
+// stamps are those of files of the host; none: one of them cannot be looked at.
+func (m *Machine) stamps(files []string) (found []fileStamp) {
 	for _, file := range files {
 		info, err := os.Stat(m.path(file))
 		if err != nil {
@@ -67,8 +66,10 @@ func (m *Machine) examined(dir string) *examined {
 const settled = time.Second
 
 // once is what a check finds in files, or has found in them.
-func (e *examined) once(check string, files []fileStamp, now time.Time, do func() error) error {
-	if old, known := e.found[check]; known && len(files) > 0 && slices.EqualFunc(old.Files, files, fileStamp.equal) {
+func (e *examined) once(check string, files []string, do func() error) error {
+	now, before := e.m.Now(), e.m.stamps(files)
+	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
+	if old, known := e.found[check]; known && len(before) > 0 && unchanged(old.Files) {
 		if old.Says != "" {
 			return damaged(old.Says)
 		}
@@ -76,20 +77,11 @@ func (e *examined) once(check string, files []fileStamp, now time.Time, do func(
 	}
 	err := do()
 	var found damaged
-	if err != nil && !errors.As(err, &found) || len(files) == 0 {
+	young := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
+	if err != nil && !errors.As(err, &found) || len(before) == 0 || slices.ContainsFunc(before, young) || !unchanged(e.m.stamps(files)) {
 		return err
 	}
-	names := []string{}
-	for _, file := range files {
-		if now.Sub(file.Modified) < settled {
-			return err
-		}
-		names = append(names, file.Path)
-	}
-	if !slices.EqualFunc(e.m.stamps(names), files, fileStamp.equal) {
-		return err
-	}
-	e.found[check] = finding{files, string(found)}
+	e.found[check] = finding{before, string(found)}
 	if text, failed := json.Marshal(e.found); failed == nil && e.m.ensureDir(lockDir, root, 0o700) == nil {
 		_, _ = e.m.put(file{e.path, text, root, keyFile}) // the next look reads the files again where this was in vain
 	}

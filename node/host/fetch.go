@@ -124,7 +124,8 @@ func (m *Machine) tidyFetched(cluster string, r api.FetchRequest) error {
 func (m *Machine) removeFetched(dataDir, keep string, parts bool) error {
 	dir := api.SnapshotDir(dataDir)
 	kept := filepath.Base(api.FetchedSnapshot(dataDir, keep))
-	if err := m.removeIn(dir, func(name string) bool {
+	if err := m.removeIn(dir, func(entry fs.DirEntry) bool {
+		name := entry.Name()
 		return name == fetching || fetchedName.MatchString(name) && name != kept || arrivingName.MatchString(name) && !parts
 	}); err != nil || keep != "" || parts {
 		return err
@@ -134,27 +135,24 @@ func (m *Machine) removeFetched(dataDir, keep string, parts bool) error {
 
 // tidyParts removes all parts of what was on its way but for one, which may have no name.
 func (m *Machine) tidyParts(dataDir, keep string) error {
-	return m.removeIn(api.SnapshotDir(dataDir), func(name string) bool { return arrivingName.MatchString(name) && name != filepath.Base(keep) })
+	return m.removeIn(api.SnapshotDir(dataDir), func(entry fs.DirEntry) bool {
+		return arrivingName.MatchString(entry.Name()) && entry.Name() != filepath.Base(keep)
+	})
 }
 
 // removeIn removes the files of a directory, where it is there, that are to go.
-func (m *Machine) removeIn(dir string, goes func(name string) bool) error {
-	entries, err := os.ReadDir(m.path(dir))
+func (m *Machine) removeIn(dir string, goes func(fs.DirEntry) bool) error {
+	entries, err := readDirInside(m.path(dir), ".")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
+	failed := []error{err}
 	for _, entry := range entries {
-		if !goes(entry.Name()) {
-			continue
-		}
-		if err := remove(m.path(filepath.Join(dir, entry.Name()))); err != nil {
-			return err
+		if goes(entry) {
+			failed = append(failed, remove(m.path(filepath.Join(dir, entry.Name()))))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // fetchedBefore is the snapshot where it is here already and is still whole; nil: it is to be fetched. One that is
@@ -217,10 +215,7 @@ func (m *Machine) fetch(from *origin, r api.FetchRequest, before int64, part, un
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
-	if err := os.Rename(m.path(clear), m.path(fetched.Path)); err != nil {
-		return api.Snapshot{}, err
-	}
-	return fetched, syncDir(m.path(api.SnapshotDir(r.DataDir)))
+	return fetched, m.rename(clear, fetched.Path)
 }
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the

@@ -16,8 +16,9 @@ import (
 const leftAfter = 3 * 24 * time.Hour
 
 // tidyLeftovers removes what fetches have left for a restore that was given up before it fenced this host: no end of a
-// restore, and no retirement, comes by to remove it. It is for a run that has just got the cluster's lock, before any of
-// its calls: nobody else writes these files. A restore that is under way sees to its own.
+// restore, and no retirement, comes by to remove it. Of what may be gone on with yet, it gives back what a call that was
+// killed had set aside for the rest. It is for a run that has just got the cluster's lock, before any of its calls: nobody
+// else writes these files. A restore that is under way sees to its own.
 func (m *Machine) tidyLeftovers(cluster string) error {
 	under, err := m.restoration(cluster)
 	if err != nil || under != nil {
@@ -28,22 +29,20 @@ func (m *Machine) tidyLeftovers(cluster string) error {
 		return err
 	}
 	dir := api.SnapshotDir(dataDir)
-	entries, err := readDirInside(m.path(dir), ".")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var failed []error
-	for _, entry := range entries {
+	var released []error
+	err = m.removeIn(dir, func(entry fs.DirEntry) bool {
 		name := entry.Name()
-		if name != fetching && !fetchedName.MatchString(name) && !arrivingName.MatchString(name) {
-			continue
+		info, err := entry.Info()
+		switch {
+		case err != nil || !info.Mode().IsRegular():
+			return false
+		case arrivingName.MatchString(name) && m.Now().Sub(info.ModTime()) < leftAfter:
+			released = append(released, m.release(filepath.Join(dir, name)))
+			return false
 		}
-		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || m.Now().Sub(info.ModTime()) < leftAfter {
-			continue
-		}
-		failed = append(failed, remove(m.path(filepath.Join(dir, name))))
-	}
-	return errors.Join(append(failed, err)...)
+		return (name == fetching || fetchedName.MatchString(name) || arrivingName.MatchString(name)) && m.Now().Sub(info.ModTime()) >= leftAfter
+	})
+	return errors.Join(append(released, err)...)
 }
 
 // ownDataDir is where the data of a cluster lies on this host, or would by default where the host does not carry it; empty:

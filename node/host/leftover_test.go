@@ -5,14 +5,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
 // TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of the
-// cluster and on a bare one, and what is young, another's, or wanted by a restore stays.
+// cluster and on a bare one, and what is young, another's, or wanted by a restore stays. What is young takes no
+// room for what has not come.
 func TestLeftoversOfUploadsGo(t *testing.T) {
 	const old, young = leftAfter + time.Hour, leftAfter - time.Hour
 	part, fetched := "arriving-"+strings.Repeat("a", 64), "restore-"+strings.Repeat("b", 64)+".db"
@@ -56,7 +59,22 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			begun, err := os.OpenFile(m.path(filepath.Join(dir, "arriving-"+strings.Repeat("c", 64))), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer begun.Close()
+			if err := durable.Reserve(begun, 8<<20); err != nil {
+				t.Fatal(err)
+			}
 			hold(t, m, "main", "1", patience).release(t)
+			info, err := begun.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if taken := info.Sys().(*syscall.Stat_t).Blocks * 512; (taken < 8<<20) != test.goes {
+				t.Errorf("a part of %d bytes, whose call has ended, takes %d on the disk", info.Size(), taken)
+			}
 			for name := range ages {
 				_, err := os.Lstat(m.path(filepath.Join(dir, name)))
 				if goes := test.goes && slices.Contains([]string{part, fetched, fetching}, name); os.IsNotExist(err) != goes {

@@ -26,26 +26,34 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 			leaderless = m.leaderless(ctx, cluster, o)
 		}
 		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || waited < crashPause && m.maySoonCrash(o)) {
-			return m.withLog(ctx, o), err
+			return m.withLog(ctx, cluster, r, o), err
 		}
 		select {
 		case <-ctx.Done():
-			return m.withLog(ctx, o), nil
+			return m.withLog(ctx, cluster, r, o), nil
 		case <-time.After(unitPoll):
 		}
 	}
 }
 
 // withLog adds how the log of a member ends that does not serve. One that serves has its log agreed on.
-func (m *Machine) withLog(ctx context.Context, o api.Observation) api.Observation {
-	if o.Data.HasMember && !serves(o.Member) {
-		o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
-		if crashes(o) && o.Unit.MainPID == 0 {
-			o.Data.Damage = m.damage(ctx, o.Data.Path)
-			o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
-			if o.Data.Differs {
-				o.Data.Own = compared(o.Unit.Journal)
-			}
+func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequest, o api.Observation) api.Observation {
+	if !o.Data.HasMember || serves(o.Member) {
+		return o
+	}
+	o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
+	if !crashes(o) || o.Unit.MainPID != 0 {
+		return o
+	}
+	o.Data.Damage = m.damage(ctx, o.Data.Path)
+	o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
+	if o.Data.Differs {
+		o.Data.Own = compared(o.Unit.Journal)
+	}
+	// A large database takes minutes to read: what had ended the member may have been mended meanwhile.
+	if now, err := m.Units.State(ctx, api.Unit(cluster)); err == nil && now.ActiveState == "active" {
+		if fresh, err := m.look(ctx, cluster, r); err == nil && !crashes(fresh) {
+			return m.withLog(ctx, cluster, r, fresh)
 		}
 	}
 	return o
