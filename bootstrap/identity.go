@@ -183,7 +183,7 @@ func (w ways) mistakes() (all []membership.Refusal) {
 
 // onOneMachine is why two members on one machine are refused.
 func onOneMachine(m, other membership.Member) membership.Refusal {
-	return membership.Refusal{Rule: fmt.Sprintf("its address leads to the very machine that %s leads to: two members on one machine fail together", ofSeat(other)),
+	return membership.Refusal{Rule: fmt.Sprintf("its address leads to the very machine that %s leads to: two members on one machine fail together", other),
 		Remedy: fmt.Sprintf("check address and ssh_address of %s and %s, and give each a machine of its own", m.Name, other.Name)}
 }
 
@@ -232,5 +232,3 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),
 		"put the address back: it is not given another one before it has joined, or while a snapshot is restored"
 }
-
-func ofSeat(m membership.Member) string { return fmt.Sprintf("%s (%s)", m.Name, m.Address) }

@@ -50,7 +50,7 @@ func (w ways) clone(m membership.Member) (membership.Member, bool) {
 }
 
 func isClone(i identity, of membership.Member) (why, remedy string) {
-	return fmt.Sprintf("its machine says that it carries member %s, which %s carries: one is a clone of the other, with its data and its keys", i.carries, ofSeat(of)),
+	return fmt.Sprintf("its machine says that it carries member %s, which %s carries: one is a clone of the other, with its data and its keys", i.carries, of),
 		"where a machine was booted between two looks, plan again, with a refresh; where one really is a clone, take it off the network before its member is started, and plan again"
 }
 

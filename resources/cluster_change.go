@@ -231,7 +231,7 @@ func (ch change) unseen() []string {
 	var names []string
 	for _, m := range ch.cluster.Members {
 		if _, looked := ch.seen[m]; !looked && ch.lists(ch.cluster.PeerURL(m)) {
-			names = append(names, fmt.Sprintf("%s (%s)", m.Name, m.Address))
+			names = append(names, m.String())
 		}
 	}
 	return names

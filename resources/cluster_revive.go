@@ -118,7 +118,7 @@ func refuseOverwrite(seen bootstrap.Sight, wish membership.Restoration) (diags d
 			continue
 		}
 		diags.AddAttributeError(path.Root("restore").AtName("overwrite_cluster_id"), "This plan is refused",
-			fmt.Sprintf("A living cluster is on these hosts, %s on %s (%s) among them, and a restore gives up all that it holds. If that is meant, set restore.overwrite_cluster_id = %q. No host was changed.", o.Marker.ClusterID, m.Name, m.Address, o.Marker.ClusterID))
+			fmt.Sprintf("A living cluster is on these hosts, %s on %s among them, and a restore gives up all that it holds. If that is meant, set restore.overwrite_cluster_id = %q. No host was changed.", o.Marker.ClusterID, m, o.Marker.ClusterID))
 		return diags
 	}
 	return nil

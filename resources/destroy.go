@@ -64,8 +64,6 @@ func (s seatReport) member() membership.Member {
 	return membership.Member{Name: s.Name, Address: s.Address}
 }
 
-func ofSeat(m membership.Member) string { return fmt.Sprintf("%s (%s)", m.Name, m.Address) }
-
 // planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
 // by then: a host could not be asked at the last look, and is not among those that are left behind. Of these it warns.
 func planLeaving(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
@@ -73,9 +71,9 @@ func planLeaving(ctx context.Context, state clusterModel, private privateState) 
 	var away, left, names []string
 	for _, m := range last.unreachable() {
 		if slices.Contains(state.abandoned(), m.Name) {
-			left = append(left, ofSeat(m))
+			left = append(left, m.String())
 		} else {
-			away = append(away, ofSeat(m))
+			away = append(away, m.String())
 		}
 		names = append(names, m.Name)
 	}
@@ -115,9 +113,9 @@ func (c clusterModel) warnAbandoned(last sight) (diags diag.Diagnostics) {
 			switch {
 			case seat.Name != name:
 			case seat.Unreachable:
-				away = append(away, ofSeat(seat.member()))
+				away = append(away, seat.member().String())
 			default:
-				there = append(there, ofSeat(seat.member()))
+				there = append(there, seat.member().String())
 			}
 		}
 		switch {

@@ -46,7 +46,7 @@ func (w *work) actForming(ctx context.Context, step membership.Step) error {
 // sayWhere tells of data that was moved aside; path is empty where there was none.
 func (w *work) sayWhere(m membership.Member, path string) {
 	if path != "" {
-		w.say(fmt.Sprintf("%s (%s): its data now lies in %s", m.Name, m.Address, path))
+		w.say(fmt.Sprintf("%s: its data now lies in %s", m, path))
 	}
 }
 
@@ -158,7 +158,7 @@ func failures(members []membership.Member, reports bootstrap.Sight, ready func(b
 	var failures []error
 	for _, m := range members {
 		if why := ready(reports[m]); why != "" {
-			failures = append(failures, fmt.Errorf("%s (%s) is not ready: %s", m.Name, m.Address, why))
+			failures = append(failures, fmt.Errorf("%s is not ready: %s", m, why))
 		}
 	}
 	return errors.Join(failures...)

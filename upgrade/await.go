@@ -119,7 +119,7 @@ func (l *living) restartStalled(ctx, waiting context.Context, m membership.Membe
 			return o, false, nil
 		}
 	}
-	l.say(fmt.Sprintf("%s (%s): has all data, and does not call itself started: restarted", m.Name, m.Address))
+	l.say(fmt.Sprintf("%s: has all data, and does not call itself started: restarted", m))
 	l.mu.Lock()
 	delete(l.stalled, m)
 	l.mu.Unlock()

@@ -43,7 +43,7 @@ func (l *living) backUp(ctx context.Context) error {
 func (w *work) backUp(ctx context.Context, members []membership.Member, owner string) error {
 	return together(members, func(m membership.Member) error {
 		if err := w.tell(ctx, m, api.OpBackUp, api.BackUpRequest{Owner: owner, Backup: w.Cluster.Backup}); err != nil {
-			return fmt.Errorf("%s (%s): %w", m.Name, m.Address, err)
+			return fmt.Errorf("%s: %w", m, err)
 		}
 		return nil
 	})

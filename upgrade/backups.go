@@ -83,7 +83,7 @@ func (e *Executor) backups(ctx context.Context, owner string, seats []membership
 
 // of is what is to be said of a member's host.
 func of(m membership.Member, what string) string {
-	return fmt.Sprintf("%s (%s): %s", m.Name, m.Address, what)
+	return fmt.Sprintf("%s: %s", m, what)
 }
 
 // unableToList is why a host is not to be asked for backups; empty: it can be.

@@ -220,7 +220,7 @@ func (l *living) settle(ctx context.Context, step membership.Step) error {
 		request.Flags = bootstrap.Settled(now.Flags, request.Flags)
 		request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 		if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
-			return l.endure(step, m, fmt.Errorf("%s (%s): %w", m.Name, m.Address, err))
+			return l.endure(step, m, fmt.Errorf("%s: %w", m, err))
 		}
 		return nil
 	})

@@ -162,7 +162,7 @@ func (l *living) acquit(ctx context.Context) error {
 	data := l.dataOf(ctx, l.reports, seats, true)
 	for _, m := range seats {
 		if data[m] == "" || data[m] != data[seats[0]] {
-			return fmt.Errorf("the data of the members is not seen to be the same: %s (%s) holds %q, and %s (%s) %q: the alarm stays; plan again", seats[0].Name, seats[0].Address, data[seats[0]], m.Name, m.Address, data[m])
+			return fmt.Errorf("the data of the members is not seen to be the same: %s holds %q, and %s %q: the alarm stays; plan again", seats[0], data[seats[0]], m, data[m])
 		}
 	}
 	return l.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Corrupt: true})

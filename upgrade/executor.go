@@ -154,7 +154,7 @@ func (w *work) evidence() string {
 			continue
 		}
 		if why := notReady(report, len(w.Cluster.Members)); why != "" {
-			fmt.Fprintf(&b, "\n%s (%s) is not ready: %s", m.Name, m.Address, why)
+			fmt.Fprintf(&b, "\n%s is not ready: %s", m, why)
 		}
 	}
 	return b.String()
@@ -231,12 +231,12 @@ func (w *work) lock(ctx context.Context, cancel context.CancelCauseFunc) (news b
 		}
 		held, release, err := w.Hosts[m].Lock(ctx, w.storeToCall(m), w.Cluster.Name, w.Holder)
 		if err != nil {
-			return false, fmt.Errorf("lock cluster %s on %s (%s): %w", w.Cluster.Name, m.Name, m.Address, err)
+			return false, fmt.Errorf("lock cluster %s on %s: %w", w.Cluster.Name, m, err)
 		}
 		w.held[m], news = true, true
 		w.release = append(w.release, release)
 		context.AfterFunc(held, func() {
-			cancel(fmt.Errorf("the lock on %s (%s) was lost: %w", m.Name, m.Address, context.Cause(held)))
+			cancel(fmt.Errorf("the lock on %s was lost: %w", m, context.Cause(held)))
 		})
 	}
 	news = news || !w.locked

@@ -82,7 +82,7 @@ func (w *work) handOver(ctx context.Context) error {
 	defer cancel()
 	return together(w.Cluster.Members, func(m membership.Member) error {
 		if err := w.settle(ctx, m, api.PhaseFormed); err != nil {
-			return fmt.Errorf("hand over %s (%s): %w", m.Name, m.Address, err)
+			return fmt.Errorf("hand over %s: %w", m, err)
 		}
 		return nil
 	})

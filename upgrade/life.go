@@ -126,7 +126,7 @@ func (l *living) plan() ([]membership.Step, error) {
 	// again decides.
 	for _, m := range l.seats {
 		if err := l.reports[m].Err; err != nil && l.work.held[m] {
-			return nil, fmt.Errorf("%s (%s) cannot be asked any more: %w; nothing more is done: apply again to go on", m.Name, m.Address, err)
+			return nil, fmt.Errorf("%s cannot be asked any more: %w; nothing more is done: apply again to go on", m, err)
 		}
 	}
 	l.picture = l.measured()
@@ -270,7 +270,7 @@ func (l *living) endure(step membership.Step, m membership.Member, err error) er
 	l.failed[m] = step.String()
 	l.faults = append(l.faults, fmt.Errorf("%s: %w", step, err))
 	l.mu.Unlock()
-	l.say(fmt.Sprintf("%s (%s): failed, and nothing more is done to it in this run: %s", m.Name, m.Address, err))
+	l.say(fmt.Sprintf("%s: failed, and nothing more is done to it in this run: %s", m, err))
 	return nil
 }
 

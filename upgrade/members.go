@@ -77,7 +77,7 @@ func (l *living) promote(ctx context.Context, m membership.Member) error {
 	if err := l.awaitReady(ctx, m); err != nil {
 		return err
 	}
-	return l.confirm(ctx, fmt.Sprintf("%s (%s) votes", m.Name, m.Address), func(view api.Member) bool {
+	return l.confirm(ctx, fmt.Sprintf("%s votes", m), func(view api.Member) bool {
 		for _, entry := range view.Members {
 			if entry.ID == l.seat(m).ID {
 				return !entry.Learner

@@ -129,6 +129,6 @@ func (l *living) recover(ctx context.Context, m membership.Member) error {
 	if err != nil {
 		return err
 	}
-	l.Progress(fmt.Sprintf("%s (%s): a copy of its data as it was lies in %s", m.Name, m.Address, done.Path))
+	l.Progress(fmt.Sprintf("%s: a copy of its data as it was lies in %s", m, done.Path))
 	return l.moved(ctx, m, as)
 }

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,8 +20,8 @@ import (
 // addresses keeps the members from each other: what else they suffer from, or differ in, is for the user to decide on.
 func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bool) {
 	voters := p.Voters()
-	lost := len(lacking(p))
-	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || lost == 0 || len(voters)-lost >= membership.Quorum(len(voters)) {
+	lost := lacking(p)
+	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || len(lost) == 0 || len(voters)-len(lost) >= membership.Quorum(len(voters)) {
 		return membership.Step{}, false
 	}
 	for _, s := range voters {
@@ -28,16 +29,8 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 			return membership.Step{}, false
 		}
 	}
-	seed, last := voters[0], voters[0]
-	for _, s := range voters[1:] {
-		if compareLogs(s, last) > 0 {
-			last = s
-		}
-		if compareSeeds(s, seed) > 0 {
-			seed = s
-		}
-	}
-	if compareLogs(last, seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.Seat) bool { return s.Had > seed.Index }) {
+	seed := slices.MaxFunc(voters, compareSeeds)
+	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.Seat) bool { return s.Had > seed.Index }) {
 		return membership.Step{}, false
 	}
 	if c := (&choice{Picture: p, want: want}); c.misconfigured(seed) && seed.Staged != want.Version {
@@ -51,23 +44,16 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 	}
 	recover := step(membership.Recover, seed)
 	recover.Why = fmt.Sprintf("up to term %d, index %d; %s join it anew, their data moved aside; all logs were read, and none ends later, so that no acknowledged write is lost; "+
-		"the members cannot reach each other, since their machines lack the addresses that the cluster knows: %s", seed.Term, seed.Index, strings.Join(others, ", "), strings.Join(lacking(p), ", "))
+		"the members cannot reach each other, since their machines lack the addresses that the cluster knows: %s", seed.Term, seed.Index, strings.Join(others, ", "), strings.Join(lost, ", "))
 	return recover, true
 }
 
 // seeds tells whether a member can be the whole cluster with no more than another address.
-func seeds(s membership.Seat) bool {
-	return s.Wanted && !s.Behind && !s.Storeless && (s.From != "" || !s.Looping)
-}
+func seeds(s membership.Seat) bool { return s.Wanted && !s.Behind && !s.Storeless }
 
 // compareSeeds prefers whoever can be the cluster, then the one whose log ends last, then one that is at its address.
 func compareSeeds(a, b membership.Seat) int {
-	for _, by := range []int{compareTrue(seeds(a), seeds(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == "")} {
-		if by != 0 {
-			return by
-		}
-	}
-	return 0
+	return cmp.Or(compareTrue(seeds(a), seeds(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == ""))
 }
 
 // lacking are the members whose machines have lost the addresses that the cluster knows.
@@ -92,7 +78,7 @@ func (l *living) quiet(ctx context.Context, seed membership.Member) error {
 	}
 	if err := together(run, func(m membership.Member) error {
 		if err := l.stopFailing(ctx, m, true); err != nil {
-			return fmt.Errorf("stop %s (%s): %w", m.Name, m.Address, err)
+			return fmt.Errorf("stop %s: %w", m, err)
 		}
 		return nil
 	}); err != nil {
@@ -118,7 +104,7 @@ func (l *living) quiet(ctx context.Context, seed membership.Member) error {
 func (l *living) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
 	s, now := l.seat(m), l.present(m)
 	whole := (&choice{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s)
-	there := s.From == "" || slices.Contains(now.Flags, "--initial-advertise-peer-urls="+l.Cluster.PeerURL(m))
+	there := s.From == "" || api.FlagValue(now.Flags, "initial-advertise-peer-urls") == l.Cluster.PeerURL(m)
 	keys := l.Cluster.Keys(m)
 	if s.From != "" {
 		keys = l.Cluster.BothNames(m, s.From)

@@ -30,14 +30,14 @@ func (l *living) snapshot(ctx context.Context, m membership.Member) error {
 		saved, err := ask[api.Snapshot](ctx, l.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: l.order.Owner, Keep: snapshotsKept})
 		if err == nil {
 			l.saved = true
-			l.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+			l.Progress(fmt.Sprintf("%s: snapshot of revision %d with %d keys in %s, sha256 %s", m, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
 			return nil
 		}
-		failures = append(failures, fmt.Errorf("%s (%s): %w", m.Name, m.Address, err))
+		failures = append(failures, fmt.Errorf("%s: %w", m, err))
 		if !said(err) || l.outer.Err() != nil {
 			break
 		}
-		l.Progress(fmt.Sprintf("%s (%s): no snapshot can be saved there: %s", m.Name, m.Address, err))
+		l.Progress(fmt.Sprintf("%s: no snapshot can be saved there: %s", m, err))
 	}
 	return errors.Join(failures...)
 }
@@ -156,7 +156,7 @@ func (l *living) verify(ctx context.Context, m membership.Member) error {
 	}
 	for m, view := range views {
 		if !view.Healthy {
-			return fmt.Errorf("%s (%s) serves no linearizable read: %s", m.Name, m.Address, view.HealthError)
+			return fmt.Errorf("%s serves no linearizable read: %s", m, view.HealthError)
 		}
 	}
 	return l.sameHash(ctx, seats)
@@ -203,7 +203,7 @@ func (l *living) sameHash(ctx context.Context, seats []membership.Member) error 
 		hashes := make([]api.Hash, len(seats))
 		for i, m := range seats {
 			if hashes[i], err = ask[api.Hash](ctx, l.work, m, api.OpHash, api.HashRequest{Revision: revision}); err != nil {
-				return fmt.Errorf("hash of %s (%s): %w", m.Name, m.Address, err)
+				return fmt.Errorf("hash of %s: %w", m, err)
 			}
 			hashes[i].Revision = 0
 		}
@@ -212,7 +212,7 @@ func (l *living) sameHash(ctx context.Context, seats []membership.Member) error 
 		}
 		var texts []string
 		for i, m := range seats {
-			texts = append(texts, fmt.Sprintf("%s (%s) has %08x from %d to %d", m.Name, m.Address, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
+			texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
 		}
 		differ = fmt.Errorf("the data of the members differs: %s; nothing more is done: find out which is wrong before anything else", strings.Join(texts, "; "))
 		if err := pause(ctx, hashPause); err != nil {

@@ -51,8 +51,7 @@ func (r *reviving) ready(ctx context.Context, seats []membership.Member) error {
 	first := reports[seats[0]].Observation.Member
 	for _, m := range seats {
 		if member := reports[m].Observation.Member; member.ClusterID != first.ClusterID || member.Leader == "" || member.Leader != first.Leader {
-			return fmt.Errorf("%s (%s) is of cluster %s under leader %q, and %s (%s) of cluster %s under %q",
-				m.Name, m.Address, member.ClusterID, member.Leader, seats[0].Name, seats[0].Address, first.ClusterID, first.Leader)
+			return fmt.Errorf("%s is of cluster %s under leader %q, and %s of cluster %s under %q", m, member.ClusterID, member.Leader, seats[0], first.ClusterID, first.Leader)
 		}
 	}
 	return nil
@@ -88,7 +87,7 @@ func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api
 		return together(indexes, func(i int) (err error) {
 			m := seats[i]
 			if latest[i], err = ask[api.Hash](ctx, r.work, m, api.OpHash, api.HashRequest{Revision: revision, CountAt: countAt}); err != nil {
-				return fmt.Errorf("hash of %s (%s): %w", m.Name, m.Address, err)
+				return fmt.Errorf("hash of %s: %w", m, err)
 			}
 			return nil
 		})
@@ -119,7 +118,7 @@ func (r *reviving) compare(seats []membership.Member, hashes []api.Hash) error {
 	same := make([]api.Hash, len(hashes))
 	short := false
 	for i, m := range seats {
-		texts = append(texts, fmt.Sprintf("%s (%s) has %08x from %d to %d, %d keys", m.Name, m.Address, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision, hashes[i].Keys))
+		texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d, %d keys", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision, hashes[i].Keys))
 		same[i] = hashes[i]
 		same[i].Revision, same[i].Keys = 0, 0
 		short = short || counted && hashes[i].Keys != int64(keys)

@@ -78,7 +78,7 @@ func (r *reviving) keep(m membership.Member, fetched api.Snapshot, err error) er
 	defer r.mu.Unlock()
 	r.fetched[m] = fetched
 	r.result.Snapshot, r.result.Revision, r.result.Keys = fetched.SHA256, fetched.Revision, fetched.Keys
-	r.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys, sha256 %s", m.Name, m.Address, fetched.Revision, fetched.Keys, fetched.SHA256))
+	r.Progress(fmt.Sprintf("%s: snapshot of revision %d with %d keys, sha256 %s", m, fetched.Revision, fetched.Keys, fetched.SHA256))
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (r *reviving) upload(ctx context.Context, m membership.Member, request api.
 		request.From = arrived.Bytes
 	}
 	if _, err := io.CopyN(io.Discard, content, request.From); err != nil {
-		return fetched, fmt.Errorf("read the snapshot up to what %s (%s) has of it: %w", m.Name, m.Address, err)
+		return fetched, fmt.Errorf("read the snapshot up to what %s has of it: %w", m, err)
 	}
 	body, err := json.Marshal(request)
 	if err != nil {

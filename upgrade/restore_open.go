@@ -38,7 +38,7 @@ func (r *reviving) save(ctx context.Context, m membership.Member) error {
 		return err
 	}
 	r.saved = true
-	r.Progress(fmt.Sprintf("%s (%s): snapshot of revision %d with %d keys in %s, sha256 %s", m.Name, m.Address, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
+	r.Progress(fmt.Sprintf("%s: snapshot of revision %d with %d keys in %s, sha256 %s", m, saved.Revision, saved.Keys, saved.Path, saved.SHA256))
 	return nil
 }
 
@@ -80,13 +80,13 @@ func (r *reviving) firstBackup(ctx context.Context) {
 		if !r.restored(m) {
 			continue
 		}
-		r.Progress(fmt.Sprintf("back up the restored cluster through %s (%s)", m.Name, m.Address))
+		r.Progress(fmt.Sprintf("back up the restored cluster through %s", m))
 		status, err := ask[api.BackupStatus](ctx, r.work, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: limit})
 		switch {
 		case err != nil:
-			r.Progress(fmt.Sprintf("%s (%s): it is not backed up yet: %s", m.Name, m.Address, err))
+			r.Progress(fmt.Sprintf("%s: it is not backed up yet: %s", m, err))
 		case status.Last != nil:
-			r.Progress(fmt.Sprintf("%s (%s): backup %s of revision %d", m.Name, m.Address, status.Last.Backup, status.Last.Revision))
+			r.Progress(fmt.Sprintf("%s: backup %s of revision %d", m, status.Last.Backup, status.Last.Revision))
 		}
 		return
 	}
@@ -118,7 +118,7 @@ func (r *reviving) handOver(ctx context.Context) error {
 		}
 		request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Flags(m, f, bootstrap.StateExisting), Unit: unit}
 		if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
-			return fmt.Errorf("hand over %s (%s): %w", m.Name, m.Address, err)
+			return fmt.Errorf("hand over %s: %w", m, err)
 		}
 		return nil
 	})

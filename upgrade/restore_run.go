@@ -164,7 +164,7 @@ func (r *reviving) left() string {
 func (r *reviving) plan() ([]membership.Step, error) {
 	for _, m := range r.seats {
 		if err := r.reports[m].Err; err != nil && r.work.held[m] {
-			return nil, fmt.Errorf("%s (%s) cannot be asked any more: %w; nothing more is done: apply again to go on", m.Name, m.Address, err)
+			return nil, fmt.Errorf("%s cannot be asked any more: %w; nothing more is done: apply again to go on", m, err)
 		}
 	}
 	if err := r.sameSnapshot(); err != nil {

@@ -48,7 +48,7 @@ func saver(sight bootstrap.Sight, owner string) (membership.Member, error) {
 	var why []string
 	for m, report := range sight {
 		if unable := unableToSave(report, owner); unable != "" {
-			why = append(why, fmt.Sprintf("%s (%s): %s", m.Name, m.Address, unable))
+			why = append(why, fmt.Sprintf("%s: %s", m, unable))
 			continue
 		}
 		view := report.Observation.Member

@@ -36,6 +36,9 @@ type Member struct {
 	Address string // IP address or DNS name that members and clients reach it by
 }
 
+// String is the member as all texts have it.
+func (m Member) String() string { return m.Name + " (" + m.Address + ")" }
+
 // HostOf is the host of a peer URL, or the whole text where that names none.
 func HostOf(peerURL string) string {
 	at, err := url.Parse(peerURL)

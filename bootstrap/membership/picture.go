@@ -87,9 +87,6 @@ type Move struct {
 	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
 }
 
-// String is the seat as all texts have it.
-func (s Seat) String() string { return s.Name + " (" + s.Address + ")" }
-
 // Stranger is an entry of etcd's member list that no seat explains.
 type Stranger struct {
 	ID      string

@@ -58,9 +58,6 @@ type Site struct {
 	Rested     bool // this run has seen its member not run since it was checked
 }
 
-// String is the site as all texts have it.
-func (s Site) String() string { return s.Name + " (" + s.Address + ")" }
-
 // Restoring is a cluster as a restore of it sees it: a value, as Picture is one.
 type Restoring struct {
 	Sites  []Site // sorted by name, then address
