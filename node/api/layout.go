@@ -23,6 +23,9 @@ const (
 	KeyAdmin  = "admin"  // the store's own client certificate; readable by root alone
 )
 
+// KeyNames are the keys that a host holds for a cluster.
+var KeyNames = []string{KeyPeer, KeyServer, KeyAdmin}
+
 // InstalledStore is the path of the store binary with this SHA-256, in hexadecimal.
 func InstalledStore(sha256 string) string { return path.Join(StoreRoot, sha256, "store") }
 

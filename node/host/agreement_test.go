@@ -121,7 +121,7 @@ func (s *stage) marker(at string, others ...string) api.Marker {
 // keys are those that a member is asked to have.
 func (s *stage) keys(at string) []api.KeyRequest {
 	var keys []api.KeyRequest
-	for _, name := range keyNames {
+	for _, name := range api.KeyNames {
 		keys = append(keys, api.KeyRequest{Name: name, Algorithm: "ecdsa-p256", CommonName: at, IPs: []string{s.place(at).address, loopback}})
 	}
 	return keys

@@ -8,8 +8,6 @@ import (
 )
 
 const (
-	// longestAwait is the longest time without progress that a call may be asked to wait.
-	longestAwait = 10 * time.Minute
 	// longestJoin bounds the wait for a member that comes further all the time: the run that asks has a deadline of its own.
 	longestJoin = 24 * time.Hour
 	// readyPoll is how often the metrics port is asked: it costs it 0.2 ms.
@@ -29,7 +27,7 @@ const (
 // Await waits until the member is ready, will not come, is stalled, or has come no further for the time that is asked
 // for, and observes then.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return api.Observation{}, err
 	}
 	before, err := m.Units.State(ctx, api.Unit(cluster))
@@ -70,14 +68,6 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		case <-time.After(2 * readyPoll):
 		}
 	}
-}
-
-// checkTimeout refuses a time limit by which a call would end at once, or block the host for too long.
-func checkTimeout(timeout time.Duration) error {
-	if timeout <= 0 || timeout > longestAwait {
-		return refuse("a time limit of %s was given: give a positive one of at most %s", timeout, longestAwait)
-	}
-	return nil
 }
 
 // isReady tells whether the member is what is awaited: a learner, or a healthy part of a cluster of this

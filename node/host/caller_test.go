@@ -37,7 +37,7 @@ func request(t *testing.T, r api.Request, body any) string {
 // TestCallEndsWithItsCaller holds that a call that only waits ends once its caller hangs up or falls silent, and not
 // before: a laptop that sleeps closes no connection.
 func TestCallEndsWithItsCaller(t *testing.T) {
-	await := api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: longestAwait}
+	await := api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: api.LongestWait}
 	for name, end := range map[string]func(*io.PipeWriter){
 		"it hangs up":     func(w *io.PipeWriter) { _ = w.Close() },
 		"it falls silent": func(*io.PipeWriter) {},

@@ -20,7 +20,7 @@ var bundleNames = map[string]func(cluster string) string{
 // certificates is what the host holds, by the name of the key pair or bundle.
 func (m *Machine) certificates(cluster string) map[string]api.Certificate {
 	held := map[string]api.Certificate{}
-	for _, name := range keyNames {
+	for _, name := range api.KeyNames {
 		c := m.certificate(api.CertificateFile(cluster, name))
 		key, err := m.readKey(cluster, name)
 		switch {

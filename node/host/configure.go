@@ -108,7 +108,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if r.Unit == "" {
 		return nil, refuse("the unit to write is empty")
 	}
-	if err := checkFlags(r.Flags, r.Marker); err != nil {
+	if err := api.CheckFlags(r.Flags, r.Marker); err != nil {
 		return nil, err
 	}
 	return old, m.mayCertify(cluster, r)
@@ -122,8 +122,8 @@ func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 		}
 	}
 	for name, text := range r.Certificates {
-		if !slices.Contains(keyNames, name) {
-			return refuse("there is no key %q", name)
+		if err := api.CheckKeyName(name); err != nil {
+			return err
 		}
 		key, err := m.readKeyAt(api.NextKeyFile(cluster, name))
 		if err != nil || certifies([]byte(text), key) != nil {
@@ -138,21 +138,6 @@ func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 		if err := certifies([]byte(text), key); err != nil {
 			return refuse("the certificate for key %s cannot be used: %s", name, err)
 		}
-	}
-	return nil
-}
-
-// checkFlags refuses lines that the store would not turn back into the same arguments, and a data
-// directory that is not the marker's, by which the guard goes.
-func checkFlags(flags []string, marker api.Marker) error {
-	for _, line := range flags {
-		name, _, given := strings.Cut(line, "=")
-		if !given || len(name) < 3 || !strings.HasPrefix(name, "--") || strings.ContainsAny(line, "\n\r") || strings.TrimSpace(line) != line {
-			return refuse("%q is no flag of the form --name=value", line)
-		}
-	}
-	if want := "--data-dir=" + marker.DataDir; !slices.Contains(flags, want) {
-		return refuse("the flags lack %s, which the marker names", want)
 	}
 	return nil
 }

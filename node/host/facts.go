@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"os"
@@ -72,23 +71,4 @@ func (m *Machine) firstPort() int {
 		return 0
 	}
 	return max(port, 1)
-}
-
-// memory is what the kernel counts as the host's memory, in bytes.
-func (m *Machine) memory() (int64, error) { return m.meminfo("MemTotal") }
-
-// meminfo is one of the sizes that the kernel tells of the host's memory, in bytes.
-func (m *Machine) meminfo(name string) (int64, error) {
-	table, err := os.Open(m.path("/proc/meminfo"))
-	if err != nil {
-		return 0, err
-	}
-	defer table.Close()
-	for lines := bufio.NewScanner(table); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(text, "kB")), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/meminfo holds no %s", name)
 }

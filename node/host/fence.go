@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"regexp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -12,14 +11,11 @@ import (
 // time the guard keeps it down.
 const fenceTries = 3
 
-// sha256Hex is how a SHA-256 is spelled.
-var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 // Fence stops the member, has the guard let none start, and says what was there before. A restore that has come no
 // further may be one of another snapshot by now.
 func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest) (api.Restoration, error) {
-	if !sha256Hex.MatchString(r.Snapshot) {
-		return api.Restoration{}, refuse("%q is no SHA-256 of a snapshot", r.Snapshot)
+	if err := api.CheckSHA256(r.Snapshot, "a snapshot"); err != nil {
+		return api.Restoration{}, err
 	}
 	marker, err := m.owned(cluster, r.Owner)
 	if err != nil {
@@ -90,7 +86,7 @@ func (m *Machine) lookBack(under *restoration) (err error) {
 	dir := under.Marker.DataDir
 	under.ClusterID = under.Marker.ClusterID
 	if cluster, _, err := m.identity(dir); err == nil {
-		under.ClusterID = hexID(cluster)
+		under.ClusterID = api.FormatID(cluster)
 	}
 	if under.Revision, err = m.highestRevision(dir); err != nil {
 		return err

@@ -90,8 +90,10 @@ func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
 	if r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes) {
 		return refuse("an upload cannot be gone on with behind byte %d", r.From)
 	}
-	if r.SHA256 != "" && !sha256Hex.MatchString(r.SHA256) {
-		return refuse("%q is no SHA-256 of a snapshot", r.SHA256)
+	if r.SHA256 != "" {
+		if err := api.CheckSHA256(r.SHA256, "a snapshot"); err != nil {
+			return err
+		}
 	}
 	if _, err := parseLine(r.Line); err != nil {
 		return refuse("%q is no line of etcd, like 3.7", r.Line)

@@ -102,8 +102,8 @@ func (m *Machine) guardIdentity(marker api.Marker) error {
 	if err != nil {
 		return nil
 	}
-	otherCluster := marker.ClusterID != "" && marker.ClusterID != hexID(cluster)
-	otherMember := marker.MemberID != "" && marker.MemberID != hexID(member)
+	otherCluster := marker.ClusterID != "" && marker.ClusterID != api.FormatID(cluster)
+	otherMember := marker.MemberID != "" && marker.MemberID != api.FormatID(member)
 	if otherCluster || otherMember {
 		return fmt.Errorf("data directory %s holds the data of member %x of cluster %x, and the host recorded member %s of cluster %s: put its own data there; if that is lost, the plan says what can be done", marker.DataDir, member, cluster, marker.MemberID, marker.ClusterID)
 	}
@@ -119,7 +119,7 @@ func (m *Machine) guardProgress(marker api.Marker) error {
 		return err
 	}
 	cluster, member, err := m.identity(marker.DataDir)
-	if err != nil || before.ClusterID != hexID(cluster) || before.MemberID != hexID(member) {
+	if err != nil || before.ClusterID != api.FormatID(cluster) || before.MemberID != api.FormatID(member) {
 		return nil
 	}
 	index, err := m.consistentIndex(marker.DataDir)

@@ -54,9 +54,6 @@ func rsaKind(bits int) keyKind {
 	}
 }
 
-// keyNames are the keys that a host holds for a cluster.
-var keyNames = []string{api.KeyPeer, api.KeyServer, api.KeyAdmin}
-
 // readKey reads one of the cluster's private keys; fs.ErrNotExist: it was not made yet. Its errors
 // never hold a part of the key.
 func (m *Machine) readKey(cluster, name string) (crypto.Signer, error) {
@@ -140,7 +137,7 @@ func (m *Machine) putPair(cluster, name string, certificate file) error {
 // completePairs puts those certificates into their places whose keys are in theirs already: a call was cut short between
 // the two.
 func (m *Machine) completePairs(cluster string) error {
-	for _, name := range keyNames {
+	for _, name := range api.KeyNames {
 		if err := m.completePair(cluster, name); err != nil {
 			return fmt.Errorf("certificate %s: %w", name, err)
 		}

@@ -116,7 +116,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 					t.Errorf("the key is of no use: %v", err)
 				}
 				for name, held := range m.certificates("main") {
-					if slices.Contains(keyNames, name) && !held.HasKey {
+					if slices.Contains(api.KeyNames, name) && !held.HasKey {
 						t.Errorf("certificate %s is not of its key", name)
 					}
 				}
@@ -174,7 +174,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 					t.Helper()
 					broken := 0
 					for name, held := range m.certificates("main") {
-						if slices.Contains(keyNames, name) && !held.HasKey {
+						if slices.Contains(api.KeyNames, name) && !held.HasKey {
 							broken++
 						}
 					}
@@ -185,7 +185,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 						t.Fatal(err)
 					}
 					for name, held := range m.certificates("main") {
-						if slices.Contains(keyNames, name) && !held.HasKey {
+						if slices.Contains(api.KeyNames, name) && !held.HasKey {
 							t.Errorf("%s, cut %d: certificate %s is not of its key when the member is started again", when, n, name)
 						}
 					}

@@ -50,7 +50,7 @@ func (m *Machine) log(dir string, runs bool) *api.Log {
 func (m *Machine) readLog(dir string) (l api.Log) {
 	cluster, member, err := m.identity(dir)
 	if err == nil {
-		l.ClusterID, l.MemberID = hexID(cluster), hexID(member)
+		l.ClusterID, l.MemberID = api.FormatID(cluster), api.FormatID(member)
 		l.Term, l.Index, err = m.lastEntry(dir)
 	}
 	if err != nil {

@@ -123,9 +123,9 @@ func (m *Machine) identify(cluster, key, bundle string) (*tls.Config, error) {
 // tellStatus takes over what the member says of itself.
 func tellStatus(view *api.Member, s *clientv3.StatusResponse) {
 	view.Responding = true
-	view.ClusterID, view.MemberID = hexID(s.Header.ClusterId), hexID(s.Header.MemberId)
+	view.ClusterID, view.MemberID = api.FormatID(s.Header.ClusterId), api.FormatID(s.Header.MemberId)
 	if s.Leader != 0 {
-		view.Leader = hexID(s.Leader)
+		view.Leader = api.FormatID(s.Leader)
 	}
 	view.Learner = s.IsLearner
 	view.Version = s.Version
@@ -143,7 +143,7 @@ func tellStatus(view *api.Member, s *clientv3.StatusResponse) {
 func listed(members []*etcdserverpb.Member) []api.ListedMember {
 	var list []api.ListedMember
 	for _, e := range members {
-		list = append(list, api.ListedMember{ID: hexID(e.ID), Name: e.Name, PeerURLs: e.PeerURLs, ClientURLs: e.ClientURLs, Learner: e.IsLearner})
+		list = append(list, api.ListedMember{ID: api.FormatID(e.ID), Name: e.Name, PeerURLs: e.PeerURLs, ClientURLs: e.ClientURLs, Learner: e.IsLearner})
 	}
 	slices.SortFunc(list, func(a, b api.ListedMember) int { return strings.Compare(a.ID, b.ID) })
 	return list
@@ -166,15 +166,12 @@ func raised(complaints []string) []string {
 			}
 		}
 		if kind != "" {
-			alarms = append(alarms, kind+" "+hexID(member))
+			alarms = append(alarms, kind+" "+api.FormatID(member))
 		}
 	}
 	slices.Sort(alarms)
 	return alarms
 }
-
-// hexID spells a member's or cluster's ID as all of etcd's own tools do.
-func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 
 // ready tells whether the member calls itself ready, apart from the alarm that the data of members differs: that is
 // one of the whole cluster, which is told of by itself.

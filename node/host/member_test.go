@@ -211,17 +211,17 @@ func TestAwaitEndsWhereTheUnitHasFailed(t *testing.T) {
 	describe(t, m)
 	configured(t, m, prepareOf("main"))
 	units.active[api.Unit("main")] = "failed"
-	o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Members: 3, Timeout: longestAwait})
+	o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Members: 3, Timeout: api.LongestWait})
 	if err != nil || o.Unit.ActiveState != "failed" {
 		t.Errorf("%v, %+v", err, o.Unit)
 	}
 	// systemd starts it again and again, and did so before.
 	units.active[api.Unit("main")], units.looping, units.restarts = "activating", true, 7
-	o, err = m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: longestAwait})
+	o, err = m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: api.LongestWait})
 	if err != nil || o.Unit.Restarts < 8+lostRestarts {
 		t.Errorf("%v, %+v", err, o.Unit)
 	}
-	for _, timeout := range []time.Duration{0, -time.Second, longestAwait + 1} {
+	for _, timeout := range []time.Duration{0, -time.Second, api.LongestWait + 1} {
 		_, err := m.Await(t.Context(), "main", api.AwaitRequest{Timeout: timeout})
 		mustRefuse(t, err, timeout.String())
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -29,7 +28,7 @@ func (m *Machine) AddLearner(ctx context.Context, cluster string, r api.AddLearn
 	if r.PeerURL == "" {
 		return api.AddedLearner{}, refuse("no peer URL was given for the learner to add")
 	}
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return api.AddedLearner{}, err
 	}
 	var added api.AddedLearner
@@ -59,7 +58,7 @@ func (m *Machine) AddLearner(ctx context.Context, cluster string, r api.AddLearn
 			if err != nil {
 				return fmt.Errorf("add learner %s: %w", r.PeerURL, err)
 			}
-			added = api.AddedLearner{ID: hexID(response.Member.ID), Members: listed(response.Members)}
+			added = api.AddedLearner{ID: api.FormatID(response.Member.ID), Members: listed(response.Members)}
 			return nil
 		})
 	})
@@ -77,11 +76,11 @@ func (m *Machine) recordAdded(marker api.Marker, peerURL string) error {
 
 // RemoveMember removes a member, and waits until the local list has it no more.
 func (m *Machine) RemoveMember(ctx context.Context, cluster string, r api.RemoveMemberRequest) error {
-	id, err := parseID(r.ID)
+	id, err := api.ParseID(r.ID)
 	if err != nil {
 		return err
 	}
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return err
 	}
 	return m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
@@ -109,14 +108,14 @@ func (m *Machine) RemoveMember(ctx context.Context, cluster string, r api.Remove
 
 // UpdateMember gives a voter another peer URL, and waits until the local list has it.
 func (m *Machine) UpdateMember(ctx context.Context, cluster string, r api.UpdateMemberRequest) error {
-	id, err := parseID(r.ID)
+	id, err := api.ParseID(r.ID)
 	if err != nil {
 		return err
 	}
 	if r.PeerURL == "" {
 		return refuse("no peer URL was given for member %s", r.ID)
 	}
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return err
 	}
 	return m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
@@ -145,11 +144,11 @@ func (m *Machine) UpdateMember(ctx context.Context, cluster string, r api.Update
 
 // Promote promotes a learner, and waits until the local list has it as a voter.
 func (m *Machine) Promote(ctx context.Context, cluster string, r api.PromoteRequest) error {
-	id, err := parseID(r.ID)
+	id, err := api.ParseID(r.ID)
 	if err != nil {
 		return err
 	}
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return err
 	}
 	return m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member localMember) error {
@@ -175,7 +174,7 @@ func (m *Machine) Promote(ctx context.Context, cluster string, r api.PromoteRequ
 // MoveLeader moves the leadership from the local member, where it leads, to another voter, and waits until
 // it is there.
 func (m *Machine) MoveLeader(ctx context.Context, cluster string, r api.MoveLeaderRequest) error {
-	to, err := parseID(r.To)
+	to, err := api.ParseID(r.To)
 	if err != nil {
 		return err
 	}
@@ -278,13 +277,4 @@ func repeat(ctx context.Context, what string, look func() (bool, error)) error {
 		case <-time.After(membershipPoll):
 		}
 	}
-}
-
-// parseID reads an ID as hexID spells it.
-func parseID(text string) (uint64, error) {
-	id, err := strconv.ParseUint(text, 16, 64)
-	if err != nil || id == 0 || hexID(id) != text {
-		return 0, refuse("%q is no member ID in hexadecimal", text)
-	}
-	return id, nil
 }

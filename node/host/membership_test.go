@@ -99,7 +99,7 @@ func TestMembershipOfAMemberThatDoesNotRun(t *testing.T) {
 	m, _ := newMachine(t)
 	configured(t, m, prepareOf("main"))
 	start := time.Now()
-	_, err := m.AddLearner(t.Context(), "main", api.AddLearnerRequest{Owner: fleetOwner, PeerURL: "https://127.0.0.1:1", Timeout: longestAwait})
+	_, err := m.AddLearner(t.Context(), "main", api.AddLearnerRequest{Owner: fleetOwner, PeerURL: "https://127.0.0.1:1", Timeout: api.LongestWait})
 	mustFail(t, err, api.CodeFailed, "connect to the local member")
 	if took := time.Since(start); took > patience {
 		t.Errorf("it took %s", took)

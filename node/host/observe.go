@@ -16,7 +16,7 @@ import (
 // that has just been started, and looks again at one that has ceased to serve, until that has lasted: one question
 // that was not answered in time is no failure.
 func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
-	patience := min(r.Patience, longestAwait)
+	patience := min(r.Patience, api.LongestWait)
 	begun := time.Now()
 	var leaderless time.Duration // when the look began
 	for first := true; ; first = false {

@@ -66,8 +66,11 @@ func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source,
 }
 
 func fromUpload(u api.Upload, input io.Reader) (*origin, error) {
-	if u.SizeBytes < 0 || !sha256Hex.MatchString(u.SHA256) {
-		return nil, refuse("an upload of %d bytes with the SHA-256 %q is none", u.SizeBytes, u.SHA256)
+	if u.SizeBytes < 0 {
+		return nil, refuse("an upload of %d bytes is none", u.SizeBytes)
+	}
+	if err := api.CheckSHA256(u.SHA256, "an upload"); err != nil {
+		return nil, err
 	}
 	return &origin{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), what: "the snapshot that was sent", size: u.SizeBytes, sha256: u.SHA256}, nil
 }

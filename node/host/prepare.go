@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"path"
-	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -52,8 +51,8 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 		return refuse("data directory %q: %s", r.Marker.DataDir, err)
 	}
 	for _, key := range r.Keys {
-		if !slices.Contains(keyNames, key.Name) {
-			return refuse("there is no key %q", key.Name)
+		if err := api.CheckKeyName(key.Name); err != nil {
+			return err
 		}
 		if _, known := keyKinds[key.Algorithm]; !known {
 			return refuse("key %s: there is no algorithm %q", key.Name, key.Algorithm)

@@ -81,12 +81,12 @@ func (m *Machine) progressOf(dir string) (progress, error) {
 	}
 	db, err := openInside(m.path(dir), database(""))
 	if errors.Is(err, fs.ErrNotExist) {
-		return progress{hexID(cluster), hexID(member), 0}, nil
+		return progress{api.FormatID(cluster), api.FormatID(member), 0}, nil
 	}
 	if err != nil {
 		return progress{}, err
 	}
-	return progress{hexID(cluster), hexID(member), index}, errors.Join(db.Sync(), db.Close())
+	return progress{api.FormatID(cluster), api.FormatID(member), index}, errors.Join(db.Sync(), db.Close())
 }
 
 // recorded is what was recorded last; the zero progress: nothing was.

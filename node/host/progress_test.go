@@ -111,5 +111,5 @@ func (f *fleetMember) probedCluster(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return hexID(cluster)
+	return api.FormatID(cluster)
 }

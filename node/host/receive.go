@@ -30,8 +30,8 @@ func (m *Machine) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	if err := systemd.CheckDataDir(r.DataDir); err != nil {
 		return api.Arrived{}, refuse("data directory %q: %s", r.DataDir, err)
 	}
-	if !sha256Hex.MatchString(r.SHA256) {
-		return api.Arrived{}, refuse("%q is no SHA-256 of an upload", r.SHA256)
+	if err := api.CheckSHA256(r.SHA256, "an upload"); err != nil {
+		return api.Arrived{}, err
 	}
 	info, err := os.Lstat(m.path(arrivingFile(r.DataDir, r.SHA256)))
 	switch {

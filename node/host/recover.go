@@ -95,7 +95,7 @@ func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery)
 
 // mayRecover refuses what was not named, or is no member that has joined.
 func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker, error) {
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return nil, err
 	}
 	marker, err := m.owned(cluster, r.Owner)

@@ -1,13 +1,9 @@
 package host
 
-import (
-	"fmt"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-)
+import "github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 
 // refuse is the error of a call that a safety rule forbids. Nothing has been changed when it is
 // returned.
 func refuse(format string, args ...any) error {
-	return &api.Error{Code: api.CodeRefused, Message: fmt.Sprintf(format, args...)}
+	return api.Refuse(format, args...)
 }

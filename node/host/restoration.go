@@ -111,7 +111,7 @@ func (m *Machine) guardRestored(marker api.Marker) error {
 	if err != nil {
 		return fmt.Errorf("%s, and the restored data is not in %s any more: %w: %s", under, marker.DataDir, err, goOn)
 	}
-	if hexID(cluster) != under.Made {
+	if api.FormatID(cluster) != under.Made {
 		return fmt.Errorf("%s, and %s holds the data of cluster %x instead of that of cluster %s, which was restored: %s", under, marker.DataDir, cluster, under.Made, goOn)
 	}
 	return nil

@@ -57,12 +57,12 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	if err != nil {
 		return api.Restored{}, err
 	}
-	under.Made = hexID(cluster64)
+	under.Made = api.FormatID(cluster64)
 	if err := m.placeData(cluster, next, under); err != nil {
 		return api.Restored{}, err
 	}
 	made := r.Marker
-	made.Mount, made.ClusterID, made.MemberID = mount, under.Made, hexID(member)
+	made.Mount, made.ClusterID, made.MemberID = mount, under.Made, api.FormatID(member)
 	if err := m.putMarker(made, etcd); err != nil {
 		return api.Restored{}, err
 	}
@@ -73,22 +73,12 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	return api.Restored{ClusterID: made.ClusterID, MemberID: made.MemberID, Aside: under.Aside}, nil
 }
 
-// checkRestore refuses a request that does not make sense on any host.
+// checkRestore refuses a request that does not make sense.
 func checkRestore(cluster string, r api.RestoreRequest) error {
-	switch {
-	case r.Marker.Cluster != cluster:
-		return refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
-	case r.Marker.Owner == "" || r.Marker.Token == "":
-		return refuse("the marker of a restored member wants an owner and a token")
-	case !sha256Hex.MatchString(r.Snapshot):
-		return refuse("%q is no SHA-256 of a snapshot", r.Snapshot)
-	case r.Bump < 1:
-		return refuse("revisions are to be raised by %d: clients that have seen the old ones would miss what is written now; raise them", r.Bump)
-	}
 	if err := systemd.CheckDataDir(r.Marker.DataDir); err != nil {
 		return refuse("data directory %q: %s", r.Marker.DataDir, err)
 	}
-	return nil
+	return api.CheckRestore(cluster, r)
 }
 
 // mayRestore refuses a host that is not fenced for this restore, unless there was never a member on it that could
@@ -152,7 +142,7 @@ func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
 	switch {
 	case under.Cleared:
 		cluster, _, err := m.identity(dir)
-		if err != nil || hexID(cluster) != under.Made {
+		if err != nil || api.FormatID(cluster) != under.Made {
 			return refuse("data directory %s holds what the restore has not put there: move it away", dir)
 		}
 	case under.Marker == nil || under.Marker.DataDir != dir:

@@ -206,7 +206,7 @@ func mustBeRestored(t *testing.T, m *Machine, r api.RestoreRequest, before map[s
 		t.Fatal(err)
 	}
 	cluster, member, err := m.identity(dataDir)
-	if err != nil || marker.ClusterID != hexID(cluster) || marker.MemberID != hexID(member) || marker.Token != r.Marker.Token || marker.Mount == "" {
+	if err != nil || marker.ClusterID != api.FormatID(cluster) || marker.MemberID != api.FormatID(member) || marker.Token != r.Marker.Token || marker.Mount == "" {
 		t.Errorf("%s: %v, the data is of member %x of cluster %x, and the marker reads %+v", name, err, member, cluster, marker)
 	}
 	if under.Stage != api.StageRestored || under.Token != r.Marker.Token || under.Bump != r.Bump || under.Marker.Token == r.Marker.Token || !under.Enabled || under.Revision < 71 || len(under.Flags) == 0 || under.Progress.Index == 0 {

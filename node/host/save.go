@@ -131,7 +131,7 @@ func (m *Machine) sealed(ctx context.Context, member localMember, file *os.File,
 		return api.Saved{}, err
 	}
 	saved := api.Saved{
-		Snapshot: taken, ClusterID: hexID(member.status.Header.ClusterId), MemberID: hexID(member.id), Etcd: member.status.Version,
+		Snapshot: taken, ClusterID: api.FormatID(member.status.Header.ClusterId), MemberID: api.FormatID(member.id), Etcd: member.status.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
 	letGo, err := populate(m.path(database(member.marker.DataDir))) // it may have left the cache while it was streamed

@@ -10,7 +10,7 @@ const lostRestarts = 3
 
 // await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
 func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
-	if err := checkTimeout(ask.Timeout); err != nil {
+	if err := api.CheckTimeout(ask.Timeout); err != nil {
 		return api.Observation{}, err
 	}
 	before := c.on(c.cluster).unit.restarts

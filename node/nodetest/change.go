@@ -45,7 +45,7 @@ func (c call) addLearner(r api.AddLearnerRequest) (api.AddedLearner, error) {
 
 // removeMember removes a member through the local one. One that is gone is done.
 func (c call) removeMember(r api.RemoveMemberRequest) (api.Done, error) {
-	if err := checkID(r.ID); err != nil {
+	if _, err := api.ParseID(r.ID); err != nil {
 		return api.Done{}, err
 	}
 	leader, s, err := c.changing(r.Owner, r.Timeout)
@@ -100,7 +100,7 @@ func (c call) mayRemove(s state, target listed) string {
 
 // promote makes a learner a voter.
 func (c call) promote(r api.PromoteRequest) (api.Done, error) {
-	if err := checkID(r.ID); err != nil {
+	if _, err := api.ParseID(r.ID); err != nil {
 		return api.Done{}, err
 	}
 	leader, s, err := c.changing(r.Owner, r.Timeout)
@@ -130,7 +130,7 @@ func (c call) promote(r api.PromoteRequest) (api.Done, error) {
 
 // moveLeader moves the leadership away from the local member, where it leads.
 func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
-	if err := checkID(r.To); err != nil {
+	if _, err := api.ParseID(r.To); err != nil {
 		return api.Done{}, err
 	}
 	leader, s, err := c.changing(r.Owner, leaderTime)
@@ -184,7 +184,7 @@ const leaderTime = 20 * time.Second
 
 // changing is who leads the local member's cluster, and what that has agreed on, for a call of its owner's that changes this.
 func (c call) changing(owner string, timeout time.Duration) (*member, state, error) {
-	if err := checkTimeout(timeout); err != nil {
+	if err := api.CheckTimeout(timeout); err != nil {
 		return nil, state{}, err
 	}
 	if err := c.mayChange(owner); err != nil {

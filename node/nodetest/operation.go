@@ -144,7 +144,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if r.Unit == "" {
 		return api.Done{}, refuse("the unit to write is empty")
 	}
-	if err := checkFlags(r.Flags, r.Marker); err != nil {
+	if err := api.CheckFlags(r.Flags, r.Marker); err != nil {
 		return api.Done{}, err
 	}
 	if err := part.mayCertify(r); err != nil {
@@ -364,7 +364,7 @@ func (c call) mayChange(owner string) error {
 }
 
 func refuse(format string, args ...any) error {
-	return &api.Error{Code: api.CodeRefused, Message: fmt.Sprintf(format, args...)}
+	return api.Refuse(format, args...)
 }
 
 func failed(format string, args ...any) error {

@@ -77,7 +77,7 @@ func (h *Host) has(address string) bool {
 
 // updateMember gives a voter another peer URL.
 func (c call) updateMember(r api.UpdateMemberRequest) (api.Done, error) {
-	if err := checkID(r.ID); err != nil {
+	if _, err := api.ParseID(r.ID); err != nil {
 		return api.Done{}, err
 	}
 	if r.PeerURL == "" {

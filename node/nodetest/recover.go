@@ -17,7 +17,7 @@ type recovery struct {
 
 // recover makes the local member the cluster, alone.
 func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
-	if err := checkTimeout(r.Timeout); err != nil {
+	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return api.Recovered{}, err
 	}
 	if err := c.mayChange(r.Owner); err != nil {

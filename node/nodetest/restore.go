@@ -76,7 +76,7 @@ func checkFetch(r api.FetchRequest) error {
 	case minorOf(r.Line) == 0:
 		return refuse("%q is no line of etcd, like 3.7", r.Line)
 	case r.SHA256 != "":
-		return checkSum(r.SHA256)
+		return api.CheckSHA256(r.SHA256, "an upload")
 	}
 	return nil
 }
@@ -95,8 +95,8 @@ func (c call) sent(s api.Source, owner string, from int64) ([]byte, error) {
 
 // receive takes an upload behind what has come of it before. What has come stays where the rest does not.
 func (c call) receive(u api.Upload, from int64) ([]byte, error) {
-	if len(u.SHA256) != sha256.Size*2 {
-		return nil, refuse("an upload with the SHA-256 %q is none", u.SHA256)
+	if err := api.CheckSHA256(u.SHA256, "an upload"); err != nil {
+		return nil, err
 	}
 	before := c.Host.arriving[u.SHA256]
 	if from > int64(len(before)) {
@@ -118,7 +118,7 @@ func (c call) receive(u api.Upload, from int64) ([]byte, error) {
 
 // arrived says how much of an upload has come.
 func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
-	if err := checkSum(r.SHA256); err != nil {
+	if err := api.CheckSHA256(r.SHA256, "an upload"); err != nil {
 		return api.Arrived{}, err
 	}
 	return api.Arrived{Bytes: int64(len(c.Host.arriving[r.SHA256]))}, nil
@@ -135,7 +135,7 @@ func (s content) describe(dir string) api.Snapshot {
 // fence stops the member and lets none start.
 func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 	part := c.on(c.cluster)
-	if err := checkSum(r.Snapshot); err != nil {
+	if err := api.CheckSHA256(r.Snapshot, "a snapshot"); err != nil {
 		return api.Restoration{}, err
 	}
 	if err := c.mayChange(r.Owner); err != nil {
@@ -169,7 +169,7 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 // restore makes the data directory from the fetched snapshot.
 func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	part := c.on(c.cluster)
-	if err := checkRestore(r); err != nil {
+	if err := api.CheckRestore(c.cluster, r); err != nil {
 		return api.Restored{}, err
 	}
 	if err := c.mayClaim(part, r.Marker); err != nil {
@@ -203,17 +203,6 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 	c.record(part, r.Marker)
 	part.flags = nil
 	return api.Restored{ClusterID: m.cluster, MemberID: m.id, Aside: part.restore.Aside}, nil
-}
-
-// checkRestore refuses a request that does not make sense on any host.
-func checkRestore(r api.RestoreRequest) error {
-	if r.Marker.Owner == "" || r.Marker.Token == "" {
-		return refuse("the marker of a restored member wants an owner and a token")
-	}
-	if r.Bump < 1 {
-		return refuse("revisions are to be raised by %d: clients that have seen the old ones would miss what is written now; raise them", r.Bump)
-	}
-	return checkSum(r.Snapshot)
 }
 
 // reborn is a member of the restored cluster. All of them begin with one log.

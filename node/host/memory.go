@@ -1,6 +1,12 @@
 package host
 
 import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -47,4 +53,23 @@ func (m *Machine) mustRehearseInMemory(keys int) error {
 		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, mebibytes(wanted), available>>20)
 	}
 	return nil
+}
+
+// memory is what the kernel counts as the host's memory, in bytes.
+func (m *Machine) memory() (int64, error) { return m.meminfo("MemTotal") }
+
+// meminfo is one of the sizes that the kernel tells of the host's memory, in bytes.
+func (m *Machine) meminfo(name string) (int64, error) {
+	table, err := os.Open(m.path("/proc/meminfo"))
+	if err != nil {
+		return 0, err
+	}
+	defer table.Close()
+	for lines := bufio.NewScanner(table); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(text, "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/meminfo holds no %s", name)
 }
