@@ -33,6 +33,7 @@ var agreements = map[string]arrangement{
 // TestTheFakeAgreesWithTheMachine asks machines and fakes that are arranged alike for the same: they have to answer
 // alike, and be alike afterwards.
 func TestTheFakeAgreesWithTheMachine(t *testing.T) {
+	t.Parallel()
 	for name, a := range agreements {
 		t.Run(name, func(t *testing.T) { agree(t, a) })
 	}

@@ -379,12 +379,12 @@ func agree(t *testing.T, a arrangement) {
 			a.arrange(stages[name])
 		}
 	}
+	before, diff := alike(stages, a.hosts)
+	if diff != "" {
+		t.Fatalf("the machine (-) and the fake (+) are not arranged alike:\n%s", diff)
+	}
 	for _, r := range a.rows {
 		what := cmp.Or(r.name, string(r.op))
-		before := map[string]map[string]bearing{}
-		for name, s := range stages {
-			before[name] = s.bearings(a.hosts)
-		}
 		for _, name := range []string{"machine", "fake"} {
 			got := stages[name].play(r)
 			complaints := stages[name].complaints()
@@ -406,7 +406,7 @@ func agree(t *testing.T, a arrangement) {
 				}
 			}
 		}
-		if diff := differ(stages, a.hosts); diff != "" {
+		if before, diff = alike(stages, a.hosts); diff != "" {
 			t.Fatalf("%s: the machine (-) and the fake (+) are not the same after it:\n%s", what, diff)
 		}
 	}
@@ -415,14 +415,14 @@ func agree(t *testing.T, a arrangement) {
 // settling is how long a real cluster may take until its hosts are as the fake's are.
 const settling = 10 * time.Second
 
-// differ waits until both are the same, and says in what they are not.
-func differ(stages map[string]*stage, hosts []string) string {
+// alike waits until both are the same, and says how they are then, and in what they are not the same.
+func alike(stages map[string]*stage, hosts []string) (are map[string]map[string]bearing, diff string) {
 	stages["fake"].settle()
-	want := stages["fake"].bearings(hosts)
+	are = map[string]map[string]bearing{"fake": stages["fake"].bearings(hosts)}
 	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
-		diff := gocmp.Diff(stages["machine"].bearings(hosts), want)
-		if diff == "" || time.Now().After(end) {
-			return diff
+		are["machine"] = stages["machine"].bearings(hosts)
+		if diff = gocmp.Diff(are["machine"], are["fake"]); diff == "" || time.Now().After(end) {
+			return are, diff
 		}
 	}
 }

@@ -42,6 +42,7 @@ func applied(index string) http.HandlerFunc {
 
 // TestAwaitTellsOfAStalledMember has members that serve reads while systemd waits for their word.
 func TestAwaitTellsOfAStalledMember(t *testing.T) {
+	t.Parallel()
 	const read = "/readyz/linearizable_read"
 	for name, test := range map[string]struct {
 		answer  map[string]http.HandlerFunc

@@ -37,6 +37,7 @@ func request(t *testing.T, r api.Request, body any) string {
 // TestCallEndsWithItsCaller holds that a call that only waits ends once its caller hangs up or falls silent, and not
 // before: a laptop that sleeps closes no connection.
 func TestCallEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
 	await := api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: api.LongestWait}
 	for name, end := range map[string]func(*io.PipeWriter){
 		"it hangs up":     func(w *io.PipeWriter) { _ = w.Close() },
@@ -117,6 +118,7 @@ func TestUploadThatFallsSilent(t *testing.T) {
 // TestLockOutlastsLateHeartbeats holds that a lock is not freed while bytes come in, behind which its heartbeats wait, and
 // that it is once they do not.
 func TestLockOutlastsLateHeartbeats(t *testing.T) {
+	t.Parallel()
 	for name, touch := range map[string]func(*Machine) error{
 		"content of a call": func(m *Machine) error { m.bytesCame("main")(); return nil },
 		"a store": func(m *Machine) error {

@@ -37,6 +37,7 @@ func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int6
 // minutes while it opens a large database and answers nobody; and that one that does a little now and then, as one that
 // waits for others, does not.
 func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
+	t.Parallel()
 	const without, moves = 10 * unitPoll, 25
 	enough := int64(without / busyShare / kernelTick)
 	for name, test := range map[string]struct {
