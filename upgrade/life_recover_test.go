@@ -134,3 +134,19 @@ func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 		t.Errorf("recovered %d times, %d of them with something given up: that shows little", recovered, gaveUp)
 	}
 }
+
+// TestRecoveryWithoutRoomForACopy has a survivor whose disk cannot hold a copy of its data: it is left as it is until
+// there is room.
+func TestRecoveryWithoutRoomForACopy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := operations["recovered at another peer port"]
+		l := o.begin(t)
+		free := l.host("a").FreeBytes
+		l.host("a").FreeBytes = 10 << 20
+		if _, err := l.change(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "free some space") {
+			t.Errorf("it says %v", err)
+		}
+		l.host("a").FreeBytes = free
+		l.mustConverge(1)
+	})
+}

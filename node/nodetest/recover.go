@@ -15,6 +15,9 @@ type recovery struct {
 	term, index uint64
 }
 
+// copySpare is what a copy of a member's data leaves free.
+const copySpare = 256 << 20
+
 // recover makes the local member the cluster, alone.
 func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	if err := api.CheckTimeout(r.Timeout); err != nil {
@@ -82,6 +85,9 @@ func (c call) beginRecovery(part *installation, m *member, r api.RecoverRequest)
 		return refuse("member %s cannot be recovered from: %s%s", m.name, l.Error, l.DatabaseError)
 	} else if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
 		return refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen", m.name, l.Index, l.Term, r.Index, r.Term)
+	}
+	if size, _ := m.size(); c.dataFree() < size+copySpare {
+		return refuse("%s has %d MiB free, and a copy of the data in it wants %d MiB: free some space", part.marker.DataDir, c.dataFree()>>20, (size+copySpare)>>20)
 	}
 	copied := *m
 	to := c.asideOf(part.marker.DataDir, "recovered")
