@@ -38,6 +38,7 @@ type wanted struct {
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
 func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState, looked ahead) (diags diag.Diagnostics) {
+	diags.Append(c.mustShow(ctx)...)
 	before, d := state.memberModels(ctx)
 	diags.Append(d...)
 	dropStrangers(before)

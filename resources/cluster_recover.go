@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -39,6 +40,24 @@ func recoverAttribute() schema.SingleNestedAttribute {
 					"**Acknowledged writes that only they have are lost.** A plan without it names them and says why; it is refused until they are mended or named here."},
 		},
 	}
+}
+
+// mustShow refuses to plan what gives up data of a living cluster, where the plan cannot show what that is: an apply would do
+// what nobody has seen.
+func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
+	hidden := func(name string, value attr.Value) {
+		if text, err := value.ToTerraformValue(ctx); err == nil && !text.IsFullyKnown() {
+			diags.AddAttributeError(path.Root(name), "This has to be known when it is planned",
+				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
+		}
+	}
+	hidden("recover_from", c.RecoverFrom)
+	overwrites := attr.Value(c.Restore)
+	if id, known := c.Restore.Attributes()["overwrite_cluster_id"]; known {
+		overwrites = id // what it is restored from may be made in the same apply
+	}
+	hidden("restore", overwrites)
+	return diags
 }
 
 // recovery is what the configuration asks for beyond what the state says was done; the zero Recovery: nothing.

@@ -51,7 +51,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 					"several in one plan; they are taken one at a time, each with a snapshot first: one that is healthy goes once its replacement votes, one that is dead makes room for it. " +
 					"A plan is refused that moves more of them at once than the cluster can lose (one of 3, two of 5), addresses that are not known before apply counted, or one while another is down. " +
 					"A member of another name is another member: it cannot take over a host in the apply in which another leaves it.",
-				NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes()},
+				NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes(), Validators: []validator.Object{required{"address"}}},
 				Validators:   []validator.Map{mapvalidator.KeysAre(memberName)},
 			},
 			"version": schema.StringAttribute{
@@ -197,8 +197,8 @@ func timeoutsAttribute(ctx context.Context) schema.Attribute {
 func memberAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"address": schema.StringAttribute{
-			Required: true,
-			MarkdownDescription: "IP address (IPv4, or IPv6 in its shortest spelling) or DNS name, in lower case, by which the other members and clients reach this one. " +
+			Optional: true, // to the framework: see required
+			MarkdownDescription: "Required. IP address (IPv4, or IPv6 in its shortest spelling) or DNS name, in lower case, by which the other members and clients reach this one. " +
 				"Its certificates name it, and nothing else may have it. A member with an IP address listens on it alone (and on loopback), one with a DNS name on all addresses. " +
 				"An address of another machine is a replacement: the member is built there, and its old host is left, with the data moved aside. Another address of the machine that the member is on, which an interface of it has to have already, keeps its data and its ID: it is re-addressed, with one restart.",
 			Validators: []validator.String{hostAddress},

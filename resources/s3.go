@@ -45,9 +45,9 @@ func s3Attributes(aboutKey string) map[string]schema.Attribute {
 	}
 }
 
-// s3From is the object as hosts are told of it; nil: none is meant.
+// s3From is the object as hosts are told of it; nil: none is meant, or it is not known yet which.
 func s3From(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
-	if object.IsNull() {
+	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
 	}
 	var s s3Model
