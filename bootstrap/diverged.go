@@ -37,8 +37,8 @@ func diverge(p *membership.Picture) {
 	for i := range p.Seats {
 		s := &p.Seats[i]
 		other := s.Data != "" && s.Data != right
-		unstarted := s.State == membership.Failing && s.Differs
-		if s.Role == membership.Voter && (other && (s.State == membership.Serving || unstarted) || alike && unstarted && s.Data == "") {
+		unstarted := s.State == membership.Unhealthy && s.Differs
+		if s.Role == membership.Voter && (other && (s.State == membership.Healthy || unstarted) || alike && unstarted && s.Data == "") {
 			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"
 		}
 	}

@@ -197,7 +197,7 @@ func TestWaysDrawn(t *testing.T) {
 			if reached && to != s.Member && !mistaken && s.From == "" {
 				rt.Fatalf("the way to %s leads to %s, and nobody says so:\n%+v", s, to.Name, p.Mistakes)
 			}
-			if reached && (s.State == membership.Lost || s.State == membership.Empty) {
+			if reached && (s.State == membership.Lost || s.State == membership.Missing) {
 				rt.Fatalf("%s is %s (%s), and its way leads to %s", s, s.State, s.Why, to.Name)
 			}
 		}

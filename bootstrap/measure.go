@@ -17,7 +17,7 @@ import (
 // cluster is the one with the members that vote now.
 func (c Cluster) measure(s *membership.Seat, report Report, owner string, now time.Time) {
 	o := report.Observation
-	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Empty || s.State == membership.Lost {
+	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Missing || s.State == membership.Lost {
 		return
 	}
 	s.Closed = closed(report.firstPort(), c.ports())
@@ -42,7 +42,7 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	s.Outdated = c.outdated(*s, *o, wanted, unit)
 	s.Unbacked = c.Unbacked(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
-	if s.State != membership.Silent && s.From == "" {
+	if s.State != membership.Unreachable && s.From == "" {
 		s.Invalid = c.invalid(s.Member, o.Certificates, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)

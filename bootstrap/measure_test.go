@@ -78,9 +78,9 @@ func TestMeasureOfOthers(t *testing.T) {
 	p := c.Picture(ours.Owner, sight, now)
 	for _, m := range all.Members {
 		s := *p.Seat(m)
-		want := "voter serving"
+		want := "voter healthy"
 		if m.Name == "a" {
-			want = "voter serving, outdated: flags --max-txn-ops (not set) -> 9"
+			want = "voter healthy, outdated: flags --max-txn-ops (not set) -> 9"
 		}
 		if got := printSeat(s); got != want {
 			t.Errorf("%s: got  %s\nwant %s", m.Name, got, want)

@@ -42,14 +42,14 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		if ways.detour(m) || ways.old(m) {
 			continue
 		}
-		s := membership.Seat{Member: m, Wanted: slices.Contains(c.Members, m), State: membership.Empty, Why: "its host carries nothing of it"}
+		s := membership.Seat{Member: m, Wanted: slices.Contains(c.Members, m), State: membership.Missing, Why: "its host carries nothing of it"}
 		if seen {
 			s.State, s.Why = c.state(m, report, owner)
 			if why, _ := ways.mistake(m); why != "" {
-				s.State, s.Why = membership.Taken, why
+				s.State, s.Why = membership.Foreign, why
 			}
-			s.Unfit = s.State == membership.Taken && s.Why == c.unfit(report.Contact)
-			s.Traces = report.Marker() != nil && s.State != membership.Taken
+			s.Unfit = s.State == membership.Foreign && s.Why == c.unfit(report.Contact)
+			s.Traces = report.Marker() != nil && s.State != membership.Foreign
 			s.Restoring, s.Data = restoring(report), report.Data
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 			if move, moves := ways.move(m); moves {
@@ -59,10 +59,10 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
 		c.place(&s, list, report, ways)
-		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Failing) && formedAsAnother(report, s.ID) {
+		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Unhealthy) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
-		if s.State == membership.Silent && !s.Wanted && s.Role == membership.Absent {
+		if s.State == membership.Unreachable && !s.Wanted && s.Role == membership.Absent {
 			continue // it has left, and nobody can be asked what it left
 		}
 		p.Seats = append(p.Seats, s)
@@ -98,7 +98,7 @@ func (c Cluster) findReverted(p *membership.Picture, sight Sight) {
 	for i := range p.Seats {
 		s := &p.Seats[i]
 		o := sight[s.Member].Observation
-		if s.Role != membership.Voter || s.State != membership.Stopped && s.State != membership.Failing || o == nil || o.Data.Log == nil {
+		if s.Role != membership.Voter || s.State != membership.Stopped && s.State != membership.Unhealthy || o == nil || o.Data.Log == nil {
 			continue
 		}
 		log := o.Data.Log
@@ -175,15 +175,15 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	marker := report.Marker()
 	switch {
 	case report.Err != nil:
-		return membership.Silent, "its host cannot be reached"
+		return membership.Unreachable, "its host cannot be reached"
 	case report.Contact.MarkerError != "":
-		return membership.Taken, report.Contact.MarkerError
+		return membership.Foreign, report.Contact.MarkerError
 	case marker == nil:
 		return c.bare(m, report)
 	case marker.Owner != owner:
-		return membership.Taken, fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
+		return membership.Foreign, fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
 	case o == nil:
-		return membership.Mute, "its store is gone"
+		return membership.StoreMissing, "its store is gone"
 	}
 	running := o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	aside := putAside(*o)
@@ -193,9 +193,9 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	case o.GuardCheck == api.GuardMount:
 		return membership.Blocked, o.Guard
 	case marker.Phase == api.PhaseJoining && !o.Data.HasMember && !running:
-		return membership.Empty, "it has not joined yet"
+		return membership.Missing, "it has not joined yet"
 	case aside:
-		return membership.Empty, "its data was moved aside"
+		return membership.Missing, "its data was moved aside"
 	case !o.Data.HasMember && marker.Phase == api.PhaseFormed:
 		return membership.Lost, "its data is lost"
 	case o.GuardCheck == api.GuardData || o.GuardCheck == api.GuardIdentity || o.GuardCheck == api.GuardProgress:
@@ -207,12 +207,12 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	case !running:
 		return membership.Stopped, "its unit is " + o.Unit.ActiveState
 	case o.Member.Healthy, o.Member.Responding && o.Member.Learner && o.Member.Leader != "":
-		return membership.Serving, ""
+		return membership.Healthy, ""
 	}
 	if o.Unit.Looping {
-		return membership.Failing, "its process ends each time that it is started"
+		return membership.Unhealthy, "its process ends each time that it is started"
 	}
-	return membership.Failing, "it runs, and serves no linearizable read"
+	return membership.Unhealthy, "it runs, and serves no linearizable read"
 }
 
 // formedAsAnother tells whether a host carries the data of a member of another ID, which had a vote.
@@ -231,18 +231,18 @@ var lostBy = map[api.GuardCheck]string{
 // bare is what a host without a marker is.
 func (c Cluster) bare(m membership.Member, report Report) (membership.State, string) {
 	if report.Observation == nil && report.Contact.Machine == "" {
-		return membership.Empty, "its host carries nothing of it" // seen through a sight that kept no contact
+		return membership.Missing, "its host carries nothing of it" // seen through a sight that kept no contact
 	}
 	if claim, refused := c.claim(m, report, Formation{}); claim != membership.Bare {
-		return membership.Taken, refused
+		return membership.Foreign, refused
 	}
 	if unfit := c.unfit(report.Contact); unfit != "" && report.Contact.Machine != "" {
-		return membership.Taken, unfit
+		return membership.Foreign, unfit
 	}
 	if not := notThere(m, report); not != "" {
-		return membership.Taken, not
+		return membership.Foreign, not
 	}
-	return membership.Empty, "its host carries nothing of it"
+	return membership.Missing, "its host carries nothing of it"
 }
 
 // memberList is etcd's member list.
@@ -323,7 +323,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 		p.Seats[i].Storeless, p.Seats[i].Cramped = storeless(o.Store), o.Data.Cramped
 		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
 		p.Seats[i].Looping = o.Unit.Looping
-		if s.State != membership.Serving {
+		if s.State != membership.Healthy {
 			lowered = lowered && s.Role != membership.Voter
 			p.Seats[i].Behind = o.Data.Log != nil && older(p.Seats[i].Version, o.Data.Log.Version)
 			continue
@@ -343,7 +343,7 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 		}
 	}
 	for i, s := range p.Seats {
-		if s.State != membership.Serving && s.Role == membership.Voter && membership.Line(s.Version) != p.Downgrade {
+		if s.State != membership.Healthy && s.Role == membership.Voter && membership.Line(s.Version) != p.Downgrade {
 			p.Seats[i].Behind = p.Seats[i].Behind || older(s.Version, p.ClusterVersion)
 		}
 	}
@@ -366,7 +366,7 @@ func giveUpDamaged(p *membership.Picture, sight Sight) {
 	for i := range p.Seats {
 		s := &p.Seats[i]
 		o := sight[s.Member].Observation
-		if o != nil && o.Data.Damage != "" && (s.State == membership.Failing || s.State == membership.Stopped) {
+		if o != nil && o.Data.Damage != "" && (s.State == membership.Unhealthy || s.State == membership.Stopped) {
 			s.State, s.Why = membership.Lost, "its data is damaged"
 		}
 	}

@@ -74,42 +74,42 @@ func TestPictureOfEachDrift(t *testing.T) {
 		change change
 		want   string
 	}{
-		"nothing":            {func(*api.Observation) {}, "voter serving"},
-		"nothing, processes": {func(o *api.Observation) { process(o) }, "voter serving"},
+		"nothing":            {func(*api.Observation) {}, "voter healthy"},
+		"nothing, processes": {func(o *api.Observation) { process(o) }, "voter healthy"},
 
 		"stopped":           {stopped, "voter stopped, (its unit is inactive)"},
 		"failed":            {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "failed" }, "voter stopped, (its unit is failed)"},
-		"disabled":          {func(o *api.Observation) { o.Unit.FileState = "disabled" }, "voter serving, disabled"},
-		"masked":            {func(o *api.Observation) { o.Unit.FileState = "masked" }, "voter serving, disabled"},
-		"serves no read":    {func(o *api.Observation) { o.Member.Healthy = false }, "voter failing, (it runs, and serves no linearizable read)"},
-		"not ready yet":     {func(o *api.Observation) { o.Member.Ready = false }, "voter serving, unready"},
-		"starting":          {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "activating" }, "voter failing, (it runs, and serves no linearizable read)"},
-		"unit edited":       {func(o *api.Observation) { o.Unit.Text += "#" }, "voter serving, outdated: its unit"},
-		"unit to be reread": {func(o *api.Observation) { o.Unit.NeedReload = true }, "voter serving, outdated: its unit"},
-		"another unit ran":  {func(o *api.Observation) { process(o).UnitSHA256 = "0ther" }, "voter serving, outdated: its unit"},
+		"disabled":          {func(o *api.Observation) { o.Unit.FileState = "disabled" }, "voter healthy, disabled"},
+		"masked":            {func(o *api.Observation) { o.Unit.FileState = "masked" }, "voter healthy, disabled"},
+		"serves no read":    {func(o *api.Observation) { o.Member.Healthy = false }, "voter unhealthy, (it runs, and serves no linearizable read)"},
+		"not ready yet":     {func(o *api.Observation) { o.Member.Ready = false }, "voter healthy, unready"},
+		"starting":          {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "activating" }, "voter unhealthy, (it runs, and serves no linearizable read)"},
+		"unit edited":       {func(o *api.Observation) { o.Unit.Text += "#" }, "voter healthy, outdated: its unit"},
+		"unit to be reread": {func(o *api.Observation) { o.Unit.NeedReload = true }, "voter healthy, outdated: its unit"},
+		"another unit ran":  {func(o *api.Observation) { process(o).UnitSHA256 = "0ther" }, "voter healthy, outdated: its unit"},
 
-		"flag added":           {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1") }, "voter serving, outdated: flags --max-txn-ops 1 -> (not set)"},
-		"flag added twice":     {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1", "--max-txn-ops=") }, "voter serving, outdated: flags --max-txn-ops 1 and (empty) -> (not set)"},
-		"flag changed":         {func(o *api.Observation) { o.Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
-		"flags two":            {func(o *api.Observation) { o.Flags = append(o.Flags[1:], "--zzz=1") }, "voter serving, outdated: flags --advertise-client-urls (not set) -> https://192.0.2.12:2379, --zzz 1 -> (not set)"},
-		"runs by other flags":  {func(o *api.Observation) { process(o).Flags[0] += "0" }, "voter serving, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
-		"was born differently": {func(o *api.Observation) { process(o).Flags = without(process(o).Flags, "--initial-cluster") }, "voter serving"},
-		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter serving, unsettled"},
+		"flag added":           {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1") }, "voter healthy, outdated: flags --max-txn-ops 1 -> (not set)"},
+		"flag added twice":     {func(o *api.Observation) { o.Flags = append(o.Flags, "--max-txn-ops=1", "--max-txn-ops=") }, "voter healthy, outdated: flags --max-txn-ops 1 and (empty) -> (not set)"},
+		"flag changed":         {func(o *api.Observation) { o.Flags[0] += "0" }, "voter healthy, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
+		"flags two":            {func(o *api.Observation) { o.Flags = append(o.Flags[1:], "--zzz=1") }, "voter healthy, outdated: flags --advertise-client-urls (not set) -> https://192.0.2.12:2379, --zzz 1 -> (not set)"},
+		"runs by other flags":  {func(o *api.Observation) { process(o).Flags[0] += "0" }, "voter healthy, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
+		"was born differently": {func(o *api.Observation) { process(o).Flags = without(process(o).Flags, "--initial-cluster") }, "voter healthy"},
+		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter healthy, unsettled"},
 
-		"another binary": {func(o *api.Observation) { o.Store.Selected, o.Store.Installed = "01d", []string{"01d"} }, "voter serving, outdated: another store was put in place of its own"},
+		"another binary": {func(o *api.Observation) { o.Store.Selected, o.Store.Installed = "01d", []string{"01d"} }, "voter healthy, outdated: another store was put in place of its own"},
 		"older build of ours": {func(o *api.Observation) {
 			o.Store.Selected, o.Store.Installed, o.Marker.Store = "01d", []string{"01d"}, "01d"
-		}, "voter serving"},
-		"another version":      {func(o *api.Observation) { o.Member.Version = "3.6.16" }, "voter serving, outdated: etcd 3.6.16 -> 3.7.3"},
-		"runs another binary":  {func(o *api.Observation) { process(o).Store = "01d" }, "voter serving, outdated: it runs another store than its own"},
-		"binary from under it": {func(o *api.Observation) { process(o).Store = "" }, "voter serving, outdated: it runs another store than its own"},
+		}, "voter healthy"},
+		"another version":      {func(o *api.Observation) { o.Member.Version = "3.6.16" }, "voter healthy, outdated: etcd 3.6.16 -> 3.7.3"},
+		"runs another binary":  {func(o *api.Observation) { process(o).Store = "01d" }, "voter healthy, outdated: it runs another store than its own"},
+		"binary from under it": {func(o *api.Observation) { process(o).Store = "" }, "voter healthy, outdated: it runs another store than its own"},
 		"older authorities": {func(o *api.Observation) { process(o).PeerCA = "01d" },
-			"voter serving, outdated: it trusts other authorities than its files name"},
+			"voter healthy, outdated: it trusts other authorities than its files name"},
 
-		"marker: member":  {func(o *api.Observation) { o.Marker.MemberID = "x1" }, "voter serving, unsettled"},
-		"marker: phase":   {func(o *api.Observation) { o.Marker.Phase = api.PhaseJoining }, "voter serving, unsettled"},
-		"marker: added":   {func(o *api.Observation) { o.Marker.Added = []string{"https://192.0.2.19:2380"} }, "voter serving, unsettled"},
-		"marker: cluster": {func(o *api.Observation) { o.Marker.InitialCluster = "b=https://192.0.2.12:2380" }, "voter serving, unsettled"},
+		"marker: member":  {func(o *api.Observation) { o.Marker.MemberID = "x1" }, "voter healthy, unsettled"},
+		"marker: phase":   {func(o *api.Observation) { o.Marker.Phase = api.PhaseJoining }, "voter healthy, unsettled"},
+		"marker: added":   {func(o *api.Observation) { o.Marker.Added = []string{"https://192.0.2.19:2380"} }, "voter healthy, unsettled"},
+		"marker: cluster": {func(o *api.Observation) { o.Marker.InitialCluster = "b=https://192.0.2.12:2380" }, "voter healthy, unsettled"},
 
 		"data lost":       {func(o *api.Observation) { stopped(o); o.Data.HasMember = false }, "voter lost, (its data is lost)"},
 		"data lost, runs": {func(o *api.Observation) { o.Data.HasMember, o.Member = false, api.Member{} }, "voter lost, (its data is lost)"},
@@ -117,7 +117,7 @@ func TestPictureOfEachDrift(t *testing.T) {
 			stopped(o)
 			o.Unit.ActiveState, o.Data.Damage = "activating", "its log cannot be read: walpb: crc mismatch"
 		}, "voter lost, (its data is damaged)"},
-		"data damaged, serves": {func(o *api.Observation) { o.Data.Damage = "it is not" }, "voter serving"},
+		"data damaged, serves": {func(o *api.Observation) { o.Data.Damage = "it is not" }, "voter healthy"},
 		"store gone":           {func(o *api.Observation) { stopped(o); o.Store.Installed = []string{"0ther"} }, "voter stopped, (its unit is inactive), storeless"},
 		"unknown store gone": {func(o *api.Observation) {
 			stopped(o)
@@ -130,11 +130,11 @@ func TestPictureOfEachDrift(t *testing.T) {
 		"unmounted":      {guarded(api.GuardMount, "/var/lib/etcd/prod is not mounted"), "voter blocked, (/var/lib/etcd/prod is not mounted)"},
 		"path":           {guarded(api.GuardPath, "two directories"), "voter stopped, (its flags and its marker name different data directories)"},
 		"guarded anyhow": {guarded("", "it is Sunday"), "voter blocked, (it is Sunday)"},
-		"set aside":      {func(o *api.Observation) { stopped(o); o.Data.HasMember, o.Flags = false, nil }, "voter empty, (its data was moved aside)"},
-		"another member": {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter taken, (its host carries member z, which its cluster knows at this very address)"},
+		"set aside":      {func(o *api.Observation) { stopped(o); o.Data.HasMember, o.Flags = false, nil }, "voter missing, (its data was moved aside)"},
+		"another member": {func(o *api.Observation) { stopped(o); o.Marker.Member = "z" }, "voter foreign, (its host carries member z, which its cluster knows at this very address)"},
 		"another's, aside": {func(o *api.Observation) { stopped(o); o.Marker.Member, o.Data.HasMember, o.Flags = "z", false, nil },
-			"voter empty, (its data was moved aside)"},
-		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "voter taken, (its host carries member b of a cluster prod that another state manages)"},
+			"voter missing, (its data was moved aside)"},
+		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "voter foreign, (its host carries member b of a cluster prod that another state manages)"},
 	} {
 		for _, at := range []time.Time{now, {}} {
 			t.Run(fmt.Sprintf("%s/timed=%t", name, !at.IsZero()), func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestPictureOfEachDrift(t *testing.T) {
 					t.Errorf("got  %s\nwant %s", text, test.want)
 				}
 				for _, other := range []membership.Member{c.Members[0], c.Members[2]} {
-					if text := printSeat(*got.Seat(other)); text != "voter serving" {
+					if text := printSeat(*got.Seat(other)); text != "voter healthy" {
 						t.Errorf("%s is shown as %s", other.Name, text)
 					}
 				}
@@ -168,13 +168,13 @@ func TestPictureOfHosts(t *testing.T) {
 		change func(*bootstrap.Report)
 		want   string
 	}{
-		"unreachable":   {func(r *bootstrap.Report) { *r = bootstrap.Report{Err: errors.New("no route to host")} }, "voter silent, (its host cannot be reached)"},
-		"bare":          {func(r *bootstrap.Report) { *r = bare(b) }, "voter empty, (its host carries nothing of it)"},
-		"store gone":    {marked, "voter mute, (its store is gone)"},
-		"marker unread": {func(r *bootstrap.Report) { marked(r); r.Contact.MarkerError = "cluster.json is cut off" }, "voter taken, (cluster.json is cut off)"},
+		"unreachable":   {func(r *bootstrap.Report) { *r = bootstrap.Report{Err: errors.New("no route to host")} }, "voter unreachable, (its host cannot be reached)"},
+		"bare":          {func(r *bootstrap.Report) { *r = bare(b) }, "voter missing, (its host carries nothing of it)"},
+		"store gone":    {marked, "voter store missing, (its store is gone)"},
+		"marker unread": {func(r *bootstrap.Report) { marked(r); r.Contact.MarkerError = "cluster.json is cut off" }, "voter foreign, (cluster.json is cut off)"},
 		"foreign etcd": {func(r *bootstrap.Report) { *r = bare(b); r.Contact.ForeignEtcd = []string{"/usr/bin/etcd"} },
-			"voter taken, (an etcd that this provider did not set up runs on it (/usr/bin/etcd)"},
-		"unfit": {func(r *bootstrap.Report) { *r = bare(b); r.Contact.Systemd = false }, "voter taken, (its PID 1 is not systemd"},
+			"voter foreign, (an etcd that this provider did not set up runs on it (/usr/bin/etcd)"},
+		"unfit": {func(r *bootstrap.Report) { *r = bare(b); r.Contact.Systemd = false }, "voter foreign, (its PID 1 is not systemd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sight := alive(t, c)
@@ -213,7 +213,7 @@ func TestPictureOfTheList(t *testing.T) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
 			s[b].Observation.Marker.Phase = api.PhaseJoining
 			s[b].Observation.Member.Healthy, s[b].Observation.Member.Learner = false, true
-		}, "learner serving"},
+		}, "learner healthy"},
 		"learner that was told to vote": {func(s bootstrap.Sight) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
 			s[b].Observation.Unit.ActiveState, s[b].Observation.Member = "inactive", api.Member{}
@@ -229,15 +229,15 @@ func TestPictureOfTheList(t *testing.T) {
 			})
 			o := s[b].Observation
 			o.Marker.Phase, o.Data.HasMember, o.Unit.ActiveState, o.Member = api.PhaseJoining, false, "inactive", api.Member{}
-		}, "learner empty, (it has not joined yet)"},
+		}, "learner missing, (it has not joined yet)"},
 		"a list that is behind": {func(s bootstrap.Sight) {
 			s[b].Observation.Member.AppliedIndex = 7
 			s[b].Observation.Member.Members = s[b].Observation.Member.Members[:1]
-		}, "voter serving"},
+		}, "voter healthy"},
 		"another cluster's list": {func(s bootstrap.Sight) {
 			s[b].Observation.Member.AppliedIndex, s[b].Observation.Member.ClusterID = 900, "c9"
 			s[b].Observation.Member.Members = nil
-		}, "voter serving"},
+		}, "voter healthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sight := alive(t, c)
@@ -273,9 +273,9 @@ func TestPictureWithoutAList(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s id=%s term=%d index=%d", s.Name, printSeat(s), s.ID, s.Term, s.Index))
 	}
 	want := []string{
-		"a voter silent, (its host cannot be reached) id= term=0 index=0",
+		"a voter unreachable, (its host cannot be reached) id= term=0 index=0",
 		"b voter stopped, (its unit is inactive), unsettled id=b1 term=4 index=812",
-		"c absent empty, (its host carries nothing of it) id= term=0 index=0",
+		"c absent missing, (its host carries nothing of it) id= term=0 index=0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

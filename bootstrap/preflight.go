@@ -40,7 +40,7 @@ func (c Cluster) PreflightRestore(owner string, reports Sight, now time.Time) er
 		report, seen := reports[site.Member]
 		switch {
 		case !seen:
-		case site.Silent:
+		case site.Unreachable:
 			refusals = append(refusals, refuse(site.Member, report.Err.Error()))
 		case site.Refused != "":
 			refusals = append(refusals, refuse(site.Member, site.Refused))
@@ -84,7 +84,7 @@ func (c Cluster) PreflightChange(owner string, before, looked Sight) error {
 			refusals = append(refusals, &mistaken[mistake])
 		case known && was.Machine() != "" && report.Machine() != "" && was.Machine() != report.Machine():
 			refusals = append(refusals, refuse(m, fmt.Sprintf("this way leads to another machine than the one that the member was last seen on (machine ID %s, and %s then)", report.Machine(), was.Machine())))
-		case !known && (state == membership.Taken || state == membership.Blocked):
+		case !known && (state == membership.Foreign || state == membership.Blocked):
 			refusals = append(refusals, refuse(m, why))
 		}
 	}

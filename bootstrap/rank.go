@@ -13,9 +13,9 @@ import (
 func rank(s *membership.Seat, report Report) {
 	o := report.Observation
 	switch {
-	case s.State == membership.Serving || s.State == membership.Silent || s.State == membership.Empty:
+	case s.State == membership.Healthy || s.State == membership.Unreachable || s.State == membership.Missing:
 		return
-	case s.State == membership.Taken || o == nil:
+	case s.State == membership.Foreign || o == nil:
 		s.Unread = s.Why
 		return
 	case o.GuardCheck == api.GuardMount: // what lies under the mount point is not its data

@@ -20,21 +20,21 @@ func TestRankOfSurvivors(t *testing.T) {
 		want   string
 	}{
 		"stopped":                 {func(o *api.Observation) { o.Unit.ActiveState, o.Member = "inactive", api.Member{} }, "stopped 4.812"},
-		"waits for its quorum":    {func(o *api.Observation) { o.Unit.ActiveState, o.Member = "activating", api.Member{} }, "failing 4.812"},
-		"runs without its quorum": {func(o *api.Observation) { o.Member.Healthy, o.Member.RaftTerm, o.Member.RaftIndex = false, 9, 700 }, "failing 4.812"},
+		"waits for its quorum":    {func(o *api.Observation) { o.Unit.ActiveState, o.Member = "activating", api.Member{} }, "unhealthy 4.812"},
+		"runs without its quorum": {func(o *api.Observation) { o.Member.Healthy, o.Member.RaftTerm, o.Member.RaftIndex = false, 9, 700 }, "unhealthy 4.812"},
 		"crashes": {func(o *api.Observation) {
 			o.Unit.ActiveState, o.Unit.Looping, o.Member = "activating", true, api.Member{}
 		},
-			"failing 4.812 looping"},
-		"serves": {func(o *api.Observation) { o.Data.Log = nil }, "serving"},
+			"unhealthy 4.812 looping"},
+		"serves": {func(o *api.Observation) { o.Data.Log = nil }, "healthy"},
 		"cannot be read": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.Error = false, "a record is damaged" },
-			"failing (its log cannot be read: a record is damaged)"},
+			"unhealthy (its log cannot be read: a record is damaged)"},
 		"damaged database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.DatabaseError = false, "it is damaged" },
-			"failing 4.812 [its database cannot be read: it is damaged]"},
+			"unhealthy 4.812 [its database cannot be read: it is damaged]"},
 		"log behind its database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.Applied = false, 900 },
-			"failing 4.812 [its log ends before what its database has applied (index 900)]"},
+			"unhealthy 4.812 [its log ends before what its database has applied (index 900)]"},
 		"an earlier store": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log = false, nil },
-			"failing (its host runs an earlier store, which does not tell: stop its unit there (systemctl stop etcd@prod.service), and plan again)"},
+			"unhealthy (its host runs an earlier store, which does not tell: stop its unit there (systemctl stop etcd@prod.service), and plan again)"},
 		"unmounted": {func(o *api.Observation) {
 			o.Member.Healthy, o.GuardCheck, o.Guard = false, api.GuardMount, "it is not mounted"
 		},
@@ -44,7 +44,7 @@ func TestRankOfSurvivors(t *testing.T) {
 			o.Member.Healthy, o.GuardCheck, o.Data.Log.MemberID = false, api.GuardIdentity, "1"
 		}, "lost"},
 		"rolled back":    {func(o *api.Observation) { o.Member.Healthy, o.GuardCheck = false, api.GuardProgress }, "lost 4.812"},
-		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "taken (its host carries member b of a cluster prod that another state manages)"},
+		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "foreign (its host carries member b of a cluster prod that another state manages)"},
 	} {
 		sight := alive(t, c)
 		o := sight[b].Observation
@@ -56,7 +56,7 @@ func TestRankOfSurvivors(t *testing.T) {
 	}
 	sight := alive(t, c)
 	sight[b] = bootstrap.Report{Contact: api.Contact{Machine: "x86_64", Marker: sight[b].Observation.Marker}}
-	if got := printRank(*c.Picture(ours.Owner, sight, time.Time{}).Seat(b)); got != "mute (its store is gone)" {
+	if got := printRank(*c.Picture(ours.Owner, sight, time.Time{}).Seat(b)); got != "store missing (its store is gone)" {
 		t.Errorf("without a store: got %s", got)
 	}
 }

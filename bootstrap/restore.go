@@ -54,11 +54,11 @@ func (c Cluster) Restoring(owner string, creating bool, sight Sight, now time.Ti
 		if ways.detour(m) {
 			continue
 		}
-		s := membership.Site{Member: m, Wanted: slices.Contains(c.Members, m), Silent: report.Err != nil}
-		if !s.Silent {
+		s := membership.Site{Member: m, Wanted: slices.Contains(c.Members, m), Unreachable: report.Err != nil}
+		if !s.Unreachable {
 			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
 		}
-		if !s.Silent && s.Refused == "" {
+		if !s.Unreachable && s.Refused == "" {
 			c.site(&s, report, owner, now)
 		}
 		p.Sites = append(p.Sites, s)
@@ -109,10 +109,10 @@ func (c Cluster) written(report Report) string {
 func (c Cluster) site(s *membership.Site, report Report, owner string, now time.Time) {
 	o, marker := report.Observation, report.Marker()
 	s.Marked = marker != nil
-	s.Mute = o == nil && s.Marked
+	s.StoreMissing = o == nil && s.Marked
 	if o == nil {
 		s.Installed = slices.Contains(report.Contact.Installed, c.Store(report.Contact))
-		if s.Mute && marker.Phase == api.PhaseFormed { // its member runs on, as far as anybody knows
+		if s.StoreMissing && marker.Phase == api.PhaseFormed { // its member runs on, as far as anybody knows
 			s.Living = marker.ClusterID
 		}
 		return
@@ -132,7 +132,7 @@ func (c Cluster) site(s *membership.Site, report Report, owner string, now time.
 	s.Finished = ours && (c.Restore.Overwrites == "" || marker.ClusterID != c.Restore.Overwrites)
 	if !s.Finished && marker.Phase == api.PhaseFormed {
 		switch state, _ := c.state(s.Member, report, owner); state {
-		case membership.Serving, membership.Failing, membership.Stopped, membership.Blocked:
+		case membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Blocked:
 			s.Living = marker.ClusterID
 		}
 	}

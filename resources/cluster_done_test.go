@@ -22,14 +22,14 @@ func TestWhatAnApplySays(t *testing.T) {
 		said = append(said, didSay(steps[:n]))
 	}
 	for _, s := range []membership.Seat{
-		{Member: c, State: membership.Silent, Why: "its host cannot be reached"},
-		{Member: c, State: membership.Taken, Unfit: true, Why: "40 MiB are free"},
-		{Member: c, State: membership.Taken, Why: "something else listens on port 2380"},
-		{Member: c, State: membership.Serving, Role: membership.Voter, Outdated: []string{"flags --snapshot-count"}},
-		{Member: c, State: membership.Serving, Role: membership.Learner},
+		{Member: c, State: membership.Unreachable, Why: "its host cannot be reached"},
+		{Member: c, State: membership.Foreign, Unfit: true, Why: "40 MiB are free"},
+		{Member: c, State: membership.Foreign, Why: "something else listens on port 2380"},
+		{Member: c, State: membership.Healthy, Role: membership.Voter, Outdated: []string{"flags --snapshot-count"}},
+		{Member: c, State: membership.Healthy, Role: membership.Learner},
 	} {
 		seen := bootstrap.Sight{}
-		if s.State == membership.Silent {
+		if s.State == membership.Unreachable {
 			seen = away
 		}
 		said = append(said, foundSay(&s, seen))

@@ -73,7 +73,7 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	return outcome, err
 }
 
-// lookAgain is what is seen of the hosts after a run that has failed. One that fell silent in the middle of the run is
+// lookAgain is what is seen of the hosts after a run that has failed. One that became unreachable in the middle of the run is
 // not waited for once more.
 func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to routes) bootstrap.Sight {
 	hosts, err := r.hosts(to, everybody)

@@ -16,53 +16,49 @@ const (
 	statusUnknown  = "unknown"
 )
 
-// Values of a member's health.
+// Values of a member's health: what the planner calls its state, and what its role adds to that.
 const (
-	healthHealthy     = "healthy"     // a linearizable read through it succeeds
-	healthUnhealthy   = "unhealthy"   // it runs, and such a read fails
-	healthLearner     = "learner"     // it has not been given a vote yet
-	healthStopped     = "stopped"     // its unit does not run
-	healthMissing     = "missing"     // its host carries no part of the cluster
-	healthLost        = "lost"        // its data is gone, another's, or older than it was
-	healthBlocked     = "blocked"     // its host has to be mended first
-	healthForeign     = "foreign"     // its host is someone else's
-	healthRemoved     = "removed"     // it is no longer in etcd's list
-	healthUnreachable = "unreachable" // its host could not be asked
-	healthStranger    = "stranger"    // etcd's list has it, and no configuration does
+	healthHealthy     = string(membership.Healthy)
+	healthUnhealthy   = string(membership.Unhealthy)
+	healthStopped     = string(membership.Stopped)
+	healthMissing     = string(membership.Missing)
+	healthLost        = string(membership.Lost)
+	healthBlocked     = string(membership.Blocked)
+	healthForeign     = string(membership.Foreign)
+	healthUnreachable = string(membership.Unreachable)
+
+	healthLearner  = "learner"  // it has not been given a vote yet
+	healthRemoved  = "removed"  // it is no longer in etcd's list
+	healthStranger = "stranger" // etcd's list has it, and no configuration does
 )
 
 // healthOf is the one word for a seat.
 func healthOf(s membership.Seat) string {
-	switch {
-	case s.State == membership.Silent:
-		return healthUnreachable
-	case s.State == membership.Taken && s.Unfit:
-		return healthBlocked
-	case s.State == membership.Taken:
+	switch s.State {
+	case membership.Foreign:
+		if s.Unfit {
+			return healthBlocked
+		}
 		return healthForeign
-	case s.State == membership.Blocked:
-		return healthBlocked
-	case s.State == membership.Empty:
-		return healthMissing
-	case s.State == membership.Lost:
-		return healthLost
+	case membership.Unreachable, membership.Blocked, membership.Missing, membership.Lost:
+		return string(s.State)
+	}
+	switch {
 	case s.Role == membership.Absent:
 		return healthRemoved
-	case s.State == membership.Stopped:
-		return healthStopped
-	case s.State == membership.Failing, s.State == membership.Mute:
+	case s.State == membership.StoreMissing:
 		return healthUnhealthy
-	case s.Role == membership.Learner:
+	case s.State == membership.Healthy && s.Role == membership.Learner:
 		return healthLearner
 	}
-	return healthHealthy
+	return string(s.State)
 }
 
 // driftOf is what differs on a seat's host from what was last applied; null where nothing does.
 func driftOf(s membership.Seat) types.List {
 	var drift []string
 	switch s.State {
-	case membership.Lost, membership.Blocked, membership.Taken, membership.Mute:
+	case membership.Lost, membership.Blocked, membership.Foreign, membership.StoreMissing:
 		drift = append(drift, s.Why)
 	}
 	if s.From != "" {
@@ -108,22 +104,22 @@ func alarmsOf(p membership.Picture) types.List {
 // statusOf sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
 // known of the others; hosts that could not be asked may be one.
 func statusOf(p membership.Picture) string {
-	serving, silent, well := 0, 0, true
+	healthy, unreachable, well := 0, 0, true
 	for _, s := range p.Seats {
-		if s.Role == membership.Voter && s.State == membership.Serving {
-			serving++
+		if s.Role == membership.Voter && s.State == membership.Healthy {
+			healthy++
 		}
-		if s.State == membership.Silent {
-			silent++
+		if s.State == membership.Unreachable {
+			unreachable++
 		}
 		well = well && (!s.Wanted || healthOf(s) == healthHealthy)
 	}
 	switch {
-	case well && serving > 0 && len(p.Strangers) == 0:
+	case well && healthy > 0 && len(p.Strangers) == 0:
 		return statusHealthy
-	case serving > 0:
+	case healthy > 0:
 		return statusDegraded
-	case silent >= membership.Quorum(max(p.Size(), 1)):
+	case unreachable >= membership.Quorum(max(p.Size(), 1)):
 		return statusUnknown
 	}
 	return statusNoQuorum

@@ -10,17 +10,17 @@ import (
 
 func TestStatus(t *testing.T) {
 	for script, want := range map[string]string{
-		"serving":                  statusHealthy,
-		"serving serving serving":  statusHealthy,
-		"serving serving stopped":  statusDegraded,
-		"serving serving silent":   statusDegraded,
-		"serving silent silent":    statusDegraded, // its linearizable read proves a quorum
-		"serving serving stranger": statusDegraded,
-		"failing stopped stopped":  statusNoQuorum,
-		"failing failing silent":   statusNoQuorum, // the one that is unknown is none
-		"failing silent silent":    statusUnknown,
-		"silent silent silent":     statusUnknown,
-		"empty empty empty":        statusNoQuorum,
+		"healthy":                             statusHealthy,
+		"healthy healthy healthy":             statusHealthy,
+		"healthy healthy stopped":             statusDegraded,
+		"healthy healthy unreachable":         statusDegraded,
+		"healthy unreachable unreachable":     statusDegraded, // its linearizable read proves a quorum
+		"healthy healthy stranger":            statusDegraded,
+		"unhealthy stopped stopped":           statusNoQuorum,
+		"unhealthy unhealthy unreachable":     statusNoQuorum, // the one that is unknown is none
+		"unhealthy unreachable unreachable":   statusUnknown,
+		"unreachable unreachable unreachable": statusUnknown,
+		"missing missing missing":             statusNoQuorum,
 	} {
 		var p membership.Picture
 		for i, state := range strings.Fields(script) {

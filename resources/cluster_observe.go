@@ -28,7 +28,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 		if !known || !s.Wanted {
 			continue
 		}
-		if s.State == membership.Silent {
+		if s.State == membership.Unreachable {
 			diags.AddAttributeWarning(path.Root("members").AtMapKey(s.Name), fmt.Sprintf("Member %s of cluster %s could not be asked", s.Name, c.Name.ValueString()),
 				fmt.Sprintf("%s: %s\n\nIt stays in the state as it was last seen, and nothing is done to it. Bring the host back, or the network to it, and apply again; "+
 					"if it is gone for good, give the member the address of another host.", s, reports[s.Member].Err))
@@ -83,7 +83,7 @@ func anyExpired(now, timeless membership.Picture) bool {
 // observe takes over what was seen of a member.
 func (m *memberModel) observe(s membership.Seat, o *api.Observation) {
 	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
-	if s.State == membership.Taken || s.State == membership.Silent {
+	if s.State == membership.Foreign || s.State == membership.Unreachable {
 		return
 	}
 	if s.ID != "" {

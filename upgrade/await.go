@@ -145,7 +145,7 @@ func (l *living) spares(ctx context.Context, m membership.Member) bool {
 		l.mu.Unlock()
 		if stalled {
 			able++
-		} else if s.State != membership.Silent {
+		} else if s.State != membership.Unreachable {
 			if view, err := ask[api.Member](ctx, l.work, s.Member, api.OpProbe, api.ProbeRequest{}); err == nil && view.Healthy {
 				able++
 			}

@@ -26,7 +26,7 @@ func (c *choice) backUp() (membership.Step, bool) {
 
 // backsUp tells whether a seat's host is one of those that back the cluster up, and can be told how.
 func backsUp(s membership.Seat) bool {
-	return stays(s) && s.Role == membership.Voter && s.State == membership.Serving
+	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy
 }
 
 // backUp tells all hosts that back the cluster up, and do so otherwise than is wanted, how.

@@ -11,7 +11,7 @@ import (
 func TestBackupsComeLast(t *testing.T) {
 	seat := func(name, address string, change func(*membership.Seat)) membership.Seat {
 		s := membership.Seat{Member: membership.Member{Name: name, Address: address}, Wanted: true, ID: name, Role: membership.Voter,
-			Started: true, State: membership.Serving, Version: "3.7.3", Traces: true}
+			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true}
 		if change != nil {
 			change(&s)
 		}
@@ -23,7 +23,7 @@ func TestBackupsComeLast(t *testing.T) {
 		seat("a", "192.0.2.11", nil),
 		seat("b", "192.0.2.12", func(s *membership.Seat) { s.Wanted = false }),
 		seat("b", "192.0.2.21", func(s *membership.Seat) {
-			*s = membership.Seat{Member: s.Member, Wanted: true, State: membership.Empty}
+			*s = membership.Seat{Member: s.Member, Wanted: true, State: membership.Missing}
 		}),
 		seat("c", "192.0.2.13", nil),
 	}}
@@ -37,7 +37,7 @@ func TestBackupsComeLast(t *testing.T) {
 
 	p.Seats = []membership.Seat{
 		seat("a", "192.0.2.11", func(s *membership.Seat) { s.Unbacked = "it makes no backups yet" }),
-		seat("b", "192.0.2.21", func(s *membership.Seat) { s.State, s.Unbacked = membership.Silent, "it makes no backups yet" }),
+		seat("b", "192.0.2.21", func(s *membership.Seat) { s.State, s.Unbacked = membership.Unreachable, "it makes no backups yet" }),
 		seat("c", "192.0.2.13", nil),
 	}
 	if plan, err = Change(p, want); err != nil || len(plan.Steps) != 1 || plan.Steps[0].String() != "back up: hourly to directory /srv/b, by a" {

@@ -43,7 +43,7 @@ var courses = []versions{
 }
 
 // conditions are what can be wrong with a member's host: what can be mended without leaving here first.
-var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsettled", "stopped", "stopped settings", "starting", "broken", "lost", "empty", "silent", "unmounted", "taken"}
+var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsettled", "stopped", "stopped settings", "starting", "broken", "lost", "missing", "unreachable", "unmounted", "foreign"}
 
 // hopeful are the conditions that apply mends by itself, or would without the others.
 var hopeful = conditions[:len(conditions)-3]
@@ -77,14 +77,14 @@ func (e *etcd) inflict(address, condition string) {
 		case "lost":
 			stop()
 			h.data, h.voted = "", h.marker
-		case "empty":
+		case "missing":
 			*h = machine{}
-		case "silent":
+		case "unreachable":
 			h.silent = true
 		case "unmounted":
 			stop()
 			h.unmounted = h.marker // which says what is to be mounted
-		case "taken":
+		case "foreign":
 			*h = machine{taken: true}
 		default:
 			panic(word)
@@ -169,8 +169,8 @@ func draw(t *rapid.T, wrong []string) *etcd {
 		switch left := rapid.IntRange(0, 9).Draw(t, "left on "+m.Address); {
 		case left == 0: // of a member that was removed
 			*e.at(m.Address) = machine{marker: true, voted: true, data: "removed", version: course.runs[0], current: true}
-		case slices.Contains(wrong, "silent") && left == 1:
-			e.inflict(m.Address, rapid.SampledFrom([]string{"silent", "taken"}).Draw(t, "condition of "+m.Address))
+		case slices.Contains(wrong, "unreachable") && left == 1:
+			e.inflict(m.Address, rapid.SampledFrom([]string{"unreachable", "foreign"}).Draw(t, "condition of "+m.Address))
 		}
 	}
 	for _, m := range e.want.Members {
@@ -291,7 +291,7 @@ func show(p membership.Picture) string {
 // explained tells whether something is there that an apply cannot mend, and somebody has to.
 func (e *etcd) explained() bool {
 	for _, m := range e.picture().Seats {
-		if m.State == membership.Silent || m.State == membership.Taken || m.State == membership.Blocked {
+		if m.State == membership.Unreachable || m.State == membership.Foreign || m.State == membership.Blocked {
 			return true
 		}
 	}
@@ -326,7 +326,7 @@ func TestPlansAreSafe(t *testing.T) {
 			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(plan.Held, rest.Held), began)
 		}
 		left := e.unmet()
-		silent := slices.ContainsFunc(e.picture().Seats, func(s membership.Seat) bool { return s.State == membership.Silent })
+		silent := slices.ContainsFunc(e.picture().Seats, func(s membership.Seat) bool { return s.State == membership.Unreachable })
 		if len(left) > 0 && len(plan.Held) == 0 && !silent {
 			t.Fatalf("it ends without a word, and %v\nbegan as %s\nended as %s", left, began, show(e.picture()))
 		}
@@ -397,7 +397,7 @@ func TestPlansMeetFaults(t *testing.T) {
 				e.must(t, step)
 			}
 			m := rapid.SampledFrom(e.list).Draw(t, "whom")
-			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "empty", "silent", "stopped", "unmounted", "taken", "broken"}).Draw(t, "fault"))
+			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "missing", "unreachable", "stopped", "unmounted", "foreign", "broken"}).Draw(t, "fault"))
 			e.breathe()
 			if rapid.Bool().Draw(t, "restart") {
 				e.forget()

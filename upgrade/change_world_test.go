@@ -188,7 +188,7 @@ func (e *etcd) picture() membership.Picture {
 	for _, m := range seats {
 		explained[m.Address] = true
 		s := e.seat(m)
-		if s.Wanted || s.Role != membership.Absent || s.State != membership.Silent && s.Traces {
+		if s.Wanted || s.Role != membership.Absent || s.State != membership.Unreachable && s.Traces {
 			p.Seats = append(p.Seats, s)
 		}
 	}
@@ -217,33 +217,33 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 	}
 	switch {
 	case h.silent:
-		s.State = membership.Silent
+		s.State = membership.Unreachable
 	case h.taken:
-		s.State = membership.Taken
+		s.State = membership.Foreign
 	case !h.marker:
-		s.State = membership.Empty
+		s.State = membership.Missing
 	case h.unmounted:
 		s.State = membership.Blocked
 	case !h.voted && h.data == "" && !h.running:
-		s.State = membership.Empty
+		s.State = membership.Missing
 	case h.data == "" || in != nil && h.data != in.id:
 		s.State = membership.Lost
 	case !h.running:
 		s.State = membership.Stopped
 	case in != nil && e.healthy(in):
-		s.State = membership.Serving
+		s.State = membership.Healthy
 	default:
-		s.State = membership.Failing
+		s.State = membership.Unhealthy
 	}
 	s.Why = reasons[s.State]
 	if s.Wanted && slices.Contains(e.want.Rebuild, m.Name) && (h.silent || h.marker && !h.taken && h.built != again) {
 		s.Rebuild = again
 	}
 	switch s.State {
-	case membership.Silent, membership.Taken, membership.Empty, membership.Lost:
+	case membership.Unreachable, membership.Foreign, membership.Missing, membership.Lost:
 		return s
 	}
-	if s.Version = h.version; s.Role == membership.Voter && s.State != membership.Serving && s.State != membership.Blocked {
+	if s.Version = h.version; s.Role == membership.Voter && s.State != membership.Healthy && s.State != membership.Blocked {
 		s.Term, s.Index = 1, h.logged
 	}
 	if !s.Wanted {
@@ -595,8 +595,8 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 		return errors.New("it is no member")
 	}
 	s := e.seat(membership.Member{Name: step.Member, Address: step.At})
-	gone := s.State == membership.Lost || s.State == membership.Taken && m.learner || s.State == membership.Empty && (!m.learner || m.started)
-	rebuilt := s.Rebuild != "" && (s.State == membership.Serving || s.State == membership.Failing || s.State == membership.Stopped)
+	gone := s.State == membership.Lost || s.State == membership.Foreign && m.learner || s.State == membership.Missing && (!m.learner || m.started)
+	rebuilt := s.Rebuild != "" && (s.State == membership.Healthy || s.State == membership.Unhealthy || s.State == membership.Stopped)
 	if s.Wanted && !gone && !rebuilt {
 		return fmt.Errorf("it is wanted, and %s", s.State)
 	}
@@ -614,9 +614,9 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 		return errors.New("not enough started members")
 	case e.up(m) && e.active()-1 < 1+(n-1)/2:
 		return fmt.Errorf("unhealthy cluster: %d of %d are active", e.active(), n)
-	case s.State != membership.Serving && (healthy < quorum(n) || healthy < quorum(n-1)):
+	case s.State != membership.Healthy && (healthy < quorum(n) || healthy < quorum(n-1)):
 		return fmt.Errorf("%d of %d are healthy", healthy, n)
-	case s.State != membership.Serving:
+	case s.State != membership.Healthy:
 		return nil
 	case healthy < n:
 		return fmt.Errorf("it is healthy, and %d of %d are", healthy, n)
@@ -680,7 +680,7 @@ func (e *etcd) isNewer() bool {
 	newer, older := false, false
 	for _, s := range p.Seats {
 		newer = newer || s.Role != membership.Absent && membership.Line(s.Version) > line
-		left := s.State == membership.Lost || s.State == membership.Empty || s.State == membership.Taken
+		left := s.State == membership.Lost || s.State == membership.Missing || s.State == membership.Foreign
 		older = older || s.Role == membership.Voter && !left && s.Version != "" && membership.Line(s.Version) <= line
 	}
 	if p.Downgrade != "" {

@@ -116,7 +116,7 @@ func (l *living) stage(ctx context.Context, m membership.Member, version string)
 // the list it is too late: it would fill its disk, and be a member that never comes up.
 func (l *living) roomToJoin(ctx context.Context, m membership.Member, store string) error {
 	switch s := l.seat(m); {
-	case s.State == membership.Empty, s.State == membership.Lost, rebuildable(s): // what it has is moved aside
+	case s.State == membership.Missing, s.State == membership.Lost, rebuildable(s): // what it has is moved aside
 	default:
 		return nil // it has its data
 	}
@@ -195,7 +195,7 @@ func (l *living) certify(ctx context.Context, m membership.Member) error {
 	l.mu.Lock()
 	l.renewed[m] = true
 	l.mu.Unlock()
-	if s := l.seat(m); s.State == membership.Failing && len(s.Outdated) == 0 && l.picture.HasQuorum() {
+	if s := l.seat(m); s.State == membership.Unhealthy && len(s.Outdated) == 0 && l.picture.HasQuorum() {
 		return l.awaitReady(ctx, m)
 	}
 	return nil

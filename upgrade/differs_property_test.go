@@ -42,7 +42,7 @@ func TestWhoeverHoldsWhatAQuorumHoldsStays(t *testing.T) {
 				l.restartInVain(m.Name)
 				o := l.look().Seat(m)
 				shows = shows || o.Differs
-				if o.State != membership.Serving && !slices.Contains(wrong, m.Name) {
+				if o.State != membership.Healthy && !slices.Contains(wrong, m.Name) {
 					right--
 				}
 			}

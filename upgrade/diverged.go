@@ -96,23 +96,23 @@ func decide(p membership.Picture, want membership.Spec, serve map[string][]membe
 
 // comes tells whether a voter may be compared once it was brought up.
 func comes(s membership.Seat) bool {
-	return s.Wanted && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Silent && s.State != membership.Blocked && !gone(s)
+	return s.Wanted && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Unreachable && s.State != membership.Blocked && !gone(s)
 }
 
 // keptBack tells whether a member does not start since a peer holds other data, and that peer may serve still.
 func (c *choice) keptBack(s membership.Seat) bool {
-	if !s.Differs || s.Diverged || s.State != membership.Failing {
+	if !s.Differs || s.Diverged || s.State != membership.Unhealthy {
 		return false
 	}
 	_, other := first(c.Voters(), func(o membership.Seat) bool {
-		return (o.State == membership.Serving || o.Diverged) && (s.Data == "" || o.Data != s.Data)
+		return (o.State == membership.Healthy || o.Diverged) && (s.Data == "" || o.Data != s.Data)
 	})
 	return other
 }
 
 // acquit takes the alarm back that data differs, once every voter that there is holds the same.
 func (c *choice) acquit() (membership.Step, bool) {
-	_, other := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged || s.Data == "" || s.State != membership.Serving })
+	_, other := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged || s.Data == "" || s.State != membership.Healthy })
 	if other || !c.Agreed {
 		return membership.Step{}, false
 	}
@@ -144,9 +144,9 @@ func (c *choice) dispute() (membership.Step, bool) {
 	for _, s := range c.Voters() {
 		switch {
 		case s.Diverged:
-		case s.State == membership.Serving && s.Data == "":
+		case s.State == membership.Healthy && s.Data == "":
 			c.hold(s, "the alarm that data differs (CORRUPT) stays until every voter was compared, and it was not yet", "apply again once it has come up")
-		case s.State != membership.Serving:
+		case s.State != membership.Healthy:
 			c.hold(s, "it could not be compared, and the alarm that data differs (CORRUPT) stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
 		}
 	}

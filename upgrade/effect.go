@@ -16,8 +16,8 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	}
 	switch did.Kind {
 	case membership.Stage:
-		if s := p.Seat(did.Subject()); s != nil && s.State == membership.Mute {
-			s.State = membership.Serving // it was never stopped, as far as anybody knows
+		if s := p.Seat(did.Subject()); s != nil && s.State == membership.StoreMissing {
+			s.State = membership.Healthy // it was never stopped, as far as anybody knows
 			elect(&p)
 		}
 	case membership.Snapshot:
@@ -25,8 +25,8 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Agree:
 		all, before := !p.HasQuorum(), p.Clone()
 		for i := range p.Seats {
-			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Failing && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
-				s.State, s.Looping = membership.Serving, false
+			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
+				s.State, s.Looping = membership.Healthy, false
 			}
 			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
 		}
@@ -86,15 +86,15 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Start:
 		s.Disabled = false
 		if s.State == membership.Stopped {
-			s.State = membership.Failing
+			s.State = membership.Unhealthy
 		}
 	case membership.Configure:
 		s.Move = membership.Move{}
 		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
 	case membership.Certify:
 		s.Invalid, s.Certified = "", true
-		if s.State == membership.Failing && p.HasQuorum() { // that was what it failed by
-			s.State = membership.Serving
+		if s.State == membership.Unhealthy && p.HasQuorum() { // that was what it failed by
+			s.State = membership.Healthy
 		}
 	case membership.Readdress:
 		listed := s.Moved
@@ -102,7 +102,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		if (&choice{Picture: p, want: want}).misconfigured(*s) {
 			s.Outdated, s.Behind, s.Version = nil, false, want.Version
 		}
-		s.State, s.Disabled, s.Looping = membership.Serving, false, false
+		s.State, s.Disabled, s.Looping = membership.Healthy, false, false
 		if !listed {
 			unsettle(p) // the others: its own configuration names it already
 		}
@@ -110,13 +110,13 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
 	case membership.SetAside:
-		s.State, s.Traces, s.Looping, s.Storeless = membership.Empty, false, false, false
+		s.State, s.Traces, s.Looping, s.Storeless = membership.Missing, false, false, false
 	case membership.Retire:
-		s.State, s.Traces, s.Looping = membership.Empty, false, false
+		s.State, s.Traces, s.Looping = membership.Missing, false, false
 	case membership.AddLearner:
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
-		s.State, s.Started, s.Traces, s.Version = membership.Serving, true, true, did.To
+		s.State, s.Started, s.Traces, s.Version = membership.Healthy, true, true, did.To
 		s.Outdated, s.Invalid, s.Disabled, s.Rebuild, s.Storeless = nil, "", false, "", false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
@@ -158,7 +158,7 @@ func startUncontradicted(p membership.Picture, removed membership.Seat) {
 // allRun tells whether every member is seen to run a line of etcd.
 func allRun(p membership.Picture, line string) bool {
 	_, found := first(p.Seats, func(s membership.Seat) bool {
-		return s.Role != membership.Absent && (s.State != membership.Serving || membership.Line(s.Version) != line)
+		return s.Role != membership.Absent && (s.State != membership.Healthy || membership.Line(s.Version) != line)
 	})
 	return !found
 }

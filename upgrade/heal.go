@@ -32,10 +32,10 @@ func (c *choice) misled(s membership.Seat) bool {
 
 // misconfigured tells the same, whether it is to be re-addressed, and configured with that, or not.
 func (c *choice) misconfigured(s membership.Seat) bool {
-	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Failing && s.State != membership.Stopped {
+	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Unhealthy && s.State != membership.Stopped {
 		return false
 	}
-	if s.Certified && s.State == membership.Failing && !c.HasQuorum() {
+	if s.Certified && s.State == membership.Unhealthy && !c.HasQuorum() {
 		return false // it is waited for first: whoever could not be asked may have served all the time
 	}
 	if s.Behind {
@@ -51,13 +51,15 @@ func (c *choice) misconfigured(s membership.Seat) bool {
 // unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
 // is put there again. One that is configured before it is started is given the wanted store with that.
 func (c *choice) unarmed(s membership.Seat) bool {
-	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Failing)
+	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
 }
 
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *choice) heal() (membership.Step, bool) {
-	if s, found := first(c.Seats, func(s membership.Seat) bool { return s.State == membership.Mute && s.Staged == "" && s.Failed == "" }); found {
+	if s, found := first(c.Seats, func(s membership.Seat) bool {
+		return s.State == membership.StoreMissing && s.Staged == "" && s.Failed == ""
+	}); found {
 		return c.stage(s, c.want.Version), true
 	}
 	if s, found := first(c.Seats, c.unarmed); found {
@@ -68,7 +70,7 @@ func (c *choice) heal() (membership.Step, bool) {
 	}
 	// Before any of them is stopped: without a certificate that holds, or its key, a member cannot even be asked.
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.Invalid != "" && s.State == membership.Failing
+		return c.mends(s) && s.Invalid != "" && s.State == membership.Unhealthy
 	}); found {
 		return c.certificates(s), true
 	}
@@ -94,7 +96,7 @@ func (c *choice) heal() (membership.Step, bool) {
 		return start, true
 	}
 	if _, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.State == membership.Failing && waitedFor(c.Picture, s) && !c.keptBack(s)
+		return c.mends(s) && s.State == membership.Unhealthy && waitedFor(c.Picture, s) && !c.keptBack(s)
 	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
@@ -131,7 +133,7 @@ func (c *choice) mislead() (membership.Step, bool) {
 			return membership.Step{}, false
 		}
 	}
-	failing := func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Failing }
+	failing := func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Unhealthy }
 	if s, found := first(c.Seats, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
 		return c.hold(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
 	}
@@ -146,7 +148,7 @@ func (c *choice) mislead() (membership.Step, bool) {
 // mayServeAgain tells whether nobody serves, and a voter that has served since it was started runs on: the quorum may
 // be back with the next election.
 func (c *choice) mayServeAgain() bool {
-	_, found := first(c.Voters(), func(s membership.Seat) bool { return s.State == membership.Failing && s.Active })
+	_, found := first(c.Voters(), func(s membership.Seat) bool { return s.State == membership.Unhealthy && s.Active })
 	return found && !c.HasQuorum()
 }
 
@@ -171,13 +173,13 @@ func (c *choice) spared(s membership.Seat) bool {
 
 // runs tells whether a process is there.
 func runs(s membership.Seat) bool {
-	return s.State == membership.Serving || s.State == membership.Failing
+	return s.State == membership.Healthy || s.State == membership.Unhealthy
 }
 
 // certify issues certificates anew, for members that run on meanwhile.
 func (c *choice) certify() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		return stays(s) && s.State == membership.Serving && s.Invalid != "" && s.Failed == ""
+		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
 	})
 	return c.certificates(s), found
 }
@@ -207,7 +209,7 @@ func (c *choice) settle() (membership.Step, bool) {
 
 // settles tells whether a seat's configuration names other members than there are, and can be mended.
 func settles(s membership.Seat) bool {
-	return stays(s) && s.State == membership.Serving && s.Unsettled && s.Failed == ""
+	return stays(s) && s.State == membership.Healthy && s.Unsettled && s.Failed == ""
 }
 
 // disarm takes back the alarm that a database has reached its quota.
@@ -224,15 +226,15 @@ func (c *choice) secure() (membership.Step, bool) {
 	for _, s := range c.Seats {
 		switch {
 		case s.Failed != "":
-		case stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0:
+		case stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0:
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true
 			}
-		case joinable(s) || s.Wanted && s.Role == membership.Voter && (gone(s) && s.State != membership.Taken || rebuildable(s)):
+		case joinable(s) || s.Wanted && s.Role == membership.Voter && (gone(s) && s.State != membership.Foreign || rebuildable(s)):
 			if s.Staged == "" {
 				return c.stage(s, c.arrivalVersion()), true
 			}
-		case s.Wanted && s.Role == membership.Learner && s.State != membership.Serving && s.State != membership.Taken && !stuck(s):
+		case s.Wanted && s.Role == membership.Learner && s.State != membership.Healthy && s.State != membership.Foreign && !stuck(s):
 			if version := c.joinVersion(); s.Staged != version && version != "" {
 				return c.stage(s, version), true
 			}

@@ -8,7 +8,7 @@ import (
 
 // joinable tells whether a wanted member can be added to the list.
 func joinable(s membership.Seat) bool {
-	return s.Wanted && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Empty || hasLeft(s))
+	return s.Wanted && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Missing || hasLeft(s))
 }
 
 // hasLeft tells whether a host carries what is left of a member that is in no list any more.
@@ -17,10 +17,10 @@ func hasLeft(s membership.Seat) bool {
 		return false
 	}
 	switch s.State {
-	case membership.Serving, membership.Failing, membership.Stopped, membership.Lost:
+	case membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Lost:
 		return true
 	}
-	return !s.Wanted && s.State == membership.Empty
+	return !s.Wanted && s.State == membership.Missing
 }
 
 // clear takes what is left of a member off its host: for good where it has left, and to make room for a
@@ -63,11 +63,11 @@ func (c *choice) tidy() (membership.Step, bool) {
 		switch {
 		case !s.Wanted:
 			remove.Why = "a learner that is no longer wanted"
-		case s.State == membership.Lost, s.State == membership.Empty && s.Started:
+		case s.State == membership.Lost, s.State == membership.Missing && s.Started:
 			remove.Why = "a learner that has lost its data, and joins anew"
 		case s.From != "":
 			remove.Why = fmt.Sprintf("a learner at %s, which joins anew at its new address", membership.HostOf(s.From))
-		case s.State == membership.Taken:
+		case s.State == membership.Foreign:
 			remove.Why = "a learner whose host is not to be touched: " + s.Why
 		default:
 			continue
@@ -87,7 +87,7 @@ func (c *choice) withdraw(remove membership.Step) (membership.Step, bool) {
 
 // stuck tells whether a learner can neither go on nor be given up before somebody has mended its host.
 func stuck(s membership.Seat) bool {
-	return s.State == membership.Silent || s.State == membership.Blocked || s.Failed != ""
+	return s.State == membership.Unreachable || s.State == membership.Blocked || s.Failed != ""
 }
 
 // coming tells whether a member can come that is wanted and does not vote yet.
@@ -110,7 +110,7 @@ func (c *choice) admit() (membership.Step, bool) {
 	if stuck(s) {
 		return c.hold(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "mend that, or give the member another address; no other member is added, rolled or replaced meanwhile")
 	}
-	if s.State != membership.Serving { // however far its join has come, it is safe to do it again
+	if s.State != membership.Healthy { // however far its join has come, it is safe to do it again
 		version := c.joinVersion()
 		if version == "" {
 			return c.uncarried(s)

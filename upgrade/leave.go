@@ -9,13 +9,13 @@ import (
 
 // gone tells whether a member has nothing left to come back with.
 func gone(s membership.Seat) bool {
-	return s.State == membership.Empty || s.State == membership.Lost || s.State == membership.Taken
+	return s.State == membership.Missing || s.State == membership.Lost || s.State == membership.Foreign
 }
 
 // dead tells whether a voter will not come back by itself, or by being started.
 func dead(s membership.Seat) bool {
 	switch s.State {
-	case membership.Silent, membership.Stopped, membership.Failing, membership.Blocked:
+	case membership.Unreachable, membership.Stopped, membership.Unhealthy, membership.Blocked:
 		return !s.Wanted || rebuildable(s) // whoever is taken out of the configuration in such a state is not waited for
 	}
 	return gone(s)
@@ -60,7 +60,7 @@ func (c *choice) kept(s membership.Seat) bool {
 	if s.Failed != "" {
 		return true
 	}
-	if s.Wanted && s.State == membership.Taken {
+	if s.Wanted && s.State == membership.Foreign {
 		c.hold(s, s.Why, "give the member another address")
 		return true
 	}
@@ -84,7 +84,7 @@ func (c *choice) removeLeaver() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	// One whose replacement has yet to come waits for that, and the one that leads goes last.
-	leaves := func(s membership.Seat) bool { return !s.Wanted && s.State == membership.Serving }
+	leaves := func(s membership.Seat) bool { return !s.Wanted && s.State == membership.Healthy }
 	follows := func(s membership.Seat) bool { return leaves(s) && s.ID != c.Leader }
 	replaced := func(s membership.Seat) bool { return !c.awaited(s) }
 	var s membership.Seat
@@ -158,7 +158,7 @@ func (c *choice) lead(from membership.Seat, why string) (membership.Step, bool) 
 func (c *choice) bringBack() string {
 	var missed []string
 	for _, s := range c.Voters() {
-		if s.State != membership.Serving {
+		if s.State != membership.Healthy {
 			text := fmt.Sprintf("%s is %s", s, s.State)
 			if s.Why != "" {
 				text += " (" + s.Why + ")"

@@ -142,8 +142,8 @@ func (l *living) plan() ([]membership.Step, error) {
 	}
 	l.held = plan.Held
 	for _, s := range l.picture.Voters() {
-		l.served[s.Member] = l.served[s.Member] || s.State == membership.Serving
-		l.failing[s.Member] = s.State == membership.Failing
+		l.served[s.Member] = l.served[s.Member] || s.State == membership.Healthy
+		l.failing[s.Member] = s.State == membership.Unhealthy
 	}
 	// Before the first step the whole of it is compared, so that nothing is begun that cannot be finished. Without the
 	// lock, what is seen may be another run in the middle of its work: who that is, the lock tells.
@@ -197,7 +197,7 @@ func (l *living) ceased(steps []membership.Step) error {
 		return nil
 	}
 	for _, s := range l.picture.Voters() {
-		if s.State == membership.Failing && l.served[s.Member] {
+		if s.State == membership.Unhealthy && l.served[s.Member] {
 			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "it served when this was planned, and has ceased to: " + s.Why + "; nothing is stopped or removed while it is not known whether that lasts",
 				Remedy: "see what keeps it (its journal, its disk, the network between the members), and plan again"}
 		}

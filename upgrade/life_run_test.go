@@ -303,7 +303,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 			t.Errorf("a member was restarted while another cannot be seen:\n%s", texts(outcome.Done))
 		}
 		if !slices.ContainsFunc(outcome.Held, func(r *membership.Refusal) bool {
-			return strings.Contains(r.Error(), "b (192.0.2.12) is silent (its host cannot be reached)")
+			return strings.Contains(r.Error(), "b (192.0.2.12) is unreachable (its host cannot be reached)")
 		}) {
 			t.Errorf("what waits: %v", outcome.Held)
 		}

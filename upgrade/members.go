@@ -140,7 +140,7 @@ func (l *living) remove(ctx context.Context, step membership.Step) error {
 				return fmt.Errorf("etcd's list has one member at the addresses of %s and %s: nothing is removed; apply %s first", s, other, other)
 			}
 		}
-		if s.Role == membership.Voter && s.State == membership.Serving && len(l.picture.Healthy())-1 >= membership.Quorum(l.picture.Size()) {
+		if s.Role == membership.Voter && s.State == membership.Healthy && len(l.picture.Healthy())-1 >= membership.Quorum(l.picture.Size()) {
 			if err := l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner}); err != nil {
 				return err
 			}

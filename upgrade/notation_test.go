@@ -12,7 +12,7 @@ import (
 
 // A script says what was observed and what is wanted, and its answer is the plan:
 //
-//	observed  a*=3.7.3 b c/silent d~/unstarted e-/empty ?x@192.0.2.99 3.7 full
+//	observed  a*=3.7.3 b c/unreachable d~/unstarted e-/missing ?x@192.0.2.99 3.7 full
 //	desired   a b c@192.0.2.23 3.7.3
 //	----
 //	...
@@ -81,7 +81,7 @@ func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 	}
 	for _, m := range want.Members {
 		if p.Seat(m) == nil {
-			p.Seats = append(p.Seats, membership.Seat{Member: m, Wanted: true, State: membership.Empty})
+			p.Seats = append(p.Seats, membership.Seat{Member: m, Wanted: true, State: membership.Missing})
 		}
 	}
 	membership.SortSeats(p.Seats)
@@ -107,13 +107,13 @@ func stranger(text string) membership.Stranger {
 	return s
 }
 
-var states = []membership.State{membership.Serving, membership.Failing, membership.Stopped, membership.Empty, membership.Lost, membership.Blocked, membership.Taken, membership.Silent}
+var states = []membership.State{membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Missing, membership.Lost, membership.Blocked, membership.Foreign, membership.Unreachable}
 
 // reasons are what is behind a state.
 var reasons = map[membership.State]string{
-	membership.Empty: "its host carries nothing of it", membership.Lost: "its data is lost", membership.Silent: "its host cannot be reached",
-	membership.Stopped: "its unit is inactive", membership.Failing: "it runs, and serves no linearizable read",
-	membership.Blocked: "its data directory is not mounted", membership.Taken: "its host carries another cluster",
+	membership.Missing: "its host carries nothing of it", membership.Lost: "its data is lost", membership.Unreachable: "its host cannot be reached",
+	membership.Stopped: "its unit is inactive", membership.Unhealthy: "it runs, and serves no linearizable read",
+	membership.Blocked: "its data directory is not mounted", membership.Foreign: "its host carries another cluster",
 }
 
 func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec) membership.Seat {
@@ -126,7 +126,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		text = text[:len(text)-1]
 	}
 	m := member(text)
-	s := membership.Seat{Member: m, Wanted: slices.Contains(want.Members, m), ID: "id-" + m.Address, Role: membership.Voter, Started: true, State: membership.Serving, Version: version, Traces: true}
+	s := membership.Seat{Member: m, Wanted: slices.Contains(want.Members, m), ID: "id-" + m.Address, Role: membership.Voter, Started: true, State: membership.Healthy, Version: version, Traces: true}
 	if version == "" {
 		s.Version = want.Version
 	}
@@ -144,7 +144,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		case slices.Contains(states, membership.State(word)):
 			s.State = membership.State(word)
 			s.Why = reasons[s.State]
-			if s.State == membership.Empty {
+			if s.State == membership.Missing {
 				s.Traces = false
 			}
 		case word == "settings" || word == "unit":
@@ -172,7 +172,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		case word == "disabled":
 			s.Disabled = true
 		case word == "looping":
-			s.State, s.Looping, s.Why = membership.Failing, true, "its process ends each time that it is started"
+			s.State, s.Looping, s.Why = membership.Unhealthy, true, "its process ends each time that it is started"
 		case word == "unread":
 			s.Unread = "its log cannot be read: a record does not have the checksum that it says"
 		case word == "alarmed":
@@ -211,7 +211,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			t.Fatalf("%s: what is %q?", text, word)
 		}
 	}
-	if s.Wanted && s.Version != want.Version && s.State != membership.Empty && s.State != membership.Lost {
+	if s.Wanted && s.Version != want.Version && s.State != membership.Missing && s.State != membership.Lost {
 		s.Outdated = append(s.Outdated, fmt.Sprintf("etcd %s -> %s", s.Version, want.Version))
 	}
 	return s

@@ -15,7 +15,7 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
 	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
-		if survives(s) && !hopeless(p, want, s) || s.State == membership.Serving || s.State == membership.Mute {
+		if survives(s) && !hopeless(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
 			able++
 			continue
 		}
@@ -27,11 +27,11 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 			apart = append(apart, fmt.Sprintf("%s (%s)", s.Name, s.From))
 		case s.Looping:
 			ending = append(ending, s.Name)
-		case s.State == membership.Empty:
+		case s.State == membership.Missing:
 			empty++
-		case s.State == membership.Taken:
+		case s.State == membership.Foreign:
 			taken++
-		case (s.State == membership.Silent || s.State == membership.Blocked) && s.Wanted: // what is taken out of the configuration is not waited for
+		case (s.State == membership.Unreachable || s.State == membership.Blocked) && s.Wanted: // what is taken out of the configuration is not waited for
 			open++
 		}
 	}

@@ -24,7 +24,7 @@ func unreachable(s membership.Seat) bool { return s.From != "" && !s.Moved && (s
 // waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
 // its old address: it is waited for only where the others that run cannot be a quorum without it.
 func waitedFor(p membership.Picture, s membership.Seat) bool {
-	if !moves(s) || s.State == membership.Serving {
+	if !moves(s) || s.State == membership.Healthy {
 		return true
 	}
 	if unreachable(s) {
@@ -32,7 +32,7 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 	}
 	others := 0
 	for _, v := range p.Voters() {
-		if runs(v) && (v.State == membership.Serving || !moves(v)) {
+		if runs(v) && (v.State == membership.Healthy || !moves(v)) {
 			others++
 		}
 	}
@@ -44,16 +44,16 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 // could join it before its list says where it is. One that is there already is not restarted.
 func (c *choice) moveDown() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
-		down, serves := s.State == membership.Failing || s.State == membership.Stopped, s.State == membership.Serving
+		down, serves := s.State == membership.Unhealthy || s.State == membership.Stopped, s.State == membership.Healthy
 		return moves(s) && (c.HasQuorum() && (down || serves && s.There) || c.Size() == 1 && (down || serves && unreachable(s)))
 	})
 	if !found {
 		return membership.Step{}, false
 	}
-	if s.State == membership.Serving && !s.There {
+	if s.State == membership.Healthy && !s.There {
 		return c.move()
 	}
-	if s.State == membership.Failing && !c.spared(s) {
+	if s.State == membership.Unhealthy && !c.spared(s) {
 		return membership.Step{}, false // it is waited for
 	}
 	if c.misconfigured(s) && s.Staged != c.want.Version {
@@ -65,7 +65,7 @@ func (c *choice) moveDown() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	move := readdress(s)
 	move.Sum = voters(n, n, healthy)
-	if s.State != membership.Serving {
+	if s.State != membership.Healthy {
 		move.Sum = "it serves nobody; " + move.Sum
 	}
 	return move, true
@@ -73,7 +73,7 @@ func (c *choice) moveDown() (membership.Step, bool) {
 
 // move re-addresses the next member that serves: followers in the order of their names, and the leader last.
 func (c *choice) move() (membership.Step, bool) {
-	able := func(s membership.Seat) bool { return moves(s) && s.State == membership.Serving }
+	able := func(s membership.Seat) bool { return moves(s) && s.State == membership.Healthy }
 	s, found := first(c.Seats, func(s membership.Seat) bool { return able(s) && s.ID != c.Leader })
 	if !found {
 		s, found = first(c.Seats, able)
@@ -109,7 +109,7 @@ func readdress(s membership.Seat) membership.Step {
 		move.To = s.From // another port
 	}
 	switch {
-	case s.There && s.State == membership.Serving:
+	case s.There && s.State == membership.Healthy:
 		move.Why = "it runs at its new address already, and the list has to say so; it is not restarted"
 	case s.Unheard:
 		move.Why = "nobody answers there, and it is taken for granted that no other machine runs it"
@@ -125,7 +125,7 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 	if err := l.name(ctx, m, before, l.Cluster.BothNames(m, s.From)); err != nil {
 		return err
 	}
-	alone := l.picture.Size() == 1 && s.State != membership.Serving // it changes the list itself, once it serves
+	alone := l.picture.Size() == 1 && s.State != membership.Healthy // it changes the list itself, once it serves
 	if !s.Moved && !alone {
 		if err := l.list(ctx, m, s.ID, l.Cluster.PeerURL(m)); err != nil {
 			return err
@@ -136,14 +136,14 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 		return err
 	}
 	var failure error
-	if !s.There || s.State != membership.Serving {
+	if !s.There || s.State != membership.Healthy {
 		failure = l.swap(ctx, m, request)
 	}
 	switch {
 	case failure == nil:
 	case !said(failure):
 		return fmt.Errorf("what became of it is not known: %w", failure)
-	case s.State != membership.Serving:
+	case s.State != membership.Healthy:
 		return failure
 	default:
 		return l.moveBack(ctx, m, before, failure)

@@ -12,7 +12,7 @@ func rebuildable(s membership.Seat) bool {
 		return false
 	}
 	switch s.State {
-	case membership.Serving, membership.Failing, membership.Stopped:
+	case membership.Healthy, membership.Unhealthy, membership.Stopped:
 		return true
 	}
 	return false
@@ -29,7 +29,7 @@ func (c *choice) rebuild() (membership.Step, bool) {
 		}
 	}
 	healthy, n := len(c.Healthy()), c.Size()
-	serves := func(s membership.Seat) bool { return asked(s) && s.State == membership.Serving }
+	serves := func(s membership.Seat) bool { return asked(s) && s.State == membership.Healthy }
 	s, found := first(c.Seats, func(s membership.Seat) bool { return serves(s) && s.ID != c.Leader })
 	if !found {
 		s, found = first(c.Seats, serves)

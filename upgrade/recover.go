@@ -30,7 +30,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 	refuse := func(rule, remedy string) (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Member: want.Recover.Member, Rule: rule, Remedy: remedy}
 	}
-	if s, serves := first(p.Voters(), func(s membership.Seat) bool { return s.State == membership.Serving }); serves {
+	if s, serves := first(p.Voters(), func(s membership.Seat) bool { return s.State == membership.Healthy }); serves {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
 			"mend the network to the other hosts, and plan again")
 	}
@@ -102,7 +102,7 @@ func recovered(p *membership.Picture, want membership.Spec, seed membership.Memb
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
-			s.State, s.Unsettled, s.Why, s.Looping = membership.Serving, true, "", false
+			s.State, s.Unsettled, s.Why, s.Looping = membership.Healthy, true, "", false
 			s.Move, s.Invalid = membership.Move{}, ""
 			p.Leader = s.ID
 			continue

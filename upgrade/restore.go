@@ -78,7 +78,7 @@ func at(kind membership.Kind, s membership.Site) (membership.Step, bool) {
 // site is the first site that a test finds, of those whose hosts can be asked and may be touched.
 func (r *revival) site(is func(membership.Site) bool) (membership.Site, bool) {
 	for _, s := range r.Sites {
-		if !s.Silent && s.Refused == "" && is(s) {
+		if !s.Unreachable && s.Refused == "" && is(s) {
 			return s, true
 		}
 	}
@@ -96,7 +96,7 @@ func (r *revival) each(kind membership.Kind, is func(membership.Site) bool) (mem
 // install puts the wanted store where it will be needed, and one on a host of the old cluster that has none to
 // fence its member with.
 func (r *revival) install() (membership.Step, bool) {
-	step, found := r.each(membership.Install, func(s membership.Site) bool { return s.Wanted && !s.Installed || s.Mute })
+	step, found := r.each(membership.Install, func(s membership.Site) bool { return s.Wanted && !s.Installed || s.StoreMissing })
 	if found {
 		step.To = r.want.Version
 	}
@@ -233,7 +233,7 @@ func (r *revival) out() (held []*membership.Refusal) {
 	}
 	for _, s := range r.Sites {
 		switch {
-		case s.Silent && !s.Wanted:
+		case s.Unreachable && !s.Wanted:
 			hold(s, "its host cannot be reached: a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", "see that it stays off, or bring its host back and plan again")
 		case s.Refused != "" && !s.Wanted:
 			hold(s, s.Refused, "see whether a member of the old cluster runs there; it can never join the restored one")
@@ -254,7 +254,7 @@ func afterRestoring(p membership.Restoring, want membership.Spec, did membership
 	s := p.Site(did.Subject())
 	switch did.Kind {
 	case membership.Install:
-		s.Installed, s.Mute = true, false
+		s.Installed, s.StoreMissing = true, false
 	case membership.Fetch:
 		s.Fetched = cmp.Or(want.Restore.SHA256, r.recorded(), "known once it is there")
 	case membership.Fence:

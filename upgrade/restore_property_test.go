@@ -28,13 +28,13 @@ func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 		if s.Wanted {
 			want.Members = append(want.Members, s.Member)
 		}
-		switch rapid.SampledFrom([]string{"bare", "living", "living", "marked", "silent", "taken", "mute", "fenced", "fenced", "restored", "checked", "opened", "finished"}).Draw(t, "condition") {
-		case "silent":
-			s.Silent = true
-		case "taken":
+		switch rapid.SampledFrom([]string{"bare", "living", "living", "marked", "unreachable", "foreign", "storemissing", "fenced", "fenced", "restored", "checked", "opened", "finished"}).Draw(t, "condition") {
+		case "unreachable":
+			s.Unreachable = true
+		case "foreign":
 			s.Refused = "its host carries another cluster"
-		case "mute":
-			s.Mute, s.Marked = true, true
+		case "storemissing":
+			s.StoreMissing, s.Marked = true, true
 		case "living":
 			s.Marked, s.Installed, s.Running, s.Living = true, true, true, "old"
 		case "marked":
@@ -97,14 +97,14 @@ func TestRestorePlansAreSafe(t *testing.T) {
 		fetched, down, served := map[string]bool{}, map[string]bool{}, false
 		for _, s := range p.Sites {
 			fetched[s.Name] = s.Fetched != ""
-			down[s.Name] = !s.Marked || s.Reach != membership.Untouched || s.Silent || s.Refused != ""
+			down[s.Name] = !s.Marked || s.Reach != membership.Untouched || s.Unreachable || s.Refused != ""
 		}
 		for _, step := range plan.Steps {
 			fail := func(why string) {
 				t.Fatalf("%+v\n%s\n%s: %s", p, texts(plan.Steps), step, why)
 			}
 			s := p.Site(step.Subject())
-			if step.Member != "" && (s == nil || s.Silent || s.Refused != "") {
+			if step.Member != "" && (s == nil || s.Unreachable || s.Refused != "") {
 				fail("its host must not be touched")
 			}
 			switch step.Kind {

@@ -61,7 +61,7 @@ func (r *revival) reachable() error {
 	var refusals []error
 	for _, s := range r.Sites {
 		switch {
-		case s.Wanted && s.Silent:
+		case s.Wanted && s.Unreachable:
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: "its host cannot be reached, and a cluster is restored on all of its hosts or none",
 				Remedy: "bring it back, or give the member another host; nothing is changed while this is so"})
 		case s.Wanted && s.Refused != "":
@@ -116,26 +116,26 @@ func (r *revival) above() error {
 }
 
 // takeBack undoes a restore on all hosts that record one. It is certain that no client has reached any restored
-// member where no host says that it was opened, and none that is silent can have been: none is, before all were checked.
+// member where no host says that it was opened, and none that is unreachable can have been: none is, before all were checked.
 func (r *revival) takeBack() (membership.Step, error) {
 	if !r.UnderWay() && !r.Opened() {
 		return membership.Step{}, nil
 	}
 	all := true // of the wanted hosts that can be asked, every one was checked
-	var silent []string
+	var unreachable []string
 	for _, s := range r.Sites {
 		switch {
 		case s.Reach == membership.Opened || s.Finished:
 			return membership.Step{}, &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
 				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
-		case s.Wanted && (s.Silent || s.Refused != ""):
-			silent = append(silent, s.String())
+		case s.Wanted && (s.Unreachable || s.Refused != ""):
+			unreachable = append(unreachable, s.String())
 		case s.Wanted && s.Reach.Before(membership.Checked):
 			all = false
 		}
 	}
-	if all && len(silent) > 0 {
-		return membership.Step{}, &membership.Refusal{Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(silent), ", ")),
+	if all && len(unreachable) > 0 {
+		return membership.Step{}, &membership.Refusal{Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
 			Remedy: "bring it back, and plan again"}
 	}
 	step, _ := r.each(membership.TakeBack, func(s membership.Site) bool { return s.Reach != membership.Untouched })

@@ -13,7 +13,7 @@ import (
 
 // A script of a restore is one of a change with other words:
 //
-//	observed  a/living b/fenced c/restored,running d/silent
+//	observed  a/living b/fenced c/restored,running d/unreachable
 //	desired   a b c@192.0.2.23 overwrites:old sha:5e
 //	----
 //	...
@@ -94,12 +94,12 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Sit
 			s.Living, s.Running = "old", true
 		case "finished":
 			s.Finished, s.Running, s.Configured = true, true, true
-		case "silent":
-			s.Silent, s.Installed, s.Marked = true, false, false
-		case "taken":
-			s.Refused = reasons[membership.Taken]
-		case "mute":
-			s.Mute, s.Installed = true, false
+		case "unreachable":
+			s.Unreachable, s.Installed, s.Marked = true, false, false
+		case "foreign":
+			s.Refused = reasons[membership.Foreign]
+		case "storemissing":
+			s.StoreMissing, s.Installed = true, false
 		case "bare":
 			s.Marked = false
 		case "fenced", "restored", "checked", "opened":

@@ -68,7 +68,7 @@ func (c *choice) rollBackward() (membership.Step, bool) {
 // roll rolls the next member: followers in the order of their names, and the leader last.
 func (c *choice) roll() (membership.Step, bool) {
 	outdated := func(s membership.Seat) bool {
-		return stays(s) && s.Role == membership.Voter && s.State == membership.Serving && len(s.Outdated) > 0 && s.From == ""
+		return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && s.From == ""
 	}
 	s, found := first(c.Seats, func(s membership.Seat) bool { return outdated(s) && s.ID != c.Leader })
 	if !found {

@@ -15,7 +15,7 @@ import (
 
 // survives tells whether a voter has its data and may be started.
 func survives(s membership.Seat) bool {
-	return s.Role == membership.Voter && (s.State == membership.Failing || s.State == membership.Stopped)
+	return s.Role == membership.Voter && (s.State == membership.Unhealthy || s.State == membership.Stopped)
 }
 
 // ranked tells whether it is known how a member's log ends.
@@ -100,7 +100,7 @@ func givenUp(p membership.Picture, seed membership.Seat, others []membership.Sea
 	for _, s := range others {
 		what := "no data"
 		switch {
-		case s.State == membership.Silent:
+		case s.State == membership.Unreachable:
 			what = "not seen"
 		case ranked(s):
 			what = fmt.Sprintf("term %d, index %d", s.Term, s.Index)

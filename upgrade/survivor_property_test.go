@@ -78,19 +78,19 @@ func TestTheRightSurvivor(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		n := rapid.SampledFrom([]int{3, 5}).Draw(t, "n")
 		logs, agreed := drawLogs(t, n)
-		conditions := []string{"stopped", "failing", "looping", "lost", "empty", "silent", "blocked", "taken", "unread", "damaged", "rolled back"}
+		conditions := []string{"stopped", "unhealthy", "looping", "lost", "missing", "unreachable", "blocked", "foreign", "unread", "damaged", "rolled back"}
 		p, want := membership.Picture{ClusterVersion: "3.7"}, membership.Spec{Name: "prod", Version: "3.7.3"}
 		for i := range n {
 			m := member(string(rune('a' + i)))
 			s := membership.Seat{Member: m, Wanted: true, ID: "id-" + m.Address, Role: membership.Voter, Started: true, Version: "3.7.3", Traces: true}
 			condition := rapid.SampledFrom(conditions).Draw(t, "condition of "+m.Name)
 			switch condition {
-			case "lost", "empty", "silent", "taken", "blocked", "failing", "stopped":
+			case "lost", "missing", "unreachable", "foreign", "blocked", "unhealthy", "stopped":
 				s.State = membership.State(condition)
 			case "rolled back":
 				s.State = membership.Lost
 			default:
-				s.State = membership.Failing
+				s.State = membership.Unhealthy
 			}
 			s.Why = reasons[s.State]
 			switch condition {
@@ -100,17 +100,17 @@ func TestTheRightSurvivor(t *testing.T) {
 				s.Unread = "its log cannot be read"
 			case "damaged":
 				s.Looping, s.Damaged = true, "its database cannot be read"
-			case "blocked", "taken":
+			case "blocked", "foreign":
 				s.Unread = s.Why
 			}
-			if slices.Contains([]string{"stopped", "failing", "looping", "damaged", "rolled back"}, condition) {
+			if slices.Contains([]string{"stopped", "unhealthy", "looping", "damaged", "rolled back"}, condition) {
 				s.Term, s.Index = uint64(logs[i].term()), uint64(len(logs[i]))
 			}
 			p.Seats, want.Members = append(p.Seats, s), append(want.Members, m)
 		}
 		plan, err := upgrade.Change(p, want)
 		mayLead := func(s membership.Seat) bool {
-			return (s.State == membership.Failing || s.State == membership.Stopped) && s.Index > 0 && s.Damaged == ""
+			return (s.State == membership.Unhealthy || s.State == membership.Stopped) && s.Index > 0 && s.Damaged == ""
 		}
 		further := func(a, b membership.Seat) bool {
 			return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index)) > 0
@@ -156,7 +156,7 @@ func TestTheRightSurvivor(t *testing.T) {
 			if mayLead(s) && !s.Looping && further(s, seed) || further(s, seed) && !named {
 				t.Fatalf("%s, and %s has come further", text, s)
 			}
-			seen := s.State == membership.Failing || s.State == membership.Stopped || s.State == membership.Blocked || s.State == membership.Taken
+			seen := s.State == membership.Unhealthy || s.State == membership.Stopped || s.State == membership.Blocked || s.State == membership.Foreign
 			if named || !seen {
 				continue
 			}

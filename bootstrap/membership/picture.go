@@ -20,15 +20,15 @@ type State string
 
 // States of a seat.
 const (
-	Serving State = "serving" // a linearizable read through it succeeds; of a learner: it answers and follows a leader
-	Failing State = "failing" // it runs, and serves nobody
-	Stopped State = "stopped" // it does not run, and has all that it needs to
-	Empty   State = "empty"   // the host carries no part of this cluster, or no more than a join that never began
-	Lost    State = "lost"    // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
-	Blocked State = "blocked" // it must not start before somebody has mended the host: its file system is not mounted, say
-	Taken   State = "taken"   // the host is someone else's, or unfit (Unfit): it is not to be touched
-	Mute    State = "mute"    // every store is gone from the host: how its member is will be known once one is back
-	Silent  State = "silent"  // the host could not be asked: what runs there is not known
+	Healthy      State = "healthy"       // a linearizable read through it succeeds; of a learner: it answers and follows a leader
+	Unhealthy    State = "unhealthy"     // it runs, and serves nobody
+	Stopped      State = "stopped"       // it does not run, and has all that it needs to
+	Missing      State = "missing"       // the host carries no part of this cluster, or no more than a join that never began
+	Lost         State = "lost"          // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
+	Blocked      State = "blocked"       // it must not start before somebody has mended the host: its file system is not mounted, say
+	Foreign      State = "foreign"       // the host is someone else's, or unfit (Unfit): it is not to be touched
+	StoreMissing State = "store missing" // every store is gone from the host: how its member is will be known once one is back
+	Unreachable  State = "unreachable"   // the host could not be asked: what runs there is not known
 )
 
 // Seat is one member's place in a living cluster: its name and its host. A member that moves has two
@@ -138,7 +138,7 @@ func (p Picture) Learners() []Seat { return p.filter(func(s Seat) bool { return 
 
 // Healthy are the voters that serve.
 func (p Picture) Healthy() []Seat {
-	return p.filter(func(s Seat) bool { return s.Role == Voter && s.State == Serving })
+	return p.filter(func(s Seat) bool { return s.Role == Voter && s.State == Healthy })
 }
 
 // Size is how many vote: the seats that do, and strangers that do.
@@ -161,7 +161,7 @@ func (p Picture) Size() int {
 func (p Picture) HasQuorum() bool {
 	healthy := 0
 	for i := range p.Seats {
-		if s := &p.Seats[i]; s.Role == Voter && s.State == Serving {
+		if s := &p.Seats[i]; s.Role == Voter && s.State == Healthy {
 			healthy++
 		}
 	}

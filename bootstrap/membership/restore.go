@@ -35,14 +35,14 @@ type Site struct {
 	Member
 	Wanted bool
 
-	Silent  bool   // it could not be asked: what runs there is not known
-	Refused string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
+	Unreachable bool   // it could not be asked: what runs there is not known
+	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 
-	Marked    bool   // it carries a part of this cluster
-	Mute      bool   // every store is gone from it
-	Installed bool   // the wanted store is on it
-	Living    string // ID of the formed cluster whose member is on it, with its data, under no restore; empty: none
-	Finished  bool   // its member is of the cluster that this very wish has made: the restore is over on it
+	Marked       bool   // it carries a part of this cluster
+	StoreMissing bool   // every store is gone from it
+	Installed    bool   // the wanted store is on it
+	Living       string // ID of the formed cluster whose member is on it, with its data, under no restore; empty: none
+	Finished     bool   // its member is of the cluster that this very wish has made: the restore is over on it
 
 	// What it records of the restore that is under way on it.
 	Reach    Reach

@@ -66,14 +66,14 @@ func TestNewestOf(t *testing.T) {
 func TestPictureCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p Picture
-		roles, states := rapid.SampledFrom([]Role{Absent, Learner, Voter}), rapid.SampledFrom([]State{Serving, Failing, Silent, Lost})
+		roles, states := rapid.SampledFrom([]Role{Absent, Learner, Voter}), rapid.SampledFrom([]State{Healthy, Unhealthy, Unreachable, Lost})
 		voters, healthy := 0, 0
 		for i := range rapid.IntRange(0, 9).Draw(t, "seats") {
 			s := Seat{Member: Member{Name: string(rune('i' - i))}, Role: roles.Draw(t, "role"), State: states.Draw(t, "state"), Outdated: []string{"settings"}}
 			p.Seats = append(p.Seats, s)
 			if s.Role == Voter {
 				voters++
-				if s.State == Serving {
+				if s.State == Healthy {
 					healthy++
 				}
 			}
