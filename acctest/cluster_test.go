@@ -18,7 +18,7 @@ func TestLifeOfACluster(t *testing.T) {
 	w.apply()
 	w.mustBeSettled()
 	first := w.clusterID()
-	w.mustRollOut("install a", "start c", "agree: 3 voters, one cluster ID, one leader, quorum 2", "settle b")
+	w.mustRollOut("install a", "start c", "agree: 3 voters, one cluster ID, one leader, quorum 2", "sync configuration of b")
 
 	client := w.client()
 	for i, endpoint := range w.endpoints() {

@@ -12,7 +12,7 @@ import (
 
 // Form plans how hosts become the cluster that spec describes, from wherever an earlier run left
 // them. Steps are ordered by kind, so that each kind can be done on all hosts at once: nothing is
-// started before every host is configured, and none settles before the cluster is one. When the plan is
+// started before every host is configured, and none is synced before the cluster is one. When the plan is
 // empty the cluster can be handed over.
 //
 // It refuses, naming every host that stands in the way, where a host cannot be reached or carries
@@ -47,7 +47,7 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	if len(steps) > standing || !agreed(observed, spec) {
 		steps = append(steps, Agree(len(spec.Members)))
 	}
-	each(membership.Settle, "", func(h membership.Host) bool { return !h.Settled || misconfigured(h) })
+	each(membership.SyncConfiguration, "", func(h membership.Host) bool { return !h.Synced || misconfigured(h) })
 	var unbacked []string
 	for _, m := range spec.Members {
 		if h := observed[m.Name]; h.Unbacked != "" || spec.Backups != "" && misconfigured(h) {

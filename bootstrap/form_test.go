@@ -97,7 +97,7 @@ func answer(t *testing.T, script string) string {
 }
 
 // order is the order of the kinds of a plan.
-var order = []membership.Kind{membership.Install, membership.SetAside, membership.Stop, membership.Configure, membership.Start, membership.Agree, membership.Settle}
+var order = []membership.Kind{membership.Install, membership.SetAside, membership.Stop, membership.Configure, membership.Start, membership.Agree, membership.SyncConfiguration}
 
 // hosts draws anything that a host can be observed as, refused ones aside.
 var hosts = rapid.Custom(func(t *rapid.T) membership.Host {
@@ -105,7 +105,7 @@ var hosts = rapid.Custom(func(t *rapid.T) membership.Host {
 		Claim:      rapid.SampledFrom([]membership.Claim{membership.Bare, membership.Forming, membership.Stale, membership.Formed}).Draw(t, "claim"),
 		Installed:  rapid.Bool().Draw(t, "installed"),
 		Configured: rapid.Bool().Draw(t, "configured"),
-		Settled:    rapid.Bool().Draw(t, "settled"),
+		Synced:     rapid.Bool().Draw(t, "synced"),
 		Data:       rapid.Bool().Draw(t, "data"),
 		Running:    rapid.Bool().Draw(t, "running"),
 	}
@@ -168,12 +168,12 @@ func TestFormOrder(t *testing.T) {
 				t.Errorf("%s: data that cannot be gone on with stays", m.Name)
 			case does(membership.Configure) && host.Running && !does(membership.Stop) && !does(membership.SetAside):
 				t.Errorf("%s: it is configured under a running member", m.Name)
-			case does(membership.Configure) && !(does(membership.Start) && does(membership.Settle)):
+			case does(membership.Configure) && !(does(membership.Start) && does(membership.SyncConfiguration)):
 				t.Errorf("%s: it is configured and then left", m.Name)
 			case !host.Running && !does(membership.Start):
 				t.Errorf("%s: it stands still", m.Name)
-			case !host.Settled && !does(membership.Settle):
-				t.Errorf("%s: it never settles", m.Name)
+			case !host.Synced && !does(membership.SyncConfiguration):
+				t.Errorf("%s: it is never synced", m.Name)
 			}
 		}
 		if len(done[membership.Start]) > 0 && len(done[membership.Agree]) == 0 {
@@ -209,7 +209,7 @@ func TestFormRefusesAsAWhole(t *testing.T) {
 }
 
 // TestFormEnds holds that doing what is planned, batch by batch, comes to an end at which every host
-// has settled, and that nothing is planned then.
+// is in sync, and that nothing is planned then.
 func TestFormEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		observed, spec := draw(t)
@@ -220,7 +220,7 @@ func TestFormEnds(t *testing.T) {
 			}
 			if len(steps) == 0 {
 				for _, m := range spec.Members {
-					if got := printHost(observed[m.Name]); strings.HasPrefix(got, "bare") || !observed[m.Name].Settled {
+					if got := printHost(observed[m.Name]); strings.HasPrefix(got, "bare") || !observed[m.Name].Synced {
 						t.Errorf("at the end %s is %s", m.Name, got)
 					}
 				}
@@ -245,7 +245,7 @@ func do(observed membership.Observed, step membership.Step) {
 	case membership.Stop:
 		h.Running, h.Ready = false, false
 	case membership.Configure:
-		h.Claim, h.Configured, h.Settled = membership.Forming, true, false
+		h.Claim, h.Configured, h.Synced = membership.Forming, true, false
 	case membership.Start:
 		h.Running, h.Data = true, true
 	case membership.Agree:
@@ -254,8 +254,8 @@ func do(observed membership.Observed, step membership.Step) {
 			observed[name] = h
 		}
 		return
-	case membership.Settle:
-		h.Settled = true
+	case membership.SyncConfiguration:
+		h.Synced = true
 	}
 	observed[step.Member] = h
 }

@@ -87,7 +87,7 @@ func (c Cluster) judge(m membership.Member, report Report, f Formation, now time
 		return host
 	}
 	host.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
-	host.Settled = slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Marker != nil && o.Marker.ClusterID != ""
+	host.Synced = slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Marker != nil && o.Marker.ClusterID != ""
 	host.Configured = c.configured(m, report, f, now)
 	host.Unbacked = c.Unbacked(o)
 	host.Ready = host.Running && o.Member.Ready && o.Member.Healthy && c.knowsAll(o.Member)

@@ -56,8 +56,8 @@ func TestJudgeHost(t *testing.T) {
 		}, "bare,installed"},
 
 		"forming":         {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {}, "forming,installed,configured,data,running,ready/c1*a1"},
-		"formed":          {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) {}, "formed,installed,configured,settled,data,running,ready/c1*a1"},
-		"half handed":     {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) { r.Observation.Marker.Phase = api.PhaseForming }, "forming,installed,configured,settled,data,running,ready/c1*a1"},
+		"formed":          {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) {}, "formed,installed,configured,synced,data,running,ready/c1*a1"},
+		"half handed":     {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) { r.Observation.Marker.Phase = api.PhaseForming }, "forming,installed,configured,synced,data,running,ready/c1*a1"},
 		"by contact only": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation, r.Contact.Installed = nil, nil }, "forming,data"},
 		"activating": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
 			r.Observation.Unit.ActiveState, r.Observation.Member = "activating", api.Member{}
@@ -78,7 +78,7 @@ func TestJudgeHost(t *testing.T) {
 		"no directory":       {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Data = api.Data{} }, "forming,installed,running,ready/c1*a1"},
 		"settled, no data": {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) {
 			r.Observation.Marker.Phase, r.Observation.Data = api.PhaseForming, api.Data{Exists: true, Empty: true}
-		}, "forming,installed,settled,running,ready/c1*a1"},
+		}, "forming,installed,synced,running,ready/c1*a1"},
 
 		"formed by others": {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) { r.Observation.Marker.Owner = "them" }, "refused: it runs member a of a finished cluster prod already, and no state here holds it. " +
 			"To manage that cluster from here: terraform import etcd_cluster.prod 'prod@192.0.2.11,192.0.2.12,192.0.2.13'; to be rid of it: destroy it"},

@@ -46,7 +46,7 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 		s.Invalid = c.invalid(s.Member, o.Certificates, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)
-	s.Unsettled = s.Role == membership.Voter && s.From == "" &&
+	s.Unsynced = s.Role == membership.Voter && s.From == "" &&
 		(!slices.Equal(birthFlags(o.Flags), birthFlags(wanted)) || o.Marker.InitialCluster != marker.InitialCluster ||
 			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
 }
@@ -127,8 +127,8 @@ func birthFlags(flags []string) []string {
 // lifeFlags are those of the flags that a member lives by.
 func lifeFlags(flags []string) []string { return slices.DeleteFunc(slices.Clone(flags), isBirthFlag) }
 
-// Settled are the flags of a member with those that it begins by taken from others.
-func Settled(flags, from []string) []string {
+// Synced are the flags of a member with those that it begins by taken from others.
+func Synced(flags, from []string) []string {
 	return sorted(append(lifeFlags(flags), birthFlags(from)...))
 }
 

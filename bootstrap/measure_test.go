@@ -95,10 +95,10 @@ func TestSettled(t *testing.T) {
 	grown.Settings = map[string]string{"max-txn-ops": "9"}
 	now, wanted := c.Flags(c.Members[0], ours, bootstrap.StateExisting), grown.Flags(grown.Members[0], ours, bootstrap.StateExisting)
 	grown.Settings = nil
-	if diff := cmp.Diff(grown.Flags(grown.Members[0], ours, bootstrap.StateExisting), bootstrap.Settled(now, wanted)); diff != "" {
+	if diff := cmp.Diff(grown.Flags(grown.Members[0], ours, bootstrap.StateExisting), bootstrap.Synced(now, wanted)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !slices.Equal(bootstrap.Settled(now, now), now) {
-		t.Errorf("flags that are settled have changed: %v", bootstrap.Settled(now, now))
+	if !slices.Equal(bootstrap.Synced(now, now), now) {
+		t.Errorf("flags that are settled have changed: %v", bootstrap.Synced(now, now))
 	}
 }

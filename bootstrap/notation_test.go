@@ -40,8 +40,8 @@ func parseHost(text string) (membership.Host, error) {
 			host.Installed = true
 		case "configured":
 			host.Configured = true
-		case "settled":
-			host.Settled = true
+		case "synced":
+			host.Synced = true
 		case "data":
 			host.Data = true
 		case "running":
@@ -98,7 +98,7 @@ func printHost(h membership.Host) string {
 	}{
 		{h.Installed, "installed"},
 		{h.Configured, "configured"},
-		{h.Settled, "settled"},
+		{h.Synced, "synced"},
 		{h.Data, "data"},
 		{h.Running, "running"},
 		{h.Ready, "ready/" + h.ClusterID + "*" + h.Leader},

@@ -46,7 +46,7 @@ func printSeat(s membership.Seat) string {
 	if s.Invalid != "" {
 		note("invalid: %s", s.Invalid)
 	}
-	for word, is := range map[string]bool{"disabled": s.Disabled, "unsettled": s.Unsettled, "unready": s.Unready, "storeless": s.Storeless} {
+	for word, is := range map[string]bool{"disabled": s.Disabled, "unsynced": s.Unsynced, "unready": s.Unready, "storeless": s.Storeless} {
 		if is {
 			note("%s", word)
 		}
@@ -94,7 +94,7 @@ func TestPictureOfEachDrift(t *testing.T) {
 		"flags two":            {func(o *api.Observation) { o.Flags = append(o.Flags[1:], "--zzz=1") }, "voter healthy, outdated: flags --advertise-client-urls (not set) -> https://192.0.2.12:2379, --zzz 1 -> (not set)"},
 		"runs by other flags":  {func(o *api.Observation) { process(o).Flags[0] += "0" }, "voter healthy, outdated: flags --advertise-client-urls https://192.0.2.12:23790 -> https://192.0.2.12:2379"},
 		"was born differently": {func(o *api.Observation) { process(o).Flags = without(process(o).Flags, "--initial-cluster") }, "voter healthy"},
-		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter healthy, unsettled"},
+		"birth flags edited":   {func(o *api.Observation) { o.Flags = without(o.Flags, "--initial-cluster-state") }, "voter healthy, unsynced"},
 
 		"another binary": {func(o *api.Observation) { o.Store.Selected, o.Store.Installed = "01d", []string{"01d"} }, "voter healthy, outdated: another store was put in place of its own"},
 		"older build of ours": {func(o *api.Observation) {
@@ -106,10 +106,10 @@ func TestPictureOfEachDrift(t *testing.T) {
 		"older authorities": {func(o *api.Observation) { process(o).PeerCA = "01d" },
 			"voter healthy, outdated: it trusts other authorities than its files name"},
 
-		"marker: member":  {func(o *api.Observation) { o.Marker.MemberID = "x1" }, "voter healthy, unsettled"},
-		"marker: phase":   {func(o *api.Observation) { o.Marker.Phase = api.PhaseJoining }, "voter healthy, unsettled"},
-		"marker: added":   {func(o *api.Observation) { o.Marker.Added = []string{"https://192.0.2.19:2380"} }, "voter healthy, unsettled"},
-		"marker: cluster": {func(o *api.Observation) { o.Marker.InitialCluster = "b=https://192.0.2.12:2380" }, "voter healthy, unsettled"},
+		"marker: member":  {func(o *api.Observation) { o.Marker.MemberID = "x1" }, "voter healthy, unsynced"},
+		"marker: phase":   {func(o *api.Observation) { o.Marker.Phase = api.PhaseJoining }, "voter healthy, unsynced"},
+		"marker: added":   {func(o *api.Observation) { o.Marker.Added = []string{"https://192.0.2.19:2380"} }, "voter healthy, unsynced"},
+		"marker: cluster": {func(o *api.Observation) { o.Marker.InitialCluster = "b=https://192.0.2.12:2380" }, "voter healthy, unsynced"},
 
 		"data lost":       {func(o *api.Observation) { stopped(o); o.Data.HasMember = false }, "voter lost, (its data is lost)"},
 		"data lost, runs": {func(o *api.Observation) { o.Data.HasMember, o.Member = false, api.Member{} }, "voter lost, (its data is lost)"},
@@ -244,7 +244,7 @@ func TestPictureOfTheList(t *testing.T) {
 			test.change(sight)
 			// What its configuration names is looked at elsewhere.
 			got := *c.Picture(ours.Owner, sight, now).Seat(b)
-			got.Unsettled, got.Outdated, got.Invalid = false, nil, ""
+			got.Unsynced, got.Outdated, got.Invalid = false, nil, ""
 			if text := printSeat(got); text != test.want {
 				t.Errorf("got  %s\nwant %s", text, test.want)
 			}
@@ -274,7 +274,7 @@ func TestPictureWithoutAList(t *testing.T) {
 	}
 	want := []string{
 		"a voter unreachable, (its host cannot be reached) id= term=0 index=0",
-		"b voter stopped, (its unit is inactive), unsettled id=b1 term=4 index=812",
+		"b voter stopped, (its unit is inactive), unsynced id=b1 term=4 index=812",
 		"c absent missing, (its host carries nothing of it) id= term=0 index=0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -403,7 +403,7 @@ func TestNamesOfWhoLeaves(t *testing.T) {
 	sight := alive(t, before)
 	for _, of := range []string{"a", "c"} {
 		for _, m := range c.Members {
-			if s := c.Picture(ours.Owner, sight, now).Seat(m); m.Name == of && s.Unsettled {
+			if s := c.Picture(ours.Owner, sight, now).Seat(m); m.Name == of && s.Unsynced {
 				t.Errorf("%s is to be written anew, though nobody has joined", m.Name)
 			}
 		}
@@ -422,7 +422,7 @@ func TestNamesOfWhoLeaves(t *testing.T) {
 	if got := c.As(p).InitialCluster(); got != both {
 		t.Errorf("once both vote: %s", got)
 	}
-	if s := p.Seat(c.Members[0]); !s.Unsettled {
+	if s := p.Seat(c.Members[0]); !s.Unsynced {
 		t.Error("a's configuration does not name the heir, and is said to")
 	}
 	if s := p.Seat(old); s == nil || s.Wanted || s.Role != membership.Voter || s.ID != "b1" {

@@ -201,7 +201,7 @@ func (m *memberModel) foresee(s membership.Seat, ch change) {
 		switch step.Kind {
 		case membership.AddLearner, membership.Join, membership.Promote:
 			m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
-		case membership.Certify, membership.Configure, membership.Readdress:
+		case membership.RenewCertificates, membership.Configure, membership.Readdress:
 			m.CertificateExpiry = types.StringUnknown()
 		}
 	}

@@ -77,7 +77,7 @@ func driftOf(s membership.Seat) types.List {
 	if s.Disabled {
 		drift = append(drift, "its unit is disabled")
 	}
-	if s.Unsettled && s.Role == membership.Voter {
+	if s.Unsynced && s.Role == membership.Voter {
 		drift = append(drift, "its configuration names other members than there are")
 	}
 	if len(drift) == 0 {

@@ -25,8 +25,8 @@ func (w *work) actForming(ctx context.Context, step membership.Step) error {
 		return w.install(ctx, m)
 	case membership.Configure:
 		return w.configureForming(ctx, m)
-	case membership.Settle:
-		return w.settle(ctx, m, api.PhaseForming)
+	case membership.SyncConfiguration:
+		return w.syncConfiguration(ctx, m, api.PhaseForming)
 	case membership.Start:
 		return w.tell(ctx, m, api.OpStart, api.StartRequest{})
 	case membership.Stop:
@@ -103,8 +103,8 @@ func (w *work) configureForming(ctx context.Context, m membership.Member) error 
 	return w.tell(ctx, m, api.OpConfigure, configuration)
 }
 
-// settle rewrites the flags for the life of a member, as opposed to its birth.
-func (w *work) settle(ctx context.Context, m membership.Member, phase api.Phase) error {
+// syncConfiguration rewrites the flags for the life of a member, as opposed to its birth.
+func (w *work) syncConfiguration(ctx context.Context, m membership.Member, phase api.Phase) error {
 	marker := w.Cluster.Marker(m, w.formation, phase)
 	member := w.reports[m].Observation.Member
 	marker.ClusterID, marker.MemberID = member.ClusterID, member.MemberID

@@ -69,34 +69,34 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 	}
 	c := &choice{Picture: p, want: want}
 	rules := []func() (membership.Step, bool){
-		c.expel,        // whoever reads from a member whose data is not that of the others may be told wrong
-		c.heal,         // what is down comes up: nothing is safer than more healthy members
-		c.certify,      // disturbs nobody
-		c.tidy,         // learners that nobody wants go before others come
-		c.settle,       // every member knows the others as they are
-		c.clear,        // hosts that have left the cluster
-		c.removeDead,   // a dead voter goes before its replacement comes, and before that one votes
-		c.admit,        // a learner under way becomes a voter
-		c.replenish,    // at an even size, an arrival makes it odd again
-		c.cancel,       // a downgrade that is no longer wanted
-		c.move,         // another address of the same machine, before it is configured for anything else
-		c.rollForward,  // settings, unit, a newer etcd
-		c.disarm,       // after a roll, that may have raised the quota
-		c.removeLeaver, // one that leaves, once there are more than are wanted
-		c.arrive,       // one that is new
-		c.rollBackward, // an older etcd, once every member is one that stays
-		c.rebuild,      // one that is healthy, and to be built anew all the same
-		c.backUp,       // by the members that there are in the end
+		c.expel,             // whoever reads from a member whose data is not that of the others may be told wrong
+		c.heal,              // what is down comes up: nothing is safer than more healthy members
+		c.renewCertificates, // disturbs nobody
+		c.tidy,              // learners that nobody wants go before others come
+		c.syncConfiguration, // every member knows the others as they are
+		c.clear,             // hosts that have left the cluster
+		c.removeDead,        // a dead voter goes before its replacement comes, and before that one votes
+		c.admit,             // a learner under way becomes a voter
+		c.replenish,         // at an even size, an arrival makes it odd again
+		c.cancel,            // a downgrade that is no longer wanted
+		c.move,              // another address of the same machine, before it is configured for anything else
+		c.rollForward,       // settings, unit, a newer etcd
+		c.disarm,            // after a roll, that may have raised the quota
+		c.removeLeaver,      // one that leaves, once there are more than are wanted
+		c.arrive,            // one that is new
+		c.rollBackward,      // an older etcd, once every member is one that stays
+		c.rebuild,           // one that is healthy, and to be built anew all the same
+		c.backUp,            // by the members that there are in the end
 	}
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed:
 		// Until the alarm is taken back, the cluster takes no writes: that comes before all else.
-		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.certify, c.tidy, c.clear, c.removeDead, c.dispute}
+		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.renewCertificates, c.tidy, c.clear, c.removeDead, c.dispute}
 	case c.Corrupt:
-		rules = []func() (membership.Step, bool){c.heal, c.certify, c.dispute}
+		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.dispute}
 	case failed:
 		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
-		rules = []func() (membership.Step, bool){c.expel, c.heal, c.certify, c.tidy, c.settle, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
+		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.tidy, c.syncConfiguration, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {

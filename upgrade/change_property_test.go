@@ -43,7 +43,7 @@ var courses = []versions{
 }
 
 // conditions are what can be wrong with a member's host: what can be mended without leaving here first.
-var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsettled", "stopped", "stopped settings", "starting", "broken", "lost", "missing", "unreachable", "unmounted", "foreign"}
+var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsynced", "stopped", "stopped settings", "starting", "broken", "lost", "missing", "unreachable", "unmounted", "foreign"}
 
 // hopeful are the conditions that apply mends by itself, or would without the others.
 var hopeful = conditions[:len(conditions)-3]
@@ -60,7 +60,7 @@ func (e *etcd) inflict(address, condition string) {
 			h.expired = h.marker
 		case "disabled":
 			h.disabled = h.marker
-		case "unsettled":
+		case "unsynced":
 			h.settled = "others"
 		case "stopped":
 			stop()
@@ -283,7 +283,7 @@ func show(p membership.Picture) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, strangers %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Strangers)
 	for _, s := range p.Seats {
-		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsettled %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Wanted, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsettled, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
+		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Wanted, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
 	}
 	return b.String()
 }

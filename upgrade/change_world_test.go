@@ -262,7 +262,7 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 		s.Invalid = "its certificates have expired"
 	}
 	s.Disabled, s.Active = h.disabled, h.running && h.ready
-	s.Unsettled = s.Role == membership.Voter && s.From == "" && h.settled != e.names()
+	s.Unsynced = s.Role == membership.Voter && s.From == "" && h.settled != e.names()
 	return s
 }
 
@@ -361,27 +361,27 @@ func (e *etcd) do(step membership.Step) error {
 
 // checks is what etcd and the design ask of each kind of step.
 var checks = map[membership.Kind]func(*etcd, membership.Step, *machine, *entry) error{
-	membership.Stage:      func(*etcd, membership.Step, *machine, *entry) error { return nil },
-	membership.Certify:    (*etcd).checkCertify,
-	membership.Snapshot:   (*etcd).checkSnapshot,
-	membership.Stop:       (*etcd).checkStop,
-	membership.Configure:  (*etcd).checkConfigure,
-	membership.Start:      (*etcd).checkStart,
-	membership.Agree:      (*etcd).checkAgree,
-	membership.Settle:     (*etcd).checkServing,
-	membership.Cancel:     (*etcd).checkServing,
-	membership.Disarm:     (*etcd).checkServing,
-	membership.MoveLeader: (*etcd).checkMoveLeader,
-	membership.AddLearner: (*etcd).checkAdd,
-	membership.Join:       (*etcd).checkJoin,
-	membership.Promote:    (*etcd).checkPromote,
-	membership.Remove:     (*etcd).checkRemove,
-	membership.SetAside:   (*etcd).checkClear,
-	membership.Retire:     (*etcd).checkClear,
-	membership.Roll:       (*etcd).checkRoll,
-	membership.Readdress:  (*etcd).checkReaddress,
-	membership.Downgrade:  (*etcd).checkDowngrade,
-	membership.Recover:    (*etcd).checkRecover,
+	membership.Stage:             func(*etcd, membership.Step, *machine, *entry) error { return nil },
+	membership.RenewCertificates: (*etcd).checkRenewCertificates,
+	membership.Snapshot:          (*etcd).checkSnapshot,
+	membership.Stop:              (*etcd).checkStop,
+	membership.Configure:         (*etcd).checkConfigure,
+	membership.Start:             (*etcd).checkStart,
+	membership.Agree:             (*etcd).checkAgree,
+	membership.SyncConfiguration: (*etcd).checkServing,
+	membership.Cancel:            (*etcd).checkServing,
+	membership.Disarm:            (*etcd).checkServing,
+	membership.MoveLeader:        (*etcd).checkMoveLeader,
+	membership.AddLearner:        (*etcd).checkAdd,
+	membership.Join:              (*etcd).checkJoin,
+	membership.Promote:           (*etcd).checkPromote,
+	membership.Remove:            (*etcd).checkRemove,
+	membership.SetAside:          (*etcd).checkClear,
+	membership.Retire:            (*etcd).checkClear,
+	membership.Roll:              (*etcd).checkRoll,
+	membership.Readdress:         (*etcd).checkReaddress,
+	membership.Downgrade:         (*etcd).checkDowngrade,
+	membership.Recover:           (*etcd).checkRecover,
 }
 
 // changing are the steps that want a cluster that serves, and a snapshot of it.
@@ -419,7 +419,7 @@ func (e *etcd) checkServing(membership.Step, *machine, *entry) error {
 	return nil
 }
 
-func (e *etcd) checkCertify(_ membership.Step, h *machine, m *entry) error {
+func (e *etcd) checkRenewCertificates(_ membership.Step, h *machine, m *entry) error {
 	if m == nil || !h.marker || !h.expired || h.from != "" {
 		return errors.New("nothing of it has expired")
 	}
@@ -776,7 +776,7 @@ func (e *etcd) take(step membership.Step) {
 		e.staged[step.At] = step.To
 	case membership.Snapshot:
 		e.saved = true
-	case membership.Certify:
+	case membership.RenewCertificates:
 		h.expired, e.certified[step.At] = false, true
 		if h.running && e.seen {
 			h.ready = true
@@ -808,7 +808,7 @@ func (e *etcd) take(step membership.Step) {
 			}
 		}
 		e.serves = true
-	case membership.Settle:
+	case membership.SyncConfiguration:
 		for _, v := range e.voters() {
 			if e.wanted(v.address) && e.healthy(v) && e.at(v.address).from == "" {
 				e.at(v.address).settled, e.at(v.address).voted = e.names(), true
@@ -901,7 +901,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 		h.voted = true
 	case is(membership.Downgrade, 1): // enabled, and nothing has come down
 		e.downgrade = step.To
-	case is(membership.Settle, 1): // of several, one was told
+	case is(membership.SyncConfiguration, 1): // of several, one was told
 		e.at(e.voters()[0].address).settled = e.names()
 	default:
 		e.take(step)

@@ -186,9 +186,9 @@ func (l *living) phase(m membership.Member) api.Phase {
 	return api.PhaseJoining
 }
 
-// certify issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
+// renewCertificates issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
 // is waited for where that may be all that it lacks.
-func (l *living) certify(ctx context.Context, m membership.Member) error {
+func (l *living) renewCertificates(ctx context.Context, m membership.Member) error {
 	if err := l.certified(ctx, m, l.present(m)); err != nil {
 		return err
 	}
@@ -201,11 +201,11 @@ func (l *living) certify(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// settle writes into every member's configuration which members there are. They run on meanwhile.
-func (l *living) settle(ctx context.Context, step membership.Step) error {
+// syncConfiguration writes into every member's configuration which members there are. They run on meanwhile.
+func (l *living) syncConfiguration(ctx context.Context, step membership.Step) error {
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
-		if settles(s) {
+		if outOfSync(s) {
 			seats = append(seats, s.Member)
 		}
 	}
@@ -217,7 +217,7 @@ func (l *living) settle(ctx context.Context, step membership.Step) error {
 		// What takes a restart is for the roll, with its gate.
 		now := l.present(m)
 		request.Store, request.Marker.Store, request.Unit = now.Store, now.Marker.Store, now.Unit
-		request.Flags = bootstrap.Settled(now.Flags, request.Flags)
+		request.Flags = bootstrap.Synced(now.Flags, request.Flags)
 		request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 		if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
 			return l.endure(step, m, fmt.Errorf("%s: %w", m, err))

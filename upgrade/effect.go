@@ -30,10 +30,10 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 			}
 			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
 		}
-	case membership.Settle:
+	case membership.SyncConfiguration:
 		for i := range p.Seats {
-			if settles(p.Seats[i]) {
-				p.Seats[i].Unsettled = false
+			if outOfSync(p.Seats[i]) {
+				p.Seats[i].Unsynced = false
 			}
 		}
 	case membership.BackUp:
@@ -91,7 +91,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Configure:
 		s.Move = membership.Move{}
 		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
-	case membership.Certify:
+	case membership.RenewCertificates:
 		s.Invalid, s.Certified = "", true
 		if s.State == membership.Unhealthy && p.HasQuorum() { // that was what it failed by
 			s.State = membership.Healthy
@@ -104,9 +104,9 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		}
 		s.State, s.Disabled, s.Looping = membership.Healthy, false, false
 		if !listed {
-			unsettle(p) // the others: its own configuration names it already
+			unsync(p) // the others: its own configuration names it already
 		}
-		s.Unsettled = false
+		s.Unsynced = false
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
 	case membership.SetAside:
@@ -125,8 +125,8 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}
 		}
 	case membership.Promote:
-		unsettle(p) // the others: its own configuration names it already
-		s.Role, s.Unsettled = membership.Voter, false
+		unsync(p) // the others: its own configuration names it already
+		s.Role, s.Unsynced = membership.Voter, false
 	case membership.Remove:
 		voted := s.Role == membership.Voter
 		if s.Diverged && !s.Differs {
@@ -135,9 +135,9 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 		s.Role, s.ID, s.Started, s.Diverged, s.Data = membership.Absent, "", false, false, ""
 		s.Move = membership.Move{}
 		if voted {
-			unsettle(p)
+			unsync(p)
 		}
-		s.Unsettled = false
+		s.Unsynced = false
 	}
 }
 
@@ -176,11 +176,11 @@ func elect(p *membership.Picture) {
 	}
 }
 
-// unsettle has every voter's configuration name other members than there are by now.
-func unsettle(p membership.Picture) {
+// unsync has every voter's configuration name other members than there are by now.
+func unsync(p membership.Picture) {
 	for i := range p.Seats {
 		if p.Seats[i].Role == membership.Voter && p.Seats[i].From == "" { // who is re-addressed is given it all then
-			p.Seats[i].Unsettled = true
+			p.Seats[i].Unsynced = true
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (w *work) handOver(ctx context.Context) error {
 	ctx, cancel := w.step(ctx)
 	defer cancel()
 	return together(w.Cluster.Members, func(m membership.Member) error {
-		if err := w.settle(ctx, m, api.PhaseFormed); err != nil {
+		if err := w.syncConfiguration(ctx, m, api.PhaseFormed); err != nil {
 			return fmt.Errorf("hand over %s: %w", m, err)
 		}
 		return nil

@@ -109,7 +109,7 @@ func TestFormWithOtherSettings(t *testing.T) {
 	s.host("a").Write("prod")
 	s.cluster.Settings = map[string]string{"quota-backend-bytes": "8589934592"}
 	s.mustForm()
-	for _, kind := range []string{" stop a", " configure b", " start c", " agree", " settle a"} {
+	for _, kind := range []string{" stop a", " configure b", " start c", " agree", " sync configuration of a"} {
 		if !strings.Contains(strings.Join(s.progress, "\n"), kind) {
 			t.Errorf("there is no step%s:\n%s", kind, strings.Join(s.progress, "\n"))
 		}

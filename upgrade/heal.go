@@ -176,8 +176,8 @@ func runs(s membership.Seat) bool {
 	return s.State == membership.Healthy || s.State == membership.Unhealthy
 }
 
-// certify issues certificates anew, for members that run on meanwhile.
-func (c *choice) certify() (membership.Step, bool) {
+// renewCertificates issues certificates anew, for members that run on meanwhile.
+func (c *choice) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
 		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
 	})
@@ -185,15 +185,15 @@ func (c *choice) certify() (membership.Step, bool) {
 }
 
 func (c *choice) certificates(s membership.Seat) membership.Step {
-	certify := step(membership.Certify, s)
-	certify.Why = s.Invalid
-	return certify
+	renew := step(membership.RenewCertificates, s)
+	renew.Why = s.Invalid
+	return renew
 }
 
-// settle writes into every member's configuration which members there are, whenever no learner is
+// syncConfiguration writes into every member's configuration which members there are, whenever no learner is
 // under way.
-func (c *choice) settle() (membership.Step, bool) {
-	if _, found := first(c.Seats, settles); !found || len(c.Learners()) > 0 {
+func (c *choice) syncConfiguration() (membership.Step, bool) {
+	if _, found := first(c.Seats, outOfSync); !found || len(c.Learners()) > 0 {
 		return membership.Step{}, false
 	}
 	var names []string
@@ -204,12 +204,12 @@ func (c *choice) settle() (membership.Step, bool) {
 		}
 		names = append(names, name)
 	}
-	return membership.Step{Kind: membership.Settle, To: strings.Join(names, ", ")}, true
+	return membership.Step{Kind: membership.SyncConfiguration, To: strings.Join(names, ", ")}, true
 }
 
-// settles tells whether a seat's configuration names other members than there are, and can be mended.
-func settles(s membership.Seat) bool {
-	return stays(s) && s.State == membership.Healthy && s.Unsettled && s.Failed == ""
+// outOfSync tells whether a seat's configuration names other members than there are, and can be mended.
+func outOfSync(s membership.Seat) bool {
+	return stays(s) && s.State == membership.Healthy && s.Unsynced && s.Failed == ""
 }
 
 // disarm takes back the alarm that a database has reached its quota.

@@ -209,7 +209,7 @@ func (l *living) ceased(steps []membership.Step) error {
 // or waits does no harm.
 func (l *living) approved(step membership.Step) bool {
 	switch step.Kind {
-	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.Settle, membership.Stage, membership.BackUp:
+	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp:
 		return true
 	}
 	if step.Kind == membership.Disarm && step.To == bootstrap.AlarmCorrupt {
@@ -250,7 +250,7 @@ func (l *living) comesTo(step membership.Step) bool {
 
 // enduring are the kinds of steps after whose failure the run goes on with other members: whatever has come of one, the
 // next look sees, and nobody else's safety hangs on it.
-var enduring = []membership.Kind{membership.Stage, membership.Stop, membership.Configure, membership.Start, membership.Certify, membership.SetAside, membership.Retire}
+var enduring = []membership.Kind{membership.Stage, membership.Stop, membership.Configure, membership.Start, membership.RenewCertificates, membership.SetAside, membership.Retire}
 
 // act does one step. Where it fails, and others can be mended without it, they are, and its error ends the run afterwards.
 func (l *living) act(ctx context.Context, step membership.Step) error {
@@ -303,10 +303,10 @@ func (l *living) carryOut(ctx context.Context, step membership.Step) error {
 		return l.agree(ctx, step)
 	case membership.Configure:
 		return l.configure(ctx, m)
-	case membership.Certify:
-		return l.certify(ctx, m)
-	case membership.Settle:
-		return l.settle(ctx, step)
+	case membership.RenewCertificates:
+		return l.renewCertificates(ctx, m)
+	case membership.SyncConfiguration:
+		return l.syncConfiguration(ctx, step)
 	case membership.BackUp:
 		return l.backUp(ctx)
 	case membership.MoveLeader:

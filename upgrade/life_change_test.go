@@ -182,19 +182,19 @@ var operations = map[string]operation{
 	}},
 	"unit edited":          {does: "roll b (192.0.2.12): its unit", members: 3, happen: func(l *life) { l.host("b").EditUnit(cluster, "[Service]\nExecStart=/bin/true\n") }},
 	"another binary":       {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
-	"certificates expired": {does: "certify b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
-	"certificates foreign": {does: "certify b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
-	"admin key gone": {does: "certify b (192.0.2.12): its admin certificate and key do not belong together", members: 3, happen: func(l *life) {
+	"certificates expired": {does: "renew certificates of b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
+	"certificates foreign": {does: "renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
+	"admin key gone": {does: "renew certificates of b (192.0.2.12): its admin certificate and key do not belong together", members: 3, happen: func(l *life) {
 		l.host("b").LoseKey(cluster, api.KeyAdmin)
 	}},
 	"admin key gone, beside a dead one": {does: "remove c (192.0.2.13): dead", members: 5, happen: func(l *life) {
 		l.host("b").LoseKey(cluster, api.KeyAdmin)
 		l.host("c").Wipe()
 	}},
-	"server key gone": {does: "certify a (192.0.2.11)", members: 3, happen: func(l *life) {
+	"server key gone": {does: "renew certificates of a (192.0.2.11)", members: 3, happen: func(l *life) {
 		l.host("a").LoseKey(cluster, api.KeyServer)
 	}},
-	"peer key gone": {does: "certify a (192.0.2.11)", members: 3, happen: func(l *life) {
+	"peer key gone": {does: "renew certificates of a (192.0.2.11)", members: 3, happen: func(l *life) {
 		l.host("a").LoseKey(cluster, api.KeyPeer)
 	}},
 	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},

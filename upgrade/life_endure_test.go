@@ -60,14 +60,14 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 		fails  api.Operation
 		says   string
 	}{
-		"certify": {func(l *life, h *nodetest.Host) { h.ExpireCertificates(cluster, l.authority) }, api.OpPrepare, "certify b (192.0.2.12)"},
-		"start":   {func(_ *life, h *nodetest.Host) { h.StopUnit(cluster) }, api.OpStart, "start b (192.0.2.12)"},
+		"renew certificates": {func(l *life, h *nodetest.Host) { h.ExpireCertificates(cluster, l.authority) }, api.OpPrepare, "renew certificates of b (192.0.2.12)"},
+		"start":              {func(_ *life, h *nodetest.Host) { h.StopUnit(cluster) }, api.OpStart, "start b (192.0.2.12)"},
 		"agree": {func(_ *life, h *nodetest.Host) {
 			h.StopUnit(cluster)
 			h.DoomedStart = "Failed to set up mount namespacing"
 		}, "", "b (192.0.2.12) is not ready"},
-		"settle":    {func(_ *life, h *nodetest.Host) { h.EditMarker(cluster, func(m *api.Marker) { m.InitialCluster = "" }) }, api.OpConfigure, "settle: every member's configuration names"},
-		"set aside": {func(l *life, _ *nodetest.Host) { l.world.RemoveBehindOurBack(cluster, "b") }, api.OpSetAside, "set aside b (192.0.2.12)"},
+		"sync configuration": {func(_ *life, h *nodetest.Host) { h.EditMarker(cluster, func(m *api.Marker) { m.InitialCluster = "" }) }, api.OpConfigure, "sync configuration: every member's names"},
+		"set aside":          {func(l *life, _ *nodetest.Host) { l.world.RemoveBehindOurBack(cluster, "b") }, api.OpSetAside, "set aside b (192.0.2.12)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

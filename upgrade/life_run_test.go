@@ -294,7 +294,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"certify c (192.0.2.13): its peer certificate has expired", "start d (192.0.2.14)"} {
+		for _, want := range []string{"renew certificates of c (192.0.2.13): its peer certificate has expired", "start d (192.0.2.14)"} {
 			if !strings.Contains(texts(outcome.Done), want) {
 				t.Errorf("%q was not done:\n%s", want, texts(outcome.Done))
 			}

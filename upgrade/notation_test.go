@@ -19,7 +19,7 @@ import (
 //
 // A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsettled, behind, unstarted, traces, differs, from:13 for one that
+// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that
 // its cluster knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins a stranger
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
@@ -166,7 +166,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		case word == "cramped":
 			s.Cramped = true
 		case word == "failed":
-			s.Failed = "certify it"
+			s.Failed = "renew its certificates"
 		case word == "storeless":
 			s.Storeless = true
 		case word == "disabled":
@@ -179,8 +179,8 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			s.Corrupt = true
 		case word == "damaged":
 			s.Damaged = "its database cannot be read: it is damaged"
-		case word == "unsettled":
-			s.Unsettled = true
+		case word == "unsynced":
+			s.Unsynced = true
 		case word == "behind":
 			s.Behind = true
 		case word == "moved":

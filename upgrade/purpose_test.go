@@ -31,7 +31,7 @@ func TestPurpose(t *testing.T) {
 		"hosts that are a version ahead": {Asked{}, steps(membership.Snapshot, membership.Downgrade), PurposeChange},
 		"a recovery":                     {Asked{Change: true}, append(steps(membership.Recover), replaced...), PurposeRecovery},
 		"a restore":                      {Asked{Change: true, Restore: true}, steps(membership.Install, membership.Fetch, membership.Fence), PurposeRestore},
-		"the rest of a restore":          {Asked{Change: true, Restore: true}, steps(membership.Settle, membership.Retire), PurposeRestore},
+		"the rest of a restore":          {Asked{Change: true, Restore: true}, steps(membership.SyncConfiguration, membership.Retire), PurposeRestore},
 		"a restore undone":               {Asked{}, append(steps(membership.TakeBack), replaced...), PurposeRestore},
 		"a new cluster":                  {Asked{Create: true, Change: true}, steps(membership.Install, membership.Start), PurposeCreate},
 		"a new cluster of a snapshot":    {Asked{Create: true, Restore: true}, steps(membership.Install, membership.Fetch), PurposeRestore},

@@ -102,7 +102,7 @@ func recovered(p *membership.Picture, want membership.Spec, seed membership.Memb
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
-			s.State, s.Unsettled, s.Why, s.Looping = membership.Healthy, true, "", false
+			s.State, s.Unsynced, s.Why, s.Looping = membership.Healthy, true, "", false
 			s.Move, s.Invalid = membership.Move{}, ""
 			p.Leader = s.ID
 			continue

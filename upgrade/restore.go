@@ -60,7 +60,7 @@ func chooseRestoring(p membership.Restoring, want membership.Spec) (membership.S
 		r.open,      // the point of no return
 	}
 	if p.Opened() {
-		rules = []func() (membership.Step, bool){r.open, r.agreeOpened, r.settle, r.retire, r.save}
+		rules = []func() (membership.Step, bool){r.open, r.agreeOpened, r.syncConfiguration, r.retire, r.save}
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {
@@ -204,9 +204,9 @@ func (r *revival) agreeOpened() (membership.Step, bool) {
 	return r.agreement(), true
 }
 
-// settle ends the restore on its hosts.
-func (r *revival) settle() (membership.Step, bool) {
-	step, found := r.each(membership.Settle, func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Opened })
+// syncConfiguration ends the restore on its hosts.
+func (r *revival) syncConfiguration() (membership.Step, bool) {
+	step, found := r.each(membership.SyncConfiguration, func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Opened })
 	step.Why = "the restore is over"
 	return step, found
 }
@@ -270,7 +270,7 @@ func afterRestoring(p membership.Restoring, want membership.Spec, did membership
 		s.Running, p.Agreed = true, false
 	case membership.Open:
 		s.Reach, s.Configured, s.Running, p.Agreed = membership.Opened, true, true, false
-	case membership.Settle:
+	case membership.SyncConfiguration:
 		s.Reach, s.Finished = membership.Untouched, true
 	case membership.Snapshot:
 		p.Saved = true

@@ -277,7 +277,7 @@ func (r *reviving) act(ctx context.Context, step membership.Step) error {
 		return r.agree(ctx)
 	case membership.Open:
 		return r.open(ctx, m)
-	case membership.Settle:
+	case membership.SyncConfiguration:
 		return r.advance(ctx, m, "")
 	case membership.Retire:
 		retired, err := ask[api.Retired](ctx, r.work, m, api.OpRetire, api.RetireRequest{Owner: r.owner(m)})

@@ -21,8 +21,8 @@ func TestInterruptFinishesTheStep(t *testing.T) {
 		"install":   {`"configure a (192.0.2.11): keys made on the host, certificates, flags, unit"`, "5/21"},
 		"configure": {`"start a (192.0.2.11)"`, "10/21"},
 		"start":     {`"agree: 5 voters, one cluster ID, one leader, quorum 3"`, "15/21"},
-		"agree":     {`"settle a (192.0.2.11): initial-cluster-state existing"`, "16/21"},
-		"settle":    {"it was seen that nothing is left to do", "21/21"},
+		"agree":     {`"sync configuration of a (192.0.2.11): initial-cluster-state existing"`, "16/21"},
+		"sync":      {"it was seen that nothing is left to do", "21/21"},
 	} {
 		t.Run(at, func(t *testing.T) {
 			s := newSite(t, 5)
@@ -70,7 +70,7 @@ func TestLostLockStopsTheRun(t *testing.T) {
 			}
 		}
 		_, err := s.form(t.Context())
-		want := `stopped before "settle a (192.0.2.11): initial-cluster-state existing": the lock on b (192.0.2.12) was lost: the session that held the lock has ended`
+		want := `stopped before "sync configuration of a (192.0.2.11): initial-cluster-state existing": the lock on b (192.0.2.12) was lost: the session that held the lock has ended`
 		if err == nil || err.Error() != want {
 			t.Errorf("form: %v\nwant %s", err, want)
 		}

@@ -104,7 +104,7 @@ type Host struct {
 	Claim      Claim
 	Installed  bool   // the wanted store is on it
 	Configured bool   // keys, certificates, flags and unit are as wanted, whatever the initial-cluster-state
-	Settled    bool   // initial-cluster-state is existing
+	Synced     bool   // initial-cluster-state is existing
 	Data       bool   // its data directory holds something
 	Running    bool   // its unit is active, or on the way to it
 	Ready      bool   // a linearizable read through it succeeded, and it knows every member by name

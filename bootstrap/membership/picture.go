@@ -56,7 +56,7 @@ type Seat struct {
 	Storeless bool     // the store that it runs by is gone from its host, where another answers: it cannot be started
 	Closed    string   // which of its ports its host would not let it bind once it is restarted; empty: none that is known of
 	Disabled  bool     // its unit does not come up with the machine
-	Unsettled bool     // its configuration names other members than there are
+	Unsynced  bool     // its configuration names other members than there are
 	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
 	Rebuild   string   // the text by which it is to be built anew, which its data was not begun with; empty: it is not to be

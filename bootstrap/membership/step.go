@@ -8,33 +8,33 @@ type Kind string
 // Kinds of steps that bring a cluster to life and take it off its hosts. Some of them a living one
 // needs too.
 const (
-	Install   Kind = "install"   // put the store on the host
-	Stop      Kind = "stop"      // stop the unit
-	SetAside  Kind = "set-aside" // stop the member and move its data aside
-	Configure Kind = "configure" // marker, user, directories, keys, certificates, flags, unit
-	Start     Kind = "start"     // enable the unit and start it
-	Agree     Kind = "agree"     // wait until the members are one healthy cluster
-	Settle    Kind = "settle"    // configuration for a living cluster, with its members as they are
-	BackUp    Kind = "back-up"   // have the hosts back the cluster up, or cease to
-	Retire    Kind = "retire"    // take the cluster off the host
+	Install           Kind = "install"            // put the store on the host
+	Stop              Kind = "stop"               // stop the unit
+	SetAside          Kind = "set-aside"          // stop the member and move its data aside
+	Configure         Kind = "configure"          // marker, user, directories, keys, certificates, flags, unit
+	Start             Kind = "start"              // enable the unit and start it
+	Agree             Kind = "agree"              // wait until the members are one healthy cluster
+	SyncConfiguration Kind = "sync-configuration" // configuration for a living cluster, with its members as they are
+	BackUp            Kind = "back-up"            // have the hosts back the cluster up, or cease to
+	Retire            Kind = "retire"             // take the cluster off the host
 )
 
 // Kinds of steps that change a living cluster.
 const (
-	Stage      Kind = "stage"     // put the store on the host and try the flags against it
-	Snapshot   Kind = "snapshot"  // save a snapshot on the host, and verify it
-	Certify    Kind = "certify"   // issue certificates anew, which a running member takes up by itself
-	Readdress  Kind = "readdress" // give the member another peer URL on the machine that it is on, and restart it there
-	Roll       Kind = "roll"      // configure the member and restart it; put it back if it does not come up
-	MoveLeader Kind = "lead"      // move the leadership to another voter
-	AddLearner Kind = "learner"   // add the member to the list, without a vote
-	Join       Kind = "join"      // configure the learner and start it
-	Promote    Kind = "promote"   // give the learner its vote, once it has caught up
-	Remove     Kind = "remove"    // take the member off the list
-	Downgrade  Kind = "downgrade" // enable a downgrade and wait until every member's storage has come down
-	Cancel     Kind = "cancel"    // cancel a downgrade that is under way
-	Disarm     Kind = "disarm"    // defragment the members, and disarm the alarm for lack of space
-	Recover    Kind = "recover"   // make one member, alone, the cluster that has lost its quorum
+	Stage             Kind = "stage"              // put the store on the host and try the flags against it
+	Snapshot          Kind = "snapshot"           // save a snapshot on the host, and verify it
+	RenewCertificates Kind = "renew-certificates" // issue certificates anew, which a running member takes up by itself
+	Readdress         Kind = "readdress"          // give the member another peer URL on the machine that it is on, and restart it there
+	Roll              Kind = "roll"               // configure the member and restart it; put it back if it does not come up
+	MoveLeader        Kind = "lead"               // move the leadership to another voter
+	AddLearner        Kind = "learner"            // add the member to the list, without a vote
+	Join              Kind = "join"               // configure the learner and start it
+	Promote           Kind = "promote"            // give the learner its vote, once it has caught up
+	Remove            Kind = "remove"             // take the member off the list
+	Downgrade         Kind = "downgrade"          // enable a downgrade and wait until every member's storage has come down
+	Cancel            Kind = "cancel"             // cancel a downgrade that is under way
+	Disarm            Kind = "disarm"             // defragment the members, and disarm the alarm for lack of space
+	Recover           Kind = "recover"            // make one member, alone, the cluster that has lost its quorum
 )
 
 // Kinds of steps that make a cluster from a snapshot.
@@ -50,7 +50,7 @@ const (
 // time, each on its own host.
 func (k Kind) Parallel() bool {
 	switch k {
-	case Install, Stop, SetAside, Configure, Start, Settle, Retire, Stage, Certify, Fetch, Fence, Restore, Open, TakeBack:
+	case Install, Stop, SetAside, Configure, Start, SyncConfiguration, Retire, Stage, RenewCertificates, Fetch, Fence, Restore, Open, TakeBack:
 		return true
 	}
 	return false
@@ -98,14 +98,14 @@ func (s Step) text() string {
 		return "agree: " + s.To
 	case Retire:
 		return fmt.Sprintf("retire %s: unit stopped and disabled, %s", at, s.To)
-	case Settle:
+	case SyncConfiguration:
 		if s.Member == "" {
-			return "settle: every member's configuration names " + s.To
+			return "sync configuration: every member's names " + s.To
 		}
 		if s.Why != "" {
-			return fmt.Sprintf("settle %s: %s", at, s.Why)
+			return fmt.Sprintf("sync configuration of %s: %s", at, s.Why)
 		}
-		return fmt.Sprintf("settle %s: initial-cluster-state existing", at)
+		return fmt.Sprintf("sync configuration of %s: initial-cluster-state existing", at)
 	case BackUp:
 		if s.To == "" {
 			return fmt.Sprintf("back up: no more by %s; what was stored stays", s.Why)
@@ -115,8 +115,8 @@ func (s Step) text() string {
 		return fmt.Sprintf("stage %s: store for etcd %s, flags tried against it", at, s.To)
 	case Snapshot:
 		return fmt.Sprintf("snapshot %s: verified, kept on the host", at)
-	case Certify:
-		return fmt.Sprintf("certify %s: %s; taken up without a restart", at, s.Why)
+	case RenewCertificates:
+		return fmt.Sprintf("renew certificates of %s: %s; taken up without a restart", at, s.Why)
 	case Readdress:
 		if s.Why != "" {
 			return fmt.Sprintf("readdress %s: from %s, with its data and its ID; %s", at, s.To, s.Why)

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-var kinds = []Kind{Install, Stop, SetAside, Configure, Start, Agree, Settle, Retire,
-	Stage, Snapshot, Certify, Readdress, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
+var kinds = []Kind{Install, Stop, SetAside, Configure, Start, Agree, SyncConfiguration, Retire,
+	Stage, Snapshot, RenewCertificates, Readdress, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
 
 // TestStepText holds what plan, progress and errors say.
 func TestStepText(t *testing.T) {
@@ -20,7 +20,7 @@ func TestStepText(t *testing.T) {
 		"configure a (192.0.2.11): keys made on the host, certificates, flags, unit": at(Configure, ""),
 		"start a (192.0.2.11)":                                                        at(Start, ""),
 		"agree: 3 voters, one cluster ID, one leader, quorum 2":                       {Kind: Agree, To: "3 voters, one cluster ID, one leader, quorum 2"},
-		"settle a (192.0.2.11): initial-cluster-state existing":                       at(Settle, ""),
+		"sync configuration of a (192.0.2.11): initial-cluster-state existing":        at(SyncConfiguration, ""),
 		"retire a (192.0.2.11): unit stopped and disabled, data moved aside":          at(Retire, "data moved aside"),
 		"start a (192.0.2.11): its unit is disabled":                                  {Kind: Start, Member: "a", At: "192.0.2.11", Why: "its unit is disabled"},
 		"recover a (192.0.2.11): it alone is the cluster, as cluster 1":               {Kind: Recover, Member: "a", At: "192.0.2.11", Why: "as cluster 1"},
@@ -28,7 +28,7 @@ func TestStepText(t *testing.T) {
 		"learner a (192.0.2.11): added without a vote":                                at(AddLearner, ""),
 		"disarm: members defragmented one by one, alarm for lack of space taken back": {Kind: Disarm},
 		"cancel: the downgrade to etcd 3.6 is given up":                               {Kind: Cancel, To: "3.6"},
-		"settle: every member's configuration names a, b":                             {Kind: Settle, To: "a, b"},
+		"sync configuration: every member's names a, b":                               {Kind: SyncConfiguration, To: "a, b"},
 		"readdress a (192.0.2.11): from 192.0.2.9, with its data and its ID":          at(Readdress, "192.0.2.9"),
 		"unheard-of a (192.0.2.11) that":                                              at("unheard-of", "that"),
 	} {
