@@ -144,6 +144,8 @@ func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 			fmt.Sprintf("%s: %s. It is not overwritten: move it away, and plan again.", state.File.ValueString(), status))
 	case plan.wantsAnother(state):
 		plan.notTaken()
+	default:
+		plan.Cluster = state.Cluster // other ways to its hosts are for the next snapshot
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }

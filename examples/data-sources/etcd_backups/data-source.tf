@@ -26,5 +26,5 @@ data "etcd_backups" "prod" {
 }
 
 output "newest_backup" {
-  value = data.etcd_backups.prod.backups[0].name
+  value = try(data.etcd_backups.prod.backups[0].name, "none yet")
 }
