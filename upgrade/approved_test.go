@@ -12,7 +12,7 @@ func TestStopOfACrashingMember(t *testing.T) {
 	at := membership.Member{Name: "b", Address: "192.0.2.12"}
 	stop := membership.Step{Kind: membership.Stop, Member: at.Name, At: at.Address, To: "it serves nobody, and is outdated: flags --no-such-flag"}
 	for kind, approved := range map[membership.Kind]bool{membership.Configure: true, membership.Start: false, membership.RenewCertificates: false} {
-		l := &living{order: Order{Approved: []membership.Step{{Kind: kind, Member: at.Name, At: at.Address}}}}
+		l := &changeRun{order: Order{Approved: []membership.Step{{Kind: kind, Member: at.Name, At: at.Address}}}}
 		if l.approved(stop) != approved {
 			t.Errorf("where the plan has shown %q, a stop is approved: %t", kind, !approved)
 		}

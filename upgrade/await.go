@@ -39,7 +39,7 @@ func (w *work) awaitAll(ctx context.Context, members []membership.Member, ready 
 
 // awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
 // applied all that the cluster had agreed on by then.
-func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
+func (l *changeRun) awaitReady(ctx context.Context, m membership.Member) error {
 	o, err := l.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (l *living) awaitReady(ctx context.Context, m membership.Member) error {
 
 // awaitLearner waits until a learner has all data and serves. It copies that first, however long that takes. So
 // it is waited for as long as it comes further, and until the run is to end: nothing is half done by that.
-func (l *living) awaitLearner(ctx context.Context, m membership.Member) error {
+func (l *changeRun) awaitLearner(ctx context.Context, m membership.Member) error {
 	waiting, stop := l.until(ctx)
 	defer stop()
 	o, err := l.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: stall})
@@ -76,7 +76,7 @@ func (l *living) awaitLearner(ctx context.Context, m membership.Member) error {
 // applied by entries alone (EtcdServer.publishV3, applySnapshot, setAppliedIndex). It opens its client port to
 // nobody meanwhile. Once restarted it has all data from the start. Its vote counts all the same, so that voters are
 // restarted one at a time, and where the others are a quorum.
-func (l *living) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
+func (l *changeRun) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
 	request.ObserveRequest, request.Stalled = l.Cluster.Ask(), true
 	var since time.Time // when it was first seen to be stalled: one that copies much data comes to that late
 	for {
@@ -101,7 +101,7 @@ const stalledPause = time.Second
 
 // restartStalled restarts a stalled member and waits for it. false: it was not, since it is a voter, and the others
 // are no quorum without it.
-func (l *living) restartStalled(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (o api.Observation, restarted bool, err error) {
+func (l *changeRun) restartStalled(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (o api.Observation, restarted bool, err error) {
 	if !request.Learner {
 		l.mu.Lock()
 		l.stalled[m] = true
@@ -133,7 +133,7 @@ func (l *living) restartStalled(ctx, waiting context.Context, m membership.Membe
 
 // spares tells whether the other voters are a quorum without one: those that serve at this moment, and those that are
 // stalled, which take part in all but serving clients.
-func (l *living) spares(ctx context.Context, m membership.Member) bool {
+func (l *changeRun) spares(ctx context.Context, m membership.Member) bool {
 	size, able := 1, 0
 	for _, s := range l.picture.Voters() {
 		if s.Member == m {

@@ -11,7 +11,7 @@ import (
 
 // backUp has the hosts of members that serve back the cluster up as it is wanted. It disturbs nobody, and comes last:
 // until there are the members that are wanted, those that were there before make the backups.
-func (c *choice) backUp() (membership.Step, bool) {
+func (c *planner) backUp() (membership.Step, bool) {
 	var names []string
 	for _, s := range c.Seats {
 		if backsUp(s) && s.Unbacked != "" {
@@ -30,7 +30,7 @@ func backsUp(s membership.Seat) bool {
 }
 
 // backUp tells all hosts that back the cluster up, and do so otherwise than is wanted, how.
-func (l *living) backUp(ctx context.Context) error {
+func (l *changeRun) backUp(ctx context.Context) error {
 	var members []membership.Member
 	for _, s := range l.picture.Seats {
 		if backsUp(s) && s.Unbacked != "" {

@@ -51,8 +51,8 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 	return Plan{}, errors.New("this plan has no end, which is a fault of the provider: nothing was changed; report it with the output of terraform plan")
 }
 
-// choice is one choice of a step.
-type choice struct {
+// planner chooses the next step of a change.
+type planner struct {
 	membership.Picture
 	want membership.Spec
 	held []*membership.Refusal
@@ -67,7 +67,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 	if err := understood(p, want); err != nil {
 		return membership.Step{}, nil, err
 	}
-	c := &choice{Picture: p, want: want}
+	c := &planner{Picture: p, want: want}
 	rules := []func() (membership.Step, bool){
 		c.expel,             // whoever reads from a member whose data is not that of the others may be told wrong
 		c.heal,              // what is down comes up: nothing is safer than more healthy members
@@ -107,7 +107,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 }
 
 // failed tells whether a step has failed in this run, and says of whom.
-func (c *choice) failed() bool {
+func (c *planner) failed() bool {
 	found := false
 	for _, s := range c.Seats {
 		if s.Failed != "" {
@@ -119,7 +119,7 @@ func (c *choice) failed() bool {
 }
 
 // hold says that a step has to wait, and why. Of a member that waits for several reasons it says the first.
-func (c *choice) hold(s membership.Seat, rule, remedy string) (membership.Step, bool) {
+func (c *planner) hold(s membership.Seat, rule, remedy string) (membership.Step, bool) {
 	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
 	if !slices.ContainsFunc(c.held, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
 		c.held = append(c.held, refusal)

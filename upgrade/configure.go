@@ -11,7 +11,7 @@ import (
 )
 
 // as is the cluster as a member's configuration has it: with those that vote now, and itself.
-func (l *living) as(m membership.Member, version string) bootstrap.Cluster {
+func (l *changeRun) as(m membership.Member, version string) bootstrap.Cluster {
 	c := l.Cluster.As(l.picture).With(m).At(m)
 	if version != c.Version {
 		c.Version, c.Stores = version, c.StoresOf[version]
@@ -20,7 +20,7 @@ func (l *living) as(m membership.Member, version string) bootstrap.Cluster {
 }
 
 // formation is what the cluster was formed with.
-func (l *living) formation() bootstrap.Formation {
+func (l *changeRun) formation() bootstrap.Formation {
 	f := bootstrap.Formation{Owner: l.order.Owner}
 	for _, m := range l.seats {
 		if marker := l.marker(m); marker != nil && marker.Owner == l.order.Owner && f.Token == "" {
@@ -31,7 +31,7 @@ func (l *living) formation() bootstrap.Formation {
 }
 
 // marker is the marker of a seat's host; nil: it has none.
-func (l *living) marker(m membership.Member) *api.Marker {
+func (l *changeRun) marker(m membership.Member) *api.Marker {
 	if o := l.reports[m].Observation; o != nil {
 		return o.Marker
 	}
@@ -39,7 +39,7 @@ func (l *living) marker(m membership.Member) *api.Marker {
 }
 
 // architecture is that of a seat's host, as Go names it.
-func (l *living) architecture(m membership.Member) string {
+func (l *changeRun) architecture(m membership.Member) string {
 	if o := l.reports[m].Observation; o != nil {
 		return o.Facts.Architecture
 	}
@@ -47,7 +47,7 @@ func (l *living) architecture(m membership.Member) string {
 }
 
 // wanted is what a member is to run by: everything but its certificates.
-func (l *living) wanted(m membership.Member, version string, phase api.Phase) (api.ConfigureRequest, error) {
+func (l *changeRun) wanted(m membership.Member, version string, phase api.Phase) (api.ConfigureRequest, error) {
 	o := l.reports[m].Observation
 	if o == nil {
 		return api.ConfigureRequest{}, errors.New("its host was not observed")
@@ -70,7 +70,7 @@ func (l *living) wanted(m membership.Member, version string, phase api.Phase) (a
 }
 
 // clusterID is etcd's ID of the cluster, as its hosts have recorded it.
-func (l *living) clusterID() string {
+func (l *changeRun) clusterID() string {
 	for _, m := range l.seats {
 		if marker := l.marker(m); marker != nil && marker.Owner == l.order.Owner && marker.ClusterID != "" {
 			return marker.ClusterID
@@ -80,13 +80,13 @@ func (l *living) clusterID() string {
 }
 
 // present is what a member is configured with now.
-func (l *living) present(m membership.Member) api.ConfigureRequest {
+func (l *changeRun) present(m membership.Member) api.ConfigureRequest {
 	o := l.reports[m].Observation
 	return api.ConfigureRequest{Marker: *o.Marker, Store: o.Store.Selected, Flags: o.Flags, Unit: o.Unit.Text}
 }
 
 // stage puts the store on the host that it is to run, and tries the flags against it.
-func (l *living) stage(ctx context.Context, m membership.Member, version string) error {
+func (l *changeRun) stage(ctx context.Context, m membership.Member, version string) error {
 	c := l.as(m, version)
 	store := c.Stores[l.architecture(m)]
 	if store == "" {
@@ -114,7 +114,7 @@ func (l *living) stage(ctx context.Context, m membership.Member, version string)
 
 // roomToJoin refuses a host on which the database of the others has no room, for a member that is to copy it. Once it is in
 // the list it is too late: it would fill its disk, and be a member that never comes up.
-func (l *living) roomToJoin(ctx context.Context, m membership.Member, store string) error {
+func (l *changeRun) roomToJoin(ctx context.Context, m membership.Member, store string) error {
 	switch s := l.seat(m); {
 	case s.State == membership.Missing, s.State == membership.Lost, rebuildable(s): // what it has is moved aside
 	default:
@@ -161,7 +161,7 @@ func (w *work) certificatesFor(ctx context.Context, m membership.Member, marker 
 }
 
 // configure writes all that a member runs by that serves nobody.
-func (l *living) configure(ctx context.Context, m membership.Member) error {
+func (l *changeRun) configure(ctx context.Context, m membership.Member) error {
 	request, err := l.wanted(m, l.Cluster.Version, l.phase(m))
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (l *living) configure(ctx context.Context, m membership.Member) error {
 }
 
 // certified writes a configuration together with new certificates.
-func (l *living) certified(ctx context.Context, m membership.Member, request api.ConfigureRequest) (err error) {
+func (l *changeRun) certified(ctx context.Context, m membership.Member, request api.ConfigureRequest) (err error) {
 	if request.Certificates, err = l.certificates(ctx, m, request.Marker); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (l *living) certified(ctx context.Context, m membership.Member, request api
 }
 
 // phase is how far the member has come.
-func (l *living) phase(m membership.Member) api.Phase {
+func (l *changeRun) phase(m membership.Member) api.Phase {
 	if l.seat(m).Role == membership.Voter {
 		return api.PhaseFormed
 	}
@@ -188,7 +188,7 @@ func (l *living) phase(m membership.Member) api.Phase {
 
 // renewCertificates issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
 // is waited for where that may be all that it lacks.
-func (l *living) renewCertificates(ctx context.Context, m membership.Member) error {
+func (l *changeRun) renewCertificates(ctx context.Context, m membership.Member) error {
 	if err := l.certified(ctx, m, l.present(m)); err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (l *living) renewCertificates(ctx context.Context, m membership.Member) err
 }
 
 // syncConfiguration writes into every member's configuration which members there are. They run on meanwhile.
-func (l *living) syncConfiguration(ctx context.Context, step membership.Step) error {
+func (l *changeRun) syncConfiguration(ctx context.Context, step membership.Step) error {
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
 		if outOfSync(s) {

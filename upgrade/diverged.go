@@ -100,7 +100,7 @@ func comes(s membership.Seat) bool {
 }
 
 // keptBack tells whether a member does not start since a peer holds other data, and that peer may serve still.
-func (c *choice) keptBack(s membership.Seat) bool {
+func (c *planner) keptBack(s membership.Seat) bool {
 	if !s.Differs || s.Diverged || s.State != membership.Unhealthy {
 		return false
 	}
@@ -111,7 +111,7 @@ func (c *choice) keptBack(s membership.Seat) bool {
 }
 
 // acquit takes the alarm back that data differs, once every voter that there is holds the same.
-func (c *choice) acquit() (membership.Step, bool) {
+func (c *planner) acquit() (membership.Step, bool) {
 	_, other := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged || s.Data == "" || s.State != membership.Healthy })
 	if other || !c.Agreed {
 		return membership.Step{}, false
@@ -121,7 +121,7 @@ func (c *choice) acquit() (membership.Step, bool) {
 
 // expel removes a voter whose data is not that of a quorum: it may give wrong answers to anybody who reads from it. It joins
 // anew once the alarm is taken back.
-func (c *choice) expel() (membership.Step, bool) {
+func (c *planner) expel() (membership.Step, bool) {
 	// Without the alarm, one that does not even start is removed like any other that is dead.
 	s, found := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged && s.Failed == "" && (c.Corrupt || !s.Differs) })
 	if !found || len(c.Healthy()) < membership.Quorum(c.Size()) {
@@ -140,7 +140,7 @@ func (c *choice) expel() (membership.Step, bool) {
 }
 
 // dispute says what keeps the alarm that data differs.
-func (c *choice) dispute() (membership.Step, bool) {
+func (c *planner) dispute() (membership.Step, bool) {
 	for _, s := range c.Voters() {
 		switch {
 		case s.Diverged:
@@ -154,7 +154,7 @@ func (c *choice) dispute() (membership.Step, bool) {
 }
 
 // acquit compares the data of all healthy voters once more, and takes the alarm back that it differs.
-func (l *living) acquit(ctx context.Context) error {
+func (l *changeRun) acquit(ctx context.Context) error {
 	var seats []membership.Member
 	for _, s := range l.picture.Healthy() {
 		seats = append(seats, s.Member)

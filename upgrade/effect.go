@@ -99,7 +99,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Readdress:
 		listed := s.Moved
 		s.Move = membership.Move{}
-		if (&choice{Picture: p, want: want}).misconfigured(*s) {
+		if (&planner{Picture: p, want: want}).misconfigured(*s) {
 			s.Outdated, s.Behind, s.Version = nil, false, want.Version
 		}
 		s.State, s.Disabled, s.Looping = membership.Healthy, false, false

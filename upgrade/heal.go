@@ -14,14 +14,14 @@ func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Abs
 
 // mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
 // quorum, one that is to leave, or to be built anew.
-func (c *choice) mends(s membership.Seat) bool {
+func (c *planner) mends(s membership.Seat) bool {
 	return s.Failed == "" && s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum())
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
 // alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
 // snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
-func (c *choice) misled(s membership.Seat) bool {
+func (c *planner) misled(s membership.Seat) bool {
 	if s.From == "" {
 		return c.misconfigured(s)
 	}
@@ -31,7 +31,7 @@ func (c *choice) misled(s membership.Seat) bool {
 }
 
 // misconfigured tells the same, whether it is to be re-addressed, and configured with that, or not.
-func (c *choice) misconfigured(s membership.Seat) bool {
+func (c *planner) misconfigured(s membership.Seat) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Unhealthy && s.State != membership.Stopped {
 		return false
 	}
@@ -50,13 +50,13 @@ func (c *choice) misconfigured(s membership.Seat) bool {
 
 // unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
 // is put there again. One that is configured before it is started is given the wanted store with that.
-func (c *choice) unarmed(s membership.Seat) bool {
+func (c *planner) unarmed(s membership.Seat) bool {
 	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
 }
 
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
-func (c *choice) heal() (membership.Step, bool) {
+func (c *planner) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
 		return s.State == membership.StoreMissing && s.Staged == "" && s.Failed == ""
 	}); found {
@@ -116,7 +116,7 @@ func (c *choice) heal() (membership.Step, bool) {
 }
 
 // mislead brings what is down and misled to what is wanted: what runs is stopped, and configured then.
-func (c *choice) mislead() (membership.Step, bool) {
+func (c *planner) mislead() (membership.Step, bool) {
 	if _, found := first(c.Seats, c.misled); !found {
 		return membership.Step{}, false
 	}
@@ -147,7 +147,7 @@ func (c *choice) mislead() (membership.Step, bool) {
 
 // mayServeAgain tells whether nobody serves, and a voter that has served since it was started runs on: the quorum may
 // be back with the next election.
-func (c *choice) mayServeAgain() bool {
+func (c *planner) mayServeAgain() bool {
 	_, found := first(c.Voters(), func(s membership.Seat) bool { return s.State == membership.Unhealthy && s.Active })
 	return found && !c.HasQuorum()
 }
@@ -155,7 +155,7 @@ func (c *choice) mayServeAgain() bool {
 // spared tells whether a voter that serves nobody may be stopped: the others serve without it, or it has served nobody
 // since it was started, and nothing is taken by stopping it. Where all that have served do so no more, they have to be a
 // quorum, else they only lack the others; and those that run have to stay one.
-func (c *choice) spared(s membership.Seat) bool {
+func (c *planner) spared(s membership.Seat) bool {
 	if c.HasQuorum() || !s.Active || c.Size() == 1 {
 		return true
 	}
@@ -177,14 +177,14 @@ func runs(s membership.Seat) bool {
 }
 
 // renewCertificates issues certificates anew, for members that run on meanwhile.
-func (c *choice) renewCertificates() (membership.Step, bool) {
+func (c *planner) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
 		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
 	})
 	return c.certificates(s), found
 }
 
-func (c *choice) certificates(s membership.Seat) membership.Step {
+func (c *planner) certificates(s membership.Seat) membership.Step {
 	renew := step(membership.RenewCertificates, s)
 	renew.Why = s.Invalid
 	return renew
@@ -192,7 +192,7 @@ func (c *choice) certificates(s membership.Seat) membership.Step {
 
 // syncConfiguration writes into every member's configuration which members there are, whenever no learner is
 // under way.
-func (c *choice) syncConfiguration() (membership.Step, bool) {
+func (c *planner) syncConfiguration() (membership.Step, bool) {
 	if _, found := first(c.Seats, outOfSync); !found || len(c.Learners()) > 0 {
 		return membership.Step{}, false
 	}
@@ -213,7 +213,7 @@ func outOfSync(s membership.Seat) bool {
 }
 
 // disarm takes back the alarm that a database has reached its quota.
-func (c *choice) disarm() (membership.Step, bool) {
+func (c *planner) disarm() (membership.Step, bool) {
 	if !c.Full || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -222,7 +222,7 @@ func (c *choice) disarm() (membership.Step, bool) {
 
 // secure is what comes before a change that could go wrong: the store that is to run on every host where
 // one is to, its flags tried, and then a snapshot. false: all of that is done.
-func (c *choice) secure() (membership.Step, bool) {
+func (c *planner) secure() (membership.Step, bool) {
 	for _, s := range c.Seats {
 		switch {
 		case s.Failed != "":
@@ -259,7 +259,7 @@ func (c *choice) secure() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-func (c *choice) stage(s membership.Seat, version string) membership.Step {
+func (c *planner) stage(s membership.Seat, version string) membership.Step {
 	stage := step(membership.Stage, s)
 	stage.To = version
 	return stage

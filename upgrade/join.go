@@ -25,7 +25,7 @@ func hasLeft(s membership.Seat) bool {
 
 // clear takes what is left of a member off its host: for good where it has left, and to make room for a
 // new beginning where it is to come back.
-func (c *choice) clear() (membership.Step, bool) {
+func (c *planner) clear() (membership.Step, bool) {
 	if !c.HasQuorum() { // without a quorum nobody can say who is in the list
 		return membership.Step{}, false
 	}
@@ -49,7 +49,7 @@ func (c *choice) clear() (membership.Step, bool) {
 }
 
 // tidy removes learners that nobody wants, and those that cannot go on from where they are.
-func (c *choice) tidy() (membership.Step, bool) {
+func (c *planner) tidy() (membership.Step, bool) {
 	if !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -78,7 +78,7 @@ func (c *choice) tidy() (membership.Step, bool) {
 }
 
 // withdraw removes a learner, which no quorum counts.
-func (c *choice) withdraw(remove membership.Step) (membership.Step, bool) {
+func (c *planner) withdraw(remove membership.Step) (membership.Step, bool) {
 	if before, needed := c.secure(); needed {
 		return before, true
 	}
@@ -91,7 +91,7 @@ func stuck(s membership.Seat) bool {
 }
 
 // coming tells whether a member can come that is wanted and does not vote yet.
-func (c *choice) coming() bool {
+func (c *planner) coming() bool {
 	if learner, found := first(c.Learners(), func(membership.Seat) bool { return true }); found {
 		return !stuck(learner)
 	}
@@ -100,7 +100,7 @@ func (c *choice) coming() bool {
 }
 
 // admit goes on with the learner that is under way until it votes.
-func (c *choice) admit() (membership.Step, bool) {
+func (c *planner) admit() (membership.Step, bool) {
 	learners := c.Learners()
 	if len(learners) == 0 || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -136,7 +136,7 @@ func (c *choice) admit() (membership.Step, bool) {
 
 // replenish adds a member at an even size: every even size tolerates no more than the odd one below it,
 // and is only passed through.
-func (c *choice) replenish() (membership.Step, bool) {
+func (c *planner) replenish() (membership.Step, bool) {
 	if c.Size()%2 != 0 || c.Size() >= len(c.want.Members)+1 {
 		return membership.Step{}, false
 	}
@@ -144,10 +144,10 @@ func (c *choice) replenish() (membership.Step, bool) {
 }
 
 // arrive adds a member at an odd size, where all voters are healthy.
-func (c *choice) arrive() (membership.Step, bool) { return c.add() }
+func (c *planner) arrive() (membership.Step, bool) { return c.add() }
 
 // add adds the next member that is wanted and is not there.
-func (c *choice) add() (membership.Step, bool) {
+func (c *planner) add() (membership.Step, bool) {
 	if len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -180,13 +180,13 @@ func (c *choice) add() (membership.Step, bool) {
 }
 
 // inPlace tells whether another seat of a member's name votes.
-func (c *choice) inPlace(s membership.Seat) bool {
+func (c *planner) inPlace(s membership.Seat) bool {
 	_, found := first(c.Voters(), func(v membership.Seat) bool { return v.Name == s.Name && v.Address != s.Address })
 	return found
 }
 
 // barred names the members that are wanted and whose hosts cannot take them.
-func (c *choice) barred() (membership.Step, bool) {
+func (c *planner) barred() (membership.Step, bool) {
 	for _, s := range c.Seats {
 		if s.Wanted && s.Role == membership.Absent && s.Failed == "" {
 			c.hold(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
@@ -196,14 +196,14 @@ func (c *choice) barred() (membership.Step, bool) {
 }
 
 // uncarried says that there is no etcd that a member could join with.
-func (c *choice) uncarried(s membership.Seat) (membership.Step, bool) {
+func (c *planner) uncarried(s membership.Seat) (membership.Step, bool) {
 	return c.hold(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinLine()), "apply with a release of this provider that carries it")
 }
 
 // joinLine is the line of etcd that a member joins with: the wanted one, once a voter runs it; and until
 // then the one that the voters run. So a member that comes in the middle of a change of version begins as
 // the others are. How far a downgrade has come does not count: it goes on by itself, between two looks.
-func (c *choice) joinLine() string {
+func (c *planner) joinLine() string {
 	wanted := membership.Line(c.want.Version)
 	line := ""
 	for _, s := range c.Voters() {
@@ -223,7 +223,7 @@ func (c *choice) joinLine() string {
 
 // joinVersion is the version that a member joins with now. Where this provider carries none of the line, the
 // wanted one will do if it is newer, as it does in any upgrade; empty: it is older.
-func (c *choice) joinVersion() string {
+func (c *planner) joinVersion() string {
 	line := c.joinLine()
 	if line == membership.Line(c.want.Version) {
 		return c.want.Version
@@ -237,7 +237,7 @@ func (c *choice) joinVersion() string {
 
 // arrivalVersion is the version that is staged on a host that a member is to come to: what it joins with, and
 // where it comes after an upgrade, what that goes to.
-func (c *choice) arrivalVersion() string {
+func (c *planner) arrivalVersion() string {
 	later := !c.goesDown() && len(c.Learners()) == 0 && c.Size()%2 != 0 && len(c.Healthy()) == c.Size()
 	if version := c.joinVersion(); version != "" && !later {
 		return version

@@ -22,7 +22,7 @@ func dead(s membership.Seat) bool {
 }
 
 // removeDead removes one dead voter, and the next only after the first was replaced.
-func (c *choice) removeDead() (membership.Step, bool) {
+func (c *planner) removeDead() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	if !c.HasQuorum() || n%2 == 0 && n <= len(c.want.Members) && c.coming() {
 		return membership.Step{}, false
@@ -56,7 +56,7 @@ func (c *choice) removeDead() (membership.Step, bool) {
 
 // kept tells whether a dead voter stays in the list for now, since nobody could come in its place: the
 // list is what says that a member is missing.
-func (c *choice) kept(s membership.Seat) bool {
+func (c *planner) kept(s membership.Seat) bool {
 	if s.Failed != "" {
 		return true
 	}
@@ -78,7 +78,7 @@ func (c *choice) kept(s membership.Seat) bool {
 
 // removeLeaver removes one healthy voter that is wanted no longer, where there are more than are
 // wanted: whoever replaces it came first.
-func (c *choice) removeLeaver() (membership.Step, bool) {
+func (c *planner) removeLeaver() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	if n <= len(c.want.Members) || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -121,7 +121,7 @@ func (c *choice) removeLeaver() (membership.Step, bool) {
 }
 
 // awaited tells whether a member leaves for another of its name that is not there yet.
-func (c *choice) awaited(s membership.Seat) bool {
+func (c *planner) awaited(s membership.Seat) bool {
 	_, found := first(c.Seats, func(heir membership.Seat) bool {
 		return heir.Wanted && heir.Name == s.Name && heir.Role == membership.Absent
 	})
@@ -129,14 +129,14 @@ func (c *choice) awaited(s membership.Seat) bool {
 }
 
 // led tells whether it is known who leads, and that is a healthy voter.
-func (c *choice) led() bool {
+func (c *planner) led() bool {
 	_, found := first(c.Healthy(), func(s membership.Seat) bool { return s.ID == c.Leader })
 	return found
 }
 
 // lead moves the leadership from a seat to another healthy voter: one that stays, where there is one, and
 // that runs what is wanted.
-func (c *choice) lead(from membership.Seat, why string) (membership.Step, bool) {
+func (c *planner) lead(from membership.Seat, why string) (membership.Step, bool) {
 	other := func(s membership.Seat) bool { return s.Member != from.Member }
 	to, found := first(c.Healthy(), func(s membership.Seat) bool { return other(s) && s.Wanted && len(s.Outdated) == 0 })
 	if !found {
@@ -155,7 +155,7 @@ func (c *choice) lead(from membership.Seat, why string) (membership.Step, bool) 
 }
 
 // bringBack names the voters that are missed.
-func (c *choice) bringBack() string {
+func (c *planner) bringBack() string {
 	var missed []string
 	for _, s := range c.Voters() {
 		if s.State != membership.Healthy {

@@ -36,8 +36,8 @@ type Outcome struct {
 	Acknowledged map[string]uint64
 }
 
-// living is one run over the life of a cluster.
-type living struct {
+// changeRun is one run that changes a living cluster.
+type changeRun struct {
 	*work
 	order   Order
 	checked bool // the whole plan against what was approved
@@ -65,7 +65,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	for _, m := range order.Seats {
 		sight[m] = bootstrap.Report{}
 	}
-	l := &living{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
+	l := &changeRun{work: e.work(e.Cluster.Seats(sight)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
 		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
 		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, unarmed: map[membership.Member]bool{}}
 	for _, m := range order.Served {
@@ -80,7 +80,7 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 
 // look observes every host. One that could not be asked at first is not waited for again in this run: each time
 // would take until its connection is given up.
-func (l *living) look(ctx context.Context) {
+func (l *changeRun) look(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(l.seats), func(m membership.Member) bool { return l.reports[m].Err != nil })
 	seen := l.observeAll(ctx, asked, l.patience)
 	if ctx.Err() != nil {
@@ -96,7 +96,7 @@ func (l *living) look(ctx context.Context) {
 // acknowledge notes what members have on their disks. etcd applies an entry while it may still be writing it; but it
 // answers no linearizable read before it has written all that it had applied when it was asked. So what was applied at
 // one look is on the disk by the next at which the member serves.
-func (l *living) acknowledge(seen bootstrap.Sight) {
+func (l *changeRun) acknowledge(seen bootstrap.Sight) {
 	for _, report := range seen {
 		if report.Observation == nil || !report.Observation.Member.Healthy {
 			continue
@@ -113,7 +113,7 @@ const samplePatience = 30 * time.Second
 
 // patience is how long the next look waits for a member. After the first look it waits for those alone that have
 // served, and once: a failure that has lasted is known by then, and the run itself awaits those that it starts.
-func (l *living) patience(m membership.Member) time.Duration {
+func (l *changeRun) patience(m membership.Member) time.Duration {
 	if l.looked && (!l.served[m] || l.failing[m]) {
 		return 0
 	}
@@ -121,7 +121,7 @@ func (l *living) patience(m membership.Member) time.Duration {
 }
 
 // plan is what is left to do, of what was approved.
-func (l *living) plan() ([]membership.Step, error) {
+func (l *changeRun) plan() ([]membership.Step, error) {
 	// One that was there a moment ago is no host that is down: what it is to be taken for, somebody who plans
 	// again decides.
 	for _, m := range l.seats {
@@ -167,7 +167,7 @@ func (l *living) plan() ([]membership.Step, error) {
 }
 
 // measured is the cluster by the last look, with what this run has done to it that no look shows.
-func (l *living) measured() membership.Picture {
+func (l *changeRun) measured() membership.Picture {
 	p := l.Cluster.Picture(l.order.Owner, l.reports, l.Now())
 	p.Saved = l.saved
 	for i := range p.Seats {
@@ -178,7 +178,7 @@ func (l *living) measured() membership.Picture {
 }
 
 // otherMachine refuses a host that is another machine than the one that the plan saw there.
-func (l *living) otherMachine() error {
+func (l *changeRun) otherMachine() error {
 	for _, m := range l.seats {
 		if planned, now := l.order.Machines[m], l.reports[m].Machine(); planned != "" && now != "" && planned != now {
 			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("the way to it leads to another machine than when this was planned (the machine ID is %s, and was %s)", now, planned),
@@ -190,7 +190,7 @@ func (l *living) otherMachine() error {
 
 // ceased refuses steps that take service from a member, where one that has served does not any more, though its
 // process runs, and nobody knows why: the plan was made, and begun, with more healthy voters than there are.
-func (l *living) ceased(steps []membership.Step) error {
+func (l *changeRun) ceased(steps []membership.Step) error {
 	if !slices.ContainsFunc(steps, func(s membership.Step) bool {
 		return slices.Contains([]membership.Kind{membership.Stop, membership.Roll, membership.Readdress, membership.Remove, membership.Recover}, s.Kind)
 	}) {
@@ -207,7 +207,7 @@ func (l *living) ceased(steps []membership.Step) error {
 
 // approved tells whether a step was shown. The leadership may be elsewhere by now, and what takes care
 // or waits does no harm.
-func (l *living) approved(step membership.Step) bool {
+func (l *changeRun) approved(step membership.Step) bool {
 	switch step.Kind {
 	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp:
 		return true
@@ -231,7 +231,7 @@ func (l *living) approved(step membership.Step) bool {
 
 // comesTo tells whether a step is a part of one that was shown. A member that crashes over and over runs at one look, and
 // does not at the next; and one that was to be rolled, once it had been given certificates, may serve nobody still.
-func (l *living) comesTo(step membership.Step) bool {
+func (l *changeRun) comesTo(step membership.Step) bool {
 	return slices.ContainsFunc(l.order.Approved, func(shown membership.Step) bool {
 		if shown.Subject() != step.Subject() {
 			return false
@@ -253,7 +253,7 @@ func (l *living) comesTo(step membership.Step) bool {
 var enduring = []membership.Kind{membership.Stage, membership.Stop, membership.Configure, membership.Start, membership.RenewCertificates, membership.SetAside, membership.Retire}
 
 // act does one step. Where it fails, and others can be mended without it, they are, and its error ends the run afterwards.
-func (l *living) act(ctx context.Context, step membership.Step) error {
+func (l *changeRun) act(ctx context.Context, step membership.Step) error {
 	err := l.carryOut(ctx, step)
 	if slices.Contains(enduring, step.Kind) {
 		return l.endure(step, step.Subject(), err)
@@ -262,7 +262,7 @@ func (l *living) act(ctx context.Context, step membership.Step) error {
 }
 
 // endure notes what a step has failed by at a member, unless the run is to end at once.
-func (l *living) endure(step membership.Step, m membership.Member, err error) error {
+func (l *changeRun) endure(step membership.Step, m membership.Member, err error) error {
 	if err == nil || l.outer.Err() != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (l *living) endure(step membership.Step, m membership.Member, err error) er
 }
 
 // inVain notes that steps were done and changed nothing that can be seen, where the run goes on without them.
-func (l *living) inVain(batch []membership.Step, err error) bool {
+func (l *changeRun) inVain(batch []membership.Step, err error) bool {
 	if !slices.Contains(enduring, batch[0].Kind) || l.outer.Err() != nil {
 		return false
 	}
@@ -288,7 +288,7 @@ func (l *living) inVain(batch []membership.Step, err error) bool {
 }
 
 // carryOut does one step.
-func (l *living) carryOut(ctx context.Context, step membership.Step) error {
+func (l *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Stage:
@@ -347,7 +347,7 @@ func (l *living) carryOut(ctx context.Context, step membership.Step) error {
 }
 
 // seat is the seat as it was last seen.
-func (l *living) seat(m membership.Member) membership.Seat {
+func (l *changeRun) seat(m membership.Member) membership.Seat {
 	if s := l.picture.Seat(m); s != nil {
 		return *s
 	}
@@ -356,7 +356,7 @@ func (l *living) seat(m membership.Member) membership.Seat {
 
 // leader is the voter that leads, or, where that is not known, one that is healthy. It is never the
 // one that is left out.
-func (l *living) leader(but membership.Member) (membership.Member, error) {
+func (l *changeRun) leader(but membership.Member) (membership.Member, error) {
 	healthy := slices.DeleteFunc(l.picture.Healthy(), func(s membership.Seat) bool { return s.Member == but })
 	if len(healthy) == 0 {
 		return membership.Member{}, fmt.Errorf("no healthy voter can be asked for it")
@@ -370,7 +370,7 @@ func (l *living) leader(but membership.Member) (membership.Member, error) {
 }
 
 // throughLeader asks something of the cluster.
-func (l *living) throughLeader(ctx context.Context, op api.Operation, body any) error {
+func (l *changeRun) throughLeader(ctx context.Context, op api.Operation, body any) error {
 	through, err := l.leader(membership.Member{})
 	if err != nil {
 		return err

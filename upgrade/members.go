@@ -23,12 +23,12 @@ const (
 )
 
 // addLearner adds a member to the list.
-func (l *living) addLearner(ctx context.Context, m membership.Member) error {
+func (l *changeRun) addLearner(ctx context.Context, m membership.Member) error {
 	return l.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: l.order.Owner, PeerURL: l.Cluster.PeerURL(m), Timeout: patience})
 }
 
 // join configures a learner and starts it.
-func (l *living) join(ctx context.Context, m membership.Member, version string) error {
+func (l *changeRun) join(ctx context.Context, m membership.Member, version string) error {
 	request, err := l.wanted(m, version, l.joins(m))
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (l *living) join(ctx context.Context, m membership.Member, version string) 
 
 // joins is what the marker of a learner says while it joins. One that was told to be formed before its promotion, and
 // was not promoted, stays so: its guard wants its data from then on.
-func (l *living) joins(m membership.Member) api.Phase {
+func (l *changeRun) joins(m membership.Member) api.Phase {
 	if o := l.reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember {
 		return api.PhaseFormed
 	}
@@ -52,7 +52,7 @@ func (l *living) joins(m membership.Member) api.Phase {
 }
 
 // promote waits until a learner has caught up, arms its guard, and gives it its vote.
-func (l *living) promote(ctx context.Context, m membership.Member) error {
+func (l *changeRun) promote(ctx context.Context, m membership.Member) error {
 	through, err := l.leader(m)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (l *living) promote(ctx context.Context, m membership.Member) error {
 }
 
 // runs is the version of etcd that a member runs.
-func (l *living) runs(m membership.Member) string {
+func (l *changeRun) runs(m membership.Member) string {
 	if v := l.seat(m).Version; v != "" && l.Cluster.StoresOf[v] != nil {
 		return v
 	}
@@ -97,7 +97,7 @@ func (l *living) runs(m membership.Member) string {
 
 // catchUp waits until a learner has been close to the leader for a while. It ends when the run is to end:
 // nothing is half done by it.
-func (l *living) catchUp(ctx context.Context, m, leader membership.Member) error {
+func (l *changeRun) catchUp(ctx context.Context, m, leader membership.Member) error {
 	waiting, stop := l.until(ctx)
 	defer stop()
 	var close time.Time
@@ -130,7 +130,7 @@ func (l *living) catchUp(ctx context.Context, m, leader membership.Member) error
 // remove takes a member off the list, and sees that it is in no member's list any more. etcd ends a removed
 // member in the middle of its clients' requests. So where there is a voter to spare, as there has to be for a
 // restart, one that serves is stopped first, which lets it finish them.
-func (l *living) remove(ctx context.Context, step membership.Step) error {
+func (l *changeRun) remove(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	id := step.To // of a stranger
 	if s := l.picture.Seat(m); s != nil {
@@ -164,7 +164,7 @@ func (l *living) remove(ctx context.Context, step membership.Step) error {
 }
 
 // confirm waits until every healthy voter's own list shows a change. One that has left is not asked.
-func (l *living) confirm(ctx context.Context, what string, shows func(api.Member) bool, but ...membership.Member) error {
+func (l *changeRun) confirm(ctx context.Context, what string, shows func(api.Member) bool, but ...membership.Member) error {
 	var seats []membership.Member
 	for _, s := range l.picture.Healthy() {
 		if len(but) == 0 || s.Member != but[0] {
@@ -193,7 +193,7 @@ func (l *living) confirm(ctx context.Context, what string, shows func(api.Member
 
 // downgrade enables a downgrade and waits until the storage of every member has come down: one that is
 // swapped before that does not start.
-func (l *living) downgrade(ctx context.Context, line string) error {
+func (l *changeRun) downgrade(ctx context.Context, line string) error {
 	if err := l.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: l.order.Owner, Version: line}); err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (l *living) downgrade(ctx context.Context, line string) error {
 
 // disarm defragments one member after the other. Each takes back the alarm that is its own: only it knows
 // whether the reason is gone.
-func (l *living) disarm(ctx context.Context) error {
+func (l *changeRun) disarm(ctx context.Context) error {
 	for _, s := range l.picture.Healthy() {
 		if err := l.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Alarms: true}); err != nil {
 			return fmt.Errorf("%s: %w", s, err)

@@ -114,7 +114,7 @@ func contradicted(p membership.Picture, want membership.Spec) string {
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
 // and it runs by what is wanted already.
 func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
-	c := &choice{Picture: p, want: want}
+	c := &planner{Picture: p, want: want}
 	if s.From != "" { // a quorum of others changes the list for it, or it is alone
 		return (s.Looping && !c.misled(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
 	}

@@ -42,7 +42,7 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 // moveDown re-addresses a member that serves nobody: it may be down since its old address is gone. The others have to be a
 // quorum, which alone can change the list. One that is alone comes up whatever its own list says; where it serves, nobody
 // could join it before its list says where it is. One that is there already is not restarted.
-func (c *choice) moveDown() (membership.Step, bool) {
+func (c *planner) moveDown() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
 		down, serves := s.State == membership.Unhealthy || s.State == membership.Stopped, s.State == membership.Healthy
 		return moves(s) && (c.HasQuorum() && (down || serves && s.There) || c.Size() == 1 && (down || serves && unreachable(s)))
@@ -72,7 +72,7 @@ func (c *choice) moveDown() (membership.Step, bool) {
 }
 
 // move re-addresses the next member that serves: followers in the order of their names, and the leader last.
-func (c *choice) move() (membership.Step, bool) {
+func (c *planner) move() (membership.Step, bool) {
 	able := func(s membership.Seat) bool { return moves(s) && s.State == membership.Healthy }
 	s, found := first(c.Seats, func(s membership.Seat) bool { return able(s) && s.ID != c.Leader })
 	if !found {
@@ -119,7 +119,7 @@ func readdress(s membership.Seat) membership.Step {
 
 // readdress gives a member its new address. While it lasts, its certificates name the old one too: others reach it at either,
 // and it may have to go back. A member that served, and does not come up at its new address, is put back to where it was.
-func (l *living) readdress(ctx context.Context, m membership.Member) error {
+func (l *changeRun) readdress(ctx context.Context, m membership.Member) error {
 	s := l.seat(m)
 	before := l.present(m)
 	if err := l.name(ctx, m, before, l.Cluster.BothNames(m, s.From)); err != nil {
@@ -131,7 +131,7 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 			return err
 		}
 	}
-	request, err := l.elsewhere(m, before, (&choice{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s))
+	request, err := l.elsewhere(m, before, (&planner{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s))
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (l *living) readdress(ctx context.Context, m membership.Member) error {
 }
 
 // moveBack puts a member back to the address that it had.
-func (l *living) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
+func (l *changeRun) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
 	s := l.seat(m)
 	if l.picture.Size() > 1 { // a cluster of one has nobody to change the list through: it comes up with the new one in it
 		if err := l.list(ctx, m, s.ID, s.From); err != nil {
@@ -180,7 +180,7 @@ func (l *living) moveBack(ctx context.Context, m membership.Member, before api.C
 }
 
 // name gives a member certificates for these keys, and changes nothing else.
-func (l *living) name(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
+func (l *changeRun) name(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
 	if as.Certificates, err = l.certificatesFor(ctx, m, as.Marker, keys); err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (l *living) name(ctx context.Context, m membership.Member, as api.Configure
 }
 
 // list has the member list say where a member is: through another voter, or through itself where it is alone.
-func (l *living) list(ctx context.Context, m membership.Member, id, peerURL string) error {
+func (l *changeRun) list(ctx context.Context, m membership.Member, id, peerURL string) error {
 	but := m
 	if l.picture.Size() == 1 {
 		but = membership.Member{}
@@ -213,7 +213,7 @@ func (l *living) list(ctx context.Context, m membership.Member, id, peerURL stri
 
 // elsewhere is what a member runs by at its new address: what it has, but for what follows from that; or, of one that is
 // down and misconfigured, all that is wanted.
-func (l *living) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
+func (l *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
 	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return request, err

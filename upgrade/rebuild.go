@@ -21,7 +21,7 @@ func rebuildable(s membership.Seat) bool {
 // rebuild removes a healthy voter that is to be built anew: what is left of it is cleared then, and it joins like any
 // other. One that serves nobody is removed as a dead one is. No other is touched before it votes again, since all voters
 // have to be healthy.
-func (c *choice) rebuild() (membership.Step, bool) {
+func (c *planner) rebuild() (membership.Step, bool) {
 	asked := func(s membership.Seat) bool { return s.Wanted && s.Rebuild != "" && s.Role == membership.Voter }
 	for _, s := range c.Seats {
 		if asked(s) && !rebuildable(s) {

@@ -95,7 +95,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 
 // recovered is what a recovery makes of a cluster: a voter alone, and hosts with what is left of the others.
 func recovered(p *membership.Picture, want membership.Spec, seed membership.Member) {
-	whole := (&choice{Picture: *p, want: want}).misconfigured(*p.Seat(seed))
+	whole := (&planner{Picture: *p, want: want}).misconfigured(*p.Seat(seed))
 	for i := range p.Seats {
 		s := &p.Seats[i]
 		if s.Member == seed {
@@ -114,7 +114,7 @@ func recovered(p *membership.Picture, want membership.Spec, seed membership.Memb
 }
 
 // recover makes one member the whole of its cluster.
-func (l *living) recover(ctx context.Context, m membership.Member) error {
+func (l *changeRun) recover(ctx context.Context, m membership.Member) error {
 	seen := l.seat(m)
 	if l.Cluster.Recover.Member == "" {
 		if err := l.quiet(ctx, m); err != nil {

@@ -33,7 +33,7 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.Seat) bool { return s.Had > seed.Index }) {
 		return membership.Step{}, false
 	}
-	if c := (&choice{Picture: p, want: want}); c.misconfigured(seed) && seed.Staged != want.Version {
+	if c := (&planner{Picture: p, want: want}); c.misconfigured(seed) && seed.Staged != want.Version {
 		return c.stage(seed, want.Version), true
 	}
 	var others []string
@@ -69,7 +69,7 @@ func lacking(p membership.Picture) (all []string) {
 // quiet stops all other voters, so that none of them can agree on anything more, and looks once more: the logs have to
 // end as they did when the member was chosen. Their units are disabled: with the old addresses back, and after a reboot,
 // they would be a quorum of the same cluster beside the member that is the whole of it by then.
-func (l *living) quiet(ctx context.Context, seed membership.Member) error {
+func (l *changeRun) quiet(ctx context.Context, seed membership.Member) error {
 	var run []membership.Member
 	for _, s := range l.picture.Voters() {
 		if s.Member != seed {
@@ -101,9 +101,9 @@ func (l *living) quiet(ctx context.Context, seed membership.Member) error {
 // moveTo configures a member that is to be recovered from for its new address, where it is to have another, since it could
 // not listen on the old one; and with all that is wanted, where what it runs by may be why it is down. Its marker keeps the
 // URL that its list has, so that a run which goes on from here re-addresses it.
-func (l *living) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
+func (l *changeRun) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
 	s, now := l.seat(m), l.present(m)
-	whole := (&choice{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s)
+	whole := (&planner{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s)
 	there := s.From == "" || api.FlagValue(now.Flags, "initial-advertise-peer-urls") == l.Cluster.PeerURL(m)
 	keys := l.Cluster.Keys(m)
 	if s.From != "" {
@@ -124,7 +124,7 @@ func (l *living) moveTo(ctx context.Context, m membership.Member) (api.Configure
 }
 
 // moved has the list of a member that is alone by now say where it is, and its certificates name no other address.
-func (l *living) moved(ctx context.Context, m membership.Member, as api.ConfigureRequest) error {
+func (l *changeRun) moved(ctx context.Context, m membership.Member, as api.ConfigureRequest) error {
 	s := l.seat(m)
 	if s.From == "" {
 		return nil

@@ -18,7 +18,7 @@ const snapshotsKept = 3
 
 // snapshot saves a snapshot on the host, where it stays. Where that host says that it cannot, whichever healthy voter
 // can does: what comes after it needs one, and not that one.
-func (l *living) snapshot(ctx context.Context, m membership.Member) error {
+func (l *changeRun) snapshot(ctx context.Context, m membership.Member) error {
 	from := []membership.Member{m}
 	for _, s := range l.picture.Healthy() {
 		if s.Member != m {
@@ -43,7 +43,7 @@ func (l *living) snapshot(ctx context.Context, m membership.Member) error {
 }
 
 // moveLeader moves the leadership to the voter whose text to is.
-func (l *living) moveLeader(ctx context.Context, from membership.Member, to string) error {
+func (l *changeRun) moveLeader(ctx context.Context, from membership.Member, to string) error {
 	for _, s := range l.picture.Voters() {
 		if s.String() == to {
 			return l.tell(ctx, from, api.OpMoveLeader, api.MoveLeaderRequest{Owner: l.order.Owner, To: s.ID})
@@ -54,7 +54,7 @@ func (l *living) moveLeader(ctx context.Context, from membership.Member, to stri
 
 // stopFailing stops a member that serves nobody, unless it serves by now, and takes its unit out of the boot where that is
 // to be disabled too.
-func (l *living) stopFailing(ctx context.Context, m membership.Member, disable bool) error {
+func (l *changeRun) stopFailing(ctx context.Context, m membership.Member, disable bool) error {
 	view, err := ask[api.Member](ctx, l.work, m, api.OpProbe, api.ProbeRequest{})
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func said(err error) bool {
 // roll configures a member and restarts it. One that does not come back is put back on what it ran; the error has
 // what its journal says. One of which that is not known, since its host cannot be asked any more, is left as it is: it
 // may have come back, and its cluster may have agreed by now on an etcd that what it ran before cannot follow.
-func (l *living) roll(ctx context.Context, m membership.Member) error {
+func (l *changeRun) roll(ctx context.Context, m membership.Member) error {
 	before := l.present(m)
 	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *living) roll(ctx context.Context, m membership.Member) error {
 }
 
 // swap configures a member, restarts it, and waits until it is ready.
-func (l *living) swap(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
+func (l *changeRun) swap(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
 		return err
 	}
@@ -111,8 +111,8 @@ func (l *living) swap(ctx context.Context, m membership.Member, request api.Conf
 }
 
 // agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.
-func (l *living) agree(ctx context.Context, step membership.Step) error {
-	c := &choice{Picture: l.picture}
+func (l *changeRun) agree(ctx context.Context, step membership.Step) error {
+	c := &planner{Picture: l.picture}
 	var seats []membership.Member
 	for _, s := range l.picture.Seats {
 		if c.mends(s) && runs(s) && waitedFor(l.picture, s) {
@@ -140,7 +140,7 @@ func (l *living) agree(ctx context.Context, step membership.Step) error {
 
 // verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same
 // data.
-func (l *living) verify(ctx context.Context, m membership.Member) error {
+func (l *changeRun) verify(ctx context.Context, m membership.Member) error {
 	seats := []membership.Member{m} // it may not have been healthy before
 	for _, s := range l.picture.Healthy() {
 		if s.Member != m {
@@ -163,7 +163,7 @@ func (l *living) verify(ctx context.Context, m membership.Member) error {
 }
 
 // probe asks members how they are, all at once.
-func (l *living) probe(ctx context.Context, seats []membership.Member) (map[membership.Member]api.Member, error) {
+func (l *changeRun) probe(ctx context.Context, seats []membership.Member) (map[membership.Member]api.Member, error) {
 	views := make([]api.Member, len(seats))
 	indexes := make([]int, len(seats))
 	for i := range indexes {
@@ -189,7 +189,7 @@ const (
 )
 
 // sameHash wants members to have the same hash at one revision that all of them have.
-func (l *living) sameHash(ctx context.Context, seats []membership.Member) error {
+func (l *changeRun) sameHash(ctx context.Context, seats []membership.Member) error {
 	var differ error
 	for range hashTries {
 		views, err := l.probe(ctx, seats)

@@ -34,15 +34,15 @@ func Restore(p membership.Restoring, want membership.Spec) (Plan, error) {
 	return Plan{}, errors.New("this plan of a restore has no end, which is a fault of the provider: nothing was changed; report it with the output of terraform plan")
 }
 
-// revival is one choice of a step of a restore.
-type revival struct {
+// restorePlanner chooses the next step of a restore.
+type restorePlanner struct {
 	membership.Restoring
 	want membership.Spec
 }
 
 // chooseRestoring is the first step of the first rule that has one.
 func chooseRestoring(p membership.Restoring, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
-	r := &revival{Restoring: p, want: want}
+	r := &restorePlanner{Restoring: p, want: want}
 	if want.Restore.TakeBack {
 		step, err := r.takeBack()
 		return step, nil, err
@@ -76,7 +76,7 @@ func at(kind membership.Kind, s membership.Site) (membership.Step, bool) {
 }
 
 // site is the first site that a test finds, of those whose hosts can be asked and may be touched.
-func (r *revival) site(is func(membership.Site) bool) (membership.Site, bool) {
+func (r *restorePlanner) site(is func(membership.Site) bool) (membership.Site, bool) {
 	for _, s := range r.Sites {
 		if !s.Unreachable && s.Refused == "" && is(s) {
 			return s, true
@@ -86,7 +86,7 @@ func (r *revival) site(is func(membership.Site) bool) (membership.Site, bool) {
 }
 
 // each is a step of a kind for the first site that a test finds.
-func (r *revival) each(kind membership.Kind, is func(membership.Site) bool) (membership.Step, bool) {
+func (r *restorePlanner) each(kind membership.Kind, is func(membership.Site) bool) (membership.Step, bool) {
 	if s, found := r.site(is); found {
 		return at(kind, s)
 	}
@@ -95,7 +95,7 @@ func (r *revival) each(kind membership.Kind, is func(membership.Site) bool) (mem
 
 // install puts the wanted store where it will be needed, and one on a host of the old cluster that has none to
 // fence its member with.
-func (r *revival) install() (membership.Step, bool) {
+func (r *restorePlanner) install() (membership.Step, bool) {
 	step, found := r.each(membership.Install, func(s membership.Site) bool { return s.Wanted && !s.Installed || s.StoreMissing })
 	if found {
 		step.To = r.want.Version
@@ -103,7 +103,7 @@ func (r *revival) install() (membership.Step, bool) {
 	return step, found
 }
 
-func (r *revival) fetch() (membership.Step, bool) {
+func (r *restorePlanner) fetch() (membership.Step, bool) {
 	step, found := r.each(membership.Fetch, func(s membership.Site) bool { return s.Wanted && s.Fetched == "" })
 	if found {
 		step.To = r.want.Restore.Source
@@ -113,7 +113,7 @@ func (r *revival) fetch() (membership.Step, bool) {
 
 // fence stops every member of the old cluster that can be reached, and has those that were stopped for another
 // snapshot stopped for this one.
-func (r *revival) fence() (membership.Step, bool) {
+func (r *restorePlanner) fence() (membership.Step, bool) {
 	snapshot := r.snapshot()
 	return r.each(membership.Fence, func(s membership.Site) bool {
 		return s.Reach == membership.Untouched && s.Marked || s.Reach == membership.Fenced && (s.Source != r.want.Restore.Source || s.Snapshot != snapshot)
@@ -121,7 +121,7 @@ func (r *revival) fence() (membership.Step, bool) {
 }
 
 // snapshot is the SHA-256 of what is restored.
-func (r *revival) snapshot() string {
+func (r *restorePlanner) snapshot() string {
 	for _, s := range r.Sites {
 		if s.Fetched != "" {
 			return s.Fetched
@@ -136,7 +136,7 @@ func restored(s membership.Site) bool {
 }
 
 // restore makes the data. Where one host has lost what it was restored to, the others rest meanwhile.
-func (r *revival) restore() (membership.Step, bool) {
+func (r *restorePlanner) restore() (membership.Step, bool) {
 	lacks := func(s membership.Site) bool { return s.Wanted && s.Reach.Before(membership.Restored) }
 	if _, found := r.site(lacks); !found {
 		return membership.Step{}, false
@@ -147,14 +147,14 @@ func (r *revival) restore() (membership.Step, bool) {
 	return r.each(membership.Restore, lacks)
 }
 
-func (r *revival) stop(why string, is func(membership.Site) bool) (membership.Step, bool) {
+func (r *restorePlanner) stop(why string, is func(membership.Site) bool) (membership.Step, bool) {
 	step, found := r.each(membership.Stop, is)
 	step.To = why
 	return step, found
 }
 
 // configure writes what members run by, while they do not.
-func (r *revival) configure() (membership.Step, bool) {
+func (r *restorePlanner) configure() (membership.Step, bool) {
 	misconfigured := func(s membership.Site) bool { return restored(s) && !s.Configured }
 	if step, found := r.stop("its configuration changes, and it serves nobody yet", func(s membership.Site) bool { return misconfigured(s) && s.Running }); found {
 		return step, true
@@ -164,7 +164,7 @@ func (r *revival) configure() (membership.Step, bool) {
 
 // prove has the members agree, and agree once more after a cold start of all of them: what they have in memory
 // alone, or cannot read again, shows while there is a way back.
-func (r *revival) prove() (membership.Step, bool) {
+func (r *restorePlanner) prove() (membership.Step, bool) {
 	_, first := r.site(func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Restored })
 	if !first {
 		step, found := r.stop("a cold start shows whether it comes back with what it has", func(s membership.Site) bool { return restored(s) && s.Running && !s.Rested })
@@ -179,7 +179,7 @@ func (r *revival) prove() (membership.Step, bool) {
 }
 
 // agreement is the step that waits until the members are one cluster with the same data.
-func (r *revival) agreement() membership.Step {
+func (r *restorePlanner) agreement() membership.Step {
 	agree := bootstrap.Agree(len(r.want.Members))
 	agree.To += ", one hash"
 	if !r.Opened() {
@@ -189,14 +189,14 @@ func (r *revival) agreement() membership.Step {
 }
 
 // open lets clients reach the members. It is repeated where it was cut short.
-func (r *revival) open() (membership.Step, bool) {
+func (r *restorePlanner) open() (membership.Step, bool) {
 	return r.each(membership.Open, func(s membership.Site) bool {
 		return s.Wanted && (s.Reach == membership.Checked || s.Reach == membership.Opened && (!s.Configured || !s.Running))
 	})
 }
 
 // agreeOpened has the members agree once clients reach them.
-func (r *revival) agreeOpened() (membership.Step, bool) {
+func (r *restorePlanner) agreeOpened() (membership.Step, bool) {
 	_, found := r.site(func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Opened })
 	if !found || r.Agreed {
 		return membership.Step{}, false
@@ -205,21 +205,21 @@ func (r *revival) agreeOpened() (membership.Step, bool) {
 }
 
 // syncConfiguration ends the restore on its hosts.
-func (r *revival) syncConfiguration() (membership.Step, bool) {
+func (r *restorePlanner) syncConfiguration() (membership.Step, bool) {
 	step, found := r.each(membership.SyncConfiguration, func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Opened })
 	step.Why = "the restore is over"
 	return step, found
 }
 
 // retire takes the old cluster off the hosts that the restored one has no member on.
-func (r *revival) retire() (membership.Step, bool) {
+func (r *restorePlanner) retire() (membership.Step, bool) {
 	step, found := r.each(membership.Retire, func(s membership.Site) bool { return !s.Wanted && s.Marked && !s.Finished })
 	step.To = "data moved aside"
 	return step, found
 }
 
 // save takes a snapshot of what was restored.
-func (r *revival) save() (membership.Step, bool) {
+func (r *restorePlanner) save() (membership.Step, bool) {
 	if r.Saved || !r.Agreed {
 		return membership.Step{}, false
 	}
@@ -227,7 +227,7 @@ func (r *revival) save() (membership.Step, bool) {
 }
 
 // out are the hosts that the restore leaves out, and why.
-func (r *revival) out() (held []*membership.Refusal) {
+func (r *restorePlanner) out() (held []*membership.Refusal) {
 	hold := func(s membership.Site, rule, remedy string) {
 		held = append(held, &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
 	}
@@ -247,7 +247,7 @@ func (r *revival) out() (held []*membership.Refusal) {
 // afterRestoring is what a step makes of the hosts, where it goes well.
 func afterRestoring(p membership.Restoring, want membership.Spec, did membership.Step) membership.Restoring {
 	p = p.Clone()
-	r := &revival{Restoring: p, want: want}
+	r := &restorePlanner{Restoring: p, want: want}
 	if did.Kind == membership.Agree {
 		return agreedRestoring(p)
 	}
@@ -294,7 +294,7 @@ func agreedRestoring(p membership.Restoring) membership.Restoring {
 }
 
 // token is that of the hosts that were restored already; empty: none was.
-func (r *revival) token() string {
+func (r *restorePlanner) token() string {
 	for _, s := range r.Sites {
 		if restored(s) {
 			return s.Token
@@ -304,7 +304,7 @@ func (r *revival) token() string {
 }
 
 // recorded is the SHA-256 that hosts record of this wish's source; empty: none does.
-func (r *revival) recorded() string {
+func (r *restorePlanner) recorded() string {
 	for _, s := range r.Sites {
 		if s.Reach != membership.Untouched && s.Source == r.want.Restore.Source {
 			return s.Snapshot

@@ -14,7 +14,7 @@ import (
 // agree waits until the restored members are ready, and wants all of them to be of one cluster, under one leader,
 // with the same data: before clients reach them, all keys of the snapshot and no others. Hosts that have come no
 // further than restored are checked then.
-func (r *reviving) agree(ctx context.Context) error {
+func (r *restoreRun) agree(ctx context.Context) error {
 	var seats []membership.Member
 	var unchecked []membership.Member
 	for _, s := range r.picture.Sites {
@@ -43,7 +43,7 @@ func (r *reviving) agree(ctx context.Context) error {
 }
 
 // ready waits on all hosts at once until each member is ready, and knows as many as are wanted.
-func (r *reviving) ready(ctx context.Context, seats []membership.Member) error {
+func (r *restoreRun) ready(ctx context.Context, seats []membership.Member) error {
 	reports, err := r.allReady(ctx, seats)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (r *reviving) ready(ctx context.Context, seats []membership.Member) error {
 }
 
 // sameData wants members to have the same hash at one revision that all of them have.
-func (r *reviving) sameData(ctx context.Context, seats []membership.Member) error {
+func (r *restoreRun) sameData(ctx context.Context, seats []membership.Member) error {
 	var differ error
 	for range hashTries {
 		hashes, err := r.hashes(ctx, seats)
@@ -77,7 +77,7 @@ func (r *reviving) sameData(ctx context.Context, seats []membership.Member) erro
 
 // hashes are those of all members at the highest revision that all have: their latest, where nobody writes. Each takes
 // a member a read of all of its data.
-func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api.Hash, error) {
+func (r *restoreRun) hashes(ctx context.Context, seats []membership.Member) ([]api.Hash, error) {
 	latest := make([]api.Hash, len(seats))
 	round := func(revision, countAt int64) error {
 		indexes := make([]int, len(seats))
@@ -112,7 +112,7 @@ func (r *reviving) hashes(ctx context.Context, seats []membership.Member) ([]api
 }
 
 // compare says how members differ; nil: they do not.
-func (r *reviving) compare(seats []membership.Member, hashes []api.Hash) error {
+func (r *restoreRun) compare(seats []membership.Member, hashes []api.Hash) error {
 	keys, counted := r.snapshot().Keys, !r.picture.Opened()
 	var texts []string
 	same := make([]api.Hash, len(hashes))

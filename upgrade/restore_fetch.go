@@ -13,7 +13,7 @@ import (
 
 // fetch has a member's host bring the snapshot onto itself and verify it. What an earlier run has brought there is
 // verified again, and only where it is not there any more is it brought anew.
-func (r *reviving) fetch(ctx context.Context, m membership.Member) error {
+func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Line(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
 	o := r.reports[m].Observation
 	if o.Marker != nil {
@@ -48,7 +48,7 @@ func (r *reviving) fetch(ctx context.Context, m membership.Member) error {
 
 // known is the SHA-256 of the snapshot that hosts record for this wish, those that were restored before the others; empty:
 // none does.
-func (r *reviving) known() string {
+func (r *restoreRun) known() string {
 	known := ""
 	for _, s := range r.picture.Sites {
 		same := s.Reach != membership.Untouched && s.Source == r.Cluster.Restore.Source
@@ -60,7 +60,7 @@ func (r *reviving) known() string {
 }
 
 // begun tells whether any host was restored.
-func (r *reviving) begun() bool {
+func (r *restoreRun) begun() bool {
 	for _, s := range r.picture.Sites {
 		if restored(s) {
 			return true
@@ -70,7 +70,7 @@ func (r *reviving) begun() bool {
 }
 
 // keep remembers what a host has fetched.
-func (r *reviving) keep(m membership.Member, fetched api.Snapshot, err error) error {
+func (r *restoreRun) keep(m membership.Member, fetched api.Snapshot, err error) error {
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (r *reviving) keep(m membership.Member, fetched api.Snapshot, err error) er
 }
 
 // upload sends the snapshot to a member's host.
-func (r *reviving) upload(ctx context.Context, m membership.Member, request api.FetchRequest, open Opener) (fetched api.Snapshot, err error) {
+func (r *restoreRun) upload(ctx context.Context, m membership.Member, request api.FetchRequest, open Opener) (fetched api.Snapshot, err error) {
 	content, about, err := open(ctx)
 	if err != nil {
 		return fetched, fmt.Errorf("open the snapshot: %w", err)

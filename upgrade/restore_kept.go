@@ -20,7 +20,7 @@ type keptBackup struct {
 }
 
 // fetchKept has a member's host fetch a backup of its own, or sends it the one that another has.
-func (r *reviving) fetchKept(ctx context.Context, m membership.Member, request api.FetchRequest) (fetched api.Snapshot, err error) {
+func (r *restoreRun) fetchKept(ctx context.Context, m membership.Member, request api.FetchRequest) (fetched api.Snapshot, err error) {
 	kept, err := r.kept()
 	if err != nil {
 		return fetched, err
@@ -41,7 +41,7 @@ func (r *reviving) fetchKept(ctx context.Context, m membership.Member, request a
 
 // findKept finds the backup that is wished for in the directories of all hosts, wanted ones or not. Which is the
 // latest is known where all of them have been read.
-func (r *reviving) findKept(ctx context.Context) (*keptBackup, error) {
+func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
 	found := r.backups(ctx, r.order.Formation.Owner, r.seats)
 	name := r.order.Content.Kept.Name
 	if name == api.LatestBackup && len(found.unread) > 0 {
@@ -67,7 +67,7 @@ func (r *reviving) findKept(ctx context.Context) (*keptBackup, error) {
 }
 
 // receive brings a backup of a member's host to this machine.
-func (r *reviving) receive(ctx context.Context, from membership.Member, name string) (Opener, error) {
+func (r *restoreRun) receive(ctx context.Context, from membership.Member, name string) (Opener, error) {
 	body, err := json.Marshal(api.SendBackupRequest{Name: name})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", api.OpSendBackup, err)

@@ -12,7 +12,7 @@ import (
 )
 
 // open lets clients reach a member. First its host records that there is no way back.
-func (r *reviving) open(ctx context.Context, m membership.Member) error {
+func (r *restoreRun) open(ctx context.Context, m membership.Member) error {
 	r.unagree()
 	request, err := r.configuration(m, r.phase(), true)
 	if err != nil {
@@ -27,12 +27,12 @@ func (r *reviving) open(ctx context.Context, m membership.Member) error {
 	return r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.formation.Owner})
 }
 
-func (r *reviving) advance(ctx context.Context, m membership.Member, stage api.Stage) error {
+func (r *restoreRun) advance(ctx context.Context, m membership.Member, stage api.Stage) error {
 	return r.tell(ctx, m, api.OpAdvance, api.AdvanceRequest{Owner: r.formation.Owner, Stage: stage})
 }
 
 // save takes a snapshot of the restored cluster, which stays on the host.
-func (r *reviving) save(ctx context.Context, m membership.Member) error {
+func (r *restoreRun) save(ctx context.Context, m membership.Member) error {
 	saved, err := ask[api.Snapshot](ctx, r.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: r.formation.Owner, Keep: snapshotsKept})
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (r *reviving) save(ctx context.Context, m membership.Member) error {
 
 // conclude is what is done once the restored cluster is open: its hosts back it up, at once for a first time, or cease
 // to, and a create is handed over.
-func (r *reviving) conclude(ctx context.Context) error {
+func (r *restoreRun) conclude(ctx context.Context) error {
 	var hosts []membership.Member
 	for _, m := range r.Cluster.Members {
 		if r.restored(m) && r.Cluster.Unbacked(r.reports[m].Observation) != "" {
@@ -68,7 +68,7 @@ func (r *reviving) conclude(ctx context.Context) error {
 
 // firstBackup makes a backup of the restored cluster through the first member that can. One that fails is told, here and
 // by the next plan: the restore itself is done.
-func (r *reviving) firstBackup(ctx context.Context) {
+func (r *restoreRun) firstBackup(ctx context.Context) {
 	if r.Cluster.Backup == nil {
 		return
 	}
@@ -94,13 +94,13 @@ func (r *reviving) firstBackup(ctx context.Context) {
 
 // restored tells whether a host carries a member of the restored cluster. One that was left out is mended by a change
 // of the cluster, and was named.
-func (r *reviving) restored(m membership.Member) bool {
+func (r *restoreRun) restored(m membership.Member) bool {
 	o := r.reports[m].Observation
 	return o != nil && o.Marker != nil && strings.HasPrefix(o.Marker.Token, bootstrap.RestoreToken(r.Cluster.Restore, ""))
 }
 
 // handOver is the last word of a create: see work.handOver. Its hosts record no restore any more by then.
-func (r *reviving) handOver(ctx context.Context) error {
+func (r *restoreRun) handOver(ctx context.Context) error {
 	ctx, cancel := r.step(ctx)
 	defer cancel()
 	return together(r.Cluster.Members, func(m membership.Member) error {

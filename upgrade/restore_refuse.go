@@ -11,7 +11,7 @@ import (
 )
 
 // restorable refuses a restore that must not begin, or not go on.
-func (r *revival) restorable() error {
+func (r *restorePlanner) restorable() error {
 	if err := r.another(); err != nil || r.Opened() {
 		return err
 	}
@@ -29,7 +29,7 @@ func (r *revival) restorable() error {
 
 // another refuses to go on with another snapshot than that of the restore under way. Where no host has come
 // further than its fence, nothing of that one is there yet, and it gives way.
-func (r *revival) another() error {
+func (r *restorePlanner) another() error {
 	var first *membership.Site
 	for i := range r.Sites {
 		s := &r.Sites[i]
@@ -57,7 +57,7 @@ func underWay(s membership.Site) *membership.Refusal {
 }
 
 // reachable wants every wanted host, all that is wrong with any said at once.
-func (r *revival) reachable() error {
+func (r *restorePlanner) reachable() error {
 	var refusals []error
 	for _, s := range r.Sites {
 		switch {
@@ -72,7 +72,7 @@ func (r *revival) reachable() error {
 }
 
 // apart refuses a wanted member on the host of another one that leaves.
-func (r *revival) apart() error {
+func (r *restorePlanner) apart() error {
 	for _, s := range r.Sites {
 		for _, other := range r.Sites {
 			if s.Wanted && !other.Wanted && s.Address == other.Address {
@@ -85,7 +85,7 @@ func (r *revival) apart() error {
 }
 
 // named refuses to overwrite a living cluster that the wish does not name.
-func (r *revival) named() error {
+func (r *restorePlanner) named() error {
 	var living []string
 	id := ""
 	for _, s := range r.Sites {
@@ -105,7 +105,7 @@ func (r *revival) named() error {
 
 // above refuses to open a cluster that would count revisions anew which a member that was fenced late has
 // counted already.
-func (r *revival) above() error {
+func (r *restorePlanner) above() error {
 	for _, s := range r.Sites {
 		if r.Top > 0 && s.Seen > 0 && r.Top < s.Seen+clearance {
 			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
@@ -117,7 +117,7 @@ func (r *revival) above() error {
 
 // takeBack undoes a restore on all hosts that record one. It is certain that no client has reached any restored
 // member where no host says that it was opened, and none that is unreachable can have been: none is, before all were checked.
-func (r *revival) takeBack() (membership.Step, error) {
+func (r *restorePlanner) takeBack() (membership.Step, error) {
 	if !r.UnderWay() && !r.Opened() {
 		return membership.Step{}, nil
 	}

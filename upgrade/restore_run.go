@@ -61,8 +61,8 @@ type Revival struct {
 	Aside map[membership.Member]string // where the data lies that was there before
 }
 
-// reviving is one run over a restore.
-type reviving struct {
+// restoreRun is one run over a restore.
+type restoreRun struct {
 	*work
 	order   RestoreOrder
 	checked bool // the whole plan against what was approved
@@ -86,7 +86,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 	for _, m := range order.Seats {
 		sight[m] = bootstrap.Report{}
 	}
-	r := &reviving{work: e.work(e.Cluster.Seats(sight)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
+	r := &restoreRun{work: e.work(e.Cluster.Seats(sight)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
 	r.kept = sync.OnceValues(func() (*keptBackup, error) { return r.findKept(ctx) })
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
@@ -102,7 +102,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 
 // look observes every host, through the wanted store where it is there. One that could not be asked at first is not
 // waited for again.
-func (r *reviving) look(ctx context.Context) {
+func (r *restoreRun) look(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(r.seats), func(m membership.Member) bool { return r.reports[m].Err != nil })
 	seen := r.Observe(ctx, asked)
 	for m, report := range seen {
@@ -124,7 +124,7 @@ func (r *reviving) look(ctx context.Context) {
 }
 
 // resume takes over what the hosts record of a restore that was begun.
-func (r *reviving) resume() {
+func (r *restoreRun) resume() {
 	wish := r.Cluster.Restore
 	// Without the lock, a marker may be the work of a run that is about to finish its cluster.
 	if !r.decided {
@@ -150,7 +150,7 @@ func (r *reviving) resume() {
 
 // left is the owner of the unfinished create that hosts carry, or else the fresh one. What such a create has left is
 // fenced and taken over, whichever members it was for; its hosts let its owner alone do that.
-func (r *reviving) left() string {
+func (r *restoreRun) left() string {
 	for _, m := range r.Cluster.Members {
 		o := r.reports[m].Observation
 		if o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseForming {
@@ -161,7 +161,7 @@ func (r *reviving) left() string {
 }
 
 // plan is what is left to do, of what was approved.
-func (r *reviving) plan() ([]membership.Step, error) {
+func (r *restoreRun) plan() ([]membership.Step, error) {
 	for _, m := range r.seats {
 		if err := r.reports[m].Err; err != nil && r.work.held[m] {
 			return nil, fmt.Errorf("%s cannot be asked any more: %w; nothing more is done: apply again to go on", m, err)
@@ -189,7 +189,7 @@ func (r *reviving) plan() ([]membership.Step, error) {
 	ahead := plan.Steps
 	switch {
 	case !r.locked:
-		ahead = nil // as living.plan has it
+		ahead = nil // as changeRun.plan has it
 	case r.checked:
 		ahead = membership.Batch(plan.Steps)
 	}
@@ -204,7 +204,7 @@ func (r *reviving) plan() ([]membership.Step, error) {
 
 // approved tells whether a step was shown. What takes care or waits does no harm, and neither does what is done to a
 // member that no client reaches.
-func (r *reviving) approved(step membership.Step) bool {
+func (r *restoreRun) approved(step membership.Step) bool {
 	switch step.Kind {
 	case membership.Restore, membership.Fence, membership.Open, membership.Retire, membership.TakeBack:
 		return r.order.Approved == nil || slices.Contains(r.order.Approved, step)
@@ -213,7 +213,7 @@ func (r *reviving) approved(step membership.Step) bool {
 }
 
 // note takes over into the result what is seen of the restored cluster.
-func (r *reviving) note() {
+func (r *restoreRun) note() {
 	for _, s := range r.picture.Sites {
 		o := r.reports[s.Member].Observation
 		if o == nil || s.Reach == membership.Untouched && !s.Finished {
@@ -232,7 +232,7 @@ func (r *reviving) note() {
 }
 
 // snapshot is what the hosts have fetched.
-func (r *reviving) snapshot() api.Snapshot {
+func (r *restoreRun) snapshot() api.Snapshot {
 	for _, m := range r.seats {
 		if fetched, there := r.fetched[m]; there {
 			return fetched
@@ -242,7 +242,7 @@ func (r *reviving) snapshot() api.Snapshot {
 }
 
 // sameSnapshot refuses hosts that have fetched different things from one source.
-func (r *reviving) sameSnapshot() error {
+func (r *restoreRun) sameSnapshot() error {
 	first := r.snapshot()
 	for _, m := range r.seats {
 		if fetched, there := r.fetched[m]; there && fetched.SHA256 != first.SHA256 {
@@ -254,7 +254,7 @@ func (r *reviving) sameSnapshot() error {
 }
 
 // act does one step.
-func (r *reviving) act(ctx context.Context, step membership.Step) error {
+func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Install:
@@ -292,7 +292,7 @@ func (r *reviving) act(ctx context.Context, step membership.Step) error {
 }
 
 // store is the one that a member's host is to run.
-func (r *reviving) store(m membership.Member) string {
+func (r *restoreRun) store(m membership.Member) string {
 	if o := r.reports[m].Observation; o != nil {
 		return r.Cluster.Stores[o.Facts.Architecture]
 	}
@@ -300,21 +300,21 @@ func (r *reviving) store(m membership.Member) string {
 }
 
 // unagree says that members start anew, and have to agree once more.
-func (r *reviving) unagree() {
+func (r *restoreRun) unagree() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.agreed = false
 }
 
 // fence stops the member of the old cluster, and tells what its clients may have seen.
-func (r *reviving) fence(ctx context.Context, m membership.Member) error {
+func (r *restoreRun) fence(ctx context.Context, m membership.Member) error {
 	request := api.FenceRequest{Owner: r.owner(m), Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256}
 	_, err := ask[api.Restoration](ctx, r.work, m, api.OpFence, request)
 	return err
 }
 
 // phase is what the marker of a member says until the restore is over. What a create has not finished says so.
-func (r *reviving) phase() api.Phase {
+func (r *restoreRun) phase() api.Phase {
 	if r.order.Creating {
 		return api.PhaseForming
 	}
@@ -322,7 +322,7 @@ func (r *reviving) phase() api.Phase {
 }
 
 // restore makes a member's data directory from the snapshot.
-func (r *reviving) restore(ctx context.Context, m membership.Member) error {
+func (r *restoreRun) restore(ctx context.Context, m membership.Member) error {
 	marker := r.Cluster.Marker(m, r.formation, r.phase())
 	marker.Store = r.store(m)
 	request := api.RestoreRequest{Marker: marker, Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256, PeerURL: r.Cluster.PeerURL(m), Bump: r.bump()}
@@ -336,7 +336,7 @@ func (r *reviving) restore(ctx context.Context, m membership.Member) error {
 
 // bump is by how much revisions are raised: on every host by the same. A restore that is resumed keeps to what it has
 // begun with.
-func (r *reviving) bump() int64 {
+func (r *restoreRun) bump() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.bumped > 0 {
@@ -362,7 +362,7 @@ func (r *reviving) bump() int64 {
 }
 
 // configuration is what a member runs by: isolated, until its host was opened.
-func (r *reviving) configuration(m membership.Member, phase api.Phase, opened bool) (api.ConfigureRequest, error) {
+func (r *restoreRun) configuration(m membership.Member, phase api.Phase, opened bool) (api.ConfigureRequest, error) {
 	o := r.reports[m].Observation
 	unit, err := r.Cluster.Unit(o.Facts.MemoryBytes)
 	marker := r.Cluster.Marker(m, r.formation, phase)
@@ -378,7 +378,7 @@ func (r *reviving) configuration(m membership.Member, phase api.Phase, opened bo
 }
 
 // configure writes all that a member runs by while clients do not reach it.
-func (r *reviving) configure(ctx context.Context, m membership.Member, phase api.Phase) error {
+func (r *restoreRun) configure(ctx context.Context, m membership.Member, phase api.Phase) error {
 	request, err := r.configuration(m, phase, false)
 	if err != nil {
 		return err

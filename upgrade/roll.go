@@ -8,7 +8,7 @@ import (
 )
 
 // goesDown tells whether the wanted line of etcd is older than what a member runs.
-func (c *choice) goesDown() bool {
+func (c *planner) goesDown() bool {
 	_, found := first(c.Seats, func(s membership.Seat) bool {
 		return s.Role != membership.Absent && s.Version != "" && membership.CompareVersions(membership.Line(c.want.Version), membership.Line(s.Version)) < 0
 	})
@@ -16,7 +16,7 @@ func (c *choice) goesDown() bool {
 }
 
 // cancel gives up a downgrade that is under way to another line than the wanted one.
-func (c *choice) cancel() (membership.Step, bool) {
+func (c *planner) cancel() (membership.Step, bool) {
 	if c.Downgrade == "" || c.Downgrade == membership.Line(c.want.Version) || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -26,7 +26,7 @@ func (c *choice) cancel() (membership.Step, bool) {
 // comesDown tells whether members can be swapped for an older line of etcd as they are: their storage has
 // come down to it; or has never left it, in an upgrade that has not come to its end. That has come to its end
 // a few seconds after the last member was rolled, whatever the members have agreed on until then.
-func (c *choice) comesDown() bool {
+func (c *planner) comesDown() bool {
 	line := membership.Line(c.want.Version)
 	if c.Downgrade != "" {
 		return c.Downgrade == line && c.Lowered
@@ -38,7 +38,7 @@ func (c *choice) comesDown() bool {
 }
 
 // rollForward rolls members one by one to what is wanted.
-func (c *choice) rollForward() (membership.Step, bool) {
+func (c *planner) rollForward() (membership.Step, bool) {
 	if c.goesDown() {
 		return membership.Step{}, false
 	}
@@ -48,7 +48,7 @@ func (c *choice) rollForward() (membership.Step, bool) {
 // rollBackward rolls members one by one to an older line of etcd. Where all of them have agreed on the
 // newer one, their storage comes down first: a member that is swapped before that does not start, and
 // neither do the others.
-func (c *choice) rollBackward() (membership.Step, bool) {
+func (c *planner) rollBackward() (membership.Step, bool) {
 	line := membership.Line(c.want.Version)
 	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -66,7 +66,7 @@ func (c *choice) rollBackward() (membership.Step, bool) {
 }
 
 // roll rolls the next member: followers in the order of their names, and the leader last.
-func (c *choice) roll() (membership.Step, bool) {
+func (c *planner) roll() (membership.Step, bool) {
 	outdated := func(s membership.Seat) bool {
 		return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && s.From == ""
 	}
@@ -93,7 +93,7 @@ func (c *choice) roll() (membership.Step, bool) {
 
 // mayStop is what comes before a voter that serves is stopped for a moment: what makes it safe, or nothing, where that has
 // to wait. false: it may be stopped. what is what cannot be done to it, and last why it leads no more when it is.
-func (c *choice) mayStop(s membership.Seat, what, last string) (before membership.Step, stops bool) {
+func (c *planner) mayStop(s membership.Seat, what, last string) (before membership.Step, stops bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	hold := func(rule, remedy string) (membership.Step, bool) {
 		step, _ := c.hold(s, what+rule, remedy)
