@@ -140,8 +140,8 @@ func (c clusterModel) changed(state clusterModel, want wanted, before map[string
 
 // mayWait tells whether a change has done what was asked for where this is left of it: those that a recovery gives up join
 // when their hosts can be had.
-func (ch change) mayWait(held *membership.Refusal) bool {
-	return slices.Contains(ch.cluster.Recover.Abandons, held.Member)
+func (ch change) mayWait(deferred *membership.Refusal) bool {
+	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member)
 }
 
 // foresee fills in what the plan makes of the cluster, or refuses it.
@@ -156,11 +156,11 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		diags.AddAttributeError(refusedAt(ch.err), "This plan is refused", ch.err.Error()+".\n\nNo host was changed.")
 		return diags
 	}
-	for _, held := range ch.plan.Held {
-		if wishes && !ch.mayWait(held) {
-			diags.AddAttributeError(refusedAt(held), "This plan is refused", held.Error()+".\n\nNo host was changed.")
+	for _, deferred := range ch.plan.Deferred {
+		if wishes && !ch.mayWait(deferred) {
+			diags.AddAttributeError(refusedAt(deferred), "This plan is refused", deferred.Error()+".\n\nNo host was changed.")
 		} else {
-			diags.AddAttributeWarning(refusedAt(held), "A repair has to wait", held.Error())
+			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
 		}
 	}
 	if diags.HasError() {

@@ -14,9 +14,9 @@ import (
 // for the next plan to show.
 func leftUndone(outcome upgrade.Outcome) error {
 	var left []error
-	for _, held := range outcome.Held {
-		refusal := *held
-		seat := membership.Member{Name: held.Member, Address: held.At}
+	for _, deferred := range outcome.Deferred {
+		refusal := *deferred
+		seat := membership.Member{Name: deferred.Member, Address: deferred.At}
 		if err := outcome.Sight[seat].Err; err != nil {
 			refusal.Rule = fmt.Sprintf("%s (%s)", refusal.Rule, err)
 		}

@@ -35,7 +35,7 @@ func TestWhatAnApplySays(t *testing.T) {
 		said = append(said, foundSay(&s, seen))
 	}
 	said = append(said, foundSay(nil, nil), leftUndone(upgrade.Outcome{Sight: away, Done: steps,
-		Held: []*membership.Refusal{{Member: "c", At: "192.0.2.21", Rule: "its host cannot be reached", Remedy: "mend that"}}}).Error())
+		Deferred: []*membership.Refusal{{Member: "c", At: "192.0.2.21", Rule: "its host cannot be reached", Remedy: "mend that"}}}).Error())
 	want := []string{
 		"No step was done, and no host was changed.",
 		"One step was done: start a (192.0.2.11).",

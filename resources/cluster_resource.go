@@ -204,7 +204,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		outcome, err = r.change(working, plan, ch, authority, state.Owner.ValueString())
 		if err == nil && ch.wishes(state) {
 			asked := outcome
-			asked.Held = slices.DeleteFunc(slices.Clone(outcome.Held), ch.mayWait)
+			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)
 			err = leftUndone(asked)
 		}
 	}

@@ -93,8 +93,8 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}
-	for _, held := range ch.plan.Held {
-		diags.AddAttributeWarning(refusedAt(held), "A host is left out of the restore", held.Error())
+	for _, deferred := range ch.plan.Deferred {
+		diags.AddAttributeWarning(refusedAt(deferred), "A host is left out of the restore", deferred.Error())
 	}
 	c.plansSteps(c.asked(ch, state), ch.plan.Steps)
 	c.Endpoints = stringList(ch.cluster.Endpoints())

@@ -10,9 +10,9 @@ import (
 // Plan is how a living cluster becomes what is wanted: the steps that can be taken, in order, and what
 // has to wait for somebody to mend something first.
 type Plan struct {
-	Steps []membership.Step
-	Held  []*membership.Refusal
-	End   membership.Picture // the cluster as it is once the steps are done
+	Steps    []membership.Step
+	Deferred []*membership.Refusal
+	End      membership.Picture // the cluster as it is once the steps are done
 }
 
 // longest is more steps than any plan has: seven members that all move take some sixty.
@@ -42,7 +42,7 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 			return Plan{}, err
 		}
 		if step == (membership.Step{}) {
-			plan.Held, plan.End = held, p
+			plan.Deferred, plan.End = held, p
 			return plan, nil
 		}
 		plan.Steps = append(plan.Steps, step)
@@ -54,8 +54,8 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 // planner chooses the next step of a change.
 type planner struct {
 	membership.Picture
-	want membership.Spec
-	held []*membership.Refusal
+	want     membership.Spec
+	deferred []*membership.Refusal
 }
 
 // choose is the first step of the first rule that has one; the zero Step where none has. A rule that
@@ -103,7 +103,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 			return step, nil, nil
 		}
 	}
-	return membership.Step{}, c.held, nil
+	return membership.Step{}, c.deferred, nil
 }
 
 // failed tells whether a step has failed in this run, and says of whom.
@@ -112,17 +112,17 @@ func (c *planner) failed() bool {
 	for _, s := range c.Seats {
 		if s.Failed != "" {
 			found = true
-			c.hold(s, "this has failed: "+s.Failed, "mend what the error says, and apply again")
+			c.defers(s, "this has failed: "+s.Failed, "mend what the error says, and apply again")
 		}
 	}
 	return found
 }
 
-// hold says that a step has to wait, and why. Of a member that waits for several reasons it says the first.
-func (c *planner) hold(s membership.Seat, rule, remedy string) (membership.Step, bool) {
+// defers says that a step has to wait, and why. Of a member that waits for several reasons it says the first.
+func (c *planner) defers(s membership.Seat, rule, remedy string) (membership.Step, bool) {
 	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
-	if !slices.ContainsFunc(c.held, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
-		c.held = append(c.held, refusal)
+	if !slices.ContainsFunc(c.deferred, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
+		c.deferred = append(c.deferred, refusal)
 	}
 	return membership.Step{}, false
 }

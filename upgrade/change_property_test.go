@@ -256,7 +256,7 @@ func (e *etcd) plan(t *rapid.T) (upgrade.Plan, error) {
 	if err != nil {
 		mustHelp(t, err, e)
 	}
-	for _, held := range plan.Held {
+	for _, held := range plan.Deferred {
 		mustHelp(t, held, e)
 	}
 	return plan, err
@@ -322,16 +322,16 @@ func TestPlansAreSafe(t *testing.T) {
 			}
 		}
 		// Who of several is named can depend on who leads, which cannot be known before.
-		if len(plan.Held) != len(rest.Held) {
-			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(plan.Held, rest.Held), began)
+		if len(plan.Deferred) != len(rest.Deferred) {
+			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(plan.Deferred, rest.Deferred), began)
 		}
 		left := e.unmet()
 		silent := slices.ContainsFunc(e.picture().Seats, func(s membership.Seat) bool { return s.State == membership.Unreachable })
-		if len(left) > 0 && len(plan.Held) == 0 && !silent {
+		if len(left) > 0 && len(plan.Deferred) == 0 && !silent {
 			t.Fatalf("it ends without a word, and %v\nbegan as %s\nended as %s", left, began, show(e.picture()))
 		}
 		if len(left) > 0 && !e.explained() {
-			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, plan.Held, began, show(e.picture()))
+			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, plan.Deferred, began, show(e.picture()))
 		}
 	})
 }
@@ -354,8 +354,8 @@ func TestPlansResume(t *testing.T) {
 				return // it was lost from the beginning
 			}
 			if len(plan.Steps) == 0 {
-				if left := e.unmet(); len(left) > 0 || len(plan.Held) > 0 {
-					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, plan.Held, began, strings.Join(did, "\n"), show(e.picture()))
+				if left := e.unmet(); len(left) > 0 || len(plan.Deferred) > 0 {
+					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, plan.Deferred, began, strings.Join(did, "\n"), show(e.picture()))
 				}
 				return
 			}
@@ -421,7 +421,7 @@ func TestPlansMeetFaults(t *testing.T) {
 			}
 			if len(plan.Steps) == 0 {
 				if left := e.unmet(); len(left) > 0 {
-					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, plan.Held, began, show(e.picture()))
+					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, plan.Deferred, began, show(e.picture()))
 				}
 				return
 			}
@@ -460,8 +460,8 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 			if forgets {
 				e.forget()
 			}
-			if plan, err := e.plan(t); err != nil || len(plan.Steps) > 0 || len(plan.Held) > 0 {
-				t.Fatalf("there is more to do: %v, held %v, %v", plan.Steps, plan.Held, err)
+			if plan, err := e.plan(t); err != nil || len(plan.Steps) > 0 || len(plan.Deferred) > 0 {
+				t.Fatalf("there is more to do: %v, held %v, %v", plan.Steps, plan.Deferred, err)
 			}
 		}
 	})

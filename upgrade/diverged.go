@@ -145,9 +145,9 @@ func (c *planner) dispute() (membership.Step, bool) {
 		switch {
 		case s.Diverged:
 		case s.State == membership.Healthy && s.Data == "":
-			c.hold(s, "the alarm that data differs (CORRUPT) stays until every voter was compared, and it was not yet", "apply again once it has come up")
+			c.defers(s, "the alarm that data differs (CORRUPT) stays until every voter was compared, and it was not yet", "apply again once it has come up")
 		case s.State != membership.Healthy:
-			c.hold(s, "it could not be compared, and the alarm that data differs (CORRUPT) stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
+			c.defers(s, "it could not be compared, and the alarm that data differs (CORRUPT) stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
 		}
 	}
 	return membership.Step{}, false

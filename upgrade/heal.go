@@ -77,8 +77,8 @@ func (c *planner) heal() (membership.Step, bool) {
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
-	waiting := len(c.held)
-	if step, found := c.mislead(); found || len(c.held) > waiting {
+	waiting := len(c.deferred)
+	if step, found := c.mislead(); found || len(c.deferred) > waiting {
 		return step, found
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool {
@@ -106,10 +106,10 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	for _, s := range c.Seats {
 		if c.keptBack(s) {
-			c.hold(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
+			c.defers(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
 		}
 		if stays(s) && s.State == membership.Blocked {
-			c.hold(s, s.Why, "mend that on the host, and apply again; the others are left as they are")
+			c.defers(s, s.Why, "mend that on the host, and apply again; the others are left as they are")
 		}
 	}
 	return membership.Step{}, false
@@ -135,7 +135,7 @@ func (c *planner) mislead() (membership.Step, bool) {
 	}
 	failing := func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Unhealthy }
 	if s, found := first(c.Seats, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
-		return c.hold(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
 	}
 	if s, found := first(c.Seats, func(s membership.Seat) bool { return failing(s) && c.spared(s) }); found {
 		stop := step(membership.Stop, s)

@@ -31,7 +31,7 @@ func (c *planner) clear() (membership.Step, bool) {
 	}
 	for _, s := range c.Seats {
 		if !s.Wanted && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked {
-			c.hold(s, "it has left, and its host still carries it: "+s.Why, "mend that on the host, and apply again: its data is moved aside then")
+			c.defers(s, "it has left, and its host still carries it: "+s.Why, "mend that on the host, and apply again: its data is moved aside then")
 		}
 	}
 	s, found := first(c.Seats, hasLeft)
@@ -108,7 +108,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	s := learners[0]
 	n, healthy := c.Size(), len(c.Healthy())
 	if stuck(s) {
-		return c.hold(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "mend that, or give the member another address; no other member is added, rolled or replaced meanwhile")
+		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "mend that, or give the member another address; no other member is added, rolled or replaced meanwhile")
 	}
 	if s.State != membership.Healthy { // however far its join has come, it is safe to do it again
 		version := c.joinVersion()
@@ -124,7 +124,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	}
 	// The others have to be a quorum without it: it may fail the moment it has its vote.
 	if healthy < n && healthy < membership.Quorum(n+1) {
-		return c.hold(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -161,10 +161,10 @@ func (c *planner) add() (membership.Step, bool) {
 	}
 	n, healthy := c.Size(), len(c.Healthy())
 	if n%2 != 0 && healthy < n {
-		return c.hold(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	}
 	if healthy < membership.Quorum(n+1) && healthy < n {
-		return c.hold(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
 	version := c.joinVersion()
 	if version == "" {
@@ -189,7 +189,7 @@ func (c *planner) inPlace(s membership.Seat) bool {
 func (c *planner) barred() (membership.Step, bool) {
 	for _, s := range c.Seats {
 		if s.Wanted && s.Role == membership.Absent && s.Failed == "" {
-			c.hold(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
+			c.defers(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
 		}
 	}
 	return membership.Step{}, false
@@ -197,7 +197,7 @@ func (c *planner) barred() (membership.Step, bool) {
 
 // uncarried says that there is no etcd that a member could join with.
 func (c *planner) uncarried(s membership.Seat) (membership.Step, bool) {
-	return c.hold(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinLine()), "apply with a release of this provider that carries it")
+	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinLine()), "apply with a release of this provider that carries it")
 }
 
 // joinLine is the line of etcd that a member joins with: the wanted one, once a voter runs it; and until

@@ -32,10 +32,10 @@ func (c *planner) removeDead() (membership.Step, bool) {
 			continue
 		}
 		if s.ID != "" && s.ID == c.Leader { // only to us it is dead
-			return c.hold(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
+			return c.defers(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
 		}
 		if healthy < membership.Quorum(n-1) {
-			return c.hold(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
+			return c.defers(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
 		}
 		if before, needed := c.secure(); needed {
 			return before, true
@@ -61,7 +61,7 @@ func (c *planner) kept(s membership.Seat) bool {
 		return true
 	}
 	if s.Wanted && s.State == membership.Foreign {
-		c.hold(s, s.Why, "give the member another address")
+		c.defers(s, s.Why, "give the member another address")
 		return true
 	}
 	if (s.Wanted || c.awaited(s)) && c.joinVersion() == "" {
@@ -70,7 +70,7 @@ func (c *planner) kept(s membership.Seat) bool {
 	}
 	heir, found := first(c.Seats, func(h membership.Seat) bool { return h.Wanted && h.Name == s.Name && h.Address != s.Address })
 	if found && heir.Role == membership.Absent && !joinable(heir) {
-		c.hold(heir, heir.Why, "mend that, or give the member another address; the dead member stays in the list until its replacement can come")
+		c.defers(heir, heir.Why, "mend that, or give the member another address; the dead member stays in the list until its replacement can come")
 		return true
 	}
 	return false
@@ -102,11 +102,11 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	case !found:
 		return membership.Step{}, false
 	case healthy < n:
-		return c.hold(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case len(c.Learners()) > 0:
 		return membership.Step{}, false
 	case !c.led():
-		return c.hold(s, "it cannot be removed: no healthy voter is known to lead", "apply again once the members have elected a leader")
+		return c.defers(s, "it cannot be removed: no healthy voter is known to lead", "apply again once the members have elected a leader")
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -146,7 +146,7 @@ func (c *planner) lead(from membership.Seat, why string) (membership.Step, bool)
 		to, found = first(c.Healthy(), other)
 	}
 	if !found {
-		return c.hold(from, "it leads, and there is no other healthy voter to take over", c.bringBack())
+		return c.defers(from, "it leads, and there is no other healthy voter to take over", c.bringBack())
 	}
 	move := step(membership.MoveLeader, from)
 	move.Member, move.At = from.Name, from.Address

@@ -29,9 +29,9 @@ type Order struct {
 
 // Outcome is what became of a change.
 type Outcome struct {
-	Sight bootstrap.Sight       // the last look at the hosts
-	Held  []*membership.Refusal // what has to wait, and why
-	Done  []membership.Step
+	Sight    bootstrap.Sight       // the last look at the hosts
+	Deferred []*membership.Refusal // what has to wait, and why
+	Done     []membership.Step
 	// Acknowledged are entries of the log that members, by their ID, were seen to have on their disks.
 	Acknowledged map[string]uint64
 }
@@ -55,7 +55,7 @@ type changeRun struct {
 	failed                map[membership.Member]string // steps that have failed in this run, by whom they were done to
 	faults                []error                      // what they failed by
 	picture               membership.Picture
-	held                  []*membership.Refusal
+	deferred              []*membership.Refusal
 }
 
 // Change makes a living cluster what is wanted, from wherever it is, or an earlier run left it. What it
@@ -72,10 +72,10 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 		l.served[m] = true
 	}
 	err := l.run(ctx, job{look: l.look, plan: l.plan, act: l.act, endure: l.inVain})
-	held := slices.DeleteFunc(l.held, func(r *membership.Refusal) bool { // of these the errors tell
+	held := slices.DeleteFunc(l.deferred, func(r *membership.Refusal) bool { // of these the errors tell
 		return l.failed[membership.Member{Name: r.Member, Address: r.At}] != ""
 	})
-	return Outcome{Sight: l.reports, Held: held, Done: l.did, Acknowledged: l.acknowledged}, errors.Join(errors.Join(l.faults...), err)
+	return Outcome{Sight: l.reports, Deferred: held, Done: l.did, Acknowledged: l.acknowledged}, errors.Join(errors.Join(l.faults...), err)
 }
 
 // look observes every host. One that could not be asked at first is not waited for again in this run: each time
@@ -140,7 +140,7 @@ func (l *changeRun) plan() ([]membership.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.held = plan.Held
+	l.deferred = plan.Deferred
 	for _, s := range l.picture.Voters() {
 		l.served[s.Member] = l.served[s.Member] || s.State == membership.Healthy
 		l.failing[s.Member] = s.State == membership.Unhealthy

@@ -78,7 +78,7 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 					if seen == 0 {
 						t.Fatal("the change was over before that")
 					}
-					if err == nil && len(outcome.Held) == 0 {
+					if err == nil && len(outcome.Deferred) == 0 {
 						t.Error("it went well, and nothing is held")
 					}
 					// A roll that is under way is put back, which restarts that one member.

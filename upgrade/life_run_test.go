@@ -302,10 +302,10 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 		if strings.Contains(texts(outcome.Done), "roll") {
 			t.Errorf("a member was restarted while another cannot be seen:\n%s", texts(outcome.Done))
 		}
-		if !slices.ContainsFunc(outcome.Held, func(r *membership.Refusal) bool {
+		if !slices.ContainsFunc(outcome.Deferred, func(r *membership.Refusal) bool {
 			return strings.Contains(r.Error(), "b (192.0.2.12) is unreachable (its host cannot be reached)")
 		}) {
-			t.Errorf("what waits: %v", outcome.Held)
+			t.Errorf("what waits: %v", outcome.Deferred)
 		}
 		for _, c := range l.world.Changes() {
 			if c.Address == "192.0.2.12" {
@@ -345,8 +345,8 @@ func TestSilentLeaderIsNotDead(t *testing.T) {
 		l.host(l.leader()).Unreachable = errors.New("no route to host")
 		l.want("a@21", "b", "c")
 		plan := l.planned()
-		if strings.Contains(texts(plan.Steps), "remove") || len(plan.Held) == 0 || !strings.Contains(plan.Held[0].Error(), "and it leads") {
-			t.Errorf("%s\nheld: %v", texts(plan.Steps), plan.Held)
+		if strings.Contains(texts(plan.Steps), "remove") || len(plan.Deferred) == 0 || !strings.Contains(plan.Deferred[0].Error(), "and it leads") {
+			t.Errorf("%s\nheld: %v", texts(plan.Steps), plan.Deferred)
 		}
 	})
 }

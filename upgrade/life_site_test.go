@@ -158,7 +158,7 @@ func (l *life) mustChange() upgrade.Outcome {
 		l.Errorf("done differs from planned (-planned +done):\n%s", diff)
 	}
 	l.mustHaveLocked()
-	if len(outcome.Held) == 0 {
+	if len(outcome.Deferred) == 0 {
 		l.mustBeAsWanted()
 	}
 	l.mustBeDone()

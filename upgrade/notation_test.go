@@ -228,8 +228,8 @@ func answer(t testing.TB, script string) string {
 	for _, step := range plan.Steps {
 		lines = append(lines, step.String())
 	}
-	for _, held := range plan.Held {
-		lines = append(lines, "held: "+held.Error())
+	for _, held := range plan.Deferred {
+		lines = append(lines, "deferred: "+held.Error())
 	}
 	if len(lines) == 0 {
 		return "nothing to do"

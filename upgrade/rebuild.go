@@ -25,7 +25,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	asked := func(s membership.Seat) bool { return s.Wanted && s.Rebuild != "" && s.Role == membership.Voter }
 	for _, s := range c.Seats {
 		if asked(s) && !rebuildable(s) {
-			c.hold(s, "it cannot be built anew: "+s.Why, "mend that, and apply again; or give the member another address")
+			c.defers(s, "it cannot be built anew: "+s.Why, "mend that, and apply again; or give the member another address")
 		}
 	}
 	healthy, n := len(c.Healthy()), c.Size()
@@ -38,13 +38,13 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	case !found:
 		return membership.Step{}, false
 	case n == 1:
-		return c.hold(s, "it cannot be built anew: nobody else has its data", "let the cluster have three members, and apply again; or restore a snapshot")
+		return c.defers(s, "it cannot be built anew: nobody else has its data", "let the cluster have three members, and apply again; or restore a snapshot")
 	case healthy < n:
-		return c.hold(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case n != len(c.want.Members) || len(c.Learners()) > 0:
-		return c.hold(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are wanted", n, len(c.Learners()), len(c.want.Members)), "let the cluster come to its size first")
+		return c.defers(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are wanted", n, len(c.Learners()), len(c.want.Members)), "let the cluster come to its size first")
 	case !c.led():
-		return c.hold(s, "it cannot be built anew: no healthy voter is known to lead", "apply again once the members have elected a leader")
+		return c.defers(s, "it cannot be built anew: no healthy voter is known to lead", "apply again once the members have elected a leader")
 	case c.joinVersion() == "":
 		return c.uncarried(s)
 	}

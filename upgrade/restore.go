@@ -25,7 +25,7 @@ func Restore(p membership.Restoring, want membership.Spec) (Plan, error) {
 			return Plan{}, err
 		}
 		if step == (membership.Step{}) {
-			plan.Held = held
+			plan.Deferred = held
 			return plan, nil
 		}
 		plan.Steps = append(plan.Steps, step)

@@ -67,15 +67,15 @@ type restoreRun struct {
 	order   RestoreOrder
 	checked bool // the whole plan against what was approved
 
-	kept    func() (*keptBackup, error) // finds it once
-	fetched map[membership.Member]api.Snapshot
-	rested  map[membership.Member]bool
-	agreed  bool
-	saved   bool
-	bumped  int64 // 0: not decided yet
-	picture membership.Restoring
-	held    []*membership.Refusal
-	result  Revival
+	kept     func() (*keptBackup, error) // finds it once
+	fetched  map[membership.Member]api.Snapshot
+	rested   map[membership.Member]bool
+	agreed   bool
+	saved    bool
+	bumped   int64 // 0: not decided yet
+	picture  membership.Restoring
+	deferred []*membership.Refusal
+	result   Revival
 }
 
 // Restore makes the wanted hosts a cluster with the data of a snapshot, from wherever they are, or an earlier run left
@@ -95,7 +95,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 		j.finish = r.conclude
 	}
 	err := r.run(ctx, j)
-	r.result.Outcome = Outcome{Sight: r.reports, Held: r.held, Done: r.did}
+	r.result.Outcome = Outcome{Sight: r.reports, Deferred: r.deferred, Done: r.did}
 	r.result.Owner = r.formation.Owner
 	return r.result, err
 }
@@ -185,7 +185,7 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.held = plan.Held
+	r.deferred = plan.Deferred
 	ahead := plan.Steps
 	switch {
 	case !r.locked:

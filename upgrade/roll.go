@@ -57,7 +57,7 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 		return c.roll()
 	}
 	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
-		return c.hold(membership.Seat{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", line, healthy, n), c.bringBack())
+		return c.defers(membership.Seat{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", line, healthy, n), c.bringBack())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -96,7 +96,7 @@ func (c *planner) roll() (membership.Step, bool) {
 func (c *planner) mayStop(s membership.Seat, what, last string) (before membership.Step, stops bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	hold := func(rule, remedy string) (membership.Step, bool) {
-		step, _ := c.hold(s, what+rule, remedy)
+		step, _ := c.defers(s, what+rule, remedy)
 		return step, true
 	}
 	switch {
