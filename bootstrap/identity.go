@@ -159,6 +159,9 @@ func (w ways) detour(m membership.Member) bool {
 	return w.astray(m) && !slices.Contains(w.Members, m)
 }
 
+// misled sums up what mistakes say.
+const misled = "A way leads to another machine or member"
+
 // mistakes are the ways that lead to another machine or member than they ought to. While there is any, nothing is
 // done to any host: by which way is not known.
 func (w ways) mistakes() (all []membership.Refusal) {
@@ -167,7 +170,7 @@ func (w ways) mistakes() (all []membership.Refusal) {
 			continue
 		}
 		if why, remedy := w.mistake(m); why != "" {
-			all = append(all, membership.Refusal{Member: m.Name, At: m.Address, Rule: why, Remedy: remedy})
+			all = append(all, membership.Refusal{Summary: misled, Member: m.Name, At: m.Address, Rule: why, Remedy: remedy})
 			continue
 		}
 		for _, other := range w.seats[:n] {
@@ -183,7 +186,7 @@ func (w ways) mistakes() (all []membership.Refusal) {
 
 // onOneMachine is why two members on one machine are refused.
 func onOneMachine(m, other membership.Member) membership.Refusal {
-	return membership.Refusal{Rule: fmt.Sprintf("its address leads to the very machine that %s leads to: two members on one machine fail together", other),
+	return membership.Refusal{Summary: misled, Rule: fmt.Sprintf("its address leads to the very machine that %s leads to: two members on one machine fail together", other),
 		Remedy: fmt.Sprintf("check address and ssh_address of %s and %s, and give each a machine of its own", m.Name, other.Name)}
 }
 

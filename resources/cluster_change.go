@@ -87,7 +87,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(c.chooseVersion(state, stores)...)
 	if !c.ClientPort.IsUnknown() && !c.MetricsPort.IsUnknown() {
 		if err := c.clusterWith(members, stores).Located().RefusePorts(state.cluster(before), seen); err != nil {
-			diags.AddAttributeError(refusedAt(err), "This plan is refused", err.Error()+".\n\nNo host was changed.")
+			refusePlan(&diags, err)
 		}
 	}
 	if diags.HasError() {
@@ -153,12 +153,12 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		diags.AddWarning("The members are not repaired by this plan", ch.err.Error())
 		return diags
 	case ch.err != nil:
-		diags.AddAttributeError(refusedAt(ch.err), "This plan is refused", ch.err.Error()+".\n\nNo host was changed.")
+		refusePlan(&diags, ch.err)
 		return diags
 	}
 	for _, deferred := range ch.plan.Deferred {
 		if wishes && !ch.mayWait(deferred) {
-			diags.AddAttributeError(refusedAt(deferred), "This plan is refused", deferred.Error()+".\n\nNo host was changed.")
+			refusePlan(&diags, deferred)
 		} else {
 			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
 		}

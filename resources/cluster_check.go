@@ -84,8 +84,21 @@ func (c clusterModel) checkPorts() (diags diag.Diagnostics) {
 // refusedAt is the attribute that a refusal is about.
 func refusedAt(err error) path.Path {
 	var refusal *membership.Refusal
-	if errors.As(err, &refusal) && refusal.Member != "" {
+	switch {
+	case !errors.As(err, &refusal):
+	case refusal.Attribute != "":
+		return path.Root(refusal.Attribute)
+	case refusal.Member != "":
 		return path.Root("members").AtMapKey(refusal.Member)
 	}
 	return path.Root("members")
+}
+
+// refusePlan says why a plan is refused, at the attribute that it is about.
+func refusePlan(diags *diag.Diagnostics, err error) {
+	summary := "This plan is refused"
+	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) && refusal.Summary != "" {
+		summary = refusal.Summary
+	}
+	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
 }

@@ -46,8 +46,9 @@ func disputed(p membership.Picture, want membership.Spec) error {
 		rule = "an alarm says that the data of the members differs (CORRUPT)"
 	}
 	return &membership.Refusal{
-		Rule:   fmt.Sprintf("%s, and no quorum of the %d voters that serves is seen to hold the same: %s", rule, p.Size(), strings.Join(hold, ", ")),
-		Remedy: decide(p, want, serve),
+		Summary: "Members hold different data",
+		Rule:    fmt.Sprintf("%s, and no quorum of the %d voters that serves is seen to hold the same: %s", rule, p.Size(), strings.Join(hold, ", ")),
+		Remedy:  decide(p, want, serve),
 	}
 }
 

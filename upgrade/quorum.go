@@ -36,12 +36,12 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 		}
 	}
 	if empty == n {
-		return &membership.Refusal{Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
+		return &membership.Refusal{Summary: "No host carries a member any more", Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
 			Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}
 	}
 	needed := membership.Quorum(n)
 	refuse := func(what, remedy string) error {
-		return &membership.Refusal{Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
+		return &membership.Refusal{Summary: strings.ToUpper(what[:1]) + what[1:], Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
 	}
 	switch {
 	case able >= needed:

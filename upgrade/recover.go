@@ -28,7 +28,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 		return step, nil
 	}
 	refuse := func(rule, remedy string) (membership.Step, error) {
-		return membership.Step{}, &membership.Refusal{Member: want.Recover.Member, Rule: rule, Remedy: remedy}
+		return membership.Step{}, &membership.Refusal{Summary: "This recovery is refused", Attribute: "recover_from", Member: want.Recover.Member, Rule: rule, Remedy: remedy}
 	}
 	if s, serves := first(p.Voters(), func(s membership.Seat) bool { return s.State == membership.Healthy }); serves {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),

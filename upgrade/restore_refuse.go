@@ -41,7 +41,7 @@ func (r *restorePlanner) another() error {
 		case s.Source != wish.Source || wish.SHA256 != "" && s.Snapshot != wish.SHA256:
 			return underWay(*s)
 		case s.Snapshot != first.Snapshot || s.Token != first.Token:
-			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it was restored otherwise than %s was", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it was restored otherwise than %s was", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
 		}
 	}
 	return nil
@@ -53,7 +53,7 @@ func underWay(s membership.Site) *membership.Refusal {
 	if s.Reach == membership.Opened {
 		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be taken back"
 	}
-	return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
+	return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
 }
 
 // reachable wants every wanted host, all that is wrong with any said at once.
@@ -100,7 +100,7 @@ func (r *restorePlanner) named() error {
 	if named := r.want.Restore.Overwrites; named != "" {
 		rule += "; overwrite_cluster_id names " + named
 	}
-	return &membership.Refusal{Rule: rule, Remedy: fmt.Sprintf("if that is meant, set restore.overwrite_cluster_id = %q", id)}
+	return &membership.Refusal{Summary: "A living cluster would be overwritten", Attribute: "restore", Rule: rule, Remedy: fmt.Sprintf("if that is meant, set restore.overwrite_cluster_id = %q", id)}
 }
 
 // above refuses to open a cluster that would count revisions anew which a member that was fenced late has
@@ -126,7 +126,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 	for _, s := range r.Sites {
 		switch {
 		case s.Reach == membership.Opened || s.Finished:
-			return membership.Step{}, &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
+			return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
 				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
 		case s.Wanted && (s.Unreachable || s.Refused != ""):
 			unreachable = append(unreachable, s.String())
@@ -135,7 +135,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		}
 	}
 	if all && len(unreachable) > 0 {
-		return membership.Step{}, &membership.Refusal{Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
+		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
 			Remedy: "bring it back, and plan again"}
 	}
 	step, _ := r.each(membership.TakeBack, func(s membership.Site) bool { return s.Reach != membership.Untouched })
@@ -147,7 +147,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 func restoring(p membership.Picture) error {
 	for _, s := range p.Seats {
 		if s.Restoring != "" && (s.Wanted || s.Role != membership.Absent) {
-			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or set restore.take_back = true"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or set restore.take_back = true"}
 		}
 	}
 	return nil

@@ -19,10 +19,10 @@ func explained(p membership.Picture, want membership.Spec) error {
 	for _, s := range p.Strangers {
 		switch {
 		case s.Ours && s.Role == membership.Voter: // nobody can look at its host, which the configuration alone named
-			return &membership.Refusal{Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a member that votes, and this configuration no longer names it", strangerName(s), s.ID, s.PeerURL),
+			return &membership.Refusal{Summary: "A member votes that is not in the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a member that votes, and this configuration no longer names it", strangerName(s), s.ID, s.PeerURL),
 				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
 		case !s.Ours:
-			return &membership.Refusal{Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", strangerName(s), s.ID, s.PeerURL),
+			return &membership.Refusal{Summary: "The member list has a member that nobody manages", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", strangerName(s), s.ID, s.PeerURL),
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
 	}
@@ -55,7 +55,7 @@ func hostsApart(p membership.Picture) error {
 		if s.Wanted {
 			s, other = other, s
 		}
-		return &membership.Refusal{Member: other.Name, At: other.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", s.Name),
+		return &membership.Refusal{Summary: "Two members have one host", Member: other.Name, At: other.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", s.Name),
 			Remedy: fmt.Sprintf("give %s another host, or leave the name %s with this one; once %[2]s has left it, it can take another member", other.Name, s.Name)}
 	}
 	return nil
@@ -68,7 +68,7 @@ func versionsInReach(p membership.Picture, wanted string) error {
 			continue
 		}
 		refuse := func(rule, remedy string) error {
-			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
+			return &membership.Refusal{Summary: "This version cannot be gone to from here", Attribute: "version", Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
 		}
 		newer := membership.CompareVersions(membership.Line(wanted), membership.Line(s.Version)) > 0
 		switch {
@@ -83,7 +83,7 @@ func versionsInReach(p membership.Picture, wanted string) error {
 		}
 	}
 	if p.Downgrade != "" && membership.CompareVersions(membership.Line(wanted), p.Downgrade) < 0 {
-		return &membership.Refusal{Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, wanted), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
+		return &membership.Refusal{Summary: "A downgrade is under way", Attribute: "version", Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, wanted), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
 	}
 	return nil
 }

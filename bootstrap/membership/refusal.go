@@ -9,6 +9,11 @@ type Refusal struct {
 	At     string // its address
 	Rule   string // what forbids it, with the arithmetic or the evidence
 	Remedy string // the way on
+
+	// Summary says which rule it is, in a few words that stay the same; empty: the rule is told by Rule alone.
+	Summary string
+	// Attribute is the one of the cluster that is to be changed, or says what is refused; empty: members.
+	Attribute string
 }
 
 func (r *Refusal) Error() string {
