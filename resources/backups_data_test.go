@@ -36,6 +36,9 @@ func TestBackupsAreListed(t *testing.T) {
 			tftest.TestCheckResourceAttrPair(backups, "backups.0.cluster_id", cluster, "cluster_id"),
 			w.untouched,
 		)},
+		tftest.TestStep{ // One that is to join has none, and that is no problem.
+			Config: strings.Replace(reading(ours), "members = etcd_cluster.prod.members", `members = { a = { address = "192.0.2.11" }, d = { address = "192.0.2.14" } }`, 1),
+			Check:  is("backups.#", "1", "backups.0.seen_by.#", "1", "problems.#", "0")},
 		tftest.TestStep{PreConfig: w.host(12).PowerCut, Config: reading(ours), ExpectNonEmptyPlan: true, Check: tftest.ComposeAggregateTestCheckFunc(
 			is("backups.#", "1", "backups.0.destination", "s3", "backups.0.seen_by.#", "2", "problems.#", "1"),
 			tftest.TestMatchResourceAttr(backups, "problems.0", says("b (192.0.2.12): its host cannot be reached")),

@@ -20,11 +20,13 @@ type ListedBackup struct {
 }
 
 // Backups lists what there is of a cluster's backups, the newest first, as its hosts see it. Problems are the hosts,
-// destinations and backups that could not be read. It changes nothing.
+// destinations and backups that could not be read. A host that has none, as one that is to join, is no problem where others
+// have some. It changes nothing.
 func (e *Executor) Backups(ctx context.Context, owner string, seats []membership.Member) (list []ListedBackup, problems []string, err error) {
 	found := e.backups(ctx, owner, seats)
-	problems = append(found.none, found.unread...)
+	problems = found.unread
 	if !found.answered {
+		problems = append(found.none, problems...)
 		return nil, nil, &membership.Refusal{Rule: "no host can list the backups (" + strings.Join(problems, "; ") + ")",
 			Remedy: "see that etcd_cluster has a backup, and that its hosts can be reached"}
 	}
