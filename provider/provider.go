@@ -4,6 +4,7 @@ package provider
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -62,7 +63,7 @@ func (p *etcdProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 			"progress_log": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Path of a file that gets a line for every step of a change as it begins, to follow with `tail -f`; `~/` is the home directory. " +
-					"It is created for its owner alone, appended to, and holds no secret. Default: none.",
+					"It is created for its owner alone, appended to, and holds no secret. Default: the environment variable `" + progressLogVariable + "`, or none.",
 			},
 		},
 	}
@@ -84,7 +85,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 	services := &resources.Services{
 		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
 		Stores:   stores,
-		Progress: p.progress(config.ProgressLog, resp),
+		Progress: p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
 		Who:      who(),
 		Random:   rand.Reader,
 		Now:      p.now,
@@ -101,6 +102,11 @@ func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores no
 	var settings sshModel
 	if !object.IsNull() {
 		resp.Diagnostics.Append(object.As(ctx, &settings, basetypes.ObjectAsOptions{})...)
+	}
+	given := !object.IsNull() || slices.ContainsFunc(slices.Collect(maps.Values(variables)), func(name string) bool { return os.Getenv(name) != "" })
+	if err := settings.fill(); err != nil {
+		resp.Diagnostics.AddAttributeError(at, "The SSH settings cannot be used", err.Error())
+	} else if given {
 		if err := settings.validate(); err != nil {
 			resp.Diagnostics.AddAttributeError(at, "The SSH settings cannot be used", err.Error())
 		}

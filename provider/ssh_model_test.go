@@ -1,11 +1,15 @@
 package provider
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
@@ -59,4 +63,46 @@ func TestTarget(t *testing.T) {
 	check("a file that was named", withFile, host, trusting(ssh.Trust{KnownHosts: []string{"known"}}))
 	check("an authority", withCA, host, trusting(ssh.Trust{HostCA: "ca"}))
 	check("a pin", all, resources.Reach{Address: "192.0.2.11", HostKey: "pin"}, trusting(ssh.Trust{HostKey: "pin"}))
+}
+
+// TestTheEnvironmentFillsIn: variables stand for what a configuration does not set, and for no key beside its own.
+func TestTheEnvironmentFillsIn(t *testing.T) {
+	for name, value := range map[string]string{
+		"ETCD_SSH_USER": "ops", "ETCD_SSH_PRIVATE_KEY_FILE": "~/key", "ETCD_SSH_PRIVATE_KEY_PASSPHRASE": "secret", "ETCD_SSH_CERTIFICATE_FILE": "~/key-cert.pub",
+		"ETCD_SSH_HOST_CA": "ca", "ETCD_SSH_KNOWN_HOSTS_FILE": "known", "ETCD_SSH_SUDO_PASSWORD": "sudo", "ETCD_SSH_CONNECT_TIMEOUT": "90s", "ETCD_SSH_AGENT": "true",
+	} {
+		t.Setenv(name, value)
+	}
+	text := types.StringValue
+	for name, test := range map[string]struct{ configured, want sshModel }{
+		"nothing is set": {sshModel{}, sshModel{loginModel: loginModel{User: text("ops"), PrivateKeyFile: text("~/key"), Passphrase: text("secret"), CertificateFile: text("~/key-cert.pub"),
+			Agent: types.BoolValue(true), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("90s")}},
+		"what is set stands": {sshModel{loginModel: loginModel{User: text("root"), PrivateKey: text("key")}, ConnectTimeout: text("5s")},
+			sshModel{loginModel: loginModel{User: text("root"), PrivateKey: text("key"), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("5s")}},
+	} {
+		if err := test.configured.fill(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(test.want, test.configured, cmp.AllowUnexported(sshModel{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	t.Setenv("ETCD_SSH_AGENT", "perhaps")
+	if err := new(sshModel).fill(); err == nil || !strings.Contains(err.Error(), `ETCD_SSH_AGENT is "perhaps": set it to true or false`) {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// TestTheEnvironmentIsTaken configures a provider with an empty block.
+func TestTheEnvironmentIsTaken(t *testing.T) {
+	t.Setenv("ETCD_SSH_USER", "ops")
+	t.Setenv("ETCD_SSH_PRIVATE_KEY_FILE", "/nowhere/key")
+	var resp provider.ConfigureResponse
+	hosts := (&etcdProvider{now: time.Now}).hosts(t.Context(), types.ObjectNull(nil), nil, &resp)
+	if over, is := hosts.(overSSH); !is || over.ssh.User.ValueString() != "ops" {
+		t.Errorf("the hosts are reached as %+v", hosts)
+	}
+	if text := fmt.Sprint(resp.Diagnostics); !strings.Contains(text, "/nowhere/key") {
+		t.Errorf("a key file that is not there: %s", text)
+	}
 }

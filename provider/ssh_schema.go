@@ -25,6 +25,9 @@ func sshAttribute() schema.SingleNestedAttribute {
 			"A refresh, and a change that can go on without a host, give it up after 2 s where it refuses connections or there is no way to it, " +
 			"and where it is silent after `5s`, or after the time that is set here, of which `10s` count.",
 	}
+	for name, variable := range variables {
+		attributes[name] = orFrom(attributes[name], variable)
+	}
 	bastion := loginAttributes()
 	bastion["address"] = schema.StringAttribute{
 		Required:            true,
@@ -46,6 +49,20 @@ func sshAttribute() schema.SingleNestedAttribute {
 			"Host keys are always verified; there is no switch to skip it.",
 		Attributes: attributes,
 	}
+}
+
+// orFrom adds to an attribute's description which environment variable stands for it.
+func orFrom(attribute schema.Attribute, variable string) schema.Attribute {
+	more := " Where it is not set: the environment variable `" + variable + "`."
+	switch a := attribute.(type) {
+	case schema.StringAttribute:
+		a.MarkdownDescription += more
+		return a
+	case schema.BoolAttribute:
+		a.MarkdownDescription += more
+		return a
+	}
+	panic("no attribute for " + variable)
 }
 
 // loginAttributes are who logs in and with what, for hosts and for the bastion alike.
