@@ -166,7 +166,7 @@ const misled = "A way leads to another machine or member"
 // done to any host: by which way is not known.
 func (w ways) mistakes() (all []membership.Refusal) {
 	for n, m := range w.seats {
-		if w.detour(m) {
+		if w.detour(m) || w.old(m) {
 			continue
 		}
 		if why, remedy := w.mistake(m); why != "" {
@@ -174,7 +174,7 @@ func (w ways) mistakes() (all []membership.Refusal) {
 			continue
 		}
 		for _, other := range w.seats[:n] {
-			if other.Name != m.Name && !w.astray(other) && w.to[m].oneMachine(w.to[other]) && w.isOne(m, other) {
+			if other.Name != m.Name && !w.astray(other) && !w.old(other) && w.to[m].oneMachine(w.to[other]) && w.isOne(m, other) {
 				refusal := onOneMachine(m, other)
 				refusal.Member, refusal.At = m.Name, m.Address
 				all = append(all, refusal)

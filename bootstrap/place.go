@@ -20,7 +20,7 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways 
 			s.ID = marker.MemberID
 		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
 			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
-		case list.named != nil && !atAny(s.Member, slices.Collect(maps.Keys(list.named))):
+		case list.named != nil && !atAny(s.Member, slices.Collect(maps.Keys(list.named))), ways.vacated(s.Member):
 			s.Role, s.Started = membership.Absent, false // it is new, and a change that was to bring it has not come so far
 		}
 		return
@@ -38,9 +38,10 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways 
 	}
 }
 
-// entryOf is a seat's entry of the member list. Somebody may have added another at its address with another port: the one
-// that its host has recorded goes first, then the one at its very URL. Where its host has recorded none, or cannot be
-// asked, the one of its name follows, and then any at its address, since all may be to have another port.
+// entryOf is a seat's entry of the member list. Another member may leave its address, or somebody may have added one there
+// with another port: the entry that its host has recorded goes first, and else none that has another name. Then comes the one
+// at its very URL. Where its host has recorded none, or cannot be asked, the one of its name follows, and then any at its
+// address, since all may be to have another port.
 func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report Report, ways ways) (api.ListedMember, bool) {
 	wanted := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == ways.to[s.Member].id }}
 	if s.From == "" {
@@ -56,7 +57,9 @@ func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report R
 			func(e api.ListedMember) bool { return recorded == "" && e.Name == s.Name },
 			func(api.ListedMember) bool { return recorded == "" },
 		}
-		entries = slices.DeleteFunc(slices.Clone(entries), func(e api.ListedMember) bool { return !atAny(s.Member, e.PeerURLs) })
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e api.ListedMember) bool {
+			return !atAny(s.Member, e.PeerURLs) || e.Name != "" && e.Name != s.Name && e.ID != recorded
+		})
 	}
 	for _, is := range wanted {
 		if i := slices.IndexFunc(entries, is); i >= 0 {

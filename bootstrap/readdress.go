@@ -56,7 +56,8 @@ func isClone(i identity, of membership.Member) (why, remedy string) {
 
 // old tells whether a seat is the one that a member is re-addressed from: its machine is that of the new seat, or nobody
 // answers there, or whoever does carries nothing of the member. So is a second way to the machine of a wanted seat by which
-// the cluster knows nobody: what is done there is done by the first.
+// the cluster knows nobody: what is done there is done by the first; and an address that the member has left, and that
+// another machine may have by now.
 func (w ways) old(m membership.Member) bool {
 	if slices.Contains(w.Members, m) {
 		return false
@@ -65,16 +66,34 @@ func (w ways) old(m membership.Member) bool {
 		if move, moves := w.move(other); moves && other.Name == m.Name && at(m, move.From) {
 			return true
 		}
-		if other.Name == m.Name && slices.Contains(w.Members, other) && w.list.known && !w.list.has(m) && w.to[m].oneMachine(w.to[other]) {
+		if other.Name != m.Name || !slices.Contains(w.Members, other) || !w.list.known {
+			continue
+		}
+		if !w.list.has(m) && w.to[m].oneMachine(w.to[other]) || !w.list.calls(m) && w.to[other].carries == m.Name && w.to[m].carries != m.Name {
 			return true
 		}
 	}
 	return false
 }
 
+// vacated tells whether a seat's address is one that a member of another name is re-addressed from: who is at the seat is new.
+func (w ways) vacated(m membership.Member) bool {
+	return slices.ContainsFunc(w.seats, func(other membership.Member) bool {
+		move, moves := w.move(other)
+		return moves && other.Name != m.Name && at(m, move.From)
+	})
+}
+
 // has tells whether a member is in the list by the address of a seat.
 func (l memberList) has(m membership.Member) bool {
-	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return atAny(m, entry.PeerURLs) })
+	return l.hasOne(m, "") || l.calls(m)
+}
+
+// calls tells whether a member is in the list by the address and the name of a seat.
+func (l memberList) calls(m membership.Member) bool { return l.hasOne(m, m.Name) }
+
+func (l memberList) hasOne(m membership.Member, name string) bool {
+	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return entry.Name == name && atAny(m, entry.PeerURLs) })
 }
 
 // unseen are the peer URLs of members that hosts name, and that no seat explains, where nobody can be asked for the list.

@@ -11,6 +11,25 @@ func joinable(s membership.Seat) bool {
 	return s.Wanted && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Missing || hasLeft(s))
 }
 
+// occupied is the member that the list still has at a seat's address: etcd takes no second one there before that one is
+// re-addressed. false: nobody.
+func (c *planner) occupied(s membership.Seat) (by membership.Seat, is bool) {
+	return first(c.Seats, func(o membership.Seat) bool {
+		return o.Member != s.Member && o.Role != membership.Absent && o.From != "" && !o.Moved && membership.HostOf(o.From) == s.Address
+	})
+}
+
+// free tells whether a member can be added at its address by now.
+func (c *planner) free(s membership.Seat) bool {
+	_, occupied := c.occupied(s)
+	return joinable(s) && !occupied
+}
+
+// waits defers what needs an address that the list has another member at.
+func (c *planner) waits(s, by membership.Seat) {
+	c.defers(s, fmt.Sprintf("the member list has %s at this address until that is re-addressed", by.Name), "give one of the two another address, or apply them one after the other")
+}
+
 // hasLeft tells whether a host carries what is left of a member that is in no list any more.
 func hasLeft(s membership.Seat) bool {
 	if s.Role != membership.Absent || !s.Traces || s.Failed != "" {
@@ -152,9 +171,9 @@ func (c *planner) add() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	// One in whose place nobody is comes before one that takes over from a healthy voter.
-	s, found := first(c.Seats, func(s membership.Seat) bool { return joinable(s) && !c.inPlace(s) })
+	s, found := first(c.Seats, func(s membership.Seat) bool { return c.free(s) && !c.inPlace(s) })
 	if !found {
-		s, found = first(c.Seats, joinable)
+		s, found = first(c.Seats, c.free)
 	}
 	if !found {
 		return c.barred()
@@ -188,7 +207,9 @@ func (c *planner) inPlace(s membership.Seat) bool {
 // barred names the members that are wanted and whose hosts cannot take them.
 func (c *planner) barred() (membership.Step, bool) {
 	for _, s := range c.Seats {
-		if s.Wanted && s.Role == membership.Absent && s.Failed == "" {
+		if by, occupied := c.occupied(s); joinable(s) && occupied {
+			c.waits(s, by)
+		} else if s.Wanted && s.Role == membership.Absent && s.Failed == "" {
 			c.defers(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
 		}
 	}

@@ -69,6 +69,10 @@ func (c *planner) kept(s membership.Seat) bool {
 		return true
 	}
 	heir, found := first(c.Seats, func(h membership.Seat) bool { return h.Wanted && h.Name == s.Name && h.Address != s.Address })
+	if by, occupied := c.occupied(heir); found && heir.Role == membership.Absent && joinable(heir) && occupied {
+		c.waits(heir, by)
+		return true
+	}
 	if found && heir.Role == membership.Absent && !joinable(heir) {
 		c.defers(heir, heir.Why, "mend that, or give the member another address; the dead member stays in the list until its replacement can come")
 		return true

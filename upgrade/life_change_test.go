@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,11 +158,30 @@ var operations = map[string]operation{
 		l.cluster.PeerPort = 12380
 		l.renumber("a", "b", "c")
 	}},
+	"recovered, a newer patch and settings": {does: "stage a (192.0.2.11): store for etcd 3.6.17, flags tried against it", members: 3, version: older, happen: func(l *life) {
+		l.loseAllBut("a")
+		l.carry("3.6.17", l.world.AddStores("3.6.17"))
+		l.run("3.6.17")
+		l.set("quota-backend-bytes", "8589934592")
+	}},
+	"recovered, an older patch": {does: "stage a (192.0.2.11): store for etcd 3.6.15, flags tried against it", members: 3, version: older, happen: func(l *life) {
+		l.loseAllBut("a")
+		l.carry("3.6.15", l.world.AddStores("3.6.15"))
+		l.run("3.6.15")
+	}},
+	"recovered, a store built anew and settings": {does: "stage a (192.0.2.11): store for etcd " + older, members: 3, version: older, happen: func(l *life) {
+		l.loseAllBut("a")
+		l.carry(older, l.world.Rebuild(older))
+		l.run(older)
+		l.set("quota-backend-bytes", "8589934592")
+	}},
+	"recovered, its store gone": {does: "stage a (192.0.2.11): store for etcd " + older, members: 3, version: older, happen: func(l *life) {
+		l.loseAllBut("a")
+		l.host("a").LoseStore(cluster, l.world.AddStores("3.6.15")["amd64"])
+	}},
 	"recovered at another peer port": {does: "recover a (192.0.2.11): it alone is the cluster", members: 3, happen: func(l *life) {
-		l.host("b").Wipe()
-		l.host("c").Wipe()
+		l.loseAllBut("a")
 		l.cluster.PeerPort = 12380
-		l.cluster.Recover = membership.Recovery{Member: "a", Abandons: []string{"b", "c"}}
 	}},
 	"other ports":                {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380", members: 3, happen: func(l *life) { l.cluster.PeerPort, l.cluster.ClientPort = 12380, 12379 }},
 	"readdress and upgrade":      {does: "readdress b (192.0.2.52)", members: 3, version: older, happen: func(l *life) { l.readdress("b", "52", false); l.run(nodetest.EtcdVersion) }},
@@ -284,6 +304,27 @@ func (l *life) another() *nodetest.Authority {
 }
 
 // set changes a setting.
+// carry has the provider carry these stores of a version.
+func (l *life) carry(version string, stores map[string]string) {
+	if l.versions[version] = stores; !slices.Contains(l.cluster.Carried, version) {
+		l.cluster.Carried = append(l.cluster.Carried, version)
+	}
+}
+
+// loseAllBut wipes the hosts of all members but one, which the cluster is to be recovered from.
+func (l *life) loseAllBut(name string) {
+	l.cluster.Recover = membership.Recovery{Member: name}
+	for _, m := range l.cluster.Members {
+		if m.Name != name {
+			l.host(m.Name).Wipe()
+			l.cluster.Recover.Abandons = append(l.cluster.Recover.Abandons, m.Name)
+		}
+	}
+	for range 4 {
+		l.world.Tick()
+	}
+}
+
 func (l *life) set(name, value string) { l.cluster.Settings = map[string]string{name: value} }
 
 // cutAt is a change that is killed after its first call of this kind took effect.

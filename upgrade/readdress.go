@@ -17,6 +17,22 @@ func moves(s membership.Seat) bool {
 	return s.From != "" && s.Failed == "" && s.Wanted && s.Role == membership.Voter
 }
 
+// moves tells whether a seat's member can be re-addressed now: the list has nobody else at its new address.
+func (c *planner) moves(s membership.Seat) bool {
+	_, occupied := c.occupied(s)
+	return moves(s) && !occupied
+}
+
+// crossed defers members that are to be re-addressed to where the list has each other: etcd gives no peer URL twice.
+func (c *planner) crossed() (membership.Step, bool) {
+	for _, s := range c.Seats {
+		if by, occupied := c.occupied(s); moves(s) && !s.Moved && occupied {
+			c.waits(s, by)
+		}
+	}
+	return membership.Step{}, false
+}
+
 // unreachable tells whether nobody can reach a member where its cluster knows it, since its machine has lost that address, or
 // it runs at its new one already.
 func unreachable(s membership.Seat) bool { return s.From != "" && !s.Moved && (s.Gone || s.There) }
@@ -45,7 +61,7 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 func (c *planner) moveDown() (membership.Step, bool) {
 	s, found := first(c.Seats, func(s membership.Seat) bool {
 		down, serves := s.State == membership.Unhealthy || s.State == membership.Stopped, s.State == membership.Healthy
-		return moves(s) && (c.HasQuorum() && (down || serves && s.There) || c.Size() == 1 && (down || serves && unreachable(s)))
+		return c.moves(s) && (c.HasQuorum() && (down || serves && s.There) || c.Size() == 1 && (down || serves && unreachable(s)))
 	})
 	if !found {
 		return membership.Step{}, false
@@ -73,13 +89,13 @@ func (c *planner) moveDown() (membership.Step, bool) {
 
 // move re-addresses the next member that serves: followers in the order of their names, and the leader last.
 func (c *planner) move() (membership.Step, bool) {
-	able := func(s membership.Seat) bool { return moves(s) && s.State == membership.Healthy }
+	able := func(s membership.Seat) bool { return c.moves(s) && s.State == membership.Healthy }
 	s, found := first(c.Seats, func(s membership.Seat) bool { return able(s) && s.ID != c.Leader })
 	if !found {
 		s, found = first(c.Seats, able)
 	}
 	if !found || !c.HasQuorum() {
-		return membership.Step{}, false
+		return c.crossed()
 	}
 	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", readdress(s).To)
 	if step, stops := c.mayStop(s, what, "is re-addressed last"); stops {

@@ -88,9 +88,24 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 				"take it out of recover_from.loses: it is for voters whose hosts were seen and whose logs could not be read, or end later and do not come up")
 		}
 	}
+	if step, found := armed(p, want, seed); found {
+		return step, nil
+	}
 	recover := step(membership.Recover, seed)
 	recover.Why = givenUp(p, seed, others)
 	return recover, nil
+}
+
+// armed puts the store that a survivor is to run by on its host, where it is not there: it is configured with all that is
+// wanted where what it has keeps it down. false: it has it.
+func armed(p membership.Picture, want membership.Spec, seed membership.Seat) (membership.Step, bool) {
+	c, version := &planner{Picture: p, want: want}, want.Version
+	if !c.misconfigured(seed) {
+		if version = seed.Version; !seed.Storeless {
+			return membership.Step{}, false
+		}
+	}
+	return c.stage(seed, version), seed.Staged != version
 }
 
 // recovered is what a recovery makes of a cluster: a voter alone, and hosts with what is left of the others.

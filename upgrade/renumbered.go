@@ -33,8 +33,8 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.Seat) bool { return s.Had > seed.Index }) {
 		return membership.Step{}, false
 	}
-	if c := (&planner{Picture: p, want: want}); c.misconfigured(seed) && seed.Staged != want.Version {
-		return c.stage(seed, want.Version), true
+	if step, found := armed(p, want, seed); found {
+		return step, true
 	}
 	var others []string
 	for _, s := range voters {

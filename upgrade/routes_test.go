@@ -161,3 +161,54 @@ func TestReaddressIsPutBack(t *testing.T) {
 		})
 	}
 }
+
+// TestAnAddressThatAMemberLeaves gives a member another address, and the one that it leaves to a host that is new: whoever
+// comes there is not taken for the member that was, and comes once the list has that elsewhere.
+func TestAnAddressThatAMemberLeaves(t *testing.T) {
+	for name, test := range map[string]struct {
+		members int
+		passed  string // the host that is given it
+		want    []string
+	}{
+		"to a new member":            {3, "192.0.2.20", []string{"a", "b", "c@51", "d@13", "e@21"}},
+		"to a new member of seven":   {5, "192.0.2.20", []string{"a", "b", "c@51", "d", "e", "f@13", "g@21"}},
+		"to the new host of another": {3, "192.0.2.20", []string{"a", "b@13", "c@51"}},
+		"to another's machine":       {5, "192.0.2.14", []string{"a", "b", "c@51", "d@13", "e"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := living(t, test.members, nodetest.EtcdVersion)
+				l.world.Readdress("192.0.2.13", "192.0.2.51")
+				l.world.LoseAddress("192.0.2.13")
+				l.world.Pass("192.0.2.13", test.passed)
+				l.want(test.want...)
+				l.mustChange()
+				l.mustBeAsWanted()
+			})
+		})
+	}
+}
+
+// TestAddressesThatAreSwapped has two members that run take each other's addresses: etcd's list can't be told so. The plan
+// says so, and leaves both as they are.
+func TestAddressesThatAreSwapped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 5, nodetest.EtcdVersion)
+		l.world.Readdress("192.0.2.14", "192.0.2.61")
+		l.world.Readdress("192.0.2.15", "192.0.2.62")
+		l.world.LoseAddress("192.0.2.14")
+		l.world.LoseAddress("192.0.2.15")
+		l.world.Pass("192.0.2.15", "192.0.2.61")
+		l.world.Pass("192.0.2.14", "192.0.2.62")
+		l.want("a", "b", "c", "d@15", "e@14")
+		plan, err := upgrade.Change(l.look(), l.cluster.Spec)
+		if err != nil || len(plan.Deferred) == 0 || !strings.Contains(fmt.Sprint(plan.Deferred), "the member list has e at this address until that is re-addressed; give one of the two another address") {
+			t.Errorf("%v\n%s\ndeferred: %v", err, texts(plan.Steps), plan.Deferred)
+		}
+		for _, step := range plan.Steps {
+			if step.Kind == membership.Readdress {
+				t.Errorf("it plans to %s", step)
+			}
+		}
+	})
+}

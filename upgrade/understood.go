@@ -47,6 +47,9 @@ func strangerName(s membership.Stranger) string {
 func hostsApart(p membership.Picture) error {
 	at := map[string]membership.Seat{}
 	for _, s := range p.Seats {
+		if !s.Wanted && s.Role == membership.Absent && !s.Traces {
+			continue // nothing of it is there
+		}
 		other, taken := at[s.Address]
 		at[s.Address] = s
 		if !taken {

@@ -30,6 +30,19 @@ func (w *World) LoseAddress(address string) {
 	}
 }
 
+// Pass gives an address that its host has lost to another host: the way there leads to that one from then on.
+func (w *World) Pass(address, to string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, h := w.hosts[address], w.holds(to)
+	for _, left := range before.addresses {
+		w.hosts[left] = before
+	}
+	w.hosts[address] = h
+	h.addresses = append(h.addresses, address)
+	w.convene()
+}
+
 // Way is the way to the host that has an address: where none has it any more, to nobody.
 func (w *World) Way(address string) *Host {
 	w.t.Helper()

@@ -37,12 +37,17 @@ type archive struct {
 
 // AddStores adds stores of another version of etcd to the world: their hashes by architecture, as
 // World.Stores holds those of EtcdVersion.
-func (w *World) AddStores(version string) map[string]string {
+func (w *World) AddStores(version string) map[string]string { return w.build("store", version) }
+
+// Rebuild adds stores of a version that the world has already, built anew by another release of the provider.
+func (w *World) Rebuild(version string) map[string]string { return w.build("rebuilt", version) }
+
+func (w *World) build(kind, version string) map[string]string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stores := map[string]string{}
 	for _, architecture := range []string{"amd64", "arm64"} {
-		stores[architecture] = digest("store", version, architecture)
+		stores[architecture] = digest(kind, version, architecture)
 		w.archives[stores[architecture]] = &archive{version: version, architecture: architecture}
 	}
 	return stores
