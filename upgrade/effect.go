@@ -25,7 +25,9 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	case membership.Agree:
 		all, before := !p.HasQuorum(), p.Clone()
 		for i := range p.Seats {
-			if s := &p.Seats[i]; s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
+			if s := &p.Seats[i]; putBack(before, *s) {
+				s.State, s.Why = membership.Lost, older(*s)
+			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false
 			}
 			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0

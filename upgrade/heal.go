@@ -15,7 +15,7 @@ func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Abs
 // mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
 // quorum, one that is to leave, or to be built anew.
 func (c *planner) mends(s membership.Seat) bool {
-	return s.Failed == "" && s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum())
+	return s.Failed == "" && s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum()) && !putBack(c.Picture, s)
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd

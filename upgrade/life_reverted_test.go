@@ -42,6 +42,39 @@ func TestRevertedMachine(t *testing.T) {
 	}
 }
 
+// TestRevertedWhereNobodyServes has b lag behind, and a's machine put back to what it was, while c, which has all that was
+// acknowledged, is off: a and b are no quorum. Once c is back, b comes up with it, a is built anew, and nothing is lost.
+func TestRevertedWhereNobodyServes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := living(t, 3, nodetest.EtcdVersion)
+		l.host("b").StopUnit(cluster)
+		l.world.Tick()
+		for range 20 {
+			l.put()
+		}
+		l.cluster.Acknowledged = map[string]uint64{}
+		for _, report := range l.executor().Observe(t.Context(), l.seats) {
+			if view := report.Observation.Member; view.Healthy {
+				l.cluster.Acknowledged[view.MemberID] = view.AppliedIndex
+			}
+		}
+		l.host("a").Revert(cluster, 10)
+		l.host("c").PowerCut()
+		l.host("b").StopUnit(cluster)
+		for range 3 {
+			l.world.Tick()
+		}
+		if _, err := l.change(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "its machine was put back to an older state") {
+			t.Errorf("a member that was put back counts for a quorum: %v\n%s", err, strings.Join(l.progress, "\n"))
+		}
+		l.host("c").PowerOn()
+		for range 3 {
+			l.world.Tick()
+		}
+		l.mustConverge(3)
+	})
+}
+
 // TestAllRevertedTogether has all machines put back, by purpose: nobody says that any of them is lost.
 func TestAllRevertedTogether(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -15,6 +15,10 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
 	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
+		if putBack(p, s) {
+			missing = append(missing, fmt.Sprintf("%s: %s", s, older(s)))
+			continue
+		}
 		if survives(s) && !hopeless(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
 			able++
 			continue

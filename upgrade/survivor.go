@@ -21,6 +21,30 @@ func survives(s membership.Seat) bool {
 // ranked tells whether it is known how a member's log ends.
 func ranked(s membership.Seat) bool { return s.Unread == "" && s.Index > 0 }
 
+// putBack tells whether a voter that does not serve ends before what it is known to have had, while another may still have
+// that: somebody has put its machine back to an older state, and its vote could lose what it has acknowledged. Where
+// nobody can have it any more, or all were put back together, by purpose, there is nothing that it could lose.
+func putBack(p membership.Picture, s membership.Seat) bool {
+	if !survives(s) || !ranked(s) || s.Index >= s.Had {
+		return false
+	}
+	_, found := first(p.Voters(), func(v membership.Seat) bool {
+		switch {
+		case v.Member == s.Member || gone(v):
+			return false
+		case !survives(v) || !ranked(v):
+			return true
+		}
+		return v.Had > 0 && v.Index >= v.Had
+	})
+	return found
+}
+
+// older says of a voter that was put back how its log ends.
+func older(s membership.Seat) string {
+	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", s.Index, s.Had)
+}
+
 // compareLogs ranks two logs: more than 0 where a ends later.
 func compareLogs(a, b membership.Seat) int {
 	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
@@ -95,10 +119,11 @@ func compareTrue(a, b bool) int {
 // givenUp says what a recovery gives up: how the log of the survivor ends, and what is known of all others. Where the logs
 // of a quorum were read, and none ends later, everything that was acknowledged is in it.
 func givenUp(p membership.Picture, seed membership.Seat, others []membership.Seat) string {
-	read, later := 1, false
+	read, later, had := 1, false, seed.Had
 	var left []string
 	for _, s := range others {
 		what := "no data"
+		had = max(had, s.Had)
 		switch {
 		case s.State == membership.Unreachable:
 			what = "not seen"
@@ -126,6 +151,9 @@ func givenUp(p membership.Picture, seed membership.Seat, others []membership.Sea
 		return text
 	}
 	text += fmt.Sprintf("; %s are given up, and join anew", strings.Join(left, ", "))
+	if had > seed.Index && !later {
+		return text + fmt.Sprintf("; entries up to %d were acknowledged, and are in no log that was read: they are lost", had)
+	}
 	if read >= membership.Quorum(p.Size()) && !later {
 		return text + "; the logs of a quorum were read, so that no acknowledged write is lost"
 	}
