@@ -56,8 +56,8 @@ func isClone(i identity, of membership.Member) (why, remedy string) {
 
 // old tells whether a seat is the one that a member is re-addressed from: its machine is that of the new seat, or nobody
 // answers there, or whoever does carries nothing of the member. So is a second way to the machine of a wanted seat by which
-// the cluster knows nobody: what is done there is done by the first; and an address that the member has left, and that
-// another machine may have by now.
+// the cluster knows nobody: what is done there is done by the first; and an address that the member has left, and that is to be
+// another member's.
 func (w ways) old(m membership.Member) bool {
 	if slices.Contains(w.Members, m) {
 		return false
@@ -69,11 +69,16 @@ func (w ways) old(m membership.Member) bool {
 		if other.Name != m.Name || !slices.Contains(w.Members, other) || !w.list.known {
 			continue
 		}
-		if !w.list.has(m) && w.to[m].oneMachine(w.to[other]) || !w.list.calls(m) && w.to[other].carries == m.Name && w.to[m].carries != m.Name {
+		if !w.list.has(m) && w.to[m].oneMachine(w.to[other]) || w.another(m) && !w.list.calls(m) && w.to[other].carries == m.Name && w.to[m].carries != m.Name {
 			return true
 		}
 	}
 	return false
+}
+
+// another tells whether a member of another name is wanted at the address of a seat.
+func (w ways) another(m membership.Member) bool {
+	return slices.ContainsFunc(w.Members, func(other membership.Member) bool { return other.Name != m.Name && other.Address == m.Address })
 }
 
 // vacated tells whether a seat's address is one that a member of another name is re-addressed from: who is at the seat is new.

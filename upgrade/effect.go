@@ -152,7 +152,7 @@ func startUncontradicted(p membership.Picture, removed membership.Seat) {
 	healthy := p.Healthy()
 	for i := range p.Seats {
 		if s := &p.Seats[i]; s.Differs && !s.Diverged && len(healthy) > 0 {
-			s.Differs, s.Data = false, healthy[0].Data // else it would not start either
+			s.Differs, s.Looping, s.Data = false, false, healthy[0].Data // else it would not start either
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (c *planner) heal() (membership.Step, bool) {
 		return start, true
 	}
 	if _, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.State == membership.Unhealthy && waitedFor(c.Picture, s) && !c.keptBack(s)
+		return c.mends(s) && s.State == membership.Unhealthy && waitedFor(c.Picture, s) && !c.keptBack(s) && !c.vain(s)
 	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
@@ -108,11 +108,20 @@ func (c *planner) heal() (membership.Step, bool) {
 		if c.keptBack(s) {
 			c.defers(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
 		}
+		if c.vain(s) {
+			c.defers(s, s.Why+", by all that is wanted of it", fmt.Sprintf("mend what ends it (journalctl -u etcd@%s on its host says what it is), and apply again; where it is its data, give the member another rebuild: it is built anew from the others", c.want.Name))
+		}
 		if stays(s) && s.State == membership.Blocked {
 			c.defers(s, s.Why, "mend that on the host, and apply again; the others are left as they are")
 		}
 	}
 	return membership.Step{}, false
+}
+
+// vain tells whether a member's process ends each time that it is started, by all that is wanted of it, while the others
+// serve: to wait for it helps nobody.
+func (c *planner) vain(s membership.Seat) bool {
+	return c.mends(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
 }
 
 // mislead brings what is down and misled to what is wanted: what runs is stopped, and configured then.
