@@ -51,6 +51,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(r.refuseCreated(ctx, plan, seen)...)
 			resp.Diagnostics.Append(r.preflight(ctx, plan, clusterModel{}, req.Private, seen)...)
+			resp.Diagnostics.Append(plan.warnZones(ctx, nil)...)
 		}
 	} else {
 		var state clusterModel
@@ -61,6 +62,10 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private, seen)...)
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private, seen)...)
+			before, diags := state.memberModels(ctx)
+			resp.Diagnostics.Append(diags...)
+			dropStrangers(before)
+			resp.Diagnostics.Append(plan.warnZones(ctx, before)...)
 		}
 		if resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(warnWhoDestroys(config, state)...)
