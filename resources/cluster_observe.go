@@ -39,10 +39,27 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	for _, s := range picture.Strangers {
 		members[strangerKey(s, members)] = strangerModel(s)
 	}
+	if id := servedID(picture, reports); id != "" {
+		c.ClusterID = types.StringValue(id)
+	}
 	c.Status, c.Alarms = types.StringValue(statusOf(picture)), alarmsOf(picture)
 	diags.Append(c.setMembers(ctx, members)...)
 	timeless := cluster.Picture(c.Owner.ValueString(), reports, time.Time{})
 	return newSight(reports, cluster.Members, unfinished(picture, hosts).and(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(picture, timeless), now), diags
+}
+
+// servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
+// restore was carried out by a run that could not say so any more. Empty: nobody says, or a restore is under way.
+func servedID(p membership.Picture, reports bootstrap.Sight) string {
+	id := ""
+	for _, s := range p.Healthy() {
+		o := reports[s.Member].Observation
+		if o == nil || o.Restore != nil || o.Marker == nil || id != "" && id != o.Member.ClusterID {
+			return ""
+		}
+		id = o.Member.ClusterID
+	}
+	return id
 }
 
 // unfinished are the ways to the hosts of seats that nobody wants, and that have not left to the end. A host that

@@ -134,6 +134,26 @@ func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	)...)
 }
 
+// TestRestoreThatARunCouldNotTellOf kills the provider once the restored cluster is open to clients, with little left to do: the
+// next apply does the rest, and the state knows which cluster it has by then.
+func TestRestoreThatARunCouldNotTellOf(t *testing.T) {
+	p, steps := saved(t)
+	p.run(t, append(steps,
+		tftest.TestStep{
+			PreConfig: func() {
+				p.Inject(nodetest.Fault{Operation: api.OpSnapshot, Extent: nodetest.Run})
+				p.dies = true
+			},
+			Config: p.restoring("a b c", ""), ExpectError: says("the connection was lost"),
+		},
+		tftest.TestStep{
+			PreConfig: func() { p.Heal(); p.dies = false; p.steps() },
+			Config:    p.restoring("a b c", ""),
+			Check:     tftest.ComposeAggregateTestCheckFunc(p.hasMoved, p.allWell),
+		},
+	)...)
+}
+
 // TestRestoreElsewhere restores into another size, into other hosts, and over hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
 	for name, test := range map[string]struct {
