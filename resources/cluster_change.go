@@ -83,7 +83,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	}
 	seen := last.reports()
 	maps.Copy(seen, looked.moved)
-	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), state, seen))...)
+	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), before, state, seen))...)
 	diags.Append(c.chooseVersion(state, stores)...)
 	if !c.ClientPort.IsUnknown() && !c.MetricsPort.IsUnknown() {
 		if err := c.clusterWith(members, stores).Located().RefusePorts(state.cluster(before), seen); err != nil {

@@ -8,6 +8,9 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
 // by gives a member another way to its host: by names its last byte.
@@ -72,6 +75,32 @@ func TestReaddressing(t *testing.T) {
 				tftest.TestStep{Config: of("a@51 b@52 c@53", unprotected), PlanOnly: true},
 			)
 			w.run(t, steps...)
+		})
+	}
+}
+
+// TestReaddressingThatWasKilled kills the provider in the middle of the re-addressing of all members: the next apply goes on,
+// whether none, some or all of them are where they are to be.
+func TestReaddressingThatWasKilled(t *testing.T) {
+	for _, fault := range []nodetest.Fault{
+		{Operation: api.OpUpdateMember, Nth: 1, After: true}, {Operation: api.OpUpdateMember, Nth: 2}, {Operation: api.OpUpdateMember, Nth: 2, After: true},
+		{Operation: api.OpUpdateMember, Nth: 3, After: true}, {Operation: api.OpRestart, Nth: 3, After: true}, {Operation: api.OpConfigure, Nth: 9}, {Operation: api.OpConfigure, Nth: 11},
+	} {
+		t.Run(fmt.Sprintf("%s %d %t", fault.Operation, fault.Nth, fault.After), func(t *testing.T) {
+			w := newWorld(t)
+			moved := of("a@51 b@52 c@53", unprotected)
+			fault.Extent = nodetest.Run
+			w.run(t, w.begun(t, three(unprotected)),
+				tftest.TestStep{PreConfig: func() {
+					for last := 11; last <= 13; last++ {
+						w.Readdress(fmt.Sprintf("192.0.2.%d", last), fmt.Sprintf("192.0.2.%d", last+40))
+					}
+					w.Inject(fault)
+					w.dies = true
+				}, Config: moved, ExpectError: says("the connection was lost")},
+				tftest.TestStep{PreConfig: func() { w.Heal(); w.dies = false; w.steps() }, Config: moved, Check: w.allWell},
+				tftest.TestStep{Config: moved, PlanOnly: true},
+			)
 		})
 	}
 }

@@ -18,7 +18,7 @@ import (
 //
 // Members that only leave, or only arrive, do not count: Terraform destroys what a cluster was built on after
 // the cluster has changed, and they are taken one at a time. Nor do those that stay on their machines, at other addresses.
-func refuseMoves(members, before map[string]memberModel, stay map[membership.Member]string) (diags diag.Diagnostics) {
+func refuseMoves(members, before map[string]memberModel, stay map[membership.Member]bool) (diags diag.Diagnostics) {
 	if members == nil {
 		diags.AddAttributeError(path.Root("members"), "The members of a living cluster have to be known",
 			"Which members there are is not known before apply, so that nobody can tell whether the cluster survives this plan. Name them in the configuration; only their addresses may come out of other resources. No host was changed.")
@@ -34,7 +34,7 @@ func refuseMoves(members, before map[string]memberModel, stay map[membership.Mem
 			arrive++
 		case address.IsUnknown():
 			moves = append(moves, fmt.Sprintf("the address of %s is not known before apply, so that its host (%s) may be about to be replaced", name, old.Address.ValueString()))
-		case !address.Equal(old.Address) && stay[members[name].seat(name)] == "":
+		case !address.Equal(old.Address) && !stay[members[name].seat(name)]:
 			moves = append(moves, fmt.Sprintf("%s moves from %s to %s", name, old.Address.ValueString(), address.ValueString()))
 		default:
 			if old.Health.ValueString() == healthHealthy {

@@ -26,7 +26,7 @@ func (c clusterModel) foundMoved(members, before map[string]memberModel, last si
 	merged := maps.Clone(seen)
 	maps.Copy(merged, reports)
 	found := bootstrap.Sight{}
-	for m := range c.moves(c.clusterWith(members, stores), state, merged) {
+	for m := range c.moves(c.clusterWith(members, stores), before, state, merged) {
 		if report, looked := reports[m]; looked && mayMove(m, before, seen) {
 			found[m] = report
 		}
@@ -34,15 +34,17 @@ func (c clusterModel) foundMoved(members, before map[string]memberModel, last si
 	return found
 }
 
-// moves are the members that are re-addressed, and the peer URLs that they come from.
-func (c clusterModel) moves(cluster bootstrap.Cluster, state clusterModel, seen bootstrap.Sight) map[membership.Member]string {
+// moves are the members that stay on their machines at other addresses than the state has: those that are to be re-addressed,
+// and those that a run which was cut short has re-addressed, and which keep their IDs.
+func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberModel, state clusterModel, seen bootstrap.Sight) map[membership.Member]bool {
 	if c.PeerPort.IsUnknown() || c.Name.IsUnknown() || c.DataDir.IsUnknown() {
 		return nil
 	}
-	moves := map[membership.Member]string{}
+	moves := map[membership.Member]bool{}
 	for _, s := range cluster.Located().Picture(state.Owner.ValueString(), seen, time.Time{}).Seats {
-		if s.From != "" {
-			moves[s.Member] = s.From
+		old, known := before[s.Name]
+		if s.From != "" || known && s.Wanted && s.Role == membership.Voter && s.ID != "" && s.ID == old.ID.ValueString() && s.Address != old.Address.ValueString() {
+			moves[s.Member] = true
 		}
 	}
 	return moves
@@ -70,8 +72,12 @@ func (c *clusterModel) foreseeMoves(ch change, state clusterModel, found bootstr
 	}
 	var moved, steps []string
 	for _, s := range picture.Seats {
-		if s.From != "" {
+		_, here := found[s.Member]
+		switch {
+		case s.From != "":
 			moved = append(moved, fmt.Sprintf("%s, from %s", s, s.From))
+		case here:
+			moved = append(moved, fmt.Sprintf("%s, which its cluster knows by that address already", s))
 		}
 	}
 	for _, step := range ch.plan.Steps {
