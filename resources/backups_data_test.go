@@ -28,7 +28,7 @@ func TestBackupsAreListed(t *testing.T) {
 		return tftest.ComposeAggregateTestCheckFunc(checks...)
 	}
 	w.run(t, w.begun(t, config),
-		tftest.TestStep{Config: reading(ours), Check: is("backups.#", "0", "problems.#", "0")},
+		tftest.TestStep{Config: reading(ours), Check: tftest.ComposeAggregateTestCheckFunc(is("backups.#", "0", "problems.#", "0"), tftest.TestCheckResourceAttrSet(backups, "problems.#"))},
 		tftest.TestStep{PreConfig: func() { w.runNow(t, 12, false); w.runNow(t, 12, true); w.Forget() }, Config: reading(ours), Check: tftest.ComposeAggregateTestCheckFunc(
 			is("backups.#", "2", "backups.0.destination", "directory", "backups.0.seen_by.#", "1", "backups.0.seen_by.0", "b", "backups.0.member", "b", "backups.0.revision", "2",
 				"backups.1.destination", "s3", "backups.1.seen_by.#", "3", "backups.1.encrypted", "false", "problems.#", "0"),

@@ -43,7 +43,7 @@ type catalog struct {
 
 // backups asks every host of these seats for the backups that it knows of.
 func (e *Executor) backups(ctx context.Context, owner string, seats []membership.Member) catalog {
-	found := catalog{none: []string{}}
+	found := catalog{none: []string{}, unread: []string{}}
 	sight := e.Observe(ctx, seats)
 	type answer struct {
 		membership.Member
