@@ -107,7 +107,7 @@ func (c Cluster) findReverted(p *membership.Picture, sight Sight) {
 		case log.MemberID != s.ID:
 			s.State, s.Why = membership.Lost, "its data is of an earlier life of it: it was built anew since, and its machine was put back to an older state"
 		case log.Index < c.Acknowledged[s.ID]:
-			s.State, s.Why = membership.Lost, fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", log.Index, c.Acknowledged[s.ID])
+			s.State, s.Why = membership.Lost, membership.PutBack(log.Index, c.Acknowledged[s.ID])
 		}
 	}
 }

@@ -4,7 +4,6 @@ package provider
 import (
 	"context"
 	"crypto/rand"
-	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -103,13 +102,12 @@ func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores no
 	if !object.IsNull() {
 		resp.Diagnostics.Append(object.As(ctx, &settings, basetypes.ObjectAsOptions{})...)
 	}
-	given := !object.IsNull() || slices.ContainsFunc(slices.Collect(maps.Values(variables)), func(name string) bool { return os.Getenv(name) != "" })
-	if err := settings.fill(); err != nil {
+	err := settings.fill()
+	if err == nil && (!object.IsNull() || settings != sshModel{}) {
+		err = settings.validate()
+	}
+	if err != nil {
 		resp.Diagnostics.AddAttributeError(at, "The SSH settings cannot be used", err.Error())
-	} else if given {
-		if err := settings.validate(); err != nil {
-			resp.Diagnostics.AddAttributeError(at, "The SSH settings cannot be used", err.Error())
-		}
 	}
 	options, err := settings.options()
 	if err != nil {

@@ -26,7 +26,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 		all, before := !p.HasQuorum(), p.Clone()
 		for i := range p.Seats {
 			if s := &p.Seats[i]; putBack(before, *s) {
-				s.State, s.Why = membership.Lost, older(*s)
+				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
 			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false
 			}

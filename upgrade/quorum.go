@@ -16,7 +16,7 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
 		if putBack(p, s) {
-			missing = append(missing, fmt.Sprintf("%s: %s", s, older(s)))
+			missing = append(missing, fmt.Sprintf("%s: %s", s, membership.PutBack(s.Index, s.Had)))
 			continue
 		}
 		if survives(s) && !hopeless(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {

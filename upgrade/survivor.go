@@ -40,11 +40,6 @@ func putBack(p membership.Picture, s membership.Seat) bool {
 	return found
 }
 
-// older says of a voter that was put back how its log ends.
-func older(s membership.Seat) string {
-	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", s.Index, s.Had)
-}
-
 // compareLogs ranks two logs: more than 0 where a ends later.
 func compareLogs(a, b membership.Seat) int {
 	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))

@@ -35,12 +35,12 @@ func (m *Machine) tidyLeftovers(cluster string) error {
 		info, err := entry.Info()
 		switch {
 		case err != nil || !info.Mode().IsRegular():
-			return false
-		case arrivingName.MatchString(name) && m.Now().Sub(info.ModTime()) < leftAfter:
+		case m.Now().Sub(info.ModTime()) >= leftAfter:
+			return name == fetching || fetchedName.MatchString(name) || arrivingName.MatchString(name)
+		case arrivingName.MatchString(name):
 			released = append(released, m.release(filepath.Join(dir, name)))
-			return false
 		}
-		return (name == fetching || fetchedName.MatchString(name) || arrivingName.MatchString(name)) && m.Now().Sub(info.ModTime()) >= leftAfter
+		return false
 	})
 	return errors.Join(append(released, err)...)
 }
