@@ -61,12 +61,12 @@ func savedCluster(t *testing.T, l *lab.Lab, s setup) *saved {
 }
 
 // awaitStorageVersions waits until every member has written its version into its database: etcd does so within seconds of
-// its first start.
+// its first start, and calls a database without one 3.5.
 func (v *saved) awaitStorageVersions() {
 	v.t.Helper()
 	c, deadline := v.client(), time.Now().Add(time.Minute)
 	for _, endpoint := range v.endpoints() {
-		for !strings.Contains(c.must(endpoint, "endpoint", "status", "--write-out=json"), `"storageVersion":"3.`) {
+		for !strings.Contains(c.must(endpoint, "endpoint", "status", "--write-out=json"), `"storageVersion":"3.7`) {
 			if time.Now().After(deadline) {
 				v.t.Fatalf("%s has no storage version", endpoint)
 			}
