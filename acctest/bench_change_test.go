@@ -18,13 +18,13 @@ func BenchmarkRoll(b *testing.B) {
 	w.apply()
 	client := w.client()
 	var applied, floored time.Duration
-	turns, turn := []setup{{cluster: `settings = { snapshot_count = 5000 }`}, {}}, 0
+	slots, slot := []setup{{cluster: `settings = { snapshot_count = 5000 }`}, {}}, 0
 	for b.Loop() {
 		started := time.Now()
 		restartByHand(b, client)
 		floored += time.Since(started)
-		w.write("main.tf", configuration(b, l, turns[turn%2]))
-		turn++
+		w.write("main.tf", configuration(b, l, slots[slot%2]))
+		slot++
 		started = time.Now()
 		w.apply()
 		applied += time.Since(started)
@@ -87,14 +87,14 @@ func BenchmarkReplace(b *testing.B) {
 	client := w.client()
 	w.fillWith(replacedMegabytes)
 	var applied, floored time.Duration
-	turns, turn := []setup{{at: on("a", "b", "c@d")}, {at: on("a", "b", "c")}}, 0
+	slots, slot := []setup{{at: on("a", "b", "c@d")}, {at: on("a", "b", "c")}}, 0
 	for b.Loop() {
 		started := time.Now()
-		client.must(endpointOf(l.Host("a")), "--command-timeout=5m", "snapshot", "save", filepath.Join(w.dir, fmt.Sprintf("copy-%d.db", turn)))
+		client.must(endpointOf(l.Host("a")), "--command-timeout=5m", "snapshot", "save", filepath.Join(w.dir, fmt.Sprintf("copy-%d.db", slot)))
 		inHost(b, l.Host("b"), "systemctl", "restart", "etcd@prod")
 		floored += time.Since(started)
-		w.write("main.tf", configuration(b, l, turns[turn%2]))
-		turn++
+		w.write("main.tf", configuration(b, l, slots[slot%2]))
+		slot++
 		started = time.Now()
 		w.apply()
 		applied += time.Since(started)

@@ -46,8 +46,8 @@ func BenchmarkSnapshotAndRestore(b *testing.B) {
 		do()
 		took[name] += time.Since(began)
 	}
-	for turn := 0; b.Loop(); turn++ {
-		name := fmt.Sprintf("saved-%d.db", turn)
+	for slot := 0; b.Loop(); slot++ {
+		name := fmt.Sprintf("saved-%d.db", slot)
 		timed("save-floor", func() {
 			client.must(endpointOf(l.Host("a")), "--command-timeout=10m", "snapshot", "save", file("by-hand-"+name))
 			readByHand(b, file("by-hand-"+name))

@@ -81,10 +81,10 @@ func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 				inHost(t, h, "sh", "-ec", fmt.Sprintf("ip address add %s/24 dev $(ip -o -4 route show 192.0.2.0/24 | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')", secondAddress(h)))
 			}
 			v := livedBesideOthers(t, l, between[1])
-			turn, ended := 0, false
+			slot, ended := 0, false
 			for step := min(4, stride(4)); !ended; step += stride(4) {
-				v.setup = between[turn%2]
-				turn++
+				v.setup = between[slot%2]
+				slot++
 				v.write("main.tf", configuration(t, l, v.setup))
 				ended = v.disturbAt(step, disturb)
 				v.goOn()
@@ -92,8 +92,8 @@ func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 					t.Fatalf("at step %d", step)
 				}
 			}
-			if turn < 2 {
-				t.Errorf("%d changes were disturbed: the progress was not understood", turn-1)
+			if slot < 2 {
+				t.Errorf("%d changes were disturbed: the progress was not understood", slot-1)
 			}
 			v.judge(func(r *load.Report) {
 				besideOthers(r)

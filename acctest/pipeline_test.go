@@ -38,7 +38,7 @@ func TestRepairScript(t *testing.T) {
 	}
 	const (
 		update, due = `"update"`, `{"common_name":"app","renewal_due":"it expires soon","serial_number":"1"}`
-		wish        = "the plan is more than a repair: nothing was applied"
+		cluster     = "the plan is more than a repair: nothing was applied"
 	)
 	still := change("etcd_pki", `"no-op"`, `{}`, `{}`)
 	renewal := change("etcd_certificate", update, due, `{"common_name":"app","renewal_due":null}`)
@@ -62,18 +62,18 @@ func TestRepairScript(t *testing.T) {
 		"a host that is away":  {plans: "2", shown: plan(of("none")), code: 1, asked: "plan show", says: "no apply can mend now"},
 		"outputs alone":        {plans: "2 0", shown: plan(still), applied: "0", asked: "plan show apply plan"},
 
-		"a wish":                        {plans: "2", shown: plan(of("change")), code: 1, asked: "plan show", says: wish},
-		"a wish beside a repair":        {plans: "2", shown: plan(of("repair"), of("change")), code: 1, asked: "plan show", says: wish},
-		"a restore":                     {plans: "2", shown: plan(of("restore")), code: 1, asked: "plan show", says: wish},
-		"a recovery":                    {plans: "2", shown: plan(of("recovery")), code: 1, asked: "plan show", says: wish},
-		"steps that are not known":      {plans: "2", shown: plan(change("etcd_cluster", update, `{"planned_change":"repair"}`, `{}`)), code: 1, asked: "plan show", says: wish},
-		"a create":                      {plans: "2", shown: plan(change("etcd_cluster", `"create"`, `null`, `{"planned_change":"create"}`)), code: 1, asked: "plan show", says: wish},
-		"a destroy":                     {plans: "2", shown: plan(change("etcd_cluster", `"delete"`, `{"planned_change":"repair"}`, `null`)), code: 1, asked: "plan show", says: wish},
-		"a replacement":                 {plans: "2", shown: plan(change("etcd_cluster", `"delete","create"`, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: wish},
-		"another resource":              {plans: "2", shown: plan(of("repair"), change("terraform_data", update, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: wish},
+		"a wish":                        {plans: "2", shown: plan(of("change")), code: 1, asked: "plan show", says: cluster},
+		"a wish beside a repair":        {plans: "2", shown: plan(of("repair"), of("change")), code: 1, asked: "plan show", says: cluster},
+		"a restore":                     {plans: "2", shown: plan(of("restore")), code: 1, asked: "plan show", says: cluster},
+		"a recovery":                    {plans: "2", shown: plan(of("recovery")), code: 1, asked: "plan show", says: cluster},
+		"steps that are not known":      {plans: "2", shown: plan(change("etcd_cluster", update, `{"planned_change":"repair"}`, `{}`)), code: 1, asked: "plan show", says: cluster},
+		"a create":                      {plans: "2", shown: plan(change("etcd_cluster", `"create"`, `null`, `{"planned_change":"create"}`)), code: 1, asked: "plan show", says: cluster},
+		"a destroy":                     {plans: "2", shown: plan(change("etcd_cluster", `"delete"`, `{"planned_change":"repair"}`, `null`)), code: 1, asked: "plan show", says: cluster},
+		"a replacement":                 {plans: "2", shown: plan(change("etcd_cluster", `"delete","create"`, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: cluster},
+		"another resource":              {plans: "2", shown: plan(of("repair"), change("terraform_data", update, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: cluster},
 		"a certificate that is renewed": {plans: "2 0", shown: plan(renewal), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
-		"a certificate of another name": {plans: "2", shown: plan(change("etcd_certificate", update, due, `{"common_name":"root","renewal_due":null}`)), code: 1, asked: "plan show", says: wish},
-		"a certificate that is not due": {plans: "2", shown: plan(change("etcd_certificate", update, `{"common_name":"app"}`, `{"common_name":"app"}`)), code: 1, asked: "plan show", says: wish},
+		"a certificate of another name": {plans: "2", shown: plan(change("etcd_certificate", update, due, `{"common_name":"root","renewal_due":null}`)), code: 1, asked: "plan show", says: cluster},
+		"a certificate that is not due": {plans: "2", shown: plan(change("etcd_certificate", update, `{"common_name":"app"}`, `{"common_name":"app"}`)), code: 1, asked: "plan show", says: cluster},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &workspace{t: t, dir: t.TempDir(), env: append(os.Environ(), "TERRAFORM=./terraform")}
@@ -125,10 +125,10 @@ func TestRepairScriptMends(t *testing.T) {
 	w.env = append(w.env, "TERRAFORM="+os.Getenv("ETCD_CLI"))
 	w.apply()
 	asIs := setup{ssh: quick}
-	wishing := func(cluster string) setup { return setup{ssh: quick, cluster: cluster} }
+	describing := func(cluster string) setup { return setup{ssh: quick, cluster: cluster} }
 	nothing := func() error { return nil }
 	stopped := func() error { inHost(t, l.Host("b"), "systemctl", "stop", "etcd@prod"); return nil }
-	const wish = "etcd_cluster.prod: change\nrepair.sh: the plan is more than a repair: nothing was applied"
+	const cluster = "etcd_cluster.prod: change\nrepair.sh: the plan is more than a repair: nothing was applied"
 	for _, round := range []struct {
 		name   string
 		happen func() error
@@ -138,11 +138,11 @@ func TestRepairScriptMends(t *testing.T) {
 	}{
 		{"well", nothing, asIs, 0, "No changes"},
 		{"stopped", stopped, asIs, 0, "repair.sh: mended"},
-		{"a setting beside a repair", stopped, wishing("settings = { snapshot_count = 5000 }"), 1, wish},
+		{"a setting beside a repair", stopped, describing("settings = { snapshot_count = 5000 }"), 1, cluster},
 		{"the setting taken back", nothing, asIs, 0, "repair.sh: mended"},
-		{"another version", nothing, wishing(`version = "3.6"`), 1, wish},
-		{"a member taken out", nothing, setup{ssh: quick, at: on("a")}, 1, wish},
-		{"no protection", nothing, wishing("purge_data = true"), 1, wish},
+		{"another version", nothing, describing(`version = "3.6"`), 1, cluster},
+		{"a member taken out", nothing, setup{ssh: quick, at: on("a")}, 1, cluster},
+		{"no protection", nothing, describing("purge_data = true"), 1, cluster},
 		{"wiped", func() error { return l.Host("b").Wipe(t.Context()) }, asIs, 0, "repair.sh: mended"},
 		{"one away", l.Host("c").Cut, asIs, 1, "something is left that no apply can mend now"},
 		{"two away", l.Host("b").Cut, asIs, 1, "the plan was refused"},

@@ -9,26 +9,26 @@ import (
 
 // TestUnbacked says what a host is told of its backups, and when nothing.
 func TestUnbacked(t *testing.T) {
-	wanted := &api.Backup{Digest: "1234567890", Schedule: "hourly", Directory: "/srv/b"}
+	desired := &api.Backup{Digest: "1234567890", Schedule: "hourly", Directory: "/srv/b"}
 	for name, test := range map[string]struct {
-		wanted *api.Backup
-		has    *api.BackupStatus
-		says   string // empty: nothing
+		desired *api.Backup
+		has     *api.BackupStatus
+		says    string // empty: nothing
 	}{
 		"none, and none wanted":    {nil, nil, ""},
-		"as wanted":                {wanted, &api.BackupStatus{Digest: "1234567890", Enabled: true}, ""},
-		"none yet":                 {wanted, nil, "no backups yet"},
-		"others":                   {wanted, &api.BackupStatus{Digest: "another", Enabled: true}, "other settings"},
-		"a file that was damaged":  {wanted, &api.BackupStatus{}, "other settings"},
-		"switched off":             {wanted, &api.BackupStatus{Digest: "1234567890"}, "switched off"},
+		"as wanted":                {desired, &api.BackupStatus{Digest: "1234567890", Enabled: true}, ""},
+		"none yet":                 {desired, nil, "no backups yet"},
+		"others":                   {desired, &api.BackupStatus{Digest: "another", Enabled: true}, "other settings"},
+		"a file that was damaged":  {desired, &api.BackupStatus{}, "other settings"},
+		"switched off":             {desired, &api.BackupStatus{Digest: "1234567890"}, "switched off"},
 		"not wanted any more":      {nil, &api.BackupStatus{Digest: "1", Enabled: true}, "does not ask for"},
 		"secrets not known":        {&api.Backup{}, &api.BackupStatus{Digest: "1", Enabled: true}, ""},
 		"off, secrets not known":   {&api.Backup{}, &api.BackupStatus{Digest: "1"}, "switched off"},
 		"none, secrets not known":  {&api.Backup{}, nil, "no backups yet"},
 		"damaged, and not known":   {&api.Backup{}, &api.BackupStatus{Enabled: true}, "other settings"},
-		"off, and by another file": {wanted, &api.BackupStatus{Digest: "2"}, "other settings"},
+		"off, and by another file": {desired, &api.BackupStatus{Digest: "2"}, "other settings"},
 	} {
-		got := Cluster{}.BackedUp(test.wanted).Unbacked(&api.Observation{Backup: test.has})
+		got := Cluster{}.BackedUp(test.desired).Unbacked(&api.Observation{Backup: test.has})
 		if test.says == "" && got != "" || !strings.Contains(got, test.says) {
 			t.Errorf("%s: it says %q, want %q", name, got, test.says)
 		}

@@ -13,8 +13,8 @@ const AlarmCorrupt = "CORRUPT"
 // not start for that. Without a quorum that serves and holds the same, nobody can say who is right, or nothing can be
 // changed without who is wrong. One that does not start has met another's data, which may be the wrong one: where it is
 // not known what it holds itself, it is judged once all that serve hold the same.
-func diverge(p *membership.Picture) {
-	if !p.Corrupt && !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.Differs }) {
+func diverge(p *membership.ClusterStatus) {
+	if !p.Corrupt && !slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.Differs }) {
 		return
 	}
 	holders := map[string]int{}
@@ -33,9 +33,9 @@ func diverge(p *membership.Picture) {
 		return
 	}
 	p.Agreed = p.Corrupt
-	alike := !slices.ContainsFunc(p.Healthy(), func(s membership.Seat) bool { return s.Data != right })
-	for i := range p.Seats {
-		s := &p.Seats[i]
+	alike := !slices.ContainsFunc(p.Healthy(), func(s membership.MemberStatus) bool { return s.Data != right })
+	for i := range p.Members {
+		s := &p.Members[i]
 		other := s.Data != "" && s.Data != right
 		unstarted := s.State == membership.Unhealthy && s.Differs
 		if s.Role == membership.Voter && (other && (s.State == membership.Healthy || unstarted) || alike && unstarted && s.Data == "") {

@@ -95,13 +95,13 @@ func (r Report) firstPort() int {
 	return r.Contact.FirstPort
 }
 
-// RefusePorts says on which hosts of a sight members could not listen on ports that they are given anew, all said at once; nil: on
+// RefusePorts says on which of the hosts members could not listen on ports that they are given anew, all said at once; nil: on
 // none. Those that they had before are no question: they listen there, or did.
-func (c Cluster) RefusePorts(before Cluster, sight Sight) error {
+func (c Cluster) RefusePorts(before Cluster, reports Reports) error {
 	given := slices.DeleteFunc(c.ports(), func(p port) bool { return slices.Contains(before.ports(), p) })
 	var refusals []error
 	for _, m := range c.Members {
-		if why := closed(sight[m].firstPort(), given); why != "" {
+		if why := closed(reports[m].firstPort(), given); why != "" {
 			refusals = append(refusals, refuse(m, why))
 		}
 	}

@@ -34,7 +34,7 @@ func (i identity) cloneOf(other identity) bool {
 	return i.id != "" && i.id == other.id && other.boot != "" && i.boot != other.boot
 }
 
-// identify is where the way to a seat leads; false: its host could not be asked.
+// identify is where a member's address leads; false: its host could not be asked.
 func (c Cluster) identify(report Report, list memberList, owner string) (identity, bool) {
 	if report.Err != nil {
 		return identity{}, false
@@ -88,8 +88,8 @@ func (r Report) Machine() string {
 	return r.Contact.MachineID
 }
 
-// Machines are the IDs of the machines that a sight saw, where they are known.
-func (s Sight) Machines() map[membership.Member]string {
+// Machines are the IDs of the members' machines, where they are known.
+func (s Reports) Machines() map[membership.Member]string {
 	machines := map[membership.Member]string{}
 	for m, report := range s {
 		if id := report.Machine(); id != "" && report.Err == nil {
@@ -111,21 +111,21 @@ func (r Report) boot() string {
 	return r.Contact.BootID
 }
 
-// ways is where the ways to all seats lead.
+// ways is where the addresses of all members lead.
 type ways struct {
 	Cluster
-	seats []membership.Member
-	to    map[membership.Member]identity
-	list  memberList
-	sight Sight
-	fixed bool // no member is given another address now
+	members []membership.Member
+	to      map[membership.Member]identity
+	list    memberList
+	reports Reports
+	fixed   bool // no member is given another address now
 }
 
-// waysTo finds out where the ways to these seats lead.
-func (c Cluster) waysTo(seats []membership.Member, list memberList, owner string, sight Sight) ways {
-	w := ways{Cluster: c, seats: seats, to: map[membership.Member]identity{}, list: list, sight: sight}
-	for _, m := range seats {
-		if report, seen := sight[m]; seen {
+// waysTo finds out where the addresses of these members lead.
+func (c Cluster) waysTo(members []membership.Member, list memberList, owner string, reports Reports) ways {
+	w := ways{Cluster: c, members: members, to: map[membership.Member]identity{}, list: list, reports: reports}
+	for _, m := range members {
+		if report, seen := reports[m]; seen {
 			if i, told := c.identify(report, list, owner); told {
 				w.to[m] = i
 			}
@@ -134,7 +134,7 @@ func (c Cluster) waysTo(seats []membership.Member, list memberList, owner string
 	return w
 }
 
-// astray tells whether the way to a seat leads to a member that its cluster knows at another address.
+// astray tells whether a member's address leads to a member that the cluster knows at another address.
 func (w ways) astray(m membership.Member) bool {
 	i, told := w.to[m]
 	if !slices.Contains(w.Members, m) && atAny(m, i.known) {
@@ -143,9 +143,9 @@ func (w ways) astray(m membership.Member) bool {
 	return told && len(i.known) > 0 && !slices.Contains(i.known, w.PeerURL(m))
 }
 
-// at is the seat at one of these peer URLs; false: there is none.
+// at is the member at one of these peer URLs; false: there is none.
 func (w ways) at(urls []string) (membership.Member, bool) {
-	for _, m := range w.seats {
+	for _, m := range w.members {
 		if atAny(m, urls) {
 			return m, true
 		}
@@ -153,8 +153,8 @@ func (w ways) at(urls []string) (membership.Member, bool) {
 	return membership.Member{}, false
 }
 
-// detour tells whether a seat is nothing but a second way to a machine whose member is known at another address, and
-// nobody wants the member there: then it is no seat, and nothing is done by that way.
+// detour tells whether an address is nothing but a second way to a machine whose member is known at another address, and
+// the configuration does not have the member there: then it is no member of its own, and nothing is done by that way.
 func (w ways) detour(m membership.Member) bool {
 	return w.astray(m) && !slices.Contains(w.Members, m)
 }
@@ -165,7 +165,7 @@ const misled = "A way leads to another machine or member"
 // mistakes are the ways that lead to another machine or member than they ought to. While there is any, nothing is
 // done to any host: by which way is not known.
 func (w ways) mistakes() (all []membership.Refusal) {
-	for n, m := range w.seats {
+	for n, m := range w.members {
 		if w.detour(m) || w.old(m) {
 			continue
 		}
@@ -173,7 +173,7 @@ func (w ways) mistakes() (all []membership.Refusal) {
 			all = append(all, membership.Refusal{Summary: misled, Member: m.Name, At: m.Address, Rule: why, Remedy: remedy})
 			continue
 		}
-		for _, other := range w.seats[:n] {
+		for _, other := range w.members[:n] {
 			if other.Name != m.Name && !w.astray(other) && !w.old(other) && w.to[m].oneMachine(w.to[other]) && w.isOne(m, other) {
 				refusal := onOneMachine(m, other)
 				refusal.Member, refusal.At = m.Name, m.Address
@@ -200,14 +200,14 @@ func (w ways) isOne(m, other membership.Member) bool {
 	return true
 }
 
-// mistake is what is wrong with the way to one seat, and what to do; empty: nothing.
+// mistake is what is wrong with the address of a member, and what to do; empty: nothing.
 func (w ways) mistake(m membership.Member) (why, remedy string) {
 	i := w.to[m]
 	if move, moves := w.elsewhere(m); moves {
 		if twin, cloned := w.clone(m); cloned {
 			return isClone(i, twin)
 		}
-		if not := notThere(m, w.sight[m]); not != "" {
+		if not := notThere(m, w.reports[m]); not != "" {
 			return not, fmt.Sprintf("give its host that address, and plan again; it is re-addressed from %s then", membership.HostOf(move.From))
 		}
 		return "", ""

@@ -15,8 +15,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// swap has the ways to two seats lead to each other's hosts.
-func swap(sight bootstrap.Sight, a, b membership.Member) { sight[a], sight[b] = sight[b], sight[a] }
+// swap has the addresses of two members lead to each other's hosts.
+func swap(reports bootstrap.Reports, a, b membership.Member) {
+	reports[a], reports[b] = reports[b], reports[a]
+}
 
 // TestWaysThatMislead has ways lead to other machines and members than they ought to: each is told from a member that
 // is dead or lost, and named with both sides.
@@ -24,45 +26,45 @@ func TestWaysThatMislead(t *testing.T) {
 	gone := errors.New("no route to host")
 	second := membership.Member{Name: "c", Address: "192.0.2.33"}
 	for name, test := range map[string]struct {
-		arrange func(c *bootstrap.Cluster, sight bootstrap.Sight)
+		arrange func(c *bootstrap.Cluster, reports bootstrap.Reports)
 		says    []string // a refusal each; none: the plan goes on
-		seats   string
+		members string
 	}{
-		"as it ought to be": {func(*bootstrap.Cluster, bootstrap.Sight) {}, nil, "a b c"},
-		"routes swapped": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { swap(sight, c.Members[0], c.Members[1]) },
+		"as it ought to be": {func(*bootstrap.Cluster, bootstrap.Reports) {}, nil, "a b c"},
+		"routes swapped": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { swap(reports, c.Members[0], c.Members[1]) },
 			[]string{"a (192.0.2.11): the way to it leads to the machine of member b, which its cluster knows at https://192.0.2.12:2380; check address, ssh_address and ssh_port of a and b: were two of them swapped?",
 				"b (192.0.2.12): the way to it leads to the machine of member a"}, "a b c"},
-		"one route to another's machine": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { sight[c.Members[0]] = sight[c.Members[1]] },
+		"one route to another's machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[c.Members[0]] = reports[c.Members[1]] },
 			[]string{"a (192.0.2.11): the way to it leads to the machine of member b"}, "a b c"},
-		"routes swapped, no quorum": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
-			for m, report := range sight {
+		"routes swapped, no quorum": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			for m, report := range reports {
 				report.Observation.Member.Members, report.Observation.Member.Healthy = nil, false
-				sight[m] = report
+				reports[m] = report
 			}
-			swap(sight, c.Members[0], c.Members[1])
+			swap(reports, c.Members[0], c.Members[1])
 		}, []string{"a (192.0.2.11): the way to it leads to the machine of member b", "b (192.0.2.12): the way to it leads to the machine of member a"}, "a b c"},
-		"a second address of c": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"a second address of c": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			c.Members[2], sight[second] = second, sight[old]
+			c.Members[2], reports[second] = second, reports[old]
 		}, nil, "a b c(https://192.0.2.13:2380)"},
-		"a second address that the machine does not have": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"a second address that the machine does not have": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			report := sight[old]
+			report := reports[old]
 			observed := *report.Observation
 			observed.Facts.Addresses, report.Observation = []string{"192.0.2.13"}, &observed
-			c.Members[2], sight[second] = second, report
+			c.Members[2], reports[second] = second, report
 		}, []string{"c (192.0.2.33): none of its interfaces has the address 192.0.2.33"}, "a b c(https://192.0.2.13:2380)"},
-		"a second address of c, nobody answers": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"a second address of c, nobody answers": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			for m, report := range sight {
+			for m, report := range reports {
 				report.Observation.Member = api.Member{}
-				sight[m] = report
+				reports[m] = report
 			}
-			c.Members[2], sight[second] = second, sight[old]
+			c.Members[2], reports[second] = second, reports[old]
 		}, nil, "a b c(https://192.0.2.13:2380)"},
-		"c is in the list at its second address already, and runs by the first": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"c is in the list at its second address already, and runs by the first": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			for m, report := range sight {
+			for m, report := range reports {
 				observed := *report.Observation
 				observed.Member.Members = slices.Clone(observed.Member.Members)
 				for i, entry := range observed.Member.Members {
@@ -71,67 +73,67 @@ func TestWaysThatMislead(t *testing.T) {
 					}
 				}
 				report.Observation = &observed
-				sight[m] = report
+				reports[m] = report
 			}
-			c.Members[2], sight[second] = second, sight[old]
+			c.Members[2], reports[second] = second, reports[old]
 		}, nil, "a b c(https://192.0.2.13:2380 moved)"},
-		"c runs by its second address already, and is in the list at the first": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"c runs by its second address already, and is in the list at the first": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			c.Members[2], sight[second] = second, sight[old]
-			delete(sight, old)
-			observed := *sight[second].Observation
+			c.Members[2], reports[second] = second, reports[old]
+			delete(reports, old)
+			observed := *reports[second].Observation
 			observed.Unit.Process = &api.Process{Flags: []string{"--initial-advertise-peer-urls=https://192.0.2.33:2380"}}
-			sight[second] = bootstrap.Report{Contact: sight[second].Contact, Observation: &observed}
+			reports[second] = bootstrap.Report{Contact: reports[second].Contact, Observation: &observed}
 		}, nil, "a b c(https://192.0.2.13:2380 there unheard)"},
-		"a second address of c, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"a second address of c, the first unreachable": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			c.Members[2], sight[second], sight[old] = second, sight[old], bootstrap.Report{Err: gone}
+			c.Members[2], reports[second], reports[old] = second, reports[old], bootstrap.Report{Err: gone}
 		}, nil, "a b c(https://192.0.2.13:2380 unheard)"},
-		"a second address of c, another machine at the first": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"a second address of c, another machine at the first": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			c.Members[2], sight[second], sight[old] = second, sight[old], bare(old)
+			c.Members[2], reports[second], reports[old] = second, reports[old], bare(old)
 		}, nil, "a b c(https://192.0.2.13:2380)"},
-		"a second address of c, taken back": {func(c *bootstrap.Cluster, sight bootstrap.Sight) { sight[second] = sight[c.Members[2]] }, nil, "a b c"},
-		"a second address of c, taken back, the first unreachable": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
-			sight[second], sight[c.Members[2]] = sight[c.Members[2]], bootstrap.Report{Err: gone}
+		"a second address of c, taken back": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[second] = reports[c.Members[2]] }, nil, "a b c"},
+		"a second address of c, taken back, the first unreachable": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			reports[second], reports[c.Members[2]] = reports[c.Members[2]], bootstrap.Report{Err: gone}
 		}, nil, "a b c"},
-		"a clone of c": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"a clone of c": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
-			clone := sight[old]
+			clone := reports[old]
 			observed := *clone.Observation
 			observed.Facts.BootID, clone.Contact.BootID, clone.Observation = "of the clone", "of the clone", &observed
-			c.Members[2], sight[second] = second, clone
+			c.Members[2], reports[second] = second, clone
 		}, []string{"c (192.0.2.33): its machine says that it carries member c, which c (192.0.2.13) carries: one is a clone of the other"}, "a b c c"},
-		"two members on one machine": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
+		"two members on one machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			d := membership.Member{Name: "d", Address: "192.0.2.14"}
 			e := membership.Member{Name: "e", Address: "192.0.2.15"}
 			c.Members = append(c.Members, d, e)
-			sight[d], sight[e] = bare(d), bare(d)
+			reports[d], reports[e] = bare(d), bare(d)
 		}, []string{"e (192.0.2.15): its address leads to the very machine that d (192.0.2.14) leads to"}, "a b c d e"},
-		"a machine with what a removed member has left": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
-			report := sight[c.Members[2]]
+		"a machine with what a removed member has left": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			report := reports[c.Members[2]]
 			observed, marker := *report.Observation, *report.Observation.Marker
 			marker.Member, marker.MemberID, observed.Member.MemberID, observed.Unit.ActiveState = "d", "gone", "", "inactive"
 			observed.Marker, report.Observation = &marker, &observed
-			sight[c.Members[2]] = report
+			reports[c.Members[2]] = report
 		}, []string{"c (192.0.2.13): the way to it leads to a machine that carries member d, which its cluster does not know any more, while c is in the member list"}, "a b c"},
-		"machine IDs of one image": {func(c *bootstrap.Cluster, sight bootstrap.Sight) {
-			for m, report := range sight {
+		"machine IDs of one image": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+			for m, report := range reports {
 				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"
-				sight[m] = report
+				reports[m] = report
 			}
 		}, nil, "a b c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := three()
-			sight := alive(t, c)
-			test.arrange(&c, sight)
-			p := c.Picture("us", sight, time.Time{})
-			var says, seats []string
+			reports := alive(t, c)
+			test.arrange(&c, reports)
+			p := c.Status("us", reports, time.Time{})
+			var says, members []string
 			for _, mistake := range p.Mistakes {
 				says = append(says, mistake.Error())
 			}
-			for _, s := range p.Seats {
+			for _, s := range p.Members {
 				text := s.Name
 				if s.From != "" {
 					text += "(" + s.From
@@ -146,49 +148,49 @@ func TestWaysThatMislead(t *testing.T) {
 					}
 					text += ")"
 				}
-				seats = append(seats, text)
+				members = append(members, text)
 			}
 			if !slices.EqualFunc(says, test.says, strings.HasPrefix) {
 				t.Errorf("mistakes:\n%s\nwant\n%s", strings.Join(says, "\n"), strings.Join(test.says, "\n"))
 			}
-			if got := strings.Join(seats, " "); got != test.seats {
-				t.Errorf("seats: %s, want %s", got, test.seats)
+			if got := strings.Join(members, " "); got != test.members {
+				t.Errorf("seats: %s, want %s", got, test.members)
 			}
 		})
 	}
 }
 
 // TestWaysDrawn draws where the ways to members lead. Whoever is shown as dead or lost is so by a way that leads to the
-// member's own machine, and a way that leads elsewhere is refused or is no seat.
+// member's own machine, and a way that leads elsewhere is refused or is no member.
 func TestWaysDrawn(t *testing.T) {
 	sample.Check(t, 500, func(rt *rapid.T) {
 		c := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15")
 		right := alive(t, c)
-		seats := slices.Clone(c.Members)
+		members := slices.Clone(c.Members)
 		for i, m := range c.Members {
 			if rapid.IntRange(0, 5).Draw(rt, "second address of "+m.Name) == 0 {
 				at := membership.Member{Name: m.Name, Address: "192.0.2.3" + string(rune('1'+i))}
-				seats = append(seats, at)
+				members = append(members, at)
 				if rapid.Bool().Draw(rt, "wanted") {
 					c.Members[i] = at
 				}
 			}
 		}
-		sight, leads := bootstrap.Sight{}, map[membership.Member]membership.Member{}
+		reports, leads := bootstrap.Reports{}, map[membership.Member]membership.Member{}
 		machines := slices.Clone(cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15").Members)
-		for _, m := range seats {
+		for _, m := range members {
 			to := machines[m.Name[0]-'a']
 			switch rapid.IntRange(0, 7).Draw(rt, "way to "+m.Name) {
 			case 0:
 				to = rapid.SampledFrom(machines).Draw(rt, "to")
 			case 1:
-				sight[m] = bootstrap.Report{Err: errors.New("no route to host")}
+				reports[m] = bootstrap.Report{Err: errors.New("no route to host")}
 				continue
 			}
-			sight[m], leads[m] = right[to], to
+			reports[m], leads[m] = right[to], to
 		}
-		p := c.Picture("us", sight, time.Time{})
-		for _, s := range p.Seats {
+		p := c.Status("us", reports, time.Time{})
+		for _, s := range p.Members {
 			to, reached := leads[s.Member]
 			mistaken := slices.ContainsFunc(p.Mistakes, func(r membership.Refusal) bool { return r.Member == s.Name && r.At == s.Address })
 			if s.From != "" && (to.Name != s.Name || s.Member == to || s.From != c.PeerURL(to)) {
@@ -209,12 +211,12 @@ func TestWaysDrawn(t *testing.T) {
 func TestDataOfAnEarlierLife(t *testing.T) {
 	for id, want := range map[string]membership.State{"c1": membership.Stopped, "c0": membership.Lost} {
 		c := three()
-		sight := alive(t, c)
-		report := sight[c.Members[2]]
+		reports := alive(t, c)
+		report := reports[c.Members[2]]
 		o := report.Observation
 		o.Unit.ActiveState, o.Unit.Process, o.Member = "inactive", nil, api.Member{Error: "connect: connection refused"}
 		o.Marker.MemberID, o.Data.Log = id, &api.Log{ClusterID: "c1", MemberID: id, Term: 2, Index: 100}
-		if s := c.Picture("us", sight, time.Time{}).Seat(c.Members[2]); s.State != want {
+		if s := c.Status("us", reports, time.Time{}).Member(c.Members[2]); s.State != want {
 			t.Errorf("with the data of %s it is %s (%s), want %s", id, s.State, s.Why, want)
 		}
 	}

@@ -57,7 +57,7 @@ func TestLostData(t *testing.T) {
 			reports[m.Name] = scripted(t, c, m, words[i])
 		}
 		stale := 0
-		for _, host := range judged(c, reports, now) {
+		for _, host := range assessed(c, reports, now) {
 			if host.Refused != "" {
 				t.Fatalf("%s: refused: %s", script, host.Refused)
 			}
@@ -122,7 +122,7 @@ func TestAFinishedClusterIsNotStartedOver(t *testing.T) {
 	}
 	lost := reports["c"].Observation
 	lost.Unit.ActiveState, lost.Member, lost.Data = "failed", api.Member{}, api.Data{Exists: true, Empty: true}
-	for name, host := range judged(c, reports, now) {
+	for name, host := range assessed(c, reports, now) {
 		if host.Claim != membership.Formed {
 			t.Errorf("%s is %s", name, host.Claim)
 		}
@@ -137,7 +137,7 @@ func TestOtherAttemptsSayNothingOfThisOne(t *testing.T) {
 		reports[c.Members[i].Name] = scripted(t, c, c.Members[i], word)
 	}
 	reports["a"].Observation.Marker.Token = "prod-0"
-	observed := judged(c, reports, now)
+	observed := assessed(c, reports, now)
 	var claims []membership.Claim
 	for _, m := range c.Members {
 		claims = append(claims, observed[m.Name].Claim)

@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// place says what a seat is in the member list. Where nobody can be asked for the list, whoever was a
+// place says what a member is in the member list. Where nobody can be asked for the list, whoever was a
 // voter still is one: that is whoever has a marker or is named by one, and where no marker can be read, all.
-func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways ways) {
+func (c Cluster) place(s *membership.MemberStatus, list memberList, report Report, ways ways) {
 	if !list.known {
 		s.Role, s.Started = membership.Voter, true
 		switch marker := report.Marker(); {
@@ -38,18 +38,18 @@ func (c Cluster) place(s *membership.Seat, list memberList, report Report, ways 
 	}
 }
 
-// entryOf is a seat's entry of the member list. Another member may leave its address, or somebody may have added one there
+// entryOf is a member's entry of the member list. Another member may leave its address, or somebody may have added one there
 // with another port: the entry that its host has recorded goes first, and else none that has another name. Then comes the one
 // at its very URL. Where its host has recorded none, or cannot be asked, the one of its name follows, and then any at its
 // address, since all may be to have another port.
-func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report Report, ways ways) (api.ListedMember, bool) {
-	wanted := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == ways.to[s.Member].id }}
+func (c Cluster) entryOf(s membership.MemberStatus, entries []api.ListedMember, report Report, ways ways) (api.ListedMember, bool) {
+	desired := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == ways.to[s.Member].id }}
 	if s.From == "" {
 		recorded, own := "", []string{c.PeerURL(s.Member)}
 		if marker := report.Marker(); marker != nil {
 			recorded, own = marker.MemberID, append(own, ownURL(*marker)...)
 		}
-		wanted = []func(api.ListedMember) bool{
+		desired = []func(api.ListedMember) bool{
 			func(e api.ListedMember) bool { return recorded != "" && e.ID == recorded },
 			func(e api.ListedMember) bool {
 				return slices.ContainsFunc(e.PeerURLs, func(url string) bool { return slices.Contains(own, url) })
@@ -61,7 +61,7 @@ func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report R
 			return !atAny(s.Member, e.PeerURLs) || e.Name != "" && e.Name != s.Name && e.ID != recorded
 		})
 	}
-	for _, is := range wanted {
+	for _, is := range desired {
 		if i := slices.IndexFunc(entries, is); i >= 0 {
 			return entries[i], true
 		}
@@ -69,16 +69,16 @@ func (c Cluster) entryOf(s membership.Seat, entries []api.ListedMember, report R
 	return api.ListedMember{}, false
 }
 
-// stranger is an entry that no seat explains.
-func stranger(entry api.ListedMember, owner string, sight Sight) membership.Stranger {
-	s := membership.Stranger{ID: entry.ID, Name: entry.Name, Role: membership.Voter}
+// unmanaged is the entry of a member that is neither in the configuration nor in the state.
+func unmanaged(entry api.ListedMember, owner string, reports Reports) membership.UnmanagedMember {
+	s := membership.UnmanagedMember{ID: entry.ID, Name: entry.Name, Role: membership.Voter}
 	if len(entry.PeerURLs) > 0 {
 		s.PeerURL = entry.PeerURLs[0]
 	}
 	if entry.Learner {
 		s.Role = membership.Learner
 	}
-	for _, report := range sight {
+	for _, report := range reports {
 		if marker := report.Marker(); marker != nil && marker.Owner == owner && slices.Contains(marker.Added, s.PeerURL) {
 			s.Ours = true
 		}

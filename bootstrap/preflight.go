@@ -19,18 +19,18 @@ func (c Cluster) PreflightForm(reports map[string]Report, now time.Time) error {
 	c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m membership.Member) bool { _, seen := reports[m.Name]; return !seen })
 	f := c.Resume(reports, Formation{})
 	if whole {
-		return claimable(c.Judge(reports, f, now), c.Spec)
+		return claimable(c.Assess(reports, f, now), c.Spec)
 	}
 	observed := membership.Observed{}
 	for _, m := range c.Members {
-		observed[m.Name] = c.judge(m, reports[m.Name], f, now)
+		observed[m.Name] = c.assess(m, reports[m.Name], f, now)
 	}
 	return claimable(observed, c.Spec)
 }
 
 // PreflightRestore says the same of a cluster that a snapshot is restored to. Of one that owner's state holds, these are the hosts
 // that are new to it; an empty owner: no state holds it yet.
-func (c Cluster) PreflightRestore(owner string, reports Sight, now time.Time) error {
+func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) error {
 	creating := owner == ""
 	if creating {
 		owner = c.unfinished(reports)
@@ -50,7 +50,7 @@ func (c Cluster) PreflightRestore(owner string, reports Sight, now time.Time) er
 }
 
 // unfinished is the owner of the unfinished create that hosts carry; empty: none does.
-func (c Cluster) unfinished(reports Sight) string {
+func (c Cluster) unfinished(reports Reports) string {
 	for _, m := range c.Members {
 		if marker := reports[m].Marker(); marker != nil && marker.Phase == api.PhaseForming {
 			return marker.Owner
@@ -62,13 +62,13 @@ func (c Cluster) unfinished(reports Sight) string {
 // PreflightChange says why hosts that a living cluster of owner's is to come to, or that are reached in another way than before, are
 // not what the change needs, all that is wrong said at once; nil: nothing is in the way. looked is what was seen on them, and before
 // what was last seen of the cluster, in the ways that its hosts were reached then.
-func (c Cluster) PreflightChange(owner string, before, looked Sight) error {
+func (c Cluster) PreflightChange(owner string, before, looked Reports) error {
 	merged := maps.Clone(before)
 	maps.Copy(merged, looked)
 	list := c.memberList(owner, merged)
-	mistaken := c.waysTo(c.Seats(merged), list, owner, merged).mistakes()
+	mistaken := c.waysTo(c.AllMembers(merged), list, owner, merged).mistakes()
 	var refusals []error
-	for _, m := range c.Seats(looked) {
+	for _, m := range c.AllMembers(looked) {
 		report, there := looked[m]
 		if !there {
 			continue

@@ -10,7 +10,7 @@ import (
 // rank says how the log of a voter ends that does not serve: by what lies on its disk, whatever its unit does. Of a member
 // that runs, its own word would be what it knows to be agreed on, which is less than what it has logged. One that serves
 // has all that was agreed on, and is not ranked.
-func rank(s *membership.Seat, report Report) {
+func rank(s *membership.MemberStatus, report Report) {
 	o := report.Observation
 	switch {
 	case s.State == membership.Healthy || s.State == membership.Unreachable || s.State == membership.Missing:

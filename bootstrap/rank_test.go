@@ -46,22 +46,22 @@ func TestRankOfSurvivors(t *testing.T) {
 		"rolled back":    {func(o *api.Observation) { o.Member.Healthy, o.GuardCheck = false, api.GuardProgress }, "lost 4.812"},
 		"someone else's": {func(o *api.Observation) { o.Marker.Owner = "them" }, "foreign (its host carries member b of a cluster prod that another state manages)"},
 	} {
-		sight := alive(t, c)
-		o := sight[b].Observation
+		reports := alive(t, c)
+		o := reports[b].Observation
 		o.Data.Log = &api.Log{ClusterID: o.Marker.ClusterID, MemberID: o.Marker.MemberID, Term: 4, Index: 812, Applied: 800}
 		test.change(o)
-		if got := printRank(*c.Picture(ours.Owner, sight, time.Time{}).Seat(b)); got != test.want {
+		if got := printRank(*c.Status(ours.Owner, reports, time.Time{}).Member(b)); got != test.want {
 			t.Errorf("%s: got  %s\nwant %s", name, got, test.want)
 		}
 	}
-	sight := alive(t, c)
-	sight[b] = bootstrap.Report{Contact: api.Contact{Machine: "x86_64", Marker: sight[b].Observation.Marker}}
-	if got := printRank(*c.Picture(ours.Owner, sight, time.Time{}).Seat(b)); got != "store missing (its store is gone)" {
+	reports := alive(t, c)
+	reports[b] = bootstrap.Report{Contact: api.Contact{Machine: "x86_64", Marker: reports[b].Observation.Marker}}
+	if got := printRank(*c.Status(ours.Owner, reports, time.Time{}).Member(b)); got != "store missing (its store is gone)" {
 		t.Errorf("without a store: got %s", got)
 	}
 }
 
-func printRank(s membership.Seat) string {
+func printRank(s membership.MemberStatus) string {
 	text := string(s.State)
 	if s.Index > 0 {
 		text += fmt.Sprintf(" %d.%d", s.Term, s.Index)

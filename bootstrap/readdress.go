@@ -14,7 +14,7 @@ import (
 // A member may be given another address on the machine that it is on: its network was renumbered, it is to use another
 // network card, or a name takes the place of an address. It keeps its data and its ID.
 
-// move tells whether a wanted seat's member is to be re-addressed to it.
+// move tells whether a member is to be re-addressed, and from where.
 func (w ways) move(m membership.Member) (membership.Move, bool) {
 	found, is := w.elsewhere(m)
 	if _, cloned := w.clone(m); cloned {
@@ -23,7 +23,7 @@ func (w ways) move(m membership.Member) (membership.Move, bool) {
 	return found, is
 }
 
-// elsewhere tells whether the machine at a wanted seat carries that very member, at another peer URL than the seat's.
+// elsewhere tells whether the machine at a member's desired address carries that very member under another peer URL.
 func (w ways) elsewhere(m membership.Member) (membership.Move, bool) {
 	i := w.to[m]
 	if w.fixed || !slices.Contains(w.Members, m) || i.carries != m.Name || i.id == "" || len(i.known) == 0 {
@@ -38,9 +38,9 @@ func (w ways) elsewhere(m membership.Member) (membership.Move, bool) {
 	return membership.Move{}, false
 }
 
-// clone is another seat of a member's name whose way leads to another machine that says it is the same member.
+// clone is the member of the same name at another address, where two machines say that they are the same member.
 func (w ways) clone(m membership.Member) (membership.Member, bool) {
-	for _, other := range w.seats {
+	for _, other := range w.members {
 		o, told := w.to[other]
 		if told && other != m && other.Name == m.Name && w.to[m].cloneOf(o) {
 			return other, true
@@ -54,15 +54,15 @@ func isClone(i identity, of membership.Member) (why, remedy string) {
 		"where a machine was booted between two looks, plan again, with a refresh; where one really is a clone, take it off the network before its member is started, and plan again"
 }
 
-// old tells whether a seat is the one that a member is re-addressed from: its machine is that of the new seat, or nobody
-// answers there, or whoever does carries nothing of the member. So is a second way to the machine of a wanted seat by which
-// the cluster knows nobody: what is done there is done by the first; and an address that the member has left, and that is to be
-// another member's.
+// old tells whether an address is one that its member has left. It is where the member is re-addressed from it: the machine
+// is the one at the new address, or nobody answers, or whoever does carries nothing of the member. It is too where it is a
+// second way to the machine of a desired member, under which the cluster knows nobody; and where the member has moved on,
+// and another member is to have the address.
 func (w ways) old(m membership.Member) bool {
 	if slices.Contains(w.Members, m) {
 		return false
 	}
-	for _, other := range w.seats {
+	for _, other := range w.members {
 		if move, moves := w.move(other); moves && other.Name == m.Name && at(m, move.From) {
 			return true
 		}
@@ -76,35 +76,35 @@ func (w ways) old(m membership.Member) bool {
 	return false
 }
 
-// another tells whether a member of another name is wanted at the address of a seat.
+// another tells whether another member is desired at a member's address.
 func (w ways) another(m membership.Member) bool {
 	return slices.ContainsFunc(w.Members, func(other membership.Member) bool { return other.Name != m.Name && other.Address == m.Address })
 }
 
-// vacated tells whether a seat's address is one that a member of another name is re-addressed from: who is at the seat is new.
+// vacated tells whether another member is re-addressed from a member's address, so that this one is new there.
 func (w ways) vacated(m membership.Member) bool {
-	return slices.ContainsFunc(w.seats, func(other membership.Member) bool {
+	return slices.ContainsFunc(w.members, func(other membership.Member) bool {
 		move, moves := w.move(other)
 		return moves && other.Name != m.Name && at(m, move.From)
 	})
 }
 
-// has tells whether a member is in the list by the address of a seat.
+// has tells whether the list has a member's address, under its name or without one.
 func (l memberList) has(m membership.Member) bool {
 	return l.hasOne(m, "") || l.calls(m)
 }
 
-// calls tells whether a member is in the list by the address and the name of a seat.
+// calls tells whether the list has a member's address under its name.
 func (l memberList) calls(m membership.Member) bool { return l.hasOne(m, m.Name) }
 
 func (l memberList) hasOne(m membership.Member, name string) bool {
 	return slices.ContainsFunc(l.entries, func(entry api.ListedMember) bool { return entry.Name == name && atAny(m, entry.PeerURLs) })
 }
 
-// unseen are the peer URLs of members that hosts name, and that no seat explains, where nobody can be asked for the list.
-func (l memberList) unseen(seats []membership.Seat) (urls []string) {
+// unseen are the peer URLs that hosts name and that are no known member's, where nobody can be asked for the list.
+func (l memberList) unseen(members []membership.MemberStatus) (urls []string) {
 	for _, url := range slices.Sorted(maps.Keys(l.named)) {
-		if !slices.ContainsFunc(seats, func(s membership.Seat) bool {
+		if !slices.ContainsFunc(members, func(s membership.MemberStatus) bool {
 			return s.Role != membership.Absent && (url == s.From || at(s.Member, url))
 		}) {
 			urls = append(urls, url)
@@ -115,12 +115,12 @@ func (l memberList) unseen(seats []membership.Seat) (urls []string) {
 
 // unheard tells whether nobody could be asked at the address that a member is re-addressed from. Where its port alone
 // changes, it is asked there itself.
-func (w ways) unheard(m membership.Member, of membership.Move, sight Sight) bool {
+func (w ways) unheard(m membership.Member, of membership.Move, reports Reports) bool {
 	if membership.HostOf(of.From) == m.Address {
 		return false
 	}
 	at, seen := w.at([]string{of.From})
-	return !seen || sight[at].Err != nil
+	return !seen || reports[at].Err != nil
 }
 
 // gone tells whether the machine of a member has lost the address that the member is re-addressed from. Of a name it is not known.
@@ -147,13 +147,13 @@ func (c Cluster) At(m membership.Member) Cluster {
 // of all else what it has.
 func (c Cluster) Readdressed(m membership.Member, flags []string, marker api.Marker) []string {
 	c.ClientPort, c.MetricsPort = marker.ClientPort, marker.MetricsPort
-	wanted := c.At(m).Flags(m, Formation{Owner: marker.Owner, Token: marker.Token}, StateExisting)
+	desired := c.At(m).Flags(m, Formation{Owner: marker.Owner, Token: marker.Token}, StateExisting)
 	follows := func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
 		return isBirthFlag(line) || slices.Contains(byAddress, name)
 	}
 	moved := slices.DeleteFunc(slices.Clone(flags), follows)
-	for _, line := range wanted {
+	for _, line := range desired {
 		if follows(line) {
 			moved = append(moved, line)
 		}

@@ -15,12 +15,12 @@ import (
 
 // RestoreToken is etcd's initial-cluster-token of a cluster that a wish makes. By what it begins with, a later run
 // knows that the wish was fulfilled; unique tells apart two restores of one snapshot.
-func RestoreToken(wish membership.Restoration, unique string) string {
-	return restoreTokens(wish) + unique
+func RestoreToken(desired membership.Restoration, unique string) string {
+	return restoreTokens(desired) + unique
 }
 
-func restoreTokens(wish membership.Restoration) string {
-	sum := sha256.Sum256([]byte(wish.Source + "\n" + wish.SHA256 + "\n" + wish.Trigger))
+func restoreTokens(desired membership.Restoration) string {
+	sum := sha256.Sum256([]byte(desired.Source + "\n" + desired.SHA256 + "\n" + desired.Trigger))
 	return "restore-" + hex.EncodeToString(sum[:8]) + "-"
 }
 
@@ -41,16 +41,16 @@ const listenClientURLs = "--listen-client-urls="
 // Restoring measures what was seen of a cluster's hosts for a restore of it. creating: it is one that no state holds
 // yet, so hosts may carry what an earlier create has left; the owner is the one that Resume says. now decides which
 // certificates hold.
-func (c Cluster) Restoring(owner string, creating bool, sight Sight, now time.Time) membership.Restoring {
+func (c Cluster) Restoring(owner string, creating bool, reports Reports, now time.Time) membership.Restoring {
 	p := membership.Restoring{}
-	ways := c.waysTo(c.Seats(sight), c.memberList(owner, sight), owner, sight)
+	ways := c.waysTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports)
 	ways.fixed = true
 	mistakes := map[membership.Member]string{}
 	for _, mistake := range ways.mistakes() {
 		mistakes[membership.Member{Name: mistake.Member, Address: mistake.At}] = mistake.Rule + "; " + mistake.Remedy
 	}
-	for _, m := range c.Seats(sight) {
-		report := sight[m]
+	for _, m := range c.AllMembers(reports) {
+		report := reports[m]
 		if ways.detour(m) {
 			continue
 		}

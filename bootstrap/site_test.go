@@ -27,7 +27,7 @@ var ours = bootstrap.Formation{Owner: "us", Token: "prod-1"}
 // The authorities: ours, and another pair that is called the same.
 var (
 	authority = sync.OnceValue(newAuthority)
-	stranger  = sync.OnceValue(newAuthority)
+	unmanaged = sync.OnceValue(newAuthority)
 )
 
 func newAuthority() *nodetest.Authority {
@@ -147,11 +147,11 @@ func request(t *testing.T, want api.KeyRequest) string {
 }
 
 // judged is what is made of reports; of members that are not there, the hosts are bare.
-func judged(c bootstrap.Cluster, reports map[string]bootstrap.Report, at time.Time) membership.Observed {
+func assessed(c bootstrap.Cluster, reports map[string]bootstrap.Report, at time.Time) membership.Observed {
 	for _, m := range c.Members {
 		if _, given := reports[m.Name]; !given {
 			reports[m.Name] = bare(m)
 		}
 	}
-	return c.Judge(reports, ours, at)
+	return c.Assess(reports, ours, at)
 }

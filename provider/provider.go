@@ -81,7 +81,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		resp.Diagnostics.AddError("This build of the provider is broken", err.Error())
 		return
 	}
-	services := &resources.Services{
+	services := &resources.ProviderData{
 		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
 		Stores:   stores,
 		Progress: p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),

@@ -22,7 +22,7 @@ var _ datasource.DataSourceWithConfigure = (*backupsData)(nil)
 const backupsTimeout = 5 * time.Minute
 
 // backupsData is the data source etcd_backups.
-type backupsData struct{ services *Services }
+type backupsData struct{ providerData *ProviderData }
 
 // NewBackups is the data source etcd_backups.
 func NewBackups() datasource.DataSource { return &backupsData{} }
@@ -39,7 +39,7 @@ func (d *backupsData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 
 // Configure takes what the provider gives.
 func (d *backupsData) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	d.services = services(req.ProviderData, &resp.Diagnostics)
+	d.providerData = providerData(req.ProviderData, &resp.Diagnostics)
 }
 
 // backupsModel is etcd_backups as Terraform has it.
@@ -144,9 +144,9 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	ctx, cancel := context.WithTimeout(ctx, backupsTimeout)
 	defer cancel()
 	var list []upgrade.ListedBackup
-	executor, err := cluster.executor(ctx, d.services, to)
+	executor, err := cluster.executor(ctx, d.providerData, to)
 	if err == nil {
-		list, model.Problems, err = executor.Backups(ctx, cluster.Owner.ValueString(), to.seats())
+		list, model.Problems, err = executor.Backups(ctx, cluster.Owner.ValueString(), to.members())
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The backups of cluster %s cannot be listed", cluster.Name.ValueString()), err.Error())

@@ -21,7 +21,7 @@ var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
 const ephemeralValidity = "1h"
 
 // ephemeralCertificate is the ephemeral etcd_certificate.
-type ephemeralCertificate struct{ services *Services }
+type ephemeralCertificate struct{ providerData *ProviderData }
 
 // ephemeralModel is the ephemeral etcd_certificate as Terraform has it.
 type ephemeralModel struct {
@@ -81,7 +81,7 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 
 // Configure takes what the provider gives.
 func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
-	e.services = services(req.ProviderData, &resp.Diagnostics)
+	e.providerData = providerData(req.ProviderData, &resp.Diagnostics)
 }
 
 // Open makes key and certificate.
@@ -110,7 +110,7 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 
 // open makes key and certificate.
 func (e *ephemeralCertificate) open(model *ephemeralModel, authority authorityModel, organizations []string) error {
-	now := e.services.Now()
+	now := e.providerData.Now()
 	clients, err := authority.Client.parse(now)
 	if err != nil {
 		return err

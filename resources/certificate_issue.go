@@ -33,7 +33,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	if diags.HasError() {
 		return diags
 	}
-	clients, err := authority.Client.parse(r.services.Now())
+	clients, err := authority.Client.parse(r.providerData.Now())
 	if err != nil {
 		diags.AddAttributeError(path.Root("pki"), "The authority cannot sign", err.Error())
 		return diags
@@ -69,7 +69,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 // sign certifies the key of the request that was brought along, or the one in the file, which is made
 // where there is none. made tells that it was.
 func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, plan certificateModel) (certificate []byte, made bool, err error) {
-	now, file := r.services.Now(), plan.PrivateKeyFile.ValueString()
+	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
 	if file == "" {
 		certificate, err = clients.SignRequest([]byte(plan.CSR.ValueString()), want, now)
 		return certificate, false, err
@@ -89,7 +89,7 @@ func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, pla
 	case err != nil:
 		return nil, false, fmt.Errorf("private_key_file: %w", err)
 	}
-	request, err := requestFor(key, r.services.Random)
+	request, err := requestFor(key, r.providerData.Random)
 	if err != nil {
 		return nil, false, err
 	}

@@ -22,7 +22,7 @@ var (
 )
 
 // certificateResource is etcd_certificate.
-type certificateResource struct{ services *Services }
+type certificateResource struct{ providerData *ProviderData }
 
 // NewCertificate is the resource etcd_certificate.
 func NewCertificate() resource.Resource { return &certificateResource{} }
@@ -39,7 +39,7 @@ func (r *certificateResource) Schema(_ context.Context, _ resource.SchemaRequest
 
 // Configure takes what the provider gives.
 func (r *certificateResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.services = services(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
 }
 
 // ConfigValidators want one key, from one place.
@@ -76,7 +76,7 @@ func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest
 		return
 	}
 	state.RenewalDue = types.StringNull()
-	if why := state.due(r.services.Now()); why != "" {
+	if why := state.due(r.providerData.Now()); why != "" {
 		state.RenewalDue = types.StringValue(why)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -102,7 +102,7 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.services.authorities))...)
+	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.providerData.authorities))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -115,7 +115,7 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	err := state.removeFiles(certificateModel{}, &r.services.authorities)
+	err := state.removeFiles(certificateModel{}, &r.providerData.authorities)
 	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
 		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
 			local, _ := ssh.ExpandHome(file) // it has just been read

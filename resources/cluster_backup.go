@@ -60,7 +60,7 @@ const (
 	rehearsalMaxAge   = 8 * 24 * time.Hour
 )
 
-var usualKeep = api.Keep{Hourly: 48, Daily: 14, Weekly: 8, Verified: 2}
+var defaultKeep = api.Keep{Hourly: 48, Daily: 14, Weekly: 8, Verified: 2}
 
 // calendar is what systemd's OnCalendar is spelled with; a host has systemd itself read it before anything is written.
 var calendar = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9*,./: ~-]{1,100}$`), "must be a systemd calendar event, like hourly, daily, or *-*-* 03:30:00")
@@ -144,11 +144,11 @@ func allKnown(object types.Object, backup *api.Backup) bool {
 
 // keep is which backups stay. Where no rehearsal can read them, none is ever proved, and none is waited for.
 func (m backupModel) keep() api.Keep {
-	keep := usualKeep
+	keep := defaultKeep
 	if k := m.Keep; k != nil {
 		keep = api.Keep{
 			Last: int(k.Last.ValueInt64()), Within: durationOr(k.Within, 0),
-			Hourly: int(k.Hourly.ValueInt64()), Daily: int(k.Daily.ValueInt64()), Weekly: int(k.Weekly.ValueInt64()), Verified: usualKeep.Verified,
+			Hourly: int(k.Hourly.ValueInt64()), Daily: int(k.Daily.ValueInt64()), Weekly: int(k.Weekly.ValueInt64()), Verified: defaultKeep.Verified,
 		}
 		if !k.Verified.IsNull() {
 			keep.Verified = int(k.Verified.ValueInt64())

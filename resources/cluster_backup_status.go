@@ -63,7 +63,7 @@ func backupStatusType() map[string]attr.Type {
 
 // watchBackups takes over what the hosts say of the backups, and warns of what has gone wrong. Each host knows of its own
 // runs alone: the newest of all counts.
-func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Sight, now time.Time) (diags diag.Diagnostics) {
+func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Reports, now time.Time) (diags diag.Diagnostics) {
 	c.BackupStatus = types.ObjectNull(backupStatusType())
 	if c.Backup.IsNull() {
 		return nil
@@ -109,7 +109,7 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Sight
 // missBackups warns where the newest backup is older than the schedule has it: of a run that has not started, or was
 // killed, nobody says that it failed. A schedule counts from when it came into force: it says nothing of the time before.
 // A run may take as long as the last one, and some time more.
-func (c *clusterModel) missBackups(reports bootstrap.Sight, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
+func (c *clusterModel) missBackups(reports bootstrap.Reports, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
 	var newest, since time.Time
 	var every time.Duration
 	for _, report := range reports {

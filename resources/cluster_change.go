@@ -21,14 +21,14 @@ import (
 type change struct {
 	before, members map[string]memberModel // of the state, and as they are wanted
 	cluster         bootstrap.Cluster      // as it is wanted
-	seen            bootstrap.Sight
+	seen            bootstrap.Reports
 	others          routes // to hosts that an earlier change has not come to its end on
 	plan            upgrade.Plan
 	err             error
 }
 
-// wanted is what a change is to come to, beside what the model itself says.
-type wanted struct {
+// desired is what a change is to come to, beside what the model itself says.
+type desired struct {
 	members map[string]memberModel
 	stores  Stores
 	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
@@ -41,7 +41,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(c.mustShow(ctx)...)
 	before, d := state.memberModels(ctx)
 	diags.Append(d...)
-	dropStrangers(before)
+	dropUnmanaged(before)
 	members, d := c.memberModels(ctx)
 	diags.Append(d...)
 	if diags.HasError() {
@@ -51,29 +51,29 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		c.DataDir = state.DataDir
 	}
 	c.keepObserved(state)
-	last, found, d := lastSight(ctx, private)
+	last, found, d := lastReports(ctx, private)
 	diags.Append(d...)
 	diags.Append(c.checkAbandoned(before, last)...)
 	diags.Append(c.refuseChanges(authority, state)...)
 	asked, d := c.recovery(ctx, state)
 	diags.Append(d...)
-	wish, d := c.restoration(ctx, state)
+	restoration, d := c.restoration(ctx, state)
 	diags.Append(d...)
 	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
 	diags.Append(d...)
 	newBackup := !c.Backup.Equal(state.Backup)
-	if wish.Source != "" && members != nil {
+	if restoration.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
-		if !diags.HasError() && c.restoredBefore(state, wanted{members, stores, backup}, before, last, wish) {
+		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, backup}, before, last, restoration) {
 			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record, by an apply that this state does not know of: it was imported, say. "+
-				"The apply notes that in the state, and restores nothing. To restore it once more, set restore.trigger to another value.", wish.Source))
-			wish = membership.Restoration{}
+				"The apply notes that in the state, and restores nothing. To restore it once more, set restore.trigger to another value.", restoration.Source))
+			restoration = membership.Restoration{}
 		}
-		if !diags.HasError() && wish.Source != "" {
+		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
-			diags.Append(c.planRestore(ctx, state, wanted{members, stores, backup}, before, private, wish)...)
+			diags.Append(c.planRestore(ctx, state, desired{members, stores, backup}, before, private, restoration)...)
 		}
-		if diags.HasError() || wish.Source != "" {
+		if diags.HasError() || restoration.Source != "" {
 			return diags
 		}
 	}
@@ -101,9 +101,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	diags.Append(c.warnAbandoned(last)...)
-	ch := c.changed(state, wanted{members, stores, backup}, before, last, asked)
+	ch := c.changed(state, desired{members, stores, backup}, before, last, asked)
 	switch {
-	case !found && (ch.wishes(state) || newBackup):
+	case !found && (ch.asksForChange(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
 	case !found:
@@ -130,11 +130,11 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 }
 
 // changed is the change from state to the model, as the engine plans it.
-func (c clusterModel) changed(state clusterModel, want wanted, before map[string]memberModel, last sight, asked membership.Recovery) change {
+func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last keptReports, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild = rebuilds(want.members, before)
-	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
+	ch.plan, ch.err = upgrade.Change(ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch
 }
 
@@ -146,9 +146,9 @@ func (ch change) mayWait(deferred *membership.Refusal) bool {
 
 // foresee fills in what the plan makes of the cluster, or refuses it.
 func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagnostics) {
-	wishes := ch.wishes(state)
+	asksForChange := ch.asksForChange(state)
 	switch {
-	case ch.err != nil && !wishes && c.changesOwn(state, ch.members, ch.before):
+	case ch.err != nil && !asksForChange && c.changesOwn(state, ch.members, ch.before):
 		c.plansSteps(c.asked(ch, state), nil)
 		diags.AddWarning("The members are not repaired by this plan", ch.err.Error())
 		return diags
@@ -157,7 +157,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		return diags
 	}
 	for _, deferred := range ch.plan.Deferred {
-		if wishes && !ch.mayWait(deferred) {
+		if asksForChange && !ch.mayWait(deferred) {
 			refusePlan(&diags, deferred)
 		} else {
 			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
@@ -168,8 +168,8 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
 	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
-	for _, s := range ch.plan.End.Seats {
-		if m, wanted := ch.members[s.Name]; wanted && s.Wanted {
+	for _, s := range ch.plan.End.Members {
+		if m, wanted := ch.members[s.Name]; wanted && s.Desired {
 			m.foresee(s, ch)
 			ch.members[s.Name] = m
 			if m.Health.IsUnknown() {
@@ -186,7 +186,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 
 // foresee fills in what the plan makes of a member. What is not well at its end is not known: the apply
 // looks again.
-func (m *memberModel) foresee(s membership.Seat, ch change) {
+func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 	m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(s.Member)), types.StringValue(ch.cluster.ClientURL(s.Member))
 	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
 	if healthOf(s) != healthHealthy {
@@ -288,7 +288,7 @@ func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool
 }
 
 // wishes tells whether what is wanted of the hosts has changed since the last apply.
-func (ch change) wishes(state clusterModel) bool {
+func (ch change) asksForChange(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
@@ -336,11 +336,11 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) ||
-		!maps.EqualFunc(members, before, memberModel.sameWish)
+		!maps.EqualFunc(members, before, memberModel.sameRestoration)
 }
 
 // sameWish tells whether a configuration says the same of two members.
-func (m memberModel) sameWish(other memberModel) bool {
+func (m memberModel) sameRestoration(other memberModel) bool {
 	return m.Address.Equal(other.Address) && m.HostKey.Equal(other.HostKey) && m.HostCA.Equal(other.HostCA) &&
 		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone) && m.Rebuild.Equal(other.Rebuild)
 }
@@ -389,10 +389,10 @@ func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags d
 	}
 	wanted := c.Version.ValueString()
 	if wanted == "" {
-		wanted = membership.Line(running)
+		wanted = membership.Minor(running)
 	}
 	version, err := stores.Newest(wanted)
-	switch kept := running == wanted || membership.Line(running) == wanted; {
+	switch kept := running == wanted || membership.Minor(running) == wanted; {
 	case kept && (err != nil || membership.CompareVersions(running, version) > 0):
 		version = running
 	case err != nil:

@@ -16,8 +16,8 @@ func leftUndone(outcome upgrade.Outcome) error {
 	var left []error
 	for _, deferred := range outcome.Deferred {
 		refusal := *deferred
-		seat := membership.Member{Name: deferred.Member, Address: deferred.At}
-		if err := outcome.Sight[seat].Err; err != nil {
+		member := membership.Member{Name: deferred.Member, Address: deferred.At}
+		if err := outcome.Reports[member].Err; err != nil {
 			refusal.Rule = fmt.Sprintf("%s (%s)", refusal.Rule, err)
 		}
 		left = append(left, &refusal)
@@ -40,7 +40,7 @@ func didSay(done []membership.Step) string {
 }
 
 // foundSay says how a member was found; nil: it is no member any more.
-func foundSay(s *membership.Seat, seen bootstrap.Sight) string {
+func foundSay(s *membership.MemberStatus, seen bootstrap.Reports) string {
 	if s == nil {
 		return "Its host has no part in the cluster now."
 	}

@@ -16,25 +16,25 @@ import (
 func TestWhatAnApplySays(t *testing.T) {
 	c := membership.Member{Name: "c", Address: "192.0.2.21"}
 	steps := []membership.Step{{Kind: membership.Start, Member: "a", At: "192.0.2.11"}, {Kind: membership.Start, Member: "b", At: "192.0.2.12"}}
-	away := bootstrap.Sight{c: {Err: errors.New("no route to host")}}
+	away := bootstrap.Reports{c: {Err: errors.New("no route to host")}}
 	var said []string
 	for n := range 3 {
 		said = append(said, didSay(steps[:n]))
 	}
-	for _, s := range []membership.Seat{
+	for _, s := range []membership.MemberStatus{
 		{Member: c, State: membership.Unreachable, Why: "its host cannot be reached"},
 		{Member: c, State: membership.Foreign, Unfit: true, Why: "40 MiB are free"},
 		{Member: c, State: membership.Foreign, Why: "something else listens on port 2380"},
 		{Member: c, State: membership.Healthy, Role: membership.Voter, Outdated: []string{"flags --snapshot-count"}},
 		{Member: c, State: membership.Healthy, Role: membership.Learner},
 	} {
-		seen := bootstrap.Sight{}
+		seen := bootstrap.Reports{}
 		if s.State == membership.Unreachable {
 			seen = away
 		}
 		said = append(said, foundSay(&s, seen))
 	}
-	said = append(said, foundSay(nil, nil), leftUndone(upgrade.Outcome{Sight: away, Done: steps,
+	said = append(said, foundSay(nil, nil), leftUndone(upgrade.Outcome{Reports: away, Done: steps,
 		Deferred: []*membership.Refusal{{Member: "c", At: "192.0.2.21", Rule: "its host cannot be reached", Remedy: "mend that"}}}).Error())
 	want := []string{
 		"No step was done, and no host was changed.",

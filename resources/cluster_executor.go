@@ -41,7 +41,7 @@ func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, m
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
-	fresh, err := newFormation(executor.Cluster.Name, r.services.Random)
+	fresh, err := newFormation(executor.Cluster.Name, r.providerData.Random)
 	if err != nil {
 		return upgrade.Formed{}, err
 	}
@@ -62,25 +62,25 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Seats: hosts.seats(), Served: ch.serving(owner)}
+	order := upgrade.Order{Owner: owner, Members: hosts.members(), Served: ch.serving(owner)}
 	if known {
 		order.Approved, order.Machines = append([]membership.Step{}, ch.plan.Steps...), ch.seen.Machines()
 	}
 	outcome, err := executor.Change(ctx, order)
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
-		outcome.Sight = r.lookAgain(ctx, *executor, hosts)
+		outcome.Reports = r.lookAgain(ctx, *executor, hosts)
 	}
 	return outcome, err
 }
 
 // lookAgain is what is seen of the hosts after a run that has failed. One that became unreachable in the middle of the run is
 // not waited for once more.
-func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to routes) bootstrap.Sight {
+func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to routes) bootstrap.Reports {
 	hosts, err := r.hosts(to, everybody)
 	if err == nil { // the run has had all of them
 		executor.Hosts = hosts
 	}
-	return executor.Observe(ctx, to.seats())
+	return executor.Observe(ctx, to.members())
 }
 
 // everybody and nobody are the hosts that an operation can go on without.
@@ -98,9 +98,9 @@ func (ch change) askedInVain(m membership.Member) bool {
 func (r *clusterResource) hosts(to routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
 	hosts = map[membership.Member]upgrade.Host{}
 	for m, reach := range to {
-		find := r.services.Hosts.Host
+		find := r.providerData.Hosts.Host
 		if without(m) {
-			find = r.services.Hosts.Briefly
+			find = r.providerData.Hosts.Briefly
 		}
 		if hosts[m], err = find(reach); err != nil {
 			return nil, err
@@ -111,7 +111,7 @@ func (r *clusterResource) hosts(to routes, without func(membership.Member) bool)
 
 // serving are the voters that served when the change was planned.
 func (ch change) serving(owner string) (members []membership.Member) {
-	for _, s := range ch.cluster.Picture(owner, ch.seen, time.Time{}).Healthy() {
+	for _, s := range ch.cluster.Status(owner, ch.seen, time.Time{}).Healthy() {
 		members = append(members, s.Member)
 	}
 	return members
@@ -119,7 +119,7 @@ func (ch change) serving(owner string) (members []membership.Member) {
 
 // signing is an executor that has the hosts' certificate requests signed.
 func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
-	authorities, err := authority.parse(r.services.Now())
+	authorities, err := authority.parse(r.providerData.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 	cluster.KeyAlgorithm = string(algorithm)
 	executor, err := r.executor(ctx, cluster, operation, to, without)
 	if err == nil {
-		executor.Signer = memberSigner{authorities, r.services.Now}
+		executor.Signer = memberSigner{authorities, r.providerData.Now}
 	}
 	return executor, err
 }
@@ -138,7 +138,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 // executor is what carries out one operation on hosts, of which it can go on without some. It fails with ErrNotKnown where the provider's settings are
 // not known yet.
 func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
-	run, err := newToken(r.services.Random)
+	run, err := newToken(r.providerData.Random)
 	if err != nil {
 		return nil, err
 	}
@@ -149,11 +149,11 @@ func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluste
 	return &upgrade.Executor{
 		Cluster: cluster,
 		Hosts:   hosts,
-		Holder:  api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.services.Who, operation)},
-		Now:     r.services.Now,
+		Holder:  api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.providerData.Who, operation)},
+		Now:     r.providerData.Now,
 		Progress: func(line string) {
 			tflog.Info(ctx, line, map[string]any{"cluster": cluster.Name})
-			r.services.Progress(cluster.Name, line)
+			r.providerData.Progress(cluster.Name, line)
 		},
 	}, nil
 }

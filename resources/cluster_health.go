@@ -32,8 +32,8 @@ const (
 	healthStranger = "stranger" // etcd's list has it, and no configuration does
 )
 
-// healthOf is the one word for a seat.
-func healthOf(s membership.Seat) string {
+// healthOf is the one word for a member.
+func healthOf(s membership.MemberStatus) string {
 	switch s.State {
 	case membership.Foreign:
 		if s.Unfit {
@@ -54,8 +54,8 @@ func healthOf(s membership.Seat) string {
 	return string(s.State)
 }
 
-// driftOf is what differs on a seat's host from what was last applied; null where nothing does.
-func driftOf(s membership.Seat) types.List {
+// driftOf is what differs on a member's host from what was last applied; null where nothing does.
+func driftOf(s membership.MemberStatus) types.List {
 	var drift []string
 	switch s.State {
 	case membership.Lost, membership.Blocked, membership.Foreign, membership.StoreMissing:
@@ -87,7 +87,7 @@ func driftOf(s membership.Seat) types.List {
 }
 
 // alarmsOf are etcd's alarms; null where there are none.
-func alarmsOf(p membership.Picture) types.List {
+func alarmsOf(p membership.ClusterStatus) types.List {
 	var alarms []string
 	if p.Corrupt {
 		alarms = append(alarms, "CORRUPT")
@@ -103,19 +103,19 @@ func alarmsOf(p membership.Picture) types.List {
 
 // statusOf sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
 // known of the others; hosts that could not be asked may be one.
-func statusOf(p membership.Picture) string {
+func statusOf(p membership.ClusterStatus) string {
 	healthy, unreachable, well := 0, 0, true
-	for _, s := range p.Seats {
+	for _, s := range p.Members {
 		if s.Role == membership.Voter && s.State == membership.Healthy {
 			healthy++
 		}
 		if s.State == membership.Unreachable {
 			unreachable++
 		}
-		well = well && (!s.Wanted || healthOf(s) == healthHealthy)
+		well = well && (!s.Desired || healthOf(s) == healthHealthy)
 	}
 	switch {
-	case well && healthy > 0 && len(p.Strangers) == 0:
+	case well && healthy > 0 && len(p.Unmanaged) == 0:
 		return statusHealthy
 	case healthy > 0:
 		return statusDegraded
@@ -126,7 +126,7 @@ func statusOf(p membership.Picture) string {
 }
 
 // strangerKey is the name under which a plan shows a member that no configuration knows.
-func strangerKey(s membership.Stranger, taken map[string]memberModel) string {
+func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
 	name := s.Name
 	if name == "" { // it has been added, and has never started
 		name = s.ID

@@ -22,15 +22,15 @@ func TestStatus(t *testing.T) {
 		"unreachable unreachable unreachable": statusUnknown,
 		"missing missing missing":             statusNoQuorum,
 	} {
-		var p membership.Picture
+		var p membership.ClusterStatus
 		for i, state := range strings.Fields(script) {
 			name := string(rune('a' + i))
 			if state == "stranger" {
-				p.Strangers = append(p.Strangers, membership.Stranger{ID: "66", Name: name, Role: membership.Voter})
+				p.Unmanaged = append(p.Unmanaged, membership.UnmanagedMember{ID: "66", Name: name, Role: membership.Voter})
 				continue
 			}
-			p.Seats = append(p.Seats, membership.Seat{Member: membership.Member{Name: name, Address: fmt.Sprintf("192.0.2.1%d", i+1)},
-				Wanted: true, Role: membership.Voter, State: membership.State(state)})
+			p.Members = append(p.Members, membership.MemberStatus{Member: membership.Member{Name: name, Address: fmt.Sprintf("192.0.2.1%d", i+1)},
+				Desired: true, Role: membership.Voter, State: membership.State(state)})
 		}
 		if got := statusOf(p); got != want {
 			t.Errorf("%s: %s, want %s", script, got, want)

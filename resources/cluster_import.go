@@ -65,7 +65,7 @@ func (r *clusterResource) markers(ctx context.Context, name string, hosts []stri
 	markers := map[string]api.Marker{}
 	var failures []error
 	for _, address := range hosts {
-		host, err := r.services.Hosts.Host(Reach{Address: address})
+		host, err := r.providerData.Hosts.Host(Reach{Address: address})
 		if err != nil {
 			return nil, err
 		}
@@ -122,11 +122,11 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 	if err != nil {
 		return err
 	}
-	reports := executor.Observe(ctx, routesTo(members).seats())
+	reports := executor.Observe(ctx, routesTo(members).members())
 	if err := state.readBack(reports); err != nil {
 		return err
 	}
-	_, diags := state.observe(ctx, state.clusterWith(members, r.services.Stores), members, reports, routes{}, r.services.Now())
+	_, diags := state.observe(ctx, state.clusterWith(members, r.providerData.Stores), members, reports, routes{}, r.providerData.Now())
 	if diags.HasError() {
 		return errors.New(diags[0].Detail())
 	}
@@ -144,8 +144,8 @@ func (c *clusterModel) record(marker api.Marker) {
 }
 
 // readBack takes over what one of the members runs by, which is the same on all of them.
-func (c *clusterModel) readBack(reports bootstrap.Sight) error {
-	for _, m := range c.cluster(nil).Seats(reports) {
+func (c *clusterModel) readBack(reports bootstrap.Reports) error {
+	for _, m := range c.cluster(nil).AllMembers(reports) {
 		o := reports[m].Observation
 		if o == nil || o.Marker == nil {
 			continue

@@ -99,7 +99,7 @@ func (c *clusterModel) setMembers(ctx context.Context, members map[string]member
 	return diags
 }
 
-// spec are the members, sorted by name, as a cluster wants them. Strangers are left out: they are
+// spec are the members, sorted by name, as a cluster wants them. Unmanaged members are left out: they are
 // observed, and never wanted.
 func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString()}
@@ -149,12 +149,12 @@ func (c clusterModel) clusterWith(members map[string]memberModel, stores Stores)
 }
 
 // dropStrangers leaves the members that a configuration knows.
-func dropStrangers(members map[string]memberModel) {
+func dropUnmanaged(members map[string]memberModel) {
 	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == healthStranger })
 }
 
-// seat is the member's place.
-func (m memberModel) seat(name string) membership.Member {
+// member is the member's place.
+func (m memberModel) member(name string) membership.Member {
 	return membership.Member{Name: name, Address: m.Address.ValueString()}
 }
 

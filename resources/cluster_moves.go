@@ -34,7 +34,7 @@ func refuseMoves(members, before map[string]memberModel, stay map[membership.Mem
 			arrive++
 		case address.IsUnknown():
 			moves = append(moves, fmt.Sprintf("the address of %s is not known before apply, so that its host (%s) may be about to be replaced", name, old.Address.ValueString()))
-		case !address.Equal(old.Address) && !stay[members[name].seat(name)]:
+		case !address.Equal(old.Address) && !stay[members[name].member(name)]:
 			moves = append(moves, fmt.Sprintf("%s moves from %s to %s", name, old.Address.ValueString(), address.ValueString()))
 		default:
 			if old.Health.ValueString() == healthHealthy {

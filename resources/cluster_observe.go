@@ -21,11 +21,11 @@ import (
 // next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
 // unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
 // those that a change which was cut short has not come to its end on.
-func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Sight, hosts routes, now time.Time) (kept sight, diags diag.Diagnostics) {
-	picture := cluster.Picture(c.Owner.ValueString(), reports, now)
-	for _, s := range picture.Seats {
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts routes, now time.Time) (kept keptReports, diags diag.Diagnostics) {
+	status := cluster.Status(c.Owner.ValueString(), reports, now)
+	for _, s := range status.Members {
 		m, known := members[s.Name]
-		if !known || !s.Wanted {
+		if !known || !s.Desired {
 			continue
 		}
 		if s.State == membership.Unreachable {
@@ -36,21 +36,21 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 		m.observe(s, reports[s.Member].Observation)
 		members[s.Name] = m
 	}
-	for _, s := range picture.Strangers {
-		members[strangerKey(s, members)] = strangerModel(s)
+	for _, s := range status.Unmanaged {
+		members[strangerKey(s, members)] = unmanagedModel(s)
 	}
-	if id := servedID(picture, reports); id != "" {
+	if id := servedID(status, reports); id != "" {
 		c.ClusterID = types.StringValue(id)
 	}
-	c.Status, c.Alarms = types.StringValue(statusOf(picture)), alarmsOf(picture)
+	c.Status, c.Alarms = types.StringValue(statusOf(status)), alarmsOf(status)
 	diags.Append(c.setMembers(ctx, members)...)
-	timeless := cluster.Picture(c.Owner.ValueString(), reports, time.Time{})
-	return newSight(reports, cluster.Members, unfinished(picture, hosts).and(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(picture, timeless), now), diags
+	timeless := cluster.Status(c.Owner.ValueString(), reports, time.Time{})
+	return newKeptReports(reports, cluster.Members, unfinished(status, hosts).and(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
 }
 
 // servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
 // restore was carried out by a run that could not say so any more. Empty: nobody says, or a restore is under way.
-func servedID(p membership.Picture, reports bootstrap.Sight) string {
+func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
 	id := ""
 	for _, s := range p.Healthy() {
 		o := reports[s.Member].Observation
@@ -62,12 +62,12 @@ func servedID(p membership.Picture, reports bootstrap.Sight) string {
 	return id
 }
 
-// unfinished are the ways to the hosts of seats that nobody wants, and that have not left to the end. A host that
+// unfinished are the ways to the hosts of members that nobody wants, and that have not left to the end. A host that
 // cannot be asked, and is in no list, is not waited for.
-func unfinished(p membership.Picture, hosts routes) routes {
+func unfinished(p membership.ClusterStatus, hosts routes) routes {
 	left := routes{}
-	for _, s := range p.Seats {
-		if reach, known := hosts[s.Member]; known && !s.Wanted && (s.Role != membership.Absent || s.Traces) {
+	for _, s := range p.Members {
+		if reach, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces) {
 			left[s.Member] = reach
 		}
 	}
@@ -76,7 +76,7 @@ func unfinished(p membership.Picture, hosts routes) routes {
 
 // secondWays are the ways by other addresses to machines that carry a member: those that an apply has found, and that the
 // next plan has to know of.
-func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Sight, hosts routes) routes {
+func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Reports, hosts routes) routes {
 	ways := routes{}
 	for m, reach := range hosts {
 		marker := reports[m].Marker()
@@ -88,9 +88,9 @@ func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Sight
 }
 
 // anyExpired tells whether a certificate would hold but for the time.
-func anyExpired(now, timeless membership.Picture) bool {
-	for i, s := range now.Seats {
-		if s.Invalid != timeless.Seats[i].Invalid {
+func anyExpired(now, timeless membership.ClusterStatus) bool {
+	for i, s := range now.Members {
+		if s.Invalid != timeless.Members[i].Invalid {
 			return true
 		}
 	}
@@ -98,7 +98,7 @@ func anyExpired(now, timeless membership.Picture) bool {
 }
 
 // observe takes over what was seen of a member.
-func (m *memberModel) observe(s membership.Seat, o *api.Observation) {
+func (m *memberModel) observe(s membership.MemberStatus, o *api.Observation) {
 	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
 	if s.State == membership.Foreign || s.State == membership.Unreachable {
 		return
@@ -129,7 +129,7 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 }
 
 // strangerModel is a member that etcd has and no configuration does, so that a plan shows it.
-func strangerModel(s membership.Stranger) memberModel {
+func unmanagedModel(s membership.UnmanagedMember) memberModel {
 	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(healthStranger),
 		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}
 }
@@ -139,7 +139,7 @@ func strangerModel(s membership.Stranger) memberModel {
 func (c *clusterModel) formed(ctx context.Context, members map[string]memberModel, formed upgrade.Formed) (diags diag.Diagnostics) {
 	c.Owner = types.StringValue(formed.Owner)
 	for name, m := range members {
-		o := formed.Sight[m.seat(name)].Observation
+		o := formed.Reports[m.member(name)].Observation
 		m.ID = types.StringValue(o.Member.MemberID)
 		if expiry, ok := firstExpiry(o.Certificates); ok {
 			m.CertificateExpiry = types.StringValue(expiry.UTC().Format(time.RFC3339))
@@ -153,14 +153,14 @@ func (c *clusterModel) formed(ctx context.Context, members map[string]memberMode
 
 // concluded writes what a change has made into the model: what its plan left unknown. What is not as it was
 // planned is an error, since the plan has promised it.
-func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept sight, diags diag.Diagnostics) {
+func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept keptReports, diags diag.Diagnostics) {
 	seen, members, found := *c, ch.members, map[string]memberModel{}
 	for name, m := range members {
 		if m.PeerURL.IsUnknown() {
-			m.PeerURL = types.StringValue(ch.cluster.PeerURL(m.seat(name)))
+			m.PeerURL = types.StringValue(ch.cluster.PeerURL(m.member(name)))
 		}
 		if m.ClientURL.IsUnknown() {
-			m.ClientURL = types.StringValue(ch.cluster.ClientURL(m.seat(name)))
+			m.ClientURL = types.StringValue(ch.cluster.ClientURL(m.member(name)))
 		}
 		members[name] = m
 		if old := ch.before[name]; old.Address.Equal(m.Address) { // what could not be seen stays as it was last seen
@@ -168,13 +168,13 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		}
 		found[name] = m
 	}
-	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Sight, ch.routesToLook(c.Owner.ValueString(), outcome.Sight, now), now)
+	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Reports, ch.routesToLook(c.Owner.ValueString(), outcome.Reports, now), now)
 	for name, m := range members {
 		m.settle(found[name])
 		members[name] = m
 		if !m.Health.Equal(found[name].Health) || !m.Drift.Equal(found[name].Drift) {
 			diags.AddAttributeError(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s is not as it was planned", name),
-				didSay(outcome.Done)+" "+foundSay(ch.cluster.Picture(c.Owner.ValueString(), outcome.Sight, now).Seat(m.seat(name)), outcome.Sight)+" Plan again: the plan says what is left to do.")
+				didSay(outcome.Done)+" "+foundSay(ch.cluster.Status(c.Owner.ValueString(), outcome.Reports, now).Member(m.member(name)), outcome.Reports)+" Plan again: the plan says what is left to do.")
 		}
 	}
 	if c.Endpoints.IsUnknown() {

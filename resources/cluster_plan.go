@@ -45,7 +45,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		return
 	}
 	if req.State.Raw.IsNull() {
-		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.services.Stores)...)
+		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores)...)
 		if !resp.Diagnostics.HasError() {
 			seen, diags := r.lookAhead(ctx, plan, clusterModel{}, req.Private)
 			resp.Diagnostics.Append(diags...)
@@ -56,15 +56,15 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	} else {
 		var state clusterModel
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-		r.services.owners.Store(state.Owner.ValueString(), true)
+		r.providerData.owners.Store(state.Owner.ValueString(), true)
 		seen, diags := r.lookAhead(ctx, plan, state, req.Private)
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.services.Stores, req.Private, seen)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.providerData.Stores, req.Private, seen)...)
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private, seen)...)
 			before, diags := state.memberModels(ctx)
 			resp.Diagnostics.Append(diags...)
-			dropStrangers(before)
+			dropUnmanaged(before)
 			resp.Diagnostics.Append(plan.warnZones(ctx, before)...)
 		}
 		if resp.Diagnostics.HasError() {
@@ -79,7 +79,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 // planCreate fills in what a new cluster is going to be. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
 func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authorityModel, stores Stores) (diags diag.Diagnostics) {
-	diags.Append(c.checkAbandoned(nil, sight{})...)
+	diags.Append(c.checkAbandoned(nil, keptReports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {
 		version, err := stores.Newest(c.Version.ValueString())
@@ -133,10 +133,10 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 // setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
 // planned from: a plan looks at no host.
 func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel, backup *api.Backup) (diags diag.Diagnostics) {
-	wish, diags := c.restoration(ctx, clusterModel{})
-	if wish.Source != "" || diags.HasError() {
+	restoration, diags := c.restoration(ctx, clusterModel{})
+	if restoration.Source != "" || diags.HasError() {
 		cluster := c.cluster(members)
-		cluster.Restore = wish
+		cluster.Restore = restoration
 		plan, err := upgrade.Restore(cluster.Restoring("", true, nil, time.Time{}), cluster.Spec)
 		if err != nil {
 			diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())

@@ -20,16 +20,16 @@ import (
 // ahead is what a plan has seen of the hosts that it brings to the cluster, or reaches in another way than before. What it sees never
 // becomes a value of the plan, but for what is left to the apply: Terraform plans again during the apply, and compares.
 type ahead struct {
-	reports bootstrap.Sight
-	moved   bootstrap.Sight // those of other addresses of the very machines that members are on
-	skipped []string        // what is to be said of hosts that nobody could look at
-	open    bool            // the apply may look at hosts that this plan could not, and find other addresses of members' machines
+	reports bootstrap.Reports
+	moved   bootstrap.Reports // those of other addresses of the very machines that members are on
+	skipped []string          // what is to be said of hosts that nobody could look at
+	open    bool              // the apply may look at hosts that this plan could not, and find other addresses of members' machines
 }
 
 // lookAhead looks at hosts that are new to a plan. It reads only, all hosts at once. During the apply it gives a host as long to
 // answer as the apply would. state is the zero model where there is none.
 func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, private privateState) (a ahead, diags diag.Diagnostics) {
-	plan = plan.lookedBy(state, r.services.Stores)
+	plan = plan.lookedBy(state, r.providerData.Stores)
 	members, before, last, diags := plan.compared(ctx, state, private)
 	if diags.HasError() {
 		return a, diags
@@ -44,13 +44,13 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 	switch {
 	case errors.Is(err, ErrNotKnown):
 		a.skipped = append(a.skipped, fmt.Sprintf("%s: %s", names(look), err))
-		a.open = a.open || slices.ContainsFunc(look.seats(), func(m membership.Member) bool { return mayMove(m, before, last.reports()) })
+		a.open = a.open || slices.ContainsFunc(look.members(), func(m membership.Member) bool { return mayMove(m, before, last.reports()) })
 	case err != nil:
 		diags.AddError("The hosts were not looked at", err.Error())
 	case ctx.Err() != nil:
 		diags.AddError("Interrupted", "The hosts were not all looked at. No host was changed.")
 	default:
-		a.moved = plan.foundMoved(members, before, last, state, a.reports, r.services.Stores)
+		a.moved = plan.foundMoved(members, before, last, state, a.reports, r.providerData.Stores)
 	}
 	return a, diags
 }
@@ -59,12 +59,12 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 // apply would not refuse right afterwards: it asks the same question.
 func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, private privateState, a ahead) (diags diag.Diagnostics) {
 	if len(a.reports) > 0 {
-		plan = plan.lookedBy(state, r.services.Stores)
+		plan = plan.lookedBy(state, r.providerData.Stores)
 		members, _, last, d := plan.compared(ctx, state, private)
 		if diags.Append(d...); diags.HasError() {
 			return diags
 		}
-		diags.Append(plan.refuseHosts(ctx, state, members, last, a.reports, r.services)...)
+		diags.Append(plan.refuseHosts(ctx, state, members, last, a.reports, r.providerData)...)
 	}
 	if len(a.skipped) > 0 {
 		text := "This plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
@@ -92,21 +92,21 @@ func (c clusterModel) lookedBy(state clusterModel, stores Stores) clusterModel {
 }
 
 // compared are the members as they are wanted and as they are in the state, and the last look at the hosts.
-func (c clusterModel) compared(ctx context.Context, state clusterModel, private privateState) (members, before map[string]memberModel, last sight, diags diag.Diagnostics) {
+func (c clusterModel) compared(ctx context.Context, state clusterModel, private privateState) (members, before map[string]memberModel, last keptReports, diags diag.Diagnostics) {
 	members, diags = c.memberModels(ctx)
-	last, _, d := lastSight(ctx, private)
+	last, _, d := lastReports(ctx, private)
 	diags.Append(d...)
 	if !state.Owner.IsNull() {
 		before, d = state.memberModels(ctx)
 		diags.Append(d...)
-		dropStrangers(before)
+		dropUnmanaged(before)
 	}
 	return members, before, last, diags
 }
 
 // toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before; what is to be said of those
 // that nobody can look at yet; and whether one of these may be another address of its member's machine, as the apply can find.
-func (c clusterModel) toLookAt(members, before map[string]memberModel, seen bootstrap.Sight) (look routes, skipped []string, open bool) {
+func (c clusterModel) toLookAt(members, before map[string]memberModel, seen bootstrap.Reports) (look routes, skipped []string, open bool) {
 	if members == nil {
 		return nil, []string{"which members there are is known after apply"}, false
 	}
@@ -121,9 +121,9 @@ func (c clusterModel) toLookAt(members, before map[string]memberModel, seen boot
 			skipped = append(skipped, name+": its address is known after apply")
 		case !m.wayKnown():
 			skipped = append(skipped, name+": how its host is reached is known after apply")
-			open = open || mayMove(m.seat(name), before, seen)
+			open = open || mayMove(m.member(name), before, seen)
 		default:
-			look[m.seat(name)] = m.reach()
+			look[m.member(name)] = m.reach()
 		}
 	}
 	why := ""
@@ -145,8 +145,8 @@ func (c clusterModel) toLookAt(members, before map[string]memberModel, seen boot
 	return nil, append(skipped, names(look)+": "+why), open
 }
 
-// mayMove tells whether a seat may be another address of the machine that its member is on already, which only a look tells.
-func mayMove(m membership.Member, before map[string]memberModel, seen bootstrap.Sight) bool {
+// mayMove tells whether a member's address may be another one of the machine that the member is on already, which only a look tells.
+func mayMove(m membership.Member, before map[string]memberModel, seen bootstrap.Reports) bool {
 	old, there := before[m.Name]
 	_, looked := seen[m]
 	return there && !looked && old.Address.ValueString() != m.Address
@@ -162,57 +162,57 @@ func (m memberModel) wayKnown() bool {
 	return !slices.ContainsFunc([]attr.Value{m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA}, attr.Value.IsUnknown)
 }
 
-// names are the members of the seats.
+// names are the names of the members.
 func names(hosts routes) string {
 	var all []string
-	for _, m := range hosts.seats() {
+	for _, m := range hosts.members() {
 		all = append(all, m.Name)
 	}
 	return strings.Join(all, ", ")
 }
 
 // lookAt reads hosts. It changes nothing.
-func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Sight, error) {
+func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Reports, error) {
 	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
 	looking, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
-	cluster := plan.clusterWith(nil, r.services.Stores)
-	cluster.Members = hosts.seats()
+	cluster := plan.clusterWith(nil, r.providerData.Stores)
+	cluster.Members = hosts.members()
 	executor, err := r.executor(ctx, cluster, "plan", hosts, nobody)
 	if err != nil {
 		return nil, err
 	}
 	if state.Owner.IsNull() && plan.Restore.IsNull() {
-		return executor.LookToForm(looking, hosts.seats()), nil
+		return executor.LookToForm(looking, hosts.members()), nil
 	}
-	return executor.Observe(looking, hosts.seats()), nil
+	return executor.Observe(looking, hosts.members()), nil
 }
 
 // refuseHosts refuses hosts for what was seen on them. last is the last look at the hosts of the state.
-func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, members map[string]memberModel, last sight, seen bootstrap.Sight, services *Services) (diags diag.Diagnostics) {
-	wish, diags := c.restoration(ctx, state)
+func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, members map[string]memberModel, last keptReports, seen bootstrap.Reports, providerData *ProviderData) (diags diag.Diagnostics) {
+	restoration, diags := c.restoration(ctx, state)
 	if diags.HasError() {
 		return diags
 	}
-	cluster := c.clusterWith(members, services.Stores)
+	cluster := c.clusterWith(members, providerData.Stores)
 	known := cluster.Located()
 	var refusals []error
 	switch owner := state.Owner.ValueString(); {
-	case wish.Source != "" && !wish.TakeBack && !c.restoredBefore(state, wanted{members: members, stores: services.Stores}, nil, last, wish):
-		known.Restore = wish
-		refusals = append(refusals, known.PreflightRestore(owner, seen, services.Now()))
+	case restoration.Source != "" && !restoration.TakeBack && !c.restoredBefore(state, desired{members: members, stores: providerData.Stores}, nil, last, restoration):
+		known.Restore = restoration
+		refusals = append(refusals, known.PreflightRestore(owner, seen, providerData.Now()))
 	case state.Owner.IsNull():
 		reports := map[string]bootstrap.Report{}
 		for m, report := range seen {
 			reports[m.Name] = report
 		}
-		refusals = append(refusals, cluster.PreflightForm(reports, services.Now()))
+		refusals = append(refusals, cluster.PreflightForm(reports, providerData.Now()))
 	default:
 		refusals = append(refusals, known.PreflightChange(owner, last.reports(), seen))
 	}
 	for _, report := range seen {
 		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.
-		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && services.holds(marker.Owner) {
+		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && providerData.holds(marker.Owner) {
 			diags.AddWarning(fmt.Sprintf("Cluster %s is there already", c.Name.ValueString()), "Its hosts carry it, and a resource of this state holds it. The apply refuses to create it once more. "+
 				"Where it was to be replaced: "+refusedReplacement+" Where this is another resource, give it other hosts, or another name.")
 			return diags

@@ -18,14 +18,14 @@ import (
 // Which of the two, the machine alone tells: a plan looks there.
 
 // foundMoved are the reports of other addresses of the very machines that members are on.
-func (c clusterModel) foundMoved(members, before map[string]memberModel, last sight, state clusterModel, reports bootstrap.Sight, stores Stores) bootstrap.Sight {
+func (c clusterModel) foundMoved(members, before map[string]memberModel, last keptReports, state clusterModel, reports bootstrap.Reports, stores Stores) bootstrap.Reports {
 	seen := last.reports()
 	if len(seen) == 0 {
 		return nil
 	}
 	merged := maps.Clone(seen)
 	maps.Copy(merged, reports)
-	found := bootstrap.Sight{}
+	found := bootstrap.Reports{}
 	for m := range c.moves(c.clusterWith(members, stores), before, state, merged) {
 		if report, looked := reports[m]; looked && mayMove(m, before, seen) {
 			found[m] = report
@@ -36,14 +36,14 @@ func (c clusterModel) foundMoved(members, before map[string]memberModel, last si
 
 // moves are the members that stay on their machines at other addresses than the state has: those that are to be re-addressed,
 // and those that a run which was cut short has re-addressed, and which keep their IDs.
-func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberModel, state clusterModel, seen bootstrap.Sight) map[membership.Member]bool {
+func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberModel, state clusterModel, seen bootstrap.Reports) map[membership.Member]bool {
 	if c.PeerPort.IsUnknown() || c.Name.IsUnknown() || c.DataDir.IsUnknown() {
 		return nil
 	}
 	moves := map[membership.Member]bool{}
-	for _, s := range cluster.Located().Picture(state.Owner.ValueString(), seen, time.Time{}).Seats {
+	for _, s := range cluster.Located().Status(state.Owner.ValueString(), seen, time.Time{}).Members {
 		old, known := before[s.Name]
-		if s.From != "" || known && s.Wanted && s.Role == membership.Voter && s.ID != "" && s.ID == old.ID.ValueString() && s.Address != old.Address.ValueString() {
+		if s.From != "" || known && s.Desired && s.Role == membership.Voter && s.ID != "" && s.ID == old.ID.ValueString() && s.Address != old.Address.ValueString() {
 			moves[s.Member] = true
 		}
 	}
@@ -52,26 +52,26 @@ func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberM
 
 // routesToLook are the ways to all hosts that the change has come to, without those by which a machine was reached that
 // another way of a member leads to: they are looked at no more once all is done.
-func (ch change) routesToLook(owner string, seen bootstrap.Sight, now time.Time) routes {
+func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Time) routes {
 	look := ch.routes()
-	picture := ch.cluster.Picture(owner, seen, now)
-	maps.DeleteFunc(look, func(m membership.Member, _ Reach) bool { return picture.Seat(m) == nil })
+	status := ch.cluster.Status(owner, seen, now)
+	maps.DeleteFunc(look, func(m membership.Member, _ Reach) bool { return status.Member(m) == nil })
 	return look
 }
 
 // foreseeMoves says what becomes of a cluster of which members were found at other addresses of their machines by this plan itself.
 // The steps are shown as they are now, and known after apply, which looks again.
-func (c *clusterModel) foreseeMoves(ch change, state clusterModel, found bootstrap.Sight) (diags diag.Diagnostics) {
+func (c *clusterModel) foreseeMoves(ch change, state clusterModel, found bootstrap.Reports) (diags diag.Diagnostics) {
 	ch.seen, ch.members = maps.Clone(ch.seen), maps.Clone(ch.members)
 	maps.Copy(ch.seen, found)
-	picture := ch.cluster.Picture(state.Owner.ValueString(), ch.seen, time.Time{})
-	ch.plan, ch.err = upgrade.Change(picture, ch.cluster.Spec)
+	status := ch.cluster.Status(state.Owner.ValueString(), ch.seen, time.Time{})
+	ch.plan, ch.err = upgrade.Change(status, ch.cluster.Spec)
 	foreseen := *c
 	if diags = foreseen.foresee(ch, state); diags.HasError() {
 		return diags
 	}
 	var moved, steps []string
-	for _, s := range picture.Seats {
+	for _, s := range status.Members {
 		_, here := found[s.Member]
 		switch {
 		case s.From != "":

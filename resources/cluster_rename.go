@@ -54,7 +54,7 @@ func (c *claims) created(of claim) bool {
 }
 
 // claim is the cluster of the model, on the hosts that it names or that were seen.
-func (c clusterModel) claim(members map[string]memberModel, seen bootstrap.Sight) claim {
+func (c clusterModel) claim(members map[string]memberModel, seen bootstrap.Reports) claim {
 	is := claim{name: c.Name.ValueString(), addresses: c.cluster(members).Located().Addresses()}
 	if owner := c.Owner.ValueString(); owner != "" {
 		is.owners = append(is.owners, owner)
@@ -70,8 +70,8 @@ func (c clusterModel) claim(members map[string]memberModel, seen bootstrap.Sight
 // refuseDestroyed refuses to destroy a cluster that the same run creates.
 func (r *clusterResource) refuseDestroyed(ctx context.Context, state clusterModel) (diags diag.Diagnostics) {
 	members, diags := state.memberModels(ctx)
-	dropStrangers(members)
-	if of := state.claim(members, nil); !diags.HasError() && r.services.claims.destroyed(of) {
+	dropUnmanaged(members)
+	if of := state.claim(members, nil); !diags.HasError() && r.providerData.claims.destroyed(of) {
 		return refuseRename(of)
 	}
 	return diags
@@ -80,7 +80,7 @@ func (r *clusterResource) refuseDestroyed(ctx context.Context, state clusterMode
 // refuseCreated refuses to create a cluster that the same run destroys.
 func (r *clusterResource) refuseCreated(ctx context.Context, plan clusterModel, seen ahead) (diags diag.Diagnostics) {
 	members, diags := plan.memberModels(ctx)
-	if of := plan.claim(members, seen.reports); !diags.HasError() && r.services.claims.created(of) {
+	if of := plan.claim(members, seen.reports); !diags.HasError() && r.providerData.claims.created(of) {
 		return refuseRename(of)
 	}
 	return diags

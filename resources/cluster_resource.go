@@ -23,7 +23,7 @@ var (
 )
 
 // clusterResource is etcd_cluster.
-type clusterResource struct{ services *Services }
+type clusterResource struct{ providerData *ProviderData }
 
 // NewCluster is the resource etcd_cluster.
 func NewCluster() resource.Resource { return &clusterResource{} }
@@ -40,7 +40,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 
 // Configure takes what the provider gives.
 func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.services = services(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
 }
 
 // ValidateConfig refuses what could never become a cluster.
@@ -67,7 +67,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
 	authority, diags := authorityFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.services.Stores)...)
+	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores)...)
 	members, diags := plan.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
@@ -75,7 +75,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	wish, diags := plan.restoration(ctx, clusterModel{})
+	restoration, diags := plan.restoration(ctx, clusterModel{})
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
@@ -85,14 +85,14 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	cluster := plan.clusterWith(members, r.services.Stores).BackedUp(backup)
+	cluster := plan.clusterWith(members, r.providerData.Stores).BackedUp(backup)
 	form := r.form
-	if wish.Source != "" {
+	if restoration.Source != "" {
 		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
 			ch := change{members: members, others: routes{}, cluster: cluster}
-			ch.cluster.Restore = wish
-			revived, err := r.revive(ctx, config, plan, ch, authority, "")
-			return upgrade.Formed{Owner: revived.Owner, Sight: revived.Sight}, err
+			ch.cluster.Restore = restoration
+			restored, err := r.restore(ctx, config, plan, ch, authority, "")
+			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
 		}
 	}
 	formed, err := form(ctx, cluster, members, authority)
@@ -118,7 +118,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	state.closeRollout()
-	r.services.owners.Store(state.Owner.ValueString(), true)
+	r.providerData.owners.Store(state.Owner.ValueString(), true)
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	looking, cancel := deadline(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)
@@ -126,10 +126,10 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	dropStrangers(members)
-	last, _, _ := lastSight(ctx, req.Private) // one that is damaged is mended by this look
+	dropUnmanaged(members)
+	last, _, _ := lastReports(ctx, req.Private) // one that is damaged is mended by this look
 	hosts := last.others().and(routesTo(members))
-	executor, err := r.executor(ctx, state.clusterWith(members, r.services.Stores), "read", hosts, everybody)
+	executor, err := r.executor(ctx, state.clusterWith(members, r.providerData.Stores), "read", hosts, everybody)
 	if errors.Is(err, ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
@@ -141,14 +141,14 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	executor.Patience, executor.Cluster.Acknowledged = startPatience, last.Acknowledged
-	reports := executor.Observe(looking, hosts.seats())
+	reports := executor.Observe(looking, hosts.members())
 	if ctx.Err() != nil {
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
 		return
 	}
-	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.services.Now())
+	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.services.Now())...)
+	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.providerData.Now())...)
 	resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged).keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -166,11 +166,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	authority, diags := authorityFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
-	last, _, diags := lastSight(ctx, req.Private)
+	last, _, diags := lastReports(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
 	asked, diags := plan.recovery(ctx, state)
 	resp.Diagnostics.Append(diags...)
-	wish, diags := plan.restoration(ctx, state)
+	restoration, diags := plan.restoration(ctx, state)
 	resp.Diagnostics.Append(diags...)
 	backup, diags := backupFrom(ctx, config.Backup, plan.Name.ValueString())
 	resp.Diagnostics.Append(diags...)
@@ -179,30 +179,30 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	dropStrangers(before)
-	want := wanted{members: members, stores: r.services.Stores, backup: backup}
-	if plan.restoredBefore(state, want, before, last, wish) {
-		wish = membership.Restoration{}
+	dropUnmanaged(before)
+	want := desired{members: members, stores: r.providerData.Stores, backup: backup}
+	if plan.restoredBefore(state, want, before, last, restoration) {
+		restoration = membership.Restoration{}
 	}
 	ch := plan.changed(state, want, before, last, asked)
-	if wish.Source != "" {
-		ch = plan.restored(state, want, before, last, wish)
+	if restoration.Source != "" {
+		ch = plan.restored(state, want, before, last, restoration)
 	} else if !plan.takesHosts(ch, members) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
 	}
 	var outcome upgrade.Outcome
 	var err error
-	if wish.Source != "" {
-		var revived upgrade.Revival
-		revived, err = r.revive(working, config, plan, ch, authority, state.Owner.ValueString())
-		outcome = revived.Outcome
+	if restoration.Source != "" {
+		var restored upgrade.Restored
+		restored, err = r.restore(working, config, plan, ch, authority, state.Owner.ValueString())
+		outcome = restored.Outcome
 		if plan.ClusterID.IsUnknown() {
-			plan.ClusterID = types.StringValue(revived.ClusterID)
+			plan.ClusterID = types.StringValue(restored.ClusterID)
 		}
 	} else {
 		outcome, err = r.change(working, plan, ch, authority, state.Owner.ValueString())
-		if err == nil && ch.wishes(state) {
+		if err == nil && ch.asksForChange(state) {
 			asked := outcome
 			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)
 			err = leftUndone(asked)
@@ -212,7 +212,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		if plan.Rollout.IsUnknown() {
 			plan.plansSteps(plan.asked(ch, state), outcome.Done)
 		}
-		seen, diags := plan.concluded(ctx, ch, outcome, r.services.Now())
+		seen, diags := plan.concluded(ctx, ch, outcome, r.providerData.Now())
 		resp.Diagnostics.Append(diags...)
 		resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
 	}
@@ -221,10 +221,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if resp.Diagnostics.HasError() {
 		// A look that was cut short says nothing, and one by ways that are not kept says nothing of the members.
-		if working.Err() == nil && len(outcome.Sight) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
-			cluster := state.clusterWith(before, r.services.Stores)
+		if working.Err() == nil && len(outcome.Reports) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
+			cluster := state.clusterWith(before, r.providerData.Stores)
 			cluster.Acknowledged = last.Acknowledged
-			seen, diags := state.observe(ctx, cluster, before, outcome.Sight, ch.routes(), r.services.Now())
+			seen, diags := state.observe(ctx, cluster, before, outcome.Reports, ch.routes(), r.providerData.Now())
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
 		}
@@ -255,15 +255,15 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	dropStrangers(members)
-	last, _, _ := lastSight(ctx, req.Private) // without it the hosts of the state are left
+	dropUnmanaged(members)
+	last, _, _ := lastReports(ctx, req.Private) // without it the hosts of the state are left
 	hosts := last.others().and(routesTo(members))
 	cluster := state.cluster(members)
-	cluster.Members = hosts.seats() // those of a change that was cut short too
+	cluster.Members = hosts.members() // those of a change that was cut short too
 	seen := last.reports()
 	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
 	if err == nil {
-		err = executor.Retire(working, upgrade.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedSeats(hosts.seats(), last)})
+		err = executor.Retire(working, upgrade.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.members(), last)})
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not destroyed", state.Name.ValueString()), err.Error()+"\n\nDestroy again to go on.")

@@ -29,7 +29,7 @@ func (c *clusterModel) closeRollout() {
 // asked is what the configuration asks for beyond what was applied last.
 func (c clusterModel) asked(ch change, state clusterModel) upgrade.Asked {
 	return upgrade.Asked{
-		Change:  ch.wishes(state) || c.changesOwn(state, ch.members, ch.before),
+		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before),
 		Restore: ch.cluster.Restore.Source != "",
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// routes are the hosts that an operation asks, by the seats on them, and the way to each.
+// routes are the hosts that an operation asks, by the members on them, and the way to each.
 type routes map[membership.Member]Reach
 
 // routesTo are the ways to the hosts of members.
 func routesTo(members map[string]memberModel) routes {
 	r := routes{}
 	for name, m := range members {
-		r[m.seat(name)] = m.reach()
+		r[m.member(name)] = m.reach()
 	}
 	return r
 }
@@ -27,8 +27,8 @@ func (r routes) and(other routes) routes {
 	return both
 }
 
-// seats are the seats, sorted.
-func (r routes) seats() []membership.Member {
+// members are the members, sorted.
+func (r routes) members() []membership.Member {
 	return slices.SortedFunc(maps.Keys(r), func(a, b membership.Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})

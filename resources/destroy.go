@@ -36,10 +36,10 @@ func (c clusterModel) abandoned() []string {
 	return names
 }
 
-// abandonedSeats are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
+// abandonedMembers are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
 // for those that could not be asked at the last look, so that nothing is left behind that the user has not seen to be away; the
 // cluster is taken off the others. Where all of them answered, it stands for all, and the destroy refuses them.
-func (c clusterModel) abandonedSeats(seats []membership.Member, last sight) (left []membership.Member) {
+func (c clusterModel) abandonedMembers(seats []membership.Member, last keptReports) (left []membership.Member) {
 	away := last.unreachable()
 	for _, m := range seats {
 		sameName := func(other membership.Member) bool { return other.Name == m.Name }
@@ -50,24 +50,24 @@ func (c clusterModel) abandonedSeats(seats []membership.Member, last sight) (lef
 	return left
 }
 
-// unreachable are the seats whose hosts could not be asked.
-func (s sight) unreachable() (away []membership.Member) {
-	for _, seat := range s.Seats {
-		if seat.Unreachable {
-			away = append(away, seat.member())
+// unreachable are the members whose hosts could not be asked.
+func (s keptReports) unreachable() (away []membership.Member) {
+	for _, member := range s.Members {
+		if member.Unreachable {
+			away = append(away, member.member())
 		}
 	}
 	return away
 }
 
-func (s seatReport) member() membership.Member {
+func (s memberReport) member() membership.Member {
 	return membership.Member{Name: s.Name, Address: s.Address}
 }
 
 // planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
 // by then: a host could not be asked at the last look, and is not among those that are left behind. Of these it warns.
 func planLeaving(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
-	last, _, _ := lastSight(ctx, private) // without it the destroy itself looks
+	last, _, _ := lastReports(ctx, private) // without it the destroy itself looks
 	var away, left, names []string
 	for _, m := range last.unreachable() {
 		if slices.Contains(state.abandoned(), m.Name) {
@@ -93,11 +93,11 @@ func planLeaving(ctx context.Context, state clusterModel, private privateState) 
 
 // checkAbandoned wants names of members: of those that are wanted, of those in the state, and of those whose hosts an unfinished
 // change has not left yet.
-func (c clusterModel) checkAbandoned(before map[string]memberModel, last sight) (diags diag.Diagnostics) {
+func (c clusterModel) checkAbandoned(before map[string]memberModel, last keptReports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
 		_, wanted := c.Members.Elements()[name]
 		_, known := before[name]
-		if !wanted && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Seats, func(s seatReport) bool { return s.Name == name }) {
+		if !wanted && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Members, func(s memberReport) bool { return s.Name == name }) {
 			diags.AddAttributeError(path.Root("abandon_on_destroy"), "There is no such member", fmt.Sprintf("%q is the name of no member. Name members whose hosts are gone for good.", name))
 		}
 	}
@@ -106,16 +106,16 @@ func (c clusterModel) checkAbandoned(before map[string]memberModel, last sight) 
 
 // warnAbandoned says of members that a destroy is to leave behind that they are there, and of those that have several hosts,
 // what becomes of each.
-func (c clusterModel) warnAbandoned(last sight) (diags diag.Diagnostics) {
+func (c clusterModel) warnAbandoned(last keptReports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
 		var away, there []string
-		for _, seat := range last.Seats {
+		for _, member := range last.Members {
 			switch {
-			case seat.Name != name:
-			case seat.Unreachable:
-				away = append(away, seat.member().String())
+			case member.Name != name:
+			case member.Unreachable:
+				away = append(away, member.member().String())
 			default:
-				there = append(there, seat.member().String())
+				there = append(there, member.member().String())
 			}
 		}
 		switch {

@@ -19,7 +19,7 @@ var (
 )
 
 // pkiResource is etcd_pki. All of it is in the state; there is nothing outside to look at.
-type pkiResource struct{ services *Services }
+type pkiResource struct{ providerData *ProviderData }
 
 // pkiModel is etcd_pki as Terraform has it.
 type pkiModel struct {
@@ -46,7 +46,7 @@ func (r *pkiResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 
 // Configure takes what the provider gives.
 func (r *pkiResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.services = services(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
 }
 
 // Create makes both authorities.
@@ -57,7 +57,7 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 		return
 	}
 	validity, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
-	authority, err := newAuthority(plan.Name.ValueString(), pki.Algorithm(plan.Algorithm.ValueString()), validity, r.services.Now())
+	authority, err := newAuthority(plan.Name.ValueString(), pki.Algorithm(plan.Algorithm.ValueString()), validity, r.providerData.Now())
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not made", plan.Name.ValueString()), err.Error())
 		return
@@ -90,7 +90,7 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	var state pkiModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if !resp.Diagnostics.HasError() {
-		resp.Diagnostics.Append(warnLeft(r.services.authorities.remove(state.ClientCACertificate.ValueString()))...)
+		resp.Diagnostics.Append(warnLeft(r.providerData.authorities.remove(state.ClientCACertificate.ValueString()))...)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// Services are what resources use of the provider that configured them.
-type Services struct {
+// ProviderData are what resources use of the provider that configured them.
+type ProviderData struct {
 	Hosts    Hosts
 	Stores   Stores
 	Progress func(cluster, line string) // a line a step, as it begins; never with a secret
@@ -30,7 +30,7 @@ type Services struct {
 }
 
 // holds tells whether this run has met the state of an owner's cluster.
-func (s *Services) holds(owner string) bool {
+func (s *ProviderData) holds(owner string) bool {
 	_, met := s.owners.Load(owner)
 	return met
 }
@@ -72,12 +72,12 @@ type Stores interface {
 	Hashes(version string) map[string]string
 }
 
-// services is what the provider hands to a resource. It is nil while Terraform only validates.
-func services(data any, diags *diag.Diagnostics) *Services {
+// providerData is what the provider hands to a resource. It is nil while Terraform only validates.
+func providerData(data any, diags *diag.Diagnostics) *ProviderData {
 	if data == nil {
 		return nil
 	}
-	s, ok := data.(*Services)
+	s, ok := data.(*ProviderData)
 	if !ok {
 		diags.AddError("The provider is put together wrongly", fmt.Sprintf("It hands %T to its resources. Please report this.", data))
 	}

@@ -84,13 +84,13 @@ func (c clusterReference) routes(ctx context.Context) (routes, diag.Diagnostics)
 			continue
 		}
 		member := memberModel{Address: m.Address, HostKey: m.HostKey, HostCA: m.HostCA, SSHAddress: m.SSHAddress, SSHPort: m.SSHPort, SSHUser: m.SSHUser}
-		to[member.seat(name)] = member.reach()
+		to[member.member(name)] = member.reach()
 	}
 	return to, diags
 }
 
 // executor reads the hosts of the cluster. It goes on with those that answer.
-func (c clusterReference) executor(ctx context.Context, s *Services, to routes) (*upgrade.Executor, error) {
+func (c clusterReference) executor(ctx context.Context, s *ProviderData, to routes) (*upgrade.Executor, error) {
 	hosts := map[membership.Member]upgrade.Host{}
 	for m, reach := range to {
 		host, err := s.Hosts.Briefly(reach)
@@ -122,13 +122,13 @@ func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan 
 	}
 	to, d := cluster.routes(ctx)
 	diags.Append(d...)
-	executor, err := cluster.executor(ctx, r.services, to)
+	executor, err := cluster.executor(ctx, r.providerData, to)
 	if diags.HasError() || err != nil {
 		diags.AddError("No snapshot was taken", fmt.Sprint(err))
 		return diags
 	}
 	save := func(out io.Writer) (api.Saved, error) {
-		from, saved, err := executor.Save(ctx, cluster.Owner.ValueString(), to.seats(), out, s3)
+		from, saved, err := executor.Save(ctx, cluster.Owner.ValueString(), to.members(), out, s3)
 		plan.Member = types.StringValue(from.Name)
 		return saved, err
 	}

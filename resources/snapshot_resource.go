@@ -18,7 +18,7 @@ var (
 )
 
 // snapshotResource is etcd_snapshot.
-type snapshotResource struct{ services *Services }
+type snapshotResource struct{ providerData *ProviderData }
 
 // NewSnapshot is the resource etcd_snapshot.
 func NewSnapshot() resource.Resource { return &snapshotResource{} }
@@ -35,7 +35,7 @@ func (r *snapshotResource) Schema(ctx context.Context, _ resource.SchemaRequest,
 
 // Configure takes what the provider gives.
 func (r *snapshotResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.services = services(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
 }
 
 // ConfigValidators want one place to keep it.

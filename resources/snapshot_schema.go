@@ -77,7 +77,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 }
 
 // memberReferenceAttributes are the way to a member's host, as etcd_cluster has them. One without an address is a
-// stranger that the last look has found in etcd's member list.
+// unmanaged member that the last look has found in etcd's member list.
 func memberReferenceAttributes() map[string]schema.Attribute {
 	ways := map[string]schema.Attribute{"ssh_port": schema.Int64Attribute{Optional: true, MarkdownDescription: "As in `etcd_cluster`."}}
 	for _, name := range []string{"address", "host_key", "host_ca", "ssh_address", "ssh_user"} {

@@ -12,149 +12,149 @@ import (
 )
 
 // actForming does one step of those that bring a cluster to life or take it off its hosts.
-func (w *work) actForming(ctx context.Context, step membership.Step) error {
+func (r *run) actForming(ctx context.Context, step membership.Step) error {
 	if step.Kind == membership.Agree {
-		return w.awaitAgreement(ctx)
+		return r.awaitAgreement(ctx)
 	}
 	if step.Kind == membership.BackUp {
-		return w.backUp(ctx, w.Cluster.Members, w.formation.Owner)
+		return r.backUp(ctx, r.Cluster.Members, r.formation.Owner)
 	}
 	m := step.Subject()
 	switch step.Kind {
 	case membership.Install:
-		return w.install(ctx, m)
+		return r.install(ctx, m)
 	case membership.Configure:
-		return w.configureForming(ctx, m)
+		return r.configureForming(ctx, m)
 	case membership.SyncConfiguration:
-		return w.syncConfiguration(ctx, m, api.PhaseForming)
+		return r.syncConfiguration(ctx, m, api.PhaseForming)
 	case membership.Start:
-		return w.tell(ctx, m, api.OpStart, api.StartRequest{})
+		return r.tell(ctx, m, api.OpStart, api.StartRequest{})
 	case membership.Stop:
-		return w.tell(ctx, m, api.OpStop, api.StopRequest{Owner: w.owner(m)})
+		return r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.owner(m)})
 	case membership.Retire:
-		retired, err := ask[api.Retired](ctx, w, m, api.OpRetire, w.retirement)
-		w.sayWhere(m, retired.Path)
+		retired, err := ask[api.Retired](ctx, r, m, api.OpRetire, r.retirement)
+		r.sayWhere(m, retired.Path)
 		return err
 	case membership.SetAside:
-		aside, err := ask[api.SetAside](ctx, w, m, api.OpSetAside, api.SetAsideRequest{Owner: w.owner(m), Why: "unfinished"})
-		w.sayWhere(m, aside.Path)
+		aside, err := ask[api.SetAside](ctx, r, m, api.OpSetAside, api.SetAsideRequest{Owner: r.owner(m), Why: "unfinished"})
+		r.sayWhere(m, aside.Path)
 		return err
 	}
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }
 
 // sayWhere tells of data that was moved aside; path is empty where there was none.
-func (w *work) sayWhere(m membership.Member, path string) {
+func (r *run) sayWhere(m membership.Member, path string) {
 	if path != "" {
-		w.say(fmt.Sprintf("%s: its data now lies in %s", m, path))
+		r.say(fmt.Sprintf("%s: its data now lies in %s", m, path))
 	}
 }
 
 // say tells of something that a step has met. Steps of one batch do so at the same time.
-func (w *work) say(line string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.Progress(line)
+func (r *run) say(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Progress(line)
 }
 
 // tell makes one call that changes a member's host, and wants nothing back.
-func (w *work) tell(ctx context.Context, m membership.Member, op api.Operation, body any) error {
-	_, err := ask[api.Done](ctx, w, m, op, body)
+func (r *run) tell(ctx context.Context, m membership.Member, op api.Operation, body any) error {
+	_, err := ask[api.Done](ctx, r, m, op, body)
 	return err
 }
 
 // ask makes one call to a member's host, under the lock.
-func ask[R any](ctx context.Context, w *work, m membership.Member, op api.Operation, body any) (R, error) {
-	result, err := request[R](ctx, w.Hosts[m], w.storeToCall(m), api.Request{Operation: op, Cluster: w.Cluster.Name, Holder: w.Holder.ID, Target: w.target(m)}, body)
+func ask[R any](ctx context.Context, r *run, m membership.Member, op api.Operation, body any) (R, error) {
+	result, err := request[R](ctx, r.Hosts[m], r.storeToCall(m), api.Request{Operation: op, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m)}, body)
 	if !op.ReadOnly() {
-		w.touch(m)
+		r.touch(m)
 	}
 	return result, err
 }
 
-func (w *work) install(ctx context.Context, m membership.Member) error {
-	w.mu.Lock()
-	report := w.reports[m]
-	w.mu.Unlock()
-	store := w.Cluster.Store(report.Contact)
-	if err := w.Hosts[m].Install(ctx, store); err != nil {
+func (r *run) install(ctx context.Context, m membership.Member) error {
+	r.mu.Lock()
+	report := r.reports[m]
+	r.mu.Unlock()
+	store := r.Cluster.Store(report.Contact)
+	if err := r.Hosts[m].Install(ctx, store); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	report.Contact.Installed = append(report.Contact.Installed, store)
-	w.reports[m] = report
+	r.reports[m] = report
 	return nil
 }
 
 // configureForming has the host make its keys, signs what it requests, and writes all that it runs by.
-func (w *work) configureForming(ctx context.Context, m membership.Member) error {
-	marker := w.Cluster.Marker(m, w.formation, api.PhaseForming)
-	certificates, err := w.certificates(ctx, m, marker)
+func (r *run) configureForming(ctx context.Context, m membership.Member) error {
+	marker := r.Cluster.Marker(m, r.formation, api.PhaseForming)
+	certificates, err := r.certificates(ctx, m, marker)
 	if err != nil {
 		return err
 	}
-	configuration, err := w.configuration(m, marker, bootstrap.StateNew)
+	configuration, err := r.configuration(m, marker, bootstrap.StateNew)
 	if err != nil {
 		return err
 	}
 	configuration.Certificates = certificates
-	configuration.PeerCA, configuration.ClientCA = w.Cluster.PeerCA, w.Cluster.ClientCA
-	return w.tell(ctx, m, api.OpConfigure, configuration)
+	configuration.PeerCA, configuration.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
+	return r.tell(ctx, m, api.OpConfigure, configuration)
 }
 
 // syncConfiguration rewrites the flags for the life of a member, as opposed to its birth.
-func (w *work) syncConfiguration(ctx context.Context, m membership.Member, phase api.Phase) error {
-	marker := w.Cluster.Marker(m, w.formation, phase)
-	member := w.reports[m].Observation.Member
+func (r *run) syncConfiguration(ctx context.Context, m membership.Member, phase api.Phase) error {
+	marker := r.Cluster.Marker(m, r.formation, phase)
+	member := r.reports[m].Observation.Member
 	marker.ClusterID, marker.MemberID = member.ClusterID, member.MemberID
-	configuration, err := w.configuration(m, marker, bootstrap.StateExisting)
+	configuration, err := r.configuration(m, marker, bootstrap.StateExisting)
 	if err != nil {
 		return err
 	}
-	return w.tell(ctx, m, api.OpConfigure, configuration)
+	return r.tell(ctx, m, api.OpConfigure, configuration)
 }
 
 // configuration is what a member runs by, its certificates aside.
-func (w *work) configuration(m membership.Member, marker api.Marker, state string) (api.ConfigureRequest, error) {
-	report := w.reports[m]
-	unit, err := w.Cluster.Unit(report.Observation.Facts.MemoryBytes)
-	marker.Store = w.Cluster.Store(report.Contact)
+func (r *run) configuration(m membership.Member, marker api.Marker, state string) (api.ConfigureRequest, error) {
+	report := r.reports[m]
+	unit, err := r.Cluster.Unit(report.Observation.Facts.MemoryBytes)
+	marker.Store = r.Cluster.Store(report.Contact)
 	return api.ConfigureRequest{
 		Marker: marker,
 		Store:  marker.Store,
-		Flags:  w.Cluster.Flags(m, w.formation, state),
+		Flags:  r.Cluster.Flags(m, r.formation, state),
 		Unit:   unit,
 	}, err
 }
 
 // owner is the owner that the member's host itself names.
-func (w *work) owner(m membership.Member) string {
-	if marker := w.reports[m].Observation.Marker; marker != nil {
+func (r *run) owner(m membership.Member) string {
+	if marker := r.reports[m].Observation.Marker; marker != nil {
 		return marker.Owner
 	}
-	return w.formation.Owner
+	return r.formation.Owner
 }
 
 // awaitAgreement waits on all hosts at once until each member is ready; those that are not by then are
 // named with what they say.
-func (w *work) awaitAgreement(ctx context.Context) error {
-	_, err := w.allReady(ctx, w.Cluster.Members)
+func (r *run) awaitAgreement(ctx context.Context) error {
+	_, err := r.allReady(ctx, r.Cluster.Members)
 	return err
 }
 
 // allReady waits until each of these members is ready, and knows as many as are wanted.
-func (w *work) allReady(ctx context.Context, members []membership.Member) (bootstrap.Sight, error) {
-	request := api.AwaitRequest{ObserveRequest: w.Cluster.Ask(), Members: len(w.Cluster.Members), Timeout: stall}
+func (r *run) allReady(ctx context.Context, members []membership.Member) (bootstrap.Reports, error) {
+	request := api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Members: len(r.Cluster.Members), Timeout: stall}
 	ready := func(report bootstrap.Report) string { return notReady(report, request.Members) }
-	reports := w.awaitAll(ctx, members, ready, func(m membership.Member) (api.Observation, error) {
-		return ask[api.Observation](ctx, w, m, api.OpAwait, request)
+	reports := r.awaitAll(ctx, members, ready, func(m membership.Member) (api.Observation, error) {
+		return ask[api.Observation](ctx, r, m, api.OpAwait, request)
 	})
 	return reports, failures(members, reports, ready)
 }
 
 // failures names those that are not ready, with what they say.
-func failures(members []membership.Member, reports bootstrap.Sight, ready func(bootstrap.Report) string) error {
+func failures(members []membership.Member, reports bootstrap.Reports, ready func(bootstrap.Report) string) error {
 	var failures []error
 	for _, m := range members {
 		if why := ready(reports[m]); why != "" {

@@ -19,7 +19,7 @@ const stall = 2 * time.Minute
 
 // awaitAll awaits members on all hosts at once, for as long as any of them comes further: one that has a large database
 // to read takes many minutes, and the others can do nothing but wait for it.
-func (w *work) awaitAll(ctx context.Context, members []membership.Member, ready func(bootstrap.Report) string, await func(membership.Member) (api.Observation, error)) bootstrap.Sight {
+func (r *run) awaitAll(ctx context.Context, members []membership.Member, ready func(bootstrap.Report) string, await func(membership.Member) (api.Observation, error)) bootstrap.Reports {
 	for {
 		gained := false
 		var mu sync.Mutex
@@ -39,8 +39,8 @@ func (w *work) awaitAll(ctx context.Context, members []membership.Member, ready 
 
 // awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
 // applied all that the cluster had agreed on by then.
-func (l *changeRun) awaitReady(ctx context.Context, m membership.Member) error {
-	o, err := l.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
+func (r *changeRun) awaitReady(ctx context.Context, m membership.Member) error {
+	o, err := r.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	if err != nil {
 		return err
 	}
@@ -52,10 +52,10 @@ func (l *changeRun) awaitReady(ctx context.Context, m membership.Member) error {
 
 // awaitLearner waits until a learner has all data and serves. It copies that first, however long that takes. So
 // it is waited for as long as it comes further, and until the run is to end: nothing is half done by that.
-func (l *changeRun) awaitLearner(ctx context.Context, m membership.Member) error {
-	waiting, stop := l.until(ctx)
+func (r *changeRun) awaitLearner(ctx context.Context, m membership.Member) error {
+	waiting, stop := r.until(ctx)
 	defer stop()
-	o, err := l.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: stall})
+	o, err := r.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: stall})
 	switch {
 	case err != nil && waiting.Err() != nil:
 		return fmt.Errorf("it goes on copying the data; no data is at risk; apply again to resume: %w", context.Cause(waiting))
@@ -76,18 +76,18 @@ func (l *changeRun) awaitLearner(ctx context.Context, m membership.Member) error
 // applied by entries alone (EtcdServer.publishV3, applySnapshot, setAppliedIndex). It opens its client port to
 // nobody meanwhile. Once restarted it has all data from the start. Its vote counts all the same, so that voters are
 // restarted one at a time, and where the others are a quorum.
-func (l *changeRun) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
-	request.ObserveRequest, request.Stalled = l.Cluster.Ask(), true
+func (r *changeRun) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
+	request.ObserveRequest, request.Stalled = r.Cluster.Ask(), true
 	var since time.Time // when it was first seen to be stalled: one that copies much data comes to that late
 	for {
-		o, err := ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+		o, err := ask[api.Observation](waiting, r.run, m, api.OpAwait, request)
 		if err != nil || !o.Stalled || !since.IsZero() && time.Since(since) > stall {
 			return o, err
 		}
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if o, restarted, err := l.restartStalled(ctx, waiting, m, request); restarted || err != nil {
+		if o, restarted, err := r.restartStalled(ctx, waiting, m, request); restarted || err != nil {
 			return o, err
 		}
 		if err := pause(waiting, stalledPause); err != nil {
@@ -101,52 +101,52 @@ const stalledPause = time.Second
 
 // restartStalled restarts a stalled member and waits for it. false: it was not, since it is a voter, and the others
 // are no quorum without it.
-func (l *changeRun) restartStalled(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (o api.Observation, restarted bool, err error) {
+func (r *changeRun) restartStalled(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (o api.Observation, restarted bool, err error) {
 	if !request.Learner {
-		l.mu.Lock()
-		l.stalled[m] = true
-		l.mu.Unlock()
-		l.turn.Lock()
-		defer l.turn.Unlock()
+		r.mu.Lock()
+		r.stalled[m] = true
+		r.mu.Unlock()
+		r.turn.Lock()
+		defer r.turn.Unlock()
 		// It may have come by itself while another one was restarted.
-		if o, err = ask[api.Observation](waiting, l.work, m, api.OpAwait, request); err != nil || !o.Stalled {
-			l.mu.Lock()
-			delete(l.stalled, m)
-			l.mu.Unlock()
+		if o, err = ask[api.Observation](waiting, r.run, m, api.OpAwait, request); err != nil || !o.Stalled {
+			r.mu.Lock()
+			delete(r.stalled, m)
+			r.mu.Unlock()
 			return o, true, err
 		}
-		if !l.spares(waiting, m) {
+		if !r.spares(waiting, m) {
 			return o, false, nil
 		}
 	}
-	l.say(fmt.Sprintf("%s: has all data, and does not call itself started: restarted", m))
-	l.mu.Lock()
-	delete(l.stalled, m)
-	l.mu.Unlock()
-	if err := l.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: l.order.Owner}); err != nil {
+	r.say(fmt.Sprintf("%s: has all data, and does not call itself started: restarted", m))
+	r.mu.Lock()
+	delete(r.stalled, m)
+	r.mu.Unlock()
+	if err := r.tell(ctx, m, api.OpRestart, api.RestartRequest{Owner: r.order.Owner}); err != nil {
 		return o, false, err
 	}
 	request.Stalled = false
-	o, err = ask[api.Observation](waiting, l.work, m, api.OpAwait, request)
+	o, err = ask[api.Observation](waiting, r.run, m, api.OpAwait, request)
 	return o, true, err
 }
 
 // spares tells whether the other voters are a quorum without one: those that serve at this moment, and those that are
 // stalled, which take part in all but serving clients.
-func (l *changeRun) spares(ctx context.Context, m membership.Member) bool {
+func (r *changeRun) spares(ctx context.Context, m membership.Member) bool {
 	size, able := 1, 0
-	for _, s := range l.picture.Voters() {
+	for _, s := range r.status.Voters() {
 		if s.Member == m {
 			continue
 		}
 		size++
-		l.mu.Lock()
-		stalled := l.stalled[s.Member]
-		l.mu.Unlock()
+		r.mu.Lock()
+		stalled := r.stalled[s.Member]
+		r.mu.Unlock()
 		if stalled {
 			able++
 		} else if s.State != membership.Unreachable {
-			if view, err := ask[api.Member](ctx, l.work, s.Member, api.OpProbe, api.ProbeRequest{}); err == nil && view.Healthy {
+			if view, err := ask[api.Member](ctx, r.run, s.Member, api.OpProbe, api.ProbeRequest{}); err == nil && view.Healthy {
 				able++
 			}
 		}

@@ -13,7 +13,7 @@ import (
 // until there are the members that are wanted, those that were there before make the backups.
 func (c *planner) backUp() (membership.Step, bool) {
 	var names []string
-	for _, s := range c.Seats {
+	for _, s := range c.Members {
 		if backsUp(s) && s.Unbacked != "" {
 			names = append(names, s.Name)
 		}
@@ -24,25 +24,25 @@ func (c *planner) backUp() (membership.Step, bool) {
 	return bootstrap.BackUp(names, c.want), true
 }
 
-// backsUp tells whether a seat's host is one of those that back the cluster up, and can be told how.
-func backsUp(s membership.Seat) bool {
+// backsUp tells whether a member's host is one of those that back the cluster up, and can be told how.
+func backsUp(s membership.MemberStatus) bool {
 	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy
 }
 
 // backUp tells all hosts that back the cluster up, and do so otherwise than is wanted, how.
-func (l *changeRun) backUp(ctx context.Context) error {
+func (r *changeRun) backUp(ctx context.Context) error {
 	var members []membership.Member
-	for _, s := range l.picture.Seats {
+	for _, s := range r.status.Members {
 		if backsUp(s) && s.Unbacked != "" {
 			members = append(members, s.Member)
 		}
 	}
-	return l.work.backUp(ctx, members, l.order.Owner)
+	return r.run.backUp(ctx, members, r.order.Owner)
 }
 
-func (w *work) backUp(ctx context.Context, members []membership.Member, owner string) error {
+func (r *run) backUp(ctx context.Context, members []membership.Member, owner string) error {
 	return together(members, func(m membership.Member) error {
-		if err := w.tell(ctx, m, api.OpBackUp, api.BackUpRequest{Owner: owner, Backup: w.Cluster.Backup}); err != nil {
+		if err := r.tell(ctx, m, api.OpBackUp, api.BackUpRequest{Owner: owner, Backup: r.Cluster.Backup}); err != nil {
 			return fmt.Errorf("%s: %w", m, err)
 		}
 		return nil

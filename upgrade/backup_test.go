@@ -9,8 +9,8 @@ import (
 // TestBackupsComeLast: members that have come back up the cluster once there are all that are wanted, and a host that
 // cannot be asked is left.
 func TestBackupsComeLast(t *testing.T) {
-	seat := func(name, address string, change func(*membership.Seat)) membership.Seat {
-		s := membership.Seat{Member: membership.Member{Name: name, Address: address}, Wanted: true, ID: name, Role: membership.Voter,
+	member := func(name, address string, change func(*membership.MemberStatus)) membership.MemberStatus {
+		s := membership.MemberStatus{Member: membership.Member{Name: name, Address: address}, Desired: true, ID: name, Role: membership.Voter,
 			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true}
 		if change != nil {
 			change(&s)
@@ -19,13 +19,13 @@ func TestBackupsComeLast(t *testing.T) {
 	}
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Backups: "hourly to directory /srv/b", Members: []membership.Member{
 		{Name: "a", Address: "192.0.2.11"}, {Name: "b", Address: "192.0.2.21"}, {Name: "c", Address: "192.0.2.13"}}}
-	p := membership.Picture{Leader: "a", Seats: []membership.Seat{
-		seat("a", "192.0.2.11", nil),
-		seat("b", "192.0.2.12", func(s *membership.Seat) { s.Wanted = false }),
-		seat("b", "192.0.2.21", func(s *membership.Seat) {
-			*s = membership.Seat{Member: s.Member, Wanted: true, State: membership.Missing}
+	p := membership.ClusterStatus{Leader: "a", Members: []membership.MemberStatus{
+		member("a", "192.0.2.11", nil),
+		member("b", "192.0.2.12", func(s *membership.MemberStatus) { s.Desired = false }),
+		member("b", "192.0.2.21", func(s *membership.MemberStatus) {
+			*s = membership.MemberStatus{Member: s.Member, Desired: true, State: membership.Missing}
 		}),
-		seat("c", "192.0.2.13", nil),
+		member("c", "192.0.2.13", nil),
 	}}
 	plan, err := Change(p, want)
 	if err != nil {
@@ -35,10 +35,12 @@ func TestBackupsComeLast(t *testing.T) {
 		t.Errorf("the last step is %q", last)
 	}
 
-	p.Seats = []membership.Seat{
-		seat("a", "192.0.2.11", func(s *membership.Seat) { s.Unbacked = "it makes no backups yet" }),
-		seat("b", "192.0.2.21", func(s *membership.Seat) { s.State, s.Unbacked = membership.Unreachable, "it makes no backups yet" }),
-		seat("c", "192.0.2.13", nil),
+	p.Members = []membership.MemberStatus{
+		member("a", "192.0.2.11", func(s *membership.MemberStatus) { s.Unbacked = "it makes no backups yet" }),
+		member("b", "192.0.2.21", func(s *membership.MemberStatus) {
+			s.State, s.Unbacked = membership.Unreachable, "it makes no backups yet"
+		}),
+		member("c", "192.0.2.13", nil),
 	}
 	if plan, err = Change(p, want); err != nil || len(plan.Steps) != 1 || plan.Steps[0].String() != "back up: hourly to directory /srv/b, by a" {
 		t.Errorf("the plan is %v, %v", plan.Steps, err)

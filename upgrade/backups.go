@@ -22,8 +22,8 @@ type ListedBackup struct {
 // Backups lists what there is of a cluster's backups, the newest first, as its hosts see it. Problems are the hosts,
 // destinations and backups that could not be read. A host that has none, as one that is to join, is no problem where others
 // have some. It changes nothing.
-func (e *Executor) Backups(ctx context.Context, owner string, seats []membership.Member) (list []ListedBackup, problems []string, err error) {
-	found := e.backups(ctx, owner, seats)
+func (e *Executor) Backups(ctx context.Context, owner string, members []membership.Member) (list []ListedBackup, problems []string, err error) {
+	found := e.backups(ctx, owner, members)
 	problems = found.unread
 	if !found.answered {
 		problems = append(found.none, problems...)
@@ -41,18 +41,18 @@ type catalog struct {
 	answered bool           // by one host at least
 }
 
-// backups asks every host of these seats for the backups that it knows of.
-func (e *Executor) backups(ctx context.Context, owner string, seats []membership.Member) catalog {
+// backups asks every host of these members for the backups that it knows of.
+func (e *Executor) backups(ctx context.Context, owner string, members []membership.Member) catalog {
 	found := catalog{none: []string{}, unread: []string{}}
-	sight := e.Observe(ctx, seats)
+	reports := e.Observe(ctx, members)
 	type answer struct {
 		membership.Member
 		found api.Backups
 		err   error
 	}
 	var answers []*answer
-	for _, m := range membership.Sort(seats) {
-		switch report := sight[m]; {
+	for _, m := range membership.Sort(members) {
+		switch report := reports[m]; {
 		case report.Err != nil:
 			found.unread = append(found.unread, of(m, notOurs(report, owner)))
 		case unableToList(report, owner) != "":

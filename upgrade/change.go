@@ -12,7 +12,7 @@ import (
 type Plan struct {
 	Steps    []membership.Step
 	Deferred []*membership.Refusal
-	End      membership.Picture // the cluster as it is once the steps are done
+	End      membership.ClusterStatus // the cluster as it is once the steps are done
 }
 
 // longest is more steps than any plan has: seven members that all move take some sixty.
@@ -23,7 +23,7 @@ const longest = 300
 //
 // A plan is made by choosing one step, picturing what it makes of the cluster, and choosing again. So the
 // plan that is shown, and the next step after each that was done, come from the same choice.
-func Change(p membership.Picture, want membership.Spec) (Plan, error) {
+func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
 		return Plan{}, err
 	}
@@ -34,7 +34,7 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	p = p.Clone()
-	membership.SortSeats(p.Seats)
+	membership.SortStatuses(p.Members)
 	var plan Plan
 	for range longest {
 		step, held, err := choose(p, want)
@@ -53,21 +53,21 @@ func Change(p membership.Picture, want membership.Spec) (Plan, error) {
 
 // planner chooses the next step of a change.
 type planner struct {
-	membership.Picture
+	membership.ClusterStatus
 	want     membership.Spec
 	deferred []*membership.Refusal
 }
 
 // choose is the first step of the first rule that has one; the zero Step where none has. A rule that
 // has one which a gate forbids says so, and the next rule is asked.
-func choose(p membership.Picture, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
+func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
 	if step, err := recovery(p, want); err != nil || step != (membership.Step{}) {
 		return step, nil, err
 	}
-	if err := understood(p, want); err != nil {
+	if err := preconditions(p, want); err != nil {
 		return membership.Step{}, nil, err
 	}
-	c := &planner{Picture: p, want: want}
+	c := &planner{ClusterStatus: p, want: want}
 	rules := []func() (membership.Step, bool){
 		c.expel,             // whoever reads from a member whose data is not that of the others may be told wrong
 		c.heal,              // what is down comes up: nothing is safer than more healthy members
@@ -109,7 +109,7 @@ func choose(p membership.Picture, want membership.Spec) (membership.Step, []*mem
 // failed tells whether a step has failed in this run, and says of whom.
 func (c *planner) failed() bool {
 	found := false
-	for _, s := range c.Seats {
+	for _, s := range c.Members {
 		if s.Failed != "" {
 			found = true
 			c.defers(s, "this has failed: "+s.Failed, "mend what the error says, and apply again")
@@ -119,7 +119,7 @@ func (c *planner) failed() bool {
 }
 
 // defers says that a step has to wait, and why. Of a member that waits for several reasons it says the first.
-func (c *planner) defers(s membership.Seat, rule, remedy string) (membership.Step, bool) {
+func (c *planner) defers(s membership.MemberStatus, rule, remedy string) (membership.Step, bool) {
 	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
 	if !slices.ContainsFunc(c.deferred, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
 		c.deferred = append(c.deferred, refusal)
@@ -127,17 +127,17 @@ func (c *planner) defers(s membership.Seat, rule, remedy string) (membership.Ste
 	return membership.Step{}, false
 }
 
-// step is a step that is done to a seat.
-func step(kind membership.Kind, s membership.Seat) membership.Step {
+// step is a step that is done to a member.
+func step(kind membership.Kind, s membership.MemberStatus) membership.Step {
 	return membership.Step{Kind: kind, Member: s.Name, At: s.Address}
 }
 
-// first is the first seat that a test finds.
-func first(seats []membership.Seat, is func(membership.Seat) bool) (membership.Seat, bool) {
-	for _, s := range seats {
+// first is the first member that a test finds.
+func first(members []membership.MemberStatus, is func(membership.MemberStatus) bool) (membership.MemberStatus, bool) {
+	for _, s := range members {
 		if is(s) {
 			return s, true
 		}
 	}
-	return membership.Seat{}, false
+	return membership.MemberStatus{}, false
 }

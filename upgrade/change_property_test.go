@@ -27,19 +27,19 @@ type versions struct {
 	runs      []string // by its members; each of them by one at least
 	agreed    string   // line
 	downgrade string   // line
-	wanted    []string
+	desired   []string
 }
 
 var courses = []versions{
-	{runs: []string{"3.7.3"}, agreed: "3.7", wanted: []string{"3.7.3"}},
-	{runs: []string{"3.7.2"}, agreed: "3.7", wanted: []string{"3.7.3"}},
-	{runs: []string{"3.6.16"}, agreed: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
-	{runs: []string{"3.6.16", "3.7.3"}, agreed: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
-	{runs: []string{"3.7.3"}, agreed: "3.6", wanted: []string{"3.6.16", "3.7.3"}}, // about to agree on 3.7
-	{runs: []string{"3.7.3"}, agreed: "3.7", wanted: []string{"3.6.16"}},
-	{runs: []string{"3.7.3"}, agreed: "3.7", downgrade: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
-	{runs: []string{"3.7.3"}, agreed: "3.6", downgrade: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
-	{runs: []string{"3.7.3", "3.6.16"}, agreed: "3.6", downgrade: "3.6", wanted: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3"}, agreed: "3.7", desired: []string{"3.7.3"}},
+	{runs: []string{"3.7.2"}, agreed: "3.7", desired: []string{"3.7.3"}},
+	{runs: []string{"3.6.16"}, agreed: "3.6", desired: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.6.16", "3.7.3"}, agreed: "3.6", desired: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3"}, agreed: "3.6", desired: []string{"3.6.16", "3.7.3"}}, // about to agree on 3.7
+	{runs: []string{"3.7.3"}, agreed: "3.7", desired: []string{"3.6.16"}},
+	{runs: []string{"3.7.3"}, agreed: "3.7", downgrade: "3.6", desired: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3"}, agreed: "3.6", downgrade: "3.6", desired: []string{"3.6.16", "3.7.3"}},
+	{runs: []string{"3.7.3", "3.6.16"}, agreed: "3.6", downgrade: "3.6", desired: []string{"3.6.16", "3.7.3"}},
 }
 
 // conditions are what can be wrong with a member's host: what can be mended without leaving here first.
@@ -70,7 +70,7 @@ func (e *etcd) inflict(address, condition string) {
 			// Of one that is not wanted nobody says by what it ought to run. And one that is to be given another line,
 			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says. So does one
 			// that is to be re-addressed.
-			if h.ready = false; e.wanted(address) && h.from == "" && membership.Line(e.want.Version) == membership.Line(h.version) {
+			if h.ready = false; e.desired(address) && h.from == "" && membership.Minor(e.want.Version) == membership.Minor(h.version) {
 				h.broken, h.current = true, false
 				h.expired = false // what lies behind a certificate that does not hold, only the look after it sees
 			}
@@ -122,7 +122,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 	}
 
 	// The wish: any of those that are there, moved or not, and new ones.
-	e.want = membership.Spec{Name: "prod", Version: rapid.SampledFrom(course.wanted).Draw(t, "wanted"), Carried: []string{"3.7.3", "3.6.16"}}
+	e.want = membership.Spec{Name: "prod", Version: rapid.SampledFrom(course.desired).Draw(t, "wanted"), Carried: []string{"3.7.3", "3.6.16"}}
 	size := rapid.SampledFrom(membership.Sizes()).Draw(t, "size")
 	var names []int
 	if rapid.Bool().Draw(t, "any") {
@@ -149,7 +149,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 	for _, in := range e.voters() {
 		h := e.at(in.address)
 		h.logged = 1 + rapid.Uint64Range(0, 2).Draw(t, "log of "+in.address)
-		if e.wanted(in.address) && (all || rapid.IntRange(0, 5).Draw(t, "re-addressed "+in.address) == 0) {
+		if e.desired(in.address) && (all || rapid.IntRange(0, 5).Draw(t, "re-addressed "+in.address) == 0) {
 			h.from, h.gone = "https://"+strings.Replace(in.address, "192.0.2.", "203.0.113.", 1)+":2380", all || rapid.Bool().Draw(t, "lost")
 			h.unheard = h.gone || rapid.Bool().Draw(t, "unheard")
 			in.moved = !all && rapid.IntRange(0, 3).Draw(t, "in the list") == 0
@@ -184,7 +184,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 		e.known = append(e.known, m)
 		*e.at(m.Address) = machine{marker: true, voted: true, data: "removed", version: course.runs[0]}
 	}
-	e.breathe()
+	e.heartbeat()
 	if course.agreed == "3.6" && course.downgrade == "" {
 		e.version = "3.6" // it takes some seconds to rise
 	}
@@ -207,7 +207,7 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 	}
 	// It was added when the voters were on one line, or some of them on the wanted one.
 	version := e.want.Version
-	if membership.Line(version) < e.version {
+	if membership.Minor(version) < e.version {
 		version = "3.7.3"
 	}
 	in := join(m, version)
@@ -241,9 +241,9 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 // plan is what the planner says of the cluster as it is now. It holds what is true of every answer: the
 // same question has the same answer, the question stays as it was, and what is not done is explained.
 func (e *etcd) plan(t *rapid.T) (upgrade.Plan, error) {
-	asked := e.picture()
+	asked := e.status()
 	plan, err := upgrade.Change(asked, e.want)
-	if seen := e.picture(); !reflect.DeepEqual(seen, asked) {
+	if seen := e.status(); !reflect.DeepEqual(seen, asked) {
 		t.Fatalf("planning has changed what was seen:\n%s", cmp.Diff(seen, asked))
 	}
 	if err == nil && len(plan.Steps) == 0 {
@@ -251,7 +251,7 @@ func (e *etcd) plan(t *rapid.T) (upgrade.Plan, error) {
 	}
 	again, errAgain := upgrade.Change(asked, e.want)
 	if !reflect.DeepEqual(plan, again) || fmt.Sprint(err) != fmt.Sprint(errAgain) {
-		t.Fatalf("two plans for one picture: %v, %v\n%s", err, errAgain, cmp.Diff(plan, again))
+		t.Fatalf("two plans for one status: %v, %v\n%s", err, errAgain, cmp.Diff(plan, again))
 	}
 	if err != nil {
 		mustHelp(t, err, e)
@@ -266,7 +266,7 @@ func (e *etcd) plan(t *rapid.T) (upgrade.Plan, error) {
 func mustHelp(t *rapid.T, err error, e *etcd) {
 	r, is := err.(*membership.Refusal)
 	if !is || r.Rule == "" || r.Remedy == "" {
-		t.Fatalf("of no help: %v\n%s", err, show(e.picture()))
+		t.Fatalf("of no help: %v\n%s", err, show(e.status()))
 	}
 }
 
@@ -274,23 +274,23 @@ func mustHelp(t *rapid.T, err error, e *etcd) {
 func (e *etcd) must(t *rapid.T, step membership.Step) {
 	t.Helper()
 	if err := e.do(step); err != nil {
-		t.Fatalf("%v\nin %s", err, show(e.picture()))
+		t.Fatalf("%v\nin %s", err, show(e.status()))
 	}
 }
 
-// show is a picture to read.
-func show(p membership.Picture) string {
+// show prints a status.
+func show(p membership.ClusterStatus) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, strangers %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Strangers)
-	for _, s := range p.Seats {
-		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Wanted, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
+	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, strangers %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Unmanaged)
+	for _, s := range p.Members {
+		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Desired, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
 	}
 	return b.String()
 }
 
 // explained tells whether something is there that an apply cannot mend, and somebody has to.
 func (e *etcd) explained() bool {
-	for _, m := range e.picture().Seats {
+	for _, m := range e.status().Members {
 		if m.State == membership.Unreachable || m.State == membership.Foreign || m.State == membership.Blocked {
 			return true
 		}
@@ -307,7 +307,7 @@ func TestPlansAreSafe(t *testing.T) {
 		if err != nil {
 			return
 		}
-		began := show(e.picture())
+		began := show(e.status())
 		rest := plan
 		for i, step := range plan.Steps {
 			e.must(t, step)
@@ -318,7 +318,7 @@ func TestPlansAreSafe(t *testing.T) {
 				t.Fatalf("refused after %s: %v\nbegan as %s", step, err, began)
 			}
 			if left := plan.Steps[i+1:]; !slices.Equal(left, rest.Steps) {
-				t.Fatalf("after %s the rest is another (-first +now):\n%s\nbegan as %s\nnow %s", step, cmp.Diff(left, rest.Steps), began, show(e.picture()))
+				t.Fatalf("after %s the rest is another (-first +now):\n%s\nbegan as %s\nnow %s", step, cmp.Diff(left, rest.Steps), began, show(e.status()))
 			}
 		}
 		// Who of several is named can depend on who leads, which cannot be known before.
@@ -326,12 +326,12 @@ func TestPlansAreSafe(t *testing.T) {
 			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(plan.Deferred, rest.Deferred), began)
 		}
 		left := e.unmet()
-		silent := slices.ContainsFunc(e.picture().Seats, func(s membership.Seat) bool { return s.State == membership.Unreachable })
+		silent := slices.ContainsFunc(e.status().Members, func(s membership.MemberStatus) bool { return s.State == membership.Unreachable })
 		if len(left) > 0 && len(plan.Deferred) == 0 && !silent {
-			t.Fatalf("it ends without a word, and %v\nbegan as %s\nended as %s", left, began, show(e.picture()))
+			t.Fatalf("it ends without a word, and %v\nbegan as %s\nended as %s", left, began, show(e.status()))
 		}
 		if len(left) > 0 && !e.explained() {
-			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, plan.Deferred, began, show(e.picture()))
+			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, plan.Deferred, began, show(e.status()))
 		}
 	})
 }
@@ -342,20 +342,20 @@ func TestPlansResume(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, hopeful)
 		e.restless = rapid.Bool().Draw(t, "restless")
-		began := show(e.picture())
+		began := show(e.status())
 		var did []string
 		patience := rapid.IntRange(0, 12).Draw(t, "cuts")
 		for taken := 0; ; taken++ {
 			plan, err := e.plan(t)
 			if err != nil {
 				if taken > 0 || e.active() >= quorum(len(e.voters())) && e.serves {
-					t.Fatalf("refused: %v\nbegan as %s\nthen %s\nnow %s", err, began, strings.Join(did, "\n"), show(e.picture()))
+					t.Fatalf("refused: %v\nbegan as %s\nthen %s\nnow %s", err, began, strings.Join(did, "\n"), show(e.status()))
 				}
 				return // it was lost from the beginning
 			}
 			if len(plan.Steps) == 0 {
 				if left := e.unmet(); len(left) > 0 || len(plan.Deferred) > 0 {
-					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, plan.Deferred, began, strings.Join(did, "\n"), show(e.picture()))
+					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, plan.Deferred, began, strings.Join(did, "\n"), show(e.status()))
 				}
 				return
 			}
@@ -398,7 +398,7 @@ func TestPlansMeetFaults(t *testing.T) {
 			}
 			m := rapid.SampledFrom(e.list).Draw(t, "whom")
 			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "missing", "unreachable", "stopped", "unmounted", "foreign", "broken"}).Draw(t, "fault"))
-			e.breathe()
+			e.heartbeat()
 			if rapid.Bool().Draw(t, "restart") {
 				e.forget()
 			}
@@ -409,19 +409,19 @@ func TestPlansMeetFaults(t *testing.T) {
 			}
 			h.silent, h.unmounted = false, false
 		}
-		e.breathe()
-		began := show(e.picture())
+		e.heartbeat()
+		began := show(e.status())
 		for range 20 {
 			plan, err := e.plan(t)
 			if err != nil {
 				if e.serves {
-					t.Fatalf("it serves, and is refused: %v\nin %s", err, show(e.picture()))
+					t.Fatalf("it serves, and is refused: %v\nin %s", err, show(e.status()))
 				}
 				return
 			}
 			if len(plan.Steps) == 0 {
 				if left := e.unmet(); len(left) > 0 {
-					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, plan.Deferred, began, show(e.picture()))
+					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, plan.Deferred, began, show(e.status()))
 				}
 				return
 			}
@@ -448,13 +448,13 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 			return // so many are renumbered that the others are no quorum
 		}
 		if err != nil {
-			t.Fatalf("a healthy cluster is refused: %v\n%s", err, show(e.picture()))
+			t.Fatalf("a healthy cluster is refused: %v\n%s", err, show(e.status()))
 		}
 		for _, step := range plan.Steps {
 			e.must(t, step)
 		}
 		if left := e.unmet(); len(left) > 0 {
-			t.Fatalf("%v\n%s", left, show(e.picture()))
+			t.Fatalf("%v\n%s", left, show(e.status()))
 		}
 		for _, forgets := range []bool{false, true} {
 			if forgets {

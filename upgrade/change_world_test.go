@@ -11,12 +11,12 @@ import (
 )
 
 // etcd is a cluster as etcd and its hosts would have it, to try plans on. It knows nothing of how the planner
-// pictures the effect of a step: do takes a step by etcd's rules (its check of reconfigurations, one
+// models the effect of a step: do takes a step by etcd's rules (its check of reconfigurations, one
 // learner at a time, which versions live together) and by the gates of the design, and fails on what either
 // forbids.
 type etcd struct {
 	want  membership.Spec
-	known []membership.Member // seats that are looked at, besides the wanted ones
+	known []membership.Member // members that are looked at, besides the desired ones
 	hosts map[string]*machine // by address
 	list  []*entry
 
@@ -63,7 +63,7 @@ type machine struct {
 	expired  bool
 	built    string // the text that its data was begun with
 	settled  string // the voters that its configuration names
-	from     string // the peer URL that its member runs by, where that is another than the one of its seat
+	from     string // the peer URL that its member runs by, where that is not the one of its address
 	gone     bool   // its host does not have that address any more
 	unheard  bool   // nobody answers there
 	logged   uint64 // the last entry of its log
@@ -128,7 +128,7 @@ func (e *etcd) countHealthy() int {
 func quorum(n int) int { return n/2 + 1 }
 
 // breathe is what the cluster does by itself between two looks at it.
-func (e *etcd) breathe() {
+func (e *etcd) heartbeat() {
 	if e.active() < quorum(len(e.voters())) {
 		e.serves, e.leader = false, ""
 		for _, m := range e.learners() {
@@ -146,14 +146,14 @@ func (e *etcd) breathe() {
 		if !e.up(m) {
 			return // etcd decides on no version while it does not know those of all
 		}
-		if line := membership.Line(e.at(m.address).version); lowest == "" || line < lowest {
+		if line := membership.Minor(e.at(m.address).version); lowest == "" || line < lowest {
 			lowest = line
 		}
 	}
 	switch {
 	case e.downgrade == "":
 		e.version = max(e.version, lowest)
-	case slices.ContainsFunc(e.list, func(m *entry) bool { return membership.Line(e.at(m.address).version) != e.downgrade }):
+	case slices.ContainsFunc(e.list, func(m *entry) bool { return membership.Minor(e.at(m.address).version) != e.downgrade }):
 		if e.restless {
 			e.version = e.downgrade
 		}
@@ -172,43 +172,43 @@ func (e *etcd) elect() {
 	e.leader = able[0].id
 }
 
-// picture is the cluster as it would be seen.
-func (e *etcd) picture() membership.Picture {
-	p := membership.Picture{Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
+// status is the cluster as it would be seen.
+func (e *etcd) status() membership.ClusterStatus {
+	p := membership.ClusterStatus{Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
 	if e.serves {
 		p.Leader = e.leader
 	}
-	seats := slices.Clone(e.want.Members)
+	members := slices.Clone(e.want.Members)
 	for _, m := range e.known {
-		if !slices.Contains(seats, m) {
-			seats = append(seats, m)
+		if !slices.Contains(members, m) {
+			members = append(members, m)
 		}
 	}
 	explained := map[string]bool{}
-	for _, m := range seats {
+	for _, m := range members {
 		explained[m.Address] = true
-		s := e.seat(m)
-		if s.Wanted || s.Role != membership.Absent || s.State != membership.Unreachable && s.Traces {
-			p.Seats = append(p.Seats, s)
+		s := e.member(m)
+		if s.Desired || s.Role != membership.Absent || s.State != membership.Unreachable && s.Traces {
+			p.Members = append(p.Members, s)
 		}
 	}
-	membership.SortSeats(p.Seats)
+	membership.SortStatuses(p.Members)
 	for _, m := range e.list {
 		if !explained[m.address] {
-			s := membership.Stranger{ID: m.id, Name: m.name, PeerURL: "https://" + m.address + ":2380", Role: membership.Voter, Ours: m.ours}
+			s := membership.UnmanagedMember{ID: m.id, Name: m.name, PeerURL: "https://" + m.address + ":2380", Role: membership.Voter, Ours: m.ours}
 			if m.learner {
 				s.Role = membership.Learner
 			}
-			p.Strangers = append(p.Strangers, s)
+			p.Unmanaged = append(p.Unmanaged, s)
 		}
 	}
 	return p
 }
 
-// seat is one seat as it would be seen.
-func (e *etcd) seat(m membership.Member) membership.Seat {
+// member is a member as it would be seen.
+func (e *etcd) member(m membership.Member) membership.MemberStatus {
 	h, in := e.at(m.Address), e.entry(m.Address)
-	s := membership.Seat{Member: m, Wanted: e.wanted(m.Address), Traces: h.marker && !h.taken && !h.silent, Staged: e.staged[m.Address], Certified: e.certified[m.Address]}
+	s := membership.MemberStatus{Member: m, Desired: e.desired(m.Address), Traces: h.marker && !h.taken && !h.silent, Staged: e.staged[m.Address], Certified: e.certified[m.Address]}
 	if in != nil {
 		s.ID, s.Role, s.Started = in.id, membership.Voter, in.started
 		if in.learner {
@@ -236,7 +236,7 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 		s.State = membership.Unhealthy
 	}
 	s.Why = reasons[s.State]
-	if s.Wanted && slices.Contains(e.want.Rebuild, m.Name) && (h.silent || h.marker && !h.taken && h.built != again) {
+	if s.Desired && slices.Contains(e.want.Rebuild, m.Name) && (h.silent || h.marker && !h.taken && h.built != again) {
 		s.Rebuild = again
 	}
 	switch s.State {
@@ -246,7 +246,7 @@ func (e *etcd) seat(m membership.Member) membership.Seat {
 	if s.Version = h.version; s.Role == membership.Voter && s.State != membership.Healthy && s.State != membership.Blocked {
 		s.Term, s.Index = 1, h.logged
 	}
-	if !s.Wanted {
+	if !s.Desired {
 		return s
 	}
 	if h.version != e.want.Version {
@@ -281,20 +281,20 @@ func (e *etcd) names() string {
 }
 
 // wanted tells whether an address is one of a wanted member.
-func (e *etcd) wanted(address string) bool {
+func (e *etcd) desired(address string) bool {
 	return slices.ContainsFunc(e.want.Members, func(m membership.Member) bool { return m.Address == address })
 }
 
 // awaited tells whether the member at an address is to come up as it is, and not to be built anew.
 func (e *etcd) awaited(address string) bool {
 	i := slices.IndexFunc(e.want.Members, func(m membership.Member) bool { return m.Address == address })
-	return i >= 0 && e.seat(e.want.Members[i]).Rebuild == ""
+	return i >= 0 && e.member(e.want.Members[i]).Rebuild == ""
 }
 
 // stays tells whether a member that runs is to come up where it is: one that is to be re-addressed only where the others
 // cannot be a quorum without it.
 func (e *etcd) stays(m *entry) bool {
-	if e.at(m.address).from == "" || e.healthy(m) || !e.wanted(m.address) {
+	if e.at(m.address).from == "" || e.healthy(m) || !e.desired(m.address) {
 		return true
 	}
 	if e.apart(m) {
@@ -355,7 +355,7 @@ func (e *etcd) do(step membership.Step) error {
 	if served && e.active() < quorum(len(e.voters())) {
 		return fmt.Errorf("%s: the quorum is gone: %d of %d are active", step, e.active(), len(e.voters()))
 	}
-	e.breathe()
+	e.heartbeat()
 	return nil
 }
 
@@ -463,11 +463,11 @@ func (e *etcd) checkConfigure(step membership.Step, h *machine, _ *entry) error 
 		return errors.New("it would be configured for an address that it does not have in the list")
 	case e.staged[step.At] != e.want.Version:
 		return fmt.Errorf("etcd %s is not staged: %q is", e.want.Version, e.staged[step.At])
-	case membership.Line(e.want.Version) < e.version:
+	case membership.Minor(e.want.Version) < e.version:
 		return fmt.Errorf("etcd %s does not start in a cluster of %s", e.want.Version, e.version)
 	case e.serves && !e.saved:
 		return errors.New("no snapshot was taken")
-	case !e.serves && membership.Line(e.want.Version) > membership.Line(h.version):
+	case !e.serves && membership.Minor(e.want.Version) > membership.Minor(h.version):
 		return fmt.Errorf("etcd %s -> %s, and no snapshot can be taken", h.version, e.want.Version)
 	}
 	return nil
@@ -477,7 +477,7 @@ func (e *etcd) checkStart(_ membership.Step, h *machine, m *entry) error {
 	switch {
 	case m == nil || h.unmounted || h.data != m.id:
 		return errors.New("the guard does not let it start")
-	case membership.Line(h.version) < e.version:
+	case membership.Minor(h.version) < e.version:
 		return fmt.Errorf("etcd %s does not start in a cluster of %s", h.version, e.version)
 	}
 	return nil
@@ -492,7 +492,7 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 			able++
 		case e.certified[m.address] && !e.seen:
 			able++ // it is waited for first, in vain, and that ends the run: the next one configures it
-		case e.stays(m) && (e.awaited(m.address) || !e.seen && e.wanted(m.address)) && !h.silent && !h.taken:
+		case e.stays(m) && (e.awaited(m.address) || !e.seen && e.desired(m.address)) && !h.silent && !h.taken:
 			return fmt.Errorf("%s does not come up by its configuration", m.address)
 		}
 	}
@@ -510,14 +510,14 @@ func (e *etcd) checkMoveLeader(step membership.Step, _ *machine, m *entry) error
 	case to == nil || to == m || to.learner || !e.healthy(to):
 		return fmt.Errorf("%s is no other healthy voter", step.To)
 	}
-	for _, s := range e.picture().Seats {
+	for _, s := range e.status().Members {
 		if e.at(step.At).from != "" {
 			if s.From != "" && s.Role == membership.Voter && s.ID != e.leader {
 				return fmt.Errorf("it leads, and %s was not re-addressed yet", s)
 			}
 			continue
 		}
-		if e.wanted(step.At) && s.Role == membership.Voter && s.ID != e.leader && len(s.Outdated) > 0 {
+		if e.desired(step.At) && s.Role == membership.Voter && s.ID != e.leader && len(s.Outdated) > 0 {
 			return fmt.Errorf("it leads, and %s was not rolled yet", s)
 		}
 	}
@@ -550,7 +550,7 @@ func (e *etcd) checkAdd(step membership.Step, h *machine, m *entry) error {
 		return errors.New("its host is not empty")
 	case e.staged[step.At] == "":
 		return errors.New("nothing was staged on its host")
-	case !e.wanted(step.At):
+	case !e.desired(step.At):
 		return errors.New("nobody wants it")
 	}
 	return nil
@@ -564,7 +564,7 @@ func (e *etcd) checkJoin(step membership.Step, h *machine, m *entry) error {
 		return errors.New("it would start on the wrong data")
 	case e.staged[step.At] != step.To:
 		return fmt.Errorf("etcd %s is not staged: %q is", step.To, e.staged[step.At])
-	case membership.Line(step.To) < e.version:
+	case membership.Minor(step.To) < e.version:
 		return fmt.Errorf("etcd %s cannot join a cluster of %s", step.To, e.version)
 	}
 	return nil
@@ -594,10 +594,10 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 	if m == nil {
 		return errors.New("it is no member")
 	}
-	s := e.seat(membership.Member{Name: step.Member, Address: step.At})
+	s := e.member(membership.Member{Name: step.Member, Address: step.At})
 	gone := s.State == membership.Lost || s.State == membership.Foreign && m.learner || s.State == membership.Missing && (!m.learner || m.started)
 	rebuilt := s.Rebuild != "" && (s.State == membership.Healthy || s.State == membership.Unhealthy || s.State == membership.Stopped)
-	if s.Wanted && !gone && !rebuilt {
+	if s.Desired && !gone && !rebuilt {
 		return fmt.Errorf("it is wanted, and %s", s.State)
 	}
 	if m.learner {
@@ -636,8 +636,8 @@ func (e *etcd) checkClear(step membership.Step, h *machine, m *entry) error {
 		return errors.New("it is a member")
 	case h.unmounted:
 		return errors.New("its data is not mounted")
-	case e.wanted(step.At) != (step.Kind == membership.SetAside):
-		return fmt.Errorf("wanted: %t", e.wanted(step.At))
+	case e.desired(step.At) != (step.Kind == membership.SetAside):
+		return fmt.Errorf("wanted: %t", e.desired(step.At))
 	}
 	return nil
 }
@@ -657,11 +657,11 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		return errors.New("it would be configured for an address that it does not have in the list")
 	case h.version == e.want.Version && h.current:
 		return errors.New("it runs by what is wanted")
-	case membership.Line(e.want.Version) < e.version:
+	case membership.Minor(e.want.Version) < e.version:
 		return fmt.Errorf("etcd %s does not start on storage of %s", e.want.Version, e.version)
 	}
-	for _, s := range e.picture().Seats {
-		if s.Wanted && s.Role == membership.Voter && len(s.Outdated) > 0 && s.Staged != e.want.Version {
+	for _, s := range e.status().Members {
+		if s.Desired && s.Role == membership.Voter && len(s.Outdated) > 0 && s.Staged != e.want.Version {
 			return fmt.Errorf("%s is not staged", s)
 		}
 	}
@@ -676,12 +676,12 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 // isNewer tells whether a member runs a newer line of etcd than is wanted, and none can be swapped for the older one as it is:
 // all run the newer one, or their storage has not come down.
 func (e *etcd) isNewer() bool {
-	line, p := membership.Line(e.want.Version), e.picture()
+	line, p := membership.Minor(e.want.Version), e.status()
 	newer, older := false, false
-	for _, s := range p.Seats {
-		newer = newer || s.Role != membership.Absent && membership.Line(s.Version) > line
+	for _, s := range p.Members {
+		newer = newer || s.Role != membership.Absent && membership.Minor(s.Version) > line
 		left := s.State == membership.Lost || s.State == membership.Missing || s.State == membership.Foreign
-		older = older || s.Role == membership.Voter && !left && s.Version != "" && membership.Line(s.Version) <= line
+		older = older || s.Role == membership.Voter && !left && s.Version != "" && membership.Minor(s.Version) <= line
 	}
 	if p.Downgrade != "" {
 		return newer && !(p.Downgrade == line && p.Lowered)
@@ -692,10 +692,10 @@ func (e *etcd) isNewer() bool {
 // rewritten tells whether a member that is re-addressed is given all that is wanted: its store was put there for that.
 func (e *etcd) rewritten(m *entry) bool {
 	h := e.at(m.address)
-	if newer := h.version < e.want.Version; newer && h.current && membership.Line(h.version) >= e.version {
+	if newer := h.version < e.want.Version; newer && h.current && membership.Minor(h.version) >= e.version {
 		return false // for a newer etcd alone it is rolled
 	}
-	if membership.Line(h.version) >= e.version && e.isNewer() {
+	if membership.Minor(h.version) >= e.version && e.isNewer() {
 		return false // on the way to an older etcd it is rolled too, the last of all
 	}
 	return !e.healthy(m) && e.awaited(m.address) && e.staged[m.address] == e.want.Version && (h.version != e.want.Version || !h.current)
@@ -712,7 +712,7 @@ func (e *etcd) checkReaddress(_ membership.Step, h *machine, m *entry) error {
 		return errors.New("nobody serves who could change the list")
 	case healthy > 0 && !e.saved:
 		return errors.New("no snapshot was taken")
-	case membership.Line(h.version) < e.version && !e.rewritten(m):
+	case membership.Minor(h.version) < e.version && !e.rewritten(m):
 		return fmt.Errorf("etcd %s does not start in a cluster of %s", h.version, e.version)
 	case h.broken && !e.rewritten(m):
 		return errors.New("it does not come up by what it is configured with")
@@ -810,7 +810,7 @@ func (e *etcd) take(step membership.Step) {
 		e.serves = true
 	case membership.SyncConfiguration:
 		for _, v := range e.voters() {
-			if e.wanted(v.address) && e.healthy(v) && e.at(v.address).from == "" {
+			if e.desired(v.address) && e.healthy(v) && e.at(v.address).from == "" {
 				e.at(v.address).settled, e.at(v.address).voted = e.names(), true
 			}
 		}
@@ -906,7 +906,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 	default:
 		e.take(step)
 	}
-	e.breathe()
+	e.heartbeat()
 	e.forget()
 }
 
@@ -929,19 +929,19 @@ func (e *etcd) unmet() []string {
 		}
 	}
 	for _, m := range e.list {
-		if !e.wanted(m.address) {
+		if !e.desired(m.address) {
 			left = append(left, m.address+" is still in the list")
 		}
 	}
 	for _, m := range e.known {
-		if h := e.at(m.Address); !e.wanted(m.Address) && h.marker && !h.silent && !h.taken {
+		if h := e.at(m.Address); !e.desired(m.Address) && h.marker && !h.silent && !h.taken {
 			left = append(left, m.Address+" still carries the cluster")
 		}
 	}
 	if e.full {
 		left = append(left, "it is full")
 	}
-	if e.downgrade != "" && e.downgrade != membership.Line(e.want.Version) {
+	if e.downgrade != "" && e.downgrade != membership.Minor(e.want.Version) {
 		left = append(left, "a downgrade is under way")
 	}
 	return left

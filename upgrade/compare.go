@@ -21,11 +21,11 @@ const (
 )
 
 // compare asks the voters that answer for the hash of their data, where an alarm says that it differs or a member does not
-// start for that, and notes in the sight who holds the same. Whoever could not be compared has no note.
-func (e *Executor) compare(ctx context.Context, sight bootstrap.Sight) {
-	var seats, unstarted []membership.Member
+// start for that, and notes in the reports who holds the same. Whoever could not be compared has no note.
+func (e *Executor) compare(ctx context.Context, reports bootstrap.Reports) {
+	var members, unstarted []membership.Member
 	alarmed := false
-	for m, report := range sight {
+	for m, report := range reports {
 		o := report.Observation
 		if o == nil || o.Marker == nil {
 			continue
@@ -34,20 +34,20 @@ func (e *Executor) compare(ctx context.Context, sight bootstrap.Sight) {
 			unstarted = append(unstarted, m)
 		}
 		if o.Member.Responding && !o.Member.Learner {
-			seats = append(seats, m)
+			members = append(members, m)
 			alarmed = alarmed || raised(o.Member)
 		}
 	}
 	if !alarmed && len(unstarted) == 0 {
 		return
 	}
-	seats = membership.Sort(seats)
-	note(sight, seats, e.dataOf(ctx, sight, seats, alarmed))
+	members = membership.Sort(members)
+	note(reports, members, e.dataOf(ctx, reports, members, alarmed))
 	for _, m := range unstarted {
-		if own := sight[m].Observation.Data.Own; own != nil {
-			report := sight[m]
-			report.Data = e.holdersOf(ctx, sight, seats, *own)
-			sight[m] = report
+		if own := reports[m].Observation.Data.Own; own != nil {
+			report := reports[m]
+			report.Data = e.holdersOf(ctx, reports, members, *own)
+			reports[m] = report
 		}
 	}
 }
@@ -59,13 +59,13 @@ func raised(view api.Member) bool {
 
 // dataOf is what tells the data of members apart, each in its words. One that does not serve is asked with the others, and
 // not waited for.
-func (e *Executor) dataOf(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, alarmed bool) map[membership.Member]string {
+func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, alarmed bool) map[membership.Member]string {
 	for try := 1; ; try++ {
-		hashes := e.hashes(ctx, sight, seats, e.comparable(ctx, sight, seats, alarmed))
+		hashes := e.hashes(ctx, reports, members, e.comparable(ctx, reports, members, alarmed))
 		usual := usualCompaction(hashes)
-		waits := slices.ContainsFunc(seats, func(m membership.Member) bool {
+		waits := slices.ContainsFunc(members, func(m membership.Member) bool {
 			h, told := hashes[m]
-			return sight[m].Observation.Member.Healthy && (!told || h.CompactRevision != usual)
+			return reports[m].Observation.Member.Healthy && (!told || h.CompactRevision != usual)
 		})
 		if waits && try < compareTries && pause(ctx, comparePause) == nil {
 			continue
@@ -90,9 +90,9 @@ func (e *Executor) dataOf(ctx context.Context, sight bootstrap.Sight, seats []me
 //
 // Without the alarm, members are compared at the lowest revision of those that serve: each has applied what was agreed
 // on when it was asked. One that lags may not have it, and says so.
-func (e *Executor) comparable(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, alarmed bool) map[membership.Member]int64 {
-	views := asked(seats, func(m membership.Member) (api.Member, error) {
-		return call[api.Member](ctx, e.Hosts[m], sight[m].Observation.Store.SHA256, api.OpProbe, e.Cluster.Name, "", api.ProbeRequest{})
+func (e *Executor) comparable(ctx context.Context, reports bootstrap.Reports, members []membership.Member, alarmed bool) map[membership.Member]int64 {
+	views := asked(members, func(m membership.Member) (api.Member, error) {
+		return call[api.Member](ctx, e.Hosts[m], reports[m].Observation.Store.SHA256, api.OpProbe, e.Cluster.Name, "", api.ProbeRequest{})
 	})
 	at, lowest := map[membership.Member]int64{}, int64(0)
 	for _, view := range views {
@@ -112,24 +112,24 @@ func (e *Executor) comparable(ctx context.Context, sight bootstrap.Sight, seats 
 }
 
 // hashes are those of the members that tell them at the revisions that are given.
-func (e *Executor) hashes(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, at map[membership.Member]int64) map[membership.Member]api.Hash {
-	seats = slices.DeleteFunc(slices.Clone(seats), func(m membership.Member) bool { _, compared := at[m]; return !compared })
-	return asked(seats, func(m membership.Member) (api.Hash, error) {
-		return call[api.Hash](ctx, e.Hosts[m], sight[m].Observation.Store.SHA256, api.OpHash, e.Cluster.Name, "", api.HashRequest{Revision: at[m]})
+func (e *Executor) hashes(ctx context.Context, reports bootstrap.Reports, members []membership.Member, at map[membership.Member]int64) map[membership.Member]api.Hash {
+	members = slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { _, compared := at[m]; return !compared })
+	return asked(members, func(m membership.Member) (api.Hash, error) {
+		return call[api.Hash](ctx, e.Hosts[m], reports[m].Observation.Store.SHA256, api.OpHash, e.Cluster.Name, "", api.HashRequest{Revision: at[m]})
 	})
 }
 
 // holdersOf is the note of those who hold what a member holds that does not start, as far as that goes. Empty: nobody
 // does, or some do who differ later.
-func (e *Executor) holdersOf(ctx context.Context, sight bootstrap.Sight, seats []membership.Member, own api.Hash) string {
+func (e *Executor) holdersOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, own api.Hash) string {
 	at := map[membership.Member]int64{}
-	for _, m := range seats {
+	for _, m := range members {
 		at[m] = own.HashRevision
 	}
 	var notes []string
-	for m, h := range e.hashes(ctx, sight, seats, at) {
+	for m, h := range e.hashes(ctx, reports, members, at) {
 		if h.Hash == own.Hash && h.HashRevision == own.HashRevision && h.CompactRevision == own.CompactRevision {
-			notes = append(notes, sight[m].Data)
+			notes = append(notes, reports[m].Data)
 		}
 	}
 	slices.Sort(notes)
@@ -154,11 +154,11 @@ func usualCompaction(hashes map[membership.Member]api.Hash) int64 {
 }
 
 // asked asks all members at once, and has the answers of those that answer.
-func asked[R any](seats []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
+func asked[R any](members []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
 	answers := map[membership.Member]R{}
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	for _, m := range seats {
+	for _, m := range members {
 		group.Go(func() {
 			answer, err := ask(m)
 			mu.Lock()
@@ -173,17 +173,17 @@ func asked[R any](seats []membership.Member, ask func(membership.Member) (R, err
 }
 
 // note calls what members hold A, B and so on, in the order of their names: the same cluster is noted alike each time.
-func note(sight bootstrap.Sight, seats []membership.Member, data map[membership.Member]string) {
+func note(reports bootstrap.Reports, members []membership.Member, data map[membership.Member]string) {
 	names := map[string]string{}
-	for _, m := range seats {
+	for _, m := range members {
 		if data[m] == "" {
 			continue
 		}
 		if names[data[m]] == "" {
 			names[data[m]] = string(rune('A' + len(names)))
 		}
-		report := sight[m]
+		report := reports[m]
 		report.Data = names[data[m]]
-		sight[m] = report
+		reports[m] = report
 	}
 }

@@ -51,8 +51,8 @@ func TestFormConverges(t *testing.T) {
 // createCutShort is a create that each host stops answering at some call; it may be for another peer
 // port, or other settings, than are wanted in the end.
 func (s *site) createCutShort(t *rapid.T) {
-	wanted := s.cluster
-	defer func() { s.cluster = wanted }()
+	desired := s.cluster
+	defer func() { s.cluster = desired }()
 	if rapid.IntRange(0, 4).Draw(t, "port") == 4 {
 		s.cluster.PeerPort = 12380
 	}

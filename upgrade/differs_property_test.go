@@ -40,7 +40,7 @@ func TestWhoeverHoldsWhatAQuorumHoldsStays(t *testing.T) {
 			if rapid.IntRange(0, 4).Draw(t, m.Name+" restarts") == 0 {
 				l.host(m.Name).Terse = rapid.Bool().Draw(t, "terse")
 				l.restartInVain(m.Name)
-				o := l.look().Seat(m)
+				o := l.look().Member(m)
 				shows = shows || o.Differs
 				if o.State != membership.Healthy && !slices.Contains(wrong, m.Name) {
 					right--

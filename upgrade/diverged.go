@@ -12,15 +12,15 @@ import (
 )
 
 // disputed refuses a cluster whose members hold different data, where no quorum that serves holds the same; nil: it is none.
-func disputed(p membership.Picture, want membership.Spec) error {
-	serve := map[string][]membership.Seat{}
+func disputed(p membership.ClusterStatus, want membership.Spec) error {
+	serve := map[string][]membership.MemberStatus{}
 	for _, s := range p.Healthy() {
 		if s.Data != "" {
 			serve[s.Data] = append(serve[s.Data], s)
 		}
 	}
-	_, differs := first(p.Voters(), func(s membership.Seat) bool { return s.Differs && !s.Diverged })
-	_, diverged := first(p.Voters(), func(s membership.Seat) bool { return s.Diverged })
+	_, differs := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Differs && !s.Diverged })
+	_, diverged := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Diverged })
 	_, open := first(p.Voters(), comes)
 	switch {
 	case p.Corrupt && !p.Agreed && !open && quorumInReach(p, want) == nil:
@@ -53,7 +53,7 @@ func disputed(p membership.Picture, want membership.Spec) error {
 }
 
 // decide says how it can be found out whose data is right, and what to do then.
-func decide(p membership.Picture, want membership.Spec, serve map[string][]membership.Seat) string {
+func decide(p membership.ClusterStatus, want membership.Spec, serve map[string][]membership.MemberStatus) string {
 	restore := "restore a snapshot of before that (see restore), or decide for one member: stop the others for good, take their data or their hosts away, and name it in recover_from"
 	held := map[string]int{} // by those as well that would start if nobody held anything else
 	unstarted := ""
@@ -65,7 +65,7 @@ func decide(p membership.Picture, want membership.Spec, serve map[string][]membe
 			unstarted = s.String()
 		}
 	}
-	stop := func(s membership.Seat) string {
+	stop := func(s membership.MemberStatus) string {
 		return fmt.Sprintf("stop %s (systemctl stop etcd@%s on its host)", s, want.Name)
 	}
 	for data, n := range held {
@@ -73,11 +73,11 @@ func decide(p membership.Picture, want membership.Spec, serve map[string][]membe
 			continue
 		}
 		var wrong []string
-		for other, seats := range serve {
+		for other, members := range serve {
 			if other == data {
 				continue
 			}
-			for _, s := range seats {
+			for _, s := range members {
 				wrong = append(wrong, stop(s))
 			}
 		}
@@ -96,16 +96,16 @@ func decide(p membership.Picture, want membership.Spec, serve map[string][]membe
 }
 
 // comes tells whether a voter may be compared once it was brought up.
-func comes(s membership.Seat) bool {
-	return s.Wanted && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Unreachable && s.State != membership.Blocked && !gone(s)
+func comes(s membership.MemberStatus) bool {
+	return s.Desired && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Unreachable && s.State != membership.Blocked && !gone(s)
 }
 
 // keptBack tells whether a member does not start since a peer holds other data, and that peer may serve still.
-func (c *planner) keptBack(s membership.Seat) bool {
+func (c *planner) keptBack(s membership.MemberStatus) bool {
 	if !s.Differs || s.Diverged || s.State != membership.Unhealthy {
 		return false
 	}
-	_, other := first(c.Voters(), func(o membership.Seat) bool {
+	_, other := first(c.Voters(), func(o membership.MemberStatus) bool {
 		return (o.State == membership.Healthy || o.Diverged) && (s.Data == "" || o.Data != s.Data)
 	})
 	return other
@@ -113,7 +113,9 @@ func (c *planner) keptBack(s membership.Seat) bool {
 
 // acquit takes the alarm back that data differs, once every voter that there is holds the same.
 func (c *planner) acquit() (membership.Step, bool) {
-	_, other := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged || s.Data == "" || s.State != membership.Healthy })
+	_, other := first(c.Voters(), func(s membership.MemberStatus) bool {
+		return s.Diverged || s.Data == "" || s.State != membership.Healthy
+	})
 	if other || !c.Agreed {
 		return membership.Step{}, false
 	}
@@ -124,7 +126,7 @@ func (c *planner) acquit() (membership.Step, bool) {
 // anew once the alarm is taken back.
 func (c *planner) expel() (membership.Step, bool) {
 	// Without the alarm, one that does not even start is removed like any other that is dead.
-	s, found := first(c.Voters(), func(s membership.Seat) bool { return s.Diverged && s.Failed == "" && (c.Corrupt || !s.Differs) })
+	s, found := first(c.Voters(), func(s membership.MemberStatus) bool { return s.Diverged && s.Failed == "" && (c.Corrupt || !s.Differs) })
 	if !found || len(c.Healthy()) < membership.Quorum(c.Size()) {
 		return membership.Step{}, false
 	}
@@ -155,16 +157,16 @@ func (c *planner) dispute() (membership.Step, bool) {
 }
 
 // acquit compares the data of all healthy voters once more, and takes the alarm back that it differs.
-func (l *changeRun) acquit(ctx context.Context) error {
-	var seats []membership.Member
-	for _, s := range l.picture.Healthy() {
-		seats = append(seats, s.Member)
+func (r *changeRun) acquit(ctx context.Context) error {
+	var members []membership.Member
+	for _, s := range r.status.Healthy() {
+		members = append(members, s.Member)
 	}
-	data := l.dataOf(ctx, l.reports, seats, true)
-	for _, m := range seats {
-		if data[m] == "" || data[m] != data[seats[0]] {
-			return fmt.Errorf("the data of the members is not seen to be the same: %s holds %q, and %s %q: the alarm stays; plan again", seats[0], data[seats[0]], m, data[m])
+	data := r.dataOf(ctx, r.reports, members, true)
+	for _, m := range members {
+		if data[m] == "" || data[m] != data[members[0]] {
+			return fmt.Errorf("the data of the members is not seen to be the same: %s holds %q, and %s %q: the alarm stays; plan again", members[0], data[members[0]], m, data[m])
 		}
 	}
-	return l.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Corrupt: true})
+	return r.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Corrupt: true})
 }

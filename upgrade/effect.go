@@ -9,14 +9,14 @@ import (
 )
 
 // after is what a step makes of a cluster, where it goes well.
-func after(p membership.Picture, want membership.Spec, did membership.Step) membership.Picture {
+func after(p membership.ClusterStatus, want membership.Spec, did membership.Step) membership.ClusterStatus {
 	p = p.Clone()
-	if s := p.Seat(did.Subject()); s != nil {
-		effectOnSeat(p, s, want, did)
+	if s := p.Member(did.Subject()); s != nil {
+		effectOnMember(p, s, want, did)
 	}
 	switch did.Kind {
 	case membership.Stage:
-		if s := p.Seat(did.Subject()); s != nil && s.State == membership.StoreMissing {
+		if s := p.Member(did.Subject()); s != nil && s.State == membership.StoreMissing {
 			s.State = membership.Healthy // it was never stopped, as far as anybody knows
 			elect(&p)
 		}
@@ -24,24 +24,24 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 		p.Saved = true
 	case membership.Agree:
 		all, before := !p.HasQuorum(), p.Clone()
-		for i := range p.Seats {
-			if s := &p.Seats[i]; putBack(before, *s) {
+		for i := range p.Members {
+			if s := &p.Members[i]; putBack(before, *s) {
 				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
-			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Wanted && s.Rebuild == "" || all) && waitedFor(before, *s) {
+			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false
 			}
-			p.Seats[i].Unready = p.Seats[i].Unready && len(p.Seats[i].Outdated) > 0
+			p.Members[i].Unready = p.Members[i].Unready && len(p.Members[i].Outdated) > 0
 		}
 	case membership.SyncConfiguration:
-		for i := range p.Seats {
-			if outOfSync(p.Seats[i]) {
-				p.Seats[i].Unsynced = false
+		for i := range p.Members {
+			if outOfSync(p.Members[i]) {
+				p.Members[i].Unsynced = false
 			}
 		}
 	case membership.BackUp:
-		for i := range p.Seats {
-			if backsUp(p.Seats[i]) {
-				p.Seats[i].Unbacked = ""
+		for i := range p.Members {
+			if backsUp(p.Members[i]) {
+				p.Members[i].Unbacked = ""
 			}
 		}
 	case membership.MoveLeader:
@@ -51,7 +51,7 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 			}
 		}
 	case membership.Remove:
-		p.Strangers = slices.DeleteFunc(p.Strangers, func(s membership.Stranger) bool { return s.ID == did.To })
+		p.Unmanaged = slices.DeleteFunc(p.Unmanaged, func(s membership.UnmanagedMember) bool { return s.ID == did.To })
 	case membership.Cancel:
 		p.Downgrade, p.Lowered = "", false
 	case membership.Downgrade:
@@ -71,14 +71,14 @@ func after(p membership.Picture, want membership.Spec, did membership.Step) memb
 	if p.Downgrade != "" && allRun(p, p.Downgrade) {
 		p.Downgrade, p.Lowered = "", false // it ends by itself
 	}
-	p.Seats = slices.DeleteFunc(p.Seats, func(s membership.Seat) bool {
-		return !s.Wanted && s.Role == membership.Absent && !s.Traces
+	p.Members = slices.DeleteFunc(p.Members, func(s membership.MemberStatus) bool {
+		return !s.Desired && s.Role == membership.Absent && !s.Traces
 	})
 	return p
 }
 
-// effectOnSeat is what a step makes of the seat that it is done to.
-func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec, did membership.Step) {
+// effectOnSeat is what a step makes of the member that it is done to.
+func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want membership.Spec, did membership.Step) {
 	switch did.Kind {
 	case membership.Stage:
 		s.Staged = did.To
@@ -101,7 +101,7 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 	case membership.Readdress:
 		listed := s.Moved
 		s.Move = membership.Move{}
-		if (&planner{Picture: p, want: want}).misconfigured(*s) {
+		if (&planner{ClusterStatus: p, want: want}).misconfigured(*s) {
 			s.Outdated, s.Behind, s.Version = nil, false, want.Version
 		}
 		s.State, s.Disabled, s.Looping = membership.Healthy, false, false
@@ -145,29 +145,29 @@ func effectOnSeat(p membership.Picture, s *membership.Seat, want membership.Spec
 
 // startUncontradicted has members start that met other data at the one that is removed, where it is the last that serves
 // other data than a quorum.
-func startUncontradicted(p membership.Picture, removed membership.Seat) {
-	if _, another := first(p.Voters(), func(s membership.Seat) bool { return s.Diverged && !s.Differs && s.Member != removed.Member }); another {
+func startUncontradicted(p membership.ClusterStatus, removed membership.MemberStatus) {
+	if _, another := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Diverged && !s.Differs && s.Member != removed.Member }); another {
 		return
 	}
 	healthy := p.Healthy()
-	for i := range p.Seats {
-		if s := &p.Seats[i]; s.Differs && !s.Diverged && len(healthy) > 0 {
+	for i := range p.Members {
+		if s := &p.Members[i]; s.Differs && !s.Diverged && len(healthy) > 0 {
 			s.Differs, s.Looping, s.Data = false, false, healthy[0].Data // else it would not start either
 		}
 	}
 }
 
 // allRun tells whether every member is seen to run a line of etcd.
-func allRun(p membership.Picture, line string) bool {
-	_, found := first(p.Seats, func(s membership.Seat) bool {
-		return s.Role != membership.Absent && (s.State != membership.Healthy || membership.Line(s.Version) != line)
+func allRun(p membership.ClusterStatus, line string) bool {
+	_, found := first(p.Members, func(s membership.MemberStatus) bool {
+		return s.Role != membership.Absent && (s.State != membership.Healthy || membership.Minor(s.Version) != line)
 	})
 	return !found
 }
 
 // elect has a healthy voter lead, where a step has brought a quorum back or taken the leader away. Which one
 // it will be cannot be known: the next look tells.
-func elect(p *membership.Picture) {
+func elect(p *membership.ClusterStatus) {
 	for _, s := range p.Voters() {
 		if p.Leader != "" && s.ID == p.Leader {
 			return
@@ -179,10 +179,10 @@ func elect(p *membership.Picture) {
 }
 
 // unsync has every voter's configuration name other members than there are by now.
-func unsync(p membership.Picture) {
-	for i := range p.Seats {
-		if p.Seats[i].Role == membership.Voter && p.Seats[i].From == "" { // who is re-addressed is given it all then
-			p.Seats[i].Unsynced = true
+func unsync(p membership.ClusterStatus) {
+	for i := range p.Members {
+		if p.Members[i].Role == membership.Voter && p.Members[i].From == "" { // who is re-addressed is given it all then
+			p.Members[i].Unsynced = true
 		}
 	}
 }

@@ -24,7 +24,7 @@ const forever = 24 * time.Hour
 // step is the context of a step that begins now. It is not cut short when the run is to stop. What bounds it is the time
 // of the resource, in which it is waited for as long as it comes further, and never a time that somebody's disk or line
 // would exceed.
-func (w *work) step(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *run) step(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := forever
 	if deadline, bounded := ctx.Deadline(); bounded {
 		limit = max(time.Until(deadline), stepGrace)
@@ -52,14 +52,14 @@ type Signer interface {
 	Sign(ctx context.Context, want api.KeyRequest, request string) (certificate string, err error)
 }
 
-// work is the state of one run over all of its steps.
-type work struct {
+// run is the state of one run over all of its steps.
+type run struct {
 	*Executor
 	formation  bootstrap.Formation
 	decided    bool                // which formation it is
 	did        []membership.Step   // steps begun, in the order of the plans
 	retirement api.RetireRequest   // what a step of kind Retire asks for
-	seats      []membership.Member // whose hosts are looked at, in the order of their names
+	members    []membership.Member // whose hosts are looked at, in the order of their names
 
 	locked  bool // on every host that had a store to hold the lock when the last step was begun
 	held    map[membership.Member]bool
@@ -67,12 +67,12 @@ type work struct {
 
 	outer   context.Context // of the run: it ends where the run is to stop before its next step
 	mu      sync.Mutex      // steps of one batch report at the same time
-	reports bootstrap.Sight
+	reports bootstrap.Reports
 	touched map[membership.Member]bool // hosts that calls of this run have changed since the last look
 }
 
-// job is what a run does over and over: look, plan, and act.
-type job struct {
+// loop is what a run does over and over: look, plan, and act.
+type loop struct {
 	look   func(context.Context)
 	plan   func() ([]membership.Step, error)
 	act    func(context.Context, membership.Step) error
@@ -81,23 +81,23 @@ type job struct {
 	endure func(batch []membership.Step, err error) bool
 }
 
-// work is a new run that looks at the hosts of these seats.
-func (e *Executor) work(seats []membership.Member) *work {
-	return &work{Executor: e, seats: seats, held: map[membership.Member]bool{}, reports: bootstrap.Sight{}, touched: map[membership.Member]bool{}}
+// newRun is a new run that looks at the hosts of these members.
+func (e *Executor) newRun(members []membership.Member) *run {
+	return &run{Executor: e, members: members, held: map[membership.Member]bool{}, reports: bootstrap.Reports{}, touched: map[membership.Member]bool{}}
 }
 
-// run looks, plans and does the head of the plan, until the plan is empty.
-func (w *work) run(ctx context.Context, j job) error {
-	defer w.unlock()
+// repeat looks, plans and does the head of the plan, until the plan is empty.
+func (r *run) repeat(ctx context.Context, j loop) error {
+	defer r.unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w.outer = ctx
+	r.outer = ctx
 	var before []membership.Step
 	times := map[string]int{}
 	next := "anything was done"
 	for {
 		j.look(ctx)
-		clear(w.touched)
+		clear(r.touched)
 		// A look that was cut short says nothing of the hosts.
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped before %s: %w", next, context.Cause(ctx))
@@ -110,7 +110,7 @@ func (w *work) run(ctx context.Context, j job) error {
 		// A store has to be there before it can hold a lock; to put one there disturbs nobody. All else
 		// waits for the lock, and is decided anew under it.
 		if len(batch) == 0 || batch[0].Kind != membership.Install {
-			news, err := w.lock(ctx, cancel)
+			news, err := r.lock(ctx, cancel)
 			if err != nil {
 				return err
 			}
@@ -124,13 +124,13 @@ func (w *work) run(ctx context.Context, j job) error {
 		// What was done a moment ago, or again and again, would be done for ever.
 		key := fmt.Sprint(batch)
 		if times[key]++; slices.Equal(before, batch) || times[key] > oftenEnough {
-			err := fmt.Errorf("%s: it was done, and has to be done again%s", batch[0], w.evidence())
+			err := fmt.Errorf("%s: it was done, and has to be done again%s", batch[0], r.evidence())
 			if j.endure == nil || !j.endure(batch, err) {
 				return err
 			}
 			continue
 		}
-		if err := w.do(ctx, j, batch, len(steps)); err != nil {
+		if err := r.do(ctx, j, batch, len(steps)); err != nil {
 			return err
 		}
 		before = batch
@@ -146,14 +146,14 @@ func (w *work) run(ctx context.Context, j job) error {
 const oftenEnough = 14
 
 // evidence is what is the matter with the members that are set up.
-func (w *work) evidence() string {
+func (r *run) evidence() string {
 	var b strings.Builder
-	for _, m := range w.Cluster.Members {
-		report := w.reports[m]
+	for _, m := range r.Cluster.Members {
+		report := r.reports[m]
 		if report.Observation == nil || report.Observation.Unit.Text == "" {
 			continue
 		}
-		if why := notReady(report, len(w.Cluster.Members)); why != "" {
+		if why := notReady(report, len(r.Cluster.Members)); why != "" {
 			fmt.Fprintf(&b, "\n%s is not ready: %s", m, why)
 		}
 	}
@@ -162,13 +162,13 @@ func (w *work) evidence() string {
 
 // do carries out the steps of a batch together. It is not cut short when ctx ends: a step that has
 // begun is finished, or ends some time after the resource's own time, and the run stops before the next one.
-func (w *work) do(ctx context.Context, j job, batch []membership.Step, left int) error {
-	ctx, cancel := w.step(ctx)
+func (r *run) do(ctx context.Context, j loop, batch []membership.Step, left int) error {
+	ctx, cancel := r.step(ctx)
 	defer cancel()
-	total := len(w.did) + left
+	total := len(r.did) + left
 	for _, step := range batch {
-		w.did = append(w.did, step)
-		w.Progress(fmt.Sprintf("%d/%d %s", len(w.did), total, step))
+		r.did = append(r.did, step)
+		r.Progress(fmt.Sprintf("%d/%d %s", len(r.did), total, step))
 	}
 	act := func(step membership.Step) error {
 		if err := j.act(ctx, step); err != nil {
@@ -176,21 +176,21 @@ func (w *work) do(ctx context.Context, j job, batch []membership.Step, left int)
 		}
 		return nil
 	}
-	followers, leader := w.leaderApart(batch)
+	followers, leader := r.leaderApart(batch)
 	return errors.Join(together(followers, act), together(leader, act))
 }
 
 // leaderApart sets the step apart that stops who leads, where others stop at the same time. etcd hands the leadership
 // over before it stops, for up to 7 s, and among members that all stop there is nobody to take it. Once the others
 // are gone it does not try.
-func (w *work) leaderApart(batch []membership.Step) (followers, leader []membership.Step) {
+func (r *run) leaderApart(batch []membership.Step) (followers, leader []membership.Step) {
 	switch batch[0].Kind {
 	case membership.Fence, membership.Stop, membership.Open, membership.Retire:
 	default:
 		return batch, nil
 	}
 	for _, step := range batch {
-		o := w.reports[step.Subject()].Observation
+		o := r.reports[step.Subject()].Observation
 		if o != nil && o.Member.Leader != "" && o.Member.Leader == o.Member.MemberID {
 			leader = append(leader, step)
 		} else {
@@ -202,9 +202,9 @@ func (w *work) leaderApart(batch []membership.Step) (followers, leader []members
 
 // until is the context of a wait that may be given up: it ends with the step's own, and where the run is to
 // stop.
-func (w *work) until(ctx context.Context) (context.Context, func()) {
+func (r *run) until(ctx context.Context) (context.Context, func()) {
 	waiting, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(w.outer, func() { cancel(context.Cause(w.outer)) })
+	stop := context.AfterFunc(r.outer, func() { cancel(context.Cause(r.outer)) })
 	return waiting, func() { stop(); cancel(nil) }
 }
 
@@ -222,32 +222,32 @@ func together[T any](all []T, do func(T) error) error {
 // lock takes the cluster's lock on all hosts that have a store to hold it and that it is not held on yet, in
 // the order of their addresses, so that of two runs one gets them all. cancel ends the run when any is lost.
 // It says whether there was any to take.
-func (w *work) lock(ctx context.Context, cancel context.CancelCauseFunc) (news bool, err error) {
-	seats := slices.Clone(w.seats)
-	slices.SortFunc(seats, func(a, b membership.Member) int { return strings.Compare(a.Address, b.Address) })
-	for _, m := range seats {
-		if w.held[m] || !w.callable(m) || w.holds(m) {
+func (r *run) lock(ctx context.Context, cancel context.CancelCauseFunc) (news bool, err error) {
+	members := slices.Clone(r.members)
+	slices.SortFunc(members, func(a, b membership.Member) int { return strings.Compare(a.Address, b.Address) })
+	for _, m := range members {
+		if r.held[m] || !r.callable(m) || r.holds(m) {
 			continue
 		}
-		held, release, err := w.Hosts[m].Lock(ctx, w.storeToCall(m), w.Cluster.Name, w.Holder)
+		held, release, err := r.Hosts[m].Lock(ctx, r.storeToCall(m), r.Cluster.Name, r.Holder)
 		if err != nil {
-			return false, fmt.Errorf("lock cluster %s on %s: %w", w.Cluster.Name, m, err)
+			return false, fmt.Errorf("lock cluster %s on %s: %w", r.Cluster.Name, m, err)
 		}
-		w.held[m], news = true, true
-		w.release = append(w.release, release)
+		r.held[m], news = true, true
+		r.release = append(r.release, release)
 		context.AfterFunc(held, func() {
 			cancel(fmt.Errorf("the lock on %s was lost: %w", m, context.Cause(held)))
 		})
 	}
-	news = news || !w.locked
-	w.locked = true
+	news = news || !r.locked
+	r.locked = true
 	return news, nil
 }
 
 // holds tells whether this run holds the lock of the machine that a member's address leads to, by another address of it.
-func (w *work) holds(m membership.Member) bool {
-	for other := range w.held {
-		if w.reports[m].OneMachine(w.reports[other]) {
+func (r *run) holds(m membership.Member) bool {
+	for other := range r.held {
+		if r.reports[m].OneMachine(r.reports[other]) {
 			return true
 		}
 	}
@@ -255,39 +255,39 @@ func (w *work) holds(m membership.Member) bool {
 }
 
 // unlock frees what lock took, in reverse order.
-func (w *work) unlock() {
-	for _, release := range slices.Backward(w.release) {
+func (r *run) unlock() {
+	for _, release := range slices.Backward(r.release) {
 		release()
 	}
-	w.release, w.held, w.locked = nil, map[membership.Member]bool{}, false
+	r.release, r.held, r.locked = nil, map[membership.Member]bool{}, false
 }
 
 // callable tells whether a store that can be called is on the member's host.
-func (w *work) callable(m membership.Member) bool {
-	return w.reports[m].Observation != nil
+func (r *run) callable(m membership.Member) bool {
+	return r.reports[m].Observation != nil
 }
 
 // storeToCall is the store that calls to the member's host go to.
-func (w *work) storeToCall(m membership.Member) string {
-	if o := w.reports[m].Observation; o != nil {
+func (r *run) storeToCall(m membership.Member) string {
+	if o := r.reports[m].Observation; o != nil {
 		return o.Store.SHA256
 	}
 	return ""
 }
 
-// each asks the hosts of these seats at once.
-func each(seats []membership.Member, ask func(membership.Member) bootstrap.Report) bootstrap.Sight {
+// each asks the hosts of these members at once.
+func each(members []membership.Member, ask func(membership.Member) bootstrap.Report) bootstrap.Reports {
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	sight := bootstrap.Sight{}
-	for _, m := range seats {
+	reports := bootstrap.Reports{}
+	for _, m := range members {
 		group.Go(func() {
 			report := ask(m)
 			mu.Lock()
 			defer mu.Unlock()
-			sight[m] = report
+			reports[m] = report
 		})
 	}
 	group.Wait()
-	return sight
+	return reports
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// stays tells whether a seat is a member that is wanted.
-func stays(s membership.Seat) bool { return s.Wanted && s.Role != membership.Absent }
+// stays tells whether a voter or learner is desired.
+func stays(s membership.MemberStatus) bool { return s.Desired && s.Role != membership.Absent }
 
-// mends tells whether a seat's member is brought up: a voter that stays, and, as long as the others are no
+// mends tells whether a member is brought up: a voter that stays, and, as long as the others are no
 // quorum, one that is to leave, or to be built anew.
-func (c *planner) mends(s membership.Seat) bool {
-	return s.Failed == "" && s.Role == membership.Voter && (s.Wanted && s.Rebuild == "" || !c.HasQuorum()) && !putBack(c.Picture, s)
+func (c *planner) mends(s membership.MemberStatus) bool {
+	return s.Failed == "" && s.Role == membership.Voter && (s.Desired && s.Rebuild == "" || !c.HasQuorum()) && !putBack(c.ClusterStatus, s)
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
 // alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
 // snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
-func (c *planner) misled(s membership.Seat) bool {
+func (c *planner) misled(s membership.MemberStatus) bool {
 	if s.From == "" {
 		return c.misconfigured(s)
 	}
@@ -31,7 +31,7 @@ func (c *planner) misled(s membership.Seat) bool {
 }
 
 // misconfigured tells the same, whether it is to be re-addressed, and configured with that, or not.
-func (c *planner) misconfigured(s membership.Seat) bool {
+func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Unhealthy && s.State != membership.Stopped {
 		return false
 	}
@@ -42,7 +42,7 @@ func (c *planner) misconfigured(s membership.Seat) bool {
 		return true
 	}
 	newer := func(a, b string) bool { return s.Version != "" && membership.CompareVersions(a, b) > 0 }
-	if newer(c.want.Version, s.Version) && len(s.Outdated) == 1 || newer(membership.Line(c.want.Version), membership.Line(s.Version)) && !c.HasQuorum() {
+	if newer(c.want.Version, s.Version) && len(s.Outdated) == 1 || newer(membership.Minor(c.want.Version), membership.Minor(s.Version)) && !c.HasQuorum() {
 		return false
 	}
 	return !c.goesDown() || c.comesDown()
@@ -50,43 +50,43 @@ func (c *planner) misconfigured(s membership.Seat) bool {
 
 // unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
 // is put there again. One that is configured before it is started is given the wanted store with that.
-func (c *planner) unarmed(s membership.Seat) bool {
+func (c *planner) unarmed(s membership.MemberStatus) bool {
 	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
 }
 
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
 // something else than is wanted is configured first, since it serves nobody while that is done.
 func (c *planner) heal() (membership.Step, bool) {
-	if s, found := first(c.Seats, func(s membership.Seat) bool {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return s.State == membership.StoreMissing && s.Staged == "" && s.Failed == ""
 	}); found {
 		return c.stage(s, c.want.Version), true
 	}
-	if s, found := first(c.Seats, c.unarmed); found {
+	if s, found := first(c.Members, c.unarmed); found {
 		return c.stage(s, s.Version), true
 	}
 	if step, found := c.moveDown(); found {
 		return step, true
 	}
 	// Before any of them is stopped: without a certificate that holds, or its key, a member cannot even be asked.
-	if s, found := first(c.Seats, func(s membership.Seat) bool {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return c.mends(s) && s.Invalid != "" && s.State == membership.Unhealthy
 	}); found {
 		return c.certificates(s), true
 	}
-	if s, found := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
 	waiting := len(c.deferred)
 	if step, found := c.mislead(); found || len(c.deferred) > waiting {
 		return step, found
 	}
-	if s, found := first(c.Seats, func(s membership.Seat) bool {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return c.mends(s) && s.Invalid != "" && s.State == membership.Stopped
 	}); found {
 		return c.certificates(s), true
 	}
-	if s, found := first(c.Seats, func(s membership.Seat) bool {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return c.mends(s) && (s.State == membership.Stopped || s.Disabled && runs(s))
 	}); found {
 		start := step(membership.Start, s)
@@ -95,16 +95,18 @@ func (c *planner) heal() (membership.Step, bool) {
 		}
 		return start, true
 	}
-	if _, found := first(c.Seats, func(s membership.Seat) bool {
-		return c.mends(s) && s.State == membership.Unhealthy && waitedFor(c.Picture, s) && !c.keptBack(s) && !c.vain(s)
+	if _, found := first(c.Members, func(s membership.MemberStatus) bool {
+		return c.mends(s) && s.State == membership.Unhealthy && waitedFor(c.ClusterStatus, s) && !c.keptBack(s) && !c.vain(s)
 	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	// What takes a restart may be why it is not ready.
-	if _, found := first(c.Healthy(), func(s membership.Seat) bool { return s.Wanted && s.Unready && len(s.Outdated) == 0 && s.Failed == "" }); found {
+	if _, found := first(c.Healthy(), func(s membership.MemberStatus) bool {
+		return s.Desired && s.Unready && len(s.Outdated) == 0 && s.Failed == ""
+	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
-	for _, s := range c.Seats {
+	for _, s := range c.Members {
 		if c.keptBack(s) {
 			c.defers(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
 		}
@@ -120,33 +122,33 @@ func (c *planner) heal() (membership.Step, bool) {
 
 // vain tells whether a member's process ends each time that it is started, by all that is wanted of it, while the others
 // serve: to wait for it helps nobody.
-func (c *planner) vain(s membership.Seat) bool {
+func (c *planner) vain(s membership.MemberStatus) bool {
 	return c.mends(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
 }
 
 // mislead brings what is down and misled to what is wanted: what runs is stopped, and configured then.
 func (c *planner) mislead() (membership.Step, bool) {
-	if _, found := first(c.Seats, c.misled); !found {
+	if _, found := first(c.Members, c.misled); !found {
 		return membership.Step{}, false
 	}
 	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
 		return before, true
 	}
-	stopped, isStopped := first(c.Seats, func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Stopped })
+	stopped, isStopped := first(c.Members, func(s membership.MemberStatus) bool { return c.misled(s) && s.State == membership.Stopped })
 	if c.mayServeAgain() {
 		// One after another, so that those that run stay a quorum: what was stopped is started before the next one is.
 		if isStopped {
 			return step(membership.Configure, stopped), true
 		}
-		if _, found := first(c.Seats, func(s membership.Seat) bool { return c.mends(s) && s.State == membership.Stopped }); found {
+		if _, found := first(c.Members, func(s membership.MemberStatus) bool { return c.mends(s) && s.State == membership.Stopped }); found {
 			return membership.Step{}, false
 		}
 	}
-	failing := func(s membership.Seat) bool { return c.misled(s) && s.State == membership.Unhealthy }
-	if s, found := first(c.Seats, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
-		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
+	failing := func(s membership.MemberStatus) bool { return c.misled(s) && s.State == membership.Unhealthy }
+	if s, found := first(c.Members, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
+		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.missed())
 	}
-	if s, found := first(c.Seats, func(s membership.Seat) bool { return failing(s) && c.spared(s) }); found {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return failing(s) && c.spared(s) }); found {
 		stop := step(membership.Stop, s)
 		stop.To = "it serves nobody, and is outdated: " + strings.Join(append(slices.Clone(s.Outdated), elsewhere(s)...), ", ")
 		return stop, true
@@ -157,14 +159,14 @@ func (c *planner) mislead() (membership.Step, bool) {
 // mayServeAgain tells whether nobody serves, and a voter that has served since it was started runs on: the quorum may
 // be back with the next election.
 func (c *planner) mayServeAgain() bool {
-	_, found := first(c.Voters(), func(s membership.Seat) bool { return s.State == membership.Unhealthy && s.Active })
+	_, found := first(c.Voters(), func(s membership.MemberStatus) bool { return s.State == membership.Unhealthy && s.Active })
 	return found && !c.HasQuorum()
 }
 
 // spared tells whether a voter that serves nobody may be stopped: the others serve without it, or it has served nobody
 // since it was started, and nothing is taken by stopping it. Where all that have served do so no more, they have to be a
 // quorum, else they only lack the others; and those that run have to stay one.
-func (c *planner) spared(s membership.Seat) bool {
+func (c *planner) spared(s membership.MemberStatus) bool {
 	if c.HasQuorum() || !s.Active || c.Size() == 1 {
 		return true
 	}
@@ -181,19 +183,19 @@ func (c *planner) spared(s membership.Seat) bool {
 }
 
 // runs tells whether a process is there.
-func runs(s membership.Seat) bool {
+func runs(s membership.MemberStatus) bool {
 	return s.State == membership.Healthy || s.State == membership.Unhealthy
 }
 
 // renewCertificates issues certificates anew, for members that run on meanwhile.
 func (c *planner) renewCertificates() (membership.Step, bool) {
-	s, found := first(c.Seats, func(s membership.Seat) bool {
+	s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
 	})
 	return c.certificates(s), found
 }
 
-func (c *planner) certificates(s membership.Seat) membership.Step {
+func (c *planner) certificates(s membership.MemberStatus) membership.Step {
 	renew := step(membership.RenewCertificates, s)
 	renew.Why = s.Invalid
 	return renew
@@ -202,13 +204,13 @@ func (c *planner) certificates(s membership.Seat) membership.Step {
 // syncConfiguration writes into every member's configuration which members there are, whenever no learner is
 // under way.
 func (c *planner) syncConfiguration() (membership.Step, bool) {
-	if _, found := first(c.Seats, outOfSync); !found || len(c.Learners()) > 0 {
+	if _, found := first(c.Members, outOfSync); !found || len(c.Learners()) > 0 {
 		return membership.Step{}, false
 	}
 	var names []string
 	for _, v := range c.Voters() {
 		name := v.Name
-		if !v.Wanted {
+		if !v.Desired {
 			name = v.String() // its heir may have the same name
 		}
 		names = append(names, name)
@@ -216,8 +218,8 @@ func (c *planner) syncConfiguration() (membership.Step, bool) {
 	return membership.Step{Kind: membership.SyncConfiguration, To: strings.Join(names, ", ")}, true
 }
 
-// outOfSync tells whether a seat's configuration names other members than there are, and can be mended.
-func outOfSync(s membership.Seat) bool {
+// outOfSync tells whether a member's configuration names other members than there are, and can be mended.
+func outOfSync(s membership.MemberStatus) bool {
 	return stays(s) && s.State == membership.Healthy && s.Unsynced && s.Failed == ""
 }
 
@@ -232,18 +234,18 @@ func (c *planner) disarm() (membership.Step, bool) {
 // secure is what comes before a change that could go wrong: the store that is to run on every host where
 // one is to, its flags tried, and then a snapshot. false: all of that is done.
 func (c *planner) secure() (membership.Step, bool) {
-	for _, s := range c.Seats {
+	for _, s := range c.Members {
 		switch {
 		case s.Failed != "":
 		case stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0:
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true
 			}
-		case joinable(s) || s.Wanted && s.Role == membership.Voter && (gone(s) && s.State != membership.Foreign || rebuildable(s)):
+		case joinable(s) || s.Desired && s.Role == membership.Voter && (gone(s) && s.State != membership.Foreign || rebuildable(s)):
 			if s.Staged == "" {
 				return c.stage(s, c.arrivalVersion()), true
 			}
-		case s.Wanted && s.Role == membership.Learner && s.State != membership.Healthy && s.State != membership.Foreign && !stuck(s):
+		case s.Desired && s.Role == membership.Learner && s.State != membership.Healthy && s.State != membership.Foreign && !stuck(s):
 			if version := c.joinVersion(); s.Staged != version && version != "" {
 				return c.stage(s, version), true
 			}
@@ -253,13 +255,13 @@ func (c *planner) secure() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	// It needs room, is to stay on a host that stays, and to disturb the one that leads the least.
-	for _, from := range []func(membership.Seat) bool{
-		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader && !s.Cramped },
-		func(s membership.Seat) bool { return s.Wanted && !s.Cramped },
-		func(s membership.Seat) bool { return !s.Cramped },
-		func(s membership.Seat) bool { return s.Wanted && s.ID != c.Leader },
-		func(s membership.Seat) bool { return s.Wanted },
-		func(s membership.Seat) bool { return true },
+	for _, from := range []func(membership.MemberStatus) bool{
+		func(s membership.MemberStatus) bool { return s.Desired && s.ID != c.Leader && !s.Cramped },
+		func(s membership.MemberStatus) bool { return s.Desired && !s.Cramped },
+		func(s membership.MemberStatus) bool { return !s.Cramped },
+		func(s membership.MemberStatus) bool { return s.Desired && s.ID != c.Leader },
+		func(s membership.MemberStatus) bool { return s.Desired },
+		func(s membership.MemberStatus) bool { return true },
 	} {
 		if s, found := first(c.Healthy(), from); found {
 			return step(membership.Snapshot, s), true
@@ -268,7 +270,7 @@ func (c *planner) secure() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-func (c *planner) stage(s membership.Seat, version string) membership.Step {
+func (c *planner) stage(s membership.MemberStatus, version string) membership.Step {
 	stage := step(membership.Stage, s)
 	stage.To = version
 	return stage

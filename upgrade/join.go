@@ -7,31 +7,31 @@ import (
 )
 
 // joinable tells whether a wanted member can be added to the list.
-func joinable(s membership.Seat) bool {
-	return s.Wanted && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Missing || hasLeft(s))
+func joinable(s membership.MemberStatus) bool {
+	return s.Desired && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Missing || hasLeft(s))
 }
 
-// occupied is the member that the list still has at a seat's address: etcd takes no second one there before that one is
+// occupied is the member that the list still has at a member's address: etcd takes no second one there before that one is
 // re-addressed. false: nobody.
-func (c *planner) occupied(s membership.Seat) (by membership.Seat, is bool) {
-	return first(c.Seats, func(o membership.Seat) bool {
+func (c *planner) occupied(s membership.MemberStatus) (by membership.MemberStatus, is bool) {
+	return first(c.Members, func(o membership.MemberStatus) bool {
 		return o.Member != s.Member && o.Role != membership.Absent && o.From != "" && !o.Moved && membership.HostOf(o.From) == s.Address
 	})
 }
 
 // free tells whether a member can be added at its address by now.
-func (c *planner) free(s membership.Seat) bool {
+func (c *planner) free(s membership.MemberStatus) bool {
 	_, occupied := c.occupied(s)
 	return joinable(s) && !occupied
 }
 
 // waits defers what needs an address that the list has another member at.
-func (c *planner) waits(s, by membership.Seat) {
+func (c *planner) waits(s, by membership.MemberStatus) {
 	c.defers(s, fmt.Sprintf("the member list has %s at this address until that is re-addressed", by.Name), "give one of the two another address, or apply them one after the other")
 }
 
 // hasLeft tells whether a host carries what is left of a member that is in no list any more.
-func hasLeft(s membership.Seat) bool {
+func hasLeft(s membership.MemberStatus) bool {
 	if s.Role != membership.Absent || !s.Traces || s.Failed != "" {
 		return false
 	}
@@ -39,7 +39,7 @@ func hasLeft(s membership.Seat) bool {
 	case membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Lost:
 		return true
 	}
-	return !s.Wanted && s.State == membership.Missing
+	return !s.Desired && s.State == membership.Missing
 }
 
 // clear takes what is left of a member off its host: for good where it has left, and to make room for a
@@ -48,16 +48,16 @@ func (c *planner) clear() (membership.Step, bool) {
 	if !c.HasQuorum() { // without a quorum nobody can say who is in the list
 		return membership.Step{}, false
 	}
-	for _, s := range c.Seats {
-		if !s.Wanted && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked {
+	for _, s := range c.Members {
+		if !s.Desired && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked {
 			c.defers(s, "it has left, and its host still carries it: "+s.Why, "mend that on the host, and apply again: its data is moved aside then")
 		}
 	}
-	s, found := first(c.Seats, hasLeft)
+	s, found := first(c.Members, hasLeft)
 	if !found {
 		return membership.Step{}, false
 	}
-	if s.Wanted {
+	if s.Desired {
 		aside := step(membership.SetAside, s)
 		aside.To = "it is no longer in the list, and joins anew"
 		return aside, true
@@ -72,15 +72,15 @@ func (c *planner) tidy() (membership.Step, bool) {
 	if !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	for _, s := range c.Strangers {
+	for _, s := range c.Unmanaged {
 		if s.Ours && s.Role == membership.Learner {
-			return c.withdraw(membership.Step{Kind: membership.Remove, Member: strangerName(s), At: s.PeerURL, To: s.ID, Why: "a learner that an earlier change has left"})
+			return c.withdraw(membership.Step{Kind: membership.Remove, Member: unmanagedName(s), At: s.PeerURL, To: s.ID, Why: "a learner that an earlier change has left"})
 		}
 	}
 	for _, s := range c.Learners() {
 		remove := step(membership.Remove, s)
 		switch {
-		case !s.Wanted:
+		case !s.Desired:
 			remove.Why = "a learner that is no longer wanted"
 		case s.State == membership.Lost, s.State == membership.Missing && s.Started:
 			remove.Why = "a learner that has lost its data, and joins anew"
@@ -105,16 +105,16 @@ func (c *planner) withdraw(remove membership.Step) (membership.Step, bool) {
 }
 
 // stuck tells whether a learner can neither go on nor be given up before somebody has mended its host.
-func stuck(s membership.Seat) bool {
+func stuck(s membership.MemberStatus) bool {
 	return s.State == membership.Unreachable || s.State == membership.Blocked || s.Failed != ""
 }
 
 // coming tells whether a member can come that is wanted and does not vote yet.
 func (c *planner) coming() bool {
-	if learner, found := first(c.Learners(), func(membership.Seat) bool { return true }); found {
+	if learner, found := first(c.Learners(), func(membership.MemberStatus) bool { return true }); found {
 		return !stuck(learner)
 	}
-	_, found := first(c.Seats, joinable)
+	_, found := first(c.Members, joinable)
 	return found && c.joinVersion() != ""
 }
 
@@ -143,7 +143,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	}
 	// The others have to be a quorum without it: it may fail the moment it has its vote.
 	if healthy < n && healthy < membership.Quorum(n+1) {
-		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.missed())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -171,19 +171,19 @@ func (c *planner) add() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	// One in whose place nobody is comes before one that takes over from a healthy voter.
-	s, found := first(c.Seats, func(s membership.Seat) bool { return c.free(s) && !c.inPlace(s) })
+	s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.free(s) && !c.inPlace(s) })
 	if !found {
-		s, found = first(c.Seats, c.free)
+		s, found = first(c.Members, c.free)
 	}
 	if !found {
 		return c.barred()
 	}
 	n, healthy := c.Size(), len(c.Healthy())
 	if n%2 != 0 && healthy < n {
-		return c.defers(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
 	}
 	if healthy < membership.Quorum(n+1) && healthy < n {
-		return c.defers(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.missed())
 	}
 	version := c.joinVersion()
 	if version == "" {
@@ -198,18 +198,18 @@ func (c *planner) add() (membership.Step, bool) {
 	return step(membership.AddLearner, s), true
 }
 
-// inPlace tells whether another seat of a member's name votes.
-func (c *planner) inPlace(s membership.Seat) bool {
-	_, found := first(c.Voters(), func(v membership.Seat) bool { return v.Name == s.Name && v.Address != s.Address })
+// inPlace tells whether the member of this name votes at another address.
+func (c *planner) inPlace(s membership.MemberStatus) bool {
+	_, found := first(c.Voters(), func(v membership.MemberStatus) bool { return v.Name == s.Name && v.Address != s.Address })
 	return found
 }
 
 // barred names the members that are wanted and whose hosts cannot take them.
 func (c *planner) barred() (membership.Step, bool) {
-	for _, s := range c.Seats {
+	for _, s := range c.Members {
 		if by, occupied := c.occupied(s); joinable(s) && occupied {
 			c.waits(s, by)
-		} else if s.Wanted && s.Role == membership.Absent && s.Failed == "" {
+		} else if s.Desired && s.Role == membership.Absent && s.Failed == "" {
 			c.defers(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
 		}
 	}
@@ -217,7 +217,7 @@ func (c *planner) barred() (membership.Step, bool) {
 }
 
 // uncarried says that there is no etcd that a member could join with.
-func (c *planner) uncarried(s membership.Seat) (membership.Step, bool) {
+func (c *planner) uncarried(s membership.MemberStatus) (membership.Step, bool) {
 	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinLine()), "apply with a release of this provider that carries it")
 }
 
@@ -225,19 +225,19 @@ func (c *planner) uncarried(s membership.Seat) (membership.Step, bool) {
 // then the one that the voters run. So a member that comes in the middle of a change of version begins as
 // the others are. How far a downgrade has come does not count: it goes on by itself, between two looks.
 func (c *planner) joinLine() string {
-	wanted := membership.Line(c.want.Version)
+	desired := membership.Minor(c.want.Version)
 	line := ""
 	for _, s := range c.Voters() {
-		switch of := membership.Line(s.Version); {
+		switch of := membership.Minor(s.Version); {
 		case s.Version == "" || dead(s):
-		case of == wanted:
-			return wanted
+		case of == desired:
+			return desired
 		case line == "" || membership.CompareVersions(of, line) < 0:
 			line = of
 		}
 	}
 	if line == "" {
-		return wanted
+		return desired
 	}
 	return line
 }
@@ -246,11 +246,11 @@ func (c *planner) joinLine() string {
 // wanted one will do if it is newer, as it does in any upgrade; empty: it is older.
 func (c *planner) joinVersion() string {
 	line := c.joinLine()
-	if line == membership.Line(c.want.Version) {
+	if line == membership.Minor(c.want.Version) {
 		return c.want.Version
 	}
 	version := membership.NewestOf(line, c.want.Carried)
-	if version == "" && membership.CompareVersions(membership.Line(c.want.Version), line) > 0 {
+	if version == "" && membership.CompareVersions(membership.Minor(c.want.Version), line) > 0 {
 		return c.want.Version
 	}
 	return version

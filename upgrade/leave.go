@@ -8,15 +8,15 @@ import (
 )
 
 // gone tells whether a member has nothing left to come back with.
-func gone(s membership.Seat) bool {
+func gone(s membership.MemberStatus) bool {
 	return s.State == membership.Missing || s.State == membership.Lost || s.State == membership.Foreign
 }
 
 // dead tells whether a voter will not come back by itself, or by being started.
-func dead(s membership.Seat) bool {
+func dead(s membership.MemberStatus) bool {
 	switch s.State {
 	case membership.Unreachable, membership.Stopped, membership.Unhealthy, membership.Blocked:
-		return !s.Wanted || rebuildable(s) // whoever is taken out of the configuration in such a state is not waited for
+		return !s.Desired || rebuildable(s) // whoever is taken out of the configuration in such a state is not waited for
 	}
 	return gone(s)
 }
@@ -35,7 +35,7 @@ func (c *planner) removeDead() (membership.Step, bool) {
 			return c.defers(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
 		}
 		if healthy < membership.Quorum(n-1) {
-			return c.defers(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
+			return c.defers(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.missed())
 		}
 		if before, needed := c.secure(); needed {
 			return before, true
@@ -56,19 +56,19 @@ func (c *planner) removeDead() (membership.Step, bool) {
 
 // kept tells whether a dead voter stays in the list for now, since nobody could come in its place: the
 // list is what says that a member is missing.
-func (c *planner) kept(s membership.Seat) bool {
+func (c *planner) kept(s membership.MemberStatus) bool {
 	if s.Failed != "" {
 		return true
 	}
-	if s.Wanted && s.State == membership.Foreign {
+	if s.Desired && s.State == membership.Foreign {
 		c.defers(s, s.Why, "give the member another address")
 		return true
 	}
-	if (s.Wanted || c.awaited(s)) && c.joinVersion() == "" {
+	if (s.Desired || c.awaited(s)) && c.joinVersion() == "" {
 		c.uncarried(s)
 		return true
 	}
-	heir, found := first(c.Seats, func(h membership.Seat) bool { return h.Wanted && h.Name == s.Name && h.Address != s.Address })
+	heir, found := first(c.Members, func(h membership.MemberStatus) bool { return h.Desired && h.Name == s.Name && h.Address != s.Address })
 	if by, occupied := c.occupied(heir); found && heir.Role == membership.Absent && joinable(heir) && occupied {
 		c.waits(heir, by)
 		return true
@@ -88,14 +88,14 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	// One whose replacement has yet to come waits for that, and the one that leads goes last.
-	leaves := func(s membership.Seat) bool { return !s.Wanted && s.State == membership.Healthy }
-	follows := func(s membership.Seat) bool { return leaves(s) && s.ID != c.Leader }
-	replaced := func(s membership.Seat) bool { return !c.awaited(s) }
-	var s membership.Seat
+	leaves := func(s membership.MemberStatus) bool { return !s.Desired && s.State == membership.Healthy }
+	follows := func(s membership.MemberStatus) bool { return leaves(s) && s.ID != c.Leader }
+	replaced := func(s membership.MemberStatus) bool { return !c.awaited(s) }
+	var s membership.MemberStatus
 	found := false
-	for _, is := range []func(membership.Seat) bool{
-		func(s membership.Seat) bool { return follows(s) && replaced(s) },
-		func(s membership.Seat) bool { return leaves(s) && replaced(s) },
+	for _, is := range []func(membership.MemberStatus) bool{
+		func(s membership.MemberStatus) bool { return follows(s) && replaced(s) },
+		func(s membership.MemberStatus) bool { return leaves(s) && replaced(s) },
 		follows, leaves,
 	} {
 		if s, found = first(c.Voters(), is); found {
@@ -106,7 +106,7 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	case !found:
 		return membership.Step{}, false
 	case healthy < n:
-		return c.defers(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
 	case len(c.Learners()) > 0:
 		return membership.Step{}, false
 	case !c.led():
@@ -125,32 +125,32 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 }
 
 // awaited tells whether a member leaves for another of its name that is not there yet.
-func (c *planner) awaited(s membership.Seat) bool {
-	_, found := first(c.Seats, func(heir membership.Seat) bool {
-		return heir.Wanted && heir.Name == s.Name && heir.Role == membership.Absent
+func (c *planner) awaited(s membership.MemberStatus) bool {
+	_, found := first(c.Members, func(heir membership.MemberStatus) bool {
+		return heir.Desired && heir.Name == s.Name && heir.Role == membership.Absent
 	})
 	return found
 }
 
 // led tells whether it is known who leads, and that is a healthy voter.
 func (c *planner) led() bool {
-	_, found := first(c.Healthy(), func(s membership.Seat) bool { return s.ID == c.Leader })
+	_, found := first(c.Healthy(), func(s membership.MemberStatus) bool { return s.ID == c.Leader })
 	return found
 }
 
-// lead moves the leadership from a seat to another healthy voter: one that stays, where there is one, and
+// lead moves the leadership from a member to another healthy voter: one that stays, where there is one, and
 // that runs what is wanted.
-func (c *planner) lead(from membership.Seat, why string) (membership.Step, bool) {
-	other := func(s membership.Seat) bool { return s.Member != from.Member }
-	to, found := first(c.Healthy(), func(s membership.Seat) bool { return other(s) && s.Wanted && len(s.Outdated) == 0 })
+func (c *planner) lead(from membership.MemberStatus, why string) (membership.Step, bool) {
+	other := func(s membership.MemberStatus) bool { return s.Member != from.Member }
+	to, found := first(c.Healthy(), func(s membership.MemberStatus) bool { return other(s) && s.Desired && len(s.Outdated) == 0 })
 	if !found {
-		to, found = first(c.Healthy(), func(s membership.Seat) bool { return other(s) && s.Wanted })
+		to, found = first(c.Healthy(), func(s membership.MemberStatus) bool { return other(s) && s.Desired })
 	}
 	if !found {
 		to, found = first(c.Healthy(), other)
 	}
 	if !found {
-		return c.defers(from, "it leads, and there is no other healthy voter to take over", c.bringBack())
+		return c.defers(from, "it leads, and there is no other healthy voter to take over", c.missed())
 	}
 	move := step(membership.MoveLeader, from)
 	move.Member, move.At = from.Name, from.Address
@@ -158,8 +158,8 @@ func (c *planner) lead(from membership.Seat, why string) (membership.Step, bool)
 	return move, true
 }
 
-// bringBack names the voters that are missed.
-func (c *planner) bringBack() string {
+// missed names the voters that are missed.
+func (c *planner) missed() string {
 	var missed []string
 	for _, s := range c.Voters() {
 		if s.State != membership.Healthy {

@@ -275,12 +275,12 @@ var operations = map[string]operation{
 	"stale learner without a host": {does: "remove a member that has never started (https://192.0.2.14:2380): a learner that an earlier change has left", members: 3, happen: func(l *life) {
 		l.want("a", "b", "c", "d", "e")
 		l.cutAt(api.OpAddLearner)
-		for _, m := range l.seats {
+		for _, m := range l.members {
 			if m.Name > "c" {
 				l.world.Host(m.Address).Wipe()
 			}
 		}
-		l.seats = l.seats[:3]
+		l.members = l.members[:3]
 		l.want("a", "b", "c")
 	}},
 }

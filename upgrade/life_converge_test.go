@@ -59,7 +59,7 @@ func TestChangeConverges(t *testing.T) {
 				}
 			default:
 				drift := rapid.SampledFrom([]string{"power cut", "power on", "unreachable", "reachable", "stop", "disable", "edit flags", "edit unit", "certificates", "time passes", "put"}).Draw(t, "drift")
-				h := l.world.Host(rapid.SampledFrom(l.seats).Draw(t, "of").Address)
+				h := l.world.Host(rapid.SampledFrom(l.members).Draw(t, "of").Address)
 				if h.Marker(cluster) != nil {
 					drifts[drift](l, h)
 				}
@@ -98,23 +98,23 @@ func (l *life) wantAny(t *rapid.T) {
 	var free []string
 	for i := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+i)
-		if !slices.ContainsFunc(l.seats, func(m membership.Member) bool { return m.Address == address }) {
+		if !slices.ContainsFunc(l.members, func(m membership.Member) bool { return m.Address == address }) {
 			free = append(free, address)
 		}
 	}
-	var wanted []membership.Member
+	var desired []membership.Member
 	for _, name := range names {
 		m := membership.Member{Name: name}
-		if i := slices.IndexFunc(l.seats, func(m membership.Member) bool { return m.Name == name }); i >= 0 && rapid.IntRange(0, 3).Draw(t, "moves") > 0 {
-			m = l.seats[i]
+		if i := slices.IndexFunc(l.members, func(m membership.Member) bool { return m.Name == name }); i >= 0 && rapid.IntRange(0, 3).Draw(t, "moves") > 0 {
+			m = l.members[i]
 		} else if len(free) > 0 {
 			m.Address, free = free[0], free[1:]
 		} else {
 			return
 		}
-		wanted = append(wanted, m)
+		desired = append(desired, m)
 	}
-	l.cluster.Members = wanted
+	l.cluster.Members = desired
 	l.run(rapid.SampledFrom([]string{older, nodetest.EtcdVersion, nodetest.EtcdVersion}).Draw(t, "version"))
 	l.cluster.Settings = nil
 	if quota := rapid.SampledFrom([]string{"", "", "8589934592"}).Draw(t, "quota"); quota != "" {

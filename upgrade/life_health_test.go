@@ -73,7 +73,7 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 							stops += seen
 						}
 					}
-					outcome, err := l.executor().Change(context.Background(), upgrade.Order{Owner: l.owner, Seats: l.seats, Approved: shown, Served: places(served)})
+					outcome, err := l.executor().Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members, Approved: shown, Served: places(served)})
 					l.world.Watch = nil
 					if seen == 0 {
 						t.Fatal("the change was over before that")
@@ -212,9 +212,9 @@ func TestStalledVoterIsNotRestartedWithoutASpare(t *testing.T) {
 	})
 }
 
-// places are those of seats.
-func places(seats []membership.Seat) (all []membership.Member) {
-	for _, s := range seats {
+// places are the members of statuses.
+func places(members []membership.MemberStatus) (all []membership.Member) {
+	for _, s := range members {
 		all = append(all, s.Member)
 	}
 	return all

@@ -13,7 +13,7 @@ import (
 // TestKeysGoneEverywhere has no member answer for want of a key, though all serve: they are given new ones before
 // anything is done that costs a voter.
 func TestKeysGoneEverywhere(t *testing.T) {
-	for name, wish := range map[string]func(*life){
+	for name, desired := range map[string]func(*life){
 		"as it is":       func(*life) {},
 		"other settings": func(l *life) { l.set("quota-backend-bytes", "8589934592") },
 		"a newer etcd":   func(l *life) { l.run(nodetest.EtcdVersion) },
@@ -21,7 +21,7 @@ func TestKeysGoneEverywhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := living(t, 3, older)
-				wish(l)
+				desired(l)
 				for _, m := range l.cluster.Members {
 					l.host(m.Name).LoseKey(cluster, api.KeyAdmin)
 				}

@@ -86,7 +86,7 @@ func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 			return
 		}
 		l.cluster.Recover = membership.Recovery{Member: survivor[:1]}
-		seed := p.Seat(l.seats[slices.IndexFunc(l.seats, func(m membership.Member) bool { return m.Name == survivor[:1] })])
+		seed := p.Member(l.members[slices.IndexFunc(l.members, func(m membership.Member) bool { return m.Name == survivor[:1] })])
 		for _, s := range p.Voters() {
 			if s.Member == seed.Member {
 				continue

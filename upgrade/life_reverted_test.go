@@ -53,7 +53,7 @@ func TestRevertedWhereNobodyServes(t *testing.T) {
 			l.put()
 		}
 		l.cluster.Acknowledged = map[string]uint64{}
-		for _, report := range l.executor().Observe(t.Context(), l.seats) {
+		for _, report := range l.executor().Observe(t.Context(), l.members) {
 			if view := report.Observation.Member; view.Healthy {
 				l.cluster.Acknowledged[view.MemberID] = view.AppliedIndex
 			}

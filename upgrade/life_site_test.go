@@ -43,7 +43,7 @@ func living(t tb, n int, version string) *life {
 	l.run(version)
 	formed := s.mustForm()
 	l.owner, l.token = formed.Owner, fmt.Sprintf("token-%d", s.runs)
-	s.seats = slices.Clone(s.cluster.Members)
+	s.members = slices.Clone(s.cluster.Members)
 	l.put()
 	return l
 }
@@ -64,7 +64,7 @@ func (l *life) put() {
 
 // want changes the members: "a" stays where it is, "b@21" is at 192.0.2.21.
 func (l *life) want(members ...string) {
-	var wanted []membership.Member
+	var desired []membership.Member
 	for _, text := range members {
 		name, last, moves := strings.Cut(text, "@")
 		at := "192.0.2." + last
@@ -73,9 +73,9 @@ func (l *life) want(members ...string) {
 		} else if !moves {
 			at = fmt.Sprintf("192.0.2.%d", 11+name[0]-'a')
 		}
-		wanted = append(wanted, membership.Member{Name: name, Address: at})
+		desired = append(desired, membership.Member{Name: name, Address: at})
 	}
-	l.cluster.Members = membership.Sort(wanted)
+	l.cluster.Members = membership.Sort(desired)
 }
 
 // run changes the version that is wanted.
@@ -84,14 +84,14 @@ func (l *life) run(version string) {
 }
 
 // look is what is seen of all hosts that the state or the wish knows.
-func (l *life) look() membership.Picture {
-	seats := slices.Clone(l.seats)
+func (l *life) look() membership.ClusterStatus {
+	members := slices.Clone(l.members)
 	for _, m := range l.cluster.Members {
-		if !slices.Contains(seats, m) {
-			seats = append(seats, m)
+		if !slices.Contains(members, m) {
+			members = append(members, m)
 		}
 	}
-	return l.cluster.Picture(l.owner, l.executor().Observe(context.Background(), seats), l.world.Now())
+	return l.cluster.Status(l.owner, l.executor().Observe(context.Background(), members), l.world.Now())
 }
 
 // planned is the plan as it is shown before anything is done.
@@ -111,22 +111,22 @@ func (l *life) planned() upgrade.Plan {
 // change is one apply by nobody who ran before. The state goes by what it returns.
 func (l *life) change(ctx context.Context, approved []membership.Step) (upgrade.Outcome, error) {
 	e := l.executor()
-	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Seats: l.seats, Approved: approved})
+	outcome, err := e.Change(ctx, upgrade.Order{Owner: l.owner, Members: l.members, Approved: approved})
 	l.acknowledged(outcome.Acknowledged)
-	seen := l.cluster.Picture(l.owner, outcome.Sight, l.world.Now())
-	for _, s := range seen.Seats {
-		known := slices.Index(l.seats, s.Member)
-		switch left := !s.Wanted && s.Role == membership.Absent && !s.Traces && err == nil; {
+	seen := l.cluster.Status(l.owner, outcome.Reports, l.world.Now())
+	for _, s := range seen.Members {
+		known := slices.Index(l.members, s.Member)
+		switch left := !s.Desired && s.Role == membership.Absent && !s.Traces && err == nil; {
 		case left && known >= 0:
-			l.seats = slices.Delete(l.seats, known, known+1)
+			l.members = slices.Delete(l.members, known, known+1)
 		case !left && known < 0:
-			l.seats = append(l.seats, s.Member)
+			l.members = append(l.members, s.Member)
 		}
 	}
 	if err == nil {
-		l.seats = slices.DeleteFunc(l.seats, func(m membership.Member) bool {
-			left := seen.Seat(m) == nil
-			l.forgotten[m.Address] = l.forgotten[m.Address] || left && outcome.Sight[m].Err != nil
+		l.members = slices.DeleteFunc(l.members, func(m membership.Member) bool {
+			left := seen.Member(m) == nil
+			l.forgotten[m.Address] = l.forgotten[m.Address] || left && outcome.Reports[m].Err != nil
 			return left
 		})
 	}
@@ -214,13 +214,13 @@ func (l *life) mustBeAsWanted() {
 		l.Errorf("put after the change: %v", err)
 	}
 	e := l.executor()
-	sight := e.Observe(context.Background(), l.cluster.Members)
+	reports := e.Observe(context.Background(), l.cluster.Members)
 	for _, m := range l.cluster.Members {
-		if sight[m].Observation == nil {
-			l.Errorf("%s was not observed: %+v", m.Name, sight[m])
+		if reports[m].Observation == nil {
+			l.Errorf("%s was not observed: %+v", m.Name, reports[m])
 			continue
 		}
-		l.mustRunAsWanted(m, *sight[m].Observation)
+		l.mustRunAsWanted(m, *reports[m].Observation)
 	}
 	for last := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+last)
@@ -316,7 +316,7 @@ func lasting(flags []string) []string {
 func (l *life) leader() string {
 	l.Helper()
 	p := l.look()
-	for _, s := range p.Seats {
+	for _, s := range p.Members {
 		if s.ID == p.Leader && s.ID != "" {
 			return s.Name
 		}

@@ -23,63 +23,63 @@ const (
 )
 
 // addLearner adds a member to the list.
-func (l *changeRun) addLearner(ctx context.Context, m membership.Member) error {
-	return l.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: l.order.Owner, PeerURL: l.Cluster.PeerURL(m), Timeout: patience})
+func (r *changeRun) addLearner(ctx context.Context, m membership.Member) error {
+	return r.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: r.order.Owner, PeerURL: r.Cluster.PeerURL(m), Timeout: patience})
 }
 
 // join configures a learner and starts it.
-func (l *changeRun) join(ctx context.Context, m membership.Member, version string) error {
-	request, err := l.wanted(m, version, l.joins(m))
+func (r *changeRun) join(ctx context.Context, m membership.Member, version string) error {
+	request, err := r.configureRequest(m, version, r.joins(m))
 	if err != nil {
 		return err
 	}
-	if err := l.certified(ctx, m, request); err != nil {
+	if err := r.certified(ctx, m, request); err != nil {
 		return err
 	}
-	if err := l.tell(ctx, m, api.OpStart, api.StartRequest{}); err != nil {
+	if err := r.tell(ctx, m, api.OpStart, api.StartRequest{}); err != nil {
 		return err
 	}
-	return l.awaitLearner(ctx, m)
+	return r.awaitLearner(ctx, m)
 }
 
 // joins is what the marker of a learner says while it joins. One that was told to be formed before its promotion, and
 // was not promoted, stays so: its guard wants its data from then on.
-func (l *changeRun) joins(m membership.Member) api.Phase {
-	if o := l.reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember {
+func (r *changeRun) joins(m membership.Member) api.Phase {
+	if o := r.reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember {
 		return api.PhaseFormed
 	}
 	return api.PhaseJoining
 }
 
 // promote waits until a learner has caught up, arms its guard, and gives it its vote.
-func (l *changeRun) promote(ctx context.Context, m membership.Member) error {
-	through, err := l.leader(m)
+func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
+	through, err := r.leader(m)
 	if err != nil {
 		return err
 	}
-	if err := l.catchUp(ctx, m, through); err != nil {
+	if err := r.catchUp(ctx, m, through); err != nil {
 		return err
 	}
-	if err := l.sameHash(ctx, []membership.Member{through, m}); err != nil {
+	if err := r.sameHash(ctx, []membership.Member{through, m}); err != nil {
 		return err
 	}
 	// From its first vote on it must never start again without its data.
-	request, err := l.wanted(m, l.runs(m), api.PhaseFormed)
+	request, err := r.configureRequest(m, r.runs(m), api.PhaseFormed)
 	if err != nil {
 		return err
 	}
-	if err := l.tell(ctx, m, api.OpConfigure, request); err != nil {
+	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
 		return err
 	}
-	if err := l.tell(ctx, through, api.OpPromote, api.PromoteRequest{Owner: l.order.Owner, ID: l.seat(m).ID, Timeout: patience}); err != nil {
+	if err := r.tell(ctx, through, api.OpPromote, api.PromoteRequest{Owner: r.order.Owner, ID: r.member(m).ID, Timeout: patience}); err != nil {
 		return err
 	}
-	if err := l.awaitReady(ctx, m); err != nil {
+	if err := r.awaitReady(ctx, m); err != nil {
 		return err
 	}
-	return l.confirm(ctx, fmt.Sprintf("%s votes", m), func(view api.Member) bool {
+	return r.confirm(ctx, fmt.Sprintf("%s votes", m), func(view api.Member) bool {
 		for _, entry := range view.Members {
-			if entry.ID == l.seat(m).ID {
+			if entry.ID == r.member(m).ID {
 				return !entry.Learner
 			}
 		}
@@ -88,27 +88,27 @@ func (l *changeRun) promote(ctx context.Context, m membership.Member) error {
 }
 
 // runs is the version of etcd that a member runs.
-func (l *changeRun) runs(m membership.Member) string {
-	if v := l.seat(m).Version; v != "" && l.Cluster.StoresOf[v] != nil {
+func (r *changeRun) runs(m membership.Member) string {
+	if v := r.member(m).Version; v != "" && r.Cluster.StoresOf[v] != nil {
 		return v
 	}
-	return l.Cluster.Version
+	return r.Cluster.Version
 }
 
 // catchUp waits until a learner has been close to the leader for a while. It ends when the run is to end:
 // nothing is half done by it.
-func (l *changeRun) catchUp(ctx context.Context, m, leader membership.Member) error {
-	waiting, stop := l.until(ctx)
+func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) error {
+	waiting, stop := r.until(ctx)
 	defer stop()
 	var close time.Time
 	lag := uint64(0)
 	for {
 		// The learner first, so that what the leader writes meanwhile counts against it.
-		learner, err := ask[api.Member](ctx, l.work, m, api.OpProbe, api.ProbeRequest{})
+		learner, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
 		if err != nil {
 			return err
 		}
-		leads, err := ask[api.Member](ctx, l.work, leader, api.OpProbe, api.ProbeRequest{})
+		leads, err := ask[api.Member](ctx, r.run, leader, api.OpProbe, api.ProbeRequest{})
 		if err != nil {
 			return fmt.Errorf("ask %s (%s): %w", leader.Name, leader.Address, err)
 		}
@@ -130,30 +130,30 @@ func (l *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 // remove takes a member off the list, and sees that it is in no member's list any more. etcd ends a removed
 // member in the middle of its clients' requests. So where there is a voter to spare, as there has to be for a
 // restart, one that serves is stopped first, which lets it finish them.
-func (l *changeRun) remove(ctx context.Context, step membership.Step) error {
+func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	id := step.To // of a stranger
-	if s := l.picture.Seat(m); s != nil {
+	id := step.To // of an unmanaged member
+	if s := r.status.Member(m); s != nil {
 		id = s.ID
-		for _, other := range l.picture.Seats {
+		for _, other := range r.status.Members {
 			if other.ID == id && id != "" && other.Member != m {
 				return fmt.Errorf("etcd's list has one member at the addresses of %s and %s: nothing is removed; apply %s first", s, other, other)
 			}
 		}
-		if s.Role == membership.Voter && s.State == membership.Healthy && len(l.picture.Healthy())-1 >= membership.Quorum(l.picture.Size()) {
-			if err := l.tell(ctx, m, api.OpStop, api.StopRequest{Owner: l.order.Owner}); err != nil {
+		if s.Role == membership.Voter && s.State == membership.Healthy && len(r.status.Healthy())-1 >= membership.Quorum(r.status.Size()) {
+			if err := r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.order.Owner}); err != nil {
 				return err
 			}
 		}
 	}
-	through, err := l.leader(m)
+	through, err := r.leader(m)
 	if err != nil {
 		return err
 	}
-	if err := l.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: l.order.Owner, ID: id, Timeout: patience}); err != nil {
+	if err := r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: patience}); err != nil {
 		return err
 	}
-	return l.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
+	return r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
 		for _, entry := range view.Members {
 			if entry.ID == id {
 				return false
@@ -164,15 +164,15 @@ func (l *changeRun) remove(ctx context.Context, step membership.Step) error {
 }
 
 // confirm waits until every healthy voter's own list shows a change. One that has left is not asked.
-func (l *changeRun) confirm(ctx context.Context, what string, shows func(api.Member) bool, but ...membership.Member) error {
-	var seats []membership.Member
-	for _, s := range l.picture.Healthy() {
+func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Member) bool, but ...membership.Member) error {
+	var members []membership.Member
+	for _, s := range r.status.Healthy() {
 		if len(but) == 0 || s.Member != but[0] {
-			seats = append(seats, s.Member)
+			members = append(members, s.Member)
 		}
 	}
 	for {
-		views, err := l.probe(ctx, seats)
+		views, err := r.probe(ctx, members)
 		if err != nil {
 			return err
 		}
@@ -193,22 +193,22 @@ func (l *changeRun) confirm(ctx context.Context, what string, shows func(api.Mem
 
 // downgrade enables a downgrade and waits until the storage of every member has come down: one that is
 // swapped before that does not start.
-func (l *changeRun) downgrade(ctx context.Context, line string) error {
-	if err := l.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: l.order.Owner, Version: line}); err != nil {
+func (r *changeRun) downgrade(ctx context.Context, line string) error {
+	if err := r.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: r.order.Owner, Version: line}); err != nil {
 		return err
 	}
-	var seats []membership.Member
-	for _, s := range l.picture.Voters() {
-		seats = append(seats, s.Member)
+	var members []membership.Member
+	for _, s := range r.status.Voters() {
+		members = append(members, s.Member)
 	}
 	for {
-		views, err := l.probe(ctx, seats)
+		views, err := r.probe(ctx, members)
 		if err != nil {
 			return err
 		}
 		above := 0
 		for _, view := range views {
-			if membership.Line(view.StorageVersion) != line {
+			if membership.Minor(view.StorageVersion) != line {
 				above++
 			}
 		}
@@ -223,9 +223,9 @@ func (l *changeRun) downgrade(ctx context.Context, line string) error {
 
 // disarm defragments one member after the other. Each takes back the alarm that is its own: only it knows
 // whether the reason is gone.
-func (l *changeRun) disarm(ctx context.Context) error {
-	for _, s := range l.picture.Healthy() {
-		if err := l.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: l.order.Owner, Alarms: true}); err != nil {
+func (r *changeRun) disarm(ctx context.Context) error {
+	for _, s := range r.status.Healthy() {
+		if err := r.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Alarms: true}); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}

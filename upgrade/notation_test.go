@@ -17,15 +17,15 @@ import (
 //	----
 //	...
 //
-// A seat is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
+// A member is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
 // are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that
 // its cluster knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had, and 4.812 for a log that ends
-// with entry 812 of term 4. ? begins a stranger
+// with entry 812 of term 4. ? begins an unmanaged member
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
-func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
+func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Carried: []string{"3.7.3", "3.6.16"}}
 	var observed []string
@@ -58,7 +58,7 @@ func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 	}
 	want.Members = membership.Sort(want.Members)
 
-	p := membership.Picture{ClusterVersion: "3.7"}
+	p := membership.ClusterStatus{ClusterVersion: "3.7"}
 	for _, field := range observed {
 		switch name, value, _ := strings.Cut(field, ":"); {
 		case field == "full":
@@ -74,17 +74,17 @@ func parse(t testing.TB, script string) (membership.Picture, membership.Spec) {
 		case field[0] >= '0' && field[0] <= '9':
 			p.ClusterVersion = field
 		case field[0] == '?':
-			p.Strangers = append(p.Strangers, stranger(field))
+			p.Unmanaged = append(p.Unmanaged, unmanaged(field))
 		default:
-			p.Seats = append(p.Seats, seat(t, &p, field, want))
+			p.Members = append(p.Members, memberStatus(t, &p, field, want))
 		}
 	}
 	for _, m := range want.Members {
-		if p.Seat(m) == nil {
-			p.Seats = append(p.Seats, membership.Seat{Member: m, Wanted: true, State: membership.Missing})
+		if p.Member(m) == nil {
+			p.Members = append(p.Members, membership.MemberStatus{Member: m, Desired: true, State: membership.Missing})
 		}
 	}
-	membership.SortSeats(p.Seats)
+	membership.SortStatuses(p.Members)
 	return p, want
 }
 
@@ -96,10 +96,10 @@ func member(text string) membership.Member {
 	return membership.Member{Name: name, Address: address}
 }
 
-func stranger(text string) membership.Stranger {
+func unmanaged(text string) membership.UnmanagedMember {
 	rest := strings.TrimLeft(text, "?~!")
 	m := member(rest)
-	s := membership.Stranger{ID: "id-" + rest, Name: m.Name, PeerURL: "https://" + m.Address + ":2380", Role: membership.Voter}
+	s := membership.UnmanagedMember{ID: "id-" + rest, Name: m.Name, PeerURL: "https://" + m.Address + ":2380", Role: membership.Voter}
 	if strings.Contains(text, "~") {
 		s.Role = membership.Learner
 	}
@@ -116,7 +116,7 @@ var reasons = map[membership.State]string{
 	membership.Blocked: "its data directory is not mounted", membership.Foreign: "its host carries another cluster",
 }
 
-func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec) membership.Seat {
+func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want membership.Spec) membership.MemberStatus {
 	t.Helper()
 	text, words, _ := strings.Cut(text, "/")
 	text, version, _ := strings.Cut(text, "=")
@@ -126,7 +126,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 		text = text[:len(text)-1]
 	}
 	m := member(text)
-	s := membership.Seat{Member: m, Wanted: slices.Contains(want.Members, m), ID: "id-" + m.Address, Role: membership.Voter, Started: true, State: membership.Healthy, Version: version, Traces: true}
+	s := membership.MemberStatus{Member: m, Desired: slices.Contains(want.Members, m), ID: "id-" + m.Address, Role: membership.Voter, Started: true, State: membership.Healthy, Version: version, Traces: true}
 	if version == "" {
 		s.Version = want.Version
 	}
@@ -211,7 +211,7 @@ func seat(t testing.TB, p *membership.Picture, text string, want membership.Spec
 			t.Fatalf("%s: what is %q?", text, word)
 		}
 	}
-	if s.Wanted && s.Version != want.Version && s.State != membership.Missing && s.State != membership.Lost {
+	if s.Desired && s.Version != want.Version && s.State != membership.Missing && s.State != membership.Lost {
 		s.Outdated = append(s.Outdated, fmt.Sprintf("etcd %s -> %s", s.Version, want.Version))
 	}
 	return s

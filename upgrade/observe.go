@@ -10,17 +10,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Observe reads the hosts of these seats, each through the store that the cluster selects there. Where there is
+// Observe reads the hosts of these members, each through the store that the cluster selects there. Where there is
 // none, the first contact tells what the host is, and any store that is there will do: a create or a join that
 // was cut short may have left a marker, or somebody has removed the store from under a member. It changes
 // nothing.
-func (e *Executor) Observe(ctx context.Context, seats []membership.Member) bootstrap.Sight {
-	return e.observeAll(ctx, seats, func(membership.Member) time.Duration { return e.Patience })
+func (e *Executor) Observe(ctx context.Context, members []membership.Member) bootstrap.Reports {
+	return e.observeAll(ctx, members, func(membership.Member) time.Duration { return e.Patience })
 }
 
 // observeAll is Observe with a patience for each member.
-func (e *Executor) observeAll(ctx context.Context, seats []membership.Member, patience func(membership.Member) time.Duration) bootstrap.Sight {
-	sight := each(seats, func(m membership.Member) bootstrap.Report {
+func (e *Executor) observeAll(ctx context.Context, members []membership.Member, patience func(membership.Member) time.Duration) bootstrap.Reports {
+	reports := each(members, func(m membership.Member) bootstrap.Report {
 		report := e.observe(ctx, m, "", patience(m))
 		if report.Err != nil || report.Observation != nil {
 			return report
@@ -32,8 +32,8 @@ func (e *Executor) observeAll(ctx context.Context, seats []membership.Member, pa
 		}
 		return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
 	})
-	e.compare(ctx, sight)
-	return sight
+	e.compare(ctx, reports)
+	return reports
 }
 
 // observe reads one host through one of its stores. Where there is none, the report holds neither observation

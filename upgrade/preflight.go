@@ -8,8 +8,8 @@ import (
 )
 
 // LookToForm reads hosts that a new cluster is to be formed on, as Form does before it changes anything.
-func (e *Executor) LookToForm(ctx context.Context, seats []membership.Member) bootstrap.Sight {
-	w := e.work(seats)
+func (e *Executor) LookToForm(ctx context.Context, members []membership.Member) bootstrap.Reports {
+	w := e.newRun(members)
 	w.contact(ctx)
 	w.lookAtForming(ctx)
 	return w.reports

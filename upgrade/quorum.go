@@ -10,7 +10,7 @@ import (
 
 // quorumInReach refuses a cluster that serves nobody, and will not when all that is down and can be
 // started has been.
-func quorumInReach(p membership.Picture, want membership.Spec) error {
+func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	n := p.Size()
 	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
 	var missing, ending, lacking, apart []string
@@ -35,7 +35,7 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 			empty++
 		case s.State == membership.Foreign:
 			taken++
-		case (s.State == membership.Unreachable || s.State == membership.Blocked) && s.Wanted: // what is taken out of the configuration is not waited for
+		case (s.State == membership.Unreachable || s.State == membership.Blocked) && s.Desired: // what is taken out of the configuration is not waited for
 			open++
 		}
 	}
@@ -92,13 +92,13 @@ func quorumInReach(p membership.Picture, want membership.Spec) error {
 }
 
 // mayLack tells whether a member's machine has lost the address that its cluster knows it by, or, where that is a name, may have.
-func mayLack(s membership.Seat) bool {
+func mayLack(s membership.MemberStatus) bool {
 	_, err := netip.ParseAddr(membership.HostOf(s.From))
 	return !s.Moved && (s.Gone || err != nil && !s.There)
 }
 
 // contradicted says what to do where members do not start since one that runs holds other data. Empty: there are none.
-func contradicted(p membership.Picture, want membership.Spec) string {
+func contradicted(p membership.ClusterStatus, want membership.Spec) string {
 	var kept, running []string
 	for _, s := range p.Voters() {
 		switch {
@@ -117,8 +117,8 @@ func contradicted(p membership.Picture, want membership.Spec) string {
 
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
 // and it runs by what is wanted already.
-func hopeless(p membership.Picture, want membership.Spec, s membership.Seat) bool {
-	c := &planner{Picture: p, want: want}
+func hopeless(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
+	c := &planner{ClusterStatus: p, want: want}
 	if s.From != "" { // a quorum of others changes the list for it, or it is alone
 		return (s.Looping && !c.misled(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
 	}

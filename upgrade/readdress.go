@@ -12,20 +12,20 @@ import (
 // A member that is re-addressed stays on its machine, and keeps its data and its ID: the list has another peer URL for it,
 // and it is restarted with flags and certificates of its new address.
 
-// moves tells whether a seat's member is one that can be re-addressed.
-func moves(s membership.Seat) bool {
-	return s.From != "" && s.Failed == "" && s.Wanted && s.Role == membership.Voter
+// moves tells whether a member is one that can be re-addressed.
+func moves(s membership.MemberStatus) bool {
+	return s.From != "" && s.Failed == "" && s.Desired && s.Role == membership.Voter
 }
 
-// moves tells whether a seat's member can be re-addressed now: the list has nobody else at its new address.
-func (c *planner) moves(s membership.Seat) bool {
+// moves tells whether a member can be re-addressed now: the list has nobody else at its new address.
+func (c *planner) moves(s membership.MemberStatus) bool {
 	_, occupied := c.occupied(s)
 	return moves(s) && !occupied
 }
 
 // crossed defers members that are to be re-addressed to where the list has each other: etcd gives no peer URL twice.
 func (c *planner) crossed() (membership.Step, bool) {
-	for _, s := range c.Seats {
+	for _, s := range c.Members {
 		if by, occupied := c.occupied(s); moves(s) && !s.Moved && occupied {
 			c.waits(s, by)
 		}
@@ -35,11 +35,13 @@ func (c *planner) crossed() (membership.Step, bool) {
 
 // unreachable tells whether nobody can reach a member where its cluster knows it, since its machine has lost that address, or
 // it runs at its new one already.
-func unreachable(s membership.Seat) bool { return s.From != "" && !s.Moved && (s.Gone || s.There) }
+func unreachable(s membership.MemberStatus) bool {
+	return s.From != "" && !s.Moved && (s.Gone || s.There)
+}
 
 // waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
 // its old address: it is waited for only where the others that run cannot be a quorum without it.
-func waitedFor(p membership.Picture, s membership.Seat) bool {
+func waitedFor(p membership.ClusterStatus, s membership.MemberStatus) bool {
 	if !moves(s) || s.State == membership.Healthy {
 		return true
 	}
@@ -59,7 +61,7 @@ func waitedFor(p membership.Picture, s membership.Seat) bool {
 // quorum, which alone can change the list. One that is alone comes up whatever its own list says; where it serves, nobody
 // could join it before its list says where it is. One that is there already is not restarted.
 func (c *planner) moveDown() (membership.Step, bool) {
-	s, found := first(c.Seats, func(s membership.Seat) bool {
+	s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		down, serves := s.State == membership.Unhealthy || s.State == membership.Stopped, s.State == membership.Healthy
 		return c.moves(s) && (c.HasQuorum() && (down || serves && s.There) || c.Size() == 1 && (down || serves && unreachable(s)))
 	})
@@ -89,10 +91,10 @@ func (c *planner) moveDown() (membership.Step, bool) {
 
 // move re-addresses the next member that serves: followers in the order of their names, and the leader last.
 func (c *planner) move() (membership.Step, bool) {
-	able := func(s membership.Seat) bool { return c.moves(s) && s.State == membership.Healthy }
-	s, found := first(c.Seats, func(s membership.Seat) bool { return able(s) && s.ID != c.Leader })
+	able := func(s membership.MemberStatus) bool { return c.moves(s) && s.State == membership.Healthy }
+	s, found := first(c.Members, func(s membership.MemberStatus) bool { return able(s) && s.ID != c.Leader })
 	if !found {
-		s, found = first(c.Seats, able)
+		s, found = first(c.Members, able)
 	}
 	if !found || !c.HasQuorum() {
 		return c.crossed()
@@ -111,7 +113,7 @@ func (c *planner) move() (membership.Step, bool) {
 }
 
 // elsewhere is the address that a member runs by still, as a reason why it is outdated.
-func elsewhere(s membership.Seat) []string {
+func elsewhere(s membership.MemberStatus) []string {
 	if s.From == "" {
 		return nil
 	}
@@ -119,7 +121,7 @@ func elsewhere(s membership.Seat) []string {
 }
 
 // readdress is the step, which says what it takes for granted.
-func readdress(s membership.Seat) membership.Step {
+func readdress(s membership.MemberStatus) membership.Step {
 	move := step(membership.Readdress, s)
 	if move.To = membership.HostOf(s.From); move.To == s.Address {
 		move.To = s.From // another port
@@ -135,25 +137,25 @@ func readdress(s membership.Seat) membership.Step {
 
 // readdress gives a member its new address. While it lasts, its certificates name the old one too: others reach it at either,
 // and it may have to go back. A member that served, and does not come up at its new address, is put back to where it was.
-func (l *changeRun) readdress(ctx context.Context, m membership.Member) error {
-	s := l.seat(m)
-	before := l.present(m)
-	if err := l.name(ctx, m, before, l.Cluster.BothNames(m, s.From)); err != nil {
+func (r *changeRun) readdress(ctx context.Context, m membership.Member) error {
+	s := r.member(m)
+	before := r.present(m)
+	if err := r.name(ctx, m, before, r.Cluster.BothNames(m, s.From)); err != nil {
 		return err
 	}
-	alone := l.picture.Size() == 1 && s.State != membership.Healthy // it changes the list itself, once it serves
+	alone := r.status.Size() == 1 && s.State != membership.Healthy // it changes the list itself, once it serves
 	if !s.Moved && !alone {
-		if err := l.list(ctx, m, s.ID, l.Cluster.PeerURL(m)); err != nil {
+		if err := r.list(ctx, m, s.ID, r.Cluster.PeerURL(m)); err != nil {
 			return err
 		}
 	}
-	request, err := l.elsewhere(m, before, (&planner{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s))
+	request, err := r.elsewhere(m, before, (&planner{ClusterStatus: r.status, want: r.Cluster.Spec}).misconfigured(s))
 	if err != nil {
 		return err
 	}
 	var failure error
 	if !s.There || s.State != membership.Healthy {
-		failure = l.swap(ctx, m, request)
+		failure = r.swap(ctx, m, request)
 	}
 	switch {
 	case failure == nil:
@@ -162,33 +164,33 @@ func (l *changeRun) readdress(ctx context.Context, m membership.Member) error {
 	case s.State != membership.Healthy:
 		return failure
 	default:
-		return l.moveBack(ctx, m, before, failure)
+		return r.moveBack(ctx, m, before, failure)
 	}
 	if !s.Moved && alone {
-		through := api.UpdateMemberRequest{Owner: l.order.Owner, ID: s.ID, PeerURL: l.Cluster.PeerURL(m), Timeout: patience}
-		if err := l.tell(ctx, m, api.OpUpdateMember, through); err != nil {
+		through := api.UpdateMemberRequest{Owner: r.order.Owner, ID: s.ID, PeerURL: r.Cluster.PeerURL(m), Timeout: patience}
+		if err := r.tell(ctx, m, api.OpUpdateMember, through); err != nil {
 			return err
 		}
 	}
-	if err := l.verify(ctx, m); err != nil {
+	if err := r.verify(ctx, m); err != nil {
 		return err
 	}
-	return l.name(ctx, m, request, l.Cluster.Keys(m))
+	return r.name(ctx, m, request, r.Cluster.Keys(m))
 }
 
 // moveBack puts a member back to the address that it had.
-func (l *changeRun) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
-	s := l.seat(m)
-	if l.picture.Size() > 1 { // a cluster of one has nobody to change the list through: it comes up with the new one in it
-		if err := l.list(ctx, m, s.ID, s.From); err != nil {
+func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
+	s := r.member(m)
+	if r.status.Size() > 1 { // a cluster of one has nobody to change the list through: it comes up with the new one in it
+		if err := r.list(ctx, m, s.ID, s.From); err != nil {
 			return fmt.Errorf("it did not come up at its new address: %w\nThe list could not be put back either: %w", failure, err)
 		}
 	}
-	if err := l.swap(ctx, m, before); err != nil {
+	if err := r.swap(ctx, m, before); err != nil {
 		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be put back to %s either: %w", failure, membership.HostOf(s.From), err)
 	}
-	if l.picture.Size() == 1 {
-		if err := l.list(ctx, m, s.ID, s.From); err != nil {
+	if r.status.Size() == 1 {
+		if err := r.list(ctx, m, s.ID, s.From); err != nil {
 			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, and the list could not be put back: %w", failure, membership.HostOf(s.From), err)
 		}
 	}
@@ -196,28 +198,28 @@ func (l *changeRun) moveBack(ctx context.Context, m membership.Member, before ap
 }
 
 // name gives a member certificates for these keys, and changes nothing else.
-func (l *changeRun) name(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
-	if as.Certificates, err = l.certificatesFor(ctx, m, as.Marker, keys); err != nil {
+func (r *changeRun) name(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
+	if as.Certificates, err = r.certificatesFor(ctx, m, as.Marker, keys); err != nil {
 		return err
 	}
-	as.PeerCA, as.ClientCA = l.Cluster.PeerCA, l.Cluster.ClientCA
-	return l.tell(ctx, m, api.OpConfigure, as)
+	as.PeerCA, as.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
+	return r.tell(ctx, m, api.OpConfigure, as)
 }
 
 // list has the member list say where a member is: through another voter, or through itself where it is alone.
-func (l *changeRun) list(ctx context.Context, m membership.Member, id, peerURL string) error {
+func (r *changeRun) list(ctx context.Context, m membership.Member, id, peerURL string) error {
 	but := m
-	if l.picture.Size() == 1 {
+	if r.status.Size() == 1 {
 		but = membership.Member{}
 	}
-	through, err := l.leader(but)
+	through, err := r.leader(but)
 	if err != nil {
 		return err
 	}
-	if err := l.tell(ctx, through, api.OpUpdateMember, api.UpdateMemberRequest{Owner: l.order.Owner, ID: id, PeerURL: peerURL, Timeout: patience}); err != nil {
+	if err := r.tell(ctx, through, api.OpUpdateMember, api.UpdateMemberRequest{Owner: r.order.Owner, ID: id, PeerURL: peerURL, Timeout: patience}); err != nil {
 		return err
 	}
-	return l.confirm(ctx, fmt.Sprintf("%s is at %s", m.Name, peerURL), func(view api.Member) bool {
+	return r.confirm(ctx, fmt.Sprintf("%s is at %s", m.Name, peerURL), func(view api.Member) bool {
 		for _, entry := range view.Members {
 			if entry.ID == id {
 				return strings.Join(entry.PeerURLs, ",") == peerURL
@@ -229,8 +231,8 @@ func (l *changeRun) list(ctx context.Context, m membership.Member, id, peerURL s
 
 // elsewhere is what a member runs by at its new address: what it has, but for what follows from that; or, of one that is
 // down and misconfigured, all that is wanted.
-func (l *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
-	request, err := l.wanted(m, l.Cluster.Version, api.PhaseFormed)
+func (r *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
+	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return request, err
 	}
@@ -238,7 +240,7 @@ func (l *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, who
 		return request, nil
 	}
 	request.Store, request.Marker.Store = now.Store, now.Marker.Store
-	c := l.as(m, l.Cluster.Version)
+	c := r.as(m, r.Cluster.Version)
 	request.Unit = now.Unit
 	request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 	request.Flags = c.Readdressed(m, now.Flags, now.Marker)

@@ -7,8 +7,8 @@ import (
 )
 
 // rebuildable tells whether a member is to be built anew where it is, and its host lets that be done.
-func rebuildable(s membership.Seat) bool {
-	if s.Rebuild == "" || !s.Wanted {
+func rebuildable(s membership.MemberStatus) bool {
+	if s.Rebuild == "" || !s.Desired {
 		return false
 	}
 	switch s.State {
@@ -22,17 +22,19 @@ func rebuildable(s membership.Seat) bool {
 // other. One that serves nobody is removed as a dead one is. No other is touched before it votes again, since all voters
 // have to be healthy.
 func (c *planner) rebuild() (membership.Step, bool) {
-	asked := func(s membership.Seat) bool { return s.Wanted && s.Rebuild != "" && s.Role == membership.Voter }
-	for _, s := range c.Seats {
+	asked := func(s membership.MemberStatus) bool {
+		return s.Desired && s.Rebuild != "" && s.Role == membership.Voter
+	}
+	for _, s := range c.Members {
 		if asked(s) && !rebuildable(s) {
 			c.defers(s, "it cannot be built anew: "+s.Why, "mend that, and apply again; or give the member another address")
 		}
 	}
 	healthy, n := len(c.Healthy()), c.Size()
-	serves := func(s membership.Seat) bool { return asked(s) && s.State == membership.Healthy }
-	s, found := first(c.Seats, func(s membership.Seat) bool { return serves(s) && s.ID != c.Leader })
+	serves := func(s membership.MemberStatus) bool { return asked(s) && s.State == membership.Healthy }
+	s, found := first(c.Members, func(s membership.MemberStatus) bool { return serves(s) && s.ID != c.Leader })
 	if !found {
-		s, found = first(c.Seats, serves)
+		s, found = first(c.Members, serves)
 	}
 	switch {
 	case !found:
@@ -40,7 +42,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	case n == 1:
 		return c.defers(s, "it cannot be built anew: nobody else has its data", "let the cluster have three members, and apply again; or restore a snapshot")
 	case healthy < n:
-		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
 	case n != len(c.want.Members) || len(c.Learners()) > 0:
 		return c.defers(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are wanted", n, len(c.Learners()), len(c.want.Members)), "let the cluster come to its size first")
 	case !c.led():

@@ -16,7 +16,7 @@ import (
 // it anew. It is taken only where there is no other, and only by who names what is given up: every other voter.
 // Any of them may hold writes that the survivor never heard of, or, where its host cannot be asked, serve clients
 // at this very moment.
-func recovery(p membership.Picture, want membership.Spec) (membership.Step, error) {
+func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step, error) {
 	if quorumInReach(p, want) == nil {
 		return membership.Step{}, nil
 	}
@@ -30,11 +30,11 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 	refuse := func(rule, remedy string) (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Summary: "This recovery is refused", Attribute: "recover_from", Member: want.Recover.Member, Rule: rule, Remedy: remedy}
 	}
-	if s, serves := first(p.Voters(), func(s membership.Seat) bool { return s.State == membership.Healthy }); serves {
+	if s, serves := first(p.Voters(), func(s membership.MemberStatus) bool { return s.State == membership.Healthy }); serves {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
 			"mend the network to the other hosts, and plan again")
 	}
-	seed, found := first(p.Seats, func(s membership.Seat) bool { return s.Wanted && s.Name == want.Recover.Member && survives(s) })
+	seed, found := first(p.Members, func(s membership.MemberStatus) bool { return s.Desired && s.Name == want.Recover.Member && survives(s) })
 	switch {
 	case !found:
 		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
@@ -43,7 +43,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 	case seed.Damaged != "":
 		return refuse("the cluster cannot be recovered from it: "+seed.Damaged, "name another survivor in recover_from.member, or restore a snapshot")
 	}
-	others := slices.DeleteFunc(p.Voters(), func(s membership.Seat) bool { return s.Member == seed.Member })
+	others := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Member == seed.Member })
 	var names []string
 	var doubts []string // of those that may have more than the survivor, and cannot be asked to come up with it
 	doubtful := map[string]string{}
@@ -53,7 +53,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 		switch {
 		case further && survives(s) && !s.Looping && s.Damaged == "":
 			remedy := fmt.Sprintf("set recover_from.member to %q", s.Name)
-			if !s.Wanted {
+			if !s.Desired {
 				remedy = fmt.Sprintf("put %s back into the configuration at %s, and %s", s.Name, s.Address, remedy)
 			}
 			return refuse(fmt.Sprintf("the cluster is not recovered from it: %s has come further (term %d, index %d, against term %d, index %d)", s, s.Term, s.Index, seed.Term, seed.Index), remedy)
@@ -63,7 +63,7 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s", s, unread(s))
 		}
 	}
-	for _, s := range p.Strangers {
+	for _, s := range p.Unmanaged {
 		if s.Role == membership.Voter {
 			names = append(names, cmp.Or(s.Name, s.ID))
 		}
@@ -98,8 +98,8 @@ func recovery(p membership.Picture, want membership.Spec) (membership.Step, erro
 
 // armed puts the store that a survivor is to run by on its host, where it is not there: it is configured with all that is
 // wanted where what it has keeps it down. false: it has it.
-func armed(p membership.Picture, want membership.Spec, seed membership.Seat) (membership.Step, bool) {
-	c, version := &planner{Picture: p, want: want}, want.Version
+func armed(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) (membership.Step, bool) {
+	c, version := &planner{ClusterStatus: p, want: want}, want.Version
 	if !c.misconfigured(seed) {
 		if version = seed.Version; !seed.Storeless {
 			return membership.Step{}, false
@@ -109,10 +109,10 @@ func armed(p membership.Picture, want membership.Spec, seed membership.Seat) (me
 }
 
 // recovered is what a recovery makes of a cluster: a voter alone, and hosts with what is left of the others.
-func recovered(p *membership.Picture, want membership.Spec, seed membership.Member) {
-	whole := (&planner{Picture: *p, want: want}).misconfigured(*p.Seat(seed))
-	for i := range p.Seats {
-		s := &p.Seats[i]
+func recovered(p *membership.ClusterStatus, want membership.Spec, seed membership.Member) {
+	whole := (&planner{ClusterStatus: *p, want: want}).misconfigured(*p.Member(seed))
+	for i := range p.Members {
+		s := &p.Members[i]
 		if s.Member == seed {
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
@@ -125,25 +125,25 @@ func recovered(p *membership.Picture, want membership.Spec, seed membership.Memb
 		s.Role, s.ID, s.Started = membership.Absent, "", false
 		s.Move = membership.Move{}
 	}
-	p.Strangers, p.Saved = nil, false
+	p.Unmanaged, p.Saved = nil, false
 }
 
 // recover makes one member the whole of its cluster.
-func (l *changeRun) recover(ctx context.Context, m membership.Member) error {
-	seen := l.seat(m)
-	if l.Cluster.Recover.Member == "" {
-		if err := l.quiet(ctx, m); err != nil {
+func (r *changeRun) recover(ctx context.Context, m membership.Member) error {
+	seen := r.member(m)
+	if r.Cluster.Recover.Member == "" {
+		if err := r.quiet(ctx, m); err != nil {
 			return err
 		}
 	}
-	as, err := l.moveTo(ctx, m)
+	as, err := r.moveTo(ctx, m)
 	if err != nil {
 		return err
 	}
-	done, err := ask[api.Recovered](ctx, l.work, m, api.OpRecover, api.RecoverRequest{Owner: l.order.Owner, ClusterID: l.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: stall})
+	done, err := ask[api.Recovered](ctx, r.run, m, api.OpRecover, api.RecoverRequest{Owner: r.order.Owner, ClusterID: r.clusterID(), Term: seen.Term, Index: seen.Index, Timeout: stall})
 	if err != nil {
 		return err
 	}
-	l.Progress(fmt.Sprintf("%s: a copy of its data as it was lies in %s", m, done.Path))
-	return l.moved(ctx, m, as)
+	r.Progress(fmt.Sprintf("%s: a copy of its data as it was lies in %s", m, done.Path))
+	return r.moved(ctx, m, as)
 }

@@ -18,7 +18,7 @@ import (
 // member whose log ends last becomes the cluster, at its new address, and the others join it anew. It is taken without
 // being asked for where the log of every voter was read, so that no write can be lost by it, and where nothing but the
 // addresses keeps the members from each other: what else they suffer from, or differ in, is for the user to decide on.
-func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bool) {
+func renumbered(p membership.ClusterStatus, want membership.Spec) (membership.Step, bool) {
 	voters := p.Voters()
 	lost := lacking(p)
 	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || len(lost) == 0 || len(voters)-len(lost) >= membership.Quorum(len(voters)) {
@@ -30,7 +30,7 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 		}
 	}
 	seed := slices.MaxFunc(voters, compareSeeds)
-	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.Seat) bool { return s.Had > seed.Index }) {
+	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.MemberStatus) bool { return s.Had > seed.Index }) {
 		return membership.Step{}, false
 	}
 	if step, found := armed(p, want, seed); found {
@@ -49,15 +49,15 @@ func renumbered(p membership.Picture, want membership.Spec) (membership.Step, bo
 }
 
 // seeds tells whether a member can be the whole cluster with no more than another address.
-func seeds(s membership.Seat) bool { return s.Wanted && !s.Behind && !s.Storeless }
+func seeds(s membership.MemberStatus) bool { return s.Desired && !s.Behind && !s.Storeless }
 
 // compareSeeds prefers whoever can be the cluster, then the one whose log ends last, then one that is at its address.
-func compareSeeds(a, b membership.Seat) int {
+func compareSeeds(a, b membership.MemberStatus) int {
 	return cmp.Or(compareTrue(seeds(a), seeds(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == ""))
 }
 
 // lacking are the members whose machines have lost the addresses that the cluster knows.
-func lacking(p membership.Picture) (all []string) {
+func lacking(p membership.ClusterStatus) (all []string) {
 	for _, s := range p.Voters() {
 		if s.Gone && !s.Moved {
 			all = append(all, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
@@ -69,28 +69,28 @@ func lacking(p membership.Picture) (all []string) {
 // quiet stops all other voters, so that none of them can agree on anything more, and looks once more: the logs have to
 // end as they did when the member was chosen. Their units are disabled: with the old addresses back, and after a reboot,
 // they would be a quorum of the same cluster beside the member that is the whole of it by then.
-func (l *changeRun) quiet(ctx context.Context, seed membership.Member) error {
+func (r *changeRun) quiet(ctx context.Context, seed membership.Member) error {
 	var run []membership.Member
-	for _, s := range l.picture.Voters() {
+	for _, s := range r.status.Voters() {
 		if s.Member != seed {
 			run = append(run, s.Member)
 		}
 	}
 	if err := together(run, func(m membership.Member) error {
-		if err := l.stopFailing(ctx, m, true); err != nil {
+		if err := r.stopFailing(ctx, m, true); err != nil {
 			return fmt.Errorf("stop %s: %w", m, err)
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	l.look(ctx)
+	r.look(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	now := l.measured()
-	again, found := renumbered(now, l.Cluster.Spec)
-	before, _ := renumbered(l.picture, l.Cluster.Spec)
+	now := r.assessed()
+	again, found := renumbered(now, r.Cluster.Spec)
+	before, _ := renumbered(r.status, r.Cluster.Spec)
 	if again.Sum, before.Sum = "", ""; !found || len(now.Mistakes) > 0 || again != before {
 		return &membership.Refusal{Member: seed.Name, At: seed.Address, Rule: fmt.Sprintf("the others were stopped, and the logs are not as they were when it was chosen (then: %s; now: %s)", before.Why, again.Why),
 			Remedy: "plan again"}
@@ -101,36 +101,36 @@ func (l *changeRun) quiet(ctx context.Context, seed membership.Member) error {
 // moveTo configures a member that is to be recovered from for its new address, where it is to have another, since it could
 // not listen on the old one; and with all that is wanted, where what it runs by may be why it is down. Its marker keeps the
 // URL that its list has, so that a run which goes on from here re-addresses it.
-func (l *changeRun) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
-	s, now := l.seat(m), l.present(m)
-	whole := (&planner{Picture: l.picture, want: l.Cluster.Spec}).misconfigured(s)
-	there := s.From == "" || api.FlagValue(now.Flags, "initial-advertise-peer-urls") == l.Cluster.PeerURL(m)
-	keys := l.Cluster.Keys(m)
+func (r *changeRun) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
+	s, now := r.member(m), r.present(m)
+	whole := (&planner{ClusterStatus: r.status, want: r.Cluster.Spec}).misconfigured(s)
+	there := s.From == "" || api.FlagValue(now.Flags, "initial-advertise-peer-urls") == r.Cluster.PeerURL(m)
+	keys := r.Cluster.Keys(m)
 	if s.From != "" {
-		keys = l.Cluster.BothNames(m, s.From)
+		keys = r.Cluster.BothNames(m, s.From)
 	}
 	switch {
 	case there && !whole && s.Invalid == "":
 		return now, nil
 	case there && !whole:
-		return now, l.name(ctx, m, now, keys)
+		return now, r.name(ctx, m, now, keys)
 	}
-	request, err := l.elsewhere(m, now, whole)
+	request, err := r.elsewhere(m, now, whole)
 	if err != nil {
 		return request, err
 	}
 	request.Marker.InitialCluster = now.Marker.InitialCluster
-	return request, l.name(ctx, m, request, keys)
+	return request, r.name(ctx, m, request, keys)
 }
 
 // moved has the list of a member that is alone by now say where it is, and its certificates name no other address.
-func (l *changeRun) moved(ctx context.Context, m membership.Member, as api.ConfigureRequest) error {
-	s := l.seat(m)
+func (r *changeRun) moved(ctx context.Context, m membership.Member, as api.ConfigureRequest) error {
+	s := r.member(m)
 	if s.From == "" {
 		return nil
 	}
-	if err := l.tell(ctx, m, api.OpUpdateMember, api.UpdateMemberRequest{Owner: l.order.Owner, ID: s.ID, PeerURL: l.Cluster.PeerURL(m), Timeout: patience}); err != nil {
+	if err := r.tell(ctx, m, api.OpUpdateMember, api.UpdateMemberRequest{Owner: r.order.Owner, ID: s.ID, PeerURL: r.Cluster.PeerURL(m), Timeout: patience}); err != nil {
 		return err
 	}
-	return l.name(ctx, m, as, l.Cluster.Keys(m))
+	return r.name(ctx, m, as, r.Cluster.Keys(m))
 }

@@ -15,21 +15,21 @@ import (
 // with the same data: before clients reach them, all keys of the snapshot and no others. Hosts that have come no
 // further than restored are checked then.
 func (r *restoreRun) agree(ctx context.Context) error {
-	var seats []membership.Member
+	var members []membership.Member
 	var unchecked []membership.Member
-	for _, s := range r.picture.Sites {
+	for _, s := range r.status.Sites {
 		if !restored(s) && !(s.Wanted && s.Finished) {
 			continue
 		}
-		seats = append(seats, s.Member)
+		members = append(members, s.Member)
 		if s.Reach == membership.Restored {
 			unchecked = append(unchecked, s.Member)
 		}
 	}
-	if err := r.ready(ctx, seats); err != nil {
+	if err := r.ready(ctx, members); err != nil {
 		return err
 	}
-	if err := r.sameData(ctx, seats); err != nil {
+	if err := r.sameData(ctx, members); err != nil {
 		return err
 	}
 	if err := together(unchecked, func(m membership.Member) error { return r.advance(ctx, m, api.StageChecked) }); err != nil {
@@ -43,29 +43,29 @@ func (r *restoreRun) agree(ctx context.Context) error {
 }
 
 // ready waits on all hosts at once until each member is ready, and knows as many as are wanted.
-func (r *restoreRun) ready(ctx context.Context, seats []membership.Member) error {
-	reports, err := r.allReady(ctx, seats)
+func (r *restoreRun) ready(ctx context.Context, members []membership.Member) error {
+	reports, err := r.allReady(ctx, members)
 	if err != nil {
 		return err
 	}
-	first := reports[seats[0]].Observation.Member
-	for _, m := range seats {
+	first := reports[members[0]].Observation.Member
+	for _, m := range members {
 		if member := reports[m].Observation.Member; member.ClusterID != first.ClusterID || member.Leader == "" || member.Leader != first.Leader {
-			return fmt.Errorf("%s is of cluster %s under leader %q, and %s of cluster %s under %q", m, member.ClusterID, member.Leader, seats[0], first.ClusterID, first.Leader)
+			return fmt.Errorf("%s is of cluster %s under leader %q, and %s of cluster %s under %q", m, member.ClusterID, member.Leader, members[0], first.ClusterID, first.Leader)
 		}
 	}
 	return nil
 }
 
 // sameData wants members to have the same hash at one revision that all of them have.
-func (r *restoreRun) sameData(ctx context.Context, seats []membership.Member) error {
+func (r *restoreRun) sameData(ctx context.Context, members []membership.Member) error {
 	var differ error
 	for range hashTries {
-		hashes, err := r.hashes(ctx, seats)
+		hashes, err := r.hashes(ctx, members)
 		if err != nil {
 			return err
 		}
-		if differ = r.compare(seats, hashes); differ == nil {
+		if differ = r.compare(members, hashes); differ == nil {
 			return nil
 		}
 		if err := pause(ctx, hashPause); err != nil {
@@ -77,23 +77,23 @@ func (r *restoreRun) sameData(ctx context.Context, seats []membership.Member) er
 
 // hashes are those of all members at the highest revision that all have: their latest, where nobody writes. Each takes
 // a member a read of all of its data.
-func (r *restoreRun) hashes(ctx context.Context, seats []membership.Member) ([]api.Hash, error) {
-	latest := make([]api.Hash, len(seats))
+func (r *restoreRun) hashes(ctx context.Context, members []membership.Member) ([]api.Hash, error) {
+	latest := make([]api.Hash, len(members))
 	round := func(revision, countAt int64) error {
-		indexes := make([]int, len(seats))
+		indexes := make([]int, len(members))
 		for i := range indexes {
 			indexes[i] = i
 		}
 		return together(indexes, func(i int) (err error) {
-			m := seats[i]
-			if latest[i], err = ask[api.Hash](ctx, r.work, m, api.OpHash, api.HashRequest{Revision: revision, CountAt: countAt}); err != nil {
+			m := members[i]
+			if latest[i], err = ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision, CountAt: countAt}); err != nil {
 				return fmt.Errorf("hash of %s: %w", m, err)
 			}
 			return nil
 		})
 	}
 	countAt := int64(0)
-	if !r.picture.Opened() {
+	if !r.status.Opened() {
 		// Keys whose leases have ended since are gone from the latest revision, and are there at the first.
 		countAt = r.snapshot().Revision + r.bumped
 	}
@@ -112,12 +112,12 @@ func (r *restoreRun) hashes(ctx context.Context, seats []membership.Member) ([]a
 }
 
 // compare says how members differ; nil: they do not.
-func (r *restoreRun) compare(seats []membership.Member, hashes []api.Hash) error {
-	keys, counted := r.snapshot().Keys, !r.picture.Opened()
+func (r *restoreRun) compare(members []membership.Member, hashes []api.Hash) error {
+	keys, counted := r.snapshot().Keys, !r.status.Opened()
 	var texts []string
 	same := make([]api.Hash, len(hashes))
 	short := false
-	for i, m := range seats {
+	for i, m := range members {
 		texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d, %d keys", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision, hashes[i].Keys))
 		same[i] = hashes[i]
 		same[i].Revision, same[i].Keys = 0, 0

@@ -40,7 +40,7 @@ func TestRestoreSurvivesEveryFault(t *testing.T) {
 }
 
 // everyFaultOfRestore is as everyFaultOf.
-func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *revival) (faults []nodetest.Fault) {
+func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *restoreCase) (faults []nodetest.Fault) {
 	t.Helper()
 	bubble(t, func(t *testing.T) {
 		r := begin(t)
@@ -60,7 +60,7 @@ func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *revival) (faults 
 }
 
 // mustFinish fails the test where the next restore does not finish what was begun.
-func (r *revival) mustFinish() {
+func (r *restoreCase) mustFinish() {
 	r.Helper()
 	if _, err := r.restore(context.Background(), nil); err != nil {
 		r.Errorf("the next restore: %v\n%s", err, strings.Join(r.progress, "\n"))

@@ -14,7 +14,7 @@ import (
 // fetch has a member's host bring the snapshot onto itself and verify it. What an earlier run has brought there is
 // verified again, and only where it is not there any more is it brought anew.
 func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
-	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Line(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
+	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Minor(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
 	o := r.reports[m].Observation
 	if o.Marker != nil {
 		request.Owner = o.Marker.Owner
@@ -22,7 +22,7 @@ func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 	if known := r.known(); known != "" {
 		there := request
 		there.SHA256, there.Source = known, api.Source{Path: api.FetchedSnapshot(r.Cluster.DataDir, known)}
-		fetched, err := ask[api.Snapshot](ctx, r.work, m, api.OpFetch, there)
+		fetched, err := ask[api.Snapshot](ctx, r.run, m, api.OpFetch, there)
 		if err == nil || !said(err) {
 			return r.keep(m, fetched, err)
 		}
@@ -39,7 +39,7 @@ func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 		fetched, err = r.fetchKept(ctx, m, request)
 	case content.Remote != nil:
 		request.Source = *content.Remote
-		fetched, err = ask[api.Snapshot](ctx, r.work, m, api.OpFetch, request)
+		fetched, err = ask[api.Snapshot](ctx, r.run, m, api.OpFetch, request)
 	default:
 		err = errors.New("nothing says where the snapshot is to be had from")
 	}
@@ -50,7 +50,7 @@ func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 // none does.
 func (r *restoreRun) known() string {
 	known := ""
-	for _, s := range r.picture.Sites {
+	for _, s := range r.status.Sites {
 		same := s.Reach != membership.Untouched && s.Source == r.Cluster.Restore.Source
 		if same && (known == "" || !s.Reach.Before(membership.Restored)) {
 			known = s.Snapshot
@@ -61,7 +61,7 @@ func (r *restoreRun) known() string {
 
 // begun tells whether any host was restored.
 func (r *restoreRun) begun() bool {
-	for _, s := range r.picture.Sites {
+	for _, s := range r.status.Sites {
 		if restored(s) {
 			return true
 		}

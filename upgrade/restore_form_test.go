@@ -14,16 +14,16 @@ import (
 )
 
 // unborn is a cluster that is to be created from a snapshot of another one, on hosts that carry nothing.
-func unborn(t tb, n int) *revival {
+func unborn(t tb, n int) *restoreCase {
 	t.Helper()
 	s := newSite(t, n)
-	r := &revival{life: &life{site: s, forgotten: map[string]bool{}}, snapshot: []byte("snapshot 8 0 whatever")}
-	r.wish("backup.db")
+	r := &restoreCase{life: &life{site: s, forgotten: map[string]bool{}}, snapshot: []byte("snapshot 8 0 whatever")}
+	r.askFor("backup.db")
 	return r
 }
 
 // create is one create by nobody who ran before, with owner and token of its own.
-func (r *revival) create(ctx context.Context) (upgrade.Revival, error) {
+func (r *restoreCase) create(ctx context.Context) (upgrade.Restored, error) {
 	e := r.executor()
 	return e.Restore(ctx, upgrade.RestoreOrder{
 		Formation: bootstrap.Formation{Owner: fmt.Sprintf("owner-%d", r.runs), Token: fmt.Sprintf("token-%d", r.runs)},
@@ -32,7 +32,7 @@ func (r *revival) create(ctx context.Context) (upgrade.Revival, error) {
 }
 
 // mustCreate fails the test where the create does not end with one healthy cluster that has what the snapshot has.
-func (r *revival) mustCreate() upgrade.Revival {
+func (r *restoreCase) mustCreate() upgrade.Restored {
 	r.Helper()
 	done, err := r.create(context.Background())
 	if err != nil {
@@ -117,7 +117,7 @@ func TestCreateRefusesDuringRestore(t *testing.T) {
 		}
 		r.world.Heal()
 		r.world.Forget()
-		wish := r.cluster.Restore
+		desired := r.cluster.Restore
 		r.cluster.Restore = membership.Restoration{}
 		if _, err := r.form(context.Background()); err == nil || !strings.Contains(err.Error(), "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way on it: put `restore` back into the configuration to finish it") {
 			t.Errorf("form: %v", err)
@@ -125,7 +125,7 @@ func TestCreateRefusesDuringRestore(t *testing.T) {
 		if changes := r.world.Changes(); len(changes) > 0 {
 			t.Errorf("hosts were changed: %v", changes)
 		}
-		r.cluster.Restore = wish
+		r.cluster.Restore = desired
 		r.mustCreate()
 	})
 }
@@ -135,14 +135,14 @@ func TestCreateRefusesDuringRestore(t *testing.T) {
 func TestCreateFromSnapshotOverUnfinishedCreate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
-		wish := r.cluster.Restore
+		desired := r.cluster.Restore
 		r.cluster.Restore = membership.Restoration{}
 		r.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 5, Extent: nodetest.Run}) // one host is settled
 		if _, err := r.form(context.Background()); err == nil {
 			t.Fatal("the create was not cut short")
 		}
 		r.world.Heal()
-		r.cluster.Restore = wish
+		r.cluster.Restore = desired
 		done := r.mustCreate()
 		if len(done.Aside) != 3 {
 			t.Errorf("kept aside: %v", done.Aside)
@@ -154,14 +154,14 @@ func TestCreateFromSnapshotOverUnfinishedCreate(t *testing.T) {
 func TestCreateFromSnapshotOverOtherMembers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
-		wish, three := r.cluster.Restore, r.cluster.Members
+		desired, three := r.cluster.Restore, r.cluster.Members
 		r.cluster.Restore, r.cluster.Members = membership.Restoration{}, three[:1]
 		r.world.Inject(nodetest.Fault{Operation: api.OpAwait, Extent: nodetest.Run})
 		if _, err := r.form(context.Background()); err == nil {
 			t.Fatal("the create was not cut short")
 		}
 		r.world.Heal()
-		r.cluster.Restore, r.cluster.Members = wish, three
+		r.cluster.Restore, r.cluster.Members = desired, three
 		r.mustCreate()
 	})
 }
@@ -171,7 +171,7 @@ func TestCreateFromSnapshotOverOtherMembers(t *testing.T) {
 func TestRestoreRefusesWhatWasWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := unborn(t, 3)
-		wish := r.cluster.Restore
+		desired := r.cluster.Restore
 		r.cluster.Restore = membership.Restoration{}
 		r.world.Inject(nodetest.Fault{Operation: api.OpConfigure, Nth: 4, Extent: nodetest.Run}) // no host is settled
 		if _, err := r.form(context.Background()); err == nil {
@@ -180,7 +180,7 @@ func TestRestoreRefusesWhatWasWritten(t *testing.T) {
 		r.world.Heal()
 		r.host("a").Write(cluster)
 		r.world.Forget()
-		r.cluster.Restore = wish
+		r.cluster.Restore = desired
 		if _, err := r.create(context.Background()); err == nil || !strings.Contains(err.Error(), "somebody has written to that since (revision 2)") {
 			t.Errorf("create: %v", err)
 		}

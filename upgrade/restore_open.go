@@ -33,7 +33,7 @@ func (r *restoreRun) advance(ctx context.Context, m membership.Member, stage api
 
 // save takes a snapshot of the restored cluster, which stays on the host.
 func (r *restoreRun) save(ctx context.Context, m membership.Member) error {
-	saved, err := ask[api.Snapshot](ctx, r.work, m, api.OpSnapshot, api.SnapshotRequest{Owner: r.formation.Owner, Keep: snapshotsKept})
+	saved, err := ask[api.Snapshot](ctx, r.run, m, api.OpSnapshot, api.SnapshotRequest{Owner: r.formation.Owner, Keep: snapshotsKept})
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (r *restoreRun) firstBackup(ctx context.Context) {
 			continue
 		}
 		r.Progress(fmt.Sprintf("back up the restored cluster through %s", m))
-		status, err := ask[api.BackupStatus](ctx, r.work, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: limit})
+		status, err := ask[api.BackupStatus](ctx, r.run, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: limit})
 		switch {
 		case err != nil:
 			r.Progress(fmt.Sprintf("%s: it is not backed up yet: %s", m, err))

@@ -156,7 +156,7 @@ func TestRestoreConverges(t *testing.T) {
 		r := outdone(t, rapid.SampledFrom([]int{1, 3}).Draw(t, "members"))
 		if rapid.Bool().Draw(t, "grows") {
 			r.want("a", "b", "c")
-			r.wish("backup.db")
+			r.askFor("backup.db")
 		}
 		wiped := false
 		for range rapid.IntRange(1, 4).Draw(t, "events") {
@@ -199,7 +199,7 @@ func TestRestoreConverges(t *testing.T) {
 
 // intact tells whether the restore has not come so far that clients may have seen it: what was opened is a cluster that
 // lives, and one that loses a host is mended otherwise.
-func (r *revival) intact() bool {
+func (r *restoreCase) intact() bool {
 	for _, m := range r.cluster.Members {
 		var o api.Observation
 		if err := r.world.Host(m.Address).Call(context.Background(), "", request(api.OpObserve, r.cluster.Ask()), &o); err != nil {

@@ -37,8 +37,8 @@ func (r *restorePlanner) another() error {
 			continue
 		}
 		first = cmp.Or(first, s)
-		switch wish := r.want.Restore; {
-		case s.Source != wish.Source || wish.SHA256 != "" && s.Snapshot != wish.SHA256:
+		switch desired := r.want.Restore; {
+		case s.Source != desired.Source || desired.SHA256 != "" && s.Snapshot != desired.SHA256:
 			return underWay(*s)
 		case s.Snapshot != first.Snapshot || s.Token != first.Token:
 			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it was restored otherwise than %s was", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
@@ -144,9 +144,9 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 
 // restoring refuses any change of a cluster while a restore of it is under way: it is no cluster yet, or not the
 // one that it was. What a host that is to leave records does not count.
-func restoring(p membership.Picture) error {
-	for _, s := range p.Seats {
-		if s.Restoring != "" && (s.Wanted || s.Role != membership.Absent) {
+func restoring(p membership.ClusterStatus) error {
+	for _, s := range p.Members {
+		if s.Restoring != "" && (s.Desired || s.Role != membership.Absent) {
 			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or set restore.take_back = true"}
 		}
 	}

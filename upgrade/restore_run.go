@@ -20,7 +20,7 @@ type RestoreOrder struct {
 	// cluster another one than any before. A restore that is resumed keeps the ones that it began with.
 	Formation bootstrap.Formation
 	Creating  bool                // no state holds the cluster yet
-	Seats     []membership.Member // those that it has, wanted or not; none where it is created
+	Members   []membership.Member // those that it has, wanted or not; none where it is created
 	Approved  []membership.Step   // steps that the plan has shown; nil: it could not know
 	Content   Content
 	Identity  string // age identities, one a line; empty: none. It is given to the hosts, and kept by nobody
@@ -45,8 +45,8 @@ type Kept struct {
 // Opener begins to read a snapshot, and says what will be read.
 type Opener func(ctx context.Context) (io.ReadCloser, api.Upload, error)
 
-// Revival is what became of a restore.
-type Revival struct {
+// Restored is what became of a restore.
+type Restored struct {
 	Outcome
 	Owner     string // the token that the hosts carry
 	Token     string // etcd's initial-cluster-token of the restored cluster; empty: none was begun
@@ -63,7 +63,7 @@ type Revival struct {
 
 // restoreRun is one run over a restore.
 type restoreRun struct {
-	*work
+	*run
 	order   RestoreOrder
 	checked bool // the whole plan against what was approved
 
@@ -73,29 +73,29 @@ type restoreRun struct {
 	agreed   bool
 	saved    bool
 	bumped   int64 // 0: not decided yet
-	picture  membership.Restoring
+	status   membership.Restoring
 	deferred []*membership.Refusal
-	result   Revival
+	result   Restored
 }
 
 // Restore makes the wanted hosts a cluster with the data of a snapshot, from wherever they are, or an earlier run left
 // them; or takes such a restore back, after which the old members are down, and Change brings them up. What it returns
 // is true where it fails too. It serves a cluster that is created and one that there is.
-func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, error) {
-	sight := bootstrap.Sight{}
-	for _, m := range order.Seats {
-		sight[m] = bootstrap.Report{}
+func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, error) {
+	reports := bootstrap.Reports{}
+	for _, m := range order.Members {
+		reports[m] = bootstrap.Report{}
 	}
-	r := &restoreRun{work: e.work(e.Cluster.Seats(sight)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
+	r := &restoreRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
 	r.kept = sync.OnceValues(func() (*keptBackup, error) { return r.findKept(ctx) })
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
-	j := job{look: r.look, plan: r.plan, act: r.act}
+	j := loop{look: r.look, plan: r.plan, act: r.act}
 	if !e.Cluster.Restore.TakeBack {
 		j.finish = r.conclude
 	}
-	err := r.run(ctx, j)
-	r.result.Outcome = Outcome{Sight: r.reports, Deferred: r.deferred, Done: r.did}
+	err := r.repeat(ctx, j)
+	r.result.Outcome = Outcome{Reports: r.reports, Deferred: r.deferred, Done: r.did}
 	r.result.Owner = r.formation.Owner
 	return r.result, err
 }
@@ -103,7 +103,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Revival, er
 // look observes every host, through the wanted store where it is there. One that could not be asked at first is not
 // waited for again.
 func (r *restoreRun) look(ctx context.Context) {
-	asked := slices.DeleteFunc(slices.Clone(r.seats), func(m membership.Member) bool { return r.reports[m].Err != nil })
+	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
 	seen := r.Observe(ctx, asked)
 	for m, report := range seen {
 		if o := report.Observation; o != nil {
@@ -125,14 +125,14 @@ func (r *restoreRun) look(ctx context.Context) {
 
 // resume takes over what the hosts record of a restore that was begun.
 func (r *restoreRun) resume() {
-	wish := r.Cluster.Restore
+	desired := r.Cluster.Restore
 	// Without the lock, a marker may be the work of a run that is about to finish its cluster.
 	if !r.decided {
 		r.formation, r.decided = r.order.Formation, r.locked
 		if r.order.Creating {
 			r.formation.Owner = r.left()
 		}
-		r.formation.Token = bootstrap.RestoreToken(wish, r.order.Formation.Token)
+		r.formation.Token = bootstrap.RestoreToken(desired, r.order.Formation.Token)
 	}
 	for _, m := range r.Cluster.Members {
 		o := r.reports[m].Observation
@@ -162,8 +162,8 @@ func (r *restoreRun) left() string {
 
 // plan is what is left to do, of what was approved.
 func (r *restoreRun) plan() ([]membership.Step, error) {
-	for _, m := range r.seats {
-		if err := r.reports[m].Err; err != nil && r.work.held[m] {
+	for _, m := range r.members {
+		if err := r.reports[m].Err; err != nil && r.run.held[m] {
 			return nil, fmt.Errorf("%s cannot be asked any more: %w; nothing more is done: apply again to go on", m, err)
 		}
 	}
@@ -179,7 +179,7 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 	if r.bumped > 0 && len(r.fetched) > 0 {
 		p.Top = r.snapshot().Revision + r.bumped
 	}
-	r.picture = p
+	r.status = p
 	r.note()
 	plan, err := Restore(p, r.Cluster.Spec)
 	if err != nil {
@@ -214,7 +214,7 @@ func (r *restoreRun) approved(step membership.Step) bool {
 
 // note takes over into the result what is seen of the restored cluster.
 func (r *restoreRun) note() {
-	for _, s := range r.picture.Sites {
+	for _, s := range r.status.Sites {
 		o := r.reports[s.Member].Observation
 		if o == nil || s.Reach == membership.Untouched && !s.Finished {
 			continue
@@ -233,7 +233,7 @@ func (r *restoreRun) note() {
 
 // snapshot is what the hosts have fetched.
 func (r *restoreRun) snapshot() api.Snapshot {
-	for _, m := range r.seats {
+	for _, m := range r.members {
 		if fetched, there := r.fetched[m]; there {
 			return fetched
 		}
@@ -244,7 +244,7 @@ func (r *restoreRun) snapshot() api.Snapshot {
 // sameSnapshot refuses hosts that have fetched different things from one source.
 func (r *restoreRun) sameSnapshot() error {
 	first := r.snapshot()
-	for _, m := range r.seats {
+	for _, m := range r.members {
 		if fetched, there := r.fetched[m]; there && fetched.SHA256 != first.SHA256 {
 			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it has fetched a snapshot with SHA-256 %s, and another host one with %s", fetched.SHA256, first.SHA256),
 				Remedy: "see that " + r.Cluster.Restore.Source + " is the same for all hosts; no member was stopped for it"}
@@ -280,7 +280,7 @@ func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 	case membership.SyncConfiguration:
 		return r.advance(ctx, m, "")
 	case membership.Retire:
-		retired, err := ask[api.Retired](ctx, r.work, m, api.OpRetire, api.RetireRequest{Owner: r.owner(m)})
+		retired, err := ask[api.Retired](ctx, r.run, m, api.OpRetire, api.RetireRequest{Owner: r.owner(m)})
 		r.sayWhere(m, retired.Path)
 		return err
 	case membership.Snapshot:
@@ -309,7 +309,7 @@ func (r *restoreRun) unagree() {
 // fence stops the member of the old cluster, and tells what its clients may have seen.
 func (r *restoreRun) fence(ctx context.Context, m membership.Member) error {
 	request := api.FenceRequest{Owner: r.owner(m), Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256}
-	_, err := ask[api.Restoration](ctx, r.work, m, api.OpFence, request)
+	_, err := ask[api.Restoration](ctx, r.run, m, api.OpFence, request)
 	return err
 }
 
@@ -326,7 +326,7 @@ func (r *restoreRun) restore(ctx context.Context, m membership.Member) error {
 	marker := r.Cluster.Marker(m, r.formation, r.phase())
 	marker.Store = r.store(m)
 	request := api.RestoreRequest{Marker: marker, Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256, PeerURL: r.Cluster.PeerURL(m), Bump: r.bump()}
-	made, err := ask[api.Restored](ctx, r.work, m, api.OpRestore, request)
+	made, err := ask[api.Restored](ctx, r.run, m, api.OpRestore, request)
 	if err != nil {
 		return err
 	}
@@ -344,7 +344,7 @@ func (r *restoreRun) bump() int64 {
 	}
 	var old []api.Restoration
 	now := r.Now()
-	for _, m := range r.seats {
+	for _, m := range r.members {
 		o := r.reports[m].Observation
 		if o == nil {
 			continue

@@ -17,53 +17,53 @@ func request(op api.Operation, body any) api.Request {
 }
 
 // restores are clusters that a snapshot is restored over.
-var restores = map[string]func(testing.TB) *revival{
-	"living": func(t testing.TB) *revival { return outdone(t, 3) },
-	"single": func(t testing.TB) *revival { return outdone(t, 1) },
-	"wiped": func(t testing.TB) *revival {
+var restores = map[string]func(testing.TB) *restoreCase{
+	"living": func(t testing.TB) *restoreCase { return outdone(t, 3) },
+	"single": func(t testing.TB) *restoreCase { return outdone(t, 1) },
+	"wiped": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		for _, m := range r.cluster.Members {
 			r.host(m.Name).Wipe()
 		}
 		return r
 	},
-	"one wiped": func(t testing.TB) *revival {
+	"one wiped": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		r.host("b").Wipe()
 		return r
 	},
-	"data lost": func(t testing.TB) *revival {
+	"data lost": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		r.host("a").LoseData(r.cluster.DataDir)
 		r.host("b").LoseData(r.cluster.DataDir)
 		return r
 	},
-	"stopped": func(t testing.TB) *revival {
+	"stopped": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		for _, m := range r.cluster.Members {
 			r.host(m.Name).StopUnit(cluster)
 		}
 		return r
 	},
-	"new hosts": func(t testing.TB) *revival {
+	"new hosts": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		r.want("a@18", "b@19", "c@20")
-		r.wish("backup.db")
+		r.askFor("backup.db")
 		return r
 	},
-	"3 to 5": func(t testing.TB) *revival {
+	"3 to 5": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		r.want("a", "b", "c", "d", "e")
-		r.wish("backup.db")
+		r.askFor("backup.db")
 		return r
 	},
-	"5 to 3": func(t testing.TB) *revival {
+	"5 to 3": func(t testing.TB) *restoreCase {
 		r := outdone(t, 5)
 		r.want("a", "b", "c")
-		r.wish("backup.db")
+		r.askFor("backup.db")
 		return r
 	},
-	"older version": func(t testing.TB) *revival {
+	"older version": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		r.run(older)
 		return r

@@ -22,7 +22,7 @@ import (
 )
 
 // revival is a site with a snapshot, and the wish that it be restored.
-type revival struct {
+type restoreCase struct {
 	*life
 	snapshot []byte
 	cutAt    int64               // where the line is cut on which it is sent, in bytes; 0: nowhere
@@ -31,18 +31,18 @@ type revival struct {
 }
 
 // outdone forms a cluster, takes a snapshot of it, and lets it live on.
-func outdone(t tb, n int) *revival {
+func outdone(t tb, n int) *restoreCase {
 	t.Helper()
 	l := living(t, n, nodetest.EtcdVersion)
-	r := &revival{life: l, snapshot: l.world.Snapshot(cluster), old: slices.Clone(l.cluster.Members)}
+	r := &restoreCase{life: l, snapshot: l.world.Snapshot(cluster), old: slices.Clone(l.cluster.Members)}
 	l.put()
 	l.put()
-	r.wish("backup.db")
+	r.askFor("backup.db")
 	return r
 }
 
 // wish wants the snapshot restored over the cluster that there is.
-func (r *revival) wish(source string) {
+func (r *restoreCase) askFor(source string) {
 	r.Helper()
 	sum := sha256.Sum256(r.snapshot)
 	r.cluster.Restore = membership.Restoration{Source: source, SHA256: hex.EncodeToString(sum[:]), Overwrites: r.id()}
@@ -50,8 +50,8 @@ func (r *revival) wish(source string) {
 }
 
 // id is the ID of the cluster that the hosts carry.
-func (r *revival) id() string {
-	for _, m := range r.seats {
+func (r *restoreCase) id() string {
+	for _, m := range r.members {
 		if marker := r.world.Host(m.Address).Marker(cluster); marker != nil && marker.ClusterID != "" {
 			return marker.ClusterID
 		}
@@ -60,18 +60,18 @@ func (r *revival) id() string {
 }
 
 // lookToRestore is what is seen of all hosts that the state or the wish knows.
-func (r *revival) lookToRestore() membership.Restoring {
-	seats := slices.Clone(r.seats)
+func (r *restoreCase) lookToRestore() membership.Restoring {
+	members := slices.Clone(r.members)
 	for _, m := range r.cluster.Members {
-		if !slices.Contains(seats, m) {
-			seats = append(seats, m)
+		if !slices.Contains(members, m) {
+			members = append(members, m)
 		}
 	}
-	return r.cluster.Restoring(r.owner, false, r.executor().Observe(context.Background(), seats), r.world.Now())
+	return r.cluster.Restoring(r.owner, false, r.executor().Observe(context.Background(), members), r.world.Now())
 }
 
 // plannedRestore is the plan as it is shown before anything is done.
-func (r *revival) plannedRestore() upgrade.Plan {
+func (r *restoreCase) plannedRestore() upgrade.Plan {
 	r.Helper()
 	r.world.Forget()
 	plan, err := planRestore(r)
@@ -84,12 +84,12 @@ func (r *revival) plannedRestore() upgrade.Plan {
 	return plan
 }
 
-func planRestore(r *revival) (upgrade.Plan, error) {
+func planRestore(r *restoreCase) (upgrade.Plan, error) {
 	return upgrade.Restore(r.lookToRestore(), r.cluster.Spec)
 }
 
 // send opens the snapshot.
-func (r *revival) send(context.Context) (io.ReadCloser, api.Upload, error) {
+func (r *restoreCase) send(context.Context) (io.ReadCloser, api.Upload, error) {
 	r.sends++
 	sum := sha256.Sum256(r.snapshot)
 	var content io.Reader = bytes.NewReader(r.snapshot)
@@ -100,24 +100,24 @@ func (r *revival) send(context.Context) (io.ReadCloser, api.Upload, error) {
 }
 
 // restore is one apply by nobody who ran before. The state goes by what it returns.
-func (r *revival) restore(ctx context.Context, approved []membership.Step) (upgrade.Revival, error) {
+func (r *restoreCase) restore(ctx context.Context, approved []membership.Step) (upgrade.Restored, error) {
 	e := r.executor()
 	done, err := e.Restore(ctx, upgrade.RestoreOrder{
 		Formation: bootstrap.Formation{Owner: r.owner, Token: fmt.Sprintf("token-%d", r.runs)},
-		Seats:     r.seats, Approved: approved, Content: upgrade.Content{Open: r.send},
+		Members:   r.members, Approved: approved, Content: upgrade.Content{Open: r.send},
 	})
-	r.seats = slices.Clone(r.seats)
-	for m := range done.Sight {
-		if !slices.Contains(r.seats, m) {
-			r.seats = append(r.seats, m)
+	r.members = slices.Clone(r.members)
+	for m := range done.Reports {
+		if !slices.Contains(r.members, m) {
+			r.members = append(r.members, m)
 		}
 	}
 	if err == nil && !r.cluster.Restore.TakeBack {
-		for _, m := range r.seats {
+		for _, m := range r.members {
 			left := !slices.Contains(r.cluster.Members, m)
-			r.forgotten[m.Address] = r.forgotten[m.Address] || left && done.Sight[m].Err != nil
+			r.forgotten[m.Address] = r.forgotten[m.Address] || left && done.Reports[m].Err != nil
 		}
-		r.seats = slices.Clone(r.cluster.Members)
+		r.members = slices.Clone(r.cluster.Members)
 		r.token = done.Token
 	}
 	return done, err
@@ -125,7 +125,7 @@ func (r *revival) restore(ctx context.Context, approved []membership.Step) (upgr
 
 // mustRestore does what was planned, all of it and nothing else, and then nothing is left to do: neither of the
 // restore, nor of a change.
-func (r *revival) mustRestore() upgrade.Revival {
+func (r *restoreCase) mustRestore() upgrade.Restored {
 	r.Helper()
 	plan := r.plannedRestore()
 	r.world.Forget()
@@ -141,7 +141,7 @@ func (r *revival) mustRestore() upgrade.Revival {
 }
 
 // mustBeRestored fails the test where the wanted hosts are not the restored cluster, whole and like any other.
-func (r *revival) mustBeRestored() {
+func (r *restoreCase) mustBeRestored() {
 	r.Helper()
 	before := r.id()
 	again, err := r.restore(context.Background(), nil)
@@ -158,7 +158,7 @@ func (r *revival) mustBeRestored() {
 }
 
 // mustHaveKeys fails the test where a member has other data than the snapshot, or than the others.
-func (r *revival) mustHaveKeys() {
+func (r *restoreCase) mustHaveKeys() {
 	r.Helper()
 	var want int
 	var first api.Hash
@@ -180,7 +180,7 @@ func (r *revival) mustHaveKeys() {
 }
 
 // ask makes a call that reads.
-func ask[R any](r *revival, m membership.Member, op api.Operation, body any) (result R) {
+func ask[R any](r *restoreCase, m membership.Member, op api.Operation, body any) (result R) {
 	r.Helper()
 	if err := r.world.Host(m.Address).Call(context.Background(), "", request(op, body), &result); err != nil {
 		r.Errorf("%s of %s: %v", op, m.Name, err)

@@ -76,13 +76,13 @@ func TestRestoreTakenBack(t *testing.T) {
 }
 
 // tryPlan is the plan of what is wished.
-func (r *revival) tryPlan() ([]membership.Step, error) {
+func (r *restoreCase) tryPlan() ([]membership.Step, error) {
 	plan, err := planRestore(r)
 	return plan.Steps, err
 }
 
 // carried is what every host says of the member that it carries.
-func (r *revival) carried() map[string]string {
+func (r *restoreCase) carried() map[string]string {
 	carried := map[string]string{}
 	for last := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+last)

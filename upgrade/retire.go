@@ -28,17 +28,17 @@ type Retirement struct {
 // on again later, with its unit enabled, would be half a cluster that nobody manages. And it refuses while a host
 // that is abandoned answers: that one is not lost.
 func (e *Executor) Retire(ctx context.Context, r Retirement) error {
-	w := e.work(e.Cluster.Members)
+	w := e.newRun(e.Cluster.Members)
 	w.retirement = api.RetireRequest{Owner: r.Owner, Purge: r.Purge}
-	return w.run(ctx, job{
-		look: func(ctx context.Context) { w.reports = e.Observe(ctx, w.seats) },
+	return w.repeat(ctx, loop{
+		look: func(ctx context.Context) { w.reports = e.Observe(ctx, w.members) },
 		plan: func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, r) },
 		act:  w.actForming,
 	})
 }
 
 // planRetirement is a step for every host that carries a part of the owner's cluster.
-func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, r Retirement) ([]membership.Step, error) {
+func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) ([]membership.Step, error) {
 	var steps []membership.Step
 	var refusals []error
 	fate := "data moved aside"
@@ -72,7 +72,7 @@ func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Sight, r Retire
 }
 
 // toAbandon says what to do about a host that cannot be asked and is not abandoned.
-func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Sight) string {
+func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Reports) string {
 	names := []string{m.Name}
 	for _, other := range r.Abandons {
 		if other.Name == m.Name && reports[other].Err != nil {

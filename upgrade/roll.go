@@ -9,15 +9,15 @@ import (
 
 // goesDown tells whether the wanted line of etcd is older than what a member runs.
 func (c *planner) goesDown() bool {
-	_, found := first(c.Seats, func(s membership.Seat) bool {
-		return s.Role != membership.Absent && s.Version != "" && membership.CompareVersions(membership.Line(c.want.Version), membership.Line(s.Version)) < 0
+	_, found := first(c.Members, func(s membership.MemberStatus) bool {
+		return s.Role != membership.Absent && s.Version != "" && membership.CompareVersions(membership.Minor(c.want.Version), membership.Minor(s.Version)) < 0
 	})
 	return found
 }
 
 // cancel gives up a downgrade that is under way to another line than the wanted one.
 func (c *planner) cancel() (membership.Step, bool) {
-	if c.Downgrade == "" || c.Downgrade == membership.Line(c.want.Version) || !c.HasQuorum() {
+	if c.Downgrade == "" || c.Downgrade == membership.Minor(c.want.Version) || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
 	return membership.Step{Kind: membership.Cancel, To: c.Downgrade}, true
@@ -27,12 +27,12 @@ func (c *planner) cancel() (membership.Step, bool) {
 // come down to it; or has never left it, in an upgrade that has not come to its end. That has come to its end
 // a few seconds after the last member was rolled, whatever the members have agreed on until then.
 func (c *planner) comesDown() bool {
-	line := membership.Line(c.want.Version)
+	line := membership.Minor(c.want.Version)
 	if c.Downgrade != "" {
 		return c.Downgrade == line && c.Lowered
 	}
-	_, unfinished := first(c.Voters(), func(s membership.Seat) bool {
-		return !gone(s) && s.Version != "" && membership.CompareVersions(membership.Line(s.Version), line) <= 0
+	_, unfinished := first(c.Voters(), func(s membership.MemberStatus) bool {
+		return !gone(s) && s.Version != "" && membership.CompareVersions(membership.Minor(s.Version), line) <= 0
 	})
 	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, line) <= 0
 }
@@ -49,7 +49,7 @@ func (c *planner) rollForward() (membership.Step, bool) {
 // newer one, their storage comes down first: a member that is swapped before that does not start, and
 // neither do the others.
 func (c *planner) rollBackward() (membership.Step, bool) {
-	line := membership.Line(c.want.Version)
+	line := membership.Minor(c.want.Version)
 	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -57,7 +57,7 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 		return c.roll()
 	}
 	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
-		return c.defers(membership.Seat{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", line, healthy, n), c.bringBack())
+		return c.defers(membership.MemberStatus{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", line, healthy, n), c.missed())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -67,12 +67,12 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 
 // roll rolls the next member: followers in the order of their names, and the leader last.
 func (c *planner) roll() (membership.Step, bool) {
-	outdated := func(s membership.Seat) bool {
+	outdated := func(s membership.MemberStatus) bool {
 		return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && s.From == ""
 	}
-	s, found := first(c.Seats, func(s membership.Seat) bool { return outdated(s) && s.ID != c.Leader })
+	s, found := first(c.Members, func(s membership.MemberStatus) bool { return outdated(s) && s.ID != c.Leader })
 	if !found {
-		s, found = first(c.Seats, outdated)
+		s, found = first(c.Members, outdated)
 	}
 	if !found || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -93,7 +93,7 @@ func (c *planner) roll() (membership.Step, bool) {
 
 // mayStop is what comes before a voter that serves is stopped for a moment: what makes it safe, or nothing, where that has
 // to wait. false: it may be stopped. what is what cannot be done to it, and last why it leads no more when it is.
-func (c *planner) mayStop(s membership.Seat, what, last string) (before membership.Step, stops bool) {
+func (c *planner) mayStop(s membership.MemberStatus, what, last string) (before membership.Step, stops bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	hold := func(rule, remedy string) (membership.Step, bool) {
 		step, _ := c.defers(s, what+rule, remedy)
@@ -107,7 +107,7 @@ func (c *planner) mayStop(s membership.Seat, what, last string) (before membersh
 	case len(c.Learners()) > 0:
 		return hold(" while a learner is under way", "see what keeps the learner")
 	case healthy < n:
-		return hold(fmt.Sprintf(": %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
+		return hold(fmt.Sprintf(": %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
 	case n > 1 && healthy-1 < membership.Quorum(n):
 		return hold(fmt.Sprintf(": %d of %d voters would be healthy, and %d are needed", healthy-1, n, membership.Quorum(n)), "let the cluster come to an odd size first")
 	case !c.led():

@@ -84,7 +84,7 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 		after := rapid.IntRange(0, 6).Draw(rt, "after")
 		e := l.swapped(names[0], names[1], after)
 		e.Progress = func(string) {}
-		outcome, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Seats: l.seats})
+		outcome, err := e.Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members})
 		if after == 0 && (err == nil || !strings.Contains(err.Error(), "leads to the machine of member") || len(outcome.Done) > 0) {
 			rt.Errorf("with the routes swapped: %v\n%s", err, texts(outcome.Done))
 		}
@@ -100,7 +100,7 @@ func TestRoutesThatAreSwapped(t *testing.T) {
 	})
 }
 
-// TestASecondAddressOfAMachine knows a second address of a machine: it is no seat. Wanted there, the member is re-addressed,
+// TestASecondAddressOfAMachine knows a second address of a machine: it is no second member. Wanted there, the member is re-addressed,
 // and back again, with its ID kept; and never is the machine cleared by its other address.
 func TestASecondAddressOfAMachine(t *testing.T) {
 	for _, lost := range []bool{false, true} {
@@ -110,12 +110,12 @@ func TestASecondAddressOfAMachine(t *testing.T) {
 				c := l.cluster.Members[2]
 				second := membership.Member{Name: "c", Address: "192.0.2.53"}
 				l.world.Readdress(c.Address, second.Address)
-				l.seats = append(l.seats, second)
+				l.members = append(l.members, second)
 				id := l.host("c").Marker(cluster).MemberID
 				l.mustBeDone()
-				l.seats = append(l.seats, second)
-				for i, wanted := range []membership.Member{second, c, second} {
-					l.cluster.Members = append(slices.Clone(l.cluster.Members[:2]), wanted)
+				l.members = append(l.members, second)
+				for i, desired := range []membership.Member{second, c, second} {
+					l.cluster.Members = append(slices.Clone(l.cluster.Members[:2]), desired)
 					if lost && i == 0 {
 						l.world.LoseAddress(c.Address)
 					}
@@ -124,7 +124,7 @@ func TestASecondAddressOfAMachine(t *testing.T) {
 					}
 					outcome := l.mustChange()
 					if done := texts(outcome.Done); strings.Count(done, "readdress c") != 1 || strings.Contains(done, "learner") || strings.Contains(done, "retire") {
-						t.Errorf("c wanted at %s:\n%s", wanted.Address, done)
+						t.Errorf("c wanted at %s:\n%s", desired.Address, done)
 					}
 					if now := l.host("c").Marker(cluster).MemberID; now != id {
 						t.Errorf("c is %s by now, and was %s", now, id)

@@ -17,10 +17,10 @@ import (
 // Save saves a snapshot through a healthy voter of the cluster, and writes it to to as it arrives; where it goes to S3
 // the host uploads it, and to is not used. What was written is of use only where there is no error. No host is
 // changed, and no lock is taken: a snapshot disturbs no change of the cluster.
-func (e *Executor) Save(ctx context.Context, owner string, seats []membership.Member, to io.Writer, s3 *api.S3) (membership.Member, api.Saved, error) {
+func (e *Executor) Save(ctx context.Context, owner string, members []membership.Member, to io.Writer, s3 *api.S3) (membership.Member, api.Saved, error) {
 	var saved api.Saved
-	sight := e.Observe(ctx, seats)
-	from, err := saver(sight, owner)
+	reports := e.Observe(ctx, members)
+	from, err := saver(reports, owner)
 	if err != nil {
 		return from, saved, err
 	}
@@ -38,7 +38,7 @@ func (e *Executor) Save(ctx context.Context, owner string, seats []membership.Me
 // saver is the member to save a snapshot of: a voter through which a linearizable read has just succeeded, so that
 // it has all that was agreed on; one that does not lead, if there is one, which it disturbs the least; of several the
 // one that has applied the most.
-func saver(sight bootstrap.Sight, owner string) (membership.Member, error) {
+func saver(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	type candidate struct {
 		membership.Member
 		leads   bool
@@ -46,7 +46,7 @@ func saver(sight bootstrap.Sight, owner string) (membership.Member, error) {
 	}
 	var able []candidate
 	var why []string
-	for m, report := range sight {
+	for m, report := range reports {
 		if unable := unableToSave(report, owner); unable != "" {
 			why = append(why, fmt.Sprintf("%s: %s", m, unable))
 			continue

@@ -37,8 +37,8 @@ func TestSaver(t *testing.T) {
 			"no healthy voter can be asked for a snapshot (a (192.0.2.11): it serves no linearizable read; b (192.0.2.12): its host cannot be reached: no route to host; c (192.0.2.13): it does not answer)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sight := bootstrap.Sight{{Name: "a", Address: "192.0.2.11"}: test.a, {Name: "b", Address: "192.0.2.12"}: test.b, {Name: "c", Address: "192.0.2.13"}: test.c}
-			from, err := saver(sight, "us")
+			reports := bootstrap.Reports{{Name: "a", Address: "192.0.2.11"}: test.a, {Name: "b", Address: "192.0.2.12"}: test.b, {Name: "c", Address: "192.0.2.13"}: test.c}
+			from, err := saver(reports, "us")
 			if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) {
 				if !strings.Contains(err.Error(), test.want) {
 					t.Errorf("refused: %v", err)

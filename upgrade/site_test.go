@@ -31,7 +31,7 @@ type site struct {
 	world     *nodetest.World
 	authority *nodetest.Authority
 	cluster   bootstrap.Cluster
-	seats     []membership.Member // that the state knows, wanted or not; of a cluster that was formed
+	members   []membership.Member // that the state knows, wanted or not; of a cluster that was formed
 	runs      int
 	progress  []string          // of the last run
 	atStep    func(line string) // is told of each step before it is done; nil: nobody
@@ -81,7 +81,7 @@ func (s *site) executor() *upgrade.Executor {
 	s.runs++
 	s.progress = nil
 	hosts := map[membership.Member]upgrade.Host{}
-	for _, m := range append(slices.Clone(s.seats), s.cluster.Members...) {
+	for _, m := range append(slices.Clone(s.members), s.cluster.Members...) {
 		hosts[m] = s.world.Way(m.Address)
 	}
 	return &upgrade.Executor{

@@ -14,21 +14,21 @@ import (
 // that nobody has seen.
 
 // survives tells whether a voter has its data and may be started.
-func survives(s membership.Seat) bool {
+func survives(s membership.MemberStatus) bool {
 	return s.Role == membership.Voter && (s.State == membership.Unhealthy || s.State == membership.Stopped)
 }
 
 // ranked tells whether it is known how a member's log ends.
-func ranked(s membership.Seat) bool { return s.Unread == "" && s.Index > 0 }
+func ranked(s membership.MemberStatus) bool { return s.Unread == "" && s.Index > 0 }
 
 // putBack tells whether a voter that does not serve ends before what it is known to have had, while another may still have
 // that: somebody has put its machine back to an older state, and its vote could lose what it has acknowledged. Where
 // nobody can have it any more, or all were put back together, by purpose, there is nothing that it could lose.
-func putBack(p membership.Picture, s membership.Seat) bool {
+func putBack(p membership.ClusterStatus, s membership.MemberStatus) bool {
 	if !survives(s) || !ranked(s) || s.Index >= s.Had {
 		return false
 	}
-	_, found := first(p.Voters(), func(v membership.Seat) bool {
+	_, found := first(p.Voters(), func(v membership.MemberStatus) bool {
 		switch {
 		case v.Member == s.Member || gone(v):
 			return false
@@ -41,19 +41,19 @@ func putBack(p membership.Picture, s membership.Seat) bool {
 }
 
 // compareLogs ranks two logs: more than 0 where a ends later.
-func compareLogs(a, b membership.Seat) int {
+func compareLogs(a, b membership.MemberStatus) int {
 	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
 }
 
 // unread says why a member has no rank.
-func unread(s membership.Seat) string {
+func unread(s membership.MemberStatus) string {
 	return cmp.Or(s.Unread, "its log was not read")
 }
 
 // tellLogs says how the logs end that there are, the last one first, and which could not be read; empty: there are none.
-func tellLogs(p membership.Picture) string {
+func tellLogs(p membership.ClusterStatus) string {
 	voters := p.Voters()
-	slices.SortStableFunc(voters, func(a, b membership.Seat) int { return compareLogs(b, a) })
+	slices.SortStableFunc(voters, func(a, b membership.MemberStatus) int { return compareLogs(b, a) })
 	var logs []string
 	for _, s := range voters {
 		switch {
@@ -71,7 +71,7 @@ func tellLogs(p membership.Picture) string {
 }
 
 // cannotLead says what is in the way of recovering from a member whose log was read; empty: nothing.
-func cannotLead(s membership.Seat) string {
+func cannotLead(s membership.MemberStatus) string {
 	switch {
 	case s.Damaged != "":
 		return s.Damaged
@@ -82,20 +82,20 @@ func cannotLead(s membership.Seat) string {
 }
 
 // recommended says from which survivor to recover, where nothing else can be had; empty: there is none.
-func recommended(p membership.Picture) string {
-	able := slices.DeleteFunc(p.Voters(), func(s membership.Seat) bool { return !survives(s) || !ranked(s) || s.Damaged != "" })
+func recommended(p membership.ClusterStatus) string {
+	able := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return !survives(s) || !ranked(s) || s.Damaged != "" })
 	if len(able) == 0 {
 		return ""
 	}
 	// Of two that end alike, the one that is not known to fail, and then the one that is in the configuration.
-	best := slices.MaxFunc(able, func(a, b membership.Seat) int {
-		return cmp.Or(compareLogs(a, b), compareTrue(!a.Looping, !b.Looping), compareTrue(a.Wanted, b.Wanted), cmp.Compare(b.Name, a.Name))
+	best := slices.MaxFunc(able, func(a, b membership.MemberStatus) int {
+		return cmp.Or(compareLogs(a, b), compareTrue(!a.Looping, !b.Looping), compareTrue(a.Desired, b.Desired), cmp.Compare(b.Name, a.Name))
 	})
 	text := fmt.Sprintf("recover from the survivor with the highest term and index, %s", best)
-	if !best.Wanted {
+	if !best.Desired {
 		text += ", once it is back in the configuration"
 	}
-	if slices.ContainsFunc(p.Voters(), func(s membership.Seat) bool { return s.Unread != "" }) {
+	if slices.ContainsFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Unread != "" }) {
 		text += ", unless one that is not ranked turns out to have come further"
 	}
 	return text + ": what only the others had is gone then (see recover_from)"
@@ -113,7 +113,7 @@ func compareTrue(a, b bool) int {
 
 // givenUp says what a recovery gives up: how the log of the survivor ends, and what is known of all others. Where the logs
 // of a quorum were read, and none ends later, everything that was acknowledged is in it.
-func givenUp(p membership.Picture, seed membership.Seat, others []membership.Seat) string {
+func givenUp(p membership.ClusterStatus, seed membership.MemberStatus, others []membership.MemberStatus) string {
 	read, later, had := 1, false, seed.Had
 	var left []string
 	for _, s := range others {
@@ -133,7 +133,7 @@ func givenUp(p membership.Picture, seed membership.Seat, others []membership.Sea
 		}
 		left = append(left, fmt.Sprintf("%s (%s)", s.Name, what))
 	}
-	for _, s := range p.Strangers {
+	for _, s := range p.Unmanaged {
 		if s.Role == membership.Voter {
 			left = append(left, cmp.Or(s.Name, s.ID)+" (not seen)")
 		}

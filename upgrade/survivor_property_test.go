@@ -79,10 +79,10 @@ func TestTheRightSurvivor(t *testing.T) {
 		n := rapid.SampledFrom([]int{3, 5}).Draw(t, "n")
 		logs, agreed := drawLogs(t, n)
 		conditions := []string{"stopped", "unhealthy", "looping", "lost", "missing", "unreachable", "blocked", "foreign", "unread", "damaged", "rolled back"}
-		p, want := membership.Picture{ClusterVersion: "3.7"}, membership.Spec{Name: "prod", Version: "3.7.3"}
+		p, want := membership.ClusterStatus{ClusterVersion: "3.7"}, membership.Spec{Name: "prod", Version: "3.7.3"}
 		for i := range n {
 			m := member(string(rune('a' + i)))
-			s := membership.Seat{Member: m, Wanted: true, ID: "id-" + m.Address, Role: membership.Voter, Started: true, Version: "3.7.3", Traces: true}
+			s := membership.MemberStatus{Member: m, Desired: true, ID: "id-" + m.Address, Role: membership.Voter, Started: true, Version: "3.7.3", Traces: true}
 			condition := rapid.SampledFrom(conditions).Draw(t, "condition of "+m.Name)
 			switch condition {
 			case "lost", "missing", "unreachable", "foreign", "blocked", "unhealthy", "stopped":
@@ -106,20 +106,20 @@ func TestTheRightSurvivor(t *testing.T) {
 			if slices.Contains([]string{"stopped", "unhealthy", "looping", "damaged", "rolled back"}, condition) {
 				s.Term, s.Index = uint64(logs[i].term()), uint64(len(logs[i]))
 			}
-			p.Seats, want.Members = append(p.Seats, s), append(want.Members, m)
+			p.Members, want.Members = append(p.Members, s), append(want.Members, m)
 		}
 		plan, err := upgrade.Change(p, want)
-		mayLead := func(s membership.Seat) bool {
+		mayLead := func(s membership.MemberStatus) bool {
 			return (s.State == membership.Unhealthy || s.State == membership.Stopped) && s.Index > 0 && s.Damaged == ""
 		}
-		further := func(a, b membership.Seat) bool {
+		further := func(a, b membership.MemberStatus) bool {
 			return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index)) > 0
 		}
 		if err != nil {
 			if _, text, says := strings.Cut(err.Error(), "highest term and index, "); says {
 				recommended++
-				best := p.Seats[text[0]-'a']
-				for _, s := range p.Seats {
+				best := p.Members[text[0]-'a']
+				for _, s := range p.Members {
 					if mayLead(s) && further(s, best) {
 						t.Fatalf("%s is recommended, and %s has come further: %s", best, s, err)
 					}
@@ -127,9 +127,9 @@ func TestTheRightSurvivor(t *testing.T) {
 			}
 		}
 
-		seed := rapid.SampledFrom(p.Seats).Draw(t, "seed")
+		seed := rapid.SampledFrom(p.Members).Draw(t, "seed")
 		want.Recover.Member = seed.Name
-		for _, s := range p.Seats {
+		for _, s := range p.Members {
 			if s.Member == seed.Member {
 				continue
 			}
@@ -151,7 +151,7 @@ func TestTheRightSurvivor(t *testing.T) {
 		recovered++
 		text := reach.Steps[0].String()
 		kept := logs[seed.Name[0]-'a']
-		for i, s := range p.Seats {
+		for i, s := range p.Members {
 			named := slices.Contains(want.Recover.Loses, s.Name)
 			if mayLead(s) && !s.Looping && further(s, seed) || further(s, seed) && !named {
 				t.Fatalf("%s, and %s has come further", text, s)
@@ -174,7 +174,7 @@ func TestTheRightSurvivor(t *testing.T) {
 				}
 			}
 		}
-		for _, s := range p.Seats {
+		for _, s := range p.Members {
 			if s.Member != seed.Member && !strings.Contains(text, " "+s.Name+" (") {
 				t.Fatalf("%s, and nothing is said of %s", text, s)
 			}

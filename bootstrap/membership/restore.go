@@ -11,7 +11,7 @@ type Restoration struct {
 	TakeBack   bool   // a restore that is under way is undone instead
 }
 
-// Reach is how far a seat's host has come in a restore.
+// Reach is how far a member's host has come in a restore.
 type Reach string
 
 // Reaches of a host, in their order. They are the stages that hosts record.
@@ -30,7 +30,7 @@ func (r Reach) Before(other Reach) bool {
 	return slices.Index(reaches, r) < slices.Index(reaches, other)
 }
 
-// Site is a seat's host as a restore sees it.
+// Site is a member's host as a restore sees it.
 type Site struct {
 	Member
 	Wanted bool
@@ -58,7 +58,7 @@ type Site struct {
 	Rested     bool // this run has seen its member not run since it was checked
 }
 
-// Restoring is a cluster as a restore of it sees it: a value, as Picture is one.
+// Restoring is a cluster as a restore of it sees it: a value, as ClusterStatus is one.
 type Restoring struct {
 	Sites  []Site // sorted by name, then address
 	Agreed bool   // this run has seen its members agree since they were last started
@@ -66,7 +66,7 @@ type Restoring struct {
 	Top    int64  // revision that the restored cluster begins with; 0: not known
 }
 
-// Clone is a picture that shares nothing with the first.
+// Clone is a copy that shares nothing with the first.
 func (r Restoring) Clone() Restoring {
 	r.Sites = slices.Clone(r.Sites)
 	return r

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Line is the line of a version: 3.7 of 3.7.3. Of a line it is that line.
-func Line(version string) string {
+// Minor is the line of a version: 3.7 of 3.7.3. Of a line it is that line.
+func Minor(version string) string {
 	parts := strings.SplitN(version, ".", 3)
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
@@ -45,13 +45,13 @@ func MinorsApart(a, b string) int {
 var floors = map[string]string{"3.5": "3.5.32", "3.6": "3.6.11"}
 
 // Floor is the lowest patch of a version's line from which the next line may be gone to; empty: any.
-func Floor(version string) string { return floors[Line(version)] }
+func Floor(version string) string { return floors[Minor(version)] }
 
 // NewestOf is the newest of versions that is of a line; empty: none is.
 func NewestOf(line string, versions []string) string {
 	newest := ""
 	for _, v := range versions {
-		if Line(v) == line && CompareVersions(v, newest) > 0 {
+		if Minor(v) == line && CompareVersions(v, newest) > 0 {
 			newest = v
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestLine(t *testing.T) {
 	for version, want := range map[string]string{"3.7.3": "3.7", "3.6.16": "3.6", "3.6": "3.6", "3": "3", "": "", "10.20.30": "10.20"} {
-		if got := Line(version); got != want {
+		if got := Minor(version); got != want {
 			t.Errorf("Line(%q) = %q, want %q", version, got, want)
 		}
 	}
@@ -62,15 +62,15 @@ func TestNewestOf(t *testing.T) {
 	}
 }
 
-// TestPictureCounts holds that what is counted is what is listed, and that strangers count against a quorum.
-func TestPictureCounts(t *testing.T) {
+// TestStatusCounts holds that what is counted is what is listed, and that unmanaged members count against a quorum.
+func TestStatusCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var p Picture
+		var p ClusterStatus
 		roles, states := rapid.SampledFrom([]Role{Absent, Learner, Voter}), rapid.SampledFrom([]State{Healthy, Unhealthy, Unreachable, Lost})
 		voters, healthy := 0, 0
 		for i := range rapid.IntRange(0, 9).Draw(t, "seats") {
-			s := Seat{Member: Member{Name: string(rune('i' - i))}, Role: roles.Draw(t, "role"), State: states.Draw(t, "state"), Outdated: []string{"settings"}}
-			p.Seats = append(p.Seats, s)
+			s := MemberStatus{Member: Member{Name: string(rune('i' - i))}, Role: roles.Draw(t, "role"), State: states.Draw(t, "state"), Outdated: []string{"settings"}}
+			p.Members = append(p.Members, s)
 			if s.Role == Voter {
 				voters++
 				if s.State == Healthy {
@@ -84,26 +84,26 @@ func TestPictureCounts(t *testing.T) {
 		if got, want := p.HasQuorum(), healthy >= Quorum(voters); got != want {
 			t.Errorf("%d of %d: quorum %t", healthy, voters, got)
 		}
-		p.Strangers = []Stranger{{Role: Voter}, {Role: Learner}}
+		p.Unmanaged = []UnmanagedMember{{Role: Voter}, {Role: Learner}}
 		if got, want := p.HasQuorum(), healthy >= Quorum(voters+1); p.Size() != voters+1 || got != want {
 			t.Errorf("%d of %d and a stranger: size %d, quorum %t", healthy, voters, p.Size(), got)
 		}
 	})
 }
 
-// TestPictureClone holds that a clone shares nothing.
-func TestPictureClone(t *testing.T) {
-	p := Picture{Seats: []Seat{{Member: Member{Name: "b"}, Outdated: []string{"settings"}}, {Member: Member{Name: "a"}}}, Strangers: []Stranger{{ID: "1"}}}
+// TestStatusClone holds that a clone shares nothing.
+func TestStatusClone(t *testing.T) {
+	p := ClusterStatus{Members: []MemberStatus{{Member: Member{Name: "b"}, Outdated: []string{"settings"}}, {Member: Member{Name: "a"}}}, Unmanaged: []UnmanagedMember{{ID: "1"}}}
 	c := p.Clone()
-	SortSeats(c.Seats)
-	c.Seats[1].Outdated[0], c.Strangers[0].ID = "unit", "2"
-	if p.Seats[0].Name != "b" || p.Seats[0].Outdated[0] != "settings" || p.Strangers[0].ID != "1" {
+	SortStatuses(c.Members)
+	c.Members[1].Outdated[0], c.Unmanaged[0].ID = "unit", "2"
+	if p.Members[0].Name != "b" || p.Members[0].Outdated[0] != "settings" || p.Unmanaged[0].ID != "1" {
 		t.Errorf("changed through its clone: %+v", p)
 	}
-	if names := []string{c.Seats[0].Name, c.Seats[1].Name}; !slices.Equal(names, []string{"a", "b"}) {
+	if names := []string{c.Members[0].Name, c.Members[1].Name}; !slices.Equal(names, []string{"a", "b"}) {
 		t.Errorf("sorted: %v", names)
 	}
-	if got := p.Seat(Member{Name: "c"}); got != nil {
+	if got := p.Member(Member{Name: "c"}); got != nil {
 		t.Errorf("there is no c: %v", got)
 	}
 }

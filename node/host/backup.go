@@ -29,7 +29,7 @@ func (m *Machine) BackUp(ctx context.Context, cluster string, r api.BackUpReques
 		return err
 	}
 	if r.Backup == nil {
-		return m.ceaseBackups(ctx, cluster, marker.DataDir)
+		return m.disableBackups(ctx, cluster, marker.DataDir)
 	}
 	if err := m.mayBackUp(ctx, *marker, *r.Backup); err != nil {
 		return err
@@ -231,9 +231,9 @@ func (m *Machine) removeBackupUnit(ctx context.Context, name string) (removed bo
 	return true, remove(file)
 }
 
-// ceaseBackups removes all by which the host backs its cluster up. The backups stay. What says that there is
+// disableBackups removes all by which the host backs its cluster up. The backups stay. What says that there is
 // something to remove goes last.
-func (m *Machine) ceaseBackups(ctx context.Context, cluster, dataDir string) error {
+func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) error {
 	if err := m.putBackupUnits(ctx, cluster, nil); err != nil {
 		return err
 	}

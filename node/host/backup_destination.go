@@ -247,7 +247,7 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 
 // fromBackup opens an owner's backup by its name, or the one that was taken last: in a bucket, or wherever this host stores
 // its own. The owner is that of the marker, where there is a marker.
-func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*origin, error) {
+func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshotSource, error) {
 	fresh, err := m.isFresh(cluster)
 	if err != nil {
 		return nil, err
@@ -289,7 +289,7 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
 				continue
 			}
-			return &origin{ReadCloser: content, what: "backup " + entry.Name, size: entry.StoredSizeBytes, sha256: entry.StoredSHA256, takenAt: entry.TakenAt}, nil
+			return &snapshotSource{ReadCloser: content, what: "backup " + entry.Name, size: entry.StoredSizeBytes, sha256: entry.StoredSHA256, takenAt: entry.TakenAt}, nil
 		}
 	}
 	if len(problems) > 0 {

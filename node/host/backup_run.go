@@ -70,13 +70,13 @@ func (m *Machine) newRun(cluster, kind string, now bool, say func(string)) (*run
 	return r, remove(asked)
 }
 
-// carryOut has the run done by whose turn it is, and remembers what became of it where that is this member.
+// carryOut has the run done by the member that has the slot, and remembers what became of it where that is this member.
 func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Context) (string, error)) error {
 	r.result.Began = r.Now().UTC()
 	mine := true
 	err := r.mayRun(ctx)
 	if err == nil {
-		mine, err = r.turn(ctx, schedule, do)
+		mine, err = r.inSlot(ctx, schedule, do)
 	}
 	if !r.asked && errors.Is(err, errNotNow) {
 		r.say(err.Error())
@@ -115,7 +115,7 @@ func (r *run) mayRun(ctx context.Context) error {
 
 // patiently asks the local member how it is, again and again where it is not well: a busy one may be late.
 func (r *run) patiently(ctx context.Context) api.Member {
-	for end := time.Now().Add(turnTimeout); ; {
+	for end := time.Now().Add(slotTimeout); ; {
 		view := r.member(ctx, r.marker)
 		if view.Healthy || view.Learner || ctx.Err() != nil || time.Now().After(end) {
 			return view
@@ -124,13 +124,13 @@ func (r *run) patiently(ctx context.Context) api.Member {
 	}
 }
 
-// turn does the run where it is this member's to do.
-func (r *run) turn(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
+// inSlot does the run where this member has the slot.
+func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
 	slot, err := r.slot(ctx, schedule)
 	if err != nil {
 		return true, err
 	}
-	by, err := r.takeTurn(ctx, turn{r.marker, r.kind, slot, r.asked}, func(ctx context.Context) (string, error) {
+	by, err := r.runOnce(ctx, slotRun{r.marker, r.kind, slot, r.asked}, func(ctx context.Context) (string, error) {
 		mine = true
 		r.result.Began = r.Now().UTC()
 		return do(ctx)
@@ -186,8 +186,8 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 	return r.result.Backup, errors.Join(failed...)
 }
 
-// lineOf is the line of a version: 3.7 of 3.7.0.
-func lineOf(version string) string {
+// minorOf is the minor version of a version: 3.7 of 3.7.0.
+func minorOf(version string) string {
 	parts := strings.SplitN(version, ".", 3)
 	return strings.Join(parts[:min(len(parts), 2)], ".")
 }

@@ -124,11 +124,11 @@ func (f *fleetMember) backups(t *testing.T) api.Backups {
 }
 
 // record is what the members have agreed on.
-func (f *fleetMember) agreed(t *testing.T, kind string) (last turnRecord) {
+func (f *fleetMember) agreed(t *testing.T, kind string) (last slotRecord) {
 	t.Helper()
 	f.client(t, func(c *clientv3.Client) {
 		var err error
-		if last, err = (turn{kind: kind}).last(t.Context(), c); err != nil {
+		if last, err = (slotRun{kind: kind}).last(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -229,7 +229,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	eventually(t, "the other waits for its turn", func() bool {
 		locks := 0
 		members[1].client(t, func(c *clientv3.Client) {
-			if all, err := c.Get(t.Context(), turnPrefix+"backup/lock/", clientv3.WithPrefix()); err == nil {
+			if all, err := c.Get(t.Context(), slotPrefix+"backup/lock/", clientv3.WithPrefix()); err == nil {
 				locks = len(all.Kvs)
 			}
 		})

@@ -77,8 +77,8 @@ func (e *examined) once(check string, files []string, do func() error) error {
 	}
 	err := do()
 	var found damaged
-	young := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
-	if err != nil && !errors.As(err, &found) || len(before) == 0 || slices.ContainsFunc(before, young) || !unchanged(e.m.stamps(files)) {
+	recent := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
+	if err != nil && !errors.As(err, &found) || len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(files)) {
 		return err
 	}
 	e.found[check] = finding{before, string(found)}

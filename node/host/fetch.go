@@ -188,14 +188,14 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 
 // fetch brings a snapshot, verifies it, and gives it its name. unfinished is where it is written in the clear where it
 // does not arrive so; part is where it arrives, and can be gone on with, behind so many bytes before; empty: it cannot.
-func (m *Machine) fetch(from *origin, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
+func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
 	if from.size == 0 {
 		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.what)
 	}
 	if err := m.mustHoldRestore(r.DataDir, from.size-before, from.size); err != nil {
 		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
 	}
-	var s *seal
+	var s *snapshotChecksum
 	var err error
 	clear := unfinished
 	if part == "" {
@@ -222,8 +222,8 @@ func (m *Machine) fetch(from *origin, r api.FetchRequest, before int64, part, un
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
 // size and the SHA-256 that it was announced with.
-func (m *Machine) download(from *origin, identities, path string) (*seal, error) {
-	arrived, s := &counted{from: from, hash: sha256.New()}, newSeal()
+func (m *Machine) download(from *snapshotSource, identities, path string) (*snapshotChecksum, error) {
+	arrived, s := &counted{from: from, hash: sha256.New()}, newSnapshotChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
 		failed = m.writeNew(path, from.size, io.TeeReader(content, s))
@@ -279,7 +279,7 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.
-func (m *Machine) verifyFetched(what, path string, s *seal) (api.Snapshot, error) {
+func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Snapshot, error) {
 	file, err := os.Open(m.path(path))
 	if err != nil {
 		return api.Snapshot{}, err
@@ -300,7 +300,7 @@ func (m *Machine) verifyFetched(what, path string, s *seal) (api.Snapshot, error
 	case info.Size()%512 != sha256.Size:
 		return api.Snapshot{}, refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
 	}
-	fetched, err := verifySealed(path, m.path(path), s)
+	fetched, err := verifyChecksum(path, m.path(path), s)
 	if err != nil {
 		return api.Snapshot{}, refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
 	}

@@ -14,10 +14,10 @@ import (
 )
 
 // TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of the
-// cluster and on a bare one, and what is young, another's, or wanted by a restore stays. What is young takes no
+// cluster and on a bare one, and what is recent, another's, or needed by a restore stays. What is recent takes no
 // room for what has not come.
 func TestLeftoversOfUploadsGo(t *testing.T) {
-	const old, young = leftAfter + time.Hour, leftAfter - time.Hour
+	const old, recent = leftAfter + time.Hour, leftAfter - time.Hour
 	part, fetched := "arriving-"+strings.Repeat("a", 64), "restore-"+strings.Repeat("b", 64)+".db"
 	for name, test := range map[string]struct {
 		arrange func(t *testing.T, m *Machine) (dataDir string)
@@ -50,7 +50,7 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 			dir := api.SnapshotDir(test.arrange(t, m))
 			ages := map[string]time.Duration{
 				part: old, fetched: old, fetching: old, "12-20260101T000000Z.db": old, "arriving-mine": old,
-				"arriving-" + strings.Repeat("c", 64): young,
+				"arriving-" + strings.Repeat("c", 64): recent,
 			}
 			for name, age := range ages {
 				path := filepath.Join(dir, name)

@@ -45,7 +45,7 @@ func (m *Machine) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 
 // begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
 // that were cut short. No name: it cannot be gone on with.
-func (m *Machine) begun(from *origin, r api.FetchRequest) (before int64, part string, err error) {
+func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64, part string, err error) {
 	if r.Source.Upload != nil {
 		part = arrivingFile(r.DataDir, from.sha256)
 		return r.From, part, m.release(part) // who sends it says how much it leaves out
@@ -85,7 +85,7 @@ func (m *Machine) release(part string) error {
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.
-func (m *Machine) comesEncrypted(from *origin, before int64, part string) (bool, error) {
+func (m *Machine) comesEncrypted(from *snapshotSource, before int64, part string) (bool, error) {
 	if before >= int64(len(encryptedHeader)) {
 		return m.isEncrypted(part)
 	}
@@ -98,7 +98,7 @@ var errStays = errors.New("")
 // receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
 // has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
 // against the SHA-256 that it was announced with.
-func (m *Machine) receive(from *origin, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *seal, err error) {
+func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *snapshotChecksum, err error) {
 	if s, err = m.arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
@@ -111,7 +111,7 @@ func (m *Machine) receive(from *origin, r api.FetchRequest, before int64, part, 
 }
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
-func (m *Machine) arrive(from *origin, before int64, part string) (whole *seal, err error) {
+func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *snapshotChecksum, err error) {
 	file, err := os.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (m *Machine) arrive(from *origin, before int64, part string) (whole *seal, 
 		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
-	sum, s := sha256.New(), newSeal()
+	sum, s := sha256.New(), newSnapshotChecksum()
 	if _, err := io.Copy(io.MultiWriter(sum, s), file); err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 }
 
 // decrypt writes what has arrived encrypted in the clear.
-func (m *Machine) decrypt(from *origin, part string, r api.FetchRequest, path string) (*seal, error) {
+func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest, path string) (*snapshotChecksum, error) {
 	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
@@ -177,5 +177,5 @@ func (m *Machine) decrypt(from *origin, part string, r api.FetchRequest, path st
 		return nil, err
 	}
 	defer file.Close()
-	return m.download(&origin{ReadCloser: file, what: from.what, size: from.size}, r.Identity, path)
+	return m.download(&snapshotSource{ReadCloser: file, what: from.what, size: from.size}, r.Identity, path)
 }

@@ -62,7 +62,7 @@ func (r *run) hasNewest(ctx context.Context) bool {
 		return true
 	}
 	defer client.Close()
-	last, err := turn{marker: r.marker, kind: runBackup}.last(ctx, client)
+	last, err := slotRun{marker: r.marker, kind: runBackup}.last(ctx, client)
 	if err != nil || last.Backup == "" || last.Member == r.marker.Member || r.config.S3 != nil {
 		return true
 	}
@@ -127,7 +127,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 	return r.doneIfUnfit(err, entry.Name)
 }
 
-// doneIfUnfit ends the turn where the backup itself is bad: another member would find the same.
+// doneIfUnfit ends the slot where the backup itself is bad: another member would find the same.
 func (r *run) doneIfUnfit(err error, name string) (string, error) {
 	if failure := (unfit{}); errors.As(err, &failure) {
 		return name, err
@@ -178,7 +178,7 @@ func checksum(ctx context.Context, at destination, m backup.Manifest) error {
 
 // prove restores a backup beside the live member, and compares what comes of it with its manifest.
 func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) error {
-	if err := mustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, lineOf(r.EtcdVersion)); err != nil {
+	if err := mustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, minorOf(r.EtcdVersion)); err != nil {
 		return err
 	}
 	dir := rehearsalDir(r.marker.DataDir)
@@ -243,7 +243,7 @@ func (r *run) compareSnapshot(m backup.Manifest, path string) error {
 		{"revision", found.Revision, m.Revision},
 		{"compacted revision", inside.compact, m.CompactRevision},
 		{"keys", found.Keys, m.Keys},
-		{"storage version", lineOf(found.Version), m.StorageVersion},
+		{"storage version", minorOf(found.Version), m.StorageVersion},
 	})
 }
 

@@ -111,7 +111,7 @@ func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan
 	for {
 		client, err := r.dial(ctx, alone)
 		if err == nil {
-			asking, cancel := context.WithTimeout(ctx, turnTimeout)
+			asking, cancel := context.WithTimeout(ctx, slotTimeout)
 			_, err = client.Get(asking, "health")
 			cancel()
 			if err == nil {

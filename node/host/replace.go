@@ -54,8 +54,8 @@ func (m *Machine) placeData(cluster, next string, under *restoration) error {
 	return m.moveContents(next, under.DataDir)
 }
 
-// bringBack moves the old data back to where it was, after what the restore has put there has gone aside.
-func (m *Machine) bringBack(cluster string, under *restoration) error {
+// restoreOldData moves the old data back to where it was, after what the restore has put there has gone aside.
+func (m *Machine) restoreOldData(cluster string, under *restoration) error {
 	if under.Cleared {
 		if _, err := m.setAside(under.DataDir, "taken-back"); err != nil {
 			return err

@@ -70,7 +70,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 		dataDir, last = under.DataDir, api.RestoreFile(cluster)
 	}
 	if dataDir != "" {
-		if err := m.ceaseBackups(ctx, cluster, dataDir); err != nil {
+		if err := m.disableBackups(ctx, cluster, dataDir); err != nil {
 			return api.Retired{}, err
 		}
 	}

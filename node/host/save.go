@@ -46,7 +46,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		if r.S3 != nil {
-			if saved, err = m.sealed(ctx, member, file, s); err != nil {
+			if saved, err = m.checkedSnapshot(ctx, member, file, s); err != nil {
 				return err
 			}
 			return put(ctx, *r.S3, file, saved.SizeBytes)
@@ -60,7 +60,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			_, err := io.Copy(content, whileRead{verifying, whole})
 			sent <- err
 		}()
-		if saved, err = m.sealed(ctx, member, file, s); err != nil {
+		if saved, err = m.checkedSnapshot(ctx, member, file, s); err != nil {
 			failed(err)
 			<-sent
 			return err
@@ -121,12 +121,12 @@ func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File,
 	if err != nil {
 		return api.Saved{}, err
 	}
-	return m.sealed(ctx, member, file, s)
+	return m.checkedSnapshot(ctx, member, file, s)
 }
 
-// sealed verifies a snapshot that was streamed to a file.
-func (m *Machine) sealed(ctx context.Context, member localMember, file *os.File, s *seal) (api.Saved, error) {
-	taken, err := verifySealed("of the local member", openPath(file), s)
+// checkedSnapshot verifies a snapshot that was streamed to a file.
+func (m *Machine) checkedSnapshot(ctx context.Context, member localMember, file *os.File, s *snapshotChecksum) (api.Saved, error) {
+	taken, err := verifyChecksum("of the local member", openPath(file), s)
 	if err != nil {
 		return api.Saved{}, err
 	}
@@ -134,7 +134,7 @@ func (m *Machine) sealed(ctx context.Context, member localMember, file *os.File,
 		Snapshot: taken, ClusterID: api.FormatID(member.status.Header.ClusterId), MemberID: api.FormatID(member.id), Etcd: member.status.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
-	letGo, err := populate(m.path(database(member.marker.DataDir))) // it may have left the cache while it was streamed
+	letGo, err := prefault(m.path(database(member.marker.DataDir))) // it may have left the cache while it was streamed
 	if err != nil {
 		return api.Saved{}, err
 	}

@@ -50,7 +50,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		}
 		s, err := m.save(ctx, member, unfinished)
 		if err == nil {
-			taken, err = verifySealed(unfinished, m.path(unfinished), s)
+			taken, err = verifyChecksum(unfinished, m.path(unfinished), s)
 		}
 		if err != nil {
 			return errors.Join(err, remove(m.path(unfinished)))
@@ -68,7 +68,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 }
 
 // save streams a snapshot to a file, and brings it to the disk.
-func (m *Machine) save(ctx context.Context, member localMember, path string) (*seal, error) {
+func (m *Machine) save(ctx context.Context, member localMember, path string) (*snapshotChecksum, error) {
 	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (m *Machine) save(ctx context.Context, member localMember, path string) (*s
 }
 
 // send streams a snapshot of the local member.
-func (l localMember) send(ctx context.Context, to io.Writer) (*seal, error) {
+func (l localMember) send(ctx context.Context, to io.Writer) (*snapshotChecksum, error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	stream, err := l.Snapshot(ctx)
@@ -90,7 +90,7 @@ func (l localMember) send(ctx context.Context, to io.Writer) (*seal, error) {
 		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
 	}
 	defer stream.Close()
-	s := newSeal()
+	s := newSnapshotChecksum()
 	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", stallTimeout)) }
 	if _, err := io.Copy(io.MultiWriter(to, s), flowing{stream, stallTimeout, silent}); err != nil {
 		if ctx.Err() != nil {
@@ -108,17 +108,17 @@ func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
 
 // verifySnapshot verifies a snapshot at a path of this process. Errors call it by its name.
 func verifySnapshot(name, path string) (api.Snapshot, error) {
-	s, err := sealOf(path)
+	s, err := snapshotChecksumOf(path)
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
-	return verifySealed(name, path, s)
+	return verifyChecksum(name, path, s)
 }
 
-// verifySealed verifies a snapshot that went through a seal on its way to a path of this process: by the sum that it
+// verifyChecksum verifies a snapshot whose checksum was taken on its way to a path of this process: by the sum that it
 // ends in, which etcd's own status does not look at, and key by key. The sum comes first, since the other does not
 // survive a file that was cut off.
-func verifySealed(name, path string, s *seal) (api.Snapshot, error) {
+func verifyChecksum(name, path string, s *snapshotChecksum) (api.Snapshot, error) {
 	whole, err := s.sum()
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
@@ -137,7 +137,7 @@ func statusOf(path string) (read snapshot.Status, err error) {
 			err = fmt.Errorf("it is damaged: %v", r)
 		}
 	}()
-	letGo, err := populate(path)
+	letGo, err := prefault(path)
 	if err != nil {
 		return read, err
 	}

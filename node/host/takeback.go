@@ -29,13 +29,13 @@ func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRe
 	if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
 		return err
 	}
-	if err := m.bringBack(cluster, under); err != nil {
+	if err := m.restoreOldData(cluster, under); err != nil {
 		return err
 	}
 	if under.Marker == nil {
 		return m.forget(ctx, cluster, under)
 	}
-	if err := m.bringBackConfiguration(ctx, cluster, under); err != nil {
+	if err := m.restoreOldConfiguration(ctx, cluster, under); err != nil {
 		return err
 	}
 	return m.endRestoration(cluster, under.dataDir())
@@ -70,8 +70,8 @@ func (r restoration) dataDir() string {
 	return r.DataDir
 }
 
-// bringBackConfiguration puts back what the old member ran by, the marker last.
-func (m *Machine) bringBackConfiguration(ctx context.Context, cluster string, under *restoration) error {
+// restoreOldConfiguration puts back what the old member ran by, the marker last.
+func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *restoration) error {
 	etcd, _, err := m.Users.Lookup(api.SystemUser)
 	if err != nil {
 		return err

@@ -218,15 +218,15 @@ func (c call) reborn(r api.RestoreRequest, held content) *member {
 		}
 		s.members = append(s.members, l)
 	}
-	origin, begun := c.world.origins[m.cluster]
+	snapshotSource, begun := c.world.snapshotSources[m.cluster]
 	if !begun {
-		origin = &entry{index: uint64(len(s.members)), term: 1, state: s}
-		c.world.origins[m.cluster] = origin
+		snapshotSource = &entry{index: uint64(len(s.members)), term: 1, state: s}
+		c.world.snapshotSources[m.cluster] = snapshotSource
 	}
-	if origin.state.revision != s.revision || origin.state.content != s.content {
-		_ = c.world.unexpected("%s: restored to revision %d, and another member of the same cluster to %d", c.Address, s.revision, origin.state.revision)
+	if snapshotSource.state.revision != s.revision || snapshotSource.state.content != s.content {
+		_ = c.world.unexpected("%s: restored to revision %d, and another member of the same cluster to %d", c.Address, s.revision, snapshotSource.state.revision)
 	}
-	m.last, m.index, m.known = origin, origin.index, origin.state
+	m.last, m.index, m.known = snapshotSource, snapshotSource.index, snapshotSource.state
 	return m
 }
 

@@ -73,22 +73,22 @@ type World struct {
 	t        TB
 	watching sync.Mutex
 
-	mu         sync.Mutex
-	hosts      map[string]*Host
-	also       map[string]*Host // by further addresses that they were given
-	calls      []Call
-	faults     []*fault
-	killed     bool
-	struck     map[string]bool     // addresses of hosts that a fault has struck, which a run may take for unreachable
-	histories  int                 // of clusters that came to a quorum from nothing
-	archives   map[string]*archive // by hash
-	waived     map[Rule]bool
-	puts       []put               // acknowledged
-	origins    map[string]*entry   // what restored clusters begin with, by cluster ID
-	opened     map[string]string   // cluster IDs of restored clusters that clients may have reached, by name
-	stored     map[string][]stored // backups, oldest first, by place
-	highest    map[string]int64    // revision that clients have seen, by the cluster's name
-	handedOver map[string]bool     // cluster IDs that were written into a marker as formed
+	mu              sync.Mutex
+	hosts           map[string]*Host
+	also            map[string]*Host // by further addresses that they were given
+	calls           []Call
+	faults          []*fault
+	killed          bool
+	struck          map[string]bool     // addresses of hosts that a fault has struck, which a run may take for unreachable
+	histories       int                 // of clusters that came to a quorum from nothing
+	archives        map[string]*archive // by hash
+	waived          map[Rule]bool
+	puts            []put               // acknowledged
+	snapshotSources map[string]*entry   // what restored clusters begin with, by cluster ID
+	opened          map[string]string   // cluster IDs of restored clusters that clients may have reached, by name
+	stored          map[string][]stored // backups, oldest first, by place
+	highest         map[string]int64    // revision that clients have seen, by the cluster's name
+	handedOver      map[string]bool     // cluster IDs that were written into a marker as formed
 }
 
 // EtcdVersion is the version of etcd that World.Stores are.
@@ -106,15 +106,15 @@ func New(t TB, addresses ...string) *World {
 
 		PromotableLag: 1000,
 
-		archives:   map[string]*archive{},
-		waived:     map[Rule]bool{},
-		struck:     map[string]bool{},
-		hosts:      map[string]*Host{},
-		handedOver: map[string]bool{},
-		origins:    map[string]*entry{},
-		opened:     map[string]string{},
-		highest:    map[string]int64{},
-		stored:     map[string][]stored{},
+		archives:        map[string]*archive{},
+		waived:          map[Rule]bool{},
+		struck:          map[string]bool{},
+		hosts:           map[string]*Host{},
+		handedOver:      map[string]bool{},
+		snapshotSources: map[string]*entry{},
+		opened:          map[string]string{},
+		highest:         map[string]int64{},
+		stored:          map[string][]stored{},
 	}
 	for _, address := range addresses {
 		w.hosts[address] = newHost(w, address)

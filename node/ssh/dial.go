@@ -22,7 +22,7 @@ func (t transient) Unwrap() error { return t.error }
 // open connects to a target, trying again where that can help: for longer where the caller needs the host than where it
 // only looks.
 func (p *Pool) open(ctx context.Context, t Target, looks bool) (*Client, error) {
-	d, err := t.read(p.wallet.load)
+	d, err := t.read(p.credentialCache.load)
 	if err != nil {
 		return nil, err
 	}

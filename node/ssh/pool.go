@@ -11,8 +11,8 @@ import (
 // Pool keeps one connection to each target for as long as an operation lasts. Its methods may be
 // called concurrently.
 type Pool struct {
-	opts   Options
-	wallet wallet
+	opts            Options
+	credentialCache credentialCache
 
 	mu     sync.Mutex
 	slots  map[digest]*slot

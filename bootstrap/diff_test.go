@@ -11,9 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestPictureOfCertificates holds when certificates have to be issued anew, and that only a look with a time
+// TestStatusOfCertificates holds when certificates have to be issued anew, and that only a look with a time
 // tells of those that have expired.
-func TestPictureOfCertificates(t *testing.T) {
+func TestStatusOfCertificates(t *testing.T) {
 	c := three()
 	b := c.Members[1]
 	const other = "certificate is not of the cluster's authority, or does not say what it has to"
@@ -47,42 +47,42 @@ func TestPictureOfCertificates(t *testing.T) {
 		"admin unread":         {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "permission denied" }), now, "its admin certificate is missing", "its admin certificate is missing"},
 		"server, another key":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
 		"server is no PEM":     {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
-		"another authority":    {from(held(t, c, b, stranger(), nil)), now, "its peer " + other, "its peer " + other},
+		"another authority":    {from(held(t, c, b, unmanaged(), nil)), now, "its peer " + other, "its peer " + other},
 		"another address":      {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer " + other, "its peer " + other},
-		"another peer bundle":  {edit("peer-ca", func(h *api.Certificate) { h.PEM = stranger().PeerCA() }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
+		"another peer bundle":  {edit("peer-ca", func(h *api.Certificate) { h.PEM = unmanaged().PeerCA() }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
 		"client bundle is off": {edit("client-ca", func(h *api.Certificate) { h.PEM = "" }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
 		"an older bundle's end": {edit("client-ca", func(h *api.Certificate) { h.PEM += "\n" }), now,
 			"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sight := alive(t, c)
-			test.change(sight[b].Observation.Certificates)
-			if got := c.Picture(ours.Owner, sight, test.at).Seat(b).Invalid; got != test.want {
+			reports := alive(t, c)
+			test.change(reports[b].Observation.Certificates)
+			if got := c.Status(ours.Owner, reports, test.at).Member(b).Invalid; got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
-			if got := c.Picture(ours.Owner, sight, time.Time{}).Seat(b).Invalid; got != test.untimed {
+			if got := c.Status(ours.Owner, reports, time.Time{}).Member(b).Invalid; got != test.untimed {
 				t.Errorf("without a time: got  %s\nwant %s", got, test.untimed)
 			}
 		})
 	}
 }
 
-// TestMeasureOfOthers holds that a member is measured by what is wanted of it alone: not by settings of one that
+// TestDiffOfOthers holds that a member is measured by what is wanted of it alone: not by settings of one that
 // leaves, and not where there is nothing to measure.
-func TestMeasureOfOthers(t *testing.T) {
+func TestDiffOfOthers(t *testing.T) {
 	all := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13")
-	sight := alive(t, all)
+	reports := alive(t, all)
 	c := all
 	c.Members = slices.Clone(all.Members[:1])
 	c.Settings = map[string]string{"max-txn-ops": "9"}
-	p := c.Picture(ours.Owner, sight, now)
+	p := c.Status(ours.Owner, reports, now)
 	for _, m := range all.Members {
-		s := *p.Seat(m)
+		s := *p.Member(m)
 		want := "voter healthy"
 		if m.Name == "a" {
 			want = "voter healthy, outdated: flags --max-txn-ops (not set) -> 9"
 		}
-		if got := printSeat(s); got != want {
+		if got := printStatus(s); got != want {
 			t.Errorf("%s: got  %s\nwant %s", m.Name, got, want)
 		}
 	}
@@ -93,9 +93,9 @@ func TestSettled(t *testing.T) {
 	c := three()
 	grown := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15")
 	grown.Settings = map[string]string{"max-txn-ops": "9"}
-	now, wanted := c.Flags(c.Members[0], ours, bootstrap.StateExisting), grown.Flags(grown.Members[0], ours, bootstrap.StateExisting)
+	now, desired := c.Flags(c.Members[0], ours, bootstrap.StateExisting), grown.Flags(grown.Members[0], ours, bootstrap.StateExisting)
 	grown.Settings = nil
-	if diff := cmp.Diff(grown.Flags(grown.Members[0], ours, bootstrap.StateExisting), bootstrap.Synced(now, wanted)); diff != "" {
+	if diff := cmp.Diff(grown.Flags(grown.Members[0], ours, bootstrap.StateExisting), bootstrap.Synced(now, desired)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if !slices.Equal(bootstrap.Synced(now, now), now) {

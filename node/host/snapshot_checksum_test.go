@@ -18,7 +18,7 @@ func TestSeal(t *testing.T) {
 	whole := withSum(database)
 	sum := sha256.Sum256(whole)
 	for range 200 {
-		s := newSeal()
+		s := newSnapshotChecksum()
 		for rest := whole; len(rest) > 0; {
 			n := 1 + random.IntN(min(len(rest), 1+random.IntN(200)))
 			if wrote, err := s.Write(rest[:n]); wrote != n || err != nil {
@@ -33,7 +33,7 @@ func TestSeal(t *testing.T) {
 	changed := []byte(string(whole))
 	changed[random.IntN(len(changed))] ^= 1
 	for says, content := range map[string][]byte{"its SHA-256 is": changed, "it is 10240 bytes long": database, "it is 0 bytes long": nil} {
-		s := newSeal()
+		s := newSnapshotChecksum()
 		_, _ = s.Write(content)
 		if _, err := s.sum(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("want %q, got %v", says, err)

@@ -22,7 +22,7 @@ func TestPatience(t *testing.T) {
 	if age, known := m.age(7); !known || age != 10*time.Second {
 		t.Errorf("the age is %s, %v", age, known)
 	}
-	young := func() api.Observation {
+	starting := func() api.Observation {
 		return api.Observation{Marker: &api.Marker{Phase: api.PhaseFormed}, Unit: api.UnitState{ActiveState: "activating", FileState: "enabled", MainPID: 7}}
 	}
 	for name, test := range map[string]struct {
@@ -49,7 +49,7 @@ func TestPatience(t *testing.T) {
 		"restored":            {func(o *api.Observation) { o.Restore = &api.Restoration{} }, false},
 		"no member":           {func(o *api.Observation) { o.Marker = nil }, false},
 	} {
-		o := young()
+		o := starting()
 		test.edit(&o)
 		if got := m.mayComeYet(o, 30*time.Second, time.Second); got != test.want {
 			t.Errorf("%s: %v", name, got)
@@ -58,7 +58,7 @@ func TestPatience(t *testing.T) {
 			t.Errorf("%s is waited for by who has no patience", name)
 		}
 	}
-	o := young()
+	o := starting()
 	o.Unit.ActiveState, o.Unit.MainPID = "active", 8
 	if !m.mayComeYet(o, 30*time.Second, lastingFailure-time.Second) || m.mayComeYet(o, 30*time.Second, lastingFailure) {
 		t.Error("a member that has served is not given exactly as long as an election may take")

@@ -13,9 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// measure compares what a wanted member runs by, and what it was started with, with what is wanted. The
+// diff compares what a wanted member runs by, and what it was started with, with what is wanted. The
 // cluster is the one with the members that vote now.
-func (c Cluster) measure(s *membership.Seat, report Report, owner string, now time.Time) {
+func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, now time.Time) {
 	o := report.Observation
 	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Missing || s.State == membership.Lost {
 		return
@@ -34,12 +34,12 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	f := Formation{Owner: owner, Token: o.Marker.Token}
 	// Before it votes, a member's configuration lists it as well.
 	c = c.With(s.Member)
-	wanted := c.Flags(s.Member, f, StateExisting)
+	desired := c.Flags(s.Member, f, StateExisting)
 	unit, err := c.Unit(o.Facts.MemoryBytes)
 	if err != nil {
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
-	s.Outdated = c.outdated(*s, *o, wanted, unit)
+	s.Outdated = c.outdated(*s, *o, desired, unit)
 	s.Unbacked = c.Unbacked(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
@@ -47,12 +47,12 @@ func (c Cluster) measure(s *membership.Seat, report Report, owner string, now ti
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)
 	s.Unsynced = s.Role == membership.Voter && s.From == "" &&
-		(!slices.Equal(birthFlags(o.Flags), birthFlags(wanted)) || o.Marker.InitialCluster != marker.InitialCluster ||
+		(!slices.Equal(birthFlags(o.Flags), birthFlags(desired)) || o.Marker.InitialCluster != marker.InitialCluster ||
 			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
 }
 
 // outdated says what takes a restart to become what is wanted, in the order of the words.
-func (c Cluster) outdated(s membership.Seat, o api.Observation, wanted []string, unit string) []string {
+func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired []string, unit string) []string {
 	var reasons []string
 	hash := c.Stores[o.Facts.Architecture]
 	switch {
@@ -65,9 +65,9 @@ func (c Cluster) outdated(s membership.Seat, o api.Observation, wanted []string,
 	case o.Unit.Process != nil && o.Unit.Process.Store != o.Store.Selected:
 		reasons = append(reasons, "it runs another store than its own")
 	}
-	changed := differing(lifeFlags(o.Flags), lifeFlags(wanted))
+	changed := differing(lifeFlags(o.Flags), lifeFlags(desired))
 	if len(changed) == 0 && o.Unit.Process != nil {
-		changed = differing(lifeFlags(o.Unit.Process.Flags), lifeFlags(wanted))
+		changed = differing(lifeFlags(o.Unit.Process.Flags), lifeFlags(desired))
 	}
 	if len(changed) > 0 {
 		reasons = append(reasons, "flags "+strings.Join(changed, ", "))
@@ -143,9 +143,9 @@ func sorted(flags []string) []string {
 }
 
 // differing are the flags that one has and the other has not, or with another value, with both values; sorted.
-func differing(is, wanted []string) []string {
+func differing(is, desired []string) []string {
 	const none = "(not set)"
-	before, after := valuesOf(is), valuesOf(wanted)
+	before, after := valuesOf(is), valuesOf(desired)
 	var changes []string
 	for name, value := range before {
 		if to := cmp.Or(after[name], none); to != value {

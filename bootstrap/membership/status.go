@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// Role is what a seat is in etcd's member list.
+// Role is what etcd's member list has of a member.
 type Role string
 
-// Roles of a seat.
+// Roles of a member.
 const (
 	Absent  Role = ""        // not in the list
 	Learner Role = "learner" // it receives the log, and votes on nothing
 	Voter   Role = "voter"
 )
 
-// State is what was seen on a seat's host.
+// State is what was seen on a member's host.
 type State string
 
-// States of a seat.
+// States of a member.
 const (
 	Healthy      State = "healthy"       // a linearizable read through it succeeds; of a learner: it answers and follows a leader
 	Unhealthy    State = "unhealthy"     // it runs, and serves nobody
@@ -32,11 +32,11 @@ const (
 	Unreachable  State = "unreachable"   // the host could not be asked: what runs there is not known
 )
 
-// Seat is one member's place in a living cluster: its name and its host. A member that moves has two
-// of them for a while.
-type Seat struct {
+// MemberStatus is what is known of a member at one address. A member that moves has two of them for a while: at the
+// address that it leaves, and at the one that it comes to.
+type MemberStatus struct {
 	Member
-	Wanted bool // the wish has this member at this address
+	Desired bool // the configuration has this member at this address
 
 	ID      string // in etcd's list, hexadecimal; empty: it is not in it
 	Role    Role
@@ -80,10 +80,10 @@ type Seat struct {
 // Move is what a member is re-addressed from.
 type Move struct {
 	// From is the peer URL at which the cluster knows the member, or at which it runs still, where that is not the one of
-	// its seat: the machine is the same, and its address is to be another. Empty: it is where it is to be.
+	// its configuration: the machine is the same, and its address is to be another. Empty: it is where it is to be.
 	From    string
-	Moved   bool // the cluster knows it by the URL of its seat already
-	There   bool // it runs by the URL of its seat already, or would: the cluster alone knows it by the old one
+	Moved   bool // the cluster knows it by its new URL already
+	There   bool // it runs by its new URL already, or would: the cluster alone knows it by the old one
 	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
 	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
 }
@@ -93,8 +93,8 @@ func PutBack(index, had uint64) string {
 	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", index, had)
 }
 
-// Stranger is an entry of etcd's member list that no seat explains.
-type Stranger struct {
+// UnmanagedMember is an entry of etcd's member list that is no member of the configuration or the state.
+type UnmanagedMember struct {
 	ID      string
 	Name    string // empty: it has never started
 	PeerURL string
@@ -102,12 +102,12 @@ type Stranger struct {
 	Ours    bool // a learner that an earlier change of ours has added, and did not see to its end
 }
 
-// Picture is a living cluster as it was seen, measured against what is wanted of it. It is a value:
-// planners read it, and say what steps make of it.
-type Picture struct {
-	Seats     []Seat // sorted by name, then address
-	Strangers []Stranger
-	Unseen    []string  // peer URLs that members' configurations name, and that no seat explains, where nobody can be asked for the list
+// ClusterStatus is what is known of a cluster, compared with what is desired of it. It is a value: planners read it, and
+// say what steps make of it.
+type ClusterStatus struct {
+	Members   []MemberStatus // sorted by name, then address
+	Unmanaged []UnmanagedMember
+	Unseen    []string  // peer URLs that members' configurations name, and that are no known member's, where nobody can be asked for the list
 	Mistakes  []Refusal // ways that lead to another machine or member than they ought to: nothing is done while there are any
 	Leader    string    // member ID; empty: none is known
 	Corrupt   bool      // an alarm says that members' data differs
@@ -120,42 +120,46 @@ type Picture struct {
 	Lowered        bool   // every member's storage has come down to Downgrade
 }
 
-// SortSeats puts seats into the order that a picture has them in.
-func SortSeats(seats []Seat) {
-	slices.SortFunc(seats, func(a, b Seat) int {
+// SortStatuses puts members into the order that ClusterStatus has them in.
+func SortStatuses(members []MemberStatus) {
+	slices.SortFunc(members, func(a, b MemberStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
 }
 
-// Clone is a picture that shares nothing with the first.
-func (p Picture) Clone() Picture {
-	p.Seats, p.Strangers, p.Mistakes, p.Unseen = slices.Clone(p.Seats), slices.Clone(p.Strangers), slices.Clone(p.Mistakes), slices.Clone(p.Unseen)
-	for i := range p.Seats {
-		p.Seats[i].Outdated = slices.Clone(p.Seats[i].Outdated)
+// Clone is a copy that shares nothing with the first.
+func (p ClusterStatus) Clone() ClusterStatus {
+	p.Members, p.Unmanaged, p.Mistakes, p.Unseen = slices.Clone(p.Members), slices.Clone(p.Unmanaged), slices.Clone(p.Mistakes), slices.Clone(p.Unseen)
+	for i := range p.Members {
+		p.Members[i].Outdated = slices.Clone(p.Members[i].Outdated)
 	}
 	return p
 }
 
-// Voters are the seats that vote.
-func (p Picture) Voters() []Seat { return p.filter(func(s Seat) bool { return s.Role == Voter }) }
-
-// Learners are the seats that are learners.
-func (p Picture) Learners() []Seat { return p.filter(func(s Seat) bool { return s.Role == Learner }) }
-
-// Healthy are the voters that serve.
-func (p Picture) Healthy() []Seat {
-	return p.filter(func(s Seat) bool { return s.Role == Voter && s.State == Healthy })
+// Voters are the members that vote.
+func (p ClusterStatus) Voters() []MemberStatus {
+	return p.filter(func(s MemberStatus) bool { return s.Role == Voter })
 }
 
-// Size is how many vote: the seats that do, and strangers that do.
-func (p Picture) Size() int {
+// Learners are the members that are learners.
+func (p ClusterStatus) Learners() []MemberStatus {
+	return p.filter(func(s MemberStatus) bool { return s.Role == Learner })
+}
+
+// Healthy are the voters that serve.
+func (p ClusterStatus) Healthy() []MemberStatus {
+	return p.filter(func(s MemberStatus) bool { return s.Role == Voter && s.State == Healthy })
+}
+
+// Size is how many members vote, unmanaged ones too.
+func (p ClusterStatus) Size() int {
 	n := 0
-	for i := range p.Seats {
-		if p.Seats[i].Role == Voter {
+	for i := range p.Members {
+		if p.Members[i].Role == Voter {
 			n++
 		}
 	}
-	for _, s := range p.Strangers {
+	for _, s := range p.Unmanaged {
 		if s.Role == Voter {
 			n++
 		}
@@ -164,29 +168,29 @@ func (p Picture) Size() int {
 }
 
 // HasQuorum tells whether the voters that serve are a quorum.
-func (p Picture) HasQuorum() bool {
+func (p ClusterStatus) HasQuorum() bool {
 	healthy := 0
-	for i := range p.Seats {
-		if s := &p.Seats[i]; s.Role == Voter && s.State == Healthy {
+	for i := range p.Members {
+		if s := &p.Members[i]; s.Role == Voter && s.State == Healthy {
 			healthy++
 		}
 	}
 	return healthy >= Quorum(p.Size())
 }
 
-// Seat is the seat of this name and address; nil: there is none.
-func (p Picture) Seat(m Member) *Seat {
-	for i := range p.Seats {
-		if p.Seats[i].Member == m {
-			return &p.Seats[i]
+// Member is the status of the member of this name and address; nil: there is none.
+func (p ClusterStatus) Member(m Member) *MemberStatus {
+	for i := range p.Members {
+		if p.Members[i].Member == m {
+			return &p.Members[i]
 		}
 	}
 	return nil
 }
 
-func (p Picture) filter(keep func(Seat) bool) []Seat {
-	var kept []Seat
-	for _, s := range p.Seats {
+func (p ClusterStatus) filter(keep func(MemberStatus) bool) []MemberStatus {
+	var kept []MemberStatus
+	for _, s := range p.Members {
 		if keep(s) {
 			kept = append(kept, s)
 		}

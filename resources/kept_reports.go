@@ -19,13 +19,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// sightKey is the key of private state under which the last look at the hosts is kept: what a plan is made
+// reportsKey is the key of private state under which the last look at the hosts is kept: what a plan is made
 // from, since it looks at no host itself. It holds no secret: hosts do not tell any.
-const sightKey = "sight"
+const reportsKey = "sight"
 
-// sight is the last look at the hosts.
-type sight struct {
-	Seats []seatReport `json:"seats"`
+// keptReports is the last look at the hosts.
+type keptReports struct {
+	Members []memberReport `json:"seats"`
 	// At is when that was, where a certificate had expired by then. A time that changed with every look would
 	// change the state with every look.
 	At time.Time `json:"at,omitzero"`
@@ -34,8 +34,8 @@ type sight struct {
 	Acknowledged map[string]uint64 `json:"acknowledged,omitempty"`
 }
 
-// seatReport is one host as it was seen.
-type seatReport struct {
+// memberReport is one host as it was seen.
+type memberReport struct {
 	Name        string           `json:"name"`
 	Address     string           `json:"address"`
 	Contact     api.Contact      `json:"contact"`
@@ -47,13 +47,13 @@ type seatReport struct {
 
 // acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
 // that no member list has any more are forgotten.
-func (s sight) acknowledging(known ...map[string]uint64) sight {
+func (s keptReports) acknowledging(known ...map[string]uint64) keptReports {
 	s.Acknowledged = nil
-	for _, seat := range s.Seats {
-		if seat.Observation == nil {
+	for _, member := range s.Members {
+		if member.Observation == nil {
 			continue
 		}
-		for _, entry := range seat.Observation.Member.Members {
+		for _, entry := range member.Observation.Member.Members {
 			for _, entries := range known {
 				if index := entries[entry.ID]; index > 0 {
 					if s.Acknowledged == nil {
@@ -71,11 +71,11 @@ func (s sight) acknowledging(known ...map[string]uint64) sight {
 // errUnreachable is the error of a look that was kept.
 var errUnreachable = errors.New("it could not be asked")
 
-// newSight is a look at the hosts of members, and of others, without what changes by itself.
-func newSight(reports bootstrap.Sight, members []membership.Member, others routes, expired bool, now time.Time) sight {
-	var s sight
+// newKeptReports is a look at the hosts of members, and of others, without what changes by itself.
+func newKeptReports(reports bootstrap.Reports, members []membership.Member, others routes, expired bool, now time.Time) keptReports {
+	var s keptReports
 	for m, report := range reports {
-		kept := seatReport{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
+		kept := memberReport{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
 		if reach, other := others[m]; other {
 			kept.Reach = &reach
 		} else if !slices.Contains(members, m) {
@@ -89,9 +89,9 @@ func newSight(reports bootstrap.Sight, members []membership.Member, others route
 			o := still(*report.Observation)
 			kept.Observation = &o
 		}
-		s.Seats = append(s.Seats, kept)
+		s.Members = append(s.Members, kept)
 	}
-	slices.SortFunc(s.Seats, func(a, b seatReport) int {
+	slices.SortFunc(s.Members, func(a, b memberReport) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
 	if expired {
@@ -122,31 +122,31 @@ func still(o api.Observation) api.Observation {
 }
 
 // reports are the look as the engine takes it.
-func (s sight) reports() bootstrap.Sight {
-	reports := bootstrap.Sight{}
-	for _, seat := range s.Seats {
-		report := bootstrap.Report{Contact: seat.Contact, Observation: seat.Observation, Data: seat.Data}
-		if seat.Unreachable {
+func (s keptReports) reports() bootstrap.Reports {
+	reports := bootstrap.Reports{}
+	for _, member := range s.Members {
+		report := bootstrap.Report{Contact: member.Contact, Observation: member.Observation, Data: member.Data}
+		if member.Unreachable {
 			report.Err = errUnreachable
 		}
-		reports[membership.Member{Name: seat.Name, Address: seat.Address}] = report
+		reports[membership.Member{Name: member.Name, Address: member.Address}] = report
 	}
 	return reports
 }
 
 // others are the ways to the hosts that are of no member in the state.
-func (s sight) others() routes {
+func (s keptReports) others() routes {
 	others := routes{}
-	for _, seat := range s.Seats {
-		if seat.Reach != nil {
-			others[membership.Member{Name: seat.Name, Address: seat.Address}] = *seat.Reach
+	for _, member := range s.Members {
+		if member.Reach != nil {
+			others[membership.Member{Name: member.Name, Address: member.Address}] = *member.Reach
 		}
 	}
 	return others
 }
 
 // keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
-func (s sight) keep(ctx context.Context, private privateState) (diags diag.Diagnostics) {
+func (s keptReports) keep(ctx context.Context, private privateState) (diags diag.Diagnostics) {
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed)
 	err := json.NewEncoder(zip).Encode(s)
@@ -158,12 +158,12 @@ func (s sight) keep(ctx context.Context, private privateState) (diags diag.Diagn
 		diags.AddError("The last look at the hosts cannot be kept", fmt.Sprint(err, e))
 		return diags
 	}
-	return private.SetKey(ctx, sightKey, text)
+	return private.SetKey(ctx, reportsKey, text)
 }
 
-// lastSight reads the look back; false: there is none.
-func lastSight(ctx context.Context, private privateState) (s sight, found bool, diags diag.Diagnostics) {
-	text, diags := private.GetKey(ctx, sightKey)
+// lastReports reads the look back; false: there is none.
+func lastReports(ctx context.Context, private privateState) (s keptReports, found bool, diags diag.Diagnostics) {
+	text, diags := private.GetKey(ctx, reportsKey)
 	if diags.HasError() || len(text) == 0 {
 		return s, false, diags
 	}

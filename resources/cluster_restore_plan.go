@@ -21,34 +21,34 @@ import (
 )
 
 // restored is the change that a restore makes, or the taking back of one, as the engine plans it.
-func (c clusterModel) restored(state clusterModel, want wanted, before map[string]memberModel, last sight, wish membership.Restoration) change {
+func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last keptReports, restoration membership.Restoration) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
-	ch.cluster.Restore = wish
+	ch.cluster.Restore = restoration
 	owner := state.Owner.ValueString()
 	ch.plan, ch.err = upgrade.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
-	if ch.err != nil || !wish.TakeBack {
+	if ch.err != nil || !restoration.TakeBack {
 		return ch
 	}
 	back := ch.plan.Steps
-	ch.plan, ch.err = upgrade.Change(ch.cluster.Picture(owner, undone(ch.seen), last.At), ch.cluster.Spec)
+	ch.plan, ch.err = upgrade.Change(ch.cluster.Status(owner, undone(ch.seen), last.At), ch.cluster.Spec)
 	ch.plan.Steps = append(back, ch.plan.Steps...)
 	return ch
 }
 
 // restoredBefore tells whether the hosts record that what a configuration wants restored was: the wish is fulfilled, and the state does
 // not know it. It is a function of state and configuration, as a plan has to be.
-func (c clusterModel) restoredBefore(state clusterModel, want wanted, before map[string]memberModel, last sight, wish membership.Restoration) bool {
-	if wish.Source == "" || wish.TakeBack || len(last.Seats) == 0 || !addressesKnown(want.members) {
+func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last keptReports, restoration membership.Restoration) bool {
+	if restoration.Source == "" || restoration.TakeBack || len(last.Members) == 0 || !addressesKnown(want.members) {
 		return false
 	}
-	ch := c.restored(state, want, before, last, wish)
+	ch := c.restored(state, want, before, last, restoration)
 	return ch.err == nil && len(ch.plan.Steps) == 0
 }
 
-// undone is the sight of hosts once the restores that they record are taken back: their old members are there, and
+// undone are the reports of hosts once the restores that they record are taken back: their old members are there, and
 // stopped.
-func undone(seen bootstrap.Sight) bootstrap.Sight {
-	before := bootstrap.Sight{}
+func undone(seen bootstrap.Reports) bootstrap.Reports {
+	before := bootstrap.Reports{}
 	for m, report := range seen {
 		if o := report.Observation; o != nil && o.Restore != nil {
 			was := *o
@@ -68,9 +68,9 @@ func undone(seen bootstrap.Sight) bootstrap.Sight {
 }
 
 // planRestore fills in what a restore makes of a cluster, or refuses it.
-func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want wanted, before map[string]memberModel, private privateState, wish membership.Restoration) (diags diag.Diagnostics) {
+func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, before map[string]memberModel, private privateState, restoration membership.Restoration) (diags diag.Diagnostics) {
 	members := want.members
-	last, found, d := lastSight(ctx, private)
+	last, found, d := lastReports(ctx, private)
 	diags.Append(d...)
 	if !found && !diags.HasError() {
 		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
@@ -78,17 +78,17 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	if diags.HasError() {
 		return diags
 	}
-	if !wish.TakeBack {
+	if !restoration.TakeBack {
 		c.ClusterID = types.StringUnknown()
 	}
 	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() {
-		diags.Append(refuseOverwrite(last.reports(), wish)...)
+		diags.Append(refuseOverwrite(last.reports(), restoration)...)
 		c.nothingKnown(members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}
-	ch := c.restored(state, want, before, last, wish)
-	if wish.TakeBack || ch.err != nil {
+	ch := c.restored(state, want, before, last, restoration)
+	if restoration.TakeBack || ch.err != nil {
 		diags.Append(c.foresee(ch, state)...)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
@@ -102,7 +102,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	for name, m := range members {
 		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
 		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
-		m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(m.seat(name))), types.StringValue(ch.cluster.ClientURL(m.seat(name)))
+		m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(m.member(name))), types.StringValue(ch.cluster.ClientURL(m.member(name)))
 		members[name] = m
 	}
 	diags.Append(c.setMembers(ctx, members)...)
@@ -111,10 +111,10 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 
 // refuseOverwrite refuses to give up a living cluster that is not named, where the plan cannot be made yet: Terraform may
 // be about to destroy its hosts.
-func refuseOverwrite(seen bootstrap.Sight, wish membership.Restoration) (diags diag.Diagnostics) {
+func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration) (diags diag.Diagnostics) {
 	for m, report := range seen {
 		o := report.Observation
-		if o == nil || o.Marker == nil || o.Restore != nil || !o.Member.Responding || o.Marker.ClusterID == wish.Overwrites {
+		if o == nil || o.Marker == nil || o.Restore != nil || !o.Member.Responding || o.Marker.ClusterID == restoration.Overwrites {
 			continue
 		}
 		diags.AddAttributeError(path.Root("restore").AtName("overwrite_cluster_id"), "This plan is refused",
@@ -126,15 +126,15 @@ func refuseOverwrite(seen bootstrap.Sight, wish membership.Restoration) (diags d
 
 // revive is the restore, in the engine's terms, and what comes after it: where it was taken back, the old members are
 // brought up.
-func (r *clusterResource) revive(ctx context.Context, config, plan clusterModel, ch change, authority authorityModel, owner string) (revived upgrade.Revival, err error) {
+func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authorityModel, owner string) (restored upgrade.Restored, err error) {
 	hosts := ch.routes()
 	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)
 	if err != nil {
-		return revived, err
+		return restored, err
 	}
-	order := upgrade.RestoreOrder{Creating: owner == "", Seats: hosts.seats()}
-	if order.Formation, err = newFormation(ch.cluster.Name, r.services.Random); err != nil {
-		return revived, err
+	order := upgrade.RestoreOrder{Creating: owner == "", Members: hosts.members()}
+	if order.Formation, err = newFormation(ch.cluster.Name, r.providerData.Random); err != nil {
+		return restored, err
 	}
 	if !order.Creating {
 		order.Formation.Owner = owner
@@ -144,20 +144,20 @@ func (r *clusterResource) revive(ctx context.Context, config, plan clusterModel,
 	}
 	content, done, err := content(ctx, config.Restore, ch.cluster.Backup)
 	if err != nil {
-		return revived, err
+		return restored, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	order.Content, order.Identity = content.Content, content.identity
-	revived, err = executor.Restore(ctx, order)
+	restored, err = executor.Restore(ctx, order)
 	if err == nil && ch.cluster.Restore.TakeBack {
-		back := revived.Done
-		revived.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Seats: order.Seats, Approved: order.Approved})
-		revived.Done = append(back, revived.Done...)
+		back := restored.Done
+		restored.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Members: order.Members, Approved: order.Approved})
+		restored.Done = append(back, restored.Done...)
 	}
 	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
-		revived.Sight = r.lookAgain(ctx, *executor, hosts)
+		restored.Reports = r.lookAgain(ctx, *executor, hosts)
 	}
-	return revived, err
+	return restored, err
 }
 
 // given is a snapshot as hosts get it, and what decrypts it.

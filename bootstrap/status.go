@@ -12,37 +12,37 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Sight is what was seen of a living cluster: a report of the host of every seat that was looked at. A
-// wanted member that has none was not: its host is taken to carry nothing.
-type Sight map[membership.Member]Report
+// Reports are what the hosts of a cluster have reported, by member. A desired member without a report was not looked
+// at: its host is taken to carry nothing.
+type Reports map[membership.Member]Report
 
-// Seats are the seats of the sight and of what is wanted, sorted by name, then address.
-func (c Cluster) Seats(sight Sight) []membership.Member {
-	seats := slices.Clone(c.Members)
-	for m := range sight {
-		if !slices.Contains(seats, m) {
-			seats = append(seats, m)
+// AllMembers are the desired members and those that there are reports of, sorted by name, then address.
+func (c Cluster) AllMembers(reports Reports) []membership.Member {
+	members := slices.Clone(c.Members)
+	for m := range reports {
+		if !slices.Contains(members, m) {
+			members = append(members, m)
 		}
 	}
-	slices.SortFunc(seats, func(a, b membership.Member) int {
+	slices.SortFunc(members, func(a, b membership.Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
-	return seats
+	return members
 }
 
-// Picture measures a living cluster of this owner against what is wanted of it. now decides which
-// certificates hold; the zero time: their times are not looked at.
-func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Picture {
-	p := membership.Picture{}
-	list := c.memberList(owner, sight)
-	ways := c.waysTo(c.Seats(sight), list, owner, sight)
+// Status compares what the hosts of this owner's cluster have reported with what is desired of it. now decides which
+// certificates are valid; the zero time: validity is not looked at.
+func (c Cluster) Status(owner string, reports Reports, now time.Time) membership.ClusterStatus {
+	p := membership.ClusterStatus{}
+	list := c.memberList(owner, reports)
+	ways := c.waysTo(c.AllMembers(reports), list, owner, reports)
 	p.Mistakes = ways.mistakes()
-	for _, m := range c.Seats(sight) {
-		report, seen := sight[m]
+	for _, m := range c.AllMembers(reports) {
+		report, seen := reports[m]
 		if ways.detour(m) || ways.old(m) {
 			continue
 		}
-		s := membership.Seat{Member: m, Wanted: slices.Contains(c.Members, m), State: membership.Missing, Why: "its host carries nothing of it"}
+		s := membership.MemberStatus{Member: m, Desired: slices.Contains(c.Members, m), State: membership.Missing, Why: "its host carries nothing of it"}
 		if seen {
 			s.State, s.Why = c.state(m, report, owner)
 			if why, _ := ways.mistake(m); why != "" {
@@ -54,7 +54,7 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 			if move, moves := ways.move(m); moves {
 				s.Move = move
-				s.Unheard, s.Gone = ways.unheard(m, move, sight), gone(move, report)
+				s.Unheard, s.Gone = ways.unheard(m, move, reports), gone(move, report)
 			}
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
@@ -62,26 +62,26 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Unhealthy) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
-		if s.State == membership.Unreachable && !s.Wanted && s.Role == membership.Absent {
+		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent {
 			continue // it has left, and nobody can be asked what it left
 		}
-		p.Seats = append(p.Seats, s)
+		p.Members = append(p.Members, s)
 	}
 	for _, entry := range list.entries {
-		if !slices.ContainsFunc(p.Seats, func(s membership.Seat) bool { return s.ID == entry.ID }) {
-			p.Strangers = append(p.Strangers, stranger(entry, owner, sight))
+		if !slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.ID == entry.ID }) {
+			p.Unmanaged = append(p.Unmanaged, unmanaged(entry, owner, reports))
 		}
 	}
-	p.Unseen = list.unseen(p.Seats)
-	c.lookAtWhole(&p, owner, sight)
-	c.findReverted(&p, sight)
-	giveUpDamaged(&p, sight)
+	p.Unseen = list.unseen(p.Members)
+	c.lookAtWhole(&p, owner, reports)
+	c.findReverted(&p, reports)
+	giveUpDamaged(&p, reports)
 	diverge(&p)
 	// What a member is to run by depends on which members there are.
 	as := c.As(p)
-	for i := range p.Seats {
-		if s := &p.Seats[i]; s.Wanted {
-			as.measure(s, sight[s.Member], owner, now)
+	for i := range p.Members {
+		if s := &p.Members[i]; s.Desired {
+			as.diff(s, reports[s.Member], owner, now)
 		}
 	}
 	return p
@@ -91,13 +91,13 @@ func (c Cluster) Picture(owner string, sight Sight, now time.Time) membership.Pi
 // somebody has put their machine, with all that it records, back to what it was. They have acknowledged what they no
 // longer have, so that their vote could lose it. It is told only where the others serve: where no quorum does, all may
 // have been put back together, by purpose.
-func (c Cluster) findReverted(p *membership.Picture, sight Sight) {
+func (c Cluster) findReverted(p *membership.ClusterStatus, reports Reports) {
 	if !p.HasQuorum() {
 		return
 	}
-	for i := range p.Seats {
-		s := &p.Seats[i]
-		o := sight[s.Member].Observation
+	for i := range p.Members {
+		s := &p.Members[i]
+		o := reports[s.Member].Observation
 		if s.Role != membership.Voter || s.State != membership.Stopped && s.State != membership.Unhealthy || o == nil || o.Data.Log == nil {
 			continue
 		}
@@ -112,10 +112,10 @@ func (c Cluster) findReverted(p *membership.Picture, sight Sight) {
 	}
 }
 
-// rebuild is the text by which a seat's member is to be built anew; empty: it is not to be, or was. What a host that
+// rebuild is the text by which a member is to be built anew; empty: it is not to be, or was. What a host that
 // cannot be asked has been built by is not known.
-func (c Cluster) rebuild(s membership.Seat, report Report, owner string) string {
-	if !s.Wanted || !slices.Contains(c.Rebuild, s.Name) {
+func (c Cluster) rebuild(s membership.MemberStatus, report Report, owner string) string {
+	if !s.Desired || !slices.Contains(c.Rebuild, s.Name) {
 		return ""
 	}
 	text, marker := c.Built[s.Name], report.Marker()
@@ -126,18 +126,18 @@ func (c Cluster) rebuild(s membership.Seat, report Report, owner string) string 
 }
 
 // As is the cluster with the members that vote now, as a voter's configuration has them.
-func (c Cluster) As(p membership.Picture) Cluster {
+func (c Cluster) As(p membership.ClusterStatus) Cluster {
 	c.Members, c.elsewhere = nil, map[membership.Member]string{}
 	for _, s := range p.Voters() {
 		if s.From != "" && !s.Moved {
 			c.elsewhere[s.Member] = s.From
 		}
-		if !s.Wanted {
+		if !s.Desired {
 			c.Members = append(c.Members, s.Member)
 		}
 	}
 	for _, s := range p.Voters() {
-		if s.Wanted {
+		if s.Desired {
 			c = c.With(s.Member)
 		}
 	}
@@ -169,7 +169,7 @@ func (c Cluster) With(m membership.Member) Cluster {
 // leaving ends the name under which others know a member whose name another one has by now.
 const leaving = ".leaving"
 
-// state is what was seen on a seat's host, and why.
+// state is what was seen on a member's host, and why.
 func (c Cluster) state(m membership.Member, report Report, owner string) (membership.State, string) {
 	o := report.Observation
 	marker := report.Marker()
@@ -231,7 +231,7 @@ var lostBy = map[api.GuardCheck]string{
 // bare is what a host without a marker is.
 func (c Cluster) bare(m membership.Member, report Report) (membership.State, string) {
 	if report.Observation == nil && report.Contact.Machine == "" {
-		return membership.Missing, "its host carries nothing of it" // seen through a sight that kept no contact
+		return membership.Missing, "its host carries nothing of it" // a report that was kept without its contact
 	}
 	if claim, refused := c.claim(m, report, Formation{}); claim != membership.Bare {
 		return membership.Foreign, refused
@@ -254,7 +254,7 @@ type memberList struct {
 
 // memberList is the list as the member has it that has applied the most, of those with a quorum, or else
 // of those that answer at all.
-func (c Cluster) memberList(owner string, sight Sight) memberList {
+func (c Cluster) memberList(owner string, reports Reports) memberList {
 	var best *api.Member
 	better := func(m *api.Member) bool {
 		switch {
@@ -265,8 +265,8 @@ func (c Cluster) memberList(owner string, sight Sight) memberList {
 		}
 		return m.AppliedIndex > best.AppliedIndex
 	}
-	for _, m := range c.Seats(sight) {
-		o := sight[m].Observation
+	for _, m := range c.AllMembers(reports) {
+		o := reports[m].Observation
 		if o == nil || o.Marker == nil || o.Marker.Owner != owner || len(o.Member.Members) == 0 {
 			continue
 		}
@@ -278,16 +278,16 @@ func (c Cluster) memberList(owner string, sight Sight) memberList {
 		}
 	}
 	if best == nil {
-		return memberList{named: namedMembers(owner, sight)}
+		return memberList{named: namedMembers(owner, reports)}
 	}
 	return memberList{entries: best.Members, known: true}
 }
 
 // namedMembers are the peer URLs of all members that this owner's hosts know of: those that there were when
 // the configuration was last written, and those that were to be added since.
-func namedMembers(owner string, sight Sight) map[string]bool {
+func namedMembers(owner string, reports Reports) map[string]bool {
 	var named map[string]bool
-	for _, report := range sight {
+	for _, report := range reports {
 		marker := report.Marker()
 		if marker == nil || marker.Owner != owner {
 			continue
@@ -307,34 +307,34 @@ func namedMembers(owner string, sight Sight) map[string]bool {
 }
 
 // lookAtWhole takes over what the healthy members say of the cluster.
-func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
+func (c Cluster) lookAtWhole(p *membership.ClusterStatus, owner string, reports Reports) {
 	lowered := true
-	for i, s := range p.Seats {
+	for i, s := range p.Members {
 		if s.Role == membership.Voter {
-			rank(&p.Seats[i], sight[s.Member])
-			p.Seats[i].Had = c.Acknowledged[s.ID]
+			rank(&p.Members[i], reports[s.Member])
+			p.Members[i].Had = c.Acknowledged[s.ID]
 		}
-		o := sight[s.Member].Observation
+		o := reports[s.Member].Observation
 		if o == nil || o.Marker == nil || o.Marker.Owner != owner {
 			lowered = lowered && s.Role != membership.Voter
 			continue
 		}
-		p.Seats[i].Active = o.Unit.ActiveState == "active"
-		p.Seats[i].Storeless, p.Seats[i].Cramped = storeless(o.Store), o.Data.Cramped
-		p.Seats[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
-		p.Seats[i].Looping = o.Unit.Looping
+		p.Members[i].Active = o.Unit.ActiveState == "active"
+		p.Members[i].Storeless, p.Members[i].Cramped = storeless(o.Store), o.Data.Cramped
+		p.Members[i].Version = cmp.Or(o.Member.Version, c.versionOf(o.Store.Selected))
+		p.Members[i].Looping = o.Unit.Looping
 		if s.State != membership.Healthy {
 			lowered = lowered && s.Role != membership.Voter
-			p.Seats[i].Behind = o.Data.Log != nil && older(p.Seats[i].Version, o.Data.Log.Version)
+			p.Members[i].Behind = o.Data.Log != nil && older(p.Members[i].Version, o.Data.Log.Version)
 			continue
 		}
-		p.Seats[i].Unready = s.Role == membership.Voter && !o.Member.Ready
+		p.Members[i].Unready = s.Role == membership.Voter && !o.Member.Ready
 		if p.Leader == "" {
 			p.Leader = o.Member.Leader
 		}
-		p.ClusterVersion = cmp.Or(p.ClusterVersion, membership.Line(o.Member.ClusterVersion))
-		p.Downgrade = cmp.Or(p.Downgrade, membership.Line(o.Member.Downgrade))
-		if s.Role == membership.Voter && (p.Downgrade == "" || membership.Line(o.Member.StorageVersion) != p.Downgrade) {
+		p.ClusterVersion = cmp.Or(p.ClusterVersion, membership.Minor(o.Member.ClusterVersion))
+		p.Downgrade = cmp.Or(p.Downgrade, membership.Minor(o.Member.Downgrade))
+		if s.Role == membership.Voter && (p.Downgrade == "" || membership.Minor(o.Member.StorageVersion) != p.Downgrade) {
 			lowered = false
 		}
 		for _, alarm := range o.Member.Alarms {
@@ -342,16 +342,16 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 			p.Corrupt = p.Corrupt || strings.HasPrefix(alarm, AlarmCorrupt)
 		}
 	}
-	for i, s := range p.Seats {
-		if s.State != membership.Healthy && s.Role == membership.Voter && membership.Line(s.Version) != p.Downgrade {
-			p.Seats[i].Behind = p.Seats[i].Behind || older(s.Version, p.ClusterVersion)
+	for i, s := range p.Members {
+		if s.State != membership.Healthy && s.Role == membership.Voter && membership.Minor(s.Version) != p.Downgrade {
+			p.Members[i].Behind = p.Members[i].Behind || older(s.Version, p.ClusterVersion)
 		}
 	}
 	p.Lowered = lowered && p.Downgrade != ""
 	if p.ClusterVersion == "" {
 		for _, s := range p.Voters() {
-			if s.Version != "" && (p.ClusterVersion == "" || membership.CompareVersions(membership.Line(s.Version), p.ClusterVersion) < 0) {
-				p.ClusterVersion = membership.Line(s.Version)
+			if s.Version != "" && (p.ClusterVersion == "" || membership.CompareVersions(membership.Minor(s.Version), p.ClusterVersion) < 0) {
+				p.ClusterVersion = membership.Minor(s.Version)
 			}
 		}
 	}
@@ -359,13 +359,13 @@ func (c Cluster) lookAtWhole(p *membership.Picture, owner string, sight Sight) {
 
 // giveUpDamaged has members whose data is damaged count as lost where the others are a quorum, from which they can be
 // rebuilt. Without one, what can be read of them still may be all that there is.
-func giveUpDamaged(p *membership.Picture, sight Sight) {
+func giveUpDamaged(p *membership.ClusterStatus, reports Reports) {
 	if !p.HasQuorum() {
 		return
 	}
-	for i := range p.Seats {
-		s := &p.Seats[i]
-		o := sight[s.Member].Observation
+	for i := range p.Members {
+		s := &p.Members[i]
+		o := reports[s.Member].Observation
 		if o != nil && o.Data.Damage != "" && (s.State == membership.Unhealthy || s.State == membership.Stopped) {
 			s.State, s.Why = membership.Lost, "its data is damaged"
 		}
@@ -379,7 +379,7 @@ func storeless(s api.Store) bool {
 
 // older tells whether a version is of an older line than another. One that is not known is not.
 func older(version, than string) bool {
-	return version != "" && than != "" && membership.CompareVersions(membership.Line(version), membership.Line(than)) < 0
+	return version != "" && than != "" && membership.CompareVersions(membership.Minor(version), membership.Minor(than)) < 0
 }
 
 // versionOf is the version of a store that the provider carries; empty: it carries no such store.

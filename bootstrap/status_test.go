@@ -15,23 +15,23 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// alive is the sight of a cluster that lives and is as it is wanted: a leads.
-func alive(t *testing.T, c bootstrap.Cluster) bootstrap.Sight {
+// alive are the reports of a cluster that serves and is as desired: a leads.
+func alive(t *testing.T, c bootstrap.Cluster) bootstrap.Reports {
 	t.Helper()
-	sight := bootstrap.Sight{}
+	reports := bootstrap.Reports{}
 	for _, m := range c.Members {
 		report := serving(t, c, m, api.PhaseFormed)
 		o := report.Observation
 		o.Marker.Store, o.Unit.FileState = o.Store.Selected, "enabled"
 		o.Member.Version, o.Member.ClusterVersion, o.Member.StorageVersion = c.Version, "3.7.0", "3.7.0"
 		o.Member.RaftIndex, o.Member.AppliedIndex, o.Member.RaftTerm = 100, 100, 2
-		sight[m] = report
+		reports[m] = report
 	}
-	return sight
+	return reports
 }
 
-// printSeat is a seat in one line: its role and state, and all that is the matter with it.
-func printSeat(s membership.Seat) string {
+// printSeat is a member in one line: its role and state, and all that is the matter with it.
+func printStatus(s membership.MemberStatus) string {
 	words := []string{string(s.Role) + " " + string(s.State)}
 	if s.Role == membership.Absent {
 		words[0] = "absent " + string(s.State)
@@ -54,9 +54,9 @@ func printSeat(s membership.Seat) string {
 	return strings.Join(words, ", ")
 }
 
-// TestPictureOfEachDrift holds what each thing that can be the matter with a member's host is shown as, with the
+// TestStatusOfEachDrift holds what each thing that can be the matter with a member's host is shown as, with the
 // time of the look and without.
-func TestPictureOfEachDrift(t *testing.T) {
+func TestStatusOfEachDrift(t *testing.T) {
 	c := three()
 	b := c.Members[1]
 	type change = func(*api.Observation)
@@ -138,14 +138,14 @@ func TestPictureOfEachDrift(t *testing.T) {
 	} {
 		for _, at := range []time.Time{now, {}} {
 			t.Run(fmt.Sprintf("%s/timed=%t", name, !at.IsZero()), func(t *testing.T) {
-				sight := alive(t, c)
-				test.change(sight[b].Observation)
-				got := c.Picture(ours.Owner, sight, at)
-				if text := printSeat(*got.Seat(b)); text != test.want {
+				reports := alive(t, c)
+				test.change(reports[b].Observation)
+				got := c.Status(ours.Owner, reports, at)
+				if text := printStatus(*got.Member(b)); text != test.want {
 					t.Errorf("got  %s\nwant %s", text, test.want)
 				}
 				for _, other := range []membership.Member{c.Members[0], c.Members[2]} {
-					if text := printSeat(*got.Seat(other)); text != "voter healthy" {
+					if text := printStatus(*got.Member(other)); text != "voter healthy" {
 						t.Errorf("%s is shown as %s", other.Name, text)
 					}
 				}
@@ -159,8 +159,8 @@ func without(flags []string, prefix string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return strings.HasPrefix(line, prefix) })
 }
 
-// TestPictureOfHosts holds what hosts are shown as that say nothing of a member.
-func TestPictureOfHosts(t *testing.T) {
+// TestStatusOfHosts holds what hosts are shown as that say nothing of a member.
+func TestStatusOfHosts(t *testing.T) {
 	c := three()
 	b := c.Members[1]
 	marked := func(r *bootstrap.Report) { r.Observation = nil }
@@ -177,11 +177,11 @@ func TestPictureOfHosts(t *testing.T) {
 		"unfit": {func(r *bootstrap.Report) { *r = bare(b); r.Contact.Systemd = false }, "voter foreign, (its PID 1 is not systemd"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sight := alive(t, c)
-			report := sight[b]
+			reports := alive(t, c)
+			report := reports[b]
 			test.change(&report)
-			sight[b] = report
-			if text := printSeat(*c.Picture(ours.Owner, sight, now).Seat(b)); !strings.HasPrefix(text, test.want) {
+			reports[b] = report
+			if text := printStatus(*c.Status(ours.Owner, reports, now).Member(b)); !strings.HasPrefix(text, test.want) {
 				t.Errorf("got  %s\nwant %s", text, test.want)
 			}
 		})
@@ -189,40 +189,40 @@ func TestPictureOfHosts(t *testing.T) {
 }
 
 // listed changes every member's list.
-func listed(sight bootstrap.Sight, change func([]api.ListedMember) []api.ListedMember) {
-	for _, report := range sight {
+func listed(reports bootstrap.Reports, change func([]api.ListedMember) []api.ListedMember) {
+	for _, report := range reports {
 		if o := report.Observation; o != nil {
 			o.Member.Members = change(slices.Clone(o.Member.Members))
 		}
 	}
 }
 
-// TestPictureOfTheList holds what a seat is in etcd's list.
-func TestPictureOfTheList(t *testing.T) {
+// TestStatusOfTheList holds what a member is in etcd's list.
+func TestStatusOfTheList(t *testing.T) {
 	c := three()
 	b := c.Members[1]
 	for name, test := range map[string]struct {
-		change func(bootstrap.Sight)
+		change func(bootstrap.Reports)
 		want   string
 	}{
-		"removed": {func(s bootstrap.Sight) {
+		"removed": {func(s bootstrap.Reports) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember { return slices.Delete(list, 1, 2) })
 			s[b].Observation.Unit.ActiveState, s[b].Observation.Member = "inactive", api.Member{}
 		}, "absent stopped, (its unit is inactive)"},
-		"learner": {func(s bootstrap.Sight) {
+		"learner": {func(s bootstrap.Reports) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
 			s[b].Observation.Marker.Phase = api.PhaseJoining
 			s[b].Observation.Member.Healthy, s[b].Observation.Member.Learner = false, true
 		}, "learner healthy"},
-		"learner that was told to vote": {func(s bootstrap.Sight) {
+		"learner that was told to vote": {func(s bootstrap.Reports) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
 			s[b].Observation.Unit.ActiveState, s[b].Observation.Member = "inactive", api.Member{}
 		}, "learner stopped, (its unit is inactive)"},
-		"learner with the data of the voter that it was": {func(s bootstrap.Sight) {
+		"learner with the data of the voter that it was": {func(s bootstrap.Reports) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember { list[1].Learner = true; return list })
 			s[b].Observation.Unit.ActiveState, s[b].Observation.Member, s[b].Observation.Marker.MemberID = "inactive", api.Member{}, "01d"
 		}, "learner lost, (its data directory holds another member's data)"},
-		"joining that never began": {func(s bootstrap.Sight) {
+		"joining that never began": {func(s bootstrap.Reports) {
 			listed(s, func(list []api.ListedMember) []api.ListedMember {
 				list[1].Learner, list[1].Name = true, ""
 				return list
@@ -230,47 +230,47 @@ func TestPictureOfTheList(t *testing.T) {
 			o := s[b].Observation
 			o.Marker.Phase, o.Data.HasMember, o.Unit.ActiveState, o.Member = api.PhaseJoining, false, "inactive", api.Member{}
 		}, "learner missing, (it has not joined yet)"},
-		"a list that is behind": {func(s bootstrap.Sight) {
+		"a list that is behind": {func(s bootstrap.Reports) {
 			s[b].Observation.Member.AppliedIndex = 7
 			s[b].Observation.Member.Members = s[b].Observation.Member.Members[:1]
 		}, "voter healthy"},
-		"another cluster's list": {func(s bootstrap.Sight) {
+		"another cluster's list": {func(s bootstrap.Reports) {
 			s[b].Observation.Member.AppliedIndex, s[b].Observation.Member.ClusterID = 900, "c9"
 			s[b].Observation.Member.Members = nil
 		}, "voter healthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sight := alive(t, c)
-			test.change(sight)
+			reports := alive(t, c)
+			test.change(reports)
 			// What its configuration names is looked at elsewhere.
-			got := *c.Picture(ours.Owner, sight, now).Seat(b)
+			got := *c.Status(ours.Owner, reports, now).Member(b)
 			got.Unsynced, got.Outdated, got.Invalid = false, nil, ""
-			if text := printSeat(got); text != test.want {
+			if text := printStatus(got); text != test.want {
 				t.Errorf("got  %s\nwant %s", text, test.want)
 			}
 		})
 	}
 }
 
-// TestPictureWithoutAList has nobody who could be asked: whoever was a voter still is one, and a host that nobody
+// TestStatusWithoutAList has nobody who could be asked: whoever was a voter still is one, and a host that nobody
 // has looked at carries a new member.
-func TestPictureWithoutAList(t *testing.T) {
+func TestStatusWithoutAList(t *testing.T) {
 	c := three()
-	sight := alive(t, c)
-	delete(sight, c.Members[2])
-	for m, report := range sight {
+	reports := alive(t, c)
+	delete(reports, c.Members[2])
+	for m, report := range reports {
 		if m.Name == "a" {
-			sight[m] = bootstrap.Report{Err: errors.New("no route to host")}
+			reports[m] = bootstrap.Report{Err: errors.New("no route to host")}
 			continue
 		}
 		o := report.Observation
 		o.Unit.ActiveState, o.Member = "inactive", api.Member{}
 		o.Data.Log = &api.Log{Term: 4, Index: 812}
 	}
-	p := c.Picture(ours.Owner, sight, now)
+	p := c.Status(ours.Owner, reports, now)
 	var got []string
-	for _, s := range p.Seats {
-		got = append(got, fmt.Sprintf("%s %s id=%s term=%d index=%d", s.Name, printSeat(s), s.ID, s.Term, s.Index))
+	for _, s := range p.Members {
+		got = append(got, fmt.Sprintf("%s %s id=%s term=%d index=%d", s.Name, printStatus(s), s.ID, s.Term, s.Index))
 	}
 	want := []string{
 		"a voter unreachable, (its host cannot be reached) id= term=0 index=0",
@@ -285,19 +285,19 @@ func TestPictureWithoutAList(t *testing.T) {
 	}
 }
 
-// TestPictureWithoutAListKnowsWhoIsNew has nobody who could be asked but one that is stopped: of the hosts that carry
+// TestStatusWithoutAListKnowsWhoIsNew has nobody who could be asked but one that is stopped: of the hosts that carry
 // nothing, those of members that its marker names were voters, and the others wait for a change that was cut short.
-func TestPictureWithoutAListKnowsWhoIsNew(t *testing.T) {
+func TestStatusWithoutAListKnowsWhoIsNew(t *testing.T) {
 	c := three()
-	sight := alive(t, c)
-	a := sight[c.Members[0]].Observation
+	reports := alive(t, c)
+	a := reports[c.Members[0]].Observation
 	a.Unit.ActiveState, a.Member = "inactive", api.Member{}
 	b, d := c.Members[1], membership.Member{Name: "d", Address: "192.0.2.14"}
 	for _, m := range []membership.Member{b, c.Members[2], d} {
-		sight[m] = bare(m)
+		reports[m] = bare(m)
 	}
 	roles := func() (got []string) {
-		for _, s := range c.Picture(ours.Owner, sight, now).Seats {
+		for _, s := range c.Status(ours.Owner, reports, now).Members {
 			got = append(got, fmt.Sprintf("%s %q", s.Name, s.Role))
 		}
 		return got
@@ -312,70 +312,70 @@ func TestPictureWithoutAListKnowsWhoIsNew(t *testing.T) {
 	}
 }
 
-// TestPictureOfTheWhole holds what is taken from the members that serve.
-func TestPictureOfTheWhole(t *testing.T) {
+// TestStatusOfTheWhole holds what is taken from the members that serve.
+func TestStatusOfTheWhole(t *testing.T) {
 	c := three()
-	sight := alive(t, c)
-	if p := c.Picture(ours.Owner, sight, now); p.Leader != "a1" || p.ClusterVersion != "3.7" || p.Full || p.Corrupt || p.Downgrade != "" || p.Lowered || len(p.Strangers) > 0 {
+	reports := alive(t, c)
+	if p := c.Status(ours.Owner, reports, now); p.Leader != "a1" || p.ClusterVersion != "3.7" || p.Full || p.Corrupt || p.Downgrade != "" || p.Lowered || len(p.Unmanaged) > 0 {
 		t.Errorf("of a healthy cluster: %+v", p)
 	}
 	each := func(do func(*api.Member)) {
-		for _, report := range sight {
+		for _, report := range reports {
 			do(&report.Observation.Member)
 		}
 	}
 	each(func(m *api.Member) { m.Alarms = []string{"NOSPACE b1"} })
-	if p := c.Picture(ours.Owner, sight, now); !p.Full || p.Corrupt {
+	if p := c.Status(ours.Owner, reports, now); !p.Full || p.Corrupt {
 		t.Errorf("NOSPACE: %+v", p)
 	}
 	each(func(m *api.Member) { m.Alarms = []string{"CORRUPT b1"} })
-	if p := c.Picture(ours.Owner, sight, now); p.Full || !p.Corrupt {
+	if p := c.Status(ours.Owner, reports, now); p.Full || !p.Corrupt {
 		t.Errorf("CORRUPT: %+v", p)
 	}
 	each(func(m *api.Member) { m.Alarms, m.Downgrade, m.StorageVersion = nil, "3.6.0", "3.6.0" })
-	if p := c.Picture(ours.Owner, sight, now); p.Downgrade != "3.6" || !p.Lowered {
+	if p := c.Status(ours.Owner, reports, now); p.Downgrade != "3.6" || !p.Lowered {
 		t.Errorf("downgrade: %+v", p)
 	}
-	sight[c.Members[1]].Observation.Member.StorageVersion = "3.7.0"
-	if p := c.Picture(ours.Owner, sight, now); p.Lowered {
+	reports[c.Members[1]].Observation.Member.StorageVersion = "3.7.0"
+	if p := c.Status(ours.Owner, reports, now); p.Lowered {
 		t.Error("the storage of b has not come down, and all is said to have")
 	}
-	sight[c.Members[1]] = bootstrap.Report{Err: errors.New("no route to host")}
-	if p := c.Picture(ours.Owner, sight, now); p.Lowered {
+	reports[c.Members[1]] = bootstrap.Report{Err: errors.New("no route to host")}
+	if p := c.Status(ours.Owner, reports, now); p.Lowered {
 		t.Error("the storage of b cannot be seen, and all is said to have come down")
 	}
 }
 
-// TestPictureOfStrangers holds whose an entry is that no seat explains.
-func TestPictureOfStrangers(t *testing.T) {
+// TestStatusOfStrangers holds whose an unmanaged member is.
+func TestStatusOfStrangers(t *testing.T) {
 	c := three()
 	const peerURL = "https://192.0.2.19:2380"
 	for name, test := range map[string]struct {
 		owner string // of the marker that says that it was added through it; empty: none does
 		entry api.ListedMember
-		want  membership.Stranger
+		want  membership.UnmanagedMember
 	}{
-		"voter":           {"", api.ListedMember{ID: "d1", Name: "d", PeerURLs: []string{peerURL}}, membership.Stranger{ID: "d1", Name: "d", PeerURL: peerURL, Role: membership.Voter}},
-		"learner":         {"", api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.Stranger{ID: "d1", PeerURL: peerURL, Role: membership.Learner}},
-		"learner of ours": {ours.Owner, api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.Stranger{ID: "d1", PeerURL: peerURL, Role: membership.Learner, Ours: true}},
-		"added by others": {"them", api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.Stranger{ID: "d1", PeerURL: peerURL, Role: membership.Learner}},
+		"voter":           {"", api.ListedMember{ID: "d1", Name: "d", PeerURLs: []string{peerURL}}, membership.UnmanagedMember{ID: "d1", Name: "d", PeerURL: peerURL, Role: membership.Voter}},
+		"learner":         {"", api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.UnmanagedMember{ID: "d1", PeerURL: peerURL, Role: membership.Learner}},
+		"learner of ours": {ours.Owner, api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.UnmanagedMember{ID: "d1", PeerURL: peerURL, Role: membership.Learner, Ours: true}},
+		"added by others": {"them", api.ListedMember{ID: "d1", PeerURLs: []string{peerURL}, Learner: true}, membership.UnmanagedMember{ID: "d1", PeerURL: peerURL, Role: membership.Learner}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sight := alive(t, c)
-			listed(sight, func(list []api.ListedMember) []api.ListedMember { return append(list, test.entry) })
+			reports := alive(t, c)
+			listed(reports, func(list []api.ListedMember) []api.ListedMember { return append(list, test.entry) })
 			if test.owner != "" {
-				marker := sight[c.Members[2]].Observation.Marker
+				marker := reports[c.Members[2]].Observation.Marker
 				marker.Owner, marker.Added = test.owner, []string{peerURL}
 			}
-			if diff := cmp.Diff([]membership.Stranger{test.want}, c.Picture(ours.Owner, sight, now).Strangers); diff != "" {
+			if diff := cmp.Diff([]membership.UnmanagedMember{test.want}, c.Status(ours.Owner, reports, now).Unmanaged); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestPictureForgetsWhoHasLeft holds which seats are looked at that nobody wants.
-func TestPictureForgetsWhoHasLeft(t *testing.T) {
+// TestStatusForgetsWhoHasLeft holds which members are looked at that nobody wants.
+func TestStatusForgetsWhoHasLeft(t *testing.T) {
 	c := three()
 	gone := membership.Member{Name: "d", Address: "192.0.2.14"}
 	for name, test := range map[string]struct {
@@ -385,9 +385,9 @@ func TestPictureForgetsWhoHasLeft(t *testing.T) {
 		"unreachable": {bootstrap.Report{Err: errors.New("no route to host")}, false},
 		"bare":        {bare(gone), true},
 	} {
-		sight := alive(t, c)
-		sight[gone] = test.report
-		if s := c.Picture(ours.Owner, sight, now).Seat(gone); (s != nil) != test.there || s != nil && s.Wanted {
+		reports := alive(t, c)
+		reports[gone] = test.report
+		if s := c.Status(ours.Owner, reports, now).Member(gone); (s != nil) != test.there || s != nil && s.Desired {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
@@ -400,35 +400,35 @@ func TestNamesOfWhoLeaves(t *testing.T) {
 	old := before.Members[1]
 	c := cluster("192.0.2.11", "192.0.2.22", "192.0.2.13")
 	heir := c.Members[1]
-	sight := alive(t, before)
+	reports := alive(t, before)
 	for _, of := range []string{"a", "c"} {
 		for _, m := range c.Members {
-			if s := c.Picture(ours.Owner, sight, now).Seat(m); m.Name == of && s.Unsynced {
+			if s := c.Status(ours.Owner, reports, now).Member(m); m.Name == of && s.Unsynced {
 				t.Errorf("%s is to be written anew, though nobody has joined", m.Name)
 			}
 		}
 	}
-	if got, want := c.As(c.Picture(ours.Owner, sight, now)).InitialCluster(), before.InitialCluster(); got != want {
+	if got, want := c.As(c.Status(ours.Owner, reports, now)).InitialCluster(), before.InitialCluster(); got != want {
 		t.Errorf("before the heir votes: %s", got)
 	}
 	const both = "a=https://192.0.2.11:2380,b=https://192.0.2.22:2380,b.leaving=https://192.0.2.12:2380,c=https://192.0.2.13:2380"
-	if got := c.As(c.Picture(ours.Owner, sight, now)).With(heir).InitialCluster(); got != both {
+	if got := c.As(c.Status(ours.Owner, reports, now)).With(heir).InitialCluster(); got != both {
 		t.Errorf("as the heir is configured: %s", got)
 	}
-	listed(sight, func(list []api.ListedMember) []api.ListedMember {
+	listed(reports, func(list []api.ListedMember) []api.ListedMember {
 		return append(list, api.ListedMember{ID: "b2", Name: "b", PeerURLs: []string{c.PeerURL(heir)}})
 	})
-	p := c.Picture(ours.Owner, sight, now)
+	p := c.Status(ours.Owner, reports, now)
 	if got := c.As(p).InitialCluster(); got != both {
 		t.Errorf("once both vote: %s", got)
 	}
-	if s := p.Seat(c.Members[0]); !s.Unsynced {
+	if s := p.Member(c.Members[0]); !s.Unsynced {
 		t.Error("a's configuration does not name the heir, and is said to")
 	}
-	if s := p.Seat(old); s == nil || s.Wanted || s.Role != membership.Voter || s.ID != "b1" {
+	if s := p.Member(old); s == nil || s.Desired || s.Role != membership.Voter || s.ID != "b1" {
 		t.Errorf("who leaves: %+v", s)
 	}
-	if s := p.Seat(heir); s == nil || !s.Wanted || s.Role != membership.Voter || s.ID != "b2" {
+	if s := p.Member(heir); s == nil || !s.Desired || s.Role != membership.Voter || s.ID != "b2" {
 		t.Errorf("the heir: %+v", s)
 	}
 }

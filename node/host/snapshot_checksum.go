@@ -10,17 +10,17 @@ import (
 	"os"
 )
 
-// seal hashes a snapshot that is written to it, in one pass, and holds it against the SHA-256 that it ends in. A
+// snapshotChecksum hashes a snapshot that is written to it, in one pass, and holds it against the SHA-256 that it ends in. A
 // database is made of pages, so that what is behind its last one can only be the sum.
-type seal struct {
+type snapshotChecksum struct {
 	before hash.Hash // of all but the last bytes
 	last   []byte    // so many as a SHA-256 has, or all that have come
 	size   int64
 }
 
-func newSeal() *seal { return &seal{before: sha256.New()} }
+func newSnapshotChecksum() *snapshotChecksum { return &snapshotChecksum{before: sha256.New()} }
 
-func (s *seal) Write(p []byte) (int, error) {
+func (s *snapshotChecksum) Write(p []byte) (int, error) {
 	s.size += int64(len(p))
 	if len(p) >= sha256.Size {
 		s.before.Write(s.last)
@@ -37,7 +37,7 @@ func (s *seal) Write(p []byte) (int, error) {
 }
 
 // sum is the SHA-256 of all that was written, where it ends in that of what is before. It is asked for once.
-func (s *seal) sum() (string, error) {
+func (s *snapshotChecksum) sum() (string, error) {
 	if s.size%512 != sha256.Size {
 		return "", fmt.Errorf("it is %d bytes long, which is no database and a SHA-256: it was cut off", s.size)
 	}
@@ -48,13 +48,13 @@ func (s *seal) sum() (string, error) {
 	return hex.EncodeToString(s.before.Sum(nil)), nil
 }
 
-// sealOf is the seal of a file.
-func sealOf(path string) (*seal, error) {
+// snapshotChecksumOf is the checksum of a file.
+func snapshotChecksumOf(path string) (*snapshotChecksum, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	s := newSeal()
+	s := newSnapshotChecksum()
 	_, err = io.Copy(s, file)
 	return s, errors.Join(err, file.Close())
 }

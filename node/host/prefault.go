@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// populate has the kernel read a database at a path of this process from its first byte to its last, and keep it at
+// prefault has the kernel read a database at a path of this process from its first byte to its last, and keep it at
 // hand until it is let go, as far as there is memory: etcd maps its own in the same way. bbolt has each page read on
 // its own, when it is wanted (MADV_RANDOM), which took 5 s more for 2 GB of which a sixth had left the cache.
-func populate(path string) (letGo func() error, err error) {
+func prefault(path string) (letGo func() error, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

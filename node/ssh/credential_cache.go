@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// wallet remembers the credentials that were read: to open an encrypted key takes a tenth of a
+// credentialCache remembers the credentials that were read: to open an encrypted key takes a tenth of a
 // second and more of computing, by design, and all hosts of a cluster usually share one.
-type wallet struct {
+type credentialCache struct {
 	mu   sync.Mutex
 	read map[digest]credentials
 }
 
 // load is Auth.load, once for each Auth; failures are tried anew.
-func (w *wallet) load(a Auth) (credentials, error) {
+func (w *credentialCache) load(a Auth) (credentials, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id := a.digest()

@@ -24,8 +24,8 @@ import (
 // storagePatience is for how long storage is asked again that fails for reasons which may pass.
 const storagePatience = 5 * time.Minute
 
-// origin is where a snapshot comes from.
-type origin struct {
+// snapshotSource is where a snapshot comes from.
+type snapshotSource struct {
 	io.ReadCloser
 	what    string // in errors
 	size    int64  // bytes, as it lies there
@@ -34,7 +34,7 @@ type origin struct {
 }
 
 // partFile is where what has come of it lies until all has; empty: it cannot be gone on with.
-func (o *origin) partFile(dataDir string) string {
+func (o *snapshotSource) partFile(dataDir string) string {
 	far, ok := o.ReadCloser.(backup.Resumable)
 	if !ok || far.Mark() == "" {
 		return ""
@@ -44,10 +44,10 @@ func (o *origin) partFile(dataDir string) string {
 }
 
 // skip goes on behind the first so many bytes of what can be gone on with.
-func (o *origin) skip(bytes int64) error { return o.ReadCloser.(backup.Resumable).Skip(bytes) }
+func (o *snapshotSource) skip(bytes int64) error { return o.ReadCloser.(backup.Resumable).Skip(bytes) }
 
 // open opens a source of snapshots of a cluster, for an owner.
-func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*origin, error) {
+func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*snapshotSource, error) {
 	switch s {
 	case api.Source{Upload: s.Upload}:
 		if s.Upload != nil {
@@ -65,17 +65,17 @@ func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source,
 	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
 }
 
-func fromUpload(u api.Upload, input io.Reader) (*origin, error) {
+func fromUpload(u api.Upload, input io.Reader) (*snapshotSource, error) {
 	if u.SizeBytes < 0 {
 		return nil, refuse("an upload of %d bytes is none", u.SizeBytes)
 	}
 	if err := api.CheckSHA256(u.SHA256, "an upload"); err != nil {
 		return nil, err
 	}
-	return &origin{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), what: "the snapshot that was sent", size: u.SizeBytes, sha256: u.SHA256}, nil
+	return &snapshotSource{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), what: "the snapshot that was sent", size: u.SizeBytes, sha256: u.SHA256}, nil
 }
 
-func (m *Machine) fromPath(given string) (*origin, error) {
+func (m *Machine) fromPath(given string) (*snapshotSource, error) {
 	if !filepath.IsAbs(given) {
 		return nil, refuse("%q is no absolute path of the host", given)
 	}
@@ -93,10 +93,10 @@ func (m *Machine) fromPath(given string) (*origin, error) {
 		return nil, err
 	}
 	at := takenAt(given, func(key string) ([]byte, error) { return os.ReadFile(m.path(key)) })
-	return &origin{ReadCloser: content, what: given, size: info.Size(), takenAt: at}, nil
+	return &snapshotSource{ReadCloser: content, what: given, size: info.Size(), takenAt: at}, nil
 }
 
-func fromS3(ctx context.Context, s api.S3) (*origin, error) {
+func fromS3(ctx context.Context, s api.S3) (*snapshotSource, error) {
 	storage, err := s3(s)
 	if err != nil {
 		return nil, refuse("%s", err)
@@ -120,7 +120,7 @@ func fromS3(ctx context.Context, s api.S3) (*origin, error) {
 		defer text.Close()
 		return io.ReadAll(io.LimitReader(text, 1<<20))
 	})
-	return &origin{ReadCloser: content, what: fmt.Sprintf("%s in %s", s.Key, storage), size: found[0].Size, takenAt: at}, nil
+	return &snapshotSource{ReadCloser: content, what: fmt.Sprintf("%s in %s", s.Key, storage), size: found[0].Size, takenAt: at}, nil
 }
 
 // s3 is storage whose objects are called by their whole keys.

@@ -33,8 +33,8 @@ func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 	return fresh
 }
 
-// Judge measures what was learned against what is wanted. now decides which certificates hold.
-func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) membership.Observed {
+// Assess measures what was learned against what is wanted. now decides which certificates hold.
+func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) membership.Observed {
 	observed := membership.Observed{}
 	var reached []located
 	for _, m := range c.Members {
@@ -42,7 +42,7 @@ func (c Cluster) Judge(reports map[string]Report, f Formation, now time.Time) me
 		if !known {
 			continue
 		}
-		host := c.judge(m, report, f, now)
+		host := c.assess(m, report, f, now)
 		is := identity{machine: report.Machine(), boot: report.boot()}
 		if i := slices.IndexFunc(reached, func(other located) bool { return is.oneMachine(other.at) }); i >= 0 && host.Refused == "" {
 			refusal := onOneMachine(m, reached[i].Member)
@@ -63,7 +63,7 @@ type located struct {
 }
 
 // judge measures one host.
-func (c Cluster) judge(m membership.Member, report Report, f Formation, now time.Time) membership.Host {
+func (c Cluster) assess(m membership.Member, report Report, f Formation, now time.Time) membership.Host {
 	if report.Err != nil {
 		return membership.Host{Refused: report.Err.Error()}
 	}

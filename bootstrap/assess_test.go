@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestJudgeHost holds what each thing that can be learned of a host makes of it.
-func TestJudgeHost(t *testing.T) {
+// TestAssessHost holds what each thing that can be learned of a host makes of it.
+func TestAssessHost(t *testing.T) {
 	c := three()
 	a := c.Members[0]
 	type change = func(*bootstrap.Report)
@@ -100,7 +100,7 @@ func TestJudgeHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.change(&test.base)
-			got := printHost(judged(c, map[string]bootstrap.Report{
+			got := printHost(assessed(c, map[string]bootstrap.Report{
 				"a": test.base,
 				"b": serving(t, c, c.Members[1], api.PhaseForming),
 				"c": serving(t, c, c.Members[2], api.PhaseForming),
@@ -112,18 +112,18 @@ func TestJudgeHost(t *testing.T) {
 	}
 }
 
-// TestJudgeNamesTheMissingBuild has a provider without a store for the host's architecture.
-func TestJudgeNamesTheMissingBuild(t *testing.T) {
+// TestAssessNamesTheMissingBuild has a provider without a store for the host's architecture.
+func TestAssessNamesTheMissingBuild(t *testing.T) {
 	c := three()
 	c.Stores = map[string]string{"arm64": "a5707e"}
-	got := judged(c, map[string]bootstrap.Report{}, now)["a"].Refused
+	got := assessed(c, map[string]bootstrap.Report{}, now)["a"].Refused
 	if want := "this build of the provider carries no store of etcd 3.7.3 for linux/amd64: use a release, or build with `make build ARCH=amd64`"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
-// TestJudgeAddresses holds that a member's address is one that its host has, where it is an IP address.
-func TestJudgeAddresses(t *testing.T) {
+// TestAssessAddresses holds that a member's address is one that its host has, where it is an IP address.
+func TestAssessAddresses(t *testing.T) {
 	for address, test := range map[string]struct {
 		has     []string
 		refused bool
@@ -138,15 +138,15 @@ func TestJudgeAddresses(t *testing.T) {
 		c := cluster(address)
 		report := serving(t, c, c.Members[0], api.PhaseForming)
 		report.Observation.Facts.Addresses = test.has
-		refused := judged(c, map[string]bootstrap.Report{"a": report}, now)["a"].Refused
+		refused := assessed(c, map[string]bootstrap.Report{"a": report}, now)["a"].Refused
 		if (refused != "") != test.refused || test.refused && !strings.Contains(refused, "none of its interfaces has the address "+address) {
 			t.Errorf("%s on a host with %v: %q", address, test.has, refused)
 		}
 	}
 }
 
-// TestJudgeKernels holds which releases are old enough to be refused. One that nobody can read is not.
-func TestJudgeKernels(t *testing.T) {
+// TestAssessKernels holds which releases are old enough to be refused. One that nobody can read is not.
+func TestAssessKernels(t *testing.T) {
 	for release, old := range map[string]bool{
 		"2.6.32": true, "3.10.0-1160.el7": true, "4.4.0": true, "4.14.336": true, "4.9": true,
 		"4.15.0-20-generic": false, "4.15": false, "4.15-generic": false, "5.4.0": false, "6.1.0-28-amd64": false, "10.0": false, "6": false, "custom": false, "": false,
@@ -154,22 +154,22 @@ func TestJudgeKernels(t *testing.T) {
 		c := three()
 		report := bare(c.Members[0])
 		report.Contact.Kernel = release
-		if refused := judged(c, map[string]bootstrap.Report{"a": report}, now)["a"].Refused; (refused != "") != old {
+		if refused := assessed(c, map[string]bootstrap.Report{"a": report}, now)["a"].Refused; (refused != "") != old {
 			t.Errorf("kernel %q: %q", release, refused)
 		}
 	}
 }
 
-// TestJudgeTwins has one machine stand for two members.
-func TestJudgeTwins(t *testing.T) {
+// TestAssessTwins has one machine stand for two members.
+func TestAssessTwins(t *testing.T) {
 	c := three()
 	twin := bare(c.Members[2])
 	twin.Contact.MachineID = "machine of a"
-	if got := judged(c, map[string]bootstrap.Report{"c": twin}, now)["c"].Refused; got != "" {
+	if got := assessed(c, map[string]bootstrap.Report{"c": twin}, now)["c"].Refused; got != "" {
 		t.Errorf("machines that were cloned from one image: %s", got)
 	}
 	twin.Contact.BootID = "boot of a"
-	observed := judged(c, map[string]bootstrap.Report{"c": twin}, now)
+	observed := assessed(c, map[string]bootstrap.Report{"c": twin}, now)
 	if got := observed["c"].Refused; !strings.HasPrefix(got, "its address leads to the very machine that a (192.0.2.11) leads to: two members on one machine fail together") {
 		t.Errorf("c: %s", got)
 	}
@@ -180,20 +180,20 @@ func TestJudgeTwins(t *testing.T) {
 	for range 20 {
 		second := bare(c.Members[1])
 		second.Contact.MachineID, second.Contact.BootID = "machine of a", "boot of a"
-		if got := judged(c, map[string]bootstrap.Report{"b": second, "c": twin}, now)["c"].Refused; !strings.Contains(got, "the very machine that a (192.0.2.11) leads to") {
+		if got := assessed(c, map[string]bootstrap.Report{"b": second, "c": twin}, now)["c"].Refused; !strings.Contains(got, "the very machine that a (192.0.2.11) leads to") {
 			t.Fatalf("c, of three on one machine: %s", got)
 		}
 	}
 	twin.Contact.MachineID = ""
 	nameless := bare(c.Members[1])
 	nameless.Contact.MachineID = ""
-	if got := judged(c, map[string]bootstrap.Report{"b": nameless, "c": twin}, now)["c"].Refused; got != "" {
+	if got := assessed(c, map[string]bootstrap.Report{"b": nameless, "c": twin}, now)["c"].Refused; got != "" {
 		t.Errorf("two hosts without a machine ID are one: %s", got)
 	}
 }
 
-// TestJudgeCertificates holds which certificates will do.
-func TestJudgeCertificates(t *testing.T) {
+// TestAssessCertificates holds which certificates will do.
+func TestAssessCertificates(t *testing.T) {
 	c := three()
 	a := c.Members[0]
 	extra := func(name string) func(*api.KeyRequest) {
@@ -207,7 +207,7 @@ func TestJudgeCertificates(t *testing.T) {
 		"as wanted":       {func() map[string]api.Certificate { return held(t, c, a, authority(), nil) }, now, true},
 		"expired":         {func() map[string]api.Certificate { return held(t, c, a, authority(), nil) }, now.AddDate(1, 0, 1), false},
 		"not yet valid":   {func() map[string]api.Certificate { return held(t, c, a, authority(), nil) }, now.Add(-6 * time.Minute), false},
-		"wrong authority": {func() map[string]api.Certificate { return held(t, c, a, stranger(), nil) }, now, false},
+		"wrong authority": {func() map[string]api.Certificate { return held(t, c, a, unmanaged(), nil) }, now, false},
 		"extra name":      {func() map[string]api.Certificate { return held(t, c, a, authority(), extra("evil.example.com")) }, now, false},
 		"missing name": {func() map[string]api.Certificate {
 			return held(t, c, a, authority(), func(want *api.KeyRequest) { want.DNSNames = nil })
@@ -241,15 +241,15 @@ func TestJudgeCertificates(t *testing.T) {
 			all[api.KeyPeer] = all[api.KeyServer]
 			return all
 		}, now, false},
-		"other peer bundle":   {with(t, c, "peer-ca", func(h *api.Certificate) { h.PEM = stranger().PeerCA() }), now, false},
-		"other client bundle": {with(t, c, "client-ca", func(h *api.Certificate) { h.PEM += stranger().ClientCA() }), now, false},
+		"other peer bundle":   {with(t, c, "peer-ca", func(h *api.Certificate) { h.PEM = unmanaged().PeerCA() }), now, false},
+		"other client bundle": {with(t, c, "client-ca", func(h *api.Certificate) { h.PEM += unmanaged().ClientCA() }), now, false},
 		"no bundle":           {with(t, c, "client-ca", func(h *api.Certificate) { *h = api.Certificate{} }), now, false},
 		"bundle, line end":    {with(t, c, "peer-ca", func(h *api.Certificate) { h.PEM = strings.TrimSpace(h.PEM) }), now, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			report := serving(t, c, a, api.PhaseForming)
 			report.Observation.Certificates = test.held()
-			if got := judged(c, map[string]bootstrap.Report{"a": report}, test.at)["a"].Configured; got != test.want {
+			if got := assessed(c, map[string]bootstrap.Report{"a": report}, test.at)["a"].Configured; got != test.want {
 				t.Errorf("configured: %t", got)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 )
 
 // understood refuses a cluster to which nothing at all may be done.
-func understood(p membership.Picture, want membership.Spec) error {
+func preconditions(p membership.ClusterStatus, want membership.Spec) error {
 	if err := explained(p, want); err != nil {
 		return err
 	}
@@ -15,14 +15,14 @@ func understood(p membership.Picture, want membership.Spec) error {
 }
 
 // explained refuses a cluster of which something cannot be accounted for, whether it has its quorum or not.
-func explained(p membership.Picture, want membership.Spec) error {
-	for _, s := range p.Strangers {
+func explained(p membership.ClusterStatus, want membership.Spec) error {
+	for _, s := range p.Unmanaged {
 		switch {
 		case s.Ours && s.Role == membership.Voter: // nobody can look at its host, which the configuration alone named
-			return &membership.Refusal{Summary: "A member votes that is not in the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a member that votes, and this configuration no longer names it", strangerName(s), s.ID, s.PeerURL),
+			return &membership.Refusal{Summary: "A member votes that is not in the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a member that votes, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
 		case !s.Ours:
-			return &membership.Refusal{Summary: "The member list has a member that nobody manages", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", strangerName(s), s.ID, s.PeerURL),
+			return &membership.Refusal{Summary: "The member list has a member that nobody manages", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
 	}
@@ -35,7 +35,7 @@ func explained(p membership.Picture, want membership.Spec) error {
 	return versionsInReach(p, want.Version)
 }
 
-func strangerName(s membership.Stranger) string {
+func unmanagedName(s membership.UnmanagedMember) string {
 	if s.Name == "" {
 		return "a member that has never started"
 	}
@@ -44,10 +44,10 @@ func strangerName(s membership.Stranger) string {
 
 // hostsApart refuses two members at one address. etcd knows a member by its address, so one that was
 // renamed, or two that have changed places, could not be told from each other.
-func hostsApart(p membership.Picture) error {
-	at := map[string]membership.Seat{}
-	for _, s := range p.Seats {
-		if !s.Wanted && s.Role == membership.Absent && !s.Traces {
+func hostsApart(p membership.ClusterStatus) error {
+	at := map[string]membership.MemberStatus{}
+	for _, s := range p.Members {
+		if !s.Desired && s.Role == membership.Absent && !s.Traces {
 			continue // nothing of it is there
 		}
 		other, taken := at[s.Address]
@@ -55,7 +55,7 @@ func hostsApart(p membership.Picture) error {
 		if !taken {
 			continue
 		}
-		if s.Wanted {
+		if s.Desired {
 			s, other = other, s
 		}
 		return &membership.Refusal{Summary: "Two members have one host", Member: other.Name, At: other.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", s.Name),
@@ -65,28 +65,28 @@ func hostsApart(p membership.Picture) error {
 }
 
 // versionsInReach refuses versions that no cluster may have at the same time, or go to from where it is.
-func versionsInReach(p membership.Picture, wanted string) error {
-	for _, s := range p.Seats {
+func versionsInReach(p membership.ClusterStatus, desired string) error {
+	for _, s := range p.Members {
 		if s.Role == membership.Absent || s.Version == "" || gone(s) {
 			continue
 		}
 		refuse := func(rule, remedy string) error {
 			return &membership.Refusal{Summary: "This version cannot be gone to from here", Attribute: "version", Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
 		}
-		newer := membership.CompareVersions(membership.Line(wanted), membership.Line(s.Version)) > 0
+		newer := membership.CompareVersions(membership.Minor(desired), membership.Minor(s.Version)) > 0
 		switch {
-		case membership.MinorsApart(s.Version, wanted) > 1:
-			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s is wanted: etcd goes one minor at a time", s.Version, wanted), "set version to the minor in between, and apply that first")
+		case membership.MinorsApart(s.Version, desired) > 1:
+			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s is wanted: etcd goes one minor at a time", s.Version, desired), "set version to the minor in between, and apply that first")
 		case newer && membership.Floor(s.Version) != "" && membership.CompareVersions(s.Version, membership.Floor(s.Version)) < 0:
-			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s may be gone to from %s on", s.Version, membership.Line(wanted), membership.Floor(s.Version)),
-				fmt.Sprintf("set version to %q, and apply that first", membership.Line(s.Version)))
+			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s may be gone to from %s on", s.Version, membership.Minor(desired), membership.Floor(s.Version)),
+				fmt.Sprintf("set version to %q, and apply that first", membership.Minor(s.Version)))
 		case s.Behind && !newer:
 			return refuse(fmt.Sprintf("it would run etcd %s, and cannot start with it: its cluster has agreed on a newer one", s.Version),
 				"set version to the next newer line, and apply that first; the way back begins there")
 		}
 	}
-	if p.Downgrade != "" && membership.CompareVersions(membership.Line(wanted), p.Downgrade) < 0 {
-		return &membership.Refusal{Summary: "A downgrade is under way", Attribute: "version", Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, wanted), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
+	if p.Downgrade != "" && membership.CompareVersions(membership.Minor(desired), p.Downgrade) < 0 {
+		return &membership.Refusal{Summary: "A downgrade is under way", Attribute: "version", Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, desired), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
 	}
 	return nil
 }

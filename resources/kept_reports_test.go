@@ -39,7 +39,7 @@ func unpacked(t *testing.T, private []byte) string {
 	var packed []byte
 	err := json.Unmarshal(private, &kept)
 	if err == nil {
-		err = json.Unmarshal(kept[sightKey], &packed)
+		err = json.Unmarshal(kept[reportsKey], &packed)
 	}
 	if err != nil {
 		t.Fatalf("private state %.80s...: %v", private, err)
@@ -55,11 +55,11 @@ func unpacked(t *testing.T, private []byte) string {
 	return string(text)
 }
 
-func TestSightIsKept(t *testing.T) {
+func TestReportsIsKept(t *testing.T) {
 	a, b, c := membership.Member{Name: "a", Address: "192.0.2.11"}, membership.Member{Name: "b", Address: "192.0.2.12"}, membership.Member{Name: "b", Address: "192.0.2.22"}
 	at := time.Date(2026, 3, 1, 12, 34, 56, 0, time.UTC)
 	way := Reach{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
-	s := newSight(bootstrap.Sight{
+	s := newKeptReports(bootstrap.Reports{
 		a:                                  {Observation: &api.Observation{Flags: []string{"--name=a"}, Member: api.Member{Healthy: true, RaftIndex: 7}}},
 		b:                                  {Err: errors.New("read tcp 198.51.100.7:51234->192.0.2.12:22: connection reset by peer")},
 		c:                                  {Contact: api.Contact{Machine: "x86_64", FreeBytes: 5 << 30}},
@@ -69,7 +69,7 @@ func TestSightIsKept(t *testing.T) {
 	if diags := s.keep(t.Context(), private); diags.HasError() {
 		t.Fatal(diags)
 	}
-	back, found, diags := lastSight(t.Context(), private)
+	back, found, diags := lastReports(t.Context(), private)
 	if !found || diags.HasError() {
 		t.Fatalf("found %v, %v", found, diags)
 	}
@@ -88,27 +88,27 @@ func TestSightIsKept(t *testing.T) {
 	}
 }
 
-func TestSightIsDamaged(t *testing.T) {
+func TestReportsIsDamaged(t *testing.T) {
 	private := beside{}
-	if s := (sight{}); s.keep(t.Context(), private).HasError() {
+	if s := (keptReports{}); s.keep(t.Context(), private).HasError() {
 		t.Fatal("an empty look was not kept")
 	}
-	whole := private[sightKey]
+	whole := private[reportsKey]
 	for name, text := range map[string][]byte{
 		"no JSON": []byte("x"), "no gzip": []byte(`"AAAA"`), "cut short": append(slices.Clone(whole[:len(whole)/2]), '"'), "another's": []byte(`{"seats":[]}`),
 	} {
-		_, found, diags := lastSight(t.Context(), beside{sightKey: text})
+		_, found, diags := lastReports(t.Context(), beside{reportsKey: text})
 		if found || !diags.HasError() || !strings.Contains(diags[0].Detail(), "terraform apply -refresh-only") {
 			t.Errorf("%s: found %v, %v", name, found, diags)
 		}
 	}
-	if _, found, diags := lastSight(t.Context(), beside{}); found || diags.HasError() {
+	if _, found, diags := lastReports(t.Context(), beside{}); found || diags.HasError() {
 		t.Errorf("nothing: found %v, %v", found, diags)
 	}
 }
 
-// TestSightIsStill: two looks at hosts on which nothing has changed but time and data leave the same behind.
-func TestSightIsStill(t *testing.T) {
+// TestReportsIsStill: two looks at hosts on which nothing has changed but time and data leave the same behind.
+func TestReportsIsStill(t *testing.T) {
 	w := newWorld(t)
 	var first []byte
 	w.run(t, w.begun(t, three(unprotected)),
