@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -34,7 +35,8 @@ func (c Cluster) Unbacked(o *api.Observation) string {
 	return ""
 }
 
-// backupWords are a backup in words, for steps. What cannot be told in words, such as another secret, shows in its digest.
+// backupWords are a backup in words, for steps. What cannot be told in words, such as what is kept, shows in a digest. Secrets
+// do not: one that is ephemeral may differ between a plan and its apply, which have to have the same steps.
 func backupWords(b *api.Backup) string {
 	if b == nil {
 		return ""
@@ -50,11 +52,25 @@ func backupWords(b *api.Backup) string {
 	if b.Rehearsal != nil {
 		words += ", rehearsed " + b.Rehearsal.Schedule
 	}
-	if len(b.Digest) >= shortDigest {
-		words += fmt.Sprintf(" (settings %s)", b.Digest[:shortDigest])
+	if b.Digest != "" {
+		words += fmt.Sprintf(" (settings %s)", openDigest(*b)[:8])
 	}
 	return words
 }
 
-// shortDigest is as much of a digest as tells one from the one before.
-const shortDigest = 8
+// openDigest tells one configuration of backups from another, but for its secrets.
+func openDigest(b api.Backup) string {
+	b.Digest = ""
+	if b.S3 != nil {
+		open := *b.S3
+		open.AccessKeyID, open.SecretAccessKey = "", ""
+		b.S3 = &open
+	}
+	if b.Rehearsal != nil {
+		open := *b.Rehearsal
+		open.Identity = ""
+		b.Rehearsal = &open
+	}
+	text, _ := json.Marshal(b) // of plain values it does not fail
+	return digest(string(text))
+}

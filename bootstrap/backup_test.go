@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,14 +36,34 @@ func TestUnbacked(t *testing.T) {
 	}
 }
 
-// TestBackupWords: two backups that differ have different words, where they differ in a secret too.
+// TestBackupWords: two backups that differ have different words, but where they differ in secrets alone, which may be others
+// in an apply than in its plan.
 func TestBackupWords(t *testing.T) {
-	words := Cluster{}.BackedUp(&api.Backup{
-		Digest: "0123456789abcdef", Schedule: "hourly", Directory: "/srv/b", S3: &api.S3{Bucket: "b", Endpoint: "https://s3.example.com", SecretAccessKey: "secret"},
-		Rehearsal: &api.Rehearsal{Schedule: "weekly"},
-	}).Backups
-	if words != "hourly to directory /srv/b and bucket b at https://s3.example.com, rehearsed weekly (settings 01234567)" {
+	of := func(change func(*api.Backup)) string {
+		b := api.Backup{
+			Digest: "0123456789abcdef", Schedule: "hourly", Directory: "/srv/b", S3: &api.S3{Bucket: "b", Endpoint: "https://s3.example.com", AccessKeyID: "id", SecretAccessKey: "secret"},
+			Rehearsal: &api.Rehearsal{Schedule: "weekly", Identity: "identity"},
+		}
+		change(&b)
+		return Cluster{}.BackedUp(&b).Backups
+	}
+	words := of(func(*api.Backup) {})
+	if !regexp.MustCompile(`^hourly to directory /srv/b and bucket b at https://s3.example.com, rehearsed weekly \(settings [0-9a-f]{8}\)$`).MatchString(words) {
 		t.Errorf("it says %q", words)
+	}
+	for name, test := range map[string]struct {
+		change func(*api.Backup)
+		same   bool
+	}{
+		"the secret of the storage": {func(b *api.Backup) { b.S3.AccessKeyID, b.S3.SecretAccessKey, b.Digest = "other", "other", "1" }, true},
+		"the identity":              {func(b *api.Backup) { b.Rehearsal.Identity, b.Digest = "other", "2" }, true},
+		"what is kept":              {func(b *api.Backup) { b.Keep.Last, b.Digest = 3, "3" }, false},
+		"who can read them":         {func(b *api.Backup) { b.Recipients, b.Digest = []string{"age1"}, "4" }, false},
+		"what is not known":         {func(b *api.Backup) { b.Digest = "" }, false},
+	} {
+		if got := of(test.change); (got == words) != test.same {
+			t.Errorf("%s: it says %q, and before %q", name, got, words)
+		}
 	}
 	if words := (Cluster{}).BackedUp(nil).Backups; words != "" {
 		t.Errorf("none is %q", words)

@@ -131,7 +131,7 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 		diags.Append(m.Rehearsal.As(ctx, &r, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})...)
 	}
 	b.Rehearsal = &api.Rehearsal{Schedule: orElse(r.Schedule, rehearsalSchedule), Identity: r.Identity.ValueString(), MaxAge: durationOr(r.MaxAge, rehearsalMaxAge)}
-	if value, err := object.ToTerraformValue(ctx); err == nil && value.IsFullyKnown() {
+	if known(ctx, object) {
 		b.Digest = digest(*b, cluster)
 	}
 	return b, diags

@@ -50,6 +50,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if config.DataDir.IsNull() {
 		c.DataDir = state.DataDir
 	}
+	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused before it
+	// begins.
+	c.Name, c.DataDir = orBefore(c.Name, state.Name), orBefore(c.DataDir, state.DataDir)
 	c.keepObserved(state)
 	last, found, d := lastReports(ctx, private)
 	diags.Append(d...)
@@ -85,7 +88,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	maps.Copy(seen, looked.moved)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), before, state, seen))...)
 	diags.Append(c.chooseVersion(state, stores)...)
-	if !c.ClientPort.IsUnknown() && !c.MetricsPort.IsUnknown() {
+	if !c.ClientPort.IsUnknown() && !c.PeerPort.IsUnknown() && !c.MetricsPort.IsUnknown() {
 		if err := c.clusterWith(members, stores).Located().RefusePorts(state.cluster(before), seen); err != nil {
 			refusePlan(&diags, err)
 		}
@@ -94,9 +97,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	c.takeOver(members, before)
-	if !addressesKnown(members) || !rebuildsKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.PeerPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() ||
+	if !addressesKnown(members) || !rebuildsKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.PeerPort.IsUnknown() || c.MetricsPort.IsUnknown() || !known(ctx, c.Settings) ||
 		newBackup && !allKnown(config.Backup, backup) {
-		c.nothingKnown(members, before)
+		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}
@@ -109,6 +112,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	case !found:
 		if asked := c.asked(ch, state); asked.Change {
 			c.plansSteps(asked, nil)
+			c.mayAskForNothing(ctx)
 		}
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
@@ -116,14 +120,15 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		diags.AddAttributeWarning(path.Root("members"), "An unfinished change was found, and will be gone on with",
 			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
 				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
-		c.nothingKnown(members, before)
+		c.nothingKnown(state, members, before)
 	case len(looked.moved) > 0:
 		diags.Append(c.foreseeMoves(ch, state, looked.moved)...)
-		c.nothingKnown(members, before)
+		c.nothingKnown(state, members, before)
 	case looked.open || ch.reachesAnew():
-		c.nothingKnown(members, before)
+		c.nothingKnown(state, members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)
+		c.mayAskForNothing(ctx)
 	}
 	diags.Append(c.setMembers(ctx, members)...)
 	return diags
@@ -208,10 +213,14 @@ func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 }
 
 // nothingKnown leaves what becomes of the hosts to the apply.
-func (c *clusterModel) nothingKnown(members, before map[string]memberModel) {
+func (c *clusterModel) nothingKnown(state clusterModel, members, before map[string]memberModel) {
 	for name, m := range members {
-		if m.Address.IsUnknown() || !m.Address.Equal(before[name].Address) {
-			m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
+		moves := !m.Address.Equal(before[name].Address)
+		if moves || !c.PeerPort.Equal(state.PeerPort) {
+			m.PeerURL = types.StringUnknown()
+		}
+		if moves || !c.ClientPort.Equal(state.ClientPort) {
+			m.ClientURL = types.StringUnknown()
 		}
 		m.notKnown()
 		members[name] = m
@@ -287,7 +296,7 @@ func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool
 		slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Health.IsUnknown() })
 }
 
-// wishes tells whether what is wanted of the hosts has changed since the last apply.
+// asksForChange tells whether something else is asked of the hosts than at the last apply.
 func (ch change) asksForChange(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
@@ -324,6 +333,14 @@ func (m *memberModel) keepObserved(state memberModel) {
 	m.PeerURL, m.ClientURL = state.PeerURL, state.ClientURL
 }
 
+// mayAskForNothing leaves what a plan is for to the apply, where it depends on values that are not known: they may turn out
+// to be what they were.
+func (c *clusterModel) mayAskForNothing(ctx context.Context) {
+	if !known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.AbandonOnDestroy, c.Timeouts) {
+		c.PlannedChange = types.StringUnknown()
+	}
+}
+
 // changesOwn tells whether something changes that is between Terraform and the provider alone.
 func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
@@ -336,11 +353,11 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) ||
-		!maps.EqualFunc(members, before, memberModel.sameRestoration)
+		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 
-// sameWish tells whether a configuration says the same of two members.
-func (m memberModel) sameRestoration(other memberModel) bool {
+// sameConfiguration tells whether a configuration says the same of two members.
+func (m memberModel) sameConfiguration(other memberModel) bool {
 	return m.Address.Equal(other.Address) && m.HostKey.Equal(other.HostKey) && m.HostCA.Equal(other.HostCA) &&
 		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone) && m.Rebuild.Equal(other.Rebuild)
 }
@@ -355,6 +372,14 @@ func rebuilds(members, before map[string]memberModel) (names []string) {
 		}
 	}
 	return names
+}
+
+// orBefore is a value that is planned, or the one before where it is not known.
+func orBefore(planned, before types.String) types.String {
+	if planned.IsUnknown() {
+		return before
+	}
+	return planned
 }
 
 // refuseChanges refuses what is not possible on a living cluster, the members aside.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -124,7 +125,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	}
 	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
 	diags.Append(d...)
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && allKnown(config.Backup, backup) {
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && allKnown(config.Backup, backup) && known(ctx, c.Restore) {
 		diags.Append(c.setRollout(ctx, members, backup)...)
 	}
 	return diags
@@ -155,6 +156,14 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 	}
 	c.plansSteps(upgrade.Asked{Create: true}, steps)
 	return nil
+}
+
+// known tells whether values are known to their end.
+func known(ctx context.Context, values ...attr.Value) bool {
+	return !slices.ContainsFunc(values, func(v attr.Value) bool {
+		text, err := v.ToTerraformValue(ctx)
+		return err != nil || !text.IsFullyKnown()
+	})
 }
 
 // rebuildsKnown tells whether it is known of every member by what it is to be built anew.

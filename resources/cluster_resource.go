@@ -188,6 +188,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if restoration.Source != "" {
 		ch = plan.restored(state, want, before, last, restoration)
 	} else if !plan.takesHosts(ch, members) {
+		if plan.PlannedChange.IsUnknown() {
+			plan.PlannedChange = types.StringValue(string(plan.asked(ch, state).For(nil)))
+		}
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
 	}
@@ -210,7 +213,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if err == nil {
 		if plan.Rollout.IsUnknown() {
-			plan.plansSteps(plan.asked(ch, state), outcome.Done)
+			plan.Rollout = stepList(outcome.Done)
+		}
+		if plan.PlannedChange.IsUnknown() {
+			plan.PlannedChange = types.StringValue(string(plan.asked(ch, state).For(outcome.Done)))
 		}
 		seen, diags := plan.concluded(ctx, ch, outcome, r.providerData.Now())
 		resp.Diagnostics.Append(diags...)

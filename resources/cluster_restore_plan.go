@@ -81,9 +81,9 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	if !restoration.TakeBack {
 		c.ClusterID = types.StringUnknown()
 	}
-	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.MetricsPort.IsUnknown() || c.Settings.IsUnknown() {
+	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.PeerPort.IsUnknown() || c.MetricsPort.IsUnknown() || !known(ctx, c.Settings, c.Restore) {
 		diags.Append(refuseOverwrite(last.reports(), restoration)...)
-		c.nothingKnown(members, before)
+		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}

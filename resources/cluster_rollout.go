@@ -29,9 +29,43 @@ func (c *clusterModel) closeRollout() {
 // asked is what the configuration asks for beyond what was applied last.
 func (c clusterModel) asked(ch change, state clusterModel) upgrade.Asked {
 	return upgrade.Asked{
-		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before),
+		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesVersion(),
 		Restore: ch.cluster.Restore.Source != "",
 	}
+}
+
+// changesBackup tells whether the configuration backs the cluster up by other settings than were applied last. Secrets are
+// in no state, so that the hosts tell: where one of them has the settings as they are, the others have drifted.
+func (ch change) changesBackup() bool {
+	if ch.cluster.Backup == nil || ch.cluster.Backup.Digest == "" {
+		return false
+	}
+	others := false
+	for _, report := range ch.seen {
+		if report.Observation == nil || report.Observation.Backup == nil {
+			continue
+		}
+		switch report.Observation.Backup.Digest {
+		case ch.cluster.Backup.Digest:
+			return false
+		case "": // the file is damaged
+		default:
+			others = true
+		}
+	}
+	return others
+}
+
+// changesVersion tells whether a member runs another version of etcd than is desired. No drift takes a member there: the
+// version is that of an upgrade or a downgrade that was cut short, and to go on with it or to revert it is for whoever
+// approves upgrades.
+func (ch change) changesVersion() bool {
+	for _, report := range ch.seen {
+		if o := report.Observation; o != nil && o.Member.Responding && o.Member.Version != "" && o.Member.Version != ch.cluster.Version {
+			return true
+		}
+	}
+	return false
 }
 
 // pends tells whether a plan leaves anything of the members to the apply, as where a host could not be asked.

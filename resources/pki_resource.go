@@ -109,6 +109,8 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
+	plan.Name, plan.Algorithm, plan.Validity = orBefore(plan.Name, state.Name), orBefore(plan.Algorithm, state.Algorithm), orBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
 	plan.Authority, plan.PeerCACertificate, plan.ClientCACertificate = state.Authority, state.PeerCACertificate, state.ClientCACertificate
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
 // block is a resource or a data source in a configuration.
@@ -200,6 +201,8 @@ func ordered(blocks map[string]*block) (config, error) {
 // functions are those that a configuration may call. What they tell of the time of day is known in an apply alone.
 func functions(applies bool) map[string]function.Function {
 	return map[string]function.Function{
+		"jsondecode": stdlib.JSONDecodeFunc,
+		"jsonencode": stdlib.JSONEncodeFunc,
 		"file": function.New(&function.Spec{
 			Params: []function.Parameter{{Name: "path", Type: cty.String}},
 			Type:   function.StaticReturnType(cty.String),
