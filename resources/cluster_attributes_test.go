@@ -13,7 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // later is an attribute whose value is known after apply: what a resource puts out that is made in the same one.
@@ -139,7 +139,7 @@ func TestRestoreKnownLater(t *testing.T) {
 func TestSecretsAreNoRepair(t *testing.T) {
 	w := newWorld(t)
 	const recipient = `recipients = ["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]` + "\n"
-	step := func(secret, more string, want upgrade.Purpose, happen func()) tftest.TestStep {
+	step := func(secret, more string, want plan.Purpose, happen func()) tftest.TestStep {
 		return tftest.TestStep{Config: three(unprotected + backedUp(secret, more)), PreConfig: func() {
 			w.Forget()
 			if happen != nil {
@@ -149,10 +149,10 @@ func TestSecretsAreNoRepair(t *testing.T) {
 	}
 	const identity = recipient + `rehearsal = { identity = "AGE-SECRET-KEY-1AAA" }`
 	w.run(t, w.begun(t, three(unprotected+backedUp("one", identity))),
-		step("two", identity, upgrade.PurposeChange, nil),
-		step("two", recipient+`rehearsal = { identity = "AGE-SECRET-KEY-1BBB" }`, upgrade.PurposeChange, nil),
-		step("two", recipient+`rehearsal = {}`, upgrade.PurposeChange, nil),
-		step("two", recipient+`rehearsal = {}`, upgrade.PurposeRepair, func() { w.host(12).StopBackups("prod") }),
+		step("two", identity, plan.PurposeChange, nil),
+		step("two", recipient+`rehearsal = { identity = "AGE-SECRET-KEY-1BBB" }`, plan.PurposeChange, nil),
+		step("two", recipient+`rehearsal = {}`, plan.PurposeChange, nil),
+		step("two", recipient+`rehearsal = {}`, plan.PurposeRepair, func() { w.host(12).StopBackups("prod") }),
 	)
 }
 
@@ -182,7 +182,7 @@ func TestRevertedUpgradeIsNoRepair(t *testing.T) {
 					w.Inject(nodetest.Fault{Operation: api.OpRestart, Nth: nth, Err: &api.Error{Code: api.CodeFailed, Message: "its unit is masked"}})
 				}, Config: three(unprotected + `version = "3.7"`), ExpectError: says("its unit is masked")},
 				tftest.TestStep{PreConfig: func() { w.Heal(); w.Forget() }, Config: three(unprotected + `version = "3.6"`),
-					ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(upgrade.PurposeChange)}}},
+					ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(plan.PurposeChange)}}},
 			)
 		})
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // change is what a plan makes of a living cluster.
@@ -23,7 +23,7 @@ type change struct {
 	cluster         bootstrap.Cluster      // as it is wanted
 	seen            bootstrap.Reports
 	others          routes // to hosts that an earlier change has not come to its end on
-	plan            upgrade.Plan
+	plan            plan.Plan
 	err             error
 }
 
@@ -139,7 +139,7 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild = rebuilds(want.members, before)
-	ch.plan, ch.err = upgrade.Change(ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
+	ch.plan, ch.err = plan.Change(ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
 	return ch
 }
 
@@ -183,7 +183,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		}
 	}
 	// Where nothing is to be planned the state stays as it is, also where no refresh has closed its rollout.
-	if asked := c.asked(ch, state); asked.For(ch.plan.Steps) != upgrade.PurposeNone || ch.pends() {
+	if asked := c.asked(ch, state); asked.For(ch.plan.Steps) != plan.PurposeNone || ch.pends() {
 		c.plansSteps(asked, ch.plan.Steps)
 	}
 	return diags

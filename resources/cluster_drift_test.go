@@ -13,7 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // drift is something that happens to a cluster behind Terraform's back.
@@ -91,7 +91,7 @@ func TestDriftIsShownAndMended(t *testing.T) {
 			w := newWorld(t)
 			steps := []tftest.TestStep{w.begun(t, three(unprotected))}
 			for _, d := range drifts {
-				mend := w.asPlanned(t, three(unprotected), d.says, changed(d.shows), purpose(upgrade.PurposeRepair))
+				mend := w.asPlanned(t, three(unprotected), d.says, changed(d.shows), purpose(plan.PurposeRepair))
 				mend.PreConfig = func() {
 					w.put(t)
 					w.Forget()
@@ -157,7 +157,7 @@ func TestUnreachableHostStays(t *testing.T) {
 		tftest.TestStep{
 			PreConfig: func() { w.Host("192.0.2.13").Unreachable = errGone; w.Forget() },
 			Config:    three(unprotected), ExpectNonEmptyPlan: true, // it is to be looked at again
-			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(upgrade.PurposeNone)}},
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{purpose(plan.PurposeNone)}},
 			Check: tftest.ComposeAggregateTestCheckFunc(
 				values("members.c.health", "unreachable", "members.c.address", "192.0.2.13", "status", "degraded"),
 				tftest.TestCheckResourceAttrSet(cluster, "members.c.id")),
@@ -225,7 +225,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 			Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("members.b.drift.0", "flags --max-txn-ops 1 -> (not set)"),
 				warns(down, "A repair has to wait: b (192.0.2.12): it cannot be restarted (flags --max-txn-ops 1 -> (not set)): 2 of 3 voters are healthy, and all have to be; bring back what is down: c (192.0.2.13)")),
 		},
-		w.asPlanned(t, of("a b c@23", unprotected), []string{"remove c (192.0.2.13): dead, its host cannot be reached", "promote c (192.0.2.23)", "roll b (192.0.2.12): flags --max-txn-ops"}, purpose(upgrade.PurposeChange)),
+		w.asPlanned(t, of("a b c@23", unprotected), []string{"remove c (192.0.2.13): dead, its host cannot be reached", "promote c (192.0.2.23)", "roll b (192.0.2.12): flags --max-txn-ops"}, purpose(plan.PurposeChange)),
 	)
 }
 

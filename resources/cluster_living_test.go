@@ -15,7 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 const (
@@ -243,7 +243,7 @@ func TestLivingClusterChanges(t *testing.T) {
 			}
 			steps := []tftest.TestStep{w.begun(t, life.from)}
 			for _, change := range life.changes {
-				step := w.asPlanned(t, change.to, change.says, purpose(upgrade.PurposeChange))
+				step := w.asPlanned(t, change.to, change.says, purpose(plan.PurposeChange))
 				step.PreConfig = func() {
 					w.put(t)
 					w.Forget()

@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // ModifyPlan gives values that are a function of configuration and state alone. Terraform calls it again during the
@@ -138,11 +138,11 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 	if restoration.Source != "" || diags.HasError() {
 		cluster := c.cluster(members)
 		cluster.Restore = restoration
-		plan, err := upgrade.Restore(cluster.Restoring("", true, nil, time.Time{}), cluster.Spec)
+		forming, err := plan.Restore(cluster.Restoring("", true, nil, time.Time{}), cluster.Spec)
 		if err != nil {
 			diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
 		}
-		c.plansSteps(upgrade.Asked{Create: true, Restore: true}, plan.Steps)
+		c.plansSteps(plan.Asked{Create: true, Restore: true}, forming.Steps)
 		return diags
 	}
 	spec, bare := c.cluster(members).BackedUp(backup).Spec, membership.Observed{}
@@ -154,7 +154,7 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 		diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
 		return diags
 	}
-	c.plansSteps(upgrade.Asked{Create: true}, steps)
+	c.plansSteps(plan.Asked{Create: true}, steps)
 	return nil
 }
 

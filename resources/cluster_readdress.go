@@ -11,7 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // A new address of a member is another host, which replaces its own, or another address of its own, on which it is re-addressed.
@@ -65,7 +65,7 @@ func (c *clusterModel) foreseeMoves(ch change, state clusterModel, found bootstr
 	ch.seen, ch.members = maps.Clone(ch.seen), maps.Clone(ch.members)
 	maps.Copy(ch.seen, found)
 	status := ch.cluster.Status(state.Owner.ValueString(), ch.seen, time.Time{})
-	ch.plan, ch.err = upgrade.Change(status, ch.cluster.Spec)
+	ch.plan, ch.err = plan.Change(status, ch.cluster.Spec)
 	foreseen := *c
 	if diags = foreseen.foresee(ch, state); diags.HasError() {
 		return diags

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // TestRecovery has a cluster lose its quorum: a plan says how to recover, refuses it to who names another cluster,
@@ -64,7 +64,7 @@ func TestRecovery(t *testing.T) {
 		survivor,
 		refused(from("a", `"b"`), "that gives up the other voters, b, c, and recover_from.abandons names b"),
 		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
-			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(upgrade.PurposeRecovery)),
+			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(plan.PurposeRecovery)),
 		tftest.TestStep{ // What stays in the configuration does nothing more.
 			PreConfig: func() { w.put(t); w.Forget() },
 			Config:    from("a", `"b", "c"`), ConfigPlanChecks: action(plancheck.ResourceActionNoop),
@@ -99,7 +99,7 @@ func TestRecoveryThatMayLose(t *testing.T) {
 		refused,
 		tftest.TestStep{Config: three(unprotected), ExpectError: says("b (192.0.2.12) is not ranked: its log cannot be read")},
 		needless,
-		w.asPlanned(t, from(`, loses = ["b"]`), []string{"b (log not read), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(upgrade.PurposeRecovery)),
+		w.asPlanned(t, from(`, loses = ["b"]`), []string{"b (log not read), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(plan.PurposeRecovery)),
 		tftest.TestStep{Config: three(unprotected), Check: w.allWell},
 	)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 var (
@@ -269,7 +270,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	seen := last.reports()
 	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
 	if err == nil {
-		err = executor.Retire(working, upgrade.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.members(), last)})
+		err = executor.Retire(working, plan.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.members(), last)})
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not destroyed", state.Name.ValueString()), err.Error()+"\n\nDestroy again to go on.")

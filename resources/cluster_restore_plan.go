@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
 )
 
@@ -25,12 +26,12 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Restore = restoration
 	owner := state.Owner.ValueString()
-	ch.plan, ch.err = upgrade.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
+	ch.plan, ch.err = plan.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
 	if ch.err != nil || !restoration.TakeBack {
 		return ch
 	}
 	back := ch.plan.Steps
-	ch.plan, ch.err = upgrade.Change(ch.cluster.Status(owner, undone(ch.seen), last.At), ch.cluster.Spec)
+	ch.plan, ch.err = plan.Change(ch.cluster.Status(owner, undone(ch.seen), last.At), ch.cluster.Spec)
 	ch.plan.Steps = append(back, ch.plan.Steps...)
 	return ch
 }

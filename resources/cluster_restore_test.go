@@ -14,7 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // past is a cluster that was saved, and written to since.
@@ -64,7 +64,7 @@ func (p *past) isAsBefore(s *terraform.State) error {
 
 // restored is an apply of a restore that does what its plan has shown, after which nothing is left to do.
 func (p *past) restored(config string, says ...string) tftest.TestStep {
-	step := p.asPlanned(p.t, config, says, purpose(upgrade.PurposeRestore))
+	step := p.asPlanned(p.t, config, says, purpose(plan.PurposeRestore))
 	step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, p.hasMoved)
 	return step
 }
@@ -241,7 +241,7 @@ func TestRestoreIsGoneOnWith(t *testing.T) {
 // TestRestoreIsTakenBack has a restore fail half way, and takes it back: everything that was written before is there.
 func TestRestoreIsTakenBack(t *testing.T) {
 	p, steps := saved(t)
-	taken := p.asPlanned(t, p.restoring("a b c", "take_back = true\n"), []string{"take back b (192.0.2.12)", "start c (192.0.2.13)"}, purpose(upgrade.PurposeRestore))
+	taken := p.asPlanned(t, p.restoring("a b c", "take_back = true\n"), []string{"take back b (192.0.2.12)", "start c (192.0.2.13)"}, purpose(plan.PurposeRestore))
 	taken.PreConfig = func() { p.Heal(); p.Forget(); p.steps() }
 	taken.Check = tftest.ComposeAggregateTestCheckFunc(taken.Check, p.isAsBefore)
 	p.run(t, append(steps, p.cutShort(), taken,

@@ -4,11 +4,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // plansSteps is a plan of these steps: what the apply does, and what for.
-func (c *clusterModel) plansSteps(asked upgrade.Asked, steps []membership.Step) {
+func (c *clusterModel) plansSteps(asked plan.Asked, steps []membership.Step) {
 	c.Rollout, c.PlannedChange = stepList(steps), types.StringValue(string(asked.For(steps)))
 }
 
@@ -23,12 +23,12 @@ func (c *clusterModel) closeRollout() {
 	if len(c.Rollout.Elements()) > 0 {
 		c.LastRollout = c.Rollout
 	}
-	c.plansSteps(upgrade.Asked{}, nil)
+	c.plansSteps(plan.Asked{}, nil)
 }
 
 // asked is what the configuration asks for beyond what was applied last.
-func (c clusterModel) asked(ch change, state clusterModel) upgrade.Asked {
-	return upgrade.Asked{
+func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
+	return plan.Asked{
 		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesVersion(),
 		Restore: ch.cluster.Restore.Source != "",
 	}

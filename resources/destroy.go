@@ -12,7 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // destroyPlanned is the key of private state that a planned destroy sets and a replacement does not.
@@ -81,7 +81,7 @@ func planLeaving(ctx context.Context, state clusterModel, private privateState) 
 		diags.AddAttributeError(path.Root("abandon_on_destroy"), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
 			fmt.Sprintf("At the last look these members' hosts could not be asked: %s. A host that is switched on again later would carry on with half a cluster that nobody manages. "+
 				"Bring them back, look again (terraform apply -refresh-only), and destroy; where they are gone for good, set abandon_on_destroy = %s, apply, and destroy then. Nothing was changed.",
-				strings.Join(away, ", "), upgrade.NameList(names)))
+				strings.Join(away, ", "), plan.NameList(names)))
 	}
 	if len(left) > 0 && len(away) == 0 {
 		diags.AddAttributeWarning(path.Root("abandon_on_destroy"), "Hosts are left behind",

@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 // planFunc is a check of what a plan does to the cluster.
@@ -34,7 +33,7 @@ func changed(check func(before, after map[string]any) error) plancheck.PlanCheck
 }
 
 // purpose is a check of what a plan says that it is for; empty: that only the apply can tell.
-func purpose(want upgrade.Purpose) plancheck.PlanCheck {
+func purpose(want plan.Purpose) plancheck.PlanCheck {
 	return planned(func(after, unknown map[string]any) error {
 		if is, _ := after["planned_change"].(string); is != string(want) || (unknown["planned_change"] == true) != (want == "") {
 			return fmt.Errorf("planned_change is %q (unknown: %v), want %q", is, unknown["planned_change"], want)

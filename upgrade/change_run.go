@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // Order is a change of a living cluster, as a plan has shown it.
@@ -136,23 +137,23 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	for _, s := range r.status.Members {
 		r.unarmed[s.Member] = r.unarmed[s.Member] || s.Storeless
 	}
-	plan, err := Change(r.status, r.Cluster.Spec)
+	planned, err := plan.Change(r.status, r.Cluster.Spec)
 	if err != nil {
 		return nil, err
 	}
-	r.deferred = plan.Deferred
+	r.deferred = planned.Deferred
 	for _, s := range r.status.Voters() {
 		r.served[s.Member] = r.served[s.Member] || s.State == membership.Healthy
 		r.failing[s.Member] = s.State == membership.Unhealthy
 	}
 	// Before the first step the whole of it is compared, so that nothing is begun that cannot be finished. Without the
 	// lock, what is seen may be another run in the middle of its work: who that is, the lock tells.
-	ahead := plan.Steps
+	ahead := planned.Steps
 	switch {
 	case !r.locked:
 		ahead = nil
 	case r.checked:
-		ahead = membership.Batch(plan.Steps)
+		ahead = membership.Batch(planned.Steps)
 	}
 	for _, step := range ahead {
 		if !r.approved(step) {
@@ -160,10 +161,10 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 		}
 	}
 	r.checked = r.checked || r.locked
-	if err := r.ceased(membership.Batch(plan.Steps)); err != nil {
+	if err := r.ceased(membership.Batch(planned.Steps)); err != nil {
 		return nil, err
 	}
-	return plan.Steps, nil
+	return planned.Steps, nil
 }
 
 // measured is the cluster by the last look, with what this run has done to it that no look shows.

@@ -8,6 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // as is the cluster as a member's configuration has it: with those that vote now, and itself.
@@ -115,9 +116,7 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 // roomToJoin refuses a host on which the database of the others has no room, for a member that is to copy it. Once it is in
 // the list it is too late: it would fill its disk, and be a member that never comes up.
 func (r *changeRun) roomToJoin(ctx context.Context, m membership.Member, store string) error {
-	switch s := r.member(m); {
-	case s.State == membership.Missing, s.State == membership.Lost, rebuildable(s): // what it has is moved aside
-	default:
+	if !plan.CopiesData(r.status, m) {
 		return nil // it has its data
 	}
 	report := r.observe(ctx, m, store, 0)
@@ -203,13 +202,7 @@ func (r *changeRun) renewCertificates(ctx context.Context, m membership.Member) 
 
 // syncConfiguration writes into every member's configuration which members there are. They run on meanwhile.
 func (r *changeRun) syncConfiguration(ctx context.Context, step membership.Step) error {
-	var members []membership.Member
-	for _, s := range r.status.Members {
-		if outOfSync(s) {
-			members = append(members, s.Member)
-		}
-	}
-	return together(members, func(m membership.Member) error {
+	return together(plan.Targets(r.status, membership.SyncConfiguration), func(m membership.Member) error {
 		request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 		if err != nil {
 			return err

@@ -1,6 +1,5 @@
-// Package upgrade changes clusters: its planners say how a living one gets from what was observed to
-// what is wanted, and its executor carries out steps, of these plans and of those of bootstrap, on
-// hosts that it reaches through the small interface Host.
+// Package upgrade carries plans out on the hosts of a cluster: it looks, has the planner say what is next (upgrade/plan),
+// does that, and looks again, until nothing is left. It knows how a step is done, and never whether it is right.
 package upgrade
 
 import (

@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // written are writes that were acknowledged by those who were up.
@@ -77,7 +77,7 @@ func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 		}
 
 		p := l.look()
-		_, err := upgrade.Change(p, l.cluster.Spec)
+		_, err := plan.Change(p, l.cluster.Spec)
 		_, survivor, recommended := strings.Cut(fmt.Sprint(err), "highest term and index, ")
 		if !recommended {
 			if err != nil && len(readable) > 0 {

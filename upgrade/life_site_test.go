@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 const (
@@ -95,10 +96,10 @@ func (l *life) look() membership.ClusterStatus {
 }
 
 // planned is the plan as it is shown before anything is done.
-func (l *life) planned() upgrade.Plan {
+func (l *life) planned() plan.Plan {
 	l.Helper()
 	l.world.Forget()
-	plan, err := upgrade.Change(l.look(), l.cluster.Spec)
+	plan, err := plan.Change(l.look(), l.cluster.Spec)
 	if err != nil {
 		l.Fatalf("plan: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // snapshotsKept is how many snapshots taken before a change stay on a host.
@@ -112,13 +113,7 @@ func (r *changeRun) swap(ctx context.Context, m membership.Member, request api.C
 
 // agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.
 func (r *changeRun) agree(ctx context.Context, step membership.Step) error {
-	c := &planner{ClusterStatus: r.status}
-	var members []membership.Member
-	for _, s := range r.status.Members {
-		if c.mends(s) && runs(s) && waitedFor(r.status, s) {
-			members = append(members, s.Member)
-		}
-	}
+	members := plan.Targets(r.status, membership.Agree)
 	ready := func(report bootstrap.Report) string {
 		known := 0
 		if report.Observation != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // agree waits until the restored members are ready, and wants all of them to be of one cluster, under one leader,
@@ -18,7 +19,7 @@ func (r *restoreRun) agree(ctx context.Context) error {
 	var members []membership.Member
 	var unchecked []membership.Member
 	for _, s := range r.status.Sites {
-		if !restored(s) && !(s.Wanted && s.Finished) {
+		if !plan.Restored(s) && !(s.Wanted && s.Finished) {
 			continue
 		}
 		members = append(members, s.Member)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // fetch has a member's host bring the snapshot onto itself and verify it. What an earlier run has brought there is
@@ -62,7 +63,7 @@ func (r *restoreRun) known() string {
 // begun tells whether any host was restored.
 func (r *restoreRun) begun() bool {
 	for _, s := range r.status.Sites {
-		if restored(s) {
+		if plan.Restored(s) {
 			return true
 		}
 	}

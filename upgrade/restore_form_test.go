@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // unborn is a cluster that is to be created from a snapshot of another one, on hosts that carry nothing.
@@ -52,7 +53,7 @@ func TestCreateFromSnapshot(t *testing.T) {
 	sizes(t, func(t *testing.T, n int) {
 		bubble(t, func(t *testing.T) {
 			r := unborn(t, n)
-			plan, err := upgrade.Restore(r.cluster.Restoring("", true, nil, r.world.Now()), r.cluster.Spec)
+			plan, err := plan.Restore(r.cluster.Restoring("", true, nil, r.world.Now()), r.cluster.Spec)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // RestoreOrder is a restore, or the taking back of one, as a plan has shown it. What is wished is in the cluster's
@@ -181,17 +182,17 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 	}
 	r.status = p
 	r.note()
-	plan, err := Restore(p, r.Cluster.Spec)
+	planned, err := plan.Restore(p, r.Cluster.Spec)
 	if err != nil {
 		return nil, err
 	}
-	r.deferred = plan.Deferred
-	ahead := plan.Steps
+	r.deferred = planned.Deferred
+	ahead := planned.Steps
 	switch {
 	case !r.locked:
 		ahead = nil // as changeRun.plan has it
 	case r.checked:
-		ahead = membership.Batch(plan.Steps)
+		ahead = membership.Batch(planned.Steps)
 	}
 	for _, step := range ahead {
 		if !r.approved(step) {
@@ -199,7 +200,7 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 		}
 	}
 	r.checked = r.checked || r.locked
-	return plan.Steps, nil
+	return planned.Steps, nil
 }
 
 // approved tells whether a step was shown. What takes care or waits does no harm, and neither does what is done to a
@@ -356,7 +357,7 @@ func (r *restoreRun) bump() int64 {
 			old = append(old, *o.Restore)
 		}
 	}
-	r.bumped = bump(r.snapshot(), old, now)
+	r.bumped = plan.Bump(r.snapshot(), old, now)
 	r.result.Bump = r.bumped
 	return r.bumped
 }

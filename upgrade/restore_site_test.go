@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // revival is a site with a snapshot, and the wish that it be restored.
@@ -71,7 +72,7 @@ func (r *restoreCase) lookToRestore() membership.Restoring {
 }
 
 // plannedRestore is the plan as it is shown before anything is done.
-func (r *restoreCase) plannedRestore() upgrade.Plan {
+func (r *restoreCase) plannedRestore() plan.Plan {
 	r.Helper()
 	r.world.Forget()
 	plan, err := planRestore(r)
@@ -84,8 +85,8 @@ func (r *restoreCase) plannedRestore() upgrade.Plan {
 	return plan
 }
 
-func planRestore(r *restoreCase) (upgrade.Plan, error) {
-	return upgrade.Restore(r.lookToRestore(), r.cluster.Spec)
+func planRestore(r *restoreCase) (plan.Plan, error) {
+	return plan.Restore(r.lookToRestore(), r.cluster.Spec)
 }
 
 // send opens the snapshot.

@@ -2,23 +2,11 @@ package upgrade
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
-
-// Retirement is how a cluster is taken off its hosts.
-type Retirement struct {
-	Owner    string
-	Purge    bool                // the data is deleted, and not moved aside
-	Abandons []membership.Member // whose hosts are lost for good, and left behind
-}
 
 // Retire takes the cluster off all of its hosts, from wherever an earlier run stopped. The data is
 // moved aside, or deleted where purge says so. A host that carries no part of it, or one that
@@ -27,77 +15,12 @@ type Retirement struct {
 // It refuses to begin while a host cannot be asked, unless that very host is abandoned: a member that is switched
 // on again later, with its unit enabled, would be half a cluster that nobody manages. And it refuses while a host
 // that is abandoned answers: that one is not lost.
-func (e *Executor) Retire(ctx context.Context, r Retirement) error {
+func (e *Executor) Retire(ctx context.Context, r plan.Retirement) error {
 	w := e.newRun(e.Cluster.Members)
 	w.retirement = api.RetireRequest{Owner: r.Owner, Purge: r.Purge}
 	return w.repeat(ctx, loop{
 		look: func(ctx context.Context) { w.reports = e.Observe(ctx, w.members) },
-		plan: func() ([]membership.Step, error) { return planRetirement(e.Cluster, w.reports, r) },
+		plan: func() ([]membership.Step, error) { return plan.Retire(e.Cluster, w.reports, r) },
 		act:  w.actForming,
 	})
-}
-
-// planRetirement is a step for every host that carries a part of the owner's cluster.
-func planRetirement(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) ([]membership.Step, error) {
-	var steps []membership.Step
-	var refusals []error
-	fate := "data moved aside"
-	if r.Purge {
-		fate = "data deleted"
-	}
-	for _, m := range cluster.Members {
-		report := reports[m]
-		switch abandoned := slices.Contains(r.Abandons, m); {
-		case report.Err != nil && abandoned:
-			continue
-		case report.Err != nil:
-			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err), Remedy: r.toAbandon(m, reports) + "; no host was changed"})
-			continue
-		case abandoned && carries(report, r.Owner):
-			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it is in abandon_on_destroy, and its host answers, and carries it",
-				Remedy: "take it out of abandon_on_destroy, apply, and destroy again; no host was changed"})
-			continue
-		}
-		twice := slices.ContainsFunc(steps, func(s membership.Step) bool { return reports[s.Subject()].OneMachine(report) })
-		switch o, seen := report.Observation, report.Contact.Marker; {
-		case twice: // another address of a host that is retired
-		case o != nil && o.Marker != nil && o.Marker.Owner == r.Owner:
-			steps = append(steps, membership.Step{Kind: membership.Retire, Member: m.Name, At: m.Address, To: fate})
-		case o == nil && (report.Contact.MarkerError != "" || seen != nil && seen.Owner == r.Owner):
-			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it carries a part of the cluster, and no store to take that off with",
-				Remedy: fmt.Sprintf("copy %s from another member's host, or stop and disable %s and remove %s by hand; then destroy again", api.StoreRoot, api.Unit(cluster.Name), api.ConfigDir(cluster.Name))})
-		}
-	}
-	return steps, errors.Join(refusals...)
-}
-
-// toAbandon says what to do about a host that cannot be asked and is not abandoned.
-func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Reports) string {
-	names := []string{m.Name}
-	for _, other := range r.Abandons {
-		if other.Name == m.Name && reports[other].Err != nil {
-			return fmt.Sprintf("abandon_on_destroy stands for %s (%s), whose host could not be asked at the last look, when this one answered: bring it back, or look again (terraform apply -refresh-only), and destroy again", other.Name, other.Address)
-		}
-		if reports[other].Err != nil {
-			names = append(names, other.Name)
-		}
-	}
-	return fmt.Sprintf("bring it back and destroy again; if it is gone for good, set abandon_on_destroy = %s, apply, and destroy again", NameList(names))
-}
-
-// carries tells whether a host records a member of this owner's.
-func carries(report bootstrap.Report, owner string) bool {
-	if o := report.Observation; o != nil {
-		return o.Marker != nil && o.Marker.Owner == owner
-	}
-	return report.Contact.Marker != nil && report.Contact.Marker.Owner == owner
-}
-
-// NameList is a list of names as a configuration has it, each of them once.
-func NameList(names []string) string {
-	var quoted []string
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		quoted = append(quoted, strconv.Quote(name))
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // retire is one destroy.
 func (s *site) retire(owner string, purge bool) error {
-	return s.executor().Retire(context.Background(), upgrade.Retirement{Owner: owner, Purge: purge})
+	return s.executor().Retire(context.Background(), plan.Retirement{Owner: owner, Purge: purge})
 }
 
 // mustBeBare fails the test where a host still carries a part of the cluster.
@@ -192,7 +192,7 @@ func TestRetireLeavesTheLost(t *testing.T) {
 				}
 			}
 			s.world.Forget()
-			err := s.executor().Retire(t.Context(), upgrade.Retirement{Owner: owner, Abandons: abandons})
+			err := s.executor().Retire(t.Context(), plan.Retirement{Owner: owner, Abandons: abandons})
 			if test.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), test.refused) {
 					t.Errorf("retire: %v", err)
@@ -228,7 +228,7 @@ func TestRetireLeavesOneHostOfTwo(t *testing.T) {
 				s.host("b").PowerCut()
 			}
 			s.world.Forget()
-			err := s.executor().Retire(t.Context(), upgrade.Retirement{Owner: owner, Abandons: []membership.Member{lost}})
+			err := s.executor().Retire(t.Context(), plan.Retirement{Owner: owner, Abandons: []membership.Member{lost}})
 			switch want := "b (192.0.2.12): it cannot be asked: no route to host; abandon_on_destroy stands for b (192.0.2.14)"; {
 			case !away && err != nil:
 				t.Error(err)
@@ -267,7 +267,7 @@ func TestRetireInterrupted(t *testing.T) {
 	owner := s.mustForm().Owner
 	ctx, cancel := context.WithCancel(t.Context())
 	s.atStep = func(string) { cancel() }
-	if err := s.executor().Retire(ctx, upgrade.Retirement{Owner: owner}); !errors.Is(err, context.Canceled) {
+	if err := s.executor().Retire(ctx, plan.Retirement{Owner: owner}); !errors.Is(err, context.Canceled) {
 		t.Errorf("retire: %v", err)
 	}
 	s.mustBeBare() // the step that had begun was finished

@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // route is a way to a host, that may lead to another one from some call on.
@@ -201,7 +202,7 @@ func TestAddressesThatAreSwapped(t *testing.T) {
 		l.world.Pass("192.0.2.15", "192.0.2.61")
 		l.world.Pass("192.0.2.14", "192.0.2.62")
 		l.want("a", "b", "c", "d@15", "e@14")
-		plan, err := upgrade.Change(l.look(), l.cluster.Spec)
+		plan, err := plan.Change(l.look(), l.cluster.Spec)
 		if err != nil || len(plan.Deferred) == 0 || !strings.Contains(fmt.Sprint(plan.Deferred), "the member list has e at this address until that is re-addressed; give one of the two another address") {
 			t.Errorf("%v\n%s\ndeferred: %v", err, texts(plan.Steps), plan.Deferred)
 		}

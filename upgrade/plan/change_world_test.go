@@ -1,4 +1,4 @@
-package upgrade_test
+package plan_test
 
 import (
 	"errors"

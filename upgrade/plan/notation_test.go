@@ -1,4 +1,4 @@
-package upgrade_test
+package plan_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // A script says what was observed and what is wanted, and its answer is the plan:
@@ -220,15 +220,15 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 // answer is the plan of a script, as its golden file has it.
 func answer(t testing.TB, script string) string {
 	t.Helper()
-	plan, err := upgrade.Change(parse(t, script))
+	planned, err := plan.Change(parse(t, script))
 	if err != nil {
 		return "refused: " + err.Error()
 	}
 	var lines []string
-	for _, step := range plan.Steps {
+	for _, step := range planned.Steps {
 		lines = append(lines, step.String())
 	}
-	for _, held := range plan.Deferred {
+	for _, held := range planned.Deferred {
 		lines = append(lines, "deferred: "+held.Error())
 	}
 	if len(lines) == 0 {

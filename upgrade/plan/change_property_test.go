@@ -1,4 +1,4 @@
-package upgrade_test
+package plan_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // clusters is on how many generated clusters each property of the planner is tried. For a soak:
@@ -240,26 +240,26 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 
 // plan is what the planner says of the cluster as it is now. It holds what is true of every answer: the
 // same question has the same answer, the question stays as it was, and what is not done is explained.
-func (e *etcd) plan(t *rapid.T) (upgrade.Plan, error) {
+func (e *etcd) planned(t *rapid.T) (plan.Plan, error) {
 	asked := e.status()
-	plan, err := upgrade.Change(asked, e.want)
+	planned, err := plan.Change(asked, e.want)
 	if seen := e.status(); !reflect.DeepEqual(seen, asked) {
 		t.Fatalf("planning has changed what was seen:\n%s", cmp.Diff(seen, asked))
 	}
-	if err == nil && len(plan.Steps) == 0 {
-		return plan, nil
+	if err == nil && len(planned.Steps) == 0 {
+		return planned, nil
 	}
-	again, errAgain := upgrade.Change(asked, e.want)
-	if !reflect.DeepEqual(plan, again) || fmt.Sprint(err) != fmt.Sprint(errAgain) {
-		t.Fatalf("two plans for one status: %v, %v\n%s", err, errAgain, cmp.Diff(plan, again))
+	again, errAgain := plan.Change(asked, e.want)
+	if !reflect.DeepEqual(planned, again) || fmt.Sprint(err) != fmt.Sprint(errAgain) {
+		t.Fatalf("two plans for one status: %v, %v\n%s", err, errAgain, cmp.Diff(planned, again))
 	}
 	if err != nil {
 		mustHelp(t, err, e)
 	}
-	for _, held := range plan.Deferred {
+	for _, held := range planned.Deferred {
 		mustHelp(t, held, e)
 	}
-	return plan, err
+	return planned, err
 }
 
 // mustHelp fails the test where a refusal does not say why, or what to do.
@@ -303,35 +303,35 @@ func (e *etcd) explained() bool {
 func TestPlansAreSafe(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
-		plan, err := e.plan(t)
+		planned, err := e.planned(t)
 		if err != nil {
 			return
 		}
 		began := show(e.status())
-		rest := plan
-		for i, step := range plan.Steps {
+		rest := planned
+		for i, step := range planned.Steps {
 			e.must(t, step)
-			if i+1 < len(plan.Steps) && rapid.IntRange(0, 3).Draw(t, "looks") > 0 {
+			if i+1 < len(planned.Steps) && rapid.IntRange(0, 3).Draw(t, "looks") > 0 {
 				continue // to look after each step of each plan takes four times as long
 			}
-			if rest, err = e.plan(t); err != nil {
+			if rest, err = e.planned(t); err != nil {
 				t.Fatalf("refused after %s: %v\nbegan as %s", step, err, began)
 			}
-			if left := plan.Steps[i+1:]; !slices.Equal(left, rest.Steps) {
+			if left := planned.Steps[i+1:]; !slices.Equal(left, rest.Steps) {
 				t.Fatalf("after %s the rest is another (-first +now):\n%s\nbegan as %s\nnow %s", step, cmp.Diff(left, rest.Steps), began, show(e.status()))
 			}
 		}
 		// Who of several is named can depend on who leads, which cannot be known before.
-		if len(plan.Deferred) != len(rest.Deferred) {
-			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(plan.Deferred, rest.Deferred), began)
+		if len(planned.Deferred) != len(rest.Deferred) {
+			t.Fatalf("other things are held at the end (-first +now):\n%s\nbegan as %s", cmp.Diff(planned.Deferred, rest.Deferred), began)
 		}
 		left := e.unmet()
 		silent := slices.ContainsFunc(e.status().Members, func(s membership.MemberStatus) bool { return s.State == membership.Unreachable })
-		if len(left) > 0 && len(plan.Deferred) == 0 && !silent {
+		if len(left) > 0 && len(planned.Deferred) == 0 && !silent {
 			t.Fatalf("it ends without a word, and %v\nbegan as %s\nended as %s", left, began, show(e.status()))
 		}
 		if len(left) > 0 && !e.explained() {
-			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, plan.Deferred, began, show(e.status()))
+			t.Fatalf("a dead end: %v, held: %v\nbegan as %s\nended as %s", left, planned.Deferred, began, show(e.status()))
 		}
 	})
 }
@@ -346,33 +346,33 @@ func TestPlansResume(t *testing.T) {
 		var did []string
 		patience := rapid.IntRange(0, 12).Draw(t, "cuts")
 		for taken := 0; ; taken++ {
-			plan, err := e.plan(t)
+			planned, err := e.planned(t)
 			if err != nil {
 				if taken > 0 || e.active() >= quorum(len(e.voters())) && e.serves {
 					t.Fatalf("refused: %v\nbegan as %s\nthen %s\nnow %s", err, began, strings.Join(did, "\n"), show(e.status()))
 				}
 				return // it was lost from the beginning
 			}
-			if len(plan.Steps) == 0 {
-				if left := e.unmet(); len(left) > 0 || len(plan.Deferred) > 0 {
-					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, plan.Deferred, began, strings.Join(did, "\n"), show(e.status()))
+			if len(planned.Steps) == 0 {
+				if left := e.unmet(); len(left) > 0 || len(planned.Deferred) > 0 {
+					t.Fatalf("%v, held %v\nbegan as %s\nthen %s\nnow %s", left, planned.Deferred, began, strings.Join(did, "\n"), show(e.status()))
 				}
 				return
 			}
 			if taken > 20 {
 				t.Fatalf("it comes to no end\nbegan as %s\nthen %s", began, strings.Join(did, "\n"))
 			}
-			whole := len(plan.Steps)
+			whole := len(planned.Steps)
 			if patience > 0 {
 				patience--
 				whole = rapid.IntRange(0, whole-1).Draw(t, "cut after")
 			}
-			for _, step := range plan.Steps[:whole] {
+			for _, step := range planned.Steps[:whole] {
 				did = append(did, step.String())
 				e.must(t, step)
 			}
-			if whole < len(plan.Steps) {
-				step, way := plan.Steps[whole], rapid.IntRange(0, 3).Draw(t, "way")
+			if whole < len(planned.Steps) {
+				step, way := planned.Steps[whole], rapid.IntRange(0, 3).Draw(t, "way")
 				tried := e.clone()
 				tried.must(t, step) // it would have been safe
 				did = append(did, fmt.Sprintf("%s, cut off at %d", step, way))
@@ -389,11 +389,11 @@ func TestPlansMeetFaults(t *testing.T) {
 		e := draw(t, conditions)
 		e.restless = rapid.Bool().Draw(t, "restless")
 		for range rapid.IntRange(1, 4).Draw(t, "faults") {
-			plan, err := e.plan(t)
+			planned, err := e.planned(t)
 			if err != nil {
 				break
 			}
-			for _, step := range plan.Steps[:rapid.IntRange(0, len(plan.Steps)).Draw(t, "fault after")] {
+			for _, step := range planned.Steps[:rapid.IntRange(0, len(planned.Steps)).Draw(t, "fault after")] {
 				e.must(t, step)
 			}
 			m := rapid.SampledFrom(e.list).Draw(t, "whom")
@@ -412,20 +412,20 @@ func TestPlansMeetFaults(t *testing.T) {
 		e.heartbeat()
 		began := show(e.status())
 		for range 20 {
-			plan, err := e.plan(t)
+			planned, err := e.planned(t)
 			if err != nil {
 				if e.serves {
 					t.Fatalf("it serves, and is refused: %v\nin %s", err, show(e.status()))
 				}
 				return
 			}
-			if len(plan.Steps) == 0 {
+			if len(planned.Steps) == 0 {
 				if left := e.unmet(); len(left) > 0 {
-					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, plan.Deferred, began, show(e.status()))
+					t.Fatalf("%v, held %v\nmended: %s\nnow %s", left, planned.Deferred, began, show(e.status()))
 				}
 				return
 			}
-			for _, step := range plan.Steps {
+			for _, step := range planned.Steps {
 				if e.must(t, step); e.vain {
 					break
 				}
@@ -443,14 +443,14 @@ func TestPlansMeetFaults(t *testing.T) {
 func TestPlansOfConvergedClusters(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, []string{""})
-		plan, err := e.plan(t)
+		planned, err := e.planned(t)
 		if err != nil && !e.serves {
 			return // so many are renumbered that the others are no quorum
 		}
 		if err != nil {
 			t.Fatalf("a healthy cluster is refused: %v\n%s", err, show(e.status()))
 		}
-		for _, step := range plan.Steps {
+		for _, step := range planned.Steps {
 			e.must(t, step)
 		}
 		if left := e.unmet(); len(left) > 0 {
@@ -460,8 +460,8 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 			if forgets {
 				e.forget()
 			}
-			if plan, err := e.plan(t); err != nil || len(plan.Steps) > 0 || len(plan.Deferred) > 0 {
-				t.Fatalf("there is more to do: %v, held %v, %v", plan.Steps, plan.Deferred, err)
+			if planned, err := e.planned(t); err != nil || len(planned.Steps) > 0 || len(planned.Deferred) > 0 {
+				t.Fatalf("there is more to do: %v, held %v, %v", planned.Steps, planned.Deferred, err)
 			}
 		}
 	})
@@ -472,8 +472,8 @@ func TestPlansRefuseStrangers(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
 		e.list = append(e.list, &entry{id: "stranger", address: "192.0.2.98", name: "who", started: true, learner: rapid.Bool().Draw(t, "learner")})
-		if plan, err := e.plan(t); err == nil || !strings.Contains(err.Error(), "stranger") {
-			t.Fatalf("planned: %v, %v", plan.Steps, err)
+		if planned, err := e.planned(t); err == nil || !strings.Contains(err.Error(), "stranger") {
+			t.Fatalf("planned: %v, %v", planned.Steps, err)
 		}
 	})
 }

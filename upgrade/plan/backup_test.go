@@ -1,4 +1,4 @@
-package upgrade
+package plan
 
 import (
 	"testing"
@@ -27,11 +27,11 @@ func TestBackupsComeLast(t *testing.T) {
 		}),
 		member("c", "192.0.2.13", nil),
 	}}
-	plan, err := Change(p, want)
+	planned, err := Change(p, want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := plan.Steps[len(plan.Steps)-1].String(); last != "back up: hourly to directory /srv/b, by b" {
+	if last := planned.Steps[len(planned.Steps)-1].String(); last != "back up: hourly to directory /srv/b, by b" {
 		t.Errorf("the last step is %q", last)
 	}
 
@@ -42,7 +42,7 @@ func TestBackupsComeLast(t *testing.T) {
 		}),
 		member("c", "192.0.2.13", nil),
 	}
-	if plan, err = Change(p, want); err != nil || len(plan.Steps) != 1 || plan.Steps[0].String() != "back up: hourly to directory /srv/b, by a" {
-		t.Errorf("the plan is %v, %v", plan.Steps, err)
+	if planned, err = Change(p, want); err != nil || len(planned.Steps) != 1 || planned.Steps[0].String() != "back up: hourly to directory /srv/b, by a" {
+		t.Errorf("the plan is %v, %v", planned.Steps, err)
 	}
 }

@@ -1,4 +1,4 @@
-package upgrade_test
+package plan_test
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // logged is a voter's log by raft's rules: the term of each entry, at its index from 1 on.
@@ -108,7 +108,7 @@ func TestTheRightSurvivor(t *testing.T) {
 			}
 			p.Members, want.Members = append(p.Members, s), append(want.Members, m)
 		}
-		plan, err := upgrade.Change(p, want)
+		planned, err := plan.Change(p, want)
 		mayLead := func(s membership.MemberStatus) bool {
 			return (s.State == membership.Unhealthy || s.State == membership.Stopped) && s.Index > 0 && s.Damaged == ""
 		}
@@ -138,13 +138,13 @@ func TestTheRightSurvivor(t *testing.T) {
 		if rapid.Bool().Draw(t, "loses any") {
 			want.Recover.Loses = rapid.SliceOfDistinct(rapid.SampledFrom(want.Recover.Abandons), rapid.ID).Draw(t, "loses")
 		}
-		reach := upgrade.Plan{}
-		if reach, err = upgrade.Change(p, want); err != nil {
+		reach := plan.Plan{}
+		if reach, err = plan.Change(p, want); err != nil {
 			return
 		}
 		if len(reach.Steps) == 0 || reach.Steps[0].Kind != membership.Recover {
-			if fmt.Sprint(reach.Steps) != fmt.Sprint(plan.Steps) {
-				t.Fatalf("it recovers nothing, and the plan is another:\n%v\n%v", reach.Steps, plan.Steps)
+			if fmt.Sprint(reach.Steps) != fmt.Sprint(planned.Steps) {
+				t.Fatalf("it recovers nothing, and the plan is another:\n%v\n%v", reach.Steps, planned.Steps)
 			}
 			return
 		}

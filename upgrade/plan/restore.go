@@ -1,4 +1,4 @@
-package upgrade
+package plan
 
 import (
 	"cmp"
@@ -130,8 +130,8 @@ func (r *restorePlanner) snapshot() string {
 	return ""
 }
 
-// restored tells whether a site is one of the restored cluster, by its data.
-func restored(s membership.Site) bool {
+// Restored tells whether a site is one of the restored cluster, by its data.
+func Restored(s membership.Site) bool {
 	return s.Wanted && !s.Reach.Before(membership.Restored)
 }
 
@@ -141,7 +141,7 @@ func (r *restorePlanner) restore() (membership.Step, bool) {
 	if _, found := r.site(lacks); !found {
 		return membership.Step{}, false
 	}
-	if step, found := r.stop("another host is restored first", func(s membership.Site) bool { return restored(s) && s.Running }); found {
+	if step, found := r.stop("another host is restored first", func(s membership.Site) bool { return Restored(s) && s.Running }); found {
 		return step, true
 	}
 	return r.each(membership.Restore, lacks)
@@ -155,7 +155,7 @@ func (r *restorePlanner) stop(why string, is func(membership.Site) bool) (member
 
 // configure writes what members run by, while they do not.
 func (r *restorePlanner) configure() (membership.Step, bool) {
-	misconfigured := func(s membership.Site) bool { return restored(s) && !s.Configured }
+	misconfigured := func(s membership.Site) bool { return Restored(s) && !s.Configured }
 	if step, found := r.stop("its configuration changes, and it serves nobody yet", func(s membership.Site) bool { return misconfigured(s) && s.Running }); found {
 		return step, true
 	}
@@ -167,12 +167,12 @@ func (r *restorePlanner) configure() (membership.Step, bool) {
 func (r *restorePlanner) prove() (membership.Step, bool) {
 	_, first := r.site(func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Restored })
 	if !first {
-		step, found := r.stop("a cold start shows whether it comes back with what it has", func(s membership.Site) bool { return restored(s) && s.Running && !s.Rested })
+		step, found := r.stop("a cold start shows whether it comes back with what it has", func(s membership.Site) bool { return Restored(s) && s.Running && !s.Rested })
 		if found {
 			return step, true
 		}
 	}
-	if step, found := r.each(membership.Start, func(s membership.Site) bool { return restored(s) && !s.Running }); found {
+	if step, found := r.each(membership.Start, func(s membership.Site) bool { return Restored(s) && !s.Running }); found {
 		return step, true
 	}
 	return r.agreement(), first || !r.Agreed
@@ -296,7 +296,7 @@ func agreedRestoring(p membership.Restoring) membership.Restoring {
 // token is that of the hosts that were restored already; empty: none was.
 func (r *restorePlanner) token() string {
 	for _, s := range r.Sites {
-		if restored(s) {
+		if Restored(s) {
 			return s.Token
 		}
 	}

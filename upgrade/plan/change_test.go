@@ -1,13 +1,15 @@
-package upgrade_test
+package plan_test
 
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -48,4 +50,13 @@ func golden(t *testing.T, file string, answer func(testing.TB, string) string) {
 	if diff := cmp.Diff(string(text), got); diff != "" {
 		t.Errorf("%s differs; go test -update writes it anew (-want +got):\n%s", file, diff)
 	}
+}
+
+// texts are steps as a plan shows them.
+func texts(steps []membership.Step) string {
+	var b strings.Builder
+	for _, step := range steps {
+		fmt.Fprintln(&b, step)
+	}
+	return b.String()
 }

@@ -1,4 +1,4 @@
-package upgrade
+package plan
 
 import "github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 

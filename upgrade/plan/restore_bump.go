@@ -1,4 +1,4 @@
-package upgrade
+package plan
 
 import (
 	"slices"
@@ -22,10 +22,10 @@ const (
 // released is when etcd v3 was: no snapshot is older.
 var released = time.Date(2016, time.June, 30, 0, 0, 0, 0, time.UTC)
 
-// bump is by how much the revisions of a snapshot are raised, so that no revision that a client has seen is ever
+// Bump is by how much the revisions of a snapshot are raised, so that no revision that a client has seen is ever
 // given to another state. What clients have seen is what the members' hosts say; where those are no quorum of the old
 // voters, it is what a cluster could have come to since the snapshot was taken, too. now is the latest of the clocks.
-func bump(snapshot api.Snapshot, old []api.Restoration, now time.Time) int64 {
+func Bump(snapshot api.Snapshot, old []api.Restoration, now time.Time) int64 {
 	seen := snapshot.Revision
 	for _, member := range old {
 		seen = max(seen, member.Revision)

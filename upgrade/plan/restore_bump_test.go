@@ -1,4 +1,4 @@
-package upgrade
+package plan
 
 import (
 	"testing"
@@ -36,7 +36,7 @@ func TestBump(t *testing.T) {
 		"a snapshot older than etcd":             {api.Snapshot{Revision: 100, TakenAt: time.Unix(0, 0)}, nil, sinceRelease + 2},
 		"hosts that carried nothing say nothing": {hour, []api.Restoration{{}, formed("a", 150), formed("b", 149)}, 52},
 	} {
-		if got := bump(c.snapshot, c.old, now); got != c.want {
+		if got := Bump(c.snapshot, c.old, now); got != c.want {
 			t.Errorf("%s: raised by %d, want %d", name, got, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package upgrade_test
+package plan_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // A script of a restore is one of a change with other words:
@@ -130,15 +130,15 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Sit
 
 func answerRestoring(t testing.TB, script string) string {
 	t.Helper()
-	plan, err := upgrade.Restore(parseRestoring(t, script))
+	planned, err := plan.Restore(parseRestoring(t, script))
 	if err != nil {
 		return "refused: " + err.Error()
 	}
 	lines := []string{}
-	for _, step := range plan.Steps {
+	for _, step := range planned.Steps {
 		lines = append(lines, step.String())
 	}
-	for _, held := range plan.Deferred {
+	for _, held := range planned.Deferred {
 		lines = append(lines, "deferred: "+held.Error())
 	}
 	if len(lines) == 0 {

@@ -1,0 +1,127 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// recovery is the named way out of a lost quorum: one survivor becomes the whole cluster, and the others join
+// it anew. It is taken only where there is no other, and only by who names what is given up: every other voter.
+// Any of them may hold writes that the survivor never heard of, or, where its host cannot be asked, serve clients
+// at this very moment.
+func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step, error) {
+	if quorumInReach(p, want) == nil {
+		return membership.Step{}, nil
+	}
+	if want.Recover.Member == "" {
+		if explained(p, want) != nil {
+			return membership.Step{}, nil // which is refused
+		}
+		step, _ := Renumbered(p, want)
+		return step, nil
+	}
+	refuse := func(rule, remedy string) (membership.Step, error) {
+		return membership.Step{}, &membership.Refusal{Summary: "This recovery is refused", Attribute: "recover_from", Member: want.Recover.Member, Rule: rule, Remedy: remedy}
+	}
+	if s, serves := first(p.Voters(), func(s membership.MemberStatus) bool { return s.State == membership.Healthy }); serves {
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
+			"mend the network to the other hosts, and plan again")
+	}
+	seed, found := first(p.Members, func(s membership.MemberStatus) bool { return s.Desired && s.Name == want.Recover.Member && survives(s) })
+	switch {
+	case !found:
+		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
+	case !ranked(seed):
+		return refuse("the cluster is not recovered from it: "+unread(seed), "mend that and plan again, or name another survivor in recover_from.member")
+	case seed.Damaged != "":
+		return refuse("the cluster cannot be recovered from it: "+seed.Damaged, "name another survivor in recover_from.member, or restore a snapshot")
+	}
+	others := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Member == seed.Member })
+	var names []string
+	var doubts []string // of those that may have more than the survivor, and cannot be asked to come up with it
+	doubtful := map[string]string{}
+	for _, s := range others {
+		names = append(names, s.Name)
+		further := ranked(s) && compareLogs(s, seed) > 0
+		switch {
+		case further && survives(s) && !s.Looping && s.Damaged == "":
+			remedy := fmt.Sprintf("set recover_from.member to %q", s.Name)
+			if !s.Desired {
+				remedy = fmt.Sprintf("put %s back into the configuration at %s, and %s", s.Name, s.Address, remedy)
+			}
+			return refuse(fmt.Sprintf("the cluster is not recovered from it: %s has come further (term %d, index %d, against term %d, index %d)", s, s.Term, s.Index, seed.Term, seed.Index), remedy)
+		case further:
+			doubtful[s.Name] = fmt.Sprintf("%s has come further (term %d, index %d, against term %d, index %d), and does not come up: %s", s, s.Term, s.Index, seed.Term, seed.Index, cmp.Or(s.Damaged, s.Why))
+		case s.Unread != "" || survives(s) && !ranked(s):
+			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s", s, unread(s))
+		}
+	}
+	for _, s := range p.Unmanaged {
+		if s.Role == membership.Voter {
+			names = append(names, cmp.Or(s.Name, s.ID))
+		}
+	}
+	slices.Sort(names)
+	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(named, names) {
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: that gives up the other voters, %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
+			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more")
+	}
+	for _, name := range slices.Sorted(maps.Keys(doubtful)) {
+		if !slices.Contains(want.Recover.Loses, name) {
+			doubts = append(doubts, doubtful[name])
+		}
+	}
+	if len(doubts) > 0 {
+		return refuse("the cluster is not recovered from it: "+strings.Join(doubts, "; "),
+			"mend that and plan again, or recover from the one that has come further; where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
+	}
+	for _, name := range want.Recover.Loses {
+		if _, needed := doubtful[name]; !needed {
+			return refuse(fmt.Sprintf("the cluster is not recovered from it: recover_from.loses names %s, and nothing speaks for its having what %s does not", name, seed.Name),
+				"take it out of recover_from.loses: it is for voters whose hosts were seen and whose logs could not be read, or end later and do not come up")
+		}
+	}
+	if step, found := armed(p, want, seed); found {
+		return step, nil
+	}
+	recover := step(membership.Recover, seed)
+	recover.Why = givenUp(p, seed, others)
+	return recover, nil
+}
+
+// armed puts the store that a survivor is to run by on its host, where it is not there: it is configured with all that is
+// wanted where what it has keeps it down. false: it has it.
+func armed(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) (membership.Step, bool) {
+	c, version := &planner{ClusterStatus: p, want: want}, want.Version
+	if !c.misconfigured(seed) {
+		if version = seed.Version; !seed.Storeless {
+			return membership.Step{}, false
+		}
+	}
+	return c.stage(seed, version), seed.Staged != version
+}
+
+// recovered is what a recovery makes of a cluster: a voter alone, and hosts with what is left of the others.
+func recovered(p *membership.ClusterStatus, want membership.Spec, seed membership.Member) {
+	whole := (&planner{ClusterStatus: *p, want: want}).misconfigured(*p.Member(seed))
+	for i := range p.Members {
+		s := &p.Members[i]
+		if s.Member == seed {
+			if whole {
+				s.Outdated, s.Behind, s.Version = nil, false, want.Version
+			}
+			s.State, s.Unsynced, s.Why, s.Looping = membership.Healthy, true, "", false
+			s.Move, s.Invalid = membership.Move{}, ""
+			p.Leader = s.ID
+			continue
+		}
+		s.Role, s.ID, s.Started = membership.Absent, "", false
+		s.Move = membership.Move{}
+	}
+	p.Unmanaged, p.Saved = nil, false
+}

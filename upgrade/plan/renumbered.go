@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// A cluster whose machines have lost the addresses that its members know each other by has no quorum to change its list
+// with. All members are there, and can be asked by their new addresses; so it can be told that nothing is lost.
+
+// Renumbered is the recovery of a cluster that was renumbered as a whole, or so much of it that the rest is no quorum: the
+// member whose log ends last becomes the cluster, at its new address, and the others join it anew. It is taken without
+// being asked for where the log of every voter was read, so that no write can be lost by it, and where nothing but the
+// addresses keeps the members from each other: what else they suffer from, or differ in, is for the user to decide on.
+func Renumbered(p membership.ClusterStatus, want membership.Spec) (membership.Step, bool) {
+	voters := p.Voters()
+	lost := lacking(p)
+	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || len(lost) == 0 || len(voters)-len(lost) >= membership.Quorum(len(voters)) {
+		return membership.Step{}, false
+	}
+	for _, s := range voters {
+		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Corrupt || s.Differs || s.Failed != "" || s.Looping && (!s.Gone || s.Moved) {
+			return membership.Step{}, false
+		}
+	}
+	seed := slices.MaxFunc(voters, compareSeeds)
+	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.MemberStatus) bool { return s.Had > seed.Index }) {
+		return membership.Step{}, false
+	}
+	if step, found := armed(p, want, seed); found {
+		return step, true
+	}
+	var others []string
+	for _, s := range voters {
+		if s.Member != seed.Member {
+			others = append(others, fmt.Sprintf("%s (term %d, index %d)", s.Name, s.Term, s.Index))
+		}
+	}
+	recover := step(membership.Recover, seed)
+	recover.Why = fmt.Sprintf("up to term %d, index %d; %s join it anew, their data moved aside; all logs were read, and none ends later, so that no acknowledged write is lost; "+
+		"the members cannot reach each other, since their machines lack the addresses that the cluster knows: %s", seed.Term, seed.Index, strings.Join(others, ", "), strings.Join(lost, ", "))
+	return recover, true
+}
+
+// seeds tells whether a member can be the whole cluster with no more than another address.
+func seeds(s membership.MemberStatus) bool { return s.Desired && !s.Behind && !s.Storeless }
+
+// compareSeeds prefers whoever can be the cluster, then the one whose log ends last, then one that is at its address.
+func compareSeeds(a, b membership.MemberStatus) int {
+	return cmp.Or(compareTrue(seeds(a), seeds(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == ""))
+}
+
+// lacking are the members whose machines have lost the addresses that the cluster knows.
+func lacking(p membership.ClusterStatus) (all []string) {
+	for _, s := range p.Voters() {
+		if s.Gone && !s.Moved {
+			all = append(all, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
+		}
+	}
+	return all
+}

@@ -1,0 +1,35 @@
+package plan
+
+import "github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+
+// Targets are the members that a step is done to which names none, as the rule that asked for the step chose them.
+func Targets(p membership.ClusterStatus, kind membership.Kind) (members []membership.Member) {
+	c := &planner{ClusterStatus: p}
+	is := map[membership.Kind]func(membership.MemberStatus) bool{
+		membership.BackUp:            func(s membership.MemberStatus) bool { return backsUp(s) && s.Unbacked != "" },
+		membership.SyncConfiguration: outOfSync,
+		membership.Agree:             func(s membership.MemberStatus) bool { return c.mends(s) && runs(s) && waitedFor(p, s) },
+		membership.Disarm: func(s membership.MemberStatus) bool {
+			return s.Role == membership.Voter && s.State == membership.Healthy
+		},
+	}[kind]
+	for _, s := range p.Members {
+		if is(s) {
+			members = append(members, s.Member)
+		}
+	}
+	return members
+}
+
+// Misconfigured tells whether a member may be down for what it runs by, so that it is given all that is desired before it is
+// started again. One that is re-addressed is given that in the same step.
+func Misconfigured(p membership.ClusterStatus, want membership.Spec, m membership.Member) bool {
+	s := p.Member(m)
+	return s != nil && (&planner{ClusterStatus: p, want: want}).misconfigured(*s)
+}
+
+// CopiesData tells whether a member begins with the data of the others, and none of its own.
+func CopiesData(p membership.ClusterStatus, m membership.Member) bool {
+	s := p.Member(m)
+	return s != nil && (s.State == membership.Missing || s.State == membership.Lost || rebuildable(*s))
+}
