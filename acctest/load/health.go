@@ -58,8 +58,8 @@ func unproved(proofs []span, from, to, allowed time.Duration) []span {
 }
 
 // levels are the healthy voters over time, until end. Nothing is said of the times in which the membership
-// was changing. writes are when puts were acknowledged, in order.
-func levels(configurations []Configuration, probes []Probe, writes []time.Duration, end time.Duration, limits Limits) []Level {
+// was changing. writes are when puts were acknowledged, in order, and stalls those of the machine.
+func levels(configurations []Configuration, probes []Probe, writes []time.Duration, stalls []Stall, end time.Duration, limits Limits) []Level {
 	answered, read := map[string][]span{}, map[string][]span{}
 	for _, p := range probes {
 		if p.Error != "" {
@@ -102,7 +102,7 @@ func levels(configurations []Configuration, probes []Probe, writes []time.Durati
 	}
 	var late map[string][]span
 	if limits.Told {
-		late = dropLate(down, probes, limits.Late)
+		late = dropLate(down, probes, stalls, limits.Late)
 	}
 
 	var all []Level
@@ -141,7 +141,7 @@ func levels(configurations []Configuration, probes []Probe, writes []time.Durati
 				}
 			}
 			// So many voters cannot have been down while the cluster acknowledged writes.
-			if len(onlyLate) > l.Voters-l.Quorum() && longest(writes, l.From, l.To).Length() <= limits.Late {
+			if len(onlyLate) > l.Voters-l.Quorum() && longest(writes, l.From, l.To).Length()-stalled(stalls, span{l.From, l.To}) <= limits.Late {
 				l.Healthy += len(onlyLate)
 			} else {
 				l.Down = append(l.Down, onlyLate...)
@@ -154,7 +154,7 @@ func levels(configurations []Configuration, probes []Probe, writes []time.Durati
 
 // dropLate takes out the times in which a member was no more than late: no question to it failed by anything but its
 // own time limit. It returns those in which it was late for longer than that, which it leaves in.
-func dropLate(down map[string][]span, probes []Probe, late time.Duration) map[string][]span {
+func dropLate(down map[string][]span, probes []Probe, stalls []Stall, late time.Duration) map[string][]span {
 	lives := map[string][]string{} // who has answered at an endpoint
 	for _, p := range probes {
 		if p.Member != "" && !slices.Contains(lives[p.Endpoint], p.Member) {
@@ -175,7 +175,7 @@ func dropLate(down map[string][]span, probes []Probe, late time.Duration) map[st
 		var kept []span
 		for _, d := range spans {
 			told := overlaps(failed[member], d)
-			if !told && d.to-d.from <= late {
+			if !told && d.to-d.from-stalled(stalls, d) <= late {
 				continue
 			}
 			kept = append(kept, d)
@@ -186,6 +186,14 @@ func dropLate(down map[string][]span, probes []Probe, late time.Duration) map[st
 		down[member] = kept
 	}
 	return longer
+}
+
+// stalled is for how long of a time the machine's disk took nothing.
+func stalled(stalls []Stall, in span) (sum time.Duration) {
+	for _, s := range stalls {
+		sum += max(min(s.To, in.to)-max(s.From, in.from), 0)
+	}
+	return sum
 }
 
 // overlaps tells whether any of the times shares a moment with another.

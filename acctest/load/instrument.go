@@ -95,6 +95,9 @@ func (i *instrument) measure(orders *json.Decoder) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var sampling, writing sync.WaitGroup
+	if err := i.watchDisk(ctx, &sampling); err != nil {
+		return err
+	}
 	if i.Config.Every > 0 {
 		s := newSampler(i)
 		i.follow(s.seed)

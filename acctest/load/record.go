@@ -38,6 +38,13 @@ type Mark struct {
 	At   time.Duration `json:"at"`
 }
 
+// Stall is a time in which the disk of this machine, which the members share, took nothing: a file of our own beside theirs
+// was not synced for all of it.
+type Stall struct {
+	From time.Duration `json:"from"`
+	To   time.Duration `json:"to"`
+}
+
 // Member is an entry of the member list.
 type Member struct {
 	ID         string   `json:"id"`   // hexadecimal
@@ -116,6 +123,7 @@ type answer struct {
 	View          *View          `json:"view,omitempty"`
 	Probe         *Probe         `json:"probe,omitempty"`
 	Move          *Move          `json:"move,omitempty"`
+	Stall         *Stall         `json:"stall,omitempty"`
 	Entry         *entry         `json:"entry,omitempty"`
 	Done          *done          `json:"done,omitempty"`
 }

@@ -22,6 +22,7 @@ type Report struct {
 	Views          []View
 	Probes         []Probe
 	Moves          []Move
+	Stalls         []Stall
 	End            time.Duration // when the run was told to stop
 
 	command Command
@@ -46,6 +47,8 @@ func (r *Report) take(a answer) error {
 		r.Probes = append(r.Probes, *a.Probe)
 	case a.Move != nil:
 		r.Moves = append(r.Moves, *a.Move)
+	case a.Stall != nil:
+		r.Stalls = append(r.Stalls, *a.Stall)
 	case a.Done != nil:
 		if a.Done.Error != "" {
 			return errors.New(a.Done.Error)
@@ -83,7 +86,7 @@ func (r *Report) yardstick(from int) Yardstick {
 
 // levels are the healthy voters over the whole run.
 func (r *Report) levels(limits Limits) []Level {
-	return levels(r.Configurations, r.Probes, slices.Sorted(slices.Values(ends(r.Puts))), r.End, limits)
+	return levels(r.Configurations, r.Probes, slices.Sorted(slices.Values(ends(r.Puts))), r.Stalls, r.End, limits)
 }
 
 // ends are those of the acknowledged puts.

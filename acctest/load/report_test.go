@@ -224,6 +224,32 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestStallsAreNoLateness: members that are late while the disk of their machine takes nothing are not down for it, and those
+// that are late for longer are.
+func TestStallsAreNoLateness(t *testing.T) {
+	const end = 10 * time.Second
+	for name, test := range map[string]struct {
+		stalls []Stall
+		broken bool
+	}{
+		"no stall":                {nil, true},
+		"a stall all the while":   {[]Stall{{1900 * time.Millisecond, 7 * time.Second}}, false},
+		"a stall of a part of it": {[]Stall{{2 * time.Second, 3 * time.Second}, {4 * time.Second, 5500 * time.Millisecond}}, false},
+		"a short stall":           {[]Stall{{2 * time.Second, 2700 * time.Millisecond}}, true},
+		"a stall before":          {[]Stall{{0, 2 * time.Second}}, true},
+	} {
+		var probes []Probe
+		for _, member := range []string{"a", "b", "c"} {
+			probes = append(append(probes, alive(member, 0, 2*time.Second)...), alive(member, 7*time.Second, end)...)
+		}
+		r := Report{Limits: Limits{Told: true}, Configurations: []Configuration{voters(0, 0, "a", "b", "c")}, Probes: probes, Stalls: test.stalls, End: end,
+			Puts: slices.Concat(acknowledged(0, 2*time.Second), acknowledged(7*time.Second, end))}
+		if broken := r.Violations(); len(broken) > 0 != test.broken {
+			t.Errorf("%s: violations: %v", name, broken)
+		}
+	}
+}
+
 func TestLeads(t *testing.T) {
 	says := func(member, leader string, term uint64, at time.Duration) Probe {
 		return Probe{Member: member, Leader: leader, Term: term, End: at}
