@@ -32,8 +32,8 @@ func TestLifeOfACluster(t *testing.T) {
 			}
 		}
 	}
-	for name, stranger := range map[string]etcdctl{"no certificate": client.without("--cert", "--key"), "no CA": client.without("--cacert")} {
-		if output, err := stranger.run(w.endpoints()[0], "get", "through/0"); err == nil {
+	for name, other := range map[string]etcdctl{"no certificate": client.without("--cert", "--key"), "no CA": client.without("--cacert")} {
+		if output, err := other.run(w.endpoints()[0], "get", "through/0"); err == nil {
 			t.Errorf("a client with %s was served: %s", name, output)
 		}
 	}

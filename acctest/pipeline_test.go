@@ -62,8 +62,8 @@ func TestRepairScript(t *testing.T) {
 		"a host that is away":  {plans: "2", shown: plan(of("none")), code: 1, asked: "plan show", says: "no apply can mend now"},
 		"outputs alone":        {plans: "2 0", shown: plan(still), applied: "0", asked: "plan show apply plan"},
 
-		"a wish":                        {plans: "2", shown: plan(of("change")), code: 1, asked: "plan show", says: cluster},
-		"a wish beside a repair":        {plans: "2", shown: plan(of("repair"), of("change")), code: 1, asked: "plan show", says: cluster},
+		"a change":                      {plans: "2", shown: plan(of("change")), code: 1, asked: "plan show", says: cluster},
+		"a change beside a repair":      {plans: "2", shown: plan(of("repair"), of("change")), code: 1, asked: "plan show", says: cluster},
 		"a restore":                     {plans: "2", shown: plan(of("restore")), code: 1, asked: "plan show", says: cluster},
 		"a recovery":                    {plans: "2", shown: plan(of("recovery")), code: 1, asked: "plan show", says: cluster},
 		"steps that are not known":      {plans: "2", shown: plan(change("etcd_cluster", update, `{"planned_change":"repair"}`, `{}`)), code: 1, asked: "plan show", says: cluster},

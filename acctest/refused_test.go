@@ -54,8 +54,8 @@ func TestRefusedCreates(t *testing.T) {
 	wrong := map[string]string{"b": fmt.Sprintf("address = %q, host_key = %q", b.Address(), hostKey(t, a))}
 	refused("wrong host key", setup{member: wrong}, "192.0.2.12", "SHA256:")
 
-	stranger := strangerKey(t)
-	refused("wrong key", setup{ssh: fmt.Sprintf("private_key_file = %q", stranger)}, "192.0.2.11", "root")
+	other := strangerKey(t)
+	refused("wrong key", setup{ssh: fmt.Sprintf("private_key_file = %q", other)}, "192.0.2.11", "root")
 
 	inHost(t, a, "systemd-run", "--unit=squatter", "--quiet", "perl", "-MIO::Socket::INET", "-e",
 		`my $s = IO::Socket::INET->new(LocalPort => 2380, Listen => 1) or die; sleep`)

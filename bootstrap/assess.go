@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Report is what was learned of one host: the first contact alone, where the wanted store is not on
+// Report is what was learned of one host: the first contact alone, where the desired store is not on
 // it yet; else the observation too. Err is set where the host could not be asked.
 type Report struct {
 	Contact     api.Contact
@@ -33,7 +33,7 @@ func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 	return fresh
 }
 
-// Assess measures what was learned against what is wanted. now decides which certificates hold.
+// Assess measures what was learned against what is desired. now decides which certificates hold.
 func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) membership.Observed {
 	observed := membership.Observed{}
 	var reached []located
@@ -136,7 +136,7 @@ func (c Cluster) owns(marker api.Marker, m membership.Member) bool {
 	return marker.Cluster == c.Name && marker.Member == m.Name && marker.InitialCluster == c.InitialCluster() && marker.DataDir == c.DataDir
 }
 
-// configured tells whether all that the member runs by is on the host as it is wanted.
+// configured tells whether all that the member runs by is on the host as it is desired.
 func (c Cluster) configured(m membership.Member, report Report, f Formation, now time.Time) bool {
 	o := report.Observation
 	unit, err := c.Unit(o.Facts.MemoryBytes)

@@ -256,7 +256,7 @@ func TestAssessCertificates(t *testing.T) {
 	}
 }
 
-// with are member a's certificates as wanted, but for one.
+// with are member a's certificates as desired, but for one.
 func with(t *testing.T, c bootstrap.Cluster, name string, change func(*api.Certificate)) func() map[string]api.Certificate {
 	return func() map[string]api.Certificate {
 		all := held(t, c, c.Members[0], authority(), nil)

@@ -25,8 +25,8 @@ func (c Cluster) Authority(key string) string {
 	return c.ClientCA
 }
 
-// certified tells whether a host holds, for every key pair, a certificate of the wanted authority
-// that says what is wanted and holds now, and trusts the wanted bundles.
+// certified tells whether a host holds, for every key pair, a certificate of the desired authority
+// that says what is desired and holds now, and trusts the desired bundles.
 func (c Cluster) certified(m membership.Member, held map[string]api.Certificate, now time.Time) bool {
 	if !samePEM(held[observedPeerCA].PEM, c.PeerCA) || !samePEM(held[observedClientCA].PEM, c.ClientCA) {
 		return false
@@ -41,7 +41,7 @@ func (c Cluster) certified(m membership.Member, held map[string]api.Certificate,
 }
 
 // says tells whether a certificate is of one of the authorities in bundle, holds at now, and has
-// exactly the subject and names that are wanted.
+// exactly the subject and names that are desired.
 func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {

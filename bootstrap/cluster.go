@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// Cluster is a cluster as it is wanted, down to what each host runs. Flags, subjects and markers
+// Cluster is a cluster as it is desired, down to what each host runs. Flags, subjects and markers
 // are functions of it alone.
 type Cluster struct {
 	membership.Spec

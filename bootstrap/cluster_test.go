@@ -51,14 +51,14 @@ func encode(t *testing.T, v any) string {
 func TestFlags(t *testing.T) {
 	c := three()
 	m := c.Members[0]
-	fresh, living := c.Flags(m, ours, bootstrap.StateNew), c.Flags(m, ours, bootstrap.StateExisting)
+	fresh, serving := c.Flags(m, ours, bootstrap.StateNew), c.Flags(m, ours, bootstrap.StateExisting)
 	if !sortedByName(fresh) {
 		t.Errorf("not sorted by name: %v", fresh)
 	}
 	var differ []string
 	for i := range fresh {
-		if fresh[i] != living[i] {
-			differ = append(differ, living[i])
+		if fresh[i] != serving[i] {
+			differ = append(differ, serving[i])
 		}
 	}
 	if want := []string{"--initial-cluster-state=existing"}; !slices.Equal(differ, want) {

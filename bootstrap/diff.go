@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// diff compares what a wanted member runs by, and what it was started with, with what is wanted. The
+// diff compares what a desired member runs by, and what it was started with, with what is desired. The
 // cluster is the one with the members that vote now.
 func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, now time.Time) {
 	o := report.Observation
@@ -51,7 +51,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
 }
 
-// outdated says what takes a restart to become what is wanted, in the order of the words.
+// outdated says what takes a restart to become what is desired, in the order of the words.
 func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired []string, unit string) []string {
 	var reasons []string
 	hash := c.Stores[o.Facts.Architecture]

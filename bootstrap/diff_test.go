@@ -67,7 +67,7 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 }
 
-// TestDiffOfOthers holds that a member is measured by what is wanted of it alone: not by settings of one that
+// TestDiffOfOthers holds that a member is measured by what is desired of it alone: not by settings of one that
 // leaves, and not where there is nothing to measure.
 func TestDiffOfOthers(t *testing.T) {
 	all := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13")

@@ -1,4 +1,4 @@
-// Package bootstrap brings a cluster to life: it says what a wanted cluster means for each host,
+// Package bootstrap brings a cluster to life: it says what a desired cluster means for each host,
 // judges what was observed there, and plans how hosts become a cluster.
 package bootstrap
 
@@ -60,7 +60,7 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	return steps, nil
 }
 
-// BackUp is the step that has hosts back the cluster up as it is wanted.
+// BackUp is the step that has hosts back the cluster up as it is desired.
 func BackUp(members []string, spec membership.Spec) membership.Step {
 	return membership.Step{Kind: membership.BackUp, To: spec.Backups, Why: strings.Join(members, ", ")}
 }

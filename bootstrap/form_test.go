@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestForm holds the plans in testdata/form: scripts of what was observed and what is wanted, and the
+// TestForm holds the plans in testdata/form: scripts of what was observed and what is desired, and the
 // steps between the two, or why there are none.
 func TestForm(t *testing.T) {
 	files, err := filepath.Glob("testdata/form/*.txt")

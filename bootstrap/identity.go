@@ -190,7 +190,7 @@ func onOneMachine(m, other membership.Member) membership.Refusal {
 		Remedy: fmt.Sprintf("check address and ssh_address of %s and %s, and give each a machine of its own", m.Name, other.Name)}
 }
 
-// isOne tells whether two members on one machine are a mistake: both are wanted, or one that is not is still there.
+// isOne tells whether two members on one machine are a mistake: both are desired, or one that is not is still there.
 func (w ways) isOne(m, other membership.Member) bool {
 	for _, one := range []membership.Member{m, other} {
 		if !slices.Contains(w.Members, one) && w.to[one].carries == "" {

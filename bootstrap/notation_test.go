@@ -72,7 +72,7 @@ func parseObserved(fields []string) (membership.Observed, error) {
 	return observed, nil
 }
 
-// parseMembers reads wanted members: NAME, at an address that follows from where it stands, or
+// parseMembers reads desired members: NAME, at an address that follows from where it stands, or
 // NAME@ADDRESS.
 func parseMembers(fields []string) []membership.Member {
 	var members []membership.Member

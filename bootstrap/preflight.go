@@ -36,7 +36,7 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 		owner = c.unfinished(reports)
 	}
 	var refusals []error
-	for _, site := range c.Restoring(owner, creating, reports, now).Sites {
+	for _, site := range c.Restoring(owner, creating, reports, now).Members {
 		report, seen := reports[site.Member]
 		switch {
 		case !seen:

@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// RestoreToken is etcd's initial-cluster-token of a cluster that a wish makes. By what it begins with, a later run
-// knows that the wish was fulfilled; unique tells apart two restores of one snapshot.
+// RestoreToken is etcd's initial-cluster-token of a cluster that a restore makes. By what it begins with, a later run
+// knows that the configuration was fulfilled; unique tells apart two restores of one snapshot.
 func RestoreToken(desired membership.Restoration, unique string) string {
 	return restoreTokens(desired) + unique
 }
@@ -54,14 +54,14 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 		if ways.detour(m) {
 			continue
 		}
-		s := membership.Site{Member: m, Wanted: slices.Contains(c.Members, m), Unreachable: report.Err != nil}
+		s := membership.RestoreStatus{Member: m, Desired: slices.Contains(c.Members, m), Unreachable: report.Err != nil}
 		if !s.Unreachable {
 			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
 		}
 		if !s.Unreachable && s.Refused == "" {
 			c.site(&s, report, owner, now)
 		}
-		p.Sites = append(p.Sites, s)
+		p.Members = append(p.Members, s)
 	}
 	return p
 }
@@ -106,23 +106,23 @@ func (c Cluster) written(report Report) string {
 }
 
 // site measures a host that may be touched.
-func (c Cluster) site(s *membership.Site, report Report, owner string, now time.Time) {
+func (c Cluster) site(s *membership.RestoreStatus, report Report, owner string, now time.Time) {
 	o, marker := report.Observation, report.Marker()
 	s.Marked = marker != nil
 	s.StoreMissing = o == nil && s.Marked
 	if o == nil {
 		s.Installed = slices.Contains(report.Contact.Installed, c.Store(report.Contact))
 		if s.StoreMissing && marker.Phase == api.PhaseFormed { // its member runs on, as far as anybody knows
-			s.Living = marker.ClusterID
+			s.ServingID = marker.ClusterID
 		}
 		return
 	}
 	s.Installed = slices.Contains(o.Store.Installed, c.Stores[o.Facts.Architecture])
 	s.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	if r := o.Restore; r != nil {
-		s.Reach, s.Source, s.Snapshot, s.Since = membership.Reach(r.Stage), r.Source, r.Snapshot, r.Began.UTC().Format(time.RFC3339)
+		s.Stage, s.Source, s.Snapshot, s.Since = membership.RestoreStage(r.Stage), r.Source, r.Snapshot, r.Began.UTC().Format(time.RFC3339)
 		s.Token, s.Seen = r.Token, r.Revision
-		s.Configured = marker != nil && !s.Reach.Before(membership.Restored) && c.revived(s.Member, report, Formation{Owner: owner, Token: r.Token}, s.Reach, now)
+		s.Configured = marker != nil && !s.Stage.Before(membership.Restored) && c.revived(s.Member, report, Formation{Owner: owner, Token: r.Token}, s.Stage, now)
 		return
 	}
 	if marker == nil {
@@ -133,14 +133,14 @@ func (c Cluster) site(s *membership.Site, report Report, owner string, now time.
 	if !s.Finished && marker.Phase == api.PhaseFormed {
 		switch state, _ := c.state(s.Member, report, owner); state {
 		case membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Blocked:
-			s.Living = marker.ClusterID
+			s.ServingID = marker.ClusterID
 		}
 	}
 }
 
 // revived tells whether a host holds all that its restored member is to run by, where it has come to, and whether
 // its process was started with that.
-func (c Cluster) revived(m membership.Member, report Report, f Formation, reach membership.Reach, now time.Time) bool {
+func (c Cluster) revived(m membership.Member, report Report, f Formation, reach membership.RestoreStage, now time.Time) bool {
 	o := report.Observation
 	flags := c.Isolated(m, f)
 	if reach == membership.Opened {

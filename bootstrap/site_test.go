@@ -128,7 +128,7 @@ func held(t *testing.T, c bootstrap.Cluster, m membership.Member, a *nodetest.Au
 	return certificates
 }
 
-// request is a request that asks for what is wanted.
+// request is a request that asks for what is desired.
 func request(t *testing.T, want api.KeyRequest) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -347,7 +347,7 @@ func TestStatusOfTheWhole(t *testing.T) {
 }
 
 // TestStatusOfStrangers holds whose an unmanaged member is.
-func TestStatusOfStrangers(t *testing.T) {
+func TestStatusOfUnmanagedMembers(t *testing.T) {
 	c := three()
 	const peerURL = "https://192.0.2.19:2380"
 	for name, test := range map[string]struct {

@@ -135,10 +135,10 @@ func altNameClaims(der []byte) ([]string, error) {
 	return claims, nil
 }
 
-// compare tells which claims go beyond those that are wanted, and which are missing. Order does not
+// compare tells which claims go beyond those that are desired, and which are missing. Order does not
 // matter; how often a claim is made does.
-func compare(wanted, made []string) (extra, missing []string) {
-	missing = slices.Clone(wanted)
+func compare(desired, made []string) (extra, missing []string) {
+	missing = slices.Clone(desired)
 	for _, claim := range made {
 		if i := slices.Index(missing, claim); i >= 0 {
 			missing = slices.Delete(missing, i, i+1)

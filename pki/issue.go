@@ -68,13 +68,13 @@ func (a *Authority) notAfter(lifetime time.Duration, now time.Time) (time.Time, 
 		return time.Time{}, fmt.Errorf("the authority expires in %s, and nothing that holds for less than %s is signed; make a new authority",
 			left.Round(time.Second), MinimumLifetime)
 	}
-	if wanted := now.Add(lifetime); wanted.Before(end) {
-		return wanted, nil
+	if desired := now.Add(lifetime); desired.Before(end) {
+		return desired, nil
 	}
 	return end, nil
 }
 
-// conforms tells whether a certificate says exactly what is wanted, is for this key, and holds now
+// conforms tells whether a certificate says exactly what is desired, is for this key, and holds now
 // for whoever trusts the authority. An authority from elsewhere may have limits of its own, on names
 // or usages, that only show here.
 func (a *Authority) conforms(certificate *x509.Certificate, public crypto.PublicKey, want Request, now time.Time) error {

@@ -12,7 +12,7 @@ import (
 
 // Sign signs a certificate request, PEM, that was made to order, as the hosts of members make theirs.
 // It must prove the possession of a key of one of the Algorithms, and hold exactly the subject, names
-// and addresses that are wanted: one that lacks any, or slips in others or any further extension, is
+// and addresses that are desired: one that lacks any, or slips in others or any further extension, is
 // refused. Of what it holds, nothing but the public key gets into the certificate.
 //
 // The certificate, PEM, holds from 5 minutes before now until the lifetime after it, and never longer
@@ -23,7 +23,7 @@ func (a *Authority) Sign(requestPEM []byte, want Request, now time.Time) ([]byte
 }
 
 // SignRequest is Sign for a request that somebody brings along, and whose subject and names are the
-// configuration's to decide: it may leave out what is wanted, and still add nothing.
+// configuration's to decide: it may leave out what is desired, and still add nothing.
 func (a *Authority) SignRequest(requestPEM []byte, want Request, now time.Time) ([]byte, error) {
 	return a.sign(requestPEM, want, now, false)
 }
@@ -104,7 +104,7 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	return request, nil
 }
 
-// checkRequest refuses a request that holds more than is wanted, or less where it is to be complete.
+// checkRequest refuses a request that holds more than is desired, or less where it is to be complete.
 func checkRequest(request *x509.CertificateRequest, want Request, complete bool) error {
 	claims, err := requestClaims(request)
 	if err != nil {

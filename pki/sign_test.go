@@ -72,7 +72,7 @@ func TestSignEveryProfileAndKey(t *testing.T) {
 }
 
 // hostnames and the like that a Request may hold.
-func wanted() *rapid.Generator[Request] {
+func desired() *rapid.Generator[Request] {
 	name := rapid.StringMatching(`[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z][a-z0-9]{0,5}){0,2}`)
 	ip := rapid.OneOf(
 		rapid.Map(rapid.SliceOfN(rapid.Byte(), 4, 4), func(b []byte) netip.Addr { return netip.AddrFrom4([4]byte(b)) }),
@@ -90,11 +90,11 @@ func wanted() *rapid.Generator[Request] {
 	})
 }
 
-func TestCertificatesSayExactlyWhatIsWanted(t *testing.T) {
+func TestCertificatesSayExactlyWhatIsAsked(t *testing.T) {
 	ca, holder := authority(t, "ca"), key(t, ECDSAP256)
 	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
 	rapid.Check(t, func(rt *rapid.T) {
-		want := wanted().Draw(rt, "want")
+		want := desired().Draw(rt, "want")
 		signed, err := ca.Sign(requestPEM(t, template(want), holder), want, now)
 		if err != nil {
 			rt.Fatal(err)
@@ -122,7 +122,7 @@ func TestCertificatesSayExactlyWhatIsWanted(t *testing.T) {
 func TestRequestsOfAnythingElseAreRefused(t *testing.T) {
 	ca, holder := authority(t, "ca"), key(t, ECDSAP256)
 	rapid.Check(t, func(rt *rapid.T) {
-		want, made := wanted().Draw(rt, "want"), wanted().Draw(rt, "made")
+		want, made := desired().Draw(rt, "want"), desired().Draw(rt, "made")
 		extra, missing := compare(want.claims(), made.claims())
 		request := requestPEM(t, template(made), holder)
 		if _, err := ca.Sign(request, want, now); (err == nil) != (len(extra)+len(missing) == 0) {
@@ -153,7 +153,7 @@ func TestSignRequestTakesWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestSignRefusesBadWishes(t *testing.T) {
+func TestSignRefusesBadRequests(t *testing.T) {
 	ca, holder := authority(t, "ca"), key(t, ECDSAP256)
 	for says, edit := range map[string]func(*Request){
 		`"boss" is no profile`:                     func(r *Request) { r.Profile = "boss" },

@@ -177,11 +177,11 @@ func exchanged(t *testing.T, der []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := x509.MarshalPKIXPublicKey(key(t, ECDSAP256).Public())
+	other, err := x509.MarshalPKIXPublicKey(key(t, ECDSAP256).Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: bytes.Replace(der, request.RawSubjectPublicKeyInfo, stranger, 1)})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: bytes.Replace(der, request.RawSubjectPublicKeyInfo, other, 1)})
 }
 
 func TestRefusalsStayShort(t *testing.T) {

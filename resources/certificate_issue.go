@@ -108,7 +108,7 @@ func (c certificateModel) certificates() map[string]string {
 	return files
 }
 
-// writeFiles writes the certificates to where they are wanted as well.
+// writeFiles writes the certificates to where they are desired as well.
 func (c certificateModel) writeFiles() error {
 	var failures []error
 	for file, content := range c.certificates() {

@@ -58,7 +58,7 @@ func (c *certificateModel) plan(authority authorityModel, state *certificateMode
 	c.RenewalDue = types.StringNull()
 }
 
-// reissues tells whether the certificate that is there says anything but what is wanted, or is due.
+// reissues tells whether the certificate that is there says anything but what is desired, or is due.
 func (c certificateModel) reissues(ca types.String, state certificateModel) bool {
 	return !state.RenewalDue.IsNull() ||
 		!ca.Equal(state.CACertificate) ||

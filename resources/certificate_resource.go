@@ -83,7 +83,7 @@ func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest
 }
 
 // Update issues another certificate, where the plan says so, and writes the files where they are
-// wanted by now.
+// desired by now.
 func (r *certificateResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, plan, state certificateModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)

@@ -20,7 +20,7 @@ import (
 type later struct {
 	attribute string // of the cluster, from the output of terraform_data.later
 	value     string
-	living    string // words by which a plan of a cluster that is there is refused; empty: it is not
+	serving   string // words by which a plan of a cluster that is there is refused; empty: it is not
 }
 
 // laters are the attributes of a cluster, and the ones in its objects.
@@ -59,8 +59,8 @@ func TestEveryAttributeMayBeKnownLater(t *testing.T) {
 		t.Run(name+", of a cluster that is there", func(t *testing.T) {
 			w := newWorld(t)
 			then := tftest.TestStep{Config: config, PreConfig: w.Forget, ConfigPlanChecks: settled}
-			if one.living != "" {
-				then = tftest.TestStep{Config: config, PreConfig: w.Forget, ExpectError: says(one.living)}
+			if one.serving != "" {
+				then = tftest.TestStep{Config: config, PreConfig: w.Forget, ExpectError: says(one.serving)}
 			}
 			w.run(t, w.begun(t, three(unprotected)), then)
 		})

@@ -93,11 +93,11 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Repor
 		}
 	}
 	if run, found := newestRun(rehearsals, func(r api.Run) bool { return r.Error == "" }); found {
-		wanted, d := backupFrom(ctx, c.Backup, name)
+		desired, d := backupFrom(ctx, c.Backup, name)
 		diags.Append(d...)
-		if !d.HasError() && now.Sub(run.Ended) > wanted.Rehearsal.MaxAge {
+		if !d.HasError() && now.Sub(run.Ended) > desired.Rehearsal.MaxAge {
 			diags.AddAttributeWarning(at.AtName("rehearsal"), fmt.Sprintf("The last successful rehearsal of a restore of cluster %s is stale", name),
-				fmt.Sprintf("It was at %s, and rehearsal.max_age is %s. See why none has succeeded since: systemctl status %s.timer on the hosts.", run.Ended.UTC().Format(time.RFC3339), wanted.Rehearsal.MaxAge, api.RehearsalUnit(name)))
+				fmt.Sprintf("It was at %s, and rehearsal.max_age is %s. See why none has succeeded since: systemctl status %s.timer on the hosts.", run.Ended.UTC().Format(time.RFC3339), desired.Rehearsal.MaxAge, api.RehearsalUnit(name)))
 		}
 	}
 	object, d := basetypes.NewObjectValueFrom(ctx, backupStatusType(), status)

@@ -181,7 +181,7 @@ func TestRestoreOfTheLatestBackup(t *testing.T) {
 	)
 }
 
-// TestRestoreOfABackupOnAHost: a backup in a directory of one host, wanted any more or not, is sent to those that do not
+// TestRestoreOfABackupOnAHost: a backup in a directory of one host, desired any more or not, is sent to those that do not
 // have it; which is the latest is known where all of them have been read.
 func TestRestoreOfABackupOnAHost(t *testing.T) {
 	const backup = "backup = { directory = \"/srv/backups\" }\n"

@@ -19,8 +19,8 @@ import (
 
 // change is what a plan makes of a living cluster.
 type change struct {
-	before, members map[string]memberModel // of the state, and as they are wanted
-	cluster         bootstrap.Cluster      // as it is wanted
+	before, members map[string]memberModel // of the state, and as they are desired
+	cluster         bootstrap.Cluster      // as it is desired
 	seen            bootstrap.Reports
 	others          routes // to hosts that an earlier change has not come to its end on
 	plan            plan.Plan
@@ -174,7 +174,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
 	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
-		if m, wanted := ch.members[s.Name]; wanted && s.Desired {
+		if m, desired := ch.members[s.Name]; desired && s.Desired {
 			m.foresee(s, ch)
 			ch.members[s.Name] = m
 			if m.Health.IsUnknown() {
@@ -236,7 +236,7 @@ func (m *memberModel) notKnown() {
 	m.Drift = types.ListUnknown(types.StringType)
 }
 
-// unseen are the wanted members that etcd lists and nobody has looked at.
+// unseen are the desired members that etcd lists and nobody has looked at.
 func (ch change) unseen() []string {
 	var names []string
 	for _, m := range ch.cluster.Members {
@@ -262,7 +262,7 @@ func (ch change) lists(peerURL string) bool {
 	return false
 }
 
-// routes are the ways to all hosts that the change may come to. What is wanted says last how one is reached.
+// routes are the ways to all hosts that the change may come to. What is desired says last how one is reached.
 func (ch change) routes() routes {
 	return ch.others.and(routesTo(ch.before)).and(routesTo(ch.members))
 }
@@ -404,7 +404,7 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 }
 
 // chooseVersion is the version that the members are to run: an exact one, or the newest patch that this provider
-// carries of the line that is wanted. Without a wish the cluster stays on its line. A cluster whose patch is
+// carries of the minor version that is desired. Without a version the cluster stays on its own. A cluster whose patch is
 // newer than what is carried keeps it.
 func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags diag.Diagnostics) {
 	running := state.EtcdVersion.ValueString()
@@ -412,12 +412,12 @@ func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags d
 		c.EtcdVersion = types.StringUnknown()
 		return nil
 	}
-	wanted := c.Version.ValueString()
-	if wanted == "" {
-		wanted = membership.Minor(running)
+	desired := c.Version.ValueString()
+	if desired == "" {
+		desired = membership.Minor(running)
 	}
-	version, err := stores.Newest(wanted)
-	switch kept := running == wanted || membership.Minor(running) == wanted; {
+	version, err := stores.Newest(desired)
+	switch kept := running == desired || membership.Minor(running) == desired; {
 	case kept && (err != nil || membership.CompareVersions(running, version) > 0):
 		version = running
 	case err != nil:

@@ -119,8 +119,8 @@ func TestStartIsAllThatAStoppedMemberTakes(t *testing.T) {
 	})
 }
 
-// TestFailedUpdateKeepsOldWishes: what was wanted and not done is wanted still.
-func TestFailedUpdateKeepsOldWishes(t *testing.T) {
+// TestFailedUpdateKeepsOldConfiguration: what was desired and not done is desired still.
+func TestFailedUpdateKeepsOldConfiguration(t *testing.T) {
 	w := newWorld(t)
 	purging := three(unprotected + "purge_data = true\n")
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
@@ -320,7 +320,7 @@ func TestLostMembersStay(t *testing.T) {
 }
 
 // TestStrangerIsShown: a member that somebody has added beside Terraform.
-func TestStrangerIsShown(t *testing.T) {
+func TestUnmanagedMemberIsShown(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
 		tftest.TestStep{

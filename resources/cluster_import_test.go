@@ -21,7 +21,7 @@ func TestImport(t *testing.T) {
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,
 			// One host tells of all.
 			ImportStateId: "prod@192.0.2.12", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
-			// What no host knows: the wishes that are Terraform's own, and what the last apply has done.
+			// What no host knows: the configurations that are Terraform's own, and what the last apply has done.
 			ImportStateVerifyIgnore: []string{"deletion_protection", "rollout", "last_rollout", "planned_change"},
 		},
 		tftest.TestStep{Config: config, Check: w.untouched})

@@ -275,8 +275,8 @@ func TestGrowAndShrink(t *testing.T) {
 	}
 }
 
-// TestVersionFollowsTheLine: without a wish a cluster stays on its line, whatever else is carried.
-func TestVersionFollowsTheLine(t *testing.T) {
+// TestVersionStaysOnItsMinor: without a version a cluster stays on its minor version, whatever else is carried.
+func TestVersionStaysOnItsMinor(t *testing.T) {
 	w := newWorld(t)
 	w.carry(older)
 	w.run(t, w.begun(t, three(unprotected)),

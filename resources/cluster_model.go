@@ -100,7 +100,7 @@ func (c *clusterModel) setMembers(ctx context.Context, members map[string]member
 }
 
 // spec are the members, sorted by name, as a cluster wants them. Unmanaged members are left out: they are
-// observed, and never wanted.
+// observed, and never desired.
 func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString()}
 	for _, name := range slices.Sorted(maps.Keys(members)) {

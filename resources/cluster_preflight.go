@@ -91,7 +91,7 @@ func (c clusterModel) lookedBy(state clusterModel, stores Stores) clusterModel {
 	return c
 }
 
-// compared are the members as they are wanted and as they are in the state, and the last look at the hosts.
+// compared are the members as they are desired and as they are in the state, and the last look at the hosts.
 func (c clusterModel) compared(ctx context.Context, state clusterModel, private privateState) (members, before map[string]memberModel, last keptReports, diags diag.Diagnostics) {
 	members, diags = c.memberModels(ctx)
 	last, _, d := lastReports(ctx, private)

@@ -65,16 +65,16 @@ func (c clusterModel) recovery(ctx context.Context, state clusterModel) (members
 	if c.RecoverFrom.IsNull() || c.RecoverFrom.IsUnknown() || c.RecoverFrom.Equal(state.RecoverFrom) {
 		return membership.Recovery{}, nil
 	}
-	var wanted recoverModel
-	diags := c.RecoverFrom.As(ctx, &wanted, basetypes.ObjectAsOptions{})
-	asked := membership.Recovery{Member: wanted.Member.ValueString()}
-	diags.Append(wanted.Abandons.ElementsAs(ctx, &asked.Abandons, false)...)
-	if !wanted.Loses.IsNull() {
-		diags.Append(wanted.Loses.ElementsAs(ctx, &asked.Loses, false)...)
+	var desired recoverModel
+	diags := c.RecoverFrom.As(ctx, &desired, basetypes.ObjectAsOptions{})
+	asked := membership.Recovery{Member: desired.Member.ValueString()}
+	diags.Append(desired.Abandons.ElementsAs(ctx, &asked.Abandons, false)...)
+	if !desired.Loses.IsNull() {
+		diags.Append(desired.Loses.ElementsAs(ctx, &asked.Loses, false)...)
 	}
-	if !diags.HasError() && !wanted.ClusterID.Equal(state.ClusterID) {
+	if !diags.HasError() && !desired.ClusterID.Equal(state.ClusterID) {
 		diags.AddAttributeError(path.Root("recover_from").AtName("cluster_id"), "This is another cluster",
-			fmt.Sprintf("recover_from.cluster_id is %s, and the cluster's ID is %s. A recovery overwrites what is named, and nothing else: name this cluster, if it is the one that is meant. No host was changed.", wanted.ClusterID, state.ClusterID))
+			fmt.Sprintf("recover_from.cluster_id is %s, and the cluster's ID is %s. A recovery overwrites what is named, and nothing else: name this cluster, if it is the one that is meant. No host was changed.", desired.ClusterID, state.ClusterID))
 	}
 	return asked, diags
 }

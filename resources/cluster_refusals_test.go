@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// forbidden is a plan that is refused: what is the matter with the hosts, what is wanted, and what the refusal
+// forbidden is a plan that is refused: what is the matter with the hosts, what is desired, and what the refusal
 // says.
 type forbidden struct {
 	hosts  func(*world)

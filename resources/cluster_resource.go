@@ -154,8 +154,8 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update makes the cluster what is wanted, where the plan says that it takes anything. Where that fails the old
-// wishes are saved with what was seen last, so that the next plan shows exactly what is left.
+// Update makes the cluster what is desired, where the plan says that it takes anything. Where that fails the old
+// configurations are saved with what was seen last, so that the next plan shows exactly what is left.
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, state, plan clusterModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)

@@ -36,7 +36,7 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 	return ch
 }
 
-// restoredBefore tells whether the hosts record that what a configuration wants restored was: the wish is fulfilled, and the state does
+// restoredBefore tells whether the hosts record that what a configuration wants restored was: the configuration is fulfilled, and the state does
 // not know it. It is a function of state and configuration, as a plan has to be.
 func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last keptReports, restoration membership.Restoration) bool {
 	if restoration.Source == "" || restoration.TakeBack || len(last.Members) == 0 || !addressesKnown(want.members) {

@@ -38,7 +38,7 @@ func TestObjectsThatAreNotKnown(t *testing.T) {
 	}
 	shapes := []struct {
 		name, config string
-		living       string // words by which a plan of a cluster that is there is refused; empty: it is not
+		serving      string // words by which a plan of a cluster that is there is refused; empty: it is not
 	}{
 		{"a merge of variables", `variable "hosts" {
 			type    = map(any)
@@ -94,8 +94,8 @@ func TestObjectsThatAreNotKnown(t *testing.T) {
 	for _, shape := range shapes {
 		write("main.tf", shape.config)
 		text, code := x.run("plan", "-no-color")
-		if (code != 0) != (shape.living != "") || !strings.Contains(strings.Join(strings.Fields(text), " "), shape.living) {
-			t.Errorf("%s, of a cluster that is there: %d, want %q\n%s", shape.name, code, shape.living, text)
+		if (code != 0) != (shape.serving != "") || !strings.Contains(strings.Join(strings.Fields(text), " "), shape.serving) {
+			t.Errorf("%s, of a cluster that is there: %d, want %q\n%s", shape.name, code, shape.serving, text)
 		}
 	}
 	if shown := x.plan(shapes[len(shapes)-1].config); !strings.HasPrefix(shown, "exit code 0") {

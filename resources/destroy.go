@@ -39,9 +39,9 @@ func (c clusterModel) abandoned() []string {
 // abandonedMembers are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
 // for those that could not be asked at the last look, so that nothing is left behind that the user has not seen to be away; the
 // cluster is taken off the others. Where all of them answered, it stands for all, and the destroy refuses them.
-func (c clusterModel) abandonedMembers(seats []membership.Member, last keptReports) (left []membership.Member) {
+func (c clusterModel) abandonedMembers(members []membership.Member, last keptReports) (left []membership.Member) {
 	away := last.unreachable()
-	for _, m := range seats {
+	for _, m := range members {
 		sameName := func(other membership.Member) bool { return other.Name == m.Name }
 		if slices.Contains(c.abandoned(), m.Name) && (slices.Contains(away, m) || !slices.ContainsFunc(away, sameName)) {
 			left = append(left, m)
@@ -91,13 +91,13 @@ func planLeaving(ctx context.Context, state clusterModel, private privateState) 
 	return diags
 }
 
-// checkAbandoned wants names of members: of those that are wanted, of those in the state, and of those whose hosts an unfinished
+// checkAbandoned wants names of members: of those that are desired, of those in the state, and of those whose hosts an unfinished
 // change has not left yet.
 func (c clusterModel) checkAbandoned(before map[string]memberModel, last keptReports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
-		_, wanted := c.Members.Elements()[name]
+		_, desired := c.Members.Elements()[name]
 		_, known := before[name]
-		if !wanted && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Members, func(s memberReport) bool { return s.Name == name }) {
+		if !desired && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Members, func(s memberReport) bool { return s.Name == name }) {
 			diags.AddAttributeError(path.Root("abandon_on_destroy"), "There is no such member", fmt.Sprintf("%q is the name of no member. Name members whose hosts are gone for good.", name))
 		}
 	}

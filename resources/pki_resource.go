@@ -128,8 +128,8 @@ func (p pkiModel) refuseChanges(state pkiModel) (diags diag.Diagnostics) {
 	if !p.Algorithm.Equal(state.Algorithm) {
 		refuse("algorithm", state.Algorithm)
 	}
-	wanted, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
-	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); wanted != lasts {
+	desired, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
+	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); desired != lasts {
 		refuse("validity", state.Validity)
 	}
 	return diags

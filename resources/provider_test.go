@@ -342,13 +342,13 @@ func (w *world) DataSources(context.Context) []func() datasource.DataSource {
 }
 
 // Newest implements Stores.
-func (w *world) Newest(wanted string) (string, error) {
+func (w *world) Newest(desired string) (string, error) {
 	for _, version := range w.stores {
-		if wanted == "" || version == wanted || strings.HasPrefix(version, wanted+".") {
+		if desired == "" || version == desired || strings.HasPrefix(version, desired+".") {
 			return version, nil
 		}
 	}
-	return "", errors.New("this build carries no store of etcd " + wanted)
+	return "", errors.New("this build carries no store of etcd " + desired)
 }
 
 // Versions implements Stores.

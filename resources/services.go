@@ -63,7 +63,7 @@ type Reach struct {
 type Stores interface {
 	// Newest is the newest version that satisfies what is asked for: a line ("3.7"), an exact version
 	// ("3.7.3"), or empty for any. It fails where none does, and says which there are.
-	Newest(wanted string) (version string, err error)
+	Newest(desired string) (version string, err error)
 
 	// Versions are all of them, the newest first.
 	Versions() []string

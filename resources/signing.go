@@ -91,21 +91,21 @@ type memberSigner struct {
 // profiles are what the certificates of a member's keys may be used for.
 var profiles = map[string]pki.Profile{api.KeyPeer: pki.Peer, api.KeyServer: pki.Server, api.KeyAdmin: pki.Client}
 
-// Sign signs a request that holds exactly what is wanted.
+// Sign signs a request that holds exactly what is desired.
 func (s memberSigner) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
 	profile, known := profiles[want.Name]
 	if !known {
 		return "", fmt.Errorf("it is not known what key %q is for", want.Name)
 	}
-	wanted := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames}
+	desired := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames}
 	for _, text := range want.IPs {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {
 			return "", err
 		}
-		wanted.IPs = append(wanted.IPs, ip)
+		desired.IPs = append(desired.IPs, ip)
 	}
-	certificate, err := s.authorities.For(profile).Sign([]byte(request), wanted, s.now())
+	certificate, err := s.authorities.For(profile).Sign([]byte(request), desired, s.now())
 	return string(certificate), err
 }
 

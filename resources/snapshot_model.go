@@ -217,7 +217,7 @@ func (s snapshotModel) look() string {
 	return snapshotIntact
 }
 
-// remove deletes the file, where that is wanted. For the half of a replacement it makes room, and keeps it.
+// remove deletes the file, where that is desired. For the half of a replacement it makes room, and keeps it.
 func (s snapshotModel) remove(planned bool) error {
 	if s.File.IsNull() || planned && !s.Purge.ValueBool() || s.look() == snapshotMissing {
 		return nil

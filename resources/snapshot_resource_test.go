@@ -146,7 +146,7 @@ func TestSnapshotLife(t *testing.T) {
 				return errors.Join(err, snapshotIs(file+".2")(s))
 			},
 		},
-		tftest.TestStep{ // A destroy deletes it where that is wanted.
+		tftest.TestStep{ // A destroy deletes it where that is desired.
 			Config: three(unprotected),
 			Check: func(*terraform.State) error {
 				if _, err := os.Stat(file + ".2"); !errors.Is(err, os.ErrNotExist) {

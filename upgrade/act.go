@@ -143,7 +143,7 @@ func (r *run) awaitAgreement(ctx context.Context) error {
 	return err
 }
 
-// allReady waits until each of these members is ready, and knows as many as are wanted.
+// allReady waits until each of these members is ready, and knows as many as are desired.
 func (r *run) allReady(ctx context.Context, members []membership.Member) (bootstrap.Reports, error) {
 	request := api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Members: len(r.Cluster.Members), Timeout: stall}
 	ready := func(report bootstrap.Report) string { return notReady(report, request.Members) }

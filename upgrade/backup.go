@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// backUp tells all hosts that back the cluster up, and do so otherwise than is wanted, how.
+// backUp tells all hosts that back the cluster up, and do so otherwise than is desired, how.
 func (r *changeRun) backUp(ctx context.Context) error {
 	return r.run.backUp(ctx, plan.Targets(r.status, membership.BackUp), r.order.Owner)
 }

@@ -17,7 +17,7 @@ import (
 // Order is a change of a living cluster, as a plan has shown it.
 type Order struct {
 	Owner   string              // the token that its hosts carry
-	Members []membership.Member // those that it has, wanted or not
+	Members []membership.Member // those that it has, desired or not
 	// Approved are the steps that the plan has shown: what takes others is not done. nil: the plan could not
 	// know, and has said so.
 	Approved []membership.Step
@@ -59,7 +59,7 @@ type changeRun struct {
 	deferred              []*membership.Refusal
 }
 
-// Change makes a living cluster what is wanted, from wherever it is, or an earlier run left it. What it
+// Change makes a living cluster what is desired, from wherever it is, or an earlier run left it. What it
 // returns is true where it fails too.
 func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	reports := bootstrap.Reports{}

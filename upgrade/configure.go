@@ -47,7 +47,7 @@ func (r *changeRun) architecture(m membership.Member) string {
 	return bootstrap.Architecture(r.reports[m].Contact.Machine)
 }
 
-// wanted is what a member is to run by: everything but its certificates.
+// desired is what a member is to run by: everything but its certificates.
 func (r *changeRun) configureRequest(m membership.Member, version string, phase api.Phase) (api.ConfigureRequest, error) {
 	o := r.reports[m].Observation
 	if o == nil {
@@ -91,7 +91,7 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 	c := r.as(m, version)
 	store := c.Stores[r.architecture(m)]
 	if store == "" {
-		// It runs the wanted version already, of a store that this build of the provider does not carry.
+		// It runs the desired version already, of a store that this build of the provider does not carry.
 		o := r.reports[m].Observation
 		if o == nil || o.Store.Selected == "" {
 			return fmt.Errorf("this build of the provider carries no store of etcd %s for linux/%s", version, r.architecture(m))

@@ -26,7 +26,7 @@ var mishaps = map[string]func(*site, *nodetest.Host){
 }
 
 // TestFormConverges cuts creates short at any call to any host, breaks hosts in between, and changes
-// what is wanted: once all hosts are back, creates that are repeated end with one healthy cluster.
+// what is desired: once all hosts are back, creates that are repeated end with one healthy cluster.
 func TestFormConverges(t *testing.T) {
 	sample.Check(t, 100, func(t *rapid.T) {
 		s := newSite(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"))
@@ -49,7 +49,7 @@ func TestFormConverges(t *testing.T) {
 }
 
 // createCutShort is a create that each host stops answering at some call; it may be for another peer
-// port, or other settings, than are wanted in the end.
+// port, or other settings, than are desired in the end.
 func (s *site) createCutShort(t *rapid.T) {
 	desired := s.cluster
 	defer func() { s.cluster = desired }()
@@ -98,7 +98,7 @@ func (s *site) mustConverge() {
 
 // finished tells whether the hosts carry a cluster that no create may go on with: one was told that
 // it is formed, and either none says that a create is under way, or it is of another cluster than is
-// wanted.
+// desired.
 func (s *site) finished() bool {
 	other := false
 	for _, m := range s.cluster.Members {

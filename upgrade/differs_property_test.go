@@ -18,7 +18,7 @@ import (
 // the others serves, and it shows at all, they remove every one of them and take the alarm back.
 func TestWhoeverHoldsWhatAQuorumHoldsStays(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
-		l := living(t, rapid.SampledFrom([]int{3, 5, 5, 5}).Draw(t, "members"), nodetest.EtcdVersion)
+		l := serving(t, rapid.SampledFrom([]int{3, 5, 5, 5}).Draw(t, "members"), nodetest.EtcdVersion)
 		members := slices.Clone(l.cluster.Members)
 		var wrong []string
 		for _, m := range members {
@@ -70,7 +70,7 @@ func TestWhoeverHoldsWhatAQuorumHoldsStays(t *testing.T) {
 			t.Errorf("the alarm is there still:\n%s", texts(done))
 		}
 		l.put()
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 		if lost := l.world.Lost(cluster); len(lost) > 0 {
 			t.Errorf("lost: %v", lost)
 		}

@@ -47,7 +47,7 @@ type Executor struct {
 }
 
 // Signer signs a certificate request that a host made for one of its keys. It refuses one that asks
-// for anything but what is wanted.
+// for anything but what is desired.
 type Signer interface {
 	Sign(ctx context.Context, want api.KeyRequest, request string) (certificate string, err error)
 }

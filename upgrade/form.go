@@ -42,7 +42,7 @@ func (r *run) contact(ctx context.Context) {
 	})
 }
 
-// lookAtForming observes every host that has the wanted store; of the others, the first contact
+// lookAtForming observes every host that has the desired store; of the others, the first contact
 // has said all that can be known.
 func (r *run) lookAtForming(ctx context.Context) {
 	known := r.reports

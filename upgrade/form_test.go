@@ -97,7 +97,7 @@ func TestFormRefusesBeforeAnyChange(t *testing.T) {
 	})
 }
 
-// TestFormWithOtherSettings changes what is wanted between two attempts at one cluster: members that run
+// TestFormWithOtherSettings changes what is desired between two attempts at one cluster: members that run
 // by the old settings are stopped, keep their data, and come back by the new ones.
 func TestFormWithOtherSettings(t *testing.T) {
 	s := newSite(t, 3)

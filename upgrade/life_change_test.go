@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// operation is one change of a living cluster: what has happened to it, and what is wanted of it now.
+// operation is one change of a living cluster: what has happened to it, and what is desired of it now.
 type operation struct {
 	members int
 	version string // that it was formed with; empty: the newest
@@ -26,7 +26,7 @@ func (o operation) begin(t tb) *life {
 	if version == "" {
 		version = nodetest.EtcdVersion
 	}
-	l := living(t, o.members, version)
+	l := serving(t, o.members, version)
 	o.happen(l)
 	return l
 }

@@ -40,11 +40,11 @@ var losses = map[string]func(*life, *nodetest.Host){
 func addFlag(flags []string) []string { return append(flags, "--max-txn-ops=1") }
 
 // TestChangeConverges wants a cluster changed in any way, again and again, breaks its hosts, and cuts changes
-// short at any call: once all hosts are back, changes that are repeated make it what is wanted, and no write is
+// short at any call: once all hosts are back, changes that are repeated make it what is desired, and no write is
 // lost that was acknowledged.
 func TestChangeConverges(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
-		l := living(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
+		l := serving(t, rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "members"), rapid.SampledFrom([]string{older, nodetest.EtcdVersion}).Draw(t, "version"))
 		for range rapid.IntRange(1, 7).Draw(t, "events") {
 			switch rapid.IntRange(0, 5).Draw(t, "event") {
 			case 0, 1:

@@ -32,7 +32,7 @@ func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 5, nodetest.EtcdVersion)
+				l := serving(t, 5, nodetest.EtcdVersion)
 				if test.lags != "" {
 					l.host(test.lags).Lag = 100000
 				}
@@ -86,7 +86,7 @@ func TestDivergedMemberLeavesAndWhoWasRightStays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 5, nodetest.EtcdVersion)
+				l := serving(t, 5, nodetest.EtcdVersion)
 				l.host(test.wrong).Corrupt(cluster)
 				if test.alarm {
 					l.host(test.wrong).RaiseAlarm(cluster, "CORRUPT")
@@ -107,7 +107,7 @@ func TestDivergedMemberLeavesAndWhoWasRightStays(t *testing.T) {
 					t.Errorf("%s was right, and was removed:\n%s", test.right, texts(outcome.Done))
 				}
 				l.mustBeDone()
-				l.mustBeAsWanted()
+				l.mustBeAsDesired()
 			})
 		})
 	}
@@ -129,7 +129,7 @@ func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				if l.leader() != "a" {
 					t.Fatalf("%s leads", l.leader())
 				}

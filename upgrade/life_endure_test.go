@@ -28,7 +28,7 @@ func TestSnapshotGoesWhereThereIsRoom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				l.set("quota-backend-bytes", "8589934592")
 				shown := l.planned().Steps
 				for _, member := range test.cramped {
@@ -45,7 +45,7 @@ func TestSnapshotGoesWhereThereIsRoom(t *testing.T) {
 					t.Errorf("refused with %v\n%s", err, strings.Join(l.progress, "\n"))
 				}
 				if test.saves {
-					l.mustBeAsWanted()
+					l.mustBeAsDesired()
 				}
 			})
 		})
@@ -71,7 +71,7 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 5, nodetest.EtcdVersion)
+				l := serving(t, 5, nodetest.EtcdVersion)
 				test.happen(l, l.host("b"))
 				l.host("c").Wipe()
 				if test.fails != "" {
@@ -103,7 +103,7 @@ func TestAFailureKeepsNobodyElse(t *testing.T) {
 // when it is applied: that is what the plan was for.
 func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.host("b").LoseStore(cluster, l.versions[older]["amd64"])
 		l.world.Tick()
 		shown := l.planned().Steps
@@ -111,6 +111,6 @@ func TestStoreIsGoneAndTheUnitComesAndGoes(t *testing.T) {
 		if _, err := l.change(context.Background(), shown); err != nil {
 			t.Error(err)
 		}
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	})
 }

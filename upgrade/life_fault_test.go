@@ -73,7 +73,7 @@ func (l *life) mustConverge(times int) {
 	var last error
 	for range times {
 		if _, last = l.change(context.Background(), nil); last == nil {
-			l.mustBeAsWanted()
+			l.mustBeAsDesired()
 			l.mustBeDone()
 			return
 		}

@@ -37,14 +37,14 @@ func (l *life) stops() (n int) {
 // TestShortStallChangesNothing has no member serve for a moment when a change begins: it is done as it was shown.
 func TestShortStallChangesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.set("quota-backend-bytes", "8589934592")
 		shown := l.planned().Steps
 		l.hang(4)
 		if _, err := l.change(context.Background(), shown); err != nil {
 			t.Fatalf("change: %v", err)
 		}
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	})
 }
 
@@ -56,7 +56,7 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 		for at := 0; at < 24; at++ {
 			t.Run(fmt.Sprintf("shown %t, at %d", approved, at), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
-					l := living(t, 3, nodetest.EtcdVersion)
+					l := serving(t, 3, nodetest.EtcdVersion)
 					l.set("quota-backend-bytes", "8589934592")
 					shown, served := l.planned().Steps, l.look().Healthy()
 					if !approved {
@@ -107,7 +107,7 @@ func TestStopsThatWereShownAreLookedAtAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				l.set("quota-backend-bytes", "8589934592")
 				l.hang(forGood)
 				shown := l.planned().Steps
@@ -141,7 +141,7 @@ func hangUntil(l *life, c nodetest.Call, op api.Operation) {
 // settings: they get these one after another, and never do fewer of them run than a quorum.
 func TestFailureThatLastsIsMended(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.world.Waive(nodetest.LeaderMoves) // nobody can be told to lead
 		l.set("heartbeat-interval", "500")
 		l.hang(forGood)
@@ -173,7 +173,7 @@ func TestStalledVotersAreRestartedOneAtATime(t *testing.T) {
 	for _, n := range []int{3, 5} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, n, nodetest.EtcdVersion)
+				l := serving(t, n, nodetest.EtcdVersion)
 				stopped := []string{"b", "c", "d"}[:n-n/2-1]
 				for _, name := range stopped {
 					l.host(name).StopUnit(cluster)
@@ -186,7 +186,7 @@ func TestStalledVotersAreRestartedOneAtATime(t *testing.T) {
 				if n := l.stalls(); n != len(stopped) {
 					t.Errorf("%d were restarted, of %d", n, len(stopped))
 				}
-				l.mustBeAsWanted()
+				l.mustBeAsDesired()
 			})
 		})
 	}
@@ -195,7 +195,7 @@ func TestStalledVotersAreRestartedOneAtATime(t *testing.T) {
 // TestStalledVoterIsNotRestartedWithoutASpare has a stalled voter whose vote the others need: it is waited for.
 func TestStalledVoterIsNotRestartedWithoutASpare(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.host("c").PowerCut()
 		l.host("b").StopUnit(cluster)
 		l.host("b").Stalls = 1

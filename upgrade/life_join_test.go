@@ -34,7 +34,7 @@ func TestStalledMemberIsRestartedOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				test.happen(l)
 				l.world.Host(test.address).Stalls = 1
 				if _, err := l.change(context.Background(), l.planned().Steps); err != nil {
@@ -43,7 +43,7 @@ func TestStalledMemberIsRestartedOnce(t *testing.T) {
 				if n := l.stalls(); n != 1 {
 					t.Errorf("it was restarted %d times", n)
 				}
-				l.mustBeAsWanted()
+				l.mustBeAsDesired()
 			})
 		})
 	}
@@ -53,7 +53,7 @@ func TestStalledMemberIsRestartedOnce(t *testing.T) {
 // goes on with it.
 func TestLearnerThatStaysStalled(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.want("a", "b", "c@21")
 		l.world.Host("192.0.2.21").Stalls = 2
 		_, err := l.change(context.Background(), nil)
@@ -72,7 +72,7 @@ func TestLearnerThatStaysStalled(t *testing.T) {
 // goes on.
 func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.want("a", "b", "c@21")
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -106,7 +106,7 @@ func TestRoomForTheDataIsCheckedBeforeTheListChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				for _, m := range []string{"a", "b", "c"} {
 					l.host(m).FillDatabase(cluster, 200<<20)
 				}

@@ -20,7 +20,7 @@ func TestKeysGoneEverywhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, older)
+				l := serving(t, 3, older)
 				desired(l)
 				for _, m := range l.cluster.Members {
 					l.host(m.Name).LoseKey(cluster, api.KeyAdmin)
@@ -32,7 +32,7 @@ func TestKeysGoneEverywhere(t *testing.T) {
 				if slices.ContainsFunc(outcome.Done, func(s membership.Step) bool { return s.Kind == membership.Stop }) {
 					t.Errorf("a member was stopped:\n%s", texts(outcome.Done))
 				}
-				l.mustBeAsWanted()
+				l.mustBeAsDesired()
 			})
 		})
 	}

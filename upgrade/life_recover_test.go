@@ -41,7 +41,7 @@ func TestRecoveryLosesNothingThatWasSeen(t *testing.T) {
 	recovered, gaveUp := 0, 0
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		n := rapid.SampledFrom([]int{3, 5}).Draw(t, "members")
-		l := living(t, n, nodetest.EtcdVersion)
+		l := serving(t, n, nodetest.EtcdVersion)
 		l.world.Lasting = false
 		up := []string{}
 		for _, m := range l.cluster.Members {

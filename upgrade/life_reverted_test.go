@@ -12,7 +12,7 @@ import (
 // reverting is a cluster that an apply has changed, which has seen what its members had.
 func reverting(t *testing.T) *life {
 	t.Helper()
-	l := living(t, 3, nodetest.EtcdVersion)
+	l := serving(t, 3, nodetest.EtcdVersion)
 	l.host("a").WriteMany(cluster, 100)
 	l.set("quota-backend-bytes", "8589934592")
 	l.mustChange()
@@ -46,7 +46,7 @@ func TestRevertedMachine(t *testing.T) {
 // acknowledged, is off: a and b are no quorum. Once c is back, b comes up with it, a is built anew, and nothing is lost.
 func TestRevertedWhereNobodyServes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.host("b").StopUnit(cluster)
 		l.world.Tick()
 		for range 20 {
@@ -97,7 +97,7 @@ func TestAllRevertedTogether(t *testing.T) {
 // TestAcknowledgedIsSeenTwice holds that an entry counts as written once a later look has found the member serving.
 func TestAcknowledgedIsSeenTwice(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		outcome, err := l.change(context.Background(), nil) // nothing to do
 		if err != nil || len(outcome.Done) > 0 {
 			t.Fatalf("%v, %v", outcome.Done, err)

@@ -22,7 +22,7 @@ func TestRollIsPutBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, versions.from)
+				l := serving(t, 3, versions.from)
 				l.world.Doom(l.versions[versions.to]["amd64"], "panic: it does not like this disk")
 				l.run(versions.to)
 				outcome, err := l.change(context.Background(), l.planned().Steps)
@@ -54,7 +54,7 @@ func TestRollIsPutBack(t *testing.T) {
 // run goes on once that is mended.
 func TestRollThatCannotBePutBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.set("quota-backend-bytes", "8589934592")
 		l.host("b").DoomedStart = "Failed to set up mount namespacing"
 		_, err := l.change(context.Background(), l.planned().Steps)
@@ -71,7 +71,7 @@ func TestRollThatCannotBePutBack(t *testing.T) {
 // cluster was to grow, and wants other members by then: it is brought up first, whoever is new being none that is missing.
 func TestOnlyMemberLeavesAfterAPowerCut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 1, nodetest.EtcdVersion)
+		l := serving(t, 1, nodetest.EtcdVersion)
 		l.host("a").DisableUnit(cluster)
 		l.host("a").PowerCut()
 		l.want("a", "b", "c")
@@ -87,7 +87,7 @@ func TestOnlyMemberLeavesAfterAPowerCut(t *testing.T) {
 // TestFlagsAreTriedFirst wants a setting that the store does not know: nothing is changed but what is staged.
 func TestFlagsAreTriedFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.set("experimental-thing", "1")
 		l.world.RefuseFlags(l.versions[nodetest.EtcdVersion]["amd64"], "--experimental-thing")
 		shown := l.planned().Steps
@@ -121,7 +121,7 @@ func TestOnlyWhatWasShownIsDone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				l.set("quota-backend-bytes", "8589934592")
 				shown := l.planned().Steps
 				happen(l)
@@ -142,7 +142,7 @@ func TestOnlyWhatWasShownIsDone(t *testing.T) {
 // TestLeaderMayHaveMoved has another member lead than did when the plan was made: the same is done.
 func TestLeaderMayHaveMoved(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.set("quota-backend-bytes", "8589934592")
 		shown := l.planned().Steps
 		before := l.leader()
@@ -154,14 +154,14 @@ func TestLeaderMayHaveMoved(t *testing.T) {
 		if _, err := l.change(context.Background(), shown); err != nil {
 			t.Errorf("change: %v", err)
 		}
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	})
 }
 
 // TestChangeMeetsTheLock has another run at work on one host.
 func TestChangeMeetsTheLock(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.want("a", "b", "c@21")
 		shown := l.planned().Steps
 		_, release, err := l.host("b").Lock(t.Context(), "", cluster, api.Holder{ID: "other", Who: "ops@laptop, update"})
@@ -185,7 +185,7 @@ func TestChangeMeetsTheLock(t *testing.T) {
 // TestChangeStopsBetweenSteps cancels a roll in the middle of a step: that one is finished, the next not begun.
 func TestChangeStopsBetweenSteps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.set("quota-backend-bytes", "8589934592")
 		ctx, cancel := context.WithCancel(context.Background())
 		l.atStep = func(line string) {
@@ -211,7 +211,7 @@ func TestChangeStopsBetweenSteps(t *testing.T) {
 // lagging is a change whose learner is kept behind by as much as etcd would let pass, and by more than we do.
 func lagging(t *testing.T) *life {
 	t.Helper()
-	l := living(t, 3, nodetest.EtcdVersion)
+	l := serving(t, 3, nodetest.EtcdVersion)
 	l.host("a").WriteMany(cluster, 100_000)
 	l.want("a", "b@21", "c")
 	l.world.Host("192.0.2.21").Lag = 5000
@@ -251,7 +251,7 @@ func TestLearnerIsPromotedOnceItHasCaughtUp(t *testing.T) {
 		if caughtUp.IsZero() || promoted.Sub(caughtUp) < 2*time.Second {
 			t.Errorf("caught up at %s, promoted at %s", caughtUp, promoted)
 		}
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	})
 }
 
@@ -283,7 +283,7 @@ func TestWaitForALearnerCanBeInterrupted(t *testing.T) {
 // said what has to wait. Its member runs on, untouched.
 func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 5, nodetest.EtcdVersion)
+		l := serving(t, 5, nodetest.EtcdVersion)
 		l.host("b").Unreachable = errors.New("no route to host")
 		l.host("c").ExpireCertificates(cluster, l.authority)
 		l.host("d").StopUnit(cluster)
@@ -320,7 +320,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 // TestLostHostStopsTheRun has a host answer no more in the middle of a run: it is not taken for a dead one.
 func TestLostHostStopsTheRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.want("a", "b@21", "c")
 		shown := l.planned().Steps
 		l.atStep = func(line string) {
@@ -341,7 +341,7 @@ func TestLostHostStopsTheRun(t *testing.T) {
 // nobody knows better than the others that it lives.
 func TestSilentLeaderIsNotDead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.host(l.leader()).Unreachable = errors.New("no route to host")
 		l.want("a@21", "b", "c")
 		plan := l.planned()

@@ -25,7 +25,7 @@ const (
 	worldHosts = 12 // of every living site: seven members, and room to move
 )
 
-// life is a site whose cluster was formed and holds data.
+// life is a host whose cluster was formed and holds data.
 type life struct {
 	*site
 	owner, token string
@@ -34,7 +34,7 @@ type life struct {
 }
 
 // living forms a cluster of n members that runs this version, and puts something into it.
-func living(t tb, n int, version string) *life {
+func serving(t tb, n int, version string) *life {
 	t.Helper()
 	s := newSiteWith(t, n, worldHosts)
 	s.world.Lasting = true
@@ -79,12 +79,12 @@ func (l *life) want(members ...string) {
 	l.cluster.Members = membership.Sort(desired)
 }
 
-// run changes the version that is wanted.
+// run changes the version that is desired.
 func (l *life) run(version string) {
 	l.cluster.Version, l.cluster.Stores = version, l.versions[version]
 }
 
-// look is what is seen of all hosts that the state or the wish knows.
+// look is what is seen of all hosts that the state or the configuration knows.
 func (l *life) look() membership.ClusterStatus {
 	members := slices.Clone(l.members)
 	for _, m := range l.cluster.Members {
@@ -160,7 +160,7 @@ func (l *life) mustChange() upgrade.Outcome {
 	}
 	l.mustHaveLocked()
 	if len(outcome.Deferred) == 0 {
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	}
 	l.mustBeDone()
 	return outcome
@@ -201,9 +201,9 @@ func texts(steps []membership.Step) string {
 	return strings.Join(lines, "\n")
 }
 
-// mustBeAsWanted fails the test where the hosts are not exactly what is wanted, by what lies on them, or where
+// mustBeAsWanted fails the test where the hosts are not exactly what is desired, by what lies on them, or where
 // anything is left on another host, or a write is lost.
-func (l *life) mustBeAsWanted() {
+func (l *life) mustBeAsDesired() {
 	l.Helper()
 	for _, why := range l.world.Unhealthy(cluster, l.cluster.Addresses()...) {
 		l.Errorf("not healthy: %s", why)
@@ -221,7 +221,7 @@ func (l *life) mustBeAsWanted() {
 			l.Errorf("%s was not observed: %+v", m.Name, reports[m])
 			continue
 		}
-		l.mustRunAsWanted(m, *reports[m].Observation)
+		l.mustRunAsDesired(m, *reports[m].Observation)
 	}
 	for last := range worldHosts {
 		address := fmt.Sprintf("192.0.2.%d", 11+last)
@@ -266,8 +266,8 @@ func (l *life) renumber(names ...string) {
 	}
 }
 
-// mustRunAsWanted fails the test where a member's host is not exactly what is wanted.
-func (l *life) mustRunAsWanted(m membership.Member, o api.Observation) {
+// mustRunAsWanted fails the test where a member's host is not exactly what is desired.
+func (l *life) mustRunAsDesired(m membership.Member, o api.Observation) {
 	l.Helper()
 	formation := bootstrap.Formation{Owner: l.owner, Token: l.token}
 	unit, err := l.cluster.Unit(o.Facts.MemoryBytes)

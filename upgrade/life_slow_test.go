@@ -19,13 +19,13 @@ const reading = 100
 // does, and not put back on what it ran before.
 func TestSlowVoterIsNotPutBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		l.set("quota-backend-bytes", "8589934592")
 		l.host("b").Reading = reading
 		if _, err := l.change(context.Background(), l.planned().Steps); err != nil {
 			t.Errorf("change: %v", err)
 		}
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	})
 }
 
@@ -33,7 +33,7 @@ func TestSlowVoterIsNotPutBack(t *testing.T) {
 // nothing to do but wait for them is waited for as long.
 func TestMembersWaitForSlowOnes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 3, nodetest.EtcdVersion)
+		l := serving(t, 3, nodetest.EtcdVersion)
 		for _, name := range []string{"a", "b", "c"} {
 			l.host(name).StopUnit(cluster)
 		}
@@ -41,7 +41,7 @@ func TestMembersWaitForSlowOnes(t *testing.T) {
 		if _, err := l.change(context.Background(), nil); err != nil {
 			t.Errorf("change: %v", err)
 		}
-		l.mustBeAsWanted()
+		l.mustBeAsDesired()
 	})
 }
 
@@ -74,7 +74,7 @@ func TestStepsHaveTheTimeOfTheResource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				l.want("a", "b", "c@21")
 				ctx, cancel := context.WithTimeout(context.Background(), test.limit)
 				defer cancel()

@@ -193,8 +193,8 @@ func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Mem
 
 // downgrade enables a downgrade and waits until the storage of every member has come down: one that is
 // swapped before that does not start.
-func (r *changeRun) downgrade(ctx context.Context, line string) error {
-	if err := r.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: r.order.Owner, Version: line}); err != nil {
+func (r *changeRun) downgrade(ctx context.Context, minor string) error {
+	if err := r.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: r.order.Owner, Version: minor}); err != nil {
 		return err
 	}
 	var members []membership.Member
@@ -208,7 +208,7 @@ func (r *changeRun) downgrade(ctx context.Context, line string) error {
 		}
 		above := 0
 		for _, view := range views {
-			if membership.Minor(view.StorageVersion) != line {
+			if membership.Minor(view.StorageVersion) != minor {
 				above++
 			}
 		}
@@ -216,7 +216,7 @@ func (r *changeRun) downgrade(ctx context.Context, line string) error {
 			return nil
 		}
 		if err := pause(ctx, promotePoll); err != nil {
-			return fmt.Errorf("the storage of %d members has not come down to %s: %w", above, line, err)
+			return fmt.Errorf("the storage of %d members has not come down to %s: %w", above, minor, err)
 		}
 	}
 }

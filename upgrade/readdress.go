@@ -105,7 +105,7 @@ func (r *changeRun) list(ctx context.Context, m membership.Member, id, peerURL s
 }
 
 // elsewhere is what a member runs by at its new address: what it has, but for what follows from that; or, of one that is
-// down and misconfigured, all that is wanted.
+// down and misconfigured, all that is desired.
 func (r *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
 	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {

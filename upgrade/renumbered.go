@@ -42,7 +42,7 @@ func (r *changeRun) quiet(ctx context.Context, seed membership.Member) error {
 }
 
 // moveTo configures a member that is to be recovered from for its new address, where it is to have another, since it could
-// not listen on the old one; and with all that is wanted, where what it runs by may be why it is down. Its marker keeps the
+// not listen on the old one; and with all that is desired, where what it runs by may be why it is down. Its marker keeps the
 // URL that its list has, so that a run which goes on from here re-addresses it.
 func (r *changeRun) moveTo(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
 	s, now := r.member(m), r.present(m)

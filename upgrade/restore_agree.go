@@ -18,12 +18,12 @@ import (
 func (r *restoreRun) agree(ctx context.Context) error {
 	var members []membership.Member
 	var unchecked []membership.Member
-	for _, s := range r.status.Sites {
-		if !plan.Restored(s) && !(s.Wanted && s.Finished) {
+	for _, s := range r.status.Members {
+		if !plan.Restored(s) && !(s.Desired && s.Finished) {
 			continue
 		}
 		members = append(members, s.Member)
-		if s.Reach == membership.Restored {
+		if s.Stage == membership.Restored {
 			unchecked = append(unchecked, s.Member)
 		}
 	}
@@ -43,7 +43,7 @@ func (r *restoreRun) agree(ctx context.Context) error {
 	return nil
 }
 
-// ready waits on all hosts at once until each member is ready, and knows as many as are wanted.
+// ready waits on all hosts at once until each member is ready, and knows as many as are desired.
 func (r *restoreRun) ready(ctx context.Context, members []membership.Member) error {
 	reports, err := r.allReady(ctx, members)
 	if err != nil {

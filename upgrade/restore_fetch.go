@@ -47,13 +47,13 @@ func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 	return r.keep(m, fetched, err)
 }
 
-// known is the SHA-256 of the snapshot that hosts record for this wish, those that were restored before the others; empty:
+// known is the SHA-256 of the snapshot that hosts record for this restore, those that were restored before the others; empty:
 // none does.
 func (r *restoreRun) known() string {
 	known := ""
-	for _, s := range r.status.Sites {
-		same := s.Reach != membership.Untouched && s.Source == r.Cluster.Restore.Source
-		if same && (known == "" || !s.Reach.Before(membership.Restored)) {
+	for _, s := range r.status.Members {
+		same := s.Stage != membership.Untouched && s.Source == r.Cluster.Restore.Source
+		if same && (known == "" || !s.Stage.Before(membership.Restored)) {
 			known = s.Snapshot
 		}
 	}
@@ -62,7 +62,7 @@ func (r *restoreRun) known() string {
 
 // begun tells whether any host was restored.
 func (r *restoreRun) begun() bool {
-	for _, s := range r.status.Sites {
+	for _, s := range r.status.Members {
 		if plan.Restored(s) {
 			return true
 		}

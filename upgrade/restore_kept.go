@@ -39,7 +39,7 @@ func (r *restoreRun) fetchKept(ctx context.Context, m membership.Member, request
 	return r.upload(ctx, m, request, open)
 }
 
-// findKept finds the backup that is wished for in the directories of all hosts, wanted ones or not. Which is the
+// findKept finds the backup that is wished for in the directories of all hosts, desired ones or not. Which is the
 // latest is known where all of them have been read.
 func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
 	found := r.backups(ctx, r.order.Formation.Owner, r.members)

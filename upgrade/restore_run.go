@@ -21,7 +21,7 @@ type RestoreOrder struct {
 	// cluster another one than any before. A restore that is resumed keeps the ones that it began with.
 	Formation bootstrap.Formation
 	Creating  bool                // no state holds the cluster yet
-	Members   []membership.Member // those that it has, wanted or not; none where it is created
+	Members   []membership.Member // those that it has, desired or not; none where it is created
 	Approved  []membership.Step   // steps that the plan has shown; nil: it could not know
 	Content   Content
 	Identity  string // age identities, one a line; empty: none. It is given to the hosts, and kept by nobody
@@ -79,7 +79,7 @@ type restoreRun struct {
 	result   Restored
 }
 
-// Restore makes the wanted hosts a cluster with the data of a snapshot, from wherever they are, or an earlier run left
+// Restore makes the desired hosts a cluster with the data of a snapshot, from wherever they are, or an earlier run left
 // them; or takes such a restore back, after which the old members are down, and Change brings them up. What it returns
 // is true where it fails too. It serves a cluster that is created and one that there is.
 func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, error) {
@@ -101,7 +101,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, e
 	return r.result, err
 }
 
-// look observes every host, through the wanted store where it is there. One that could not be asked at first is not
+// look observes every host, through the desired store where it is there. One that could not be asked at first is not
 // waited for again.
 func (r *restoreRun) look(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
@@ -173,8 +173,8 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 	}
 	p := r.Cluster.Restoring(r.formation.Owner, r.order.Creating, r.reports, r.Now())
 	p.Agreed, p.Saved = r.agreed, r.saved
-	for i := range p.Sites {
-		s := &p.Sites[i]
+	for i := range p.Members {
+		s := &p.Members[i]
 		s.Fetched, s.Rested = r.fetched[s.Member].SHA256, r.rested[s.Member]
 	}
 	if r.bumped > 0 && len(r.fetched) > 0 {
@@ -215,9 +215,9 @@ func (r *restoreRun) approved(step membership.Step) bool {
 
 // note takes over into the result what is seen of the restored cluster.
 func (r *restoreRun) note() {
-	for _, s := range r.status.Sites {
+	for _, s := range r.status.Members {
 		o := r.reports[s.Member].Observation
-		if o == nil || s.Reach == membership.Untouched && !s.Finished {
+		if o == nil || s.Stage == membership.Untouched && !s.Finished {
 			continue
 		}
 		if record := o.Restore; record != nil {
@@ -226,7 +226,7 @@ func (r *restoreRun) note() {
 				r.result.Aside[s.Member] = record.Aside
 			}
 		}
-		if s.Finished || !s.Reach.Before(membership.Restored) {
+		if s.Finished || !s.Stage.Before(membership.Restored) {
 			r.result.Token, r.result.ClusterID = o.Marker.Token, cmp.Or(o.Marker.ClusterID, r.result.ClusterID)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// revival is a site with a snapshot, and the wish that it be restored.
+// revival is a host with a snapshot, and the configuration that it be restored.
 type restoreCase struct {
 	*life
 	snapshot []byte
@@ -34,7 +34,7 @@ type restoreCase struct {
 // outdone forms a cluster, takes a snapshot of it, and lets it live on.
 func outdone(t tb, n int) *restoreCase {
 	t.Helper()
-	l := living(t, n, nodetest.EtcdVersion)
+	l := serving(t, n, nodetest.EtcdVersion)
 	r := &restoreCase{life: l, snapshot: l.world.Snapshot(cluster), old: slices.Clone(l.cluster.Members)}
 	l.put()
 	l.put()
@@ -42,12 +42,12 @@ func outdone(t tb, n int) *restoreCase {
 	return r
 }
 
-// wish wants the snapshot restored over the cluster that there is.
+// askFor has the snapshot restored over the cluster that there is.
 func (r *restoreCase) askFor(source string) {
 	r.Helper()
 	sum := sha256.Sum256(r.snapshot)
 	r.cluster.Restore = membership.Restoration{Source: source, SHA256: hex.EncodeToString(sum[:]), Overwrites: r.id()}
-	r.world.Wanted = r.cluster.Addresses()
+	r.world.Desired = r.cluster.Addresses()
 }
 
 // id is the ID of the cluster that the hosts carry.
@@ -60,7 +60,7 @@ func (r *restoreCase) id() string {
 	return ""
 }
 
-// lookToRestore is what is seen of all hosts that the state or the wish knows.
+// lookToRestore is what is seen of all hosts that the state or the configuration knows.
 func (r *restoreCase) lookToRestore() membership.Restoring {
 	members := slices.Clone(r.members)
 	for _, m := range r.cluster.Members {
@@ -141,7 +141,7 @@ func (r *restoreCase) mustRestore() upgrade.Restored {
 	return done
 }
 
-// mustBeRestored fails the test where the wanted hosts are not the restored cluster, whole and like any other.
+// mustBeRestored fails the test where the desired hosts are not the restored cluster, whole and like any other.
 func (r *restoreCase) mustBeRestored() {
 	r.Helper()
 	before := r.id()
@@ -154,7 +154,7 @@ func (r *restoreCase) mustBeRestored() {
 	}
 	r.mustHaveKeys()
 	r.cluster.Restore = membership.Restoration{}
-	r.mustBeAsWanted()
+	r.mustBeAsDesired()
 	r.mustBeDone()
 }
 

@@ -65,7 +65,7 @@ func TestRestoreTakenBack(t *testing.T) {
 					if _, err := r.change(context.Background(), nil); err != nil {
 						t.Errorf("change: %v", err)
 					}
-					r.mustBeAsWanted()
+					r.mustBeAsDesired()
 				})
 			})
 			if ended || t.Failed() {
@@ -128,7 +128,7 @@ func TestTakeBackNeedsCertainty(t *testing.T) {
 				if _, err := r.change(context.Background(), nil); err != nil {
 					t.Errorf("change: %v", err)
 				}
-				r.mustBeAsWanted()
+				r.mustBeAsDesired()
 			})
 		})
 	}

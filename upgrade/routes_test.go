@@ -70,7 +70,7 @@ func (l *life) swapped(a, b membership.Member, after int) *upgrade.Executor {
 // lost.
 func TestRoutesThatAreSwapped(t *testing.T) {
 	sample.CheckInBubble(t, 60, func(rt *rapid.T) {
-		l := living(rt, rapid.SampledFrom([]int{3, 5}).Draw(rt, "members"), nodetest.EtcdVersion)
+		l := serving(rt, rapid.SampledFrom([]int{3, 5}).Draw(rt, "members"), nodetest.EtcdVersion)
 		names := rapid.Permutation(l.cluster.Members).Draw(rt, "members")
 		switch rapid.IntRange(0, 3).Draw(rt, "change") {
 		case 0:
@@ -107,7 +107,7 @@ func TestASecondAddressOfAMachine(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the other address lost %t", lost), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, 3, nodetest.EtcdVersion)
+				l := serving(t, 3, nodetest.EtcdVersion)
 				c := l.cluster.Members[2]
 				second := membership.Member{Name: "c", Address: "192.0.2.53"}
 				l.world.Readdress(c.Address, second.Address)
@@ -141,7 +141,7 @@ func TestReaddressIsPutBack(t *testing.T) {
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprint(members), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, members, nodetest.EtcdVersion)
+				l := serving(t, members, nodetest.EtcdVersion)
 				l.readdress("a", "51", false)
 				l.world.Watch = func(c nodetest.Call) {
 					if c.Operation == api.OpRestart { // taken away between look and restart
@@ -178,13 +178,13 @@ func TestAnAddressThatAMemberLeaves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				l := living(t, test.members, nodetest.EtcdVersion)
+				l := serving(t, test.members, nodetest.EtcdVersion)
 				l.world.Readdress("192.0.2.13", "192.0.2.51")
 				l.world.LoseAddress("192.0.2.13")
 				l.world.Pass("192.0.2.13", test.passed)
 				l.want(test.want...)
 				l.mustChange()
-				l.mustBeAsWanted()
+				l.mustBeAsDesired()
 			})
 		})
 	}
@@ -194,7 +194,7 @@ func TestAnAddressThatAMemberLeaves(t *testing.T) {
 // says so, and leaves both as they are.
 func TestAddressesThatAreSwapped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := living(t, 5, nodetest.EtcdVersion)
+		l := serving(t, 5, nodetest.EtcdVersion)
 		l.world.Readdress("192.0.2.14", "192.0.2.61")
 		l.world.Readdress("192.0.2.15", "192.0.2.62")
 		l.world.LoseAddress("192.0.2.14")

@@ -25,19 +25,19 @@ type tb interface {
 	Fatalf(format string, args ...any)
 }
 
-// site is a cluster as it is wanted, and the world that its hosts are in.
+// site is a cluster as it is desired, and the world that its hosts are in.
 type site struct {
 	tb
 	world     *nodetest.World
 	authority *nodetest.Authority
 	cluster   bootstrap.Cluster
-	members   []membership.Member // that the state knows, wanted or not; of a cluster that was formed
+	members   []membership.Member // that the state knows, desired or not; of a cluster that was formed
 	runs      int
 	progress  []string          // of the last run
 	atStep    func(line string) // is told of each step before it is done; nil: nobody
 }
 
-// authority is shared by all sites.
+// authority is shared by all hosts.
 var authority = sync.OnceValues(func() (*nodetest.Authority, error) { return nodetest.NewAuthority(nodetest.Start) })
 
 // newSite is a world of n bare hosts for the members a, b, c and so on.
@@ -46,7 +46,7 @@ func newSite(t tb, n int) *site {
 	return newSiteWith(t, n, n)
 }
 
-// newSiteWith is a site with more hosts than its first n members need.
+// newSiteWith is a host with more hosts than its first n members need.
 func newSiteWith(t tb, n, hosts int) *site {
 	t.Helper()
 	var members []membership.Member

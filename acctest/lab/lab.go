@@ -22,7 +22,7 @@ import (
 	"sync"
 )
 
-// Config is the lab that is wanted.
+// Config is the lab that is desired.
 type Config struct {
 	Name     string // lower-case letters, digits, dashes; at most 12
 	Hosts    []HostConfig
@@ -30,7 +30,7 @@ type Config struct {
 	Detached bool // it lives until Down; otherwise it ends with the process that made it
 }
 
-// HostConfig is a host that is wanted.
+// HostConfig is a host that is desired.
 type HostConfig struct {
 	Name        string // lower-case letters, digits, dashes; at most 12, as it is part of interface names
 	User        string // who logs in; empty: root
@@ -77,7 +77,7 @@ func (c Config) check() error {
 	return nil
 }
 
-// hosts are all the hosts that are wanted.
+// hosts are all the hosts that are desired.
 func (c Config) hosts() []HostConfig {
 	named := slices.ContainsFunc(c.Hosts, func(h HostConfig) bool { return h.Name == bastionName })
 	if c.Bastion && !named {

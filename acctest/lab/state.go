@@ -56,7 +56,7 @@ func Open(name string) (*Lab, error) {
 func (l *Lab) reopened() *Lab {
 	opened, err := Open(l.Name)
 	if err != nil {
-		return l // its maker was killed while it wrote what it wanted: there can be no part of it yet
+		return l // its maker was killed while it wrote what it desired: there can be no part of it yet
 	}
 	return opened
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Spec is a cluster as it is wanted.
+// Spec is a cluster as it is desired.
 type Spec struct {
 	Name    string
 	Version string      // of etcd: 3.7.3
@@ -30,7 +30,7 @@ type Recovery struct {
 	Loses    []string // of them, those that may have what it does not, though their hosts were seen
 }
 
-// Member is one member as it is wanted.
+// Member is one member as it is desired.
 type Member struct {
 	Name    string // etcd's --name, unique in the cluster
 	Address string // IP address or DNS name that members and clients reach it by
@@ -95,15 +95,15 @@ const (
 	Formed  Claim = "formed"  // this host is done, as a member of this very cluster
 )
 
-// Host is a member's host as it was observed, measured against what is wanted of it.
+// Host is a member's host as it was observed, measured against what is desired of it.
 type Host struct {
 	// Refused says why the host may not be touched: it could not be asked, it is unfit, or it is
 	// someone else's. Nothing else is known then. "Could not ask" is never taken for "not there".
 	Refused string
 
 	Claim      Claim
-	Installed  bool   // the wanted store is on it
-	Configured bool   // keys, certificates, flags and unit are as wanted, whatever the initial-cluster-state
+	Installed  bool   // the desired store is on it
+	Configured bool   // keys, certificates, flags and unit are as desired, whatever the initial-cluster-state
 	Synced     bool   // initial-cluster-state is existing
 	Data       bool   // its data directory holds something
 	Running    bool   // its unit is active, or on the way to it

@@ -1,5 +1,5 @@
 // Package membership is the vocabulary of a cluster and the arithmetic of its safety: what is
-// wanted, what was observed, the steps between the two, and the refusals. It does no I/O, reads no
+// desired, what was observed, the steps between the two, and the refusals. It does no I/O, reads no
 // clock, and imports nothing but the standard library.
 package membership
 

@@ -2,50 +2,50 @@ package membership
 
 import "slices"
 
-// Restoration is the wish that a cluster be made from a snapshot, whatever it is now.
+// Restoration says that a cluster is to be made from a snapshot, whatever it is now.
 type Restoration struct {
 	Source     string // what is restored, as the configuration names it; empty: nothing is
 	SHA256     string // of the snapshot in the clear; empty: it is not known before it is fetched
-	Trigger    string // tells apart two wishes for one snapshot
+	Trigger    string // tells apart two restores of one snapshot
 	Overwrites string // ID of the living cluster that may be given up for it; empty: none may
 	TakeBack   bool   // a restore that is under way is undone instead
 }
 
-// Reach is how far a member's host has come in a restore.
-type Reach string
+// RestoreStage is how far a member's host has come in a restore.
+type RestoreStage string
 
-// Reaches of a host, in their order. They are the stages that hosts record.
+// Stages of a host, in their order. They are the stages that hosts record.
 const (
-	Untouched Reach = ""
-	Fenced    Reach = "fenced"   // its member is stopped, and must not start again
-	Restored  Reach = "restored" // its data directory holds the snapshot; its member may run, and clients do not reach it
-	Checked   Reach = "checked"  // all members have agreed once
-	Opened    Reach = "opened"   // clients may reach its member: there is no way back
+	Untouched RestoreStage = ""
+	Fenced    RestoreStage = "fenced"   // its member is stopped, and must not start again
+	Restored  RestoreStage = "restored" // its data directory holds the snapshot; its member may run, and clients do not reach it
+	Checked   RestoreStage = "checked"  // all members have agreed once
+	Opened    RestoreStage = "opened"   // clients may reach its member: there is no way back
 )
 
-var reaches = []Reach{Untouched, Fenced, Restored, Checked, Opened}
+var restoreStages = []RestoreStage{Untouched, Fenced, Restored, Checked, Opened}
 
 // Before tells whether a host has yet to come as far as that.
-func (r Reach) Before(other Reach) bool {
-	return slices.Index(reaches, r) < slices.Index(reaches, other)
+func (r RestoreStage) Before(other RestoreStage) bool {
+	return slices.Index(restoreStages, r) < slices.Index(restoreStages, other)
 }
 
-// Site is a member's host as a restore sees it.
-type Site struct {
+// RestoreStatus is a member's host as a restore sees it.
+type RestoreStatus struct {
 	Member
-	Wanted bool
+	Desired bool
 
 	Unreachable bool   // it could not be asked: what runs there is not known
 	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 
 	Marked       bool   // it carries a part of this cluster
 	StoreMissing bool   // every store is gone from it
-	Installed    bool   // the wanted store is on it
-	Living       string // ID of the formed cluster whose member is on it, with its data, under no restore; empty: none
-	Finished     bool   // its member is of the cluster that this very wish has made: the restore is over on it
+	Installed    bool   // the desired store is on it
+	ServingID    string // ID of the formed cluster whose member is on it, with its data, under no restore; empty: none
+	Finished     bool   // its member is of the cluster that this very restore has made: the restore is over on it
 
 	// What it records of the restore that is under way on it.
-	Reach    Reach
+	Stage    RestoreStage
 	Source   string
 	Snapshot string // SHA-256
 	Since    string // when it began, for those who read
@@ -53,30 +53,30 @@ type Site struct {
 	Seen     int64  // no revision that its old member has ever served is higher
 
 	Fetched    string // SHA-256 of the snapshot that this run has brought onto it and verified; empty: none
-	Configured bool   // it holds, and its member was started with, all that is wanted where it has come to
+	Configured bool   // it holds, and its member was started with, all that is desired where it has come to
 	Running    bool
 	Rested     bool // this run has seen its member not run since it was checked
 }
 
 // Restoring is a cluster as a restore of it sees it: a value, as ClusterStatus is one.
 type Restoring struct {
-	Sites  []Site // sorted by name, then address
-	Agreed bool   // this run has seen its members agree since they were last started
-	Saved  bool   // this run has taken a snapshot of the restored cluster
-	Top    int64  // revision that the restored cluster begins with; 0: not known
+	Members []RestoreStatus // sorted by name, then address
+	Agreed  bool            // this run has seen its members agree since they were last started
+	Saved   bool            // this run has taken a snapshot of the restored cluster
+	Top     int64           // revision that the restored cluster begins with; 0: not known
 }
 
 // Clone is a copy that shares nothing with the first.
 func (r Restoring) Clone() Restoring {
-	r.Sites = slices.Clone(r.Sites)
+	r.Members = slices.Clone(r.Members)
 	return r
 }
 
-// Site is the site of this name and address; nil: there is none.
-func (r Restoring) Site(m Member) *Site {
-	for i := range r.Sites {
-		if r.Sites[i].Member == m {
-			return &r.Sites[i]
+// Member is the host of this name and address; nil: there is none.
+func (r Restoring) Member(m Member) *RestoreStatus {
+	for i := range r.Members {
+		if r.Members[i].Member == m {
+			return &r.Members[i]
 		}
 	}
 	return nil
@@ -84,10 +84,10 @@ func (r Restoring) Site(m Member) *Site {
 
 // UnderWay tells whether any host records a restore.
 func (r Restoring) UnderWay() bool {
-	return slices.ContainsFunc(r.Sites, func(s Site) bool { return s.Reach != Untouched })
+	return slices.ContainsFunc(r.Members, func(s RestoreStatus) bool { return s.Stage != Untouched })
 }
 
 // Opened tells whether clients may have reached a member of the restored cluster: there is no way back.
 func (r Restoring) Opened() bool {
-	return slices.ContainsFunc(r.Sites, func(s Site) bool { return s.Reach == Opened || s.Finished })
+	return slices.ContainsFunc(r.Members, func(s RestoreStatus) bool { return s.Stage == Opened || s.Finished })
 }

@@ -31,7 +31,7 @@ type (
 )
 
 // Choose says of each backup whether it stays, newest first. The newest stays in any case, and so does the
-// newest of every cluster ID: after a restore that nobody wanted it is what there is of the cluster before.
+// newest of every cluster ID: after a restore that nobody desired it is what there is of the cluster before.
 // Hours, days and weeks count where they have a backup, so that nothing goes only because time passes while
 // no backup is made. Proofs are those of all destinations.
 func (r Retention) Choose(backups []Entry, proofs Proofs, now time.Time) Verdicts {

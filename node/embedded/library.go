@@ -70,22 +70,22 @@ func (l *Library) Stores() []Store { return slices.Clone(l.stores) }
 
 // Newest is the newest version that satisfies what is asked for: a line ("3.7"), an exact version
 // ("3.7.3"), or empty for any.
-func (l *Library) Newest(wanted string) (string, error) {
+func (l *Library) Newest(desired string) (string, error) {
 	for _, s := range l.stores {
-		if satisfies(s.EtcdVersion, wanted) {
+		if satisfies(s.EtcdVersion, desired) {
 			return s.EtcdVersion, nil
 		}
 	}
 	if len(l.stores) == 0 {
 		return "", ErrNoStores
 	}
-	return "", fmt.Errorf("this build of the provider carries no etcd %s; it carries %s", wanted, strings.Join(l.Versions(), ", "))
+	return "", fmt.Errorf("this build of the provider carries no etcd %s; it carries %s", desired, strings.Join(l.Versions(), ", "))
 }
 
 // Find is the store of the newest version that satisfies what is asked for, as Newest takes it, on an
 // architecture as Go names it.
-func (l *Library) Find(wanted, architecture string) (Store, error) {
-	version, err := l.Newest(wanted)
+func (l *Library) Find(desired, architecture string) (Store, error) {
+	version, err := l.Newest(desired)
 	if err != nil {
 		return Store{}, err
 	}

@@ -49,14 +49,14 @@ func TestNewest(t *testing.T) {
 	if diff := cmp.Diff([]string{"3.7.10", "3.7.9", "3.6.16"}, l.Versions()); diff != "" {
 		t.Error(diff)
 	}
-	for wanted, want := range map[string]string{"": "3.7.10", "3.7": "3.7.10", "3.7.9": "3.7.9", "3.6": "3.6.16", "3.6.16": "3.6.16"} {
-		if got, err := l.Newest(wanted); err != nil || got != want {
-			t.Errorf("of %q the newest is %q, %v; want %q", wanted, got, err, want)
+	for desired, want := range map[string]string{"": "3.7.10", "3.7": "3.7.10", "3.7.9": "3.7.9", "3.6": "3.6.16", "3.6.16": "3.6.16"} {
+		if got, err := l.Newest(desired); err != nil || got != want {
+			t.Errorf("of %q the newest is %q, %v; want %q", desired, got, err, want)
 		}
 	}
-	for _, wanted := range []string{"3", "3.7.1", "3.8", "3.70", "7"} {
-		if got, err := l.Newest(wanted); err == nil || !strings.Contains(err.Error(), "3.7.10, 3.7.9, 3.6.16") {
-			t.Errorf("of %q the newest is %q, %v", wanted, got, err)
+	for _, desired := range []string{"3", "3.7.1", "3.8", "3.70", "7"} {
+		if got, err := l.Newest(desired); err == nil || !strings.Contains(err.Error(), "3.7.10, 3.7.9, 3.6.16") {
+			t.Errorf("of %q the newest is %q, %v", desired, got, err)
 		}
 	}
 }
@@ -64,11 +64,11 @@ func TestNewest(t *testing.T) {
 func TestFind(t *testing.T) {
 	l := library(t)
 	for _, test := range []struct {
-		wanted, architecture string
-		want                 Store
+		desired, architecture string
+		want                  Store
 	}{{"3.7", "amd64", recent}, {"3.7", "arm64", arm}, {"3.7.9", "amd64", old}, {"3.6", "amd64", before}} {
-		if got, err := l.Find(test.wanted, test.architecture); err != nil || got != test.want {
-			t.Errorf("%s for %s is %+v, %v", test.wanted, test.architecture, got, err)
+		if got, err := l.Find(test.desired, test.architecture); err != nil || got != test.want {
+			t.Errorf("%s for %s is %+v, %v", test.desired, test.architecture, got, err)
 		}
 	}
 	if got, err := l.Find("3.6", "arm64"); err == nil || !strings.Contains(err.Error(), "make build ARCH=arm64") {

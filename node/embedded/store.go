@@ -32,8 +32,8 @@ func Parse(file string) (Store, error) {
 }
 
 // satisfies tells whether a version is what is asked for: it itself, its line, or anything.
-func satisfies(version, wanted string) bool {
-	return wanted == "" || version == wanted || strings.Count(wanted, ".") == 1 && strings.HasPrefix(version, wanted+".")
+func satisfies(version, desired string) bool {
+	return desired == "" || version == desired || strings.Count(desired, ".") == 1 && strings.HasPrefix(version, desired+".")
 }
 
 // compareVersions orders versions by their numbers: 3.7.10 is newer than 3.7.9.

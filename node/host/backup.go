@@ -191,8 +191,8 @@ func allBackupUnits(cluster string) []string {
 func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[string]string) error {
 	stale := false
 	for _, name := range allBackupUnits(cluster) {
-		text, wanted := units[name]
-		if !wanted {
+		text, desired := units[name]
+		if !desired {
 			removed, err := m.removeBackupUnit(ctx, name)
 			if err != nil {
 				return err

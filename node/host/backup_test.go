@@ -47,7 +47,7 @@ func backupsOf(t *testing.T, m *Machine) *api.BackupStatus {
 	return o.Backup
 }
 
-func TestBackUpAndCease(t *testing.T) {
+func TestBackUpAndDisable(t *testing.T) {
 	m, units := backing(t)
 	before := tree(t, m, "/")
 	if status := backupsOf(t, m); status != nil {

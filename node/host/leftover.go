@@ -12,7 +12,7 @@ import (
 )
 
 // leftAfter is the age from which on a part of an upload, or a snapshot that was fetched and never restored, counts as
-// left behind: whoever goes on with one after a weekend finds it. It is brought again where it is wanted after that.
+// left behind: whoever goes on with one after a weekend finds it. It is brought again where it is desired after that.
 const leftAfter = 3 * 24 * time.Hour
 
 // tidyLeftovers removes what fetches have left for a restore that was given up before it fenced this host: no end of a

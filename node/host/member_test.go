@@ -188,8 +188,8 @@ func TestMemberThatIsNotAsked(t *testing.T) {
 	}
 }
 
-// TestStrangerOnThePort holds that what answers without a certificate of our authority is no member.
-func TestStrangerOnThePort(t *testing.T) {
+// TestAnotherOnThePort holds that what answers without a certificate of our authority is no member.
+func TestAnotherOnThePort(t *testing.T) {
 	t.Parallel()
 	m, _, marker := serving(t)
 	awaitListener(t, marker.ClientPort)

@@ -241,11 +241,11 @@ func (m *Machine) through(ctx context.Context, cluster, owner string, timeout ti
 	return do(ctx, localMember{client, m, *marker, status.Header.MemberId, status.Leader, status})
 }
 
-// untilListed waits until the local member's own list is as wanted.
-func (l localMember) untilListed(ctx context.Context, what string, wanted func([]api.ListedMember) bool) error {
+// untilListed waits until the local member's own list is as desired.
+func (l localMember) untilListed(ctx context.Context, what string, desired func([]api.ListedMember) bool) error {
 	return repeat(ctx, what, func() (bool, error) {
 		list, err := l.MemberList(ctx, clientv3.WithSerializable())
-		return err == nil && wanted(listed(list.Members)), err
+		return err == nil && desired(listed(list.Members)), err
 	})
 }
 

@@ -28,8 +28,8 @@ func (m *Machine) mustHoldInMemory(what string, keys int) error {
 	if err != nil {
 		return err
 	}
-	if wanted := memoryFor(keys); wanted > total {
-		return refuse("%s has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, mebibytes(wanted), total>>20)
+	if desired := memoryFor(keys); desired > total {
+		return refuse("%s has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, mebibytes(desired), total>>20)
 	}
 	return nil
 }
@@ -45,12 +45,12 @@ func (m *Machine) mustRehearseInMemory(keys int) error {
 	if err != nil {
 		return err
 	}
-	wanted := memoryFor(keys)
-	if limit := systemd.RunMemory(total); wanted > limit {
-		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and its unit may use %d MiB, a quarter of the host's: rehearse where there is more", keys, mebibytes(wanted), limit>>20)
+	desired := memoryFor(keys)
+	if limit := systemd.RunMemory(total); desired > limit {
+		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and its unit may use %d MiB, a quarter of the host's: rehearse where there is more", keys, mebibytes(desired), limit>>20)
 	}
-	if wanted > available {
-		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, mebibytes(wanted), available>>20)
+	if desired > available {
+		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, mebibytes(desired), available>>20)
 	}
 	return nil
 }

@@ -101,10 +101,10 @@ func (m *Machine) eachSocketOf(processes string, inodes map[string]int, do func(
 		if err != nil {
 			continue
 		}
-		i, wanted := inodes[target]
+		i, desired := inodes[target]
 		process := filepath.Dir(filepath.Dir(descriptor))
 		pid, err := strconv.Atoi(filepath.Base(process))
-		if !wanted || err != nil {
+		if !desired || err != nil {
 			continue
 		}
 		name, _ := os.ReadFile(filepath.Join(process, "comm"))

@@ -9,7 +9,7 @@ import (
 
 // prefault has the kernel read a database at a path of this process from its first byte to its last, and keep it at
 // hand until it is let go, as far as there is memory: etcd maps its own in the same way. bbolt has each page read on
-// its own, when it is wanted (MADV_RANDOM), which took 5 s more for 2 GB of which a sixth had left the cache.
+// its own, when it is desired (MADV_RANDOM), which took 5 s more for 2 GB of which a sixth had left the cache.
 func prefault(path string) (letGo func() error, err error) {
 	file, err := os.Open(path)
 	if err != nil {

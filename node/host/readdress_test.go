@@ -22,12 +22,12 @@ func TestAMemberAtAnotherPeerURL(t *testing.T) {
 		leader.put(t, 10)
 		port := freePort(t)
 		update := api.UpdateMemberRequest{Owner: fleetOwner, ID: moved.id, PeerURL: url("https", port), Timeout: patience}
-		stranger := update
-		stranger.ID = "123abc"
-		mustRefuse(t, leader.UpdateMember(t.Context(), "main", stranger), "it is not in the list")
-		stranger = update
-		stranger.Owner = "another"
-		mustRefuse(t, leader.UpdateMember(t.Context(), "main", stranger), "another Terraform object")
+		other := update
+		other.ID = "123abc"
+		mustRefuse(t, leader.UpdateMember(t.Context(), "main", other), "it is not in the list")
+		other = update
+		other.Owner = "another"
+		mustRefuse(t, leader.UpdateMember(t.Context(), "main", other), "another Terraform object")
 		if len(others) > 0 {
 			taken := update
 			taken.PeerURL = others[1].peerURL()

@@ -165,7 +165,7 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 	}
 }
 
-// configuredAnew configures a restored machine as the wish for the restored cluster says.
+// configuredAnew configures a restored machine as the configuration for the restored cluster says.
 func configuredAnew(t *testing.T, f *fleetMember, m *Machine, r api.RestoreRequest) {
 	t.Helper()
 	installStore(t, m, storeB)

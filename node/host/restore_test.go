@@ -208,7 +208,7 @@ func mustHaveMovedOn(t *testing.T, f *fleetMember, seen int64) {
 // mustStayOut starts the old data of one member, past the guard, and wants it to stay outside.
 func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 	t.Helper()
-	out, living := members[2], members[0]
+	out, serving := members[2], members[0]
 	if err := out.Stop(t.Context(), "main", api.StopRequest{Owner: fleetOwner}); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 	if status := health("/health"); status != http.StatusServiceUnavailable {
 		t.Errorf("the old member's health is %d", status)
 	}
-	view, err := living.Observe(t.Context(), "main", api.ObserveRequest{})
+	view, err := serving.Observe(t.Context(), "main", api.ObserveRequest{})
 	if m := view.Member; err != nil || !m.Healthy || m.ClusterID == old || len(m.Members) != 3 {
 		t.Errorf("the living ones say %+v, %v, and the old one is of cluster %s", m, err, old)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSeal holds that a sum is the same however what it is of arrives, and that nothing that was changed or cut off has one.
-func TestSeal(t *testing.T) {
+// TestSnapshotChecksum holds that a sum is the same however what it is of arrives, and that nothing that was changed or cut off has one.
+func TestSnapshotChecksum(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	database := make([]byte, 512*20)
 	for i := range database {

@@ -30,7 +30,7 @@ func TestUnitStateInSystemdsWords(t *testing.T) {
 }
 
 func TestJournalOfAUnitThatFails(t *testing.T) {
-	for state, wanted := range map[string]bool{"failed": true, "active": false, "inactive": false} {
+	for state, desired := range map[string]bool{"failed": true, "active": false, "inactive": false} {
 		m, units := newMachine(t)
 		units.active[api.Unit("main")] = state
 		var asked []string
@@ -42,7 +42,7 @@ func TestJournalOfAUnitThatFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !wanted {
+		if !desired {
 			if asked != nil || got.Journal != nil {
 				t.Errorf("%s: the journal was read: %q", state, got.Journal)
 			}

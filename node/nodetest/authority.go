@@ -53,7 +53,7 @@ func (a *Authority) PeerCA() string { return a.peer.bundle() }
 // ClientCA is the bundle that clients and servers trust each other by.
 func (a *Authority) ClientCA() string { return a.client.bundle() }
 
-// Sign signs a request if it asks for exactly what is wanted.
+// Sign signs a request if it asks for exactly what is desired.
 func (a *Authority) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
 	block, _ := pem.Decode([]byte(request))
 	if block == nil {

@@ -262,7 +262,7 @@ func (w *World) RemoveBehindOurBack(cluster, name string) {
 
 // AddStranger adds a member to the cluster that nobody starts, a learner or a voter. A voter counts for the
 // quorum at once.
-func (w *World) AddStranger(cluster, peerURL string, learner bool) {
+func (w *World) AddUnmanaged(cluster, peerURL string, learner bool) {
 	w.t.Helper()
 	w.agree(cluster, func(s state) state {
 		return s.with(listed{id: identity("stranger", peerURL), peerURL: peerURL, learner: learner})

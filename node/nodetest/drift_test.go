@@ -82,7 +82,7 @@ func TestDriftIsSeen(t *testing.T) {
 		"damaged, a moment ago": {func(_ *driver, h *nodetest.Host) { h.DamageData("prod") },
 			func(_, after api.Observation) bool { return after.Data.Damage == "" && after.Data.HasMember }},
 		"stranger": {func(d *driver, _ *nodetest.Host) {
-			d.world.AddStranger("prod", "https://198.51.100.7:2380", true)
+			d.world.AddUnmanaged("prod", "https://198.51.100.7:2380", true)
 		}, func(_, after api.Observation) bool {
 			return slices.ContainsFunc(after.Member.Members, func(m api.ListedMember) bool { return m.Name == "" && m.Learner })
 		}},
@@ -92,7 +92,7 @@ func TestDriftIsSeen(t *testing.T) {
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := living(t, t, 3, 3)
+			d := serving(t, t, 3, 3)
 			leader, other := d.leader(3)
 			i := 3 - leader - other
 			before := d.observe(i)
@@ -110,7 +110,7 @@ func TestDriftIsSeen(t *testing.T) {
 
 // TestCorruption is seen in hashes alone.
 func TestCorruption(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")
 	var revision int64
 	hashes := map[uint32]int{}
@@ -133,7 +133,7 @@ func TestCorruption(t *testing.T) {
 
 // TestNoSpace has a member's database come to its quota.
 func TestNoSpace(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	h := d.world.Host(d.addresses[1])
 	h.RaiseAlarm("prod", "NOSPACE")
 	if err := d.world.Put("prod"); err == nil {
@@ -154,7 +154,7 @@ func TestNoSpace(t *testing.T) {
 
 // TestSnapshots keeps a few.
 func TestSnapshots(t *testing.T) {
-	d := living(t, t, 4, 3)
+	d := serving(t, t, 4, 3)
 	var saved api.Snapshot
 	for range 3 {
 		d.ask(0, api.OpSnapshot, api.SnapshotRequest{Owner: "us", Keep: 2}, &saved)

@@ -105,15 +105,15 @@ func (h *Host) cannotRun(part *installation, flags map[string]string) string {
 		}
 	}
 	for _, list := range []string{"listen-peer-urls", "listen-client-urls", "listen-metrics-urls"} {
-		for _, wanted := range strings.Split(flags[list], ",") {
-			if at, err := url.Parse(wanted); err != nil || !h.has(at.Hostname()) {
-				return fmt.Sprintf("listen tcp %s: bind: cannot assign requested address", wanted)
+		for _, desired := range strings.Split(flags[list], ",") {
+			if at, err := url.Parse(desired); err != nil || !h.has(at.Hostname()) {
+				return fmt.Sprintf("listen tcp %s: bind: cannot assign requested address", desired)
 			}
-			if port := portOf(wanted); port < h.FirstPort {
+			if port := portOf(desired); port < h.FirstPort {
 				return fmt.Sprintf("listen tcp :%d: bind: permission denied", port)
 			}
 			for _, l := range h.listeners(part.marker.Cluster) {
-				if !l.Ours && l.Port == portOf(wanted) {
+				if !l.Ours && l.Port == portOf(desired) {
 					return fmt.Sprintf("listen tcp :%d: bind: address already in use", l.Port)
 				}
 			}

@@ -91,7 +91,7 @@ func newSigner(algorithm string) (crypto.Signer, error) {
 	return nil, fmt.Errorf("there is no key algorithm %q", algorithm)
 }
 
-// ofKind tells whether the key is of the wanted algorithm.
+// ofKind tells whether the key is of the desired algorithm.
 func (k key) ofKind(algorithm string) bool {
 	switch public := k.Public().(type) {
 	case *ecdsa.PublicKey:

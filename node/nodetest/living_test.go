@@ -12,7 +12,7 @@ import (
 )
 
 // living is a formed cluster of the first n of all hosts, handed over.
-func living(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
+func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 	t.Helper()
 	d := driveFor(t, witness, hosts)
 	all := d.addresses
@@ -89,7 +89,7 @@ func (d *driver) id(i int) string {
 
 // TestReplaceTheDead goes the only way that etcd leaves to a cluster of three with one dead.
 func TestReplaceTheDead(t *testing.T) {
-	d := living(t, t, 4, 3)
+	d := serving(t, t, 4, 3)
 	leader, other := d.leader(3)
 	dead := 3 - leader - other
 	gone := d.id(dead)
@@ -180,7 +180,7 @@ func TestJoinFails(t *testing.T) {
 		}, []int{0, 1, 2, 3}, "tocommit(9) is out of range"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := living(t, t, 4, 3)
+			d := serving(t, t, 4, 3)
 			test.arrange(d)
 			d.join(3, test.members...)
 			var o api.Observation
@@ -252,7 +252,7 @@ func TestRules(t *testing.T) {
 		for _, waived := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, waived), func(t *testing.T) {
 				witness := &recorder{}
-				d := living(t, witness, 4, 3)
+				d := serving(t, witness, 4, 3)
 				leader, other := d.leader(3)
 				want := 1
 				if waived {
@@ -269,7 +269,7 @@ func TestRules(t *testing.T) {
 
 // TestRulesAreKept stops, restarts and removes as one should.
 func TestRulesAreKept(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	leader, other := d.leader(3)
 	term := d.observe(leader).Member.RaftTerm
 	d.ask(other, api.OpMoveLeader, api.MoveLeaderRequest{Owner: "us", To: d.id(3 - leader - other)}, nil)
@@ -298,13 +298,13 @@ func TestRulesAreKept(t *testing.T) {
 		t.Errorf("set aside: %+v, guard %q, %+v", o.Unit, o.Guard, o.Data)
 	}
 
-	one := living(t, t, 1, 1)
+	one := serving(t, t, 1, 1)
 	one.ask(0, api.OpRestart, api.RestartRequest{Owner: "us"}, nil)
 }
 
 // TestCutOff cuts one member off from the others.
 func TestCutOff(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	leader, other := d.leader(3)
 	d.world.Host(d.addresses[leader]).CutOff = true
 	d.world.Tick()
@@ -328,7 +328,7 @@ func TestCutOff(t *testing.T) {
 
 // TestRecovery makes one of three the cluster, with all that it holds, after the two others were lost.
 func TestRecovery(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")
 	cluster := d.observe(0).Member.ClusterID
 	ask := api.RecoverRequest{Owner: "us", ClusterID: cluster, Timeout: time.Second}
@@ -358,7 +358,7 @@ func TestRecovery(t *testing.T) {
 // TestDamagedData has two of three end on their data each time that they are started: their logs are ranked where they can be
 // read, and they are not recovered from.
 func TestDamagedData(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	d.world.Host(d.addresses[0]).Write("prod")
 	cluster := d.observe(0).Member.ClusterID
 	d.world.Host(d.addresses[0]).Damage("prod", nodetest.Log)
@@ -396,7 +396,7 @@ func TestEveryFault(t *testing.T) {
 		api.OpTry: api.TryRequest{}, api.OpPromote: api.PromoteRequest{Owner: "us", Timeout: time.Second}, api.OpRecover: api.RecoverRequest{Owner: "us", Timeout: time.Second},
 	} {
 		for _, after := range []bool{false, true} {
-			d := living(t, t, 3, 3)
+			d := serving(t, t, 3, 3)
 			_, other := d.leader(3)
 			d.world.Forget()
 			d.world.Inject(nodetest.Fault{Operation: op, After: after, Extent: nodetest.Run})

@@ -59,8 +59,8 @@ func (c call) fetch(r api.FetchRequest) (api.Snapshot, error) {
 		return api.Snapshot{}, failed("the snapshot has SHA-256 %s, and should have %s", read.sha256, r.SHA256)
 	}
 	described := read.describe(r.DataDir)
-	if wanted := 64<<20 + int64(described.Keys)*192; wanted > c.MemoryBytes {
-		return api.Snapshot{}, refuse("what was sent has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", described.Keys, wanted>>20, c.MemoryBytes>>20)
+	if desired := 64<<20 + int64(described.Keys)*192; desired > c.MemoryBytes {
+		return api.Snapshot{}, refuse("what was sent has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", described.Keys, desired>>20, c.MemoryBytes>>20)
 	}
 	c.Host.fetched[described.Path] = read
 	return described, nil
@@ -141,7 +141,7 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Restoration{}, err
 	}
-	for _, address := range c.world.Wanted {
+	for _, address := range c.world.Desired {
 		h := c.world.hosts[address]
 		if _, there := h.fetched[api.FetchedSnapshot(part.marker.DataDir, r.Snapshot)]; !there {
 			c.broken(VerifiedFirst, "fence: %s has no snapshot %s", address, r.Snapshot)

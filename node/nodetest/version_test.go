@@ -30,7 +30,7 @@ func (d *driver) versions(i int) string {
 
 // TestDownAndUp takes a cluster down a minor and up again.
 func TestDownAndUp(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	older := d.world.AddStores("3.6.16")["amd64"]
 	expect := func(want string, members ...int) {
 		t.Helper()
@@ -71,7 +71,7 @@ func TestDownAndUp(t *testing.T) {
 
 // TestVersionsThatCannotRun swaps stores without asking.
 func TestVersionsThatCannotRun(t *testing.T) {
-	d := living(t, t, 3, 3)
+	d := serving(t, t, 3, 3)
 	older := d.world.AddStores("3.6.16")["amd64"]
 	d.swap(2, older)
 	if o := d.observe(2); o.Unit.SubState != "auto-restart" || !strings.Contains(o.Unit.Journal[0], `version "3.7.0" is not supported`) {
@@ -90,7 +90,7 @@ func TestVersionsThatCannotRun(t *testing.T) {
 
 // TestTry has a store not know a flag.
 func TestTry(t *testing.T) {
-	d := living(t, t, 1, 1)
+	d := serving(t, t, 1, 1)
 	flags := d.observe(0).Flags
 	d.ask(0, api.OpTry, api.TryRequest{Store: d.store(), Flags: flags}, nil)
 	d.world.RefuseFlags(d.store(), "--name")

@@ -64,7 +64,7 @@ type World struct {
 	Lasting bool
 
 	// Wanted are the addresses of the hosts that a cluster is restored on; nil: no restore is played.
-	Wanted []string
+	Desired []string
 
 	// Stores are the hashes that Install has an archive for, by architecture as Go names it: those of
 	// EtcdVersion. AddStores adds others.

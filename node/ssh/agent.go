@@ -26,9 +26,9 @@ func agentSocket(configured string) (string, error) {
 	return "", errors.New("agent is set, but the environment has no SSH_AUTH_SOCK: start an agent (eval $(ssh-agent); ssh-add KEY) or set agent_socket")
 }
 
-// agentOffers asks an agent for its keys, or for the one that is wanted. Their signatures are made by
+// agentOffers asks an agent for its keys, or for the one that is desired. Their signatures are made by
 // the agent, over a connection that ends with ctx.
-func agentOffers(ctx context.Context, socket string, wanted gossh.PublicKey) ([]offer, error) {
+func agentOffers(ctx context.Context, socket string, desired gossh.PublicKey) ([]offer, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, fmt.Errorf("SSH agent at %s: %w", socket, err)
@@ -41,15 +41,15 @@ func agentOffers(ctx context.Context, socket string, wanted gossh.PublicKey) ([]
 	}
 	var keys []offer
 	for _, signer := range signers {
-		if wanted == nil || sameKey(certified(signer.PublicKey()), wanted) {
+		if desired == nil || sameKey(certified(signer.PublicKey()), desired) {
 			keys = append(keys, offer{signer, "agent"})
 		}
 	}
 	switch {
 	case len(keys) > 0:
 		return keys, nil
-	case wanted != nil:
-		return nil, fmt.Errorf("SSH agent at %s has no key %s: add it with ssh-add", socket, describeKey(wanted))
+	case desired != nil:
+		return nil, fmt.Errorf("SSH agent at %s has no key %s: add it with ssh-add", socket, describeKey(desired))
 	}
 	return nil, fmt.Errorf("SSH agent at %s has no keys: add one with ssh-add", socket)
 }

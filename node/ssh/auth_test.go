@@ -293,8 +293,8 @@ func TestAgent(t *testing.T) {
 		mustContain(t, logIn(t, server, ssh.Auth{AgentSocket: "/nonexistent/agent"}), "/nonexistent/agent")
 	})
 	t.Run("beside a private key", func(t *testing.T) {
-		stranger := ssh.NewSecret(sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), ""))
-		if err := logIn(t, server, ssh.Auth{PrivateKey: stranger, AgentSocket: startAgent(t, keys[11])}); err != nil {
+		other := ssh.NewSecret(sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), ""))
+		if err := logIn(t, server, ssh.Auth{PrivateKey: other, AgentSocket: startAgent(t, keys[11])}); err != nil {
 			t.Error(err)
 		}
 	})

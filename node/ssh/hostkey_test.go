@@ -95,7 +95,7 @@ func TestPinMismatchSaysBothFingerprints(t *testing.T) {
 }
 
 func TestHostCertificates(t *testing.T) {
-	authority, stranger := sshtest.NewSigner(t, gossh.KeyAlgoECDSA256), sshtest.NewSigner(t, gossh.KeyAlgoED25519)
+	authority, other := sshtest.NewSigner(t, gossh.KeyAlgoECDSA256), sshtest.NewSigner(t, gossh.KeyAlgoED25519)
 	good := gossh.Certificate{
 		CertType:        gossh.HostCert,
 		KeyId:           "host-a",
@@ -116,7 +116,7 @@ func TestHostCertificates(t *testing.T) {
 	}{
 		"good":            {cert: good, signedBy: authority},
 		"forever":         {cert: change(func(c *gossh.Certificate) { c.ValidBefore = gossh.CertTimeInfinity }), signedBy: authority},
-		"other authority": {good, stranger, ssh.ErrHostKeyUnknown, gossh.FingerprintSHA256(stranger.PublicKey())},
+		"other authority": {good, other, ssh.ErrHostKeyUnknown, gossh.FingerprintSHA256(other.PublicKey())},
 		"other principal": {change(func(c *gossh.Certificate) { c.ValidPrincipals = []string{"b.example.com"} }), authority, ssh.ErrHostKeyMismatch, "b.example.com"},
 		"with port":       {change(func(c *gossh.Certificate) { c.ValidPrincipals = []string{"[127.0.0.1]:22"} }), authority, ssh.ErrHostKeyMismatch, "principal"},
 		"no principals":   {change(func(c *gossh.Certificate) { c.ValidPrincipals = nil }), authority, ssh.ErrHostKeyMismatch, "-n 127.0.0.1"},

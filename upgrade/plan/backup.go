@@ -5,8 +5,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// backUp has the hosts of members that serve back the cluster up as it is wanted. It disturbs nobody, and comes last:
-// until there are the members that are wanted, those that were there before make the backups.
+// backUp has the hosts of members that serve back the cluster up as it is desired. It disturbs nobody, and comes last:
+// until there are the members that are desired, those that were there before make the backups.
 func (c *planner) backUp() (membership.Step, bool) {
 	var names []string
 	for _, s := range c.Members {

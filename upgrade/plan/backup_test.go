@@ -6,7 +6,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// TestBackupsComeLast: members that have come back up the cluster once there are all that are wanted, and a host that
+// TestBackupsComeLast: members that have come back up the cluster once there are all that are desired, and a host that
 // cannot be asked is left.
 func TestBackupsComeLast(t *testing.T) {
 	member := func(name, address string, change func(*membership.MemberStatus)) membership.MemberStatus {

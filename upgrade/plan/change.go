@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Plan is how a living cluster becomes what is wanted: the steps that can be taken, in order, and what
+// Plan is how a living cluster becomes what is desired: the steps that can be taken, in order, and what
 // has to wait for somebody to mend something first.
 type Plan struct {
 	Steps    []membership.Step
@@ -18,10 +18,10 @@ type Plan struct {
 // longest is more steps than any plan has: seven members that all move take some sixty.
 const longest = 300
 
-// Change plans how a living cluster becomes what is wanted, from whatever condition it was seen in.
+// Change plans how a living cluster becomes what is desired, from whatever condition it was seen in.
 // It refuses where nothing may be done at all: the cluster is not understood, or has lost its quorum.
 //
-// A plan is made by choosing one step, picturing what it makes of the cluster, and choosing again. So the
+// A plan is made by choosing one step, working out what it makes of the cluster, and choosing again. So the
 // plan that is shown, and the next step after each that was done, come from the same choice.
 func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
@@ -37,12 +37,12 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	membership.SortStatuses(p.Members)
 	var plan Plan
 	for range longest {
-		step, held, err := choose(p, want)
+		step, deferred, err := choose(p, want)
 		if err != nil {
 			return Plan{}, err
 		}
 		if step == (membership.Step{}) {
-			plan.Deferred, plan.End = held, p
+			plan.Deferred, plan.End = deferred, p
 			return plan, nil
 		}
 		plan.Steps = append(plan.Steps, step)
@@ -69,34 +69,34 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	}
 	c := &planner{ClusterStatus: p, want: want}
 	rules := []func() (membership.Step, bool){
-		c.expel,             // whoever reads from a member whose data is not that of the others may be told wrong
-		c.heal,              // what is down comes up: nothing is safer than more healthy members
-		c.renewCertificates, // disturbs nobody
-		c.tidy,              // learners that nobody wants go before others come
-		c.syncConfiguration, // every member knows the others as they are
-		c.clear,             // hosts that have left the cluster
-		c.removeDead,        // a dead voter goes before its replacement comes, and before that one votes
-		c.admit,             // a learner under way becomes a voter
-		c.replenish,         // at an even size, an arrival makes it odd again
-		c.cancel,            // a downgrade that is no longer wanted
-		c.move,              // another address of the same machine, before it is configured for anything else
-		c.rollForward,       // settings, unit, a newer etcd
-		c.disarm,            // after a roll, that may have raised the quota
-		c.removeLeaver,      // one that leaves, once there are more than are wanted
-		c.arrive,            // one that is new
-		c.rollBackward,      // an older etcd, once every member is one that stays
-		c.rebuild,           // one that is healthy, and to be built anew all the same
-		c.backUp,            // by the members that there are in the end
+		c.expel,               // whoever reads from a member whose data is not that of the others may be told wrong
+		c.heal,                // what is down comes up: nothing is safer than more healthy members
+		c.renewCertificates,   // disturbs nobody
+		c.removeStaleLearners, // learners that nobody wants go before others come
+		c.syncConfiguration,   // every member knows the others as they are
+		c.cleanUp,             // hosts that have left the cluster
+		c.removeDead,          // a dead voter goes before its replacement comes, and before that one votes
+		c.admit,               // a learner under way becomes a voter
+		c.replenish,           // at an even size, an arrival makes it odd again
+		c.cancel,              // a downgrade that is no longer desired
+		c.move,                // another address of the same machine, before it is configured for anything else
+		c.rollForward,         // settings, unit, a newer etcd
+		c.disarm,              // after a roll, that may have raised the quota
+		c.removeLeaver,        // one that leaves, once there are more than are desired
+		c.arrive,              // one that is new
+		c.rollBackward,        // an older etcd, once every member is one that stays
+		c.rebuild,             // one that is healthy, and to be built anew all the same
+		c.backUp,              // by the members that there are in the end
 	}
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed:
 		// Until the alarm is taken back, the cluster takes no writes: that comes before all else.
-		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.renewCertificates, c.tidy, c.clear, c.removeDead, c.dispute}
+		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.dispute}
 	case c.Corrupt:
 		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.dispute}
 	case failed:
 		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
-		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.tidy, c.syncConfiguration, c.clear, c.removeDead, c.admit, c.replenish, c.disarm}
+		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {

@@ -67,7 +67,7 @@ func (e *etcd) inflict(address, condition string) {
 		case "starting":
 			h.ready = false
 		case "broken":
-			// Of one that is not wanted nobody says by what it ought to run. And one that is to be given another line,
+			// Of one that is not desired nobody says by what it ought to run. And one that is to be given another line,
 			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says. So does one
 			// that is to be re-addressed.
 			if h.ready = false; e.desired(address) && h.from == "" && membership.Minor(e.want.Version) == membership.Minor(h.version) {
@@ -92,7 +92,7 @@ func (e *etcd) inflict(address, condition string) {
 	}
 }
 
-// draw draws a cluster, what is wanted of it, and what is wrong with it.
+// draw draws a cluster, what is desired of it, and what is wrong with it.
 func draw(t *rapid.T, wrong []string) *etcd {
 	course := rapid.SampledFrom(courses).Draw(t, "versions")
 	e := &etcd{hosts: map[string]*machine{}, serves: true, version: course.agreed, downgrade: course.downgrade}
@@ -121,7 +121,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 		e.known = append(e.known, m)
 	}
 
-	// The wish: any of those that are there, moved or not, and new ones.
+	// The configuration: any of those that are there, moved or not, and new ones.
 	e.want = membership.Spec{Name: "prod", Version: rapid.SampledFrom(course.desired).Draw(t, "wanted"), Carried: []string{"3.7.3", "3.6.16"}}
 	size := rapid.SampledFrom(membership.Sizes()).Draw(t, "size")
 	var names []int
@@ -205,7 +205,7 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 	if kind == "" {
 		return
 	}
-	// It was added when the voters were on one line, or some of them on the wanted one.
+	// It was added when the voters were on one line, or some of them on the desired one.
 	version := e.want.Version
 	if membership.Minor(version) < e.version {
 		version = "3.7.3"
@@ -256,8 +256,8 @@ func (e *etcd) planned(t *rapid.T) (plan.Plan, error) {
 	if err != nil {
 		mustHelp(t, err, e)
 	}
-	for _, held := range planned.Deferred {
-		mustHelp(t, held, e)
+	for _, deferred := range planned.Deferred {
+		mustHelp(t, deferred, e)
 	}
 	return planned, err
 }
@@ -299,7 +299,7 @@ func (e *etcd) explained() bool {
 }
 
 // TestPlansAreSafe takes every plan step by step, by etcd's rules and the gates. After any of them, what is left is
-// exactly what the first plan had left; and at its end the wish is met, or somebody is told what to do.
+// exactly what the first plan had left; and at its end the configuration is met, or somebody is told what to do.
 func TestPlansAreSafe(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
@@ -337,7 +337,7 @@ func TestPlansAreSafe(t *testing.T) {
 }
 
 // TestPlansResume cuts runs off in the middle of any step, any number of times: the next one goes on from
-// there, and the last one ends with the wish met, where there is nothing that only somebody else can mend.
+// there, and the last one ends with the configuration met, where there is nothing that only somebody else can mend.
 func TestPlansResume(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, hopeful)
@@ -383,7 +383,7 @@ func TestPlansResume(t *testing.T) {
 }
 
 // TestPlansMeetFaults has hosts fail between steps, and come back: no step is unsafe whatever has failed, each
-// stop says what to do, and once all that failed is back, as far as it has not lost its data, the wish is met.
+// stop says what to do, and once all that failed is back, as far as it has not lost its data, the configuration is met.
 func TestPlansMeetFaults(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
@@ -439,7 +439,7 @@ func TestPlansMeetFaults(t *testing.T) {
 	})
 }
 
-// TestPlansOfConvergedClusters holds that nothing is done to a cluster that is as wanted.
+// TestPlansOfConvergedClusters holds that nothing is done to a cluster that is as desired.
 func TestPlansOfConvergedClusters(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, []string{""})
@@ -468,7 +468,7 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 }
 
 // TestPlansRefuseStrangers holds that a member that nobody knows stops everything, whatever else there is.
-func TestPlansRefuseStrangers(t *testing.T) {
+func TestPlansRefuseUnmanagedMembers(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, conditions)
 		e.list = append(e.list, &entry{id: "stranger", address: "192.0.2.98", name: "who", started: true, learner: rapid.Bool().Draw(t, "learner")})

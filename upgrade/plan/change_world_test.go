@@ -58,7 +58,7 @@ type machine struct {
 	ready    bool // it has come up since it was started
 	disabled bool
 	version  string // that it runs, or would
-	current  bool   // its settings are the wanted ones
+	current  bool   // its settings are the desired ones
 	broken   bool   // it does not come up by what it is configured with
 	expired  bool
 	built    string // the text that its data was begun with
@@ -146,8 +146,8 @@ func (e *etcd) heartbeat() {
 		if !e.up(m) {
 			return // etcd decides on no version while it does not know those of all
 		}
-		if line := membership.Minor(e.at(m.address).version); lowest == "" || line < lowest {
-			lowest = line
+		if minor := membership.Minor(e.at(m.address).version); lowest == "" || minor < lowest {
+			lowest = minor
 		}
 	}
 	switch {
@@ -280,7 +280,7 @@ func (e *etcd) names() string {
 	return strings.Join(all, " ")
 }
 
-// wanted tells whether an address is one of a wanted member.
+// desired tells whether an address is one of a desired member.
 func (e *etcd) desired(address string) bool {
 	return slices.ContainsFunc(e.want.Members, func(m membership.Member) bool { return m.Address == address })
 }
@@ -673,23 +673,23 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 	return nil
 }
 
-// isNewer tells whether a member runs a newer line of etcd than is wanted, and none can be swapped for the older one as it is:
+// isNewer tells whether a member runs a newer line of etcd than is desired, and none can be swapped for the older one as it is:
 // all run the newer one, or their storage has not come down.
 func (e *etcd) isNewer() bool {
-	line, p := membership.Minor(e.want.Version), e.status()
+	minor, p := membership.Minor(e.want.Version), e.status()
 	newer, older := false, false
 	for _, s := range p.Members {
-		newer = newer || s.Role != membership.Absent && membership.Minor(s.Version) > line
+		newer = newer || s.Role != membership.Absent && membership.Minor(s.Version) > minor
 		left := s.State == membership.Lost || s.State == membership.Missing || s.State == membership.Foreign
-		older = older || s.Role == membership.Voter && !left && s.Version != "" && membership.Minor(s.Version) <= line
+		older = older || s.Role == membership.Voter && !left && s.Version != "" && membership.Minor(s.Version) <= minor
 	}
 	if p.Downgrade != "" {
-		return newer && !(p.Downgrade == line && p.Lowered)
+		return newer && !(p.Downgrade == minor && p.Lowered)
 	}
-	return newer && !(older && p.ClusterVersion != "" && p.ClusterVersion <= line)
+	return newer && !(older && p.ClusterVersion != "" && p.ClusterVersion <= minor)
 }
 
-// rewritten tells whether a member that is re-addressed is given all that is wanted: its store was put there for that.
+// rewritten tells whether a member that is re-addressed is given all that is desired: its store was put there for that.
 func (e *etcd) rewritten(m *entry) bool {
 	h := e.at(m.address)
 	if newer := h.version < e.want.Version; newer && h.current && membership.Minor(h.version) >= e.version {
@@ -801,7 +801,7 @@ func (e *etcd) take(step membership.Step) {
 		}
 		for _, v := range come {
 			e.vain = e.vain || e.at(v.address).broken && e.certified[v.address]
-			// Beside a quorum, one that is not wanted is waited for by nobody: let it never come.
+			// Beside a quorum, one that is not desired is waited for by nobody: let it never come.
 			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
 				h.gone = false // its list has its new address
 				h.ready = true
@@ -910,7 +910,7 @@ func (e *etcd) cut(step membership.Step, way int) {
 	e.forget()
 }
 
-// unmet says what of the wish is not met; nil: all is.
+// unmet says what of the configuration is not met; nil: all is.
 func (e *etcd) unmet() []string {
 	var left []string
 	for _, m := range e.want.Members {

@@ -158,9 +158,9 @@ func startUncontradicted(p membership.ClusterStatus, removed membership.MemberSt
 }
 
 // allRun tells whether every member is seen to run a line of etcd.
-func allRun(p membership.ClusterStatus, line string) bool {
+func allRun(p membership.ClusterStatus, minor string) bool {
 	_, found := first(p.Members, func(s membership.MemberStatus) bool {
-		return s.Role != membership.Absent && (s.State != membership.Healthy || membership.Minor(s.Version) != line)
+		return s.Role != membership.Absent && (s.State != membership.Healthy || membership.Minor(s.Version) != minor)
 	})
 	return !found
 }

@@ -49,13 +49,13 @@ func (c *planner) misconfigured(s membership.MemberStatus) bool {
 }
 
 // unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
-// is put there again. One that is configured before it is started is given the wanted store with that.
+// is put there again. One that is configured before it is started is given the desired store with that.
 func (c *planner) unarmed(s membership.MemberStatus) bool {
 	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
 }
 
 // heal brings up what is down and has all that it needs, with the least that does it: what runs by
-// something else than is wanted is configured first, since it serves nobody while that is done.
+// something else than is desired is configured first, since it serves nobody while that is done.
 func (c *planner) heal() (membership.Step, bool) {
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return s.State == membership.StoreMissing && s.Staged == "" && s.Failed == ""
@@ -120,13 +120,13 @@ func (c *planner) heal() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// vain tells whether a member's process ends each time that it is started, by all that is wanted of it, while the others
+// vain tells whether a member's process ends each time that it is started, by all that is desired of it, while the others
 // serve: to wait for it helps nobody.
 func (c *planner) vain(s membership.MemberStatus) bool {
 	return c.mends(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
 }
 
-// mislead brings what is down and misled to what is wanted: what runs is stopped, and configured then.
+// mislead brings what is down and misled to what is desired: what runs is stopped, and configured then.
 func (c *planner) mislead() (membership.Step, bool) {
 	if _, found := first(c.Members, c.misled); !found {
 		return membership.Step{}, false

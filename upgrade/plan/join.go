@@ -6,7 +6,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// joinable tells whether a wanted member can be added to the list.
+// joinable tells whether a desired member can be added to the list.
 func joinable(s membership.MemberStatus) bool {
 	return s.Desired && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Missing || hasLeft(s))
 }
@@ -42,9 +42,9 @@ func hasLeft(s membership.MemberStatus) bool {
 	return !s.Desired && s.State == membership.Missing
 }
 
-// clear takes what is left of a member off its host: for good where it has left, and to make room for a
+// cleanUp takes what is left of a member off its host: for good where it has left, and to make room for a
 // new beginning where it is to come back.
-func (c *planner) clear() (membership.Step, bool) {
+func (c *planner) cleanUp() (membership.Step, bool) {
 	if !c.HasQuorum() { // without a quorum nobody can say who is in the list
 		return membership.Step{}, false
 	}
@@ -67,8 +67,8 @@ func (c *planner) clear() (membership.Step, bool) {
 	return retire, true
 }
 
-// tidy removes learners that nobody wants, and those that cannot go on from where they are.
-func (c *planner) tidy() (membership.Step, bool) {
+// removeStaleLearners removes learners that nobody wants, and those that cannot go on from where they are.
+func (c *planner) removeStaleLearners() (membership.Step, bool) {
 	if !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -109,7 +109,7 @@ func stuck(s membership.MemberStatus) bool {
 	return s.State == membership.Unreachable || s.State == membership.Blocked || s.Failed != ""
 }
 
-// coming tells whether a member can come that is wanted and does not vote yet.
+// coming tells whether a member can come that is desired and does not vote yet.
 func (c *planner) coming() bool {
 	if learner, found := first(c.Learners(), func(membership.MemberStatus) bool { return true }); found {
 		return !stuck(learner)
@@ -165,7 +165,7 @@ func (c *planner) replenish() (membership.Step, bool) {
 // arrive adds a member at an odd size, where all voters are healthy.
 func (c *planner) arrive() (membership.Step, bool) { return c.add() }
 
-// add adds the next member that is wanted and is not there.
+// add adds the next member that is desired and is not there.
 func (c *planner) add() (membership.Step, bool) {
 	if len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -204,7 +204,7 @@ func (c *planner) inPlace(s membership.MemberStatus) bool {
 	return found
 }
 
-// barred names the members that are wanted and whose hosts cannot take them.
+// barred names the members that are desired and whose hosts cannot take them.
 func (c *planner) barred() (membership.Step, bool) {
 	for _, s := range c.Members {
 		if by, occupied := c.occupied(s); joinable(s) && occupied {
@@ -218,39 +218,39 @@ func (c *planner) barred() (membership.Step, bool) {
 
 // uncarried says that there is no etcd that a member could join with.
 func (c *planner) uncarried(s membership.MemberStatus) (membership.Step, bool) {
-	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinLine()), "apply with a release of this provider that carries it")
+	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinMinor()), "apply with a release of this provider that carries it")
 }
 
-// joinLine is the line of etcd that a member joins with: the wanted one, once a voter runs it; and until
+// joinMinor is the line of etcd that a member joins with: the desired one, once a voter runs it; and until
 // then the one that the voters run. So a member that comes in the middle of a change of version begins as
 // the others are. How far a downgrade has come does not count: it goes on by itself, between two looks.
-func (c *planner) joinLine() string {
+func (c *planner) joinMinor() string {
 	desired := membership.Minor(c.want.Version)
-	line := ""
+	minor := ""
 	for _, s := range c.Voters() {
 		switch of := membership.Minor(s.Version); {
 		case s.Version == "" || dead(s):
 		case of == desired:
 			return desired
-		case line == "" || membership.CompareVersions(of, line) < 0:
-			line = of
+		case minor == "" || membership.CompareVersions(of, minor) < 0:
+			minor = of
 		}
 	}
-	if line == "" {
+	if minor == "" {
 		return desired
 	}
-	return line
+	return minor
 }
 
 // joinVersion is the version that a member joins with now. Where this provider carries none of the line, the
-// wanted one will do if it is newer, as it does in any upgrade; empty: it is older.
+// desired one will do if it is newer, as it does in any upgrade; empty: it is older.
 func (c *planner) joinVersion() string {
-	line := c.joinLine()
-	if line == membership.Minor(c.want.Version) {
+	minor := c.joinMinor()
+	if minor == membership.Minor(c.want.Version) {
 		return c.want.Version
 	}
-	version := membership.NewestOf(line, c.want.Carried)
-	if version == "" && membership.CompareVersions(membership.Minor(c.want.Version), line) > 0 {
+	version := membership.NewestOf(minor, c.want.Carried)
+	if version == "" && membership.CompareVersions(membership.Minor(c.want.Version), minor) > 0 {
 		return c.want.Version
 	}
 	return version

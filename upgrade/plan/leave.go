@@ -80,8 +80,8 @@ func (c *planner) kept(s membership.MemberStatus) bool {
 	return false
 }
 
-// removeLeaver removes one healthy voter that is wanted no longer, where there are more than are
-// wanted: whoever replaces it came first.
+// removeLeaver removes one healthy voter that is desired no longer, where there are more than are
+// desired: whoever replaces it came first.
 func (c *planner) removeLeaver() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	if n <= len(c.want.Members) || !c.HasQuorum() {
@@ -139,7 +139,7 @@ func (c *planner) led() bool {
 }
 
 // lead moves the leadership from a member to another healthy voter: one that stays, where there is one, and
-// that runs what is wanted.
+// that runs what is desired.
 func (c *planner) lead(from membership.MemberStatus, why string) (membership.Step, bool) {
 	other := func(s membership.MemberStatus) bool { return s.Member != from.Member }
 	to, found := first(c.Healthy(), func(s membership.MemberStatus) bool { return other(s) && s.Desired && len(s.Outdated) == 0 })

@@ -10,7 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// A script says what was observed and what is wanted, and its answer is the plan:
+// A script says what was observed and what is desired, and its answer is the plan:
 //
 //	observed  a*=3.7.3 b c/unreachable d~/unstarted e-/missing ?x@192.0.2.99 3.7 full
 //	desired   a b c@192.0.2.23 3.7.3
@@ -23,7 +23,7 @@ import (
 // its cluster knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins an unmanaged member
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
-// down:3.6 or lowered:3.6 for a downgrade under way. What is wanted is a list of members and a version, and
+// down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a list of members and a version, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
@@ -228,8 +228,8 @@ func answer(t testing.TB, script string) string {
 	for _, step := range planned.Steps {
 		lines = append(lines, step.String())
 	}
-	for _, held := range planned.Deferred {
-		lines = append(lines, "deferred: "+held.Error())
+	for _, deferred := range planned.Deferred {
+		lines = append(lines, "deferred: "+deferred.Error())
 	}
 	if len(lines) == 0 {
 		return "nothing to do"

@@ -116,7 +116,7 @@ func contradicted(p membership.ClusterStatus, want membership.Spec) string {
 }
 
 // hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
-// and it runs by what is wanted already.
+// and it runs by what is desired already.
 func hopeless(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
 	c := &planner{ClusterStatus: p, want: want}
 	if s.From != "" { // a quorum of others changes the list for it, or it is alone

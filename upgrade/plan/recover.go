@@ -95,7 +95,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 }
 
 // armed puts the store that a survivor is to run by on its host, where it is not there: it is configured with all that is
-// wanted where what it has keeps it down. false: it has it.
+// desired where what it has keeps it down. false: it has it.
 func armed(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) (membership.Step, bool) {
 	c, version := &planner{ClusterStatus: p, want: want}, want.Version
 	if !c.misconfigured(seed) {

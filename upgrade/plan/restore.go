@@ -9,9 +9,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Restore plans how hosts become the wanted cluster with the data of a snapshot, or, where that is wished, how a
+// Restore plans how hosts become the desired cluster with the data of a snapshot, or, where that is wished, how a
 // restore that is under way is undone. It is made as Change makes its plans: one step is chosen, its effect is
-// pictured, and the next one chosen. Where the wish is fulfilled already the plan is empty. Of the plan, End is
+// pictured, and the next one chosen. Where the configuration is fulfilled already the plan is empty. Of the plan, End is
 // not set: what a cluster is once it was restored, Change looks at.
 func Restore(p membership.Restoring, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
@@ -20,12 +20,12 @@ func Restore(p membership.Restoring, want membership.Spec) (Plan, error) {
 	p = p.Clone()
 	var plan Plan
 	for range longest {
-		step, held, err := chooseRestoring(p, want)
+		step, deferred, err := chooseRestoring(p, want)
 		if err != nil {
 			return Plan{}, err
 		}
 		if step == (membership.Step{}) {
-			plan.Deferred = held
+			plan.Deferred = deferred
 			return plan, nil
 		}
 		plan.Steps = append(plan.Steps, step)
@@ -70,33 +70,33 @@ func chooseRestoring(p membership.Restoring, want membership.Spec) (membership.S
 	return membership.Step{}, r.out(), nil
 }
 
-// at is a step that is done to a site.
-func at(kind membership.Kind, s membership.Site) (membership.Step, bool) {
+// at is a step that is done to a host.
+func at(kind membership.Kind, s membership.RestoreStatus) (membership.Step, bool) {
 	return membership.Step{Kind: kind, Member: s.Name, At: s.Address}, true
 }
 
 // site is the first site that a test finds, of those whose hosts can be asked and may be touched.
-func (r *restorePlanner) site(is func(membership.Site) bool) (membership.Site, bool) {
-	for _, s := range r.Sites {
+func (r *restorePlanner) site(is func(membership.RestoreStatus) bool) (membership.RestoreStatus, bool) {
+	for _, s := range r.Members {
 		if !s.Unreachable && s.Refused == "" && is(s) {
 			return s, true
 		}
 	}
-	return membership.Site{}, false
+	return membership.RestoreStatus{}, false
 }
 
 // each is a step of a kind for the first site that a test finds.
-func (r *restorePlanner) each(kind membership.Kind, is func(membership.Site) bool) (membership.Step, bool) {
+func (r *restorePlanner) each(kind membership.Kind, is func(membership.RestoreStatus) bool) (membership.Step, bool) {
 	if s, found := r.site(is); found {
 		return at(kind, s)
 	}
 	return membership.Step{}, false
 }
 
-// install puts the wanted store where it will be needed, and one on a host of the old cluster that has none to
+// install puts the desired store where it will be needed, and one on a host of the old cluster that has none to
 // fence its member with.
 func (r *restorePlanner) install() (membership.Step, bool) {
-	step, found := r.each(membership.Install, func(s membership.Site) bool { return s.Wanted && !s.Installed || s.StoreMissing })
+	step, found := r.each(membership.Install, func(s membership.RestoreStatus) bool { return s.Desired && !s.Installed || s.StoreMissing })
 	if found {
 		step.To = r.want.Version
 	}
@@ -104,7 +104,7 @@ func (r *restorePlanner) install() (membership.Step, bool) {
 }
 
 func (r *restorePlanner) fetch() (membership.Step, bool) {
-	step, found := r.each(membership.Fetch, func(s membership.Site) bool { return s.Wanted && s.Fetched == "" })
+	step, found := r.each(membership.Fetch, func(s membership.RestoreStatus) bool { return s.Desired && s.Fetched == "" })
 	if found {
 		step.To = r.want.Restore.Source
 	}
@@ -115,14 +115,14 @@ func (r *restorePlanner) fetch() (membership.Step, bool) {
 // snapshot stopped for this one.
 func (r *restorePlanner) fence() (membership.Step, bool) {
 	snapshot := r.snapshot()
-	return r.each(membership.Fence, func(s membership.Site) bool {
-		return s.Reach == membership.Untouched && s.Marked || s.Reach == membership.Fenced && (s.Source != r.want.Restore.Source || s.Snapshot != snapshot)
+	return r.each(membership.Fence, func(s membership.RestoreStatus) bool {
+		return s.Stage == membership.Untouched && s.Marked || s.Stage == membership.Fenced && (s.Source != r.want.Restore.Source || s.Snapshot != snapshot)
 	})
 }
 
 // snapshot is the SHA-256 of what is restored.
 func (r *restorePlanner) snapshot() string {
-	for _, s := range r.Sites {
+	for _, s := range r.Members {
 		if s.Fetched != "" {
 			return s.Fetched
 		}
@@ -130,24 +130,24 @@ func (r *restorePlanner) snapshot() string {
 	return ""
 }
 
-// Restored tells whether a site is one of the restored cluster, by its data.
-func Restored(s membership.Site) bool {
-	return s.Wanted && !s.Reach.Before(membership.Restored)
+// Restored tells whether a host is one of the restored cluster, by its data.
+func Restored(s membership.RestoreStatus) bool {
+	return s.Desired && !s.Stage.Before(membership.Restored)
 }
 
 // restore makes the data. Where one host has lost what it was restored to, the others rest meanwhile.
 func (r *restorePlanner) restore() (membership.Step, bool) {
-	lacks := func(s membership.Site) bool { return s.Wanted && s.Reach.Before(membership.Restored) }
+	lacks := func(s membership.RestoreStatus) bool { return s.Desired && s.Stage.Before(membership.Restored) }
 	if _, found := r.site(lacks); !found {
 		return membership.Step{}, false
 	}
-	if step, found := r.stop("another host is restored first", func(s membership.Site) bool { return Restored(s) && s.Running }); found {
+	if step, found := r.stop("another host is restored first", func(s membership.RestoreStatus) bool { return Restored(s) && s.Running }); found {
 		return step, true
 	}
 	return r.each(membership.Restore, lacks)
 }
 
-func (r *restorePlanner) stop(why string, is func(membership.Site) bool) (membership.Step, bool) {
+func (r *restorePlanner) stop(why string, is func(membership.RestoreStatus) bool) (membership.Step, bool) {
 	step, found := r.each(membership.Stop, is)
 	step.To = why
 	return step, found
@@ -155,8 +155,8 @@ func (r *restorePlanner) stop(why string, is func(membership.Site) bool) (member
 
 // configure writes what members run by, while they do not.
 func (r *restorePlanner) configure() (membership.Step, bool) {
-	misconfigured := func(s membership.Site) bool { return Restored(s) && !s.Configured }
-	if step, found := r.stop("its configuration changes, and it serves nobody yet", func(s membership.Site) bool { return misconfigured(s) && s.Running }); found {
+	misconfigured := func(s membership.RestoreStatus) bool { return Restored(s) && !s.Configured }
+	if step, found := r.stop("its configuration changes, and it serves nobody yet", func(s membership.RestoreStatus) bool { return misconfigured(s) && s.Running }); found {
 		return step, true
 	}
 	return r.each(membership.Configure, misconfigured)
@@ -165,14 +165,14 @@ func (r *restorePlanner) configure() (membership.Step, bool) {
 // prove has the members agree, and agree once more after a cold start of all of them: what they have in memory
 // alone, or cannot read again, shows while there is a way back.
 func (r *restorePlanner) prove() (membership.Step, bool) {
-	_, first := r.site(func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Restored })
+	_, first := r.site(func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Restored })
 	if !first {
-		step, found := r.stop("a cold start shows whether it comes back with what it has", func(s membership.Site) bool { return Restored(s) && s.Running && !s.Rested })
+		step, found := r.stop("a cold start shows whether it comes back with what it has", func(s membership.RestoreStatus) bool { return Restored(s) && s.Running && !s.Rested })
 		if found {
 			return step, true
 		}
 	}
-	if step, found := r.each(membership.Start, func(s membership.Site) bool { return Restored(s) && !s.Running }); found {
+	if step, found := r.each(membership.Start, func(s membership.RestoreStatus) bool { return Restored(s) && !s.Running }); found {
 		return step, true
 	}
 	return r.agreement(), first || !r.Agreed
@@ -190,14 +190,14 @@ func (r *restorePlanner) agreement() membership.Step {
 
 // open lets clients reach the members. It is repeated where it was cut short.
 func (r *restorePlanner) open() (membership.Step, bool) {
-	return r.each(membership.Open, func(s membership.Site) bool {
-		return s.Wanted && (s.Reach == membership.Checked || s.Reach == membership.Opened && (!s.Configured || !s.Running))
+	return r.each(membership.Open, func(s membership.RestoreStatus) bool {
+		return s.Desired && (s.Stage == membership.Checked || s.Stage == membership.Opened && (!s.Configured || !s.Running))
 	})
 }
 
 // agreeOpened has the members agree once clients reach them.
 func (r *restorePlanner) agreeOpened() (membership.Step, bool) {
-	_, found := r.site(func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Opened })
+	_, found := r.site(func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Opened })
 	if !found || r.Agreed {
 		return membership.Step{}, false
 	}
@@ -206,14 +206,14 @@ func (r *restorePlanner) agreeOpened() (membership.Step, bool) {
 
 // syncConfiguration ends the restore on its hosts.
 func (r *restorePlanner) syncConfiguration() (membership.Step, bool) {
-	step, found := r.each(membership.SyncConfiguration, func(s membership.Site) bool { return s.Wanted && s.Reach == membership.Opened })
+	step, found := r.each(membership.SyncConfiguration, func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Opened })
 	step.Why = "the restore is over"
 	return step, found
 }
 
 // retire takes the old cluster off the hosts that the restored one has no member on.
 func (r *restorePlanner) retire() (membership.Step, bool) {
-	step, found := r.each(membership.Retire, func(s membership.Site) bool { return !s.Wanted && s.Marked && !s.Finished })
+	step, found := r.each(membership.Retire, func(s membership.RestoreStatus) bool { return !s.Desired && s.Marked && !s.Finished })
 	step.To = "data moved aside"
 	return step, found
 }
@@ -223,25 +223,25 @@ func (r *restorePlanner) save() (membership.Step, bool) {
 	if r.Saved || !r.Agreed {
 		return membership.Step{}, false
 	}
-	return r.each(membership.Snapshot, func(s membership.Site) bool { return s.Wanted && s.Finished })
+	return r.each(membership.Snapshot, func(s membership.RestoreStatus) bool { return s.Desired && s.Finished })
 }
 
 // out are the hosts that the restore leaves out, and why.
-func (r *restorePlanner) out() (held []*membership.Refusal) {
-	hold := func(s membership.Site, rule, remedy string) {
-		held = append(held, &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
+func (r *restorePlanner) out() (deferred []*membership.Refusal) {
+	hold := func(s membership.RestoreStatus, rule, remedy string) {
+		deferred = append(deferred, &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
 	}
-	for _, s := range r.Sites {
+	for _, s := range r.Members {
 		switch {
-		case s.Unreachable && !s.Wanted:
+		case s.Unreachable && !s.Desired:
 			hold(s, "its host cannot be reached: a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", "see that it stays off, or bring its host back and plan again")
-		case s.Refused != "" && !s.Wanted:
+		case s.Refused != "" && !s.Desired:
 			hold(s, s.Refused, "see whether a member of the old cluster runs there; it can never join the restored one")
-		case s.Wanted && r.Opened() && !s.Finished:
+		case s.Desired && r.Opened() && !s.Finished:
 			hold(s, cmp.Or(s.Refused, "its member is not there to see the end of the restore"), "the others are the restored cluster; bring its host back and plan again")
 		}
 	}
-	return held
+	return deferred
 }
 
 // afterRestoring is what a step makes of the hosts, where it goes well.
@@ -251,42 +251,42 @@ func afterRestoring(p membership.Restoring, want membership.Spec, did membership
 	if did.Kind == membership.Agree {
 		return agreedRestoring(p)
 	}
-	s := p.Site(did.Subject())
+	s := p.Member(did.Subject())
 	switch did.Kind {
 	case membership.Install:
 		s.Installed, s.StoreMissing = true, false
 	case membership.Fetch:
 		s.Fetched = cmp.Or(want.Restore.SHA256, r.recorded(), "known once it is there")
 	case membership.Fence:
-		s.Reach, s.Source, s.Snapshot, s.Living, s.Running = membership.Fenced, want.Restore.Source, r.snapshot(), "", false
+		s.Stage, s.Source, s.Snapshot, s.ServingID, s.Running = membership.Fenced, want.Restore.Source, r.snapshot(), "", false
 	case membership.Restore:
-		s.Reach, s.Source, s.Snapshot, s.Token, s.Marked = membership.Restored, want.Restore.Source, r.snapshot(), r.token(), true
+		s.Stage, s.Source, s.Snapshot, s.Token, s.Marked = membership.Restored, want.Restore.Source, r.snapshot(), r.token(), true
 		s.Configured, s.Running, s.Rested = false, false, false
 	case membership.Configure:
 		s.Configured = true
 	case membership.Stop:
-		s.Running, s.Rested, p.Agreed = false, s.Reach == membership.Checked, false
+		s.Running, s.Rested, p.Agreed = false, s.Stage == membership.Checked, false
 	case membership.Start:
 		s.Running, p.Agreed = true, false
 	case membership.Open:
-		s.Reach, s.Configured, s.Running, p.Agreed = membership.Opened, true, true, false
+		s.Stage, s.Configured, s.Running, p.Agreed = membership.Opened, true, true, false
 	case membership.SyncConfiguration:
-		s.Reach, s.Finished = membership.Untouched, true
+		s.Stage, s.Finished = membership.Untouched, true
 	case membership.Snapshot:
 		p.Saved = true
 	case membership.TakeBack:
-		s.Reach = membership.Untouched
+		s.Stage = membership.Untouched
 	case membership.Retire:
-		p.Sites = slices.DeleteFunc(p.Sites, func(s membership.Site) bool { return s.Member == did.Subject() })
+		p.Members = slices.DeleteFunc(p.Members, func(s membership.RestoreStatus) bool { return s.Member == did.Subject() })
 	}
 	return p
 }
 
 // agreedRestoring is what becomes of the hosts once their members have agreed.
 func agreedRestoring(p membership.Restoring) membership.Restoring {
-	for i := range p.Sites {
-		if s := &p.Sites[i]; s.Wanted && s.Reach == membership.Restored {
-			s.Reach, s.Rested = membership.Checked, false
+	for i := range p.Members {
+		if s := &p.Members[i]; s.Desired && s.Stage == membership.Restored {
+			s.Stage, s.Rested = membership.Checked, false
 		}
 	}
 	p.Agreed = true
@@ -295,7 +295,7 @@ func agreedRestoring(p membership.Restoring) membership.Restoring {
 
 // token is that of the hosts that were restored already; empty: none was.
 func (r *restorePlanner) token() string {
-	for _, s := range r.Sites {
+	for _, s := range r.Members {
 		if Restored(s) {
 			return s.Token
 		}
@@ -303,10 +303,10 @@ func (r *restorePlanner) token() string {
 	return ""
 }
 
-// recorded is the SHA-256 that hosts record of this wish's source; empty: none does.
+// recorded is the SHA-256 that hosts record of this restore's source; empty: none does.
 func (r *restorePlanner) recorded() string {
-	for _, s := range r.Sites {
-		if s.Reach != membership.Untouched && s.Source == r.want.Restore.Source {
+	for _, s := range r.Members {
+		if s.Stage != membership.Untouched && s.Source == r.want.Restore.Source {
 			return s.Snapshot
 		}
 	}

@@ -12,15 +12,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawRestoring is hosts in any condition, and a wish.
+// drawRestoring is hosts in any condition, and what is to be restored on them.
 func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Restore: membership.Restoration{Source: "backup.db", SHA256: rapid.SampledFrom([]string{"", "5e"}).Draw(t, "sha"),
 		Overwrites: rapid.SampledFrom([]string{"", "old", "old", "old"}).Draw(t, "overwrites"), TakeBack: rapid.IntRange(0, 5).Draw(t, "take back") == 0}}
 	p := membership.Restoring{Agreed: rapid.Bool().Draw(t, "agreed"), Saved: rapid.Bool().Draw(t, "saved")}
 	size := rapid.SampledFrom(membership.Sizes()).Draw(t, "size")
 	for i := range size + rapid.IntRange(0, 2).Draw(t, "leavers") {
-		s := membership.Site{Member: member(string(rune('a' + i))), Wanted: i < size}
-		if s.Wanted {
+		s := membership.RestoreStatus{Member: member(string(rune('a' + i))), Desired: i < size}
+		if s.Desired {
 			want.Members = append(want.Members, s.Member)
 		}
 		switch rapid.SampledFrom([]string{"bare", "living", "living", "marked", "unreachable", "foreign", "storemissing", "fenced", "fenced", "restored", "checked", "opened", "finished"}).Draw(t, "condition") {
@@ -31,7 +31,7 @@ func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 		case "storemissing":
 			s.StoreMissing, s.Marked = true, true
 		case "living":
-			s.Marked, s.Installed, s.Running, s.Living = true, true, true, "old"
+			s.Marked, s.Installed, s.Running, s.ServingID = true, true, true, "old"
 		case "marked":
 			s.Marked, s.Installed = true, true
 		case "finished":
@@ -49,19 +49,19 @@ func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 		if s.Installed && rapid.Bool().Draw(t, "fetched") {
 			s.Fetched = "5e"
 		}
-		p.Sites = append(p.Sites, s)
+		p.Members = append(p.Members, s)
 	}
 	return p, want
 }
 
-// drawReach has a host come so far; what is not wanted comes no further than to be fenced.
-func drawReach(t *rapid.T, s *membership.Site, reach membership.Reach) {
-	s.Marked, s.Installed, s.Reach = true, true, reach
+// drawReach has a host come so far; what is not desired comes no further than to be fenced.
+func drawReach(t *rapid.T, s *membership.RestoreStatus, reach membership.RestoreStage) {
+	s.Marked, s.Installed, s.Stage = true, true, reach
 	s.Source, s.Snapshot, s.Token = "backup.db", "5e", "new"
-	if !s.Wanted {
-		s.Reach = membership.Fenced
+	if !s.Desired {
+		s.Stage = membership.Fenced
 	}
-	if s.Reach != membership.Fenced {
+	if s.Stage != membership.Fenced {
 		s.Configured = rapid.Bool().Draw(t, "configured")
 		s.Running = s.Configured && rapid.Bool().Draw(t, "running")
 		s.Rested = rapid.Bool().Draw(t, "rested")
@@ -69,7 +69,7 @@ func drawReach(t *rapid.T, s *membership.Site, reach membership.Reach) {
 }
 
 // TestRestorePlansAreSafe holds of every plan, whatever was seen: it touches no host that must not be; nothing is fenced
-// before all wanted hosts have the snapshot; nothing is restored while an old member could run; nothing is opened before the
+// before all desired hosts have the snapshot; nothing is restored while an old member could run; nothing is opened before the
 // members have agreed twice with a start in between, unless a host was opened before; and it has an end.
 func TestRestorePlansAreSafe(t *testing.T) {
 	sample.Check(t, 100, func(t *rapid.T) {
@@ -86,19 +86,19 @@ func TestRestorePlansAreSafe(t *testing.T) {
 			return
 		}
 		opened, agreements := p.Opened(), 0
-		if slices.ContainsFunc(p.Sites, func(s membership.Site) bool { return s.Reach == membership.Checked }) {
+		if slices.ContainsFunc(p.Members, func(s membership.RestoreStatus) bool { return s.Stage == membership.Checked }) {
 			agreements = 1
 		}
 		fetched, down, served := map[string]bool{}, map[string]bool{}, false
-		for _, s := range p.Sites {
+		for _, s := range p.Members {
 			fetched[s.Name] = s.Fetched != ""
-			down[s.Name] = !s.Marked || s.Reach != membership.Untouched || s.Unreachable || s.Refused != ""
+			down[s.Name] = !s.Marked || s.Stage != membership.Untouched || s.Unreachable || s.Refused != ""
 		}
 		for _, step := range planned.Steps {
 			fail := func(why string) {
 				t.Fatalf("%+v\n%s\n%s: %s", p, texts(planned.Steps), step, why)
 			}
-			s := p.Site(step.Subject())
+			s := p.Member(step.Subject())
 			if step.Member != "" && (s == nil || s.Unreachable || s.Refused != "") {
 				fail("its host must not be touched")
 			}
@@ -118,7 +118,7 @@ func TestRestorePlansAreSafe(t *testing.T) {
 						fail(name + " may run")
 					}
 				}
-				if opened || !s.Wanted {
+				if opened || !s.Desired {
 					fail("there is a way back no more, or nobody wants it")
 				}
 			case membership.Agree:
@@ -135,7 +135,7 @@ func TestRestorePlansAreSafe(t *testing.T) {
 					fail("it is not to be taken back")
 				}
 			case membership.Retire:
-				if s.Wanted || !opened && !slices.ContainsFunc(planned.Steps, func(s membership.Step) bool { return s.Kind == membership.Open }) {
+				if s.Desired || !opened && !slices.ContainsFunc(planned.Steps, func(s membership.Step) bool { return s.Kind == membership.Open }) {
 					fail("it may be needed still")
 				}
 			}

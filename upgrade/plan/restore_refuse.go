@@ -30,10 +30,10 @@ func (r *restorePlanner) restorable() error {
 // another refuses to go on with another snapshot than that of the restore under way. Where no host has come
 // further than its fence, nothing of that one is there yet, and it gives way.
 func (r *restorePlanner) another() error {
-	var first *membership.Site
-	for i := range r.Sites {
-		s := &r.Sites[i]
-		if s.Reach.Before(membership.Restored) {
+	var first *membership.RestoreStatus
+	for i := range r.Members {
+		s := &r.Members[i]
+		if s.Stage.Before(membership.Restored) {
 			continue
 		}
 		first = cmp.Or(first, s)
@@ -48,34 +48,34 @@ func (r *restorePlanner) another() error {
 }
 
 // underWay is the refusal of anything but the restore that a host records.
-func underWay(s membership.Site) *membership.Refusal {
+func underWay(s membership.RestoreStatus) *membership.Refusal {
 	remedy := "put `restore` back into the configuration as it was to finish it, or set restore.take_back = true"
-	if s.Reach == membership.Opened {
+	if s.Stage == membership.Opened {
 		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be taken back"
 	}
 	return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
 }
 
-// reachable wants every wanted host, all that is wrong with any said at once.
+// reachable wants every desired host, all that is wrong with any said at once.
 func (r *restorePlanner) reachable() error {
 	var refusals []error
-	for _, s := range r.Sites {
+	for _, s := range r.Members {
 		switch {
-		case s.Wanted && s.Unreachable:
+		case s.Desired && s.Unreachable:
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: "its host cannot be reached, and a cluster is restored on all of its hosts or none",
 				Remedy: "bring it back, or give the member another host; nothing is changed while this is so"})
-		case s.Wanted && s.Refused != "":
+		case s.Desired && s.Refused != "":
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed while this is so"})
 		}
 	}
 	return errors.Join(refusals...)
 }
 
-// apart refuses a wanted member on the host of another one that leaves.
+// apart refuses a desired member on the host of another one that leaves.
 func (r *restorePlanner) apart() error {
-	for _, s := range r.Sites {
-		for _, other := range r.Sites {
-			if s.Wanted && !other.Wanted && s.Address == other.Address {
+	for _, s := range r.Members {
+		for _, other := range r.Members {
+			if s.Desired && !other.Desired && s.Address == other.Address {
 				return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("this is the host of member %s, and a host carries one member at a time", other.Name),
 					Remedy: fmt.Sprintf("give %s another host, or leave the name %s with this one", s.Name, other.Name)}
 			}
@@ -84,19 +84,19 @@ func (r *restorePlanner) apart() error {
 	return nil
 }
 
-// named refuses to overwrite a living cluster that the wish does not name.
+// named refuses to overwrite a living cluster that the configuration does not name.
 func (r *restorePlanner) named() error {
-	var living []string
+	var serving []string
 	id := ""
-	for _, s := range r.Sites {
-		if s.Living != "" && s.Living != r.want.Restore.Overwrites {
-			living, id = append(living, s.String()), cmp.Or(id, s.Living)
+	for _, s := range r.Members {
+		if s.ServingID != "" && s.ServingID != r.want.Restore.Overwrites {
+			serving, id = append(serving, s.String()), cmp.Or(id, s.ServingID)
 		}
 	}
-	if len(living) == 0 {
+	if len(serving) == 0 {
 		return nil
 	}
-	rule := fmt.Sprintf("a living cluster is on these hosts, and a restore gives up all that it holds: cluster ID %s, on %s", id, strings.Join(living, ", "))
+	rule := fmt.Sprintf("a living cluster is on these hosts, and a restore gives up all that it holds: cluster ID %s, on %s", id, strings.Join(serving, ", "))
 	if named := r.want.Restore.Overwrites; named != "" {
 		rule += "; overwrite_cluster_id names " + named
 	}
@@ -106,7 +106,7 @@ func (r *restorePlanner) named() error {
 // above refuses to open a cluster that would count revisions anew which a member that was fenced late has
 // counted already.
 func (r *restorePlanner) above() error {
-	for _, s := range r.Sites {
+	for _, s := range r.Members {
 		if r.Top > 0 && s.Seen > 0 && r.Top < s.Seen+clearance {
 			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
 				Remedy: "set restore.take_back = true, apply, and restore again"}
@@ -121,16 +121,16 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 	if !r.UnderWay() && !r.Opened() {
 		return membership.Step{}, nil
 	}
-	all := true // of the wanted hosts that can be asked, every one was checked
+	all := true // of the desired hosts that can be asked, every one was checked
 	var unreachable []string
-	for _, s := range r.Sites {
+	for _, s := range r.Members {
 		switch {
-		case s.Reach == membership.Opened || s.Finished:
+		case s.Stage == membership.Opened || s.Finished:
 			return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
 				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
-		case s.Wanted && (s.Unreachable || s.Refused != ""):
+		case s.Desired && (s.Unreachable || s.Refused != ""):
 			unreachable = append(unreachable, s.String())
-		case s.Wanted && s.Reach.Before(membership.Checked):
+		case s.Desired && s.Stage.Before(membership.Checked):
 			all = false
 		}
 	}
@@ -138,7 +138,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
 			Remedy: "bring it back, and plan again"}
 	}
-	step, _ := r.each(membership.TakeBack, func(s membership.Site) bool { return s.Reach != membership.Untouched })
+	step, _ := r.each(membership.TakeBack, func(s membership.RestoreStatus) bool { return s.Stage != membership.Untouched })
 	return step, nil
 }
 

@@ -20,7 +20,7 @@ import (
 //
 // A site that is not observed carries nothing, not even the store. Words are living (of cluster old), finished, silent,
 // taken, mute, installed, marked; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
-// for one under way otherwise, seen:N; fetched, configured, running, rested. What is wanted is a list of members,
+// for one under way otherwise, seen:N; fetched, configured, running, rested. What is desired is a list of members,
 // overwrites:ID, source:S, sha:S and take-back; words of the whole are agreed, saved, top:N.
 func parseRestoring(t testing.TB, script string) (membership.Restoring, membership.Spec) {
 	t.Helper()
@@ -62,15 +62,15 @@ func parseRestoring(t testing.TB, script string) (membership.Restoring, membersh
 		case word == "top":
 			p.Top = number(t, value)
 		default:
-			p.Sites = append(p.Sites, restoreSite(t, field, want))
+			p.Members = append(p.Members, restoreSite(t, field, want))
 		}
 	}
 	for _, m := range want.Members {
-		if p.Site(m) == nil {
-			p.Sites = append(p.Sites, membership.Site{Member: m, Wanted: true})
+		if p.Member(m) == nil {
+			p.Members = append(p.Members, membership.RestoreStatus{Member: m, Desired: true})
 		}
 	}
-	slices.SortFunc(p.Sites, func(a, b membership.Site) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(p.Members, func(a, b membership.RestoreStatus) int { return strings.Compare(a.String(), b.String()) })
 	return p, want
 }
 
@@ -82,16 +82,16 @@ func number(t testing.TB, text string) (n int64) {
 	return n
 }
 
-func restoreSite(t testing.TB, text string, want membership.Spec) membership.Site {
+func restoreSite(t testing.TB, text string, want membership.Spec) membership.RestoreStatus {
 	t.Helper()
 	name, words, _ := strings.Cut(text, "/")
 	m := member(name)
-	s := membership.Site{Member: m, Wanted: slices.Contains(want.Members, m), Installed: true, Marked: true}
+	s := membership.RestoreStatus{Member: m, Desired: slices.Contains(want.Members, m), Installed: true, Marked: true}
 	for field := range strings.SplitSeq(words, ",") {
 		switch word, value, _ := strings.Cut(field, ":"); word {
 		case "":
 		case "living":
-			s.Living, s.Running = "old", true
+			s.ServingID, s.Running = "old", true
 		case "finished":
 			s.Finished, s.Running, s.Configured = true, true, true
 		case "unreachable":
@@ -103,7 +103,7 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Sit
 		case "bare":
 			s.Marked = false
 		case "fenced", "restored", "checked", "opened":
-			s.Reach, s.Since = membership.Reach(word), "2026-03-01T12:00:00Z"
+			s.Stage, s.Since = membership.RestoreStage(word), "2026-03-01T12:00:00Z"
 			s.Source, s.Snapshot, s.Token = "backup.db", "5e", "new"
 		case "source":
 			s.Source = value

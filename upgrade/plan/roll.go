@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// goesDown tells whether the wanted line of etcd is older than what a member runs.
+// goesDown tells whether the desired line of etcd is older than what a member runs.
 func (c *planner) goesDown() bool {
 	_, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return s.Role != membership.Absent && s.Version != "" && membership.CompareVersions(membership.Minor(c.want.Version), membership.Minor(s.Version)) < 0
@@ -15,7 +15,7 @@ func (c *planner) goesDown() bool {
 	return found
 }
 
-// cancel gives up a downgrade that is under way to another line than the wanted one.
+// cancel gives up a downgrade that is under way to another line than the desired one.
 func (c *planner) cancel() (membership.Step, bool) {
 	if c.Downgrade == "" || c.Downgrade == membership.Minor(c.want.Version) || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -27,17 +27,17 @@ func (c *planner) cancel() (membership.Step, bool) {
 // come down to it; or has never left it, in an upgrade that has not come to its end. That has come to its end
 // a few seconds after the last member was rolled, whatever the members have agreed on until then.
 func (c *planner) comesDown() bool {
-	line := membership.Minor(c.want.Version)
+	minor := membership.Minor(c.want.Version)
 	if c.Downgrade != "" {
-		return c.Downgrade == line && c.Lowered
+		return c.Downgrade == minor && c.Lowered
 	}
 	_, unfinished := first(c.Voters(), func(s membership.MemberStatus) bool {
-		return !gone(s) && s.Version != "" && membership.CompareVersions(membership.Minor(s.Version), line) <= 0
+		return !gone(s) && s.Version != "" && membership.CompareVersions(membership.Minor(s.Version), minor) <= 0
 	})
-	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, line) <= 0
+	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, minor) <= 0
 }
 
-// rollForward rolls members one by one to what is wanted.
+// rollForward rolls members one by one to what is desired.
 func (c *planner) rollForward() (membership.Step, bool) {
 	if c.goesDown() {
 		return membership.Step{}, false
@@ -49,7 +49,7 @@ func (c *planner) rollForward() (membership.Step, bool) {
 // newer one, their storage comes down first: a member that is swapped before that does not start, and
 // neither do the others.
 func (c *planner) rollBackward() (membership.Step, bool) {
-	line := membership.Minor(c.want.Version)
+	minor := membership.Minor(c.want.Version)
 	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
@@ -57,12 +57,12 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 		return c.roll()
 	}
 	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
-		return c.defers(membership.MemberStatus{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", line, healthy, n), c.missed())
+		return c.defers(membership.MemberStatus{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", minor, healthy, n), c.missed())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
 	}
-	return membership.Step{Kind: membership.Downgrade, To: line}, true
+	return membership.Step{Kind: membership.Downgrade, To: minor}, true
 }
 
 // roll rolls the next member: followers in the order of their names, and the leader last.

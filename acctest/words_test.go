@@ -1,0 +1,88 @@
+package acctest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// private are words that stood here for what the field has a word for. What a person or an API reads keeps its spelling: the
+// schema's values, keys of JSON that lies on hosts or in private state.
+var private = map[string]string{
+	"seat": "member, member status", "picture": "cluster status", "sight": "reports", "stranger": "unmanaged member", "wish": "configuration, desired",
+	"mute": "unhealthy", "wallet": "credentials", "seal": "checksum", "populate": "prefault", "breathe": "heartbeat", "reviving": "restore run",
+	"cease": "disable", "certify": "renew certificates",
+}
+
+// spared are the places where a word is somebody else's.
+var spared = regexp.MustCompile(`^(strangerKey|healthStranger|certify|Certify|mayCertify|isStranger|MAP_POPULATE)$`)
+
+// TestWords holds that code speaks the words of the field: in the names of everything, and in comments and documents where a
+// word has no other meaning.
+func TestWords(t *testing.T) {
+	prose := regexp.MustCompile(`\b(seats?|sight|pictures?|wish|wishes|wallet|usualKeep)\b`)
+	files := token.NewFileSet()
+	seen := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "bin" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case filepath.Ext(path) == ".md" && d.Name() != "CHANGELOG.md":
+			text, err := os.ReadFile(path)
+			if found := prose.FindString(string(text)); found != "" {
+				t.Errorf("%s says %q", path, found)
+			}
+			return err
+		case filepath.Ext(path) != ".go" || d.Name() == "words_test.go":
+			return nil
+		}
+		file, err := parser.ParseFile(files, path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		seen++
+		ast.Inspect(file, func(n ast.Node) bool {
+			name, is := n.(*ast.Ident)
+			if !is || spared.MatchString(name.Name) {
+				return true
+			}
+			for _, word := range words(name.Name) {
+				if say, found := private[strings.TrimSuffix(word, "s")]; found {
+					t.Errorf("%s: %s: say %s", files.Position(name.Pos()), name.Name, say)
+				}
+			}
+			return true
+		})
+		for _, group := range file.Comments {
+			for _, c := range group.List {
+				if found := prose.FindString(c.Text); found != "" {
+					t.Errorf("%s: the comment says %q", files.Position(c.Pos()), found)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || seen < 100 {
+		t.Errorf("%d files were read: %v", seen, err)
+	}
+}
+
+// words are those of a name in camel case, in lower case.
+func words(name string) (all []string) {
+	begin := 0
+	for i, r := range name {
+		if i > 0 && unicode.IsUpper(r) {
+			all, begin = append(all, strings.ToLower(name[begin:i])), i
+		}
+	}
+	return append(all, strings.ToLower(name[begin:]))
+}
