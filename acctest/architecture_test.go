@@ -61,6 +61,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/...", "resources/...", "Terraform's face is on top"},
 	{"resources/...", "provider/...", "the provider registers resources"},
 	{"templates/...", "bootstrap/...", "templates are told what to render"},
+	{"templates/...", "node/...", "templates are told what to render"},
 }
 
 // alone holds who may import a thing directly: the folders in by, and nobody else.

@@ -198,7 +198,7 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 
 // Unit is the text of the systemd unit of a host with this much memory.
 func (c Cluster) Unit(memoryBytes int64) (string, error) {
-	return systemd.Render(systemd.Options{Cluster: c.Name, DataDir: c.DataDir, MemoryBytes: memoryBytes})
+	return systemd.Render(systemd.Options{Cluster: c.Name, Store: api.SelectedStore(c.Name), GuardStatus: api.GuardStatus, DataDir: c.DataDir, MemoryBytes: memoryBytes})
 }
 
 // Ports are all ports that the cluster takes on its hosts.

@@ -148,7 +148,7 @@ func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	o := systemd.RunOptions{Cluster: marker.Cluster, Schedule: b.Schedule, MemoryBytes: memory, StateDir: api.BackupStateDir(marker.DataDir)}
+	o := systemd.RunOptions{Cluster: marker.Cluster, Store: api.SelectedStore(marker.Cluster), Schedule: b.Schedule, MemoryBytes: memory, StateDir: api.BackupStateDir(marker.DataDir)}
 	for _, dir := range []string{b.Directory, b.MetricsDir} {
 		if dir != "" {
 			o.Writable = append(o.Writable, dir)

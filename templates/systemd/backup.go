@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 var (
@@ -34,7 +32,8 @@ func runUnit(name, text string) *template.Template {
 
 // RunOptions are what the units of one cluster's backups or rehearsals on one host depend on.
 type RunOptions struct {
-	Cluster     string   // api.ClusterName
+	Cluster     string   // the instance of the units
+	Store       string   // path of the program that they run
 	Schedule    string   // as OnCalendar
 	StateDir    string   // that a run wants to be there, and writes to, as Options.DataDir
 	Writable    []string // directories besides that a run writes to where they are there, as Options.DataDir
@@ -66,9 +65,9 @@ func renderRun(o RunOptions, service *template.Template, what string) (Run, erro
 	memory := RunMemory(o.MemoryBytes)
 	values := struct {
 		RunOptions
-		Store, What, Mounts         string
+		What, Mounts                string
 		MemoryMaxMiB, MemoryGoalMiB int64
-	}{o, api.SelectedStore(o.Cluster), what, strings.Join(slices.Compact(mounts), " "), memory >> 20, memory >> 21}
+	}{o, what, strings.Join(slices.Compact(mounts), " "), memory >> 20, memory >> 21}
 	var run Run
 	for unit, text := range map[*template.Template]*string{service: &run.Service, timerUnit: &run.Timer} {
 		var b strings.Builder
@@ -81,9 +80,10 @@ func renderRun(o RunOptions, service *template.Template, what string) (Run, erro
 }
 
 func checkRun(o RunOptions) error {
+	if err := checkProgram(o.Cluster, o.Store); err != nil {
+		return err
+	}
 	switch {
-	case !api.ClusterName.MatchString(o.Cluster):
-		return fmt.Errorf("cluster name %q does not match %s", o.Cluster, api.ClusterName)
 	case !schedule.MatchString(o.Schedule):
 		return fmt.Errorf("%q is no schedule", o.Schedule)
 	case o.MemoryBytes <= 0:

@@ -11,7 +11,7 @@ import (
 
 func runOptions() RunOptions {
 	return RunOptions{
-		Cluster: "main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
+		Cluster: "main", Store: "/usr/local/lib/etcd-store/main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
 		StateDir: "/var/lib/etcd/main.backup", Writable: []string{"/srv/all backups", "/var/lib/node_exporter"},
 	}
 }
@@ -141,7 +141,7 @@ func TestMountUnits(t *testing.T) {
 // TestOneSlice holds that the weights of a member and of its runs are compared with each other, and that the member has
 // the most of them.
 func TestOneSlice(t *testing.T) {
-	member, err := Render(Options{Cluster: "main", DataDir: "/var/lib/etcd/main", MemoryBytes: 8_137_000_000})
+	member, err := Render(Options{Cluster: "main", Store: "/usr/local/lib/etcd-store/main", GuardStatus: 78, DataDir: "/var/lib/etcd/main", MemoryBytes: 8_137_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}

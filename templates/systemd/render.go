@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"math/bits"
 	"path"
+	"regexp"
 	"strings"
 	"text/template"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 //go:embed etcd@.service
@@ -19,16 +18,21 @@ var unit = template.Must(template.New("etcd@.service").Option("missingkey=error"
 
 // Options are what the unit of one cluster on one host depends on.
 type Options struct {
-	Cluster     string // api.ClusterName
+	Cluster     string // the instance of the unit
+	Store       string // path of the program that the unit runs
+	GuardStatus int    // exit status by which the program says that the member must not start
 	DataDir     string // absolute, in its shortest spelling, and where a service can be let write
 	MemoryBytes int64  // of the host; positive
 }
 
+// instance is what systemd takes for the name of an instance as it is.
+var instance = regexp.MustCompile(`^[A-Za-z0-9:_.-]+$`)
+
 // Render is the text of the cluster's unit. It is a whole unit named as the instance, so that each
 // cluster on a host has one of its own.
 func Render(o Options) (string, error) {
-	if !api.ClusterName.MatchString(o.Cluster) {
-		return "", fmt.Errorf("render the unit: cluster name %q does not match %s", o.Cluster, api.ClusterName)
+	if err := checkProgram(o.Cluster, o.Store); err != nil {
+		return "", fmt.Errorf("render the unit of cluster %q: %w", o.Cluster, err)
 	}
 	if err := CheckDataDir(o.DataDir); err != nil {
 		return "", fmt.Errorf("render the unit of cluster %s: data directory %q: %w", o.Cluster, o.DataDir, err)
@@ -39,14 +43,23 @@ func Render(o Options) (string, error) {
 	var text strings.Builder
 	err := unit.Execute(&text, struct {
 		Options
-		Store          string
-		GuardStatus    int
 		MemoryLimitMiB int64
-	}{o, api.SelectedStore(o.Cluster), api.GuardStatus, memoryLimit(o.MemoryBytes) >> 20})
+	}{o, memoryLimit(o.MemoryBytes) >> 20})
 	if err != nil {
 		return "", fmt.Errorf("render the unit of cluster %s: %w", o.Cluster, err)
 	}
 	return text.String(), nil
+}
+
+// checkProgram refuses what systemd would not take for the name of an instance, and for a program.
+func checkProgram(cluster, store string) error {
+	switch {
+	case !instance.MatchString(cluster):
+		return fmt.Errorf("the name does not match %s", instance)
+	case !path.IsAbs(store) || path.Clean(store) != store || strings.ContainsFunc(store, special) || strings.Contains(store, " "):
+		return fmt.Errorf("%q is no path of a program", store)
+	}
+	return nil
 }
 
 // hidden are the places that the sandbox hides from the unit, or that are gone after a boot.

@@ -14,9 +14,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestRender(t *testing.T) {
 	for name, options := range map[string]Options{
-		"main":             {Cluster: "main", DataDir: "/var/lib/etcd/main", MemoryBytes: 8_137_000_000},
-		"own-disk":         {Cluster: "events-2", DataDir: "/srv/fast disk", MemoryBytes: 64 << 30},
-		"smallest-machine": {Cluster: "a", DataDir: "/var/lib/etcd/a", MemoryBytes: 500 << 20},
+		"main":             {Cluster: "main", Store: "/usr/local/lib/etcd-store/main", GuardStatus: 78, DataDir: "/var/lib/etcd/main", MemoryBytes: 8_137_000_000},
+		"own-disk":         {Cluster: "events-2", Store: "/usr/local/lib/etcd-store/events-2", GuardStatus: 78, DataDir: "/srv/fast disk", MemoryBytes: 64 << 30},
+		"smallest-machine": {Cluster: "a", Store: "/usr/local/lib/etcd-store/a", GuardStatus: 78, DataDir: "/var/lib/etcd/a", MemoryBytes: 500 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Render(options)
@@ -47,11 +47,14 @@ func mustBeGolden(t *testing.T, name, got string) {
 }
 
 func TestRenderRefuses(t *testing.T) {
-	good := Options{Cluster: "main", DataDir: "/var/lib/etcd/main", MemoryBytes: 1 << 30}
+	good := Options{Cluster: "main", Store: "/usr/local/lib/etcd-store/main", GuardStatus: 78, DataDir: "/var/lib/etcd/main", MemoryBytes: 1 << 30}
 	for name, spoil := range map[string]func(*Options){
 		"a line in the name":        func(o *Options) { o.Cluster = "main\nExecStart=/bin/sh" },
 		"a path in the name":        func(o *Options) { o.Cluster = "../main" },
 		"no name":                   func(o *Options) { o.Cluster = "" },
+		"no program":                func(o *Options) { o.Store = "" },
+		"a program and an argument": func(o *Options) { o.Store = "/bin/sh -c" },
+		"a line in the program":     func(o *Options) { o.Store = "/bin/sh\nUser=root" },
 		"a line in the directory":   func(o *Options) { o.DataDir = "/data\nUser=root" },
 		"a quote in the directory":  func(o *Options) { o.DataDir = `/data" "/etc` },
 		"a specifier in the dir":    func(o *Options) { o.DataDir = "/data/%h" },
@@ -100,7 +103,7 @@ func TestMemoryLimitIsStable(t *testing.T) {
 
 // TestUnitHasNoEmptyValue finds a placeholder that was rendered as nothing.
 func TestUnitHasNoEmptyValue(t *testing.T) {
-	text, err := Render(Options{Cluster: "main", DataDir: "/data", MemoryBytes: 1 << 30})
+	text, err := Render(Options{Cluster: "main", Store: "/usr/local/lib/etcd-store/main", GuardStatus: 78, DataDir: "/data", MemoryBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
