@@ -10,6 +10,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
+// placeOf is where a file lies, however its path is written: absolute and clean, with the links in its directory followed. A link
+// at the place itself is a file of its own, which is replaced and not followed.
+func placeOf(path string) (string, error) {
+	path, err := ssh.ExpandHome(path)
+	if err != nil {
+		return "", err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", err
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(dir, filepath.Base(path))
+	}
+	return path, nil
+}
+
 // writeFile writes a file whole or not at all: beside its place first, and put there by place, which
 // is os.Rename to overwrite what is there, or os.Link to fail then.
 func writeFile(path, text string, mode fs.FileMode, place func(from, to string) error) error {

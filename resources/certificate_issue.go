@@ -60,7 +60,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	plan.Certificate, plan.CACertificate = types.StringValue(string(certificate)), authority.Client.Certificate
 	plan.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
 	plan.SerialNumber = types.StringValue(info.SerialNumber)
-	if err := plan.writeFiles(); err != nil {
+	if err := plan.writeFiles(written); err != nil {
 		diags.AddError("The certificate was not written", err.Error())
 	}
 	return diags
@@ -108,13 +108,20 @@ func (c certificateModel) certificates() map[string]string {
 	return files
 }
 
-// writeFiles writes the certificates to where they are desired as well.
-func (c certificateModel) writeFiles() error {
+// writeFiles writes the certificates to where they are desired as well. Each place is looked at right before: the key that was just
+// made may lie there, by a path that nobody could tell was the same.
+func (c certificateModel) writeFiles(written map[string]string) error {
 	var failures []error
 	for file, content := range c.certificates() {
-		if !holds(file, content) {
-			failures = append(failures, writeFile(file, content, 0o644, os.Rename))
+		if holds(file, content) {
+			continue
 		}
+		before, ours := written[file]
+		if err := overwritable(file, c.CACertificate.ValueString(), before, ours); err != nil {
+			failures = append(failures, fmt.Errorf("%s is not overwritten: %w", file, err))
+			continue
+		}
+		failures = append(failures, writeFile(file, content, 0o644, os.Rename))
 	}
 	return errors.Join(failures...)
 }

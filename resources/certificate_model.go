@@ -41,6 +41,31 @@ func (c certificateModel) check() (diags diag.Diagnostics) {
 		diags.AddAttributeError(path.Root("renew_before"), "The certificate would always be about to expire",
 			fmt.Sprintf("renew_before is %s and validity %s: set a renew_before that is shorter.", c.RenewBefore.ValueString(), c.Validity.ValueString()))
 	}
+	diags.Append(c.checkPlaces()...)
+	return diags
+}
+
+// checkPlaces refuses two files at one place, of which the second would take that of the first.
+func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
+	taken := map[string]string{}
+	for _, file := range []struct {
+		attribute string
+		path      types.String
+	}{{"private_key_file", c.PrivateKeyFile}, {"certificate_file", c.CertificateFile}, {"ca_certificate_file", c.CACertificateFile}} {
+		if file.path.ValueString() == "" {
+			continue
+		}
+		place, err := placeOf(file.path.ValueString())
+		if err != nil {
+			diags.AddAttributeError(path.Root(file.attribute), "This is no path", err.Error())
+			continue
+		}
+		if other := taken[place]; other != "" {
+			diags.AddAttributeError(path.Root(file.attribute), "Two files at one place",
+				fmt.Sprintf("%s and %s are both %s: one would overwrite the other. Name a file of its own for each.", other, file.attribute, place))
+		}
+		taken[place] = file.attribute
+	}
 	return diags
 }
 

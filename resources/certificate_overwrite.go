@@ -10,15 +10,16 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// refuseOverwriting refuses to write certificates of an authority over what is of another one: where a state was lost, say, those
-// are the operator's certificates of a cluster that runs on. written are the files of the state, with what was written to each: a
-// file that holds that, or is damaged, is its own.
+// refuseOverwriting refuses to write certificates of an authority over what is of another one, or anything else: where a state was
+// lost, say, those are the operator's certificates of a cluster that runs on. written are the files of the state, with what was
+// written to each: a file that holds that, or what damage has left of it, is its own.
 func (c certificateModel) refuseOverwriting(authority string, written map[string]string) error {
 	var refusals []error
 	files := c.files()
@@ -42,8 +43,9 @@ func (c certificateModel) files() map[string]bool {
 	return files
 }
 
-// overwritable says why a file must not be overwritten with a certificate of an authority; nil: it may. before is what this resource
-// has written to it, where it is ours.
+// overwritable says why a file must not be overwritten with a certificate of an authority; nil: it may. It may where it holds
+// nothing but certificates of that authority, which can be issued again: whatever else is in it (a private key beside its
+// certificate, say) may be all that there is of it. before is what this resource has written to it, where it is ours.
 func overwritable(file, authority, before string, ours bool) error {
 	path, err := ssh.ExpandHome(file)
 	if err != nil {
@@ -55,31 +57,53 @@ func overwritable(file, authority, before string, ours bool) error {
 		return nil
 	case err != nil:
 		return err
-	case ours && string(text) == before, len(bytes.TrimSpace(text)) == 0:
+	case ours && leftOf(string(text), before), len(bytes.TrimSpace(text)) == 0:
 		return nil
 	}
 	const remedy = "move it away if nothing needs it any more, or name another file"
-	found := false
-	for rest := text; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		held, err := x509.ParseCertificate(block.Bytes)
-		if block.Type != "CERTIFICATE" || err != nil {
-			continue
-		}
-		found = true
+	certificates, err := certificatesIn(text)
+	if err != nil {
+		return fmt.Errorf("%w, which no certificate may take the place of; %s", err, remedy)
+	}
+	for _, held := range certificates {
 		if !issuedBy(held, authority) {
 			return fmt.Errorf("it holds a certificate of another authority (%s, issued by %s, valid until %s). Whoever uses it would no longer be let in, or trust, what it is for: "+
 				"if this state was lost, bring it back, or import what it held, so that no new authority is made; otherwise %s",
 				held.Subject, held.Issuer, held.NotAfter.UTC().Format("2006-01-02"), remedy)
 		}
 	}
-	if !found && !ours {
-		return fmt.Errorf("it holds no certificate, and this resource has not written it; %s", remedy)
-	}
 	return nil
+}
+
+// leftOf tells whether a text is what a full or damaged disk leaves of what was written: its beginning, zeros after that.
+func leftOf(text, written string) bool {
+	return strings.HasPrefix(written, strings.TrimRight(text, "\x00"))
+}
+
+// certificatesIn reads a text that consists of certificates, PEM. The error says what else it holds, and nothing of its content.
+func certificatesIn(text []byte) (certificates []*x509.Certificate, err error) {
+	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			if len(certificates) == 0 {
+				return nil, errors.New("it holds no certificate, but something else")
+			}
+			return nil, errors.New("it holds something else beside certificates")
+		}
+		// Decode skips text and broken blocks before the one that it returns.
+		own := rest[:len(rest)-len(after)]
+		held, err := x509.ParseCertificate(block.Bytes)
+		switch {
+		case block.Type != "CERTIFICATE":
+			return nil, fmt.Errorf("it holds a PEM block %q", block.Type)
+		case err != nil:
+			return nil, errors.New("it holds a certificate that cannot be read")
+		case !bytes.HasPrefix(own, []byte("-----BEGIN ")) || bytes.Count(own, []byte("-----BEGIN ")) > 1 || len(block.Headers) > 0:
+			return nil, errors.New("it holds something else beside certificates")
+		}
+		certificates, rest = append(certificates, held), after
+	}
+	return certificates, nil
 }
 
 // issuedBy tells whether a certificate is that of an authority, PEM, or was signed by it.

@@ -77,10 +77,119 @@ func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 	w.run(t, append(steps,
 		tftest.TestStep{PreConfig: func() { after(); put(".crt", "")(); _ = os.Remove(file + ".ca") }, Config: keyFile(file), Check: verified(file)},
 		// Its own that is damaged is mended; what somebody else has put there since is not touched, and the plan says so.
-		tftest.TestStep{PreConfig: func() { put(".ca", "damaged")() }, Config: keyFile(file), Check: verified(file)},
+		tftest.TestStep{PreConfig: func() { put(".ca", string(mustRead(t, file+".ca")[:200])+"\x00\x00")() }, Config: keyFile(file), Check: verified(file)},
+		tftest.TestStep{PreConfig: func() { put(".ca", "notes of somebody")() }, Config: keyFile(file), ExpectError: says("client.key.ca is not overwritten: it holds no certificate, but something else")},
 		tftest.TestStep{PreConfig: func() { put(".ca", ca)() }, Config: keyFile(file), ExpectError: saysInOrder("client.key.ca is not overwritten: it holds a certificate of another authority", "Nothing was changed")},
 		tftest.TestStep{PreConfig: func() { _ = os.Remove(file + ".ca") }, Config: keyFile(file), Check: verified(file)},
 	)...)
+}
+
+// TestOnlyCertificatesAreOverwritten has files of which a certificate of the same authority is a part at most: the rest of them,
+// a private key above all, is nowhere else.
+func TestOnlyCertificatesAreOverwritten(t *testing.T) {
+	a, err := newAuthority("prod", "ecdsa-p256", 1000*time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, ca := a.Client.Certificate.ValueString(), a.Client.Certificate.ValueString()
+	foreign, _ := another(t)
+	plain, csr := madeKey(t)
+	key := string(plain)
+	const refused = "no certificate may take the place of"
+	for name, test := range map[string]struct {
+		text, before string
+		ours         bool
+		says         string // empty: it may be overwritten
+	}{
+		"nothing but space":          {text: " \n"},
+		"a certificate":              {text: own},
+		"two of them":                {text: "\n" + own + "\n\n" + ca},
+		"with a DOS file's lines":    {text: strings.ReplaceAll(own, "\n", "\r\n")},
+		"its own":                    {text: foreign, before: foreign, ours: true},
+		"its own, cut off":           {text: own[:100], before: own, ours: true},
+		"its own, with zeros":        {text: own[:100] + "\x00\x00", before: own, ours: true},
+		"another authority":          {text: own + foreign, says: "another authority"},
+		"a key after it":             {text: own + key, says: refused},
+		"a key before it":            {text: key + own, says: refused},
+		"a key alone":                {text: key, says: refused},
+		"a key where its own was":    {text: key, before: own, ours: true, says: refused},
+		"a key beside its own":       {text: own + key, before: own, ours: true, says: refused},
+		"a request":                  {text: own + string(csr), says: refused},
+		"a broken key before it":     {text: strings.Replace(key, "M", "!", 1) + own, says: refused},
+		"a broken key after it":      {text: own + strings.Replace(key, "M", "!", 1), says: refused},
+		"words before it":            {text: "token: hunter2\n" + own, says: refused},
+		"words after it":             {text: own + "token: hunter2", says: refused},
+		"words in it":                {text: strings.Replace(own, "CERTIFICATE-----\n", "CERTIFICATE-----\ntoken: hunter2\n\n", 1), says: refused},
+		"words where its own was":    {text: "token: hunter2", before: own, ours: true, says: refused},
+		"a certificate of no sense":  {text: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", says: refused},
+		"cut off and of no resource": {text: own[:100], says: refused},
+	} {
+		file := filepath.Join(t.TempDir(), "file.pem")
+		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		switch err := overwritable(file, ca, test.before, test.ours); {
+		case test.says == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)):
+			t.Errorf("%s: it says %v, and not %q", name, err, test.says)
+		case err != nil && strings.Contains(err.Error(), "hunter2"):
+			t.Errorf("%s: it tells what is in the file: %v", name, err)
+		}
+	}
+}
+
+// TestCertificatesOverNoKey has a key at the places of certificates, however the paths are written: beside its certificate in one
+// file, and at a place that several attributes name.
+func TestCertificatesOverNoKey(t *testing.T) {
+	dir := t.TempDir()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := madeKey(t)
+	file := filepath.Join(dir, "client.key")
+	if err := errors.Join(os.WriteFile(file, key, 0o600), os.Mkdir(filepath.Join(dir, "real"), 0o700), os.Symlink("real", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() {
+		t.Helper()
+		if got := mustRead(t, file); string(got) != string(key) {
+			t.Errorf("the key was overwritten:\n%s", got)
+		}
+	}
+	at := func(key, certificate, ca string) string {
+		return client("private_key_file = %q\ncertificate_file = %q\nca_certificate_file = %q", key, certificate, ca)
+	}
+	var steps []tftest.TestStep
+	for _, same := range []struct{ config, says string }{
+		{at(file, file, dir+"/ca"), "private_key_file and certificate_file are both " + file},
+		{at(file, dir+"/crt", file), "private_key_file and ca_certificate_file are both " + file},
+		{at(file, dir+"/crt", dir+"/crt"), "certificate_file and ca_certificate_file are both"},
+		{at(home+"/client.key", "~/client.key", dir+"/ca"), "private_key_file and certificate_file are both " + home + "/client.key"},
+		{at(file, dir+"/real/../client.key", dir+"/ca"), "private_key_file and certificate_file are both " + file},
+		{at(dir+"/real/new.key", dir+"/link/new.key", dir+"/ca"), "private_key_file and certificate_file are both"},
+	} {
+		steps = append(steps, tftest.TestStep{Config: same.config, ExpectError: says(same.says)})
+	}
+	late := client("private_key_file = %q\ncertificate_file = terraform_data.file.output", file) + fmt.Sprintf("\nresource \"terraform_data\" \"file\" {\n input = %q\n}\n", file)
+	newWorld(t).run(t, append(steps,
+		tftest.TestStep{PreConfig: kept, Config: at(file, dir+"/crt", dir+"/ca")},
+		tftest.TestStep{PreConfig: func() {
+			if err := os.WriteFile(dir+"/crt", append(mustRead(t, dir+"/crt"), key...), 0o600); err != nil {
+				t.Error(err)
+			}
+		}, Config: at(file, dir+"/crt", dir+"/ca"), ExpectError: says(`crt is not overwritten: it holds a PEM block "EC PRIVATE KEY"`)},
+		tftest.TestStep{PreConfig: func() {
+			kept()
+			if text := string(mustRead(t, dir+"/crt")); !strings.HasSuffix(text, string(key)) {
+				t.Errorf("the key beside the certificate was overwritten:\n%s", text)
+			}
+			mustRemove(t, dir+"/crt")
+		}, Config: at(file, dir+"/crt", dir+"/ca")},
+		tftest.TestStep{Config: late, ExpectError: says("private_key_file and certificate_file are both " + file)},
+	)...)
+	kept()
 }
 
 // TestSharedAuthorityFile has certificates that name one file for the authority's: it stays as long as one of them does, and goes

@@ -96,7 +96,7 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, state.certificates(), resp.Private)...)
 	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), state.certificates()); err != nil {
 		resp.Diagnostics.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
-	} else if err := plan.writeFiles(); err != nil {
+	} else if err := plan.writeFiles(state.certificates()); err != nil {
 		resp.Diagnostics.AddError("The certificate was not written", err.Error())
 	}
 	if resp.Diagnostics.HasError() {
