@@ -37,11 +37,13 @@ func TestRepairScript(t *testing.T) {
 		return change("etcd_cluster", `"update"`, `{"planned_change":"none"}`, fmt.Sprintf(`{"planned_change":%q,"note":"x: repair"}`, purpose))
 	}
 	const (
-		update, due = `"update"`, `{"common_name":"app","renewal_due":"it expires soon","serial_number":"1"}`
+		update, due = `"update"`, `{"common_name":"app","renewal_due":"private_key_file cannot be used","serial_number":"1"}`
 		cluster     = "the plan is more than a repair: nothing was applied"
 	)
 	still := change("etcd_pki", `"no-op"`, `{}`, `{}`)
-	renewal := change("etcd_certificate", update, due, `{"common_name":"app","renewal_due":null}`)
+	certificate := func(purpose string) string {
+		return change("etcd_certificate", update, due, fmt.Sprintf(`{"common_name":"app","renewal_due":null,"planned_change":%q}`, purpose))
+	}
 	for name, round := range map[string]struct {
 		plans   string // exit codes, in their order
 		shown   string // the plan; empty: it cannot be shown
@@ -71,9 +73,12 @@ func TestRepairScript(t *testing.T) {
 		"a destroy":                     {plans: "2", shown: plan(change("etcd_cluster", `"delete"`, `{"planned_change":"repair"}`, `null`)), code: 1, asked: "plan show", says: cluster},
 		"a replacement":                 {plans: "2", shown: plan(change("etcd_cluster", `"delete","create"`, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: cluster},
 		"another resource":              {plans: "2", shown: plan(of("repair"), change("terraform_data", update, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: cluster},
-		"a certificate that is renewed": {plans: "2 0", shown: plan(renewal), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
-		"a certificate of another name": {plans: "2", shown: plan(change("etcd_certificate", update, due, `{"common_name":"root","renewal_due":null}`)), code: 1, asked: "plan show", says: cluster},
-		"a certificate that is not due": {plans: "2", shown: plan(change("etcd_certificate", update, `{"common_name":"app"}`, `{"common_name":"app"}`)), code: 1, asked: "plan show", says: cluster},
+		"a certificate that expires":    {plans: "2 0", shown: plan(certificate("renewal")), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
+		"a certificate without a key":   {plans: "2", shown: plan(certificate("reissue")), code: 1, asked: "plan show", says: "etcd_certificate.prod: reissue\nrepair.sh: " + cluster},
+		"and beside a repair":           {plans: "2", shown: plan(of("repair"), certificate("reissue")), code: 1, asked: "plan show", says: cluster},
+		"a certificate of another name": {plans: "2", shown: plan(certificate("change")), code: 1, asked: "plan show", says: cluster},
+		"a certificate of who knows":    {plans: "2", shown: plan(change("etcd_certificate", update, due, `{"common_name":"app"}`)), code: 1, asked: "plan show", says: cluster},
+		"a certificate that is made":    {plans: "2", shown: plan(change("etcd_certificate", `"create"`, `null`, `{"planned_change":"renewal"}`)), code: 1, asked: "plan show", says: cluster},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &workspace{t: t, dir: t.TempDir(), env: append(os.Environ(), "TERRAFORM=./terraform")}

@@ -76,6 +76,8 @@ func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, pla
 	}
 	key, err := readKey(file)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && plan.PlannedChange.ValueString() == purposeRenewal:
+		return nil, false, fmt.Errorf("private_key_file: %s was there when this was planned, and is not by now: no other key is made for what was to be a renewal. Plan again, on the machine that has the key", file)
 	case errors.Is(err, fs.ErrNotExist):
 		leaf, err := clients.NewLeaf(want, pki.Algorithm(plan.Algorithm.ValueString()), now)
 		if err != nil {

@@ -3,8 +3,11 @@ package resources
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -31,7 +34,17 @@ type certificateModel struct {
 	NotAfter      types.String `tfsdk:"not_after"`
 	SerialNumber  types.String `tfsdk:"serial_number"`
 	RenewalDue    types.String `tfsdk:"renewal_due"`
+	PlannedChange types.String `tfsdk:"planned_change"`
 }
+
+// What a plan is for, as planned_change says it.
+const (
+	purposeNone    = "none"
+	purposeCreate  = "create"
+	purposeRenewal = "renewal" // it is about to expire, and nothing else is the matter: the same key gets another certificate
+	purposeReissue = "reissue" // a file is gone, or holds something else; where that is the key's, another key is made
+	purposeChange  = "change"  // the configuration asks for something else
+)
 
 // check refuses what does not fit together, as far as it is known.
 func (c certificateModel) check() (diags diag.Diagnostics) {
@@ -73,6 +86,7 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 // will say is unknown. state is nil where there is none yet.
 func (c *certificateModel) plan(authority authorityModel, state *certificateModel) {
 	ca := authority.Client.Certificate
+	c.PlannedChange = c.purpose(ca, state)
 	if state != nil && !c.reissues(ca, *state) {
 		c.Certificate, c.CACertificate, c.NotAfter = state.Certificate, state.CACertificate, state.NotAfter
 		c.SerialNumber, c.RenewalDue = state.SerialNumber, state.RenewalDue
@@ -81,6 +95,22 @@ func (c *certificateModel) plan(authority authorityModel, state *certificateMode
 	c.CACertificate = ca
 	c.Certificate, c.NotAfter, c.SerialNumber = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	c.RenewalDue = types.StringNull()
+}
+
+// purpose says what the plan is for. Where the configuration is as it was, the last look has found it.
+func (c certificateModel) purpose(ca types.String, state *certificateModel) types.String {
+	switch {
+	case state == nil:
+		return types.StringValue(purposeCreate)
+	case !ca.Equal(state.CACertificate), !slices.EqualFunc(c.asked(), state.asked(), attr.Value.Equal):
+		return types.StringValue(purposeChange)
+	}
+	return state.PlannedChange
+}
+
+// asked is all that a configuration says, but for what is write-only.
+func (c certificateModel) asked() []attr.Value {
+	return []attr.Value{c.CommonName, c.Organization, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
 }
 
 // reissues tells whether the certificate that is there says anything but what is desired, or is due.
@@ -94,16 +124,28 @@ func (c certificateModel) reissues(ca types.String, state certificateModel) bool
 		!c.PrivateKeyFile.Equal(state.PrivateKeyFile)
 }
 
-// due says why the certificate has to be issued anew; empty: it need not be.
-func (c certificateModel) due(now time.Time) string {
+// look says what the next apply has to do if the configuration stays as it is, and why.
+func (c *certificateModel) look(now time.Time) {
+	c.PlannedChange, c.RenewalDue = types.StringValue(purposeNone), types.StringNull()
+	var reasons []string
 	info, err := cert.Inspect([]byte(c.Certificate.ValueString()))
-	if err != nil {
-		return err.Error()
-	}
 	before, _ := time.ParseDuration(c.RenewBefore.ValueString()) // its validator has parsed it
-	if pki.NeedsRenewal(info, now, before) {
-		return fmt.Sprintf("it expires %s", c.NotAfter.ValueString())
+	if err == nil && pki.NeedsRenewal(info, now, before) {
+		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
 	}
+	// Whatever else is the matter is no mere renewal: a key that is gone is made anew.
+	if err != nil {
+		reasons, c.PlannedChange = append(reasons, err.Error()), types.StringValue(purposeReissue)
+	} else if why := c.lookAtFiles(); why != "" {
+		reasons, c.PlannedChange = append(reasons, why), types.StringValue(purposeReissue)
+	}
+	if len(reasons) > 0 {
+		c.RenewalDue = types.StringValue(strings.Join(reasons, "; "))
+	}
+}
+
+// lookAtFiles says which of the files does not hold what it has to; empty: all of them do.
+func (c certificateModel) lookAtFiles() string {
 	if file := c.PrivateKeyFile.ValueString(); file != "" {
 		key, err := readKey(file)
 		if err != nil {

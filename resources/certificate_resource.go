@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
@@ -75,10 +74,7 @@ func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	state.RenewalDue = types.StringNull()
-	if why := state.due(r.providerData.Now()); why != "" {
-		state.RenewalDue = types.StringValue(why)
-	}
+	state.look(r.providerData.Now())
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

@@ -148,6 +148,67 @@ func TestCertificateIsRenewed(t *testing.T) {
 		tftest.TestStep{Config: config, PlanOnly: true})
 }
 
+// TestCertificatePurpose has plans say what they are for: a certificate that expires is renewed for its key, and nothing that makes
+// another key, or writes files on another machine, passes for that.
+func TestCertificatePurpose(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	file := filepath.Join(dir, "client.key")
+	config := func(says string) string {
+		return client("validity = \"100h\"\n renew_before = \"10h\"\n private_key_file = %q\n certificate_file = %q\n ca_certificate_file = %q\n"+says, file, file+".crt", file+".ca")
+	}
+	expire := func() { w.Clock = w.Clock.Add(91 * time.Hour) }
+	gone := func(ends ...string) func() {
+		return func() {
+			for _, end := range ends {
+				mustRemove(t, file+end)
+			}
+		}
+	}
+	planned := func(before func(), config, want string, more ...plancheck.PlanCheck) tftest.TestStep {
+		return tftest.TestStep{PreConfig: before, Config: config, ConfigPlanChecks: tftest.ConfigPlanChecks{
+			PreApply:             append([]plancheck.PlanCheck{purposeOf{certificate, want}}, more...),
+			PostApplyPostRefresh: []plancheck.PlanCheck{purposeOf{certificate, "none"}},
+		}}
+	}
+	both := func(one, other func()) func() { return func() { one(); other() } }
+	fails := func(step tftest.TestStep, why string) tftest.TestStep {
+		step.ExpectError = says(why)
+		return step
+	}
+	_, csr := madeKey(t)
+	request := client("validity = \"100h\"\n renew_before = \"10h\"\n csr_pem = %q", csr)
+	var key []byte
+	w.run(t,
+		planned(nil, config(""), "create"),
+		planned(func() { key = mustRead(t, file) }, config(""), "none"),
+		planned(expire, config(""), "renewal"),
+		planned(expire, config(`organization = ["platform"]`), "change"),
+		planned(gone(".crt"), config(`organization = ["platform"]`), "reissue"),
+		planned(gone(".ca"), config(""), "change"),
+		planned(gone(".ca"), config(""), "reissue"),
+		planned(nil, config(`algorithm = "ecdsa-p384"`), "change"),
+		planned(nil, config(""), "change"),
+		// A renewal whose key went after the plan makes no other.
+		fails(planned(expire, config(""), "renewal", meanwhile(func() {
+			if err := os.Rename(file, file+".kept"); err != nil {
+				t.Error(err)
+			}
+		})), "no other key is made for what was to be a renewal. Plan again"),
+		// A runner that has none of the files, in the month in which the certificate expires.
+		planned(func() {
+			if string(key) != string(mustRead(t, file+".kept")) {
+				t.Error("the key was made anew")
+			}
+			gone(".crt", ".ca", ".kept")()
+		}, config(""), "reissue"),
+		planned(both(expire, gone("")), config(""), "reissue"),
+		planned(gone(""), config(""), "reissue"),
+		// Whoever has the key elsewhere is renewed for anywhere.
+		planned(nil, request, "change"),
+		planned(expire, request, "renewal"),
+	)
+}
+
 // TestCertificateRequest: with a request that was brought along the key stays with whoever made it.
 func TestCertificateRequest(t *testing.T) {
 	w := newWorld(t)

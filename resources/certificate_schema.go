@@ -92,6 +92,13 @@ func certificateSchema() schema.Schema {
 				Computed:            true,
 				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else. Null: it does not.",
 			},
+			"planned_change": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "What a plan is for, so that automation can tell a renewal from what somebody has to approve: `none`, `create`, " +
+					"`renewal` (the certificate is about to expire, and nothing else is the matter: the same key gets another one), " +
+					"`reissue` (the configuration is as it was, and a file is gone or holds something else on the machine that plans: another certificate is written, and where the key is gone, another key is made), or " +
+					"`change` (the configuration asks for something else). Between an apply and the next refresh it says what that apply was for.",
+			},
 		},
 	}
 }

@@ -41,3 +41,27 @@ func purpose(want plan.Purpose) plancheck.PlanCheck {
 		return nil
 	})
 }
+
+// purposeOf checks what a plan says that it is for, of another resource than the cluster.
+type purposeOf struct{ address, want string }
+
+func (p purposeOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	for _, change := range req.Plan.ResourceChanges {
+		if change.Address != p.address {
+			continue
+		}
+		after, _ := change.Change.After.(map[string]any)
+		if after["planned_change"] != p.want {
+			resp.Error = fmt.Errorf("planned_change of %s is %v, want %s", p.address, after["planned_change"], p.want)
+		}
+		return
+	}
+	resp.Error = fmt.Errorf("the plan does not speak of %s", p.address)
+}
+
+// meanwhile does something between a plan and its apply.
+type meanwhile func()
+
+func (m meanwhile) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {
+	m()
+}

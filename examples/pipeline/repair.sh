@@ -27,31 +27,29 @@ case $code in
 *) stop "the plan was refused, or the cluster could not be looked at" ;;
 esac
 
-# Each change of a plan, by what it is for. Those of etcd_cluster say it themselves, in planned_change. Certificates are
-# renewed where they are about to expire and their configuration is as it was. Whatever else is to be made, changed,
-# replaced or destroyed is somebody's change, and is for somebody to approve.
+# Each change of a plan, by what it is for. Those of etcd_cluster and of etcd_certificate say it themselves, in
+# planned_change: hosts are repaired, and a certificate that is about to expire is renewed. One whose files are not on
+# this machine is none of these: its apply would make another key. Whatever else is to be made, changed, replaced or
+# destroyed is somebody's change, and is for somebody to approve.
 purposes='
-def asked: del(.renewal_due, .certificate_pem, .not_after, .serial_number);
 .resource_changes[]?
 | select(.mode == "managed")
 | select(.change.actions != ["no-op"] or .change.importing != null or .previous_address != null)
 | .address + ": " +
   if .change.actions != ["update"] then .change.actions | join(", ")
-  elif .type == "etcd_cluster" then .change.after.planned_change // "known after apply"
-  elif .type == "etcd_certificate" and .change.before.renewal_due != null
-    and (.change.before | asked) == (.change.after | asked) then "repair"
+  elif .type == "etcd_cluster" or .type == "etcd_certificate" then .change.after.planned_change // "known after apply"
   else "update" end
 '
 json=$dir/repair.json
 "$terraform" show -json "$plan" >"$json" || stop "the plan cannot be read"
 found=$(jq -r "$purposes" "$json") || stop "the plan cannot be read"
 rm "$json"
-if printf '%s' "$found" | grep -Evq ': (repair|none)$'; then
+if printf '%s' "$found" | grep -Evq ': (repair|renewal|none)$'; then
 	printf '%s\n' "$found" >&2
 	stop "the plan is more than a repair: nothing was applied"
 fi
 # A plan that changes no resource changes outputs alone.
-if [ -n "$found" ] && ! printf '%s' "$found" | grep -q ': repair$'; then
+if [ -n "$found" ] && ! printf '%s' "$found" | grep -Eq ': (repair|renewal)$'; then
 	stop "something is left that no apply can mend now: the plan names it, and what to do"
 fi
 
