@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
@@ -59,7 +61,7 @@ func TestRepairScript(t *testing.T) {
 		"no look at the plan":  {plans: "2", code: 1, asked: "plan show", says: "the plan cannot be read"},
 		"a plan of nonsense":   {plans: "2", shown: "repair", code: 1, asked: "plan show", says: "the plan cannot be read"},
 		"an apply that fails":  {plans: "2", shown: plan(of("repair")), applied: "1", code: 1, asked: "plan show apply"},
-		"a repair that waits":  {plans: "2 2", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
+		"a repair that at":     {plans: "2 2", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
 		"a refusal afterwards": {plans: "2 1", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
 		"a host that is away":  {plans: "2", shown: plan(of("none")), code: 1, asked: "plan show", says: "no apply can mend now"},
 		"outputs alone":        {plans: "2 0", shown: plan(still), applied: "0", asked: "plan show apply plan"},
@@ -99,6 +101,90 @@ func TestRepairScript(t *testing.T) {
 				t.Errorf("asked for %q, want %q\n%s", asked, round.asked, output)
 			}
 		})
+	}
+}
+
+// slow takes the CLI's place, and takes its time.
+const slow = `#!/bin/sh
+for word; do
+	case $word in -out=*) echo keys >"${word#-out=}" ;; esac
+done
+cat shown
+touch "at-$1"
+waited=0 # and is no burden where a test has failed
+while [ ! -e "$1-ends" ] && [ $waited -lt 1500 ]; do sleep 0.02; waited=$((waited + 1)); done
+case $1 in plan) exit 2 ;; esac
+`
+
+// TestRepairScriptCancelled holds that a job which is cancelled leaves no plan behind, whatever it is at and however its shell
+// treats signals: it is gone while the CLI still runs, since a runner kills what does not end, and the CLI is let come to its end.
+func TestRepairScriptCancelled(t *testing.T) {
+	script, err := filepath.Abs(filepath.Join(examples, "pipeline", "repair.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shell := range []string{"sh", "dash", "bash", "busybox"} {
+		if _, err := exec.LookPath(shell); err != nil {
+			continue
+		}
+		for at, told := range map[string]os.Signal{"plan": syscall.SIGTERM, "show": syscall.SIGINT, "apply": syscall.SIGHUP} {
+			t.Run(shell+" "+at, func(t *testing.T) {
+				t.Parallel()
+				w := &workspace{t: t, dir: t.TempDir()}
+				w.env = append(os.Environ(), "TERRAFORM=./terraform", "TMPDIR="+filepath.Join(w.dir, "tmp"))
+				if err := os.Mkdir(filepath.Join(w.dir, "tmp"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				for name, text := range map[string]string{
+					"terraform": slow, "plan-ends": "", "show-ends": "", "apply-ends": "",
+					"shown": `{"resource_changes":[{"address":"etcd_cluster.prod","mode":"managed","type":"etcd_cluster","change":{"actions":["update"],"after":{"planned_change":"repair"}}}]}`,
+				} {
+					w.write(name, text)
+				}
+				if err := os.Chmod(filepath.Join(w.dir, "terraform"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				ends := filepath.Join(w.dir, at+"-ends")
+				if err := os.Remove(ends); err != nil {
+					t.Fatal(err)
+				}
+				arguments := []string{shell, script}
+				if shell == "busybox" {
+					arguments = []string{shell, "sh", script}
+				}
+				command := exec.CommandContext(t.Context(), arguments[0], arguments[1:]...)
+				command.Dir, command.Env = w.dir, w.env
+				var said strings.Builder
+				command.Stdout, command.Stderr = &said, &said
+				if err := command.Start(); err != nil {
+					t.Fatal(err)
+				}
+				within := func(what string, is func() bool) {
+					t.Helper()
+					for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+						if time.Now().After(end) {
+							t.Fatalf("not within 20 s: %s\n%s", what, said.String())
+						}
+					}
+				}
+				there := func(name string) bool { _, err := os.Stat(filepath.Join(w.dir, name)); return err == nil }
+				within("the CLI runs", func() bool { return there("at-" + at) })
+				if err := command.Process.Signal(told); err != nil {
+					t.Fatal(err)
+				}
+				within("the plan is gone", func() bool {
+					left, err := filepath.Glob(filepath.Join(w.dir, "tmp", "tmp.*"))
+					return err == nil && len(left) == 0
+				})
+				w.write(at+"-ends", "")
+				if err := command.Wait(); command.ProcessState.ExitCode() == 0 {
+					t.Errorf("a job that was cancelled ends well (%v):\n%s", err, said.String())
+				}
+				if next := map[string]string{"plan": "at-show", "show": "at-apply"}[at]; next != "" && there(next) {
+					t.Errorf("it went on:\n%s", said.String())
+				}
+			})
+		}
 	}
 }
 

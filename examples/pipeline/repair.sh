@@ -9,10 +9,19 @@ terraform=${TERRAFORM:-terraform} # or tofu
 dir=$(mktemp -d)
 plan=$dir/repair.tfplan # it holds the state, and with it the keys of etcd_pki: it never becomes an artifact
 trap 'rm -rf "$dir"' EXIT
+# Who cancels a job kills it seconds later: the plan goes at once. An apply is not cut off, but told by whoever tells the
+# whole job, or let come to its end: two signals would have it end in the middle of a step.
+trap 'trap "" HUP INT TERM; rm -rf "$dir"; wait; exit 1' HUP INT TERM
+
+# run has a command run beside the shell, which would hear of a signal only after it.
+run() {
+	code=0
+	"$@" &
+	wait $! || code=$?
+}
 
 look() {
-	code=0
-	"$terraform" plan -input=false -lock-timeout=10m -detailed-exitcode -out="$plan" || code=$?
+	run "$terraform" plan -input=false -lock-timeout=10m -detailed-exitcode -out="$plan"
 }
 
 stop() {
@@ -41,7 +50,8 @@ purposes='
   else "update" end
 '
 json=$dir/repair.json
-"$terraform" show -json "$plan" >"$json" || stop "the plan cannot be read"
+run "$terraform" show -json "$plan" >"$json"
+[ "$code" = 0 ] || stop "the plan cannot be read"
 found=$(jq -r "$purposes" "$json") || stop "the plan cannot be read"
 rm "$json"
 if printf '%s' "$found" | grep -Evq ': (repair|renewal|none)$'; then
@@ -53,7 +63,8 @@ if [ -n "$found" ] && ! printf '%s' "$found" | grep -Eq ': (repair|renewal)$'; t
 	stop "something is left that no apply can mend now: the plan names it, and what to do"
 fi
 
-"$terraform" apply -input=false -lock-timeout=10m "$plan" || stop "the apply failed: run again, it goes on from what it finds"
+run "$terraform" apply -input=false -lock-timeout=10m "$plan"
+[ "$code" = 0 ] || stop "the apply failed: run again, it goes on from what it finds"
 
 look
 case $code in
