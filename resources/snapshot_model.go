@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -136,7 +137,8 @@ func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan 
 	if s3 != nil {
 		saved, err = save(io.Discard)
 	} else {
-		saved, err = writeSnapshot(plan.File.ValueString(), plan.File.Equal(before.File), save)
+		ours := plan.File.Equal(before.File) && before.look() == snapshotIntact // what came there since the plan is not
+		saved, err = writeSnapshot(plan.File.ValueString(), ours, save)
 	}
 	if err != nil {
 		diags.AddError("No snapshot was taken", err.Error()+"\n\nWhat there was before is as it was. Apply again to try anew.")
@@ -217,6 +219,27 @@ func (s snapshotModel) look() string {
 	return snapshotIntact
 }
 
+// compared says what a plan has to tell of a file that is not as it was written. Only where another snapshot would take its place
+// is that a refusal: a file of the machine that plans keeps nobody from mending the cluster. And nothing takes the place of a
+// snapshot by itself: it would hold the cluster as it is now.
+func (s snapshotModel) compared(overwrites bool) (diags diag.Diagnostics) {
+	const another = "To have another taken, of the cluster as it is now, change triggers."
+	file := path.Root("file")
+	switch status := s.Status.ValueString(); {
+	case s.File.IsNull() || status == snapshotIntact:
+	case status == snapshotMissing:
+		diags.AddAttributeWarning(file, "A snapshot is gone, or lies on another machine",
+			fmt.Sprintf("%s is not on this machine. It held revision %d, taken at %s. If the file can be brought back, do so. %s", s.File.ValueString(), s.Revision.ValueInt64(), s.TakenAt.ValueString(), another))
+	case overwrites:
+		diags.AddAttributeError(file, "This is not the snapshot that was taken",
+			fmt.Sprintf("%s: %s. It is not overwritten: move it away, and plan again.", s.File.ValueString(), status))
+	default:
+		diags.AddAttributeWarning(file, "This is not the snapshot that was taken",
+			fmt.Sprintf("%s: %s. It is left as it is. Where it is not wanted, move it away. %s", s.File.ValueString(), status, another))
+	}
+	return diags
+}
+
 // remove deletes the file, where that is desired. For the half of a replacement it makes room, and keeps it.
 func (s snapshotModel) remove(planned bool) error {
 	if s.File.IsNull() || planned && !s.Purge.ValueBool() || s.look() == snapshotMissing {
@@ -267,15 +290,16 @@ func (s *snapshotModel) notTaken() {
 	s.SHA256, s.EtcdVersion, s.ClusterID, s.Member, s.TakenAt = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 }
 
-// keep takes over what is known of the snapshot that there is.
+// keep takes over what is known of the snapshot that was taken, and what became of it.
 func (s *snapshotModel) keep(state snapshotModel) {
-	s.Status = types.StringValue(snapshotIntact)
+	s.Status = state.Status
 	s.Revision, s.Keys, s.Size, s.Hash = state.Revision, state.Keys, state.Size, state.Hash
 	s.SHA256, s.EtcdVersion, s.ClusterID, s.Member, s.TakenAt = state.SHA256, state.EtcdVersion, state.ClusterID, state.Member, state.TakenAt
 }
 
 // taken fills in what is known of a snapshot that was taken.
 func (s *snapshotModel) taken(saved api.Saved) {
+	s.Status = types.StringValue(snapshotIntact)
 	s.Revision, s.Keys, s.Size, s.Hash = types.Int64Value(saved.Revision), types.Int64Value(int64(saved.Keys)), types.Int64Value(saved.SizeBytes), types.Int64Value(int64(saved.Hash))
 	s.SHA256, s.EtcdVersion, s.ClusterID = types.StringValue(saved.SHA256), types.StringValue(saved.Etcd), types.StringValue(saved.ClusterID)
 	s.TakenAt = types.StringValue(saved.TakenAt.UTC().Format(time.RFC3339))

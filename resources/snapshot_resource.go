@@ -2,7 +2,6 @@ package resources
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -133,19 +132,16 @@ func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	plan.keep(state)
-	switch status := state.Status.ValueString(); {
-	case status == snapshotMissing:
-		resp.Diagnostics.AddAttributeWarning(path.Root("file"), "A snapshot is gone",
-			fmt.Sprintf("%s is not there any more. It held revision %d, taken at %s. What takes its place is a snapshot of the cluster as it is now. If the file can be brought back, do so before you apply.",
-				state.File.ValueString(), state.Revision.ValueInt64(), state.TakenAt.ValueString()))
-		plan.notTaken()
-	case status != snapshotIntact && plan.File.Equal(state.File):
-		resp.Diagnostics.AddAttributeError(path.Root("file"), "This is not the snapshot that was taken",
-			fmt.Sprintf("%s: %s. It is not overwritten: move it away, and plan again.", state.File.ValueString(), status))
-	case plan.wantsAnother(state):
+	status, another := state.Status.ValueString(), plan.wantsAnother(state)
+	resp.Diagnostics.Append(state.compared(another && plan.File.Equal(state.File))...)
+	switch {
+	case !another:
+		plan.Cluster = state.Cluster // other ways to its hosts are for the next snapshot
+	case status == snapshotIntact:
 		plan.notTaken()
 	default:
-		plan.Cluster = state.Cluster // other ways to its hosts are for the next snapshot
+		plan.notTaken()
+		plan.Status = types.StringUnknown() // what was not known by now may turn out to ask for no other
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -75,6 +76,16 @@ func TestSnapshotLife(t *testing.T) {
 	of := func(release string) string {
 		return withSnapshot("file = %q\ntriggers = { release = %q }", file, release)
 	}
+	noop := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}}
+	warned := func(words ...string) error {
+		text := w.warned()
+		for _, word := range words {
+			if !strings.Contains(text, word) {
+				return fmt.Errorf("what was warned of is %q, without %q", text, word)
+			}
+		}
+		return nil
+	}
 	update := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionUpdate)}}
 	w.run(t,
 		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "revision", "1", "etcd_version", "3.7.3", "member", "b")}, // a leads
@@ -107,29 +118,61 @@ func TestSnapshotLife(t *testing.T) {
 				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
 			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db")),
 		},
-		tftest.TestStep{ // A file that is gone is not lost silently.
+		tftest.TestStep{ // A file that is gone, or lies on another machine, is no reason to do anything, and nobody is told that it is there.
 			PreConfig: func() {
 				w.put(t)
-				if err := os.Remove(file); err != nil {
+				if err := os.Rename(file, file+".away"); err != nil {
 					t.Error(err)
 				}
 				w.warned()
 			},
-			Config: of("2"), ConfigPlanChecks: update,
+			Config: of("2"), ConfigPlanChecks: noop,
 			Check: func(s *terraform.State) error {
-				if text := w.warned(); !strings.Contains(text, "A snapshot is gone") || !strings.Contains(text, "It held revision 2") {
-					return fmt.Errorf("what was warned of is %q", text)
-				}
-				return snapshotIs(file, "revision", "3")(s)
+				return errors.Join(warned("A snapshot is gone, or lies on another machine", "It held revision 2", "change triggers"),
+					tftest.TestCheckResourceAttr(snapshot, "status", "missing")(s), alone(t, file, "prod.db.away")(s))
 			},
 		},
-		tftest.TestStep{ // One that has changed is not overwritten.
+		tftest.TestStep{ // Nor where something else of it changes.
+			Config: strings.Replace(of("2"), "triggers", "timeouts = { update = \"5m\" }\ntriggers", 1),
+			Check:  tftest.ComposeAggregateTestCheckFunc(tftest.TestCheckResourceAttr(snapshot, "status", "missing"), alone(t, file, "prod.db.away")),
+		},
+		tftest.TestStep{ // The machine that has it has it still.
+			PreConfig: func() {
+				if err := os.Rename(file+".away", file); err != nil {
+					t.Error(err)
+				}
+			},
+			Config: of("2"), Check: snapshotIs(file, "revision", "2"),
+		},
+		tftest.TestStep{ // A change of triggers takes another where there is none.
+			PreConfig: func() { mustRemove(t, file) },
+			Config:    of("3"), ConfigPlanChecks: update, Check: snapshotIs(file, "revision", "3"),
+		},
+		tftest.TestStep{ // One that has changed keeps nobody from anything else.
 			PreConfig: func() {
 				if err := os.WriteFile(file, []byte("something else"), 0o600); err != nil {
 					t.Error(err)
 				}
+				w.host(13).StopUnit("prod")
+				w.warned()
 			},
-			Config: of("3"), ExpectError: says("It is not overwritten: move it away, and plan again"),
+			Config: of("3"),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				purposeOf{cluster, "repair"}, plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
+			Check: func(s *terraform.State) error {
+				return errors.Join(warned("This is not the snapshot that was taken", "It is left as it is"),
+					tftest.TestMatchResourceAttr(snapshot, "status", regexp.MustCompile("^it has 14 bytes"))(s))
+			},
+		},
+		tftest.TestStep{Config: of("4"), ExpectError: says("It is not overwritten: move it away, and plan again")},
+		tftest.TestStep{ // Nor is what came there since the plan.
+			PreConfig: func() { mustRemove(t, file) },
+			Config:    of("4"), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{meanwhile(func() {
+				if err := os.WriteFile(file, []byte("something else"), 0o600); err != nil {
+					t.Error(err)
+				}
+			})}},
+			ExpectError: says("there is something there already: move it away"),
 		},
 		tftest.TestStep{ // Elsewhere it is another one, and what lies here stays.
 			PreConfig: func() { w.warned() },

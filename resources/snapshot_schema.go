@@ -62,7 +62,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			},
 			"timeouts": snapshotTimeouts(ctx),
 
-			"status":       computed("What the last look found of the file: `intact`, `missing`, or how it has changed. A plan with a file that is missing takes another snapshot, with a warning; one that has changed is refused, and not overwritten."),
+			"status":       computed("What the last look found of the file: `intact`, `missing`, or how it has changed. A plan warns of a file that is missing, as on another machine, or has changed, and leaves it at that: nothing takes its place until `triggers` change. One that has changed is not overwritten even then: such a plan is refused. What lies in S3 is always `intact`."),
 			"revision":     number("etcd's revision that the snapshot holds."),
 			"keys":         number("Number of entries in it: of all revisions of all keys that were not compacted."),
 			"size":         number("Its size in bytes."),
