@@ -64,6 +64,7 @@ func parseImport(id string) (name string, hosts []string, err error) {
 func (r *clusterResource) markers(ctx context.Context, name string, hosts []string) (map[string]api.Marker, error) {
 	markers := map[string]api.Marker{}
 	var failures []error
+	unasked := false
 	for _, address := range hosts {
 		host, err := r.providerData.Hosts.Host(Reach{Address: address})
 		if err != nil {
@@ -72,7 +73,7 @@ func (r *clusterResource) markers(ctx context.Context, name string, hosts []stri
 		contact, err := host.Contact(ctx, name, api.ObserveRequest{DataDir: api.DefaultDataDir(name)})
 		switch first, some := markers[hosts[0]]; {
 		case err != nil:
-			failures = append(failures, err)
+			failures, unasked = append(failures, err), true
 		case contact.MarkerError != "":
 			failures = append(failures, fmt.Errorf("%s: %s", address, contact.MarkerError))
 		case contact.Marker == nil:
@@ -85,8 +86,18 @@ func (r *clusterResource) markers(ctx context.Context, name string, hosts []stri
 			markers[address] = *contact.Marker
 		}
 	}
+	if unasked {
+		failures = append(failures, errors.New(howToReach))
+	}
 	return markers, errors.Join(failures...)
 }
+
+// howToReach says what counts for an import: Terraform shows it no configuration of the resource.
+const howToReach = `
+An import reads no members from the configuration: their own host_key, host_ca, ssh_address, ssh_port and ssh_user do not count for it. ` +
+	`What counts is ssh in the provider block, and the environment: ETCD_SSH_KNOWN_HOSTS_FILE (ssh.known_hosts_file), a file with the hosts' keys in it, ` +
+	`or ETCD_SSH_HOST_CA (ssh.host_ca) for those keys, and ETCD_SSH_USER. ` +
+	`Leave it set until the first apply after the import has taken what the members say into the state.`
 
 // adopt fills the model from what the hosts record, and from what they then say of themselves.
 func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, markers map[string]api.Marker) error {

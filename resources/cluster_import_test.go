@@ -65,6 +65,8 @@ func TestImportRefuses(t *testing.T) {
 		refused("prod@192.0.2.13", "the create of prod is not finished there", mark(func(m *api.Marker) { m.Phase = api.PhaseForming })),
 		refused("prod@192.0.2.13", `names member c with peer URL "c.example.com", which is none`, mark(func(m *api.Marker) { m.Phase, m.InitialCluster = api.PhaseFormed, "c=c.example.com" })),
 		refused("prod@192.0.2.13", "unreachable over SSH", func() { w.Host("192.0.2.13").Unreachable = errGone }),
+		refused("prod@192.0.2.11,192.0.2.13", "An import reads no members from the configuration: their own host_key", nil),
+		refused("prod@192.0.2.13", "ETCD_SSH_KNOWN_HOSTS_FILE (ssh.known_hosts_file)", func() { w.Host("192.0.2.13").Unreachable = errGone }),
 		tftest.TestStep{PreConfig: func() {
 			w.Host("192.0.2.13").Unreachable = nil
 			was := w.Host("192.0.2.11").Marker("prod")

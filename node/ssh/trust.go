@@ -31,7 +31,7 @@ type trust struct {
 // load reads everything that vouches for the endpoint (host:port).
 func (t Trust) load(endpoint string) (*trust, error) {
 	if strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0 {
-		return nil, errors.New("nothing vouches for the host's key: set host_key (its public key), host_ca (the authority that signs its certificate) or known_hosts")
+		return nil, errors.New("nothing vouches for the host's key: set host_key (its public key), host_ca (the authority that signs its certificate) or known_hosts_file")
 	}
 	pins, err := parseHostKeys("host_key", t.HostKey)
 	if err != nil {

@@ -1,4 +1,5 @@
 # NAME@host[,host...]: all of its hosts, by the addresses at which their sshd is reached. Everything is read
-# back from the hosts and nothing is changed there. The hosts' keys have to be known already, from a
-# known_hosts file or by the provider's host_ca.
+# back from the hosts and nothing is changed there. No member's own host_key, ssh_port or ssh_user
+# counts for an import, which reads no configuration of members: the hosts' keys have to be known from the provider's
+# known_hosts_file (or ETCD_SSH_KNOWN_HOSTS_FILE) or by its host_ca, until the first apply after it.
 terraform import etcd_cluster.prod 'prod@192.0.2.11,192.0.2.12,192.0.2.13'
