@@ -34,7 +34,9 @@ func (s *sshModel) fill() error {
 	}
 	if !s.hasCredentials() {
 		set["private_key"], set["private_key_file"], set["private_key_passphrase"] = &s.PrivateKey, &s.PrivateKeyFile, &s.Passphrase
-		set["certificate"], set["certificate_file"] = &s.Certificate, &s.CertificateFile
+		if !s.hasCertificate() {
+			set["certificate"], set["certificate_file"] = &s.Certificate, &s.CertificateFile
+		}
 		if text := os.Getenv(variables["agent"]); text != "" && s.Agent.IsNull() {
 			agent, err := strconv.ParseBool(text)
 			if err != nil {

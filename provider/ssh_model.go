@@ -60,7 +60,30 @@ func (l loginModel) auth() ssh.Auth {
 	}
 }
 
-// hasCredentials tells whether the login brings anything of its own to log in with.
+// over is what the login shows where it stands above another one: a key or an agent of its own alone, with what belongs to it; else
+// the other's, with the certificate or the passphrase that this one brings for it.
+func (l loginModel) over(other loginModel) ssh.Auth {
+	if l.hasCredentials() {
+		return l.auth()
+	}
+	if l.hasCertificate() {
+		other.Certificate, other.CertificateFile = l.Certificate, l.CertificateFile
+	}
+	if !l.Passphrase.IsNull() {
+		other.Passphrase = l.Passphrase
+	}
+	if !l.Agent.IsNull() { // and not true, or these were credentials
+		other.Agent, other.AgentSocket, other.AgentKey = l.Agent, types.StringNull(), types.StringNull()
+	}
+	return other.auth()
+}
+
+// hasCertificate tells whether the login brings a certificate.
+func (l loginModel) hasCertificate() bool {
+	return !l.Certificate.IsNull() || !l.CertificateFile.IsNull()
+}
+
+// hasCredentials tells whether the login brings a key or an agent of its own to log in with.
 func (l loginModel) hasCredentials() bool {
 	return !l.PrivateKey.IsNull() || !l.PrivateKeyFile.IsNull() || l.Agent.ValueBool() || !l.AgentSocket.IsNull() || !l.AgentKey.IsNull()
 }
@@ -82,15 +105,11 @@ func (s sshModel) bastion() *ssh.Target {
 	if s.Bastion == nil {
 		return nil
 	}
-	auth := s.auth()
-	if s.Bastion.hasCredentials() {
-		auth = s.Bastion.auth()
-	}
 	return &ssh.Target{
 		Address: s.Bastion.Address.ValueString(),
 		Port:    int(s.Bastion.Port.ValueInt64()),
 		User:    or(s.Bastion.User.ValueString(), s.User.ValueString(), defaultUser),
-		Auth:    auth,
+		Auth:    s.Bastion.over(s.loginModel),
 		Trust:   s.trust(s.Bastion.HostKey.ValueString(), or(s.Bastion.HostCA.ValueString(), s.HostCA.ValueString())),
 	}
 }

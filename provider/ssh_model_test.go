@@ -65,6 +65,44 @@ func TestTarget(t *testing.T) {
 	check("a pin", all, resources.Reach{Address: "192.0.2.11", HostKey: "pin"}, trusting(ssh.Trust{HostKey: "pin"}))
 }
 
+// TestBastionLogin: what a bastion says of its login counts, in whatever part it says it, and what it leaves out is as for the hosts.
+func TestBastionLogin(t *testing.T) {
+	text, yes := types.StringValue, types.BoolValue(true)
+	secret := ssh.NewSecret
+	hosts := loginModel{PrivateKeyFile: text("key"), Passphrase: text("open"), CertificateFile: text("cert")}
+	lent := loginModel{PrivateKeyFile: text("key"), Agent: yes, AgentSocket: text("socket"), AgentKey: text("one")}
+	for name, test := range map[string]struct {
+		hosts, bastion loginModel
+		want           ssh.Auth
+	}{
+		"nothing":                {hosts, loginModel{}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), CertificateFile: "cert"}},
+		"a user":                 {hosts, loginModel{User: text("jump")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), CertificateFile: "cert"}},
+		"a certificate":          {hosts, loginModel{Certificate: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), Certificate: "own"}},
+		"a certificate's file":   {hosts, loginModel{CertificateFile: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), CertificateFile: "own"}},
+		"a passphrase":           {hosts, loginModel{Passphrase: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("own"), CertificateFile: "cert"}},
+		"a key":                  {hosts, loginModel{PrivateKey: text("own")}, ssh.Auth{PrivateKey: secret("own")}},
+		"a key with all it has":  {hosts, loginModel{PrivateKeyFile: text("own"), Passphrase: text("opens"), Certificate: text("certifies")}, ssh.Auth{PrivateKeyFile: "own", Passphrase: secret("opens"), Certificate: "certifies"}},
+		"an agent":               {hosts, loginModel{Agent: yes}, ssh.Auth{Agent: true}},
+		"an agent's socket":      {hosts, loginModel{AgentSocket: text("own")}, ssh.Auth{AgentSocket: "own"}},
+		"a certificate, agent's": {lent, loginModel{Certificate: text("own")}, ssh.Auth{PrivateKeyFile: "key", Agent: true, AgentSocket: "socket", AgentKey: "one", Certificate: "own"}},
+		"no agent":               {lent, loginModel{Agent: types.BoolValue(false)}, ssh.Auth{PrivateKeyFile: "key"}},
+	} {
+		settings := sshModel{loginModel: test.hosts, Bastion: &bastionModel{Address: text("bastion"), loginModel: test.bastion}}
+		if diff := cmp.Diff(test.want, settings.bastion().Auth, cmp.AllowUnexported(ssh.Secret{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestBastionLoginIsRead: a certificate of the bastion that is not there is told before any host is needed.
+func TestBastionLoginIsRead(t *testing.T) {
+	settings := sshModel{Bastion: &bastionModel{Address: types.StringValue("bastion"), HostKey: types.StringValue("pin")}}
+	settings.Bastion.CertificateFile = types.StringValue("/nowhere/id-cert.pub")
+	if err := settings.validate(); err == nil || !strings.Contains(err.Error(), "/nowhere/id-cert.pub") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 // TestTheEnvironmentFillsIn: variables stand for what a configuration does not set, and for no key beside its own.
 func TestTheEnvironmentFillsIn(t *testing.T) {
 	for name, value := range map[string]string{
@@ -79,6 +117,9 @@ func TestTheEnvironmentFillsIn(t *testing.T) {
 			Agent: types.BoolValue(true), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("90s")}},
 		"what is set stands": {sshModel{loginModel: loginModel{User: text("root"), PrivateKey: text("key")}, ConnectTimeout: text("5s")},
 			sshModel{loginModel: loginModel{User: text("root"), PrivateKey: text("key"), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("5s")}},
+		"a certificate for the environment's key": {sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false)}},
+			sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false), PrivateKeyFile: text("~/key"), Passphrase: text("secret"), HostCA: text("ca")},
+				KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("90s")}},
 	} {
 		if err := test.configured.fill(); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -40,6 +40,7 @@ func sshAttribute() schema.SingleNestedAttribute {
 	attributes["bastion"] = schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "Host through which all members are reached. It is verified like any other, by `host_key`, `host_ca` or the provider's known_hosts file. " +
+			"It is logged in to as the hosts are, unless it has a key or an agent of its own; a `certificate` or a passphrase of its own without these is for the hosts' key. " +
 			"It needs to allow nothing but TCP forwarding to the members' sshd.",
 		Attributes: bastion,
 	}
