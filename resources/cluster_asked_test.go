@@ -12,7 +12,7 @@ import (
 // TestEveryAttributeIsAsked: a plan is a repair only where the configuration says what was applied last, in all that it
 // can say. An attribute that is added and not compared would be applied with nobody watching.
 func TestEveryAttributeIsAsked(t *testing.T) {
-	refused := map[string]bool{"name": true, "peer_port": true, "data_dir": true, "pki": true} // any change of these
+	refused := map[string]bool{"name": true, "data_dir": true, "pki": true} // any change of these
 	for name, attribute := range clusterSchema(t.Context()).Attributes {
 		if refused[name] || name == "members" || !attribute.IsRequired() && !attribute.IsOptional() {
 			continue
