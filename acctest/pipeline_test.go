@@ -214,7 +214,15 @@ func TestRepairScriptMends(t *testing.T) {
 	quick := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"3s\"", l.KeyFile())
 	w := newWorkspace(t, l, configuration(t, l, setup{ssh: quick}))
 	w.env = append(w.env, "TERRAFORM="+os.Getenv("ETCD_CLI"))
+	w.write("files.tf", snapshotOf+`
+resource "etcd_certificate" "operator" {
+  pki              = etcd_pki.prod.authority
+  common_name      = "operator"
+  private_key_file = "operator.key"
+}
+`)
 	w.apply()
+	file := func(name string) string { return filepath.Join(w.dir, name) }
 	asIs := setup{ssh: quick}
 	describing := func(cluster string) setup { return setup{ssh: quick, cluster: cluster} }
 	nothing := func() error { return nil }
@@ -229,6 +237,18 @@ func TestRepairScriptMends(t *testing.T) {
 	}{
 		{"well", nothing, asIs, 0, "No changes"},
 		{"stopped", stopped, asIs, 0, "repair.sh: mended"},
+		{"on a machine without the files", func() error {
+			return errors.Join(stopped(), os.Rename(file("operator.key"), file("key.away")), os.Rename(file("prod.db"), file("db.away")))
+		}, asIs, 1, "etcd_certificate.operator: reissue\netcd_cluster.prod: repair\nrepair.sh: the plan is more than a repair: nothing was applied"},
+		{"without the snapshot alone", func() error {
+			if _, err := os.Stat(file("operator.key")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a key was made: %v", err)
+			}
+			return os.Rename(file("key.away"), file("operator.key"))
+		}, asIs, 0, "repair.sh: mended"},
+		{"with another snapshot", func() error {
+			return errors.Join(stopped(), os.WriteFile(file("prod.db"), []byte("something else"), 0o600))
+		}, asIs, 0, "repair.sh: mended"},
 		{"a setting beside a repair", stopped, describing("settings = { snapshot_count = 5000 }"), 1, cluster},
 		{"the setting taken back", nothing, asIs, 0, "repair.sh: mended"},
 		{"another version", nothing, describing(`version = "3.6"`), 1, cluster},
