@@ -62,9 +62,6 @@ const (
 
 var defaultKeep = api.Keep{Hourly: 48, Daily: 14, Weekly: 8, Verified: 2}
 
-// calendar is what systemd's OnCalendar is spelled with; a host has systemd itself read it before anything is written.
-var calendar = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9*,./: ~-]{1,100}$`), "must be a systemd calendar event, like hourly, daily, or *-*-* 03:30:00")
-
 var ageRecipient = stringvalidator.RegexMatches(regexp.MustCompile(`^age1[02-9ac-hj-np-z]{58}$`), "must be a public key of age, like age1...")
 
 func backupAttribute() schema.SingleNestedAttribute {
@@ -76,7 +73,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 		MarkdownDescription: "Backups that the hosts make by themselves: a timer on every member, of which one does each run; if it dies, another takes over. " +
 			"A backup is verified before it is stored, encrypted before it leaves the host where there are `recipients`, and stored with a manifest. A run that fails is a failed unit, a metric, and a warning in the next plan.",
 		Attributes: map[string]schema.Attribute{
-			"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar},
+			"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar{}},
 				MarkdownDescription: "When, as a systemd calendar event. Default: `" + backupSchedule + "`."},
 			"directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
 				MarkdownDescription: "Directory on the hosts to store backups in; it is made where it is not there, readable by root alone. Each is on the host that made it, unless that is a file system that the hosts share."},
@@ -98,7 +95,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 			"rehearsal": schema.SingleNestedAttribute{Optional: true,
 				MarkdownDescription: "Rehearsals: on a schedule, the newest backup is fetched as a restore would, restored beside the live member on one of the hosts, started alone and out of reach, read, compared with its manifest, and removed. Default: `{}`, with the defaults below.",
 				Attributes: map[string]schema.Attribute{
-					"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar}, MarkdownDescription: "When, as a systemd calendar event. Default: `" + rehearsalSchedule + "`."},
+					"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar{}}, MarkdownDescription: "When, as a systemd calendar event. Default: `" + rehearsalSchedule + "`."},
 					"max_age":  schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "How old the last successful one may be before plans warn, as a duration. Default: `192h` (8 days)."},
 					"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 						MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, with which encrypted backups are read. Kept on the hosts, readable by root alone: " +
