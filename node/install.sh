@@ -1,7 +1,8 @@
 # Unpacks a store from stdin beside its place, verifies it, and renames it into place.
 set -eu
 umask 022
-[ ! -x "$root/$hash/store" ] || exit 0
+stored() { [ -f "$root/$hash/store" ] && [ -x "$root/$hash/store" ]; }
+! stored || exit 0
 mkdir -p "$root"
 # What a power cut left of an earlier upload. One that is under way is younger than this.
 find "$root" -maxdepth 1 -name '.incoming.*' -mmin +60 -exec rm -rf {} +
@@ -27,4 +28,5 @@ echo "$hash  $new/store" | sha256sum -c --status || { echo "what arrived is not 
 chmod 755 "$new" "$new/store"
 # A name that is a hash promises the bytes, after a power cut too.
 sync "$new/store" "$new"
-mv -T "$new" "$root/$hash" 2>/dev/null || [ -x "$root/$hash/store" ]
+# A directory of that name stays where it is: one that a concurrent upload has put there, or one that has lost its store.
+mv -T "$new" "$root/$hash" 2>/dev/null || stored || { mv -fT "$new/store" "$root/$hash/store" && sync "$root/$hash"; }

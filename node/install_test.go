@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,70 @@ func TestInstallLeavesNothingOfABadUpload(t *testing.T) {
 			}
 			if names := entries(t, root); len(names) != 0 {
 				t.Errorf("it left %v", names)
+			}
+		})
+	}
+}
+
+// TestInstallMendsADirectoryThatLostItsStore holds that a host gets its store back whatever a clean-up, or a removal that
+// was cut short, has left of its directory, and that an upload says why it cannot give it back.
+func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
+	hash, packed := archive(t)
+	for name, test := range map[string]struct {
+		leave func(dir string) error
+		says  string // what the upload says that fails; empty: it mends the directory
+	}{
+		"its links alone": {leave: func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755), os.Symlink("store", filepath.Join(dir, "etcd")))
+		}},
+		"nothing in it": {leave: func(dir string) error { return os.Mkdir(dir, 0o755) }},
+		"a store that cannot be run": {leave: func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "store"), []byte("half"), 0o644))
+		}},
+		"a link that leads nowhere": {leave: func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755), os.Symlink("gone", filepath.Join(dir, "store")))
+		}},
+		"a directory in the store's place": {
+			leave: func(dir string) error { return os.MkdirAll(filepath.Join(dir, "store", "x"), 0o755) },
+			says:  "store",
+		},
+		"a file in the directory's place": {
+			leave: func(dir string) error { return os.WriteFile(dir, nil, 0o644) },
+			says:  hash,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			dir := filepath.Join(root, hash)
+			if err := test.leave(dir); err != nil {
+				t.Fatal(err)
+			}
+			links := len(entries(t, root))
+			command := unpacking(root, hash)
+			command.Stdin = bytes.NewReader(packed)
+			said, err := command.CombinedOutput()
+			if names := entries(t, root); len(names) != links {
+				t.Errorf("beside it lie %v", names)
+			}
+			if test.says != "" {
+				if err == nil || !strings.Contains(string(said), test.says) {
+					t.Errorf("it ends with %v, and says %q", err, said)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+			binary, err := os.ReadFile(filepath.Join(dir, "store"))
+			if sum := sha256.Sum256(binary); err != nil || hex.EncodeToString(sum[:]) != hash {
+				t.Errorf("the store has %d bytes, and not those that were sent; %v", len(binary), err)
+			}
+			info, err := os.Lstat(filepath.Join(dir, "store"))
+			if err != nil || info.Mode() != 0o755 {
+				t.Errorf("the store is %v, %v", info, err)
+			}
+			if _, err := os.Lstat(filepath.Join(dir, "etcd")); name == "its links alone" && err != nil {
+				t.Error(err)
 			}
 		})
 	}
