@@ -14,6 +14,10 @@ const stride = 64 << 20
 // here, and not for all of it in the end: until then nobody could tell a disk that is slow from one that hangs.
 const backlog = 2 * stride
 
+// Unsynced is more than may be missing on the disk of what a Writer has written, in pieces of up to 1 MiB, to a file that
+// was synced before: what the sync under way is for, and what was written beside it.
+const Unsynced = 2*backlog + stride
+
 // Writer writes to a file, and has the disk at work meanwhile.
 type Writer struct {
 	file    *os.File

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestWriter holds that a file that is synced while it is written is the same as one that is not.
@@ -85,5 +87,41 @@ func TestWriterTellsOfAFailure(t *testing.T) {
 	defer w.file.Close()
 	if err := w.Sync(); err == nil {
 		t.Error("a sync that failed was forgotten")
+	}
+}
+
+// TestWriterBoundsWhatIsNotOnTheDisk holds that Unsynced covers a sync that does not end, and what is written beside it.
+func TestWriterBoundsWhatIsNotOnTheDisk(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w, piece := NewWriter(file), make([]byte, 1<<20)
+	slow := make(chan error)
+	w.syncing = slow
+	var written atomic.Int64
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range Unsynced / len(piece) {
+			written.Add(int64(len(piece)))
+			if _, err := w.Write(piece); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for written.Load() < backlog {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond) // in which one that does not wait goes on
+	// The next sync is for all of that, and as much again is written beside it.
+	if n := written.Load(); 2*n > Unsynced {
+		t.Errorf("%d bytes may be missing, and %d are allowed for", 2*n, Unsynced)
+	}
+	slow <- nil
+	<-ended
+	if err := w.Sync(); err != nil {
+		t.Error(err)
 	}
 }

@@ -33,14 +33,46 @@ func (m *Machine) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	if err := api.CheckSHA256(r.SHA256, "an upload"); err != nil {
 		return api.Arrived{}, err
 	}
-	info, err := os.Lstat(m.path(arrivingFile(r.DataDir, r.SHA256)))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return api.Arrived{}, nil
-	case err != nil:
-		return api.Arrived{}, err
+	has, err := m.trusted(arrivingFile(r.DataDir, r.SHA256))
+	return api.Arrived{Bytes: has}, err
+}
+
+// trusted is how much of a part can be gone on with. Since the host has booted, that is all that was written. A power cut
+// may have taken the end from the disk and left the file its length, so of an older part the end counts as not come: nobody
+// would notice before the whole has come, and all of it would be brought again.
+func (m *Machine) trusted(part string) (int64, error) {
+	info, err := os.Lstat(m.path(part))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
 	}
-	return api.Arrived{Bytes: info.Size()}, nil
+	if err != nil {
+		return 0, err
+	}
+	switch _, err := os.Lstat(m.path(sinceBoot(part))); {
+	case errors.Is(err, fs.ErrNotExist):
+		return max(0, info.Size()-durable.Unsynced), nil
+	case err != nil:
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// sinceBoot is a file that says that a part has been written to since the host has booted.
+func sinceBoot(part string) string {
+	sum := sha256.Sum256([]byte(part))
+	return filepath.Join(lockDir, "arriving-"+hex.EncodeToString(sum[:8]))
+}
+
+// noteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
+func (m *Machine) noteSinceBoot(part string) error {
+	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(m.path(sinceBoot(part)), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
@@ -56,12 +88,11 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 	if err := m.release(part); err != nil {
 		return 0, "", err
 	}
-	switch info, err := os.Lstat(m.path(part)); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	if before, err = m.trusted(part); err != nil {
 		return 0, "", err
-	case info.Size() <= from.size:
-		before = info.Size()
+	}
+	if before > from.size {
+		before = 0
 	}
 	if m.mustHoldRestore(r.DataDir, 2*from.size-before, from.size) != nil {
 		encrypted, err := m.comesEncrypted(from, before, part)
@@ -117,11 +148,14 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err == nil && info.Size() < before {
-		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", info.Size(), from.what, before)
+	has, err := m.trusted(part)
+	if err == nil && has < before {
+		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", has, from.what, before)
 	}
-	if err = errors.Join(err, file.Truncate(before)); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part)); err != nil {
 		return nil, err
 	}
 	if err := reserve(file, from.size); err != nil {

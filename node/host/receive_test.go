@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
 // TestUploadIsGoneOnWith holds that what has come of an upload that was cut short stays, and that it is whole with the
@@ -99,4 +100,69 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			mustRefuse(t, err, "cannot be gone on with")
 		}
 	})
+}
+
+// TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad holds that of a part that was written before the host has booted, the
+// end counts as not come that a power cut may have taken, and that all of it counts which was written since.
+func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
+	_, saved, content := aSnapshot(t)
+	m, _ := newMachine(t)
+	r := upload(content)
+	part := arrivingFile(r.DataDir, r.Source.Upload.SHA256)
+	boot := func() {
+		t.Helper()
+		if err := os.RemoveAll(m.path(lockDir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrived := func() int64 {
+		t.Helper()
+		got, err := m.Arrived(api.ArrivedRequest{DataDir: r.DataDir, SHA256: r.Source.Upload.SHA256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Bytes
+	}
+	half := len(content) / 2
+	_, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content[:half]))
+	mustFail(t, err, api.CodeFailed, "have arrived, and stay")
+	if got := arrived(); got != int64(half) {
+		t.Errorf("%d bytes count, of %d that have come since the boot", got, half)
+	}
+	// The power is cut: the file has its length, and not its end.
+	if err := os.WriteFile(m.path(part), make([]byte, half), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	boot()
+	if got := arrived(); got != 0 {
+		t.Errorf("%d bytes count, none of which the disk may have", got)
+	}
+	r.From = int64(half)
+	_, err = m.Fetch(t.Context(), "main", r, bytes.NewReader(content[half:]))
+	mustFail(t, err, api.CodeFailed, "are on the host, and not")
+
+	// More has come than the disk may have missed.
+	if err := os.WriteFile(m.path(part), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(m.path(part), durable.Unsynced+10); err != nil {
+		t.Fatal(err)
+	}
+	if got := arrived(); got != 10 {
+		t.Errorf("%d bytes count, of 10 that the disk had", got)
+	}
+
+	// What comes after the boot counts at once, and is whole with the rest.
+	r.From = 0
+	_, err = m.Fetch(t.Context(), "main", r, bytes.NewReader(content[:half]))
+	mustFail(t, err, api.CodeFailed, "have arrived, and stay")
+	if got := arrived(); got != int64(half) {
+		t.Errorf("%d bytes count, of %d that have come since the boot", got, half)
+	}
+	r.From = int64(half)
+	got, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content[half:]))
+	if err != nil || got.SHA256 != saved.SHA256 {
+		t.Fatalf("fetched is %+v, %v", got, err)
+	}
+	mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -335,6 +336,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		r := upload(content)
 		writeFile(t, m, arrivingFile(dataDir, r.Source.Upload.SHA256), string(content[:third]))
 		part, err := os.OpenFile(m.path(arrivingFile(dataDir, r.Source.Upload.SHA256)), os.O_WRONLY, 0)
+		err = errors.Join(err, m.noteSinceBoot(arrivingFile(dataDir, r.Source.Upload.SHA256)))
 		if err == nil {
 			err = unix.Fallocate(int(part.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, room-(8<<20))
 		}
