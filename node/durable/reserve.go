@@ -3,6 +3,7 @@ package durable
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,11 +21,17 @@ func Reserve(file *os.File, bytes int64) error {
 	return nil
 }
 
-// Release gives back what was set aside for a file, and is not in it.
+// Release gives back what was set aside for a file, and is not in it. A file for which nothing was set aside keeps its
+// times, and is at no moment of another length.
 func Release(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	block := int64(stat.Blksize)
+	if stat.Blocks*512 <= (info.Size()+block-1)/block*block {
+		return nil
 	}
 	// Not all file systems let go of what lies behind the end of a file that is given the length that it has.
 	return errors.Join(file.Truncate(info.Size()+1), file.Truncate(info.Size()))

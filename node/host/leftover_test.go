@@ -84,3 +84,36 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 		})
 	}
 }
+
+// TestPartsThatWereGivenUpGo holds that a part goes once nobody has gone on with it for long enough, however often runs
+// come by in between, and whether its call ended or was killed.
+func TestPartsThatWereGivenUpGo(t *testing.T) {
+	for name, aside := range map[string]int64{"its call ended": 0, "its call was killed": 8 << 20} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			part := filepath.Join(api.SnapshotDir(api.DefaultDataDir("main")), "arriving-"+strings.Repeat("a", 64))
+			writeFile(t, m, part, strings.Repeat("x", 5000))
+			file, err := os.OpenFile(m.path(part), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			if err := durable.Reserve(file, aside); err != nil {
+				t.Fatal(err)
+			}
+			came := m.Now()
+			if err := os.Chtimes(m.path(part), came, came); err != nil {
+				t.Fatal(err)
+			}
+			for age := time.Duration(0); age <= leftAfter; age += leftAfter / 3 {
+				m.Now = func() time.Time { return came.Add(age) }
+				if err := m.tidyLeftovers("main"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := os.Lstat(m.path(part)); os.IsNotExist(err) != (age >= leftAfter) {
+					t.Errorf("after %v it is gone: %v", age, os.IsNotExist(err))
+				}
+			}
+		})
+	}
+}

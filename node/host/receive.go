@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
@@ -103,7 +104,8 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 	return before, part, from.skip(before)
 }
 
-// release gives back what a call that was killed had set aside for a part: it would count as taken by another.
+// release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part
+// keeps its age, by which it counts as given up.
 func (m *Machine) release(part string) error {
 	file, err := os.OpenFile(m.path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +114,12 @@ func (m *Machine) release(part string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(durable.Release(file), file.Close())
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.Release(file), os.Chtimes(m.path(part), time.Time{}, info.ModTime()))
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.
