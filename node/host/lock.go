@@ -3,8 +3,12 @@ package host
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -19,13 +23,15 @@ const (
 	orphanPoll = 50 * time.Millisecond
 	// lateBeats is how often within the time of silence it is looked whether bytes arrive still.
 	lateBeats = 10
+	// runLock ends the name of the lock that a run holds, behind that of its cluster.
+	runLock = ".run"
 )
 
 // Lock holds the cluster's lock until beats ends, or is silent for longer than silence. It is taken
 // at once or not at all. taken is called once it is held and no call of an earlier run is left: what
 // is observed from then on stays true.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
-	lock, err := m.openLock(cluster + ".run")
+	lock, err := m.openLock(cluster + runLock)
 	if err != nil {
 		return err
 	}
@@ -103,7 +109,7 @@ func (m *Machine) underLock(ctx context.Context, cluster, holder string, do func
 	if err := call.wait(ctx); err != nil {
 		return err
 	}
-	run, err := m.openLock(cluster + ".run")
+	run, err := m.openLock(cluster + runLock)
 	if err != nil {
 		return err
 	}
@@ -143,6 +149,32 @@ func (m *Machine) awaitCalls(ctx context.Context, cluster string) error {
 	}
 	defer call.Close()
 	return call.wait(ctx)
+}
+
+// otherRuns says when the first of those runs began that hold the lock of another cluster on this host; false: none does.
+func (m *Machine) otherRuns(cluster string) (began time.Time, found bool, err error) {
+	entries, err := os.ReadDir(m.path(lockDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, false, err
+	}
+	for _, entry := range entries {
+		if name, isRun := strings.CutSuffix(entry.Name(), runLock); !isRun || name == cluster {
+			continue
+		}
+		lock, err := m.openLock(entry.Name())
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		held, err := lock.held()
+		since := lock.holder().Since
+		if err = errors.Join(err, lock.Close()); err != nil {
+			return time.Time{}, false, err
+		}
+		if held && (!found || since.Before(began)) {
+			began, found = since, true
+		}
+	}
+	return began, found, nil
 }
 
 // busy is the error of whoever comes second.

@@ -136,16 +136,17 @@ func (m *Machine) deselect(cluster string) error {
 	if err := remove(m.path(api.SelectedStore(cluster))); err != nil {
 		return err
 	}
-	return m.sweep(selected)
+	return m.sweep(cluster, selected)
 }
 
-// recent is the age below which a store that nobody selects may be one that a create under way, of
-// another cluster, has just installed.
+// recent is the age below which a store that nobody selects may be one that a run of another cluster has just
+// installed: a create installs stores before it has the lock.
 const recent = time.Hour
 
-// sweep removes the stores that no cluster selects: dropped, the one that was just taken back, and
-// others that are not recent. The programs go on to the first of the clusters that are left.
-func (m *Machine) sweep(dropped string) error {
+// sweep removes the stores that no cluster selects: dropped, the one that was just taken back, and others, unless they
+// are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a store long after it has
+// installed it. The programs go on to the first of the clusters that are left.
+func (m *Machine) sweep(cluster, dropped string) error {
 	entries, err := os.ReadDir(m.path(api.StoreRoot))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -169,12 +170,18 @@ func (m *Machine) sweep(dropped string) error {
 			}
 		}
 	}
+	since := m.Now()
+	if began, found, err := m.otherRuns(cluster); err != nil {
+		return err
+	} else if found && began.Before(since) {
+		since = began
+	}
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil || !storeHash.MatchString(entry.Name()) || kept[entry.Name()] {
 			continue
 		}
-		if entry.Name() == dropped || m.Now().Sub(info.ModTime()) > recent {
+		if entry.Name() == dropped || since.Sub(info.ModTime()) > recent {
 			if err := removeAll(filepath.Join(m.path(api.StoreRoot), entry.Name())); err != nil {
 				return fmt.Errorf("remove store %s: %w", entry.Name(), err)
 			}

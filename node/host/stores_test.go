@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,5 +51,47 @@ func TestAMachineWithoutStores(t *testing.T) {
 	}
 	if err := m.deselect("main"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSweepLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects stays for as long as a run of another
+// cluster is under way that may have brought it, however slow that is; and that it goes with the next cluster after that.
+func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
+	const run, elapsed = "events", 5 * time.Hour // since the run has begun
+	for name, test := range map[string]struct {
+		cluster string
+		ended   bool
+		brought time.Duration // after the run has begun
+		stays   bool
+	}{
+		"in the middle of the run":           {cluster: run, brought: time.Hour, stays: true},
+		"before the run had the lock":        {cluster: run, brought: -recent / 2, stays: true},
+		"long before the run":                {cluster: run, brought: -2 * recent},
+		"by a run that has ended":            {cluster: run, ended: true, brought: time.Hour},
+		"by an earlier run of this cluster":  {cluster: "main", brought: time.Minute},
+		"of late, by a run before its locks": {cluster: "main", brought: elapsed - recent/2, stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			configured(t, m, prepareOf("main"))
+			installStore(t, m, storeB)
+			began := time.Now()
+			m.Now = func() time.Time { return began }
+			held := hold(t, m, test.cluster, "1", patience)
+			if test.ended {
+				held.release(t)
+			}
+			brought := began.Add(test.brought)
+			if err := os.Chtimes(filepath.Dir(m.path(api.InstalledStore(storeB))), brought, brought); err != nil {
+				t.Fatal(err)
+			}
+			m.Now = func() time.Time { return began.Add(elapsed) }
+			if err := m.deselect("main"); err != nil {
+				t.Fatal(err)
+			}
+			if m.isInstalled(storeA) || m.isInstalled(storeB) != test.stays {
+				t.Errorf("the store that was taken back is there: %t; the one that was brought: %t", m.isInstalled(storeA), m.isInstalled(storeB))
+			}
+		})
 	}
 }

@@ -68,7 +68,7 @@ func (h *Host) LoseKey(cluster, name string) {
 // SwapBinary selects another store for the cluster, and installs it where it is not there.
 func (h *Host) SwapBinary(cluster, store string) {
 	h.change(cluster, func(part *installation) {
-		h.stores[store] = true
+		h.stores[store] = h.world.Clock
 		part.selected = store
 	})
 }
@@ -156,7 +156,7 @@ func (h *Host) DamageData(cluster string) {
 func (h *Host) LoseStore(cluster, stays string) {
 	h.change(cluster, func(part *installation) {
 		delete(h.stores, part.selected)
-		h.stores[stays] = true
+		h.stores[stays] = h.world.Clock
 		part.unit.stop()
 		h.world.convene()
 		part.unit.start()

@@ -86,7 +86,7 @@ func (h *Host) differs(m *member) bool {
 
 // cannotRun says why a member's process ends before it comes to its data; empty: it does not.
 func (h *Host) cannotRun(part *installation, flags map[string]string) string {
-	if !h.stores[part.selected] {
+	if !h.hasStore(part.selected) {
 		return "store: no such file or directory"
 	}
 	archive := h.world.archive(part.selected)

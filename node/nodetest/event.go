@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -77,7 +78,7 @@ func (h *Host) RestartUnit(cluster string) {
 func (h *Host) LoseStores() {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
-	h.stores = map[string]bool{}
+	h.stores = map[string]time.Time{}
 }
 
 // LoseLock ends the session that holds the cluster's lock on the host.

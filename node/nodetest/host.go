@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -70,7 +71,7 @@ type Host struct {
 	addresses []string // of its interfaces; Address is the first that it was given
 	pids      int
 	keysLost  int
-	stores    map[string]bool
+	stores    map[string]time.Time // when they were installed, by hash
 	clusters  map[string]*installation
 	data      map[string]*directory // by path
 	locks     map[string]*lock      // by cluster
@@ -135,7 +136,7 @@ func newHost(w *World, address string) *Host {
 // reinstall is the host with nothing on it, as another machine.
 func (h *Host) reinstall(name string) {
 	h.MachineID = digest("machine", h.Address, name)[:32]
-	h.stores = map[string]bool{}
+	h.stores = map[string]time.Time{}
 	h.clusters = map[string]*installation{}
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
@@ -223,7 +224,9 @@ func (h *Host) Install(ctx context.Context, store string) error {
 		if h.ReadOnly {
 			return fmt.Errorf("%s: %s is read-only", h.Address, api.StoreRoot)
 		}
-		h.stores[store] = true
+		if !h.hasStore(store) {
+			h.stores[store] = h.world.Clock
+		}
 		return nil
 	})
 }
@@ -339,7 +342,7 @@ func (h *Host) free(cluster string, l *lock) {
 
 // callable says why a store cannot be called; nil: it can.
 func (h *Host) callable(store, cluster string) error {
-	if !h.stores[h.resolve(store, cluster)] {
+	if !h.hasStore(h.resolve(store, cluster)) {
 		return &api.Error{Code: api.CodeNoStore, Message: fmt.Sprintf("%s: there is no store on it to call", h.Address)}
 	}
 	return nil
@@ -351,6 +354,12 @@ func (h *Host) resolve(store, cluster string) string {
 		return h.on(cluster).selected
 	}
 	return store
+}
+
+// hasStore tells whether a store is installed.
+func (h *Host) hasStore(store string) bool {
+	_, found := h.stores[store]
+	return found
 }
 
 // installed are the hashes of the stores on the host, sorted.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -171,3 +172,37 @@ type recorder struct{ errors int }
 
 func (r *recorder) Helper()               {}
 func (r *recorder) Errorf(string, ...any) { r.errors++ }
+
+// TestRetirementLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects goes with a cluster, as on a real
+// host, unless a run of another cluster is under way that may have brought it.
+func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
+	for name, test := range map[string]struct {
+		run   bool
+		since time.Duration
+		stays bool
+	}{
+		"a run that is slow":      {run: true, since: 5 * time.Hour, stays: true},
+		"nobody":                  {since: 5 * time.Hour},
+		"nobody, and it is young": {since: time.Minute, stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := drive(t, 1)
+			d.configure(0, "t")
+			host, brought := d.world.Host(d.addresses[0]), d.world.AddStores("3.6.16")["amd64"]
+			if err := host.Install(t.Context(), brought); err != nil {
+				t.Fatal(err)
+			}
+			if test.run {
+				if _, _, err := host.Lock(t.Context(), brought, "events", api.Holder{ID: "other", Who: "them"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.world.Clock = d.world.Clock.Add(test.since)
+			d.ask(0, api.OpRetire, api.RetireRequest{Owner: "us"}, nil)
+			found, err := host.Contact(t.Context(), "prod", api.ObserveRequest{DataDir: dataDir})
+			if err != nil || slices.Contains(found.Installed, brought) != test.stays || slices.Contains(found.Installed, d.store()) {
+				t.Errorf("installed are %v, %v", found.Installed, err)
+			}
+		})
+	}
+}

@@ -44,7 +44,7 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 
 // try has a store parse flags.
 func (c call) try(r api.TryRequest) (api.Done, error) {
-	if !c.stores[r.Store] {
+	if !c.hasStore(r.Store) {
 		return api.Done{}, refuse("store %s is not installed", r.Store)
 	}
 	if why := c.world.archive(r.Store).parse(r.Flags); why != "" {

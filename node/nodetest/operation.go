@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -138,7 +139,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if part.marker.DataDir != r.Marker.DataDir || part.marker.Member != r.Marker.Member {
 		return api.Done{}, refuse("this host was prepared for member %s with its data in %s", part.marker.Member, part.marker.DataDir)
 	}
-	if !c.stores[r.Store] {
+	if !c.hasStore(r.Store) {
 		return api.Done{}, refuse("store %s is not installed", r.Store)
 	}
 	if r.Unit == "" {
@@ -292,11 +293,7 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 		path = c.moveAside(dir, "retired")
 	}
 	delete(c.clusters, c.cluster)
-	for store := range c.stores {
-		if !c.selectedByAny(store) {
-			delete(c.stores, store)
-		}
-	}
+	c.sweep(c.cluster, part.selected)
 	c.world.convene()
 	return api.Retired{Path: path}, nil
 }
@@ -317,6 +314,20 @@ func (h *Host) moveAside(dir, why string) string {
 // asideOf is a place for what is moved aside from a data directory.
 func (h *Host) asideOf(dir, why string) string {
 	return fmt.Sprintf("%s.%s%s-%d", dir, api.AsidePrefix, why, len(h.aside(dir))+1)
+}
+
+// sweep removes the stores that no cluster selects, but for those that another cluster's run may have brought: what is
+// younger than an hour before the first of those that are under way, or before now.
+func (h *Host) sweep(cluster, dropped string) {
+	since := h.world.Clock
+	for other, lock := range h.locks {
+		if began := lock.holder.Since; other != cluster && began.Before(since) {
+			since = began
+		}
+	}
+	maps.DeleteFunc(h.stores, func(store string, brought time.Time) bool {
+		return !h.selectedByAny(store) && (store == dropped || since.Sub(brought) > time.Hour)
+	})
 }
 
 // selectedByAny tells whether a cluster on the host runs this store.
