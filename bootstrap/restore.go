@@ -58,8 +58,12 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 		if !s.Unreachable {
 			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
 		}
-		if !s.Unreachable && s.Refused == "" {
+		switch o := report.Observation; {
+		case s.Unreachable:
+		case s.Refused == "":
 			c.site(&s, report, owner, now)
+		case o != nil && o.GuardCheck == api.GuardMount && s.Refused == o.Guard && o.Restore != nil: // its record is not on that disk
+			recordedOf(&s, *o.Restore)
 		}
 		p.Members = append(p.Members, s)
 	}
@@ -120,8 +124,7 @@ func (c Cluster) site(s *membership.RestoreStatus, report Report, owner string, 
 	s.Installed = slices.Contains(o.Store.Installed, c.Stores[o.Facts.Architecture])
 	s.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	if r := o.Restore; r != nil {
-		s.Stage, s.Source, s.Snapshot, s.Since = membership.RestoreStage(r.Stage), r.Source, r.Snapshot, r.Began.UTC().Format(time.RFC3339)
-		s.Token, s.Seen = r.Token, r.Revision
+		recordedOf(s, *r)
 		s.Configured = marker != nil && !s.Stage.Before(membership.Restored) && c.revived(s.Member, report, Formation{Owner: owner, Token: r.Token}, s.Stage, now)
 		return
 	}
@@ -136,6 +139,12 @@ func (c Cluster) site(s *membership.RestoreStatus, report Report, owner string, 
 			s.ServingID = marker.ClusterID
 		}
 	}
+}
+
+// recordedOf is what a host records of the restore that is under way on it.
+func recordedOf(s *membership.RestoreStatus, r api.Restoration) {
+	s.Stage, s.Source, s.Snapshot, s.Since = membership.RestoreStage(r.Stage), r.Source, r.Snapshot, r.Began.UTC().Format(time.RFC3339)
+	s.Token, s.Seen = r.Token, r.Revision
 }
 
 // revived tells whether a host holds all that its restored member is to run by, where it has come to, and whether

@@ -204,6 +204,21 @@ var fencedHost = arrangement{hosts: []string{"a"},
 	},
 }
 
+// diskAway is a host whose data lies on a disk that is not mounted: nothing is done to what lies under its mount point.
+var diskAway = arrangement{hosts: []string{"a"},
+	arrange: func(s *stage) { s.form("a"); s.unmount("a") },
+	rows: []row{
+		{at: "a", op: api.OpSetAside, body: body(api.SetAsideRequest{Owner: fleetOwner, Why: "lost"}), want: api.CodeRefused, says: "was on the file system"},
+		{at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: noSum}), want: api.CodeRefused, says: "was on the file system"},
+		{name: "the disk comes", event: func(s *stage) { s.mount("a") }},
+		{name: "fence it", at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: noSum})},
+		{name: "the disk goes", event: func(s *stage) { s.unmount("a") }},
+		{name: "take back without it", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "was on the file system"},
+		{name: "the disk comes again", event: func(s *stage) { s.mount("a") }},
+		{name: "take back with it", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner})},
+	},
+}
+
 // learn keeps the ID of a member that was added, as another has it.
 func (s *stage) learn(from, of string) {
 	o, err := s.observe(from)

@@ -171,6 +171,32 @@ func (p *machineParty) stop(at string) {
 	}
 }
 
+// unmount has the data lie elsewhere, and what is there now lie on another file system than was recorded.
+func (p *machineParty) unmount(at string) {
+	p.stop(at)
+	m := p.hosts[at].Machine
+	p.edit(at, func(marker *api.Marker) { marker.Mount += elsewhere })
+	if err := os.Rename(m.path(dataDir), m.path(elsewhere)); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.Mkdir(m.path(dataDir), 0o700); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *machineParty) mount(at string) {
+	m := p.hosts[at].Machine
+	p.edit(at, func(marker *api.Marker) { marker.Mount = strings.TrimSuffix(marker.Mount, elsewhere) })
+	if err := os.Remove(m.path(dataDir)); err != nil { // empty, as a mount point is
+		p.t.Fatal(err)
+	}
+	if err := os.Rename(m.path(elsewhere), m.path(dataDir)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+const elsewhere = "/disk"
+
 // fakeParty is the simulated world.
 type fakeParty struct {
 	world *nodetest.World
@@ -241,6 +267,9 @@ func (p *fakeParty) litter(at, dir string)                  { p.host(at).Litter(
 func (p *fakeParty) loseKey(at, key string)                 { p.host(at).LoseKey("main", key) }
 func (p *fakeParty) stop(at string)                         { p.host(at).StopUnit("main") }
 func (p *fakeParty) refuseFlags(string)                     { p.world.RefuseFlags(p.world.Stores["amd64"], "--name") }
+
+func (p *fakeParty) unmount(at string) { p.host(at).Unmount("main") }
+func (p *fakeParty) mount(at string)   { p.host(at).Mount("main") }
 
 func (p *fakeParty) loseData(at string) { p.host(at).EmptyData(dataDir) }
 

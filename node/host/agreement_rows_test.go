@@ -28,6 +28,7 @@ var agreements = map[string]arrangement{
 	"a cluster of three":                threeMembers,
 	"a cluster without its quorum":      lostQuorum,
 	"a host that is fenced":             fencedHost,
+	"a host whose disk is away":         diskAway,
 }
 
 // TestTheFakeAgreesWithTheMachine asks machines and fakes that are arranged alike for the same: they have to answer

@@ -65,6 +65,8 @@ type party interface {
 	loseKey(at, key string)
 	refuseFlags(at string)
 	stop(at string)
+	unmount(at string) // the disk that the data lies on, after the member was stopped
+	mount(at string)
 }
 
 // place is where a member is reached.

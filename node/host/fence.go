@@ -34,6 +34,9 @@ func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest)
 	case under.Stage != api.StageFenced:
 		return api.Restoration{}, refuse("%s, with snapshot %s, and the host is to be fenced for snapshot %s: %s", under, under.Snapshot, r.Snapshot, goOn)
 	}
+	if err := m.mustHaveDisk(marker, under); err != nil { // what clients may have seen is read from the data
+		return api.Restoration{}, err
+	}
 	under.Source, under.Snapshot = r.Source, r.Snapshot
 	err = m.fence(ctx, cluster, under)
 	return under.Restoration, err

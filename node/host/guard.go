@@ -32,10 +32,11 @@ func (m *Machine) guard(marker api.Marker, flags []string) (api.GuardCheck, erro
 		name   api.GuardCheck
 		passes func(api.Marker) error
 	}{
-		// First, since what the others say of a member that a restore has fenced would have somebody mend it.
+		// First, since nothing that the others read is known while the disk is away, a fenced member's data too.
+		{api.GuardMount, m.guardMount},
+		// Then this one, since what the others say of a member that a restore has fenced would have somebody mend it.
 		{api.GuardRestore, m.guardFenced},
 		{api.GuardPath, func(marker api.Marker) error { return guardPath(marker, flags) }},
-		{api.GuardMount, m.guardMount},
 		{api.GuardRestore, m.guardRestored},
 		{api.GuardData, m.guardData},
 		{api.GuardIdentity, m.guardIdentity},
@@ -60,20 +61,13 @@ func guardPath(marker api.Marker, flags []string) error {
 	return nil
 }
 
-// guardMount wants the data directory on the file system that it was prepared on. What lies under the
-// mount point of a disk that is not mounted is not its data, whatever it looks like.
+// guardMount wants the data directory on the file system that it was prepared on.
 func (m *Machine) guardMount(marker api.Marker) error {
-	if marker.Mount == "" {
-		return nil // prepared by a store that did not record it
+	away, err := m.away(marker.DataDir, marker.Mount)
+	if err == nil && away != "" {
+		err = fmt.Errorf("%s: mount what belongs there", away)
 	}
-	now, err := m.mountPoint(marker.DataDir)
-	if err != nil {
-		return err
-	}
-	if now != marker.Mount {
-		return fmt.Errorf("data directory %s was on the file system that is mounted on %s, and is on that of %s now: mount what belongs there", marker.DataDir, marker.Mount, now)
-	}
-	return nil
+	return err
 }
 
 // guardData wants a member that has joined its cluster to have its data: without, it would vote as

@@ -22,6 +22,7 @@ type restoration struct {
 	Progress progress `json:"progress,omitzero"` // how far the old member had come
 
 	DataDir string `json:"data_dir,omitempty"` // that is restored into; empty: nothing is yet
+	Mount   string `json:"mount,omitempty"`    // where the file system is mounted that DataDir lies on
 	// Cleared says that what lay in DataDir before lies in Aside, all of it: what is there now was put there by the
 	// restore.
 	Cleared bool   `json:"cleared,omitempty"`

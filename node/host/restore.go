@@ -28,6 +28,11 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	if under.Stage != api.StageFenced {
 		return m.restoredBefore(*under, *marker, r)
 	}
+	if under.Cleared || under.Aside != "" { // a disk may be changed until then
+		if err := m.mustHaveDisk(nil, under); err != nil {
+			return api.Restored{}, err
+		}
+	}
 	mount, err := m.mountOfData(marker, r.Marker)
 	if err != nil {
 		return api.Restored{}, err
@@ -36,7 +41,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	if err != nil {
 		return api.Restored{}, err
 	}
-	under.DataDir = r.Marker.DataDir
+	under.DataDir, under.Mount = r.Marker.DataDir, mount
 	if err := m.putRestoration(cluster, under); err != nil {
 		return api.Restored{}, err
 	}

@@ -25,6 +25,9 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 		}
 		return api.SetAside{}, err
 	}
+	if err := m.mustHaveDisk(marker, nil); err != nil {
+		return api.SetAside{}, err
+	}
 	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
 		return api.SetAside{}, err
 	}

@@ -59,6 +59,12 @@ func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restorati
 	case under.Stage == api.StageOpened:
 		return nil, refuse("%s: clients may have written to the restored cluster, and would lose that; the old data lies in %s", under, under.Aside)
 	}
+	if err := m.mustHaveDisk(marker, under); err != nil {
+		return nil, err
+	}
+	if under.Cleared && under.Aside != "" && !isDir(m.path(under.Aside)) {
+		return nil, refuse("%s, and the old data is not in %s any more, where it was moved to: put it back there, or mount the disk that it is on; to go on without it, finish the restore (restore.take_back = false)", under, under.Aside)
+	}
 	return under, nil
 }
 

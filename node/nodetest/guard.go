@@ -9,18 +9,18 @@ import (
 // guard says why the member must not be started, and which check that is; empty: it may. Where it refuses,
 // systemd does not try again.
 func (h *Host) guard(part *installation) (check api.GuardCheck, why string) {
+	dir, marker := parseFlags(part.flags)["data-dir"], part.marker
+	if h.unmounted[marker.DataDir] != nil {
+		return api.GuardMount, notMounted(marker.DataDir)
+	}
 	if part.restore != nil && part.restore.Stage == api.StageFenced {
 		return api.GuardRestore, "a restore of " + part.restore.Source + " is under way"
 	}
-	dir, marker := parseFlags(part.flags)["data-dir"], part.marker
 	if part.flags == nil {
 		return api.GuardPath, "it has no flags to run by: its data was set aside, or it was never configured to its end"
 	}
 	if dir != marker.DataDir {
 		return api.GuardPath, "its flags name another data directory than its marker"
-	}
-	if h.unmounted[dir] != nil {
-		return api.GuardMount, "data directory " + dir + " was on a file system that is not mounted"
 	}
 	if h.data[dir] == nil {
 		return api.GuardData, "data directory " + dir + " is not there"
@@ -46,4 +46,16 @@ func (h *Host) note(part *installation) {
 	if m := h.directory(part.marker.DataDir).member; m != nil {
 		part.progress = max(part.progress, m.index)
 	}
+}
+
+func notMounted(dir string) string {
+	return "data directory " + dir + " was on the file system that is not mounted"
+}
+
+// mustHaveDisk refuses a call while the disk is away that the member's data lies on.
+func (c call) mustHaveDisk(part *installation) error {
+	if part.marker != nil && c.unmounted[part.marker.DataDir] != nil {
+		return refuse("%s: nothing is done to it", notMounted(part.marker.DataDir))
+	}
+	return nil
 }

@@ -265,6 +265,9 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	if part.restore != nil {
 		return api.SetAside{}, refuse("a restore of %s is under way, which keeps the data that was there before", part.restore.Source)
 	}
+	if err := c.mustHaveDisk(part); err != nil {
+		return api.SetAside{}, err
+	}
 	c.halt(part, "set aside")
 	part.unit.enabled, part.flags, part.recovery = false, nil, nil
 	path := c.moveAside(part.marker.DataDir, r.Why)

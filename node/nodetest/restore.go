@@ -141,6 +141,9 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 	if err := c.mayChange(r.Owner); err != nil {
 		return api.Restoration{}, err
 	}
+	if err := c.mustHaveDisk(part); err != nil {
+		return api.Restoration{}, err
+	}
 	for _, address := range c.world.Desired {
 		h := c.world.hosts[address]
 		if _, there := h.fetched[api.FetchedSnapshot(part.marker.DataDir, r.Snapshot)]; !there {
@@ -190,6 +193,9 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 		return api.Restored{}, refuse("this host was restored with token %s and bump %d", under.Token, under.Bump)
 	case under != nil && under.Stage != api.StageFenced:
 		return api.Restored{ClusterID: part.marker.ClusterID, MemberID: part.marker.MemberID, Aside: under.Aside}, nil
+	}
+	if err := c.mustHaveDisk(part); err != nil {
+		return api.Restored{}, err
 	}
 	m := c.reborn(r, held)
 	c.noneServes(m.cluster)
@@ -298,6 +304,9 @@ func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
 	}
 	if under.Stage == api.StageOpened {
 		return api.Done{}, refuse("the restore was opened to clients")
+	}
+	if err := c.mustHaveDisk(part); err != nil {
+		return api.Done{}, err
 	}
 	dir := part.marker.DataDir
 	part.unit.stop()

@@ -128,7 +128,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		case s.Stage == membership.Opened || s.Finished:
 			return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
 				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
-		case s.Desired && (s.Unreachable || s.Refused != ""):
+		case s.Desired && (s.Unreachable || s.Refused != "" && s.Stage == membership.Untouched):
 			unreachable = append(unreachable, s.String())
 		case s.Desired && s.Stage.Before(membership.Checked):
 			all = false
@@ -138,8 +138,24 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
 			Remedy: "bring it back, and plan again"}
 	}
+	if err := r.takable(); err != nil {
+		return membership.Step{}, err
+	}
 	step, _ := r.each(membership.TakeBack, func(s membership.RestoreStatus) bool { return s.Stage != membership.Untouched })
 	return step, nil
+}
+
+// takable wants every desired host that records the restore to be one that can be touched: one whose disk is away would stay as
+// the restore has left it, and the others would be taken back without it.
+func (r *restorePlanner) takable() error {
+	var refusals []error
+	for _, s := range r.Members {
+		if s.Desired && s.Refused != "" && s.Stage != membership.Untouched {
+			refusals = append(refusals, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Member: s.Name, At: s.Address, Rule: s.Refused,
+				Remedy: "plan again then; nothing is taken back while this is so; a member whose disk is gone for good is taken out of `members`, or given another host"})
+		}
+	}
+	return errors.Join(refusals...)
 }
 
 // restoring refuses any change of a cluster while a restore of it is under way: it is no cluster yet, or not the

@@ -19,7 +19,7 @@ import (
 //	...
 //
 // A site that is not observed carries nothing, not even the store. Words are living (of cluster old), finished, silent,
-// taken, mute, installed, marked; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
+// taken, away (its disk), mute, installed, marked; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
 // for one under way otherwise, seen:N; fetched, configured, running, rested. What is desired is a list of members,
 // overwrites:ID, source:S, sha:S and take-back; words of the whole are agreed, saved, top:N.
 func parseRestoring(t testing.TB, script string) (membership.Restoring, membership.Spec) {
@@ -98,6 +98,8 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Res
 			s.Unreachable, s.Installed, s.Marked = true, false, false
 		case "foreign":
 			s.Refused = reasons[membership.Foreign]
+		case "away":
+			s.Refused = "its disk is not mounted: mount what belongs there"
 		case "storemissing":
 			s.StoreMissing, s.Installed = true, false
 		case "bare":

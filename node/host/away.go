@@ -1,0 +1,54 @@
+package host
+
+import (
+	"fmt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// What lies under the mount point of a disk that is not mounted is not the cluster's data, whatever it looks like, and
+// where nothing lies there, the data is not gone. No call that moves data, or drops what the host knows of it, goes on then.
+
+// away says that a directory does not lie on the file system that it was on, by where that was mounted; empty: it does, or
+// nobody has recorded that.
+func (m *Machine) away(dir, mount string) (string, error) {
+	if dir == "" || mount == "" {
+		return "", nil
+	}
+	now, err := m.mountPoint(dir)
+	if err != nil || now == mount {
+		return "", err
+	}
+	return fmt.Sprintf("data directory %s was on the file system that is mounted on %s, and is on that of %s now", dir, mount, now), nil
+}
+
+// mustHaveDisk refuses a call while a file system is away that data of the cluster's lies on: the member's own, and what
+// a restore has moved or made. Either may be nil.
+func (m *Machine) mustHaveDisk(marker *api.Marker, under *restoration) error {
+	if marker != nil {
+		away, err := m.away(marker.DataDir, marker.Mount)
+		if err != nil {
+			return err
+		}
+		if away != "" {
+			return refuse("%s, so nothing is done to it: mount what belongs there; if that is gone for good, take \"mount\" out of %s", away, api.MarkerFile(marker.Cluster))
+		}
+	}
+	if under == nil {
+		return nil
+	}
+	away, err := m.away(under.DataDir, under.mount())
+	if err == nil && away != "" {
+		err = refuse("%s, and %s, so nothing is done to it: mount what belongs there", under, away)
+	}
+	return err
+}
+
+// mount is where the file system is mounted that a restore moves and makes data on; empty: it does not yet, or a store has
+// begun it that did not record that.
+func (r *restoration) mount() string {
+	if r.Mount == "" && r.Marker != nil && r.Marker.DataDir == r.DataDir {
+		return r.Marker.Mount
+	}
+	return r.Mount
+}

@@ -1,0 +1,153 @@
+package host
+
+import (
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// disk is a file system that comes to lie on the data directory, and goes away again, with what is on it.
+type disk struct {
+	*testing.T
+	m    *Machine
+	from string
+}
+
+func newDisk(t *testing.T, m *Machine) *disk {
+	t.Helper()
+	d := &disk{t, m, t.TempDir()}
+	if err := unix.Mount("tmpfs", d.from, "tmpfs", 0, "size=10m"); err != nil {
+		t.Skipf("this machine does not let us mount: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = unix.Unmount(m.path(dataDir), 0) // where it lies there
+		if err := unix.Unmount(d.from, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	d.mount()
+	return d
+}
+
+func (d *disk) mount() {
+	d.Helper()
+	if err := os.MkdirAll(d.m.path(dataDir), 0o700); err != nil {
+		d.Fatal(err)
+	}
+	if err := unix.Mount(d.from, d.m.path(dataDir), "", unix.MS_BIND, ""); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *disk) unmount() {
+	d.Helper()
+	if err := unix.Unmount(d.m.path(dataDir), 0); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// cutRestore is a machine with its data on a disk, on which a restore was cut short when the restored data lay there, and
+// before it was recorded so. old is the marker of the member before, which may be nil.
+func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
+	t.Helper()
+	m, _ := newMachine(t)
+	m.Users.(*fakeUsers).made = true
+	d := newDisk(t, m)
+	if err := os.MkdirAll(m.path(api.ConfigDir("main")), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	under := &restoration{DataDir: dataDir, Mount: m.path(dataDir), Owner: fleetOwner}
+	under.Stage, under.Marker = api.StageFenced, old
+	if old != nil {
+		writeFile(t, m, dataDir+"/member/wal/0.wal", "old")
+		if old.Mount != "" {
+			old.Mount, under.Mount = m.path(dataDir), "" // as an earlier store has recorded it
+		}
+		if err := m.putMarker(*old, etcdOwner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.clearData("main", under); err != nil {
+		t.Fatal(err)
+	}
+	under.Made = "abc"
+	writeFile(t, m, dataDir+"/member/wal/0.wal", "restored")
+	if err := m.putRestoration("main", under); err != nil {
+		t.Fatal(err)
+	}
+	return m, d
+}
+
+// TestTakeBackWithoutItsDisk takes a restore back while the disk is away that the old data was put aside on. All of it is
+// refused, with no trace on what lies under the mount point, and done once the disk is there.
+func TestTakeBackWithoutItsDisk(t *testing.T) {
+	for name, old := range map[string]*api.Marker{
+		"a member": {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed},
+		"one of which only its marker says where": {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed, Mount: "recorded"},
+		"no member before":                        nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, d := cutRestore(t, old)
+			d.unmount()
+			before := tree(t, m, "/")
+			mustRefuse(t, m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}), "mount what belongs there")
+			if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
+				t.Errorf("the refusal has changed (-before +after):\n%s", diff)
+			}
+			d.mount()
+			if err := m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(m.path(dataDir + "/member/wal/0.wal"))
+			if want := map[bool]string{true: "old"}[old != nil]; string(text) != want {
+				t.Errorf("the data is %q, %v, want %q", text, err, want)
+			}
+		})
+	}
+}
+
+// TestTakeBackWithoutTheOldData refuses before anything is moved where somebody has moved the old data away, and goes on
+// once it is where it was.
+func TestTakeBackWithoutTheOldData(t *testing.T) {
+	m, _ := cutRestore(t, &api.Marker{Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed})
+	under, err := m.restoration("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(m.path(under.Aside), m.path(dataDir+"/aside-by-hand")); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}), under.Aside)
+	if text, err := os.ReadFile(m.path(dataDir + "/member/wal/0.wal")); string(text) != "restored" {
+		t.Errorf("the data is %q, %v", text, err)
+	}
+	if err := os.Rename(m.path(dataDir+"/aside-by-hand"), m.path(under.Aside)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(m.path(dataDir + "/member/wal/0.wal")); string(text) != "old" {
+		t.Errorf("the data is %q, %v", text, err)
+	}
+}
+
+// TestTheGuardSaysThatTheDiskIsAway has the guard of a fenced member name the disk, which is what to mend first.
+func TestTheGuardSaysThatTheDiskIsAway(t *testing.T) {
+	m, d := cutRestore(t, &api.Marker{Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed, Mount: "recorded"})
+	marker, err := m.marker("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if check, err := m.guard(*marker, nil); check != api.GuardRestore {
+		t.Errorf("with its disk the guard says %s: %v", check, err)
+	}
+	d.unmount()
+	if check, err := m.guard(*marker, nil); check != api.GuardMount {
+		t.Errorf("without its disk the guard says %s: %v", check, err)
+	}
+}
