@@ -93,6 +93,41 @@ func TestDestroyLeavesTheLost(t *testing.T) {
 	}
 }
 
+// TestDestroyWithoutADisk has the disk away that a member's data lies on: the destroy is refused by its plan already, and leaves that
+// host behind once it is abandoned by name.
+func TestDestroyWithoutADisk(t *testing.T) {
+	w := newWorld(t)
+	abandons := three(unprotected + ` abandon_on_destroy = ["c"]`)
+	w.run(t, tftest.TestStep{Config: three(unprotected)},
+		tftest.TestStep{
+			PreConfig: func() {
+				w.host(13).Unmount("prod")
+				w.Forget()
+			},
+			Config: three(unprotected), Destroy: true, ExpectError: says(`add "c" to abandon_on_destroy, apply, and destroy`),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				if changes := w.changes(); len(changes) > 0 {
+					t.Errorf("hosts were changed by a destroy that was refused: %v", changes)
+				}
+			},
+			Config: abandons, ExpectNonEmptyPlan: true, // c is not well
+			Check: func(*terraform.State) error {
+				if text := w.warned(); strings.Contains(text, "Member c is not lost") {
+					return fmt.Errorf("it was warned: %s", text)
+				}
+				return nil
+			},
+		},
+		tftest.TestStep{Config: abandons, Destroy: true})
+	for last, left := range map[int]bool{11: false, 12: false, 13: true} {
+		if found := w.host(last).Leftovers("prod", dir); len(found) > 0 != left {
+			t.Errorf("%d carries %v", last, found)
+		}
+	}
+}
+
 // TestDestroyOfAMemberWithTwoHosts has a member whose move was cut short, and whose old host is gone for good then:
 // its name stands for that host alone, as plans say, and the cluster is taken off the other.
 func TestDestroyOfAMemberWithTwoHosts(t *testing.T) {

@@ -97,7 +97,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				Optional:    true,
 				ElementType: types.StringType,
 				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. It looks at them all the same, and is refused " +
-					"where one of them answers. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be asked at the last look. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
+					"where one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be asked at the last look. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
 			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),

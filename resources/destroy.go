@@ -88,7 +88,31 @@ func planLeaving(ctx context.Context, state clusterModel, private privateState) 
 			fmt.Sprintf("This destroy does not touch the hosts of %s, which could not be asked at the last look: abandon_on_destroy names them. Should one of them come back, its member starts again by itself; as root, systemctl disable --now %s ends that.",
 				strings.Join(left, ", "), api.Unit(state.Name.ValueString())))
 	}
+	return append(diags, planWithoutDisks(state, last)...)
+}
+
+// planWithoutDisks refuses to plan a destroy that would be refused because the disk of a member's data was not mounted at the last
+// look, and warns of those that are left behind for that.
+func planWithoutDisks(state clusterModel, last keptReports) (diags diag.Diagnostics) {
+	for _, member := range last.Members {
+		if !member.diskAway() {
+			continue
+		}
+		if slices.Contains(state.abandoned(), member.Name) {
+			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), "A host is left behind",
+				fmt.Sprintf("This destroy does not touch the host of %s, which abandon_on_destroy names, if the disk of its data is not mounted then: the member's configuration, keys and data stay.", member.member()))
+			continue
+		}
+		diags.AddAttributeError(path.Root("abandon_on_destroy"), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
+			fmt.Sprintf("At the last look the disk of %s's data was not mounted (%s), and a destroy would leave the data there. Mount it, look again (terraform apply -refresh-only), and destroy; "+
+				"where it is gone for good, add %q to abandon_on_destroy, apply, and destroy then. Nothing was changed.", member.member(), member.Observation.Guard, member.Name))
+	}
 	return diags
+}
+
+// diskAway tells whether the member's own host answered, and the disk of its data was not mounted.
+func (r memberReport) diskAway() bool {
+	return !r.Unreachable && r.Observation != nil && r.Observation.GuardCheck == api.GuardMount
 }
 
 // checkAbandoned wants names of members: of those that are desired, of those in the state, and of those whose hosts an unfinished
@@ -112,6 +136,7 @@ func (c clusterModel) warnAbandoned(last keptReports) (diags diag.Diagnostics) {
 		for _, member := range last.Members {
 			switch {
 			case member.Name != name:
+			case member.diskAway(): // which the plan of a destroy speaks of
 			case member.Unreachable:
 				away = append(away, member.member().String())
 			default:

@@ -272,3 +272,32 @@ func TestRetireInterrupted(t *testing.T) {
 	}
 	s.mustBeBare() // the step that had begun was finished
 }
+
+// TestRetireWithoutADisk takes a cluster off while the disk of a member is away: it refuses before any host is changed, unless that
+// host is left behind, and does it once the disk is there.
+func TestRetireWithoutADisk(t *testing.T) {
+	s := newSite(t, 3)
+	owner := s.mustForm().Owner
+	s.host("b").Unmount(s.cluster.Name)
+	s.world.Forget()
+	err := s.retire(owner, true)
+	for _, want := range []string{"b (192.0.2.12): the disk of its data is not mounted (", "mount it, and destroy again", `abandon_on_destroy = ["b"]`, "/etc/etcd/prod/", "no host was changed"} {
+		if err == nil || !strings.Contains(err.Error(), want) || len(s.world.Changes()) > 0 {
+			t.Errorf("retire: %v, want %q; changes %v", err, want, s.world.Changes())
+		}
+	}
+	b := membership.Member{Name: "b", Address: "192.0.2.12"}
+	if err := s.executor().Retire(t.Context(), plan.Retirement{Owner: owner, Abandons: []membership.Member{b}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.cluster.Members {
+		if left := s.host(m.Name).Leftovers(s.cluster.Name, s.cluster.DataDir); len(left) > 0 != (m == b) {
+			t.Errorf("%s carries %v", m.Name, left)
+		}
+	}
+	s.host("b").Mount(s.cluster.Name)
+	if err := s.retire(owner, true); err != nil {
+		t.Fatal(err)
+	}
+	s.mustBeBare()
+}

@@ -210,12 +210,15 @@ var diskAway = arrangement{hosts: []string{"a"},
 	rows: []row{
 		{at: "a", op: api.OpSetAside, body: body(api.SetAsideRequest{Owner: fleetOwner, Why: "lost"}), want: api.CodeRefused, says: "was on the file system"},
 		{at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: noSum}), want: api.CodeRefused, says: "was on the file system"},
+		{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "was on the file system"},
+		{name: "purge without it", at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true}), want: api.CodeRefused, says: "was on the file system"},
 		{name: "the disk comes", event: func(s *stage) { s.mount("a") }},
 		{name: "fence it", at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: noSum})},
 		{name: "the disk goes", event: func(s *stage) { s.unmount("a") }},
 		{name: "take back without it", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "was on the file system"},
 		{name: "the disk comes again", event: func(s *stage) { s.mount("a") }},
 		{name: "take back with it", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner})},
+		{name: "purge with it", at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true})},
 	},
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -149,5 +150,34 @@ func TestTheGuardSaysThatTheDiskIsAway(t *testing.T) {
 	d.unmount()
 	if check, err := m.guard(*marker, nil); check != api.GuardMount {
 		t.Errorf("without its disk the guard says %s: %v", check, err)
+	}
+}
+
+// TestRetireWithoutItsDisk takes a cluster off a host while the disk is away that its data lies on, a restored one too. All of it is
+// refused, and done once the disk is there.
+func TestRetireWithoutItsDisk(t *testing.T) {
+	for name, old := range map[string]*api.Marker{
+		"a member":         {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed, Mount: "recorded"},
+		"no member before": nil,
+	} {
+		for _, purge := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, purge %t", name, purge), func(t *testing.T) {
+				m, d := cutRestore(t, old)
+				d.unmount()
+				before := tree(t, m, "/")
+				_, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner, Purge: purge})
+				mustRefuse(t, err, "mount what belongs there")
+				if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
+					t.Errorf("the refusal has changed (-before +after):\n%s", diff)
+				}
+				d.mount()
+				if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner, Purge: purge}); err != nil {
+					t.Fatal(err)
+				}
+				if data := stateOf(t, m); !data.Empty || (len(data.Aside) == 0) != purge {
+					t.Errorf("its data is %+v", data)
+				}
+			})
+		}
 	}
 }

@@ -72,6 +72,9 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	default: // one that was cut short before it had written the marker
 		dataDir, last = under.DataDir, api.RestoreFile(cluster)
 	}
+	if err := m.mustHaveDisk(marker, under); err != nil {
+		return api.Retired{}, err
+	}
 	if dataDir != "" {
 		if err := m.disableBackups(ctx, cluster, dataDir); err != nil {
 			return api.Retired{}, err

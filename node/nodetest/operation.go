@@ -283,6 +283,9 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 		return api.Retired{}, err
 	}
 	part := c.on(c.cluster)
+	if err := c.mustHaveDisk(part); err != nil {
+		return api.Retired{}, err
+	}
 	c.unlisted(part)
 	part.unit.stop()
 	dir, path := part.marker.DataDir, ""

@@ -35,6 +35,12 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 		case report.Err != nil:
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it cannot be asked: %s", report.Err), Remedy: r.toAbandon(m, reports) + "; no host was changed"})
 			continue
+		case carries(report, r.Owner) && diskAway(report):
+			if !abandoned {
+				refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("the disk of its data is not mounted (%s), and a destroy would leave the data there", report.Observation.Guard),
+					Remedy: fmt.Sprintf("mount it, and destroy again; if it is gone for good, take \"mount\" out of %s on this host, or %s; no host was changed", api.MarkerFile(cluster.Name), r.leaveBehind(m, r.left(reports)))})
+			}
+			continue
 		case abandoned && carries(report, r.Owner):
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it is in abandon_on_destroy, and its host answers, and carries it",
 				Remedy: "take it out of abandon_on_destroy, apply, and destroy again; no host was changed"})
@@ -55,16 +61,32 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 
 // toAbandon says what to do about a host that cannot be asked and is not abandoned.
 func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Reports) string {
-	names := []string{m.Name}
 	for _, other := range r.Abandons {
 		if other.Name == m.Name && reports[other].Err != nil {
 			return fmt.Sprintf("abandon_on_destroy stands for %s (%s), whose host could not be asked at the last look, when this one answered: bring it back, or look again (terraform apply -refresh-only), and destroy again", other.Name, other.Address)
 		}
-		if reports[other].Err != nil {
-			names = append(names, other.Name)
+	}
+	return "bring it back and destroy again; if it is gone for good, " + r.leaveBehind(m, r.left(reports))
+}
+
+// left are the names of those that are left behind as it is.
+func (r Retirement) left(reports bootstrap.Reports) (names []string) {
+	for _, m := range r.Abandons {
+		if reports[m].Err != nil || diskAway(reports[m]) {
+			names = append(names, m.Name)
 		}
 	}
-	return fmt.Sprintf("bring it back and destroy again; if it is gone for good, set abandon_on_destroy = %s, apply, and destroy again", NameList(names))
+	return names
+}
+
+// leaveBehind is what leaves a member's host behind, and those of others.
+func (r Retirement) leaveBehind(m membership.Member, others []string) string {
+	return fmt.Sprintf("set abandon_on_destroy = %s, apply, and destroy again", NameList(append([]string{m.Name}, others...)))
+}
+
+// diskAway tells whether the disk is not mounted that a host's data lies on: nothing can be moved aside there, or deleted.
+func diskAway(report bootstrap.Report) bool {
+	return report.Observation != nil && report.Observation.GuardCheck == api.GuardMount
 }
 
 // carries tells whether a host records a member of this owner's.
