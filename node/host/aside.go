@@ -45,7 +45,7 @@ func (m *Machine) aside(dir string) ([]string, error) {
 func (m *Machine) setAside(dir, why string) (string, error) {
 	names, err := m.contents(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", syncAround(m.path(dir)) // a call that was killed may have moved it
 	}
 	if err != nil {
 		return "", err
@@ -60,7 +60,7 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 	}
 	switch {
 	case len(names) == 0 && mounted:
-		return "", nil
+		return "", m.syncMoved(dir)
 	case len(names) == 0:
 		return "", m.removeEmpty(dir)
 	case mounted:
@@ -70,6 +70,27 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 		return "", err
 	}
 	return to, syncDir(m.path(filepath.Dir(dir)))
+}
+
+// syncMoved brings to the disk that what lay in a directory lies in those that were moved aside from it.
+func (m *Machine) syncMoved(dir string) error {
+	aside, err := m.aside(dir)
+	if err != nil {
+		return err
+	}
+	for _, to := range aside {
+		if info, err := os.Lstat(m.path(to)); err == nil && !info.IsDir() {
+			continue // somebody's, under such a name
+		}
+		d, err := openDir(m.path(to))
+		if err == nil {
+			err = errors.Join(d.Sync(), d.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncAround(m.path(dir)), syncAround(m.path(filepath.Join(dir, api.AsidePrefix))))
 }
 
 // label names what is put aside now.
@@ -168,9 +189,12 @@ func (m *Machine) purge(dir string) error {
 	}
 	names, err := m.contents(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return syncAround(m.path(dir)) // a call that was killed may have removed it
 	}
 	if err != nil {
+		return err
+	}
+	if err := m.syncMoved(dir); err != nil {
 		return err
 	}
 	for _, name := range names {

@@ -154,7 +154,7 @@ func (m *Machine) removeIn(dir string, goes func(fs.DirEntry) bool) error {
 			failed = append(failed, remove(m.path(filepath.Join(dir, entry.Name()))))
 		}
 	}
-	return errors.Join(failed...)
+	return errors.Join(append(failed, syncDir(m.path(dir)))...) // what a call that was killed has removed too
 }
 
 // fetchedBefore is the snapshot where it is here already and is still whole; nil: it is to be fetched. One that is

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // file is a file as it is to be.
@@ -19,12 +21,13 @@ type file struct {
 }
 
 // put makes a file as it is to be, and tells whether its text changed. Who reads it sees the old text
-// or the new one, whole, also after a power cut. A file that is as it is to be is left alone.
+// or the new one, whole, also after a power cut. A file that is as it is to be is left alone, and
+// its name brought to the disk: a call that was killed may have given it that.
 func (m *Machine) put(f file) (changed bool, err error) {
 	path := m.path(f.path)
 	old, err := os.ReadFile(path)
 	if err == nil && bytes.Equal(old, f.text) {
-		return false, own(path, f.owner, f.mode)
+		return false, errors.Join(own(path, f.owner, f.mode), syncDir(filepath.Dir(path)))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -44,7 +47,7 @@ func (m *Machine) put(f file) (changed bool, err error) {
 // writeSynced writes a new file, which nobody else can read before it has its owner and mode, and
 // brings it to the disk.
 func writeSynced(path string, f file) error {
-	if err := remove(path); err != nil {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -71,17 +74,13 @@ func (m *Machine) ensureDir(dir string, owner Owner, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	switch err := os.Mkdir(path, mode); {
-	case err == nil:
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			return err
-		}
-	case !errors.Is(err, fs.ErrExist):
+	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
-	case !isDir(path):
+	}
+	if !isDir(path) {
 		return fmt.Errorf("%s is there, and is no directory", dir)
 	}
-	return own(path, owner, mode)
+	return errors.Join(own(path, owner, mode), syncDir(filepath.Dir(path)))
 }
 
 // own gives what lies at path its owner and mode, where they differ.
@@ -112,10 +111,13 @@ func inodeOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino 
 func (m *Machine) link(path, target string) error {
 	path = m.path(path)
 	if old, err := os.Readlink(path); err == nil && old == target {
-		return nil
+		return syncDir(filepath.Dir(path))
 	}
 	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := errors.Join(remove(next), os.Symlink(target, next)); err != nil {
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, next); err != nil {
 		return err
 	}
 	if err := os.Rename(next, path); err != nil {
@@ -124,26 +126,21 @@ func (m *Machine) link(path, target string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back.
+// remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. Where it is not
+// there, a call may have removed it that was killed before that was on the disk.
 func remove(path string) error {
-	switch err := os.Remove(path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncAround(path)
 }
 
 // removeAll removes what lies at a path and all that is in it, if it is there, for good.
 func removeAll(path string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncAround(path)
 }
 
 // removeEmpty removes a directory of the host, unless something is in it.
@@ -154,9 +151,21 @@ func (m *Machine) removeEmpty(dir string) error {
 	return nil
 }
 
+// syncAround brings to the disk what is around a path, and that the path itself is not there: the entries of its directory, or of the
+// nearest one around that is there.
+func syncAround(path string) error {
+	for {
+		above := filepath.Dir(path)
+		if err := syncDir(above); !errors.Is(err, fs.ErrNotExist) || above == path {
+			return err
+		}
+		path = above
+	}
+}
+
 // syncDir brings a directory's entries to the disk.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}

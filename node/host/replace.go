@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,6 +33,9 @@ func (m *Machine) clearData(cluster string, under *restoration) error {
 		if err := m.setContentsAside(under.DataDir, names, under.Aside); err != nil {
 			return err
 		}
+	}
+	if err := m.syncMoved(under.DataDir); err != nil { // what a call that was killed has moved
+		return err
 	}
 	under.Cleared = true                             // which is written down before anything is put there
 	return remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
@@ -77,8 +81,11 @@ func (m *Machine) restoreOldData(cluster string, under *restoration) error {
 			return err
 		}
 	}
-	if under.Aside == "" || !isDir(m.path(under.Aside)) {
+	if under.Aside == "" {
 		return nil
+	}
+	if !isDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
+		return errors.Join(m.syncMoved(under.DataDir), syncAround(m.path(under.Aside)))
 	}
 	etcd, found, err := m.Users.Lookup(api.SystemUser)
 	if err != nil {
