@@ -67,9 +67,11 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 		}
 		return refuse("the quorum is lost", remedy)
 	case able+open >= needed:
-		remedy := "mend those hosts, or the network to them, and plan again; where they are gone for good, give their members other addresses; nothing is changed while it is not known what they hold"
+		remedy := "mend those hosts, or the network to them, and plan again; nothing is changed while it is not known what they hold"
 		if way := recommended(p); way != "" {
-			remedy += fmt.Sprintf(" (of those that were seen, %s); where that is gone for good, and no snapshot is to be restored, %s", tellLogs(p), way)
+			remedy += fmt.Sprintf(" (of those that were seen, %s); where they are gone for good, and no snapshot is to be restored, %s", tellLogs(p), way)
+		} else {
+			remedy += "; where they are gone for good, restore a snapshot"
 		}
 		return refuse("no quorum can be seen", remedy)
 	case able+taken >= needed:
