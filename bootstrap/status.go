@@ -204,12 +204,17 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 		return membership.Stopped, "its flags and its marker name different data directories"
 	case !running && o.Guard != "":
 		return membership.Blocked, o.Guard
+	case !running && o.Data.Full:
+		return membership.Stopped, fmt.Sprintf("its unit is %s, and the disk of its data is full", o.Unit.ActiveState)
 	case !running:
 		return membership.Stopped, "its unit is " + o.Unit.ActiveState
 	case o.Member.Healthy, o.Member.Responding && o.Member.Learner && o.Member.Leader != "":
 		return membership.Healthy, ""
 	}
-	if o.Unit.Looping {
+	switch {
+	case o.Unit.Looping && o.Data.Full:
+		return membership.Unhealthy, "its process ends each time that it is started, and the disk of its data is full"
+	case o.Unit.Looping:
 		return membership.Unhealthy, "its process ends each time that it is started"
 	}
 	return membership.Unhealthy, "it runs, and serves no linearizable read"

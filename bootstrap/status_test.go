@@ -77,8 +77,14 @@ func TestStatusOfEachDrift(t *testing.T) {
 		"nothing":            {func(*api.Observation) {}, "voter healthy"},
 		"nothing, processes": {func(o *api.Observation) { process(o) }, "voter healthy"},
 
-		"stopped":           {stopped, "voter stopped, (its unit is inactive)"},
-		"failed":            {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "failed" }, "voter stopped, (its unit is failed)"},
+		"stopped":            {stopped, "voter stopped, (its unit is inactive)"},
+		"failed":             {func(o *api.Observation) { stopped(o); o.Unit.ActiveState = "failed" }, "voter stopped, (its unit is failed)"},
+		"stopped, disk full": {func(o *api.Observation) { stopped(o); o.Data.Full = true }, "voter stopped, (its unit is inactive, and the disk of its data is full)"},
+		"crashing, disk full": {func(o *api.Observation) {
+			stopped(o)
+			o.Unit.ActiveState, o.Unit.Looping, o.Data.Full = "activating", true, true
+		}, "voter unhealthy, (its process ends each time that it is started, and the disk of its data is full)"},
+		"serves, disk full": {func(o *api.Observation) { o.Data.Full = true }, "voter healthy"},
 		"disabled":          {func(o *api.Observation) { o.Unit.FileState = "disabled" }, "voter healthy, disabled"},
 		"masked":            {func(o *api.Observation) { o.Unit.FileState = "masked" }, "voter healthy, disabled"},
 		"serves no read":    {func(o *api.Observation) { o.Member.Healthy = false }, "voter unhealthy, (it runs, and serves no linearizable read)"},

@@ -157,11 +157,16 @@ type Data struct {
 	// Own is the hash of the member's own data that etcd compared at that start; nil: its journal does not say.
 	Own *Hash `json:"own,omitempty"`
 	// Cramped is true where a snapshot of the member would not leave it room to live on its disk.
-	Cramped    bool     `json:"cramped,omitempty"`
+	Cramped bool `json:"cramped,omitempty"`
+	// Full is true where a member's data has less room left than one more segment of its log takes.
+	Full       bool     `json:"full,omitempty"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
 	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted
 }
+
+// LogSegmentBytes is how much etcd sets aside at a time for its log: without that room no member starts, and none runs on.
+const LogSegmentBytes = 64 << 20
 
 // Log is what a member that does not serve has written.
 type Log struct {

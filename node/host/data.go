@@ -42,6 +42,7 @@ func (m *Machine) data(dir string) (api.Data, error) {
 		return data, fmt.Errorf("free space of %s: %w", nearest, err)
 	}
 	data.FreeBytes = int64(space.Bavail) * space.Frsize
+	data.Full = data.HasMember && data.FreeBytes < api.LogSegmentBytes
 	return data, nil
 }
 

@@ -23,7 +23,7 @@ func stateOf(t *testing.T, m *Machine) api.Data {
 	if data.Filesystem == "" || data.FreeBytes <= 0 {
 		t.Errorf("the file system reads %q with %d bytes free", data.Filesystem, data.FreeBytes)
 	}
-	data.Filesystem, data.FreeBytes = "", 0
+	data.Filesystem, data.FreeBytes, data.Full = "", 0, false
 	return data
 }
 
@@ -136,10 +136,13 @@ func mountData(t *testing.T, m *Machine) {
 func TestSetAsideInAMountPoint(t *testing.T) {
 	m, _ := newMachine(t)
 	mountData(t, m)
-	if data, err := m.data(dataDir); err != nil || data.Filesystem != "tmpfs" || data.FreeBytes != 1<<20 {
+	if data, err := m.data(dataDir); err != nil || data.Filesystem != "tmpfs" || data.FreeBytes != 1<<20 || data.Full {
 		t.Errorf("the disk reads %+v, %v", data, err)
 	}
 	writeFile(t, m, dataDir+"/member/wal/0.wal", "log")
+	if data, err := m.data(dataDir); err != nil || !data.Full {
+		t.Errorf("the disk of a member reads %+v, %v", data, err)
+	}
 	writeFile(t, m, dataDir+"/lost+found/inode", "")
 	to, err := m.setAside(dataDir, "retired")
 	if err != nil {

@@ -46,6 +46,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			HasMember:  held.member != nil,
 			Filesystem: "ext4",
 			FreeBytes:  c.dataFree(),
+			Full:       held.member != nil && c.dataFree() < api.LogSegmentBytes,
 			Aside:      c.aside(dir),
 		},
 		Certificates: part.held(),
