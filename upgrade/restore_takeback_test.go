@@ -146,7 +146,7 @@ func TestChangeRefusesDuringRestore(t *testing.T) {
 		r.world.Heal()
 		r.world.Forget()
 		_, err := r.change(context.Background(), nil)
-		want := "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way; put `restore` back into the configuration to finish it, or set restore.take_back = true"
+		want := "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way; put `restore` back into the configuration to finish it, or with restore.take_back = true beside what it names, to undo it"
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("change: %v", err)
 		}

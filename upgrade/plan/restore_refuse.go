@@ -49,7 +49,7 @@ func (r *restorePlanner) another() error {
 
 // underWay is the refusal of anything but the restore that a host records.
 func underWay(s membership.RestoreStatus) *membership.Refusal {
-	remedy := "put `restore` back into the configuration as it was to finish it, or set restore.take_back = true"
+	remedy := "put `restore` back into the configuration as it was to finish it, or with restore.take_back = true beside what it names, to undo it"
 	if s.Stage == membership.Opened {
 		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be taken back"
 	}
@@ -163,7 +163,7 @@ func (r *restorePlanner) takable() error {
 func restoring(p membership.ClusterStatus) error {
 	for _, s := range p.Members {
 		if s.Restoring != "" && (s.Desired || s.Role != membership.Absent) {
-			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or set restore.take_back = true"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or with restore.take_back = true beside what it names, to undo it"}
 		}
 	}
 	return nil
