@@ -76,7 +76,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 			"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar{}},
 				MarkdownDescription: "When, as a systemd calendar event. Default: `" + backupSchedule + "`."},
 			"directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
-				MarkdownDescription: "Directory on the hosts to store backups in; it is made where it is not there, readable by root alone. Each is on the host that made it, unless that is a file system that the hosts share."},
+				MarkdownDescription: "Directory on the hosts to store backups in; it is made where it is not there, readable by root alone. It lies apart from `data_dir` and what members keep beside it (`DATA_DIR.backup`, `DATA_DIR.snapshots`, `DATA_DIR.aside-*`), which are moved and deleted as a whole. Each is on the host that made it, unless that is a file system that the hosts share."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Prefix that the keys of all objects begin with, like `etcd/prod`."),
 				MarkdownDescription: "S3-compatible storage to store backups in. Credentials are kept on the hosts, readable by root alone."},
 			"recipients": schema.SetAttribute{Optional: true, ElementType: types.StringType,
@@ -102,7 +102,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 							"who has broken into one can read the backups. Without it, of an encrypted backup only the checksum of what is stored is proved. Write-only: no state holds it."},
 				}},
 			"metrics_directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
-				MarkdownDescription: "Directory of node_exporter's textfile collector on the hosts, for metrics of backups and rehearsals. Default: they are written to `DATA_DIR.backup`."},
+				MarkdownDescription: "Directory of node_exporter's textfile collector on the hosts, for metrics of backups and rehearsals, apart from `data_dir` likewise. Default: they are written to `DATA_DIR.backup`."},
 		},
 	}
 }
@@ -174,8 +174,8 @@ func digest(b api.Backup, cluster string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// checkBackup refuses what does not fit together.
-func checkBackup(ctx context.Context, object types.Object) (diags diag.Diagnostics) {
+// checkBackup refuses what does not fit together. Empty: the data directory is not known yet.
+func checkBackup(ctx context.Context, object types.Object, dataDir string) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
 	}
@@ -186,6 +186,14 @@ func checkBackup(ctx context.Context, object types.Object) (diags diag.Diagnosti
 		diags.AddAttributeError(at, "Backups go nowhere", "backup wants a directory, s3, or both.")
 	}
 	diags.Append(checkS3(at.AtName("s3"), m.S3)...)
+	for attribute, dir := range map[string]string{"directory": m.Directory.ValueString(), "metrics_directory": m.MetricsDirectory.ValueString()} {
+		if dir == "" || dataDir == "" {
+			continue
+		}
+		if own := api.Overlap(dir, dataDir); own != "" {
+			diags.AddAttributeError(at.AtName(attribute), "Backups among a member's own files", fmt.Sprintf("backup.%s is %q, which lies in %s, or that in it. That is the member's own, and is moved or deleted as a whole, with whatever else lies there. Choose a directory apart from it, like /var/backups/etcd.", attribute, dir, own))
+		}
+	}
 	if keep := m.keep(); keep.Last+keep.Hourly+keep.Daily+keep.Weekly == 0 && keep.Within == 0 {
 		diags.AddAttributeError(at.AtName("keep"), "No backup is kept", fmt.Sprintf("keep names none but the %d that are verified: set last, within, hourly, daily or weekly.", keep.Verified))
 	}

@@ -220,6 +220,12 @@ func TestBackupThatCannotBe(t *testing.T) {
 		{`backup = { directory = "/srv/b", recipients = ["AGE-SECRET-KEY-1"] }`, "must be a public key of age"},
 		{`backup = { directory = "/srv/b", keep = { verified = 3 } }`, "No backup is kept"},
 		{`backup = { directory = "/srv/b", keep = { last = 3, verified = 3 }, recipients = ["` + recipient + `"] }`, "No backup is ever verified"},
+		{`backup = { directory = "/var/lib/etcd" }`, `backup.directory is "/var/lib/etcd", which lies in /var/lib/etcd/prod`},
+		{`backup = { directory = "/var/lib/etcd/prod/backups" }`, "Choose a directory apart"},
+		{`backup = { directory = "/var/lib/etcd/prod.backup" }`, "/var/lib/etcd/prod.backup"},
+		{`backup = { directory = "/var/lib/etcd/prod.snapshots/b" }`, "/var/lib/etcd/prod.snapshots"},
+		{"data_dir = \"/data/etcd\"\n" + `backup = { directory = "/data/etcd.aside-old" }`, "/data/etcd.aside-"},
+		{`backup = { directory = "/srv/b", metrics_directory = "/var/lib" }`, "backup.metrics_directory"},
 		{`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", key = "k", access_key_id = "half" } }`, "Half of the credentials"},
 	} {
 		steps = append(steps, tftest.TestStep{Config: three(unprotected + bad[0] + "\n"), PlanOnly: true, ExpectError: says(bad[1])})

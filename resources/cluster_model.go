@@ -137,6 +137,14 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 	}
 }
 
+// dataDir is where a configuration has a new cluster's data; empty: that is not known yet.
+func (c clusterModel) dataDir() string {
+	if c.DataDir.IsNull() && c.Name.ValueString() != "" {
+		return api.DefaultDataDir(c.Name.ValueString())
+	}
+	return c.DataDir.ValueString()
+}
+
 // clusterWith is the cluster that the model wants, with the stores that its members can be given.
 func (c clusterModel) clusterWith(members map[string]memberModel, stores Stores) bootstrap.Cluster {
 	cluster := c.cluster(members)

@@ -41,7 +41,13 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
 	resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...) // a plan has no secrets
-	resp.Diagnostics.Append(checkBackup(ctx, config.Backup)...)
+	dataDir := config.dataDir()
+	if !req.State.Raw.IsNull() && config.DataDir.IsNull() { // one that was imported may have another than the default
+		var state clusterModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		dataDir = state.DataDir.ValueString()
+	}
+	resp.Diagnostics.Append(checkBackup(ctx, config.Backup, dataDir)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}

@@ -51,7 +51,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(config.check(ctx)...)
 		resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...)
-		resp.Diagnostics.Append(checkBackup(ctx, config.Backup)...)
+		resp.Diagnostics.Append(checkBackup(ctx, config.Backup, config.dataDir())...)
 	}
 }
 

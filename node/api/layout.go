@@ -3,6 +3,7 @@ package api
 import (
 	"path"
 	"regexp"
+	"strings"
 )
 
 // ClusterName is what a cluster may be called. The name becomes a part of paths and unit names on its
@@ -90,3 +91,21 @@ func UnitFile(cluster string) string { return path.Join("/etc/systemd/system", U
 // GuardStatus is the exit status by which the store refuses to start a member: EX_CONFIG of
 // sysexits.h, which etcd itself never ends with. systemd does not try again after it.
 const GuardStatus = 78
+
+// Overlap names the directory of a member's own that another one is, lies in, or holds; empty: none. What a member has is
+// moved and deleted as a whole, with whatever else lies there: the data, the state of its runs, its snapshots, and what was
+// moved aside. Both paths are absolute, in their shortest spelling.
+func Overlap(dir, dataDir string) string {
+	for _, own := range []string{dataDir, BackupStateDir(dataDir), SnapshotDir(dataDir)} {
+		if Within(dir, own) || Within(own, dir) {
+			return own
+		}
+	}
+	if aside := dataDir + "." + AsidePrefix; strings.HasPrefix(dir, aside) { // what holds one holds the data as well
+		return aside + "*"
+	}
+	return ""
+}
+
+// Within tells whether path is dir or lies below it.
+func Within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -125,6 +125,12 @@ func parseManifest(key string, text []byte) (Manifest, error) {
 	return m, nil
 }
 
+// IsObject tells whether a file that is called so is a part of a backup.
+func IsObject(base string) bool {
+	_, ok := nameAt(base)
+	return ok
+}
+
 // nameAt is the name of the backup that an object belongs to. False: it is no part of one.
 func nameAt(key string) (name string, ok bool) {
 	base := path.Base(key)

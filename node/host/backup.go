@@ -69,10 +69,10 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 			return refuse("%s", err)
 		}
 	}
-	if err := mayWriteTo(marker, "backup directory", b.Directory); err != nil {
+	if err := m.mayWriteTo(marker, "backup directory", b.Directory); err != nil {
 		return err
 	}
-	if err := mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
+	if err := m.mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
 		return err
 	}
 	if b.MetricsDir != "" && !isDir(m.path(b.MetricsDir)) {
@@ -89,20 +89,6 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 		if errors.Is(d.away, backup.ErrHangs) {
 			return refuse("%s", d.away) // nothing can be made there, or be seen to be there
 		}
-	}
-	return nil
-}
-
-// mayWriteTo refuses a directory that runs cannot write to, or would do harm in.
-func mayWriteTo(marker api.Marker, what, dir string) error {
-	if dir == "" {
-		return nil
-	}
-	if err := systemd.CheckDataDir(dir); err != nil {
-		return refuse("%s %q: %s", what, dir, err)
-	}
-	if within(dir, marker.DataDir) {
-		return refuse("%s %s lies in the data directory %s, which is the member's own: choose another", what, dir, marker.DataDir)
 	}
 	return nil
 }
@@ -244,7 +230,7 @@ func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) e
 			}
 		}
 	}
-	if err := removeAll(m.path(api.BackupStateDir(dataDir))); err != nil {
+	if err := m.removeBackupState(cluster, dataDir); err != nil {
 		return err
 	}
 	file := m.path(api.BackupFile(cluster))

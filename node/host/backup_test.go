@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -180,6 +181,10 @@ func TestBackUpGoesOn(t *testing.T) {
 
 func TestBackUpRefuses(t *testing.T) {
 	m, _ := backing(t)
+	next := besides(t, m, "next", "/data/next")
+	if err := os.Symlink(m.path("/var/lib/etcd"), m.path("/link")); err != nil {
+		t.Fatal(err)
+	}
 	before := tree(t, m, "/")
 	for name, test := range map[string]struct {
 		spoil func(*api.Backup)
@@ -192,6 +197,16 @@ func TestBackUpRefuses(t *testing.T) {
 		"a rehearsal's":                 {func(b *api.Backup) { b.Rehearsal.Schedule = "x y" }, "no schedule"},
 		"nowhere":                       {func(b *api.Backup) { b.Directory = "" }, "destination"},
 		"in the data":                   {func(b *api.Backup) { b.Directory = dataDir + "/backups" }, "member's own"},
+		"above the data":                {func(b *api.Backup) { b.Directory = "/var/lib/etcd" }, "member's own"},
+		"the state of runs":             {func(b *api.Backup) { b.Directory = dataDir + ".backup" }, "member's own"},
+		"the snapshots":                 {func(b *api.Backup) { b.Directory = dataDir + ".snapshots/b" }, "member's own"},
+		"what was moved aside":          {func(b *api.Backup) { b.Directory = dataDir + ".aside-retired-x" }, "member's own"},
+		"a neighbour's data":            {func(b *api.Backup) { b.Directory = "/data/next/b" }, "cluster " + next},
+		"a neighbour's snapshots":       {func(b *api.Backup) { b.Directory = "/data/next.snapshots" }, "cluster " + next},
+		"a link to the data":            {func(b *api.Backup) { b.Directory = "/link/main" }, "member's own"},
+		"a link above the data":         {func(b *api.Backup) { b.Directory = "/link" }, "member's own"},
+		"metrics above the data":        {func(b *api.Backup) { b.MetricsDir = "/var/lib/etcd" }, "member's own"},
+		"metrics in the state of runs":  {func(b *api.Backup) { b.MetricsDir = dataDir + ".backup" }, "member's own"},
 		"a hidden place":                {func(b *api.Backup) { b.Directory = "/home/backups" }, "/home"},
 		"metrics that nobody reads":     {func(b *api.Backup) { b.MetricsDir = "/var/lib/nobody" }, "node_exporter"},
 		"half of credentials":           {func(b *api.Backup) { b.S3 = &api.S3{Endpoint: "https://s3.example.com", Bucket: "b", AccessKeyID: "x"} }, "secret access key"},
@@ -206,6 +221,85 @@ func TestBackUpRefuses(t *testing.T) {
 	mustRefuse(t, m.BackUp(t.Context(), "main", api.BackUpRequest{Owner: "another"}), "another Terraform object")
 	if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
 		t.Errorf("a refused call has changed the host:\n%s", diff)
+	}
+}
+
+// besides puts another cluster on a host.
+func besides(t *testing.T, m *Machine, cluster, dataDir string) string {
+	t.Helper()
+	marker, err := m.marker("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := *marker
+	next.Cluster, next.DataDir, next.ClientPort, next.PeerPort, next.MetricsPort = cluster, dataDir, 32379, 32380, 32381
+	if err := m.putClaim(next, etcdOwner); err != nil {
+		t.Fatal(err)
+	}
+	return cluster
+}
+
+// TestBackUpRefusesAMountOfTheData: a member's directory that is mounted elsewhere is the member's there as well.
+func TestBackUpRefusesAMountOfTheData(t *testing.T) {
+	m, _ := backing(t)
+	if err := os.Mkdir(m.path("/mounted"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for mounted, directory := range map[string]string{dataDir: "/mounted/b", "/var/lib/etcd": "/mounted"} {
+		if err := unix.Mount(m.path(mounted), m.path("/mounted"), "", unix.MS_BIND, ""); err != nil {
+			t.Skipf("nothing can be mounted here: %v", err)
+		}
+		b := backupOf()
+		b.Directory = directory
+		err := backUp(t, m, &b)
+		if err := unix.Unmount(m.path("/mounted"), unix.MNT_DETACH); err != nil {
+			t.Fatal(err)
+		}
+		mustRefuse(t, err, "member's own")
+	}
+}
+
+// TestBackupsOutliveWhatTheyLieIn: where a store of before had backups stored in what is a member's own, neither the end of
+// backups nor a purge deletes them.
+func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
+	for _, directory := range []string{"/var/lib/etcd", dataDir + ".backup", dataDir + ".snapshots", dataDir + ".aside-old"} {
+		for _, by := range []string{"main", "next"} {
+			m, _ := backing(t)
+			b := backupOf()
+			if err := backUp(t, m, &b); err != nil {
+				t.Fatal(err)
+			}
+			b.Directory = directory
+			dir := directory + "/" + by
+			if by == "next" {
+				if directory == "/var/lib/etcd" {
+					continue // apart from the data
+				}
+				besides(t, m, by, "/data/next")
+			}
+			marker, err := m.marker(by)
+			if err == nil {
+				err = m.putBackup(*marker, b)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := dir + "/20260101T000000Z-r1-a.db"
+			writeFile(t, m, kept, "x")
+			purge := func() error {
+				_, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner, Purge: true})
+				return err
+			}
+			mustRefuse(t, purge(), dir, "purge")
+			if by == "main" {
+				mustNotFail(t, backUp(t, m, nil))
+			}
+			mustHave(t, m, kept, root, 0o644)
+			if by == "next" {
+				mustNotFail(t, os.RemoveAll(m.path(dir)))
+				mustNotFail(t, purge())
+			}
+		}
 	}
 }
 

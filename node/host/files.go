@@ -32,8 +32,7 @@ func (m *Machine) put(f file) (changed bool, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	// One name, since calls wait for each other: what a killed one left is written over.
-	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	next := nextName(path)
 	if err := writeSynced(next, f); err != nil {
 		return false, errors.Join(fmt.Errorf("write %s: %w", f.path, err), remove(next))
 	}
@@ -42,6 +41,12 @@ func (m *Machine) put(f file) (changed bool, err error) {
 		return false, errors.Join(err, remove(next))
 	}
 	return true, syncDir(filepath.Dir(path))
+}
+
+// nextName is where a file is written before it takes its name. One, since calls wait for each other: what a killed one
+// left is written over.
+func nextName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 }
 
 // writeSynced writes a new file, which nobody else can read before it has its owner and mode, and
@@ -113,7 +118,7 @@ func (m *Machine) link(path, target string) error {
 	if old, err := os.Readlink(path); err == nil && old == target {
 		return syncDir(filepath.Dir(path))
 	}
-	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	next := nextName(path)
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

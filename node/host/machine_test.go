@@ -246,6 +246,13 @@ func mustHave(t *testing.T, m *Machine, path string, owner Owner, mode fs.FileMo
 	}
 }
 
+func mustNotFail(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // mustRefuse fails the test unless an error is a refusal that says each of the texts.
 func mustRefuse(t *testing.T, err error, texts ...string) {
 	t.Helper()

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -117,7 +116,7 @@ func (m *Machine) neighbours(cluster string) ([]api.Marker, error) {
 // collides says what a cluster would share with a neighbour that no two clusters can share; empty:
 // nothing.
 func collides(a, b api.Marker) string {
-	if within(a.DataDir, b.DataDir) || within(b.DataDir, a.DataDir) {
+	if api.Within(a.DataDir, b.DataDir) || api.Within(b.DataDir, a.DataDir) {
 		return fmt.Sprintf("data directory %s, beside %s", a.DataDir, b.DataDir)
 	}
 	for _, p := range []int{a.ClientPort, a.PeerPort, a.MetricsPort} {
@@ -127,6 +126,3 @@ func collides(a, b api.Marker) string {
 	}
 	return ""
 }
-
-// within tells whether path is dir or lies below it.
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // mount is a mounted file system.
@@ -42,7 +44,7 @@ func mountBy(path string, counts func(m, around mount) bool) (mount, error) {
 	var found mount
 	for lines := bufio.NewScanner(table); lines.Scan(); {
 		m, ok := parseMount(lines.Text())
-		if ok && (m.point == "/" || within(path, m.point)) && len(m.point) >= len(found.point) && counts(m, found) {
+		if ok && (m.point == "/" || api.Within(path, m.point)) && len(m.point) >= len(found.point) && counts(m, found) {
 			// Of several on one point, the last is on top.
 			found = m
 		}

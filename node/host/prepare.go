@@ -146,7 +146,7 @@ func (m *Machine) mustNotCollide(marker api.Marker) error {
 			return refuse("cluster %s on this host has %s: give each cluster its own", other.Cluster, shared)
 		}
 	}
-	return nil
+	return m.mustNotTakeBackups(marker, neighbours)
 }
 
 // keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,

@@ -120,6 +120,17 @@ func TestPrepareRefuses(t *testing.T) {
 			},
 			texts: []string{"cluster events", "/var/lib/etcd"},
 		},
+		"where a neighbour keeps its backups": {
+			host: func(t *testing.T, m *Machine) {
+				marker := markerOf("events")
+				marker.DataDir, marker.ClientPort, marker.PeerPort, marker.MetricsPort = "/data/events", 1, 2, 3
+				record(t, m, marker)
+				b := backupOf()
+				b.Directory = "/var/lib/etcd"
+				mustNotFail(t, m.putBackup(marker, b))
+			},
+			texts: []string{"/var/lib/etcd", "cluster events", "backups"},
+		},
 		"a neighbour's port": {
 			host: func(t *testing.T, m *Machine) {
 				marker := markerOf("events")

@@ -75,6 +75,11 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err := m.mustHaveDisk(marker, under); err != nil {
 		return api.Retired{}, err
 	}
+	if marker != nil && r.Purge {
+		if err := m.mustNotPurgeBackups(*marker); err != nil {
+			return api.Retired{}, err
+		}
+	}
 	if dataDir != "" {
 		if err := m.disableBackups(ctx, cluster, dataDir); err != nil {
 			return api.Retired{}, err

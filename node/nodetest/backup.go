@@ -61,6 +61,16 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	case r.Backup.Digest == "" || r.Backup.Schedule == "" || r.Backup.Directory == "" && r.Backup.S3 == nil:
 		return api.Done{}, refuse("it is no backup without a digest, a schedule and a destination")
 	}
+	for _, dir := range []string{r.Backup.Directory, r.Backup.MetricsDir} {
+		for _, of := range c.clusters {
+			if of.marker == nil || dir == "" {
+				continue
+			}
+			if own := api.Overlap(dir, of.marker.DataDir); own != "" {
+				return api.Done{}, refuse("directory %s lies in %s, or that in it, which is the member's own (cluster %s)", dir, own, of.marker.Cluster)
+			}
+		}
+	}
 	next := &backups{Backup: *r.Backup, since: c.world.Clock}
 	if part.backups != nil {
 		next.last, next.rehearsed, next.newest = part.backups.last, part.backups.rehearsed, part.backups.newest

@@ -366,6 +366,18 @@ func (c call) mayClaim(part *installation, marker api.Marker) error {
 	if old := part.marker; old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && c.directory(old.DataDir).member != nil {
 		return refuse("this host is to join cluster %s as a learner, and %s holds the data of member %s, which has joined it already: set that aside first", old.Cluster, old.DataDir, old.Member)
 	}
+	if part.marker != nil {
+		return nil
+	}
+	for name, other := range c.clusters {
+		if b := other.backups; name != c.cluster && b != nil {
+			for _, dir := range []string{b.Directory, b.MetricsDir} {
+				if dir != "" && api.Overlap(dir, marker.DataDir) != "" {
+					return refuse("data directory %s lies in %s, or that in it, where cluster %s on this host keeps its backups", marker.DataDir, dir, name)
+				}
+			}
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,164 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// mayWriteTo refuses a directory that runs cannot write to, or that a member's own directories lie in or hold: those are
+// moved and deleted as a whole, of any cluster on this host.
+func (m *Machine) mayWriteTo(marker api.Marker, what, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := systemd.CheckDataDir(dir); err != nil {
+		return refuse("%s %q: %s", what, dir, err)
+	}
+	clusters, err := m.neighbours(marker.Cluster)
+	if err != nil {
+		return err
+	}
+	for _, of := range append(clusters, marker) {
+		own, err := m.overlap(dir, of.DataDir)
+		if err != nil {
+			return refuse("%s %s: %s: see whether the server of its file system is there, or unmount it (umount -l)", what, dir, err)
+		}
+		if own != "" {
+			return refuse("%s %s lies in %s, or that in it, which is the member's own (cluster %s) and is moved or deleted as a whole: choose a directory apart from it, like /var/backups/etcd", what, dir, own, of.Cluster)
+		}
+	}
+	return nil
+}
+
+// overlap is api.Overlap for a directory of the host, by whatever links or mounts either is reached. It fails for one that
+// lies on a file system which does not answer.
+func (m *Machine) overlap(dir, dataDir string) (string, error) {
+	if own := api.Overlap(dir, dataDir); own != "" {
+		return own, nil
+	}
+	return backup.UnlessItHangs(m.hangs(), func(func()) (string, error) { return m.realOverlap(dir, dataDir), nil })
+}
+
+func (m *Machine) realOverlap(dir, dataDir string) string {
+	real := m.realPath(dir)
+	// The data directory is no link, and what lies beside it is found by its own name.
+	data := filepath.Join(m.realPath(filepath.Dir(dataDir)), filepath.Base(dataDir))
+	if api.Overlap(real, data) != "" {
+		return dataDir
+	}
+	for _, own := range []string{dataDir, api.BackupStateDir(dataDir), api.SnapshotDir(dataDir)} {
+		if isOrHolds(m.path(own), real) || isOrHolds(m.path(dir), m.realPath(own)) {
+			return own
+		}
+	}
+	return ""
+}
+
+// realPath is where a path of the host leads, as far as there is something, as a path of this process without links.
+func (m *Machine) realPath(path string) string {
+	rest := ""
+	for at := m.path(path); ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if at == filepath.Dir(at) {
+			return m.path(path)
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
+}
+
+// isOrHolds tells whether a directory is one of those on the way to a path without links, by whatever name it is mounted.
+func isOrHolds(dir, path string) bool {
+	is, err := os.Stat(dir)
+	if err != nil {
+		return false
+	}
+	for {
+		if at, err := os.Stat(path); err == nil && os.SameFile(is, at) {
+			return true
+		}
+		if path == filepath.Dir(path) {
+			return false
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// mustNotTakeBackups refuses a data directory for a new member where a cluster on this host keeps its backups.
+func (m *Machine) mustNotTakeBackups(marker api.Marker, others []api.Marker) error {
+	if old, err := m.marker(marker.Cluster); err != nil || old != nil {
+		return err
+	}
+	for _, other := range others {
+		b, err := m.backup(other.Cluster)
+		if err != nil || b == nil {
+			continue // its own apply mends it
+		}
+		for what, dir := range map[string]string{"backups": b.Directory, "metrics": b.MetricsDir} {
+			if dir != "" && api.Overlap(dir, marker.DataDir) != "" {
+				return refuse("data directory %s lies in %s, or that in it, where cluster %s on this host keeps its %s: choose another", marker.DataDir, dir, other.Cluster, what)
+			}
+		}
+	}
+	return nil
+}
+
+// mustNotPurgeBackups refuses to delete backups along with the data, where a directory of backups lies there that was
+// written down by a store which took any.
+func (m *Machine) mustNotPurgeBackups(marker api.Marker) error {
+	clusters, err := m.neighbours(marker.Cluster)
+	if err != nil {
+		return err
+	}
+	for _, of := range append(clusters, marker) {
+		b, err := m.backup(of.Cluster)
+		if err != nil || b == nil || b.Directory == "" {
+			continue
+		}
+		dir := filepath.Join(b.Directory, of.Cluster)
+		own, err := m.overlap(dir, marker.DataDir)
+		if err != nil || own == "" {
+			continue // what does not answer is not the disk of the data
+		}
+		entries, err := os.ReadDir(m.path(dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, entry := range entries {
+			if backup.IsObject(entry.Name()) {
+				return refuse("backups of cluster %s lie in %s (%s is one), and a purge deletes %s: move them elsewhere, or purge no data", of.Cluster, dir, entry.Name(), own)
+			}
+		}
+	}
+	return nil
+}
+
+// removeBackupState removes what runs have left beside the data, and nothing else: somebody may keep backups there.
+func (m *Machine) removeBackupState(cluster, dataDir string) error {
+	dir := api.BackupStateDir(dataDir)
+	if err := removeAll(m.path(rehearsalDir(dataDir))); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(m.path(filepath.Join(dir, sending+"*")))
+	if err != nil {
+		return err
+	}
+	for _, kind := range runKinds {
+		for _, file := range []string{recordFile(dataDir, kind), askedFile(dataDir, kind), metricsFile(dir, kind, cluster)} {
+			left = append(left, m.path(file), nextName(m.path(file)))
+		}
+	}
+	for _, file := range left {
+		if err := remove(file); err != nil {
+			return err
+		}
+	}
+	return m.removeEmpty(dir)
+}
