@@ -23,15 +23,21 @@ const partial = ".partial-"
 
 // Directory is a destination on a file system. It has to be there: where it is the mount point of a disk
 // that is away, nothing may be written under it. Files in it are 0600, directories that it makes 0700.
-type Directory struct{ root string }
+type Directory struct {
+	root   string
+	leaves int64 // bytes that no big file may take
+}
 
 // NewDirectory is the destination at an absolute path.
 func NewDirectory(root string) (*Directory, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("backup directory %q: give an absolute path", root)
 	}
-	return &Directory{root}, nil
+	return &Directory{root: root}, nil
 }
+
+// Leave has so many bytes of the directory's file system left free by every big file: others live there.
+func (d *Directory) Leave(bytes int64) { d.leaves = bytes }
 
 // String names the destination in messages.
 func (d *Directory) String() string { return d.root }
@@ -176,21 +182,32 @@ func (d *Directory) mustBeThere() error {
 // fewFiles is how many files and directories a backup is, with what is written on the way to it.
 const fewFiles = 8
 
+// bigFile is from what size on a file has to leave room to others. Manifests, and what a rehearsal has shown, are smaller:
+// they say what became of a file that is there already.
+const bigFile = 1 << 20
+
 // mustHold refuses what there is no space for, before any of it is written.
 func (d *Directory) mustHold(size int64) error {
 	var space unix.Statfs_t
 	if err := unix.Statfs(d.root, &space); err != nil {
 		return fmt.Errorf("free space of %s: %w", d.root, err)
 	}
-	if free := int64(space.Bavail) * space.Frsize; free < size {
-		return fmt.Errorf("%s has %d MiB free, and the backup wants %d MiB: free some space, or keep fewer backups: %w",
-			d.root, free>>20, (size+1<<20-1)>>20, ErrRefused)
+	wants, leaving := size, ""
+	if size >= bigFile && d.leaves > 0 {
+		wants, leaving = size+d.leaves, fmt.Sprintf(", of which it leaves %d MiB to the member on that file system", mebibytes(d.leaves))
+	}
+	if free := int64(space.Bavail) * space.Frsize; free < wants {
+		return fmt.Errorf("%s has %d MiB free, and the backup wants %d MiB%s: free some space, keep fewer backups, or give them a disk of their own: %w",
+			d.root, free>>20, mebibytes(wants), leaving, ErrRefused)
 	}
 	if space.Files > 0 && space.Ffree < fewFiles { // btrfs, and others, count none
 		return fmt.Errorf("%s has %d inodes free, and the backup wants %d: remove some files: %w", d.root, space.Ffree, fewFiles, ErrRefused)
 	}
 	return nil
 }
+
+// mebibytes rounds up.
+func mebibytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 
 // makeDirs makes a directory within the root, and brings its name to the disk.
 func (d *Directory) makeDirs(dir string) error {

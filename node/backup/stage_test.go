@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -73,6 +74,24 @@ func TestStagedThatIsNotSo(t *testing.T) {
 		if left, _ := os.ReadDir(filepath.Join(d.root, "main")); len(left) > 0 {
 			t.Errorf("%s: %v are left", name, left)
 		}
+	}
+}
+
+// TestADirectoryLeavesRoom holds that no big file takes what is left to others on the file system, and that small ones, which
+// say what became of a big one, do.
+func TestADirectoryLeavesRoom(t *testing.T) {
+	d := directory(t)
+	d.Leave(1 << 60)
+	big := strings.Repeat("x", bigFile)
+	_, err := d.Stage("main", bigFile)
+	mustSay(t, err, d.root, "MiB free", "leaves", "a disk of their own")
+	mustSay(t, d.Put(t.Context(), "main/x", bigFile, strings.NewReader(big)), "leaves")
+	if err := d.Put(t.Context(), "main/x.json", 2, strings.NewReader("{}")); err != nil {
+		t.Error(err)
+	}
+	d.Leave(0)
+	if err := d.Put(t.Context(), "main/x", bigFile, strings.NewReader(big)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -74,7 +74,11 @@ func (m *Machine) hangs() time.Duration { return cmp.Or(m.Hangs, hangPatience) }
 
 // directory is a destination on a file system. One that does not answer is away, and keeps no other from being used.
 func (m *Machine) directory(ctx context.Context, dir string) (destination, error) {
-	path, away := backup.UnlessItHangs(m.hangs(), func(func()) (string, error) {
+	type place struct {
+		path   string
+		leaves int64
+	}
+	at, away := backup.UnlessItHangs(m.hangs(), func(func()) (place, error) {
 		path := m.path(dir)
 		if resolved, err := filepath.EvalSymlinks(path); err == nil {
 			path = resolved // a link is looked into
@@ -83,17 +87,18 @@ func (m *Machine) directory(ctx context.Context, dir string) (destination, error
 			_, _ = opened.Stat()
 			_ = opened.Close() // nothing was written
 		}
-		return path, nil
+		return place{path, m.leftToMembers(path)}, nil
 	})
 	if away != nil {
-		path, away = m.path(dir), fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
+		at, away = place{path: m.path(dir)}, fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
 	} else {
 		away = m.mustBeMounted(ctx, dir)
 	}
-	directory, err := backup.NewDirectory(path)
+	directory, err := backup.NewDirectory(at.path)
 	if err != nil {
 		return destination{}, err
 	}
+	directory.Leave(at.leaves)
 	return destination{backup.Bounded(directory, m.hangs()), "directory", away, directory}, nil
 }
 

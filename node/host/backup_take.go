@@ -16,7 +16,7 @@ type taken struct {
 	backup.Snapshot
 	file   *os.File
 	staged *backup.Directory // where it lies already, and is on the disk; nil: at no destination
-	room   int64             // bytes that it may want
+	room   int64             // bytes that are set aside for it
 }
 
 // snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
@@ -29,7 +29,7 @@ func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
 		if err := member.mustReachOthers(ctx); err != nil {
 			return err
 		}
-		if t, err = r.newFile(to, member.status.DbSize+snapshotSpare); err != nil {
+		if t, err = r.newFile(to, member.status.DbSize); err != nil {
 			return err
 		}
 		if err = r.fill(ctx, member, &t); err != nil {
@@ -55,7 +55,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 		}
 	}
 	dir := api.BackupStateDir(r.marker.DataDir)
-	if err := r.mustHold(dir, size, "a snapshot of the member's database"); err != nil {
+	if err := r.mustHoldSnapshot(dir, size); err != nil {
 		return taken{}, err
 	}
 	file, err := r.nameless(dir)

@@ -1,10 +1,14 @@
 package host
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -69,5 +73,121 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 		if err := os.Rename(f.path("/away"), f.path(backupDir)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestABackupLeavesRoomToLive: whatever takes the member's disk for a backup leaves what a snapshot leaves, and sets aside
+// what it is to write, and no more.
+func TestABackupLeavesRoomToLive(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	b := backupOf()
+	b.Directory = ""
+	b.S3 = &api.S3{Endpoint: "https://192.0.2.9", Region: "us-east-1", Bucket: "backups", AccessKeyID: "id", SecretAccessKey: "secret"}
+	backedUp(t, b, f)
+	dir := f.path(api.BackupStateDir(f.marker.DataDir))
+	small(t, dir)
+	r, err := f.newRun("main", runBackup, true, func(string) {})
+	mustNotFail(t, err)
+	all, err := r.destinations(t.Context(), r.config)
+	mustNotFail(t, err)
+	live, err := roomToLive(dir)
+	mustNotFail(t, err)
+	free, err := roomAt(dir)
+	mustNotFail(t, err)
+	if _, err = r.newFile(all, free.bytes-live+1<<20); err == nil {
+		t.Error("a backup is taken that leaves the member no room")
+	} else {
+		mustRefuse(t, err, "leave room to the member")
+	}
+	size := free.bytes - live - 1<<20
+	into, err := r.newFile(all, size)
+	mustNotFail(t, err)
+	defer into.file.Close()
+	mustNotFail(t, reserve(into.file, into.room))
+	if after, err := roomAt(dir); err != nil || after.bytes < live || after.bytes > live+2<<20 {
+		t.Errorf("%d MiB are free while it is taken, and %d MiB are the member's: %v", after.bytes>>20, live>>20, err)
+	}
+}
+
+// small mounts a file system of 1 GiB at a path of this process.
+func small(t *testing.T, path string) {
+	t.Helper()
+	if err := unix.Mount("tmpfs", path, "tmpfs", 0, "size=1g"); err != nil {
+		t.Skipf("nothing can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestADirectoryOnTheMembersDisk leaves the member room to live, whichever cluster's that is; one on a disk of its own may be
+// filled.
+func TestADirectoryOnTheMembersDisk(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	for _, dir := range []string{"/srv/own", "/data/next"} {
+		mustNotFail(t, os.MkdirAll(f.path(dir), 0o755))
+	}
+	small(t, f.path("/srv/own"))
+	small(t, f.path("/data"))
+	mustNotFail(t, os.MkdirAll(f.path("/data/next"), 0o755))
+	mustNotFail(t, os.MkdirAll(f.path("/data/backups"), 0o755))
+	mustNotFail(t, os.MkdirAll(f.path("/srv/shared"), 0o755))
+	next := f.marker
+	next.Cluster, next.DataDir = "next", "/data/next"
+	mustNotFail(t, f.putClaim(next, etcdOwner))
+	for dir, leaves := range map[string]bool{"/srv/own": false, "/srv/shared": true, "/data/backups": true} {
+		d, err := f.directory(t.Context(), dir)
+		mustNotFail(t, err)
+		live, err := roomToLive(f.path(dir))
+		mustNotFail(t, err)
+		free, err := roomAt(f.path(dir))
+		mustNotFail(t, err)
+		file, err := d.directory.Stage("main", free.bytes-live/2)
+		if leaves != (err != nil) {
+			t.Errorf("%s: what leaves half of the room to live: %v", dir, err)
+		}
+		if err == nil {
+			mustNotFail(t, file.Close())
+		}
+	}
+}
+
+// TestWhatIsSetAsideGivesWay holds that nobody finds room that a rehearsal still wants, and that it finds it itself.
+func TestWhatIsSetAsideGivesWay(t *testing.T) {
+	m, _ := newMachine(t)
+	mustNotFail(t, os.MkdirAll(m.path("/work"), 0o755))
+	small(t, m.path("/work"))
+	before, err := roomAt(m.path("/work"))
+	mustNotFail(t, err)
+	const size = 192 << 20
+	s, err := m.setAsideIn("/work", size)
+	mustNotFail(t, err)
+	least := func(when string, want int64) {
+		t.Helper()
+		now, err := roomAt(m.path("/work"))
+		if taken := before.bytes - now.bytes; err != nil || taken < want || taken > size+8<<20 {
+			t.Errorf("%s, %d MiB are taken, and at least %d MiB are to be: %v", when, taken>>20, want>>20, err)
+		}
+	}
+	least("at first", size)
+	mustNotFail(t, os.Mkdir(m.path("/work/data"), 0o755))
+	err = s.giveWay(m, "/work/data", func() error {
+		time.Sleep(300 * time.Millisecond)
+		least("when the first byte is awaited", size-giveWayAhead)
+		for i := range 3 {
+			mustNotFail(t, os.WriteFile(m.path(fmt.Sprintf("/work/data/%d", i)), make([]byte, 40<<20), 0o600))
+			time.Sleep(300 * time.Millisecond)
+			least("meanwhile", size-giveWayAhead)
+		}
+		return errors.New("what it says")
+	})
+	if err == nil || err.Error() != "what it says" {
+		t.Error(err)
+	}
+	mustNotFail(t, s.file.Close())
+	if _, err := m.setAsideIn("/work", before.bytes); err == nil {
+		t.Error("more is set aside than there is")
 	}
 }

@@ -91,9 +91,9 @@ func (m *Machine) owned(cluster, owner string) (*api.Marker, error) {
 	return marker, nil
 }
 
-// neighbours are the markers of the other clusters on this host.
+// neighbours are the markers of the other clusters on this host; of all, where none is named.
 func (m *Machine) neighbours(cluster string) ([]api.Marker, error) {
-	clusters, err := os.ReadDir(m.path(filepath.Dir(api.ConfigDir(cluster))))
+	clusters, err := os.ReadDir(m.path(filepath.Dir(api.ConfigDir("any"))))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -16,15 +16,12 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
-const (
-	// giveWay is for how long a member that has not got the newest backup leaves the rehearsal to the one that has:
-	// where backups lie in directories of the hosts' own. It is longer than what timers differ by.
-	giveWay = 2 * time.Minute
-	// rehearsalReserve is what a rehearsal leaves free: the live member may be on the same file system.
-	rehearsalReserve = 1 << 30
-)
+// giveWay is for how long a member that has not got the newest backup leaves the rehearsal to the one that has:
+// where backups lie in directories of the hosts' own. It is longer than what timers differ by.
+const giveWay = 2 * time.Minute
 
 // unfit is what a rehearsal has shown of a backup: it does not restore, or does not become what its manifest says.
 // Everything else that can go wrong says nothing of the backup.
@@ -186,7 +183,8 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 		return err
 	}
 	// The snapshot and what is restored from it are there at the same time.
-	if err := r.mustHold(api.BackupStateDir(r.marker.DataDir), 2*m.SizeBytes+restoreSpare+rehearsalReserve, "a rehearsal, which leaves 1024 MiB free,"); err != nil {
+	restored := m.SizeBytes + restoreSpare
+	if err := r.mustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
 		return err
 	}
 	if err := r.mustRehearseInMemory(m.Keys); err != nil {
@@ -195,6 +193,11 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.ensureDir(dir, root, dataMode); err != nil {
 		return err
 	}
+	room, err := r.setAsideIn(dir, restored) // the fetch may take long
+	if err != nil {
+		return err
+	}
+	defer room.file.Close()
 	file := filepath.Join(dir, "snapshot.db")
 	if err := r.fetchBackup(ctx, at, m, file); err != nil {
 		return err
@@ -207,9 +210,11 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err != nil {
 		return err
 	}
-	err = restoreSnapshot(snapshot.RestoreConfig{
-		SnapshotPath: r.path(file), Name: runRehearsal, OutputDataDir: r.path(data), PeerURLs: []string{peer.url()},
-		InitialCluster: runRehearsal + "=" + peer.url(), InitialClusterToken: runRehearsal + "-" + m.Name,
+	err = room.giveWay(r.Machine, data, func() error {
+		return restoreSnapshot(snapshot.RestoreConfig{
+			SnapshotPath: r.path(file), Name: runRehearsal, OutputDataDir: r.path(data), PeerURLs: []string{peer.url()},
+			InitialCluster: runRehearsal + "=" + peer.url(), InitialClusterToken: runRehearsal + "-" + m.Name,
+		})
 	})
 	if err != nil {
 		return unfit{fmt.Errorf("%s does not restore: %w", m, err)}
@@ -226,7 +231,10 @@ func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest
 	if err != nil {
 		return err
 	}
-	return errors.Join(backup.Fetch(ctx, at, m, r.keys.identities, out), out.Close())
+	if err := reserve(out, m.SizeBytes); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return errors.Join(backup.Fetch(ctx, at, m, r.keys.identities, out), durable.Release(out), out.Close())
 }
 
 // compareSnapshot verifies a snapshot, and compares what is in it with its manifest.

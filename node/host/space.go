@@ -1,9 +1,11 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,14 +41,20 @@ func (m *Machine) mustHoldFiles(dir string, bytes, files int64, what string) err
 
 // mustHoldSnapshot refuses a snapshot of so many bytes that would not leave the member room to live on its disk.
 func (m *Machine) mustHoldSnapshot(dir string, bytes int64) error {
+	return m.mustLeaveRoom(dir, bytes, "a snapshot of the member's database")
+}
+
+// mustLeaveRoom refuses big files of so many bytes beside a member's data that would not leave the member room to live on
+// its disk. Those bytes are what is to be set aside, and never what has to stay free.
+func (m *Machine) mustLeaveRoom(dir string, bytes int64, what string) error {
 	live, err := roomToLive(m.path(dir))
 	if err != nil {
 		return err
 	}
-	return m.mustHold(dir, bytes+live, fmt.Sprintf("a snapshot of the member's database, of %d MiB, which has to leave room to the member,", mebibytes(bytes)))
+	return m.mustHold(dir, bytes+live, fmt.Sprintf("%s, of %d MiB, which has to leave room to the member,", what, mebibytes(bytes)))
 }
 
-// roomToLive is what a snapshot leaves free where a path of this process lies: a twentieth of the file system, at most
+// roomToLive is what a big file leaves free where a path of this process lies: a twentieth of the file system, at most
 // 4 GiB, and never less than a file of the log.
 func roomToLive(path string) (int64, error) {
 	var space unix.Statfs_t
@@ -54,6 +62,25 @@ func roomToLive(path string) (int64, error) {
 		return 0, fmt.Errorf("size of the file system of %s: %w", path, err)
 	}
 	return max(snapshotSpare, min(int64(space.Blocks)*space.Frsize/20, 4<<30)), nil
+}
+
+// leftToMembers is what big files leave free where a path of this process lies, in favour of the members of this host that
+// have their data or their log on that file system. 0: none has.
+func (m *Machine) leftToMembers(path string) int64 {
+	members, err := m.neighbours("")
+	if err != nil {
+		return 0 // what is wrong with a marker is said where it is gone by
+	}
+	for _, member := range members {
+		log, _ := throughRoots(m.path(member.DataDir), walDir(""))
+		for _, dir := range []string{m.path(member.DataDir), log} {
+			if shared, err := sameFilesystem(path, dir); err == nil && shared {
+				live, _ := roomToLive(path)
+				return live
+			}
+		}
+	}
+	return 0
 }
 
 // isCramped tells whether there is no room for a snapshot of a member that answers.
@@ -126,6 +153,50 @@ func reserve(file *os.File, bytes int64) error {
 		return refuse("there is no room for the %d MiB that %s wants: another call or run has taken it meanwhile; free some space, or wait for its end", mebibytes(bytes), file.Name())
 	}
 	return nil
+}
+
+// setAside is room for a directory that is filled by who sets nothing aside himself.
+type setAside struct {
+	file  *os.File // without a name
+	bytes int64
+}
+
+// giveWayAhead is how much of what is set aside is let go before it is written.
+const giveWayAhead = 64 << 20
+
+// setAsideIn sets so many bytes aside, beside what is to lie in a directory of the host.
+func (m *Machine) setAsideIn(dir string, bytes int64) (*setAside, error) {
+	file, err := m.nameless(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &setAside{file, bytes}
+	if err = reserve(file, bytes); err == nil {
+		err = file.Truncate(bytes) // it is let go of from its end
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return s, nil
+}
+
+// giveWay lets go of what is set aside as do fills a directory of the host with it.
+func (s *setAside) giveWay(m *Machine, dir string, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		written, _, err := m.size(dir)
+		if err == nil { // it is not there yet, or changes: the next look tells
+			err = s.file.Truncate(max(0, min(s.bytes, s.bytes-written-giveWayAhead)))
+		}
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 // room is what is free of a file system.
