@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -166,7 +165,7 @@ func ofContent(err error) error {
 
 // isTorn tells whether a file of a log ends within a record.
 func (m *Machine) isTorn(file string) (bool, error) {
-	in, err := os.Open(m.path(file))
+	in, err := m.openLogFile(file)
 	if err != nil {
 		return false, err
 	}

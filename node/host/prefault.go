@@ -7,22 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefault has the kernel read a database at a path of this process from its first byte to its last, and keep it at
+// prefault has the kernel read a database that is open, and may be closed then, from its first byte to its last, and keep it at
 // hand until it is let go, as far as there is memory: etcd maps its own in the same way. bbolt has each page read on
 // its own, when it is desired (MADV_RANDOM), which took 5 s more for 2 GB of which a sixth had left the cache.
-func prefault(path string) (letGo func() error, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func prefault(file *os.File) (letGo func() error, err error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
 	data, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
-		return nil, fmt.Errorf("map %s into memory: %w", path, err)
+		return nil, fmt.Errorf("map %s into memory: %w", file.Name(), err)
 	}
 	return func() error { return unix.Munmap(data) }, nil
 }

@@ -134,8 +134,12 @@ func (m *Machine) checkedSnapshot(ctx context.Context, member localMember, file 
 		Snapshot: taken, ClusterID: api.FormatID(member.status.Header.ClusterId), MemberID: api.FormatID(member.id), Etcd: member.status.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
-	letGo, err := prefault(m.path(database(member.marker.DataDir))) // it may have left the cache while it was streamed
+	live, err := openInside(m.path(member.marker.DataDir), database(""))
 	if err != nil {
+		return api.Saved{}, err
+	}
+	letGo, err := prefault(live) // it may have left the cache while it was streamed
+	if err := errors.Join(err, live.Close()); err != nil {
 		return api.Saved{}, err
 	}
 	saved.Hash, err = member.hashLike(ctx, taken, openPath(file))

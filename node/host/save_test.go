@@ -3,12 +3,16 @@ package host
 import (
 	"bytes"
 	"errors"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
@@ -142,4 +146,31 @@ func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 		t.Fatal(err)
 	}
 	return kept.Name
+}
+
+// TestAPipeInPlaceOfTheDatabase: neither a snapshot that is sent nor a backup waits for somebody to write to what the system
+// user has put where the member's database was.
+func TestAPipeInPlaceOfTheDatabase(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	path := f.path(database(f.marker.DataDir))
+	mustNotFail(t, os.Rename(path, path+".x"))
+	mustNotFail(t, unix.Mkfifo(path, 0o600))
+	done := make(chan error, 2)
+	go func() {
+		_, err := f.Save(t.Context(), "main", api.SaveRequest{Owner: fleetOwner}, io.Discard)
+		done <- err
+		done <- f.RunBackup(t.Context(), "main", true, func(string) {})
+	}()
+	for range 2 {
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), "is no file") {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Error("it waits")
+			return
+		}
+	}
 }

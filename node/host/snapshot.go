@@ -137,8 +137,12 @@ func statusOf(path string) (read snapshot.Status, err error) {
 			err = fmt.Errorf("it is damaged: %v", r)
 		}
 	}()
-	letGo, err := prefault(path)
+	file, err := os.Open(path)
 	if err != nil {
+		return read, err
+	}
+	letGo, err := prefault(file)
+	if err := errors.Join(err, file.Close()); err != nil {
 		return read, err
 	}
 	defer func() { err = errors.Join(err, letGo()) }()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,11 +48,16 @@ func (m *Machine) walFiles(dir string) []string {
 	return files
 }
 
+// openLogFile opens a file of a log.
+func (m *Machine) openLogFile(path string) (*os.File, error) {
+	dir := filepath.Dir(filepath.Dir(filepath.Dir(path))) // that walDir is in
+	return openInside(m.path(dir), filepath.Join(walDir(""), filepath.Base(path)))
+}
+
 // eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to its end, as a
 // power cut leaves it, is the end where the file is the last one: etcd takes it for that too.
 func (m *Machine) eachRecord(path string, last bool, do func(kind int64, data []byte) error) error {
-	dir := filepath.Dir(filepath.Dir(filepath.Dir(path))) // that walDir is in
-	file, err := openInside(m.path(dir), filepath.Join(walDir(""), filepath.Base(path)))
+	file, err := m.openLogFile(path)
 	if err != nil {
 		return err
 	}
