@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,14 +23,15 @@ type file struct {
 
 // put makes a file as it is to be, and tells whether its text changed. Who reads it sees the old text
 // or the new one, whole, also after a power cut. A file that is as it is to be is left alone, and
-// its name brought to the disk: a call that was killed may have given it that.
+// its name brought to the disk: a call that was killed may have given it that. Whatever else is called so, a
+// pipe say, a file takes its place.
 func (m *Machine) put(f file) (changed bool, err error) {
 	path := m.path(f.path)
-	old, err := os.ReadFile(path)
-	if err == nil && bytes.Equal(old, f.text) {
-		return false, errors.Join(own(path, f.owner, f.mode), syncDir(filepath.Dir(path)))
+	there, err := isThere(path, f)
+	if err == nil && there {
+		err = syncDir(filepath.Dir(path))
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil || there {
 		return false, err
 	}
 	next := nextName(path)
@@ -41,6 +43,31 @@ func (m *Machine) put(f file) (changed bool, err error) {
 		return false, errors.Join(err, remove(next))
 	}
 	return true, syncDir(filepath.Dir(path))
+}
+
+// isThere tells whether there is a file with the text that it is to have, and gives it its owner and mode. It waits for
+// nobody: others may write to a directory that root puts files into, that of metrics say.
+func isThere(path string, f file) (bool, error) {
+	old, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link, a socket
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer old.Close()
+	info, err := old.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(f.text)) {
+		return false, err
+	}
+	text, err := io.ReadAll(io.LimitReader(old, info.Size()+1))
+	if err != nil || !bytes.Equal(text, f.text) {
+		return false, err
+	}
+	if err := give(old, f.owner); err != nil || info.Mode().Perm() == f.mode {
+		return true, err
+	}
+	return true, old.Chmod(f.mode)
 }
 
 // nextName is where a file is written before it takes its name. One, since calls wait for each other: what a killed one

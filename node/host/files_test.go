@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func inode(t *testing.T, path string) uint64 {
@@ -66,6 +69,40 @@ func TestPutReplacesWhole(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(m.path("/etc/.*")); len(left) > 0 {
 		t.Errorf("these are left: %q", left)
+	}
+}
+
+// TestPutTakesThePlaceOfWhatIsNoFile: a pipe keeps no call and no run waiting, and no link leads to a file of root's.
+func TestPutTakesThePlaceOfWhatIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(path, other string) error{
+		"a pipe":   func(path, _ string) error { return unix.Mkfifo(path, 0o666) },
+		"a socket": func(path, _ string) error { return unix.Mknod(path, unix.S_IFSOCK|0o666, 0) },
+		"a link":   func(path, other string) error { return os.Symlink(other, path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			f := file{"/metrics/etcd.prom", []byte("text"), root, 0o644}
+			mustNotFail(t, m.ensureDir("/metrics", etcdOwner, 0o755))
+			writeFile(t, m, "/etc/other", "text")
+			mustNotFail(t, os.Chmod(m.path("/etc/other"), 0o600))
+			mustNotFail(t, put(m.path(f.path), m.path("/etc/other")))
+			done := make(chan error, 1)
+			go func() {
+				_, err := m.put(f)
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				mustNotFail(t, err)
+			case <-time.After(patience):
+				t.Fatal("it waits")
+			}
+			mustHave(t, m, "/etc/other", root, 0o600)
+			mustHave(t, m, f.path, root, 0o644)
+			if info, err := os.Lstat(m.path(f.path)); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("there is no file: %v", err)
+			}
+		})
 	}
 }
 
