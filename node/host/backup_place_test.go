@@ -155,3 +155,20 @@ func TestADirectoryThatHangs(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 }
+
+// TestMetricsThatHang: a run that has stored its backup ends where its metrics cannot be written.
+func TestMetricsThatHang(t *testing.T) {
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	f.Hangs = time.Second
+	b := backupOf()
+	b.MetricsDir = "/srv/metrics"
+	mustNotFail(t, os.MkdirAll(f.path(b.MetricsDir), 0o755))
+	backedUp(t, b, f)
+	hung(t, f.path(b.MetricsDir))
+	if err := f.run(t, runBackup, true); err == nil || !strings.Contains(err.Error(), "write metrics to /srv/metrics") || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("the run says %v", err)
+	}
+	if last := f.last(t, runBackup); last.Error != "" || last.Backup == "" {
+		t.Errorf("it has come to %+v", last)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 )
 
 // Kinds of runs, as they are called in messages, files, metrics and keys.
@@ -103,7 +104,8 @@ func (r *run) record() error {
 		dir = api.BackupStateDir(r.marker.DataDir)
 	}
 	path := metricsFile(dir, r.kind, r.marker.Cluster)
-	if _, err := r.put(file{path, []byte(metrics(r.kind, r.marker.Cluster, record)), root, unitFile}); err != nil {
+	text := file{path, []byte(metrics(r.kind, r.marker.Cluster, record)), root, unitFile}
+	if _, err := backup.UnlessItHangs(r.hangs(), func(func()) (bool, error) { return r.put(text) }); err != nil {
 		return fmt.Errorf("write metrics to %s: %w", filepath.Dir(path), err)
 	}
 	return nil
