@@ -86,7 +86,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "Which backups stay: all that any of these keeps. The newest stays always. Default: `{ hourly = 48, daily = 14, weekly = 8, verified = 2 }`.",
 				Attributes: map[string]schema.Attribute{
 					"last":     count("The last so many."),
-					"within":   schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "All that are no older, as a duration like `72h`."},
+					"within":   schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "All that are no older than the newest, as a duration like `72h`, counted over the time in which backups are made: between two of them no more counts than the longest time that `schedule` has between two runs, and an hour. So neither an outage nor a clock that is ahead lets one go."},
 					"hourly":   count("The newest of each of the last so many hours that have one."),
 					"daily":    count("The newest of each of the last so many days (UTC) that have one."),
 					"weekly":   count("The newest of each of the last so many weeks (ISO 8601) that have one."),

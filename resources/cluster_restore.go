@@ -51,7 +51,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
 			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},
-				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the one that was taken last. The hosts download it themselves. " +
+				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the newest, by revision and not by a clock. The hosts download it themselves. " +
 					"Without `backup.s3`, one in `backup.directory` of any host that the cluster has: it is sent from there to those that do not have it; then `latest` wants all hosts to be reached."},
 			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
 				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: what it ends in has to suffice."},

@@ -77,9 +77,8 @@ func (e *Executor) backups(ctx context.Context, owner string, members []membersh
 			found.list = listed(found.list, b, a.Member)
 		}
 	}
-	slices.SortStableFunc(found.list, func(a, b ListedBackup) int {
-		return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision), cmp.Compare(a.Destination, b.Destination))
-	})
+	slices.SortFunc(found.list, func(a, b ListedBackup) int { return cmp.Compare(a.Destination, b.Destination) })
+	api.SortNewestFirst(found.list, func(b ListedBackup) api.Taken { return b.Taken() })
 	return found
 }
 

@@ -123,6 +123,11 @@ type StoredBackup struct {
 	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal has proved it; zero: none has
 }
 
+// Taken is what tells it from an older one.
+func (b StoredBackup) Taken() Taken {
+	return Taken{ClusterID: b.ClusterID, Revision: b.Revision, At: b.TakenAt, Name: b.Name}
+}
+
 // SendBackupRequest sends a backup as it is stored at a destination of the host: encrypted, where it is.
 type SendBackupRequest struct {
 	Name string `json:"name"`

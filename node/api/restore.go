@@ -63,7 +63,7 @@ type Source struct {
 	In     *S3     `json:"in,omitempty"`     // where that lies, Key the prefix of all; nil: at a destination of this host
 }
 
-// LatestBackup stands for the name of the backup that was taken last.
+// LatestBackup stands for the name of the newest backup, as SortNewestFirst has it.
 const LatestBackup = "latest"
 
 // Upload is content that follows a request on stdin. It may be encrypted.

@@ -1,14 +1,14 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // Entry is a backup that there is.
@@ -75,14 +75,16 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 			c.Others = append(c.Others, entry)
 		}
 	}
-	slices.SortFunc(c.Backups, newestFirst)
-	slices.SortFunc(c.Others, newestFirst)
+	newestFirst(c.Backups)
+	newestFirst(c.Others)
 	return c, nil
 }
 
-// newestFirst orders backups by when they were taken.
-func newestFirst(a, b Entry) int {
-	return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision), strings.Compare(b.Name, a.Name))
+// newestFirst orders backups by what is in them, and by clocks as little as it can.
+func newestFirst(all []Entry) {
+	api.SortNewestFirst(all, func(e Entry) api.Taken {
+		return api.Taken{ClusterID: e.ClusterID, Revision: e.Revision, At: e.TakenAt, Name: e.Name}
+	})
 }
 
 // readEntry reads the backup whose manifest lies at a key.

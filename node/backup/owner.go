@@ -35,7 +35,7 @@ func (c Catalog) Restorable(name, owner string, fresh bool) ([]Entry, error) {
 		return own, nil
 	case fresh && (name != "" || len(owners(c.Others)) == 1):
 		all := slices.Concat(own, others)
-		slices.SortFunc(all, newestFirst)
+		newestFirst(all)
 		return all, nil
 	case name != "":
 		return nil, fmt.Errorf("%s: %w (its cluster ID is %s): to restore it all the same, name its object by restore.s3, or a copy of it by restore.file", others[0], ErrAnothers, others[0].ClusterID)

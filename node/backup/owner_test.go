@@ -47,8 +47,8 @@ func TestRestorable(t *testing.T) {
 				c.Others = append(c.Others, e)
 			}
 		}
-		slices.SortFunc(c.Backups, newestFirst)
-		slices.SortFunc(c.Others, newestFirst)
+		newestFirst(c.Backups)
+		newestFirst(c.Others)
 		got, err := c.Restorable(test.name, "me", test.fresh)
 		switch {
 		case test.takes == nil && !errors.Is(err, ErrAnothers):

@@ -3,14 +3,13 @@ package backup
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 )
 
 // Retention says which backups stay: those that any of its rules keeps. Without a rule all stay.
 type Retention struct {
 	Count  int           `json:"count,omitempty"`  // so many of the newest
-	Age    time.Duration `json:"age,omitempty"`    // nanoseconds; those that are not older
+	Age    time.Duration `json:"age,omitempty"`    // nanoseconds; those that are not older, counted over the time in which backups are made
 	Hourly int           `json:"hourly,omitempty"` // the newest of each of so many hours (UTC) that have one
 	Daily  int           `json:"daily,omitempty"`  // of days
 	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
@@ -33,14 +32,16 @@ type (
 // Choose says of each backup whether it stays, newest first. The newest stays in any case, and so does the
 // newest of every cluster ID: after a restore that nobody desired it is what there is of the cluster before.
 // Hours, days and weeks count where they have a backup, so that nothing goes only because time passes while
-// no backup is made. Proofs are those of all destinations.
-func (r Retention) Choose(backups []Entry, proofs Proofs, now time.Time) Verdicts {
+// no backup is made. So does age: between two backups no more time counts than every, the longest that the
+// schedule has between two runs, whatever clocks say. One that is ten days ahead makes nothing ten days older.
+// Proofs are those of all destinations.
+func (r Retention) Choose(backups []Entry, proofs Proofs, every time.Duration) Verdicts {
 	backups = proofs.Apply(backups)
-	slices.SortFunc(backups, newestFirst)
+	newestFirst(backups)
 	why := make([]string, len(backups)) // empty: nothing keeps it
 	keep := func(i int, reason string) { why[i] = cmp.Or(why[i], reason) }
 	r.keepNewest(backups, keep)
-	r.keepByRules(backups, now, keep)
+	r.keepByRules(backups, every, keep)
 	r.keepVerified(backups, len(proofs) > 0, keep)
 	var v Verdicts
 	for i, b := range backups {
@@ -53,37 +54,30 @@ func (r Retention) Choose(backups []Entry, proofs Proofs, now time.Time) Verdict
 	return v
 }
 
-// keepNewest keeps the newest of each cluster ID, by time and by revision: a clock may have been wrong,
-// and revisions of one cluster only rise.
+// keepNewest keeps the newest of each cluster ID.
 func (r Retention) keepNewest(backups []Entry, keep func(int, string)) {
-	byTime, byRevision := map[string]bool{}, map[string]int{}
+	seen := map[string]bool{}
 	for i, b := range backups {
-		if !byTime[b.ClusterID] {
-			byTime[b.ClusterID] = true
+		if !seen[b.ClusterID] {
+			seen[b.ClusterID] = true
 			keep(i, "the newest of cluster "+b.ClusterID)
 		}
-		if best, seen := byRevision[b.ClusterID]; !seen || b.Revision > backups[best].Revision {
-			byRevision[b.ClusterID] = i
-		}
-	}
-	for id, i := range byRevision {
-		keep(i, "the highest revision of cluster "+id)
 	}
 }
 
 // keepByRules keeps what the rules do.
-func (r Retention) keepByRules(backups []Entry, now time.Time, keep func(int, string)) {
+func (r Retention) keepByRules(backups []Entry, every time.Duration, keep func(int, string)) {
 	if r.Count <= 0 && r.Age <= 0 && r.Hourly <= 0 && r.Daily <= 0 && r.Weekly <= 0 {
 		for i := range backups {
 			keep(i, "no rule says what may go")
 		}
 		return
 	}
-	for i, b := range backups {
+	for i, age := range ages(backups, every) {
 		if i < r.Count {
 			keep(i, fmt.Sprintf("one of the %d newest", r.Count))
 		}
-		if r.Age > 0 && now.Sub(b.TakenAt) <= r.Age {
+		if r.Age > 0 && age <= r.Age {
 			keep(i, fmt.Sprintf("not older than %s", r.Age))
 		}
 	}
@@ -96,19 +90,36 @@ func (r Retention) keepByRules(backups []Entry, now time.Time, keep func(int, st
 		{r.Daily, "day", func(t time.Time) string { return t.Format("2006-01-02") }},
 		{r.Weekly, "week", func(t time.Time) string { year, week := t.ISOWeek(); return fmt.Sprintf("%d-W%02d", year, week) }},
 	} {
-		last, seen := "", 0
+		seen := map[string]bool{}
 		for i, b := range backups {
 			bucket := tier.bucket(b.TakenAt.UTC())
-			if bucket == last {
+			if seen[bucket] { // where clocks differ, not always by the backup before
 				continue
 			}
-			if seen++; seen > tier.many {
+			if len(seen) >= tier.many {
 				break
 			}
-			last = bucket
+			seen[bucket] = true
 			keep(i, fmt.Sprintf("the newest of %s %s", tier.what, bucket))
 		}
 	}
+}
+
+const (
+	// lateRun is by how much two runs may be further apart than their schedule has them.
+	lateRun = time.Hour
+	// unknownGap is what counts at most between two backups where nobody knows how far the schedule has its runs apart.
+	unknownGap = 24 * time.Hour
+)
+
+// ages are how much older each backup, newest first, is than the newest one.
+func ages(backups []Entry, every time.Duration) []time.Duration {
+	most := cmp.Or(every, unknownGap) + lateRun
+	all := make([]time.Duration, len(backups))
+	for i := 1; i < len(all); i++ {
+		all[i] = all[i-1] + min(max(backups[i-1].TakenAt.Sub(backups[i].TakenAt), 0), most)
+	}
+	return all
 }
 
 // keepVerified keeps the floor. Where a backup is proved elsewhere, none of these is the only good one.

@@ -46,26 +46,26 @@ func TestRetention(t *testing.T) {
 		backups []Entry
 		kept    []Entry
 	}{
-		"no rule":           {Retention{}, hours(0, 1, 2), hours(2, 1, 0)},
-		"none":              {Retention{Count: 1}, nil, nil},
-		"count":             {Retention{Count: 2}, hours(0, 1, 2), hours(2, 1)},
-		"age":               {Retention{Age: 47 * time.Hour}, hours(52, 53, 54), hours(54, 53)},
-		"the newest is old": {Retention{Age: time.Hour}, hours(0, 1, 2), hours(2)},
-		"days":              {Retention{Daily: 2}, hours(0, 11, 12, 35, 36, 37), hours(37, 35)},
-		"days with a gap":   {Retention{Daily: 3}, hours(0, 96, 97), hours(97, 0)},
-		"weeks":             {Retention{Weekly: 2}, hours(0, 24, 107, 108, 200), hours(200, 107)}, // noon is a Wednesday's
-		"a union":           {Retention{Count: 1, Daily: 2}, hours(0, 11, 12, 13), hours(13, 11)},
-		"a floor":           {Retention{Count: 1, Verified: 1}, []Entry{taken(0, good), taken(1, good), taken(2, nil)}, []Entry{taken(2, nil), taken(1, good)}},
-		"nothing verified":  {Retention{Count: 1, Verified: 1}, []Entry{taken(0, nil), taken(1, bad), taken(2, nil)}, []Entry{taken(2, nil), taken(0, nil)}},
-		"no floor":          {Retention{Count: 1}, []Entry{taken(0, good), taken(1, nil)}, []Entry{taken(1, nil)}},
-		"another cluster":   {Retention{Count: 1}, append(hours(1, 2), elsewhere), []Entry{taken(2, nil), elsewhere}},
-		"a wrong clock":     {Retention{Count: 1}, append(hours(1, 2), early), []Entry{taken(2, nil), early}},
+		"no rule":          {Retention{}, hours(0, 1, 2), hours(2, 1, 0)},
+		"none":             {Retention{Count: 1}, nil, nil},
+		"count":            {Retention{Count: 2}, hours(0, 1, 2), hours(2, 1)},
+		"age":              {Retention{Age: time.Hour}, hours(52, 53, 54), hours(54, 53)},
+		"age with a gap":   {Retention{Age: 3 * time.Hour}, hours(0, 1, 96, 97), hours(97, 96, 1)}, // 2 h at most count between two
+		"days":             {Retention{Daily: 2}, hours(0, 11, 12, 35, 36, 37), hours(37, 35)},
+		"days with a gap":  {Retention{Daily: 3}, hours(0, 96, 97), hours(97, 0)},
+		"weeks":            {Retention{Weekly: 2}, hours(0, 24, 107, 108, 200), hours(200, 107)}, // noon is a Wednesday's
+		"a union":          {Retention{Count: 1, Daily: 2}, hours(0, 11, 12, 13), hours(13, 11)},
+		"a floor":          {Retention{Count: 1, Verified: 1}, []Entry{taken(0, good), taken(1, good), taken(2, nil)}, []Entry{taken(2, nil), taken(1, good)}},
+		"nothing verified": {Retention{Count: 1, Verified: 1}, []Entry{taken(0, nil), taken(1, bad), taken(2, nil)}, []Entry{taken(2, nil), taken(0, nil)}},
+		"no floor":         {Retention{Count: 1}, []Entry{taken(0, good), taken(1, nil)}, []Entry{taken(1, nil)}},
+		"another cluster":  {Retention{Count: 1}, append(hours(1, 2), elsewhere), []Entry{taken(2, nil), elsewhere}},
+		"a wrong clock":    {Retention{Count: 2}, append(hours(1, 2), early), []Entry{early, taken(2, nil)}},
 	} {
 		var want []string
 		for _, e := range test.kept {
 			want = append(want, e.Name)
 		}
-		if got := names(test.rule.Choose(test.backups, nil, noon.Add(100*time.Hour)).Kept); !slices.Equal(got, want) {
+		if got := names(test.rule.Choose(test.backups, nil, time.Hour).Kept); !slices.Equal(got, want) {
 			t.Errorf("%s: these stay: %q, and not %q", name, got, want)
 		}
 	}
@@ -78,13 +78,16 @@ func TestRetentionProperties(t *testing.T) {
 		r := Retention{many.Draw(t, "count"), time.Duration(many.Draw(t, "days")) * 24 * time.Hour,
 			many.Draw(t, "hourly"), many.Draw(t, "daily"), many.Draw(t, "weekly"), many.Draw(t, "verified")}
 		var backups []Entry
+		restored := rapid.IntRange(0, 3000).Draw(t, "restored")
 		for _, hour := range rapid.SliceOfDistinct(rapid.IntRange(0, 2000), rapid.ID).Draw(t, "hours") {
 			e := taken(hour, rapid.SampledFrom([]*Rehearsal{nil, nil, good, bad}).Draw(t, "rehearsal"))
-			e.ClusterID = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "cluster")
+			if e.ClusterID = "1"; hour >= restored {
+				e.ClusterID = "2"
+			}
 			backups = append(backups, e)
 		}
-		now := noon.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "now")) * time.Hour)
-		v := r.Choose(backups, nil, now)
+		every := time.Duration(rapid.IntRange(0, 100).Draw(t, "every")) * time.Hour
+		v := r.Choose(backups, nil, every)
 
 		all := append(names(v.Kept), names(v.Dropped)...)
 		if slices.Sort(all); len(slices.Compact(all)) != len(backups) {
@@ -95,7 +98,8 @@ func TestRetentionProperties(t *testing.T) {
 				t.Fatalf("%s: no reason", verdict)
 			}
 		}
-		if len(backups) > 0 && v.Kept[0].Name != slices.MinFunc(backups, newestFirst).Name {
+		newestFirst(backups)
+		if len(backups) > 0 && v.Kept[0].Name != backups[0].Name {
 			t.Fatal("the newest goes")
 		}
 		if len(v.Kept) < min(r.Count, len(backups)) {
@@ -114,10 +118,54 @@ func TestRetentionProperties(t *testing.T) {
 		for _, verdict := range v.Kept {
 			rest = append(rest, verdict.Entry)
 		}
-		if again := r.Choose(rest, nil, now); len(again.Dropped) > 0 {
+		if again := r.Choose(rest, nil, every); len(again.Dropped) > 0 {
 			t.Fatalf("of what stays, %q go the next time", names(again.Dropped))
 		}
 	})
+}
+
+// TestAWrongClockLetsNothingGo has one member's clock be wrong for some runs, in the midst of backups an hour, and lets go of
+// what may go after each: the rule of age keeps all of the time that it names, and the newest is the one that has the most in it.
+func TestAWrongClockLetsNothingGo(t *testing.T) {
+	const hours, age = 200, 72
+	rules := Retention{Age: age * time.Hour, Daily: 7}
+	for name, test := range map[string]struct {
+		wrong func(hour int) bool
+		by    time.Duration // hours
+	}{
+		"once ahead":                {func(hour int) bool { return hour == 100 }, 240},
+		"ahead for a day":           {func(hour int) bool { return hour > 100 && hour < 125 }, 240},
+		"ahead at each third":       {func(hour int) bool { return hour > 100 && hour%3 == 0 }, 240},
+		"behind by years":           {func(hour int) bool { return hour > 100 && hour < 125 }, -90_000},
+		"ahead until it is noticed": {func(hour int) bool { return hour > 150 }, 240},
+	} {
+		var there []Entry
+		for hour := range hours {
+			e := taken(hour, nil)
+			if test.wrong(hour) {
+				e.TakenAt = e.TakenAt.Add(test.by * time.Hour)
+				e.Name = nameOf(e.Snapshot)
+			}
+			v := rules.Choose(append(there, e), nil, time.Hour)
+			if v.Kept[0].Name != e.Name {
+				t.Fatalf("%s: in hour %d the newest is %s", name, hour, v.Kept[0].Name)
+			}
+			there = nil
+			kept := map[int64]bool{}
+			for _, one := range v.Kept {
+				there = append(there, one.Entry)
+				kept[one.Revision] = true
+			}
+			for back := range min(hour, age-1) {
+				if !kept[int64(hour-back)+1] {
+					t.Fatalf("%s: in hour %d the backup of %d hours before is gone: there are %d", name, hour, back, len(there))
+				}
+			}
+			if len(there) > 2*age+7 {
+				t.Fatalf("%s: in hour %d there are %d", name, hour, len(there))
+			}
+		}
+	}
 }
 
 // TestRetentionOverMonths makes a backup an hour for half a year, with a week without any, rehearses one a day,
@@ -135,7 +183,7 @@ func TestRetentionOverMonths(t *testing.T) {
 			e.Rehearsal = good
 		}
 		var rest []Entry
-		for _, v := range r.Choose(append(there, e), nil, e.TakenAt).Kept {
+		for _, v := range r.Choose(append(there, e), nil, time.Hour).Kept {
 			rest = append(rest, v.Entry)
 		}
 		there = rest
@@ -154,7 +202,7 @@ func TestRetentionOverMonths(t *testing.T) {
 }
 
 func TestRetentionSaysWhy(t *testing.T) {
-	v := Retention{Count: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, nil, noon)
+	v := Retention{Count: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, nil, time.Hour)
 	for i, says := range []string{"the newest of cluster", "a rehearsal has proved"} {
 		if !strings.Contains(v.Kept[i].Why, says) {
 			t.Errorf("%s stays: %s", v.Kept[i], v.Kept[i].Why)
@@ -195,7 +243,7 @@ func TestRetentionByProofsElsewhere(t *testing.T) {
 		for _, e := range test.kept {
 			want = append(want, e.Name)
 		}
-		if got := names(Retention{Count: 1, Verified: 1}.Choose(test.here, test.proofs, noon).Kept); !slices.Equal(got, want) {
+		if got := names(Retention{Count: 1, Verified: 1}.Choose(test.here, test.proofs, time.Hour).Kept); !slices.Equal(got, want) {
 			t.Errorf("%s: these stay: %q, and not %q", name, got, want)
 		}
 	}

@@ -175,9 +175,7 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 			found.Problems = append(found.Problems, fmt.Sprintf("%s: %s: %s", d.kind, problem.Key, problem.Why))
 		}
 	}
-	slices.SortStableFunc(found.Backups, func(a, b api.StoredBackup) int {
-		return cmp.Or(b.TakenAt.Compare(a.TakenAt), cmp.Compare(b.Revision, a.Revision))
-	})
+	api.SortNewestFirst(found.Backups, api.StoredBackup.Taken)
 	return found, nil
 }
 
@@ -250,7 +248,7 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// fromBackup opens an owner's backup by its name, or the one that was taken last: in a bucket, or wherever this host stores
+// fromBackup opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores
 // its own. The owner is that of the marker, where there is a marker.
 func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshotSource, error) {
 	fresh, err := m.isFresh(cluster)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -195,12 +196,8 @@ func (c call) listBackups(api.BackupsRequest) (api.Backups, error) {
 			found.Backups = append(found.Backups, listed)
 		}
 	}
-	slices.SortFunc(found.Backups, func(a, b api.StoredBackup) int {
-		if newer := b.TakenAt.Compare(a.TakenAt); newer != 0 {
-			return newer
-		}
-		return slices.Compare([]string{b.Name, b.Destination}, []string{a.Name, a.Destination})
-	})
+	slices.SortFunc(found.Backups, func(a, b api.StoredBackup) int { return strings.Compare(b.Destination, a.Destination) })
+	api.SortNewestFirst(found.Backups, api.StoredBackup.Taken)
 	return found, nil
 }
 
