@@ -27,15 +27,26 @@ func (s *S3) patiently(ctx context.Context, what string, try func() error) error
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil { // whoever has ended it knows better than the endpoint why
+			return s.cutShort(ctx, what)
+		}
 		if !passes(err) {
 			return s.explain(what, err)
 		}
 		select {
 		case <-patience.Done():
-			return errors.Join(s.explain(what, err), ctx.Err())
+			if ctx.Err() != nil {
+				return errors.Join(s.cutShort(ctx, what), s.explain(what, err))
+			}
+			return s.explain(what, err)
 		case <-time.After(pause):
 		}
 	}
+}
+
+// cutShort is what is said of a request that was not waited for any longer.
+func (s *S3) cutShort(ctx context.Context, what string) error {
+	return fmt.Errorf("%s in %s: it was cut short: %w", what, s, context.Cause(ctx))
 }
 
 // passes tells whether the same request may succeed later. What it is not known of is taken to pass: nothing

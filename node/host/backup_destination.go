@@ -30,6 +30,14 @@ type destination struct {
 // String names it in messages.
 func (d destination) String() string { return fmt.Sprint(d.Destination) }
 
+// distance is greater for what is further away.
+func (d destination) distance() int {
+	if d.directory != nil {
+		return 0
+	}
+	return 1
+}
+
 // resume opens an object, and one that is far away so that it can be gone on with.
 func (d destination) resume(ctx context.Context, key string) (io.ReadCloser, error) {
 	if far, ok := d.Destination.(backup.Far); ok {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type run struct {
 	result api.Run
 	bytes  int64     // of the snapshot, in the clear
 	known  time.Time // when the run of another member ended that has done this one
+	moved  func()    // tells that the run comes further; nil: nobody wants to know
+	left   *run      // what the run was before its work, which did not end and was left behind; nil: it has ended
 }
 
 // errNotNow is why a run is not this member's to do, which is no failure unless somebody has asked for it.
@@ -77,6 +80,9 @@ func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Con
 	err := r.mayRun(ctx)
 	if err == nil {
 		mine, err = r.inSlot(ctx, schedule, do)
+	}
+	if r.left != nil {
+		r = r.left
 	}
 	if !r.asked && errors.Is(err, errNotNow) {
 		r.say(err.Error())
@@ -133,7 +139,7 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 	by, err := r.runOnce(ctx, slotRun{r.marker, r.kind, slot, r.asked}, func(ctx context.Context) (string, error) {
 		mine = true
 		r.result.Began = r.Now().UTC()
-		return do(ctx)
+		return r.guarded(ctx, do)
 	})
 	if err == nil && !mine {
 		r.known = by.At
@@ -143,12 +149,13 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 }
 
 // backUp takes a snapshot, and stores it at each destination. All are tried: what one refuses, another may keep. It is
-// done where all have it.
+// done where all have it. Those that are near come first: what is far may take many hours, and this run its end.
 func (r *run) backUp(ctx context.Context) (string, error) {
 	all, err := r.destinations(ctx, r.config)
 	if err != nil {
 		return "", err
 	}
+	slices.SortStableFunc(all, func(a, b destination) int { return cmp.Compare(a.distance(), b.distance()) })
 	for _, d := range all {
 		if d.directory != nil && d.away == nil {
 			// A run that was killed holds the room of its whole backup there. What is wrong with the directory this run
@@ -170,7 +177,7 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, d.away)), false
 			continue
 		}
-		m, err := taken.storeAt(ctx, d, r.keys.recipients)
+		m, err := r.storeAt(ctx, d, taken)
 		if err != nil {
 			failed, done = append(failed, fmt.Errorf("%s: %w", d.kind, err)), false
 			continue
@@ -184,6 +191,15 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 		return "", errors.Join(failed...)
 	}
 	return r.result.Backup, errors.Join(failed...)
+}
+
+// storeAt stores a snapshot at a destination, for as long as that takes more of it.
+func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Manifest, err error) {
+	err = whileItMoves(ctx, r.stall(storeStall), fmt.Sprintf("the upload to %s", to), func(ctx context.Context, moved func()) error {
+		m, err = t.storeAt(ctx, to.tracked(moved), r.keys.recipients)
+		return err
+	})
+	return m, err
 }
 
 // minorOf is the minor version of a version: 3.7 of 3.7.0.

@@ -24,6 +24,7 @@ type Machine struct {
 	Now         func() time.Time
 	Random      io.Reader     // for keys
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
+	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: storeStall
 	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
 
 	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end

@@ -83,7 +83,7 @@ func (m *Machine) runOnce(ctx context.Context, t slotRun, do func(ctx context.Co
 	defer context.AfterFunc(session.Ctx(), func() { end(errSlotLost) })()
 	done, err := do(working)
 	if done == "" {
-		if lost := context.Cause(working); err != nil && errors.Is(lost, errSlotLost) {
+		if lost := context.Cause(working); err != nil && errors.Is(lost, errSlotLost) && !errors.Is(err, lost) {
 			err = errors.Join(err, lost)
 		}
 		return slotRecord{}, err

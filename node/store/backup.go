@@ -36,8 +36,15 @@ func doRun(command, cluster string, do func(context.Context, *host.Machine) erro
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		got := <-signals
+		signal.Stop(signals) // the next one ends it at once
+		stop(fmt.Errorf("it was stopped (%s), by systemd or by hand", got))
+	}()
 	machine, err := thisMachine()
 	if err == nil {
 		err = do(ctx, machine)
