@@ -31,7 +31,7 @@ func (b *bounded) String() string { return fmt.Sprint(b.at) }
 
 // List implements Source. It lasts as long as the destination finds more.
 func (b *bounded) List(ctx context.Context, prefix string) ([]Object, error) {
-	return ask(b, func(beat func()) ([]Object, error) { return b.at.List(withBeat(ctx, beat), prefix) })
+	return ask(b, func(beat func()) ([]Object, error) { return b.at.List(WithBeat(ctx, beat), prefix) })
 }
 
 // Open implements Source.
@@ -59,15 +59,19 @@ func (b *bounded) Remove(ctx context.Context, key string) error {
 
 // Sweep implements Destination. It lasts as long as the destination finds more.
 func (b *bounded) Sweep(ctx context.Context, before time.Time) error {
-	_, err := ask(b, func(beat func()) (struct{}, error) { return struct{}{}, b.at.Sweep(withBeat(ctx, beat), before) })
+	_, err := ask(b, func(beat func()) (struct{}, error) { return struct{}{}, b.at.Sweep(WithBeat(ctx, beat), before) })
 	return err
 }
 
 // beatKey is of the context of a call by which it tells that it comes further.
 type beatKey struct{}
 
-func withBeat(ctx context.Context, beat func()) context.Context {
-	return context.WithValue(ctx, beatKey{}, beat)
+// WithBeat is a context of calls that are to tell when they come further. Whoever waits around them is told too.
+func WithBeat(ctx context.Context, tell func()) context.Context {
+	return context.WithValue(ctx, beatKey{}, func() {
+		tell()
+		beat(ctx)
+	})
 }
 
 // beat tells whoever waits for a call, if anybody does, that it comes further.

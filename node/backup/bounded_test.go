@@ -119,7 +119,7 @@ type slowly struct{ *Directory }
 const entryPause = 50 * time.Second
 
 func (s slowly) pause(ctx context.Context) context.Context {
-	return withBeat(ctx, func() { time.Sleep(entryPause); beat(ctx) })
+	return WithBeat(ctx, func() { time.Sleep(entryPause) })
 }
 
 func (s slowly) List(ctx context.Context, prefix string) ([]Object, error) {

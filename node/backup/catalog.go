@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -49,6 +50,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 		there[object.Key] = object
 	}
 	var c Catalog
+	var manifests []string
 	for _, object := range objects {
 		name, ok := nameAt(object.Key)
 		if !ok || path.Dir(object.Key) != cluster {
@@ -58,21 +60,22 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 			c.Partial = append(c.Partial, object)
 			continue
 		}
-		if !strings.HasSuffix(object.Key, manifestSuffix) {
-			continue
+		if strings.HasSuffix(object.Key, manifestSuffix) {
+			manifests = append(manifests, object.Key)
 		}
-		entry, err := readEntry(ctx, from, object.Key, there)
+	}
+	for i, read := range readEntries(ctx, from, manifests, there) {
 		switch {
-		case errors.Is(err, ErrNotThere):
+		case errors.Is(read.err, ErrNotThere):
 			// removed by another since it was listed
 		case ctx.Err() != nil:
-			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, err)
-		case err != nil:
-			c.Problems = append(c.Problems, Problem{object.Key, err})
-		case entry.belongs(owner):
-			c.Backups = append(c.Backups, entry)
+			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, errors.Join(context.Cause(ctx), read.err))
+		case read.err != nil:
+			c.Problems = append(c.Problems, Problem{manifests[i], read.err})
+		case read.entry.belongs(owner):
+			c.Backups = append(c.Backups, read.entry)
 		default:
-			c.Others = append(c.Others, entry)
+			c.Others = append(c.Others, read.entry)
 		}
 	}
 	newestFirst(c.Backups)
@@ -85,6 +88,37 @@ func newestFirst(all []Entry) {
 	api.SortNewestFirst(all, func(e Entry) api.Taken {
 		return api.Taken{ClusterID: e.ClusterID, Revision: e.Revision, At: e.TakenAt, Name: e.Name}
 	})
+}
+
+// readers is how many manifests are read at a time: each is a request or two, and there may be thousands.
+const readers = 8
+
+// readEntry's answer.
+type readResult struct {
+	entry Entry
+	err   error
+}
+
+// readEntries reads the backups whose manifests lie at keys, in their order.
+func readEntries(ctx context.Context, from Source, keys []string, there map[string]Object) []readResult {
+	all := make([]readResult, len(keys))
+	next := make(chan int)
+	var working sync.WaitGroup
+	for range min(readers, len(keys)) {
+		working.Go(func() {
+			for i := range next {
+				if all[i].err = ctx.Err(); all[i].err == nil {
+					all[i].entry, all[i].err = readEntry(ctx, from, keys[i], there)
+				}
+			}
+		})
+	}
+	for i := range keys {
+		next <- i
+	}
+	close(next)
+	working.Wait()
+	return all
 }
 
 // readEntry reads the backup whose manifest lies at a key.

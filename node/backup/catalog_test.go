@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -152,6 +155,50 @@ func TestCatalogThatCannotBeRead(t *testing.T) {
 	if _, err := List(t.Context(), d, "main", ""); !errors.Is(err, ErrRefused) {
 		t.Error(err)
 	}
+}
+
+// distant is a source each of whose answers takes a while.
+type distant struct {
+	Source
+	opened *atomic.Int32
+	most   *atomic.Int32
+}
+
+const distance = 150 * time.Millisecond
+
+func (d distant) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	for at := d.opened.Add(1); ; {
+		if most := d.most.Load(); at <= most || d.most.CompareAndSwap(most, at) {
+			break
+		}
+	}
+	defer d.opened.Add(-1)
+	time.Sleep(distance)
+	return d.Source.Open(ctx, key)
+}
+
+// TestACatalogOfManyIsReadAtOnce lists backups that are far away: several manifests at a time and not all, in their order.
+func TestACatalogOfManyIsReadAtOnce(t *testing.T) {
+	const many = 100
+	d := directory(t)
+	for revision := range int64(many) {
+		if err := Record(t.Context(), d, mustStore(t, d, []byte("x"), revision+1, Recipients{}), Rehearsal{At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		far := distant{d, new(atomic.Int32), new(atomic.Int32)}
+		began := time.Now()
+		c, err := List(t.Context(), far, "main", "")
+		if took := time.Since(began); err != nil || len(c.Backups) != many || took > 2*many*distance/readers+2*distance || far.most.Load() != readers {
+			t.Errorf("%d are listed in %s, %d at a time: %v", len(c.Backups), took, far.most.Load(), err)
+		}
+		for i, e := range c.Backups {
+			if e.Revision != int64(many-i) || !e.Verified() {
+				t.Fatalf("at %d there is %s", i, e)
+			}
+		}
+	})
 }
 
 // TestManifestText holds what manifests of version 1 look like: they are read for years.

@@ -125,7 +125,7 @@ func (c S3Config) transport() (*http.Transport, error) {
 			return stallingConn{conn}, nil
 		},
 		TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConnsPerHost: 4,
+		MaxIdleConnsPerHost: readers,
 		IdleConnTimeout:     stallTimeout,
 		DisableCompression:  true, // what is stored is what is hashed
 	}, nil
@@ -170,6 +170,7 @@ func (s *S3) List(ctx context.Context, prefix string) ([]Object, error) {
 			if object.Err != nil {
 				return object.Err
 			}
+			beat(ctx)
 			if !strings.HasSuffix(object.Key, "/") { // some storage lists directories
 				found = append(found, Object{strings.TrimPrefix(object.Key, root), object.Size, object.LastModified})
 			}

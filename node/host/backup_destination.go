@@ -149,8 +149,8 @@ func retention(k api.Keep) backup.Retention {
 	return backup.Retention{Count: k.Last, Age: k.Within, Hourly: k.Hourly, Daily: k.Daily, Weekly: k.Weekly, Verified: k.Verified}
 }
 
-// listTimeout bounds a look at a destination.
-const listTimeout = 2 * time.Minute
+// listStall is for how long a look at a destination may come no further. There may be thousands of backups.
+const listStall = 2 * time.Minute
 
 // Backups lists the backups at all destinations that this host knows of.
 func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, error) {
@@ -210,9 +210,12 @@ func (m *Machine) backupOwner(cluster string) (string, error) {
 
 // list lists what there is of a cluster at a destination, as its owner sees it.
 func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	return listIn(ctx, at, at.Destination, cluster, owner)
+	var catalog backup.Catalog
+	err := whileItMoves(ctx, listStall, fmt.Sprintf("the list of what is in %s", at), func(ctx context.Context, moved func()) (err error) {
+		catalog, err = listIn(ctx, at, at.tracked(moved).Destination, cluster, owner)
+		return err
+	})
+	return catalog, err
 }
 
 // listIn lists what there is of a cluster at a destination in a source, which is all of it or a part, for as long as it takes.

@@ -101,7 +101,7 @@ func (t *tracked) String() string { return fmt.Sprint(t.Destination) }
 
 func (t *tracked) List(ctx context.Context, prefix string) ([]backup.Object, error) {
 	defer t.moved()
-	return t.Destination.List(ctx, prefix)
+	return t.Destination.List(backup.WithBeat(ctx, t.moved), prefix)
 }
 
 func (t *tracked) Open(ctx context.Context, key string) (io.ReadCloser, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 )
 
 // drippingS3 is storage that takes a byte of what is put into it every now and then, and has nothing.
@@ -105,6 +107,46 @@ func TestARunLastsWhileItMoves(t *testing.T) {
 				t.Errorf("%s: it says %v", name, err)
 			}
 			time.Sleep(2 * stopGrace)
+		}
+	})
+}
+
+// manyFar is a destination with many backups, each of which takes its time to be read, or never is.
+type manyFar struct {
+	backup.Destination
+	many  int
+	hangs bool
+}
+
+func (m manyFar) List(context.Context, string) (all []backup.Object, err error) {
+	for i := range m.many {
+		name := fmt.Sprintf("main/20260304T120000Z-r%d-a", i+1)
+		all = append(all, backup.Object{Key: name + ".db", Size: 1}, backup.Object{Key: name + ".json", Size: 1})
+	}
+	return all, nil
+}
+
+func (m manyFar) Open(ctx context.Context, _ string) (io.ReadCloser, error) {
+	if m.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	time.Sleep(time.Minute)
+	return io.NopCloser(strings.NewReader("{}")), nil
+}
+
+// TestAListLastsWhileItMoves: many backups far away are listed for as long as that takes, and what says nothing is given up.
+func TestAListLastsWhileItMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		found, err := list(t.Context(), destination{Destination: manyFar{many: 400}, kind: "s3"}, "main", "")
+		if took := time.Since(began); err != nil || len(found.Problems) != 400 || took < 10*listStall {
+			t.Errorf("after %s there are %d, %v", took, len(found.Problems), err)
+		}
+		began = time.Now()
+		_, err = list(t.Context(), destination{Destination: manyFar{many: 400, hangs: true}, kind: "s3"}, "main", "")
+		if took := time.Since(began); took != listStall || err == nil || !strings.Contains(err.Error(), "came no further for 2m0s") {
+			t.Errorf("after %s: %v", took, err)
 		}
 	})
 }
