@@ -28,7 +28,7 @@ type S3Config struct {
 	CA          string      `json:"ca,omitempty"`         // PEM; empty: those that the host trusts
 	Credentials Credentials `json:"credentials"`          // empty: the host's own role
 
-	// Patience is for how long a request is repeated that fails for reasons which may pass.
+	// Patience is for how long a request is repeated that fails for reasons which may pass. Time in which bytes move does not count.
 	Patience time.Duration `json:"patience"` // nanoseconds
 }
 
@@ -52,8 +52,9 @@ func (c Credentials) name() string {
 
 // S3 is a destination in a bucket.
 type S3 struct {
-	config S3Config
-	core   *minio.Core
+	config  S3Config
+	core    *minio.Core
+	traffic *traffic
 }
 
 const (
@@ -74,7 +75,8 @@ func NewS3(c S3Config) (*S3, error) {
 	if (c.Credentials.AccessKeyID == "") != (c.Credentials.SecretAccessKey == "") {
 		return nil, errors.New("S3 credentials: give both access key ID and secret access key, or neither, for the host's own role")
 	}
-	transport, err := c.transport()
+	traffic := &traffic{began: time.Now()}
+	transport, err := c.transport(traffic)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func NewS3(c S3Config) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("S3 endpoint %s: %w", c.Endpoint, err)
 	}
-	return &S3{c, core}, nil
+	return &S3{c, core, traffic}, nil
 }
 
 // provider gives an access key, or that of the host's role: from the environment of a container or from
@@ -105,7 +107,7 @@ func (c Credentials) provider(transport *http.Transport) *credentials.Credential
 }
 
 // transport is how requests travel.
-func (c S3Config) transport() (*http.Transport, error) {
+func (c S3Config) transport(traffic *traffic) (*http.Transport, error) {
 	trusted := (*x509.CertPool)(nil) // those of the host
 	if c.CA != "" {
 		trusted = x509.NewCertPool()
@@ -122,7 +124,7 @@ func (c S3Config) transport() (*http.Transport, error) {
 			if err != nil {
 				return nil, err
 			}
-			return stallingConn{conn}, nil
+			return stallingConn{conn, traffic}, nil
 		},
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: readers,
@@ -132,13 +134,18 @@ func (c S3Config) transport() (*http.Transport, error) {
 }
 
 // stallingConn is a connection that breaks once it moves no byte any more.
-type stallingConn struct{ net.Conn }
+type stallingConn struct {
+	net.Conn
+	traffic *traffic
+}
 
 func (c stallingConn) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.traffic.move(n)
+	return n, err
 }
 
 // Write puts the deadline of reads off as well: the answer comes after the last byte.
@@ -147,7 +154,9 @@ func (c stallingConn) Write(p []byte) (int, error) {
 	if err := errors.Join(c.SetWriteDeadline(now.Add(stallTimeout)), c.SetReadDeadline(now.Add(answerTimeout))); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	c.traffic.move(n)
+	return n, err
 }
 
 // String names the destination in messages.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -17,12 +18,12 @@ const (
 	maxPause   = 10 * time.Second
 )
 
-// patiently repeats a request while it fails for reasons that may pass, for as long as the configuration
-// says.
+// patiently repeats a request while it fails for reasons that may pass, for as long as the configuration says: that counts
+// the time in which no byte moves, since a part of an upload may take a thin line longer than anybody's patience.
 func (s *S3) patiently(ctx context.Context, what string, try func() error) error {
-	patience, cancel := context.WithTimeout(ctx, s.config.Patience)
-	defer cancel()
+	quiet := time.Duration(0)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		began := s.traffic.clock()
 		err := try()
 		if err == nil {
 			return nil
@@ -33,14 +34,35 @@ func (s *S3) patiently(ctx context.Context, what string, try func() error) error
 		if !passes(err) {
 			return s.explain(what, err)
 		}
-		select {
-		case <-patience.Done():
-			if ctx.Err() != nil {
-				return errors.Join(s.cutShort(ctx, what), s.explain(what, err))
-			}
+		if quiet += s.traffic.clock() - max(began, s.traffic.last()); quiet >= s.config.Patience {
 			return s.explain(what, err)
-		case <-time.After(pause):
 		}
+		pause = min(pause, s.config.Patience-quiet)
+		select {
+		case <-ctx.Done():
+			return errors.Join(s.cutShort(ctx, what), s.explain(what, err))
+		case <-time.After(pause):
+			quiet += pause
+		}
+	}
+}
+
+// traffic knows when a byte has moved last, on any connection to the storage.
+type traffic struct {
+	began time.Time
+	moved atomic.Int64 // nanoseconds since began
+}
+
+// clock is the time since it began.
+func (t *traffic) clock() time.Duration { return time.Since(t.began) }
+
+// last is when a byte has moved.
+func (t *traffic) last() time.Duration { return time.Duration(t.moved.Load()) }
+
+// move tells that bytes have moved now, if any.
+func (t *traffic) move(bytes int) {
+	if bytes > 0 {
+		t.moved.Store(int64(t.clock()))
 	}
 }
 

@@ -1,0 +1,73 @@
+package backup
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPatienceCountsTheTimeInWhichNothingMoves repeats requests that fail, on lines of which one carries a part for longer than
+// the patience lasts.
+func TestPatienceCountsTheTimeInWhichNothingMoves(t *testing.T) {
+	fails := errors.New("connection reset by peer")
+	for name, test := range map[string]struct {
+		takes    time.Duration // to carry all of it
+		silent   time.Duration // after that, until it fails
+		failures int
+		ends     bool // it is given up
+	}{
+		"a thin line, and once":      {20 * time.Minute, 0, 1, false},
+		"a thin line, and often":     {134 * time.Second, 0, 20, false},
+		"a line that breaks, twice":  {20 * time.Minute, time.Minute, 2, false},
+		"an endpoint that is gone":   {0, 10 * time.Second, 1 << 20, true},
+		"one that answers nothing":   {0, 2 * time.Minute, 1 << 20, true},
+		"one that refuses each part": {134 * time.Second, 0, 1 << 20, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &S3{config: S3Config{Patience: 5 * time.Minute}, traffic: &traffic{began: time.Now()}}
+			tries, quiet := 0, time.Duration(0)
+			began := time.Now()
+			err := s.patiently(t.Context(), "store a part", func() error {
+				for range int(test.takes / time.Second) {
+					time.Sleep(time.Second)
+					s.traffic.move(1)
+				}
+				if tries++; tries > test.failures {
+					return nil
+				}
+				time.Sleep(test.silent)
+				return fails
+			})
+			quiet = time.Since(began) - time.Duration(tries)*test.takes
+			if errors.Is(err, fails) != test.ends || (err != nil) != test.ends || tries != test.failures+1 && !test.ends {
+				t.Errorf("%s: after %d tries: %v", name, tries, err)
+			}
+			if test.ends && (quiet < s.config.Patience || quiet > s.config.Patience+test.silent) {
+				t.Errorf("%s: it was given up after %s in which nothing has moved", name, quiet)
+			}
+		})
+	}
+}
+
+// TestAPartThatTakesLongerThanThePatienceIsRepeated has storage fail once it has taken what it was sent.
+func TestAPartThatTakesLongerThanThePatienceIsRepeated(t *testing.T) {
+	var tries atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if tries.Add(1) == 1 {
+			time.Sleep(1500 * time.Millisecond)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	s := newS3(t, S3Config{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, Patience: time.Second, Credentials: Credentials{AccessKeyID: "i", SecretAccessKey: "s"}})
+	if err := s.Put(t.Context(), "main/x", 1, strings.NewReader("x")); err != nil || tries.Load() != 2 {
+		t.Errorf("after %d tries: %v", tries.Load(), err)
+	}
+}
