@@ -147,8 +147,8 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 	return e, nil
 }
 
-// abandonedAfter is how old a part has to be that counts as left behind, and not as under way: no upload
-// takes so long, and clocks differ by less.
+// abandonedAfter is for how long a part has to have come no further that counts as left behind, and not as under way: clocks
+// differ by less.
 const abandonedAfter = 24 * time.Hour
 
 // SweepAbandoned removes the parts of objects that a destination was sent, and not to their end. They may have set room

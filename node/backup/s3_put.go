@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -130,6 +131,28 @@ func sums(text []byte) (md5Base64, sha256Hex string) {
 	return base64.StdEncoding.EncodeToString(m[:]), hex.EncodeToString(s[:])
 }
 
+// movedSince tells whether a part of an upload has arrived since a time: it may last longer than anything that is abandoned.
+func (s *S3) movedSince(ctx context.Context, upload minio.ObjectMultipartInfo, since time.Time) (moves bool, err error) {
+	err = s.patiently(ctx, "list the parts of the upload of "+upload.Key, func() error {
+		for after := 0; ; {
+			beat(ctx)
+			parts, err := s.core.ListObjectParts(ctx, s.config.Bucket, upload.Key, upload.UploadID, after, 0)
+			if minio.ToErrorResponse(err).Code == "NoSuchUpload" {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			moves = moves || slices.ContainsFunc(parts.ObjectParts, func(p minio.ObjectPart) bool { return !p.LastModified.Before(since) })
+			if moves || !parts.IsTruncated || parts.NextPartNumberMarker <= after {
+				return nil
+			}
+			after = parts.NextPartNumberMarker
+		}
+	})
+	return moves, err
+}
+
 // Sweep implements Destination.
 func (s *S3) Sweep(ctx context.Context, before time.Time) error {
 	root := s.object("x")
@@ -143,6 +166,7 @@ func (s *S3) Sweep(ctx context.Context, before time.Time) error {
 			if upload.Err != nil {
 				return upload.Err
 			}
+			beat(ctx)
 			if _, ours := nameAt(upload.Key); ours && upload.Initiated.Before(before) {
 				abandoned = append(abandoned, upload)
 			}
@@ -150,6 +174,10 @@ func (s *S3) Sweep(ctx context.Context, before time.Time) error {
 		return ctx.Err()
 	})
 	for _, upload := range abandoned {
+		moves, failed := s.movedSince(ctx, upload, before)
+		if err = errors.Join(err, failed); moves || failed != nil {
+			continue
+		}
 		err = errors.Join(err, s.patiently(ctx, "abort the upload of "+upload.Key, func() error {
 			err := s.core.AbortMultipartUpload(ctx, s.config.Bucket, upload.Key, upload.UploadID)
 			if minio.ToErrorResponse(err).Code == "NoSuchUpload" {

@@ -196,7 +196,12 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 // storeAt stores a snapshot at a destination, for as long as that takes more of it.
 func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Manifest, err error) {
 	err = whileItMoves(ctx, r.stall(storeStall), fmt.Sprintf("the upload to %s", to), func(ctx context.Context, moved func()) error {
-		m, err = t.storeAt(ctx, to.tracked(moved), r.keys.recipients)
+		to := to.tracked(moved)
+		if to.directory == nil {
+			// Parts of uploads that were killed count against a quota. Where they cannot be removed, retention says so.
+			_ = backup.SweepAbandoned(ctx, to, r.Now())
+		}
+		m, err = t.storeAt(ctx, to, r.keys.recipients)
 		return err
 	})
 	return m, err

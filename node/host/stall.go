@@ -125,6 +125,11 @@ func (t *tracked) Remove(ctx context.Context, key string) error {
 	return t.Destination.Remove(ctx, key)
 }
 
+func (t *tracked) Sweep(ctx context.Context, before time.Time) error {
+	defer t.moved()
+	return t.Destination.Sweep(backup.WithBeat(ctx, t.moved), before)
+}
+
 type trackedReader struct {
 	io.Reader
 	moved func()
