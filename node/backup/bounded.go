@@ -58,8 +58,10 @@ func (b *bounded) Remove(ctx context.Context, key string) error {
 }
 
 // Sweep implements Destination. It lasts as long as the destination finds more.
-func (b *bounded) Sweep(ctx context.Context, before time.Time) error {
-	_, err := ask(b, func(beat func()) (struct{}, error) { return struct{}{}, b.at.Sweep(WithBeat(ctx, beat), before) })
+func (b *bounded) Sweep(ctx context.Context, prefix string, before time.Time) error {
+	_, err := ask(b, func(beat func()) (struct{}, error) {
+		return struct{}{}, b.at.Sweep(WithBeat(ctx, beat), prefix, before)
+	})
 	return err
 }
 

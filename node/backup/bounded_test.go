@@ -18,7 +18,7 @@ type hanging struct {
 
 func (h hanging) List(context.Context, string) ([]Object, error) { <-h.gone; return nil, nil }
 func (h hanging) Remove(context.Context, string) error           { <-h.gone; return nil }
-func (h hanging) Sweep(context.Context, time.Time) error         { <-h.gone; return nil }
+func (h hanging) Sweep(context.Context, string, time.Time) error { <-h.gone; return nil }
 func (h hanging) Open(context.Context, string) (io.ReadCloser, error) {
 	return io.NopCloser(h), nil
 }
@@ -34,7 +34,7 @@ func TestADestinationThatHangsIsGivenUp(t *testing.T) {
 	for name, call := range map[string]func(Destination) error{
 		"List":   func(d Destination) error { _, err := d.List(t.Context(), ""); return err },
 		"Remove": func(d Destination) error { return d.Remove(t.Context(), "main/a") },
-		"Sweep":  func(d Destination) error { return d.Sweep(t.Context(), time.Time{}) },
+		"Sweep":  func(d Destination) error { return d.Sweep(t.Context(), "", time.Time{}) },
 		"Put":    func(d Destination) error { return d.Put(t.Context(), "main/a", 1, strings.NewReader("a")) },
 		"Open": func(d Destination) error {
 			content, err := d.Open(t.Context(), "main/a")
@@ -104,7 +104,7 @@ func TestAListingThatIsSlowIsNotGivenUp(t *testing.T) {
 		if found, err := d.List(t.Context(), ""); err != nil || len(found) != 3 {
 			t.Errorf("it lists %v, %v", found, err)
 		}
-		if err := d.Sweep(t.Context(), time.Time{}); err != nil {
+		if err := d.Sweep(t.Context(), "", time.Time{}); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took < 2*3*entryPause {
@@ -126,6 +126,6 @@ func (s slowly) List(ctx context.Context, prefix string) ([]Object, error) {
 	return s.Directory.List(s.pause(ctx), prefix)
 }
 
-func (s slowly) Sweep(ctx context.Context, before time.Time) error {
-	return s.Directory.Sweep(s.pause(ctx), before)
+func (s slowly) Sweep(ctx context.Context, prefix string, before time.Time) error {
+	return s.Directory.Sweep(s.pause(ctx), prefix, before)
 }

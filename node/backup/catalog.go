@@ -151,16 +151,16 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 // differ by less.
 const abandonedAfter = 24 * time.Hour
 
-// SweepAbandoned removes the parts of objects that a destination was sent, and not to their end. They may have set room
-// aside for the whole of them.
-func SweepAbandoned(ctx context.Context, at Destination, now time.Time) error {
-	return at.Sweep(ctx, now.Add(-abandonedAfter))
+// SweepAbandoned removes the parts of a cluster's objects that a destination was sent, and not to their end. They may have set
+// room aside for the whole of them.
+func SweepAbandoned(ctx context.Context, at Destination, cluster string, now time.Time) error {
+	return at.Sweep(ctx, cluster+"/", now.Add(-abandonedAfter))
 }
 
-// Clean removes what backups that were cut short have left at a destination.
-func Clean(ctx context.Context, at Destination, c Catalog, now time.Time) error {
+// Clean removes what backups of a cluster that were cut short have left at a destination.
+func Clean(ctx context.Context, at Destination, cluster string, c Catalog, now time.Time) error {
 	before := now.Add(-abandonedAfter)
-	err := SweepAbandoned(ctx, at, now)
+	err := SweepAbandoned(ctx, at, cluster, now)
 	for _, object := range c.Partial {
 		if object.Modified.Before(before) {
 			err = errors.Join(err, at.Remove(ctx, object.Key))

@@ -132,7 +132,7 @@ func TestBackupThatWasCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Clean(t.Context(), d, c, time.Now().Add(test.after)); err != nil {
+		if err := Clean(t.Context(), d, "main", c, time.Now().Add(test.after)); err != nil {
 			t.Error(err)
 		}
 		if got := keys(t, d); !slices.Equal(got, test.left) {

@@ -48,8 +48,8 @@ func (d *Directory) List(ctx context.Context, prefix string) ([]Object, error) {
 		return nil, err
 	}
 	var found []Object
-	err := d.walk(ctx, func(key string, info fs.FileInfo) error {
-		if strings.HasPrefix(key, prefix) && !strings.HasPrefix(info.Name(), partial) {
+	err := d.walk(ctx, prefix, func(key string, info fs.FileInfo) error {
+		if !strings.HasPrefix(info.Name(), partial) {
 			found = append(found, Object{key, info.Size(), info.ModTime()})
 		}
 		return nil
@@ -118,8 +118,8 @@ func (d *Directory) Remove(_ context.Context, key string) error {
 }
 
 // Sweep implements Destination.
-func (d *Directory) Sweep(ctx context.Context, before time.Time) error {
-	return d.walk(ctx, func(key string, info fs.FileInfo) error {
+func (d *Directory) Sweep(ctx context.Context, prefix string, before time.Time) error {
+	return d.walk(ctx, prefix, func(key string, info fs.FileInfo) error {
 		if strings.HasPrefix(info.Name(), partial) && info.ModTime().Before(before) {
 			return ifThere(os.Remove(filepath.Join(d.root, key)))
 		}
@@ -127,12 +127,18 @@ func (d *Directory) Sweep(ctx context.Context, before time.Time) error {
 	})
 }
 
-// walk visits all files. One that goes away meanwhile, as others write and remove, was never there.
-func (d *Directory) walk(ctx context.Context, visit func(key string, info fs.FileInfo) error) error {
-	return filepath.WalkDir(d.root, func(path string, entry fs.DirEntry, err error) error {
+// walk visits all files whose keys begin with a prefix, and looks at nothing beside: other directories may be other programs',
+// or none that root may read, as lost+found is on a network file system that takes root for nobody. One that goes away
+// meanwhile, as others write and remove, was never there.
+func (d *Directory) walk(ctx context.Context, prefix string, visit func(key string, info fs.FileInfo) error) error {
+	below := filepath.Join(d.root, filepath.FromSlash(prefix[:strings.LastIndex(prefix, "/")+1]))
+	return filepath.WalkDir(below, func(path string, entry fs.DirEntry, err error) error {
 		beat(ctx)
 		if err == nil {
 			err = ctx.Err()
+		}
+		if path != below && errors.Is(err, fs.ErrPermission) && below != d.root {
+			return fs.SkipDir // lost+found again, where the cluster's directory is a mount point: no key of ours lies deeper
 		}
 		if err != nil || !entry.Type().IsRegular() {
 			return ifThere(err)
@@ -145,7 +151,10 @@ func (d *Directory) walk(ctx context.Context, visit func(key string, info fs.Fil
 		if err != nil {
 			return err
 		}
-		return visit(filepath.ToSlash(key), info)
+		if key = filepath.ToSlash(key); !strings.HasPrefix(key, prefix) {
+			return nil
+		}
+		return visit(key, info)
 	})
 }
 

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -111,11 +113,78 @@ func TestDirectorySweeps(t *testing.T) {
 	if got := keys(t, d); !slices.Equal(got, []string{"main/a.db"}) {
 		t.Errorf("objects are %q", got)
 	}
-	if err := d.Sweep(t.Context(), now.Add(-24*time.Hour)); err != nil {
+	if err := d.Sweep(t.Context(), "main/", now.Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	left, err := filepath.Glob(filepath.Join(d.root, "main", "*"))
 	if want := []string{filepath.Join(d.root, "main/.partial-new"), filepath.Join(d.root, "main/a.db")}; err != nil || !slices.Equal(left, want) {
 		t.Errorf("there are %q, %v", left, err)
 	}
+}
+
+// TestDirectoryLooksAtNothingBeside: what lies beside the backups of a cluster, of other programs, or closed to root as it is where a
+// network file system takes root for nobody, neither fails a run nor is touched by one.
+func TestDirectoryLooksAtNothingBeside(t *testing.T) {
+	d := directory(t)
+	if os.Getuid() != 0 {
+		t.Skip("it wants to be root, who may become nobody")
+	}
+	put(t, d, "main/a.db", "one")
+	old := time.Now().Add(-48 * time.Hour)
+	for path, mode := range map[string]fs.FileMode{"other": 0o777, "other/main": 0o777, "lost+found": 0o700, "main/lost+found": 0o700} {
+		path := filepath.Join(d.root, path)
+		if err := errors.Join(os.Mkdir(path, mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs := []string{"other/main/.partial-upload", "other/.partial-upload", ".partial-upload"}
+	for _, path := range append(theirs, "main/.partial-upload") {
+		path := filepath.Join(d.root, path)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir := filepath.Join(d.root, "main"); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asNobody(t, func() {
+		if found, err := d.List(t.Context(), "main/"); err != nil || len(found) != 1 || found[0].Key != "main/a.db" {
+			t.Errorf("it lists %v, %v", found, err)
+		}
+		if found, err := d.List(t.Context(), "main/b"); err != nil || len(found) != 0 {
+			t.Errorf("of keys that begin with main/b it lists %v, %v", found, err)
+		}
+		if err := SweepAbandoned(t.Context(), d, "main", time.Now()); err != nil {
+			t.Error(err)
+		}
+		if _, err := d.List(t.Context(), "lost+found/"); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("of a cluster whose directory is closed it lists %v", err)
+		}
+	})
+	for _, path := range theirs {
+		if _, err := os.Stat(filepath.Join(d.root, path)); err != nil {
+			t.Errorf("another program's: %v", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(d.root, "main/.partial-upload")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a run of ours has left: %v", err)
+	}
+}
+
+// asNobody does something with the files of this machine as a user to whom none belong.
+func asNobody(t *testing.T, do func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := syscall.Setfsuid(65534); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setfsuid(0); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	do()
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -154,9 +155,8 @@ func (s *S3) movedSince(ctx context.Context, upload minio.ObjectMultipartInfo, s
 }
 
 // Sweep implements Destination.
-func (s *S3) Sweep(ctx context.Context, before time.Time) error {
-	root := s.object("x")
-	root = root[:len(root)-1]
+func (s *S3) Sweep(ctx context.Context, prefix string, before time.Time) error {
+	root := strings.TrimSuffix(s.object("x"), "x") + prefix
 	var abandoned []minio.ObjectMultipartInfo
 	err := s.patiently(ctx, "list unfinished uploads", func() error {
 		abandoned = nil

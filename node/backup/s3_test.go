@@ -138,17 +138,24 @@ func TestS3ServerGone(t *testing.T) {
 	if left() != 1 {
 		t.Fatalf("%d uploads are unfinished", left())
 	}
-	if err := s.Sweep(t.Context(), time.Now().Add(-24*time.Hour)); err != nil || left() != 1 {
+	if err := s.Sweep(t.Context(), "main/", time.Now().Add(-24*time.Hour)); err != nil || left() != 1 {
 		t.Errorf("after a sweep of old ones %d are left, %v", left(), err)
 	}
 	foreign, err := s.core.NewMultipartUpload(t.Context(), bucket, "etcd/lab/main/another.bin", minio.PutObjectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	others, err := s.core.NewMultipartUpload(t.Context(), bucket, "etcd/lab/main2/20260304T120000Z-r1-a.db", minio.PutObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(t.Context(), "main/", time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
-	if got := uploads(t, s); !slices.Equal(got, []string{foreign}) {
+	got, want := uploads(t, s), []string{foreign, others}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
 		t.Errorf("after a sweep of all of ours %q are left", got)
 	}
 }
@@ -272,7 +279,7 @@ func TestS3Refusals(t *testing.T) {
 		s := newS3(t, c)
 		for what, err := range map[string]error{
 			"list": second(s.List(t.Context(), "")), "open": second(s.Open(t.Context(), "main/a.db")),
-			"put": s.Put(t.Context(), "main/b.db", 1, strings.NewReader("x")), "sweep": s.Sweep(t.Context(), noon),
+			"put": s.Put(t.Context(), "main/b.db", 1, strings.NewReader("x")), "sweep": s.Sweep(t.Context(), "main/", noon),
 		} {
 			mustSay(t, err, append(test.says, server.Endpoint())...)
 			if !errors.Is(err, ErrRefused) || strings.Contains(fmt.Sprint(err), secret) {

@@ -160,7 +160,7 @@ func (r *run) backUp(ctx context.Context) (string, error) {
 		if d.directory != nil && d.away == nil {
 			// A run that was killed holds the room of its whole backup there. What is wrong with the directory this run
 			// says where it stores.
-			_ = backup.SweepAbandoned(ctx, d, r.Now())
+			_ = backup.SweepAbandoned(ctx, d, r.marker.Cluster, r.Now())
 		}
 	}
 	taken, err := r.take(ctx, all)
@@ -199,7 +199,7 @@ func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Ma
 		to := to.tracked(moved)
 		if to.directory == nil {
 			// Parts of uploads that were killed count against a quota. Where they cannot be removed, retention says so.
-			_ = backup.SweepAbandoned(ctx, to, r.Now())
+			_ = backup.SweepAbandoned(ctx, to, r.marker.Cluster, r.Now())
 		}
 		m, err = t.storeAt(ctx, to, r.keys.recipients)
 		return err
@@ -244,5 +244,5 @@ func (r *run) letGo(ctx context.Context, at destination, catalog backup.Catalog,
 		}
 		r.say(fmt.Sprintf("removed %s from %s: %s", dropped.Manifest, at, dropped.Why))
 	}
-	return errors.Join(append(failed, backup.Clean(ctx, at, catalog, now))...)
+	return errors.Join(append(failed, backup.Clean(ctx, at, r.marker.Cluster, catalog, now))...)
 }

@@ -125,9 +125,9 @@ func (t *tracked) Remove(ctx context.Context, key string) error {
 	return t.Destination.Remove(ctx, key)
 }
 
-func (t *tracked) Sweep(ctx context.Context, before time.Time) error {
+func (t *tracked) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	defer t.moved()
-	return t.Destination.Sweep(backup.WithBeat(ctx, t.moved), before)
+	return t.Destination.Sweep(backup.WithBeat(ctx, t.moved), prefix, before)
 }
 
 type trackedReader struct {
