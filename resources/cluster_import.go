@@ -97,7 +97,7 @@ const howToReach = `
 An import reads no members from the configuration: their own host_key, host_ca, ssh_address, ssh_port and ssh_user do not count for it. ` +
 	`What counts is ssh in the provider block, and the environment: ETCD_SSH_KNOWN_HOSTS_FILE (ssh.known_hosts_file), a file with the hosts' keys in it, ` +
 	`or ETCD_SSH_HOST_CA (ssh.host_ca) for those keys, and ETCD_SSH_USER. ` +
-	`Leave it set until the first apply after the import has taken what the members say into the state.`
+	`Leave it set until the first apply after the import has taken what the members say into the state`
 
 // adopt fills the model from what the hosts record, and from what they then say of themselves.
 func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, markers map[string]api.Marker) error {
