@@ -33,8 +33,8 @@ func recoveryFile(cluster string) string {
 
 // Recover makes the local member the whole of its cluster. Its data is copied first, and then it is started
 // once by force. A call that was cut short is made again: it goes on with the copy that is there, and forces
-// nothing on a member that is alone already.
-func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequest) (api.Recovered, error) {
+// nothing on a member that is alone already. A member that ran, and is not recovered from after all, is started again.
+func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequest) (_ api.Recovered, err error) {
 	marker, err := m.mayRecover(cluster, r)
 	if err != nil {
 		return api.Recovered{}, err
@@ -50,11 +50,24 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if under == nil && isAlone(view) {
 		return api.Recovered{Path: m.lastRecovered(marker.DataDir)}, nil
 	}
+	// Before anything stops it: what is read of a member may need that already.
+	before, err := m.Units.State(ctx, api.Unit(cluster))
+	if err != nil {
+		return api.Recovered{}, err
+	}
+	forcing := false
+	defer func() {
+		// The log of one that is to be forced may count as agreed on already: it must not meet the others again.
+		if err != nil && !forcing {
+			err = errors.Join(err, m.runAgain(context.WithoutCancel(ctx), cluster, before))
+		}
+	}()
 	if under == nil || !m.goesOn(ctx, *marker, *under) {
-		if under, err = m.beginRecovery(ctx, *marker, r); err != nil {
+		if under, err = m.beginRecovery(ctx, *marker, r, before); err != nil {
 			return api.Recovered{}, err
 		}
 	}
+	forcing = true
 	done := api.Recovered{Path: under.Copy}
 	waiting, stop := m.whileItGains(ctx, *marker, r.Timeout)
 	defer stop()
@@ -62,6 +75,15 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
 	}
 	return done, m.endRecovery(cluster)
+}
+
+// runAgain starts a member that ran before, and does so no more.
+func (m *Machine) runAgain(ctx context.Context, cluster string, before api.UnitState) error {
+	now, err := m.Units.State(ctx, api.Unit(cluster))
+	if !running(before) || err == nil && running(now) && now.ActiveState != "deactivating" {
+		return nil // one more start would have systemd forget how often it has started it in vain
+	}
+	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
 // endRecovery ends the record of a recovery: with the recovery, and with whatever takes the member another way.
@@ -119,23 +141,14 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 }
 
 // beginRecovery checks the member's data, stops it, checks and copies its data, and records that this copy is the good
-// one. A member that was stopped for nothing is started again.
-func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest) (under *recovery, err error) {
-	unit, err := m.Units.State(ctx, api.Unit(marker.Cluster))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := m.mayRecoverFrom(marker, r, unit.MainPID != 0); err != nil {
+// one.
+func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.RecoverRequest, before api.UnitState) (*recovery, error) {
+	if _, err := m.mayRecoverFrom(marker, r, before.MainPID != 0); err != nil {
 		return nil, err
 	}
 	if err := m.stop(ctx, marker.Cluster); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil && running(unit) {
-			err = errors.Join(err, m.Units.Start(context.WithoutCancel(ctx), api.Unit(marker.Cluster)))
-		}
-	}()
 	// It may have written since, and its database was its own.
 	l, err := m.mayRecoverFrom(marker, r, false)
 	if err != nil {

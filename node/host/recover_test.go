@@ -267,6 +267,58 @@ func TestRecoverRefusesOlderData(t *testing.T) {
 	f.mustHoldAll(t, done)
 }
 
+// TestRecoverRefusedWithOneLeftBehind has a recovery be refused where the record of another is left that was given up: the
+// member, which has to stop for its list to be read, serves what it can as before.
+func TestRecoverRefusedWithOneLeftBehind(t *testing.T) {
+	t.Parallel()
+	f := survivor(t)
+	copied := dataDir + "-copied"
+	if err := os.CopyFS(f.path(copied), os.DirFS(f.path(dataDir))); err != nil {
+		t.Fatal(err)
+	}
+	l, huge := f.log(dataDir, true), filepath.Join(dataDir, "huge")
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience, Term: l.Term, Index: l.Index}
+	for name, refusal := range map[string]struct {
+		arrange func()
+		index   uint64
+		says    string
+	}{
+		"a log that ends too early": {func() {}, l.Index + 1000, "somebody has put older data there"},
+		"no room for a copy": {func() {
+			writeFile(t, f.Machine, huge, "")
+			if err := os.Truncate(f.path(huge), 1<<42); err != nil {
+				t.Fatal(err)
+			}
+		}, l.Index, "a copy of the data in"},
+	} {
+		writeFile(t, f.Machine, recoveryFile("main"), `{"cluster_id":"`+f.marker.ClusterID+`","copy":"`+copied+`","term":1,"index":3}`)
+		refusal.arrange()
+		r := request
+		r.Index = refusal.index
+		_, err := f.Recover(t.Context(), "main", r)
+		mustRefuse(t, err, refusal.says)
+		if f.units.pid == 0 || f.units.active[api.Unit("main")] != "active" {
+			t.Errorf("%s: its unit is %q", name, f.units.active[api.Unit("main")])
+		}
+		if flags, err := f.flags("main"); err != nil || slices.Contains(flags, forced) {
+			t.Errorf("%s: its flags are %q, %v", name, flags, err)
+		}
+		if err := os.RemoveAll(f.path(huge)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// What did not run is not started for a refusal.
+	f.units.end(syscall.SIGTERM)
+	f.units.active[api.Unit("main")] = "inactive"
+	request.Index += 1000
+	_, err := f.Recover(t.Context(), "main", request)
+	mustRefuse(t, err, "somebody has put older data there")
+	if f.units.process != nil {
+		t.Error("it was started")
+	}
+}
+
 // TestRecoverWithWhatDoesNotStart refuses a member whose database is damaged before it is touched, and gives up one that
 // ends each time that it is started, with its words and a flag that forces nothing.
 func TestRecoverWithWhatDoesNotStart(t *testing.T) {
