@@ -1,30 +1,117 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// AgreeCommand is the store's own command by which it carries out Agree as the system user.
+const AgreeCommand = "agree"
+
+const (
+	// agreeDir is the file descriptor on which that process has the directory of the log.
+	agreeDir = 3
+	// agreeSays is how much of what it says is kept, in bytes.
+	agreeSays = 4 << 10
 )
 
 // agree has all that a member has logged count as agreed on. A member that is started alone by force drops
 // what it does not know to be agreed on, and it learns that late: what its leader has acknowledged just
 // before it died would be among that.
+//
+// etcd's code opens and makes files by their names, in a directory of the system user's, who may have put links there. So it
+// runs in a process of his, which links lead to nothing that is not his own.
 func (m *Machine) agree(dir string) error {
-	path := m.path(walDir(dir))
-	err := openForAgreement(path)
-	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), path) {
-		// The last record was not written to its end. etcd itself cuts it off when it starts.
-		err = openForAgreement(path)
-	}
-	if err != nil {
+	if err := m.agreeAsUser(dir, stallTimeout); err != nil {
 		return fmt.Errorf("have what %s holds count as agreed on: %w", walDir(dir), err)
 	}
-	return ownLike(path)
+	return nil
+}
+
+// agreeAsUser is bounded by what that process does: a long log on a slow disk takes its time, and a pipe takes for ever.
+func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
+	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	if err != nil {
+		return err
+	}
+	if !found || etcd.UID == root.UID || etcd.GID == root.GID {
+		return fmt.Errorf("there is no system user %s that is not root", api.SystemUser)
+	}
+	log, err := openDirInside(m.path(dir), walDir(""))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	said := &head{room: agreeSays}
+	// By the handle on what this process runs: the system user may not be let through to where that lies.
+	command := exec.Command("/proc/self/exe")
+	command.Args = []string{"store", AgreeCommand}
+	command.Env = []string{}
+	command.Stderr = said
+	command.WaitDelay = time.Second
+	command.ExtraFiles = []*os.File{log} // the first is agreeDir
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(etcd.UID), Gid: uint32(etcd.GID)}}
+	if err := command.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	watched := make(chan error)
+	go func() { watched <- m.endIfIdle(command.Process, patience, ended) }()
+	err = command.Wait()
+	close(ended)
+	if err = errors.Join(<-watched, err); err != nil {
+		return fmt.Errorf("as user %s: %w: %s", api.SystemUser, err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+// endIfIdle ends a process that neither reads nor computes for so long.
+func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <-chan struct{}) error {
+	poll := time.NewTicker(pacePoll)
+	defer poll.Stop()
+	mark, since := m.workOf(process.Pid), time.Now()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-poll.C:
+		}
+		if now := m.workOf(process.Pid); now.bytes-mark.bytes >= leastRead || now.busy-mark.busy >= patience/busyShare {
+			mark, since = now, time.Now()
+		}
+		if time.Since(since) >= patience {
+			return errors.Join(fmt.Errorf("nothing has come of it for %s", patience), process.Kill())
+		}
+	}
+}
+
+// Agree has all that the log in the directory behind agreeDir holds count as agreed on. It refuses to run as root.
+func Agree() error {
+	if os.Geteuid() == root.UID || os.Getegid() == root.GID {
+		return errors.New("this is done as the system user of members, and not as root")
+	}
+	if err := os.NewFile(agreeDir, "the directory of the log").Chdir(); err != nil {
+		return err
+	}
+	const here = "."
+	err := openForAgreement(here)
+	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), here) {
+		// The last record was not written to its end. etcd itself cuts it off when it starts.
+		err = openForAgreement(here)
+	}
+	return err
 }
 
 func openForAgreement(path string) error {
@@ -42,15 +129,15 @@ func openForAgreement(path string) error {
 	return errors.Join(raiseCommit(log), log.Close())
 }
 
-// ownLike gives what lies in a directory to the owner of the directory: a log that is opened by root may
-// have got files of root's.
-func ownLike(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	owner := ownerOf(info)
-	return eachInside(dir, func(root *os.Root, name string, _ fs.FileInfo) error {
-		return root.Lchown(name, owner.UID, owner.GID)
-	})
+// head keeps the beginning of what is written to it.
+type head struct {
+	bytes.Buffer
+	room int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	kept := min(len(p), h.room)
+	h.room -= kept
+	h.Buffer.Write(p[:kept])
+	return len(p), nil
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,6 +91,19 @@ func (l *liveUnits) end(signal os.Signal) {
 		l.t.Error(err)
 	}
 	l.process = nil
+	// Here it ran as root, and on a host it is the system user's.
+	if data := l.machine.path(dataDir); exists(data) {
+		if err := eachInside(data, func(root *os.Root, name string, _ fs.FileInfo) error {
+			return root.Lchown(name, etcdOwner.UID, etcdOwner.GID)
+		}); err != nil {
+			l.t.Error(err)
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // fleetMember is one machine of a fleet.

@@ -65,6 +65,17 @@ func openIn(root *os.Root, name string) (*os.File, error) {
 	return file, nil
 }
 
+// openDirInside opens a directory below a directory at a path of this process.
+func openDirInside(dir, name string) (*os.File, error) {
+	dir, name = throughRoots(dir, name)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
 // readDirInside lists a directory below a directory at a path of this process.
 func readDirInside(dir, name string) ([]fs.DirEntry, error) {
 	dir, name = throughRoots(dir, name)

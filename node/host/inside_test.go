@@ -34,6 +34,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
+			m.Users = userIs{etcdOwner}
 			writeFile(t, m, dataDir+"/member/x", "")
 			if err := os.MkdirAll(filepath.Dir(m.path(test.path)), 0o700); err != nil {
 				t.Fatal(err)
@@ -62,8 +63,8 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				if err := settleTree(m.path(dataDir), etcdOwner); err != nil {
 					t.Error(err)
 				}
-				if err := ownLike(m.path(dataDir)); err != nil {
-					t.Error(err)
+				if err := m.agreeAsUser(dataDir, 3*time.Second); err == nil {
+					t.Error("its log counts as agreed on")
 				}
 			}()
 			select {

@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
 )
 
 func main() {
@@ -37,6 +39,7 @@ const usage = `store: runs etcd members on this host, on behalf of terraform-pro
 
   store call             answer one request, JSON on stdin, with JSON on stdout
   store run CLUSTER      run the member of a cluster, by the flags in /etc/etcd/CLUSTER/flags
+  store agree            what "store call" starts as the user etcd, to have a survivor's log count as agreed on
   store record CLUSTER   record how far that member has come, once it has ended
   store guard CLUSTER    say whether that member may be started; changes nothing
   store backup CLUSTER   back the cluster up, if no other member does this run; --now: whoever has done it
@@ -59,6 +62,8 @@ func store(args []string) int {
 		return answerCall()
 	case command == "run" && len(args) == 1:
 		return runMember(args[0])
+	case command == host.AgreeCommand && len(args) == 0:
+		return agree()
 	case command == "record" && len(args) == 1:
 		return record(args[0])
 	case command == "guard" && len(args) == 1:

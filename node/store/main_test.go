@@ -72,6 +72,16 @@ func TestNamesArePrograms(t *testing.T) {
 	}
 }
 
+// TestAgreeIsNotForRoot holds that the command by which a recovery writes to a log does nothing as root.
+func TestAgreeIsNotForRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("is about root")
+	}
+	if got := called(t, "store", "agree"); got.status != exitFailed || !strings.Contains(got.stderr, "not as root") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestEtcdutlHasAllOfUpstreamsCommands holds that the commands which we put together are upstream's.
 func TestEtcdutlHasAllOfUpstreamsCommands(t *testing.T) {
 	got := called(t, "etcdutl", "help")

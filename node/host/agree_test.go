@@ -1,0 +1,127 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestAgreeAsTheSystemUser holds that the log is repaired and written to by nobody but the system user: the names of files
+// that etcd's code makes there may be links of his, to files of root's.
+func TestAgreeAsTheSystemUser(t *testing.T) {
+	t.Parallel()
+	f := survivor(t)
+	f.units.end(syscall.SIGKILL)
+	files := f.walFiles(dataDir)
+	last := f.path(files[len(files)-1])
+	before := f.readLog(dataDir)
+	if commit, err := readLog(filepath.Dir(last)); err != nil || commit >= before.Index {
+		t.Fatalf("entry %d of %d is agreed on already, %v", commit, before.Index, err)
+	}
+	tear(t, last)
+
+	elsewhere, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(elsewhere) })
+	precious, made := filepath.Join(elsewhere, "precious"), filepath.Join(elsewhere, "made")
+	broken, next := last+".broken", filepath.Join(filepath.Dir(last), "0.tmp")
+	err = errors.Join(os.Chmod(elsewhere, 0o755), os.WriteFile(precious, []byte("of root's"), 0o644), os.RemoveAll(next))
+	for link, target := range map[string]string{broken: precious, next: made} {
+		err = errors.Join(err, os.Symlink(target, link), os.Lchown(link, etcdOwner.UID, etcdOwner.GID))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = f.agree(dataDir)
+	if text, _ := os.ReadFile(precious); string(text) != "of root's" {
+		t.Errorf("a file of root's was written to: %d bytes", len(text))
+	}
+	if exists(made) {
+		t.Error("a file was made for root")
+	}
+	if err == nil || !strings.Contains(err.Error(), walDir(dataDir)) {
+		t.Errorf("it goes well: %v", err)
+	}
+
+	if err := errors.Join(os.Remove(broken), os.Remove(next)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds nothing to do
+		if err := f.agree(dataDir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := f.readLog(dataDir)
+	if commit, err := readLog(filepath.Dir(last)); err != nil || commit != after.Index || after.Error != "" || after.Index > before.Index {
+		t.Errorf("entry %d of %+v is agreed on, before %+v, %v", commit, after, before, err)
+	}
+	info, err := os.Lstat(broken)
+	if err != nil || ownerOf(info) != etcdOwner {
+		t.Errorf("what was repaired is not the system user's: %v, %v", info, err)
+	}
+}
+
+// tear cuts a file of a log off in the middle of its last record.
+func tear(t *testing.T, file string) {
+	t.Helper()
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := int64(0)
+	for {
+		_, length, err := readFrame(in, info.Size())
+		if err != nil {
+			break
+		}
+		end += length
+	}
+	if err := os.Truncate(file, end-3); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// userIs has a system user that is this one.
+type userIs struct{ Owner }
+
+func (u userIs) Lookup(string) (Owner, bool, error)            { return u.Owner, true, nil }
+func (u userIs) Ensure(context.Context, string) (Owner, error) { return u.Owner, nil }
+
+// TestAgreeNeverAsRoot refuses a system user that is root.
+func TestAgreeNeverAsRoot(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, walDir(dataDir)+"/0.wal", "")
+	for _, user := range []Owner{root, {etcdOwner.UID, root.GID}, {root.UID, etcdOwner.GID}} {
+		m.Users = userIs{user}
+		mustFail(t, m.agree(dataDir), api.CodeFailed, "not root")
+	}
+	if err := Agree(); err == nil || !strings.Contains(err.Error(), "not as root") {
+		t.Errorf("root itself does it: %v", err)
+	}
+}
+
+// TestAgreeEndsWithWhatComesToNothing has a log be a pipe that nobody writes to.
+func TestAgreeEndsWithWhatComesToNothing(t *testing.T) {
+	t.Parallel()
+	m, _ := newMachine(t)
+	m.Users = userIs{etcdOwner}
+	pipe := m.path(walDir(dataDir) + "/0000000000000000-0000000000000000.wal")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o700), syscall.Mkfifo(pipe, 0o600), settleTree(m.path(dataDir), etcdOwner)); err != nil {
+		t.Fatal(err)
+	}
+	mustFail(t, m.agreeAsUser(dataDir, 2*time.Second), api.CodeFailed, "nothing has come of it for 2s")
+}

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
+)
+
+// agree has a log count as agreed on, for a recovery, which is a process of root's.
+func agree() int {
+	if err := host.Agree(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitFailed
+	}
+	return exitDone
+}
