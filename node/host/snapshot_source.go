@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 )
@@ -79,21 +81,40 @@ func (m *Machine) fromPath(given string) (*snapshotSource, error) {
 	if !filepath.IsAbs(given) {
 		return nil, refuse("%q is no absolute path of the host", given)
 	}
-	info, err := os.Stat(m.path(given))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, refuse("%s is not there", given)
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, refuse("%s is no file", given)
-	}
-	content, err := os.Open(m.path(given))
+	content, size, err := m.openGiven(given)
 	if err != nil {
 		return nil, err
 	}
-	at := takenAt(given, func(key string) ([]byte, error) { return os.ReadFile(m.path(key)) })
-	return &snapshotSource{ReadCloser: content, what: given, size: info.Size(), takenAt: at}, nil
+	at := takenAt(given, func(key string) (io.ReadCloser, error) {
+		beside, _, err := m.openGiven(key)
+		return beside, err
+	})
+	return &snapshotSource{ReadCloser: content, what: given, size: size, takenAt: at}, nil
+}
+
+// openGiven opens a file at a path that a user has given, and says how many bytes it has. Other users of the host may put
+// something else there at any time: what is no file is refused, and nobody is waited for who is to write to a pipe.
+func (m *Machine) openGiven(given string) (io.ReadCloser, int64, error) {
+	info, err := os.Stat(m.path(given))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, 0, refuse("%s is not there", given)
+	case err != nil:
+		return nil, 0, err
+	case !info.Mode().IsRegular(): // to open a device may do something to it
+		return nil, 0, refuse("%s is no file", given)
+	}
+	file, err := os.OpenFile(m.path(given), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = refuse("%s is no file", given)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, info.Size(), nil
 }
 
 func fromS3(ctx context.Context, s api.S3) (*snapshotSource, error) {
@@ -112,14 +133,7 @@ func fromS3(ctx context.Context, s api.S3) (*snapshotSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := takenAt(s.Key, func(key string) ([]byte, error) {
-		text, err := storage.Open(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		defer text.Close()
-		return io.ReadAll(io.LimitReader(text, 1<<20))
-	})
+	at := takenAt(s.Key, func(key string) (io.ReadCloser, error) { return storage.Open(ctx, key) })
 	return &snapshotSource{ReadCloser: content, what: fmt.Sprintf("%s in %s", s.Key, storage), size: found[0].Size, takenAt: at}, nil
 }
 
@@ -131,16 +145,25 @@ func s3(s api.S3) (*backup.S3, error) {
 	})
 }
 
+// largestManifest is how many bytes of a manifest are read: it has some hundreds, and what lies in its place may have any
+// number.
+const largestManifest = 1 << 20
+
 // takenAt is when a snapshot was taken: its own name says so, where it was taken before a change, or the manifest of
 // a backup beside it. Zero: nobody knows.
-func takenAt(key string, read func(key string) ([]byte, error)) time.Time {
+func takenAt(key string, open func(key string) (io.ReadCloser, error)) time.Time {
 	if name := snapshotName.FindStringSubmatch(path.Base(key)); name != nil {
 		if at, err := time.Parse(stamp, name[1]); err == nil {
 			return at
 		}
 	}
+	beside, err := open(strings.TrimSuffix(strings.TrimSuffix(key, ".age"), ".db") + ".json")
+	if err != nil {
+		return time.Time{}
+	}
+	defer beside.Close()
 	var manifest backup.Manifest
-	text, err := read(strings.TrimSuffix(strings.TrimSuffix(key, ".age"), ".db") + ".json")
+	text, err := io.ReadAll(io.LimitReader(beside, largestManifest))
 	if err != nil || json.Unmarshal(text, &manifest) != nil {
 		return time.Time{}
 	}
