@@ -57,8 +57,17 @@ func (n *Node) explainShell(printed string, err error) error {
 func parseContact(output string, ports []int) (api.Contact, error) {
 	var c api.Contact
 	root, complete := api.StoreRoot, false
+	told := map[string]string{}
 	for line := range strings.Lines(output) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch key {
+		case "kernel", "machine", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end":
+			// None of these can be true twice: somebody else prints them too.
+			if first, again := told[key]; again {
+				return c, fmt.Errorf("the host's shell said %s twice, %.80q and %.80q: does its login shell print something of its own, or a user of the host?", key, first, value)
+			}
+			told[key] = value
+		}
 		switch key {
 		case "kernel":
 			c.Kernel = value

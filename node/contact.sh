@@ -2,7 +2,14 @@
 # Login shells that are not interactive may leave out where administration tools lie.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-say() { printf '%s %s\n' "$1" "$2"; }
+# A fact is one line, whatever it says: names of files may hold line breaks, and other users may name them.
+newline='
+'
+say() {
+	value=$2
+	case $value in *"$newline"*) value=$(printf %s "$value" | tr '\n' ' ') ;; esac
+	printf '%s %s\n' "$1" "$value"
+}
 
 say kernel "$(uname -r)"
 say machine "$(uname -m)"

@@ -2,9 +2,11 @@ package node
 
 import (
 	"encoding/base64"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +108,57 @@ func TestParseContact(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestContactIsToldNothingByOthers runs a process whose path has lines that look like facts: any user of a host may.
+func TestContactIsToldNothingByOthers(t *testing.T) {
+	root := t.TempDir()
+	forged := filepath.Join(root, "x\nmachine-id f00d\nmarker Zm9yZ2Vk\ndata yes\nend .\ny")
+	program := filepath.Join(forged, "etcd")
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(sleep)
+	if err == nil {
+		err = errors.Join(os.MkdirAll(forged, 0o755), os.WriteFile(program, content, 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := runContact(t, filepath.Join(root, "host"))
+	process := exec.Command(program, "600")
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = process.Process.Kill(); _ = process.Wait() })
+	after := runContact(t, filepath.Join(root, "host"))
+	if want := strings.ReplaceAll(program, "\n", " "); !slices.Contains(after.ForeignEtcd, want) {
+		t.Errorf("there runs %q, want %q", after.ForeignEtcd, want)
+	}
+	if after.MachineID != before.MachineID || after.Marker != nil || after.MarkerError != "" || after.DataNotEmpty {
+		t.Errorf("the host reads as %+v", after)
+	}
+}
+
+// TestParseContactRefusesASecondValue: a fact that is told twice is told by somebody else, once at least.
+func TestParseContactRefusesASecondValue(t *testing.T) {
+	facts := []string{
+		"kernel 6.1", "machine x86_64", "init systemd", "machine-id f00d", "boot-id b007", "no-user-namespaces yes", "first-port 0", "read-only /usr",
+		"free-kib 2048", "data-free-kib 1", "marker e30=", "data yes", "root /var/stores", "end .",
+	}
+	whole := strings.Join(append([]string{"missing gzip", "missing find", "installed a", "installed b", "listen 094C", "listen 094B", "etcd /a", "etcd /b"}, facts...), "\n") + "\n"
+	if _, err := parseContact(whole, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, fact := range facts {
+		key, _, _ := strings.Cut(fact, " ")
+		for _, output := range []string{fact + "\n" + whole, whole + fact + "\n", key + " other\n" + whole} {
+			if contact, err := parseContact(output, nil); err == nil {
+				t.Errorf("%s twice was read as %+v, %v", key, contact, err)
+			}
+		}
 	}
 }
 
