@@ -11,6 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// longestLine bounds a line of a host's, in bytes: all that a host knows takes a small part of it.
+const longestLine = 16 << 20
+
 // answer reads the lines that a call writes. It is the stdout of the command.
 type answer struct {
 	progress func(string) // told of each line of progress, as it arrives; nil: nobody
@@ -37,6 +40,9 @@ func (a *answer) Write(p []byte) (int, error) {
 			continue
 		}
 		end := bytes.IndexByte(rest, '\n')
+		if a.partial.Len()+max(end, 0) > longestLine || end < 0 && a.partial.Len()+len(rest) > longestLine {
+			return 0, fmt.Errorf("the host has sent a line of more than %d MiB, which is none of a store's", longestLine>>20)
+		}
 		if end < 0 {
 			a.partial.Write(rest)
 			break
@@ -52,7 +58,7 @@ func (a *answer) take(text []byte) {
 	var line api.Line
 	switch err := json.Unmarshal(text, &line); {
 	case err != nil:
-		a.bad = fmt.Errorf("the store wrote a line that is no JSON: %q", bytes.TrimSpace(text))
+		a.bad = fmt.Errorf("the store wrote a line that is no JSON: %.200q", bytes.TrimSpace(text))
 	case line.Result != nil || line.Error != nil:
 		a.final = &line
 	case line.Content > 0 && a.content != nil:

@@ -166,6 +166,55 @@ func TestContentIsSentAndReceived(t *testing.T) {
 	}
 }
 
+// TestHostThatSendsOn holds that a host which sends on for ever ends what it was asked, before it fills the memory.
+func TestHostThatSendsOn(t *testing.T) {
+	sent := make(chan int64, 1)
+	server := sshtest.Start(t, sshtest.Config{Handler: func(_ context.Context, s *sshtest.Session) sshtest.Exit {
+		piece, all := bytes.Repeat([]byte("x"), 1<<16), int64(0)
+		for all < 1<<28 {
+			n, err := s.Stdout.Write(piece)
+			if all += int64(n); err != nil {
+				break
+			}
+		}
+		sent <- all
+		return sshtest.Exit{}
+	}})
+	pool := ssh.NewPool(ssh.Options{})
+	t.Cleanup(func() { pool.Close() })
+	n := New(pool, server.Target(), "", nil)
+	for name, ask := range map[string]func() error{
+		"a call":          func() error { return n.Call(t.Context(), "", observe, &api.Observation{}) },
+		"a download":      func() error { return n.Download(t.Context(), "", observe, io.Discard, &api.Upload{}) },
+		"a first contact": func() error { _, err := n.Contact(t.Context(), "prod", api.ObserveRequest{}); return err },
+	} {
+		err := ask()
+		if err == nil || !strings.Contains(err.Error(), "MiB") || len(err.Error()) > 2000 {
+			t.Errorf("%s: the error of %d bytes is %.2000v", name, len(fmt.Sprint(err)), err)
+		}
+		if all := <-sent; all > 1<<27 {
+			t.Errorf("%s: %d bytes were taken", name, all)
+		}
+	}
+	// A result may be long, and what is no result is not told whole.
+	long := strings.Repeat("y", longestLine/2)
+	n = reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		fmt.Fprintf(s.Stdout, "%s\n{\"result\":{\"sha256\":%q}}\n", long, long)
+		return sshtest.Exit{}
+	})
+	var got api.Upload
+	if err := n.Call(t.Context(), "", observe, &got); err != nil || got.SHA256 != long {
+		t.Errorf("a long result: %d bytes, %v", len(got.SHA256), err)
+	}
+	n = reached(t, func(s *sshtest.Session, _ string) sshtest.Exit {
+		_, _ = io.WriteString(s.Stdout, long+"\n")
+		return sshtest.Exit{}
+	})
+	if err := n.Call(t.Context(), "", observe, &got); err == nil || len(err.Error()) > 2000 {
+		t.Errorf("a long line that is no result: %.2000v", err)
+	}
+}
+
 // TestUploadThatIsRefused holds that the reason of a store that reads no content is told, and not that nobody has
 // read it.
 func TestUploadThatIsRefused(t *testing.T) {

@@ -28,7 +28,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"marker=" + ssh.Quote(api.MarkerFile(cluster)),
 		"data=" + ssh.Quote(ask.DataDir),
 	}
-	var stdout bytes.Buffer
+	var stdout report
 	if err := n.run(ctx, "contact.sh", strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
 		return api.Contact{}, fmt.Errorf("first contact: %w", n.explainShell(stdout.String(), err))
 	}
@@ -39,6 +39,20 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, nil
 }
 
+// longestContact bounds what a host says in a first contact, in bytes: a line for each port on which something listens is
+// the most of it.
+const longestContact = 4 << 20
+
+// report keeps what a host says in a first contact.
+type report struct{ bytes.Buffer }
+
+func (r *report) Write(p []byte) (int, error) {
+	if r.Len()+len(p) > longestContact {
+		return 0, fmt.Errorf("the host has answered more than %d MiB, which is not what was asked", longestContact>>20)
+	}
+	return r.Buffer.Write(p)
+}
+
 // explainShell says of a first contact that ended before it began that the login shell may run no commands.
 func (n *Node) explainShell(printed string, err error) error {
 	var exit *ssh.ExitError
@@ -47,7 +61,7 @@ func (n *Node) explainShell(printed string, err error) error {
 	}
 	said := ""
 	if first := firstLine(strings.TrimSpace(printed)); first != "" {
-		said = fmt.Sprintf(", and printed %q", first)
+		said = fmt.Sprintf(", and printed %.200q", first)
 	}
 	return fmt.Errorf("%w%s: the login shell of user %s ran no command: give the user a shell that does (chsh -s /bin/sh), or log in as another one (ssh.user)", err, said, n.target.User)
 }
@@ -125,7 +139,7 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 		}
 	}
 	if !complete {
-		return c, fmt.Errorf("the host's shell answered %q, which is not what was asked: does its login shell print something of its own?", firstLine(output))
+		return c, fmt.Errorf("the host's shell answered %.200q, which is not what was asked: does its login shell print something of its own?", firstLine(output))
 	}
 	slices.Sort(c.Listening)
 	slices.Sort(c.Installed)
