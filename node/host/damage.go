@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// crashPause is for how long a look waits for the process of a member that crashes over and over to end: its
-	// files can be read in between alone.
+	// crashPause is for how long any look waits for the process of a member that crashes over and over to end: its
+	// database can be read in between alone.
 	crashPause = 6 * time.Second
-	// crashAge is the age from which on a process is none that crashes at its start.
+	// crashAge is the age from which on a process is none that crashes at its start, as far as such a look waits.
 	crashAge = 15 * time.Second
 )
 
@@ -29,13 +29,60 @@ func crashes(o api.Observation) bool {
 	return o.Unit.Restarts >= lostRestarts && o.Unit.ActiveState != "active"
 }
 
-// maySoonCrash tells whether a member that crashes over and over runs at this moment.
-func (m *Machine) maySoonCrash(o api.Observation) bool {
+// maySoonCrash tells whether a member that crashes over and over runs at this moment, and is worth to be waited for by who
+// has waited so long. Who has patience waits for as long as the start before has taken, and half of that on top: else the
+// two seconds between two starts would hardly ever be met.
+func (m *Machine) maySoonCrash(o api.Observation, patience, waited time.Duration) bool {
 	if !crashes(o) || o.Unit.MainPID == 0 || !o.Data.HasMember {
 		return false
 	}
 	age, known := m.age(o.Unit.MainPID)
-	return known && age < crashAge
+	switch {
+	case !known:
+		return false
+	case age < crashAge && waited < crashPause:
+		return true
+	case patience <= 0 || o.Unit.Vain == 0:
+		return false
+	}
+	return max(age, waited) < mayEndBy(o.Unit) && waited < api.LongestWait
+}
+
+// checks are what is looked at in a member's files, in this order.
+func (m *Machine) checks(dir string) []check {
+	return []check{
+		{"log", m.walFiles(dir), m.damagedLog},
+		{"database", []string{database(dir)}, m.damagedDatabase},
+		{"length", append(m.walFiles(dir), database(dir)), m.shortLog},
+	}
+}
+
+type check struct {
+	name  string
+	files []string
+	do    func(context.Context, string) error
+}
+
+// seenDamage says what is known of a member's files while a process has them open that may soon end over them: what the
+// log shows, which anybody may read, and what was found before in files that have not changed since. The second value says
+// whether that is all there is to know.
+func (m *Machine) seenDamage(ctx context.Context, dir string) (string, bool) {
+	if !m.areFiles(dir) {
+		return "", true
+	}
+	known, all := m.examined(dir), true
+	for i, check := range m.checks(dir) {
+		if i == 0 {
+			// What it says counts once it is kept: nobody has written to the log meanwhile.
+			_ = known.once(check.name, check.files, func() error { return check.do(ctx, dir) })
+		}
+		says, kept := known.kept(check.name, check.files)
+		if says != "" {
+			return says, true
+		}
+		all = all && kept
+	}
+	return "", all
 }
 
 // damage says what in a member's files keeps etcd from starting on them; empty: nothing that can be seen. It reads
@@ -46,15 +93,7 @@ func (m *Machine) damage(ctx context.Context, dir string) string {
 		return "" // what lies there is none of etcd's making, and may keep whoever reads it for ever
 	}
 	known := m.examined(dir)
-	for _, check := range []struct {
-		name  string
-		files []string
-		do    func(context.Context, string) error
-	}{
-		{"log", m.walFiles(dir), m.damagedLog},
-		{"database", []string{database(dir)}, m.damagedDatabase},
-		{"length", append(m.walFiles(dir), database(dir)), m.shortLog},
-	} {
+	for _, check := range m.checks(dir) {
 		err := known.once(check.name, check.files, func() error { return check.do(ctx, dir) })
 		var found damaged
 		if errors.As(err, &found) {

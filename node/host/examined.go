@@ -88,6 +88,16 @@ func (e *examined) once(check string, files []string, do func() error) error {
 	return err
 }
 
+// kept is what a check has found in files that have not changed since; false: nobody knows.
+func (e *examined) kept(check string, files []string) (says string, known bool) {
+	old, known := e.found[check]
+	now := e.m.stamps(files)
+	if !known || len(now) == 0 || !slices.EqualFunc(old.Files, now, fileStamp.equal) {
+		return "", false
+	}
+	return old.Says, true
+}
+
 func (s fileStamp) equal(other fileStamp) bool {
 	return s.Path == other.Path && s.Inode == other.Inode && s.Size == other.Size && s.Modified.Equal(other.Modified)
 }

@@ -49,7 +49,8 @@ type fakeUnits struct {
 	loaded   map[string]string // text by unit, as of the last reload
 	active   map[string]string // active state, where it is not inactive
 	enabled  map[string]bool
-	pid      int  // of the process of an active unit
+	pid      int // of the process of an active unit
+	vain     time.Duration
 	looping  bool // each look finds that systemd has started it once more
 	restarts int
 	reloads  int
@@ -76,7 +77,7 @@ func (f *fakeUnits) State(_ context.Context, unit string) (api.UnitState, error)
 	if f.looping {
 		f.restarts++
 	}
-	s.Restarts = f.restarts
+	s.Restarts, s.Vain = f.restarts, f.vain
 	return s, f.fail["State"]
 }
 

@@ -19,13 +19,17 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	patience := min(r.Patience, api.LongestWait)
 	begun := time.Now()
 	var leaderless time.Duration // when the look began
+	known := false               // nothing is to be found out in between two starts
 	for first := true; ; first = false {
 		o, err := m.look(ctx, cluster, r)
 		waited := time.Since(begun)
+		if first && err == nil && o.Unit.Looping && o.Unit.MainPID != 0 && o.Data.HasMember {
+			_, known = m.seenDamage(ctx, o.Data.Path)
+		}
 		if first && err == nil && m.mayComeYet(o, patience, waited) {
 			leaderless = m.leaderless(ctx, cluster, o)
 		}
-		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || waited < crashPause && m.maySoonCrash(o)) {
+		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || !known && m.maySoonCrash(o, r.Patience, waited)) {
 			return m.withLog(ctx, cluster, r, o), err
 		}
 		select {
@@ -42,7 +46,13 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 		return o
 	}
 	o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
-	if !crashes(o) || o.Unit.MainPID != 0 {
+	if !crashes(o) {
+		return o
+	}
+	if o.Unit.MainPID != 0 {
+		if o.Unit.Looping {
+			o.Data.Damage, _ = m.seenDamage(ctx, o.Data.Path)
+		}
 		return o
 	}
 	o.Data.Damage = m.damage(ctx, o.Data.Path)

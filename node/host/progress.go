@@ -29,6 +29,7 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	if err != nil || marker == nil {
 		return err
 	}
+	m.noteVain(ctx, cluster)
 	// A member that was started with half of a pair ends at once, and is started with all of it.
 	if err := m.completePairs(cluster); err != nil {
 		return err

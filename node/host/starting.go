@@ -35,7 +35,8 @@ func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) 
 	return known && age < patience
 }
 
-// loopAge is how old a process has to be before it counts as one that stays, where those before it have ended.
+// loopAge is how much older than the one before it a process has to be before it counts as one that stays, where those
+// before it have ended.
 const loopAge = 30 * time.Second
 
 // loops tells whether a member's process ends each time that systemd starts it. One that waits for its peers or replays a
@@ -48,7 +49,7 @@ func (m *Machine) loops(u api.UnitState) bool {
 		return true
 	}
 	age, known := m.age(u.MainPID)
-	return known && age < loopAge
+	return known && age < mayEndBy(u)
 }
 
 // kernelTick is the unit of the kernel's times of processes: USER_HZ is 100 on every architecture that stores are

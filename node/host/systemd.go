@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
@@ -51,6 +52,13 @@ func unitState(p map[string]any) api.UnitState {
 	pid, _ := p["MainPID"].(uint32)
 	restarts, _ := p["NRestarts"].(uint32)
 	s.MainPID, s.Restarts = int(pid), int(restarts)
+	// Microseconds since the boot. systemd forgets the end of a process once it has started the next.
+	started, _ := p["ExecMainStartTimestampMonotonic"].(uint64)
+	ended, _ := p["ExecMainExitTimestampMonotonic"].(uint64)
+	ready, _ := p["ActiveEnterTimestampMonotonic"].(uint64)
+	if started > 0 && ended > started && ready < started && s.Result != "success" {
+		s.Vain = time.Duration(ended-started) * time.Microsecond //nolint:gosec // less than the host has been up
+	}
 	if job, _ := p["Job"].([]any); len(job) > 0 {
 		id, _ := job[0].(uint32)
 		s.Queued = id != 0

@@ -29,6 +29,9 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 	}
 	state.Text = string(text)
 	state.Process = m.process(state.MainPID)
+	if state.Vain == 0 && state.MainPID != 0 && state.Restarts > 0 {
+		state.Vain = m.lastVain(cluster)
+	}
 	if state.ActiveState == "failed" || state.SubState == "auto-restart" || state.Restarts > 0 && state.ActiveState != "active" {
 		state.Journal = m.journal(ctx, api.Unit(cluster))
 	}

@@ -1,0 +1,166 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// TestHowLongAStartInVainTook reads from systemd how long a process has run that never became ready.
+func TestHowLongAStartInVainTook(t *testing.T) {
+	for name, test := range map[string]struct {
+		started, ended, ready uint64 // microseconds since the boot
+		result                string
+		want                  time.Duration
+	}{
+		"it has ended":      {5e6, 85e6, 0, "exit-code", 80 * time.Second},
+		"one before served": {5e6, 85e6, 4e6, "core-dump", 80 * time.Second},
+		"it has served":     {5e6, 85e6, 6e6, "exit-code", 0},
+		"it was stopped":    {5e6, 85e6, 0, "success", 0},
+		"it runs":           {5e6, 0, 0, "exit-code", 0},
+		"never started":     {0, 0, 0, "exit-code", 0},
+	} {
+		got := unitState(map[string]any{
+			"Result": test.result, "ExecMainStartTimestampMonotonic": test.started, "ExecMainExitTimestampMonotonic": test.ended, "ActiveEnterTimestampMonotonic": test.ready,
+		})
+		if got.Vain != test.want {
+			t.Errorf("%s: %s, want %s", name, got.Vain, test.want)
+		}
+	}
+}
+
+// TestALongStartInVainIsRemembered: systemd forgets how long a process has run once it has started the next.
+func TestALongStartInVainIsRemembered(t *testing.T) {
+	t.Parallel()
+	m, units := newMachine(t)
+	record(t, m, api.Marker{Cluster: "main", Owner: "owner", Member: "a", DataDir: dataDir})
+	m.Run = func(context.Context, string, ...string) ([]byte, error) { return nil, nil }
+	ended := func(vain time.Duration) {
+		t.Helper()
+		units.vain = vain
+		if err := m.Record(t.Context(), "main"); err != nil {
+			t.Fatal(err)
+		}
+		units.vain = 0
+	}
+	wants := func(want time.Duration) {
+		t.Helper()
+		if state, err := m.unit(t.Context(), "main"); err != nil || state.Vain != want {
+			t.Errorf("it took %s, want %s, %v", state.Vain, want, err)
+		}
+	}
+	units.active[api.Unit("main")], units.restarts = "activating", 4
+	wants(0)
+	ended(80 * time.Second)
+	wants(80 * time.Second)
+	ended(90 * time.Second)
+	wants(90 * time.Second)
+	units.restarts = 0 // somebody has started it anew
+	wants(0)
+	units.restarts = 4
+	ended(0) // it has served
+	wants(0)
+}
+
+// TestDamageWhereAStartTakesLong looks at a member whose process takes minutes until it ends over its data: it hardly ever
+// happens that a look falls between two starts.
+func TestDamageWhereAStartTakesLong(t *testing.T) {
+	t.Parallel()
+	f := written(t)
+	f.Run = func(context.Context, string, ...string) ([]byte, error) { return nil, nil }
+	f.Now = func() time.Time { return time.Now().Add(time.Hour) } // the files are old
+	const process = 7
+	if err := os.Remove(f.path("/proc/uptime")); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, f.Machine, "/proc/uptime", "1000.50 2000.00\n")
+	runsFor := func(seconds int) {
+		writeFile(t, f.Machine, "/proc/7/stat", "7 (etcd) S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 9 0 "+strconv.Itoa(100050-100*seconds)+" 1 1\n")
+	}
+	units := &ending{Units: f.units, from: math.MaxInt}
+	f.Units = units
+	f.units.active[api.Unit("main")], f.units.pid, f.units.restarts, f.units.vain = "activating", process, lostRestarts, 80*time.Second
+	look := func(patience time.Duration) (api.Observation, time.Duration) {
+		t.Helper()
+		began := time.Now()
+		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir, Patience: patience})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o, time.Since(began)
+	}
+
+	runsFor(70)
+	if o, took := look(0); o.Data.Damage != "" || !o.Unit.Looping || took > patience {
+		t.Errorf("nothing is wrong, and it says %q, looping %t, after %s", o.Data.Damage, o.Unit.Looping, took)
+	}
+	good, err := os.ReadFile(f.path(database(dataDir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(t, f.path(database(dataDir)), half)
+	if o, _ := look(0); o.Data.Damage != "" {
+		t.Errorf("the database was read while a process has it: %q", o.Data.Damage)
+	}
+	runsFor(125) // longer than half as long again: it stays
+	if o, took := look(time.Minute); o.Data.Damage != "" || o.Unit.Looping || took > patience/2 {
+		t.Errorf("of a process that stays it says %q, looping %t, after %s", o.Data.Damage, o.Unit.Looping, took)
+	}
+
+	runsFor(70)
+	units.from = units.asked + 4
+	o, _ := look(time.Minute)
+	if o.Data.Damage == "" || units.asked < units.from {
+		t.Errorf("the end of its process was not awaited: %q", o.Data.Damage)
+	}
+	// systemd has started it again.
+	units.from = math.MaxInt
+	for _, patience := range []time.Duration{0, time.Minute} {
+		again, took := look(patience)
+		if again.Data.Damage != o.Data.Damage || took > 30*time.Second {
+			t.Errorf("what was found is not known any more: %q after %s", again.Data.Damage, took)
+		}
+	}
+	// Somebody has put a good one back.
+	writeFile(t, f.Machine, database(dataDir), string(good))
+	if o, _ := look(0); o.Data.Damage != "" {
+		t.Errorf("the database is good, and it says %q", o.Data.Damage)
+	}
+
+	// The log shows it to anybody.
+	files := f.walFiles(dataDir)
+	change(t, f.path(files[len(files)-1]), func(text []byte) []byte {
+		copy(text[4096:], make([]byte, 64))
+		text[4096] = 0xff
+		return text
+	})
+	if says := f.damage(t.Context(), dataDir); says == "" {
+		t.Fatal("the log is not damaged")
+	}
+	if err := errors.Join(os.Remove(f.path(examinedFile(dataDir)))); err != nil {
+		t.Fatal(err)
+	}
+	if o, _ := look(0); o.Data.Damage == "" {
+		t.Error("the log was not read")
+	}
+}
+
+// ending are units of which the process of the one that is asked for has ended from a question on.
+type ending struct {
+	Units
+	asked, from int
+}
+
+func (e *ending) State(ctx context.Context, unit string) (api.UnitState, error) {
+	state, err := e.Units.State(ctx, unit)
+	if e.asked++; e.asked >= e.from {
+		state.MainPID = 0
+	}
+	return state, err
+}
