@@ -52,10 +52,13 @@ func (m *Machine) maySoonCrash(o api.Observation, patience, waited time.Duration
 func (m *Machine) checks(dir string) []check {
 	return []check{
 		{"log", m.walFiles(dir), m.damagedLog},
-		{"database", []string{database(dir)}, m.damagedDatabase},
+		{checkDatabase, []string{database(dir)}, m.damagedDatabase},
 		{"length", append(m.walFiles(dir), database(dir)), m.shortLog},
 	}
 }
+
+// checkDatabase is the check that takes minutes where there is much data.
+const checkDatabase = "database"
 
 type check struct {
 	name  string
@@ -66,11 +69,11 @@ type check struct {
 // seenDamage says what is known of a member's files while a process has them open that may soon end over them: what the
 // log shows, which anybody may read, and what was found before in files that have not changed since. The second value says
 // whether that is all there is to know.
-func (m *Machine) seenDamage(ctx context.Context, dir string) (string, bool) {
+func (m *Machine) seenDamage(ctx context.Context, dir string, restarts int) (string, bool) {
 	if !m.areFiles(dir) {
 		return "", true
 	}
-	known, all := m.examined(dir), true
+	known, all := m.examined(dir, restarts), true
 	for i, check := range m.checks(dir) {
 		if i == 0 {
 			// What it says counts once it is kept: nobody has written to the log meanwhile.
@@ -88,11 +91,12 @@ func (m *Machine) seenDamage(ctx context.Context, dir string) (string, bool) {
 // damage says what in a member's files keeps etcd from starting on them; empty: nothing that can be seen. It reads
 // all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, because
 // a process has it open, or because ctx ends, is not known to be damaged.
-func (m *Machine) damage(ctx context.Context, dir string) string {
+// restarts is how often systemd has started the member in vain.
+func (m *Machine) damage(ctx context.Context, dir string, restarts int) string {
 	if !m.areFiles(dir) {
 		return "" // what lies there is none of etcd's making, and may keep whoever reads it for ever
 	}
-	known := m.examined(dir)
+	known := m.examined(dir, restarts)
 	for _, check := range m.checks(dir) {
 		err := known.once(check.name, check.files, func() error { return check.do(ctx, dir) })
 		var found damaged

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -61,6 +62,8 @@ func (m *Machine) readAll(ctx context.Context, dir string, look func(bucket stri
 func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
 	locked = true
 	var file *os.File
+	runtime.LockOSThread() // whose disk priority it is
+	defer runtime.UnlockOSThread()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -115,10 +118,23 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 					return locked, err
 				}
 				locked = false
+				// Whoever serves, here too, goes first. Not while the lock is held: who waits for that would wait for them as well.
+				defer diskPriority(ioIdle)()
 			}
 		}
 	}
 	return locked, nil
+}
+
+// ioIdle is the class of disk access that goes after all others.
+const ioIdle = 3
+
+// diskPriority gives this thread a class of disk access, and returns what takes it back. It is a favour to others: where
+// the kernel has none of this, nothing is lost.
+func diskPriority(class uintptr) func() {
+	const thisThread, classAt = 1, 13
+	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, thisThread, 0, class<<classAt)
+	return func() { _, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, thisThread, 0, 0) }
 }
 
 // panicked is what is wrong with a database that bbolt could not read. bbolt reads memory that the file is mapped to,

@@ -18,6 +18,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -151,7 +152,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 			}
 			test.inflict()
 			before := tree(t, f.Machine, filepath.Join(dataDir, "member"))
-			says := f.damage(t.Context(), dataDir)
+			says := f.damage(t.Context(), dataDir, lostRestarts)
 			if (says == "") != (test.says == "") || !strings.Contains(says, test.says) {
 				t.Errorf("it says %q, and not %q", says, test.says)
 			}
@@ -293,9 +294,18 @@ func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
 	if err != nil || len(seen) != records {
 		t.Errorf("%d of %d records were read: %v", len(seen), records, err)
 	}
+	again := false
 	last := string(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(records-1))) //nolint:gosec // not negative
+	first := true
 	err = m.readAll(t.Context(), dataDir, func(_ string, key, _ []byte) error {
+		// In the way of nobody, unless somebody waits for the lock: so it begins, and so what looks wrong is read anew.
+		class, _, _ := unix.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
+		if idle := class>>13 == ioIdle; first && idle || string(key) == last && again == idle {
+			t.Errorf("it is read as idle: %t", idle)
+		}
+		first = false
 		if string(key) == last {
+			again = true
 			return damaged("what is damaged")
 		}
 		return nil
@@ -336,7 +346,7 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 		t.Helper()
 		read := 0
 		for range 2 {
-			got := m.examined(dataDir).once("database", []string{database(dataDir)}, func() error { read++; return err })
+			got := m.examined(dataDir, 0).once("database", []string{database(dataDir)}, func() error { read++; return err })
 			if !errors.Is(got, err) {
 				t.Errorf("it says %v, and not %v", got, err)
 			}
@@ -364,6 +374,41 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 	}
 	age(time.Hour)
 	look(damaged("it is short"), 1)
+}
+
+// TestASoundDatabaseIsReadSeldom has a member write to its database before it ends, at each start in vain.
+func TestASoundDatabaseIsReadSeldom(t *testing.T) {
+	t.Parallel()
+	m, _ := newMachine(t)
+	files := []string{database(dataDir)}
+	writeFile(t, m, files[0], "good")
+	m.Now = time.Now
+	written := 0
+	read := func(check string, restarts int, says error) (done bool) {
+		t.Helper()
+		written++
+		if err := os.Chtimes(m.path(files[0]), time.Now(), time.Now().Add(-time.Hour+time.Duration(written)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		_ = m.examined(dataDir, restarts).once(check, files, func() error { done = true; return says })
+		return done
+	}
+	for _, look := range []struct {
+		restarts int
+		reads    bool
+	}{{3, true}, {3, false}, {5, false}, {6, true}, {11, false}, {12, true}, {4, true}, {5, false}} { // somebody has started it anew before the last two
+		if got := read(checkDatabase, look.restarts, nil); got != look.reads {
+			t.Errorf("after %d starts in vain it is read: %t", look.restarts, got)
+		}
+	}
+	// Another file is another matter, and so are damage and a log, which are of the last start.
+	if err := os.Rename(m.path(files[0]), m.path(files[0])+".old"); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, m, files[0], "another")
+	if !read(checkDatabase, 5, damaged("it is damaged")) || !read(checkDatabase, 5, nil) || !read("log", 5, nil) || !read("log", 5, nil) {
+		t.Error("what says nothing of now is believed")
+	}
 }
 
 // fault is what reading mapped memory panics with where the file behind it cannot be read.

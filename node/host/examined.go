@@ -35,14 +35,26 @@ func (m *Machine) stamps(files []string) (found []fileStamp) {
 type finding struct {
 	Files []fileStamp `json:"files"`
 	Says  string      `json:"says"` // empty: nothing is wrong with them
+	// Restarts is how often systemd had started the member in vain by then.
+	Restarts int `json:"restarts,omitempty"`
+}
+
+// stillSound tells whether files in which nothing was wrong are taken for sound although they have been written to since,
+// by a process that got as far as that: a large database is not read after each start in vain, but once they have become
+// twice as many, or the files are others.
+func (f finding) stillSound(now []fileStamp, restarts int) bool {
+	same := func(a, b fileStamp) bool { return a.Path == b.Path && a.Inode == b.Inode }
+	return f.Says == "" && f.Restarts >= lostRestarts && restarts >= f.Restarts && restarts < 2*f.Restarts && slices.EqualFunc(f.Files, now, same)
 }
 
 // examined is what has been found in the files of a member since the host has booted. A member that crashes over and over
 // is looked at again and again, and its database may take minutes to read.
 type examined struct {
-	m     *Machine
-	path  string
-	found map[string]finding // by check
+	m    *Machine
+	path string
+	// restarts is how often systemd has started the member in vain; 0: that says nothing.
+	restarts int
+	found    map[string]finding // by check
 }
 
 // examinedFile is where findings are kept. They end with the boot: what lies on a disk may be another disk's after that.
@@ -52,8 +64,8 @@ func examinedFile(dir string) string {
 }
 
 // examined reads what has been found in a data directory. What cannot be read is found anew.
-func (m *Machine) examined(dir string) *examined {
-	e := &examined{m: m, path: examinedFile(dir)}
+func (m *Machine) examined(dir string, restarts int) *examined {
+	e := &examined{m: m, path: examinedFile(dir), restarts: restarts}
 	text, err := os.ReadFile(m.path(e.path))
 	if err != nil || json.Unmarshal(text, &e.found) != nil || e.found == nil {
 		e.found = map[string]finding{}
@@ -69,9 +81,9 @@ const settled = time.Second
 func (e *examined) once(check string, files []string, do func() error) error {
 	now, before := e.m.Now(), e.m.stamps(files)
 	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
-	if old, known := e.found[check]; known && len(before) > 0 && unchanged(old.Files) {
-		if old.Says != "" {
-			return damaged(old.Says)
+	if says, known := e.kept(check, files); known {
+		if says != "" {
+			return damaged(says)
 		}
 		return nil
 	}
@@ -81,21 +93,25 @@ func (e *examined) once(check string, files []string, do func() error) error {
 	if err != nil && !errors.As(err, &found) || len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(files)) {
 		return err
 	}
-	e.found[check] = finding{before, string(found)}
+	e.found[check] = finding{before, string(found), e.restarts}
 	if text, failed := json.Marshal(e.found); failed == nil && e.m.ensureDir(lockDir, root, 0o700) == nil {
 		_, _ = e.m.put(file{e.path, text, root, keyFile}) // the next look reads the files again where this was in vain
 	}
 	return err
 }
 
-// kept is what a check has found in files that have not changed since; false: nobody knows.
+// kept is what a check has found in files that have not changed since, or in a database that is taken for sound; false:
+// nobody knows.
 func (e *examined) kept(check string, files []string) (says string, known bool) {
 	old, known := e.found[check]
 	now := e.m.stamps(files)
-	if !known || len(now) == 0 || !slices.EqualFunc(old.Files, now, fileStamp.equal) {
+	if !known || len(now) == 0 {
 		return "", false
 	}
-	return old.Says, true
+	if slices.EqualFunc(old.Files, now, fileStamp.equal) || check == checkDatabase && old.stillSound(now, e.restarts) {
+		return old.Says, true
+	}
+	return "", false
 }
 
 func (s fileStamp) equal(other fileStamp) bool {

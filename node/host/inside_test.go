@@ -48,7 +48,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				if l := m.log(dataDir, false); l.Error == "" || strings.Contains(l.Error, "of root's") {
 					t.Errorf("its log is read: %+v", l)
 				}
-				if why := m.damage(t.Context(), dataDir); strings.Contains(why, "of root's") {
+				if why := m.damage(t.Context(), dataDir, lostRestarts); strings.Contains(why, "of root's") {
 					t.Error(why)
 				}
 				if _, err := m.highestRevision(dataDir); err != nil && strings.Contains(err.Error(), "of root's") {

@@ -24,7 +24,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 		o, err := m.look(ctx, cluster, r)
 		waited := time.Since(begun)
 		if first && err == nil && o.Unit.Looping && o.Unit.MainPID != 0 && o.Data.HasMember {
-			_, known = m.seenDamage(ctx, o.Data.Path)
+			_, known = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
 		}
 		if first && err == nil && m.mayComeYet(o, patience, waited) {
 			leaderless = m.leaderless(ctx, cluster, o)
@@ -51,11 +51,11 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	}
 	if o.Unit.MainPID != 0 {
 		if o.Unit.Looping {
-			o.Data.Damage, _ = m.seenDamage(ctx, o.Data.Path)
+			o.Data.Damage, _ = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
 		}
 		return o
 	}
-	o.Data.Damage = m.damage(ctx, o.Data.Path)
+	o.Data.Damage = m.damage(ctx, o.Data.Path, o.Unit.Restarts)
 	o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
 	if o.Data.Differs {
 		o.Data.Own = compared(o.Unit.Journal)

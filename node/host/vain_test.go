@@ -140,7 +140,7 @@ func TestDamageWhereAStartTakesLong(t *testing.T) {
 		text[4096] = 0xff
 		return text
 	})
-	if says := f.damage(t.Context(), dataDir); says == "" {
+	if says := f.damage(t.Context(), dataDir, lostRestarts); says == "" {
 		t.Fatal("the log is not damaged")
 	}
 	if err := errors.Join(os.Remove(f.path(examinedFile(dataDir)))); err != nil {
