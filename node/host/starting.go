@@ -42,7 +42,8 @@ const loopAge = 30 * time.Second
 // loops tells whether a member's process ends each time that systemd starts it. One that waits for its peers or replays a
 // long log stays.
 func (m *Machine) loops(u api.UnitState) bool {
-	if u.ActiveState != "activating" || u.Restarts < lostRestarts {
+	ended := u.ActiveState == "deactivating" && u.MainPID == 0 && u.Vain > 0 // and how far it has come is being recorded
+	if u.ActiveState != "activating" && !ended || u.Restarts < lostRestarts {
 		return false
 	}
 	if u.MainPID == 0 {

@@ -96,6 +96,8 @@ func TestLooping(t *testing.T) {
 		"its port was taken at boot": {api.UnitState{ActiveState: "activating", Restarts: lostRestarts - 1, MainPID: 7}, false},
 		"it serves by now":           {api.UnitState{ActiveState: "active", Restarts: 40, MainPID: 7}, false},
 		"it waits for its peers":     {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8}, false},
+		"it has just ended":          {api.UnitState{ActiveState: "deactivating", Restarts: lostRestarts, Vain: time.Second}, true},
+		"it is being stopped":        {api.UnitState{ActiveState: "deactivating", Restarts: lostRestarts, MainPID: 7, Vain: time.Second}, false},
 		"it reads for long":          {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8, Vain: 80 * time.Second}, true},
 		"it reads for longer still":  {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8, Vain: 60 * time.Second}, false},
 		"stopped":                    {api.UnitState{ActiveState: "inactive", Restarts: 40}, false},

@@ -215,6 +215,32 @@ func TestMemberOnABootedHost(t *testing.T) {
 	s.shell("systemd-analyze security --threshold=15 " + api.Unit(c.Name))
 	s.refused(api.CodeRefused, api.OpRetire, api.RetireRequest{Owner: "another"})
 
+	// A start in vain that takes long is known by how long the one before it took, and its damaged database is found in between.
+	dropIn := "/etc/systemd/system/" + api.Unit(c.Name) + ".d"
+	s.shell("systemctl stop " + api.Unit(c.Name) + " && truncate --size=8000 " + c.DataDir + "/member/snap/db && mkdir " + dropIn +
+		" && printf '[Service]\\nExecStart=\\nExecStart=/bin/sh -c \"sleep 4; exec " + api.SelectedStore(c.Name) + "/store run " + c.Name + "\"\\n' >" + dropIn + "/slow.conf && systemctl daemon-reload" +
+		" && systemctl start --no-block " + api.Unit(c.Name))
+	end := time.Now().Add(3 * time.Minute)
+	for ask := c.Ask(); ; time.Sleep(time.Second) {
+		ask.Patience = time.Minute
+		if o = must[api.Observation](s, api.OpObserve, ask); o.Unit.Restarts >= 3 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it is not started in vain: %+v", o.Unit)
+		}
+	}
+	if o.Data.Damage == "" || !o.Unit.Looping {
+		t.Errorf("it reads %+v, %+v", o.Unit, o.Data)
+	}
+	for o.Unit.MainPID == 0 {
+		o = must[api.Observation](s, api.OpObserve, api.ObserveRequest{DataDir: c.DataDir})
+	}
+	if o.Unit.Vain < 4*time.Second || o.Unit.Vain > time.Minute || o.Data.Damage == "" {
+		t.Errorf("while it runs it reads %+v, %+v", o.Unit, o.Data)
+	}
+	s.shell("systemctl stop " + api.Unit(c.Name) + " && rm -r " + dropIn + " && systemctl daemon-reload")
+
 	// The next run gets the lock as soon as the one before is gone.
 	kill()
 	s.holder = "run-2"
