@@ -49,6 +49,14 @@ func backupWords(b *api.Backup) string {
 		to = append(to, fmt.Sprintf("bucket %s at %s", b.S3.Bucket, b.S3.Endpoint))
 	}
 	words := fmt.Sprintf("%s to %s", b.Schedule, strings.Join(to, " and "))
+	switch n := len(b.Recipients); n {
+	case 0:
+		words += ", in the clear"
+	case 1:
+		words += ", encrypted to 1 recipient"
+	default:
+		words += fmt.Sprintf(", encrypted to %d recipients", n)
+	}
 	if b.Rehearsal != nil {
 		words += ", rehearsed " + b.Rehearsal.Schedule
 	}

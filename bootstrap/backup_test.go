@@ -48,7 +48,7 @@ func TestBackupWords(t *testing.T) {
 		return Cluster{}.BackedUp(&b).Backups
 	}
 	words := of(func(*api.Backup) {})
-	if !regexp.MustCompile(`^hourly to directory /srv/b and bucket b at https://s3.example.com, rehearsed weekly \(settings [0-9a-f]{8}\)$`).MatchString(words) {
+	if !regexp.MustCompile(`^hourly to directory /srv/b and bucket b at https://s3.example.com, in the clear, rehearsed weekly \(settings [0-9a-f]{8}\)$`).MatchString(words) {
 		t.Errorf("it says %q", words)
 	}
 	for name, test := range map[string]struct {

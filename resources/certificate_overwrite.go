@@ -68,7 +68,7 @@ func overwritable(file, authority, before string, ours bool) error {
 	for _, held := range certificates {
 		if !issuedBy(held, authority) {
 			return fmt.Errorf("it holds a certificate of another authority (%s, issued by %s, valid until %s). Whoever uses it would no longer be let in, or trust, what it is for: "+
-				"if this state was lost, bring it back, or import what it held, so that no new authority is made; otherwise %s",
+				"if this state was lost, bring a copy of it back, so that no new authority is made; otherwise %s",
 				held.Subject, held.Issuer, held.NotAfter.UTC().Format("2006-01-02"), remedy)
 		}
 	}

@@ -45,7 +45,7 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 	first := w.begun(t, config("a b c", "one", ""))
 	first.ConfigPlanChecks = tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
 		steps := texts(after["rollout"])
-		if last := steps[len(steps)-1]; !strings.HasPrefix(last, "back up: hourly to bucket b at https://s3.example.com, rehearsed weekly (settings ") || !strings.HasSuffix(last, "by a, b, c") {
+		if last := steps[len(steps)-1]; !strings.HasPrefix(last, "back up: hourly to bucket b at https://s3.example.com, in the clear, rehearsed weekly (settings ") || !strings.HasSuffix(last, "by a, b, c") {
 			return fmt.Errorf("the last step is %q", last)
 		}
 		return nil

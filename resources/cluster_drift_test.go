@@ -208,7 +208,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 				return nil
 			})}},
 			Check: tftest.ComposeAggregateTestCheckFunc(values("members.c.health", "unreachable", "members.b.health", "healthy", "status", "degraded"),
-				warns(down, "It stays in the state as it was last seen", "give the member the address of another host"),
+				warns(down, "Nothing is done to it, and the state keeps what was last seen of it", "give the member the address of another host"),
 				func(*terraform.State) error { // it was asked in vain in the refresh, and is not waited for again
 					if awaited := w.awaited(); fmt.Sprint(awaited) != "[192.0.2.11 192.0.2.12]" {
 						return fmt.Errorf("the apply waits for %v", awaited)

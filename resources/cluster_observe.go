@@ -30,7 +30,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 		}
 		if s.State == membership.Unreachable {
 			diags.AddAttributeWarning(path.Root("members").AtMapKey(s.Name), fmt.Sprintf("Member %s of cluster %s could not be asked", s.Name, c.Name.ValueString()),
-				fmt.Sprintf("%s: %s\n\nIt stays in the state as it was last seen, and nothing is done to it. Bring the host back, or the network to it, and apply again; "+
+				fmt.Sprintf("%s: %s\n\nNothing is done to it, and the state keeps what was last seen of it, but for its health. Bring the host back, or the network to it, and apply again; "+
 					"if it is gone for good, give the member the address of another host.", s, reports[s.Member].Err))
 		}
 		m.observe(s, reports[s.Member].Observation)

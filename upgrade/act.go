@@ -177,6 +177,8 @@ func notReady(report bootstrap.Report, members int) string {
 	switch {
 	case !member.Responding:
 		why = append(why, "it does not answer: "+member.Error)
+	case !member.Healthy && member.Leader == "":
+		why = append(why, fmt.Sprintf("a linearizable read fails: %s; it knows no leader: usually the members' peer ports are closed between two hosts, or a clock is wrong", member.HealthError))
 	case !member.Healthy:
 		why = append(why, "a linearizable read fails: "+member.HealthError)
 	case !member.Ready:

@@ -143,7 +143,8 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 	})
 	if err == nil && !mine {
 		r.known = by.At
-		r.say(fmt.Sprintf("member %s has done this %s: %s", by.Member, r.kind, by.Backup))
+		r.say(fmt.Sprintf("nothing was done now: member %s has done this %s already: %s; for another one before the next is due, touch %s and start the unit again",
+			by.Member, r.kind, by.Backup, askedFile(r.marker.DataDir, r.kind)))
 	}
 	return mine || err != nil, err
 }

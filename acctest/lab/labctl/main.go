@@ -40,7 +40,7 @@ const usage = `labctl boots real hosts on this machine, as root, in a network th
   labctl image                     make the image that hosts boot from, unless it is there
   labctl packages                  the Debian packages that a machine needs for all this
 
-All take -name LAB before their arguments, for another lab than "demo".
+All take -name LAB after the verb, before their arguments, for another lab than "demo".
 `
 
 func main() {
