@@ -97,7 +97,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		return diags
 	}
 	c.takeOver(members, before)
-	if !addressesKnown(members) || !rebuildsKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.PeerPort.IsUnknown() || c.MetricsPort.IsUnknown() || !known(ctx, c.Settings) ||
+	if !c.plannable(ctx, members) || !rebuildsKnown(members) ||
 		newBackup && !allKnown(config.Backup, backup) {
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)

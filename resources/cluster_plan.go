@@ -172,6 +172,11 @@ func known(ctx context.Context, values ...attr.Value) bool {
 	})
 }
 
+// plannable tells whether all of the members and of what they run by is known that steps are planned from.
+func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
+	return addressesKnown(members) && known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings)
+}
+
 // rebuildsKnown tells whether it is known of every member by what it is to be built anew.
 func rebuildsKnown(members map[string]memberModel) bool {
 	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Rebuild.IsUnknown() })

@@ -82,7 +82,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	if !restoration.TakeBack {
 		c.ClusterID = types.StringUnknown()
 	}
-	if !addressesKnown(members) || c.EtcdVersion.IsUnknown() || c.ClientPort.IsUnknown() || c.PeerPort.IsUnknown() || c.MetricsPort.IsUnknown() || !known(ctx, c.Settings, c.Restore) {
+	if !c.plannable(ctx, members) || !known(ctx, c.Restore) {
 		diags.Append(refuseOverwrite(last.reports(), restoration)...)
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)

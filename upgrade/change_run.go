@@ -40,8 +40,7 @@ type Outcome struct {
 // changeRun is one run that changes a living cluster.
 type changeRun struct {
 	*run
-	order   Order
-	checked bool // the whole plan against what was approved
+	order Order
 
 	looked                bool                         // at all hosts, once
 	served                map[membership.Member]bool   // voters that were seen to serve, by the plan or since the run began
@@ -146,21 +145,9 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 		r.served[s.Member] = r.served[s.Member] || s.State == membership.Healthy
 		r.failing[s.Member] = s.State == membership.Unhealthy
 	}
-	// Before the first step the whole of it is compared, so that nothing is begun that cannot be finished. Without the
-	// lock, what is seen may be another run in the middle of its work: who that is, the lock tells.
-	ahead := planned.Steps
-	switch {
-	case !r.locked:
-		ahead = nil
-	case r.checked:
-		ahead = membership.Batch(planned.Steps)
+	if err := r.mustBeShown(planned.Steps, r.approved, "the cluster is not as it was"); err != nil {
+		return nil, err
 	}
-	for _, step := range ahead {
-		if !r.approved(step) {
-			return nil, &membership.Refusal{Rule: fmt.Sprintf("the cluster is not as it was when this was planned: it takes a step that the plan has not shown (%s)", step), Remedy: "plan again"}
-		}
-	}
-	r.checked = r.checked || r.locked
 	if err := r.ceased(membership.Batch(planned.Steps)); err != nil {
 		return nil, err
 	}

@@ -62,6 +62,7 @@ type run struct {
 	members    []membership.Member // whose hosts are looked at, in the order of their names
 
 	locked  bool // on every host that had a store to hold the lock when the last step was begun
+	checked bool // the whole plan against what was approved
 	held    map[membership.Member]bool
 	release []func()
 
@@ -144,6 +145,25 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 // oftenEnough is how often a run does the same step. The most that any plan asks for is once for each of
 // seven members that move, when the others' configuration is settled.
 const oftenEnough = 14
+
+// mustBeShown refuses steps that the plan has not shown. Before the first step all of them are compared, so that nothing is
+// begun that cannot be finished. Without the lock, what is seen may be another run in the middle of its work: who that is,
+// the lock tells. changed says what is not as it was.
+func (r *run) mustBeShown(steps []membership.Step, approved func(membership.Step) bool, changed string) error {
+	switch {
+	case !r.locked:
+		return nil
+	case r.checked:
+		steps = membership.Batch(steps)
+	}
+	for _, step := range steps {
+		if !approved(step) {
+			return &membership.Refusal{Rule: fmt.Sprintf("%s when this was planned: it takes a step that the plan has not shown (%s)", changed, step), Remedy: "plan again"}
+		}
+	}
+	r.checked = true
+	return nil
+}
 
 // evidence is what is the matter with the members that are set up.
 func (r *run) evidence() string {

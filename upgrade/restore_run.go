@@ -65,8 +65,7 @@ type Restored struct {
 // restoreRun is one run over a restore.
 type restoreRun struct {
 	*run
-	order   RestoreOrder
-	checked bool // the whole plan against what was approved
+	order RestoreOrder
 
 	kept     func() (*keptBackup, error) // finds it once
 	fetched  map[membership.Member]api.Snapshot
@@ -187,19 +186,9 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 		return nil, err
 	}
 	r.deferred = planned.Deferred
-	ahead := planned.Steps
-	switch {
-	case !r.locked:
-		ahead = nil // as changeRun.plan has it
-	case r.checked:
-		ahead = membership.Batch(planned.Steps)
+	if err := r.mustBeShown(planned.Steps, r.approved, "the hosts are not as they were"); err != nil {
+		return nil, err
 	}
-	for _, step := range ahead {
-		if !r.approved(step) {
-			return nil, &membership.Refusal{Rule: fmt.Sprintf("the hosts are not as they were when this was planned: it takes a step that the plan has not shown (%s)", step), Remedy: "plan again"}
-		}
-	}
-	r.checked = r.checked || r.locked
 	return planned.Steps, nil
 }
 

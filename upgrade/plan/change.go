@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -35,20 +35,30 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	}
 	p = p.Clone()
 	membership.SortStatuses(p.Members)
-	var plan Plan
+	plan, end, err := unroll("this plan", p, want, choose, after)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan.End = end
+	return plan, nil
+}
+
+// unroll chooses one step after the other, each by what the one before makes of p, until there is none. what names the plan
+// in the error about one that has no end.
+func unroll[T any](what string, p T, want membership.Spec, choose func(T, membership.Spec) (membership.Step, []*membership.Refusal, error), after func(T, membership.Spec, membership.Step) T) (plan Plan, end T, err error) {
 	for range longest {
 		step, deferred, err := choose(p, want)
 		if err != nil {
-			return Plan{}, err
+			return Plan{}, p, err
 		}
 		if step == (membership.Step{}) {
-			plan.Deferred, plan.End = deferred, p
-			return plan, nil
+			plan.Deferred = deferred
+			return plan, p, nil
 		}
 		plan.Steps = append(plan.Steps, step)
 		p = after(p, want, step)
 	}
-	return Plan{}, errors.New("this plan has no end, which is a fault of the provider: nothing was changed; report it with the output of terraform plan")
+	return Plan{}, p, fmt.Errorf("%s has no end, which is a fault of the provider: nothing was changed; report it with the output of terraform plan", what)
 }
 
 // planner chooses the next step of a change.

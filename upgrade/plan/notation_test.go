@@ -220,7 +220,11 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 // answer is the plan of a script, as its golden file has it.
 func answer(t testing.TB, script string) string {
 	t.Helper()
-	planned, err := plan.Change(parse(t, script))
+	return text(plan.Change(parse(t, script)))
+}
+
+// text is a plan, or why there is none, as golden files have it.
+func text(planned plan.Plan, err error) string {
 	if err != nil {
 		return "refused: " + err.Error()
 	}

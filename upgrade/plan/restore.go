@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -10,28 +9,14 @@ import (
 )
 
 // Restore plans how hosts become the desired cluster with the data of a snapshot, or, where that is wished, how a
-// restore that is under way is undone. It is made as Change makes its plans: one step is chosen, its effect is
-// pictured, and the next one chosen. Where the configuration is fulfilled already the plan is empty. Of the plan, End is
+// restore that is under way is undone. It is made as Change makes its plans. Where the configuration is fulfilled already the plan is empty. Of the plan, End is
 // not set: what a cluster is once it was restored, Change looks at.
 func Restore(p membership.Restoring, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
 		return Plan{}, err
 	}
-	p = p.Clone()
-	var plan Plan
-	for range longest {
-		step, deferred, err := chooseRestoring(p, want)
-		if err != nil {
-			return Plan{}, err
-		}
-		if step == (membership.Step{}) {
-			plan.Deferred = deferred
-			return plan, nil
-		}
-		plan.Steps = append(plan.Steps, step)
-		p = afterRestoring(p, want, step)
-	}
-	return Plan{}, errors.New("this plan of a restore has no end, which is a fault of the provider: nothing was changed; report it with the output of terraform plan")
+	plan, _, err := unroll("this plan of a restore", p.Clone(), want, chooseRestoring, afterRestoring)
+	return plan, err
 }
 
 // restorePlanner chooses the next step of a restore.

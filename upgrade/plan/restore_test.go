@@ -132,21 +132,7 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Res
 
 func answerRestoring(t testing.TB, script string) string {
 	t.Helper()
-	planned, err := plan.Restore(parseRestoring(t, script))
-	if err != nil {
-		return "refused: " + err.Error()
-	}
-	lines := []string{}
-	for _, step := range planned.Steps {
-		lines = append(lines, step.String())
-	}
-	for _, held := range planned.Deferred {
-		lines = append(lines, "deferred: "+held.Error())
-	}
-	if len(lines) == 0 {
-		return "nothing to do"
-	}
-	return strings.Join(lines, "\n")
+	return text(plan.Restore(parseRestoring(t, script)))
 }
 
 // TestRestorePlans holds the plans in testdata/restore.
