@@ -262,14 +262,17 @@ func (w ways) to(reach Reach) (upgrade.Host, error) {
 // instead, if that does all of them: a test that is alone looks at what the CLI writes.
 func (w *world) run(t *testing.T, steps ...tftest.TestStep) {
 	t.Helper()
-	start := terraformtest.Recorded(t, func() (tfprotov6.ProviderServer, error) {
+	start := terraformtest.Factory(func() (tfprotov6.ProviderServer, error) {
 		server, err := providerserver.NewProtocol6WithError(w)()
 		return listening{server, w}, err
 	})
-	if testing.Short() && !w.alone && terraformtest.Supports("etcd", steps) == nil {
-		t.Parallel()
-		terraformtest.Run(t, start, steps...)
-		return
+	if !w.alone && terraformtest.Supports("etcd", steps) == nil {
+		start = terraformtest.Recorded(t, start) // what the CLI runs in any case has nothing to be compared with
+		if testing.Short() {
+			t.Parallel()
+			terraformtest.Run(t, start, steps...)
+			return
+		}
 	}
 	if os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
 		t.Skip("neither terraform nor tofu is in PATH: install one, or run `make tofu`")

@@ -57,7 +57,7 @@ func (r *run) destroy(p *plan, after state) {
 		}
 		o := p.state[c.address]
 		none := cty.NullVal(objectType(provider.schema(c.block).Block.Attributes))
-		value, private, err := provider.apply(r, c.block, o.value, none, none, c.private)
+		value, private, err := provider.apply(r, c.block, c.before, none, none, c.private)
 		switch {
 		case !r.fail(c.block, err):
 			delete(after, c.address)

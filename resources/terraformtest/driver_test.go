@@ -37,6 +37,8 @@ type shop struct {
 	updateFail string // an error of an update
 	deleteFail string // an error of a delete
 	noteAtRead string // what the computed note is found to be
+
+	noteDeleted string // the note that the last delete was given
 }
 
 func (s *shop) start() (tfprotov6.ProviderServer, error) {
@@ -160,6 +162,7 @@ func (r *thing) Delete(ctx context.Context, req resource.DeleteRequest, resp *re
 	var model thingModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &model)...)
 	r.calls = append(r.calls, "delete "+model.Name.ValueString())
+	r.noteDeleted = model.Note.ValueString()
 	if r.deleteFail != "" {
 		resp.Diagnostics.AddError("It is still there", r.deleteFail)
 		return
@@ -292,6 +295,25 @@ func TestOrder(t *testing.T) {
 	want := []string{"create b", "create a", "delete b", "create bb", "update a", "delete bb", "update a", "delete a"}
 	if diff := cmp.Diff(want, s.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestOrphanBeginsAtTheState: what has left the configuration is looked at, and its end is planned and applied from what
+// the state held before.
+func TestOrphanBeginsAtTheState(t *testing.T) {
+	s := &shop{things: map[string]string{}}
+	Run(t, s.start, tftest.TestStep{Config: a(`text = "x"`)}, tftest.TestStep{
+		PreConfig: func() { s.noteAtRead = "moved" }, Config: "",
+		ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{check(func(plan plancheck.CheckPlanRequest) error {
+			before := plan.Plan.ResourceChanges[0].Change.Before.(map[string]any)
+			if before["note"] == "moved" {
+				return fmt.Errorf("the change begins at %v", before)
+			}
+			return nil
+		})}},
+	})
+	if s.noteDeleted == "moved" {
+		t.Error("the delete was given what a look has found")
 	}
 }
 

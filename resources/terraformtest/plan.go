@@ -264,17 +264,23 @@ func (r *run) planData(p *plan, b *block) error {
 	return err
 }
 
-// planOrphan plans the end of what is in the state and no more in the configuration.
+// planOrphan plans the end of what is in the state and no more in the configuration. The change begins at what the state
+// held before the look, as Terraform has it.
 func (r *run) planOrphan(p *plan, b *block, refresh bool) error {
 	if b.data {
 		delete(p.state, b.address)
 		return nil
 	}
-	provider, o, err := r.look(p, b, refresh)
-	if err != nil || o == nil {
+	provider, held, err := r.look(p, b, false)
+	if err != nil {
 		return err
 	}
-	c, err := r.end(provider, b, o)
+	if refresh {
+		if _, o, err := r.look(p, b, true); err != nil || o == nil {
+			return err
+		}
+	}
+	c, err := r.end(provider, b, held)
 	if err == nil {
 		p.changes = append(p.changes, c)
 	}
