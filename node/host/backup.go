@@ -65,7 +65,7 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 		schedules = append(schedules, b.Rehearsal.Schedule)
 	}
 	for _, schedule := range schedules {
-		if _, err := m.slot(ctx, schedule); err != nil {
+		if _, err := m.calendar().Slot(ctx, schedule); err != nil {
 			return refuse("%s", err)
 		}
 	}
@@ -261,7 +261,7 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 	}
 	record := m.runRecord(marker, runBackup)
 	status.Last, status.Rehearsed, status.Newest = record.Last, m.runRecord(marker, runRehearsal).Last, record.newest()
-	status.Every = m.longestGap(ctx, b.Schedule)
+	status.Every = m.calendar().LongestGap(ctx, b.Schedule)
 	// The timer is written where its schedule is another one, and at no other change of the backup.
 	if info, err := os.Stat(m.path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
 		status.Since = info.ModTime().UTC()
@@ -329,7 +329,7 @@ func (m *Machine) runFailure(ctx context.Context, marker api.Marker, kind, unit 
 		message = fmt.Sprintf("%s of cluster %s at %s: %s", kind, marker.Cluster, last.Ended.Format(time.RFC3339), last.Error)
 	}
 	e := &api.Error{Code: api.CodeFailed, Message: message}
-	for _, line := range m.journal(ctx, unit) {
+	for _, line := range m.journal().Failure(ctx, unit) {
 		e.Detail += line + "\n"
 	}
 	return e

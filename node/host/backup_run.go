@@ -132,7 +132,7 @@ func (r *run) patiently(ctx context.Context) api.Member {
 
 // inSlot does the run where this member has the slot.
 func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Context) (string, error)) (mine bool, err error) {
-	slot, err := r.slot(ctx, schedule)
+	slot, err := r.calendar().Slot(ctx, schedule)
 	if err != nil {
 		return true, err
 	}
@@ -238,7 +238,7 @@ func (r *run) retain(ctx context.Context, all, stored []destination) (failed []e
 func (r *run) letGo(ctx context.Context, at destination, catalog backup.Catalog, proofs backup.Proofs) error {
 	now := r.Now().UTC()
 	var failed []error
-	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, proofs, r.longestGap(ctx, r.config.Schedule)).Dropped {
+	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, proofs, r.calendar().LongestGap(ctx, r.config.Schedule)).Dropped {
 		if err := backup.Delete(ctx, at, dropped.Manifest); err != nil {
 			failed = append(failed, err)
 			continue

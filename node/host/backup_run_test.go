@@ -21,6 +21,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // asRun makes this test binary the run of a machine, for runs that tests kill: its kind, and the machine's root.
@@ -29,7 +30,7 @@ const asRun = "HOST_TEST_AS_RUN"
 // runAsChild does what asRun says.
 func runAsChild(what string) error {
 	kind, root, _ := strings.Cut(what, " ")
-	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Units: &fakeUnits{}, Users: &fakeUsers{made: true}, Run: Exec, Now: time.Now}
+	m := &Machine{Root: root, EtcdVersion: "3.7.3", Binary: os.Args[0], Units: &fakeUnits{}, Users: &fakeUsers{made: true}, Run: units.Exec, Now: time.Now}
 	quiet := func(string) {}
 	if kind == runFetch {
 		return m.fetchAsChild()
@@ -64,7 +65,7 @@ func backupOf() api.Backup {
 func backedUp(t *testing.T, b api.Backup, members ...*fleetMember) {
 	t.Helper()
 	for _, f := range members {
-		f.Run, f.Binary = Exec, os.Args[0]
+		f.Run, f.Binary = units.Exec, os.Args[0]
 		if err := f.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}); err != nil {
 			t.Fatal(err)
 		}

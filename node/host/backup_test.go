@@ -13,24 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // backing is a machine whose member runs, and which can back its cluster up.
 func backing(t *testing.T) (*Machine, *fakeUnits) {
 	t.Helper()
-	m, units, _ := formed(t)
+	m, fake, _ := formed(t)
 	describe(t, m)
 	run := m.Run
 	m.Run = func(ctx context.Context, name string, args ...string) ([]byte, error) {
 		switch name {
 		case "systemd-analyze":
-			return Exec(ctx, name, args...)
+			return units.Exec(ctx, name, args...)
 		case "journalctl":
 			return []byte("the end of the journal\n"), nil
 		}
 		return run(ctx, name, args...)
 	}
-	return m, units
+	return m, fake
 }
 
 func backUp(t *testing.T, m *Machine, b *api.Backup) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // Machine is the machine that the store works on. Its methods carry out one call each, and those that
@@ -20,7 +21,7 @@ type Machine struct {
 	Binary      string // path of the binary that this is, links resolved
 	Units       Units
 	Users       Users
-	Run         Runner
+	Run         units.Runner
 	Now         func() time.Time
 	Random      io.Reader     // for keys
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
@@ -38,9 +39,9 @@ func New(etcdVersion, binary string) *Machine {
 		Root:        "/",
 		EtcdVersion: etcdVersion,
 		Binary:      binary,
-		Units:       Systemd{},
-		Users:       Shadow{Run: Exec},
-		Run:         Exec,
+		Units:       units.Systemd{},
+		Users:       Shadow{Run: units.Exec},
+		Run:         units.Exec,
 		Now:         time.Now,
 		Random:      rand.Reader,
 	}

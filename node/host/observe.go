@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // Observe reads everything that the host knows about the cluster. As long as the request says, it waits for a member
@@ -27,7 +27,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 			_, known = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
 		}
 		if first && err == nil && m.mayComeYet(o, patience, waited) {
-			leaderless = m.leaderless(ctx, cluster, o)
+			leaderless = m.leaderless(ctx, o.Unit, cluster)
 		}
 		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || !known && m.maySoonCrash(o, r.Patience, waited)) {
 			return m.withLog(ctx, cluster, r, o), err
@@ -38,6 +38,16 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 		case <-time.After(unitPoll):
 		}
 	}
+}
+
+// leaderless tells for how long a member that does not serve has known no leader; 0: its journal does not say.
+func (m *Machine) leaderless(ctx context.Context, unit api.UnitState, cluster string) time.Duration {
+	if unit.ActiveState != "active" {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	defer cancel()
+	return m.journal().Leaderless(ctx, api.Unit(cluster), unit.MainPID)
 }
 
 // withLog adds how the log of a member ends that does not serve. One that serves has its log agreed on.
@@ -56,9 +66,9 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 		return o
 	}
 	o.Data.Damage = m.damage(ctx, o.Data.Path, o.Unit.Restarts)
-	o.Data.Differs = o.Data.Damage == "" && slices.ContainsFunc(o.Unit.Journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
+	o.Data.Differs = o.Data.Damage == "" && units.Differs(o.Unit.Journal)
 	if o.Data.Differs {
-		o.Data.Own = compared(o.Unit.Journal)
+		o.Data.Own = units.ComparedHash(o.Unit.Journal)
 	}
 	// A large database takes minutes to read: what had ended the member may have been mended meanwhile.
 	if now, err := m.Units.State(ctx, api.Unit(cluster)); err == nil && now.ActiveState == "active" {

@@ -278,7 +278,7 @@ func (m *Machine) hopeless(ctx context.Context, cluster string, state api.UnitSt
 	if state.ActiveState != "failed" && state.Restarts < lostRestarts {
 		return nil
 	}
-	return fmt.Errorf("it ends each time that it is started (unit %s, result %s); its journal ends\n  %s", state.ActiveState, state.Result, strings.Join(m.journal(ctx, api.Unit(cluster)), "\n  "))
+	return fmt.Errorf("it ends each time that it is started (unit %s, result %s); its journal ends\n  %s", state.ActiveState, state.Result, strings.Join(m.journal().Failure(ctx, api.Unit(cluster)), "\n  "))
 }
 
 // putForced writes the flags with the one that forces, or without it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // systemdTimeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
@@ -33,10 +34,16 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 		state.Vain = m.lastVain(cluster)
 	}
 	if state.ActiveState == "failed" || state.SubState == "auto-restart" || state.Restarts > 0 && state.ActiveState != "active" {
-		state.Journal = m.journal(ctx, api.Unit(cluster))
+		state.Journal = m.journal().Failure(ctx, api.Unit(cluster))
 	}
 	return state, nil
 }
+
+// journal is the host's journal.
+func (m *Machine) journal() units.Journal { return units.Journal{Run: m.Run} }
+
+// calendar reads schedules as the host does.
+func (m *Machine) calendar() units.Calendar { return units.Calendar{Run: m.Run} }
 
 // running tells whether a unit's process is there, or on its way.
 func running(s api.UnitState) bool {

@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // Owner is who owns a file, by numbers.
@@ -18,7 +20,7 @@ var root = Owner{0, 0}
 
 // Shadow makes users by the tools of the shadow suite, and finds those that the machine knows from elsewhere as well:
 // systemd runs the unit by any of them, and useradd makes none whose name one of them has.
-type Shadow struct{ Run Runner }
+type Shadow struct{ Run units.Runner }
 
 // Lookup finds a user, with the group of its name: the unit names both. The user's primary group may be another.
 // False: the user or the group is missing.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -17,7 +18,7 @@ func TestShadowFindsUsers(t *testing.T) {
 	withoutGetent := func(context.Context, string, ...string) ([]byte, error) {
 		return nil, fmt.Errorf("getent: %w", exec.ErrNotFound)
 	}
-	for name, run := range map[string]Runner{"by getent": Exec, "in the files": withoutGetent} {
+	for name, run := range map[string]units.Runner{"by getent": units.Exec, "in the files": withoutGetent} {
 		t.Run(name, func(t *testing.T) {
 			s := Shadow{Run: run}
 			if owner, found, err := s.Lookup("root"); err != nil || !found || owner != root {
@@ -40,7 +41,7 @@ type accounts struct {
 }
 
 func (a *accounts) run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	exit := func(status int) ([]byte, error) { return Exec(ctx, "sh", "-c", fmt.Sprintf("exit %d", status)) }
+	exit := func(status int) ([]byte, error) { return units.Exec(ctx, "sh", "-c", fmt.Sprintf("exit %d", status)) }
 	account := args[len(args)-1]
 	if name == "getent" {
 		line := map[string]map[string]string{"passwd": a.users, "group": a.groups}[args[0]][account]

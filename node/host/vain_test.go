@@ -12,29 +12,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// TestHowLongAStartInVainTook reads from systemd how long a process has run that never became ready.
-func TestHowLongAStartInVainTook(t *testing.T) {
-	for name, test := range map[string]struct {
-		started, ended, ready uint64 // microseconds since the boot
-		result                string
-		want                  time.Duration
-	}{
-		"it has ended":      {5e6, 85e6, 0, "exit-code", 80 * time.Second},
-		"one before served": {5e6, 85e6, 4e6, "core-dump", 80 * time.Second},
-		"it has served":     {5e6, 85e6, 6e6, "exit-code", 0},
-		"it was stopped":    {5e6, 85e6, 0, "success", 0},
-		"it runs":           {5e6, 0, 0, "exit-code", 0},
-		"never started":     {0, 0, 0, "exit-code", 0},
-	} {
-		got := unitState(map[string]any{
-			"Result": test.result, "ExecMainStartTimestampMonotonic": test.started, "ExecMainExitTimestampMonotonic": test.ended, "ActiveEnterTimestampMonotonic": test.ready,
-		})
-		if got.Vain != test.want {
-			t.Errorf("%s: %s, want %s", name, got.Vain, test.want)
-		}
-	}
-}
-
 // TestALongStartInVainIsRemembered: systemd forgets how long a process has run once it has started the next.
 func TestALongStartInVainIsRemembered(t *testing.T) {
 	t.Parallel()

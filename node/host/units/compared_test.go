@@ -1,4 +1,4 @@
-package host
+package units
 
 import (
 	"slices"
@@ -22,11 +22,11 @@ func TestWhatAMemberComparedIsRead(t *testing.T) {
 	for i := range told {
 		told[i] = told[i][:min(len(told[i]), journalWidth)]
 	}
-	if own, want := compared(told), (api.Hash{Hash: 4294967295, HashRevision: 5, CompactRevision: -1, Revision: 5}); own == nil || *own != want {
+	if own, want := ComparedHash(told), (api.Hash{Hash: 4294967295, HashRevision: 5, CompactRevision: -1, Revision: 5}); own == nil || *own != want {
 		t.Errorf("it compared %+v, want %+v", own, want)
 	}
 	for _, says := range [][]string{nil, {ended}, {line("5", "99999999999")}, {strings.ReplaceAll(line("5", "1"), "local-member-hash", "hash")}} {
-		if own := compared(says); own != nil {
+		if own := ComparedHash(says); own != nil {
 			t.Errorf("%q: it compared %+v", says, own)
 		}
 	}

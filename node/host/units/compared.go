@@ -1,9 +1,10 @@
-package host
+package units
 
 import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -18,9 +19,14 @@ const (
 // ownHash are etcd's words for the hash of its own data. The line goes on with the peer's, and may be cut off there.
 var ownHash = regexp.MustCompile(`"` + otherHash + `".*"local-member-revision":(\d+),"local-member-compact-revision":(-?\d+),"local-member-hash":(\d+)`)
 
-// compared is the hash of a member's data that etcd compared with that of its peers when it was last started; nil: the
+// Differs tells whether a journal says that a member did not serve since a peer's data are not its own.
+func Differs(journal []string) bool {
+	return slices.ContainsFunc(journal, func(line string) bool { return strings.Contains(line, comparisonFailed) })
+}
+
+// ComparedHash is the hash of a member's data that etcd compared with that of its peers when it was last started; nil: the
 // journal does not say.
-func compared(journal []string) *api.Hash {
+func ComparedHash(journal []string) *api.Hash {
 	for _, line := range slices.Backward(journal) {
 		said := ownHash.FindStringSubmatch(line)
 		if said == nil {

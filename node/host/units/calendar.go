@@ -1,4 +1,4 @@
-package host
+package units
 
 import (
 	"context"
@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// slot names the time between two runs of a schedule that it is now: by when the next one is. The clock of the host
+// Calendar reads schedules, as systemd does.
+type Calendar struct{ Run Runner }
+
+// Slot names the time between two runs of a schedule that it is now: by when the next one is. The clock of the host
 // is what its timer goes by too, so that members whose clocks differ name it alike.
-func (m *Machine) slot(ctx context.Context, schedule string) (string, error) {
-	text, err := m.Run(ctx, "systemd-analyze", "calendar", "--", schedule)
+func (c Calendar) Slot(ctx context.Context, schedule string) (string, error) {
+	text, err := c.Run(ctx, "systemd-analyze", "calendar", "--", schedule)
 	if err != nil {
 		return "", fmt.Errorf("%q is no schedule for systemd: it is written like hourly, or *-*-* 0/6:00:00 (man systemd.time): %w", schedule, err)
 	}
@@ -39,10 +42,10 @@ func elapses(text []byte) (all []string) {
 // only, or of working hours, are not evenly spread.
 const elapsesAhead = "64"
 
-// longestGap is the longest time between two runs that a schedule has in the time to come. 0: it is not known, as by a
+// LongestGap is the longest time between two runs that a schedule has in the time to come. 0: it is not known, as by a
 // systemd before 242, or there is one run at most.
-func (m *Machine) longestGap(ctx context.Context, schedule string) (longest time.Duration) {
-	text, err := m.Run(ctx, "systemd-analyze", "calendar", "--iterations="+elapsesAhead, "--", schedule)
+func (c Calendar) LongestGap(ctx context.Context, schedule string) (longest time.Duration) {
+	text, err := c.Run(ctx, "systemd-analyze", "calendar", "--iterations="+elapsesAhead, "--", schedule)
 	if err != nil {
 		return 0
 	}

@@ -1,4 +1,5 @@
-package host
+// Package units is what a host's systemd does and tells: its units, their journals, and the times of a schedule.
+package units
 
 import (
 	"context"

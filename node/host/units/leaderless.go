@@ -1,4 +1,4 @@
-package host
+package units
 
 import (
 	"bytes"
@@ -7,27 +7,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// leaderlessReach is how far back the journal is read for elections: more than lastingFailure, and few lines.
+// leaderlessReach is how far back the journal is read for elections: more than a failure has to last, and few lines.
 const leaderlessReach = "--since=-90s"
 
-// leaderless tells for how long a member that does not serve has known no leader, as far as its journal says so; 0 where
+// Leaderless tells for how long the member whose process is named has known no leader, as far as its unit's journal says so; 0 where
 // the journal does not say. A member without a leader campaigns every few seconds, and logs each campaign.
-func (m *Machine) leaderless(ctx context.Context, cluster string, o api.Observation) time.Duration {
-	if o.Unit.ActiveState != "active" {
-		return 0
-	}
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
-	defer cancel()
-	out, err := m.Run(ctx, "journalctl", "--unit="+api.Unit(cluster), leaderlessReach, "--output=json",
+func (j Journal) Leaderless(ctx context.Context, unit string, process int) time.Duration {
+	out, err := j.Run(ctx, "journalctl", "--unit="+unit, leaderlessReach, "--output=json",
 		"--output-fields=MESSAGE,_PID", "--no-pager", "--quiet")
 	if err != nil {
 		return 0
 	}
-	return sinceLeader(out, o.Unit.MainPID)
+	return sinceLeader(out, process)
 }
 
 // sinceLeader is the time from the first to the last line by which a process says that it has no leader, with none

@@ -1,4 +1,4 @@
-package host
+package units
 
 import (
 	"bytes"
@@ -23,10 +23,13 @@ const journalWhy = 12
 // journalWidth is how many bytes of each it holds: the reason stands at the beginning of a line.
 const journalWidth = 500
 
-// journal is what a unit's journal says of its failure: the lines that say why, and the last ones. They are evidence beside a state
+// Journal reads what units have logged.
+type Journal struct{ Run Runner }
+
+// Failure is what a unit's journal says of its failure: the lines that say why, and the last ones. They are evidence beside a state
 // that is known, so a journal that cannot be read says so in a line of its own.
-func (m *Machine) journal(ctx context.Context, unit string) []string {
-	out, err := m.Run(ctx, "journalctl", "--unit="+unit, fmt.Sprintf("--lines=%d", journalReach), "--output=cat", "--no-pager", "--quiet")
+func (j Journal) Failure(ctx context.Context, unit string) []string {
+	out, err := j.Run(ctx, "journalctl", "--unit="+unit, fmt.Sprintf("--lines=%d", journalReach), "--output=cat", "--no-pager", "--quiet")
 	if err != nil {
 		return []string{fmt.Sprintf("(the journal cannot be read: %s)", err)}
 	}

@@ -1,10 +1,13 @@
-package host
+package units
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // fullDisk is what etcd 3.7.3 logs where its disk has no room for a log, shortened, between what it logs at every start.
@@ -56,5 +59,33 @@ func TestJournalSaysWhy(t *testing.T) {
 	}
 	if told := telling(many); told[0] != many[80] || told[19] != many[99] {
 		t.Errorf("of many errors, not the newest are told:\n%s", strings.Join(told, "\n"))
+	}
+}
+
+// TestJournalIsCut holds that long lines are cut between characters, and that what is no text is replaced.
+func TestJournalIsCut(t *testing.T) {
+	var asked []string
+	j := Journal{func(_ context.Context, name string, args ...string) ([]byte, error) {
+		asked = append([]string{name}, args...)
+		return []byte("short\n" + strings.Repeat("é", journalWidth) + "\n\xff\n"), nil
+	}}
+	want := []string{"short", strings.Repeat("é", journalWidth/2) + " ...", "?"}
+	if diff := cmp.Diff(want, j.Failure(t.Context(), "etcd@main.service")); diff != "" {
+		t.Error(diff)
+	}
+	if !slices.Contains(asked, "--unit=etcd@main.service") || !slices.Contains(asked, "--lines=400") {
+		t.Errorf("the journal was asked for by %q", asked)
+	}
+}
+
+// TestJournalOfAPanic holds that the reason of a panic is not pushed out by its stack trace.
+func TestJournalOfAPanic(t *testing.T) {
+	j := Journal{func(context.Context, string, ...string) ([]byte, error) {
+		calls := strings.Repeat("go.etcd.io/etcd/server/v3/embed.StartEtcd(0x21deb60a808)\n\tgo.etcd.io/etcd/server/v3@v3.6.16/embed/etcd.go:262 +0x11c8\n", journalLines)
+		return []byte(strings.Repeat("before\n", journalLines) + "panic: invalid downgrade\n\ngoroutine 1 [running]:\n" + calls + "created by main.main\n\tmain.go:19 +0x65\netcd@main.service: Main process exited\n"), nil
+	}}
+	want := append(slices.Repeat([]string{"before"}, journalLines-3), "panic: invalid downgrade", "", "etcd@main.service: Main process exited")
+	if diff := cmp.Diff(want, j.Failure(t.Context(), "etcd@main.service")); diff != "" {
+		t.Error(diff)
 	}
 }
