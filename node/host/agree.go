@@ -81,14 +81,14 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <-chan struct{}) error {
 	poll := time.NewTicker(pacePoll)
 	defer poll.Stop()
-	mark, since := m.workOf(process.Pid), time.Now()
+	mark, since := m.proc().Work(process.Pid), time.Now()
 	for {
 		select {
 		case <-ended:
 			return nil
 		case <-poll.C:
 		}
-		if now := m.workOf(process.Pid); now.bytes-mark.bytes >= leastRead || now.busy-mark.busy >= patience/busyShare {
+		if now := m.proc().Work(process.Pid); now.Read-mark.Read >= leastRead || now.Busy-mark.Busy >= patience/busyShare {
 			mark, since = now, time.Now()
 		}
 		if time.Since(since) >= patience {

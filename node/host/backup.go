@@ -130,7 +130,7 @@ var errBackupFile = errors.New("the file that says how the cluster is backed up 
 
 // backupUnits are the units that a backup asks for, by their names.
 func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]string, error) {
-	memory, err := m.memory()
+	memory, err := m.proc().Memory()
 	if err != nil {
 		return nil, err
 	}

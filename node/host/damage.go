@@ -36,7 +36,7 @@ func (m *Machine) maySoonCrash(o api.Observation, patience, waited time.Duration
 	if !crashes(o) || o.Unit.MainPID == 0 || !o.Data.HasMember {
 		return false
 	}
-	age, known := m.age(o.Unit.MainPID)
+	age, known := m.proc().Age(o.Unit.MainPID)
 	switch {
 	case !known:
 		return false

@@ -31,7 +31,7 @@ func (m *Machine) facts() (api.Facts, error) {
 	}
 	f.OS, f.FirstPort = m.osName(), m.firstPort()
 	var err error
-	if f.MemoryBytes, err = m.memory(); err != nil {
+	if f.MemoryBytes, err = m.proc().Memory(); err != nil {
 		return f, err
 	}
 	addresses, err := net.InterfaceAddrs()

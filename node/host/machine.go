@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -80,6 +81,9 @@ func (m *Machine) aboutToRename(path string) {
 		m.beforeRename(path)
 	}
 }
+
+// proc is what the host's kernel tells.
+func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
 
 // path is where a path of the host lies for this process.
 func (m *Machine) path(p string) string { return filepath.Join(m.Root, p) }

@@ -110,7 +110,7 @@ func awaitListener(t *testing.T, port int) {
 	t.Helper()
 	real := &Machine{Root: "/"}
 	for end := time.Now().Add(patience); ; time.Sleep(readyPoll) {
-		if found, err := real.listeners([]int{port}, 0); err == nil && len(found) > 0 {
+		if found, err := real.proc().Listeners([]int{port}, 0); err == nil && len(found) > 0 {
 			return
 		}
 		if time.Now().After(end) {

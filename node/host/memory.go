@@ -1,12 +1,6 @@
 package host
 
 import (
-	"bufio"
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -24,7 +18,7 @@ func memoryFor(keys int) int64 { return bareMember + int64(keys)*indexedKey }
 // mustHoldInMemory refuses to restore so many keys on a host whose memory they cannot be held in. What a member of before
 // takes is free by then.
 func (m *Machine) mustHoldInMemory(what string, keys int) error {
-	total, err := m.memory()
+	total, err := m.proc().Memory()
 	if err != nil {
 		return err
 	}
@@ -37,11 +31,11 @@ func (m *Machine) mustHoldInMemory(what string, keys int) error {
 // mustRehearseInMemory refuses to start a member of so many keys beside the live one, with less memory than it takes: the
 // kernel would end a process of this host in the middle.
 func (m *Machine) mustRehearseInMemory(keys int) error {
-	total, err := m.memory()
+	total, err := m.proc().Memory()
 	if err != nil {
 		return err
 	}
-	available, err := m.meminfo("MemAvailable")
+	available, err := m.proc().AvailableMemory()
 	if err != nil {
 		return err
 	}
@@ -53,23 +47,4 @@ func (m *Machine) mustRehearseInMemory(keys int) error {
 		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, mebibytes(desired), available>>20)
 	}
 	return nil
-}
-
-// memory is what the kernel counts as the host's memory, in bytes.
-func (m *Machine) memory() (int64, error) { return m.meminfo("MemTotal") }
-
-// meminfo is one of the sizes that the kernel tells of the host's memory, in bytes.
-func (m *Machine) meminfo(name string) (int64, error) {
-	table, err := os.Open(m.path("/proc/meminfo"))
-	if err != nil {
-		return 0, err
-	}
-	defer table.Close()
-	for lines := bufio.NewScanner(table); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(text, "kB")), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/meminfo holds no %s", name)
 }

@@ -125,7 +125,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 			return o, err
 		}
 	}
-	if o.Listeners, err = m.listeners(r.Ports, o.Unit.MainPID); err != nil {
+	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err
 	}
 	o.Certificates = m.certificates(cluster)

@@ -1,17 +1,13 @@
 package host
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 const (
@@ -41,50 +37,21 @@ type pace struct {
 	patience time.Duration // without progress
 
 	last reached
-	mark work // when it had come further the last time
-}
-
-// work is what the kernel counts of a process.
-type work struct {
-	process int
-	bytes   int64         // that were read from disks for it, of files that it has mapped too
-	busy    time.Duration // of processors
+	mark procfs.Work // when it had come further the last time
 }
 
 // gains tells whether the member, whose process is named, has come further since this was the case the last time.
 func (p *pace) gains(ctx context.Context, process int) bool {
-	reached, work := p.machine.reach(ctx, p.marker), p.machine.workOf(process)
+	reached, work := p.machine.reach(ctx, p.marker), p.machine.proc().Work(process)
 	gains := reached != p.last
 	// One that is started over and over comes nowhere.
-	if process != 0 && work.process == p.mark.process {
-		gains = gains || work.bytes-p.mark.bytes >= leastRead || reached.bytes >= largeDatabase && work.busy-p.mark.busy >= p.patience/busyShare
+	if process != 0 && work.Process == p.mark.Process {
+		gains = gains || work.Read-p.mark.Read >= leastRead || reached.bytes >= largeDatabase && work.Busy-p.mark.Busy >= p.patience/busyShare
 	}
-	if p.last = reached; gains || work.process != p.mark.process {
+	if p.last = reached; gains || work.Process != p.mark.Process {
 		p.mark = work
 	}
 	return gains
-}
-
-// workOf is what a process has done; what cannot be read is zero.
-func (m *Machine) workOf(process int) work {
-	w := work{process: process}
-	dir := m.path(filepath.Join("/proc", strconv.Itoa(process)))
-	if file, err := os.Open(filepath.Join(dir, "io")); err == nil {
-		for lines := bufio.NewScanner(file); lines.Scan(); {
-			if value, found := strings.CutPrefix(lines.Text(), "read_bytes: "); found {
-				w.bytes, _ = strconv.ParseInt(value, 10, 64)
-			}
-		}
-		_ = file.Close() // nothing was written
-	}
-	// The 14th and 15th fields, of which statFields has what is behind the second.
-	if fields := m.statFields(process); len(fields) > 12 {
-		for _, ticks := range fields[11:13] {
-			n, _ := strconv.ParseInt(ticks, 10, 64)
-			w.busy += time.Duration(n) * kernelTick
-		}
-	}
-	return w
 }
 
 // whileItGains is a context that ends once the member has not come further for so long, and says so.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 // working is a machine whose member answers nobody, and computes or reads a little more each time that it is looked at,
@@ -39,7 +40,7 @@ func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int6
 func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 	t.Parallel()
 	const without, moves = 10 * unitPoll, 25
-	enough := int64(without / busyShare / kernelTick)
+	enough := int64(without / busyShare / procfs.Tick)
 	for name, test := range map[string]struct {
 		size   int64 // of its database
 		did    func(n int64) (ticks, bytes int64)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -54,8 +53,7 @@ func (m *Machine) process(pid int) *api.Process {
 	if pid == 0 {
 		return nil
 	}
-	dir := m.path(filepath.Join("/proc", strconv.Itoa(pid)))
-	arguments := zeroTerminated(filepath.Join(dir, "cmdline"))
+	arguments := m.proc().Arguments(pid)
 	if len(arguments) == 0 || filepath.Base(arguments[0]) != "etcd" {
 		return nil
 	}
@@ -64,11 +62,11 @@ func (m *Machine) process(pid int) *api.Process {
 		p.Flags = p.Flags[:last] // it is not of its configuration, and was of that one start
 	}
 	// The kernel says " (deleted)" after the name of a file that is gone: that is no installed store.
-	binary, err := os.Readlink(filepath.Join(dir, "exe"))
+	binary, err := m.proc().Binary(pid)
 	if hash := filepath.Base(filepath.Dir(binary)); err == nil && storeHash.MatchString(hash) && m.isStore(binary, hash) {
 		p.Store = hash
 	}
-	for _, variable := range zeroTerminated(filepath.Join(dir, "environ")) {
+	for _, variable := range m.proc().Environment(pid) {
 		var s started
 		if text, ok := strings.CutPrefix(variable, startedVariable); ok && json.Unmarshal([]byte(text), &s) == nil {
 			p.UnitSHA256, p.PeerCA, p.ClientCA = s.UnitSHA256, s.PeerCA, s.ClientCA
@@ -85,13 +83,4 @@ func (m *Machine) isStore(binary, hash string) bool {
 	}
 	lies, err := filepath.EvalSymlinks(m.path(api.InstalledStore(hash)))
 	return err == nil && binary == lies
-}
-
-// zeroTerminated are the strings in one of the kernel's files about a process; none where it cannot be read.
-func zeroTerminated(path string) []string {
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
 }

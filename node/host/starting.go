@@ -1,10 +1,6 @@
 package host
 
 import (
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -31,7 +27,7 @@ func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) 
 	case o.Unit.MainPID == 0:
 		return o.Unit.Queued || o.Unit.ActiveState == "activating"
 	}
-	age, known := m.age(o.Unit.MainPID)
+	age, known := m.proc().Age(o.Unit.MainPID)
 	return known && age < patience
 }
 
@@ -49,39 +45,6 @@ func (m *Machine) loops(u api.UnitState) bool {
 	if u.MainPID == 0 {
 		return true
 	}
-	age, known := m.age(u.MainPID)
+	age, known := m.proc().Age(u.MainPID)
 	return known && age < mayEndBy(u)
-}
-
-// kernelTick is the unit of the kernel's times of processes: USER_HZ is 100 on every architecture that stores are
-// built for.
-const kernelTick = 10 * time.Millisecond
-
-// age is for how long a process has been running; false: it cannot be told.
-func (m *Machine) age(process int) (time.Duration, bool) {
-	uptime, err := os.ReadFile(m.path("/proc/uptime"))
-	if err != nil {
-		return 0, false
-	}
-	up, _, _ := strings.Cut(string(uptime), " ")
-	seconds, err := strconv.ParseFloat(up, 64)
-	if err != nil {
-		return 0, false
-	}
-	fields := m.statFields(process)
-	if len(fields) < 20 { // the 22nd of all is when it was started
-		return 0, false
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	return time.Duration(seconds*float64(time.Second)) - time.Duration(ticks)*kernelTick, err == nil
-}
-
-// statFields are what the kernel says of a process, behind the second field, which is a name in brackets that may hold
-// anything; none: it has ended.
-func (m *Machine) statFields(process int) []string {
-	stat, err := os.ReadFile(m.path(filepath.Join("/proc", strconv.Itoa(process), "stat")))
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 }

@@ -19,7 +19,7 @@ func TestPatience(t *testing.T) {
 	}
 	stat("7", "99050") // 10 s ago
 	stat("8", "90050") // 100 s ago
-	if age, known := m.age(7); !known || age != 10*time.Second {
+	if age, known := m.proc().Age(7); !known || age != 10*time.Second {
 		t.Errorf("the age is %s, %v", age, known)
 	}
 	starting := func() api.Observation {

@@ -1,4 +1,4 @@
-package host
+package procfs
 
 import (
 	"net"
@@ -24,7 +24,7 @@ func listenOn(t *testing.T, address string) int {
 }
 
 func TestListenersOfThisMachine(t *testing.T) {
-	m := &Machine{Root: "/"}
+	proc := FS{"/"}
 	for _, address := range []string{"127.0.0.1", "::1"} {
 		port := listenOn(t, net.JoinHostPort(address, "0"))
 		name, err := os.ReadFile("/proc/self/comm")
@@ -34,7 +34,7 @@ func TestListenersOfThisMachine(t *testing.T) {
 		process := string(name[:len(name)-1])
 		for mainPID, ours := range map[int]bool{os.Getpid(): true, 0: false, 1: false} {
 			want := []api.Listener{{Port: port, Address: address, PID: os.Getpid(), Process: process, Ours: ours}}
-			got, err := m.listeners([]int{port}, mainPID)
+			got, err := proc.Listeners([]int{port}, mainPID)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("%s, for main process %d: %v\n%s", address, mainPID, err, diff)
 			}
@@ -43,10 +43,10 @@ func TestListenersOfThisMachine(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	m := &Machine{Root: "/"}
+	proc := FS{"/"}
 	port := listenOn(t, "127.0.0.1:0")
 	for _, ports := range [][]int{nil, {port%65535 + 1}} {
-		got, err := m.listeners(ports, os.Getpid())
+		got, err := proc.Listeners(ports, os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,21 +61,26 @@ func TestNobodyListens(t *testing.T) {
 // TestListenersFromTables reads tables of a machine whose processes cannot be looked at, and that
 // has no IPv6.
 func TestListenersFromTables(t *testing.T) {
-	m := &Machine{Root: t.TempDir()}
+	proc := FS{t.TempDir()}
 	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:094B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0
    1: 0100007F:094B 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000000000000000 20 4 30 10 -1
    2: 0B0200C0:094C 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0000000000000000 100 0 0 10 0
 `
-	writeFile(t, m, "/proc/net/tcp", table)
-	writeFile(t, m, "/proc/42/comm", "store\n")
-	if err := os.MkdirAll(m.path("/proc/42/fd"), 0o755); err != nil {
+	for _, dir := range []string{"/proc/net", "/proc/42/fd"} {
+		if err := os.MkdirAll(proc.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, text := range map[string]string{"/proc/net/tcp": table, "/proc/42/comm": "store\n"} {
+		if err := os.WriteFile(proc.path(path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("socket:[4713]", proc.path(filepath.Join("/proc/42/fd", "7"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("socket:[4713]", m.path(filepath.Join("/proc/42/fd", "7"))); err != nil {
-		t.Fatal(err)
-	}
-	got, err := m.listeners([]int{2379, 2380}, 42)
+	got, err := proc.Listeners([]int{2379, 2380}, 42)
 	if err != nil {
 		t.Fatal(err)
 	}

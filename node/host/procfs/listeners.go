@@ -1,4 +1,4 @@
-package host
+package procfs
 
 import (
 	"bufio"
@@ -20,13 +20,13 @@ import (
 // listening is the state of a listening socket in the kernel's tables.
 const listening = "0A"
 
-// listeners finds who listens on any of the ports, sorted by port and address. mainPID is the
+// Listeners finds who listens on any of the ports, sorted by port and address. mainPID is the
 // process that is ours.
-func (m *Machine) listeners(ports []int, mainPID int) ([]api.Listener, error) {
+func (f FS) Listeners(ports []int, mainPID int) ([]api.Listener, error) {
 	found := []api.Listener{}
 	inodes := map[string]int{} // of a socket -> its index in found
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		err := m.eachSocket(table, func(address netip.AddrPort, state, inode string) {
+		err := f.eachSocket(table, func(address netip.AddrPort, state, inode string) {
 			if port := int(address.Port()); state == listening && slices.Contains(ports, port) {
 				inodes["socket:["+inode+"]"] = len(found)
 				found = append(found, api.Listener{Port: port, Address: address.Addr().String()})
@@ -40,7 +40,7 @@ func (m *Machine) listeners(ports []int, mainPID int) ([]api.Listener, error) {
 	// The member's own sockets are found without a look at every process of the host.
 	for _, process := range []string{strconv.Itoa(mainPID), "[1-9]*"} {
 		if len(inodes) > 0 {
-			m.eachSocketOf(process, inodes, func(i, pid int, name string) {
+			f.eachSocketOf(process, inodes, func(i, pid int, name string) {
 				found[i].PID, found[i].Process, found[i].Ours = pid, name, pid == mainPID
 			})
 		}
@@ -50,8 +50,8 @@ func (m *Machine) listeners(ports []int, mainPID int) ([]api.Listener, error) {
 }
 
 // eachSocket reads one of the kernel's tables of TCP sockets.
-func (m *Machine) eachSocket(table string, do func(address netip.AddrPort, state, inode string)) error {
-	file, err := os.Open(m.path(table))
+func (f FS) eachSocket(table string, do func(address netip.AddrPort, state, inode string)) error {
+	file, err := os.Open(f.path(table))
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,8 @@ func parseSocketAddress(text string) (netip.AddrPort, error) {
 
 // eachSocketOf finds which of the sockets the processes that match have open, and takes those out of
 // inodes. A process that ends while it is looked at has none.
-func (m *Machine) eachSocketOf(processes string, inodes map[string]int, do func(i, pid int, name string)) {
-	descriptors, _ := filepath.Glob(m.path(filepath.Join("/proc", processes, "fd", "*")))
+func (f FS) eachSocketOf(processes string, inodes map[string]int, do func(i, pid int, name string)) {
+	descriptors, _ := filepath.Glob(f.path(filepath.Join("/proc", processes, "fd", "*")))
 	for _, descriptor := range descriptors {
 		target, err := os.Readlink(descriptor)
 		if err != nil {

@@ -1,0 +1,88 @@
+package procfs
+
+import (
+	"bufio"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Arguments are what a process was started with; none: it has ended, or is the kernel's own.
+func (f FS) Arguments(process int) []string { return zeroTerminated(f.of(process, "cmdline")) }
+
+// Environment is what variables a process was started with; none: they cannot be read.
+func (f FS) Environment(process int) []string { return zeroTerminated(f.of(process, "environ")) }
+
+// Binary is the file that a process runs, as the kernel names it: by where it lies, and with " (deleted)" behind it where
+// it is gone.
+func (f FS) Binary(process int) (string, error) { return os.Readlink(f.of(process, "exe")) }
+
+// zeroTerminated are the strings in one of the kernel's files about a process; none where it cannot be read.
+func zeroTerminated(path string) []string {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+}
+
+// Tick is the unit of the kernel's times of processes: USER_HZ is 100 on every architecture that stores are built for.
+const Tick = 10 * time.Millisecond
+
+// Age is for how long a process has been running; false: it cannot be told.
+func (f FS) Age(process int) (time.Duration, bool) {
+	uptime, err := os.ReadFile(f.path("/proc/uptime"))
+	if err != nil {
+		return 0, false
+	}
+	up, _, _ := strings.Cut(string(uptime), " ")
+	seconds, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return 0, false
+	}
+	fields := f.stat(process)
+	if len(fields) < 20 { // the 22nd of all is when it was started
+		return 0, false
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	return time.Duration(seconds*float64(time.Second)) - time.Duration(ticks)*Tick, err == nil
+}
+
+// stat is what the kernel says of a process, behind the second field, which is a name in brackets that may hold
+// anything; none: it has ended.
+func (f FS) stat(process int) []string {
+	stat, err := os.ReadFile(f.of(process, "stat"))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+}
+
+// Work is what the kernel counts of a process.
+type Work struct {
+	Process int
+	Read    int64         // bytes that were read from disks for it, of files that it has mapped too
+	Busy    time.Duration // of processors
+}
+
+// Work is what a process has done; what cannot be read is zero.
+func (f FS) Work(process int) Work {
+	w := Work{Process: process}
+	if file, err := os.Open(f.of(process, "io")); err == nil {
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			if value, found := strings.CutPrefix(lines.Text(), "read_bytes: "); found {
+				w.Read, _ = strconv.ParseInt(value, 10, 64)
+			}
+		}
+		_ = file.Close() // nothing was written
+	}
+	// The 14th and 15th fields, of which stat has what is behind the second.
+	if fields := f.stat(process); len(fields) > 12 {
+		for _, ticks := range fields[11:13] {
+			n, _ := strconv.ParseInt(ticks, 10, 64)
+			w.Busy += time.Duration(n) * Tick
+		}
+	}
+	return w
+}
