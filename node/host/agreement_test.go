@@ -17,6 +17,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
@@ -124,7 +125,7 @@ func (s *stage) marker(at string, others ...string) api.Marker {
 func (s *stage) keys(at string) []api.KeyRequest {
 	var keys []api.KeyRequest
 	for _, name := range api.KeyNames {
-		keys = append(keys, api.KeyRequest{Name: name, Algorithm: "ecdsa-p256", CommonName: at, IPs: []string{s.place(at).address, loopback}})
+		keys = append(keys, api.KeyRequest{Name: name, Algorithm: "ecdsa-p256", CommonName: at, IPs: []string{s.place(at).address, etcdclient.Loopback}})
 	}
 	return keys
 }
@@ -141,8 +142,8 @@ func (s *stage) configuration(at string, marker api.Marker, state string, prepar
 	s.Helper()
 	p, url := s.place(at), func(scheme, address string, port int) string { return fmt.Sprintf("%s://%s:%d", scheme, address, port) }
 	clients := url("https", p.address, p.client)
-	if p.address != loopback {
-		clients += "," + url("https", loopback, p.client)
+	if p.address != etcdclient.Loopback {
+		clients += "," + url("https", etcdclient.Loopback, p.client)
 	}
 	r := api.ConfigureRequest{
 		Marker: marker, Store: s.store, Certificates: map[string]string{}, PeerCA: s.authority.PeerCA(), ClientCA: s.authority.ClientCA(), Unit: "[Service]\n",
@@ -151,7 +152,7 @@ func (s *stage) configuration(at string, marker api.Marker, state string, prepar
 			"--initial-cluster=" + marker.InitialCluster, "--initial-cluster-state=" + state, "--initial-cluster-token=" + marker.Token,
 			"--listen-peer-urls=" + p.peerURL(), "--initial-advertise-peer-urls=" + p.peerURL(),
 			"--listen-client-urls=" + clients, "--advertise-client-urls=" + url("https", p.address, p.client),
-			"--listen-metrics-urls=" + url("http", loopback, p.metrics),
+			"--listen-metrics-urls=" + url("http", etcdclient.Loopback, p.metrics),
 			"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + api.PeerCAFile("main"),
 			"--peer-cert-file=" + api.CertificateFile("main", api.KeyPeer), "--peer-key-file=" + api.KeyFile("main", api.KeyPeer),
 			"--client-cert-auth=true", "--trusted-ca-file=" + api.ClientCAFile("main"),

@@ -148,20 +148,20 @@ func (w *wait) untilSettled(ctx context.Context) (bool, error) {
 // serves tells whether the member is ready, or does what it does when it is.
 func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
 	if !w.request.Learner {
-		return ready(ctx, marker.MetricsPort)
+		return w.local(marker).Ready(ctx)
 	}
 	// Its client port takes connections from the start, and answers none of them before the unit is active.
 	if state, err := w.Units.State(ctx, api.Unit(w.cluster)); err == nil && state.ActiveState == "active" {
 		return true
 	}
 	// A read before it has anything would only wait, and fill its journal.
-	return w.request.Stalled && w.pace.last.applied > 0 && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read")
+	return w.request.Stalled && w.pace.last.applied > 0 && w.local(marker).Answers(ctx, "/readyz/linearizable_read")
 }
 
 // extend begins the time of the wait anew where the member has come further. What a voter applies that serves already
 // brings it no nearer to being ready.
 func (w *wait) extend(ctx context.Context, marker api.Marker, process int) {
-	if !w.pace.gains(ctx, process) || !w.request.Learner && answersOK(ctx, marker.MetricsPort, "/readyz/linearizable_read") {
+	if !w.pace.gains(ctx, process) || !w.request.Learner && w.local(marker).Answers(ctx, "/readyz/linearizable_read") {
 		return
 	}
 	if ctx.Err() != nil {

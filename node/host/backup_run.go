@@ -122,7 +122,7 @@ func (r *run) mayRun(ctx context.Context) error {
 // patiently asks the local member how it is, again and again where it is not well: a busy one may be late.
 func (r *run) patiently(ctx context.Context) api.Member {
 	for end := time.Now().Add(slotTimeout); ; {
-		view := r.member(ctx, r.marker)
+		view := r.local(r.marker).Look(ctx)
 		if view.Healthy || view.Learner || ctx.Err() != nil || time.Now().After(end) {
 			return view
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -203,7 +204,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	t.Parallel()
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	// S3 that takes connections, and never says a word.
-	silent, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP(loopback)})
+	silent, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP(etcdclient.Loopback)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // taken is a snapshot that was taken for a backup, in a file without a name.
@@ -25,11 +26,11 @@ const snapshotTries = 2
 
 // take saves a verified snapshot of the local member, where it is to stay if it can.
 func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
-	err = r.through(ctx, r.marker.Cluster, r.marker.Owner, untilDone, func(ctx context.Context, member localMember) error {
-		if err := member.mustReachOthers(ctx); err != nil {
+	err = r.through(ctx, r.marker.Cluster, r.marker.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
+		if err := member.MustReachOthers(ctx); err != nil {
 			return err
 		}
-		if t, err = r.newFile(to, member.status.DbSize); err != nil {
+		if t, err = r.newFile(to, member.State.DbSize); err != nil {
 			return err
 		}
 		if err = r.fill(ctx, member, &t); err != nil {
@@ -63,7 +64,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 }
 
 // fill takes the snapshot.
-func (r *run) fill(ctx context.Context, member localMember, t *taken) error {
+func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error {
 	disk := durable.NewWriter(t.file)
 	var to io.Writer = t.file
 	if t.staged != nil {

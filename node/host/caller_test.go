@@ -189,7 +189,7 @@ func TestSaveHoldsNoTransactionWhileItSends(t *testing.T) {
 		f.put(t, 1)
 		time.Sleep(300 * time.Millisecond)
 		value := ""
-		if err := askMetrics(t.Context(), f.marker.MetricsPort, "/metrics", func(_ int, body io.Reader) {
+		if err := f.local(f.marker).AskMetrics(t.Context(), "/metrics", func(_ int, body io.Reader) {
 			for lines := bufio.NewScanner(body); lines.Scan(); {
 				if v, found := strings.CutPrefix(lines.Text(), "etcd_mvcc_db_open_read_transactions "); found {
 					value = v

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // TestComparison holds that a member compares its data where somebody answers, and does not wait for peers that are
@@ -83,7 +84,7 @@ func TestComparison(t *testing.T) {
 	}
 	stop(b)
 	compares(true, "one peer serves")
-	slow := slowly(t, net.JoinHostPort(loopback, strconv.Itoa(c.marker.PeerPort)), 2*askTimeout)
+	slow := slowly(t, net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(c.marker.PeerPort)), 2*etcdclient.AskTimeout)
 	fast := a.config.Flags
 	a.config.Flags = append(slices.Clone(fast), "--initial-cluster=a="+a.peerURL()+",b="+b.peerURL()+",c="+slow)
 	a.apply(t)
@@ -94,7 +95,7 @@ func TestComparison(t *testing.T) {
 	compares(false, "no peer serves")
 
 	// What is about to start takes connections, and answers nothing on them.
-	about, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(b.marker.PeerPort)))
+	about, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(b.marker.PeerPort)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +132,7 @@ func TestComparison(t *testing.T) {
 // slowly is the peer URL of a way to an address that lets nothing through before some time is over.
 func slowly(t *testing.T, to string, delay time.Duration) string {
 	t.Helper()
-	way, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+	way, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

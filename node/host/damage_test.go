@@ -168,7 +168,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 					ended = true
 				case <-time.After(readyPoll):
 				}
-				if ready(t.Context(), f.marker.MetricsPort) {
+				if f.local(f.marker).Ready(t.Context()) {
 					break
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // liveUnits is a systemd whose one unit is a real etcd, which runs by the flags, keys and certificates of
@@ -118,7 +119,7 @@ type fleetMember struct {
 // fleetOwner is that of the clusters of fleets.
 const fleetOwner = "owner-of-main"
 
-// fleetOf is a running cluster of real members on loopback, one on each of so many machines.
+// fleetOf is a running cluster of real members on etcdclient.Loopback, one on each of so many machines.
 func fleetOf(t *testing.T, ca *authority, names ...string) []*fleetMember {
 	t.Helper()
 	var members []*fleetMember
@@ -152,7 +153,7 @@ func newcomer(t *testing.T, ca *authority, name string) *fleetMember {
 	r.Marker.Member = name
 	r.Marker.ClientPort, r.Marker.PeerPort, r.Marker.MetricsPort = freePort(t), freePort(t), freePort(t)
 	for i := range r.Keys {
-		r.Keys[i].IPs = []string{loopback}
+		r.Keys[i].IPs = []string{etcdclient.Loopback}
 	}
 	return &fleetMember{Machine: m, units: live, marker: r.Marker, config: configureOf(t, r, prepared(t, m, r), ca)}
 }
@@ -235,7 +236,7 @@ func (f *fleetMember) put(t *testing.T, keys int) {
 
 func (f *fleetMember) client(t *testing.T, do func(*clientv3.Client)) {
 	t.Helper()
-	c, err := f.dial(t.Context(), f.marker)
+	c, err := f.local(f.marker).Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // asEtcd makes this test binary etcd itself, for the members that tests start.
@@ -81,7 +82,7 @@ func serving(t *testing.T, peers ...string) (*Machine, *fakeUnits, api.Marker) {
 }
 
 func url(scheme string, port int) string {
-	return scheme + "://" + net.JoinHostPort(loopback, strconv.Itoa(port))
+	return scheme + "://" + net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(port))
 }
 
 // ports counts the ports that tests have tried, from one on that differs from run to run.
@@ -96,7 +97,7 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	for range 1000 {
 		port := 12000 + int(ports.Add(1)%20000)
-		if l, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port))); err == nil {
+		if l, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(port))); err == nil {
 			defer l.Close()
 			return port
 		}
@@ -167,7 +168,7 @@ func TestMemberWithoutQuorum(t *testing.T) {
 	if o.Member.Healthy || o.Member.Ready || o.Member.HealthError == "" {
 		t.Errorf("the member reads %+v", o.Member)
 	}
-	if took := time.Since(start); took > 10*askTimeout {
+	if took := time.Since(start); took > 10*etcdclient.AskTimeout {
 		t.Errorf("it took %s", took)
 	}
 	o, err = m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: marker.DataDir}, Members: 3, Timeout: 100 * time.Millisecond})
@@ -202,13 +203,13 @@ func TestAnotherOnThePort(t *testing.T) {
 	m, _, marker := serving(t)
 	awaitListener(t, marker.ClientPort)
 	writeFile(t, m, api.ClientCAFile("main"), newAuthority(t).pem)
-	if v := m.member(t.Context(), marker); v.Responding || v.Healthy || v.Error == "" {
+	if v := m.local(marker).Look(t.Context()); v.Responding || v.Healthy || v.Error == "" {
 		t.Errorf("it reads %+v", v)
 	}
 	if err := os.Remove(m.path(api.KeyFile("main", api.KeyAdmin))); err != nil {
 		t.Fatal(err)
 	}
-	if v := m.member(t.Context(), marker); v.Responding || !strings.Contains(v.Error, "load the admin certificate") {
+	if v := m.local(marker).Look(t.Context()); v.Responding || !strings.Contains(v.Error, "load the admin certificate") {
 		t.Errorf("without a key it reads %+v", v)
 	}
 }

@@ -149,7 +149,7 @@ func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 		// It opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}
 	}
-	return m.member(ctx, *o.Marker)
+	return m.local(*o.Marker).Look(ctx)
 }
 
 // flags are the lines of the flags file; nil where there is none.

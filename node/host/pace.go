@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -38,6 +39,25 @@ type pace struct {
 
 	last reached
 	mark procfs.Work // when it had come further the last time
+}
+
+// reached is how far a member has come that is not ready yet. What cannot be found out is zero.
+type reached struct {
+	bytes   int64  // of its database and of the snapshot that is coming in
+	applied uint64 // index
+}
+
+// reach is how far the local member has come, ready or not.
+func (m *Machine) reach(ctx context.Context, marker api.Marker) reached {
+	var r reached
+	files, _ := readDirInside(m.path(marker.DataDir), filepath.Dir(database(""))) // there is none yet
+	for _, file := range files {
+		if info, err := file.Info(); err == nil { // one that is renamed meanwhile is seen the next time
+			r.bytes += info.Size()
+		}
+	}
+	r.applied = m.local(marker).AppliedIndex(ctx)
+	return r
 }
 
 // gains tells whether the member, whose process is named, has come further since this was the case the last time.

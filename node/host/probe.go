@@ -16,5 +16,5 @@ func (m *Machine) Probe(ctx context.Context, cluster string) (api.Member, error)
 	if marker == nil {
 		return api.Member{Error: noCluster}, nil
 	}
-	return m.member(ctx, *marker), nil
+	return m.local(*marker).Look(ctx), nil
 }

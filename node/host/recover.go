@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // forced is the flag by which etcd starts a member that has others as the only one of its cluster.
@@ -39,7 +40,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	if err != nil {
 		return api.Recovered{}, err
 	}
-	view := m.member(ctx, *marker)
+	view := m.local(*marker).Look(ctx)
 	if view.Healthy && !isAlone(view) {
 		return api.Recovered{}, refuse("cluster %s has its quorum: there is nothing to recover", r.ClusterID)
 	}
@@ -102,7 +103,7 @@ func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery)
 	if under.ClusterID != marker.ClusterID || !m.hasMember(under.Copy) {
 		return false
 	}
-	if isAlone(m.member(ctx, marker)) {
+	if isAlone(m.local(marker).Look(ctx)) {
 		return true
 	}
 	if l := m.readLog(marker.DataDir); l.Error == "" && l.Index > 0 && l.Term == under.Term && l.Index == under.Index {
@@ -218,7 +219,7 @@ func (m *Machine) lastRecovered(dir string) string {
 
 // standAlone has the member serve alone, by flags that force nothing.
 func (m *Machine) standAlone(ctx context.Context, marker api.Marker) error {
-	if !isAlone(m.member(ctx, marker)) {
+	if !isAlone(m.local(marker).Look(ctx)) {
 		if err := m.force(ctx, marker); err != nil {
 			return err
 		}
@@ -260,7 +261,7 @@ func (m *Machine) force(ctx context.Context, marker api.Marker) error {
 	err := m.Units.Start(ctx, api.Unit(marker.Cluster))
 	if err == nil {
 		var hopeless error
-		err = repeat(ctx, "that it was started by force", func() (bool, error) {
+		err = etcdclient.Repeat(ctx, "that it was started by force", func() (bool, error) {
 			state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
 			if hopeless = m.hopeless(ctx, marker.Cluster, state); hopeless != nil {
 				return true, nil
@@ -302,8 +303,8 @@ func (m *Machine) putForced(marker api.Marker, force bool) error {
 // untilAlone waits until the member serves alone, or has ended again and again.
 func (m *Machine) untilAlone(ctx context.Context, marker api.Marker) error {
 	var hopeless error
-	err := repeat(ctx, "that it serves alone", func() (bool, error) {
-		view := m.member(ctx, marker)
+	err := etcdclient.Repeat(ctx, "that it serves alone", func() (bool, error) {
+		view := m.local(marker).Look(ctx)
 		if isAlone(view) {
 			return true, nil
 		}

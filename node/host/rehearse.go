@@ -54,7 +54,7 @@ func (m *Machine) runRehearsal(ctx context.Context, cluster string, now bool, gi
 // hasNewest tells whether the newest backup that any member has made is at a destination of this host. Where that
 // cannot be told, the rehearsal itself will say why.
 func (r *run) hasNewest(ctx context.Context) bool {
-	client, err := r.dial(ctx, r.marker)
+	client, err := r.local(r.marker).Dial(ctx)
 	if err != nil {
 		return true
 	}
@@ -96,7 +96,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 	}
 	r.result.Backup, r.result.Revision, r.bytes = entry.Name, entry.Revision, entry.SizeBytes
 	r.result.BehindTime = max(0, r.Now().Sub(entry.TakenAt))
-	if live := r.member(ctx, r.marker); live.ClusterID == entry.ClusterID { // revisions of another one do not compare
+	if live := r.local(r.marker).Look(ctx); live.ClusterID == entry.ClusterID { // revisions of another one do not compare
 		r.result.BehindRevisions = max(0, live.Revision-entry.Revision)
 	}
 	began := r.Now()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // rehearsedTimeout bounds what a rehearsed member is asked, from its start on. It reads all of its data twice, at
@@ -75,7 +76,7 @@ func (r *run) compareAnswers(ctx context.Context, m backup.Manifest, alone api.M
 	if err != nil {
 		return endedOr(ended, fmt.Errorf("ask the rehearsed member for its status: %w", err))
 	}
-	for _, alarm := range raised(status.Errors) { // that it is full is no fault of the backup
+	for _, alarm := range etcdclient.Raised(status.Errors) { // that it is full is no fault of the backup
 		if strings.HasPrefix(alarm, "CORRUPT ") {
 			return unfit{fmt.Errorf("%s was taken of a cluster that has found itself corrupt: alarm %s", m, alarm)}
 		}
@@ -109,7 +110,7 @@ func endedOr(ended <-chan struct{}, err error) error {
 // awaitRehearsed waits until a member answers a read.
 func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan struct{}) (*clientv3.Client, error) {
 	for {
-		client, err := r.dial(ctx, alone)
+		client, err := r.local(alone).Dial(ctx)
 		if err == nil {
 			asking, cancel := context.WithTimeout(ctx, slotTimeout)
 			_, err = client.Get(asking, "health")
@@ -147,11 +148,13 @@ func (r *run) rehearsedFlags(data string, peer, client port) []string {
 // port is one of loopback's.
 type port int
 
-func (p port) url() string { return "https://" + net.JoinHostPort(loopback, strconv.Itoa(int(p))) }
+func (p port) url() string {
+	return "https://" + net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(int(p)))
+}
 
 // freeLoopback is a port that nobody listens on.
 func freeLoopback() (port, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+	l, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, "0"))
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

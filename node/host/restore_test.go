@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -226,13 +227,9 @@ func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 		t.Errorf("the guard says of the old data: %v", err)
 	}
 	out.start(t)
-	health := func(path string) int {
-		answer, err := probe.Get(url("http", out.marker.MetricsPort) + path)
-		if err != nil {
-			return 0
-		}
-		defer answer.Body.Close()
-		return answer.StatusCode
+	health := func(path string) (answered int) {
+		_ = out.local(out.marker).AskMetrics(t.Context(), path, func(status int, _ io.Reader) { answered = status }) // 0: it did not answer
+		return answered
 	}
 	eventually(t, "the old member runs", func() bool { return health("/livez") == http.StatusOK })
 	if status := health("/health"); status != http.StatusServiceUnavailable {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // sending begins the names of snapshots that stay on the host no longer than the call that sends them.
@@ -22,15 +23,15 @@ const sending = "sending-"
 // whoever wants it may be thin. Several may be at work at a time.
 func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, content io.Writer) (api.Saved, error) {
 	var saved api.Saved
-	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
-		if err := member.mustReachOthers(ctx); err != nil {
+	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
+		if err := member.MustReachOthers(ctx); err != nil {
 			return err
 		}
-		dir := api.SnapshotDir(member.marker.DataDir)
+		dir := api.SnapshotDir(member.Marker.DataDir)
 		if err := m.ensureDir(dir, root, dataMode); err != nil {
 			return err
 		}
-		if err := m.mustHoldSnapshot(dir, member.status.DbSize); err != nil {
+		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
 		file, err := m.nameless(dir)
@@ -38,10 +39,10 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		defer file.Close()
-		if err := reserve(file, member.status.DbSize); err != nil {
+		if err := reserve(file, member.State.DbSize); err != nil {
 			return err
 		}
-		s, err := member.send(ctx, file)
+		s, err := send(ctx, member, file)
 		if err = errors.Join(err, durable.Release(file)); err != nil {
 			return err
 		}
@@ -83,16 +84,6 @@ func (r whileRead) Read(p []byte) (int, error) {
 	return r.from.Read(p)
 }
 
-// mustReachOthers refuses a member that does not know what the others have agreed on: its snapshot would be old.
-func (l localMember) mustReachOthers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	if _, err := l.Get(ctx, "health"); err != nil {
-		return refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter: %s", l.marker.Member, err)
-	}
-	return nil
-}
-
 // nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call
 // which was killed could not take away goes as well: whoever still writes to the file does not need it.
 func (m *Machine) nameless(dir string) (*os.File, error) {
@@ -116,8 +107,8 @@ func (m *Machine) nameless(dir string) (*os.File, error) {
 }
 
 // saveTo streams a snapshot to where it ends up in a file, and verifies that.
-func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File, to io.Writer) (api.Saved, error) {
-	s, err := member.send(ctx, to)
+func (m *Machine) saveTo(ctx context.Context, member etcdclient.Voter, file *os.File, to io.Writer) (api.Saved, error) {
+	s, err := send(ctx, member, to)
 	if err != nil {
 		return api.Saved{}, err
 	}
@@ -125,16 +116,16 @@ func (m *Machine) saveTo(ctx context.Context, member localMember, file *os.File,
 }
 
 // checkedSnapshot verifies a snapshot that was streamed to a file.
-func (m *Machine) checkedSnapshot(ctx context.Context, member localMember, file *os.File, s *snapshotChecksum) (api.Saved, error) {
+func (m *Machine) checkedSnapshot(ctx context.Context, member etcdclient.Voter, file *os.File, s *snapshotChecksum) (api.Saved, error) {
 	taken, err := verifyChecksum("of the local member", openPath(file), s)
 	if err != nil {
 		return api.Saved{}, err
 	}
 	saved := api.Saved{
-		Snapshot: taken, ClusterID: api.FormatID(member.status.Header.ClusterId), MemberID: api.FormatID(member.id), Etcd: member.status.Version,
+		Snapshot: taken, ClusterID: api.FormatID(member.State.Header.ClusterId), MemberID: api.FormatID(member.ID), Etcd: member.State.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
-	live, err := openInside(m.path(member.marker.DataDir), database(""))
+	live, err := openInside(m.path(member.Marker.DataDir), database(""))
 	if err != nil {
 		return api.Saved{}, err
 	}
@@ -142,7 +133,7 @@ func (m *Machine) checkedSnapshot(ctx context.Context, member localMember, file 
 	if err := errors.Join(err, live.Close()); err != nil {
 		return api.Saved{}, err
 	}
-	saved.Hash, err = member.hashLike(ctx, taken, openPath(file))
+	saved.Hash, err = m.hashLike(ctx, member, taken, openPath(file))
 	return saved, errors.Join(err, letGo())
 }
 
@@ -151,14 +142,14 @@ func openPath(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", fil
 
 // hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since, or up to
 // the very revision: then it gives the hash that it took just before.
-func (l localMember) hashLike(ctx context.Context, taken api.Snapshot, path string) (uint32, error) {
+func (m *Machine) hashLike(ctx context.Context, member etcdclient.Voter, taken api.Snapshot, path string) (uint32, error) {
 	inside, err := revisionsIn(path)
 	if err != nil {
 		return 0, err
 	}
-	ctx, stop := l.machine.whileItGains(ctx, l.marker, stallTimeout)
+	ctx, stop := m.whileItGains(ctx, member.Marker, stallTimeout)
 	defer stop()
-	answer, err := l.HashKV(ctx, l.Endpoints()[0], taken.Revision)
+	answer, err := member.HashKV(ctx, member.Endpoints()[0], taken.Revision)
 	if err != nil {
 		return 0, nil // compacted, or a member that has gone: the snapshot is whole without
 	}

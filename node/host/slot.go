@@ -53,7 +53,7 @@ var errSlotLost = errors.New("the lease by which this member held its slot has e
 func (m *Machine) runOnce(ctx context.Context, t slotRun, do func(ctx context.Context) (string, error)) (by slotRecord, err error) {
 	// The lease is given back also where the run was cancelled, so that the next one need not wait for its end.
 	lasting := context.WithoutCancel(ctx)
-	client, err := m.dial(lasting, t.marker)
+	client, err := m.local(t.marker).Dial(lasting)
 	if err != nil {
 		return by, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 const (
@@ -36,8 +37,8 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		return api.Snapshot{}, refuse("%d snapshots are to be kept: keep at least the one that is taken", r.Keep)
 	}
 	var taken api.Snapshot
-	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member localMember) error {
-		dir := api.SnapshotDir(member.marker.DataDir)
+	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
+		dir := api.SnapshotDir(member.Marker.DataDir)
 		if err := m.ensureDir(dir, root, dataMode); err != nil {
 			return err
 		}
@@ -45,7 +46,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		if err := remove(m.path(unfinished)); err != nil {
 			return err
 		}
-		if err := m.mustHoldSnapshot(dir, member.status.DbSize); err != nil {
+		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
 		s, err := m.save(ctx, member, unfinished)
@@ -68,24 +69,24 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 }
 
 // save streams a snapshot to a file, and brings it to the disk.
-func (m *Machine) save(ctx context.Context, member localMember, path string) (*snapshotChecksum, error) {
+func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*snapshotChecksum, error) {
 	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return nil, err
 	}
-	if err := reserve(out, member.status.DbSize); err != nil {
+	if err := reserve(out, member.State.DbSize); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
 	disk := durable.NewWriter(out)
-	s, err := member.send(ctx, disk)
+	s, err := send(ctx, member, disk)
 	return s, errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
 }
 
 // send streams a snapshot of the local member.
-func (l localMember) send(ctx context.Context, to io.Writer) (*snapshotChecksum, error) {
+func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*snapshotChecksum, error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	stream, err := l.Snapshot(ctx)
+	stream, err := member.Snapshot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
 	}

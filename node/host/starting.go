@@ -45,6 +45,8 @@ func (m *Machine) loops(u api.UnitState) bool {
 	if u.MainPID == 0 {
 		return true
 	}
-	age, known := m.proc().Age(u.MainPID)
-	return known && age < mayEndBy(u)
+	if age, known := m.proc().Age(u.MainPID); known {
+		return age < mayEndBy(u)
+	}
+	return !m.proc().Runs(u.MainPID) // it has ended since systemd was asked
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
 // TestPatience holds that a look waits for a member that was started just now, and not for one that will not come.
@@ -97,6 +98,7 @@ func TestLooping(t *testing.T) {
 		"it serves by now":           {api.UnitState{ActiveState: "active", Restarts: 40, MainPID: 7}, false},
 		"it waits for its peers":     {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8}, false},
 		"it has just ended":          {api.UnitState{ActiveState: "deactivating", Restarts: lostRestarts, Vain: time.Second}, true},
+		"it ended while looked at":   {api.UnitState{ActiveState: "activating", Restarts: lostRestarts, MainPID: 9, Vain: 5 * time.Second}, true},
 		"it is being stopped":        {api.UnitState{ActiveState: "deactivating", Restarts: lostRestarts, MainPID: 7, Vain: time.Second}, false},
 		"it reads for long":          {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8, Vain: 80 * time.Second}, true},
 		"it reads for longer still":  {api.UnitState{ActiveState: "activating", Restarts: 40, MainPID: 8, Vain: 60 * time.Second}, false},
@@ -134,9 +136,9 @@ func TestObserveOutlastsAStall(t *testing.T) {
 		time.Sleep(after)
 		signal(syscall.SIGCONT)
 	}
-	go resume(2 * askTimeout)
+	go resume(2 * etcdclient.AskTimeout)
 	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{Patience: time.Minute}); err != nil || !o.Member.Healthy {
-		t.Errorf("a stall of %s is reported as a failure: %+v, %v", 2*askTimeout, o.Member, err)
+		t.Errorf("a stall of %s is reported as a failure: %+v, %v", 2*etcdclient.AskTimeout, o.Member, err)
 	}
 
 	// A leader that is elected while the questions are under way: etcd takes the oldest of its pending reads back, and the
@@ -144,13 +146,13 @@ func TestObserveOutlastsAStall(t *testing.T) {
 	signal(syscall.SIGSTOP)
 	eventually(t, "its leader is gone, and no read is pending", func() bool {
 		alone := false
-		err := askMetrics(t.Context(), a.marker.MetricsPort, "/metrics", func(_ int, body io.Reader) {
+		err := a.local(a.marker).AskMetrics(t.Context(), "/metrics", func(_ int, body io.Reader) {
 			text, err := io.ReadAll(body)
 			alone = err == nil && bytes.Contains(text, []byte("etcd_server_has_leader 0"))
 		})
 		return err == nil && alone
 	})
-	go resume(askTimeout / 20)
+	go resume(etcdclient.AskTimeout / 20)
 	if o, err := a.Observe(t.Context(), "main", api.ObserveRequest{Patience: time.Minute}); err != nil || !o.Member.Healthy || !o.Member.Ready {
 		t.Errorf("a member whose leader is elected while it is asked reads %+v, %v", o.Member, err)
 	}

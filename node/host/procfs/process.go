@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+// Runs tells whether there is a process, or what is left of one that nobody has waited for.
+func (f FS) Runs(process int) bool {
+	_, err := os.Stat(f.of(process, ""))
+	return err == nil
+}
+
 // Arguments are what a process was started with; none: it has ended, or is the kernel's own.
 func (f FS) Arguments(process int) []string { return zeroTerminated(f.of(process, "cmdline")) }
 

@@ -1,4 +1,4 @@
-package host
+package etcdclient
 
 import (
 	"context"
@@ -6,18 +6,16 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 // clusterVersion is the version that the members have agreed on, which a status does not say; empty: not
 // known, or not agreed on yet.
-func (m *Machine) clusterVersion(ctx context.Context, marker api.Marker) string {
-	config, err := m.adminTLS(marker.Cluster)
+func (l Local) clusterVersion(ctx context.Context) string {
+	config, err := l.adminTLS()
 	if err != nil {
 		return ""
 	}
-	address := "https://" + net.JoinHostPort(loopback, strconv.Itoa(marker.ClientPort)) + "/version"
+	address := "https://" + net.JoinHostPort(Loopback, strconv.Itoa(l.Marker.ClientPort)) + "/version"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return ""

@@ -1,0 +1,48 @@
+package etcdclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// GoDown has etcd validate and enable a downgrade of the cluster to a minor version, or cancels the one that is under way
+// where none is given. To enable one that is under way is an error of etcd's, so the member is asked first.
+func (v Voter) GoDown(ctx context.Context, version string) error {
+	underWay := ""
+	if d := v.State.DowngradeInfo; d != nil && d.Enabled {
+		underWay = d.TargetVersion
+	}
+	switch underWay {
+	case "":
+		if version == "" {
+			return nil
+		}
+	case version + ".0":
+		return nil
+	default:
+		if version == "" {
+			_, err := v.Downgrade(ctx, clientv3.DowngradeCancel, "")
+			if err != nil && !errors.Is(err, rpctypes.ErrNoInflightDowngrade) {
+				return fmt.Errorf("cancel the downgrade to %s: %w", underWay, err)
+			}
+			return nil
+		}
+		return api.Refuse("downgrade to %s: a downgrade to %s is under way; finish or cancel that first", version, underWay)
+	}
+	for _, action := range []clientv3.DowngradeAction{clientv3.DowngradeValidate, clientv3.DowngradeEnable} {
+		_, err := v.Downgrade(ctx, action, version)
+		if errors.Is(err, rpctypes.ErrInvalidDowngradeTargetVersion) {
+			return api.Refuse("downgrade to %s: etcd goes down by one minor version at a time: %s", version, err)
+		}
+		if err != nil {
+			return fmt.Errorf("downgrade to %s: %w", version, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package etcdclient
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// AskTimeout bounds all questions to the member, which are asked at the same time. A member without
+// quorum leaves some of them unanswered. A loaded one has been seen to take 300 ms.
+const AskTimeout = 2500 * time.Millisecond
+
+// Look asks the member how it is.
+func (l Local) Look(ctx context.Context) api.Member {
+	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
+	defer cancel()
+	client, err := l.Dial(ctx)
+	if err != nil {
+		return api.Member{Error: err.Error(), HealthError: err.Error(), Ready: l.Ready(ctx)}
+	}
+	defer client.Close()
+
+	// Each answer fills fields of its own. One that is missing leaves them empty; that of the read, which
+	// needs quorum, says why.
+	var view api.Member
+	var questions sync.WaitGroup
+	askStatus := func() {
+		status, err := client.Status(ctx, client.Endpoints()[0])
+		if err != nil {
+			view.Error = err.Error()
+			return
+		}
+		tellStatus(&view, status)
+	}
+	questions.Go(askStatus)
+	questions.Go(func() {
+		// Linearizable, so that a member that is cut off from its peers does not pass. Any key does.
+		if _, err := client.Get(ctx, "health"); err != nil {
+			view.HealthError = err.Error()
+			return
+		}
+		view.Healthy = true
+	})
+	questions.Go(func() {
+		// Serializable: its own view, which it has without quorum too.
+		if list, err := client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
+			view.Members = Listed(list.Members)
+		}
+	})
+	questions.Go(func() { view.ClusterVersion = l.clusterVersion(ctx) })
+	questions.Go(func() { view.Ready = l.Ready(ctx) })
+	questions.Wait()
+	if view.Healthy {
+		// The read may have waited for an election: who leads is told by who does after it. And the member may have taken
+		// back the read by which it told whether it is ready, which nobody has repeated.
+		askStatus()
+		view.Ready = view.Ready || l.Ready(ctx)
+	}
+	return view
+}
+
+// tellStatus takes over what the member says of itself.
+func tellStatus(view *api.Member, s *clientv3.StatusResponse) {
+	view.Responding = true
+	view.ClusterID, view.MemberID = api.FormatID(s.Header.ClusterId), api.FormatID(s.Header.MemberId)
+	if s.Leader != 0 {
+		view.Leader = api.FormatID(s.Leader)
+	}
+	view.Learner = s.IsLearner
+	view.Version = s.Version
+	view.RaftTerm, view.RaftIndex, view.AppliedIndex = s.RaftTerm, s.RaftIndex, s.RaftAppliedIndex
+	view.Revision = s.Header.Revision
+	view.DBSizeBytes, view.DBUsedBytes, view.QuotaBytes = s.DbSize, s.DbSizeInUse, s.DbSizeQuota
+	view.StorageVersion = s.StorageVersion
+	if s.DowngradeInfo != nil && s.DowngradeInfo.Enabled {
+		view.Downgrade = s.DowngradeInfo.TargetVersion
+	}
+	view.Alarms = Raised(s.Errors)
+}
+
+// Listed is the member's view of the list, sorted by ID.
+func Listed(members []*etcdserverpb.Member) []api.ListedMember {
+	var list []api.ListedMember
+	for _, e := range members {
+		list = append(list, api.ListedMember{ID: api.FormatID(e.ID), Name: e.Name, PeerURLs: e.PeerURLs, ClientURLs: e.ClientURLs, Learner: e.IsLearner})
+	}
+	slices.SortFunc(list, func(a, b api.ListedMember) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// Raised are the alarms among what a status complains of, sorted, each with the member that raised it:
+// "memberID:10276657743932975437 alarm:NOSPACE". A status is asked for them because the list of alarms
+// goes through the log: each question for it would be a write, and learners do not answer it.
+func Raised(complaints []string) []string {
+	var alarms []string
+	for _, complaint := range complaints {
+		var member uint64
+		kind := ""
+		for _, field := range strings.Fields(complaint) {
+			if text, ok := strings.CutPrefix(field, "memberID:"); ok {
+				member, _ = strconv.ParseUint(text, 10, 64)
+			}
+			if text, ok := strings.CutPrefix(field, "alarm:"); ok {
+				kind = text
+			}
+		}
+		if kind != "" {
+			alarms = append(alarms, kind+" "+api.FormatID(member))
+		}
+	}
+	slices.Sort(alarms)
+	return alarms
+}
