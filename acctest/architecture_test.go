@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +122,28 @@ func TestArchitecture(t *testing.T) {
 					t.Errorf("%s imports %s, and should import nothing but the standard library", p, imported)
 				}
 			}
+		}
+	}
+}
+
+// longest is how many lines a file of Go may have: one that wants more holds two concepts.
+const longest = 450
+
+// TestFilesAreShort holds how long a file may become.
+func TestFilesAreShort(t *testing.T) {
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "*.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.Lines(string(files)) {
+		name = strings.TrimSpace(name)
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if lines := bytes.Count(text, []byte("\n")); lines > longest {
+			t.Errorf("%s has %d lines, and may have %d", name, lines, longest)
 		}
 	}
 }
