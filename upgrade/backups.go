@@ -10,6 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // ListedBackup is a backup at a destination, and the members whose hosts have seen it there: in a directory of their
@@ -112,4 +113,18 @@ func listed(list []ListedBackup, b api.StoredBackup, by membership.Member) []Lis
 		return list
 	}
 	return append(list, ListedBackup{b, []membership.Member{by}})
+}
+
+// backUp tells all hosts that back the cluster up, and do so otherwise than is desired, how.
+func (r *changeRun) backUp(ctx context.Context) error {
+	return r.run.backUp(ctx, plan.Targets(r.status, membership.BackUp), r.order.Owner)
+}
+
+func (r *run) backUp(ctx context.Context, members []membership.Member, owner string) error {
+	return together(members, func(m membership.Member) error {
+		if err := r.tell(ctx, m, api.OpBackUp, api.BackUpRequest{Owner: owner, Backup: r.Cluster.Backup}); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
+		}
+		return nil
+	})
 }

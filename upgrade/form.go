@@ -8,6 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // Formed is a cluster that has come to life.
@@ -85,5 +86,30 @@ func (r *run) handOver(ctx context.Context) error {
 			return fmt.Errorf("hand over %s: %w", m, err)
 		}
 		return nil
+	})
+}
+
+// LookToForm reads hosts that a new cluster is to be formed on, as Form does before it changes anything.
+func (e *Executor) LookToForm(ctx context.Context, members []membership.Member) bootstrap.Reports {
+	w := e.newRun(members)
+	w.contact(ctx)
+	w.lookAtForming(ctx)
+	return w.reports
+}
+
+// Retire takes the cluster off all of its hosts, from wherever an earlier run stopped. The data is
+// moved aside, or deleted where purge says so. A host that carries no part of it, or one that
+// another owner's token is on by now, is left as it is.
+//
+// It refuses to begin while a host cannot be asked, unless that very host is abandoned: a member that is switched
+// on again later, with its unit enabled, would be half a cluster that nobody manages. And it refuses while a host
+// that is abandoned answers: that one is not lost.
+func (e *Executor) Retire(ctx context.Context, r plan.Retirement) error {
+	w := e.newRun(e.Cluster.Members)
+	w.retirement = api.RetireRequest{Owner: r.Owner, Purge: r.Purge}
+	return w.repeat(ctx, loop{
+		look: func(ctx context.Context) { w.reports = e.Observe(ctx, w.members) },
+		plan: func() ([]membership.Step, error) { return plan.Retire(e.Cluster, w.reports, r) },
+		act:  w.actForming,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -181,4 +182,26 @@ func (c *Client) givenUp(ctx, running context.Context, cmd Command) error {
 		err = ended(ctx)
 	}
 	return fmt.Errorf("%s: %s: was told to stop, whether it has is unknown: %w", c.name, cmd.name(), err)
+}
+
+// Quote renders arguments as one line for a POSIX shell, which reads back exactly these arguments:
+// no character in them means anything to it. An empty argument stays one.
+func Quote(argv ...string) string {
+	words := make([]string, len(argv))
+	for i, arg := range argv {
+		words[i] = quoteWord(arg)
+	}
+	return strings.Join(words, " ")
+}
+
+// plain are the characters that mean nothing to a shell wherever in a word they stand. '=' and '~'
+// are left out: A=b before a command is an assignment, and ~ is somebody's home.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,@%+"
+
+func quoteWord(arg string) string {
+	if arg != "" && strings.Trim(arg, plain) == "" {
+		return arg
+	}
+	// Nothing is special between single quotes but their end, so a quote is put outside of them.
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
