@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,38 @@ func TestArchitecture(t *testing.T) {
 					t.Errorf("%s imports %s, and should import nothing but the standard library", p, imported)
 				}
 			}
+		}
+	}
+}
+
+// pointer is a file in a table of docs/ARCHITECTURE.md, with the functions in it that are named behind it.
+var pointer = regexp.MustCompile("`([a-z0-9_/]+\\.go)`((?:,? `[A-Za-z]+`)+)")
+
+// TestPointersLeadSomewhere holds that what the design of record names is there.
+func TestPointersLeadSomewhere(t *testing.T) {
+	page, err := os.ReadFile("../docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pointers := pointer.FindAllStringSubmatch(string(page), -1)
+	if len(pointers) < 30 {
+		t.Errorf("%d pointers were found", len(pointers))
+	}
+	for _, p := range pointers {
+		text, err := os.ReadFile(filepath.Join("..", p[1]))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, name := range regexp.MustCompile("[A-Za-z]+").FindAllString(p[2], -1) {
+			if !regexp.MustCompile(`(?m)^func (\([^)]+\) )?` + name + `[(\[]`).Match(text) {
+				t.Errorf("%s has no function %s", p[1], name)
+			}
+		}
+	}
+	for _, name := range regexp.MustCompile("`([a-z]+/[a-z0-9_/]+\\.(?:go|sh))`").FindAllStringSubmatch(string(page), -1) {
+		if _, err := os.Stat(filepath.Join("..", name[1])); err != nil {
+			t.Error(err)
 		}
 	}
 }
