@@ -131,9 +131,12 @@ func TestDirectoryLooksAtNothingBeside(t *testing.T) {
 	}
 	put(t, d, "main/a.db", "one")
 	old := time.Now().Add(-48 * time.Hour)
-	for path, mode := range map[string]fs.FileMode{"other": 0o777, "other/main": 0o777, "lost+found": 0o700, "main/lost+found": 0o700} {
-		path := filepath.Join(d.root, path)
-		if err := errors.Join(os.Mkdir(path, mode), os.Chmod(path, mode)); err != nil {
+	for _, dir := range []struct {
+		path string
+		mode fs.FileMode
+	}{{"other", 0o777}, {"other/main", 0o777}, {"lost+found", 0o700}, {"main/lost+found", 0o700}} {
+		path := filepath.Join(d.root, dir.path)
+		if err := errors.Join(os.Mkdir(path, dir.mode), os.Chmod(path, dir.mode)); err != nil {
 			t.Fatal(err)
 		}
 	}
