@@ -38,7 +38,7 @@ say data-free-kib "$(free "$(nearest "$data")")"
 
 say root "$(readlink -f "$root" 2>/dev/null || echo "$root")"
 for store in "$root"/*/store; do
-	[ ! -x "$store" ] || [ -L "${store%/store}" ] || say installed "$(basename "${store%/store}")"
+	[ ! -f "$store" ] || [ ! -x "$store" ] || [ -L "${store%/store}" ] || say installed "$(basename "${store%/store}")"
 done
 [ ! -e "$marker" ] || say marker "$(base64 -w0 <"$marker")"
 [ -z "$(ls -A "$data" 2>/dev/null | grep -vx -e lost+found -e "aside-.*")" ] || say data yes

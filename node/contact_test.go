@@ -47,11 +47,12 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 
 	hash := strings.Repeat("ab", 32)
 	for path, content := range map[string]string{
-		"stores/" + hash + "/store":     "#!/bin/sh\n",
-		"stores/.incoming.x1/store":     "half",
-		"data/lost+found/of-the-mount":  "",
-		"data/aside-20261123/member/db": "kept",
-		"cluster.json":                  `{"cluster":"prod","member":"a","phase":"forming"}`,
+		"stores/" + hash + "/store":                          "#!/bin/sh\n",
+		"stores/.incoming.x1/store":                          "half",
+		"stores/" + strings.Repeat("cd", 32) + "/store/file": "in a directory",
+		"data/lost+found/of-the-mount":                       "",
+		"data/aside-20261123/member/db":                      "kept",
+		"cluster.json":                                       `{"cluster":"prod","member":"a","phase":"forming"}`,
 	} {
 		file := filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -66,7 +67,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	}
 	used := runContact(t, root)
 	if diff := cmp.Diff([]string{hash}, used.Installed); diff != "" {
-		t.Errorf("installed stores (a link and an unfinished upload are none): %s", diff)
+		t.Errorf("installed stores (a link, a directory and an unfinished upload are none): %s", diff)
 	}
 	if used.DataNotEmpty {
 		t.Error("what was moved aside, or lost+found, was taken for data")
