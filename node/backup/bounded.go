@@ -13,39 +13,56 @@ import (
 // mount waits for it for ever.
 var ErrHangs = errors.New("it does not answer")
 
+// OpenBounded opens something that may lie where nothing answers any more, and bounds what is read from it as well. Errors
+// call it by its name.
+func OpenBounded(name string, patience time.Duration, open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
+	from := &patient{name: name, patience: patience}
+	content, err := ask(from, func(func()) (io.ReadCloser, error) { return open() })
+	if err != nil {
+		return nil, err
+	}
+	return &boundedReader{from, content}, nil
+}
+
 // Bounded is a destination whose calls end where they come to nothing for some time. No call to a file system can be
 // given up: it is left to wait in a goroutine of its own, which ends with the process at the latest. One that has not
 // answered once is asked no more.
 func Bounded(at Destination, patience time.Duration) Destination {
-	return &bounded{at: at, patience: patience}
+	return &bounded{patient{name: fmt.Sprint(at), patience: patience}, at}
 }
 
 type bounded struct {
-	at       Destination
+	patient
+	at Destination
+}
+
+// String names the destination in messages.
+func (b *bounded) String() string { return b.name }
+
+// patient is who waits for something no longer than for so long at a time, and not at all once that was in vain.
+type patient struct {
+	name     string
 	patience time.Duration
 	hangs    atomic.Bool
 }
 
-// String names the destination in messages.
-func (b *bounded) String() string { return fmt.Sprint(b.at) }
-
 // List implements Source. It lasts as long as the destination finds more.
 func (b *bounded) List(ctx context.Context, prefix string) ([]Object, error) {
-	return ask(b, func(beat func()) ([]Object, error) { return b.at.List(WithBeat(ctx, beat), prefix) })
+	return ask(&b.patient, func(beat func()) ([]Object, error) { return b.at.List(WithBeat(ctx, beat), prefix) })
 }
 
 // Open implements Source.
 func (b *bounded) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	content, err := ask(b, func(func()) (io.ReadCloser, error) { return b.at.Open(ctx, key) })
+	content, err := ask(&b.patient, func(func()) (io.ReadCloser, error) { return b.at.Open(ctx, key) })
 	if err != nil {
 		return nil, err
 	}
-	return &boundedReader{b, content}, nil
+	return &boundedReader{&b.patient, content}, nil
 }
 
 // Put implements Destination. It lasts as long as the content is read.
 func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Reader) error {
-	_, err := ask(b, func(beat func()) (struct{}, error) {
+	_, err := ask(&b.patient, func(beat func()) (struct{}, error) {
 		return struct{}{}, b.at.Put(ctx, key, size, beating{content, beat})
 	})
 	return err
@@ -53,13 +70,13 @@ func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Re
 
 // Remove implements Destination.
 func (b *bounded) Remove(ctx context.Context, key string) error {
-	_, err := ask(b, func(func()) (struct{}, error) { return struct{}{}, b.at.Remove(ctx, key) })
+	_, err := ask(&b.patient, func(func()) (struct{}, error) { return struct{}{}, b.at.Remove(ctx, key) })
 	return err
 }
 
 // Sweep implements Destination. It lasts as long as the destination finds more.
 func (b *bounded) Sweep(ctx context.Context, prefix string, before time.Time) error {
-	_, err := ask(b, func(beat func()) (struct{}, error) {
+	_, err := ask(&b.patient, func(beat func()) (struct{}, error) {
 		return struct{}{}, b.at.Sweep(WithBeat(ctx, beat), prefix, before)
 	})
 	return err
@@ -83,15 +100,15 @@ func beat(ctx context.Context) {
 	}
 }
 
-func ask[T any](b *bounded, do func(beat func()) (T, error)) (T, error) {
-	if b.hangs.Load() {
+func ask[T any](p *patient, do func(beat func()) (T, error)) (T, error) {
+	if p.hangs.Load() {
 		var none T
-		return none, fmt.Errorf("%s: %w", b, ErrHangs)
+		return none, fmt.Errorf("%s: %w", p.name, ErrHangs)
 	}
-	found, err := UnlessItHangs(b.patience, do)
+	found, err := UnlessItHangs(p.patience, do)
 	if errors.Is(err, ErrHangs) {
-		b.hangs.Store(true)
-		err = fmt.Errorf("%s: %w", b, err)
+		p.hangs.Store(true)
+		err = fmt.Errorf("%s: %w", p.name, err)
 	}
 	return found, err
 }
@@ -143,7 +160,7 @@ func (b beating) Read(p []byte) (int, error) {
 
 // boundedReader reads an object.
 type boundedReader struct {
-	from    *bounded
+	from    *patient
 	content io.ReadCloser
 }
 

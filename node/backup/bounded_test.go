@@ -129,3 +129,32 @@ func (s slowly) List(ctx context.Context, prefix string) ([]Object, error) {
 func (s slowly) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	return s.Directory.Sweep(s.pause(ctx), prefix, before)
 }
+
+// TestAFileThatHangsIsGivenUp: to open it, and to read it, may each never end.
+func TestAFileThatHangsIsGivenUp(t *testing.T) {
+	for name, opens := range map[string]bool{"it opens": true, "it does not open": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gone := make(chan struct{})
+				defer close(gone)
+				began := time.Now()
+				content, err := OpenBounded("/nfs/a.db", time.Minute, func() (io.ReadCloser, error) {
+					if !opens {
+						<-gone
+					}
+					return io.NopCloser(hanging{gone: gone}), nil
+				})
+				if opens != (err == nil) {
+					t.Fatalf("to open it says %v", err)
+				}
+				if opens {
+					_, err = io.ReadAll(content)
+					err = errors.Join(err, content.Close())
+				}
+				if !errors.Is(err, ErrHangs) || !strings.Contains(err.Error(), "/nfs/a.db") || time.Since(began) != time.Minute {
+					t.Errorf("after %s it says %v", time.Since(began), err)
+				}
+			})
+		})
+	}
+}

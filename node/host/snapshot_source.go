@@ -92,9 +92,27 @@ func (m *Machine) fromPath(given string) (*snapshotSource, error) {
 	return &snapshotSource{ReadCloser: content, what: given, size: size, takenAt: at}, nil
 }
 
-// openGiven opens a file at a path that a user has given, and says how many bytes it has. Other users of the host may put
-// something else there at any time: what is no file is refused, and nobody is waited for who is to write to a pipe.
+// openGiven opens a file at a path that a user has given, and says how many bytes it has. Where it lies on a file system
+// whose server is gone, no call to it ever ends: each is given up once nothing comes of it.
 func (m *Machine) openGiven(given string) (io.ReadCloser, int64, error) {
+	size := make(chan int64, 1) // what was given up may come to its end
+	content, err := backup.OpenBounded(given, m.hangs(), func() (io.ReadCloser, error) {
+		file, bytes, err := m.openFileGiven(given)
+		size <- bytes
+		return file, err
+	})
+	if errors.Is(err, backup.ErrHangs) {
+		err = fmt.Errorf("open %w: see whether the server of its file system is there, or unmount it (umount -l)", err)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return content, <-size, nil
+}
+
+// openFileGiven waits for nobody who is to write to a pipe. Other users of the host may put something else there at any time:
+// what is no file is refused.
+func (m *Machine) openFileGiven(given string) (io.ReadCloser, int64, error) {
 	info, err := os.Stat(m.path(given))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

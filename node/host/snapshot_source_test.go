@@ -94,3 +94,23 @@ func TestSourceAtAPath(t *testing.T) {
 		})
 	}
 }
+
+// TestSourceThatHangs: a path on a file system whose server is gone keeps no call waiting.
+func TestSourceThatHangs(t *testing.T) {
+	m := &Machine{Root: t.TempDir(), Hangs: 200 * time.Millisecond}
+	if err := os.MkdirAll(m.path("/nfs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hung(t, m.path("/nfs"))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := m.fromPath("/nfs/snapshot.db")
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		mustFail(t, err, api.CodeFailed, "/nfs/snapshot.db", "does not answer", "umount -l")
+	case <-time.After(patience):
+		t.Fatal("it waits")
+	}
+}
