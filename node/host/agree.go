@@ -42,11 +42,11 @@ func (m *Machine) agree(dir string) error {
 
 // agreeAsUser is bounded by what that process does: a long log on a slow disk takes its time, and a pipe takes for ever.
 func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
-	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}
-	if !found || etcd.UID == root.UID || etcd.GID == root.GID {
+	if etcd.UID == root.UID || etcd.GID == root.GID {
 		return fmt.Errorf("there is no system user %s that is not root", api.SystemUser)
 	}
 	log, err := openDirInside(m.path(dir), walDir(""))

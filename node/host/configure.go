@@ -20,14 +20,10 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err != nil {
 		return err
 	}
-	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}
-	if !found {
-		return refuse("there is no user %s: prepare the host first", api.SystemUser)
-	}
-
 	readable := func(path, text string) file { return file{path, []byte(text), Owner{root.UID, etcd.GID}, configFile} }
 	files := []file{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
 	for path, bundle := range bundles(r) {

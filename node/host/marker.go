@@ -66,12 +66,9 @@ func (m *Machine) putMarker(marker api.Marker, etcd Owner) error {
 
 // rewriteMarker records a marker anew, readable for whom it was.
 func (m *Machine) rewriteMarker(marker api.Marker) error {
-	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
-	}
-	if !found {
-		return fmt.Errorf("record the marker: there is no user %s", api.SystemUser)
 	}
 	return m.putMarker(marker, etcd)
 }

@@ -77,7 +77,7 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
 		return Owner{}, err
 	}
 	marker = m.keepFormed(old, marker)
-	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	etcd, _, err := m.Users.Lookup(api.SystemUser) // one that is not there yet is made once the host is claimed
 	if err != nil {
 		return Owner{}, err
 	}

@@ -57,11 +57,16 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	if old.ClusterID == now.ClusterID && old.MemberID == now.MemberID && old.Index >= now.Index {
 		return nil
 	}
+	return m.putProgress(cluster, now)
+}
+
+// putProgress records how far a member has come. etcd's group may read it, for the guard.
+func (m *Machine) putProgress(cluster string, now progress) error {
 	text, err := json.Marshal(now)
 	if err != nil {
 		return fmt.Errorf("encode how far the member has come: %w", err)
 	}
-	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}

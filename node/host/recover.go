@@ -292,7 +292,7 @@ func (m *Machine) putForced(marker api.Marker, force bool) error {
 	if force {
 		flags = append(flags, forced)
 	}
-	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -87,12 +86,9 @@ func (m *Machine) restoreOldData(cluster string, under *restoration) error {
 	if !isDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
 		return errors.Join(m.syncMoved(under.DataDir), syncAround(m.path(under.Aside)))
 	}
-	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
-	}
-	if !found {
-		return fmt.Errorf("put the old data back: there is no user %s", api.SystemUser)
 	}
 	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
 		return err

@@ -68,7 +68,7 @@ func (m *Machine) putRestoration(cluster string, under *restoration) error {
 	if err != nil {
 		return fmt.Errorf("encode the restore: %w", err)
 	}
-	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}

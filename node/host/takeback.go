@@ -78,7 +78,7 @@ func (r restoration) dataDir() string {
 
 // restoreOldConfiguration puts back what the old member ran by, the marker last.
 func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *restoration) error {
-	etcd, _, err := m.Users.Lookup(api.SystemUser)
+	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 func TestShadowFindsUsers(t *testing.T) {
@@ -139,5 +142,35 @@ func TestShadowTellsOfFailures(t *testing.T) {
 	}
 	if _, err := (Shadow{Run: run}).Ensure(t.Context(), name); err == nil || !strings.Contains(err.Error(), "cannot lock") {
 		t.Errorf("an error was swallowed: %v", err)
+	}
+}
+
+// TestAHostThatHasLostItsUser: nothing is written for a user that is not there, since it would be root's alone.
+func TestAHostThatHasLostItsUser(t *testing.T) {
+	m, _ := newMachine(t)
+	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
+	under := &restoration{Restoration: api.Restoration{Stage: api.StageFenced, Marker: &marker, Flags: []string{"--name=a"}, Aside: dataDir + ".aside-restore-x"}}
+	writeFile(t, m, api.FlagsFile("main"), "--name=a\n")
+	writeFile(t, m, walDir(dataDir)+"/0.wal", "")
+	writeFile(t, m, under.Aside+"/member/x", "")
+	before := tree(t, m, "/")
+	for what, write := range map[string]func() error{
+		"a marker":            func() error { return m.rewriteMarker(marker) },
+		"a restore":           func() error { return m.putRestoration("main", under) },
+		"flags that force":    func() error { return m.putForced(marker, true) },
+		"what was taken back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
+		"the old data": func() error {
+			return m.restoreOldData("main", &restoration{DataDir: dataDir, Restoration: under.Restoration})
+		},
+		"a log":               func() error { return m.agreeAsUser(dataDir, time.Second) },
+		"how far it has come": func() error { return m.putProgress("main", progress{Index: 1}) },
+	} {
+		err := write()
+		if err == nil || !strings.Contains(err.Error(), "no user etcd") || !strings.Contains(err.Error(), "useradd") {
+			t.Errorf("to write %s says %v", what, err)
+		}
+		if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
+			t.Errorf("to write %s: %s", what, diff)
+		}
 	}
 }
