@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // AgreeCommand is the store's own command by which it carries out Agree as the system user.
@@ -49,7 +50,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	if etcd.UID == root.UID || etcd.GID == root.GID {
 		return fmt.Errorf("there is no system user %s that is not root", api.SystemUser)
 	}
-	log, err := openDirInside(m.path(dir), walDir(""))
+	log, err := inside.Open(m.path(walDir(dir)))
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	command.Env = []string{}
 	command.Stderr = said
 	command.WaitDelay = time.Second
-	command.ExtraFiles = []*os.File{log} // the first is agreeDir
+	command.ExtraFiles = []*os.File{log.File()} // the first is agreeDir
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(etcd.UID), Gid: uint32(etcd.GID)}}
 	if err := command.Start(); err != nil {
 		return err

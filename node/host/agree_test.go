@@ -120,7 +120,7 @@ func TestAgreeEndsWithWhatComesToNothing(t *testing.T) {
 	m, _ := newMachine(t)
 	m.Users = userIs{etcdOwner}
 	pipe := m.path(walDir(dataDir) + "/0000000000000000-0000000000000000.wal")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o700), syscall.Mkfifo(pipe, 0o600), settleTree(m.path(dataDir), etcdOwner)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o700), syscall.Mkfifo(pipe, 0o600), giveTree(m.path(dataDir), etcdOwner)); err != nil {
 		t.Fatal(err)
 	}
 	mustFail(t, m.agreeAsUser(dataDir, 2*time.Second), api.CodeFailed, "nothing has come of it for 2s")

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // aside lists what was moved aside from a data directory: beside it, or, where it is a mount point,
@@ -22,7 +23,7 @@ func (m *Machine) aside(dir string) ([]string, error) {
 		filepath.Dir(dir): filepath.Base(dir) + "." + api.AsidePrefix,
 		dir:               api.AsidePrefix,
 	} {
-		entries, err := os.ReadDir(m.path(where))
+		entries, err := readDir(m.path(where))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -82,11 +83,7 @@ func (m *Machine) syncMoved(dir string) error {
 		if info, err := os.Lstat(m.path(to)); err == nil && !info.IsDir() {
 			continue // somebody's, under such a name
 		}
-		d, err := openDir(m.path(to))
-		if err == nil {
-			err = errors.Join(d.Sync(), d.Close())
-		}
-		if err != nil {
+		if err := syncDir(m.path(to)); err != nil {
 			return err
 		}
 	}
@@ -121,56 +118,61 @@ func (m *Machine) setContentsAside(dir string, names []string, to string) error 
 
 // makeInside makes a directory of root's in another one, which may be the system user's, if it is not there.
 func (m *Machine) makeInside(dir, made string) error {
-	in, err := os.OpenRoot(m.path(dir))
+	in, err := inside.Open(m.path(dir))
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	name := filepath.Base(made)
-	if err := in.Mkdir(name, dataMode); err != nil && !errors.Is(err, fs.ErrExist) {
+	there, err := in.Mkdir(name, dataMode)
+	if errors.Is(err, fs.ErrExist) {
+		there, err = in.In(name)
+	}
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return fmt.Errorf("%s is there, and is no directory", made)
+	}
+	if err != nil {
 		return err
 	}
-	if info, err := in.Lstat(name); err != nil || !info.IsDir() {
-		return errors.Join(err, fmt.Errorf("%s is there, and is no directory", made))
-	}
-	return syncIn(in, ".")
+	return errors.Join(there.Close(), in.Sync())
 }
 
 // moveNames moves what is called so in a directory into another one, and never over what is there. It holds both, so
 // that nobody puts a link in their places meanwhile.
 func (m *Machine) moveNames(from, to string, names []string) error {
-	source, err := openDir(m.path(from))
+	source, err := inside.Open(m.path(from))
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	target, err := openDir(m.path(to))
+	target, err := inside.Open(m.path(to))
 	if err != nil {
 		return err
 	}
 	defer target.Close()
 	for _, name := range names {
 		m.aboutToRename(filepath.Join(to, name))
-		if err := unix.Renameat2(int(source.Fd()), name, int(target.Fd()), name, unix.RENAME_NOREPLACE); err != nil {
-			return fmt.Errorf("move %s to %s: %w", filepath.Join(from, name), filepath.Join(to, name), err)
+		if err := source.Move(name, target, name); err != nil {
+			return err
 		}
 	}
 	return errors.Join(target.Sync(), source.Sync())
 }
 
-// openDir opens a directory, and no link to one.
-func openDir(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-}
-
 // move renames, and never over what is there.
 func (m *Machine) move(from, to string) error {
 	m.aboutToRename(to)
-	err := unix.Renameat2(unix.AT_FDCWD, m.path(from), unix.AT_FDCWD, m.path(to), unix.RENAME_NOREPLACE)
+	source, name, err := inside.Around(m.path(from))
 	if err != nil {
-		return fmt.Errorf("move %s to %s: %w", from, to, err)
+		return err
 	}
-	return nil
+	defer source.Close()
+	target, called, err := inside.Around(m.path(to))
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return source.Move(name, target, called)
 }
 
 // purge deletes a data directory, the snapshots of it, and all that was moved aside from it.

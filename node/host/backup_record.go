@@ -3,7 +3,6 @@ package host
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -50,7 +49,7 @@ type runRecord struct {
 // runRecord reads what there is. A record that cannot be read is none: the next run writes it anew.
 func (m *Machine) runRecord(marker api.Marker, kind string) runRecord {
 	var record runRecord
-	text, err := os.ReadFile(m.path(recordFile(marker.DataDir, kind)))
+	text, err := readFile(m.path(recordFile(marker.DataDir, kind)))
 	if err != nil || json.Unmarshal(text, &record) != nil {
 		return runRecord{}
 	}

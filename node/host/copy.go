@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // copySpare is what stays free beside a copy of the data, for the member that goes on writing.
@@ -35,22 +37,8 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	if err := m.mustHoldCopy(dir); err != nil {
 		return "", err
 	}
-	info, err := os.Stat(m.path(dir))
-	if err != nil {
-		return "", err
-	}
-	// It is root's until all is in it.
-	if err := m.ensureDir(next, root, dataMode); err != nil {
-		return "", err
-	}
-	if err := copyNames(m.path(dir), m.path(next), names); err != nil {
+	if err := m.copyNames(dir, next, names); err != nil {
 		return "", fmt.Errorf("copy %s to %s: %w", dir, next, err)
-	}
-	if err := own(m.path(next), ownerOf(info), info.Mode().Perm()); err != nil {
-		return "", err
-	}
-	if err := syncDir(m.path(next)); err != nil {
-		return "", err
 	}
 	if err := m.move(next, to); err != nil {
 		return "", err
@@ -81,36 +69,82 @@ func (m *Machine) mustHoldCopy(dir string) error {
 
 // size is how many bytes the files below a path hold, and how many files and directories there are.
 func (m *Machine) size(path string) (bytes, files int64, err error) {
-	err = filepath.WalkDir(m.path(path), func(_ string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a member that runs has removed it meanwhile
-		}
+	around, name, err := inside.Around(m.path(path))
+	if err != nil {
+		return 0, 0, ifThere(err)
+	}
+	defer around.Close()
+	below, err := around.Root()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer below.Close()
+	err = fs.WalkDir(below.FS(), name, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return ifThere(err) // a member that runs has removed it meanwhile
 		}
 		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+		if err != nil {
+			return ifThere(err)
 		}
-		if err == nil {
-			files++
-			if info.Mode().IsRegular() {
-				bytes += info.Size()
-			}
+		files++
+		if info.Mode().IsRegular() {
+			bytes += info.Size()
 		}
-		return err
+		return nil
 	})
 	return bytes, files, err
 }
 
-// copyNames copies what is called so in a directory into another one.
-func copyNames(from, to string, names []string) error {
-	in, err := os.OpenRoot(from)
+// ifThere is an error about something unless it is that this is not there.
+func ifThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// copyNames copies what is called so in a data directory into a new one, which is root's until all is in it, and brings it
+// to the disk.
+func (m *Machine) copyNames(from, to string, names []string) error {
+	source, err := inside.Open(m.path(from))
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := m.newDir(to)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	if err := copyBetween(source, target, names); err != nil {
+		return err
+	}
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	owner := ownerOf(info)
+	return errors.Join(target.Own(owner.UID, owner.GID, info.Mode().Perm()), target.Sync())
+}
+
+// newDir makes a directory of root's that nobody else can use, and its parents, and opens it.
+func (m *Machine) newDir(path string) (*inside.Dir, error) {
+	around, err := inside.Ensure(filepath.Dir(m.path(path)))
+	if err != nil {
+		return nil, err
+	}
+	made, err := around.Mkdir(filepath.Base(path), dataMode)
+	return made, errors.Join(err, around.Sync(), around.Close())
+}
+
+func copyBetween(source, target *inside.Dir, names []string) error {
+	in, err := source.Root()
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenRoot(to)
+	out, err := target.Root()
 	if err != nil {
 		return err
 	}
@@ -134,7 +168,7 @@ func copyTree(in, out *os.Root, name string) error {
 	case info.Mode().IsRegular():
 		return copyFile(in, out, name, info)
 	case !info.IsDir():
-		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", filepath.Join(in.Name(), name))
+		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", name)
 	}
 	if err := out.Mkdir(name, dataMode); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // data reads the state of a data directory. A directory that is there and cannot be read is an error.
@@ -62,17 +63,31 @@ func (m *Machine) hasMember(dir string) bool {
 	if len(m.walFiles(dir)) > 0 {
 		return true
 	}
-	_, err := readDirInside(m.path(dir), walDir(""))
+	_, err := readDir(m.path(walDir(dir)))
 	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // contents are the names in a data directory, without what does not count as data: what mkfs makes
 // in a new file system, and what was moved aside.
 func (m *Machine) contents(dir string) ([]string, error) {
-	if info, err := os.Lstat(m.path(dir)); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("data directory %s is no directory of its own, but a %s: name the directory itself", dir, info.Mode().Type())
+	around, name, err := inside.Around(m.path(dir))
+	if err != nil {
+		return nil, err
 	}
-	entries, err := os.ReadDir(m.path(dir))
+	defer around.Close()
+	info, err := around.Lstat(name)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("data directory %s is no directory of its own, but a %s: name the directory itself", dir, info.Mode().Type())
+	}
+	if err != nil {
+		return nil, err
+	}
+	lies, err := around.In(name)
+	if err != nil {
+		return nil, err
+	}
+	defer lies.Close()
+	entries, err := lies.ReadDir()
 	if err != nil {
 		return nil, err
 	}

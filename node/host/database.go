@@ -126,7 +126,7 @@ func holdsCorrupt(tx *bbolt.Tx) (bool, error) {
 func takeAlarmsOut(path string) error {
 	db, err := bbolt.Open(path, keyFile, &bbolt.Options{Timeout: databaseWait})
 	if err != nil {
-		return fmt.Errorf("take the alarms out of %s: %w", path, err)
+		return fmt.Errorf("take the alarms out of its database: %w", err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		alarms := tx.Bucket([]byte("alarm"))

@@ -144,7 +144,7 @@ func (m *Machine) tidyParts(dataDir, keep string) error {
 
 // removeIn removes the files of a directory, where it is there, that are to go.
 func (m *Machine) removeIn(dir string, goes func(fs.DirEntry) bool) error {
-	entries, err := readDirInside(m.path(dir), ".")
+	entries, err := readDir(m.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -165,7 +165,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 		known = r.Source.Upload.SHA256
 	}
 	path := api.FetchedSnapshot(r.DataDir, known)
-	info, err := os.Stat(m.path(path))
+	info, err := os.Lstat(m.path(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -247,7 +247,7 @@ func (m *Machine) download(from *snapshotSource, identities, path string) (*snap
 
 // writeNew writes a new file of about so many bytes, for root alone, and brings it to the disk.
 func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
-	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := openFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.
 func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Snapshot, error) {
-	file, err := os.Open(m.path(path))
+	file, err := openFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -300,7 +300,7 @@ func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Sna
 	case info.Size()%512 != sha256.Size:
 		return api.Snapshot{}, refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
 	}
-	fetched, err := verifyChecksum(path, m.path(path), s)
+	fetched, err := verifyChecksum(path, openPath(file), s)
 	if err != nil {
 		return api.Snapshot{}, refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // file is a file as it is to be.
@@ -27,37 +29,45 @@ type file struct {
 // pipe say, a file takes its place.
 func (m *Machine) put(f file) (changed bool, err error) {
 	path := m.path(f.path)
-	there, err := isThere(path, f)
+	around, name, err := inside.Around(path)
+	if err != nil {
+		return false, fmt.Errorf("write %s: %w", f.path, err)
+	}
+	defer around.Close()
+	there, err := isThere(around, name, f)
 	if err == nil && there {
-		err = syncDir(filepath.Dir(path))
+		err = around.Sync()
 	}
 	if err != nil || there {
 		return false, err
 	}
-	next := nextName(path)
-	if err := writeSynced(next, f); err != nil {
-		return false, errors.Join(fmt.Errorf("write %s: %w", f.path, err), remove(next))
+	next := nextName(name)
+	if err := writeSynced(around, next, f); err != nil {
+		return false, errors.Join(fmt.Errorf("write %s: %w", f.path, err), removeFrom(around, next))
 	}
 	m.aboutToRename(path)
-	if err := os.Rename(next, path); err != nil {
-		return false, errors.Join(err, remove(next))
+	if err := around.Rename(next, name); err != nil {
+		return false, errors.Join(err, removeFrom(around, next))
 	}
-	return true, syncDir(filepath.Dir(path))
+	return true, around.Sync()
 }
 
 // isThere tells whether there is a file with the text that it is to have, and gives it its owner and mode. It waits for
 // nobody: others may write to a directory that root puts files into, that of metrics say.
-func isThere(path string, f file) (bool, error) {
-	old, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link, a socket
+func isThere(around *inside.Dir, name string, f file) (bool, error) {
+	info, err := around.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || hasOtherNames(info)) { // a link, a socket
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
+	old, err := around.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
 	defer old.Close()
-	info, err := old.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(f.text)) {
+	if info, err = old.Stat(); err != nil || hasOtherNames(info) || info.Size() != int64(len(f.text)) {
 		return false, err
 	}
 	text, err := io.ReadAll(io.LimitReader(old, info.Size()+1))
@@ -70,6 +80,9 @@ func isThere(path string, f file) (bool, error) {
 	return true, old.Chmod(f.mode)
 }
 
+// hasOtherNames tells whether a file may be one of root's that another user has linked.
+func hasOtherNames(info fs.FileInfo) bool { return info.Sys().(*syscall.Stat_t).Nlink > 1 }
+
 // nextName is where a file is written before it takes its name. One, since calls wait for each other: what a killed one
 // left is written over.
 func nextName(path string) string {
@@ -78,11 +91,11 @@ func nextName(path string) string {
 
 // writeSynced writes a new file, which nobody else can read before it has its owner and mode, and
 // brings it to the disk.
-func writeSynced(path string, f file) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func writeSynced(around *inside.Dir, name string, f file) error {
+	if err := around.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := around.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}
@@ -100,36 +113,26 @@ func give(file *os.File, owner Owner) error {
 }
 
 // ensureDir makes a directory with this owner and mode, and its parents as root's own. Those that are
-// there keep their contents.
+// there keep their contents. Nobody can use it before it has its owner and mode.
 func (m *Machine) ensureDir(dir string, owner Owner, mode fs.FileMode) error {
 	path := m.path(dir)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if !isDir(path) {
-		return fmt.Errorf("%s is there, and is no directory", dir)
-	}
-	return errors.Join(own(path, owner, mode), syncDir(filepath.Dir(path)))
-}
-
-// own gives what lies at path its owner and mode, where they differ.
-func own(path string, owner Owner, mode fs.FileMode) error {
-	info, err := os.Stat(path)
+	around, err := inside.Ensure(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if ownerOf(info) != owner {
-		if err := os.Chown(path, owner.UID, owner.GID); err != nil {
-			return err
-		}
+	defer around.Close()
+	made, err := around.Mkdir(filepath.Base(path), 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		made, err = inside.Open(path)
 	}
-	if info.Mode().Perm() != mode {
-		return os.Chmod(path, mode)
+	if errors.Is(err, unix.ENOTDIR) {
+		return fmt.Errorf("%s is there, and is no directory", dir)
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	return errors.Join(made.Own(owner.UID, owner.GID, mode), around.Sync())
 }
 
 func ownerOf(info fs.FileInfo) Owner {
@@ -161,18 +164,38 @@ func (m *Machine) link(path, target string) error {
 // remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. Where it is not
 // there, a call may have removed it that was killed before that was on the disk.
 func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	around, name, err := inside.Around(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return syncAround(path)
+	}
+	if err != nil {
 		return err
 	}
-	return syncAround(path)
+	return errors.Join(removeFrom(around, name), around.Close())
+}
+
+// removeFrom removes what lies in a directory, as remove does.
+func removeFrom(around *inside.Dir, name string) error {
+	if err := around.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return around.Sync()
 }
 
 // removeAll removes what lies at a path and all that is in it, if it is there, for good.
 func removeAll(path string) error {
-	if err := os.RemoveAll(path); err != nil {
+	around, name, err := inside.Around(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return syncAround(path)
+	}
+	if err != nil {
 		return err
 	}
-	return syncAround(path)
+	defer around.Close()
+	if err := around.RemoveAll(name); err != nil {
+		return err
+	}
+	return around.Sync()
 }
 
 // removeEmpty removes a directory of the host, unless something is in it.
@@ -197,7 +220,7 @@ func syncAround(path string) error {
 
 // syncDir brings a directory's entries to the disk.
 func syncDir(dir string) error {
-	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	d, err := inside.Open(dir)
 	if err != nil {
 		return err
 	}

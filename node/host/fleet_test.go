@@ -18,6 +18,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // liveUnits is a systemd whose one unit is a real etcd, which runs by the flags, keys and certificates of
@@ -94,12 +95,22 @@ func (l *liveUnits) end(signal os.Signal) {
 	l.process = nil
 	// Here it ran as root, and on a host it is the system user's.
 	if data := l.machine.path(dataDir); exists(data) {
-		if err := eachInside(data, func(root *os.Root, name string, _ fs.FileInfo) error {
-			return root.Lchown(name, etcdOwner.UID, etcdOwner.GID)
-		}); err != nil {
+		if err := giveTree(data, etcdOwner); err != nil {
 			l.t.Error(err)
 		}
 	}
+}
+
+// giveTree gives all that lies in a directory at a path of this process to its owner.
+func giveTree(path string, owner Owner) error {
+	dir, err := inside.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return eachOf(dir, func(root *os.Root, name string, _ fs.FileInfo) error {
+		return root.Lchown(name, owner.UID, owner.GID)
+	})
 }
 
 func exists(path string) bool {

@@ -3,46 +3,42 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// What lies in a data directory is the system user's, who may put there what he likes at any time: a link to a file of
-// root's, or a pipe that nobody writes to. Root goes in there by a handle on the directory, from which no link leads out,
-// and opens nothing but files and directories.
-
-// throughRoots is where a name below a directory leads by links that are root's, such as one by which somebody has given the
-// log a disk of its own. The system user can make none of those.
-func throughRoots(dir, name string) (string, string) {
-	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")
-	for i := range parts {
-		path := filepath.Join(dir, filepath.Join(parts[:i+1]...))
-		info, err := os.Lstat(path)
-		if err != nil || info.Mode().Type() != fs.ModeSymlink || ownerOf(info) != root {
-			continue
-		}
-		if target, err := filepath.EvalSymlinks(path); err == nil {
-			if info, err := os.Stat(target); err == nil && info.IsDir() {
-				return throughRoots(target, filepath.Join(append([]string{"."}, parts[i+1:]...)...))
-			}
-		}
-	}
-	return dir, name
-}
+// What lies in a data directory is the system user's, who may put there what he likes at any time. Root goes in there by
+// a handle (package inside), and opens nothing but files and directories.
 
 // openInside opens a file for reading below a directory at a path of this process.
 func openInside(dir, name string) (*os.File, error) {
-	dir, name = throughRoots(dir, name)
-	root, err := os.OpenRoot(dir)
+	return openFile(filepath.Join(dir, name), os.O_RDONLY, 0)
+}
+
+// openFile opens a file at a path of this process. It waits for nobody, and refuses what is no regular file, a link too.
+func openFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
+	around, name, err := inside.Around(path)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	return openIn(root, name)
+	defer around.Close()
+	return around.OpenFile(name, flags, mode)
+}
+
+// readFile reads a file at a path of this process, as openFile opens it.
+func readFile(path string) ([]byte, error) {
+	file, err := openFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(file)
 }
 
 // openIn opens a file for reading. It waits for nobody, and refuses what is no regular file, a link too.
@@ -57,7 +53,7 @@ func openIn(root *os.Root, name string) (*os.File, error) {
 	}
 	opened, err := file.Stat()
 	if err == nil && (!opened.Mode().IsRegular() || !os.SameFile(info, opened)) {
-		err = fmt.Errorf("%s is no file, but a %s, which a member does not make: remove it", filepath.Join(root.Name(), name), info.Mode().Type())
+		err = fmt.Errorf("%s is no file, but a %s, which a member does not make: remove it", name, info.Mode().Type())
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -65,32 +61,20 @@ func openIn(root *os.Root, name string) (*os.File, error) {
 	return file, nil
 }
 
-// openDirInside opens a directory below a directory at a path of this process.
-func openDirInside(dir, name string) (*os.File, error) {
-	dir, name = throughRoots(dir, name)
-	root, err := os.OpenRoot(dir)
+// readDir lists a directory at a path of this process.
+func readDir(path string) ([]fs.DirEntry, error) {
+	dir, err := inside.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	return root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	defer dir.Close()
+	return dir.ReadDir()
 }
 
-// readDirInside lists a directory below a directory at a path of this process.
-func readDirInside(dir, name string) ([]fs.DirEntry, error) {
-	dir, name = throughRoots(dir, name)
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return fs.ReadDir(root.FS(), name)
-}
-
-// eachInside visits all that lies in a directory at a path of this process, and it itself as ".", last. What goes away
-// meanwhile is an error. Links are visited, and not followed.
-func eachInside(dir string, visit func(root *os.Root, name string, info fs.FileInfo) error) error {
-	root, err := os.OpenRoot(dir)
+// eachOf visits all that lies in a directory, and it itself as ".", last. What goes away meanwhile is an error. Links are
+// visited, and not followed.
+func eachOf(dir *inside.Dir, visit func(root *os.Root, name string, info fs.FileInfo) error) error {
+	root, err := dir.Root()
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // TestDataThatLeadsElsewhere: what the system user puts into his data directory leads root to no other file, and keeps
@@ -60,7 +62,9 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				if to, err := m.copyAside(dataDir, "copy"); err == nil {
 					t.Errorf("it is copied to %s", to)
 				}
-				if err := settleTree(m.path(dataDir), etcdOwner); err != nil {
+				if data, err := inside.Open(m.path(dataDir)); err != nil {
+					t.Error(err)
+				} else if err := errors.Join(settleTree(data, etcdOwner), data.Close()); err != nil {
 					t.Error(err)
 				}
 				if err := m.agreeAsUser(dataDir, 3*time.Second); err == nil {
@@ -95,7 +99,7 @@ func TestLogOnADiskOfItsOwn(t *testing.T) {
 	if files := m.walFiles(dataDir); len(files) != 1 || !m.hasMember(dataDir) {
 		t.Errorf("behind root's link lies %v", files)
 	}
-	if err := os.Lchown(m.path(walDir(dataDir)), 65534, 65534); err != nil {
+	if err := errors.Join(os.Lchown(m.path(walDir(dataDir)), 65534, 65534), os.Chown(m.path(filepath.Dir(walDir(dataDir))), 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
 	if files := m.walFiles(dataDir); len(files) != 0 || !m.hasMember(dataDir) {

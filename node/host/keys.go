@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // keyKind makes keys of one algorithm, and knows them again.
@@ -168,10 +169,15 @@ func (m *Machine) completePair(cluster, name string) error {
 // rename gives a file of the host another name in its directory, for good.
 func (m *Machine) rename(from, to string) error {
 	m.aboutToRename(m.path(to))
-	if err := os.Rename(m.path(from), m.path(to)); err != nil {
+	around, name, err := inside.Around(m.path(to))
+	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(m.path(to)))
+	defer around.Close()
+	if err := around.Rename(filepath.Base(from), name); err != nil {
+		return err
+	}
+	return around.Sync()
 }
 
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the

@@ -50,7 +50,7 @@ type reached struct {
 // reach is how far the local member has come, ready or not.
 func (m *Machine) reach(ctx context.Context, marker api.Marker) reached {
 	var r reached
-	files, _ := readDirInside(m.path(marker.DataDir), filepath.Dir(database(""))) // there is none yet
+	files, _ := readDir(filepath.Dir(m.path(database(marker.DataDir)))) // there is none yet
 	for _, file := range files {
 		if info, err := file.Info(); err == nil { // one that is renamed meanwhile is seen the next time
 			r.bytes += info.Size()

@@ -107,7 +107,7 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 // release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part
 // keeps its age, by which it counts as given up.
 func (m *Machine) release(part string) error {
-	file, err := os.OpenFile(m.path(part), os.O_WRONLY, 0)
+	file, err := openFile(m.path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (m *Machine) release(part string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(durable.Release(file), os.Chtimes(m.path(part), time.Time{}, info.ModTime()))
+	return errors.Join(durable.Release(file), os.Chtimes(openPath(file), time.Time{}, info.ModTime()))
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.
@@ -150,7 +150,7 @@ func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
 func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *snapshotChecksum, err error) {
-	file, err := os.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
+	file, err := openFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 
 // isEncrypted tells whether age has encrypted a file.
 func (m *Machine) isEncrypted(path string) (bool, error) {
-	file, err := os.Open(m.path(path))
+	file, err := openFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return false, err
 	}
@@ -213,7 +213,7 @@ func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest,
 	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
-	file, err := os.Open(m.path(part))
+	file, err := openFile(m.path(part), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -88,6 +88,9 @@ func rehearsalDir(dataDir string) string {
 	return filepath.Join(api.BackupStateDir(dataDir), runRehearsal)
 }
 
+// rehearsedData is what the data directory of a rehearsed member is called in that.
+const rehearsedData = "data"
+
 // rehearse proves the newest backup, and writes down beside it what became of that.
 func (r *run) rehearse(ctx context.Context) (string, error) {
 	at, entry, err := r.newest(ctx)
@@ -190,9 +193,11 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.mustRehearseInMemory(m.Keys); err != nil {
 		return err
 	}
-	if err := r.ensureDir(dir, root, dataMode); err != nil {
+	work, err := r.newDir(dir)
+	if err != nil {
 		return err
 	}
+	defer work.Close()
 	room, err := r.setAsideIn(dir, restored) // the fetch may take long
 	if err != nil {
 		return err
@@ -205,14 +210,14 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.compareSnapshot(m, file); err != nil {
 		return err
 	}
-	data := filepath.Join(dir, "data")
 	peer, err := freeLoopback()
 	if err != nil {
 		return err
 	}
-	err = room.giveWay(r.Machine, data, func() error {
+	// etcd's code finds it by the handle, wherever its name leads by now.
+	err = room.giveWay(r.Machine, filepath.Join(dir, rehearsedData), func() error {
 		return restoreSnapshot(snapshot.RestoreConfig{
-			SnapshotPath: r.path(file), Name: runRehearsal, OutputDataDir: r.path(data), PeerURLs: []string{peer.url()},
+			SnapshotPath: work.Path(filepath.Base(file)), Name: runRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
 			InitialCluster: runRehearsal + "=" + peer.url(), InitialClusterToken: runRehearsal + "-" + m.Name,
 		})
 	})
@@ -222,12 +227,12 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := remove(r.path(file)); err != nil {
 		return err
 	}
-	return r.compareMember(ctx, m, data, peer)
+	return r.compareMember(ctx, m, work, peer)
 }
 
 // fetchBackup brings a backup onto the host, in the clear.
 func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest, path string) error {
-	out, err := os.OpenFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := openFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}

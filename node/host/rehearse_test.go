@@ -188,7 +188,7 @@ func TestKilledRehearsal(t *testing.T) {
 	killed := f.child(t, runRehearsal)
 	pid := 0
 	eventually(t, "the rehearsed member runs", func() bool {
-		pid = processOf(t, "--data-dir="+f.path(rehearsalDir(dataDir)))
+		pid = processIn(t, f.path(rehearsalDir(dataDir)))
 		return pid != 0
 	})
 	// It stands still, so that the run is not over before it is killed.
@@ -199,7 +199,7 @@ func TestKilledRehearsal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = killed.Wait() // it was killed
-	eventually(t, "the rehearsed member has ended", func() bool { return processOf(t, "--data-dir="+f.path(rehearsalDir(dataDir))) == 0 })
+	eventually(t, "the rehearsed member has ended", func() bool { return processIn(t, f.path(rehearsalDir(dataDir))) == 0 })
 	if _, err := os.Stat(f.path(rehearsalDir(dataDir))); err != nil {
 		t.Fatalf("it was killed too late: %v", err)
 	}
@@ -210,20 +210,17 @@ func TestKilledRehearsal(t *testing.T) {
 	f.mustRun(t, runRehearsal) // once the lease of the other has ended
 }
 
-// processOf is the process with an argument that begins so; 0: none runs.
-func processOf(t *testing.T, argument string) int {
+// processIn is the process that works in a directory; 0: none does.
+func processIn(t *testing.T, dir string) int {
 	t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	all, err := filepath.Glob("/proc/[0-9]*/cwd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range all {
-		text, _ := os.ReadFile(path) // it may have ended
-		for word := range strings.SplitSeq(string(text), "\x00") {
-			if strings.HasPrefix(word, argument) {
-				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-				return pid
-			}
+		if works, _ := os.Readlink(path); works == dir { // it may have ended
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			return pid
 		}
 	}
 	return 0

@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // rehearsedTimeout bounds what a rehearsed member is asked, from its start on. It reads all of its data twice, at
@@ -27,7 +28,7 @@ const rehearsedTimeout = time.Hour
 
 // compareMember starts a member of its own on restored data, alone and for this host only, reads all of it, and
 // compares it with the manifest. The member ends with this process, however that ends.
-func (r *run) compareMember(ctx context.Context, m backup.Manifest, data string, peer port) error {
+func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside.Dir, peer port) error {
 	ctx, cancel := context.WithTimeout(ctx, rehearsedTimeout)
 	defer cancel()
 	// The kernel ends the child with the thread that has started it.
@@ -39,8 +40,9 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, data string,
 	}
 	said := &tail{}
 	member := exec.Command(r.Binary)
-	member.Args = append([]string{"etcd"}, r.rehearsedFlags(data, peer, port)...)
+	member.Args = append([]string{"etcd"}, r.rehearsedFlags(peer, port)...)
 	member.Env = MemberEnvironment(os.Environ())
+	member.Dir = work.Path(".") // where its data lies, whatever lies under that name by now
 	member.Stdout, member.Stderr = said, said
 	member.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := member.Start(); err != nil {
@@ -132,10 +134,10 @@ func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan
 
 // rehearsedFlags are what a rehearsed member runs by: it listens on loopback alone, wants the certificates that the
 // live member wants, and knows no other member.
-func (r *run) rehearsedFlags(data string, peer, client port) []string {
+func (r *run) rehearsedFlags(peer, client port) []string {
 	cluster := r.marker.Cluster
 	return []string{
-		"--name=" + runRehearsal, "--data-dir=" + r.path(data), "--log-level=error", "--unsafe-no-fsync=true",
+		"--name=" + runRehearsal, "--data-dir=" + rehearsedData, "--log-level=error", "--unsafe-no-fsync=true",
 		"--initial-cluster=" + runRehearsal + "=" + peer.url(), "--initial-advertise-peer-urls=" + peer.url(), "--listen-peer-urls=" + peer.url(),
 		"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + r.path(api.PeerCAFile(cluster)),
 		"--peer-cert-file=" + r.path(api.CertificateFile(cluster, api.KeyPeer)), "--peer-key-file=" + r.path(api.KeyFile(cluster, api.KeyPeer)),

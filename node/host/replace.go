@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -98,7 +97,7 @@ func (m *Machine) restoreOldData(cluster string, under *restoration) error {
 
 // moveContents moves what lies in a directory into another, and removes it.
 func (m *Machine) moveContents(from, to string) error {
-	entries, err := os.ReadDir(m.path(from))
+	entries, err := readDir(m.path(from))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -111,7 +112,7 @@ func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreR
 			return nil, nil, err
 		}
 	}
-	if _, err := os.Stat(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot))); under.Stage == api.StageFenced && err != nil {
+	if _, err := os.Lstat(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot))); under.Stage == api.StageFenced && err != nil {
 		return nil, nil, refuse("snapshot %s is not on this host: fetch it first", r.Snapshot)
 	}
 	return marker, under, m.mayPlace(under, r)
@@ -196,28 +197,34 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	if err := removeAll(m.path(next)); err != nil {
 		return "", err
 	}
-	from := m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot))
-	info, err := os.Stat(from)
+	from, err := openFile(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot)), os.O_RDONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	info, err := from.Stat()
 	if err != nil {
 		return "", err
 	}
 	if err := m.mustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
 		return "", err
 	}
-	// It is root's until all is in it.
-	if err := m.ensureDir(next, root, dataMode); err != nil {
+	made, err := m.newDir(next)
+	if err != nil {
 		return "", err
 	}
+	defer made.Close()
+	// It is root's until all is in it, and etcd's code finds it by the handle, wherever its name leads by now.
 	err = restoreSnapshot(snapshot.RestoreConfig{
-		SnapshotPath: from, Name: r.Marker.Member, OutputDataDir: m.path(next), PeerURLs: []string{r.PeerURL},
+		SnapshotPath: openPath(from), Name: r.Marker.Member, OutputDataDir: made.Path("."), PeerURLs: []string{r.PeerURL},
 		InitialCluster: r.Marker.InitialCluster, InitialClusterToken: r.Marker.Token,
 		RevisionBump: uint64(r.Bump), MarkCompacted: true,
 	})
 	if err == nil {
-		err = takeAlarmsOut(m.path(database(next)))
+		err = takeAlarmsOut(made.Path(database("")))
 	}
 	if err == nil {
-		err = settleTree(m.path(next), etcd)
+		err = settleTree(made, etcd)
 	}
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), removeAll(m.path(next)))
@@ -241,8 +248,8 @@ func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
 }
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.
-func settleTree(dir string, owner Owner) error {
-	return eachInside(dir, func(root *os.Root, name string, info fs.FileInfo) error {
+func settleTree(dir *inside.Dir, owner Owner) error {
+	return eachOf(dir, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
 			return err
 		}

@@ -2,17 +2,18 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // sending begins the names of snapshots that stay on the host no longer than the call that sends them.
@@ -87,20 +88,29 @@ func (r whileRead) Read(p []byte) (int, error) {
 // nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call
 // which was killed could not take away goes as well: whoever still writes to the file does not need it.
 func (m *Machine) nameless(dir string) (*os.File, error) {
-	left, err := filepath.Glob(m.path(filepath.Join(dir, sending+"*")))
+	in, err := inside.Open(m.path(dir))
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range left {
-		if err := remove(name); err != nil {
+	defer in.Close()
+	left, err := in.ReadDir()
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range left {
+		if !strings.HasPrefix(entry.Name(), sending) {
+			continue
+		}
+		if err := removeFrom(in, entry.Name()); err != nil {
 			return nil, err
 		}
 	}
-	file, err := os.CreateTemp(m.path(dir), sending)
+	name := sending + rand.Text()
+	file, err := in.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return nil, err
 	}
-	if err := remove(file.Name()); err != nil {
+	if err := removeFrom(in, name); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil

@@ -51,16 +51,13 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		}
 		s, err := m.save(ctx, member, unfinished)
 		if err == nil {
-			taken, err = verifyChecksum(unfinished, m.path(unfinished), s)
+			taken, err = m.verifySaved(unfinished, s)
 		}
 		if err != nil {
 			return errors.Join(err, remove(m.path(unfinished)))
 		}
 		taken.Path = filepath.Join(dir, fmt.Sprintf("%d-%s.db", taken.Revision, m.Now().UTC().Format(stamp)))
-		if err := os.Rename(m.path(unfinished), m.path(taken.Path)); err != nil {
-			return err
-		}
-		if err := syncDir(m.path(dir)); err != nil {
+		if err := m.rename(unfinished, taken.Path); err != nil {
 			return err
 		}
 		return m.keepSnapshots(dir, filepath.Base(taken.Path), r.Keep)
@@ -70,7 +67,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 
 // save streams a snapshot to a file, and brings it to the disk.
 func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*snapshotChecksum, error) {
-	out, err := os.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := openFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +77,16 @@ func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string
 	disk := durable.NewWriter(out)
 	s, err := send(ctx, member, disk)
 	return s, errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
+}
+
+// verifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
+func (m *Machine) verifySaved(path string, s *snapshotChecksum) (api.Snapshot, error) {
+	file, err := openFile(m.path(path), os.O_RDONLY, 0)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	defer file.Close()
+	return verifyChecksum(path, openPath(file), s)
 }
 
 // send streams a snapshot of the local member.
@@ -109,11 +116,16 @@ func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
 
 // verifySnapshot verifies a snapshot at a path of this process. Errors call it by its name.
 func verifySnapshot(name, path string) (api.Snapshot, error) {
-	s, err := snapshotChecksumOf(path)
+	file, err := openFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
-	return verifyChecksum(name, path, s)
+	defer file.Close()
+	s := newSnapshotChecksum()
+	if _, err := io.Copy(s, file); err != nil {
+		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
+	}
+	return verifyChecksum(name, openPath(file), s)
 }
 
 // verifyChecksum verifies a snapshot whose checksum was taken on its way to a path of this process: by the sum that it
@@ -182,7 +194,7 @@ var snapshotName = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
 // keepSnapshots removes the oldest snapshots until so many are left, but never the one that was just taken,
 // whatever the clock says.
 func (m *Machine) keepSnapshots(dir, taken string, keep int) error {
-	entries, err := os.ReadDir(m.path(dir))
+	entries, err := readDir(m.path(dir))
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,8 @@ package host
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
-	"io"
-	"os"
 )
 
 // snapshotChecksum hashes a snapshot that is written to it, in one pass, and holds it against the SHA-256 that it ends in. A
@@ -46,15 +43,4 @@ func (s *snapshotChecksum) sum() (string, error) {
 	}
 	s.before.Write(s.last)
 	return hex.EncodeToString(s.before.Sum(nil)), nil
-}
-
-// snapshotChecksumOf is the checksum of a file.
-func snapshotChecksumOf(path string) (*snapshotChecksum, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	s := newSnapshotChecksum()
-	_, err = io.Copy(s, file)
-	return s, errors.Join(err, file.Close())
 }

@@ -72,8 +72,7 @@ func (m *Machine) leftToMembers(path string) int64 {
 		return 0 // what is wrong with a marker is said where it is gone by
 	}
 	for _, member := range members {
-		log, _ := throughRoots(m.path(member.DataDir), walDir(""))
-		for _, dir := range []string{m.path(member.DataDir), log} {
+		for _, dir := range []string{m.path(member.DataDir), m.path(walDir(member.DataDir))} {
 			if shared, err := sameFilesystem(path, dir); err == nil && shared {
 				live, _ := roomToLive(path)
 				return live

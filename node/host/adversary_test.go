@@ -1,0 +1,233 @@
+package host
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// outside is a directory of root's with what nobody may write to, own or remove, and what there is of it.
+func outside(t *testing.T, m *Machine) (dir string, is func() map[string]string) {
+	t.Helper()
+	const of = "/root/outside"
+	for path, text := range map[string]string{
+		"/precious": "of root's", "/member/wal/0.wal": "of another's", "/member/snap/db": "of another's", "/main.prom": "of another's",
+		"/fetching": "", "/" + unfinishedSnapshot: "", "/sending-1": "", "/1-20260304T050607Z.db": "", "/rehearsal/x": "", "/main.aside-x/y": "",
+		"/" + filepath.Base(recordFile(dataDir, runBackup)): "of another's",
+	} {
+		writeFile(t, m, of+path, text)
+	}
+	if err := os.Chmod(m.path(of), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return m.path(of), func() map[string]string { return tree(t, m, of) }
+}
+
+// linkOfUser is a link that the system user has put somewhere, in place of what lay there.
+func linkOfUser(t *testing.T, path, target string) {
+	t.Helper()
+	if err := os.Rename(path, path+".was"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(target, path), os.Lchown(path, etcdOwner.UID, etcdOwner.GID)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// acts are what root does, by what it is for.
+type acts map[string]func() error
+
+// asRoot is everything that root does in directories that the system user may write to, by what of them it is in.
+func asRoot(m *Machine, content []byte) map[string]acts {
+	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
+	snapshots, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
+	part, aside, next := arrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
+	purge := func() error { return m.purge(dataDir) }
+	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
+	return map[string]acts{
+		"data": {
+			"make it":                       func() error { return m.ensureDir(dataDir, etcdOwner, dataMode) },
+			"make a directory in it":        func() error { return m.ensureDir(dataDir+"/member/x", root, dataMode) },
+			"set aside":                     func() error { _, err := m.setAside(dataDir, "retired"); return err },
+			"set aside in it":               func() error { return m.setContentsAside(dataDir, []string{"member"}, dataDir+"/aside-restore-x") },
+			"put back":                      func() error { return m.moveContents(aside, dataDir) },
+			"sync what was set aside":       func() error { return m.syncMoved(dataDir) },
+			"copy":                          func() error { _, err := m.copyAside(dataDir, "copy"); return err },
+			"purge":                         purge,
+			"restore":                       restore,
+			"place what was restored":       func() error { return m.placeData("main", next, &restoration{DataDir: dataDir}) },
+			"look":                          func() error { _, err := m.data(dataDir); return err },
+			"read the log":                  func() error { return errors.New(m.log(dataDir, false).Error) },
+			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
+		},
+		"snapshots": {
+			"make it":            func() error { return m.ensureDir(snapshots, root, dataMode) },
+			"fetch":              func() error { return m.writeNew(filepath.Join(snapshots, fetching), 3, strings.NewReader("new")) },
+			"go on with a fetch": func() error { return m.release(part) },
+			"receive": func() error {
+				_, err := m.arrive(&snapshotSource{ReadCloser: io.NopCloser(strings.NewReader("new")), size: 3}, 0, part)
+				return err
+			},
+			"remove what was fetched": func() error { return m.removeFetched(dataDir, "", false) },
+			"name what was fetched":   func() error { return m.rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x")) },
+			"let go of snapshots":     func() error { return m.keepSnapshots(snapshots, "", 1) },
+			"take one to send":        func() error { _, err := m.nameless(snapshots); return err },
+			"purge":                   purge,
+			"restore":                 restore,
+		},
+		"runs": {
+			"make it":         func() error { return m.ensureDir(state, root, publicDir) },
+			"remember a run":  func() error { return (&run{Machine: m, kind: runBackup, marker: marker}).putRecord(runRecord{}) },
+			"set room aside":  func() error { _, err := m.setAsideIn(state, 1); return err },
+			"tidy up":         func() error { return m.tidy(marker) },
+			"forget the runs": func() error { return m.removeBackupState("main", dataDir) },
+		},
+		"metrics": {
+			"write": func() error {
+				_, err := m.put(file{"/var/lib/etcd/metrics/main.prom", []byte("new"), root, unitFile})
+				return err
+			},
+		},
+	}
+}
+
+func restoreAs(content []byte) api.RestoreRequest {
+	return api.RestoreRequest{
+		Snapshot: sha256Of(content), PeerURL: "https://192.0.2.11:2380",
+		Marker: api.Marker{Cluster: "main", Member: "a", DataDir: dataDir, Token: "t", InitialCluster: "a=https://192.0.2.11:2380"},
+	}
+}
+
+// lives makes a host with a member's data, whose directories are all the system user's, the one around them too: a
+// distribution's own package gives it to him.
+func lives(t *testing.T, content []byte) *Machine {
+	t.Helper()
+	m, _ := newMachine(t)
+	m.Users = userIs{etcdOwner}
+	for path, text := range map[string]string{
+		"/member/wal/0.wal": "log", "/member/snap/db": "database", ".aside-restore-x/member/wal/0.wal": "old", ".aside-restored-unfinished/member/x": "restored",
+		".snapshots/1-20260304T050607Z.db": "", ".snapshots/" + fetching: "", ".snapshots/restore-" + sha256Of(content) + ".db": string(content),
+		".backup/rehearsal/x": "", "/../metrics/main.prom": "old",
+	} {
+		writeFile(t, m, dataDir+path, text)
+	}
+	if err := giveTree(m.path("/var/lib/etcd"), etcdOwner); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestRootFollowsNoLinkOfTheSystemUser: whatever of his directories, or of what lies in them, the system user exchanges for a
+// link between two calls of root's, nothing that the link leads to is written to, given away, moved or removed.
+func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
+	t.Parallel()
+	_, _, content := aSnapshot(t)
+	part, record := filepath.Base(arrivingFile(dataDir, sha256Of(content))), filepath.Base(recordFile(dataDir, runBackup))
+	for _, test := range []struct{ in, place, leads string }{
+		{in: "data", place: ""}, {in: "data", place: ".aside-restore-x"}, {in: "data", place: ".aside-restored-unfinished"},
+		{in: "data", place: ".aside-copy-unfinished"}, {in: "data", place: ".aside-retired-x"}, {in: "data", place: "/aside-restore-x"},
+		{"data", "/member", "/member"}, {"data", "/member/wal", "/member/wal"}, {"data", "/member/x", ""}, {"data", "/member/snap/db", "/precious"},
+		{in: "snapshots", place: ".snapshots"}, {"snapshots", ".snapshots/" + part, "/precious"}, {"snapshots", ".snapshots/" + fetching, "/precious"},
+		{"snapshots", ".snapshots/restore-" + sha256Of(content) + ".db", "/precious"}, {"snapshots", ".snapshots/1-20260304T050607Z.db", "/precious"},
+		{in: "runs", place: ".backup"}, {"runs", ".backup/rehearsal", "/rehearsal"}, {"runs", ".backup/" + record, "/precious"},
+		{in: "metrics", place: "/../metrics"}, {"metrics", "/../metrics/main.prom", "/precious"}, {"metrics", "/../metrics/.main.prom.new", "/precious"},
+	} {
+		t.Run(test.place, func(t *testing.T) {
+			for what := range asRoot(&Machine{}, content)[test.in] {
+				m := lives(t, content)
+				elsewhere, is := outside(t, m)
+				before := is()
+				linkOfUser(t, m.path(dataDir+test.place), filepath.Join(elsewhere, test.leads))
+				err := asRoot(m, content)[test.in][what]()
+				if diff := cmp.Diff(before, is()); diff != "" {
+					t.Errorf("%s: to %s by a link at %s%s, %v:\n%s", test.in, what, dataDir, test.place, err, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestRootWritesToNoFileThatTheSystemUserHasLinked: a file of root's may get another name, where the kernel lets users link
+// what is not theirs.
+func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
+	_, _, content := aSnapshot(t)
+	for in, place := range map[string]string{"snapshots": arrivingFile(dataDir, sha256Of(content)), "runs": recordFile(dataDir, runBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
+		for what := range asRoot(&Machine{}, content)[in] {
+			m := lives(t, content)
+			elsewhere, is := outside(t, m)
+			precious := filepath.Join(elsewhere, "precious")
+			if err := errors.Join(os.WriteFile(precious, []byte("new"), 0o600), os.Chmod(precious, 0o600)); err != nil { // that it says what is to be written is no reason to give it away
+				t.Fatal(err)
+			}
+			before := is()
+			_ = os.Remove(m.path(place)) // it may not be there
+			if err := os.Link(precious, m.path(place)); err != nil {
+				t.Fatal(err)
+			}
+			err := asRoot(m, content)[in][what]()
+			if diff := cmp.Diff(before, is()); diff != "" {
+				t.Errorf("%s: to %s with another name for it at %s, %v:\n%s", in, what, place, err, diff)
+			}
+		}
+	}
+}
+
+// TestRootFollowsNoLinkThatComesMeanwhile: the system user exchanges a directory for a link, and back, all the time.
+func TestRootFollowsNoLinkThatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	_, _, content := aSnapshot(t)
+	for _, place := range []string{dataDir, dataDir + "/member", dataDir + ".snapshots", dataDir + ".backup", dataDir + ".aside-restored-unfinished", dataDir + ".aside-copy-unfinished"} {
+		t.Run(filepath.Base(place), func(t *testing.T) {
+			m := lives(t, content)
+			elsewhere, is := outside(t, m)
+			before := is()
+			trap := m.path("/var/lib/etcd/trap")
+			linkOfUser(t, trap, elsewhere)
+			over := make(chan struct{})
+			ended := make(chan int)
+			go func() {
+				exchanged := 0
+				for {
+					select {
+					case <-over:
+						ended <- exchanged
+						return
+					default:
+					}
+					if unix.Renameat2(unix.AT_FDCWD, trap, unix.AT_FDCWD, m.path(place), unix.RENAME_EXCHANGE) == nil {
+						exchanged++
+					}
+				}
+			}()
+			all := asRoot(m, content)
+			delete(all["data"], "have what is logged agreed on") // which takes its time
+			until := time.Now().Add(time.Second)
+			for round := 0; round < 2 || time.Now().Before(until); round++ {
+				for _, acts := range all {
+					for _, act := range acts {
+						_ = act() // what becomes of it is the adversary's to say
+						if _, err := os.Lstat(m.path(place)); err != nil {
+							_ = os.Mkdir(m.path(place), 0o755)
+						}
+					}
+				}
+			}
+			close(over)
+			if exchanged := <-ended; exchanged < 100 {
+				t.Errorf("it was exchanged %d times alone", exchanged)
+			}
+			if diff := cmp.Diff(before, is()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,221 @@
+package inside
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is a directory by a handle. Whoever moves it away, or puts something else in its place, changes nothing of what is
+// done by it. Names are those of what lies right in it, and are never followed where they are links.
+type Dir struct {
+	file *os.File
+	path string
+}
+
+// Open goes to a directory at a path of this process.
+func Open(path string) (*Dir, error) { return open(path, false) }
+
+// Ensure goes to a directory, and makes those on the way that are missing as root's own.
+func Ensure(path string) (*Dir, error) { return open(path, true) }
+
+// Around goes to the directory that something lies in.
+func Around(path string) (*Dir, string, error) {
+	dir, err := Open(filepath.Dir(path))
+	return dir, filepath.Base(path), err
+}
+
+func open(path string, ensure bool) (*Dir, error) {
+	handle, err := walk(path, ensure)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := openAt(handle, ".", path)
+	if errors.Is(err, unix.EACCES) { // who may go through it, and not read it, comes to what lies in it
+		return &Dir{os.NewFile(uintptr(handle), path), path}, nil
+	}
+	return dir, errors.Join(err, unix.Close(handle))
+}
+
+func openAt(handle int, name, path string) (*Dir, error) {
+	opened, err := unix.Openat(handle, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &Dir{os.NewFile(uintptr(opened), path), path}, nil
+}
+
+// Close lets go of the handle.
+func (d *Dir) Close() error { return d.file.Close() }
+
+// Name is the path that it was opened by.
+func (d *Dir) Name() string { return d.path }
+
+// File is the handle itself.
+func (d *Dir) File() *os.File { return d.file }
+
+// Path is how code that knows nothing but paths comes to what lies in it, as long as it is open.
+func (d *Dir) Path(name string) string {
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(d.file.Fd())), name)
+}
+
+// In opens a directory that lies in it.
+func (d *Dir) In(name string) (*Dir, error) {
+	return openAt(int(d.file.Fd()), name, filepath.Join(d.path, name))
+}
+
+// Mkdir makes a directory, and opens it. It is a new one: whoever has put another in its place meanwhile has failed it.
+func (d *Dir) Mkdir(name string, mode fs.FileMode) (*Dir, error) {
+	if err := unix.Mkdirat(int(d.file.Fd()), name, uint32(mode.Perm())); err != nil {
+		return nil, d.failed("mkdir", name, err)
+	}
+	made, err := d.In(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := made.Stat()
+	if err == nil && info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+		err = d.failed("mkdir", name, errors.New("somebody has put another directory in its place: find out who writes there"))
+	}
+	entries, failed := made.ReadDir()
+	if err = errors.Join(err, failed); err == nil && len(entries) > 0 {
+		err = d.failed("mkdir", name, errors.New("somebody has put something into it: find out who writes there"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, made.Close())
+	}
+	return made, nil
+}
+
+// Stat looks at the directory itself.
+func (d *Dir) Stat() (fs.FileInfo, error) { return d.file.Stat() }
+
+// Lstat looks at what lies in it.
+func (d *Dir) Lstat(name string) (fs.FileInfo, error) {
+	handle, err := unix.Openat(int(d.file.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, d.failed("look at", name, err)
+	}
+	is := os.NewFile(uintptr(handle), filepath.Join(d.path, name))
+	info, err := is.Stat()
+	return info, errors.Join(err, is.Close())
+}
+
+// ReadDir lists what lies in it, in the order of names.
+func (d *Dir) ReadDir() ([]fs.DirEntry, error) {
+	again, err := d.In(".") // a handle reads a directory once
+	if err != nil {
+		return nil, err
+	}
+	defer again.Close()
+	entries, err := again.file.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// OpenFile opens a file, and nothing else, without waiting for anybody. One that is written to, or given to somebody, has
+// no other name: it may be one of root's that another user has linked.
+func (d *Dir) OpenFile(name string, flags int, mode fs.FileMode) (*os.File, error) {
+	opened, err := unix.Openat(int(d.file.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(mode.Perm()))
+	if errors.Is(err, unix.ELOOP) {
+		err = ErrLink
+	}
+	if err != nil {
+		return nil, d.failed("open", name, err)
+	}
+	file := os.NewFile(uintptr(opened), filepath.Join(d.path, name))
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = d.failed("open", name, fmt.Errorf("it is no file, but a %s, which a member does not make: remove it", info.Mode().Type()))
+	case flags&(unix.O_WRONLY|unix.O_RDWR) != 0 && info.Sys().(*syscall.Stat_t).Nlink > 1:
+		err = d.failed("open", name, errors.New("it has other names beside this one: remove it"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// Remove removes a file, a link or an empty directory.
+func (d *Dir) Remove(name string) error {
+	err := unix.Unlinkat(int(d.file.Fd()), name, 0)
+	if errors.Is(err, unix.EISDIR) {
+		err = unix.Unlinkat(int(d.file.Fd()), name, unix.AT_REMOVEDIR)
+	}
+	return d.failed("remove", name, err)
+}
+
+// RemoveAll removes something with all that lies in it, if it is there.
+func (d *Dir) RemoveAll(name string) error {
+	root, err := d.Root()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = root.RemoveAll(name)
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		return d.failed("remove", of.Path, of.Err)
+	}
+	return err
+}
+
+// Rename gives what lies in it another name there, in place of what is called so.
+func (d *Dir) Rename(from, to string) error {
+	return d.failed("rename", from, unix.Renameat(int(d.file.Fd()), from, int(d.file.Fd()), to))
+}
+
+// Move moves what lies in it into another directory, and never over what is there.
+func (d *Dir) Move(from string, to *Dir, name string) error {
+	if err := unix.Renameat2(int(d.file.Fd()), from, int(to.file.Fd()), name, unix.RENAME_NOREPLACE); err != nil {
+		return fmt.Errorf("move %s to %s: %w", filepath.Join(d.path, from), filepath.Join(to.path, name), err)
+	}
+	return nil
+}
+
+// Own gives the directory its owner and mode, where they differ.
+func (d *Dir) Own(uid, gid int, mode fs.FileMode) error {
+	info, err := d.Stat()
+	if err != nil {
+		return err
+	}
+	is := info.Sys().(*syscall.Stat_t)
+	if int(is.Uid) != uid || int(is.Gid) != gid {
+		if err := d.file.Chown(uid, gid); err != nil {
+			return err
+		}
+	}
+	if info.Mode().Perm() != mode {
+		return d.file.Chmod(mode)
+	}
+	return nil
+}
+
+// Sync brings to the disk what lies in it.
+func (d *Dir) Sync() error { return d.file.Sync() }
+
+// Root opens it for what is done with all that lies below it.
+func (d *Dir) Root() (*os.Root, error) {
+	root, err := os.OpenRoot(d.Path(""))
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.path, Err: errors.Unwrap(err)}
+	}
+	return root, nil
+}
+
+// failed says what an error is about.
+func (d *Dir) failed(what, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: what, Path: filepath.Join(d.path, name), Err: err}
+}
