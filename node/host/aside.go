@@ -73,6 +73,29 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 	return to, syncDir(m.path(filepath.Dir(dir)))
 }
 
+// moveAside moves a member's data aside, and says where it lies: also where a call that was killed has moved it before it
+// could tell anybody.
+func (m *Machine) moveAside(marker api.Marker, why string) (string, error) {
+	to, err := m.setAside(marker.DataDir, why)
+	if err != nil || to != "" {
+		return to, err
+	}
+	aside, err := m.aside(marker.DataDir)
+	if err != nil {
+		return "", err
+	}
+	for _, moved := range slices.Backward(aside) {
+		if !strings.Contains(filepath.Base(moved), api.AsidePrefix+why+"-") {
+			continue
+		}
+		cluster, member, err := m.identity(moved)
+		if marker.ClusterID == "" || err == nil && api.FormatID(cluster) == marker.ClusterID && api.FormatID(member) == marker.MemberID {
+			return moved, nil
+		}
+	}
+	return "", nil
+}
+
 // syncMoved brings to the disk that what lay in a directory lies in those that were moved aside from it.
 func (m *Machine) syncMoved(dir string) error {
 	aside, err := m.aside(dir)

@@ -37,7 +37,7 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err := remove(m.path(api.FlagsFile(cluster))); err != nil {
 		return api.SetAside{}, err
 	}
-	to, err := m.setAside(marker.DataDir, r.Why)
+	to, err := m.moveAside(*marker, r.Why)
 	if err == nil {
 		err = m.endRecovery(cluster) // that of this data, if there was one
 	}
@@ -90,7 +90,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	}
 	var retired api.Retired
 	if dataDir != "" {
-		if retired.Path, err = m.leave(dataDir, r.Purge, under != nil); err != nil {
+		if retired.Path, err = m.leave(marker, dataDir, r.Purge, under != nil); err != nil {
 			return retired, err
 		}
 	}
@@ -101,7 +101,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 }
 
 // leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.
-func (m *Machine) leave(dataDir string, purge, restoring bool) (string, error) {
+func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring bool) (string, error) {
 	if restoring {
 		if err := m.removeFetched(dataDir, "", false); err != nil {
 			return "", err
@@ -110,7 +110,10 @@ func (m *Machine) leave(dataDir string, purge, restoring bool) (string, error) {
 	if purge {
 		return "", m.purge(dataDir)
 	}
-	return m.setAside(dataDir, "retired")
+	if marker == nil {
+		return m.setAside(dataDir, "retired")
+	}
+	return m.moveAside(*marker, "retired")
 }
 
 // removeUnit stops the unit, takes it out of the boot, and removes its file.

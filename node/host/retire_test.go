@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,7 +127,7 @@ func TestSetAsideStopsFirst(t *testing.T) {
 	if units.enabled[api.Unit("main")] {
 		t.Error("it starts at boot")
 	}
-	if again, err := m.SetAside(t.Context(), "main", request); err != nil || again.Path != "" {
+	if again, err := m.SetAside(t.Context(), "main", request); err != nil || again != aside {
 		t.Errorf("the second call: %+v, %v", again, err)
 	}
 }
@@ -176,5 +177,42 @@ func TestForeignProgramsStay(t *testing.T) {
 	}
 	if text, err := os.ReadFile(m.path("/usr/local/bin/etcdctl")); err != nil || string(text) != "somebody's" {
 		t.Errorf("it reads %q, %v", text, err)
+	}
+}
+
+// TestDataThatAKilledCallHasMovedIsNamed: a call that finds the data moved says where it lies, and takes no other member's for it.
+func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	formAll(t, []*fleetMember{f})
+	f.units.end(syscall.SIGTERM)
+	if _, err := f.Machine.setAside(dataDir, "left"); err != nil { // and the call was killed
+		t.Fatal(err)
+	}
+	request := api.SetAsideRequest{Owner: fleetOwner, Why: "left"}
+	moved, err := f.SetAside(t.Context(), "main", request)
+	if err != nil || moved.Path != dataDir+".aside-left-"+f.Now().UTC().Format(stamp) {
+		t.Errorf("its data lies in %q, %v", moved.Path, err)
+	}
+	if again, err := f.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: fleetOwner, Why: "other"}); err != nil || again.Path != "" {
+		t.Errorf("for another reason it lies in %q, %v", again.Path, err)
+	}
+	if err := os.Rename(f.path(moved.Path), f.path(strings.Replace(moved.Path, "left", "retired", 1))); err != nil {
+		t.Fatal(err)
+	}
+	other := f.marker
+	other.MemberID = "abc"
+	if err := f.rewriteMarker(other); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := f.moveAside(other, "retired"); err != nil || to != "" {
+		t.Errorf("another's data lies in %q, %v", to, err)
+	}
+	if err := f.rewriteMarker(f.marker); err != nil {
+		t.Fatal(err)
+	}
+	retired, err := f.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner})
+	if err != nil || !strings.Contains(retired.Path, ".aside-retired-") {
+		t.Errorf("retired, its data lies in %q, %v", retired.Path, err)
 	}
 }

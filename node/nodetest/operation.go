@@ -270,8 +270,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 	}
 	c.halt(part, "set aside")
 	part.unit.enabled, part.flags, part.recovery = false, nil, nil
-	path := c.moveAside(part.marker.DataDir, r.Why)
-	return api.SetAside{Path: path}, nil
+	return api.SetAside{Path: c.moveMemberAside(*part.marker, r.Why)}, nil
 }
 
 // retire takes the cluster off the host. One that carries no part of it is done.
@@ -296,12 +295,26 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 		delete(c.data, dir)
 		delete(c.snapshots, dir)
 	} else {
-		path = c.moveAside(dir, "retired")
+		path = c.moveMemberAside(*part.marker, "retired")
 	}
 	delete(c.clusters, c.cluster)
 	c.sweep(c.cluster, part.selected)
 	c.world.convene()
 	return api.Retired{Path: path}, nil
+}
+
+// moveMemberAside moves a member's data aside, and says where it lies: also where a call that was killed has moved it.
+func (h *Host) moveMemberAside(marker api.Marker, why string) string {
+	if to := h.moveAside(marker.DataDir, why); to != "" {
+		return to
+	}
+	for _, moved := range slices.Backward(h.aside(marker.DataDir)) {
+		m := h.data[moved].member
+		if strings.HasPrefix(moved, marker.DataDir+"."+api.AsidePrefix+why+"-") && (marker.ClusterID == "" || m != nil && m.cluster == marker.ClusterID && m.id == marker.MemberID) {
+			return moved
+		}
+	}
+	return ""
 }
 
 // moveAside moves a data directory to where nothing takes it for data, and says where; empty: there
