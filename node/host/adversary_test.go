@@ -77,6 +77,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 				_, err := m.arrive(&snapshotSource{ReadCloser: io.NopCloser(strings.NewReader("new")), size: 3}, 0, part)
 				return err
 			},
+			"cut what has come":       func() error { return m.cutTo(part, 0) },
 			"remove what was fetched": func() error { return m.removeFetched(dataDir, "", false) },
 			"name what was fetched":   func() error { return m.rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x")) },
 			"let go of snapshots":     func() error { return m.keepSnapshots(snapshots, "", 1) },

@@ -81,7 +81,10 @@ func (m *Machine) noteSinceBoot(part string) error {
 func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64, part string, err error) {
 	if r.Source.Upload != nil {
 		part = arrivingFile(r.DataDir, from.sha256)
-		return r.From, part, m.release(part) // who sends it says how much it leaves out
+		if err := m.release(part); err != nil {
+			return 0, "", err
+		}
+		return r.From, part, m.cutTo(part, r.From) // who sends it says how much it leaves out
 	}
 	if part = from.partFile(r.DataDir); part == "" {
 		return 0, "", nil
@@ -95,6 +98,9 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 	if before > from.size {
 		before = 0
 	}
+	if err := m.cutTo(part, before); err != nil {
+		return 0, "", err
+	}
 	if m.mustHoldRestore(r.DataDir, 2*from.size-before, from.size) != nil {
 		encrypted, err := m.comesEncrypted(from, before, part)
 		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
@@ -102,6 +108,31 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 		}
 	}
 	return before, part, from.skip(before)
+}
+
+// cutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and wanted
+// for what comes. What stays is on the disk, and counts as such from now on.
+func (m *Machine) cutTo(part string, before int64) error {
+	has, err := m.trusted(part)
+	if err != nil || has < before {
+		return err // whoever goes on with it refuses
+	}
+	file, err := openFile(m.path(part), os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || info.Size() <= before {
+		return err
+	}
+	if err := errors.Join(file.Truncate(before), file.Sync()); err != nil {
+		return err
+	}
+	return errors.Join(m.noteSinceBoot(part), os.Chtimes(openPath(file), time.Time{}, info.ModTime()))
 }
 
 // release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part

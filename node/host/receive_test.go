@@ -166,3 +166,42 @@ func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 	}
 	mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
 }
+
+// TestWhatComesAgainTakesNoRoom: what of a part counts as not come, after a boot, is given back before anybody looks for room
+// for it. What counts goes on to count, also where there is none.
+func TestWhatComesAgainTakesNoRoom(t *testing.T) {
+	m, _ := newMachine(t)
+	sum := strings.Repeat("0", 64)
+	r := api.FetchRequest{DataDir: dataDir, Source: api.Source{Upload: &api.Upload{SizeBytes: 2 * durable.Unsynced, SHA256: sum}}}
+	part := arrivingFile(dataDir, sum)
+	writeFile(t, m, part, "")
+	if err := os.Truncate(m.path(part), durable.Unsynced+10); err != nil {
+		t.Fatal(err)
+	}
+	arrived, err := m.Arrived(api.ArrivedRequest{DataDir: dataDir, SHA256: sum})
+	if err != nil || arrived.Bytes != 10 {
+		t.Fatalf("of the part count %d bytes, %v", arrived.Bytes, err)
+	}
+	r.From = arrived.Bytes
+	from := &snapshotSource{size: r.Source.Upload.SizeBytes, sha256: sum}
+	for range 2 {
+		before, _, err := m.begun(from, r)
+		if err != nil || before != 10 {
+			t.Fatalf("it begins behind byte %d, %v", before, err)
+		}
+		if info, err := os.Stat(m.path(part)); err != nil || info.Size() != 10 {
+			t.Fatalf("the part takes %v, %v", info, err)
+		}
+		if arrived, err := m.Arrived(api.ArrivedRequest{DataDir: dataDir, SHA256: sum}); err != nil || arrived.Bytes != 10 {
+			t.Fatalf("of the part count %d bytes now, %v", arrived.Bytes, err)
+		}
+	}
+	// Less is there than was asked for: the call that goes on refuses, and nothing is made longer.
+	r.From = 11
+	if _, _, err := m.begun(from, r); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(m.path(part)); err != nil || info.Size() != 10 {
+		t.Errorf("the part takes %v, %v", info, err)
+	}
+}
