@@ -48,8 +48,10 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
 		return err
 	}
-	if err := m.endRecovery(cluster); err != nil { // it is to run by what was written just now
-		return err
+	if m.mustBeAlone(*old, nil) == nil { // else it is gone on with
+		if err := m.endRecovery(cluster); err != nil { // it is to run by what was written just now
+			return err
+		}
 	}
 	// Last, so that a host that says it is formed has all that belongs to that.
 	marker := m.keepFormed(old, r.Marker)

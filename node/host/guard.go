@@ -22,8 +22,13 @@ func (m *Machine) Guard(cluster string) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.guard(*marker, flags)
-	return err
+	if _, err = m.guard(*marker, flags); err != nil {
+		return err
+	}
+	if err := m.mustBeAlone(*marker, flags); err != nil { // which its recovery goes on from, and nobody else
+		return fmt.Errorf("member %s of cluster %s: %w", marker.Member, marker.Cluster, err)
+	}
+	return nil
 }
 
 // guard makes the guard's checks, and says which of them does not pass.

@@ -26,6 +26,8 @@ type recovery struct {
 	// Term and Index are of the last entry of the log that was copied; 0: an earlier store did not record it.
 	Term  uint64 `json:"term,omitempty"`
 	Index uint64 `json:"index,omitempty"`
+	// Agreed says that all of the log may count as agreed on by now, which nobody but this member has agreed on.
+	Agreed bool `json:"agreed,omitempty"`
 }
 
 func recoveryFile(cluster string) string {
@@ -72,7 +74,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	done := api.Recovered{Path: under.Copy}
 	waiting, stop := m.whileItGains(ctx, *marker, r.Timeout)
 	defer stop()
-	if err := m.standAlone(waiting, *marker); err != nil {
+	if err := m.standAlone(waiting, *marker, *under); err != nil {
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
 	}
 	return done, m.endRecovery(cluster)
@@ -94,6 +96,37 @@ func (m *Machine) endRecovery(cluster string) error {
 		return nil
 	}
 	return errors.Join(remove(file), syncDir(m.path(api.ConfigDir(cluster))))
+}
+
+// mustBeAlone refuses to start a member of whose log all counts as agreed on, though nobody but itself has agreed on it,
+// among others: what they agree on may be something else, and a member that has applied another entry in its place is not
+// like them any more. By force it may start, and where it is the only member of its cluster by what its data says.
+//
+// A recovery that is cut short leaves such a member behind: by a power cut, or since it ends before it has written down that
+// it is alone, and systemd starts it again.
+func (m *Machine) mustBeAlone(marker api.Marker, flags []string) error {
+	under, err := m.underRecovery(marker.Cluster)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // of a store that has not written down any of this
+	}
+	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID || slices.Contains(flags, forced) {
+		return err
+	}
+	if members, err := m.membersIn(marker.DataDir); err == nil && len(members) == 1 && members[0] == marker.MemberID {
+		return nil
+	}
+	return fmt.Errorf("a recovery has taken all of its log for agreed on, and was cut short before it was alone: it must not meet the other voters. Apply again with recover_from to make it the cluster; if the others serve without it, build it anew with rebuild; its data as it was lies in %s", under.Copy)
+}
+
+// mayStart refuses a member that a restore has fenced, or a recovery that was cut short, before anything is stopped for it.
+func (m *Machine) mayStart(ctx context.Context, marker api.Marker) error {
+	if err := m.mustNotBeFenced(marker.Cluster); err != nil {
+		return err
+	}
+	if err := m.mustBeAlone(marker, nil); err != nil && !isAlone(m.local(marker).Look(ctx)) {
+		return refuse("member %s of cluster %s: %s", marker.Member, marker.Cluster, err)
+	}
+	return nil
 }
 
 // goesOn tells whether a recovery that was recorded is the one that is asked for: its copy is there, and the member has
@@ -159,7 +192,7 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	if err != nil {
 		return nil, err
 	}
-	return m.putRecovery(marker, recovery{marker.ClusterID, to, l.Term, l.Index})
+	return m.putRecovery(marker, recovery{ClusterID: marker.ClusterID, Copy: to, Term: l.Term, Index: l.Index})
 }
 
 // mayRecoverFrom refuses a member whose log ends before what it was chosen by, from whose data etcd cannot be forced, or
@@ -183,7 +216,11 @@ func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, err
 	if err != nil {
 		return nil, fmt.Errorf("encode the recovery: %w", err)
 	}
-	_, err = m.put(file{recoveryFile(marker.Cluster), append(text, '\n'), root, keyFile})
+	etcd, err := m.systemUser() // whose guard reads it
+	if err != nil {
+		return nil, err
+	}
+	_, err = m.put(file{recoveryFile(marker.Cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
 	return &under, err
 }
 
@@ -198,7 +235,7 @@ func (m *Machine) underRecovery(cluster string) (*recovery, error) {
 		err = json.Unmarshal(text, &under)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, which says what recovery is under way, cannot be read: %w", recoveryFile(cluster), err)
+		return nil, fmt.Errorf("%s, which says what recovery is under way, cannot be read: %w; find out what has written it", recoveryFile(cluster), err)
 	}
 	return &under, nil
 }
@@ -218,9 +255,9 @@ func (m *Machine) lastRecovered(dir string) string {
 }
 
 // standAlone has the member serve alone, by flags that force nothing.
-func (m *Machine) standAlone(ctx context.Context, marker api.Marker) error {
+func (m *Machine) standAlone(ctx context.Context, marker api.Marker, under recovery) error {
 	if !isAlone(m.local(marker).Look(ctx)) {
-		if err := m.force(ctx, marker); err != nil {
+		if err := m.force(ctx, marker, under); err != nil {
 			return err
 		}
 		if err := m.untilAlone(ctx, marker); err != nil {
@@ -248,8 +285,12 @@ func (m *Machine) standAlone(ctx context.Context, marker api.Marker) error {
 
 // force starts the member once by force. Its flags force it no longer than until it runs: a member that is
 // forced a second time, after a power cut say, drops what it has logged last.
-func (m *Machine) force(ctx context.Context, marker api.Marker) error {
+func (m *Machine) force(ctx context.Context, marker api.Marker, under recovery) error {
 	if err := m.stop(ctx, marker.Cluster); err != nil {
+		return err
+	}
+	under.Agreed = true // from here on it starts alone, or not at all
+	if _, err := m.putRecovery(marker, under); err != nil {
 		return err
 	}
 	if err := m.agree(marker.DataDir); err != nil {

@@ -354,3 +354,52 @@ func TestRecoverWithWhatDoesNotStart(t *testing.T) {
 	}
 	f.mustHoldAll(t, done)
 }
+
+// TestARecoveryThatIsCutShortStartsNobodyAmongOthers: once all of the log counts as agreed on, which nobody else has agreed
+// on, the member starts alone or not at all, whoever starts it, until its recovery is gone on with.
+func TestARecoveryThatIsCutShortStartsNobodyAmongOthers(t *testing.T) {
+	t.Parallel()
+	f := survivor(t)
+	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
+	f.units.fail["Start"] = errors.New("connection reset")
+	cut, err := f.Recover(t.Context(), "main", request)
+	mustFail(t, err, api.CodeFailed, "connection reset")
+	delete(f.units.fail, "Start")
+	f.units.end(syscall.SIGKILL)
+	mustHave(t, f.Machine, recoveryFile("main"), Owner{root.UID, etcdOwner.GID}, configFile) // its guard is the system user's
+
+	const says = "must not meet the other voters"
+	mustRefuse(t, f.Start(t.Context(), "main"), says, "recover_from", "rebuild", cut.Path)
+	mustRefuse(t, f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}), says)
+	if err := f.Guard("main"); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("the guard says %v", err)
+	}
+	f.apply(t) // as a survivor is that is renumbered
+	if err := f.Guard("main"); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("once it is configured, the guard says %v", err)
+	}
+	if err := f.putForced(f.marker, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Guard("main"); err != nil {
+		t.Errorf("by force, the guard says %v", err)
+	}
+
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil || done != cut {
+		t.Fatalf("%+v after %+v, %v", done, cut, err)
+	}
+	f.mustHoldAll(t, done)
+	// As one that was cut short before its record ended.
+	if _, err := f.putRecovery(f.marker, recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path, Agreed: true}); err != nil {
+		t.Fatal(err)
+	}
+	mustNotFail(t, f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}))
+	f.await(t, api.AwaitRequest{Members: 1})
+	if _, err := f.putRecovery(f.marker, recovery{ClusterID: f.marker.ClusterID, Copy: cut.Path, Agreed: true}); err != nil {
+		t.Fatal(err)
+	}
+	f.units.end(syscall.SIGTERM)
+	mustNotFail(t, f.Guard("main"))
+	mustNotFail(t, f.Start(t.Context(), "main"))
+}

@@ -63,7 +63,7 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 	if marker == nil {
 		return refuse("this host carries no cluster %s: there is no %s", cluster, api.MarkerFile(cluster))
 	}
-	if err := m.mustNotBeFenced(cluster); err != nil {
+	if err := m.mayStart(ctx, *marker); err != nil {
 		return err
 	}
 	// A recovery starts its member itself: to start it any other way is to have given that recovery up.
@@ -76,10 +76,11 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 // Restart stops the unit where it runs, waits until it has stopped, enables it and starts it, without
 // waiting until it is ready.
 func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequest) error {
-	if _, err := m.owned(cluster, r.Owner); err != nil {
+	marker, err := m.owned(cluster, r.Owner)
+	if err != nil {
 		return err
 	}
-	if err := m.mustNotBeFenced(cluster); err != nil {
+	if err := m.mayStart(ctx, *marker); err != nil {
 		return err
 	}
 	if err := m.stop(ctx, cluster); err != nil {

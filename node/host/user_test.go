@@ -157,6 +157,7 @@ func TestAHostThatHasLostItsUser(t *testing.T) {
 	for what, write := range map[string]func() error{
 		"a marker":            func() error { return m.rewriteMarker(marker) },
 		"a restore":           func() error { return m.putRestoration("main", under) },
+		"a recovery":          func() error { _, err := m.putRecovery(marker, recovery{}); return err },
 		"flags that force":    func() error { return m.putForced(marker, true) },
 		"what was taken back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
 		"the old data": func() error {
