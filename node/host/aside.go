@@ -23,7 +23,7 @@ func (m *Machine) aside(dir string) ([]string, error) {
 		filepath.Dir(dir): filepath.Base(dir) + "." + api.AsidePrefix,
 		dir:               api.AsidePrefix,
 	} {
-		entries, err := readDir(m.path(where))
+		entries, err := inside.ReadDir(m.path(where))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // Kinds of runs, as they are called in messages, files, metrics and keys.
@@ -49,7 +50,7 @@ type runRecord struct {
 // runRecord reads what there is. A record that cannot be read is none: the next run writes it anew.
 func (m *Machine) runRecord(marker api.Marker, kind string) runRecord {
 	var record runRecord
-	text, err := readFile(m.path(recordFile(marker.DataDir, kind)))
+	text, err := inside.ReadFile(m.path(recordFile(marker.DataDir, kind)))
 	if err != nil || json.Unmarshal(text, &record) != nil {
 		return runRecord{}
 	}

@@ -183,12 +183,12 @@ func copyTree(in, out *os.Root, name string) error {
 		}
 	}
 	owner := ownerOf(info)
-	return errors.Join(out.Lchown(name, owner.UID, owner.GID), out.Chmod(name, info.Mode().Perm()), syncIn(out, name))
+	return errors.Join(out.Lchown(name, owner.UID, owner.GID), out.Chmod(name, info.Mode().Perm()), inside.SyncIn(out, name))
 }
 
 // copyFile copies a file, sharing its blocks where the file system can.
 func copyFile(from, to *os.Root, name string, info fs.FileInfo) error {
-	in, err := openIn(from, name)
+	in, err := inside.OpenIn(from, name)
 	if err != nil {
 		return err
 	}

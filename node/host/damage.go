@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 const (
@@ -117,7 +119,7 @@ func (m *Machine) areFiles(dir string) bool {
 		names = append(names, filepath.Join(walDir(""), filepath.Base(file)))
 	}
 	for _, name := range names {
-		file, err := openInside(m.path(dir), name)
+		file, err := inside.OpenFile(filepath.Join(m.path(dir), name), os.O_RDONLY, 0)
 		if err == nil {
 			err = file.Close()
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
@@ -71,7 +72,7 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 		}
 	}()
 	open := func(string, int, os.FileMode) (opened *os.File, err error) {
-		file, err = openInside(m.path(dir), database(""))
+		file, err = inside.OpenFile(m.path(database(dir)), os.O_RDONLY, 0)
 		return file, err
 	}
 	// bbolt's own check of a database, as etcd has it made, is of no use here: it panics in a goroutine of its own.
@@ -141,7 +142,7 @@ func diskPriority(class uintptr) func() {
 // where a disk that fails looks as a file that is too short does: only reading it tells the two apart.
 func (m *Machine) panicked(ctx context.Context, dir string, r any) error {
 	if _, fault := r.(interface{ Addr() uintptr }); fault {
-		file, err := openInside(m.path(dir), database(""))
+		file, err := inside.OpenFile(m.path(database(dir)), os.O_RDONLY, 0)
 		if err != nil {
 			return err
 		}

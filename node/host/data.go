@@ -63,7 +63,7 @@ func (m *Machine) hasMember(dir string) bool {
 	if len(m.walFiles(dir)) > 0 {
 		return true
 	}
-	_, err := readDir(m.path(walDir(dir)))
+	_, err := inside.ReadDir(m.path(walDir(dir)))
 	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -25,7 +26,9 @@ func viewDatabase(path string, view func(*bbolt.Tx) error) error {
 
 // viewData reads the database in a data directory at a path of this process.
 func viewData(dir string, view func(*bbolt.Tx) error) error {
-	open := func(string, int, os.FileMode) (*os.File, error) { return openInside(dir, database("")) }
+	open := func(string, int, os.FileMode) (*os.File, error) {
+		return inside.OpenFile(database(dir), os.O_RDONLY, 0)
+	}
 	return viewOpened(database(dir), open, view)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -144,7 +145,7 @@ func (m *Machine) tidyParts(dataDir, keep string) error {
 
 // removeIn removes the files of a directory, where it is there, that are to go.
 func (m *Machine) removeIn(dir string, goes func(fs.DirEntry) bool) error {
-	entries, err := readDir(m.path(dir))
+	entries, err := inside.ReadDir(m.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -247,7 +248,7 @@ func (m *Machine) download(from *snapshotSource, identities, path string) (*snap
 
 // writeNew writes a new file of about so many bytes, for root alone, and brings it to the disk.
 func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
-	out, err := openFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}
@@ -280,7 +281,7 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.
 func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Snapshot, error) {
-	file, err := openFile(m.path(path), os.O_RDONLY, 0)
+	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err
 	}

@@ -108,7 +108,7 @@ func giveTree(path string, owner Owner) error {
 		return err
 	}
 	defer dir.Close()
-	return eachOf(dir, func(root *os.Root, name string, _ fs.FileInfo) error {
+	return inside.Each(dir, func(root *os.Root, name string, _ fs.FileInfo) error {
 		return root.Lchown(name, owner.UID, owner.GID)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // progress is what api.ProgressFile holds: that the database of a member had come this far, for good.
@@ -85,7 +86,7 @@ func (m *Machine) progressOf(dir string) (progress, error) {
 	if err != nil {
 		return progress{}, err
 	}
-	db, err := openInside(m.path(dir), database(""))
+	db, err := inside.OpenFile(m.path(database(dir)), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return progress{api.FormatID(cluster), api.FormatID(member), 0}, nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -117,7 +118,7 @@ func (m *Machine) cutTo(part string, before int64) error {
 	if err != nil || has < before {
 		return err // whoever goes on with it refuses
 	}
-	file, err := openFile(m.path(part), os.O_WRONLY, 0)
+	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -138,7 +139,7 @@ func (m *Machine) cutTo(part string, before int64) error {
 // release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part
 // keeps its age, by which it counts as given up.
 func (m *Machine) release(part string) error {
-	file, err := openFile(m.path(part), os.O_WRONLY, 0)
+	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -181,7 +182,7 @@ func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
 func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *snapshotChecksum, err error) {
-	file, err := openFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
+	file, err := inside.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +223,7 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 
 // isEncrypted tells whether age has encrypted a file.
 func (m *Machine) isEncrypted(path string) (bool, error) {
-	file, err := openFile(m.path(path), os.O_RDONLY, 0)
+	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return false, err
 	}
@@ -244,7 +245,7 @@ func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest,
 	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
-	file, err := openFile(m.path(part), os.O_RDONLY, 0)
+	file, err := inside.OpenFile(m.path(part), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}

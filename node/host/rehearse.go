@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // giveWay is for how long a member that has not got the newest backup leaves the rehearsal to the one that has:
@@ -232,7 +233,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 
 // fetchBackup brings a backup onto the host, in the clear.
 func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest, path string) error {
-	out, err := openFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := inside.OpenFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return err
 	}

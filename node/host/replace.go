@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // The old data goes aside, and the restored comes in its place, in steps that are written down before they are
@@ -97,7 +98,7 @@ func (m *Machine) restoreOldData(cluster string, under *restoration) error {
 
 // moveContents moves what lies in a directory into another, and removes it.
 func (m *Machine) moveContents(from, to string) error {
-	entries, err := readDir(m.path(from))
+	entries, err := inside.ReadDir(m.path(from))
 	if err != nil {
 		return err
 	}

@@ -197,7 +197,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	if err := removeAll(m.path(next)); err != nil {
 		return "", err
 	}
-	from, err := openFile(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot)), os.O_RDONLY, 0)
+	from, err := inside.OpenFile(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot)), os.O_RDONLY, 0)
 	if err != nil {
 		return "", err
 	}
@@ -249,14 +249,14 @@ func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.
 func settleTree(dir *inside.Dir, owner Owner) error {
-	return eachOf(dir, func(root *os.Root, name string, info fs.FileInfo) error {
+	return inside.Each(dir, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
 			return err
 		}
 		if !info.IsDir() && !info.Mode().IsRegular() {
 			return nil
 		}
-		return syncIn(root, name)
+		return inside.SyncIn(root, name)
 	})
 }
 

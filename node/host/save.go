@@ -135,7 +135,7 @@ func (m *Machine) checkedSnapshot(ctx context.Context, member etcdclient.Voter, 
 		Snapshot: taken, ClusterID: api.FormatID(member.State.Header.ClusterId), MemberID: api.FormatID(member.ID), Etcd: member.State.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
-	live, err := openInside(m.path(member.Marker.DataDir), database(""))
+	live, err := inside.OpenFile(m.path(database(member.Marker.DataDir)), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Saved{}, err
 	}

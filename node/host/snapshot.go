@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 const (
@@ -67,7 +68,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 
 // save streams a snapshot to a file, and brings it to the disk.
 func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*snapshotChecksum, error) {
-	out, err := openFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string
 
 // verifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
 func (m *Machine) verifySaved(path string, s *snapshotChecksum) (api.Snapshot, error) {
-	file, err := openFile(m.path(path), os.O_RDONLY, 0)
+	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
@@ -116,7 +117,7 @@ func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
 
 // verifySnapshot verifies a snapshot at a path of this process. Errors call it by its name.
 func verifySnapshot(name, path string) (api.Snapshot, error) {
-	file, err := openFile(path, os.O_RDONLY, 0)
+	file, err := inside.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
 	}
@@ -194,7 +195,7 @@ var snapshotName = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
 // keepSnapshots removes the oldest snapshots until so many are left, but never the one that was just taken,
 // whatever the clock says.
 func (m *Machine) keepSnapshots(dir, taken string, keep int) error {
-	entries, err := readDir(m.path(dir))
+	entries, err := inside.ReadDir(m.path(dir))
 	if err != nil {
 		return err
 	}

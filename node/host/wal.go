@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -37,7 +38,7 @@ func walDir(dir string) string { return filepath.Join(dir, "member", "wal") }
 
 // walFiles are the files of a member's log, in their order; none where there is no log.
 func (m *Machine) walFiles(dir string) []string {
-	entries, _ := readDir(m.path(walDir(dir)))
+	entries, _ := inside.ReadDir(m.path(walDir(dir)))
 	var files []string
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), ".wal") {
@@ -50,7 +51,7 @@ func (m *Machine) walFiles(dir string) []string {
 
 // openLogFile opens a file of a log.
 func (m *Machine) openLogFile(path string) (*os.File, error) {
-	return openFile(m.path(path), os.O_RDONLY, 0)
+	return inside.OpenFile(m.path(path), os.O_RDONLY, 0)
 }
 
 // eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to its end, as a

@@ -1,4 +1,4 @@
-package host
+package inside
 
 import (
 	"errors"
@@ -9,21 +9,11 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// What lies in a data directory is the system user's, who may put there what he likes at any time. Root goes in there by
-// a handle (package inside), and opens nothing but files and directories.
-
-// openInside opens a file for reading below a directory at a path of this process.
-func openInside(dir, name string) (*os.File, error) {
-	return openFile(filepath.Join(dir, name), os.O_RDONLY, 0)
-}
-
-// openFile opens a file at a path of this process. It waits for nobody, and refuses what is no regular file, a link too.
-func openFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
-	around, name, err := inside.Around(path)
+// OpenFile opens a file at a path of this process. It waits for nobody, and refuses what is no regular file, a link too.
+func OpenFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
+	around, name, err := Around(path)
 	if err != nil {
 		return nil, err
 	}
@@ -31,9 +21,9 @@ func openFile(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	return around.OpenFile(name, flags, mode)
 }
 
-// readFile reads a file at a path of this process, as openFile opens it.
-func readFile(path string) ([]byte, error) {
-	file, err := openFile(path, os.O_RDONLY, 0)
+// ReadFile reads a file at a path of this process, as OpenFile opens it.
+func ReadFile(path string) ([]byte, error) {
+	file, err := OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +31,8 @@ func readFile(path string) ([]byte, error) {
 	return io.ReadAll(file)
 }
 
-// openIn opens a file for reading. It waits for nobody, and refuses what is no regular file, a link too.
-func openIn(root *os.Root, name string) (*os.File, error) {
+// OpenIn opens a file for reading. It waits for nobody, and refuses what is no regular file, a link too.
+func OpenIn(root *os.Root, name string) (*os.File, error) {
 	info, err := root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -61,9 +51,9 @@ func openIn(root *os.Root, name string) (*os.File, error) {
 	return file, nil
 }
 
-// readDir lists a directory at a path of this process.
-func readDir(path string) ([]fs.DirEntry, error) {
-	dir, err := inside.Open(path)
+// ReadDir lists a directory at a path of this process.
+func ReadDir(path string) ([]fs.DirEntry, error) {
+	dir, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +61,9 @@ func readDir(path string) ([]fs.DirEntry, error) {
 	return dir.ReadDir()
 }
 
-// eachOf visits all that lies in a directory, and it itself as ".", last. What goes away meanwhile is an error. Links are
+// Each visits all that lies in a directory, and it itself as ".", last. What goes away meanwhile is an error. Links are
 // visited, and not followed.
-func eachOf(dir *inside.Dir, visit func(root *os.Root, name string, info fs.FileInfo) error) error {
+func Each(dir *Dir, visit func(root *os.Root, name string, info fs.FileInfo) error) error {
 	root, err := dir.Root()
 	if err != nil {
 		return err
@@ -101,8 +91,8 @@ func eachIn(root *os.Root, name string, visit func(root *os.Root, name string, i
 	return visit(root, name, info)
 }
 
-// syncIn brings a file, or the entries of a directory, to the disk.
-func syncIn(root *os.Root, name string) error {
+// SyncIn brings a file, or the entries of a directory, to the disk.
+func SyncIn(root *os.Root, name string) error {
 	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
