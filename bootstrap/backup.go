@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // BackedUp is the cluster with hosts that back it up so; nil: they do not. Without a digest the backup's secrets are not
@@ -17,6 +18,9 @@ func (c Cluster) BackedUp(by *api.Backup) Cluster {
 
 // NoBackups is said of a host that is to make backups, and was never told how.
 const NoBackups = "it makes no backups yet"
+
+// OtherRuns is said of a host that makes backups by the right settings, and by other units than its store would write.
+const OtherRuns = "the units of its backups are not as this version of the provider writes them"
 
 // Unbacked says what is not as it is to be of how a host backs the cluster up; empty: nothing.
 func (c Cluster) Unbacked(o *api.Observation) string {
@@ -31,8 +35,24 @@ func (c Cluster) Unbacked(o *api.Observation) string {
 		return "it makes backups by other settings"
 	case !has.Enabled:
 		return "its backups are switched off: a timer does not run"
+	case c.oldRuns(o) && c.versionOf(o.Store.Selected) != "":
+		return OtherRuns
 	}
 	return ""
+}
+
+// oldRuns tells whether a host makes backups as it is to, but by other units than are desired. A store that this build of the
+// provider does not carry writes its own: until the member has another one, they are right.
+func (c Cluster) oldRuns(o *api.Observation) bool {
+	has := o.Backup
+	if c.Backup == nil || has == nil || c.Backup.Digest != "" && has.Digest != c.Backup.Digest {
+		return false // it is told how anyway
+	}
+	units, err := systemd.RenderRuns(systemd.RunOptions{
+		Cluster: c.Name, Store: api.SelectedStore(c.Name), StateDir: api.BackupStateDir(c.DataDir),
+		Schedule: c.Backup.Schedule, Rehearsals: c.Backup.Rehearsals(), Writable: c.Backup.Writable(), MemoryBytes: o.Facts.MemoryBytes,
+	})
+	return err == nil && systemd.Digest(units) != has.Units // what cannot be rendered is not known, or the plan refuses it
 }
 
 // backupWords are a backup in words, for steps. What cannot be told in words, such as what is kept, shows in a digest. Secrets

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // TestUnbacked says what a host is told of its backups, and when nothing.
@@ -32,6 +34,37 @@ func TestUnbacked(t *testing.T) {
 		got := Cluster{}.BackedUp(test.desired).Unbacked(&api.Observation{Backup: test.has})
 		if test.says == "" && got != "" || !strings.Contains(got, test.says) {
 			t.Errorf("%s: it says %q, want %q", name, got, test.says)
+		}
+	}
+}
+
+// TestOldRuns: units of backups that are not as they would be written are told of, where the host's store would write them so.
+func TestOldRuns(t *testing.T) {
+	c := Cluster{Spec: membership.Spec{Name: "prod", Version: "3.7.0"}, DataDir: "/var/lib/etcd/prod", Stores: map[string]string{"amd64": "5707e"}, StoresOf: map[string]map[string]string{"3.6.0": {"amd64": "before"}}}
+	desired := &api.Backup{Digest: "1234567890", Schedule: "hourly", Directory: "/srv/b", Rehearsal: &api.Rehearsal{Schedule: "weekly"}}
+	c = c.BackedUp(desired)
+	const memory = 8 << 30
+	units, err := systemd.RenderRuns(systemd.RunOptions{
+		Cluster: "prod", Store: "/usr/local/lib/etcd-store/prod", StateDir: "/var/lib/etcd/prod.backup", Schedule: "hourly", Rehearsals: "weekly", Writable: []string{"/srv/b"}, MemoryBytes: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		store, units string
+		memory       int64
+		says         string
+		old          bool
+	}{
+		"as they are written":       {"5707e", systemd.Digest(units), memory, "", false},
+		"others":                    {"5707e", "others", memory, OtherRuns, true},
+		"for less memory":           {"5707e", systemd.Digest(units), memory / 2, OtherRuns, true},
+		"of another line":           {"before", "others", memory, OtherRuns, true},
+		"of a store that told not":  {"5707e", "", memory, OtherRuns, true},
+		"as an older store does it": {"01de5", "others", memory, "", true},
+	} {
+		o := &api.Observation{Facts: api.Facts{MemoryBytes: test.memory}, Store: api.Store{Selected: test.store}, Backup: &api.BackupStatus{Digest: "1234567890", Enabled: true, Units: test.units}}
+		if got, old := c.Unbacked(o), c.oldRuns(o); got != test.says || old != test.old {
+			t.Errorf("%s: it says %q, and old %v", name, got, old)
 		}
 	}
 }

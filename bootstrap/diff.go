@@ -40,7 +40,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
 	s.Outdated = c.outdated(*s, *o, desired, unit)
-	s.Unbacked = c.Unbacked(o)
+	s.Unbacked, s.OldRuns = c.Unbacked(o), c.oldRuns(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
 		s.Invalid = c.invalid(s.Member, o.Certificates, now)

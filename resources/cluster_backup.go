@@ -134,6 +134,19 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 	return b, diags
 }
 
+// openBackup is what of a backup the units depend on that make it, which holds no secret; nil: there is none. Of one that is not
+// all known it is empty.
+func openBackup(object types.Object) *api.Backup {
+	if object.IsNull() {
+		return nil
+	}
+	b, diags := backupFrom(context.Background(), object, "")
+	if b == nil || b.Digest == "" || diags.HasError() {
+		return &api.Backup{}
+	}
+	return &api.Backup{Schedule: b.Schedule, Directory: b.Directory, MetricsDir: b.MetricsDir, Rehearsal: &api.Rehearsal{Schedule: b.Rehearsal.Schedule}}
+}
+
 // allKnown tells whether what hosts back the cluster up by is known to its end, or is known to be nothing.
 func allKnown(object types.Object, backup *api.Backup) bool {
 	return object.IsNull() || backup != nil && backup.Digest != ""

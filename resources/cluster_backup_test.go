@@ -55,10 +55,13 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 	stopped.PreConfig = func() { w.Forget(); w.host(12).StopBackups("prod") }
 	again := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"by b"})
 	again.PreConfig = stopped.PreConfig // the same repair as the one before
+	older := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by b"}, changed(drift{
+		health: "healthy", drift: "the units of its backups are not as this version of the provider writes them", status: statusHealthy}.shows))
+	older.PreConfig = func() { w.Forget(); w.host(12).RunsByOldUnits("prod") }
 	w.run(t, first,
 		w.asPlanned(t, config("a b c", "one", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}),
 		w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}), // nothing but the secret
-		stopped, again,
+		stopped, again, older,
 		w.asPlanned(t, config("a b@21 c", "two", "schedule = \"daily\""), []string{"retire b (192.0.2.12)", "by b"}),
 		tftest.TestStep{Config: config("a b@21 c", "two", "schedule = \"daily\""), PlanOnly: true, PreConfig: func() {
 			for _, last := range []int{11, 21, 13} {

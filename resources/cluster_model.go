@@ -118,14 +118,10 @@ func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 }
 
 // cluster is the cluster that the model wants, without what only a create needs: authorities and stores. That its hosts
-// make backups is part of it, but not how: of that, secrets are part, which only a configuration has.
+// make backups is part of it, and by which units, but not how: of that, secrets are part, which only a configuration has.
 func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster {
-	var backup *api.Backup
-	if !c.Backup.IsNull() {
-		backup = &api.Backup{}
-	}
 	return bootstrap.Cluster{
-		Backup:      backup,
+		Backup:      openBackup(c.Backup),
 		Spec:        c.spec(members),
 		DataDir:     c.DataDir.ValueString(),
 		ClientPort:  int(c.ClientPort.ValueInt64()),

@@ -115,7 +115,7 @@ func still(o api.Observation) api.Observation {
 		o.Data.Log = &kept
 	}
 	if b := o.Backup; b != nil {
-		o.Backup = &api.BackupStatus{Digest: b.Digest, Enabled: b.Enabled}
+		o.Backup = &api.BackupStatus{Digest: b.Digest, Units: b.Units, Enabled: b.Enabled}
 	}
 	o.Certificates = maps.Clone(o.Certificates)
 	return o

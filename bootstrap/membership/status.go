@@ -62,6 +62,7 @@ type MemberStatus struct {
 	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
 	Rebuild   string   // the text by which it is to be built anew, which its data was not begun with; empty: it is not to be
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
+	OldRuns   bool     // its host backs the cluster up by units of an older store, which a newer one would not write
 	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
 	Differs   bool     // it does not start, since a peer holds other data
 	Diverged  bool     // a quorum of the voters holds other data, and the same

@@ -15,6 +15,9 @@ func BackupStateDir(dataDir string) string { return dataDir + ".backup" }
 func BackupUnit(cluster string) string    { return "etcd-backup@" + cluster }
 func RehearsalUnit(cluster string) string { return "etcd-rehearsal@" + cluster }
 
+// ReachUnit is the service that begins before each run which writes to directories.
+func ReachUnit(cluster string) string { return "etcd-reach@" + cluster + ".service" }
+
 // Operations of backups.
 const (
 	OpBackUp  Operation = "back-up" // BackUpRequest -> Done; wants the lock
@@ -34,6 +37,24 @@ type Backup struct {
 	Keep       Keep       `json:"keep"`
 	Rehearsal  *Rehearsal `json:"rehearsal,omitempty"`   // nil: none
 	MetricsDir string     `json:"metrics_dir,omitempty"` // for node_exporter's textfile collector; empty: beside the state
+}
+
+// Writable are the directories besides its state that a run writes to.
+func (b Backup) Writable() (dirs []string) {
+	for _, dir := range []string{b.Directory, b.MetricsDir} {
+		if dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// Rehearsals is the schedule of rehearsals; empty: there are none.
+func (b Backup) Rehearsals() string {
+	if b.Rehearsal == nil {
+		return ""
+	}
+	return b.Rehearsal.Schedule
 }
 
 // Keep is which backups stay: the union of all that it says, and never fewer than Verified that a rehearsal has
@@ -69,10 +90,11 @@ type RunNowRequest struct {
 
 // BackupStatus is what a host knows of its cluster's backups.
 type BackupStatus struct {
-	Digest    string `json:"digest"`    // of the Backup that is in place; empty: none
-	Enabled   bool   `json:"enabled"`   // its timers are, and run
-	Last      *Run   `json:"last"`      // the last run of a backup that this host has done itself; nil: none
-	Rehearsed *Run   `json:"rehearsed"` // the last rehearsal that it has done itself; nil: none
+	Digest    string `json:"digest"`          // of the Backup that is in place; empty: none
+	Units     string `json:"units,omitempty"` // stands for the texts of its units (systemd.Digest); empty: not known, as of a store that did not tell yet
+	Enabled   bool   `json:"enabled"`         // its timers are, and run
+	Last      *Run   `json:"last"`            // the last run of a backup that this host has done itself; nil: none
+	Rehearsed *Run   `json:"rehearsed"`       // the last rehearsal that it has done itself; nil: none
 
 	// By these a backup is missed that no run has told of, since none has started, or it was killed.
 	Newest time.Time     `json:"newest,omitzero"` // when the newest run of a backup ended that succeeded, of whichever member, as far as the host knows; zero: it knows of none

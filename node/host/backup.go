@@ -134,26 +134,13 @@ func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	o := systemd.RunOptions{Cluster: marker.Cluster, Store: api.SelectedStore(marker.Cluster), Schedule: b.Schedule, MemoryBytes: memory, StateDir: api.BackupStateDir(marker.DataDir)}
-	for _, dir := range []string{b.Directory, b.MetricsDir} {
-		if dir != "" {
-			o.Writable = append(o.Writable, dir)
-		}
+	o := systemd.RunOptions{
+		Cluster: marker.Cluster, Store: api.SelectedStore(marker.Cluster), StateDir: api.BackupStateDir(marker.DataDir),
+		Schedule: b.Schedule, Rehearsals: b.Rehearsals(), Writable: b.Writable(), MemoryBytes: memory,
 	}
-	backup, err := systemd.RenderBackup(o)
+	units, err := systemd.RenderRuns(o)
 	if err != nil {
 		return nil, refuse("%s", err)
-	}
-	name := api.BackupUnit(marker.Cluster)
-	units := map[string]string{name + ".service": backup.Service, name + ".timer": backup.Timer}
-	if b.Rehearsal != nil {
-		o.Schedule = b.Rehearsal.Schedule
-		rehearsal, err := systemd.RenderRehearsal(o)
-		if err != nil {
-			return nil, refuse("%s", err)
-		}
-		name := api.RehearsalUnit(marker.Cluster)
-		units[name+".service"], units[name+".timer"] = rehearsal.Service, rehearsal.Timer
 	}
 	return units, nil
 }
@@ -170,7 +157,21 @@ func timers(cluster string, b api.Backup) []string {
 // allBackupUnits are all that a backup may ask for. Those that start others come first.
 func allBackupUnits(cluster string) []string {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
-	return []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service"}
+	return []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
+}
+
+// backupUnitsDigest stands for the units of backups as they lie on the host; empty: it cannot be told.
+func (m *Machine) backupUnitsDigest(cluster string) string {
+	units := map[string]string{}
+	for _, name := range allBackupUnits(cluster) {
+		text, err := os.ReadFile(m.path(path.Join(unitDir, name)))
+		if err == nil {
+			units[name] = string(text)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+	}
+	return systemd.Digest(units)
 }
 
 // putBackupUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
@@ -224,10 +225,8 @@ func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) e
 		return err
 	}
 	if b, err := m.backup(cluster); err == nil && b != nil && b.MetricsDir != "" {
-		for _, kind := range runKinds {
-			if err := remove(m.path(metricsFile(b.MetricsDir, kind, cluster))); err != nil {
-				return err
-			}
+		if err := m.removeMetrics(b.MetricsDir, cluster); err != nil {
+			return err
 		}
 	}
 	if err := m.removeBackupState(cluster, dataDir); err != nil {
@@ -240,6 +239,22 @@ func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) e
 	return errors.Join(remove(file), syncDir(filepath.Dir(file)))
 }
 
+// removeMetrics removes what runs have written for monitoring.
+func (m *Machine) removeMetrics(dir, cluster string) error {
+	_, err := backup.UnlessItHangs(m.hangs(), func(func()) (struct{}, error) {
+		for _, kind := range runKinds {
+			if err := remove(m.path(metricsFile(dir, kind, cluster))); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	if errors.Is(err, backup.ErrHangs) {
+		return refuse("metrics directory %s: %s: see whether the server of its file system is there, or unmount it (umount -l)", dir, err)
+	}
+	return err
+}
+
 // backupStatus is what the host knows of its cluster's backups; nil: it makes none.
 func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.BackupStatus, error) {
 	b, err := m.backup(marker.Cluster)
@@ -249,7 +264,7 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 	case err != nil || b == nil:
 		return nil, err
 	}
-	status := &api.BackupStatus{Digest: b.Digest, Enabled: true}
+	status := &api.BackupStatus{Digest: b.Digest, Enabled: true, Units: m.backupUnitsDigest(marker.Cluster)}
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
 	for _, name := range timers(marker.Cluster, *b) {

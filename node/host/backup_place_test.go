@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // TestTwoClustersAtOnePlace: two clusters of one name that keep their backups at one place neither let go of each other's
@@ -156,6 +158,79 @@ func TestADirectoryThatHangs(t *testing.T) {
 	}
 }
 
+// TestASandboxNamesNoDirectoryThatHangs: what a unit names systemd looks at before it executes anything, so that units name
+// links, which are there where what they lead to answers.
+func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
+	m, units := backing(t)
+	m.Hangs = time.Second
+	b := backupOf()
+	b.MetricsDir = "/var/lib/metrics"
+	writeFile(t, m, b.MetricsDir+"/x", "")
+	mustNotFail(t, backUp(t, m, &b))
+	for _, unit := range []string{api.BackupUnit("main"), api.RehearsalUnit("main")} {
+		text := units.loaded[unit+".service"]
+		for _, want := range []string{systemd.WritableLink("main", 0), systemd.WritableLink("main", 1), "Wants=" + api.ReachUnit("main"), "After=" + api.ReachUnit("main")} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s has no %s:\n%s", unit, want, text)
+			}
+		}
+	}
+	var said []string
+	links := func(when string, want ...string) {
+		t.Helper()
+		said = nil
+		mustNotFail(t, m.Reach("main", func(line string) { said = append(said, line) }))
+		for i, want := range want {
+			if to, _ := os.Readlink(m.path(systemd.WritableLink("main", i))); to != want {
+				t.Errorf("%s, link %d leads to %q, not to %q", when, i, to, want)
+			}
+		}
+	}
+	links("where both answer", b.Directory, b.MetricsDir)
+	mustNotFail(t, os.Rename(m.path(b.MetricsDir), m.path("/gone")))
+	links("where one is gone", b.Directory, "")
+	t.Run("hangs", func(t *testing.T) {
+		hung(t, m.path(b.Directory))
+		links("where one hangs", "", "")
+		if len(said) != 2 || !strings.Contains(said[0], b.Directory) || !strings.Contains(said[0], "does not answer") {
+			t.Errorf("it says %q", said)
+		}
+	})
+	links("where it is back", b.Directory, "")
+	mustNotFail(t, backUp(t, m, nil))
+	mustNotFail(t, m.Reach("main", func(string) {}))
+	if left := paths(tree(t, m, "/")); slices.ContainsFunc(left, func(path string) bool { return strings.Contains(path, "reach") }) {
+		t.Errorf("these are left: %q", left)
+	}
+}
+
+// TestUnitsOfAnOlderStore: a host says by which units it makes its backups, so that others than its own are seen, and written
+// anew without the member.
+func TestUnitsOfAnOlderStore(t *testing.T) {
+	m, units := backing(t)
+	b := backupOf()
+	mustNotFail(t, backUp(t, m, &b))
+	want := backupsOf(t, m).Units
+	marker, err := m.marker("main")
+	mustNotFail(t, err)
+	texts, err := m.backupUnits(*marker, b)
+	mustNotFail(t, err)
+	if want == "" || want != systemd.Digest(texts) {
+		t.Errorf("its units are %q, and those that it writes %q", want, systemd.Digest(texts))
+	}
+	mustNotFail(t, remove(m.path("/etc/systemd/system/"+api.ReachUnit("main"))))
+	path := "/etc/systemd/system/" + api.BackupUnit("main") + ".service"
+	mustNotFail(t, os.WriteFile(m.path(path), []byte("[Service]\nReadWritePaths=/srv/backups\n"), 0o644))
+	if got := backupsOf(t, m).Units; got == "" || got == want {
+		t.Errorf("of an older store's units it says %q", got)
+	}
+	pid := units.pid
+	mustNotFail(t, backUp(t, m, &b))
+	if got := backupsOf(t, m).Units; got != want || units.pid != pid || units.loaded[api.ReachUnit("main")] == "" {
+		t.Errorf("written anew, they are %q, and systemd knows %q", got, units.loaded)
+	}
+}
+
 // TestMetricsThatHang: a run that has stored its backup ends where its metrics cannot be written.
 func TestMetricsThatHang(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
@@ -171,4 +246,5 @@ func TestMetricsThatHang(t *testing.T) {
 	if last := f.last(t, runBackup); last.Error != "" || last.Backup == "" {
 		t.Errorf("it has come to %+v", last)
 	}
+	mustRefuse(t, backUp(t, f.Machine, nil), "metrics directory /srv/metrics", "umount")
 }

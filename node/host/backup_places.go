@@ -2,9 +2,13 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
@@ -140,10 +144,74 @@ func (m *Machine) mustNotPurgeBackups(marker api.Marker) error {
 	return nil
 }
 
+// mostWritable is how many directories besides its state a run writes to at most.
+const mostWritable = 2
+
+// Reach finds out which of the directories that runs write to answer, and has the sandbox of the next run let it write to
+// those, and to no other. It says which do not.
+func (m *Machine) Reach(cluster string, say func(string)) error {
+	b, err := m.backup(cluster)
+	if err != nil || b == nil {
+		return err
+	}
+	if err := m.ensureDir(systemd.LinkDir(cluster), root, 0o700); err != nil {
+		return err
+	}
+	dirs := b.Writable()
+	answers := make([]error, len(dirs))
+	var asked sync.WaitGroup
+	for i, dir := range dirs {
+		asked.Go(func() { answers[i] = m.answers(dir) })
+	}
+	asked.Wait()
+	var failed []error
+	for i := range mostWritable {
+		link := systemd.WritableLink(cluster, i)
+		if i < len(dirs) && answers[i] == nil {
+			failed = append(failed, m.link(link, dirs[i]))
+			continue
+		}
+		if i < len(dirs) {
+			say(fmt.Sprintf("the next run writes nothing to %s: %s", dirs[i], answers[i]))
+		}
+		failed = append(failed, remove(m.path(link)))
+	}
+	return errors.Join(failed...)
+}
+
+// answers asks the file system of a directory. What a network file system knows of a directory it may have kept from before; how
+// much space there is its server says.
+func (m *Machine) answers(dir string) error {
+	_, err := backup.UnlessItHangs(m.hangs(), func(func()) (struct{}, error) {
+		var space unix.Statfs_t
+		_, err := os.Stat(m.path(dir))
+		if err == nil {
+			err = unix.Statfs(m.path(dir), &space)
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// removeLinks removes what Reach has made.
+func (m *Machine) removeLinks(cluster string) error {
+	dir := systemd.LinkDir(cluster)
+	if !isDir(m.path(dir)) {
+		return nil
+	}
+	for i := range mostWritable {
+		link := m.path(systemd.WritableLink(cluster, i))
+		if err := errors.Join(remove(link), remove(nextName(link))); err != nil {
+			return err
+		}
+	}
+	return errors.Join(m.removeEmpty(dir), m.removeEmpty(filepath.Dir(dir)))
+}
+
 // removeBackupState removes what runs have left beside the data, and nothing else: somebody may keep backups there.
 func (m *Machine) removeBackupState(cluster, dataDir string) error {
 	dir := api.BackupStateDir(dataDir)
-	if err := removeAll(m.path(rehearsalDir(dataDir))); err != nil {
+	if err := errors.Join(removeAll(m.path(rehearsalDir(dataDir))), m.removeLinks(cluster)); err != nil {
 		return err
 	}
 	left, err := filepath.Glob(m.path(filepath.Join(dir, sending+"*")))

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
 // backups is what a host backs a cluster up by, and what it remembers of its runs.
 type backups struct {
 	api.Backup
+	units           string    // api.BackupStatus.Units
 	stopped         bool      // somebody has stopped its timers
 	since           time.Time // its schedule was put in place
 	newest          time.Time // when the last run of it ended that succeeded
@@ -72,7 +74,14 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 			}
 		}
 	}
-	next := &backups{Backup: *r.Backup, since: c.world.Clock}
+	units, err := systemd.RenderRuns(systemd.RunOptions{
+		Cluster: c.cluster, Store: api.SelectedStore(c.cluster), StateDir: api.BackupStateDir(part.marker.DataDir),
+		Schedule: r.Backup.Schedule, Rehearsals: r.Backup.Rehearsals(), Writable: r.Backup.Writable(), MemoryBytes: c.MemoryBytes,
+	})
+	if err != nil {
+		return api.Done{}, refuse("%s", err)
+	}
+	next := &backups{Backup: *r.Backup, units: systemd.Digest(units), since: c.world.Clock}
 	if part.backups != nil {
 		next.last, next.rehearsed, next.newest = part.backups.last, part.backups.rehearsed, part.backups.newest
 		if part.backups.Schedule == r.Backup.Schedule {
@@ -81,6 +90,15 @@ func (c call) backUp(r api.BackUpRequest) (api.Done, error) {
 	}
 	part.backups = next
 	return api.Done{}, nil
+}
+
+// RunsByOldUnits has a cluster's backups made by the units of an older store.
+func (h *Host) RunsByOldUnits(cluster string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if part := h.on(cluster); part.backups != nil {
+		part.backups.units = "older"
+	}
 }
 
 // runNow does a backup or a rehearsal.
@@ -250,6 +268,6 @@ func (b *backups) status() *api.BackupStatus {
 	if b == nil {
 		return nil
 	}
-	return &api.BackupStatus{Digest: b.Digest, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed,
+	return &api.BackupStatus{Digest: b.Digest, Units: b.units, Enabled: !b.stopped, Last: b.last, Rehearsed: b.rehearsed,
 		Newest: b.newest, Since: b.since, Every: map[string]time.Duration{"hourly": time.Hour, "daily": 24 * time.Hour}[b.Schedule]}
 }

@@ -30,6 +30,11 @@ func tidy(cluster string) int {
 	return doRun("tidy", cluster, func(_ context.Context, m *host.Machine) error { return m.Tidy(cluster) })
 }
 
+// reach finds out which of the directories that the runs of a cluster write to answer.
+func reach(cluster string) int {
+	return doRun("reach", cluster, func(_ context.Context, m *host.Machine) error { return m.Reach(cluster, say) })
+}
+
 // doRun carries out a command of a unit. A run that is stopped gives back what it holds before it ends.
 func doRun(command, cluster string, do func(context.Context, *host.Machine) error) int {
 	if !api.ClusterName.MatchString(cluster) {

@@ -59,9 +59,11 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	}
 	// Started by hand, a run that was done is not done again, and does not fail.
 	s.shell("systemctl start etcd-backup@main etcd-rehearsal@main")
-	for unit, threshold := range map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19"} {
+	for unit, threshold := range map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19", "etcd-reach@main.service": "18"} {
 		s.shell("systemd-analyze security --threshold=" + threshold + " " + unit) // as root, which is worth 0.8 alone
 	}
+
+	s.hangs()
 
 	// A flipped byte is found, told, and a failed unit.
 	stored := "/srv/backups/main/" + made.Last.Backup + ".db.age"
@@ -83,4 +85,31 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	}
 	s.mustBeBare()
 	s.shell("ls /srv/backups/main/*.json")
+}
+
+// hangs has the directory of backups lie on a file system whose server does not answer, when a run begins: systemd starts the run
+// nevertheless, which writes to what is there, and says of the directory what is wrong with it. The server ends after some
+// seconds, so that nobody has to wait until a call to it is given up; a file system of a server that has ended cannot be named by a
+// sandbox either.
+func (s *session) hangs() {
+	s.t.Helper()
+	said := s.shell(`exec 2>&1; set -e
+ls /dev/fuse >/dev/null 2>&1 || mknod /dev/fuse c 10 229
+systemd-run --quiet --unit=hung sh -c 'exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 hung /srv/backups; sleep 1000'
+until grep -q ' /srv/backups ' /proc/self/mountinfo; do sleep 0.1; done
+rm /var/lib/metrics/etcd_backup_main.prom; touch /var/lib/etcd/main.backup/backup.asked
+systemctl start --no-block etcd-backup@main; sleep 3
+echo "reach is $(systemctl is-active etcd-reach@main), links: $(ls /run/etcd-reach/main | tr '\n' ' ')"
+systemctl kill --signal=KILL hung
+for i in $(seq 100); do case $(systemctl is-active etcd-backup@main) in failed) break;; esac; sleep 0.2; done
+echo "links: $(ls /run/etcd-reach/main | tr '\n' ' ')"
+systemctl show --property=Result,ExecMainStatus etcd-backup@main
+journalctl --no-pager --unit=etcd-reach@main --unit=etcd-backup@main | tail -12
+ls /var/lib/metrics/etcd_backup_main.prom
+umount -l /srv/backups; systemctl daemon-reload; systemctl reset-failed; systemctl start etcd-backup@main`)
+	for _, want := range []string{"reach is activating, links: writable-0 writable-1 \n", "\nlinks: writable-1 \n", "ExecMainStatus=1\n", "the next run writes nothing to /srv/backups", "store backup: directory: ", "\n/var/lib/metrics/etcd_backup_main.prom\n"} {
+		if !strings.Contains(said, want) {
+			s.t.Errorf("a run that begins where the directory hangs says no %q:\n%s", want, said)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,7 +12,7 @@ import (
 
 func runOptions() RunOptions {
 	return RunOptions{
-		Cluster: "main", Store: "/usr/local/lib/etcd-store/main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
+		Cluster: "main", Store: "/usr/local/lib/etcd-store/main", Schedule: "*-*-* 0/6:00:00 Europe/Berlin", Rehearsals: "*-*-* 0/6:00:00 Europe/Berlin", MemoryBytes: 8_137_000_000,
 		StateDir: "/var/lib/etcd/main.backup", Writable: []string{"/srv/all backups", "/var/lib/node_exporter"},
 	}
 }
@@ -19,23 +20,51 @@ func runOptions() RunOptions {
 // rendered are the units of a cluster's backups and rehearsals, by the names of their files.
 func rendered(t *testing.T, o RunOptions) map[string]string {
 	t.Helper()
-	backup, err := RenderBackup(o)
+	units, err := RenderRuns(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rehearsal, err := RenderRehearsal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string]string{
-		"etcd-backup@main.service": backup.Service, "etcd-backup@main.timer": backup.Timer,
-		"etcd-rehearsal@main.service": rehearsal.Service, "etcd-rehearsal@main.timer": rehearsal.Timer,
-	}
+	return units
 }
 
 func TestRenderRuns(t *testing.T) {
 	for name, text := range rendered(t, runOptions()) {
 		mustBeGolden(t, name, text)
+	}
+}
+
+// TestRunsWithoutDirectories: where backups go to S3 alone, and no rehearsals are wanted, there are units for neither. Which units there
+// are is a part of what tells them from others.
+func TestRunsWithoutDirectories(t *testing.T) {
+	all := rendered(t, runOptions())
+	few := runOptions()
+	few.Writable, few.Rehearsals = nil, ""
+	units := rendered(t, few)
+	if names := slices.Sorted(maps.Keys(units)); !slices.Equal(names, []string{"etcd-backup@main.service", "etcd-backup@main.timer"}) {
+		t.Errorf("there are %q", names)
+	}
+	if strings.Contains(units["etcd-backup@main.service"], "reach") {
+		t.Errorf("it waits for links:\n%s", units["etcd-backup@main.service"])
+	}
+	other := maps.Clone(all)
+	other["etcd-reach@main.service"] += "Nice=1\n"
+	if Digest(all) == Digest(units) || Digest(all) == Digest(other) || Digest(all) != Digest(rendered(t, runOptions())) {
+		t.Error("the digest of units does not tell them apart")
+	}
+}
+
+// TestNoSandboxNamesADirectoryOfRuns: systemd would look at it before it executes anything, for as long as the server of its file
+// system is gone.
+func TestNoSandboxNamesADirectoryOfRuns(t *testing.T) {
+	o := runOptions()
+	for name, text := range rendered(t, o) {
+		for line := range strings.Lines(text) {
+			for _, dir := range o.Writable {
+				if strings.Contains(line, dir) {
+					t.Errorf("%s names %s: %s", name, dir, line)
+				}
+			}
+		}
 	}
 }
 
@@ -94,7 +123,7 @@ func TestRunsAreExposedAsLittleAsRootCan(t *testing.T) {
 
 // exposures are the most that systemd may make of the exposure of a run's unit, in tenths. A rehearsal looks for the
 // memory that is available.
-var exposures = map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19"}
+var exposures = map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19", "etcd-reach@main.service": "18"}
 
 func TestRenderRunsRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*RunOptions){
@@ -102,6 +131,7 @@ func TestRenderRunsRefuses(t *testing.T) {
 		"no schedule":             func(o *RunOptions) { o.Schedule = "" },
 		"a line in the schedule":  func(o *RunOptions) { o.Schedule = "daily\nUnit=halt.target" },
 		"a specifier in it":       func(o *RunOptions) { o.Schedule = "%h" },
+		"nor one of rehearsals":   func(o *RunOptions) { o.Rehearsals = "daily\nUnit=halt.target" },
 		"nowhere to write":        func(o *RunOptions) { o.StateDir = "" },
 		"a line in a directory":   func(o *RunOptions) { o.Writable = []string{"/data\nUser=root"} },
 		"a directory that is etc": func(o *RunOptions) { o.Writable = []string{"/etc"} },
@@ -110,8 +140,8 @@ func TestRenderRunsRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			options := runOptions()
 			spoil(&options)
-			if run, err := RenderBackup(options); err == nil {
-				t.Errorf("it was rendered:\n%s%s", run.Service, run.Timer)
+			if units, err := RenderRuns(options); err == nil {
+				t.Errorf("it was rendered:\n%s", units)
 			}
 		})
 	}

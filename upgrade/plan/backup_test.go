@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
@@ -44,5 +46,33 @@ func TestBackupsComeLast(t *testing.T) {
 	}
 	if planned, err = Change(p, want); err != nil || len(planned.Steps) != 1 || planned.Steps[0].String() != "back up: hourly to directory /srv/b, by a" {
 		t.Errorf("the plan is %v, %v", planned.Steps, err)
+	}
+}
+
+// TestUnitsOfRunsFollowTheStore: a plan that gives a member another store has the units of its backups written anew, where they
+// are an older one's, and none is made for those alone: an older store writes no others.
+func TestUnitsOfRunsFollowTheStore(t *testing.T) {
+	want := membership.Spec{Name: "prod", Version: "3.7.3", Backups: "hourly to directory /srv/b"}
+	p := membership.ClusterStatus{Leader: "a"}
+	for i, name := range []string{"a", "b", "c"} {
+		m := membership.Member{Name: name, Address: fmt.Sprintf("192.0.2.1%d", i+1)}
+		want.Members = append(want.Members, m)
+		p.Members = append(p.Members, membership.MemberStatus{Member: m, Desired: true, ID: name, Role: membership.Voter,
+			Started: true, State: membership.Healthy, Version: "3.7.3", Traces: true, OldRuns: true})
+	}
+	planned, err := Change(p, want)
+	if err != nil || len(planned.Steps) > 0 {
+		t.Errorf("with older stores the plan is %v, %v", planned.Steps, err)
+	}
+	p.Members[1].Outdated = []string{"flags max-request-bytes"}
+	if planned, err = Change(p, want); err != nil {
+		t.Fatal(err)
+	}
+	if last := planned.Steps[len(planned.Steps)-1].String(); last != "back up: hourly to directory /srv/b, by b" {
+		t.Errorf("the steps are %v", planned.Steps)
+	}
+	p.Members[1].Outdated, p.Members[1].Unbacked = nil, bootstrap.OtherRuns
+	if planned, err = Change(p, want); err != nil || len(planned.Steps) != 1 || planned.Steps[0].String() != "back up: hourly to directory /srv/b, by b" {
+		t.Errorf("with the store that writes others the plan is %v, %v", planned.Steps, err)
 	}
 }

@@ -41,7 +41,7 @@ func after(p membership.ClusterStatus, want membership.Spec, did membership.Step
 	case membership.BackUp:
 		for i := range p.Members {
 			if backsUp(p.Members[i]) {
-				p.Members[i].Unbacked = ""
+				p.Members[i].Unbacked, p.Members[i].OldRuns = "", false
 			}
 		}
 	case membership.MoveLeader:
@@ -77,6 +77,13 @@ func after(p membership.ClusterStatus, want membership.Spec, did membership.Step
 	return p
 }
 
+// rewriteRuns has a member that was given another store write the units of its runs anew, where those are an older one's.
+func rewriteRuns(s *membership.MemberStatus) {
+	if s.OldRuns && s.Unbacked == "" {
+		s.Unbacked = bootstrap.OtherRuns
+	}
+}
+
 // effectOnSeat is what a step makes of the member that it is done to.
 func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want membership.Spec, did membership.Step) {
 	switch did.Kind {
@@ -93,6 +100,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 	case membership.Configure:
 		s.Move = membership.Move{}
 		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
+		rewriteRuns(s)
 	case membership.RenewCertificates:
 		s.Invalid, s.Certified = "", true
 		if s.State == membership.Unhealthy && p.HasQuorum() { // that was what it failed by
@@ -103,6 +111,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Move = membership.Move{}
 		if (&planner{ClusterStatus: p, want: want}).misconfigured(*s) {
 			s.Outdated, s.Behind, s.Version = nil, false, want.Version
+			rewriteRuns(s)
 		}
 		s.State, s.Disabled, s.Looping = membership.Healthy, false, false
 		if !listed {
@@ -111,6 +120,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Unsynced = false
 	case membership.Roll:
 		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
+		rewriteRuns(s)
 	case membership.SetAside:
 		s.State, s.Traces, s.Looping, s.Storeless = membership.Missing, false, false, false
 	case membership.Retire:
