@@ -74,6 +74,11 @@ func (b *bounded) Remove(ctx context.Context, key string) error {
 	return err
 }
 
+// Clock implements Destination.
+func (b *bounded) Clock(ctx context.Context) (time.Time, error) {
+	return ask(&b.patient, func(func()) (time.Time, error) { return b.at.Clock(ctx) })
+}
+
 // Sweep implements Destination. It lasts as long as the destination finds more.
 func (b *bounded) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	_, err := ask(&b.patient, func(beat func()) (struct{}, error) {

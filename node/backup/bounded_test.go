@@ -19,6 +19,7 @@ type hanging struct {
 func (h hanging) List(context.Context, string) ([]Object, error) { <-h.gone; return nil, nil }
 func (h hanging) Remove(context.Context, string) error           { <-h.gone; return nil }
 func (h hanging) Sweep(context.Context, string, time.Time) error { <-h.gone; return nil }
+func (h hanging) Clock(context.Context) (time.Time, error)       { <-h.gone; return time.Time{}, nil }
 func (h hanging) Open(context.Context, string) (io.ReadCloser, error) {
 	return io.NopCloser(h), nil
 }
@@ -34,6 +35,7 @@ func TestADestinationThatHangsIsGivenUp(t *testing.T) {
 	for name, call := range map[string]func(Destination) error{
 		"List":   func(d Destination) error { _, err := d.List(t.Context(), ""); return err },
 		"Remove": func(d Destination) error { return d.Remove(t.Context(), "main/a") },
+		"Clock":  func(d Destination) error { _, err := d.Clock(t.Context()); return err },
 		"Sweep":  func(d Destination) error { return d.Sweep(t.Context(), "", time.Time{}) },
 		"Put":    func(d Destination) error { return d.Put(t.Context(), "main/a", 1, strings.NewReader("a")) },
 		"Open": func(d Destination) error {

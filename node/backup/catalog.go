@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,8 +35,9 @@ type Catalog struct {
 
 // Problem is something that cannot be used. Nothing removes it: somebody may know what it was.
 type Problem struct {
-	Key string
-	Why error
+	Key    string
+	Why    error
+	Newest bool // of the owner's backups that can be used, none is newer
 }
 
 // List lists the backups of a cluster, as its owner sees them. One that cannot be read is a problem and no error: the others are
@@ -51,6 +53,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	}
 	var c Catalog
 	var manifests []string
+	var broken []readResult // of c.Problems
 	for _, object := range objects {
 		name, ok := nameAt(object.Key)
 		if !ok || path.Dir(object.Key) != cluster {
@@ -71,7 +74,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 		case ctx.Err() != nil:
 			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, errors.Join(context.Cause(ctx), read.err))
 		case read.err != nil:
-			c.Problems = append(c.Problems, Problem{manifests[i], read.err})
+			c.Problems, broken = append(c.Problems, Problem{Key: manifests[i], Why: read.err}), append(broken, read)
 		case read.entry.belongs(owner):
 			c.Backups = append(c.Backups, read.entry)
 		default:
@@ -80,7 +83,32 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	}
 	newestFirst(c.Backups)
 	newestFirst(c.Others)
+	for i := range c.Problems {
+		c.Problems[i].Newest = c.olderThan(c.Problems[i], broken[i].entry, owner, there)
+	}
 	return c, nil
+}
+
+// olderThan tells whether all of the owner's backups are older than one that cannot be used. Where its manifest can be read, that
+// says so, as of any other. Else the destination's clock does, by when it was stored; of one that was stored in a time to come, that
+// clock was wrong, and the revision in its name is to be higher.
+func (c Catalog) olderThan(p Problem, broken Entry, owner string, there map[string]Object) bool {
+	name, _ := nameAt(p.Key)
+	switch {
+	case broken.Name != "" && !broken.belongs(owner):
+		return false
+	case len(c.Backups) == 0:
+		return true
+	case broken.Name != "":
+		all := append(slices.Clone(c.Backups), broken)
+		newestFirst(all)
+		return all[0].Name == broken.Name
+	}
+	stored, newest := there[p.Key].Modified, c.Backups[0]
+	if stored.After(time.Now()) {
+		return revisionIn(name) > newest.Revision
+	}
+	return stored.After(there[newest.key(manifestSuffix)].Modified)
 }
 
 // newestFirst orders backups by what is in them, and by clocks as little as it can.
@@ -121,7 +149,7 @@ func readEntries(ctx context.Context, from Source, keys []string, there map[stri
 	return all
 }
 
-// readEntry reads the backup whose manifest lies at a key.
+// readEntry reads the backup whose manifest lies at a key. With an error it has the manifest, where that can be read.
 func readEntry(ctx context.Context, from Source, key string, there map[string]Object) (Entry, error) {
 	text, err := readAll(ctx, from, key)
 	if err != nil {
@@ -133,9 +161,9 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 	}
 	switch object, found := there[m.Key()]; {
 	case !found:
-		return Entry{}, fmt.Errorf("%s is gone: %w", m.Key(), ErrDamaged)
+		return Entry{Manifest: m}, fmt.Errorf("%s is gone: %w", m.Key(), ErrDamaged)
 	case object.Size != m.StoredSizeBytes:
-		return Entry{}, fmt.Errorf("%s is %d bytes long, and should be %d: %w", m.Key(), object.Size, m.StoredSizeBytes, ErrDamaged)
+		return Entry{Manifest: m}, fmt.Errorf("%s is %d bytes long, and should be %d: %w", m.Key(), object.Size, m.StoredSizeBytes, ErrDamaged)
 	}
 	e := Entry{Manifest: m}
 	if _, tried := there[m.key(rehearsalSuffix)]; tried {
@@ -151,16 +179,33 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 // differ by less.
 const abandonedAfter = 24 * time.Hour
 
+// abandonedBefore is since when parts have to have come no further that count as left behind. A clock may have jumped, this host's or
+// that of the destination: both have to say so.
+func abandonedBefore(ctx context.Context, at Destination, now time.Time) (time.Time, error) {
+	there, err := at.Clock(ctx)
+	if there.Before(now) {
+		now = there
+	}
+	return now.Add(-abandonedAfter), err
+}
+
 // SweepAbandoned removes the parts of a cluster's objects that a destination was sent, and not to their end. They may have set
 // room aside for the whole of them.
 func SweepAbandoned(ctx context.Context, at Destination, cluster string, now time.Time) error {
-	return at.Sweep(ctx, cluster+"/", now.Add(-abandonedAfter))
+	before, err := abandonedBefore(ctx, at, now)
+	if err != nil {
+		return err
+	}
+	return at.Sweep(ctx, cluster+"/", before)
 }
 
 // Clean removes what backups of a cluster that were cut short have left at a destination.
 func Clean(ctx context.Context, at Destination, cluster string, c Catalog, now time.Time) error {
-	before := now.Add(-abandonedAfter)
-	err := SweepAbandoned(ctx, at, cluster, now)
+	before, err := abandonedBefore(ctx, at, now)
+	if err != nil {
+		return err
+	}
+	err = at.Sweep(ctx, cluster+"/", before)
 	for _, object := range c.Partial {
 		if object.Modified.Before(before) {
 			err = errors.Join(err, at.Remove(ctx, object.Key))

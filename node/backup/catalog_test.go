@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,12 +133,109 @@ func TestBackupThatWasCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Clean(t.Context(), d, "main", c, time.Now().Add(test.after)); err != nil {
+		if err := Clean(t.Context(), d, "main", c, time.Now().Add(48*time.Hour)); err != nil { // by a clock that has jumped
+			t.Error(err)
+		}
+		grown(t, d, 25*time.Hour, cut.Key(), cut.key(rehearsalSuffix), "main/notes.txt")
+		if c, err = List(t.Context(), d, "main", ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := Clean(t.Context(), later{d, 48 * time.Hour}, "main", c, time.Now().Add(test.after-25*time.Hour)); err != nil { // by a server's that has
 			t.Error(err)
 		}
 		if got := keys(t, d); !slices.Equal(got, test.left) {
 			t.Errorf("after %s there are %q", test.after, got)
 		}
+	}
+}
+
+// grown has objects be as old as that.
+func grown(t *testing.T, d *Directory, by time.Duration, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		at := time.Now().Add(-by)
+		if err := os.Chtimes(filepath.Join(d.root, key), at, at); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// later is a directory whose server's clock is ahead.
+type later struct {
+	*Directory
+	by time.Duration
+}
+
+func (l later) Clock(context.Context) (time.Time, error) { return time.Now().Add(l.by), nil }
+
+// TestDirectoryTellsTheTime: by the clock that its files' times go by, also where there is no space left.
+func TestDirectoryTellsTheTime(t *testing.T) {
+	d := directory(t)
+	grown(t, d, time.Hour, "")
+	now, err := d.Clock(t.Context())
+	if off := time.Since(now); err != nil || off < -time.Second || off > time.Minute {
+		t.Errorf("it is %s, %v", now, err)
+	}
+	if len(keys(t, d)) > 0 {
+		t.Errorf("there are %q", keys(t, d))
+	}
+	if err := os.Remove(d.root); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Clock(t.Context()); !errors.Is(err, ErrRefused) {
+		t.Errorf("a directory that is gone says %v", err)
+	}
+}
+
+// TestNewestProblem: which of the backups that cannot be used would be the newest say the manifest, the clock by which they were
+// stored, and revisions; never the clock of the host that took them.
+func TestNewestProblem(t *testing.T) {
+	const good = 10
+	stored := map[string]time.Duration{"before": time.Hour, "after": time.Minute, "in a time to come": -time.Hour}
+	for name, test := range map[string]struct {
+		revision int64
+		clock    time.Duration // by which its host was off
+		stored   string
+		manifest string // empty: it can be read
+		owner    string
+		newest   bool
+	}{
+		"newer":                                 {20, 0, "after", "", "us", true},
+		"newer, by a clock that is behind":      {20, -1000 * time.Hour, "after", "", "us", true},
+		"older":                                 {5, 0, "before", "", "us", false},
+		"older, by a clock that is ahead":       {5, 1000 * time.Hour, "in a time to come", "", "us", false},
+		"newer, and another's":                  {20, 0, "after", "", "they", false},
+		"unreadable":                            {20, -1000 * time.Hour, "after", "{", "us", true},
+		"unreadable, of before":                 {20, 1000 * time.Hour, "before", "{", "us", false},
+		"unreadable, after a restore":           {2, 0, "after", "{", "us", true},
+		"unreadable, stored in a time to come":  {20, 0, "in a time to come", "{", "us", true},
+		"unreadable, of before, in such a time": {5, 1000 * time.Hour, "in a time to come", "{", "us", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := directory(t)
+			m := mustStore(t, d, noise(100, 1), good, Recipients{})
+			grown(t, d, 30*time.Minute, m.key(manifestSuffix))
+			text := noise(100, 2)
+			snapshot := snapshotOf(text, test.revision)
+			snapshot.TakenAt, snapshot.Owner = snapshot.TakenAt.Add(test.clock), test.owner
+			broken, err := Store(t.Context(), d, snapshot, bytes.NewReader(text), Recipients{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.manifest != "" {
+				err = os.WriteFile(filepath.Join(d.root, broken.key(manifestSuffix)), []byte(test.manifest), 0o600)
+			} else {
+				err = os.Truncate(filepath.Join(d.root, broken.Key()), 3)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			grown(t, d, stored[test.stored], broken.key(manifestSuffix))
+			c, err := List(t.Context(), d, "main", "us")
+			if err != nil || len(c.Backups) != 1 || len(c.Problems) != 1 || c.Problems[0].Newest != test.newest {
+				t.Errorf("%v: there are %+v", err, c.Problems)
+			}
+		})
 	}
 }
 

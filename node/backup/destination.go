@@ -56,6 +56,8 @@ type Destination interface {
 	Put(ctx context.Context, key string, size int64, content io.Reader) error
 	// Remove removes an object, if it is there.
 	Remove(ctx context.Context, key string) error
+	// Clock is what time it is by the clock that the times of objects go by.
+	Clock(ctx context.Context) (time.Time, error)
 	// Sweep removes what puts of keys that begin with a prefix, and that were cut short before a time, have left.
 	Sweep(ctx context.Context, prefix string, before time.Time) error
 }

@@ -88,6 +88,7 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 	if err != nil {
 		return err
 	}
+	hold(next)
 	if err = durable.Reserve(next, size); err == nil {
 		disk := durable.NewWriter(next)
 		_, err = io.Copy(disk, withContext(ctx, content))
@@ -117,14 +118,46 @@ func (d *Directory) Remove(_ context.Context, key string) error {
 	return syncDir(filepath.Dir(path)) // the manifest is gone for good before what it speaks of goes
 }
 
-// Sweep implements Destination.
+// Clock implements Destination. A network file system goes by its server's clock, which says what time it is where the directory
+// itself is touched; that takes no space.
+func (d *Directory) Clock(context.Context) (time.Time, error) {
+	if err := d.mustBeThere(); err != nil {
+		return time.Time{}, err
+	}
+	now := unix.Timespec{Nsec: unix.UTIME_NOW}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, d.root, []unix.Timespec{now, now}, 0); err != nil {
+		return time.Time{}, fmt.Errorf("touch %s, to learn what time it is there: %w", d.root, err)
+	}
+	info, err := os.Stat(d.root)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+// Sweep implements Destination. What somebody is writing stays, however old it looks.
 func (d *Directory) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	return d.walk(ctx, prefix, func(key string, info fs.FileInfo) error {
-		if strings.HasPrefix(info.Name(), partial) && info.ModTime().Before(before) {
-			return ifThere(os.Remove(filepath.Join(d.root, key)))
+		path := filepath.Join(d.root, key)
+		if strings.HasPrefix(info.Name(), partial) && info.ModTime().Before(before) && !beingWritten(path) {
+			return ifThere(os.Remove(path))
 		}
 		return nil
 	})
+}
+
+// hold keeps a file that is being written from being swept. It is let go when the file is closed. Some network file systems have no
+// locks: there its time alone speaks for it.
+func hold(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// beingWritten tells whether somebody holds a file.
+func beingWritten(path string) bool {
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // where locks are the server's, who writes alone can lock
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // walk visits all files whose keys begin with a prefix, and looks at nothing beside: other directories may be other programs',

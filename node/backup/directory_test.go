@@ -122,6 +122,31 @@ func TestDirectorySweeps(t *testing.T) {
 	}
 }
 
+// TestDirectorySweepsNothingThatIsBeingWritten: however old it looks.
+func TestDirectorySweepsNothingThatIsBeingWritten(t *testing.T) {
+	d := directory(t)
+	var left []string
+	wrote := readerFunc(func(p []byte) (int, error) {
+		found, err := filepath.Glob(filepath.Join(d.root, "main", partial+"*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("while it is written there are %q, %v", found, err)
+		}
+		old := time.Now().Add(-48 * time.Hour)
+		if err := errors.Join(os.Chtimes(found[0], old, old), SweepAbandoned(t.Context(), d, "main", time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		left, _ = filepath.Glob(found[0])
+		return 0, errors.New("cut short")
+	})
+	if err := d.Put(t.Context(), "main/a.db", 100, wrote); err == nil || len(left) != 1 {
+		t.Errorf("%v: while it was written there was %q", err, left)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // TestDirectoryLooksAtNothingBeside: what lies beside the backups of a cluster, of other programs, or closed to root as it is where a
 // network file system takes root for nobody, neither fails a run nor is touched by one.
 func TestDirectoryLooksAtNothingBeside(t *testing.T) {

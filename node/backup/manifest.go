@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,13 +59,23 @@ const stamp = "20060102T150405Z"
 
 var (
 	memberName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	backupName = regexp.MustCompile(`^\d{8}T\d{6}Z-r\d+-[a-z0-9-]+$`)
+	backupName = regexp.MustCompile(`^\d{8}T\d{6}Z-r(\d+)-[a-z0-9-]+$`)
 	sha256Hex  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // nameOf is what a backup of a snapshot is called. The member makes it unique: it takes one at a time.
 func nameOf(s Snapshot) string {
 	return fmt.Sprintf("%s-r%d-%s", s.TakenAt.UTC().Format(stamp), s.Revision, s.Member)
+}
+
+// revisionIn is the revision in the name of a backup; 0: there is none.
+func revisionIn(name string) int64 {
+	found := backupName.FindStringSubmatch(name)
+	if found == nil {
+		return 0
+	}
+	revision, _ := strconv.ParseInt(found[1], 10, 64)
+	return revision
 }
 
 // Encrypted tells whether an identity is needed to read the backup.

@@ -154,6 +154,10 @@ func (s *S3) movedSince(ctx context.Context, upload minio.ObjectMultipartInfo, s
 	return moves, err
 }
 
+// Clock implements Destination. Storage refuses requests of a machine whose clock differs from its own by more than a quarter
+// of an hour, so that this machine's is as good.
+func (s *S3) Clock(context.Context) (time.Time, error) { return time.Now(), nil }
+
 // Sweep implements Destination.
 func (s *S3) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	root := strings.TrimSuffix(s.object("x"), "x") + prefix

@@ -147,14 +147,13 @@ func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
 	if err != nil {
 		return at, backup.Entry{}, err
 	}
-	if len(catalog.Backups) == 0 && len(catalog.Problems) == 0 {
-		return at, backup.Entry{}, fmt.Errorf("there is no backup of cluster %s in %s to rehearse", r.marker.Cluster, at)
-	}
-	// Names are in order of time.
 	for _, problem := range catalog.Problems {
-		if len(catalog.Backups) == 0 || problem.Key > catalog.Backups[0].Key() {
+		if problem.Newest {
 			return at, backup.Entry{}, unfit{fmt.Errorf("the newest backup in %s cannot be used: %s: %w", at, problem.Key, problem.Why)}
 		}
+	}
+	if len(catalog.Backups) == 0 {
+		return at, backup.Entry{}, fmt.Errorf("there is no backup of cluster %s in %s to rehearse", r.marker.Cluster, at)
 	}
 	return at, catalog.Backups[0], nil
 }

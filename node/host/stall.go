@@ -125,6 +125,11 @@ func (t *tracked) Remove(ctx context.Context, key string) error {
 	return t.Destination.Remove(ctx, key)
 }
 
+func (t *tracked) Clock(ctx context.Context) (time.Time, error) {
+	defer t.moved()
+	return t.Destination.Clock(ctx)
+}
+
 func (t *tracked) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	defer t.moved()
 	return t.Destination.Sweep(backup.WithBeat(ctx, t.moved), prefix, before)
