@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 const (
@@ -33,8 +34,9 @@ func crashes(o api.Observation) bool {
 
 // maySoonCrash tells whether a member that crashes over and over runs at this moment, and is worth to be waited for by who
 // has waited so long. Who has patience waits for as long as the start before has taken, and half of that on top: else the
-// two seconds between two starts would hardly ever be met.
-func (m *Machine) maySoonCrash(o api.Observation, patience, waited time.Duration) bool {
+// two seconds between two starts would hardly ever be met. A process that reads and computes is waited for however long that is;
+// one that does neither is given up after idle has lasted for api.LongestWait.
+func (m *Machine) maySoonCrash(o api.Observation, patience, waited, idle time.Duration) bool {
 	if !crashes(o) || o.Unit.MainPID == 0 || !o.Data.HasMember {
 		return false
 	}
@@ -47,15 +49,29 @@ func (m *Machine) maySoonCrash(o api.Observation, patience, waited time.Duration
 	case patience <= 0 || o.Unit.Vain == 0:
 		return false
 	}
-	return max(age, waited) < mayEndBy(o.Unit) && waited < api.LongestWait
+	return max(age, waited) < mayEndBy(o.Unit) && idle < api.LongestWait
+}
+
+// idleness is since when a process does nothing that can be seen.
+type idleness struct {
+	did   procfs.Work
+	since time.Time
+}
+
+// of is for how long the process has done nothing, as far as this has been asked; another process begins anew.
+func (i *idleness) of(did procfs.Work, now time.Time) time.Duration {
+	if i.since.IsZero() || did.Process != i.did.Process || did.Read-i.did.Read >= leastRead || did.Busy-i.did.Busy >= api.LongestWait/busyShare {
+		i.did, i.since = did, now
+	}
+	return now.Sub(i.since)
 }
 
 // checks are what is looked at in a member's files, in this order.
 func (m *Machine) checks(dir string) []check {
 	return []check{
-		{"log", m.walFiles(dir), m.damagedLog},
+		{"log", m.walFiles(dir), atOnce(m.damagedLog)},
 		{checkDatabase, []string{database(dir)}, m.damagedDatabase},
-		{"length", append(m.walFiles(dir), database(dir)), m.shortLog},
+		{"length", append(m.walFiles(dir), database(dir)), atOnce(m.shortLog)},
 	}
 }
 
@@ -65,7 +81,12 @@ const checkDatabase = "database"
 type check struct {
 	name  string
 	files []string
-	do    func(context.Context, string) error
+	do    func(context.Context, string, *position) error
+}
+
+// atOnce is a check that is not gone on with where it was cut short.
+func atOnce(do func(context.Context, string) error) func(context.Context, string, *position) error {
+	return func(ctx context.Context, dir string, _ *position) error { return do(ctx, dir) }
 }
 
 // seenDamage says what is known of a member's files while a process has them open that may soon end over them: what the
@@ -79,7 +100,7 @@ func (m *Machine) seenDamage(ctx context.Context, dir string, restarts int) (str
 	for i, check := range m.checks(dir) {
 		if i == 0 {
 			// What it says counts once it is kept: nobody has written to the log meanwhile.
-			_ = known.once(check.name, check.files, func() error { return check.do(ctx, dir) })
+			_ = known.once(check.name, check.files, func(at *position) error { return check.do(ctx, dir, at) })
 		}
 		says, kept := known.kept(check.name, check.files)
 		if says != "" {
@@ -92,7 +113,8 @@ func (m *Machine) seenDamage(ctx context.Context, dir string, restarts int) (str
 
 // damage says what in a member's files keeps etcd from starting on them; empty: nothing that can be seen. It reads
 // all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, because
-// a process has it open, or because ctx ends, is not known to be damaged.
+// a process has it open, or because ctx ends, is not known to be damaged. A database of which ctx ended the reading is gone on with by
+// the next look: it may take longer than any look lasts.
 // restarts is how often systemd has started the member in vain.
 func (m *Machine) damage(ctx context.Context, dir string, restarts int) string {
 	if !m.areFiles(dir) {
@@ -100,7 +122,7 @@ func (m *Machine) damage(ctx context.Context, dir string, restarts int) string {
 	}
 	known := m.examined(dir, restarts)
 	for _, check := range m.checks(dir) {
-		err := known.once(check.name, check.files, func() error { return check.do(ctx, dir) })
+		err := known.once(check.name, check.files, func(at *position) error { return check.do(ctx, dir, at) })
 		var found damaged
 		if errors.As(err, &found) {
 			return string(found)

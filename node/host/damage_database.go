@@ -25,8 +25,8 @@ import (
 const lockedShare = 16 << 20
 
 // damagedDatabase wants a database of which all pages can be read, and in which each key is one. One that is missing
-// etcd makes anew from the log, unless that begins with a snapshot.
-func (m *Machine) damagedDatabase(ctx context.Context, dir string) error {
+// etcd makes anew from the log, unless that begins with a snapshot. It is read on from where an earlier look has come to.
+func (m *Machine) damagedDatabase(ctx context.Context, dir string, at *position) error {
 	switch _, err := os.Stat(m.path(database(dir))); {
 	case errors.Is(err, fs.ErrNotExist):
 		if snapshots, _ := filepath.Glob(m.path(filepath.Join(filepath.Dir(database(dir)), "*.snap*"))); len(snapshots) > 0 {
@@ -36,12 +36,13 @@ func (m *Machine) damagedDatabase(ctx context.Context, dir string) error {
 	case err != nil:
 		return err
 	}
-	return m.readAll(ctx, dir, mayBe)
+	return m.readAll(ctx, dir, at, mayBe)
 }
 
 // position is how far a database has been read.
 type position struct {
-	bucket, key []byte
+	Bucket []byte `json:"bucket,omitempty"` // nil: nothing of it
+	Key    []byte `json:"key,omitempty"`
 }
 
 // readAll has all records of a database looked at.
@@ -49,10 +50,9 @@ type position struct {
 // The member may be started at any time, and must not wait until all is read: the lock is held for the first records
 // alone. What is read after that may be torn by what etcd writes meanwhile, so whatever is wrong with it is read anew
 // from there on, under the lock: wrong is what is wrong then.
-func (m *Machine) readAll(ctx context.Context, dir string, look func(bucket string, key, value []byte) error) error {
-	var at position
+func (m *Machine) readAll(ctx context.Context, dir string, at *position, look func(bucket string, key, value []byte) error) error {
 	for {
-		locked, err := m.readFrom(ctx, dir, &at, look)
+		locked, err := m.readFrom(ctx, dir, at, look)
 		if locked || err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -100,12 +100,12 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 	}
 	share := lockedShare
 	buckets := tx.Cursor()
-	for name, _ := buckets.Seek(at.bucket); name != nil; name, _ = buckets.Next() {
-		if !bytes.Equal(name, at.bucket) {
-			*at = position{bucket: bytes.Clone(name)}
+	for name, _ := buckets.Seek(at.Bucket); name != nil; name, _ = buckets.Next() {
+		if !bytes.Equal(name, at.Bucket) {
+			*at = position{Bucket: bytes.Clone(name)}
 		}
 		records := tx.Bucket(name).Cursor()
-		for key, value := records.Seek(at.key); key != nil; key, value = records.Next() {
+		for key, value := records.Seek(at.Key); key != nil; key, value = records.Next() {
 			err := ctx.Err()
 			if err == nil {
 				err = look(string(name), key, value)
@@ -113,7 +113,7 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 			if err != nil {
 				return locked, err
 			}
-			at.key = append(at.key[:0], key...)
+			at.Key = append(at.Key[:0], key...)
 			if share -= len(key) + len(value); share < 0 && locked {
 				if err := unix.Flock(int(file.Fd()), unix.LOCK_UN); err != nil {
 					return locked, err

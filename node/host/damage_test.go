@@ -282,7 +282,7 @@ func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
 	t.Parallel()
 	m, records := filled(t)
 	seen, torn := map[string]bool{}, 0
-	err := m.readAll(t.Context(), dataDir, func(_ string, key, _ []byte) error {
+	err := m.readAll(t.Context(), dataDir, &position{}, func(_ string, key, _ []byte) error {
 		seen[string(key)] = true
 		if len(seen) == records-10 && torn == 0 {
 			torn++
@@ -297,7 +297,7 @@ func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
 	again := false
 	last := string(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(records-1))) //nolint:gosec // not negative
 	first := true
-	err = m.readAll(t.Context(), dataDir, func(_ string, key, _ []byte) error {
+	err = m.readAll(t.Context(), dataDir, &position{}, func(_ string, key, _ []byte) error {
 		// In the way of nobody, unless somebody waits for the lock: so it begins, and so what looks wrong is read anew.
 		class, _, _ := unix.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
 		if idle := class>>13 == ioIdle; first && idle || string(key) == last && again == idle {
@@ -323,7 +323,7 @@ func TestAReadingForDamageEndsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	read := 0
-	err := m.readAll(ctx, dataDir, func(string, []byte, []byte) error {
+	err := m.readAll(ctx, dataDir, &position{}, func(string, []byte, []byte) error {
 		read++
 		if read == 20 {
 			cancel()
@@ -346,7 +346,7 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 		t.Helper()
 		read := 0
 		for range 2 {
-			got := m.examined(dataDir, 0).once("database", []string{database(dataDir)}, func() error { read++; return err })
+			got := m.examined(dataDir, 0).once("database", []string{database(dataDir)}, func(*position) error { read++; return err })
 			if !errors.Is(got, err) {
 				t.Errorf("it says %v, and not %v", got, err)
 			}
@@ -390,7 +390,7 @@ func TestASoundDatabaseIsReadSeldom(t *testing.T) {
 		if err := os.Chtimes(m.path(files[0]), time.Now(), time.Now().Add(-time.Hour+time.Duration(written)*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		_ = m.examined(dataDir, restarts).once(check, files, func() error { done = true; return says })
+		_ = m.examined(dataDir, restarts).once(check, files, func(*position) error { done = true; return says })
 		return done
 	}
 	for _, look := range []struct {

@@ -37,6 +37,8 @@ type finding struct {
 	Says  string      `json:"says"` // empty: nothing is wrong with them
 	// Restarts is how often systemd had started the member in vain by then.
 	Restarts int `json:"restarts,omitempty"`
+	// At is how far they were read by a look that ended before them; nil: to their end.
+	At *position `json:"at,omitempty"`
 }
 
 // stillSound tells whether files in which nothing was wrong are taken for sound although they have been written to since,
@@ -77,8 +79,9 @@ func (m *Machine) examined(dir string, restarts int) *examined {
 // some milliseconds.
 const settled = time.Second
 
-// once is what a check finds in files, or has found in them.
-func (e *examined) once(check string, files []string, do func() error) error {
+// once is what a check finds in files, or has found in them. One that was cut short begins where it had come to, if the files are
+// the same.
+func (e *examined) once(check string, files []string, do func(at *position) error) error {
 	now, before := e.m.Now(), e.m.stamps(files)
 	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
 	if says, known := e.kept(check, files); known {
@@ -87,17 +90,31 @@ func (e *examined) once(check string, files []string, do func() error) error {
 		}
 		return nil
 	}
-	err := do()
+	var at position
+	if old := e.found[check]; old.At != nil && len(before) > 0 && unchanged(old.Files) {
+		at = *old.At
+	}
+	err := do(&at)
 	var found damaged
 	recent := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
-	if err != nil && !errors.As(err, &found) || len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(files)) {
+	if len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(files)) {
 		return err
 	}
-	e.found[check] = finding{before, string(found), e.restarts}
-	if text, failed := json.Marshal(e.found); failed == nil && e.m.ensureDir(lockDir, root, 0o700) == nil {
-		_, _ = e.m.put(file{e.path, text, root, keyFile}) // the next look reads the files again where this was in vain
+	switch {
+	case err == nil || errors.As(err, &found):
+		e.keep(check, finding{Files: before, Says: string(found), Restarts: e.restarts})
+	case at.Bucket != nil:
+		e.keep(check, finding{Files: before, At: &at})
 	}
 	return err
+}
+
+// keep writes down what a check has come to. Where that is in vain, the next look reads the files again.
+func (e *examined) keep(check string, found finding) {
+	e.found[check] = found
+	if text, failed := json.Marshal(e.found); failed == nil && e.m.ensureDir(lockDir, root, 0o700) == nil {
+		_, _ = e.m.put(file{e.path, text, root, keyFile})
+	}
 }
 
 // kept is what a check has found in files that have not changed since, or in a database that is taken for sound; false:
@@ -105,7 +122,7 @@ func (e *examined) once(check string, files []string, do func() error) error {
 func (e *examined) kept(check string, files []string) (says string, known bool) {
 	old, known := e.found[check]
 	now := e.m.stamps(files)
-	if !known || len(now) == 0 {
+	if !known || old.At != nil || len(now) == 0 {
 		return "", false
 	}
 	if slices.EqualFunc(old.Files, now, fileStamp.equal) || check == checkDatabase && old.stillSound(now, e.restarts) {

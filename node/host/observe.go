@@ -20,16 +20,17 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	begun := time.Now()
 	var leaderless time.Duration // when the look began
 	known := false               // nothing is to be found out in between two starts
+	var process idleness
 	for first := true; ; first = false {
 		o, err := m.look(ctx, cluster, r)
-		waited := time.Since(begun)
+		waited, idle := time.Since(begun), process.of(m.proc().Work(o.Unit.MainPID), time.Now())
 		if first && err == nil && o.Unit.Looping && o.Unit.MainPID != 0 && o.Data.HasMember {
 			_, known = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
 		}
 		if first && err == nil && m.mayComeYet(o, patience, waited) {
 			leaderless = m.leaderless(ctx, o.Unit, cluster)
 		}
-		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || !known && m.maySoonCrash(o, r.Patience, waited)) {
+		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || !known && m.maySoonCrash(o, r.Patience, waited, idle)) {
 			return m.withLog(ctx, cluster, r, o), err
 		}
 		select {

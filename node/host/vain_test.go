@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 // TestALongStartInVainIsRemembered: systemd forgets how long a process has run once it has started the next.
@@ -125,6 +126,39 @@ func TestDamageWhereAStartTakesLong(t *testing.T) {
 	}
 	if o, _ := look(0); o.Data.Damage == "" {
 		t.Error("the log was not read")
+	}
+}
+
+// TestALookWaitsForAStartThatComesFurther: however long that takes, and not for one that does nothing.
+func TestALookWaitsForAStartThatComesFurther(t *testing.T) {
+	m, _ := newMachine(t)
+	const process = 7
+	if err := os.Remove(m.path("/proc/uptime")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	writeFile(t, m, "/proc/uptime", "10000.50 2000.00\n")
+	writeFile(t, m, "/proc/7/stat", "7 (etcd) S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 9 0 "+strconv.Itoa(1000050-100*1500)+" 1 1\n") // for 25 minutes
+	o := api.Observation{Unit: api.UnitState{ActiveState: "activating", Restarts: lostRestarts, MainPID: process, Vain: 30 * time.Minute}, Data: api.Data{HasMember: true}}
+	began := time.Unix(1_000_000_000, 0)
+	did := func(read int64, busy time.Duration) procfs.Work {
+		return procfs.Work{Process: process, Read: read, Busy: busy}
+	}
+	for name, test := range map[string]struct {
+		at    func(minute int) procfs.Work
+		waits int // minutes
+	}{
+		"one that reads":    {func(minute int) procfs.Work { return did(int64(minute)*leastRead, 0) }, 25},
+		"one that computes": {func(minute int) procfs.Work { return did(0, time.Duration(minute)*10*time.Second) }, 25},
+		"one that hangs":    {func(int) procfs.Work { return did(0, 0) }, 10},
+		"one after another": {func(minute int) procfs.Work { return procfs.Work{Process: minute} }, 25},
+	} {
+		var idle idleness
+		waited := 0
+		for ; waited < 25 && m.maySoonCrash(o, time.Second, time.Duration(waited)*time.Minute, idle.of(test.at(waited), began.Add(time.Duration(waited)*time.Minute))); waited++ {
+		}
+		if waited != test.waits {
+			t.Errorf("%s was waited for for %d minutes, and not for %d", name, waited, test.waits)
+		}
 	}
 }
 
