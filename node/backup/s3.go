@@ -30,6 +30,8 @@ type S3Config struct {
 
 	// Patience is for how long a request is repeated that fails for reasons which may pass. Time in which bytes move does not count.
 	Patience time.Duration `json:"patience"` // nanoseconds
+	// UploadPatience is the same for an upload of which parts have arrived, which a new one would send again; less counts as Patience.
+	UploadPatience time.Duration `json:"upload_patience,omitempty"` // nanoseconds
 }
 
 // Credentials are an access key. They print themselves without what is secret in them.

@@ -104,7 +104,7 @@ func (s *S3) fill(ctx context.Context, key, upload string, buffer []byte, conten
 func (s *S3) putPart(ctx context.Context, key, upload string, number int, text []byte) (minio.CompletePart, error) {
 	md5, sha256 := sums(text)
 	var part minio.ObjectPart
-	err := s.patiently(ctx, fmt.Sprintf("store part %d of %s", number, s.object(key)), func() (err error) {
+	err := s.uploading(ctx, number-1, fmt.Sprintf("store part %d of %s", number, s.object(key)), func() (err error) {
 		part, err = s.core.PutObjectPart(ctx, s.config.Bucket, s.object(key), upload, number, bytes.NewReader(text), int64(len(text)),
 			minio.PutObjectPartOptions{Md5Base64: md5, Sha256Hex: sha256, DisableContentSha256: noStreaming})
 		return err
@@ -116,7 +116,7 @@ func (s *S3) putPart(ctx context.Context, key, upload string, number int, text [
 // for again, the object is there: only its completion takes an upload away that we do not abort.
 func (s *S3) complete(ctx context.Context, key, upload string, parts []minio.CompletePart) error {
 	tried := false
-	return s.patiently(ctx, "complete "+s.object(key), func() error {
+	return s.uploading(ctx, len(parts), "complete "+s.object(key), func() error {
 		_, err := s.core.CompleteMultipartUpload(ctx, s.config.Bucket, s.object(key), upload, parts, minio.PutObjectOptions{})
 		if tried && minio.ToErrorResponse(err).Code == "NoSuchUpload" {
 			_, err = s.core.StatObject(ctx, s.config.Bucket, s.object(key), minio.StatObjectOptions{})

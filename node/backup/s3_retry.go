@@ -21,6 +21,19 @@ const (
 // patiently repeats a request while it fails for reasons that may pass, for as long as the configuration says: that counts
 // the time in which no byte moves, since a part of an upload may take a thin line longer than anybody's patience.
 func (s *S3) patiently(ctx context.Context, what string, try func() error) error {
+	return s.repeat(ctx, s.config.Patience, what, try)
+}
+
+// uploading is patiently for what belongs to an upload of which so many parts have arrived.
+func (s *S3) uploading(ctx context.Context, parts int, what string, try func() error) error {
+	patience := s.config.Patience
+	if parts > 0 {
+		patience = max(patience, s.config.UploadPatience)
+	}
+	return s.repeat(ctx, patience, what, try)
+}
+
+func (s *S3) repeat(ctx context.Context, patience time.Duration, what string, try func() error) error {
 	quiet := time.Duration(0)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		began := s.traffic.clock()
@@ -34,10 +47,10 @@ func (s *S3) patiently(ctx context.Context, what string, try func() error) error
 		if !passes(err) {
 			return s.explain(what, err)
 		}
-		if quiet += s.traffic.clock() - max(began, s.traffic.last()); quiet >= s.config.Patience {
+		if quiet += s.traffic.clock() - max(began, s.traffic.last()); quiet >= patience {
 			return s.explain(what, err)
 		}
-		pause = min(pause, s.config.Patience-quiet)
+		pause = min(pause, patience-quiet)
 		select {
 		case <-ctx.Done():
 			return errors.Join(s.cutShort(ctx, what), s.explain(what, err))

@@ -1,7 +1,9 @@
 package backup
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -50,6 +52,55 @@ func TestPatienceCountsTheTimeInWhichNothingMoves(t *testing.T) {
 			}
 			if test.ends && (quiet < s.config.Patience || quiet > s.config.Patience+test.silent) {
 				t.Errorf("%s: it was given up after %s in which nothing has moved", name, quiet)
+			}
+		})
+	}
+}
+
+// TestAnUploadOutlastsAnOutage: one of which parts have arrived goes on after an outage that ends one which has none.
+func TestAnUploadOutlastsAnOutage(t *testing.T) {
+	const patience, outage = 100 * time.Millisecond, 2 * time.Second
+	for name, test := range map[string]struct {
+		from, parts int // the parts that are sent before the outage, and those in all
+		ends        bool
+	}{
+		"between two parts":  {1, 3, true},
+		"before it is made":  {3, 3, true},
+		"before a part came": {0, 3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var begun, came atomic.Int32
+			var over atomic.Pointer[time.Time]
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				query := r.URL.Query()
+				if query.Has("uploads") {
+					begun.Add(1)
+					fmt.Fprint(w, `<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>`)
+					return
+				}
+				if r.Method != http.MethodDelete && int(came.Load()) == test.from {
+					end := time.Now().Add(outage)
+					over.CompareAndSwap(nil, &end)
+					if time.Now().Before(*over.Load()) {
+						w.WriteHeader(http.StatusServiceUnavailable)
+						return
+					}
+				}
+				if query.Has("partNumber") {
+					came.Add(1)
+					w.Header().Set("ETag", "part")
+				} else if r.Method == http.MethodPost {
+					fmt.Fprint(w, `<CompleteMultipartUploadResult><Bucket>backups</Bucket><Key>main/x</Key><ETag>whole</ETag></CompleteMultipartUploadResult>`)
+				}
+			}))
+			defer server.Close()
+			s := newS3(t, S3Config{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, Patience: patience, UploadPatience: time.Minute, Credentials: Credentials{AccessKeyID: "i", SecretAccessKey: "s"}})
+			text := noise(2*minPart+1, 1)
+			err := s.Put(t.Context(), "main/x", int64(len(text)), bytes.NewReader(text))
+			if (err == nil) != test.ends || begun.Load() != 1 || test.ends && int(came.Load()) != test.parts {
+				t.Errorf("%d uploads were begun, and %d parts came: %v", begun.Load(), came.Load(), err)
 			}
 		})
 	}

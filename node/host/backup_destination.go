@@ -52,7 +52,7 @@ func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination
 	var all []destination
 	if b.S3 != nil {
 		storage, err := backup.NewS3(backup.S3Config{
-			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: storagePatience,
+			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: storagePatience, UploadPatience: m.stall(storeStall),
 			Credentials: backup.Credentials{AccessKeyID: b.S3.AccessKeyID, SecretAccessKey: b.S3.SecretAccessKey},
 		})
 		if err != nil {
