@@ -66,7 +66,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"restore":                       restore,
 			"place what was restored":       func() error { return m.placeData("main", next, &restoration{DataDir: dataDir}) },
 			"look":                          func() error { _, err := m.data(dataDir); return err },
-			"read the log":                  func() error { return errors.New(m.log(dataDir, false).Error) },
+			"read the log":                  func() error { return errors.New(m.etcd(dataDir).Log(false).Error) },
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
 		},
 		"snapshots": {

@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/storage/wal"
-	"go.uber.org/zap"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -36,7 +33,7 @@ const (
 // runs in a process of his, which links lead to nothing that is not his own.
 func (m *Machine) agree(dir string) error {
 	if err := m.agreeAsUser(dir, stallTimeout); err != nil {
-		return fmt.Errorf("have what %s holds count as agreed on: %w", walDir(dir), err)
+		return fmt.Errorf("have what %s holds count as agreed on: %w", etcdfs.LogDir(dir), err)
 	}
 	return nil
 }
@@ -50,7 +47,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	if etcd.UID == root.UID || etcd.GID == root.GID {
 		return fmt.Errorf("there is no system user %s that is not root", api.SystemUser)
 	}
-	log, err := inside.Open(m.path(walDir(dir)))
+	log, err := inside.Open(m.path(etcdfs.LogDir(dir)))
 	if err != nil {
 		return err
 	}
@@ -106,28 +103,7 @@ func Agree() error {
 	if err := os.NewFile(agreeDir, "the directory of the log").Chdir(); err != nil {
 		return err
 	}
-	const here = "."
-	err := openForAgreement(here)
-	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), here) {
-		// The last record was not written to its end. etcd itself cuts it off when it starts.
-		err = openForAgreement(here)
-	}
-	return err
-}
-
-func openForAgreement(path string) error {
-	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), path)
-	if err != nil {
-		return err
-	}
-	if len(snapshots) == 0 {
-		return errors.New("it does not say where it begins")
-	}
-	log, err := wal.Open(zap.NewNop(), path, snapshots[len(snapshots)-1])
-	if err != nil {
-		return err
-	}
-	return errors.Join(raiseCommit(log), log.Close())
+	return etcdfs.Agree(".")
 }
 
 // head keeps the beginning of what is written to it.

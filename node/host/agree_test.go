@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // TestAgreeAsTheSystemUser holds that the log is repaired and written to by nobody but the system user: the names of files
@@ -19,10 +21,10 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
 	f.units.end(syscall.SIGKILL)
-	files := f.walFiles(dataDir)
+	files := f.etcd(dataDir).LogFiles()
 	last := f.path(files[len(files)-1])
-	before := f.readLog(dataDir)
-	if commit, err := readLog(filepath.Dir(last)); err != nil || commit >= before.Index {
+	before := f.etcd(dataDir).ReadLog()
+	if commit, err := etcdfs.AgreedIndex(filepath.Dir(last)); err != nil || commit >= before.Index {
 		t.Fatalf("entry %d of %d is agreed on already, %v", commit, before.Index, err)
 	}
 	tear(t, last)
@@ -48,7 +50,7 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 	if exists(made) {
 		t.Error("a file was made for root")
 	}
-	if err == nil || !strings.Contains(err.Error(), walDir(dataDir)) {
+	if err == nil || !strings.Contains(err.Error(), etcdfs.LogDir(dataDir)) {
 		t.Errorf("it goes well: %v", err)
 	}
 
@@ -60,8 +62,8 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	after := f.readLog(dataDir)
-	if commit, err := readLog(filepath.Dir(last)); err != nil || commit != after.Index || after.Error != "" || after.Index > before.Index {
+	after := f.etcd(dataDir).ReadLog()
+	if commit, err := etcdfs.AgreedIndex(filepath.Dir(last)); err != nil || commit != after.Index || after.Error != "" || after.Index > before.Index {
 		t.Errorf("entry %d of %+v is agreed on, before %+v, %v", commit, after, before, err)
 	}
 	info, err := os.Lstat(broken)
@@ -84,11 +86,15 @@ func tear(t *testing.T, file string) {
 	}
 	end := int64(0)
 	for {
-		_, length, err := readFrame(in, info.Size())
-		if err != nil {
+		var head [8]byte // the length in the lower bits, and in the highest byte how much fills it up
+		if _, err := in.ReadAt(head[:], end); err != nil || end >= info.Size() {
 			break
 		}
-		end += length
+		word := binary.LittleEndian.Uint64(head[:])
+		if word == 0 {
+			break
+		}
+		end += int64(len(head)) + int64(word&(1<<56-1)) + int64(word>>56&7)
 	}
 	if err := os.Truncate(file, end-3); err != nil {
 		t.Fatal(err)
@@ -104,7 +110,7 @@ func (u userIs) Ensure(context.Context, string) (Owner, error) { return u.Owner,
 // TestAgreeNeverAsRoot refuses a system user that is root.
 func TestAgreeNeverAsRoot(t *testing.T) {
 	m, _ := newMachine(t)
-	writeFile(t, m, walDir(dataDir)+"/0.wal", "")
+	writeFile(t, m, etcdfs.LogDir(dataDir)+"/0.wal", "")
 	for _, user := range []Owner{root, {etcdOwner.UID, root.GID}, {root.UID, etcdOwner.GID}} {
 		m.Users = userIs{user}
 		mustFail(t, m.agree(dataDir), api.CodeFailed, "not root")
@@ -119,7 +125,7 @@ func TestAgreeEndsWithWhatComesToNothing(t *testing.T) {
 	t.Parallel()
 	m, _ := newMachine(t)
 	m.Users = userIs{etcdOwner}
-	pipe := m.path(walDir(dataDir) + "/0000000000000000-0000000000000000.wal")
+	pipe := m.path(etcdfs.LogDir(dataDir) + "/0000000000000000-0000000000000000.wal")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o700), syscall.Mkfifo(pipe, 0o600), giveTree(m.path(dataDir), etcdOwner)); err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func (m *Machine) moveAside(marker api.Marker, why string) (string, error) {
 		if !strings.Contains(filepath.Base(moved), api.AsidePrefix+why+"-") {
 			continue
 		}
-		cluster, member, err := m.identity(moved)
+		cluster, member, err := m.etcd(moved).Identity()
 		if marker.ClusterID == "" || err == nil && api.FormatID(cluster) == marker.ClusterID && api.FormatID(member) == marker.MemberID {
 			return moved, nil
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // starting is a machine whose member runs and has not called itself started, and what its metrics port answers.
@@ -97,8 +98,8 @@ func TestReachGrowsWithWhatComesIn(t *testing.T) {
 	if before != (reached{applied: 7}) {
 		t.Errorf("without a database it has reached %+v", before)
 	}
-	writeFile(t, m, database(marker.DataDir), "12345")
-	writeFile(t, m, database(marker.DataDir)+".tmp", "678")
+	writeFile(t, m, etcdfs.Database(marker.DataDir), "12345")
+	writeFile(t, m, etcdfs.Database(marker.DataDir)+".tmp", "678")
 	if now := m.reach(t.Context(), *marker); now != (reached{bytes: 8, applied: 7}) {
 		t.Errorf("it has reached %+v", now)
 	}

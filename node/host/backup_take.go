@@ -10,6 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // taken is a snapshot that was taken for a backup, in a file without a name.
@@ -86,13 +88,13 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 	if err := durable.Release(t.file); err != nil {
 		return err
 	}
-	inside, err := revisionsIn(openPath(t.file))
+	inside, err := etcdfs.RevisionsIn(inside.PathOf(t.file))
 	if err == nil && t.staged != nil {
 		err = disk.Sync()
 	}
 	t.Snapshot = backup.Snapshot{
 		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
-		Revision: saved.Revision, CompactRevision: inside.compact, Keys: saved.Keys, Hash: saved.Hash,
+		Revision: saved.Revision, CompactRevision: inside.Compact, Keys: saved.Keys, Hash: saved.Hash,
 		EtcdVersion: saved.Etcd, StorageVersion: minorOf(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
 	}
 	return err

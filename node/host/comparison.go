@@ -17,7 +17,7 @@ const uncompared = "--feature-gates=InitialCorruptCheck=false"
 // A member that reaches no other host may be one whose network is not up yet: etcd is to wait for that.
 func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string) ([]string, error) {
 	marker, err := m.marker(cluster)
-	if err != nil || marker == nil || !m.hasMember(marker.DataDir) {
+	if err != nil || marker == nil || !m.etcd(marker.DataDir).HasMember() {
 		return nil, err // one without data compares nothing
 	}
 	under, err := m.restoration(cluster)

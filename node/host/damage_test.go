@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -13,14 +12,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"go.etcd.io/bbolt"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // written is a member that has stopped, with a log in several files, snapshots of it, and a database.
@@ -44,7 +42,7 @@ func written(t *testing.T) *fleetMember {
 	if err := f.units.Stop(t.Context(), "main"); err != nil {
 		t.Fatal(err)
 	}
-	if files := f.walFiles(dataDir); len(files) < 2 {
+	if files := f.etcd(dataDir).LogFiles(); len(files) < 2 {
 		t.Fatalf("its log has the files %v", files)
 	}
 	return f
@@ -89,9 +87,9 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 	if out, err := exec.Command("cp", "-a", f.path(dataDir), whole).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	files := f.walFiles(dataDir)
+	files := f.etcd(dataDir).LogFiles()
 	first, last := f.path(files[0]), f.path(files[len(files)-1])
-	db := f.path(database(dataDir))
+	db := f.path(etcdfs.Database(dataDir))
 	flipAt := func(path string, where func([]byte) int) {
 		change(t, path, func(text []byte) []byte { text[where(text)] ^= 0x10; return text })
 	}
@@ -197,7 +195,7 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 			t.Errorf("after %d starts in vain it is damaged (%q), and differs: %t", restarts, o.Data.Damage, o.Data.Differs)
 		}
 	}
-	change(t, f.path(database(dataDir)), half)
+	change(t, f.path(etcdfs.Database(dataDir)), half)
 	for restarts, says := range map[int]bool{0: false, 2: false, 3: true} {
 		f.units.restarts = restarts
 		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
@@ -230,7 +228,7 @@ func TestAMemberThatIsMendedWhileItsDataIsRead(t *testing.T) {
 	f := written(t)
 	f.units.active[api.Unit("main")], f.units.pid, f.units.restarts = "activating", 0, lostRestarts
 	f.Run = func(context.Context, string, ...string) ([]byte, error) { return nil, nil }
-	change(t, f.path(database(dataDir)), half)
+	change(t, f.path(etcdfs.Database(dataDir)), half)
 	units := &mended{Units: f.Units, from: math.MaxInt}
 	f.Units = units
 	o, err := f.look(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
@@ -243,110 +241,18 @@ func TestAMemberThatIsMendedWhileItsDataIsRead(t *testing.T) {
 	}
 }
 
-// filled is a machine with a database that holds more than is read under its lock.
-func filled(t *testing.T) (m *Machine, records int) {
-	t.Helper()
-	m, _ = newMachine(t)
-	writeFile(t, m, walDir(dataDir)+"/x", "")
-	if err := os.MkdirAll(filepath.Dir(m.path(database(dataDir))), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	records = 3 * lockedShare >> 20
-	writeRecords(t, m, 0, records)
-	return m, records
-}
-
-// writeRecords writes the records of a database anew, as etcd would: whoever it has to wait for must not take long.
-func writeRecords(t *testing.T, m *Machine, from, to int) {
-	t.Helper()
-	db, err := bbolt.Open(m.path(database(dataDir)), 0o600, &bbolt.Options{Timeout: time.Second})
-	if err != nil {
-		t.Fatalf("etcd would wait for the lock: %v", err)
-	}
-	defer db.Close()
-	for i := from; i < to; i++ {
-		if err := db.Update(func(tx *bbolt.Tx) error {
-			keys, err := tx.CreateBucketIfNotExists([]byte("key"))
-			if err != nil {
-				return err
-			}
-			return keys.Put(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(i)), make([]byte, 1<<20)) //nolint:gosec // not negative
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// TestAMemberStartsWhileItsDatabaseIsRead has etcd open a database, and write to it, while it is read for damage.
-func TestAMemberStartsWhileItsDatabaseIsRead(t *testing.T) {
-	t.Parallel()
-	m, records := filled(t)
-	seen, torn := map[string]bool{}, 0
-	err := m.readAll(t.Context(), dataDir, &position{}, func(_ string, key, _ []byte) error {
-		seen[string(key)] = true
-		if len(seen) == records-10 && torn == 0 {
-			torn++
-			writeRecords(t, m, 0, records)
-			return damaged("what was read while it was written")
-		}
-		return nil
-	})
-	if err != nil || len(seen) != records {
-		t.Errorf("%d of %d records were read: %v", len(seen), records, err)
-	}
-	again := false
-	last := string(binary.BigEndian.AppendUint64(make([]byte, 9), uint64(records-1))) //nolint:gosec // not negative
-	first := true
-	err = m.readAll(t.Context(), dataDir, &position{}, func(_ string, key, _ []byte) error {
-		// In the way of nobody, unless somebody waits for the lock: so it begins, and so what looks wrong is read anew.
-		class, _, _ := unix.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
-		if idle := class>>13 == ioIdle; first && idle || string(key) == last && again == idle {
-			t.Errorf("it is read as idle: %t", idle)
-		}
-		first = false
-		if string(key) == last {
-			again = true
-			return damaged("what is damaged")
-		}
-		return nil
-	})
-	var found damaged
-	if !errors.As(err, &found) {
-		t.Errorf("what is damaged is not found: %v", err)
-	}
-}
-
-// TestAReadingForDamageEndsWithItsCaller cancels a reading half way.
-func TestAReadingForDamageEndsWithItsCaller(t *testing.T) {
-	t.Parallel()
-	m, _ := filled(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	read := 0
-	err := m.readAll(ctx, dataDir, &position{}, func(string, []byte, []byte) error {
-		read++
-		if read == 20 {
-			cancel()
-		}
-		return nil
-	})
-	if !errors.Is(err, context.Canceled) || read != 20 {
-		t.Errorf("%d records were read: %v", read, err)
-	}
-}
-
 // TestAFileIsReadForDamageOnce looks at the same files twice, and at changed ones.
 func TestAFileIsReadForDamageOnce(t *testing.T) {
 	t.Parallel()
 	m, _ := newMachine(t)
-	path := m.path(database(dataDir))
-	writeFile(t, m, database(dataDir), "half")
+	path := m.path(etcdfs.Database(dataDir))
+	writeFile(t, m, etcdfs.Database(dataDir), "half")
 	m.Now = time.Now
 	look := func(err error, wants int) {
 		t.Helper()
 		read := 0
 		for range 2 {
-			got := m.examined(dataDir, 0).once("database", []string{database(dataDir)}, func(*position) error { read++; return err })
+			got := m.examined(dataDir, 0).once("database", []string{etcdfs.Database(dataDir)}, func(*etcdfs.Position) error { read++; return err })
 			if !errors.Is(got, err) {
 				t.Errorf("it says %v, and not %v", got, err)
 			}
@@ -363,24 +269,24 @@ func TestAFileIsReadForDamageOnce(t *testing.T) {
 	}
 	look(nil, 2) // it may be written to within the same tick of the clock
 	age(time.Minute)
-	look(damaged("it is damaged"), 1)
-	look(damaged("it is damaged"), 0)
+	look(etcdfs.Damaged("it is damaged"), 1)
+	look(etcdfs.Damaged("it is damaged"), 0)
 	age(time.Hour)
-	look(errInUse, 2)
+	look(etcdfs.ErrInUse, 2)
 	look(nil, 1)
 	look(nil, 0)
 	if err := os.Truncate(path, 2); err != nil {
 		t.Fatal(err)
 	}
 	age(time.Hour)
-	look(damaged("it is short"), 1)
+	look(etcdfs.Damaged("it is short"), 1)
 }
 
 // TestASoundDatabaseIsReadSeldom has a member write to its database before it ends, at each start in vain.
 func TestASoundDatabaseIsReadSeldom(t *testing.T) {
 	t.Parallel()
 	m, _ := newMachine(t)
-	files := []string{database(dataDir)}
+	files := []string{etcdfs.Database(dataDir)}
 	writeFile(t, m, files[0], "good")
 	m.Now = time.Now
 	written := 0
@@ -390,14 +296,14 @@ func TestASoundDatabaseIsReadSeldom(t *testing.T) {
 		if err := os.Chtimes(m.path(files[0]), time.Now(), time.Now().Add(-time.Hour+time.Duration(written)*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		_ = m.examined(dataDir, restarts).once(check, files, func(*position) error { done = true; return says })
+		_ = m.examined(dataDir, restarts).once(check, files, func(*etcdfs.Position) error { done = true; return says })
 		return done
 	}
 	for _, look := range []struct {
 		restarts int
 		reads    bool
 	}{{3, true}, {3, false}, {5, false}, {6, true}, {11, false}, {12, true}, {4, true}, {5, false}} { // somebody has started it anew before the last two
-		if got := read(checkDatabase, look.restarts, nil); got != look.reads {
+		if got := read(etcdfs.CheckDatabase, look.restarts, nil); got != look.reads {
 			t.Errorf("after %d starts in vain it is read: %t", look.restarts, got)
 		}
 	}
@@ -406,44 +312,7 @@ func TestASoundDatabaseIsReadSeldom(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, m, files[0], "another")
-	if !read(checkDatabase, 5, damaged("it is damaged")) || !read(checkDatabase, 5, nil) || !read("log", 5, nil) || !read("log", 5, nil) {
+	if !read(etcdfs.CheckDatabase, 5, etcdfs.Damaged("it is damaged")) || !read(etcdfs.CheckDatabase, 5, nil) || !read("log", 5, nil) || !read("log", 5, nil) {
 		t.Error("what says nothing of now is believed")
-	}
-}
-
-// fault is what reading mapped memory panics with where the file behind it cannot be read.
-type fault struct{}
-
-func (fault) Addr() uintptr { return 1 }
-
-// TestADiskThatFailsIsNoDamage holds that a fault is laid to what the file holds only where the file can be read.
-func TestADiskThatFailsIsNoDamage(t *testing.T) {
-	m, _ := newMachine(t)
-	writeFile(t, m, database(dataDir), "x")
-	for name, test := range map[string]struct {
-		reason  any
-		damaged bool
-	}{
-		"a page that makes no sense":                {"page 7: invalid page type", true},
-		"a page behind the end of a file":           {fault{}, true},
-		"a page of a file that cannot be read, too": {fault{}, false},
-	} {
-		if !test.damaged {
-			if err := os.Remove(m.path(database(dataDir))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		err := m.panicked(t.Context(), dataDir, test.reason)
-		if err == nil || errors.As(err, new(damaged)) != test.damaged {
-			t.Errorf("%s: %v", name, err)
-		}
-		writeFile(t, m, database(dataDir), "x")
-	}
-	broken := errors.New("input/output error")
-	if err := readThrough(t.Context(), io.MultiReader(strings.NewReader("some"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
-		t.Errorf("a read that fails: %v", err)
-	}
-	if err := readThrough(t.Context(), strings.NewReader("all")); err != nil {
-		t.Errorf("a read that ends: %v", err)
 	}
 }

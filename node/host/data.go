@@ -24,7 +24,7 @@ func (m *Machine) data(dir string) (api.Data, error) {
 		return data, err
 	default:
 		data.Exists, data.Empty = true, len(entries) == 0
-		data.HasMember = m.hasMember(dir)
+		data.HasMember = m.etcd(dir).HasMember()
 	}
 	if data.Aside, err = m.aside(dir); err != nil {
 		return data, err
@@ -55,16 +55,6 @@ func (m *Machine) nearest(dir string) (string, error) {
 		path = filepath.Dir(path)
 	}
 	return filepath.EvalSymlinks(path)
-}
-
-// hasMember tells whether a directory holds a member's data by etcd's own measure: a file of a log. A log that is there and
-// cannot be listed counts: it is not gone.
-func (m *Machine) hasMember(dir string) bool {
-	if len(m.walFiles(dir)) > 0 {
-		return true
-	}
-	_, err := inside.ReadDir(m.path(walDir(dir)))
-	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // contents are the names in a data directory, without what does not count as data: what mkfs makes

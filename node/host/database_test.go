@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // TestHighestRevisionOfAKilledMember holds that no client has seen a higher revision than the bound says, of a member
@@ -20,13 +21,13 @@ func TestHighestRevisionOfAKilledMember(t *testing.T) {
 		f.put(t, 200)
 		seen := f.probe(t).Revision
 		f.units.end(syscall.SIGKILL)
-		l := f.log(dataDir, false)
-		bound, err := f.highestRevision(dataDir)
+		l := f.etcd(dataDir).Log(false)
+		bound, err := f.etcd(dataDir).HighestRevision()
 		if err != nil || bound < seen || bound > seen+20 {
 			t.Errorf("clients have seen revision %d, and the bound is %d, %v, of %+v", seen, bound, err, l)
 		}
-		stored, err := revisionsIn(f.path(database(dataDir)))
-		if err != nil || stored.newest+int64(l.Index-l.Applied) != bound {
+		stored, err := etcdfs.RevisionsIn(f.path(etcdfs.Database(dataDir)))
+		if err != nil || stored.Newest+int64(l.Index-l.Applied) != bound {
 			t.Errorf("the database has %+v, %v, the log %+v, and the bound is %d", stored, err, l, bound)
 		}
 	})
@@ -34,7 +35,7 @@ func TestHighestRevisionOfAKilledMember(t *testing.T) {
 		f := survivor(t)
 		seen := f.probe(t).Revision
 		f.units.end(syscall.SIGKILL)
-		if bound, err := f.highestRevision(dataDir); err != nil || bound <= seen {
+		if bound, err := f.etcd(dataDir).HighestRevision(); err != nil || bound <= seen {
 			t.Errorf("clients have seen revision %d, the tail may have become the next, and the bound is %d, %v", seen, bound, err)
 		}
 	})
@@ -53,7 +54,7 @@ func TestHighestRevisionOfAKilledMember(t *testing.T) {
 			}
 		})
 		f.units.end(syscall.SIGTERM)
-		if bound, err := f.highestRevision(dataDir); err != nil || bound < seen {
+		if bound, err := f.etcd(dataDir).HighestRevision(); err != nil || bound < seen {
 			t.Errorf("clients have seen revision %d, and the bound is %d, %v", seen, bound, err)
 		}
 	})
@@ -65,11 +66,11 @@ func TestDatabaseThatIsDamaged(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 50)
-	if _, err := f.highestRevision(dataDir); err == nil || !strings.Contains(err.Error(), "has it open") {
+	if _, err := f.etcd(dataDir).HighestRevision(); err == nil || !strings.Contains(err.Error(), "has it open") {
 		t.Errorf("while it runs: %v", err)
 	}
 	f.units.end(syscall.SIGTERM)
-	path := f.path(database(dataDir))
+	path := f.path(etcdfs.Database(dataDir))
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -77,12 +78,12 @@ func TestDatabaseThatIsDamaged(t *testing.T) {
 	zeroed := make([]byte, len(good))
 	copy(zeroed, good[:8192]) // the head is whole, and leads to pages of nothing
 	for name, text := range map[string]string{"cut off behind its head": string(good[:8192]), "no pages": string(zeroed), "empty": "", "no database": "hello"} {
-		writeFile(t, f.Machine, database(dataDir), text)
-		if bound, err := f.highestRevision(dataDir); err != nil || bound > 200 {
+		writeFile(t, f.Machine, etcdfs.Database(dataDir), text)
+		if bound, err := f.etcd(dataDir).HighestRevision(); err != nil || bound > 200 {
 			t.Errorf("%s: the bound is %d, %v", name, bound, err)
 		}
 		if name != "empty" { // which is one that is to be made
-			if l := f.log(dataDir, false); l.Error == "" && l.DatabaseError == "" {
+			if l := f.etcd(dataDir).Log(false); l.Error == "" && l.DatabaseError == "" {
 				t.Errorf("%s: its log reads %+v", name, l)
 			}
 		}

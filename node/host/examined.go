@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // fileStamp is by what a file is known not to have changed since it was read.
@@ -38,7 +40,7 @@ type finding struct {
 	// Restarts is how often systemd had started the member in vain by then.
 	Restarts int `json:"restarts,omitempty"`
 	// At is how far they were read by a look that ended before them; nil: to their end.
-	At *position `json:"at,omitempty"`
+	At *etcdfs.Position `json:"at,omitempty"`
 }
 
 // stillSound tells whether files in which nothing was wrong are taken for sound although they have been written to since,
@@ -81,21 +83,21 @@ const settled = time.Second
 
 // once is what a check finds in files, or has found in them. One that was cut short begins where it had come to, if the files are
 // the same.
-func (e *examined) once(check string, files []string, do func(at *position) error) error {
+func (e *examined) once(check string, files []string, do func(at *etcdfs.Position) error) error {
 	now, before := e.m.Now(), e.m.stamps(files)
 	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
 	if says, known := e.kept(check, files); known {
 		if says != "" {
-			return damaged(says)
+			return etcdfs.Damaged(says)
 		}
 		return nil
 	}
-	var at position
+	var at etcdfs.Position
 	if old := e.found[check]; old.At != nil && len(before) > 0 && unchanged(old.Files) {
 		at = *old.At
 	}
 	err := do(&at)
-	var found damaged
+	var found etcdfs.Damaged
 	recent := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
 	if len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(files)) {
 		return err
@@ -125,7 +127,7 @@ func (e *examined) kept(check string, files []string) (says string, known bool) 
 	if !known || old.At != nil || len(now) == 0 {
 		return "", false
 	}
-	if slices.EqualFunc(old.Files, now, fileStamp.equal) || check == checkDatabase && old.stillSound(now, e.restarts) {
+	if slices.EqualFunc(old.Files, now, fileStamp.equal) || check == etcdfs.CheckDatabase && old.stillSound(now, e.restarts) {
 		return old.Says, true
 	}
 	return "", false

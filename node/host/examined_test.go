@@ -2,20 +2,38 @@ package host
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // TestAReadingForDamageGoesOn has looks end before a database is read: each goes on where the one before has come to, until it is
 // known what is wrong with it. A file that was written to since is read from its beginning.
 func TestAReadingForDamageGoesOn(t *testing.T) {
 	t.Parallel()
-	m, records := filled(t)
+	m, _ := newMachine(t)
+	const records = 48
+	writeFile(t, m, etcdfs.LogDir(dataDir)+"/x", "")
+	mustNotFail(t, os.MkdirAll(filepath.Dir(m.path(etcdfs.Database(dataDir))), 0o700))
+	db, err := bbolt.Open(m.path(etcdfs.Database(dataDir)), 0o600, nil)
+	mustNotFail(t, err)
+	mustNotFail(t, errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		keys, err := tx.CreateBucket([]byte("key"))
+		for i := range records {
+			err = errors.Join(err, keys.Put([]byte{byte(i)}, []byte("value")))
+		}
+		return err
+	}), db.Close()))
 	m.Now = time.Now
 	grown := func(by time.Duration) {
 		t.Helper()
-		if err := os.Chtimes(m.path(database(dataDir)), time.Now(), time.Now().Add(-by)); err != nil {
+		if err := os.Chtimes(m.path(etcdfs.Database(dataDir)), time.Now(), time.Now().Add(-by)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -23,8 +41,8 @@ func TestAReadingForDamageGoesOn(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		err = m.examined(dataDir, 0).once(checkDatabase, []string{database(dataDir)}, func(at *position) error {
-			return m.readAll(ctx, dataDir, at, func(string, []byte, []byte) error {
+		err = m.examined(dataDir, 0).once(etcdfs.CheckDatabase, []string{etcdfs.Database(dataDir)}, func(at *etcdfs.Position) error {
+			return m.etcd(dataDir).ReadAll(ctx, at, func(string, []byte, []byte) error {
 				if read++; read == lasts {
 					cancel()
 				}
@@ -40,7 +58,7 @@ func TestAReadingForDamageGoesOn(t *testing.T) {
 		if read, err := look(lasts); read != wants || (err == nil) != ends {
 			t.Errorf("%s %d records were read, and not %d: %v", when, read, wants, err)
 		}
-		if _, known := m.examined(dataDir, 0).kept(checkDatabase, []string{database(dataDir)}); known != ends {
+		if _, known := m.examined(dataDir, 0).kept(etcdfs.CheckDatabase, []string{etcdfs.Database(dataDir)}); known != ends {
 			t.Errorf("%s it is known what is wrong: %t", when, known)
 		}
 	}

@@ -88,10 +88,10 @@ func (m *Machine) lookBack(under *restoration) (err error) {
 	}
 	dir := under.Marker.DataDir
 	under.ClusterID = under.Marker.ClusterID
-	if cluster, _, err := m.identity(dir); err == nil {
+	if cluster, _, err := m.etcd(dir).Identity(); err == nil {
 		under.ClusterID = api.FormatID(cluster)
 	}
-	if under.Revision, err = m.highestRevision(dir); err != nil {
+	if under.Revision, err = m.etcd(dir).HighestRevision(); err != nil {
 		return err
 	}
 	under.Progress, _ = m.recorded(under.Marker.Cluster) // what cannot be read guards nothing

@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -96,7 +97,7 @@ func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
 			return err
 		}
 	}
-	if _, err := parseLine(r.Line); err != nil {
+	if _, err := etcdfs.ParseMinor(r.Line); err != nil {
 		return refuse("%q is no line of etcd, like 3.7", r.Line)
 	}
 	marker, err := m.marker(cluster)
@@ -173,7 +174,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	here, err := m.verifySnapshot(path)
+	here, err := etcdfs.VerifySnapshot(path, m.path(path))
 	if err != nil || here.SHA256 != known {
 		return nil, remove(m.path(path))
 	}
@@ -196,7 +197,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 	if err := m.mustHoldRestore(r.DataDir, from.size-before, from.size); err != nil {
 		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
 	}
-	var s *snapshotChecksum
+	var s *etcdfs.Checksum
 	var err error
 	clear := unfinished
 	if part == "" {
@@ -223,8 +224,8 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
 // size and the SHA-256 that it was announced with.
-func (m *Machine) download(from *snapshotSource, identities, path string) (*snapshotChecksum, error) {
-	arrived, s := &counted{from: from, hash: sha256.New()}, newSnapshotChecksum()
+func (m *Machine) download(from *snapshotSource, identities, path string) (*etcdfs.Checksum, error) {
+	arrived, s := &counted{from: from, hash: sha256.New()}, etcdfs.NewChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
 		failed = m.writeNew(path, from.size, io.TeeReader(content, s))
@@ -280,7 +281,7 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.
-func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Snapshot, error) {
+func (m *Machine) verifyFetched(what, path string, s *etcdfs.Checksum) (api.Snapshot, error) {
 	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err
@@ -301,7 +302,7 @@ func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Sna
 	case info.Size()%512 != sha256.Size:
 		return api.Snapshot{}, refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
 	}
-	fetched, err := verifyChecksum(path, openPath(file), s)
+	fetched, err := etcdfs.Verify(path, inside.PathOf(file), s)
 	if err != nil {
 		return api.Snapshot{}, refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
 	}
@@ -311,22 +312,16 @@ func (m *Machine) verifyFetched(what, path string, s *snapshotChecksum) (api.Sna
 // databaseMagic is bbolt's.
 const databaseMagic = 0xED0CDAED
 
-// parseLine reads the line that a version is of: 3 and 7 of 3.7, and of 3.7.0.
-func parseLine(version string) (line [2]int, err error) {
-	_, err = fmt.Sscanf(version, "%d.%d", &line[0], &line[1])
-	return line, err
-}
-
 // mustSuit refuses a snapshot that etcd of a line does not start from: it reads its own and those of older lines.
 func mustSuit(what string, s api.Snapshot, line string) error {
 	if s.Version == "" {
 		return nil // of a cluster that had agreed on none
 	}
-	asked, err := parseLine(s.Version)
+	asked, err := etcdfs.ParseMinor(s.Version)
 	if err != nil {
 		return refuse("%s says that it is of etcd %q, which is no version", what, s.Version)
 	}
-	given, err := parseLine(line)
+	given, err := etcdfs.ParseMinor(line)
 	if err != nil {
 		return err
 	}

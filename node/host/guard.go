@@ -85,7 +85,7 @@ func (m *Machine) guardData(marker api.Marker) error {
 	if err != nil {
 		return err
 	}
-	if marker.Phase != api.PhaseFormed || m.hasMember(marker.DataDir) {
+	if marker.Phase != api.PhaseFormed || m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}
 	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, the plan says what can be done. It must not start again without what it has confirmed", marker.DataDir, len(names))
@@ -94,10 +94,10 @@ func (m *Machine) guardData(marker api.Marker) error {
 // guardIdentity wants the data to be this member's. One whose log does not say whose it is, is not for the
 // guard to judge: etcd does not start on it.
 func (m *Machine) guardIdentity(marker api.Marker) error {
-	if marker.Phase == api.PhaseForming || !m.hasMember(marker.DataDir) {
+	if marker.Phase == api.PhaseForming || !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}
-	cluster, member, err := m.identity(marker.DataDir)
+	cluster, member, err := m.etcd(marker.DataDir).Identity()
 	if err != nil {
 		return nil
 	}
@@ -114,14 +114,14 @@ func (m *Machine) guardIdentity(marker api.Marker) error {
 // cannot be read is etcd's to complain of; one that is locked is a running member's, which has passed.
 func (m *Machine) guardProgress(marker api.Marker) error {
 	before, err := m.recorded(marker.Cluster)
-	if err != nil || before.Index == 0 || !m.hasMember(marker.DataDir) {
+	if err != nil || before.Index == 0 || !m.etcd(marker.DataDir).HasMember() {
 		return err
 	}
-	cluster, member, err := m.identity(marker.DataDir)
+	cluster, member, err := m.etcd(marker.DataDir).Identity()
 	if err != nil || before.ClusterID != api.FormatID(cluster) || before.MemberID != api.FormatID(member) {
 		return nil
 	}
-	index, err := m.consistentIndex(marker.DataDir)
+	index, err := m.etcd(marker.DataDir).ConsistentIndex()
 	if err != nil || index >= before.Index {
 		return nil
 	}

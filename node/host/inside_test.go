@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -30,9 +31,9 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 		path string
 		put  func(path string) error
 	}{
-		"a log that is a link": {walDir(dataDir) + "/0.wal", link}, "a log that is a pipe": {walDir(dataDir) + "/0.wal", pipe},
-		"a database that is a link": {database(dataDir), link}, "a database that is a pipe": {database(dataDir), pipe},
-		"a directory that is a link": {filepath.Dir(database(dataDir)), away}, "a directory of logs that is a link": {walDir(dataDir), away},
+		"a log that is a link": {etcdfs.LogDir(dataDir) + "/0.wal", link}, "a log that is a pipe": {etcdfs.LogDir(dataDir) + "/0.wal", pipe},
+		"a database that is a link": {etcdfs.Database(dataDir), link}, "a database that is a pipe": {etcdfs.Database(dataDir), pipe},
+		"a directory that is a link": {filepath.Dir(etcdfs.Database(dataDir)), away}, "a directory of logs that is a link": {etcdfs.LogDir(dataDir), away},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
@@ -47,13 +48,13 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				if l := m.log(dataDir, false); l.Error == "" || strings.Contains(l.Error, "of root's") {
+				if l := m.etcd(dataDir).Log(false); l.Error == "" || strings.Contains(l.Error, "of root's") {
 					t.Errorf("its log is read: %+v", l)
 				}
 				if why := m.damage(t.Context(), dataDir, lostRestarts); strings.Contains(why, "of root's") {
 					t.Error(why)
 				}
-				if _, err := m.highestRevision(dataDir); err != nil && strings.Contains(err.Error(), "of root's") {
+				if _, err := m.etcd(dataDir).HighestRevision(); err != nil && strings.Contains(err.Error(), "of root's") {
 					t.Error(err)
 				}
 				if _, err := m.progressOf(dataDir); err == nil {
@@ -90,19 +91,19 @@ func TestLogOnADiskOfItsOwn(t *testing.T) {
 	m, _ := newMachine(t)
 	writeFile(t, m, dataDir+"/member/x", "")
 	writeFile(t, m, "/fast/wal/0000000000000000-0000000000000000.wal", "")
-	if m.hasMember(dataDir) {
+	if m.etcd(dataDir).HasMember() {
 		t.Error("there is a member without a log")
 	}
-	if err := os.Symlink(m.path("/fast/wal"), m.path(walDir(dataDir))); err != nil {
+	if err := os.Symlink(m.path("/fast/wal"), m.path(etcdfs.LogDir(dataDir))); err != nil {
 		t.Fatal(err)
 	}
-	if files := m.walFiles(dataDir); len(files) != 1 || !m.hasMember(dataDir) {
+	if files := m.etcd(dataDir).LogFiles(); len(files) != 1 || !m.etcd(dataDir).HasMember() {
 		t.Errorf("behind root's link lies %v", files)
 	}
-	if err := errors.Join(os.Lchown(m.path(walDir(dataDir)), 65534, 65534), os.Chown(m.path(filepath.Dir(walDir(dataDir))), 65534, 65534)); err != nil {
+	if err := errors.Join(os.Lchown(m.path(etcdfs.LogDir(dataDir)), 65534, 65534), os.Chown(m.path(filepath.Dir(etcdfs.LogDir(dataDir))), 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
-	if files := m.walFiles(dataDir); len(files) != 0 || !m.hasMember(dataDir) {
-		t.Errorf("behind another's link lies %v, and its data counts as gone: %t", files, !m.hasMember(dataDir))
+	if files := m.etcd(dataDir).LogFiles(); len(files) != 0 || !m.etcd(dataDir).HasMember() {
+		t.Errorf("behind another's link lies %v, and its data counts as gone: %t", files, !m.etcd(dataDir).HasMember())
 	}
 }

@@ -2,9 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
-	"hash/crc32"
 	"os"
 	"strings"
 	"syscall"
@@ -12,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -54,7 +50,7 @@ func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 		t.Errorf("it reads %+v, and the member said %+v", l, said)
 	}
 
-	wal := f.walFiles(dataDir)
+	wal := f.etcd(dataDir).LogFiles()
 	good, err := os.ReadFile(f.path(wal[len(wal)-1]))
 	if err != nil {
 		t.Fatal(err)
@@ -62,21 +58,21 @@ func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 	// What a power cut leaves of the last record is the end; a bit that has changed is damage.
 	end := len(strings.TrimRight(string(good), "\x00"))
 	writeFile(t, f.Machine, wal[len(wal)-1], string(good[:end-3]))
-	if cut := f.log(dataDir, false); cut.Error != "" || cut.Index != l.Index && cut.Index != l.Index-1 {
+	if cut := f.etcd(dataDir).Log(false); cut.Error != "" || cut.Index != l.Index && cut.Index != l.Index-1 {
 		t.Errorf("cut off it reads %+v", cut)
 	}
 	// A sector of the last record that never reached the disk is the same end.
 	torn := []byte(string(good))
-	for i := (end - 1) / sectorSize * sectorSize; i < end; i++ {
+	for i := (end - 1) / 512 * 512; i < end; i++ {
 		torn[i] = 0
 	}
 	writeFile(t, f.Machine, wal[len(wal)-1], string(torn))
-	if l := f.log(dataDir, false); l.Error != "" || l.Index == 0 {
+	if l := f.etcd(dataDir).Log(false); l.Error != "" || l.Index == 0 {
 		t.Errorf("with a sector missing it reads %+v", l)
 	}
 	good[strings.Index(string(good), "key-25")] ^= 1
 	writeFile(t, f.Machine, wal[len(wal)-1], string(good))
-	if damaged := f.log(dataDir, false); damaged.Error == "" || damaged.MemberID != l.MemberID || damaged.Index >= l.Index {
+	if damaged := f.etcd(dataDir).Log(false); damaged.Error == "" || damaged.MemberID != l.MemberID || damaged.Index >= l.Index {
 		t.Errorf("damaged it reads %+v", damaged)
 	}
 }
@@ -112,7 +108,7 @@ func TestLogReadsTheSameInEveryState(t *testing.T) {
 	f.start(t)
 	f.units.active[api.Unit("main")] = "activating"
 	eventually(t, "it has its database open", func() bool {
-		_, err := f.consistentIndex(dataDir)
+		_, err := f.etcd(dataDir).ConsistentIndex()
 		return err != nil
 	})
 	if waiting := look("waiting"); waiting != running {
@@ -145,7 +141,7 @@ func TestLogIsReadWhileItIsWritten(t *testing.T) {
 		}()
 		var last uint64
 		for range 100 {
-			l := f.log(dataDir, true)
+			l := f.etcd(dataDir).Log(true)
 			if l.Error != "" || l.DatabaseError != "" || l.Index < last {
 				t.Fatalf("after entry %d it reads %+v", last, l)
 			}
@@ -156,60 +152,4 @@ func TestLogIsReadWhileItIsWritten(t *testing.T) {
 			t.Error("nothing was written meanwhile")
 		}
 	})
-}
-
-// TestLogEndsInTheFileBefore holds that a file which was begun just before the end, and has nothing but a snapshot that was taken
-// earlier, does not hide the entries of the one before; and that a snapshot from the leader counts where it is ahead.
-func TestLogEndsInTheFileBefore(t *testing.T) {
-	t.Parallel()
-	m, _ := newMachine(t)
-	crc := uint32(0)
-	record := func(kind int64, data []byte) string {
-		crc = crc32.Update(crc, castagnoli, data)
-		message := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(kind))
-		message = protowire.AppendVarint(protowire.AppendTag(message, 2, protowire.VarintType), uint64(crc))
-		if data != nil {
-			message = protowire.AppendBytes(protowire.AppendTag(message, 3, protowire.BytesType), data)
-		}
-		head := uint64(len(message))
-		if padding := (8 - len(message)%8) % 8; padding > 0 {
-			head |= uint64(0x80|padding) << 56
-			message = append(message, make([]byte, padding)...)
-		}
-		return string(binary.LittleEndian.AppendUint64(nil, head)) + string(message)
-	}
-	numbers := func(of ...uint64) (message []byte) {
-		for i, number := range of {
-			message = protowire.AppendVarint(protowire.AppendTag(message, protowire.Number(i+1), protowire.VarintType), number)
-		}
-		return message
-	}
-	entry := func(term, index uint64) string { return record(recordEntry, numbers(0, term, index)) }
-	snapshot := func(term, index uint64) string { return record(recordSnapshot, numbers(index, term)) }
-	begin := func() string { return record(recordCRC, nil) + record(recordMetadata, numbers(7, 8)) }
-	const tail = "\x00\x00\x00\x00\x00\x00\x00\x00"
-	for name, test := range map[string]struct {
-		files       func() []string
-		term, index uint64
-	}{
-		"entries":                            {func() []string { return []string{begin() + entry(2, 5) + entry(2, 6)} }, 2, 6},
-		"entries that were replaced":         {func() []string { return []string{begin() + entry(2, 5) + entry(2, 6) + entry(3, 5)} }, 3, 5},
-		"begun just before":                  {func() []string { return []string{begin() + entry(2, 5) + entry(2, 6), begin()} }, 2, 6},
-		"begun, with an earlier snapshot":    {func() []string { return []string{begin() + entry(2, 5) + entry(2, 6), begin() + snapshot(2, 5)} }, 2, 6},
-		"a snapshot of the leader":           {func() []string { return []string{begin() + entry(2, 6) + snapshot(4, 90)} }, 4, 90},
-		"begun, with one of the leader":      {func() []string { return []string{begin() + entry(2, 6), begin() + snapshot(4, 90)} }, 4, 90},
-		"a snapshot of the leader, and more": {func() []string { return []string{begin() + entry(2, 6) + snapshot(4, 90), begin() + entry(4, 91)} }, 4, 91},
-		"nothing":                            {func() []string { return []string{begin()} }, 0, 0},
-	} {
-		if err := os.RemoveAll(m.path(walDir(dataDir))); err != nil {
-			t.Fatal(err)
-		}
-		crc = 0
-		for i, text := range test.files() {
-			writeFile(t, m, fmt.Sprintf("%s/%016x-%016x.wal", walDir(dataDir), i, i*100), text+tail)
-		}
-		if l := m.readLog(dataDir); l.Error != "" || l.Term != test.term || l.Index != test.index || l.MemberID != "7" {
-			t.Errorf("%s: it reads %+v", name, l)
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
@@ -84,6 +85,9 @@ func (m *Machine) aboutToRename(path string) {
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
+
+// etcd is what a member has written to a data directory.
+func (m *Machine) etcd(dir string) etcdfs.Data { return etcdfs.Data{Root: m.Root, Dir: dir} }
 
 // path is where a path of the host lies for this process.
 func (m *Machine) path(p string) string { return filepath.Join(m.Root, p) }

@@ -56,7 +56,7 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	if !o.Data.HasMember || serves(o.Member) {
 		return o
 	}
-	o.Data.Log = m.log(o.Data.Path, o.Unit.MainPID != 0)
+	o.Data.Log = m.etcd(o.Data.Path).Log(o.Unit.MainPID != 0)
 	if !crashes(o) {
 		return o
 	}

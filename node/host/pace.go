@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
@@ -51,7 +52,7 @@ type reached struct {
 // reach is how far the local member has come, ready or not.
 func (m *Machine) reach(ctx context.Context, marker api.Marker) reached {
 	var r reached
-	files, _ := inside.ReadDir(filepath.Dir(m.path(database(marker.DataDir)))) // there is none yet
+	files, _ := inside.ReadDir(filepath.Dir(m.path(etcdfs.Database(marker.DataDir)))) // there is none yet
 	for _, file := range files {
 		if info, err := file.Info(); err == nil { // one that is renamed meanwhile is seen the next time
 			r.bytes += info.Size()

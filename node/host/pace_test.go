@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
@@ -54,8 +55,8 @@ func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, looked := working(t, moves, test.did)
-			writeFile(t, m, database(dataDir), "")
-			if err := os.Truncate(m.path(database(dataDir)), test.size); err != nil {
+			writeFile(t, m, etcdfs.Database(dataDir), "")
+			if err := os.Truncate(m.path(etcdfs.Database(dataDir)), test.size); err != nil {
 				t.Fatal(err)
 			}
 			o, err := m.Await(t.Context(), "main", api.AwaitRequest{ObserveRequest: api.ObserveRequest{DataDir: dataDir}, Timeout: without})
@@ -91,7 +92,7 @@ func TestWhileItGains(t *testing.T) {
 	defer stop()
 	const writes = 8
 	for i := range writes {
-		writeFile(t, m, database(marker.DataDir)+".tmp", strings.Repeat("x", i))
+		writeFile(t, m, etcdfs.Database(marker.DataDir)+".tmp", strings.Repeat("x", i))
 		select {
 		case <-waiting.Done():
 			t.Fatalf("given up while its files grew: %v", context.Cause(waiting))

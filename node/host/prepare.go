@@ -118,7 +118,7 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	if old != nil && old.Phase != api.PhaseForming && old.Owner != marker.Owner {
 		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object; import that cluster, or destroy it from the state that holds it", old.Member, old.Cluster)
 	}
-	if old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && m.hasMember(old.DataDir) {
+	if old != nil && old.Phase == api.PhaseFormed && marker.Phase == api.PhaseJoining && m.etcd(old.DataDir).HasMember() {
 		return refuse("this host is to join cluster %s as a learner, and %s holds the data of member %s, which has joined it already: set that aside first", old.Cluster, old.DataDir, old.Member)
 	}
 	if err := m.mustNotCollide(marker); err != nil {
@@ -152,10 +152,10 @@ func (m *Machine) mustNotCollide(marker api.Marker) error {
 // keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,
 // whatever is configured anew. The guard goes by that.
 func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
-	if old != nil && old.Phase == api.PhaseFormed && marker.Phase != api.PhaseFormed && old.Token == marker.Token && m.hasMember(old.DataDir) {
+	if old != nil && old.Phase == api.PhaseFormed && marker.Phase != api.PhaseFormed && old.Token == marker.Token && m.etcd(old.DataDir).HasMember() {
 		marker.Phase, marker.ClusterID, marker.MemberID = old.Phase, old.ClusterID, old.MemberID
 	}
-	if old != nil && marker.ClusterID == "" && old.Token == marker.Token && m.hasMember(old.DataDir) {
+	if old != nil && marker.ClusterID == "" && old.Token == marker.Token && m.etcd(old.DataDir).HasMember() {
 		marker.ClusterID, marker.MemberID = old.ClusterID, old.MemberID // those that a restore has given it
 	}
 	return marker

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -35,7 +36,7 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	if err := m.completePairs(cluster); err != nil {
 		return err
 	}
-	if !m.hasMember(marker.DataDir) {
+	if !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}
 	// systemd records after each end of the member, and a call after it has stopped one.
@@ -78,15 +79,15 @@ func (m *Machine) putProgress(cluster string, now progress) error {
 // progressOf is how far the database in a data directory has come, once the disk has it. A member that was
 // killed may leave its last page to the kernel, and a power cut takes it back.
 func (m *Machine) progressOf(dir string) (progress, error) {
-	cluster, member, err := m.identity(dir)
+	cluster, member, err := m.etcd(dir).Identity()
 	if err != nil {
 		return progress{}, err
 	}
-	index, err := m.consistentIndex(dir)
+	index, err := m.etcd(dir).ConsistentIndex()
 	if err != nil {
 		return progress{}, err
 	}
-	db, err := inside.OpenFile(m.path(database(dir)), os.O_RDONLY, 0)
+	db, err := inside.OpenFile(m.path(etcdfs.Database(dir)), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return progress{api.FormatID(cluster), api.FormatID(member), 0}, nil
 	}

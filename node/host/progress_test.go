@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // TestGuardKnowsAMembersData holds that the guard lets a member start on its own data however it has ended,
@@ -80,7 +81,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuses("an old copy, looked at twice", api.GuardProgress, "it was rolled back")
-	if err := os.Remove(f.path(database(dataDir))); err != nil {
+	if err := os.Remove(f.path(etcdfs.Database(dataDir))); err != nil {
 		t.Fatal(err)
 	}
 	refuses("without its database", api.GuardProgress, "up to entry 0")
@@ -107,7 +108,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 // probedCluster is the ID of the cluster that the member's log is of.
 func (f *fleetMember) probedCluster(t *testing.T) string {
 	t.Helper()
-	cluster, _, err := f.identity(dataDir)
+	cluster, _, err := f.etcd(dataDir).Identity()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -133,7 +134,7 @@ func (m *Machine) cutTo(part string, before int64) error {
 	if err := errors.Join(file.Truncate(before), file.Sync()); err != nil {
 		return err
 	}
-	return errors.Join(m.noteSinceBoot(part), os.Chtimes(openPath(file), time.Time{}, info.ModTime()))
+	return errors.Join(m.noteSinceBoot(part), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
 }
 
 // release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part
@@ -151,7 +152,7 @@ func (m *Machine) release(part string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(durable.Release(file), os.Chtimes(openPath(file), time.Time{}, info.ModTime()))
+	return errors.Join(durable.Release(file), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.
@@ -168,7 +169,7 @@ var errStays = errors.New("")
 // receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
 // has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
 // against the SHA-256 that it was announced with.
-func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *snapshotChecksum, err error) {
+func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
 	if s, err = m.arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
@@ -181,7 +182,7 @@ func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64
 }
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
-func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *snapshotChecksum, err error) {
+func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *etcdfs.Checksum, err error) {
 	file, err := inside.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
 	if err != nil {
 		return nil, err
@@ -201,7 +202,7 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
-	sum, s := sha256.New(), newSnapshotChecksum()
+	sum, s := sha256.New(), etcdfs.NewChecksum()
 	if _, err := io.Copy(io.MultiWriter(sum, s), file); err != nil {
 		return nil, err
 	}
@@ -241,7 +242,7 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 }
 
 // decrypt writes what has arrived encrypted in the clear.
-func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest, path string) (*snapshotChecksum, error) {
+func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
 	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}

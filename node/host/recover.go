@@ -112,7 +112,7 @@ func (m *Machine) mustBeAlone(marker api.Marker, flags []string) error {
 	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID || slices.Contains(flags, forced) {
 		return err
 	}
-	if members, err := m.membersIn(marker.DataDir); err == nil && len(members) == 1 && members[0] == marker.MemberID {
+	if members, err := m.etcd(marker.DataDir).Members(); err == nil && len(members) == 1 && members[0] == marker.MemberID {
 		return nil
 	}
 	return fmt.Errorf("a recovery has taken all of its log for agreed on, and was cut short before it was alone: it must not meet the other voters. Apply again with recover_from to make it the cluster; if the others serve without it, build it anew with rebuild; its data as it was lies in %s", under.Copy)
@@ -133,19 +133,19 @@ func (m *Machine) mayStart(ctx context.Context, marker api.Marker) error {
 // not lived on with others since it was made. Its data is then what was copied, or names nobody but itself.
 // The record of any other is a leftover, which speaks for neither a copy nor a check.
 func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery) bool {
-	if under.ClusterID != marker.ClusterID || !m.hasMember(under.Copy) {
+	if under.ClusterID != marker.ClusterID || !m.etcd(under.Copy).HasMember() {
 		return false
 	}
 	if isAlone(m.local(marker).Look(ctx)) {
 		return true
 	}
-	if l := m.readLog(marker.DataDir); l.Error == "" && l.Index > 0 && l.Term == under.Term && l.Index == under.Index {
+	if l := m.etcd(marker.DataDir).ReadLog(); l.Error == "" && l.Index > 0 && l.Term == under.Term && l.Index == under.Index {
 		return true
 	}
 	if m.stop(ctx, marker.Cluster) != nil {
 		return false
 	}
-	members, err := m.membersIn(marker.DataDir)
+	members, err := m.etcd(marker.DataDir).Members()
 	return err == nil && len(members) == 1 && members[0] == marker.MemberID
 }
 
@@ -200,7 +200,7 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs bool) (*api.Log, error) {
 	// etcd cannot start a member by force whose database is ahead of its log: it looks for entries that are not there, and
 	// dies (etcd issue 22686).
-	l := m.log(marker.DataDir, runs)
+	l := m.etcd(marker.DataDir).Log(runs)
 	if l.Error != "" || l.DatabaseError != "" || l.Applied > l.Index {
 		return nil, refuse("member %s cannot be recovered from: its log ends with entry %d of term %d, and its database has applied entry %d; %s%s: recover another survivor, or restore a snapshot", marker.Member, l.Index, l.Term, l.Applied, l.Error, l.DatabaseError)
 	}

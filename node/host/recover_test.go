@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // survivor is the leader of a cluster of three that has lost its quorum. The last that it has logged, key
@@ -59,7 +60,7 @@ func (f *fleetMember) mustHoldAll(t *testing.T, done api.Recovered) {
 	if !slices.Contains(o.Data.Aside, done.Path) || len(o.Data.Aside) != 1 {
 		t.Errorf("the copy lies in %q, and there are %q", done.Path, o.Data.Aside)
 	}
-	if len(f.walFiles(done.Path)) == 0 {
+	if len(f.etcd(done.Path).LogFiles()) == 0 {
 		t.Error("the copy holds no log")
 	}
 	mustHave(t, f.Machine, done.Path, etcdOwner, 0o700)
@@ -131,7 +132,7 @@ func TestRecoverRefusesDataAheadOfItsLog(t *testing.T) {
 	f.apply(t)
 	f.units.end(syscall.SIGTERM)
 	delete(f.units.active, api.Unit("main"))
-	old := f.walFiles(dataDir)[0]
+	old := f.etcd(dataDir).LogFiles()[0]
 	text, err := os.ReadFile(f.path(old))
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +198,7 @@ func TestRecoveryLeftBehind(t *testing.T) {
 	if err != nil || done.Path == cut.Path {
 		t.Fatalf("it goes on with %+v, %v", done, err)
 	}
-	if was, is := f.readLog(cut.Path), f.readLog(done.Path); is.Index <= was.Index {
+	if was, is := f.etcd(cut.Path).ReadLog(), f.etcd(done.Path).ReadLog(); is.Index <= was.Index {
 		t.Errorf("the copy ends with %+v, and the one before with %+v", is, was)
 	}
 	if err := os.RemoveAll(f.path(cut.Path)); err != nil {
@@ -220,7 +221,7 @@ func TestRecoveryLeftBehind(t *testing.T) {
 func TestRecoverRefusesOlderData(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
-	l, pid := f.log(dataDir, true), f.units.pid
+	l, pid := f.etcd(dataDir).Log(true), f.units.pid
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience, Term: l.Term, Index: l.Index + 1}
 	_, err := f.Recover(t.Context(), "main", request)
 	mustRefuse(t, err, "somebody has put older data there")
@@ -276,7 +277,7 @@ func TestRecoverRefusedWithOneLeftBehind(t *testing.T) {
 	if err := os.CopyFS(f.path(copied), os.DirFS(f.path(dataDir))); err != nil {
 		t.Fatal(err)
 	}
-	l, huge := f.log(dataDir, true), filepath.Join(dataDir, "huge")
+	l, huge := f.etcd(dataDir).Log(true), filepath.Join(dataDir, "huge")
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience, Term: l.Term, Index: l.Index}
 	for name, refusal := range map[string]struct {
 		arrange func()
@@ -326,14 +327,14 @@ func TestRecoverWithWhatDoesNotStart(t *testing.T) {
 	f := survivor(t)
 	request := api.RecoverRequest{Owner: fleetOwner, ClusterID: f.marker.ClusterID, Timeout: patience}
 	f.units.end(syscall.SIGKILL)
-	good, err := os.ReadFile(f.path(database(dataDir)))
+	good, err := os.ReadFile(f.path(etcdfs.Database(dataDir)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, f.Machine, database(dataDir), strings.Repeat("\x00", len(good)))
+	writeFile(t, f.Machine, etcdfs.Database(dataDir), strings.Repeat("\x00", len(good)))
 	_, err = f.Recover(t.Context(), "main", request)
 	mustRefuse(t, err, "cannot be recovered from", "restore a snapshot")
-	writeFile(t, f.Machine, database(dataDir), string(good))
+	writeFile(t, f.Machine, etcdfs.Database(dataDir), string(good))
 
 	crashing := *f.Machine
 	crashing.Units = f.units.fakeUnits // it starts nothing that stays

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -244,17 +245,17 @@ func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest
 
 // compareSnapshot verifies a snapshot, and compares what is in it with its manifest.
 func (r *run) compareSnapshot(m backup.Manifest, path string) error {
-	found, err := verifySnapshot(m.String(), r.path(path))
+	found, err := etcdfs.VerifySnapshot(m.String(), r.path(path))
 	if err != nil {
 		return unfit{err}
 	}
-	inside, err := revisionsIn(r.path(path))
+	inside, err := etcdfs.RevisionsIn(r.path(path))
 	if err != nil {
 		return unfit{fmt.Errorf("%s: %w", m, err)}
 	}
 	return differs(m, []difference{
 		{"revision", found.Revision, m.Revision},
-		{"compacted revision", inside.compact, m.CompactRevision},
+		{"compacted revision", inside.Compact, m.CompactRevision},
 		{"keys", found.Keys, m.Keys},
 		{"storage version", minorOf(found.Version), m.StorageVersion},
 	})

@@ -108,7 +108,7 @@ func (m *Machine) guardRestored(marker api.Marker) error {
 	if err != nil || under == nil {
 		return err
 	}
-	cluster, _, err := m.identity(marker.DataDir)
+	cluster, _, err := m.etcd(marker.DataDir).Identity()
 	if err != nil {
 		return fmt.Errorf("%s, and the restored data is not in %s any more: %w: %s", under, marker.DataDir, err, goOn)
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -59,7 +60,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	if err := m.clearData(cluster, under); err != nil {
 		return api.Restored{}, err
 	}
-	cluster64, member, err := m.identity(next)
+	cluster64, member, err := m.etcd(next).Identity()
 	if err != nil {
 		return api.Restored{}, err
 	}
@@ -105,7 +106,7 @@ func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreR
 		return nil, nil, refuse("%s, by another Terraform object: finish it from the state that holds it", under)
 	case under != nil && under.Snapshot != r.Snapshot:
 		return nil, nil, refuse("%s, with snapshot %s, and snapshot %s is to be restored: fence the host for that", under, under.Snapshot, r.Snapshot)
-	case under == nil && marker != nil && (marker.Phase != api.PhaseForming || m.hasMember(marker.DataDir)):
+	case under == nil && marker != nil && (marker.Phase != api.PhaseForming || m.etcd(marker.DataDir).HasMember()):
 		return nil, nil, refuse("member %s of cluster %s is not fenced: fence it first", marker.Member, cluster)
 	case under == nil:
 		if under, err = m.beginAnew(ctx, marker, r); err != nil {
@@ -147,7 +148,7 @@ func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
 	}
 	switch {
 	case under.Cleared:
-		cluster, _, err := m.identity(dir)
+		cluster, _, err := m.etcd(dir).Identity()
 		if err != nil || api.FormatID(cluster) != under.Made {
 			return refuse("data directory %s holds what the restore has not put there: move it away", dir)
 		}
@@ -216,12 +217,12 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	defer made.Close()
 	// It is root's until all is in it, and etcd's code finds it by the handle, wherever its name leads by now.
 	err = restoreSnapshot(snapshot.RestoreConfig{
-		SnapshotPath: openPath(from), Name: r.Marker.Member, OutputDataDir: made.Path("."), PeerURLs: []string{r.PeerURL},
+		SnapshotPath: inside.PathOf(from), Name: r.Marker.Member, OutputDataDir: made.Path("."), PeerURLs: []string{r.PeerURL},
 		InitialCluster: r.Marker.InitialCluster, InitialClusterToken: r.Marker.Token,
 		RevisionBump: uint64(r.Bump), MarkCompacted: true,
 	})
 	if err == nil {
-		err = takeAlarmsOut(made.Path(database("")))
+		err = etcdfs.TakeAlarmsOut(made.Path(etcdfs.Database("")))
 	}
 	if err == nil {
 		err = settleTree(made, etcd)
@@ -264,12 +265,12 @@ func settleTree(dir *inside.Dir, owner Owner) error {
 // seen from this host, or from which one could watch on as if nothing had happened: it asks for the revision after
 // the last that it has seen, and has to hear that this one is compacted.
 func (m *Machine) mustBeAhead(next string, under restoration) error {
-	made, err := revisionsInData(m.path(next))
+	made, err := m.etcd(next).Revisions()
 	if err != nil {
 		return fmt.Errorf("read what was restored: %w", err)
 	}
-	if lack := under.Revision + 2 - made.newest; under.Revision > 0 && lack > 0 {
-		return refuse("the restored cluster would begin at revision %d, and clients may have seen revision %d from this host, and watch on from the next: raise revisions by %d more", made.newest, under.Revision, lack)
+	if lack := under.Revision + 2 - made.Newest; under.Revision > 0 && lack > 0 {
+		return refuse("the restored cluster would begin at revision %d, and clients may have seen revision %d from this host, and watch on from the next: raise revisions by %d more", made.Newest, under.Revision, lack)
 	}
 	return nil
 }

@@ -205,7 +205,7 @@ func mustBeRestored(t *testing.T, m *Machine, r api.RestoreRequest, before map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, member, err := m.identity(dataDir)
+	cluster, member, err := m.etcd(dataDir).Identity()
 	if err != nil || marker.ClusterID != api.FormatID(cluster) || marker.MemberID != api.FormatID(member) || marker.Token != r.Marker.Token || marker.Mount == "" {
 		t.Errorf("%s: %v, the data is of member %x of cluster %x, and the marker reads %+v", name, err, member, cluster, marker)
 	}

@@ -198,7 +198,7 @@ func TestRetireEndsARestore(t *testing.T) {
 				}
 			}
 			retired, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner, Purge: purge})
-			if err != nil || m.hasMember(retired.Path) == purge {
+			if err != nil || m.etcd(retired.Path).HasMember() == purge {
 				t.Errorf("purge %v, restored %v: %+v, %v", purge, restored, retired, err)
 			}
 			if left := leftovers(t, m); len(left) > 0 {

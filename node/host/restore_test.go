@@ -127,7 +127,7 @@ func TestRestoreAFleet(t *testing.T) {
 		}
 		members[i].marker = request.Marker
 		members[i].id = made.MemberID
-		if made.ClusterID == saved.ClusterID || !f.hasMember(made.Aside) {
+		if made.ClusterID == saved.ClusterID || !f.etcd(made.Aside).HasMember() {
 			t.Errorf("made was %+v, and the old cluster was %s", made, saved.ClusterID)
 		}
 	}

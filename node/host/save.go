@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
@@ -13,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -57,7 +57,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 		sent := make(chan error, 1)
 		verifying, failed := context.WithCancelCause(ctx)
 		defer failed(nil)
-		whole := io.NewSectionReader(file, 0, s.size)
+		whole := io.NewSectionReader(file, 0, s.Size)
 		go func() {
 			_, err := io.Copy(content, whileRead{verifying, whole})
 			sent <- err
@@ -126,8 +126,8 @@ func (m *Machine) saveTo(ctx context.Context, member etcdclient.Voter, file *os.
 }
 
 // checkedSnapshot verifies a snapshot that was streamed to a file.
-func (m *Machine) checkedSnapshot(ctx context.Context, member etcdclient.Voter, file *os.File, s *snapshotChecksum) (api.Saved, error) {
-	taken, err := verifyChecksum("of the local member", openPath(file), s)
+func (m *Machine) checkedSnapshot(ctx context.Context, member etcdclient.Voter, file *os.File, s *etcdfs.Checksum) (api.Saved, error) {
+	taken, err := etcdfs.Verify("of the local member", inside.PathOf(file), s)
 	if err != nil {
 		return api.Saved{}, err
 	}
@@ -135,25 +135,22 @@ func (m *Machine) checkedSnapshot(ctx context.Context, member etcdclient.Voter, 
 		Snapshot: taken, ClusterID: api.FormatID(member.State.Header.ClusterId), MemberID: api.FormatID(member.ID), Etcd: member.State.Version,
 	}
 	saved.TakenAt = m.Now().UTC()
-	live, err := inside.OpenFile(m.path(database(member.Marker.DataDir)), os.O_RDONLY, 0)
+	live, err := inside.OpenFile(m.path(etcdfs.Database(member.Marker.DataDir)), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Saved{}, err
 	}
-	letGo, err := prefault(live) // it may have left the cache while it was streamed
+	letGo, err := etcdfs.Prefault(live) // it may have left the cache while it was streamed
 	if err := errors.Join(err, live.Close()); err != nil {
 		return api.Saved{}, err
 	}
-	saved.Hash, err = m.hashLike(ctx, member, taken, openPath(file))
+	saved.Hash, err = m.hashLike(ctx, member, taken, inside.PathOf(file))
 	return saved, errors.Join(err, letGo())
 }
-
-// openPath is where a file that is open, and has no name any more, is found by this process.
-func openPath(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }
 
 // hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since, or up to
 // the very revision: then it gives the hash that it took just before.
 func (m *Machine) hashLike(ctx context.Context, member etcdclient.Voter, taken api.Snapshot, path string) (uint32, error) {
-	inside, err := revisionsIn(path)
+	inside, err := etcdfs.RevisionsIn(path)
 	if err != nil {
 		return 0, err
 	}
@@ -163,7 +160,7 @@ func (m *Machine) hashLike(ctx context.Context, member etcdclient.Voter, taken a
 	if err != nil {
 		return 0, nil // compacted, or a member that has gone: the snapshot is whole without
 	}
-	if answer.CompactRevision != inside.compact || answer.HashRevision != taken.Revision {
+	if answer.CompactRevision != inside.Compact || answer.HashRevision != taken.Revision {
 		return 0, nil
 	}
 	return answer.Hash, nil

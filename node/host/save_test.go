@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // fullWriter takes so many bytes, and then none.
@@ -153,7 +154,7 @@ func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 func TestAPipeInPlaceOfTheDatabase(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
-	path := f.path(database(f.marker.DataDir))
+	path := f.path(etcdfs.Database(f.marker.DataDir))
 	mustNotFail(t, os.Rename(path, path+".x"))
 	mustNotFail(t, unix.Mkfifo(path, 0o600))
 	done := make(chan error, 2)

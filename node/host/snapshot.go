@@ -11,13 +11,10 @@ import (
 	"regexp"
 	"slices"
 
-	"go.etcd.io/bbolt"
-	"go.etcd.io/etcd/etcdutl/v3/snapshot"
-	"go.uber.org/zap"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -67,7 +64,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 }
 
 // save streams a snapshot to a file, and brings it to the disk.
-func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*snapshotChecksum, error) {
+func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*etcdfs.Checksum, error) {
 	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
 	if err != nil {
 		return nil, err
@@ -81,17 +78,17 @@ func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string
 }
 
 // verifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
-func (m *Machine) verifySaved(path string, s *snapshotChecksum) (api.Snapshot, error) {
+func (m *Machine) verifySaved(path string, s *etcdfs.Checksum) (api.Snapshot, error) {
 	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
 	defer file.Close()
-	return verifyChecksum(path, openPath(file), s)
+	return etcdfs.Verify(path, inside.PathOf(file), s)
 }
 
 // send streams a snapshot of the local member.
-func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*snapshotChecksum, error) {
+func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*etcdfs.Checksum, error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	stream, err := member.Snapshot(ctx)
@@ -99,7 +96,7 @@ func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*snapshot
 		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
 	}
 	defer stream.Close()
-	s := newSnapshotChecksum()
+	s := etcdfs.NewChecksum()
 	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", stallTimeout)) }
 	if _, err := io.Copy(io.MultiWriter(to, s), flowing{stream, stallTimeout, silent}); err != nil {
 		if ctx.Err() != nil {
@@ -108,85 +105,6 @@ func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*snapshot
 		return nil, fmt.Errorf("save a snapshot of the local member: %w", err)
 	}
 	return s, nil
-}
-
-// verifySnapshot verifies a snapshot at a path of the host.
-func (m *Machine) verifySnapshot(path string) (api.Snapshot, error) {
-	return verifySnapshot(path, m.path(path))
-}
-
-// verifySnapshot verifies a snapshot at a path of this process. Errors call it by its name.
-func verifySnapshot(name, path string) (api.Snapshot, error) {
-	file, err := inside.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
-	}
-	defer file.Close()
-	s := newSnapshotChecksum()
-	if _, err := io.Copy(s, file); err != nil {
-		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
-	}
-	return verifyChecksum(name, openPath(file), s)
-}
-
-// verifyChecksum verifies a snapshot whose checksum was taken on its way to a path of this process: by the sum that it
-// ends in, which etcd's own status does not look at, and key by key. The sum comes first, since the other does not
-// survive a file that was cut off.
-func verifyChecksum(name, path string, s *snapshotChecksum) (api.Snapshot, error) {
-	whole, err := s.sum()
-	if err != nil {
-		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: %w", name, err)
-	}
-	read, err := statusOf(path)
-	if err != nil {
-		return api.Snapshot{}, fmt.Errorf("verify snapshot %s: read its keys: %w", name, err)
-	}
-	return api.Snapshot{SHA256: whole, SizeBytes: s.size, Revision: read.Revision, Keys: read.TotalKey, Version: read.Version}, nil
-}
-
-// statusOf reads all keys of a snapshot at a path of this process, and counts those that clients can see.
-func statusOf(path string) (read snapshot.Status, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("it is damaged: %v", r)
-		}
-	}()
-	file, err := os.Open(path)
-	if err != nil {
-		return read, err
-	}
-	letGo, err := prefault(file)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return read, err
-	}
-	defer func() { err = errors.Join(err, letGo()) }()
-	if read, err = snapshot.NewV3(zap.NewNop()).Status(path); err != nil {
-		return read, err
-	}
-	raised, err := wasRaised(path)
-	if raised {
-		read.TotalKey--
-	}
-	if err == nil {
-		read.Version, err = neededVersion(path, read.Version)
-	}
-	return read, err
-}
-
-// neededVersion is that of the oldest etcd that starts from a snapshot: the newer of its storage version and the one that
-// its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
-func neededVersion(path, storage string) (string, error) {
-	needed := storage
-	err := viewDatabase(path, func(tx *bbolt.Tx) error {
-		agreed := agreedVersion(tx)
-		// One that cannot be read is no line: it is the smallest.
-		of, _ := parseLine(storage)
-		if line, err := parseLine(agreed); err == nil && slices.Compare(line[:], of[:]) > 0 {
-			needed = agreed
-		}
-		return nil
-	})
-	return needed, err
 }
 
 // snapshotName is what a verified snapshot is called: its revision, and when it was taken.

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/version"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 const snapshotDir = dataDir + ".snapshots"
@@ -109,7 +110,7 @@ func TestSnapshotThatIsDamaged(t *testing.T) {
 		"no database": {strings.Repeat("x", 4096+32), "its SHA-256 is"},
 	} {
 		writeFile(t, f.Machine, "/damaged.db", test.text)
-		_, err := f.verifySnapshot("/damaged.db")
+		_, err := etcdfs.VerifySnapshot("/damaged.db", f.path("/damaged.db"))
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 )
 
 // restoreSpare is what a restored member wants beside its database: its log begins with two files of 64 MiB.
@@ -72,7 +73,7 @@ func (m *Machine) leftToMembers(path string) int64 {
 		return 0 // what is wrong with a marker is said where it is gone by
 	}
 	for _, member := range members {
-		for _, dir := range []string{m.path(member.DataDir), m.path(walDir(member.DataDir))} {
+		for _, dir := range []string{m.path(member.DataDir), m.path(etcdfs.LogDir(member.DataDir))} {
 			if shared, err := sameFilesystem(path, dir); err == nil && shared {
 				live, _ := roomToLive(path)
 				return live

@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 func TestShadowFindsUsers(t *testing.T) {
@@ -151,7 +152,7 @@ func TestAHostThatHasLostItsUser(t *testing.T) {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
 	under := &restoration{Restoration: api.Restoration{Stage: api.StageFenced, Marker: &marker, Flags: []string{"--name=a"}, Aside: dataDir + ".aside-restore-x"}}
 	writeFile(t, m, api.FlagsFile("main"), "--name=a\n")
-	writeFile(t, m, walDir(dataDir)+"/0.wal", "")
+	writeFile(t, m, etcdfs.LogDir(dataDir)+"/0.wal", "")
 	writeFile(t, m, under.Aside+"/member/x", "")
 	before := tree(t, m, "/")
 	for what, write := range map[string]func() error{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
@@ -78,11 +79,11 @@ func TestDamageWhereAStartTakesLong(t *testing.T) {
 	if o, took := look(0); o.Data.Damage != "" || !o.Unit.Looping || took > patience {
 		t.Errorf("nothing is wrong, and it says %q, looping %t, after %s", o.Data.Damage, o.Unit.Looping, took)
 	}
-	good, err := os.ReadFile(f.path(database(dataDir)))
+	good, err := os.ReadFile(f.path(etcdfs.Database(dataDir)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	change(t, f.path(database(dataDir)), half)
+	change(t, f.path(etcdfs.Database(dataDir)), half)
 	if o, _ := look(0); o.Data.Damage != "" {
 		t.Errorf("the database was read while a process has it: %q", o.Data.Damage)
 	}
@@ -106,13 +107,13 @@ func TestDamageWhereAStartTakesLong(t *testing.T) {
 		}
 	}
 	// Somebody has put a good one back.
-	writeFile(t, f.Machine, database(dataDir), string(good))
+	writeFile(t, f.Machine, etcdfs.Database(dataDir), string(good))
 	if o, _ := look(0); o.Data.Damage != "" {
 		t.Errorf("the database is good, and it says %q", o.Data.Damage)
 	}
 
 	// The log shows it to anybody.
-	files := f.walFiles(dataDir)
+	files := f.etcd(dataDir).LogFiles()
 	change(t, f.path(files[len(files)-1]), func(text []byte) []byte {
 		copy(text[4096:], make([]byte, 64))
 		text[4096] = 0xff

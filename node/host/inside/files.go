@@ -99,3 +99,6 @@ func SyncIn(root *os.Root, name string) error {
 	}
 	return errors.Join(file.Sync(), file.Close())
 }
+
+// PathOf is where a file that is open, and may have no name any more, is found by this process.
+func PathOf(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }

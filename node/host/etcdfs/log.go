@@ -1,4 +1,4 @@
-package host
+package etcdfs
 
 import (
 	"encoding/binary"
@@ -24,13 +24,13 @@ const (
 	logPause = 50 * time.Millisecond
 )
 
-// log is what a member has written, read in the same way whether it runs or not: the log is read beside a running etcd,
+// Log is what a member has written, read in the same way whether it runs or not: the log is read beside a running etcd,
 // whose database alone is closed to readers. Its last entry is near the end of its last file, or, where that was begun just
 // before the end, of the one before: no more than 128 MiB are read.
-func (m *Machine) log(dir string, runs bool) *api.Log {
+func (d Data) Log(runs bool) *api.Log {
 	var l api.Log
 	for try := range logTries {
-		l = m.readLog(dir)
+		l = d.ReadLog()
 		if l.Error == "" || !runs || try == logTries-1 {
 			break
 		}
@@ -38,20 +38,20 @@ func (m *Machine) log(dir string, runs bool) *api.Log {
 	}
 	var err error
 	var read databaseState
-	read, err = m.applied(dir)
+	read, err = d.applied()
 	l.Applied, l.Version, l.Corrupt = read.index, read.version, read.corrupt
-	if err != nil && !(runs && errors.Is(err, errInUse)) {
+	if err != nil && !(runs && errors.Is(err, ErrInUse)) {
 		l.DatabaseError = err.Error()
 	}
 	return &l
 }
 
-// readLog is what a member's log says, its database aside.
-func (m *Machine) readLog(dir string) (l api.Log) {
-	cluster, member, err := m.identity(dir)
+// ReadLog is what a member's log says, its database aside.
+func (d Data) ReadLog() (l api.Log) {
+	cluster, member, err := d.Identity()
 	if err == nil {
 		l.ClusterID, l.MemberID = api.FormatID(cluster), api.FormatID(member)
-		l.Term, l.Index, err = m.lastEntry(dir)
+		l.Term, l.Index, err = d.LastEntry()
 	}
 	if err != nil {
 		l.Error = err.Error()
@@ -59,14 +59,14 @@ func (m *Machine) readLog(dir string) (l api.Log) {
 	return l
 }
 
-// identity is whose log a data directory holds: every file of it says so in its second record.
-func (m *Machine) identity(dir string) (cluster, member uint64, err error) {
-	files := m.walFiles(dir)
+// Identity is whose log a data directory holds: every file of it says so in its second record.
+func (d Data) Identity() (cluster, member uint64, err error) {
+	files := d.LogFiles()
 	if len(files) == 0 {
-		return 0, 0, fmt.Errorf("%s holds no log", walDir(dir))
+		return 0, 0, fmt.Errorf("%s holds no log", LogDir(d.Dir))
 	}
 	last := files[len(files)-1]
-	err = m.eachRecord(last, true, func(kind int64, data []byte) error {
+	err = d.eachRecord(last, true, func(kind int64, data []byte) error {
 		if kind != recordMetadata {
 			return nil
 		}
@@ -83,13 +83,13 @@ func (m *Machine) identity(dir string) (cluster, member uint64, err error) {
 	return cluster, member, err
 }
 
-// lastEntry is where a log ends. An entry that was written later takes the place of all from its index on; a snapshot from the
+// LastEntry is where a log ends. An entry that was written later takes the place of all from its index on; a snapshot from the
 // leader, that of all up to its. A file may have no entry of its own yet, and say of a snapshot that was taken before its time.
-func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
+func (d Data) LastEntry() (term, index uint64, err error) {
 	var snapshotTerm, snapshotIndex uint64
-	files := m.walFiles(dir)
+	files := d.LogFiles()
 	for i, file := range slices.Backward(files) {
-		err := m.eachRecord(file, i == len(files)-1, func(kind int64, data []byte) error {
+		err := d.eachRecord(file, i == len(files)-1, func(kind int64, data []byte) error {
 			if kind != recordEntry && kind != recordSnapshot {
 				return nil
 			}
@@ -117,12 +117,12 @@ func (m *Machine) lastEntry(dir string) (term, index uint64, err error) {
 	return term, index, nil
 }
 
-// database is the file of a member's database.
-func database(dir string) string { return filepath.Join(dir, "member", "snap", "db") }
+// Database is the file of a member's database.
+func Database(dir string) string { return filepath.Join(dir, "member", "snap", "db") }
 
-// consistentIndex is how far a database has applied the log, as it is in its file. 0: there is none.
-func (m *Machine) consistentIndex(dir string) (uint64, error) {
-	read, err := m.applied(dir)
+// ConsistentIndex is how far a database has applied the log, as it is in its file. 0: there is none.
+func (d Data) ConsistentIndex() (uint64, error) {
+	read, err := d.applied()
 	return read.index, err
 }
 
@@ -134,12 +134,12 @@ type databaseState struct {
 }
 
 // applied reads how far a database has come. The zero value: there is none.
-func (m *Machine) applied(dir string) (databaseState, error) {
+func (d Data) applied() (databaseState, error) {
 	var read databaseState
-	if _, err := os.Lstat(m.path(database(dir))); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(d.path(Database(d.Dir))); errors.Is(err, fs.ErrNotExist) {
 		return read, nil
 	}
-	err := viewData(m.path(dir), func(tx *bbolt.Tx) error {
+	err := d.view(func(tx *bbolt.Tx) error {
 		if meta := tx.Bucket([]byte("meta")); meta != nil {
 			if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
 				read.index = binary.BigEndian.Uint64(value)
@@ -151,7 +151,7 @@ func (m *Machine) applied(dir string) (databaseState, error) {
 		return err
 	})
 	if err != nil {
-		return databaseState{}, fmt.Errorf("open the database %s: %w", database(dir), err)
+		return databaseState{}, fmt.Errorf("open the database %s: %w", Database(d.Dir), err)
 	}
 	return read, nil
 }

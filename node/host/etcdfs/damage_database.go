@@ -1,4 +1,4 @@
-package host
+package etcdfs
 
 import (
 	"bytes"
@@ -14,10 +14,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // lockedShare is how many bytes of a database are read while its lock is held: an etcd that starts meanwhile waits for
@@ -26,33 +27,33 @@ const lockedShare = 16 << 20
 
 // damagedDatabase wants a database of which all pages can be read, and in which each key is one. One that is missing
 // etcd makes anew from the log, unless that begins with a snapshot. It is read on from where an earlier look has come to.
-func (m *Machine) damagedDatabase(ctx context.Context, dir string, at *position) error {
-	switch _, err := os.Stat(m.path(database(dir))); {
+func (d Data) damagedDatabase(ctx context.Context, at *Position) error {
+	switch _, err := os.Stat(d.path(Database(d.Dir))); {
 	case errors.Is(err, fs.ErrNotExist):
-		if snapshots, _ := filepath.Glob(m.path(filepath.Join(filepath.Dir(database(dir)), "*.snap*"))); len(snapshots) > 0 {
-			return damaged(fmt.Sprintf("its database %s is missing", database(dir)))
+		if snapshots, _ := filepath.Glob(d.path(filepath.Join(filepath.Dir(Database(d.Dir)), "*.snap*"))); len(snapshots) > 0 {
+			return Damaged(fmt.Sprintf("its database %s is missing", Database(d.Dir)))
 		}
 		return nil
 	case err != nil:
 		return err
 	}
-	return m.readAll(ctx, dir, at, mayBe)
+	return d.ReadAll(ctx, at, mayBe)
 }
 
-// position is how far a database has been read.
-type position struct {
+// Position is how far a database has been read.
+type Position struct {
 	Bucket []byte `json:"bucket,omitempty"` // nil: nothing of it
 	Key    []byte `json:"key,omitempty"`
 }
 
-// readAll has all records of a database looked at.
+// ReadAll has all records of a database looked at.
 //
 // The member may be started at any time, and must not wait until all is read: the lock is held for the first records
 // alone. What is read after that may be torn by what etcd writes meanwhile, so whatever is wrong with it is read anew
 // from there on, under the lock: wrong is what is wrong then.
-func (m *Machine) readAll(ctx context.Context, dir string, at *position, look func(bucket string, key, value []byte) error) error {
+func (d Data) ReadAll(ctx context.Context, at *Position, look func(bucket string, key, value []byte) error) error {
 	for {
-		locked, err := m.readFrom(ctx, dir, at, look)
+		locked, err := d.readFrom(ctx, at, look)
 		if locked || err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ func (m *Machine) readAll(ctx context.Context, dir string, at *position, look fu
 }
 
 // readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it ended.
-func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
+func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
 	locked = true
 	var file *os.File
 	runtime.LockOSThread() // whose disk priority it is
@@ -68,20 +69,20 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = m.panicked(ctx, dir, r)
+			err = d.panicked(ctx, r)
 		}
 	}()
 	open := func(string, int, os.FileMode) (opened *os.File, err error) {
-		file, err = inside.OpenFile(m.path(database(dir)), os.O_RDONLY, 0)
+		file, err = inside.OpenFile(d.path(Database(d.Dir)), os.O_RDONLY, 0)
 		return file, err
 	}
 	// bbolt's own check of a database, as etcd has it made, is of no use here: it panics in a goroutine of its own.
-	db, err := bbolt.Open(m.path(database(dir)), keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
+	db, err := bbolt.Open(d.path(Database(d.Dir)), 0o600, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
 	switch {
 	case isBoltContent(err):
-		return locked, damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), err))
+		return locked, Damaged(fmt.Sprintf("its database %s is damaged: %v", Database(d.Dir), err))
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return locked, errInUse
+		return locked, ErrInUse
 	case err != nil:
 		return locked, err
 	}
@@ -96,13 +97,13 @@ func (m *Machine) readFrom(ctx context.Context, dir string, at *position, look f
 		return locked, err
 	}
 	if tx.Size() > info.Size() {
-		return locked, damaged(fmt.Sprintf("its database %s has %d bytes, and was %d long", database(dir), info.Size(), tx.Size()))
+		return locked, Damaged(fmt.Sprintf("its database %s has %d bytes, and was %d long", Database(d.Dir), info.Size(), tx.Size()))
 	}
 	share := lockedShare
 	buckets := tx.Cursor()
 	for name, _ := buckets.Seek(at.Bucket); name != nil; name, _ = buckets.Next() {
 		if !bytes.Equal(name, at.Bucket) {
-			*at = position{Bucket: bytes.Clone(name)}
+			*at = Position{Bucket: bytes.Clone(name)}
 		}
 		records := tx.Bucket(name).Cursor()
 		for key, value := records.Seek(at.Key); key != nil; key, value = records.Next() {
@@ -140,18 +141,18 @@ func diskPriority(class uintptr) func() {
 
 // panicked is what is wrong with a database that bbolt could not read. bbolt reads memory that the file is mapped to,
 // where a disk that fails looks as a file that is too short does: only reading it tells the two apart.
-func (m *Machine) panicked(ctx context.Context, dir string, r any) error {
+func (d Data) panicked(ctx context.Context, r any) error {
 	if _, fault := r.(interface{ Addr() uintptr }); fault {
-		file, err := inside.OpenFile(m.path(database(dir)), os.O_RDONLY, 0)
+		file, err := inside.OpenFile(d.path(Database(d.Dir)), os.O_RDONLY, 0)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
 		if err := readThrough(ctx, file); err != nil {
-			return fmt.Errorf("read the database %s: %w", database(dir), err)
+			return fmt.Errorf("read the database %s: %w", Database(d.Dir), err)
 		}
 	}
-	return damaged(fmt.Sprintf("its database %s is damaged: %v", database(dir), r))
+	return Damaged(fmt.Sprintf("its database %s is damaged: %v", Database(d.Dir), r))
 }
 
 // readThrough reads all there is.
@@ -186,7 +187,7 @@ func mayBe(bucket string, key, value []byte) error {
 		return nil
 	}
 	if _, err := parseFields(value); err != nil || len(key) < 17 {
-		return damaged(fmt.Sprintf("the record %x of its database cannot be read", key))
+		return Damaged(fmt.Sprintf("the record %x of its database cannot be read", key))
 	}
 	return nil
 }

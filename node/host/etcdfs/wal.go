@@ -1,4 +1,6 @@
-package host
+// Package etcdfs reads what etcd has written: a member's log and its database, whether the member runs or not, what is wrong
+// with them, and snapshots.
+package etcdfs
 
 import (
 	"bufio"
@@ -7,14 +9,25 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
+
+// Data is a member's data directory.
+type Data struct {
+	Root string // in front of every path; "/" but in tests
+	Dir  string // on the host
+}
+
+// path is where a path of the host lies for this process.
+func (d Data) path(p string) string { return filepath.Join(d.Root, p) }
 
 // A member's log is read here by its format on the disk, which all versions of etcd share, and not by etcd's
 // own package: that reads all of it into memory, from its first file on, and has other types in each version.
@@ -33,31 +46,41 @@ var errEnough = errors.New("enough was read")
 // castagnoli is what the log's checksums are made by.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// walDir is where a member's log lies.
-func walDir(dir string) string { return filepath.Join(dir, "member", "wal") }
+// LogDir is where a member's log lies.
+func LogDir(dir string) string { return filepath.Join(dir, "member", "wal") }
 
-// walFiles are the files of a member's log, in their order; none where there is no log.
-func (m *Machine) walFiles(dir string) []string {
-	entries, _ := inside.ReadDir(m.path(walDir(dir)))
+// LogFiles are the files of a member's log, in their order; none where there is no log.
+func (d Data) LogFiles() []string {
+	entries, _ := inside.ReadDir(d.path(LogDir(d.Dir)))
 	var files []string
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), ".wal") {
-			files = append(files, filepath.Join(walDir(dir), entry.Name()))
+			files = append(files, filepath.Join(LogDir(d.Dir), entry.Name()))
 		}
 	}
 	slices.Sort(files)
 	return files
 }
 
+// HasMember tells whether there is a member's data by etcd's own measure: a file of a log. A log that is there and
+// cannot be listed counts: it is not gone.
+func (d Data) HasMember() bool {
+	if len(d.LogFiles()) > 0 {
+		return true
+	}
+	_, err := inside.ReadDir(d.path(LogDir(d.Dir)))
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
 // openLogFile opens a file of a log.
-func (m *Machine) openLogFile(path string) (*os.File, error) {
-	return inside.OpenFile(m.path(path), os.O_RDONLY, 0)
+func (d Data) openLogFile(path string) (*os.File, error) {
+	return inside.OpenFile(d.path(path), os.O_RDONLY, 0)
 }
 
 // eachRecord reads one file of a log, until its end or until do ends it. A record that was not written to its end, as a
 // power cut leaves it, is the end where the file is the last one: etcd takes it for that too.
-func (m *Machine) eachRecord(path string, last bool, do func(kind int64, data []byte) error) error {
-	file, err := m.openLogFile(path)
+func (d Data) eachRecord(path string, last bool, do func(kind int64, data []byte) error) error {
+	file, err := d.openLogFile(path)
 	if err != nil {
 		return err
 	}

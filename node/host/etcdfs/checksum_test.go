@@ -1,4 +1,4 @@
-package host
+package etcdfs
 
 import (
 	"crypto/sha256"
@@ -15,10 +15,11 @@ func TestSnapshotChecksum(t *testing.T) {
 	for i := range database {
 		database[i] = byte(random.Uint32())
 	}
-	whole := withSum(database)
+	own := sha256.Sum256(database)
+	whole := append(database, own[:]...)
 	sum := sha256.Sum256(whole)
 	for range 200 {
-		s := newSnapshotChecksum()
+		s := NewChecksum()
 		for rest := whole; len(rest) > 0; {
 			n := 1 + random.IntN(min(len(rest), 1+random.IntN(200)))
 			if wrote, err := s.Write(rest[:n]); wrote != n || err != nil {
@@ -26,16 +27,16 @@ func TestSnapshotChecksum(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-		if got, err := s.sum(); err != nil || got != hex.EncodeToString(sum[:]) || s.size != int64(len(whole)) {
-			t.Fatalf("the sum of %d bytes is %s, %v", s.size, got, err)
+		if got, err := s.Sum(); err != nil || got != hex.EncodeToString(sum[:]) || s.Size != int64(len(whole)) {
+			t.Fatalf("the sum of %d bytes is %s, %v", s.Size, got, err)
 		}
 	}
 	changed := []byte(string(whole))
 	changed[random.IntN(len(changed))] ^= 1
 	for says, content := range map[string][]byte{"its SHA-256 is": changed, "it is 10240 bytes long": database, "it is 0 bytes long": nil} {
-		s := newSnapshotChecksum()
+		s := NewChecksum()
 		_, _ = s.Write(content)
-		if _, err := s.sum(); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := s.Sum(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("want %q, got %v", says, err)
 		}
 	}

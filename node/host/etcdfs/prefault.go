@@ -1,4 +1,4 @@
-package host
+package etcdfs
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefault has the kernel read a database that is open, and may be closed then, from its first byte to its last, and keep it at
+// Prefault has the kernel read a database that is open, and may be closed then, from its first byte to its last, and keep it at
 // hand until it is let go, as far as there is memory: etcd maps its own in the same way. bbolt has each page read on
 // its own, when it is desired (MADV_RANDOM), which took 5 s more for 2 GB of which a sixth had left the cache.
-func prefault(file *os.File) (letGo func() error, err error) {
+func Prefault(file *os.File) (letGo func() error, err error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err

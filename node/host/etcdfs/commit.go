@@ -1,6 +1,6 @@
-//go:build etcd3.6
+//go:build !etcd3.6
 
-package host
+package etcdfs
 
 import (
 	"errors"
@@ -15,13 +15,13 @@ func raiseCommit(log *wal.WAL) error {
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	last := entries[len(entries)-1].Index
-	if state.Commit >= last {
+	last := entries[len(entries)-1].GetIndex()
+	if state.GetCommit() >= last {
 		return nil
 	}
-	state.Commit = last
+	state.Commit = &last
 	return errors.Join(log.Save(state, nil), log.Sync())
 }
 
 // commitIn is up to which entry a log was agreed on.
-func commitIn(state *raftpb.HardState) uint64 { return state.Commit }
+func commitIn(state *raftpb.HardState) uint64 { return state.GetCommit() }

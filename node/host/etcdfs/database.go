@@ -1,4 +1,4 @@
-package host
+package etcdfs
 
 import (
 	"bytes"
@@ -9,14 +9,15 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// errInUse is what a database says that a process has open.
-var errInUse = errors.New("a process has it open")
+// ErrInUse is what a database says that a process has open.
+var ErrInUse = errors.New("a process has it open")
 
 // viewDatabase reads a database that lies at a path of this process. What is damaged in it may lead a reader
 // anywhere, also behind the end of the file: that is an error too.
@@ -24,12 +25,11 @@ func viewDatabase(path string, view func(*bbolt.Tx) error) error {
 	return viewOpened(path, nil, view)
 }
 
-// viewData reads the database in a data directory at a path of this process.
-func viewData(dir string, view func(*bbolt.Tx) error) error {
-	open := func(string, int, os.FileMode) (*os.File, error) {
-		return inside.OpenFile(database(dir), os.O_RDONLY, 0)
-	}
-	return viewOpened(database(dir), open, view)
+// view reads the database.
+func (d Data) view(view func(*bbolt.Tx) error) error {
+	path := d.path(Database(d.Dir))
+	open := func(string, int, os.FileMode) (*os.File, error) { return inside.OpenFile(path, os.O_RDONLY, 0) }
+	return viewOpened(path, open, view)
 }
 
 // viewOpened reads a database that is opened by a function; nil: as files are.
@@ -40,9 +40,9 @@ func viewOpened(path string, open func(string, int, os.FileMode) (*os.File, erro
 			err = fmt.Errorf("it is damaged: %v", r)
 		}
 	}()
-	db, err := bbolt.Open(path, keyFile, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return errInUse
+		return ErrInUse
 	}
 	if err != nil {
 		return err
@@ -51,43 +51,41 @@ func viewOpened(path string, open func(string, int, os.FileMode) (*os.File, erro
 	return db.View(view)
 }
 
-// revisions are those that a database knows of.
-type revisions struct {
-	newest  int64 // that clients were served
-	stored  int64 // the newest that is still in it: what it is raised from
-	compact int64 // up to which it is compacted, or about to be; -1: it was never
+// Revisions are those that a database knows of.
+type Revisions struct {
+	Newest  int64 // that clients were served
+	Stored  int64 // the newest that is still in it: what it is raised from
+	Compact int64 // up to which it is compacted, or about to be; -1: it was never
 }
 
-// revisionsIn reads a database of etcd's at a path of this process. A compaction may have dropped the newest
+// RevisionsIn reads a database of etcd's at a path of this process. A compaction may have dropped the newest
 // revision, where it had deleted a key.
-func revisionsIn(path string) (revisions, error) {
+func RevisionsIn(path string) (Revisions, error) {
 	return revisionsBy(func(read func(*bbolt.Tx) error) error { return viewDatabase(path, read) })
 }
 
-// revisionsInData reads the database in a data directory at a path of this process.
-func revisionsInData(dir string) (revisions, error) {
-	return revisionsBy(func(read func(*bbolt.Tx) error) error { return viewData(dir, read) })
-}
+// Revisions reads those of the database.
+func (d Data) Revisions() (Revisions, error) { return revisionsBy(d.view) }
 
-func revisionsBy(view func(read func(*bbolt.Tx) error) error) (revisions, error) {
-	found := revisions{newest: 1, compact: -1} // a database in which nothing was written is at 1
+func revisionsBy(view func(read func(*bbolt.Tx) error) error) (Revisions, error) {
+	found := Revisions{Newest: 1, Compact: -1} // a database in which nothing was written is at 1
 	err := view(func(tx *bbolt.Tx) error {
 		if keys := tx.Bucket([]byte("key")); keys != nil {
 			// Each record is called by its revision, which begins with the main one.
 			if last, _ := keys.Cursor().Last(); len(last) >= 8 {
-				found.stored = int64(binary.BigEndian.Uint64(last))
+				found.Stored = int64(binary.BigEndian.Uint64(last))
 			}
 		}
 		if meta := tx.Bucket([]byte("meta")); meta != nil {
 			for _, name := range []string{"scheduledCompactRev", "finishedCompactRev"} {
 				if value := meta.Get([]byte(name)); len(value) >= 8 {
-					found.compact = max(found.compact, int64(binary.BigEndian.Uint64(value)))
+					found.Compact = max(found.Compact, int64(binary.BigEndian.Uint64(value)))
 				}
 			}
 		}
 		return nil
 	})
-	found.newest = max(found.newest, found.stored, found.compact)
+	found.Newest = max(found.Newest, found.Stored, found.Compact)
 	return found, err
 }
 
@@ -124,10 +122,10 @@ func holdsCorrupt(tx *bbolt.Tx) (bool, error) {
 	return found, err
 }
 
-// takeAlarmsOut takes the alarms out of a restored database, at a path of this process. They tell of members that there
+// TakeAlarmsOut takes the alarms out of a restored database, at a path of this process. They tell of members that there
 // are no more, and would have the new ones take no writes.
-func takeAlarmsOut(path string) error {
-	db, err := bbolt.Open(path, keyFile, &bbolt.Options{Timeout: databaseWait})
+func TakeAlarmsOut(path string) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: databaseWait})
 	if err != nil {
 		return fmt.Errorf("take the alarms out of its database: %w", err)
 	}
@@ -159,9 +157,9 @@ func agreedVersion(tx *bbolt.Tx) string {
 	return string(cluster.Get([]byte("clusterVersion")))
 }
 
-// membersIn are the IDs of the members that the database of a member that does not run knows of, hexadecimal and sorted.
-func (m *Machine) membersIn(dir string) (ids []string, err error) {
-	err = viewData(m.path(dir), func(tx *bbolt.Tx) error {
+// Members are the IDs of the members that the database of a member that does not run knows of, hexadecimal and sorted.
+func (d Data) Members() (ids []string, err error) {
+	err = d.view(func(tx *bbolt.Tx) error {
 		members := tx.Bucket([]byte("members"))
 		if members == nil {
 			return nil
@@ -174,18 +172,18 @@ func (m *Machine) membersIn(dir string) (ids []string, err error) {
 	return ids, err
 }
 
-// highestRevision is one that no client can have seen a higher one than, of a member that does not run: each entry
+// HighestRevision is one that no client can have seen a higher one than, of a member that does not run: each entry
 // of its log that its database has not applied yet, or had not written yet when it was killed, raised the revision by
 // one at most. 0: there is no data that can be read.
-func (m *Machine) highestRevision(dir string) (int64, error) {
-	if !m.hasMember(dir) {
+func (d Data) HighestRevision() (int64, error) {
+	if !d.HasMember() {
 		return 0, nil
 	}
-	found := revisions{newest: 1}
-	if _, err := os.Lstat(m.path(database(dir))); err == nil {
-		found, err = revisionsInData(m.path(dir))
-		if errors.Is(err, errInUse) {
-			return 0, fmt.Errorf("database %s: %w: it was not started by its unit; end it", database(dir), err)
+	found := Revisions{Newest: 1}
+	if _, err := os.Lstat(d.path(Database(d.Dir))); err == nil {
+		found, err = d.Revisions()
+		if errors.Is(err, ErrInUse) {
+			return 0, fmt.Errorf("database %s: %w: it was not started by its unit; end it", Database(d.Dir), err)
 		}
 		if err != nil {
 			return 0, nil
@@ -193,9 +191,9 @@ func (m *Machine) highestRevision(dir string) (int64, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}
-	l := m.log(dir, false)
+	l := d.Log(false)
 	if l.Error != "" || l.DatabaseError != "" {
 		return 0, nil
 	}
-	return found.newest + int64(l.Index-min(l.Applied, l.Index)), nil
+	return found.Newest + int64(l.Index-min(l.Applied, l.Index)), nil
 }
