@@ -18,60 +18,57 @@ import (
 // everything is as it was, with every write that was acknowledged, and after that it is refused.
 func TestRestoreTakenBack(t *testing.T) {
 	for _, name := range []string{"living", "new hosts", "5 to 3", "one wiped"} {
-		for step := 1; ; step++ {
-			opened, ended := false, false
-			t.Run(fmt.Sprintf("%s/%d", name, step), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					r := restores[name](t)
-					before := r.carried()
-					ctx, cancel := context.WithCancel(context.Background())
-					defer cancel()
-					steps := 0
-					r.atStep = func(line string) {
-						if strings.Contains(line, "/") && line[0] <= '9' {
-							if steps++; steps == step {
-								cancel()
+		t.Run(name, func(t *testing.T) {
+			for step := range stepsOfRestore(t, name) {
+				t.Run(fmt.Sprint(step+1), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						r, opened := restores[name](t), false
+						before := r.carried()
+						ctx, cancel := context.WithCancel(context.Background())
+						defer cancel()
+						steps := 0
+						r.atStep = func(line string) {
+							if beginsStep(line) {
+								if steps++; steps == step+1 {
+									cancel()
+								}
+								opened = opened || strings.Contains(line, " open ")
 							}
-							opened = opened || strings.Contains(line, " open ")
 						}
-					}
-					_, err := r.restore(ctx, nil)
-					r.atStep = nil
-					if ended = err == nil; ended {
-						return
-					}
-					r.cluster.Restore.TakeBack = true
-					plan, err := r.tryPlan()
-					if opened {
-						var refusal *membership.Refusal
-						if !errors.As(err, &refusal) || !strings.Contains(refusal.Error(), "cannot be taken back: clients may have read from its member and written to it") {
-							t.Errorf("take back: %v", err)
+						if _, err := r.restore(ctx, nil); err == nil {
+							t.Fatal("it was not stopped")
 						}
-						r.cluster.Restore.TakeBack = false
-						r.mustFinish()
-						return
-					}
-					done, err := r.restore(context.Background(), plan)
-					if err != nil || texts(done.Done) != texts(plan) {
-						t.Fatalf("take back: %v\n%s", err, texts(done.Done))
-					}
-					if again, err := r.restore(context.Background(), nil); err != nil || len(again.Done) > 0 {
-						t.Errorf("take back once more: %v\n%s", err, texts(again.Done))
-					}
-					if diff := cmp.Diff(before, r.carried()); diff != "" {
-						t.Errorf("what hosts carry (-before +after):\n%s", diff)
-					}
-					r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
-					if _, err := r.change(context.Background(), nil); err != nil {
-						t.Errorf("change: %v", err)
-					}
-					r.mustBeAsDesired()
+						r.atStep = nil
+						r.cluster.Restore.TakeBack = true
+						plan, err := r.tryPlan()
+						if opened {
+							var refusal *membership.Refusal
+							if !errors.As(err, &refusal) || !strings.Contains(refusal.Error(), "cannot be taken back: clients may have read from its member and written to it") {
+								t.Errorf("take back: %v", err)
+							}
+							r.cluster.Restore.TakeBack = false
+							r.mustFinish()
+							return
+						}
+						done, err := r.restore(context.Background(), plan)
+						if err != nil || texts(done.Done) != texts(plan) {
+							t.Fatalf("take back: %v\n%s", err, texts(done.Done))
+						}
+						if again, err := r.restore(context.Background(), nil); err != nil || len(again.Done) > 0 {
+							t.Errorf("take back once more: %v\n%s", err, texts(again.Done))
+						}
+						if diff := cmp.Diff(before, r.carried()); diff != "" {
+							t.Errorf("what hosts carry (-before +after):\n%s", diff)
+						}
+						r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
+						if _, err := r.change(context.Background(), nil); err != nil {
+							t.Errorf("change: %v", err)
+						}
+						r.mustBeAsDesired()
+					})
 				})
-			})
-			if ended || t.Failed() {
-				break
 			}
-		}
+		})
 	}
 }
 
