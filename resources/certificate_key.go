@@ -7,25 +7,48 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// readKey reads the private key in a file that nobody but its owner can read. Errors name the file
-// and nothing of what it holds.
-func readKey(file string) (crypto.Signer, error) {
-	path, err := ssh.ExpandHome(file)
-	if err != nil {
-		return nil, err
+// errOpenKey is why a key that others can read is not used.
+var errOpenKey = errors.New("so that others can use the key")
+
+// ownKey is where the private key in a file lies, which nobody but its owner can read.
+func ownKey(file string) (path string, err error) {
+	if path, err = ssh.ExpandHome(file); err != nil {
+		return "", err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o, so that others can use the key: chmod 600 %[1]s", path, mode)
+		return "", fmt.Errorf("%s has mode %04o, %w: chmod 600 %[1]s", path, mode, errOpenKey)
+	}
+	return path, nil
+}
+
+// refuseKey refuses a private key for what was found when it was looked at. One that is not there is made.
+func refuseKey(err error) (diags diag.Diagnostics) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		diags.AddAttributeError(path.Root("private_key_file"), "The private key cannot be used", err.Error()+". No file was changed.")
+	}
+	return diags
+}
+
+// readKey reads the private key in a file that nobody but its owner can read. Errors name the file
+// and nothing of what it holds.
+func readKey(file string) (crypto.Signer, error) {
+	path, err := ownKey(file)
+	if err != nil {
+		return nil, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

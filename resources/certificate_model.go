@@ -2,6 +2,7 @@ package resources
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,6 +56,11 @@ func (c certificateModel) check() (diags diag.Diagnostics) {
 			fmt.Sprintf("renew_before is %s and validity %s: set a renew_before that is shorter.", c.RenewBefore.ValueString(), c.Validity.ValueString()))
 	}
 	diags.Append(c.checkPlaces()...)
+	if file := c.PrivateKeyFile.ValueString(); file != "" {
+		if _, err := ownKey(file); errors.Is(err, errOpenKey) { // what else is the matter concerns who issues by it
+			diags.Append(refuseKey(err)...)
+		}
+	}
 	return diags
 }
 

@@ -160,5 +160,9 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	resp.Diagnostics.Append(plan.check()...)
 	plan.plan(authority, state)
 	resp.Diagnostics.Append(plan.refuseFiles(state)...)
+	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {
+		_, err := readKey(file)
+		resp.Diagnostics.Append(refuseKey(err)...)
+	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }

@@ -70,7 +70,12 @@ func verified(file string) tftest.TestCheckFunc {
 
 func TestCertificateWithKeyFile(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
-	var first, second []byte
+	var first, second, whole []byte
+	spoil := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.run(t,
 		tftest.TestStep{Config: keyFile(file), Check: verified(file)},
 		tftest.TestStep{ // Another subject keeps the key.
@@ -97,9 +102,17 @@ func TestCertificateWithKeyFile(t *testing.T) {
 		},
 		tftest.TestStep{ // A key that others can read is not used.
 			PreConfig: func() { mustChmod(t, file, 0o644) },
-			Config:    keyFile(file), ExpectError: says("has mode 0644, so that others can use the key"),
+			Config:    keyFile(file), ExpectError: saysInOrder("has mode 0644, so that others can use the key: chmod 600"),
 		},
-		tftest.TestStep{PreConfig: func() { mustChmod(t, file, 0o600) }, Config: keyFile(file)},
+		tftest.TestStep{ // Nor one that is none: the plan says so.
+			PreConfig: func() {
+				mustChmod(t, file, 0o600)
+				whole = mustRead(t, file)
+				spoil("no key")
+			},
+			Config: keyFile(file), ExpectError: saysInOrder("it holds no PEM"),
+		},
+		tftest.TestStep{PreConfig: func() { spoil(string(whole)) }, Config: keyFile(file), Check: verified(file)},
 	)
 	for _, path := range []string{file, file + ".crt", file + ".ca"} {
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
