@@ -83,7 +83,7 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 	// stays as it is.
 	other := newWorkspace(t, l, with("", ""))
 	other.write("client.crt", w.read("client.crt"))
-	other.applyFails("finished cluster prod", "terraform import etcd_cluster.prod")
+	other.applyFails("finished cluster prod", "to = etcd_cluster.prod")
 	if other.read("client.crt") != w.read("client.crt") {
 		t.Error("the operator's certificate was overwritten")
 	}

@@ -77,7 +77,7 @@ func TestRefusedCreates(t *testing.T) {
 	t.Run("finished cluster", func(t *testing.T) {
 		other := newWorkspace(t, l, configuration(t, l, setup{}))
 		before := inHost(t, a, "sh", "-c", "cat /etc/etcd/prod/cluster.json; stat -c %Y:%i /etc/etcd/prod/* ; pgrep -x etcd || pgrep store")
-		other.applyFails("finished cluster prod", "terraform import etcd_cluster.prod")
+		other.applyFails("finished cluster prod", "to = etcd_cluster.prod")
 		if after := inHost(t, a, "sh", "-c", "cat /etc/etcd/prod/cluster.json; stat -c %Y:%i /etc/etcd/prod/* ; pgrep -x etcd || pgrep store"); after != before {
 			t.Errorf("a refused create changed a host of another state's cluster:\n%s\n%s", before, after)
 		}

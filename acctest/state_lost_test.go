@@ -21,7 +21,7 @@ func TestStateLost(t *testing.T) {
 	w.client().must(w.endpoints()[0], "put", "key", "precious")
 	w.must("state", "rm", "etcd_cluster.prod")
 	before := traces(t, l.Host("a"))
-	refusal := w.applyFails("finished cluster prod", "terraform import etcd_cluster.prod 'prod@192.0.2.11,192.0.2.12,192.0.2.13'")
+	refusal := w.applyFails("finished cluster prod", `id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"`)
 	if after := traces(t, l.Host("a")); after != before {
 		t.Errorf("a create that was refused changed a host:\n%s\n%s\n%s", before, after, refusal)
 	}

@@ -68,6 +68,9 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 		return membership.Host{Refused: report.Err.Error()}
 	}
 	claim, refused := c.claim(m, report, f)
+	if refused != "" && c.unimported(m, report, f) {
+		return membership.Host{Refused: refused, Unimported: true}
+	}
 	if refused == "" {
 		refused = cmp.Or(c.unfit(report.Contact), notThere(m, report))
 	}
@@ -120,8 +123,8 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 		return membership.Bare, ""
 	}
 	if marker.Phase == api.PhaseFormed {
-		if marker.Owner != f.Owner || !c.owns(*marker, m) {
-			return "", fmt.Sprintf("it runs member %s of a finished cluster %s already, and no state here holds it. To manage that cluster from here: %s; to be rid of it: destroy it from the state that holds it", marker.Member, marker.Cluster, c.importCommand())
+		if c.unimported(m, report, f) {
+			return "", fmt.Sprintf("it runs member %s of a finished cluster %s already, and no state here holds it: import that cluster, or destroy it from the state that holds it", marker.Member, marker.Cluster)
 		}
 		return membership.Formed, ""
 	}
@@ -129,6 +132,12 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 		return membership.Stale, ""
 	}
 	return membership.Forming, ""
+}
+
+// unimported tells whether a host carries a member of a finished cluster that no state here holds.
+func (c Cluster) unimported(m membership.Member, report Report, f Formation) bool {
+	marker := report.Marker()
+	return marker != nil && marker.Phase == api.PhaseFormed && (marker.Owner != f.Owner || !c.owns(*marker, m))
 }
 
 // owns tells whether a marker was written by a create of this very cluster, for this very member.
@@ -221,11 +230,6 @@ func (c Cluster) spareWritten(reports map[string]Report, observed membership.Obs
 				"save what is wanted of it, then stop %s and move %s away", o.Member.Revision, api.Unit(c.Name), o.Data.Path)}
 		}
 	}
-}
-
-// importCommand is what a user types to take the cluster into a state.
-func (c Cluster) importCommand() string {
-	return fmt.Sprintf("terraform import etcd_cluster.%s '%s@%s'", strings.ReplaceAll(c.Name, "-", "_"), c.Name, strings.Join(c.Addresses(), ","))
 }
 
 // marker is the freshest marker that the report holds; nil: the host has none.

@@ -80,8 +80,7 @@ func TestAssessHost(t *testing.T) {
 			r.Observation.Marker.Phase, r.Observation.Data = api.PhaseForming, api.Data{Exists: true, Empty: true}
 		}, "forming,installed,synced,running,ready/c1*a1"},
 
-		"formed by others": {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) { r.Observation.Marker.Owner = "them" }, "refused: it runs member a of a finished cluster prod already, and no state here holds it. " +
-			"To manage that cluster from here: terraform import etcd_cluster.prod 'prod@192.0.2.11,192.0.2.12,192.0.2.13'; to be rid of it: destroy it"},
+		"formed by others":       {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) { r.Observation.Marker.Owner = "them" }, "refused: it runs member a of a finished cluster prod already, and no state here holds it: import that cluster, or destroy it from the state that holds it"},
 		"formed, other members":  {serving(t, c, a, api.PhaseFormed), func(r *bootstrap.Report) { r.Observation.Marker.InitialCluster = "a=https://192.0.2.11:2380" }, "refused: it runs member a of a finished cluster prod already"},
 		"forming, other token":   {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Marker.Token = "prod-0" }, "stale,installed,configured,data,running,ready/c1*a1"},
 		"forming, other members": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Marker.InitialCluster = "a=https://192.0.2.11:2380" }, "stale,installed,configured,data,running,ready/c1*a1"},

@@ -69,8 +69,10 @@ func BackUp(members []string, spec membership.Spec) membership.Step {
 // free hosts should not learn of them one by one.
 func claimable(observed membership.Observed, spec membership.Spec) error {
 	var refusals []error
+	unimported := false
 	for _, m := range spec.Members {
 		host, known := observed[m.Name]
+		unimported = unimported || host.Unimported
 		refuse := func(rule, remedy string) {
 			refusals = append(refusals, &membership.Refusal{Member: m.Name, At: m.Address, Rule: rule, Remedy: remedy})
 		}
@@ -81,7 +83,21 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 			refuse(host.Refused, "nothing is changed while this is so")
 		}
 	}
+	if unimported {
+		refusals = append(refusals, errors.New(HowToImport(spec)))
+	}
 	return errors.Join(refusals...)
+}
+
+// HowToImport is what takes a cluster that is there into a state. Nobody here knows the address of the resource, so that it is
+// said which one the block is to name.
+func HowToImport(spec membership.Spec) string {
+	var hosts []string
+	for _, m := range spec.Members {
+		hosts = append(hosts, m.Address)
+	}
+	return fmt.Sprintf("To manage the cluster that is there from here, put this beside its resource, with the address of that in `to`:\n\nimport {\n  to = etcd_cluster.%s\n  id = %q\n}\n\n"+
+		"In a module the address is module.NAME.etcd_cluster.NAME, and the block belongs into the root module", strings.ReplaceAll(spec.Name, "-", "_"), spec.Name+"@"+strings.Join(hosts, ","))
 }
 
 // agreed tells whether every member is ready, in one cluster, under one leader.

@@ -36,8 +36,10 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 		owner = c.unfinished(reports)
 	}
 	var refusals []error
+	unimported := false
 	for _, site := range c.Restoring(owner, creating, reports, now).Members {
 		report, seen := reports[site.Member]
+		unimported = unimported || seen && site.Unimported
 		switch {
 		case !seen:
 		case site.Unreachable:
@@ -45,6 +47,9 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 		case site.Refused != "":
 			refusals = append(refusals, refuse(site.Member, site.Refused))
 		}
+	}
+	if unimported {
+		refusals = append(refusals, errors.New(HowToImport(c.Spec)))
 	}
 	return errors.Join(refusals...)
 }

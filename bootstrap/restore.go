@@ -57,6 +57,7 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 		s := membership.RestoreStatus{Member: m, Desired: slices.Contains(c.Members, m), Unreachable: report.Err != nil}
 		if !s.Unreachable {
 			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
+			s.Unimported = s.Refused != "" && creating && c.unimported(m, report, Formation{Owner: owner})
 		}
 		switch o := report.Observation; {
 		case s.Unreachable:

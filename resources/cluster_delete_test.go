@@ -15,7 +15,7 @@ import (
 func TestDeletionProtection(t *testing.T) {
 	w := newWorld(t)
 	w.run(t, tftest.TestStep{Config: three("")},
-		tftest.TestStep{PreConfig: w.Forget, Config: three(""), Destroy: true, ExpectError: says("deletion_protection is on")},
+		tftest.TestStep{PreConfig: w.Forget, Config: three(""), Destroy: true, ExpectError: says("deletion_protection is on. To destroy the cluster, set it to false, apply, and destroy then: that takes the members off their hosts, and moves their data aside")},
 		tftest.TestStep{Config: three(unprotected), Check: w.untouched})
 }
 
@@ -190,7 +190,7 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
 			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
-			ExpectError: says("it runs member a of a finished cluster prod already"),
+			ExpectError: saysApply("it runs member a of a finished cluster prod already", "c (192.0.2.13)", "import {", "to = etcd_cluster.prod", `id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"`, "In a module the address is module.NAME.etcd_cluster.NAME"),
 		},
 		// Terraform has the old cluster as a deposed object now, which the next apply would destroy beside a new create.
 		tftest.TestStep{PreConfig: func() {

@@ -105,9 +105,12 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// howToGoOn is what a user does about a create that has failed.
+// howToGoOn is what a user does about a create or a change that has failed.
 func howToGoOn(err error) string {
 	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) {
+		if refusal.Outdated {
+			return "This plan cannot be applied any more. A new one shows what is to be done from here."
+		}
 		return "Mend what stands in the way, and apply again."
 	}
 	return "What was done so far is kept on the hosts; apply again to go on from there."
@@ -282,11 +285,19 @@ const refusedReplacement = "Its destruction is one half of a replacement (terraf
 	"the cluster would be lost with all of its data, for another one that is empty. Nothing was changed. " +
 	"Untaint it (terraform untaint), or plan without -replace; to be rid of the cluster, destroy it."
 
+// becomesOfData says what a destroy does with the members' data.
+func becomesOfData(state clusterModel) string {
+	if state.PurgeData.ValueBool() {
+		return "deletes their data, since purge_data is on"
+	}
+	return "moves their data aside, where it stays on the hosts"
+}
+
 // refuseProtected refuses to destroy a cluster that is protected.
 func refuseProtected(state clusterModel) (diags diag.Diagnostics) {
 	if state.DeletionProtection.ValueBool() {
 		diags.AddAttributeError(path.Root("deletion_protection"), fmt.Sprintf("Cluster %s is protected", state.Name.ValueString()),
-			"deletion_protection is on. To destroy the cluster and its data, set it to false, apply, and destroy then. Nothing was changed.")
+			"deletion_protection is on. To destroy the cluster, set it to false, apply, and destroy then: that takes the members off their hosts, and "+becomesOfData(state)+". Nothing was changed.")
 	}
 	return diags
 }

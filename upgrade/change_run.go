@@ -170,7 +170,7 @@ func (r *changeRun) otherMachine() error {
 	for _, m := range r.members {
 		if planned, now := r.order.Machines[m], r.reports[m].Machine(); planned != "" && now != "" && planned != now {
 			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("the way to it leads to another machine than when this was planned (the machine ID is %s, and was %s)", now, planned),
-				Remedy: "check address, ssh_address and ssh_port; if the machine was installed anew, plan again"}
+				Remedy: "check address, ssh_address and ssh_port; if the machine was installed anew, plan again", Outdated: true}
 		}
 	}
 	return nil
@@ -187,7 +187,7 @@ func (r *changeRun) ceased(steps []membership.Step) error {
 	for _, s := range r.status.Voters() {
 		if s.State == membership.Unhealthy && r.served[s.Member] {
 			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "it served when this was planned, and has ceased to: " + s.Why + "; nothing is stopped or removed while it is not known whether that lasts",
-				Remedy: "see what keeps it (its journal, its disk, the network between the members), and plan again"}
+				Remedy: "see what keeps it (its journal, its disk, the network between the members), and plan again", Outdated: true}
 		}
 	}
 	return nil

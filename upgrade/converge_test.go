@@ -112,7 +112,7 @@ func (s *site) finished() bool {
 func (s *site) mustBeLeftAlone() {
 	s.Helper()
 	s.world.Forget()
-	if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), "terraform import etcd_cluster.prod") {
+	if _, err := s.form(context.Background()); err == nil || !strings.Contains(err.Error(), "to = etcd_cluster.prod") {
 		s.Errorf("create on a finished cluster: %v", err)
 	}
 	if changes := s.world.Changes(); len(changes) > 0 {

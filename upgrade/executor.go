@@ -158,7 +158,7 @@ func (r *run) mustBeShown(steps []membership.Step, approved func(membership.Step
 	}
 	for _, step := range steps {
 		if !approved(step) {
-			return &membership.Refusal{Rule: fmt.Sprintf("%s when this was planned: it takes a step that the plan has not shown (%s)", changed, step), Remedy: "plan again"}
+			return &membership.Refusal{Rule: fmt.Sprintf("%s when this was planned: it takes a step that the plan has not shown (%s)", changed, step), Remedy: "plan again", Outdated: true}
 		}
 	}
 	r.checked = true

@@ -100,6 +100,8 @@ type Host struct {
 	// Refused says why the host may not be touched: it could not be asked, it is unfit, or it is
 	// someone else's. Nothing else is known then. "Could not ask" is never taken for "not there".
 	Refused string
+	// Unimported is true of one that is refused since it carries a finished cluster which no state here holds.
+	Unimported bool
 
 	Claim      Claim
 	Installed  bool   // the desired store is on it

@@ -12,6 +12,8 @@ type Refusal struct {
 
 	// Summary says which rule it is, in a few words that stay the same; empty: the rule is told by Rule alone.
 	Summary string
+	// Outdated is true where the plan was made from what is not so any more: only another plan goes on from there.
+	Outdated bool
 	// Attribute is the one of the cluster that is to be changed, or says what is refused; empty: members.
 	Attribute string
 }

@@ -36,6 +36,7 @@ type RestoreStatus struct {
 	Desired bool
 
 	Unreachable bool   // it could not be asked: what runs there is not known
+	Unimported  bool   // it is refused since it carries a finished cluster that no state here holds
 	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 
 	Marked       bool   // it carries a part of this cluster

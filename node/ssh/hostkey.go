@@ -113,7 +113,7 @@ func mismatch(target Target, known []gossh.PublicKey, presented gossh.PublicKey)
 	}
 	return fmt.Errorf(`%w: %s presents %s, expected is %s.
 Either the host was reinstalled or its key changed, or another machine answers at this address, or
-somebody listens in. No login was tried. Compare the fingerprint on the host's console
+somebody listens in. Compare the fingerprint on the host's console
 (ssh-keygen -lf FILE.pub, for the files in /etc/ssh). Only if it shows the presented one, set
 %s`,
 		ErrHostKeyMismatch, target.endpoint(), describeKey(presented), strings.Join(expected, " or "),
@@ -136,8 +136,9 @@ Only if it shows the presented one, set
 		ErrHostKeyUnknown, target.endpoint(), describeKey(key), what, howToTrust(target, key))
 }
 
-// howToTrust are the lines that make a key known.
+// howToTrust are the lines that make a key known. They are not the last: what callers say after an error would become a part of
+// the one that is to be copied.
 func howToTrust(target Target, key gossh.PublicKey) string {
-	return fmt.Sprintf("  host_key = %q\nor the line in a known_hosts file\n  %s",
+	return fmt.Sprintf("  host_key = %q\nor the line in a known_hosts file\n  %s\nNo login was tried",
 		marshalKey(key), knownhosts.Line([]string{target.endpoint()}, key))
 }

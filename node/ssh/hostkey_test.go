@@ -2,6 +2,7 @@ package ssh_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -234,16 +235,29 @@ func TestPinStandsAlone(t *testing.T) {
 	}
 }
 
-// What the error tells the user to write has to work when it is written.
-func TestUnknownKeyErrorGivesTheLinesToAdd(t *testing.T) {
-	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
-		t.Run(listen, func(t *testing.T) {
-			server := sshtest.Start(t, sshtest.Config{Listen: listen})
-			err := tryWith(t, server, ssh.Trust{KnownHosts: []string{writeFile(t, "")}})
-			if !errors.Is(err, ssh.ErrHostKeyUnknown) {
+// What the errors tell the user to write has to work when it is written, whatever the callers say after them.
+func TestKeyErrorsGiveTheLinesToAdd(t *testing.T) {
+	for name, test := range map[string]struct {
+		listen string
+		known  bool // another key of the host
+		is     error
+	}{
+		"unknown, IPv4":   {"127.0.0.1:0", false, ssh.ErrHostKeyUnknown},
+		"unknown, IPv6":   {"[::1]:0", false, ssh.ErrHostKeyUnknown},
+		"another is here": {"127.0.0.1:0", true, ssh.ErrHostKeyMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := sshtest.Start(t, sshtest.Config{Listen: test.listen})
+			trust := ssh.Trust{KnownHosts: []string{writeFile(t, "")}}
+			if test.known {
+				trust = ssh.Trust{HostKey: sshtest.PublicLine(sshtest.NewSigner(t, gossh.KeyAlgoED25519).PublicKey())}
+			}
+			err := tryWith(t, server, trust)
+			if !errors.Is(err, test.is) {
 				t.Fatal(err)
 			}
 			mustContain(t, err, server.Endpoint(), "SHA256:")
+			err = fmt.Errorf("%w; nothing is changed while this is so", err)
 
 			pin := regexp.MustCompile(`host_key = "(.*)"`).FindStringSubmatch(err.Error())
 			if pin == nil {
@@ -252,9 +266,16 @@ func TestUnknownKeyErrorGivesTheLinesToAdd(t *testing.T) {
 			if err := tryWith(t, server, ssh.Trust{HostKey: pin[1]}); err != nil {
 				t.Errorf("with the suggested pin: %v", err)
 			}
-			lines := strings.Split(err.Error(), "\n")
-			if err := tryWith(t, server, ssh.Trust{KnownHosts: []string{writeFile(t, lines[len(lines)-1])}}); err != nil {
-				t.Errorf("with the suggested line %q: %v", lines[len(lines)-1], err)
+			line := regexp.MustCompile(`(?m)known_hosts file\n  (.*)$`).FindStringSubmatch(err.Error())
+			if line == nil {
+				t.Fatalf("no line in: %v", err)
+			}
+			text := strings.Fields(line[1])
+			if len(text) != 3 {
+				t.Errorf("more than host, type and key: %q", line[1])
+			}
+			if err := tryWith(t, server, ssh.Trust{KnownHosts: []string{writeFile(t, line[1])}}); err != nil {
+				t.Errorf("with the suggested line %q: %v", line[1], err)
 			}
 		})
 	}

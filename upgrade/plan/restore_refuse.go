@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
@@ -59,7 +60,9 @@ func underWay(s membership.RestoreStatus) *membership.Refusal {
 // reachable wants every desired host, all that is wrong with any said at once.
 func (r *restorePlanner) reachable() error {
 	var refusals []error
+	unimported := false
 	for _, s := range r.Members {
+		unimported = unimported || s.Desired && s.Unimported
 		switch {
 		case s.Desired && s.Unreachable:
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: "its host cannot be reached, and a cluster is restored on all of its hosts or none",
@@ -67,6 +70,9 @@ func (r *restorePlanner) reachable() error {
 		case s.Desired && s.Refused != "":
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed while this is so"})
 		}
+	}
+	if unimported {
+		refusals = append(refusals, errors.New(bootstrap.HowToImport(r.want)))
 	}
 	return errors.Join(refusals...)
 }
