@@ -37,16 +37,11 @@ type desired struct {
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, private privateState, looked ahead) (diags diag.Diagnostics) {
-	diags.Append(c.mustShow(ctx)...)
-	before, d := state.memberModels(ctx)
-	diags.Append(d...)
-	dropUnmanaged(before)
-	members, d := c.memberModels(ctx)
-	diags.Append(d...)
-	if diags.HasError() {
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
 		return diags
 	}
+	before, members, last := from.before, maps.Clone(from.members), from.last
 	if config.DataDir.IsNull() {
 		c.DataDir = state.DataDir
 	}
@@ -54,8 +49,6 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	// begins.
 	c.Name, c.DataDir = orBefore(c.Name, state.Name), orBefore(c.DataDir, state.DataDir)
 	c.keepObserved(state)
-	last, found, d := lastReports(ctx, private)
-	diags.Append(d...)
 	diags.Append(c.checkAbandoned(before, last)...)
 	diags.Append(c.refuseChanges(authority, state)...)
 	asked, d := c.recovery(ctx, state)
@@ -74,7 +67,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		}
 		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
-			diags.Append(c.planRestore(ctx, state, desired{members, stores, backup}, before, private, restoration)...)
+			diags.Append(c.planRestore(ctx, state, desired{members, stores, backup}, from, restoration)...)
 		}
 		if diags.HasError() || restoration.Source != "" {
 			return diags
@@ -106,10 +99,10 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(c.warnAbandoned(last)...)
 	ch := c.changed(state, desired{members, stores, backup}, before, last, asked)
 	switch {
-	case !found && (ch.asksForChange(state) || newBackup):
+	case !from.found && (ch.asksForChange(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
-	case !found:
+	case !from.found:
 		if asked := c.asked(ch, state); asked.Change {
 			c.plansSteps(asked, nil)
 			c.mayAskForNothing(ctx)
@@ -121,8 +114,8 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
 				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
 		c.nothingKnown(state, members, before)
-	case len(looked.moved) > 0:
-		diags.Append(c.foreseeMoves(ch, state, looked.moved)...)
+	case len(looked.moved)+len(looked.back) > 0:
+		diags.Append(c.foreseeFound(ch, state, looked)...)
 		c.nothingKnown(state, members, before)
 	case looked.open || ch.reachesAnew():
 		c.nothingKnown(state, members, before)

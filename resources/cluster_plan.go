@@ -51,28 +51,32 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	var state clusterModel
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	}
+	from, diags := plan.startingPoint(ctx, state, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
 	if req.State.Raw.IsNull() {
-		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores)...)
+		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores, from.members)...)
 		if !resp.Diagnostics.HasError() {
-			seen, diags := r.lookAhead(ctx, plan, clusterModel{}, req.Private)
+			seen, diags := r.lookAhead(ctx, plan, state, from)
 			resp.Diagnostics.Append(diags...)
-			resp.Diagnostics.Append(r.refuseCreated(ctx, plan, seen)...)
-			resp.Diagnostics.Append(r.preflight(ctx, plan, clusterModel{}, req.Private, seen)...)
-			resp.Diagnostics.Append(plan.warnZones(ctx, nil)...)
+			resp.Diagnostics.Append(r.refuseCreated(plan, from.members, seen)...)
+			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
+			resp.Diagnostics.Append(warnZones(from.members, nil)...)
 		}
 	} else {
-		var state clusterModel
-		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		r.providerData.owners.Store(state.Owner.ValueString(), true)
-		seen, diags := r.lookAhead(ctx, plan, state, req.Private)
+		seen, diags := r.lookAhead(ctx, plan, state, from)
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.providerData.Stores, req.Private, seen)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.providerData.Stores, from, seen)...)
 		if !resp.Diagnostics.HasError() {
-			resp.Diagnostics.Append(r.preflight(ctx, plan, state, req.Private, seen)...)
-			before, diags := state.memberModels(ctx)
-			resp.Diagnostics.Append(diags...)
-			dropUnmanaged(before)
-			resp.Diagnostics.Append(plan.warnZones(ctx, before)...)
+			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
+			resp.Diagnostics.Append(warnZones(from.members, from.before)...)
 		}
 		if resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(warnWhoDestroys(config, state)...)
@@ -83,9 +87,32 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 }
 
-// planCreate fills in what a new cluster is going to be. What cannot be known before it exists stays
+// startingPoint is what a plan starts from, read once out of Terraform's values.
+type startingPoint struct {
+	members map[string]memberModel // as they are desired; nil: which there are is not known
+	before  map[string]memberModel // of the state; nil: there is none yet
+	last    keptReports            // the last look at the hosts
+	found   bool                   // the state keeps one
+}
+
+// startingPoint reads what the plan of a configuration starts from. state is the zero model where there is none.
+func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, private privateState) (from startingPoint, diags diag.Diagnostics) {
+	from.members, diags = c.memberModels(ctx)
+	if state.Owner.IsNull() {
+		return from, diags
+	}
+	var d diag.Diagnostics
+	from.before, d = state.memberModels(ctx)
+	diags.Append(d...)
+	dropUnmanaged(from.before)
+	from.last, from.found, d = lastReports(ctx, private)
+	diags.Append(d...)
+	return from, diags
+}
+
+// planCreate fills in what a new cluster is going to be, and its members. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
-func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authorityModel, stores Stores) (diags diag.Diagnostics) {
+func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authorityModel, stores Stores, members map[string]memberModel) (diags diag.Diagnostics) {
 	diags.Append(c.checkAbandoned(nil, keptReports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {
@@ -106,8 +133,6 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	c.plansUnknownSteps()
 	c.BackupStatus = types.ObjectNull(backupStatusType())
 
-	members, d := c.memberModels(ctx)
-	diags.Append(d...)
 	if members == nil || diags.HasError() {
 		return diags
 	}

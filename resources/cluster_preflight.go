@@ -22,19 +22,17 @@ import (
 type ahead struct {
 	reports bootstrap.Reports
 	moved   bootstrap.Reports // those of other addresses of the very machines that members are on
+	back    bootstrap.Reports // those of hosts that carry what an earlier member of this cluster has left
 	skipped []string          // what is to be said of hosts that nobody could look at
-	open    bool              // the apply may look at hosts that this plan could not, and find other addresses of members' machines
+	open    bool              // the apply may look at hosts of a living cluster that this plan could not, and find either
 }
 
 // lookAhead looks at hosts that are new to a plan. It reads only, all hosts at once. During the apply it gives a host as long to
 // answer as the apply would. state is the zero model where there is none.
-func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, private privateState) (a ahead, diags diag.Diagnostics) {
+func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, from startingPoint) (a ahead, diags diag.Diagnostics) {
 	plan = plan.lookedBy(state, r.providerData.Stores)
-	members, before, last, diags := plan.compared(ctx, state, private)
-	if diags.HasError() {
-		return a, diags
-	}
-	look, skipped, open := plan.toLookAt(members, before, last.reports())
+	seen := from.last.reports()
+	look, skipped, open := plan.toLookAt(from, seen)
 	a = ahead{skipped: skipped, open: open}
 	if len(look) == 0 {
 		return a, diags
@@ -44,33 +42,30 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 	switch {
 	case errors.Is(err, ErrNotKnown):
 		a.skipped = append(a.skipped, fmt.Sprintf("%s: %s", names(look), err))
-		a.open = a.open || slices.ContainsFunc(look.members(), func(m membership.Member) bool { return mayMove(m, before, last.reports()) })
+		a.open = a.open || slices.ContainsFunc(look.members(), func(m membership.Member) bool { return from.mayFind(m, seen) })
 	case err != nil:
 		diags.AddError("The hosts were not looked at", err.Error())
 	case ctx.Err() != nil:
 		diags.AddError("Interrupted", "The hosts were not all looked at. No host was changed.")
 	default:
-		a.moved = plan.foundMoved(members, before, last, state, a.reports, r.providerData.Stores)
+		a.moved = plan.foundMoved(from, state, a.reports, r.providerData.Stores)
+		a.back = foundBack(state, seen, a.reports)
 	}
 	return a, diags
 }
 
 // preflight refuses a plan for what is in the way on the hosts that it has looked at. During the apply it refuses nothing that the
 // apply would not refuse right afterwards: it asks the same question.
-func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, private privateState, a ahead) (diags diag.Diagnostics) {
+func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, from startingPoint, a ahead) (diags diag.Diagnostics) {
 	if len(a.reports) > 0 {
 		plan = plan.lookedBy(state, r.providerData.Stores)
-		members, _, last, d := plan.compared(ctx, state, private)
-		if diags.Append(d...); diags.HasError() {
-			return diags
-		}
-		diags.Append(plan.refuseHosts(ctx, state, members, last, a.reports, r.providerData)...)
+		diags.Append(plan.refuseHosts(ctx, state, from, a.reports, r.providerData)...)
 	}
 	if len(a.skipped) > 0 {
 		text := "This plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
 			"\n\nThe apply looks at them before it changes anything on a host, and refuses then what could not carry a member."
 		if a.open {
-			text += " Whether a member moves to another host, or is given another address on its own, it finds out too: so what becomes of the members, and by which steps, is known after apply."
+			text += " Whether a member moves to another host, or is given another address on its own, and whether a host carries what an earlier member has left, it finds out too: so what becomes of the members, and by which steps, is known after apply."
 		}
 		diags.AddAttributeWarning(path.Root("members"), "Hosts were not looked at", text)
 	}
@@ -91,28 +86,15 @@ func (c clusterModel) lookedBy(state clusterModel, stores Stores) clusterModel {
 	return c
 }
 
-// compared are the members as they are desired and as they are in the state, and the last look at the hosts.
-func (c clusterModel) compared(ctx context.Context, state clusterModel, private privateState) (members, before map[string]memberModel, last keptReports, diags diag.Diagnostics) {
-	members, diags = c.memberModels(ctx)
-	last, _, d := lastReports(ctx, private)
-	diags.Append(d...)
-	if !state.Owner.IsNull() {
-		before, d = state.memberModels(ctx)
-		diags.Append(d...)
-		dropUnmanaged(before)
-	}
-	return members, before, last, diags
-}
-
 // toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before; what is to be said of those
-// that nobody can look at yet; and whether one of these may be another address of its member's machine, as the apply can find.
-func (c clusterModel) toLookAt(members, before map[string]memberModel, seen bootstrap.Reports) (look routes, skipped []string, open bool) {
-	if members == nil {
+// that nobody can look at yet; and whether the apply may find one of these to be more than a bare host.
+func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look routes, skipped []string, open bool) {
+	if from.members == nil {
 		return nil, []string{"which members there are is known after apply"}, false
 	}
 	look = routes{}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		m, old := members[name], before[name]
+	for _, name := range slices.Sorted(maps.Keys(from.members)) {
+		m, old := from.members[name], from.before[name]
 		if m.sameWay(old) {
 			continue
 		}
@@ -121,7 +103,7 @@ func (c clusterModel) toLookAt(members, before map[string]memberModel, seen boot
 			skipped = append(skipped, name+": its address is known after apply")
 		case !m.wayKnown():
 			skipped = append(skipped, name+": how its host is reached is known after apply")
-			open = open || mayMove(m.member(name), before, seen)
+			open = open || from.mayFind(m.member(name), seen)
 		default:
 			look[m.member(name)] = m.reach()
 		}
@@ -140,9 +122,16 @@ func (c clusterModel) toLookAt(members, before map[string]memberModel, seen boot
 		return look, skipped, open
 	}
 	for m := range look {
-		open = open || mayMove(m, before, seen)
+		open = open || from.mayFind(m, seen)
 	}
 	return nil, append(skipped, names(look)+": "+why), open
+}
+
+// mayFind tells whether the host of a living cluster's member, which the last look has not seen, may be found to be another address
+// of the member's machine, or to carry what an earlier member has left.
+func (from startingPoint) mayFind(m membership.Member, seen bootstrap.Reports) bool {
+	_, looked := seen[m]
+	return from.before != nil && !looked
 }
 
 // mayMove tells whether a member's address may be another one of the machine that the member is on already, which only a look tells.
@@ -188,17 +177,17 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 	return executor.Observe(looking, hosts.members()), nil
 }
 
-// refuseHosts refuses hosts for what was seen on them. last is the last look at the hosts of the state.
-func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, members map[string]memberModel, last keptReports, seen bootstrap.Reports, providerData *ProviderData) (diags diag.Diagnostics) {
+// refuseHosts refuses hosts for what was seen on them.
+func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *ProviderData) (diags diag.Diagnostics) {
 	restoration, diags := c.restoration(ctx, state)
 	if diags.HasError() {
 		return diags
 	}
-	cluster := c.clusterWith(members, providerData.Stores)
+	cluster := c.clusterWith(from.members, providerData.Stores)
 	known := cluster.Located()
 	var refusals []error
 	switch owner := state.Owner.ValueString(); {
-	case restoration.Source != "" && !restoration.TakeBack && !c.restoredBefore(state, desired{members: members, stores: providerData.Stores}, nil, last, restoration):
+	case restoration.Source != "" && !restoration.TakeBack && !c.restoredBefore(state, desired{members: from.members, stores: providerData.Stores}, nil, from.last, restoration):
 		known.Restore = restoration
 		refusals = append(refusals, known.PreflightRestore(owner, seen, providerData.Now()))
 	case state.Owner.IsNull():
@@ -208,7 +197,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, membe
 		}
 		refusals = append(refusals, cluster.PreflightForm(reports, providerData.Now()))
 	default:
-		refusals = append(refusals, known.PreflightChange(owner, last.reports(), seen))
+		refusals = append(refusals, known.PreflightChange(owner, from.last.reports(), seen))
 	}
 	for _, report := range seen {
 		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.

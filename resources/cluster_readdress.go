@@ -18,16 +18,29 @@ import (
 // Which of the two, the machine alone tells: a plan looks there.
 
 // foundMoved are the reports of other addresses of the very machines that members are on.
-func (c clusterModel) foundMoved(members, before map[string]memberModel, last keptReports, state clusterModel, reports bootstrap.Reports, stores Stores) bootstrap.Reports {
-	seen := last.reports()
+func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports bootstrap.Reports, stores Stores) bootstrap.Reports {
+	seen := from.last.reports()
 	if len(seen) == 0 {
 		return nil
 	}
 	merged := maps.Clone(seen)
 	maps.Copy(merged, reports)
 	found := bootstrap.Reports{}
-	for m := range c.moves(c.clusterWith(members, stores), before, state, merged) {
-		if report, looked := reports[m]; looked && mayMove(m, before, seen) {
+	for m := range c.moves(c.clusterWith(from.members, stores), from.before, state, merged) {
+		if report, looked := reports[m]; looked && mayMove(m, from.before, seen) {
+			found[m] = report
+		}
+	}
+	return found
+}
+
+// foundBack are the reports of hosts that are new to a living cluster and carry a part of it: a member that was replaced while
+// nobody could reach it, say.
+func foundBack(state clusterModel, seen, reports bootstrap.Reports) bootstrap.Reports {
+	found := bootstrap.Reports{}
+	for m, report := range reports {
+		marker := report.Marker()
+		if _, known := seen[m]; !known && report.Err == nil && marker != nil && !state.Owner.IsNull() && marker.Owner == state.Owner.ValueString() {
 			found[m] = report
 		}
 	}
@@ -59,32 +72,43 @@ func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Tim
 	return look
 }
 
-// foreseeMoves says what becomes of a cluster of which members were found at other addresses of their machines by this plan itself.
-// The steps are shown as they are now, and known after apply, which looks again.
-func (c *clusterModel) foreseeMoves(ch change, state clusterModel, found bootstrap.Reports) (diags diag.Diagnostics) {
+// foreseeFound says what becomes of a cluster of which this plan itself has found that a host is more than a bare one. The steps are
+// shown as they are now, and known after apply, which looks again.
+func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead) (diags diag.Diagnostics) {
 	ch.seen, ch.members = maps.Clone(ch.seen), maps.Clone(ch.members)
-	maps.Copy(ch.seen, found)
+	maps.Copy(ch.seen, looked.moved)
+	maps.Copy(ch.seen, looked.back)
 	status := ch.cluster.Status(state.Owner.ValueString(), ch.seen, time.Time{})
 	ch.plan, ch.err = plan.Change(status, ch.cluster.Spec)
 	foreseen := *c
 	if diags = foreseen.foresee(ch, state); diags.HasError() {
 		return diags
 	}
-	var moved, steps []string
+	var moved, back, steps []string
 	for _, s := range status.Members {
-		_, here := found[s.Member]
+		_, here := looked.moved[s.Member]
+		_, left := looked.back[s.Member]
 		switch {
 		case s.From != "":
 			moved = append(moved, fmt.Sprintf("%s, from %s", s, s.From))
 		case here:
 			moved = append(moved, fmt.Sprintf("%s, which its cluster knows by that address already", s))
+		case left:
+			back = append(back, fmt.Sprintf("%s, which was member %s", s, looked.back[s.Member].Marker().Member))
 		}
 	}
 	for _, step := range ch.plan.Steps {
 		steps = append(steps, step.String())
 	}
-	diags.AddAttributeWarning(path.Root("members"), "Members are given other addresses on their machines",
-		fmt.Sprintf("The new addresses lead to the machines that these members are on: %s. They keep their data and their IDs. The apply looks again, and by what was seen just now it does this:\n\n  %s",
-			strings.Join(moved, "; "), strings.Join(steps, "\n  ")))
+	summary, text := "Members are given other addresses on their machines", ""
+	if len(moved) > 0 {
+		text += fmt.Sprintf("The new addresses lead to the machines that these members are on: %s. They keep their data and their IDs. ", strings.Join(moved, "; "))
+	} else {
+		summary = "Hosts come back to the cluster"
+	}
+	if len(back) > 0 {
+		text += fmt.Sprintf("These hosts carry what earlier members of this cluster have left: %s. ", strings.Join(back, "; "))
+	}
+	diags.AddAttributeWarning(path.Root("members"), summary, text+"The apply looks again, and by what was seen just now it does this:\n\n  "+strings.Join(steps, "\n  "))
 	return diags
 }

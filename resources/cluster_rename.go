@@ -78,9 +78,8 @@ func (r *clusterResource) refuseDestroyed(ctx context.Context, state clusterMode
 }
 
 // refuseCreated refuses to create a cluster that the same run destroys.
-func (r *clusterResource) refuseCreated(ctx context.Context, plan clusterModel, seen ahead) (diags diag.Diagnostics) {
-	members, diags := plan.memberModels(ctx)
-	if of := plan.claim(members, seen.reports); !diags.HasError() && r.providerData.claims.created(of) {
+func (r *clusterResource) refuseCreated(plan clusterModel, members map[string]memberModel, seen ahead) (diags diag.Diagnostics) {
+	if of := plan.claim(members, seen.reports); r.providerData.claims.created(of) {
 		return refuseRename(of)
 	}
 	return diags

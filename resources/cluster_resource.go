@@ -68,9 +68,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
 	authority, diags := authorityFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores)...)
 	members, diags := plan.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores, members)...)
 	ctx, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {

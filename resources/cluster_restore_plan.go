@@ -69,14 +69,10 @@ func undone(seen bootstrap.Reports) bootstrap.Reports {
 }
 
 // planRestore fills in what a restore makes of a cluster, or refuses it.
-func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, before map[string]memberModel, private privateState, restoration membership.Restoration) (diags diag.Diagnostics) {
-	members := want.members
-	last, found, d := lastReports(ctx, private)
-	diags.Append(d...)
-	if !found && !diags.HasError() {
+func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (diags diag.Diagnostics) {
+	members, before, last := want.members, from.before, from.last
+	if !from.found {
 		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
-	}
-	if diags.HasError() {
 		return diags
 	}
 	if !restoration.TakeBack {

@@ -1,7 +1,6 @@
 package resources
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,8 +13,7 @@ import (
 
 // warnZones says where the loss of one zone is the loss of the quorum, while members or their zones change. It counts zones
 // only where every member has one that is known.
-func (c clusterModel) warnZones(ctx context.Context, before map[string]memberModel) (diags diag.Diagnostics) {
-	members, diags := c.memberModels(ctx)
+func warnZones(members, before map[string]memberModel) (diags diag.Diagnostics) {
 	zones, changed := map[string]int{}, len(members) != len(before)
 	for name, m := range members {
 		if m.Zone.ValueString() == "" {
