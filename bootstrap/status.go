@@ -74,7 +74,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	}
 	p.Unseen = list.unseen(p.Members)
 	c.lookAtWhole(&p, owner, reports)
-	c.findReverted(&p, reports)
+	findReverted(&p, reports)
 	giveUpDamaged(&p, reports)
 	diverge(&p)
 	// What a member is to run by depends on which members there are.
@@ -87,29 +87,30 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	return p
 }
 
-// findReverted finds voters that do not serve, and whose log ends before what they are known to have had on their disk:
-// somebody has put their machine, with all that it records, back to what it was. They have acknowledged what they no
-// longer have, so that their vote could lose it. It is told only where the others serve: where no quorum does, all may
-// have been put back together, by purpose.
-func (c Cluster) findReverted(p *membership.ClusterStatus, reports Reports) {
+// findReverted finds voters whose machines were put back to an older state, and which have lost what they acknowledged or what they
+// are. It gives them up only where the others serve: where no quorum does, the planner keeps them from being started, and waits.
+func findReverted(p *membership.ClusterStatus, reports Reports) {
 	if !p.HasQuorum() {
 		return
 	}
+	before := p.Clone()
 	for i := range p.Members {
-		s := &p.Members[i]
-		o := reports[s.Member].Observation
-		if s.Role != membership.Voter || s.State != membership.Stopped && s.State != membership.Unhealthy || o == nil || o.Data.Log == nil {
-			continue
-		}
-		log := o.Data.Log
-		switch {
-		case log.Error != "" || log.MemberID == "" || s.ID == "":
-		case log.MemberID != s.ID:
+		switch s := &p.Members[i]; {
+		case ofEarlierLife(*s, reports[s.Member].Observation):
 			s.State, s.Why = membership.Lost, "its data is of an earlier life of it: it was built anew since, and its machine was put back to an older state"
-		case log.Index < c.Acknowledged[s.ID]:
-			s.State, s.Why = membership.Lost, membership.PutBack(log.Index, c.Acknowledged[s.ID])
+		case before.WasPutBack(*s):
+			s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
 		}
 	}
+}
+
+// ofEarlierLife tells whether the log of a voter that does not serve is that of another member ID than the cluster's list has for it.
+func ofEarlierLife(s membership.MemberStatus, o *api.Observation) bool {
+	if !s.Survives() || o == nil || o.Data.Log == nil {
+		return false
+	}
+	log := o.Data.Log
+	return log.Error == "" && log.MemberID != "" && s.ID != "" && log.MemberID != s.ID
 }
 
 // rebuild is the text by which a member is to be built anew; empty: it is not to be, or was. What a host that

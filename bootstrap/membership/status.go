@@ -2,7 +2,6 @@ package membership
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 )
 
@@ -87,11 +86,6 @@ type Move struct {
 	There   bool // it runs by its new URL already, or would: the cluster alone knows it by the old one
 	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
 	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
-}
-
-// PutBack says what a log tells that ends with an entry before one that it is known to have had.
-func PutBack(index, had uint64) string {
-	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", index, had)
 }
 
 // UnmanagedMember is an entry of etcd's member list that is no member of the configuration or the state.

@@ -95,7 +95,7 @@ func decide(p membership.ClusterStatus, want membership.Spec, serve map[string][
 
 // comes tells whether a voter may be compared once it was brought up.
 func comes(s membership.MemberStatus) bool {
-	return s.Desired && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Unreachable && s.State != membership.Blocked && !gone(s)
+	return s.Desired && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Unreachable && s.State != membership.Blocked && !s.HasNothing()
 }
 
 // keptBack tells whether a member does not start since a peer holds other data, and that peer may serve still.

@@ -25,7 +25,7 @@ func after(p membership.ClusterStatus, want membership.Spec, did membership.Step
 	case membership.Agree:
 		all, before := !p.HasQuorum(), p.Clone()
 		for i := range p.Members {
-			if s := &p.Members[i]; putBack(before, *s) {
+			if s := &p.Members[i]; before.WasPutBack(*s) {
 				s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
 			} else if s.Role == membership.Voter && s.State == membership.Unhealthy && (s.Desired && s.Rebuild == "" || all) && waitedFor(before, *s) {
 				s.State, s.Looping = membership.Healthy, false

@@ -15,7 +15,7 @@ func stays(s membership.MemberStatus) bool { return s.Desired && s.Role != membe
 // mends tells whether a member is brought up: a voter that stays, and, as long as the others are no
 // quorum, one that is to leave, or to be built anew.
 func (c *planner) mends(s membership.MemberStatus) bool {
-	return s.Failed == "" && s.Role == membership.Voter && (s.Desired && s.Rebuild == "" || !c.HasQuorum()) && !putBack(c.ClusterStatus, s)
+	return s.Failed == "" && s.Role == membership.Voter && (s.Desired && s.Rebuild == "" || !c.HasQuorum()) && !c.WasPutBack(s)
 }
 
 // misled tells whether a member that is down has to be configured before it is started. For a newer etcd
@@ -241,7 +241,7 @@ func (c *planner) secure() (membership.Step, bool) {
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true
 			}
-		case joinable(s) || s.Desired && s.Role == membership.Voter && (gone(s) && s.State != membership.Foreign || rebuildable(s)):
+		case joinable(s) || s.Desired && s.Role == membership.Voter && (s.HasNothing() && s.State != membership.Foreign || rebuildable(s)):
 			if s.Staged == "" {
 				return c.stage(s, c.arrivalVersion()), true
 			}

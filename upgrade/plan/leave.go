@@ -7,18 +7,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// gone tells whether a member has nothing left to come back with.
-func gone(s membership.MemberStatus) bool {
-	return s.State == membership.Missing || s.State == membership.Lost || s.State == membership.Foreign
-}
-
 // dead tells whether a voter will not come back by itself, or by being started.
 func dead(s membership.MemberStatus) bool {
 	switch s.State {
 	case membership.Unreachable, membership.Stopped, membership.Unhealthy, membership.Blocked:
 		return !s.Desired || rebuildable(s) // whoever is taken out of the configuration in such a state is not waited for
 	}
-	return gone(s)
+	return s.HasNothing()
 }
 
 // removeDead removes one dead voter, and the next only after the first was replaced.

@@ -67,7 +67,7 @@ func hostsApart(p membership.ClusterStatus) error {
 // versionsInReach refuses versions that no cluster may have at the same time, or go to from where it is.
 func versionsInReach(p membership.ClusterStatus, desired string) error {
 	for _, s := range p.Members {
-		if s.Role == membership.Absent || s.Version == "" || gone(s) {
+		if s.Role == membership.Absent || s.Version == "" || s.HasNothing() {
 			continue
 		}
 		refuse := func(rule, remedy string) error {

@@ -15,19 +15,19 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
 	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
-		if putBack(p, s) {
+		if p.WasPutBack(s) {
 			missing = append(missing, fmt.Sprintf("%s: %s", s, membership.PutBack(s.Index, s.Had)))
 			continue
 		}
-		if survives(s) && !hopeless(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
+		if s.Survives() && !hopeless(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
 			able++
 			continue
 		}
 		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
 		switch {
-		case hopeless(p, want, s) && s.From != "" && survives(s) && mayLack(s):
+		case hopeless(p, want, s) && s.From != "" && s.Survives() && mayLack(s):
 			lacking = append(lacking, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
-		case hopeless(p, want, s) && s.From != "" && survives(s):
+		case hopeless(p, want, s) && s.From != "" && s.Survives():
 			apart = append(apart, fmt.Sprintf("%s (%s)", s.Name, s.From))
 		case s.Looping:
 			ending = append(ending, s.Name)

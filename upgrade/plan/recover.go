@@ -32,11 +32,13 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
 			"mend the network to the other hosts, and plan again")
 	}
-	seed, found := first(p.Members, func(s membership.MemberStatus) bool { return s.Desired && s.Name == want.Recover.Member && survives(s) })
+	seed, found := first(p.Members, func(s membership.MemberStatus) bool {
+		return s.Desired && s.Name == want.Recover.Member && s.Survives()
+	})
 	switch {
 	case !found:
 		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
-	case !ranked(seed):
+	case !seed.Ranked():
 		return refuse("the cluster is not recovered from it: "+unread(seed), "mend that and plan again, or name another survivor in recover_from.member")
 	case seed.Damaged != "":
 		return refuse("the cluster cannot be recovered from it: "+seed.Damaged, "name another survivor in recover_from.member, or restore a snapshot")
@@ -47,9 +49,9 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	doubtful := map[string]string{}
 	for _, s := range others {
 		names = append(names, s.Name)
-		further := ranked(s) && compareLogs(s, seed) > 0
+		further := s.Ranked() && compareLogs(s, seed) > 0
 		switch {
-		case further && survives(s) && !s.Looping && s.Damaged == "":
+		case further && s.Survives() && !s.Looping && s.Damaged == "":
 			remedy := fmt.Sprintf("set recover_from.member to %q", s.Name)
 			if !s.Desired {
 				remedy = fmt.Sprintf("put %s back into the configuration at %s, and %s", s.Name, s.Address, remedy)
@@ -57,7 +59,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 			return refuse(fmt.Sprintf("the cluster is not recovered from it: %s has come further (term %d, index %d, against term %d, index %d)", s, s.Term, s.Index, seed.Term, seed.Index), remedy)
 		case further:
 			doubtful[s.Name] = fmt.Sprintf("%s has come further (term %d, index %d, against term %d, index %d), and does not come up: %s", s, s.Term, s.Index, seed.Term, seed.Index, cmp.Or(s.Damaged, s.Why))
-		case s.Unread != "" || survives(s) && !ranked(s):
+		case s.Unread != "" || s.Survives() && !s.Ranked():
 			doubtful[s.Name] = fmt.Sprintf("%s may have come further: %s", s, unread(s))
 		}
 	}

@@ -23,7 +23,7 @@ func Renumbered(p membership.ClusterStatus, want membership.Spec) (membership.St
 		return membership.Step{}, false
 	}
 	for _, s := range voters {
-		if !survives(s) || !ranked(s) || s.Damaged != "" || s.Corrupt || s.Differs || s.Failed != "" || s.Looping && (!s.Gone || s.Moved) {
+		if !s.Survives() || !s.Ranked() || s.Damaged != "" || s.Corrupt || s.Differs || s.Failed != "" || s.Looping && (!s.Gone || s.Moved) {
 			return membership.Step{}, false
 		}
 	}

@@ -32,7 +32,7 @@ func (c *planner) comesDown() bool {
 		return c.Downgrade == minor && c.Lowered
 	}
 	_, unfinished := first(c.Voters(), func(s membership.MemberStatus) bool {
-		return !gone(s) && s.Version != "" && membership.CompareVersions(membership.Minor(s.Version), minor) <= 0
+		return !s.HasNothing() && s.Version != "" && membership.CompareVersions(membership.Minor(s.Version), minor) <= 0
 	})
 	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, minor) <= 0
 }

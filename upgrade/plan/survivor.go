@@ -13,33 +13,6 @@ import (
 // What any of them has of what was agreed on, the last one has too; what it does not have was agreed on by those alone
 // that nobody has seen.
 
-// survives tells whether a voter has its data and may be started.
-func survives(s membership.MemberStatus) bool {
-	return s.Role == membership.Voter && (s.State == membership.Unhealthy || s.State == membership.Stopped)
-}
-
-// ranked tells whether it is known how a member's log ends.
-func ranked(s membership.MemberStatus) bool { return s.Unread == "" && s.Index > 0 }
-
-// putBack tells whether a voter that does not serve ends before what it is known to have had, while another may still have
-// that: somebody has put its machine back to an older state, and its vote could lose what it has acknowledged. Where
-// nobody can have it any more, or all were put back together, by purpose, there is nothing that it could lose.
-func putBack(p membership.ClusterStatus, s membership.MemberStatus) bool {
-	if !survives(s) || !ranked(s) || s.Index >= s.Had {
-		return false
-	}
-	_, found := first(p.Voters(), func(v membership.MemberStatus) bool {
-		switch {
-		case v.Member == s.Member || gone(v):
-			return false
-		case !survives(v) || !ranked(v):
-			return true
-		}
-		return v.Had > 0 && v.Index >= v.Had
-	})
-	return found
-}
-
 // compareLogs ranks two logs: more than 0 where a ends later.
 func compareLogs(a, b membership.MemberStatus) int {
 	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
@@ -57,13 +30,13 @@ func tellLogs(p membership.ClusterStatus) string {
 	var logs []string
 	for _, s := range voters {
 		switch {
-		case ranked(s):
+		case s.Ranked():
 			text := fmt.Sprintf("%s has term %d, index %d", s, s.Term, s.Index)
 			if why := cannotLead(s); why != "" {
 				text += " (" + why + ")"
 			}
 			logs = append(logs, text)
-		case s.Unread != "" || survives(s):
+		case s.Unread != "" || s.Survives():
 			logs = append(logs, fmt.Sprintf("%s is not ranked: %s", s, unread(s)))
 		}
 	}
@@ -75,7 +48,7 @@ func cannotLead(s membership.MemberStatus) string {
 	switch {
 	case s.Damaged != "":
 		return s.Damaged
-	case !survives(s) || s.Looping:
+	case !s.Survives() || s.Looping:
 		return s.Why
 	}
 	return ""
@@ -83,7 +56,7 @@ func cannotLead(s membership.MemberStatus) string {
 
 // recommended says from which survivor to recover, where nothing else can be had; empty: there is none.
 func recommended(p membership.ClusterStatus) string {
-	able := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return !survives(s) || !ranked(s) || s.Damaged != "" })
+	able := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return !s.Survives() || !s.Ranked() || s.Damaged != "" })
 	if len(able) == 0 {
 		return ""
 	}
@@ -122,10 +95,10 @@ func givenUp(p membership.ClusterStatus, seed membership.MemberStatus, others []
 		switch {
 		case s.State == membership.Unreachable:
 			what = "not seen"
-		case ranked(s):
+		case s.Ranked():
 			what = fmt.Sprintf("term %d, index %d", s.Term, s.Index)
 			later = later || compareLogs(s, seed) > 0
-			if survives(s) {
+			if s.Survives() {
 				read++
 			}
 		case s.Unread != "":
