@@ -37,7 +37,8 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 	}
 	var refusals []error
 	unimported := false
-	for _, site := range c.Restoring(owner, creating, reports, now).Members {
+	restoring := c.Restoring(owner, creating, reports, now)
+	for _, site := range restoring.Members {
 		report, seen := reports[site.Member]
 		unimported = unimported || seen && site.Unimported
 		switch {
@@ -47,6 +48,9 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 		case site.Refused != "":
 			refusals = append(refusals, refuse(site.Member, site.Refused))
 		}
+	}
+	if len(refusals) == 0 {
+		refusals = append(refusals, restoring.Findable(c.Restore))
 	}
 	if unimported {
 		refusals = append(refusals, errors.New(HowToImport(c.Spec)))

@@ -59,6 +59,7 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
 			s.Unimported = s.Refused != "" && creating && c.unimported(m, report, Formation{Owner: owner})
 		}
+		s.Backless = !s.Unreachable && backless(report)
 		switch o := report.Observation; {
 		case s.Unreachable:
 		case s.Refused == "":
@@ -69,6 +70,14 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 		p.Members = append(p.Members, s)
 	}
 	return p
+}
+
+// backless tells whether a host that was looked at knows no backups of the cluster.
+func backless(report Report) bool {
+	if o := report.Observation; o != nil {
+		return o.Backup == nil
+	}
+	return report.Contact.Machine != "" && report.Marker() == nil
 }
 
 // untouchable says why a restore must not touch a host; empty: it may.

@@ -212,6 +212,36 @@ func TestRestoreOfABackupOnAHost(t *testing.T) {
 	)
 }
 
+// TestRestoreOfABackupThatNoHostKnows: hosts that were given up know nothing of what lies in their directories. The plan says so, of a
+// cluster that was destroyed and of one whose hosts were wiped, and a plan that may not look leaves it to the apply, which touches nothing.
+func TestRestoreOfABackupThatNoHostKnows(t *testing.T) {
+	const backup = "backup = { directory = \"/srv/backups\" }\n"
+	w := newWorld(t)
+	restoring := func(more string) string {
+		return three(unprotected + backup + "restore = { backup = \"latest\" }\n" + more)
+	}
+	refused := []string{"no host that can be asked knows of backups of this cluster: a (192.0.2.11), b (192.0.2.12), c (192.0.2.13)", "name it by restore.file"}
+	w.run(t, tftest.TestStep{Config: three(unprotected + backup), Check: func(*terraform.State) error {
+		w.runNow(t, 11, false)
+		return nil
+	}},
+		tftest.TestStep{Config: three(unprotected + backup), Destroy: true},
+		tftest.TestStep{PreConfig: w.Forget, Config: restoring(""), ExpectError: saysInOrder(refused...)},
+		tftest.TestStep{Config: restoring("preflight_at_plan = false\n"), ExpectError: saysApply(refused...)},
+		tftest.TestStep{PreConfig: func() {
+			if changes := w.changes(); len(changes) > 0 {
+				t.Errorf("hosts were changed: %v", changes)
+			}
+		}, Config: three(unprotected + backup)},
+		tftest.TestStep{PreConfig: func() {
+			for _, last := range []int{11, 12, 13} {
+				w.host(last).Wipe()
+			}
+			w.Forget()
+		}, Config: restoring(""), ExpectError: saysInOrder(refused...)},
+	)
+}
+
 // TestBackupThatCannotBe is refused before any host is asked.
 func TestBackupThatCannotBe(t *testing.T) {
 	const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"

@@ -111,10 +111,14 @@ func (c clusterModel) restoration(ctx context.Context, state clusterModel) (memb
 			diags.AddAttributeError(path.Root("restore").AtName("file"), "This cannot be restored", err.Error()+". No host was changed.")
 		}
 	}
-	return membership.Restoration{
+	restoration := membership.Restoration{
 		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: r.Trigger.ValueString(),
 		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
-	}, diags
+	}
+	if s3, given := c.Backup.Attributes()["s3"]; given && s3.IsNull() {
+		restoration.Kept = r.Backup.ValueString()
+	}
+	return restoration, diags
 }
 
 // name is the snapshot as plans, hosts and errors call it.

@@ -1,6 +1,9 @@
 package membership
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Restoration says that a cluster is to be made from a snapshot, whatever it is now.
 type Restoration struct {
@@ -9,7 +12,11 @@ type Restoration struct {
 	Trigger    string // tells apart two restores of one snapshot
 	Overwrites string // ID of the living cluster that may be given up for it; empty: none may
 	TakeBack   bool   // a restore that is under way is undone instead
+	Kept       string // name of the backup, or LatestKept, where it is in directories of the hosts' own; empty: it is elsewhere
 }
+
+// LatestKept stands for the name of the newest backup.
+const LatestKept = "latest"
 
 // RestoreStage is how far a member's host has come in a restore.
 type RestoreStage string
@@ -39,6 +46,7 @@ type RestoreStatus struct {
 	Unimported  bool   // it is refused since it carries a finished cluster that no state here holds
 	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 
+	Backless     bool   // it was looked at, and knows no backups of this cluster
 	Marked       bool   // it carries a part of this cluster
 	StoreMissing bool   // every store is gone from it
 	Installed    bool   // the desired store is on it
@@ -79,6 +87,33 @@ func (r Restoring) Member(m Member) *RestoreStatus {
 		if r.Members[i].Member == m {
 			return &r.Members[i]
 		}
+	}
+	return nil
+}
+
+// Findable refuses a restore of a backup in directories of the hosts' own, before it is begun, where nobody will find that: hosts
+// know where the backups are of a cluster that they carry, and of none that was taken off them.
+func (r Restoring) Findable(want Restoration) error {
+	if want.Kept == "" || want.TakeBack || r.UnderWay() {
+		return nil
+	}
+	var backless, unreachable []string
+	for _, s := range r.Members {
+		switch {
+		case s.Unreachable:
+			unreachable = append(unreachable, s.String())
+		case s.Backless:
+			backless = append(backless, s.String())
+		}
+	}
+	where := "copy it from backup.directory of its host to where Terraform runs, and name it by restore.file in the place of restore.backup"
+	switch {
+	case len(backless) > 0 && len(backless)+len(unreachable) == len(r.Members):
+		rule := "no host that can be asked knows of backups of this cluster: " + strings.Join(backless, ", ") + "; what lies in a directory is found by the cluster that its host carries, and backs up"
+		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: rule, Remedy: where}
+	case want.Kept == LatestKept && len(unreachable) > 0:
+		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: "which backup is the latest cannot be told while a host that may have it cannot be asked: " + strings.Join(unreachable, ", "),
+			Remedy: "bring it back, or name the backup in restore.backup, as data.etcd_backups lists it; or " + where}
 	}
 	return nil
 }

@@ -25,6 +25,9 @@ func (r *restorePlanner) restorable() error {
 	if err := r.named(); err != nil {
 		return err
 	}
+	if err := r.Findable(r.want.Restore); err != nil {
+		return err
+	}
 	return r.above()
 }
 

@@ -21,7 +21,7 @@ import (
 // A site that is not observed carries nothing, not even the store. Words are living (of cluster old), finished, silent,
 // taken, away (its disk), mute, installed, marked; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
 // for one under way otherwise, seen:N; fetched, configured, running, rested. What is desired is a list of members,
-// overwrites:ID, source:S, sha:S and take-back; words of the whole are agreed, saved, top:N.
+// overwrites:ID, source:S, sha:S, kept:NAME (in directories of the hosts) and take-back; words of the whole are agreed, saved, top:N.
 func parseRestoring(t testing.TB, script string) (membership.Restoring, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Restore: membership.Restoration{Source: "backup.db"}}
@@ -42,6 +42,8 @@ func parseRestoring(t testing.TB, script string) (membership.Restoring, membersh
 					want.Restore.Source = value
 				case "sha":
 					want.Restore.SHA256 = value
+				case "kept":
+					want.Restore.Source, want.Restore.Kept = "backup "+value, value
 				case "take-back":
 					want.Restore.TakeBack = true
 				default:
@@ -103,7 +105,7 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Res
 		case "storemissing":
 			s.StoreMissing, s.Installed = true, false
 		case "bare":
-			s.Marked = false
+			s.Marked, s.Backless = false, true
 		case "fenced", "restored", "checked", "opened":
 			s.Stage, s.Since = membership.RestoreStage(word), "2026-03-01T12:00:00Z"
 			s.Source, s.Snapshot, s.Token = "backup.db", "5e", "new"
