@@ -184,6 +184,7 @@ var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 		{name: "a marker of another cluster", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.Cluster = "events" }), want: api.CodeRefused, loud: true},
 		{name: "a key of no algorithm", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Keys[0].Algorithm = "dsa" }), want: api.CodeRefused, says: `"dsa"`},
 		{name: "a key of no name", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Keys[0].Name = "spare" }), want: api.CodeRefused, says: `"spare"`},
+		{name: "by no holder of the lock", at: "a", op: api.OpPrepare, holder: noHolder, body: prepareA(nil), want: api.CodeBusy},
 		{name: "by another holder of the lock", at: "a", op: api.OpPrepare, holder: "run-2", body: prepareA(nil), want: api.CodeBusy},
 		{name: "the lock ends", event: func(s *stage) { s.unlock("a") }},
 		{name: "without the lock", at: "a", op: api.OpPrepare, body: prepareA(nil), want: api.CodeRefused, says: "lock"},

@@ -80,6 +80,9 @@ func (p place) peerURL() string { return fmt.Sprintf("https://%s:%d", p.address,
 
 const agreementHolder = "run-1"
 
+// noHolder is in the place of the holder of a request that names none.
+const noHolder = "none"
+
 // ask makes one call.
 func (s *stage) ask(at string, op api.Operation, body, result any) error {
 	return s.askAs(agreementHolder, nil, at, op, body, result)
@@ -340,7 +343,11 @@ func (s *stage) play(r row) answer {
 	if r.target != nil {
 		target = r.target(s)
 	}
-	err := s.askAs(cmp.Or(r.holder, agreementHolder), target, r.at, r.op, r.body(s), nil)
+	holder := cmp.Or(r.holder, agreementHolder)
+	if holder == noHolder {
+		holder = ""
+	}
+	err := s.askAs(holder, target, r.at, r.op, r.body(s), nil)
 	var a answer
 	if err != nil {
 		a.code, a.message = asError(err).Code, err.Error()

@@ -31,6 +31,9 @@ const (
 // at once or not at all. taken is called once it is held and no call of an earlier run is left: what
 // is observed from then on stays true.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
+	if r.Holder.ID == "" {
+		return refuse("the lock of cluster %s wants a holder with an ID", cluster)
+	}
 	lock, err := m.openLock(cluster + runLock)
 	if err != nil {
 		return err
@@ -121,7 +124,7 @@ func (m *Machine) underLock(ctx context.Context, cluster, holder string, do func
 	if !held {
 		return refuse("the lock of cluster %s is not held on this host: the run that took it has ended or lost its connection; apply again", cluster)
 	}
-	if run.holder().ID != holder {
+	if holder == "" || run.holder().ID != holder { // a lock that was taken this moment has no record yet
 		return busy(cluster, run)
 	}
 	return do()
@@ -151,7 +154,8 @@ func (m *Machine) awaitCalls(ctx context.Context, cluster string) error {
 	return call.wait(ctx)
 }
 
-// otherRuns says when the first of those runs began that hold the lock of another cluster on this host; false: none does.
+// otherRuns says when the first of those runs began that hold the lock of another cluster on this host; false: none does. The zero
+// time is that of one of which it is not known: it has no record yet, or the clock has been put back since.
 func (m *Machine) otherRuns(cluster string) (began time.Time, found bool, err error) {
 	entries, err := os.ReadDir(m.path(lockDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -167,6 +171,9 @@ func (m *Machine) otherRuns(cluster string) (began time.Time, found bool, err er
 		}
 		held, err := lock.held()
 		since := lock.holder().Since
+		if since.After(m.Now()) {
+			since = time.Time{}
+		}
 		if err = errors.Join(err, lock.Close()); err != nil {
 			return time.Time{}, false, err
 		}

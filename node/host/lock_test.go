@@ -114,6 +114,46 @@ func TestChangesWantTheLock(t *testing.T) {
 	mustRefuse(t, m.underLock(t.Context(), "main", "1", do), "not held")
 }
 
+// TestWhoHoldsTheLockIsNotMistaken has records of locks say less than is the case, or something that was: a lock that was taken
+// this moment has none, or that of the run before.
+func TestWhoHoldsTheLockIsNotMistaken(t *testing.T) {
+	do := func() error { t.Error("it was done"); return nil }
+	for name, record := range map[string]string{"none yet": "", "half of one": `{"id":"1","w`, "one without an ID": `{"who":"ops@ci-1"}`} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			lock := openRunLock(t, m)
+			if got, err := lock.try(); err != nil || !got {
+				t.Fatal(got, err)
+			}
+			if _, err := lock.WriteAt([]byte(record), 0); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"", "1"} { // a call that names nobody is nobody's
+				if err := m.underLock(t.Context(), "main", id, do); err == nil {
+					t.Errorf("holder %q has the lock", id)
+				}
+			}
+		})
+	}
+	m, _ := newMachine(t)
+	if err := m.Lock(t.Context(), "main", api.LockRequest{}, os.Stdin, patience, func() { t.Error("it was taken") }); err == nil {
+		t.Error("a lock is held by nobody")
+	}
+	// The runs of two clusters on one host: neither acts by the lock of the other, and each record stays its own.
+	main, events := hold(t, m, "main", "1", patience), hold(t, m, "events", "2", patience)
+	mustFail(t, m.underLock(t.Context(), "events", "1", do), api.CodeBusy, "ops@ci-2")
+	mustFail(t, m.underLock(t.Context(), "main", "2", do), api.CodeBusy, "ops@ci-1")
+	events.release(t)
+	mustRefuse(t, m.underLock(t.Context(), "events", "1", do), "lock of cluster events is not held")
+	if _, found, err := m.otherRuns("main"); err != nil || found {
+		t.Errorf("a run that has ended counts as under way: %t, %v", found, err)
+	}
+	if _, found, err := m.otherRuns("events"); err != nil || !found {
+		t.Errorf("a run that is under way does not count: %t, %v", found, err)
+	}
+	main.release(t)
+}
+
 // TestOrphansAreWaitedFor holds that the call of a killed run ends before the next run looks, and
 // that it does nothing any more if it had not begun.
 func TestOrphansAreWaitedFor(t *testing.T) {

@@ -62,21 +62,24 @@ func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 		cluster string
 		ended   bool
 		brought time.Duration // after the run has begun
+		ahead   time.Duration // so far the clock was ahead when the run began, and was put right since
 		stays   bool
 	}{
-		"in the middle of the run":           {cluster: run, brought: time.Hour, stays: true},
-		"before the run had the lock":        {cluster: run, brought: -recent / 2, stays: true},
-		"long before the run":                {cluster: run, brought: -2 * recent},
-		"by a run that has ended":            {cluster: run, ended: true, brought: time.Hour},
-		"by an earlier run of this cluster":  {cluster: "main", brought: time.Minute},
-		"of late, by a run before its locks": {cluster: "main", brought: elapsed - recent/2, stays: true},
+		"by a run that began by a clock that was ahead": {cluster: run, brought: time.Hour, ahead: 24 * time.Hour, stays: true},
+		"of another run, by a clock that was ahead":     {cluster: "main", brought: time.Hour, ahead: 24 * time.Hour},
+		"in the middle of the run":                      {cluster: run, brought: time.Hour, stays: true},
+		"before the run had the lock":                   {cluster: run, brought: -recent / 2, stays: true},
+		"long before the run":                           {cluster: run, brought: -2 * recent},
+		"by a run that has ended":                       {cluster: run, ended: true, brought: time.Hour},
+		"by an earlier run of this cluster":             {cluster: "main", brought: time.Minute},
+		"of late, by a run before its locks":            {cluster: "main", brought: elapsed - recent/2, stays: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
 			configured(t, m, prepareOf("main"))
 			installStore(t, m, storeB)
 			began := time.Now()
-			m.Now = func() time.Time { return began }
+			m.Now = func() time.Time { return began.Add(test.ahead) }
 			held := hold(t, m, test.cluster, "1", patience)
 			if test.ended {
 				held.release(t)

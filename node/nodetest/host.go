@@ -263,7 +263,7 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 			switch held := h.locks[request.Cluster]; {
 			case held == nil:
 				return refuse("%s: the lock of cluster %s is not held on this host", request.Operation, request.Cluster)
-			case held.holder.ID != request.Holder:
+			case request.Holder == "" || held.holder.ID != request.Holder:
 				return busy(request.Cluster, held)
 			}
 		}
@@ -293,6 +293,9 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 	err = h.serve(ctx, api.OpLock, func() error {
 		if err := h.callable(store, cluster); err != nil {
 			return err
+		}
+		if holder.ID == "" {
+			return refuse("the lock of cluster %s wants a holder with an ID", cluster)
 		}
 		if other := h.locks[cluster]; other != nil {
 			return busy(cluster, other)
