@@ -78,8 +78,8 @@ func refuseTaken(members, before map[string]memberModel) (diags diag.Diagnostics
 			text := fmt.Sprintf("%s (%s): this is the host of member %s, which a member of another name cannot take over. Give %[1]s a host of its own, or leave the name %[3]s with this one; "+
 				"once %[3]s has left it, and that is applied, it can take another member. No host was changed.", name, address.ValueString(), other)
 			if now, stays := members[other]; stays && !now.Address.Equal(address) {
-				text += fmt.Sprintf("\n\nWhere it is the machines that have other addresses now, and %s is on its own: the member list cannot have two at one address, so that they go one after the other. "+
-					"Give the machine of %s one that none of them has had, beside its own, set that in its address, and apply; then the others, one at a time.", name, other)
+				text += fmt.Sprintf("\n\nWhere it is the machines that have other addresses now, and %s is on its own: the member list cannot have two at one address, and an address of one that leads to another's machine is refused. "+
+					"Give each of these machines an address that none of them has had, beside those that it has, set all of these in the members' addresses, and apply; then set those that they are to keep, and apply again. Where the members that keep their addresses are no quorum, put the addresses back first, so that all serve, and do that for one member after another.", name)
 			}
 			diags.AddAttributeError(path.Root("members").AtMapKey(name), "A host carries one member at a time", text)
 		}

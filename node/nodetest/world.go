@@ -151,10 +151,15 @@ func (w *World) HandedOver() []string {
 	return slices.Sorted(maps.Keys(w.handedOver))
 }
 
-// each calls do for every cluster on every host, in a fixed order.
+// each calls do for every cluster on every host, once each, however many addresses it has, and in a fixed order.
 func (w *World) each(do func(*Host, *installation)) {
+	done := map[*Host]bool{}
 	for _, address := range slices.Sorted(maps.Keys(w.hosts)) {
 		host := w.hosts[address]
+		if done[host] {
+			continue
+		}
+		done[host] = true
 		for _, cluster := range slices.Sorted(maps.Keys(host.clusters)) {
 			do(host, host.clusters[cluster])
 		}
