@@ -117,7 +117,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	case len(looked.moved)+len(looked.back) > 0:
 		diags.Append(c.foreseeFound(ch, state, looked)...)
 		c.nothingKnown(state, members, before)
-	case looked.open || ch.reachesAnew():
+	case looked.open || ch.reachesAnew() || ch.ordersByUnknownZones():
 		c.nothingKnown(state, members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)

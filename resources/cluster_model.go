@@ -106,15 +106,22 @@ func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if m := members[name]; m.Health.ValueString() != healthStranger {
 			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})
-			if text := m.Rebuild.ValueString(); text != "" {
-				if spec.Built == nil {
-					spec.Built = map[string]string{}
-				}
-				spec.Built[name] = text
-			}
+			setText(&spec.Built, name, m.Rebuild)
+			setText(&spec.Zones, name, m.Zone)
 		}
 	}
 	return spec
+}
+
+// setText notes a text of a member, where it has one.
+func setText(texts *map[string]string, member string, text types.String) {
+	if text.ValueString() == "" {
+		return
+	}
+	if *texts == nil {
+		*texts = map[string]string{}
+	}
+	(*texts)[member] = text.ValueString()
 }
 
 // cluster is the cluster that the model wants, without what only a create needs: authorities and stores. That its hosts

@@ -11,6 +11,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
+// ordersByUnknownZones tells whether the order of a plan's steps hangs on zones that are not known yet.
+func (ch change) ordersByUnknownZones() bool {
+	restarts := 0
+	for _, step := range ch.plan.Steps {
+		if step.Kind == membership.Roll || step.Kind == membership.Readdress {
+			restarts++
+		}
+	}
+	return restarts > 1 && slices.ContainsFunc(slices.Collect(maps.Values(ch.members)), func(m memberModel) bool { return m.Zone.IsUnknown() })
+}
+
 // warnZones says where the loss of one zone is the loss of the quorum, while members or their zones change. It counts zones
 // only where every member has one that is known.
 func warnZones(members, before map[string]memberModel) (diags diag.Diagnostics) {

@@ -131,6 +131,12 @@ func draw(t *rapid.T, wrong []string) *etcd {
 		e.want.Members = append(e.want.Members, place(i, move))
 	}
 	e.want.Members = membership.Sort(e.want.Members)
+	if rapid.Bool().Draw(t, "zones") {
+		e.want.Zones = map[string]string{}
+		for _, m := range e.want.Members {
+			e.want.Zones[m.Name] = rapid.SampledFrom([]string{"", "r1", "r2", "r3"}).Draw(t, "zone of "+m.Name)
+		}
+	}
 
 	for _, in := range e.voters() {
 		e.at(in.address).settled = e.names()

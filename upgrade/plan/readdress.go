@@ -86,13 +86,10 @@ func (c *planner) moveDown() (membership.Step, bool) {
 	return move, true
 }
 
-// move re-addresses the next member that serves: followers in the order of their names, and the leader last.
+// move re-addresses the next member that serves, the leader last.
 func (c *planner) move() (membership.Step, bool) {
 	able := func(s membership.MemberStatus) bool { return c.moves(s) && s.State == membership.Healthy }
-	s, found := first(c.Members, func(s membership.MemberStatus) bool { return able(s) && s.ID != c.Leader })
-	if !found {
-		s, found = first(c.Members, able)
-	}
+	s, found := c.next(able)
 	if !found || !c.HasQuorum() {
 		return c.crossed()
 	}

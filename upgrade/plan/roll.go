@@ -65,15 +65,41 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Downgrade, To: minor}, true
 }
 
-// roll rolls the next member: followers in the order of their names, and the leader last.
+// next is the member that is restarted next, of those that a test finds: members of one zone after another, so that no
+// more than one zone is short of members at a time, the leader's zone last, and in each zone the leader last. Within that, and
+// where members have no zones, the order of their names decides.
+func (c *planner) next(is func(membership.MemberStatus) bool) (membership.MemberStatus, bool) {
+	leads := func(s membership.MemberStatus) bool { return s.ID != "" && s.ID == c.Leader }
+	leader, _ := first(c.Members, leads)
+	var next membership.MemberStatus
+	found := false
+	for _, s := range c.Members {
+		if is(s) && (!found || c.before(s, next, leader)) {
+			next, found = s, true
+		}
+	}
+	return next, found
+}
+
+// before tells whether a is restarted before b. Of two that it does not tell apart, the one that is listed first goes first.
+func (c *planner) before(a, b, leader membership.MemberStatus) bool {
+	last := c.want.Zones[leader.Name]
+	zoneA, zoneB := c.want.Zones[a.Name], c.want.Zones[b.Name]
+	switch {
+	case zoneA != zoneB && (zoneA == last || zoneB == last):
+		return zoneB == last
+	case zoneA != zoneB:
+		return zoneA < zoneB
+	}
+	return b.ID == leader.ID && a.ID != leader.ID
+}
+
+// roll rolls the next member, the leader last.
 func (c *planner) roll() (membership.Step, bool) {
 	outdated := func(s membership.MemberStatus) bool {
 		return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && s.From == ""
 	}
-	s, found := first(c.Members, func(s membership.MemberStatus) bool { return outdated(s) && s.ID != c.Leader })
-	if !found {
-		s, found = first(c.Members, outdated)
-	}
+	s, found := c.next(outdated)
 	if !found || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
