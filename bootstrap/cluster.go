@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -22,7 +23,7 @@ type Cluster struct {
 	ClientPort   int
 	PeerPort     int
 	MetricsPort  int
-	Settings     map[string]string // further etcd flags by name, without dashes
+	Settings     map[string]string // further etcd flags by name, without dashes; feature gates beside the provider's own
 	KeyAlgorithm string            // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string            // PEM bundle that members trust each other by
 	ClientCA     string            // PEM bundle that clients and servers trust each other by
@@ -140,22 +141,26 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 		"cert-file":                   api.CertificateFile(c.Name, api.KeyServer),
 		"key-file":                    api.KeyFile(c.Name, api.KeyServer),
 		"trusted-ca-file":             api.ClientCAFile(c.Name),
-		"tls-min-version":             "TLS1.2",
+		"tls-min-version":             etcdflags.MinTLS,
 		"strict-reconfig-check":       "true",
 		// Corruption checks cost one hash of the backend at start and one a minute of what was compacted:
 		// without them a member with a bad disk spreads its data unnoticed.
-		"feature-gates": "CompactHashCheck=true,InitialCorruptCheck=true",
+		etcdflags.Gates: "CompactHashCheck=true,InitialCorruptCheck=true",
 	}
 	// Peers refuse a connection that comes from another address than the certificate names, and a host with two of them
 	// may use the other: members speak to peers from their own. etcd 3.6 and 3.7 end by an IPv6 address there, to which they
 	// add a port without brackets.
 	if address, err := netip.ParseAddr(m.Address); err == nil && address.Is4() && !address.IsLoopback() {
-		flags["feature-gates"] += ",SetMemberLocalAddr=true"
+		flags[etcdflags.Gates] += ",SetMemberLocalAddr=true"
 	}
 	if !c.speaksByIPv4() {
 		flags["peer-skip-client-san-verification"] = "true"
 	}
+	own := flags[etcdflags.Gates]
 	maps.Copy(flags, c.Settings)
+	if more := c.Settings[etcdflags.Gates]; more != "" {
+		flags[etcdflags.Gates] = own + "," + more
+	}
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		lines = append(lines, "--"+name+"="+flags[name])

@@ -3,11 +3,13 @@ package bootstrap_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -68,6 +70,37 @@ func TestFlags(t *testing.T) {
 	c.Settings = map[string]string{"quota-backend-bytes": "8589934592", "auto-compaction-retention": "5m"}
 	if set := c.Flags(m, ours, bootstrap.StateNew); len(set) != len(fresh)+2 || !slices.Contains(set, "--quota-backend-bytes=8589934592") || !sortedByName(set) {
 		t.Errorf("with settings: %v", set)
+	}
+}
+
+// TestExtraFlags holds that what a configuration adds is told from what every member has, and that its feature gates come beside
+// the provider's own.
+func TestExtraFlags(t *testing.T) {
+	c := three()
+	m := c.Members[0]
+	byName := func() map[string]string {
+		flags := map[string]string{}
+		for _, line := range c.Flags(m, ours, bootstrap.StateExisting) {
+			name, value, _ := strings.Cut(strings.TrimPrefix(line, "--"), "=")
+			flags[name] = value
+		}
+		return flags
+	}
+	own := byName()["feature-gates"]
+	if extra := etcdflags.Extra(byName()); extra != nil {
+		t.Errorf("nothing was added, and %v is found", extra)
+	}
+	c.Settings = map[string]string{"max-wals": "7", "feature-gates": "LeaseCheckpoint=true,StopGRPCServiceOnDefrag=true", "tls-min-version": "TLS1.3"}
+	if extra := etcdflags.Extra(byName()); !maps.Equal(extra, c.Settings) {
+		t.Errorf("%v was added, and %v is found", c.Settings, extra)
+	}
+	if got, want := byName()["feature-gates"], own+",LeaseCheckpoint=true,StopGRPCServiceOnDefrag=true"; got != want {
+		t.Errorf("feature gates are %s, want %s", got, want)
+	}
+	for name := range byName() {
+		if _, extra := c.Settings[name]; !extra && etcdflags.CheckName(name) == nil {
+			t.Errorf("the provider sets --%s, and a configuration may as well", name)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func TestEveryAttributeIsAsked(t *testing.T) {
 // unsaid is a cluster of which nothing is said.
 func unsaid() clusterModel {
 	none := types.ObjectNull(map[string]attr.Type{})
-	return clusterModel{AbandonOnDestroy: types.SetNull(types.StringType), RecoverFrom: none, Restore: none, Backup: none, Settings: none, Timeouts: timeouts.Value{Object: none}}
+	return clusterModel{AbandonOnDestroy: types.SetNull(types.StringType), RecoverFrom: none, Restore: none, Backup: none, Settings: none, ExtraFlags: types.MapNull(types.StringType), Timeouts: timeouts.Value{Object: none}}
 }
 
 // alter gives an attribute of a model another value than none.
@@ -67,6 +67,8 @@ func alter(t *testing.T, model any, name string) {
 			*field = types.BoolValue(true)
 		case *types.Set:
 			*field = types.SetUnknown(types.StringType)
+		case *types.Map:
+			*field = types.MapUnknown(types.StringType)
 		case *types.Object:
 			*field = types.ObjectUnknown(map[string]attr.Type{})
 		case *timeouts.Value:

@@ -27,6 +27,8 @@ type later struct {
 var laters = map[string]later{
 	"all settings":        {"settings = jsondecode(terraform_data.later.output)", `jsonencode({ snapshot_count = 5000 })`, ""},
 	"a setting":           {"settings = { snapshot_count = terraform_data.later.output }", `5000`, ""},
+	"all extra flags":     {"extra_flags = jsondecode(terraform_data.later.output)", `jsonencode({ "max-wals" = "7" })`, ""},
+	"an extra flag":       {"extra_flags = { \"max-wals\" = terraform_data.later.output }", `"7"`, ""},
 	"backups":             {"backup = jsondecode(terraform_data.later.output)", `jsonencode({ directory = "/srv/b", schedule = "daily", keep = { last = 3 } })`, ""},
 	"which backups stay":  {"backup = {\n directory = \"/srv/b\"\n keep = jsondecode(terraform_data.later.output)\n}", `jsonencode({ last = 3 })`, ""},
 	"recipients":          {"backup = {\n directory = \"/srv/b\"\n recipients = jsondecode(terraform_data.later.output)\n}", `jsonencode(["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"])`, ""},

@@ -345,7 +345,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Backup.Equal(state.Backup) ||
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
-		!c.Settings.Equal(state.Settings) ||
+		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 
@@ -417,5 +417,8 @@ func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags d
 		diags.AddAttributeError(path.Root("version"), "There is no store of this version", err.Error())
 	}
 	c.EtcdVersion = types.StringValue(version)
+	if !diags.HasError() {
+		diags.Append(c.checkExtraFlags(version)...)
+	}
 	return diags
 }

@@ -34,6 +34,7 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	if attribute, err := checkSettings(c.Settings); err != nil {
 		diags.AddAttributeError(path.Root("settings").AtName(attribute), "These settings do not fit together", err.Error())
 	}
+	diags.Append(c.checkExtraFlags(c.minorVersion())...)
 	diags.Append(c.checkPorts()...)
 	return diags
 }

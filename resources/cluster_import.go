@@ -170,6 +170,7 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 		if err != nil {
 			return err
 		}
+		c.ExtraFlags = extraFlagsFrom(flags)
 		c.Settings, c.EtcdVersion = settings, types.StringValue(o.Store.EtcdVersion)
 		c.CACertificate = types.StringValue(o.Certificates["client-ca"].PEM)
 		c.PeerCACertificate = types.StringValue(o.Certificates["peer-ca"].PEM)

@@ -15,7 +15,8 @@ func TestImport(t *testing.T) {
 	config := three(unprotected + `
 		client_port = 12379
 		data_dir    = "/data/prod"
-		settings    = { snapshot_count = 5000, heartbeat_interval = "200ms" }`)
+		settings    = { snapshot_count = 5000, heartbeat_interval = "200ms" }
+		extra_flags = { max-wals = "7", feature-gates = "StopGRPCServiceOnDefrag=true" }`)
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,

@@ -26,6 +26,7 @@ type clusterModel struct {
 	MetricsPort        types.Int64    `tfsdk:"metrics_port"`
 	DataDir            types.String   `tfsdk:"data_dir"`
 	Settings           types.Object   `tfsdk:"settings"`
+	ExtraFlags         types.Map      `tfsdk:"extra_flags"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
@@ -134,7 +135,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ClientPort:  int(c.ClientPort.ValueInt64()),
 		PeerPort:    int(c.PeerPort.ValueInt64()),
 		MetricsPort: int(c.MetricsPort.ValueInt64()),
-		Settings:    settingsFlags(c.Settings),
+		Settings:    c.flags(),
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 	}

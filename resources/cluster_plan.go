@@ -122,6 +122,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 			return diags
 		}
 		c.EtcdVersion = types.StringValue(version)
+		diags.Append(c.checkExtraFlags(version)...)
 	}
 	if config.DataDir.IsNull() && !c.Name.IsUnknown() {
 		c.DataDir = types.StringValue(api.DefaultDataDir(c.Name.ValueString()))
@@ -199,7 +200,7 @@ func known(ctx context.Context, values ...attr.Value) bool {
 
 // plannable tells whether all of the members and of what they run by is known that steps are planned from.
 func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
-	return addressesKnown(members) && known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings)
+	return addressesKnown(members) && known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags)
 }
 
 // rebuildsKnown tells whether it is known of every member by what it is to be built anew.

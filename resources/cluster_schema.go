@@ -72,7 +72,8 @@ func clusterSchema(ctx context.Context) schema.Schema {
 					"Default: `/var/lib/etcd/NAME`." + notYet,
 				Validators: []validator.String{cleanPath},
 			},
-			"settings": settingsAttribute(),
+			"settings":    settingsAttribute(),
+			"extra_flags": extraFlagsAttribute(),
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
 				Computed: true,

@@ -1,0 +1,207 @@
+// Package etcdflags says which flags of etcd a configuration may set by extra_flags, in which minor versions etcd has them and
+// what it takes for them, and who sets the others. What etcd really has, a test of node/store compares with this, in each
+// minor version that is carried.
+package etcdflags
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// Gates is the flag of the feature gates. A member is given the provider's own gates first, and then those of the configuration.
+const Gates = "feature-gates"
+
+// MinTLS is the oldest version of TLS that members speak where a configuration does not say.
+const MinTLS = "TLS1.2"
+
+// free are the flags that a configuration may set, by name without dashes, and what their values are.
+var free = map[string]kind{
+	"auth-token":                           text,
+	"auth-token-ttl":                       count,
+	"backend-batch-interval":               duration,
+	"backend-batch-limit":                  count,
+	"backend-bbolt-freelist-type":          oneOf("array", "map"),
+	"bcrypt-cost":                          count,
+	"bootstrap-defrag-threshold-megabytes": count,
+	"cipher-suites":                        cipherSuites,
+	"client-crl-file":                      file,
+	"compact-hash-check-time":              duration,
+	"compaction-batch-limit":               count,
+	"compaction-sleep-interval":            duration,
+	"corrupt-check-time":                   duration,
+	"cors":                                 text,
+	"distributed-tracing-address":          text,
+	"distributed-tracing-instance-id":      text,
+	"distributed-tracing-sampling-rate":    count,
+	"distributed-tracing-service-name":     text,
+	"enable-distributed-tracing":           boolean,
+	"enable-grpc-gateway":                  boolean,
+	"enable-pprof":                         boolean,
+	Gates:                                  gates,
+	"grpc-keepalive-interval":              duration,
+	"grpc-keepalive-min-time":              duration,
+	"grpc-keepalive-timeout":               duration,
+	"host-whitelist":                       text,
+	"initial-election-tick-advance":        boolean,
+	"max-snapshots":                        count,
+	"max-wals":                             count,
+	"metrics":                              oneOf("basic", "extensive"),
+	"peer-crl-file":                        file,
+	"pre-vote":                             boolean,
+	"raft-read-timeout":                    duration,
+	"raft-write-timeout":                   duration,
+	"snapshot-catchup-entries":             count,
+	"tls-max-version":                      oneOf("TLS1.2", "TLS1.3"),
+	"tls-min-version":                      oneOf("TLS1.2", "TLS1.3"),
+	"warning-apply-duration":               duration,
+	"warning-unary-request-duration":       duration,
+	"watch-progress-notify-interval":       duration,
+}
+
+// settings are the flags that have an attribute of their own.
+var settings = []string{
+	"auto-compaction-mode", "auto-compaction-retention", "election-timeout", "heartbeat-interval", "log-level", "max-concurrent-streams",
+	"max-request-bytes", "max-txn-ops", "quota-backend-bytes", "snapshot-count",
+}
+
+// Reasons why flags are the provider's own, each with what to do instead.
+const (
+	byPKI      = "members and clients know each other by certificates, which the provider issues by pki"
+	byMembers  = "the provider forms and changes the cluster by members"
+	noOther    = "the provider always sets it"
+	byJournal  = "hosts find out what is the matter with a member by etcd's messages in the journal, as JSON; settings.log_level says how many there are"
+	noDiscover = "members are named by members, and looked up nowhere"
+)
+
+// owned are the flags that a configuration must not set, and why; with the attribute to use instead, where there is one.
+var owned = map[string]string{
+	"advertise-client-urls":             "set client_port, and members.*.address",
+	"auto-tls":                          byPKI,
+	"cert-file":                         byPKI,
+	"client-cert-allowed-hostname":      byPKI,
+	"client-cert-auth":                  byPKI,
+	"client-cert-file":                  byPKI,
+	"client-key-file":                   byPKI,
+	"config-file":                       "etcd would look at no other flag; set each by its name",
+	"data-dir":                          "set data_dir",
+	"downgrade-check-time":              "downgrades count on etcd's own pace",
+	"enable-log-rotation":               byJournal,
+	"force-new-cluster":                 "set recover_from, which says what may be lost",
+	"initial-advertise-peer-urls":       "set peer_port, and members.*.address",
+	"initial-cluster":                   byMembers,
+	"initial-cluster-state":             byMembers,
+	"initial-cluster-token":             byMembers,
+	"key-file":                          byPKI,
+	"listen-client-http-urls":           "clients are served at client_port alone",
+	"listen-client-urls":                "set client_port, and members.*.address",
+	"listen-metrics-urls":               "set metrics_port",
+	"listen-peer-urls":                  "set peer_port, and members.*.address",
+	"log-format":                        byJournal,
+	"log-outputs":                       byJournal,
+	"log-rotation-config-json":          byJournal,
+	"logger":                            byJournal,
+	"max-learners":                      "members join one at a time, which etcd's default allows",
+	"memory-mlock":                      "the unit lets no member lock memory",
+	"name":                              "the key in members is the member's name",
+	"peer-auto-tls":                     byPKI,
+	"peer-cert-allowed-cn":              byPKI,
+	"peer-cert-allowed-hostname":        byPKI,
+	"peer-cert-file":                    byPKI,
+	"peer-client-cert-auth":             byPKI,
+	"peer-client-cert-file":             byPKI,
+	"peer-client-key-file":              byPKI,
+	"peer-key-file":                     byPKI,
+	"peer-skip-client-san-verification": "it follows from whether members.*.address are IPv4 addresses",
+	"peer-trusted-ca-file":              byPKI,
+	"self-signed-cert-validity":         byPKI,
+	"socket-reuse-address":              "two processes could listen at one port, and a member would not be told from another",
+	"socket-reuse-port":                 "two processes could listen at one port, and a member would not be told from another",
+	"strict-reconfig-check":             noOther,
+	"trusted-ca-file":                   byPKI,
+	"unsafe-no-fsync":                   "a member would lose writes that were acknowledged",
+	"v2-deprecation":                    "etcd ignores it",
+	"version":                           "etcd would print its version and end; set version for another one",
+	"wal-dir":                           "the log lies in data_dir",
+}
+
+// discovery begins the names of flags that have members looked up.
+const discovery = "discovery"
+
+// experimental begins the names that many flags had before etcd 3.6.
+const experimental = "experimental-"
+
+// Names are the flags that a configuration may set, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(free)) }
+
+// Check refuses a flag that a configuration must not set, that etcd does not have in this version or minor version, or whose
+// value etcd would not take. An empty version stands for any.
+func Check(name, value, version string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return free[name](value, membership.Minor(version))
+}
+
+// CheckName refuses a flag that a configuration must not set, whatever its value.
+func CheckName(name string) error {
+	switch why, is := owned[name]; {
+	case is:
+		return fmt.Errorf("--%s is not to be set by extra_flags: %s", name, why)
+	case strings.HasPrefix(name, discovery):
+		return fmt.Errorf("--%s is not to be set by extra_flags: %s", name, noDiscover)
+	case slices.Contains(settings, name):
+		return fmt.Errorf("--%s has an attribute of its own: set settings.%s", name, strings.ReplaceAll(name, "-", "_"))
+	}
+	if _, is := free[name]; is {
+		return nil
+	}
+	meant := strings.TrimLeft(strings.ReplaceAll(name, "_", "-"), "-")
+	meant, _, _ = strings.Cut(meant, "=")
+	if meant = strings.TrimPrefix(meant, experimental); meant != name && known(meant) {
+		return fmt.Errorf("etcd has no flag %q: it is %q", name, meant)
+	}
+	if gate, is := formerly[name]; is {
+		return fmt.Errorf("--%s is a feature gate since etcd 3.6: set %q = \"%s=true\"", name, Gates, gate)
+	}
+	return fmt.Errorf("etcd has no flag --%s: extra_flags takes %s", name, strings.Join(Names(), ", "))
+}
+
+// known tells whether there is a flag of this name, whoever sets it.
+func known(name string) bool {
+	_, isFree := free[name]
+	_, isOwned := owned[name]
+	return isFree || isOwned || slices.Contains(settings, name)
+}
+
+// CheckTogether refuses flags that etcd does not start by together.
+func CheckTogether(flags map[string]string) (name string, err error) {
+	if flags["tls-min-version"] == "TLS1.3" && flags["cipher-suites"] != "" {
+		return "cipher-suites", fmt.Errorf("--cipher-suites is for TLS 1.2, and --tls-min-version is TLS1.3: take one of them out")
+	}
+	if flags["tls-min-version"] == "TLS1.3" && flags["tls-max-version"] == "TLS1.2" {
+		return "tls-max-version", fmt.Errorf("--tls-max-version is TLS1.2, and --tls-min-version TLS1.3: take one of them out")
+	}
+	return "", nil
+}
+
+// Extra are those of a member's flags that its configuration has set by extra_flags; nil where there are none.
+func Extra(flags map[string]string) map[string]string {
+	extra := map[string]string{}
+	for name, value := range flags {
+		if name == Gates {
+			value = notOwn(value)
+		}
+		if _, is := free[name]; !is || value == "" || name == "tls-min-version" && value == MinTLS {
+			continue
+		}
+		extra[name] = value
+	}
+	if len(extra) == 0 {
+		return nil
+	}
+	return extra
+}
