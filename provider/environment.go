@@ -4,49 +4,64 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-// variables are the environment variables that stand for attributes of ssh, where a configuration does not set them.
-var variables = map[string]string{
-	"user":                   "ETCD_SSH_USER",
-	"private_key":            "ETCD_SSH_PRIVATE_KEY",
-	"private_key_file":       "ETCD_SSH_PRIVATE_KEY_FILE",
-	"private_key_passphrase": "ETCD_SSH_PRIVATE_KEY_PASSPHRASE",
-	"certificate":            "ETCD_SSH_CERTIFICATE",
-	"certificate_file":       "ETCD_SSH_CERTIFICATE_FILE",
-	"agent":                  "ETCD_SSH_AGENT",
-	"host_ca":                "ETCD_SSH_HOST_CA",
-	"known_hosts_file":       "ETCD_SSH_KNOWN_HOSTS_FILE",
-	"sudo_password":          "ETCD_SSH_SUDO_PASSWORD",
-	"connect_timeout":        "ETCD_SSH_CONNECT_TIMEOUT",
-}
-
 // progressLogVariable stands for progress_log.
 const progressLogVariable = "ETCD_PROGRESS_LOG"
 
+// variable is the environment variable that stands for an attribute of ssh, where a configuration does not set it.
+func variable(attribute string) string { return "ETCD_SSH_" + strings.ToUpper(attribute) }
+
+// bastionVariable is the one that stands for an attribute of ssh.bastion, where a configuration has no bastion.
+func bastionVariable(attribute string) string { return variable("bastion_" + attribute) }
+
 // fill sets what the configuration leaves out from the environment. What a login shows is one thing: where the configuration
-// brings a key or an agent, no variable adds another.
+// brings a key or an agent, no variable adds another. A bastion is one thing too: one of the configuration is what that says.
 func (s *sshModel) fill() error {
-	set := map[string]*types.String{
-		"user": &s.User, "host_ca": &s.HostCA, "known_hosts_file": &s.KnownHostsFile, "sudo_password": &s.SudoPassword, "connect_timeout": &s.ConnectTimeout,
+	if err := s.loginModel.fill(variable); err != nil {
+		return err
 	}
-	if !s.hasCredentials() {
-		set["private_key"], set["private_key_file"], set["private_key_passphrase"] = &s.PrivateKey, &s.PrivateKeyFile, &s.Passphrase
-		if !s.hasCertificate() {
-			set["certificate"], set["certificate_file"] = &s.Certificate, &s.CertificateFile
-		}
-		if text := os.Getenv(variables["agent"]); text != "" && s.Agent.IsNull() {
-			agent, err := strconv.ParseBool(text)
-			if err != nil {
-				return fmt.Errorf("the environment variable %s is %q: set it to true or false", variables["agent"], text)
+	for name, value := range map[string]*types.String{"known_hosts_file": &s.KnownHostsFile, "sudo_password": &s.SudoPassword, "connect_timeout": &s.ConnectTimeout} {
+		*value = orVariable(*value, variable(name))
+	}
+	if s.Bastion != nil || os.Getenv(bastionVariable("address")) == "" {
+		return nil
+	}
+	s.Bastion = &bastionModel{Address: orVariable(types.StringNull(), bastionVariable("address")), HostKey: orVariable(types.StringNull(), bastionVariable("host_key"))}
+	return s.Bastion.fill(bastionVariable)
+}
+
+// fill sets what a login leaves out from the variables of its attributes.
+func (l *loginModel) fill(variable func(attribute string) string) error {
+	set := map[string]*types.String{"user": &l.User, "host_ca": &l.HostCA}
+	if !l.hasCredentials() {
+		set["private_key"], set["private_key_file"], set["private_key_passphrase"] = &l.PrivateKey, &l.PrivateKeyFile, &l.Passphrase
+		if l.Agent.IsNull() {
+			set["agent_socket"], set["agent_key"] = &l.AgentSocket, &l.AgentKey
+			if text := os.Getenv(variable("agent")); text != "" {
+				agent, err := strconv.ParseBool(text)
+				if err != nil {
+					return fmt.Errorf("the environment variable %s is %q: set it to true or false", variable("agent"), text)
+				}
+				l.Agent = types.BoolValue(agent)
 			}
-			s.Agent = types.BoolValue(agent)
+		}
+		if !l.hasCertificate() {
+			set["certificate"], set["certificate_file"] = &l.Certificate, &l.CertificateFile
 		}
 	}
 	for name, value := range set {
-		*value = orVariable(*value, variables[name])
+		*value = orVariable(*value, variable(name))
+	}
+	if text := os.Getenv(variable("port")); l.Port.IsNull() && text != "" {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || port == 0 {
+			return fmt.Errorf("the environment variable %s is %q: set it to a port, 1 to 65535", variable("port"), text)
+		}
+		l.Port = types.Int64Value(int64(port))
 	}
 	return nil
 }

@@ -85,13 +85,15 @@ func TestBadSettings(t *testing.T) {
 	for name, test := range map[string]struct{ block, want string }{
 		"no key":             {`ssh = { private_key = "nonsense" }`, "private_key is no private key that can be read"},
 		"a key that is gone": {fmt.Sprintf(`ssh = { private_key_file = %q }`, missing), "private_key_file: open " + missing},
-		"two keys":           {fmt.Sprintf(`ssh = { private_key_file = %q, private_key = "x" }`, missing), "both private_key and private_key_file are set"},
+		"two keys":           {fmt.Sprintf(`ssh = { private_key_file = %q, private_key = "x" }`, missing), "Attribute \"ssh.private_key_file\" cannot be specified when \"ssh.private_key\" is specified"},
 		"no credentials":     {`ssh = { user = "ops" }`, "no SSH credentials: set private_key, private_key_file or agent"},
 		"no port":            {with(`port = 0`), "ssh.port value must be between 1 and 65535"},
-		"no authority":       {with(`host_ca = "nonsense"`), "host_ca is no public key"},
+		"no authority":       {with(`host_ca = "nonsense"`), "Bad value for ssh.host_ca"},
 		"no known hosts":     {with(fmt.Sprintf(`known_hosts_file = %q`, missing)), "known_hosts: open " + missing},
-		"no duration":        {with(`connect_timeout = "soon"`), `"soon" is no positive duration`},
-		"no bastion":         {with(`bastion = { address = "b:22", host_key = "x" }`), "bastion:"},
+		"no duration":        {with(`connect_timeout = "soon"`), "Bad value for ssh.connect_timeout"},
+		"no bastion":         {with(`bastion = { address = "b:22" }`), "Bad value for ssh.bastion.address"},
+		"no bastion's key":   {with(`bastion = { address = "b", host_key = "x" }`), "Bad value for ssh.bastion.host_key"},
+		"no user":            {with(`user = ""`), "ssh.user string length must be at least 1"},
 		"no progress log":    {fmt.Sprintf(`progress_log = %q`, filepath.Join(missing, "progress.log")), "The progress log cannot be written"},
 	} {
 		steps = append(steps, tftest.TestStep{PreConfig: func() { t.Log(name) }, Config: configured(test.block), ExpectError: says(test.want)})

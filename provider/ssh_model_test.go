@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
@@ -128,9 +129,82 @@ func TestTheEnvironmentFillsIn(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	t.Setenv("ETCD_SSH_AGENT", "perhaps")
-	if err := new(sshModel).fill(); err == nil || !strings.Contains(err.Error(), `ETCD_SSH_AGENT is "perhaps": set it to true or false`) {
-		t.Errorf("it says %v", err)
+	for variable, says := range map[string]string{"ETCD_SSH_AGENT": "set it to true or false", "ETCD_SSH_PORT": "set it to a port, 1 to 65535", "ETCD_SSH_BASTION_PORT": "set it to a port, 1 to 65535"} {
+		t.Setenv("ETCD_SSH_BASTION_ADDRESS", "jump")
+		t.Setenv(variable, "perhaps")
+		if err := new(sshModel).fill(); err == nil || !strings.Contains(err.Error(), variable+` is "perhaps": `+says) {
+			t.Errorf("%s: it says %v", variable, err)
+		}
+		t.Setenv(variable, "")
+	}
+}
+
+// TestTheEnvironmentHasABastion: its variables are taken where the configuration has none, and all of it from one place.
+func TestTheEnvironmentHasABastion(t *testing.T) {
+	for name, value := range map[string]string{
+		"ETCD_SSH_PORT": "2222", "ETCD_SSH_AGENT_SOCKET": "~/agent", "ETCD_SSH_AGENT_KEY": "ssh-ed25519 AAAA",
+		"ETCD_SSH_BASTION_ADDRESS": "jump", "ETCD_SSH_BASTION_USER": "hop", "ETCD_SSH_BASTION_PORT": "22022", "ETCD_SSH_BASTION_HOST_KEY": "pin", "ETCD_SSH_BASTION_PRIVATE_KEY_FILE": "~/jump",
+	} {
+		t.Setenv(name, value)
+	}
+	text := types.StringValue
+	login := loginModel{Port: types.Int64Value(2222), AgentSocket: text("~/agent"), AgentKey: text("ssh-ed25519 AAAA")}
+	jump := &bastionModel{Address: text("jump"), HostKey: text("pin"), loginModel: loginModel{User: text("hop"), Port: types.Int64Value(22022), PrivateKeyFile: text("~/jump")}}
+	own := func() *bastionModel { return &bastionModel{Address: text("own")} }
+	for name, test := range map[string]struct{ configured, want sshModel }{
+		"none is configured": {sshModel{}, sshModel{loginModel: login, Bastion: jump}},
+		"one is configured":  {sshModel{Bastion: own()}, sshModel{loginModel: login, Bastion: own()}},
+		"a key of its own": {sshModel{loginModel: loginModel{PrivateKey: text("key"), Port: types.Int64Value(22)}, Bastion: own()},
+			sshModel{loginModel: loginModel{PrivateKey: text("key"), Port: types.Int64Value(22)}, Bastion: own()}},
+		"no agent": {sshModel{loginModel: loginModel{Agent: types.BoolValue(false)}, Bastion: own()},
+			sshModel{loginModel: loginModel{Agent: types.BoolValue(false), Port: types.Int64Value(2222)}, Bastion: own()}},
+	} {
+		if err := test.configured.fill(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(test.want, test.configured, cmp.AllowUnexported(sshModel{}, bastionModel{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestEveryAttributeHasAVariable holds that the variable which the reference names for an attribute is read for it.
+func TestEveryAttributeHasAVariable(t *testing.T) {
+	values := map[string]string{"port": "2222", "bastion_port": "2222", "agent": "true", "bastion_agent": "true"}
+	set := func(name string) string {
+		if value, is := values[name]; is {
+			return value
+		}
+		return "text"
+	}
+	filled := func(t *testing.T, names ...string) string {
+		t.Setenv(bastionVariable("address"), "jump")
+		for _, name := range names {
+			t.Setenv(variable(name), set(name))
+		}
+		var s sshModel
+		if err := s.fill(); err != nil {
+			t.Error(err)
+		}
+		return fmt.Sprintf("%v %v", s, *s.Bastion)
+	}
+	none := filled(t)
+	for name := range sshAttribute().Attributes {
+		if name == "bastion" {
+			for name := range sshAttribute().Attributes["bastion"].(schema.SingleNestedAttribute).Attributes {
+				t.Run("bastion "+name, func(t *testing.T) {
+					if filled(t, "bastion_"+name) == none {
+						t.Errorf("nothing reads %s", bastionVariable(name))
+					}
+				})
+			}
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			if filled(t, name) == none {
+				t.Errorf("nothing reads %s", variable(name))
+			}
+		})
 	}
 }
 

@@ -2,9 +2,22 @@ package provider
 
 import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
 )
+
+// some wants a text that is not empty: an empty one would be taken for none.
+var some = []validator.String{stringvalidator.LengthAtLeast(1)}
+
+// someInsteadOf wants the same, and that another attribute beside it is not set.
+func someInsteadOf(name string) []validator.String {
+	return append([]validator.String{stringvalidator.ConflictsWith(path.MatchRelative().AtParent().AtName(name))}, some...)
+}
 
 // sshAttribute is how hosts are reached.
 func sshAttribute() schema.SingleNestedAttribute {
@@ -13,6 +26,7 @@ func sshAttribute() schema.SingleNestedAttribute {
 		Optional: true,
 		MarkdownDescription: "Path of a `known_hosts` file that vouches for host keys, with its `@cert-authority` and `@revoked` lines; `~/` is the home directory. " +
 			"Default: `~/.ssh/known_hosts`, where that exists and no `host_ca` is set. A member whose `host_key` is set is verified by that alone.",
+		Validators: some,
 	}
 	attributes["sudo_password"] = schema.StringAttribute{
 		Optional: true, Sensitive: true,
@@ -24,24 +38,31 @@ func sshAttribute() schema.SingleNestedAttribute {
 			"a machine that has just been made refuses connections until it has booted. Default: `30s`. " +
 			"A refresh, and a change that can go on without a host, give it up after 2 s where it refuses connections or there is no way to it, " +
 			"and where it is silent after `5s`, or after the time that is set here, of which `10s` count.",
+		Validators: []validator.String{resources.Duration},
 	}
-	for name, variable := range variables {
-		attributes[name] = orFrom(attributes[name], variable)
+	for name := range attributes {
+		attributes[name] = orFrom(attributes[name], variable(name))
 	}
 	bastion := loginAttributes()
 	bastion["address"] = schema.StringAttribute{
 		Required:            true,
 		MarkdownDescription: "Host name or IP address of the bastion, without a port.",
+		Validators:          []validator.String{stringvalidator.LengthAtLeast(1), resources.TextCheck("a host name or an IP address, without a port", ssh.CheckAddress)},
 	}
 	bastion["host_key"] = schema.StringAttribute{
 		Optional:            true,
 		MarkdownDescription: "Public SSH key of the bastion, like `ssh-ed25519 AAAA...`. Where it is set, no other key is accepted.",
+		Validators:          []validator.String{resources.PublicKeys},
+	}
+	for name := range bastion {
+		bastion[name] = orFrom(bastion[name], bastionVariable(name))
 	}
 	attributes["bastion"] = schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "Host through which all members are reached. It is verified like any other, by `host_key`, `host_ca` or the provider's known_hosts file. " +
 			"It is logged in to as the hosts are, unless it has a key or an agent of its own; a `certificate` or a passphrase of its own without these is for the hosts' key. " +
-			"It needs to allow nothing but TCP forwarding to the members' sshd.",
+			"It needs to allow nothing but TCP forwarding to the members' sshd. " +
+			"Where it is not set, and the environment variable `" + bastionVariable("address") + "` is, the bastion is what that and the others of its attributes say.",
 		Attributes: bastion,
 	}
 	return schema.SingleNestedAttribute{
@@ -54,9 +75,12 @@ func sshAttribute() schema.SingleNestedAttribute {
 
 // orFrom adds to an attribute's description which environment variable stands for it.
 func orFrom(attribute schema.Attribute, variable string) schema.Attribute {
-	more := " Where it is not set: the environment variable `" + variable + "`."
+	more := " Environment variable: `" + variable + "`."
 	switch a := attribute.(type) {
 	case schema.StringAttribute:
+		a.MarkdownDescription += more
+		return a
+	case schema.Int64Attribute:
 		a.MarkdownDescription += more
 		return a
 	case schema.BoolAttribute:
@@ -72,6 +96,7 @@ func loginAttributes() map[string]schema.Attribute {
 		"user": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "User to log in as. On members, sudo is used where it is not root. Default: `root`; for a bastion, the user of the hosts.",
+			Validators:          some,
 		},
 		"port": schema.Int64Attribute{
 			Optional:            true,
@@ -81,10 +106,12 @@ func loginAttributes() map[string]schema.Attribute {
 		"private_key": schema.StringAttribute{
 			Optional: true, Sensitive: true,
 			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is welcome. At most one of this and `private_key_file`.",
+			Validators:          someInsteadOf("private_key_file"),
 		},
 		"private_key_file": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Path of a private key to log in with; `~/` is the home directory.",
+			Validators:          some,
 		},
 		"private_key_passphrase": schema.StringAttribute{
 			Optional: true, Sensitive: true,
@@ -93,10 +120,12 @@ func loginAttributes() map[string]schema.Attribute {
 		"certificate": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "OpenSSH user certificate for the key, the text of an `id_*-cert.pub`. At most one of this and `certificate_file`.",
+			Validators:          someInsteadOf("certificate_file"),
 		},
 		"certificate_file": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Path of an OpenSSH user certificate for the key; `~/` is the home directory.",
+			Validators:          some,
 		},
 		"agent": schema.BoolAttribute{
 			Optional:            true,
@@ -105,16 +134,19 @@ func loginAttributes() map[string]schema.Attribute {
 		"agent_socket": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Path of the socket of an SSH agent, instead of `SSH_AUTH_SOCK`; `~/` is the home directory. Implies `agent`.",
+			Validators:          some,
 		},
 		"agent_key": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Public key (`ssh-ed25519 AAAA...`) of the one key of the agent to use: hosts hang up after some keys that they do not know. " +
 				"Implies `agent`.",
+			Validators: []validator.String{resources.PublicKeys},
 		},
 		"host_ca": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Public key of an authority that signs SSH host certificates; several, one a line. " +
 				"The way to trust machines that are created in the same apply.",
+			Validators: []validator.String{resources.PublicKeys},
 		},
 	}
 }

@@ -79,6 +79,18 @@ var (
 	millisecond = stringCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
 )
 
+// Checks of texts that the provider block has in common with resources.
+var (
+	Duration   validator.String = duration
+	PublicKeys validator.String = publicKeys
+)
+
+// TextCheck is a validator of texts by a function that says what is wrong with one; wants is what a good one is. The text stands in
+// the error: it is for no secret.
+func TextCheck(wants string, check func(string) error) validator.String {
+	return stringCheck{wants, check}
+}
+
 var dnsName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // checkAddress wants one spelling of every address, since addresses become parts of URLs that etcd

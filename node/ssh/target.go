@@ -37,6 +37,14 @@ func (t Target) Validate() error {
 	return err
 }
 
+// CheckAddress refuses what is neither a host name nor an IP address, as where a user or a port stands with it.
+func CheckAddress(address string) error {
+	if _, _, err := net.SplitHostPort(address); err == nil || strings.ContainsAny(address, " /@[]") {
+		return errors.New("set user and port on their own")
+	}
+	return nil
+}
+
 // dossier is a target whose own part, without the bastion, has been read and found good.
 type dossier struct {
 	Target
@@ -50,8 +58,8 @@ func (t Target) read(load func(Auth) (credentials, error)) (dossier, error) {
 	var errs []error
 	if t.Address == "" {
 		errs = append(errs, errors.New("address is empty: set a host name or an IP address"))
-	} else if _, _, err := net.SplitHostPort(t.Address); err == nil || strings.ContainsAny(t.Address, " /@[]") {
-		errs = append(errs, fmt.Errorf("address %q is no host name and no IP address: set user and port on their own", t.Address))
+	} else if err := CheckAddress(t.Address); err != nil {
+		errs = append(errs, fmt.Errorf("address %q is no host name and no IP address: %w", t.Address, err))
 	}
 	if t.Port < 0 || t.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d is out of range: 1 to 65535", t.Port))
