@@ -31,7 +31,7 @@ func TestBackupsThroughFaults(t *testing.T) {
       endpoint          = %q
       region            = %q
       bucket            = "backups"
-      key               = "etcd"
+      prefix            = "etcd"
       path_style        = true
       access_key_id     = "saver"
       secret_access_key = %q

@@ -42,7 +42,7 @@ func TestBackupsFromTerraform(t *testing.T) {
       endpoint          = %q
       region            = %q
       bucket            = "backups"
-      key               = "etcd"
+      prefix            = "etcd"
       path_style        = true
       ca_certificate    = file(%q)
       access_key_id     = "saver"

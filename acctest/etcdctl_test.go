@@ -21,7 +21,7 @@ type etcdctl struct {
 func (w *workspace) client() etcdctl {
 	w.t.Helper()
 	attributes, _ := w.state("etcd_cluster.prod")
-	w.write("ca.crt", attributes["ca_certificate"].(string))
+	w.write("ca.crt", attributes["client_ca_certificate"].(string))
 	file := func(name string) string { return filepath.Join(w.dir, name) }
 	return etcdctl{w, []string{"--cacert=" + file("ca.crt"), "--cert=" + file("client.crt"), "--key=" + file("client.key")}}
 }

@@ -17,7 +17,7 @@ func TestRestoreKilledAtEveryStep(t *testing.T) {
 	v := savedCluster(t, l, setup{})
 	hit := func(step int, cut bool) (ended bool) {
 		v.id, v.seen = v.clusterID(), v.revisionNow()
-		v.restoring(nil, fmt.Sprintf("trigger = \"%d %t\"", step, cut))
+		v.restoring(nil, fmt.Sprintf("triggers = { at = \"%d %t\" }", step, cut))
 		ended = v.disturb(step, cut)
 		v.powerOn()
 		v.mustComeToItsEnd()

@@ -260,7 +260,7 @@ func TestRestoreElsewhere(t *testing.T) {
 		}
 	}
 	v.id, v.seen = v.clusterID(), seen
-	v.restoring(at, `trigger = "again"`)
+	v.restoring(at, `triggers = { at = "again" }`)
 	v.apply()
 	v.mustRollOut("fence e", "retire f")
 	v.mustBeRestored()

@@ -33,7 +33,7 @@ var laters = map[string]later{
 	"which backups stay":  {"backup = {\n directory = \"/srv/b\"\n keep = jsondecode(terraform_data.later.output)\n}", `jsonencode({ last = 3 })`, ""},
 	"recipients":          {"backup = {\n directory = \"/srv/b\"\n recipients = jsondecode(terraform_data.later.output)\n}", `jsonencode(["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"])`, ""},
 	"rehearsals":          {"backup = {\n directory = \"/srv/b\"\n rehearsal = jsondecode(terraform_data.later.output)\n}", `jsonencode({ max_age = "200h" })`, ""},
-	"a secret of backups": {"backup = { s3 = { endpoint = \"https://s3.example.com\", bucket = \"b\", key = \"etcd\", access_key_id = \"a\", secret_access_key = terraform_data.later.output } }", `"secret"`, ""},
+	"a secret of backups": {"backup = { s3 = { endpoint = \"https://s3.example.com\", bucket = \"b\", prefix = \"etcd\", access_key_id = \"a\", secret_access_key = terraform_data.later.output } }", `"secret"`, ""},
 	"time limits":         {"timeouts = jsondecode(terraform_data.later.output)", `jsonencode({ create = "10m" })`, ""},
 	"a time limit":        {"timeouts = { create = terraform_data.later.output }", `"10m"`, ""},
 	"hosts to abandon":    {"abandon_on_destroy = jsondecode(terraform_data.later.output)", `jsonencode([])`, ""},
@@ -168,7 +168,7 @@ func TestEphemeralSecrets(t *testing.T) {
 		type      = string
 		ephemeral = true
 	}
-	` + three(unprotected+`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", key = "etcd", access_key_id = "a", secret_access_key = var.secret } }`)
+	` + three(unprotected+`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", prefix = "etcd", access_key_id = "a", secret_access_key = var.secret } }`)
 	x.plan(config, "-var=secret=one")
 	x.must("apply", "-no-color", "-var=secret=two", "saved.tfplan")
 }

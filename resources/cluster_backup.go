@@ -77,7 +77,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "When, as a systemd calendar event. Default: `" + backupSchedule + "`."},
 			"directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
 				MarkdownDescription: "Directory on the hosts to store backups in; it is made where it is not there, readable by root alone. It lies apart from `data_dir` and what members keep beside it (`DATA_DIR.backup`, `DATA_DIR.snapshots`, `DATA_DIR.aside-*`), which are moved and deleted as a whole. Each is on the host that made it, unless that is a file system that the hosts share."},
-			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Prefix that the keys of all objects begin with, like `etcd/prod`."),
+			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3PrefixAttributes("Prefix that the keys of all objects begin with, like `etcd/prod`."),
 				MarkdownDescription: "S3-compatible storage to store backups in. Credentials are kept on the hosts, readable by root alone."},
 			"recipients": schema.SetAttribute{Optional: true, ElementType: types.StringType,
 				Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ageRecipient)},
@@ -117,7 +117,7 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 	var m backupModel
 	diags := object.As(ctx, &m, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})
 	b := &api.Backup{Schedule: orElse(m.Schedule, backupSchedule), Directory: m.Directory.ValueString(), MetricsDir: m.MetricsDirectory.ValueString(), Keep: m.keep()}
-	s3, d := s3From(ctx, m.S3)
+	s3, d := s3PrefixFrom(ctx, m.S3)
 	diags.Append(d...)
 	b.S3 = s3
 	if !m.Recipients.IsUnknown() {

@@ -20,7 +20,7 @@ import (
 // backedUp is a backup to a bucket, by a secret.
 func backedUp(secret, more string) string {
 	return fmt.Sprintf(`backup = {
-		s3 = { endpoint = "https://s3.example.com", bucket = "b", key = "etcd", access_key_id = "saver", secret_access_key = %q }
+		s3 = { endpoint = "https://s3.example.com", bucket = "b", prefix = "etcd", access_key_id = "saver", secret_access_key = %q }
 		%s
 	}
 	`, secret, more)
@@ -259,7 +259,7 @@ func TestBackupThatCannotBe(t *testing.T) {
 		{`backup = { directory = "/var/lib/etcd/prod.snapshots/b" }`, "/var/lib/etcd/prod.snapshots"},
 		{"data_dir = \"/data/etcd\"\n" + `backup = { directory = "/data/etcd.aside-old" }`, "/data/etcd.aside-"},
 		{`backup = { directory = "/srv/b", metrics_directory = "/var/lib" }`, "backup.metrics_directory"},
-		{`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", key = "k", access_key_id = "half" } }`, "Half of the credentials"},
+		{`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", prefix = "k", access_key_id = "half" } }`, "Half of the credentials"},
 	} {
 		steps = append(steps, tftest.TestStep{Config: three(unprotected + bad[0] + "\n"), PlanOnly: true, ExpectError: says(bad[1])})
 	}

@@ -12,7 +12,7 @@ import (
 const (
 	statusHealthy  = "healthy"
 	statusDegraded = "degraded"
-	statusNoQuorum = "no quorum"
+	statusNoQuorum = "no_quorum"
 	statusUnknown  = "unknown"
 )
 

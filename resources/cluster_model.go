@@ -39,7 +39,7 @@ type clusterModel struct {
 	EtcdVersion       types.String `tfsdk:"etcd_version"`
 	ClusterID         types.String `tfsdk:"cluster_id"`
 	Endpoints         types.List   `tfsdk:"endpoints"`
-	CACertificate     types.String `tfsdk:"ca_certificate"`
+	CACertificate     types.String `tfsdk:"client_ca_certificate"`
 	PeerCACertificate types.String `tfsdk:"peer_ca_certificate"`
 	Status            types.String `tfsdk:"status"`
 	Alarms            types.List   `tfsdk:"alarms"`

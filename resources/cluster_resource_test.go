@@ -58,7 +58,7 @@ func TestClusterLife(t *testing.T) {
 					"rollout.0", "install a (192.0.2.11): store for etcd 3.7.3",
 					"endpoints.2", "https://192.0.2.13:2379", "members.a.peer_url", "https://192.0.2.11:2380",
 					"data_dir", "/var/lib/etcd/prod", "etcd_version", "3.7.3"),
-				tftest.TestCheckResourceAttrPair(cluster, "ca_certificate", "etcd_pki.prod", "client_ca_certificate"),
+				tftest.TestCheckResourceAttrPair(cluster, "client_ca_certificate", "etcd_pki.prod", "client_ca_certificate"),
 				tftest.TestCheckResourceAttrPair(cluster, "peer_ca_certificate", "etcd_pki.prod", "peer_ca_certificate"),
 				tftest.TestCheckResourceAttrSet(cluster, "cluster_id"),
 				tftest.TestCheckResourceAttrSet(cluster, "members.c.id"),
@@ -93,7 +93,7 @@ func TestPlanTellsWhatCreateDoes(t *testing.T) {
 			if b := members["b"].(map[string]any); b["health"] != "healthy" || b["client_url"] != "https://192.0.2.12:2379" {
 				return fmt.Errorf("member b is %v", b)
 			}
-			for _, name := range []string{"cluster_id", "owner", "ca_certificate"} {
+			for _, name := range []string{"cluster_id", "owner", "client_ca_certificate"} {
 				if unknown[name] != true {
 					return fmt.Errorf("%s is known", name)
 				}

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
 
@@ -28,7 +29,7 @@ type restoreModel struct {
 	Identity           types.String `tfsdk:"identity"` // write-only: null but in a configuration
 	OverwriteClusterID types.String `tfsdk:"overwrite_cluster_id"`
 	TakeBack           types.Bool   `tfsdk:"take_back"`
-	Trigger            types.String `tfsdk:"trigger"`
+	Triggers           types.Map    `tfsdk:"triggers"`
 }
 
 // backupName is the name of a backup, or of the latest. It is part of a key in S3.
@@ -48,7 +49,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home of who runs it. It is sent to all hosts over SSH."},
 			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{httpsURL},
 				MarkdownDescription: "A snapshot at an address, `https://...`, which the machine that runs Terraform downloads, and goes on with where that breaks. Wants `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
-			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3Attributes("Key of the object."),
+			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3ObjectAttributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
 			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},
 				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the newest, by revision and not by a clock. The hosts download it themselves. " +
@@ -61,8 +62,8 @@ func restoreAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "`cluster_id` of the living cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
 			"take_back": schema.BoolAttribute{Optional: true,
 				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back. Default: `false`."},
-			"trigger": schema.StringAttribute{Optional: true,
-				MarkdownDescription: "Any value. Where it changes, what is named here is restored once more."},
+			"triggers": schema.MapAttribute{Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Any values. Where one of them changes, what is named here is restored once more."},
 		},
 	}
 }
@@ -112,13 +113,35 @@ func (c clusterModel) restoration(ctx context.Context, state clusterModel) (memb
 		}
 	}
 	restoration := membership.Restoration{
-		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: r.Trigger.ValueString(),
+		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: triggersText(r.Triggers),
 		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
 	}
 	if s3, given := c.Backup.Attributes()["s3"]; given && s3.IsNull() {
 		restoration.Kept = r.Backup.ValueString()
 	}
 	return restoration, diags
+}
+
+// formerTrigger is the key under which an upgraded state has what was one text before there were triggers.
+const formerTrigger = "trigger"
+
+// triggersText are triggers as one text, which hosts have recorded a digest of. That of the former text alone is itself, so
+// that what was restored by it is not restored again.
+func triggersText(triggers types.Map) string {
+	values := map[string]string{}
+	for name, value := range triggers.Elements() {
+		if text, is := value.(types.String); is {
+			values[name] = text.ValueString()
+		}
+	}
+	if text, is := values[formerTrigger]; is && len(values) == 1 {
+		return text
+	}
+	if len(values) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(values) // texts can be
+	return string(text)
 }
 
 // name is the snapshot as plans, hosts and errors call it.

@@ -210,7 +210,7 @@ func content(ctx context.Context, object types.Object, backup *api.Backup) (g gi
 		}
 		return g, done, nil
 	default:
-		s3, diags := s3From(ctx, r.S3)
+		s3, diags := s3ObjectFrom(ctx, r.S3)
 		if diags.HasError() {
 			return g, done, fmt.Errorf("restore.s3: %s", diags.Errors()[0].Detail())
 		}

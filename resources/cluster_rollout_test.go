@@ -132,11 +132,20 @@ func (x *terminal) stored() (file map[string]any) {
 // age makes the state one of a provider that had no other attribute than rollout.
 func (x *terminal) age() {
 	x.t.Helper()
-	file := x.stored()
-	for _, r := range file["resources"].([]any) {
-		attributes := r.(map[string]any)["instances"].([]any)[0].(map[string]any)["attributes"].(map[string]any)
+	x.rewrite(func(_ string, instance map[string]any) {
+		attributes := instance["attributes"].(map[string]any)
 		delete(attributes, "last_rollout")
 		delete(attributes, "planned_change")
+	})
+}
+
+// rewrite edits the first instance of every resource in the state's file.
+func (x *terminal) rewrite(edit func(kind string, instance map[string]any)) {
+	x.t.Helper()
+	file := x.stored()
+	for _, r := range file["resources"].([]any) {
+		r := r.(map[string]any)
+		edit(r["type"].(string), r["instances"].([]any)[0].(map[string]any))
 	}
 	text, err := json.Marshal(file)
 	if err == nil {

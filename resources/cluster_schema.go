@@ -29,6 +29,7 @@ const (
 
 func clusterSchema(ctx context.Context) schema.Schema {
 	return schema.Schema{
+		Version: clusterSchemaVersion,
 		MarkdownDescription: "An etcd cluster on dedicated Linux hosts that are reached over SSH: TLS everywhere, under systemd, " +
 			"formed in one apply, and from then on changed while it serves.\n\nOne resource is one cluster, so that no two members are ever changed at the same time by chance. " +
 			"Nothing of it is ever replaced: members, version, settings and repairs are updates, whose steps the plan shows in `rollout`, with the arithmetic of the quorum; " +
@@ -118,7 +119,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				ElementType:         types.StringType,
 				MarkdownDescription: "Client URLs of all members, in the order of their names.",
 			},
-			"ca_certificate": schema.StringAttribute{
+			"client_ca_certificate": schema.StringAttribute{
 				Computed:            true,
 				MarkdownDescription: "PEM certificate of the authority that clients and servers are trusted by: what a client verifies the members with.",
 			},
@@ -129,7 +130,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			"status": schema.StringAttribute{
 				Computed: true,
 				MarkdownDescription: "How the cluster was at the last look: `healthy` (every member is), `degraded` (it serves, and a member is not healthy), " +
-					"`no quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell). A plan shows what its apply makes of it, so that `terraform plan -detailed-exitcode` says 2 while anything is to be mended.",
+					"`no_quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell). A plan shows what its apply makes of it, so that `terraform plan -detailed-exitcode` says 2 while anything is to be mended.",
 			},
 			"alarms": schema.ListAttribute{
 				Computed:            true,

@@ -14,27 +14,46 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// s3Model is S3-compatible storage, and an object or a prefix in it.
+// s3Model is S3-compatible storage.
 type s3Model struct {
 	Endpoint        types.String `tfsdk:"endpoint"`
 	Region          types.String `tfsdk:"region"`
 	Bucket          types.String `tfsdk:"bucket"`
-	Key             types.String `tfsdk:"key"`
 	PathStyle       types.Bool   `tfsdk:"path_style"`
 	CACertificate   types.String `tfsdk:"ca_certificate"`
 	AccessKeyID     types.String `tfsdk:"access_key_id"`
 	SecretAccessKey types.String `tfsdk:"secret_access_key"` // write-only: null but in a configuration
 }
 
-// s3Attributes say where an object is; aboutKey, what key names.
-func s3Attributes(aboutKey string) map[string]schema.Attribute {
+// s3Object is one object in it.
+type s3Object struct {
+	s3Model
+	Key types.String `tfsdk:"key"`
+}
+
+// s3Prefix is all objects in it whose keys begin with a prefix.
+type s3Prefix struct {
+	s3Model
+	Prefix types.String `tfsdk:"prefix"`
+}
+
+// s3ObjectAttributes say where an object is; about, what its key is.
+func s3ObjectAttributes(about string) map[string]schema.Attribute { return s3Attributes("key", about) }
+
+// s3PrefixAttributes say where objects are; about, what their prefix is.
+func s3PrefixAttributes(about string) map[string]schema.Attribute {
+	return s3Attributes("prefix", about)
+}
+
+// s3Attributes say where objects are; name is the attribute that says which.
+func s3Attributes(name, about string) map[string]schema.Attribute {
 	some := []validator.String{stringvalidator.LengthAtLeast(1)}
 	return map[string]schema.Attribute{
 		"endpoint": schema.StringAttribute{Required: true, Validators: []validator.String{s3Endpoint},
 			MarkdownDescription: "Address of the storage: `https://HOST` or `https://HOST:PORT`. With `http://` everything, the data too, crosses the network in the clear."},
 		"region":     schema.StringAttribute{Optional: true, MarkdownDescription: "Region of the bucket. Default: `us-east-1`, which most storage that is not Amazon's takes for any.", Validators: some},
 		"bucket":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the bucket. It has to exist.", Validators: some},
-		"key":        schema.StringAttribute{Required: true, MarkdownDescription: aboutKey, Validators: some},
+		name:         schema.StringAttribute{Required: true, MarkdownDescription: about, Validators: some},
 		"path_style": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether the bucket is part of the path and not of the host name, as most storage that is not Amazon's wants it. Default: `false`."},
 		"ca_certificate": schema.StringAttribute{Optional: true, Validators: some,
 			MarkdownDescription: "PEM certificates of the authorities that the storage's certificate is verified by. Default: those that the hosts trust."},
@@ -45,18 +64,33 @@ func s3Attributes(aboutKey string) map[string]schema.Attribute {
 	}
 }
 
-// s3From is the object as hosts are told of it; nil: none is meant, or it is not known yet which.
-func s3From(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
+// s3ObjectFrom is the object as hosts are told of it; nil: none is meant, or it is not known yet which.
+func s3ObjectFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
 	}
-	var s s3Model
+	var s s3Object
 	diags := object.As(ctx, &s, basetypes.ObjectAsOptions{})
+	return s.at(s.Key), diags
+}
+
+// s3PrefixFrom is the same of all objects below a prefix.
+func s3PrefixFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
+	if object.IsNull() || object.IsUnknown() {
+		return nil, nil
+	}
+	var s s3Prefix
+	diags := object.As(ctx, &s, basetypes.ObjectAsOptions{})
+	return s.at(s.Prefix), diags
+}
+
+// at is a key or a prefix in the storage, as hosts are told of it.
+func (s s3Model) at(key types.String) *api.S3 {
 	return &api.S3{
-		Endpoint: s.Endpoint.ValueString(), Region: s.Region.ValueString(), Bucket: s.Bucket.ValueString(), Key: s.Key.ValueString(),
+		Endpoint: s.Endpoint.ValueString(), Region: s.Region.ValueString(), Bucket: s.Bucket.ValueString(), Key: key.ValueString(),
 		PathStyle: s.PathStyle.ValueBool(), CA: s.CACertificate.ValueString(),
 		AccessKeyID: s.AccessKeyID.ValueString(), SecretAccessKey: s.SecretAccessKey.ValueString(),
-	}, diags
+	}
 }
 
 // checkS3 refuses half of the credentials.

@@ -43,7 +43,7 @@ type snapshotModel struct {
 	File     types.String   `tfsdk:"file"`
 	S3       types.Object   `tfsdk:"s3"`
 	Triggers types.Map      `tfsdk:"triggers"`
-	Purge    types.Bool     `tfsdk:"purge"`
+	Purge    types.Bool     `tfsdk:"purge_data"`
 	Timeouts timeouts.Value `tfsdk:"timeouts"`
 
 	Status      types.String `tfsdk:"status"`
@@ -116,7 +116,7 @@ func (c clusterReference) executor(ctx context.Context, s *ProviderData, to rout
 func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan *snapshotModel, before snapshotModel) (diags diag.Diagnostics) {
 	var cluster clusterReference
 	diags.Append(plan.Cluster.As(ctx, &cluster, basetypes.ObjectAsOptions{})...)
-	s3, d := s3From(ctx, config.S3)
+	s3, d := s3ObjectFrom(ctx, config.S3)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags

@@ -180,7 +180,7 @@ func TestSnapshotLife(t *testing.T) {
 			Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file+".2", "revision", "3"), alone(t, file, "prod.db", "prod.db.2")),
 		},
 		tftest.TestStep{ // The half of a replacement makes room, and keeps it.
-			Taint: []string{snapshot}, Config: withSnapshot("file = %q\npurge = true", file+".2"),
+			Taint: []string{snapshot}, Config: withSnapshot("file = %q\npurge_data = true", file+".2"),
 			Check: func(s *terraform.State) error {
 				kept, err := filepath.Glob(file + ".2.3-*")
 				if err == nil && len(kept) != 1 {
@@ -201,7 +201,7 @@ func TestSnapshotLife(t *testing.T) {
 	)
 }
 
-// TestSnapshotOverNothingElse holds that a file which is there is never overwritten, and that without purge a destroy
+// TestSnapshotOverNothingElse holds that a file which is there is never overwritten, and that without purge_data a destroy
 // leaves the snapshot.
 func TestSnapshotOverNothingElse(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "prod.db")

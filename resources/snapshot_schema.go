@@ -20,6 +20,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 		return schema.Int64Attribute{Computed: true, MarkdownDescription: description}
 	}
 	return schema.Schema{
+		Version: snapshotSchemaVersion,
 		MarkdownDescription: "A snapshot of a cluster, taken when the resource is created: of a healthy voter that has all that was agreed on, never of a learner, and of one that does not lead where there is one. " +
 			"It is verified at once, by the SHA-256 that it ends in, which etcd's own `snapshot status` does not look at, and by a read of all of its keys. " +
 			"It is sent over SSH into a file of the machine that runs Terraform, or uploaded to S3-compatible storage by the host. A file gets its name once the whole snapshot is in it, verified and on the disk.\n\n" +
@@ -49,13 +50,13 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			"s3": schema.SingleNestedAttribute{
 				Optional:            true,
 				MarkdownDescription: "S3-compatible storage that the host uploads the snapshot to. It is not looked at again afterwards: no state holds the credentials for that.",
-				Attributes:          s3Attributes("Key of the object. One that is there is overwritten."),
+				Attributes:          s3ObjectAttributes("Key of the object. One that is there is overwritten."),
 			},
 			"triggers": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Any values. Where one of them changes, another snapshot is taken in the place of this one.",
 			},
-			"purge": schema.BoolAttribute{
+			"purge_data": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
 				MarkdownDescription: "Whether a destroy deletes the file. Otherwise, and for an object in S3, it only ceases to be managed. A replacement (`terraform taint`, `-replace`) never deletes it: " +
 					"it is renamed, `.REVISION-SHA256` appended. Default: `false`.",

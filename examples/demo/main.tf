@@ -60,5 +60,5 @@ output "endpoints" {
 }
 
 output "ca_certificate" {
-  value = etcd_cluster.demo.ca_certificate
+  value = etcd_cluster.demo.client_ca_certificate
 }

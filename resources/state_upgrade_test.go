@@ -1,0 +1,194 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+)
+
+// TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was renamed has
+// its new name, and all else is as it was.
+func TestEarlierStates(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind    string
+		version int64
+		edits   map[string]any // values that are another, by path; nil: there is no such attribute any more
+	}{
+		"etcd_cluster-0.json": {"etcd_cluster", 0, map[string]any{
+			"ca_certificate": nil, "client_ca_certificate": "ca", "status": "no_quorum",
+			"backup.s3.key": nil, "backup.s3.prefix": "etcd/prod", "restore.trigger": nil, "restore.triggers": `{"trigger":"once more"}`,
+		}},
+		"etcd_snapshot-0.json": {"etcd_snapshot", 0, map[string]any{"purge": nil, "purge_data": "true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, err := os.ReadFile(filepath.Join("testdata", "state", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := providerserver.NewProtocol6(newWorld(t))()
+			schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := server.UpgradeResourceState(t.Context(), &tfprotov6.UpgradeResourceStateRequest{
+				TypeName: test.kind, Version: test.version, RawState: &tfprotov6.RawState{JSON: old},
+			})
+			if err != nil || len(resp.Diagnostics) > 0 {
+				t.Fatalf("%v, %v", err, resp.Diagnostics)
+			}
+			value, err := resp.UpgradedState.Unmarshal(schemas.ResourceSchemas[test.kind].ValueType())
+			if err != nil {
+				t.Fatal(err)
+			}
+			was, is := map[string]string{}, map[string]string{}
+			var read any
+			if err := json.Unmarshal(old, &read); err != nil {
+				t.Fatal(err)
+			}
+			flatten(was, "", read)
+			flatten(is, "", asJSON(t, value))
+			want := map[string]string{}
+			for path := range is { // what the state lacks is null
+				want[path] = "null"
+			}
+			for path, value := range was {
+				want[path] = value
+			}
+			for path, value := range test.edits {
+				if delete(want, path); value != nil {
+					want[path] = fmt.Sprint(value)
+				}
+			}
+			if diff := cmp.Diff(want, is); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// flatten are the values of a JSON text by their paths; a map whose keys are nobody's attributes is one value.
+func flatten(into map[string]string, path string, value any) {
+	object, is := value.(map[string]any)
+	if !is || strings.HasSuffix(path, "triggers") {
+		text, _ := json.Marshal(value)
+		into[path] = strings.Trim(string(text), `"`)
+		return
+	}
+	for name, value := range object {
+		flatten(into, strings.TrimPrefix(path+"."+name, "."), value)
+	}
+}
+
+// asJSON is a value of Terraform's as JSON has it.
+func asJSON(t *testing.T, value tftypes.Value) any {
+	t.Helper()
+	var attributes map[string]tftypes.Value
+	var elements []tftypes.Value
+	var text string
+	var truth bool
+	switch {
+	case value.IsNull():
+		return nil
+	case value.As(&attributes) == nil:
+		object := map[string]any{}
+		for name, attribute := range attributes {
+			object[name] = asJSON(t, attribute)
+		}
+		return object
+	case value.As(&elements) == nil:
+		list := []any{}
+		for _, element := range elements {
+			list = append(list, asJSON(t, element))
+		}
+		return list
+	case value.As(&text) == nil:
+		return text
+	case value.As(&truth) == nil:
+		return truth
+	}
+	number := new(big.Float)
+	if err := value.As(&number); err != nil {
+		t.Fatal(err)
+	}
+	return json.Number(number.Text('f', -1))
+}
+
+// TestUnreadableStates says what to do about a state that is none.
+func TestUnreadableStates(t *testing.T) {
+	server := providerserver.NewProtocol6(newWorld(t))()
+	resp, err := server.UpgradeResourceState(t.Context(), &tfprotov6.UpgradeResourceStateRequest{TypeName: "etcd_cluster", RawState: &tfprotov6.RawState{JSON: []byte(`{"name":`)}})
+	if err != nil || len(resp.Diagnostics) != 1 || !strings.Contains(resp.Diagnostics[0].Detail, "The state was not changed: restore the copy") {
+		t.Errorf("%v, %+v", err, resp)
+	}
+}
+
+// TestEarlierStatesPlanNothing upgrades the provider under a cluster that was restored and makes backups, with a snapshot: with the
+// configuration brought to the new names, nothing is left to do, and nothing is restored again.
+func TestEarlierStatesPlanNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.terminal(t)
+	file := filepath.Join(x.dir, "prod.db")
+	config := func(more string) string {
+		return of("a b c", unprotected+backedUp("secret", "")+more) + fmt.Sprintf("\nresource \"etcd_snapshot\" \"before\" {\n"+
+			"cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }\nfile = %q\npurge_data = true\n}\n", file)
+	}
+	apply := func(config string) string {
+		if err := os.WriteFile(filepath.Join(x.dir, "main.tf"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return x.must("apply", "-auto-approve", "-no-color")
+	}
+	if err := os.WriteFile(filepath.Join(x.dir, "main.tf"), []byte(config("")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.must("init", "-no-color")
+	apply(config(""))
+	restored := config(fmt.Sprintf("restore = {\nfile = %q\ntriggers = { trigger = \"once more\" }\noverwrite_cluster_id = %q\n}\n", file, x.attributes("etcd_cluster")["cluster_id"]))
+	apply(restored)
+	x.must("apply", "-refresh-only", "-auto-approve")
+	w.Forget()
+
+	x.rewrite(func(kind string, instance map[string]any) {
+		state, _ := instance["attributes"].(map[string]any)
+		instance["schema_version"] = 0
+		switch o := stateObject(state); kind {
+		case "etcd_cluster":
+			o.rename("client_ca_certificate", "ca_certificate")
+			o.in("backup").in("s3").rename("prefix", "key")
+			delete(o.in("restore"), "triggers")
+			o.in("restore")["trigger"] = "once more"
+			delete(o, "extra_flags")
+			delete(o, "hold_restarts")
+		case "etcd_snapshot":
+			o.rename("purge_data", "purge")
+		}
+	})
+	if text, code := x.run("plan", "-no-color", "-detailed-exitcode"); code != 0 {
+		t.Errorf("exit code %d\n%s", code, text)
+	}
+	if changes := w.changes(); len(changes) > 0 {
+		t.Errorf("hosts were changed: %v", changes)
+	}
+}
+
+// attributes are those of the first instance of a kind in the state.
+func (x *terminal) attributes(kind string) map[string]any {
+	x.t.Helper()
+	for _, r := range x.stored()["resources"].([]any) {
+		if r := r.(map[string]any); r["type"] == kind {
+			return r["instances"].([]any)[0].(map[string]any)["attributes"].(map[string]any)
+		}
+	}
+	x.t.Fatalf("the state has no %s", kind)
+	return nil
+}
