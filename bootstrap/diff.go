@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -39,7 +40,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 	if err != nil {
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
-	s.Outdated = c.outdated(*s, *o, desired, unit)
+	s.Outdated, s.Unasked = c.outdated(*s, *o, desired, unit)
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.oldRuns(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
@@ -51,9 +52,9 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
 }
 
-// outdated says what takes a restart to become what is desired, in the order of the words.
-func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired []string, unit string) []string {
-	var reasons []string
+// outdated says what takes a restart to become what is desired, in the order of the words; unasked: none of it is what a
+// configuration says.
+func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired []string, unit string) (reasons []string, unasked bool) {
 	hash := c.Stores[o.Facts.Architecture]
 	switch {
 	case s.Version == "" && s.Storeless: // one that this build of the provider cannot put there again
@@ -65,21 +66,25 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	case o.Unit.Process != nil && o.Unit.Process.Store != o.Store.Selected:
 		reasons = append(reasons, "it runs another store than its own")
 	}
-	changed := differing(lifeFlags(o.Flags), lifeFlags(desired))
+	unasked = len(reasons) == 0
+	runs := o.Flags
+	changed := differing(lifeFlags(runs), lifeFlags(desired))
 	if len(changed) == 0 && o.Unit.Process != nil {
-		changed = differing(lifeFlags(o.Unit.Process.Flags), lifeFlags(desired))
+		runs = o.Unit.Process.Flags
+		changed = differing(lifeFlags(runs), lifeFlags(desired))
 	}
 	if len(changed) > 0 {
 		reasons = append(reasons, "flags "+strings.Join(changed, ", "))
+		unasked = unasked && !etcdflags.Asked(lifeFlags(runs), lifeFlags(desired))
 	}
 	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
 		reasons = append(reasons, "its unit")
 	}
 	if p := o.Unit.Process; p != nil && (p.PeerCA != "" && p.PeerCA != digest(o.Certificates[observedPeerCA].PEM) ||
 		p.ClientCA != "" && p.ClientCA != digest(o.Certificates[observedClientCA].PEM)) {
-		reasons = append(reasons, "it trusts other authorities than its files name")
+		reasons, unasked = append(reasons, "it trusts other authorities than its files name"), false
 	}
-	return reasons
+	return reasons, unasked && len(reasons) > 0
 }
 
 // invalid says why a member's certificates have to be issued anew; empty: they hold.

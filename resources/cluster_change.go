@@ -22,7 +22,8 @@ type change struct {
 	before, members map[string]memberModel // of the state, and as they are desired
 	cluster         bootstrap.Cluster      // as it is desired
 	seen            bootstrap.Reports
-	others          routes // to hosts that an earlier change has not come to its end on
+	others          routes                   // to hosts that an earlier change has not come to its end on
+	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
 	err             error
 }
@@ -132,14 +133,9 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild = rebuilds(want.members, before)
-	ch.plan, ch.err = plan.Change(ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At), ch.cluster.Spec)
+	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
+	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
 	return ch
-}
-
-// mayWait tells whether a change has done what was asked for where this is left of it: those that a recovery gives up join
-// when their hosts can be had.
-func (ch change) mayWait(deferred *membership.Refusal) bool {
-	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member)
 }
 
 // foresee fills in what the plan makes of the cluster, or refuses it.
@@ -155,9 +151,12 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		return diags
 	}
 	for _, deferred := range ch.plan.Deferred {
-		if asksForChange && !ch.mayWait(deferred) {
+		switch {
+		case asksForChange && !ch.mayWait(deferred):
 			refusePlan(&diags, deferred)
-		} else {
+		case deferred.Held():
+			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
+		default:
 			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
 		}
 	}
@@ -165,6 +164,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		return diags
 	}
 	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
+	diags.Append(ch.warnUnasked()...)
 	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
 		if m, desired := ch.members[s.Name]; desired && s.Desired {
@@ -329,7 +329,7 @@ func (m *memberModel) keepObserved(state memberModel) {
 // mayAskForNothing leaves what a plan is for to the apply, where it depends on values that are not known: they may turn out
 // to be what they were.
 func (c *clusterModel) mayAskForNothing(ctx context.Context) {
-	if !known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.AbandonOnDestroy, c.Timeouts) {
+	if !known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
 		c.PlannedChange = types.StringUnknown()
 	}
 }
@@ -338,7 +338,7 @@ func (c *clusterModel) mayAskForNothing(ctx context.Context) {
 func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
-		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) ||
+		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) || !c.HoldRestarts.Equal(state.HoldRestarts) ||
 		!c.AbandonOnDestroy.Equal(state.AbandonOnDestroy) ||
 		!c.RecoverFrom.Equal(state.RecoverFrom) ||
 		!c.Restore.Equal(state.Restore) ||
@@ -392,33 +392,6 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with.")
 			break
 		}
-	}
-	return diags
-}
-
-// chooseVersion is the version that the members are to run: an exact one, or the newest patch that this provider
-// carries of the minor version that is desired. Without a version the cluster stays on its own. A cluster whose patch is
-// newer than what is carried keeps it.
-func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags diag.Diagnostics) {
-	running := state.EtcdVersion.ValueString()
-	if c.Version.IsUnknown() {
-		c.EtcdVersion = types.StringUnknown()
-		return nil
-	}
-	desired := c.Version.ValueString()
-	if desired == "" {
-		desired = membership.Minor(running)
-	}
-	version, err := stores.Newest(desired)
-	switch kept := running == desired || membership.Minor(running) == desired; {
-	case kept && (err != nil || membership.CompareVersions(running, version) > 0):
-		version = running
-	case err != nil:
-		diags.AddAttributeError(path.Root("version"), "There is no store of this version", err.Error())
-	}
-	c.EtcdVersion = types.StringValue(version)
-	if !diags.HasError() {
-		diags.Append(c.checkExtraFlags(version)...)
 	}
 	return diags
 }

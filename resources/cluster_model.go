@@ -34,6 +34,7 @@ type clusterModel struct {
 	Restore            types.Object   `tfsdk:"restore"`
 	Backup             types.Object   `tfsdk:"backup"`
 	PreflightAtPlan    types.Bool     `tfsdk:"preflight_at_plan"`
+	HoldRestarts       types.Bool     `tfsdk:"hold_restarts"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 
 	EtcdVersion       types.String `tfsdk:"etcd_version"`
@@ -103,7 +104,7 @@ func (c *clusterModel) setMembers(ctx context.Context, members map[string]member
 // spec are the members, sorted by name, as a cluster wants them. Unmanaged members are left out: they are
 // observed, and never desired.
 func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
-	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString()}
+	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString(), HoldRestarts: c.HoldRestarts.ValueBool()}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if m := members[name]; m.Health.ValueString() != healthStranger {
 			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})

@@ -91,6 +91,9 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		return diags
 	}
 	for _, deferred := range ch.plan.Deferred {
+		if deferred.Held() {
+			continue // of a cluster that is about to be stopped
+		}
 		diags.AddAttributeWarning(refusedAt(deferred), "A host is left out of the restore", deferred.Error())
 	}
 	c.plansSteps(c.asked(ch, state), ch.plan.Steps)

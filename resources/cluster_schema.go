@@ -57,9 +57,9 @@ func clusterSchema(ctx context.Context) schema.Schema {
 			},
 			"version": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Version of etcd: a line (`3.7`), which means the newest patch of it that this provider carries, or an exact one (`3.7.3`). " +
-					"Default: for a new cluster the newest that it carries; a living one stays on its line. Where a release of the provider carries a newer patch of the line, " +
-					"the next apply rolls it; a patch that is newer than what is carried stays. A change is rolled member by member, one minor at a time (3.6 to 3.7), " +
+				MarkdownDescription: "Version of etcd: a minor version (`3.7`), which means the newest patch of it that this provider carries, or an exact one (`3.7.3`). " +
+					"Default: for a new cluster the newest that it carries; a living one stays on its minor version. Where a release of the provider carries a newer patch of that, " +
+					"the next apply rolls it, unless `hold_restarts` is true; a patch that is newer than what is carried stays. A change is rolled member by member, one minor at a time (3.6 to 3.7), " +
 					"upwards, and downwards through etcd's own downgrade. The version that runs is in `etcd_version`.",
 				Validators: []validator.String{etcdVersion},
 			},
@@ -95,6 +95,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 					"and refuses what could not carry a member (nobody answers, another host key, too little room, data or ports of somebody else). Set it to false where the same apply makes the machines and " +
 					"their addresses are known beforehand; the apply looks at them in any case before it changes anything. Default: `true`.",
 			},
+			"hold_restarts": holdAttribute(),
 			"abandon_on_destroy": schema.SetAttribute{
 				Optional:    true,
 				ElementType: types.StringType,

@@ -205,3 +205,27 @@ func Extra(flags map[string]string) map[string]string {
 	}
 	return extra
 }
+
+// Asked tells whether two members' flags, lines of the form --name=value, differ in what a configuration says: settings and extra
+// flags, addresses and ports, names and directories. What is left are flags that the provider sets by itself.
+func Asked(a, b []string) bool {
+	said := func(lines []string) map[string]string {
+		all := map[string]string{}
+		for _, line := range lines {
+			name, value, _ := strings.Cut(strings.TrimPrefix(line, "--"), "=")
+			all[name] = value
+		}
+		said := map[string]string{}
+		maps.Copy(said, Extra(all))
+		for name, value := range all {
+			if slices.Contains(settings, name) || slices.Contains(located, name) {
+				said[name] = value
+			}
+		}
+		return said
+	}
+	return !maps.Equal(said(a), said(b))
+}
+
+// located are the flags that follow from names, addresses, ports and directories of a configuration.
+var located = []string{"advertise-client-urls", "data-dir", "initial-advertise-peer-urls", "listen-client-urls", "listen-metrics-urls", "listen-peer-urls", "name"}

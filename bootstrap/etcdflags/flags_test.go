@@ -84,6 +84,22 @@ func TestExtra(t *testing.T) {
 	}
 }
 
+// TestAsked tells what a configuration says from what the provider sets by itself.
+func TestAsked(t *testing.T) {
+	before := []string{"--name=a", "--client-cert-auth=true", "--feature-gates=CompactHashCheck=true", "--tls-min-version=TLS1.2", "--listen-peer-urls=https://192.0.2.11:2380", "--snapshot-count=5"}
+	for line, want := range map[string]bool{
+		"--client-cert-auth=true": false, "--feature-gates=CompactHashCheck=true,InitialCorruptCheck=true": false, "--strict-reconfig-check=true": false, "--peer-skip-client-san-verification=true": false,
+		"--feature-gates=CompactHashCheck=true,LeaseCheckpoint=true": true, "--tls-min-version=TLS1.3": true, "--listen-peer-urls=https://192.0.2.11:2381": true,
+		"--snapshot-count=6": true, "--max-wals=7": true, "--max-txn-ops=9": true, "--data-dir=/srv": true,
+	} {
+		name, _, _ := strings.Cut(line, "=")
+		after := append(slices.DeleteFunc(slices.Clone(before), func(l string) bool { return strings.HasPrefix(l, name+"=") }), line)
+		if Asked(before, after) != want || Asked(after, before) != want {
+			t.Errorf("%s: a configuration says it: %t, want %t", line, !want, want)
+		}
+	}
+}
+
 // TestOneSetsAFlag: each flag has one who sets it.
 func TestOneSetsAFlag(t *testing.T) {
 	var all []string

@@ -20,8 +20,10 @@ type Spec struct {
 	// names those whose text has changed: what was begun with another one is built anew.
 	Built   map[string]string
 	Rebuild []string
-	Zones   map[string]string // failure domains of the members, by name: they are restarted zone by zone; a member that is not in it has none
-	Backups string            // how its hosts back it up, in words that differ with every change of it; empty: they do not
+	// HoldRestarts leaves members that serve as they are, where they are outdated by nothing that the configuration says.
+	HoldRestarts bool
+	Zones        map[string]string // failure domains of the members, by name: they are restarted zone by zone; a member that is not in it has none
+	Backups      string            // how its hosts back it up, in words that differ with every change of it; empty: they do not
 }
 
 // Recovery names a survivor of a cluster that has lost its quorum, and what is given up for it.

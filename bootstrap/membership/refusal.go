@@ -18,6 +18,12 @@ type Refusal struct {
 	Attribute string
 }
 
+// HoldRestarts is the attribute by which restarts are held back.
+const HoldRestarts = "hold_restarts"
+
+// Held tells whether it is a restart that the configuration holds back, and nothing that somebody has to mend.
+func (r *Refusal) Held() bool { return r.Attribute == HoldRestarts }
+
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	if r.Member != "" {

@@ -49,6 +49,7 @@ type MemberStatus struct {
 	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
 	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none
 	Outdated  []string // what it runs by that is not what is desired, and takes a restart to change; sorted
+	Unasked   bool     // it is outdated by nothing that a configuration says: its unit, or flags that the provider sets by itself
 	Invalid   string   // why its certificates have to be issued anew; empty: they hold
 	Active    bool     // its unit is active: it has served since its process was started, so that what it runs by lets it
 	Failed    string   // the step on it that failed in this run, which does nothing more to it; empty: none did

@@ -237,7 +237,7 @@ func (c *planner) secure() (membership.Step, bool) {
 	for _, s := range c.Members {
 		switch {
 		case s.Failed != "":
-		case stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0:
+		case c.rolls(s):
 			if s.Staged != c.want.Version {
 				return c.stage(s, c.want.Version), true
 			}

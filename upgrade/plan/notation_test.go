@@ -24,7 +24,7 @@ import (
 // with entry 812 of term 4. ? begins an unmanaged member
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a list of members and a version, and
-// zone:r1:a,b for the members of a zone, and
+// hold where restarts are held back, zone:r1:a,b for the members of a zone, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
@@ -41,6 +41,10 @@ func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Sp
 				if names, recovers := strings.CutPrefix(field, "recover:"); recovers {
 					survivors := strings.Split(names, ",")
 					want.Recover.Member, want.Recover.Abandons = survivors[0], survivors[1:]
+					continue
+				}
+				if field == "hold" {
+					want.HoldRestarts = true
 					continue
 				}
 				if zone, is := strings.CutPrefix(field, "zone:"); is {
@@ -160,6 +164,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			}
 		case word == "settings" || word == "unit":
 			s.Outdated = append(s.Outdated, word)
+		case word == "unasked":
+			s.Outdated, s.Unasked = append(s.Outdated, "its unit"), true
 		case word == "invalid":
 			s.Invalid = "its certificates have expired"
 		case word == "rebuild":

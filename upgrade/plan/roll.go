@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -96,12 +97,9 @@ func (c *planner) before(a, b, leader membership.MemberStatus) bool {
 
 // roll rolls the next member, the leader last.
 func (c *planner) roll() (membership.Step, bool) {
-	outdated := func(s membership.MemberStatus) bool {
-		return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && s.From == ""
-	}
-	s, found := c.next(outdated)
+	s, found := c.next(func(s membership.MemberStatus) bool { return c.rolls(s) && s.From == "" })
 	if !found || !c.HasQuorum() {
-		return membership.Step{}, false
+		return c.hold()
 	}
 	what := fmt.Sprintf("it cannot be restarted (%s)", strings.Join(s.Outdated, ", "))
 	if step, stops := c.mayStop(s, what, "is rolled last"); stops {
@@ -115,6 +113,36 @@ func (c *planner) roll() (membership.Step, bool) {
 		roll.Sum = "a cluster of one has no spare: it serves nobody meanwhile"
 	}
 	return roll, true
+}
+
+// rolls tells whether a member that serves is to be restarted by what is desired.
+func (c *planner) rolls(s membership.MemberStatus) bool {
+	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && !c.held(s)
+}
+
+// held tells whether a member that serves is left as it is, though it is outdated.
+func (c *planner) held(s membership.MemberStatus) bool {
+	return c.want.HoldRestarts && s.Unasked && s.Version == c.want.Version
+}
+
+// hold says which members are left as they are, and why.
+func (c *planner) hold() (membership.Step, bool) {
+	var names, reasons []string
+	for _, s := range c.Members {
+		if stays(s) && s.State == membership.Healthy && len(s.Outdated) > 0 && c.held(s) {
+			names, reasons = append(names, s.String()), append(reasons, strings.Join(s.Outdated, ", "))
+		}
+	}
+	if len(names) == 0 || slices.ContainsFunc(c.deferred, func(r *membership.Refusal) bool { return r.Held() }) {
+		return membership.Step{}, false
+	}
+	c.deferred = append(c.deferred, &membership.Refusal{
+		Summary: "Restarts are held back", Attribute: membership.HoldRestarts,
+		Rule: fmt.Sprintf("hold_restarts holds back a restart of %s: this release of the provider would have them run by something else (%s), and the configuration does not ask for that",
+			strings.Join(names, ", "), strings.Join(slices.Compact(reasons), "; ")),
+		Remedy: "set hold_restarts to false when a restart of one member after another suits",
+	})
+	return membership.Step{}, false
 }
 
 // mayStop is what comes before a voter that serves is stopped for a moment: what makes it safe, or nothing, where that has
