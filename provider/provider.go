@@ -157,9 +157,18 @@ func who() string {
 	return name + "@" + machine
 }
 
+// carried are the versions of etcd that this build carries, the newest first, as far as it can be told.
+func carried() []string {
+	stores, err := embedded.Built()
+	if err != nil {
+		return nil // Configure says so
+	}
+	return stores.Versions()
+}
+
 // Resources are what can be managed.
 func (p *etcdProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{resources.NewPKI, resources.NewCluster, resources.NewCertificate, resources.NewSnapshot}
+	return []func() resource.Resource{resources.NewPKI, resources.NewCluster(carried()...), resources.NewCertificate, resources.NewSnapshot}
 }
 
 // EphemeralResources are what no state ever holds.

@@ -24,10 +24,15 @@ var (
 )
 
 // clusterResource is etcd_cluster.
-type clusterResource struct{ providerData *ProviderData }
+type clusterResource struct {
+	providerData *ProviderData
+	carried      []string // versions of etcd that the reference names
+}
 
-// NewCluster is the resource etcd_cluster.
-func NewCluster() resource.Resource { return &clusterResource{} }
+// NewCluster is the resource etcd_cluster of a provider that carries these versions of etcd.
+func NewCluster(carried ...string) func() resource.Resource {
+	return func() resource.Resource { return &clusterResource{carried: carried} }
+}
 
 // Metadata names it.
 func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -36,7 +41,7 @@ func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataReque
 
 // Schema says what a configuration may say.
 func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
-	resp.Schema = clusterSchema(ctx)
+	resp.Schema = clusterSchema(ctx, r.carried...)
 }
 
 // Configure takes what the provider gives.

@@ -27,7 +27,8 @@ const (
 	byRoll = " A change is rolled: members are restarted one by one, the leader last, each once the others are healthy; a cluster of one serves nobody meanwhile."
 )
 
-func clusterSchema(ctx context.Context) schema.Schema {
+// clusterSchema is the schema of etcd_cluster, which names the versions of etcd that are carried.
+func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 	return schema.Schema{
 		Version: clusterSchemaVersion,
 		MarkdownDescription: "An etcd cluster on dedicated Linux hosts that are reached over SSH: TLS everywhere, under systemd, " +
@@ -60,7 +61,7 @@ func clusterSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "Version of etcd: a minor version (`3.7`), which means the newest patch of it that this provider carries, or an exact one (`3.7.3`). " +
 					"Default: for a new cluster the newest that it carries; a living one stays on its minor version. Where a release of the provider carries a newer patch of that, " +
 					"the next apply rolls it, unless `hold_restarts` is true; a patch that is newer than what is carried stays. A change is rolled member by member, one minor at a time (3.6 to 3.7), " +
-					"upwards, and downwards through etcd's own downgrade. The version that runs is in `etcd_version`.",
+					"upwards, and downwards through etcd's own downgrade. The version that runs is in `etcd_version`." + aboutCarried(carried),
 				Validators: []validator.String{etcdVersion},
 			},
 			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", byRoll),

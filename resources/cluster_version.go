@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"strings"
+
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -33,4 +35,12 @@ func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags d
 		diags.Append(c.checkExtraFlags(version)...)
 	}
 	return diags
+}
+
+// aboutCarried says which versions of etcd are carried.
+func aboutCarried(versions []string) string {
+	if len(versions) == 0 {
+		return ""
+	}
+	return " This release of the provider carries `" + strings.Join(versions, "`, `") + "`."
 }

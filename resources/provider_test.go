@@ -329,7 +329,7 @@ func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *
 }
 
 func (w *world) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{NewPKI, NewCluster, NewCertificate, NewSnapshot}
+	return []func() resource.Resource{NewPKI, NewCluster(), NewCertificate, NewSnapshot}
 }
 
 func (w *world) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
