@@ -28,6 +28,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...)
 		resp.Diagnostics.Append(planLeaving(ctx, state, req.Private)...)
 		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
+		if !resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(warnOfRemains(state)...)
+		}
 		return
 	}
 	var config, plan clusterModel
