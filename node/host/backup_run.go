@@ -143,8 +143,8 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 	})
 	if err == nil && !mine {
 		r.known = by.At
-		r.say(fmt.Sprintf("nothing was done now: member %s has done this %s already: %s; for another one before the next is due, touch %s and start the unit again",
-			by.Member, r.kind, by.Backup, askedFile(r.marker.DataDir, r.kind)))
+		r.say(fmt.Sprintf("nothing was done now: member %s has done this %s already: %s; for another one before the next is due, touch %s and start the unit again, or run store %s %s --now",
+			by.Member, r.kind, by.Backup, askedFile(r.marker.DataDir, r.kind), map[string]string{runBackup: "backup", runRehearsal: "rehearse"}[r.kind], r.marker.Cluster))
 	}
 	return mine || err != nil, err
 }

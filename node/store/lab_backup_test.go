@@ -59,6 +59,16 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	}
 	// Started by hand, a run that was done is not done again, and does not fail.
 	s.shell("systemctl start etcd-backup@main etcd-rehearsal@main")
+	// On the terminal it says so there, and does it once more where it is told to.
+	byHand := api.SelectedStore("main") + "/store "
+	for _, command := range []string{"backup main", "rehearse main"} {
+		if said := s.shell(byHand + command); !strings.Contains(said, "nothing was done now: member ") || !strings.Contains(said, "store "+command+" --now") {
+			t.Errorf("%s says %q", command, said)
+		}
+	}
+	if said := s.shell(byHand + "rehearse main --now"); strings.Contains(said, "nothing was done") || !strings.Contains(said, "restores, and is what its manifest says") {
+		t.Errorf("a rehearsal by hand says %q", said)
+	}
 	for unit, threshold := range map[string]string{"etcd-backup@main.service": "18", "etcd-rehearsal@main.service": "19", "etcd-reach@main.service": "18"} {
 		s.shell("systemd-analyze security --threshold=" + threshold + " " + unit) // as root, which is worth 0.8 alone
 	}
