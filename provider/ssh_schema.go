@@ -68,7 +68,7 @@ func sshAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "How hosts are reached. Nothing is dialed before a host is needed, and values may be unknown until then. " +
-			"Host keys are always verified; there is no switch to skip it.",
+			"Host keys are always verified; there is no switch to skip it. Terraform drops an attribute in here that this reference does not name, and says nothing: one that is misspelt counts as not set.",
 		Attributes: attributes,
 	}
 }

@@ -35,7 +35,8 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			"formed in one apply, and from then on changed while it serves.\n\nOne resource is one cluster, so that no two members are ever changed at the same time by chance. " +
 			"Nothing of it is ever replaced: members, version, settings and repairs are updates, whose steps the plan shows in `rollout`, with the arithmetic of the quorum; " +
 			"what is not safe, or not possible, is refused by the plan, with no host touched. `terraform apply` may be killed at any moment; " +
-			"run again, it goes on from what it finds on the hosts.",
+			"run again, it goes on from what it finds on the hosts.\n\n" +
+			"Terraform drops an attribute inside an object (`members`, `settings`, `backup` and the like) that this reference does not name, and says nothing: one that is misspelt counts as not set. The plan shows what counts.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Required: true,

@@ -9,7 +9,8 @@ terraform {
   required_version = ">= 1.11"
   required_providers {
     etcd = {
-      source = "etcd-on-hosts/etcd"
+      source  = "etcd-on-hosts/etcd"
+      version = "~> 0.1" # and .terraform.lock.hcl under version control: another release may restart members
     }
   }
 }
