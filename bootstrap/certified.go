@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +61,63 @@ func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 		sameSet(leaf.Subject.Organization, want.Organization) &&
 		sameSet(leaf.DNSNames, want.DNSNames) &&
 		sameSet(ips, want.IPs)
+}
+
+// misnamed says which names a certificate lacks, or has and should not; empty: it has the ones that are desired.
+func misnamed(text string, want api.KeyRequest) string {
+	leaf, err := cert.ParseLeaf([]byte(text))
+	if err != nil {
+		return ""
+	}
+	has, wants := namesOf(leaf), slices.Concat(want.DNSNames, want.IPs)
+	missing, extra := without(wants, has), without(has, wants)
+	switch {
+	case len(missing) > 0:
+		return "does not name " + some(missing)
+	case len(extra) > 0:
+		return "names " + some(extra) + ", and should not"
+	}
+	return ""
+}
+
+// namesOf are the DNS names and IP addresses of a certificate.
+func namesOf(leaf *x509.Certificate) []string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range cert.IPs(leaf) {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+// without are those of a list that are not in another.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(text string) bool { return slices.Contains(other, text) })
+}
+
+// some are the first of a list, in words, and how many there are besides.
+func some(names []string) string {
+	const most = 3
+	shown := strings.Join(names[:min(most, len(names))], ", ")
+	if more := len(names) - most; more > 0 {
+		shown += fmt.Sprintf(" and %d more", more)
+	}
+	return shown
+}
+
+// ServerNamesOf are the names in a member's server certificate, PEM, that it has by the configuration alone, for an import
+// to read back. One that cannot be read has none: it is issued anew, whatever it is to say.
+func (c Cluster) ServerNamesOf(m membership.Member, text string) []string {
+	leaf, err := cert.ParseLeaf([]byte(text))
+	if err != nil {
+		return nil
+	}
+	c.ServerNames = nil
+	for _, own := range c.Keys(m) {
+		if own.Name == api.KeyServer {
+			return without(namesOf(leaf), slices.Concat(own.DNSNames, own.IPs))
+		}
+	}
+	return nil
 }
 
 // issued is a time at which a certificate held: when it was issued. The zero time: it cannot be read.

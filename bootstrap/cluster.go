@@ -24,6 +24,7 @@ type Cluster struct {
 	PeerPort     int
 	MetricsPort  int
 	Settings     map[string]string // further etcd flags by name, without dashes; feature gates beside the provider's own
+	ServerNames  []string          // DNS names and IP addresses that clients reach members by, beside those of the members themselves
 	KeyAlgorithm string            // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string            // PEM bundle that members trust each other by
 	ClientCA     string            // PEM bundle that clients and servers trust each other by
@@ -179,15 +180,17 @@ func (c Cluster) speaksByIPv4() bool {
 }
 
 // Keys are the key pairs that a member's host makes, and what their certificates are to say: the
-// names and addresses under which it is dialed, and no others.
+// names and addresses under which it is dialed, each once, and no others.
 func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 	key := func(name, commonName string, names ...string) api.KeyRequest {
 		request := api.KeyRequest{Name: name, Algorithm: c.KeyAlgorithm, CommonName: commonName}
 		for _, n := range names {
+			to := &request.DNSNames
 			if ip, err := netip.ParseAddr(n); err == nil {
-				request.IPs = append(request.IPs, ip.Unmap().String())
-			} else {
-				request.DNSNames = append(request.DNSNames, n)
+				to, n = &request.IPs, ip.Unmap().String()
+			}
+			if !slices.Contains(*to, n) {
+				*to = append(*to, n)
 			}
 		}
 		return request
@@ -195,7 +198,7 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 	return []api.KeyRequest{
 		key(api.KeyPeer, m.Name, m.Address),
 		// The store and an operator on the host reach the member over loopback.
-		key(api.KeyServer, m.Name, m.Address, "localhost", "127.0.0.1", "::1"),
+		key(api.KeyServer, m.Name, append([]string{m.Address, "localhost", "127.0.0.1", "::1"}, c.ServerNames...)...),
 		// etcd takes a client certificate's common name for its user once authentication is on.
 		key(api.KeyAdmin, "root"),
 	}

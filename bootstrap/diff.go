@@ -106,6 +106,8 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, n
 		}
 		switch {
 		case says(have.PEM, want, c.Authority(want.Name), at):
+		case misnamed(have.PEM, want) != "":
+			return fmt.Sprintf("its %s certificate %s", want.Name, misnamed(have.PEM, want))
 		case !says(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate is not of the cluster's authority, or does not say what it has to", want.Name)
 		case at.Before(issued(have.PEM)):

@@ -48,7 +48,7 @@ func TestStatusOfCertificates(t *testing.T) {
 		"server, another key":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
 		"server is no PEM":     {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
 		"another authority":    {from(held(t, c, b, unmanaged(), nil)), now, "its peer " + other, "its peer " + other},
-		"another address":      {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer " + other, "its peer " + other},
+		"another address":      {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer certificate does not name 192.0.2.12", "its peer certificate does not name 192.0.2.12"},
 		"another peer bundle":  {edit("peer-ca", func(h *api.Certificate) { h.PEM = unmanaged().PeerCA() }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
 		"client bundle is off": {edit("client-ca", func(h *api.Certificate) { h.PEM = "" }), now, "it trusts other authorities than the cluster's", "it trusts other authorities than the cluster's"},
 		"an older bundle's end": {edit("client-ca", func(h *api.Certificate) { h.PEM += "\n" }), now,
@@ -64,6 +64,42 @@ func TestStatusOfCertificates(t *testing.T) {
 				t.Errorf("without a time: got  %s\nwant %s", got, test.untimed)
 			}
 		})
+	}
+}
+
+// TestStatusOfServerNames holds what is said of a server certificate whose names are not those that are desired, and that an
+// import reads the names back from what members have.
+func TestStatusOfServerNames(t *testing.T) {
+	named := func(names ...string) bootstrap.Cluster {
+		c := three()
+		c.ServerNames = names
+		return c
+	}
+	for _, test := range []struct {
+		has, wants []string
+		says       string
+	}{
+		{nil, nil, ""},
+		{[]string{"etcd.example.com", "192.0.2.100"}, []string{"192.0.2.100", "etcd.example.com"}, ""},
+		{nil, []string{"localhost", "192.0.2.12"}, ""}, // it has these by itself, once
+		{nil, []string{"192.0.2.100", "etcd.example.com"}, "its server certificate does not name etcd.example.com, 192.0.2.100"},
+		{[]string{"a.example.com"}, []string{"b.example.com"}, "its server certificate does not name b.example.com"},
+		{[]string{"a.example.com"}, nil, "its server certificate names a.example.com, and should not"},
+		{nil, []string{"a.b", "b.b", "c.b", "d.b", "e.b"}, "its server certificate does not name a.b, b.b, c.b and 2 more"},
+	} {
+		has, wants := named(test.has...), named(test.wants...)
+		b := wants.Members[1]
+		reports := alive(t, has)
+		if got := wants.Status(ours.Owner, reports, now).Member(b).Invalid; got != test.says {
+			t.Errorf("%v where %v is desired: got %q, want %q", test.has, test.wants, got, test.says)
+		}
+		read := slices.Sorted(slices.Values(three().ServerNamesOf(b, reports[b].Observation.Certificates[api.KeyServer].PEM)))
+		if want := slices.Sorted(slices.Values(test.has)); !slices.Equal(read, want) {
+			t.Errorf("%v reads back as %v", test.has, read)
+		}
+	}
+	if read := three().ServerNamesOf(three().Members[0], "garbage"); read != nil {
+		t.Errorf("no certificate has the names %v", read)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestEveryAttributeIsAsked(t *testing.T) {
 // unsaid is a cluster of which nothing is said.
 func unsaid() clusterModel {
 	none := types.ObjectNull(map[string]attr.Type{})
-	return clusterModel{AbandonOnDestroy: types.SetNull(types.StringType), RecoverFrom: none, Restore: none, Backup: none, Settings: none, ExtraFlags: types.MapNull(types.StringType), Timeouts: timeouts.Value{Object: none}}
+	return clusterModel{AbandonOnDestroy: types.SetNull(types.StringType), ExtraServerNames: types.SetNull(types.StringType), RecoverFrom: none, Restore: none, Backup: none, Settings: none, ExtraFlags: types.MapNull(types.StringType), Timeouts: timeouts.Value{Object: none}}
 }
 
 // alter gives an attribute of a model another value than none.

@@ -36,6 +36,8 @@ var laters = map[string]later{
 	"a secret of backups": {"backup = { s3 = { endpoint = \"https://s3.example.com\", bucket = \"b\", prefix = \"etcd\", access_key_id = \"a\", secret_access_key = terraform_data.later.output } }", `"secret"`, ""},
 	"time limits":         {"timeouts = jsondecode(terraform_data.later.output)", `jsonencode({ create = "10m" })`, ""},
 	"a time limit":        {"timeouts = { create = terraform_data.later.output }", `"10m"`, ""},
+	"all server names":    {"extra_server_names = jsondecode(terraform_data.later.output)", `jsonencode(["etcd.example.com"])`, ""},
+	"a server name":       {"extra_server_names = [terraform_data.later.output]", `"etcd.example.com"`, ""},
 	"hosts to abandon":    {"abandon_on_destroy = jsondecode(terraform_data.later.output)", `jsonencode([])`, ""},
 	"version":             {"version = terraform_data.later.output", `"3.7"`, ""},
 	"purge_data":          {"purge_data = terraform_data.later.output", `false`, ""},

@@ -293,7 +293,7 @@ func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool
 func (ch change) asksForChange(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
-	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) ||
+	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
 		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0
 }
 
@@ -346,6 +346,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
+		!c.ExtraServerNames.Equal(state.ExtraServerNames) ||
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 
@@ -389,7 +390,7 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 	}
 	for _, ca := range [][2]types.String{{authority.Client.Certificate, state.CACertificate}, {authority.Peer.Certificate, state.PeerCACertificate}} {
 		if !ca[0].IsUnknown() && strings.TrimSpace(ca[0].ValueString()) != strings.TrimSpace(ca[1].ValueString()) {
-			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with.")
+			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with; where its state was lost, import the etcd_pki from the files of its authorities.")
 			break
 		}
 	}

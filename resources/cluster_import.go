@@ -171,6 +171,10 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 			return err
 		}
 		c.ExtraFlags = extraFlagsFrom(flags)
+		c.ExtraServerNames = types.SetNull(types.StringType)
+		if names := c.cluster(nil).ServerNamesOf(m, o.Certificates[api.KeyServer].PEM); len(names) > 0 {
+			c.ExtraServerNames = types.SetValueMust(types.StringType, stringList(names).Elements())
+		}
 		c.Settings, c.EtcdVersion = settings, types.StringValue(o.Store.EtcdVersion)
 		c.CACertificate = types.StringValue(o.Certificates["client-ca"].PEM)
 		c.PeerCACertificate = types.StringValue(o.Certificates["peer-ca"].PEM)

@@ -16,7 +16,8 @@ func TestImport(t *testing.T) {
 		client_port = 12379
 		data_dir    = "/data/prod"
 		settings    = { snapshot_count = 5000, heartbeat_interval = "200ms" }
-		extra_flags = { max-wals = "7", feature-gates = "StopGRPCServiceOnDefrag=true" }`)
+		extra_flags = { max-wals = "7", feature-gates = "StopGRPCServiceOnDefrag=true" }
+		extra_server_names = ["etcd.example.com", "192.0.2.100"]`)
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
 			PreConfig: w.Forget, ResourceName: cluster, ImportState: true,

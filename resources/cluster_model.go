@@ -27,6 +27,7 @@ type clusterModel struct {
 	DataDir            types.String   `tfsdk:"data_dir"`
 	Settings           types.Object   `tfsdk:"settings"`
 	ExtraFlags         types.Map      `tfsdk:"extra_flags"`
+	ExtraServerNames   types.Set      `tfsdk:"extra_server_names"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
@@ -137,6 +138,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		PeerPort:    int(c.PeerPort.ValueInt64()),
 		MetricsPort: int(c.MetricsPort.ValueInt64()),
 		Settings:    c.flags(),
+		ServerNames: textsOf(c.ExtraServerNames),
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 	}
@@ -193,6 +195,18 @@ func stringList(texts []string) types.List {
 		values[i] = types.StringValue(text)
 	}
 	return types.ListValueMust(types.StringType, values)
+}
+
+// textsOf are the texts of a set that are known, sorted.
+func textsOf(set types.Set) []string {
+	var texts []string
+	for _, element := range set.Elements() {
+		if text, ok := element.(types.String); ok && !text.IsUnknown() {
+			texts = append(texts, text.ValueString())
+		}
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 // stepList is the text of each step.

@@ -203,7 +203,7 @@ func known(ctx context.Context, values ...attr.Value) bool {
 
 // plannable tells whether all of the members and of what they run by is known that steps are planned from.
 func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
-	return addressesKnown(members) && known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.HoldRestarts)
+	return addressesKnown(members) && known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.HoldRestarts)
 }
 
 // rebuildsKnown tells whether it is known of every member by what it is to be built anew.

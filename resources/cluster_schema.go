@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
@@ -77,6 +78,12 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			},
 			"settings":    settingsAttribute(),
 			"extra_flags": extraFlagsAttribute(),
+			"extra_server_names": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Further DNS names and IP addresses that clients reach members by, like those of a load balancer: every member's server certificate names them, beside the member's own address and loopback. " +
+					"No wildcards. A change issues these certificates anew; members take them up without a restart. Default: none.",
+				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(hostAddress)},
+			},
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
 				Computed: true,

@@ -73,6 +73,12 @@ func (h *Host) SwapBinary(cluster, store string) {
 	})
 }
 
+// Certificates are the certificates of the cluster's keys on the host, PEM, by the names of the keys.
+func (h *Host) Certificates(cluster string) (certificates map[string]string) {
+	h.change(cluster, func(part *installation) { certificates = maps.Clone(part.certificates) })
+	return certificates
+}
+
 // ExpireCertificates has all certificates of the cluster on the host be the same ones, but expired an hour
 // ago. The member runs on.
 func (h *Host) ExpireCertificates(cluster string, by *Authority) {

@@ -1,0 +1,76 @@
+package resources
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// named checks which names the server certificates of all members have, beside their own.
+func (w *world) named(want ...string) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		for last, name := range map[int]string{11: "a", 12: "b", 13: "c"} {
+			own := fmt.Sprintf("192.0.2.%d", last)
+			held := w.host(last).Certificates("prod")
+			for _, key := range []string{api.KeyServer, api.KeyPeer} {
+				leaf, err := cert.ParseLeaf([]byte(held[key]))
+				if err != nil {
+					return err
+				}
+				names := slices.Clone(leaf.DNSNames)
+				for _, ip := range cert.IPs(leaf) {
+					names = append(names, ip.String())
+				}
+				names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains([]string{own, "localhost", "127.0.0.1", "::1"}, name) })
+				slices.Sort(names)
+				if key == api.KeyServer && !slices.Equal(names, want) || key == api.KeyPeer && len(names) > 0 {
+					return fmt.Errorf("the %s certificate of %s names %v", key, name, names)
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// TestExtraServerNames: a load balancer's name is in every server certificate, in no peer certificate, and comes and goes with no
+// member's restart.
+func TestExtraServerNames(t *testing.T) {
+	w := newWorld(t)
+	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }
+	quiet := func(*terraform.State) error {
+		for _, call := range w.Changes() {
+			if slices.Contains([]api.Operation{api.OpRestart, api.OpStart, api.OpStop}, call.Operation) {
+				return fmt.Errorf("a change of names takes a %s of %s", call.Operation, call.Address)
+			}
+		}
+		return nil
+	}
+	changes := func(names string, says []string, want ...string) tftest.TestStep {
+		step := w.asPlanned(t, config(names), says, purpose(plan.PurposeChange))
+		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, quiet, w.named(want...))
+		return step
+	}
+	w.run(t,
+		w.begun(t, config(`["etcd.example.com"]`)),
+		tftest.TestStep{Config: config(`["etcd.example.com"]`), Check: w.named("etcd.example.com")},
+		changes(`["etcd.example.com", "192.0.2.100", "2001:db8::100"]`,
+			[]string{"renew certificates of a (192.0.2.11): its server certificate does not name 192.0.2.100, 2001:db8::100"},
+			"192.0.2.100", "2001:db8::100", "etcd.example.com"),
+		changes(`["192.0.2.100"]`, []string{"renew certificates of c (192.0.2.13): its server certificate names etcd.example.com, 2001:db8::100, and should not"}, "192.0.2.100"),
+		changes("null", []string{"renew certificates of b (192.0.2.12): its server certificate names 192.0.2.100, and should not"}),
+		tftest.TestStep{Config: config(`[]`), ExpectError: says("at least 1")},
+		tftest.TestStep{Config: config(`["*.example.com"]`), ExpectError: says("this is neither")},
+		tftest.TestStep{Config: config(`["https://etcd.example.com"]`), ExpectError: says("this is neither")},
+		tftest.TestStep{Config: config(`["etcd.example.com:2379"]`), ExpectError: says("this is neither")},
+		tftest.TestStep{Config: config(`["192.0.2.100%eth0"]`), ExpectError: says("this is neither")},
+		// What an apply has not known, no plan has shown.
+		tftest.TestStep{Config: `resource "terraform_data" "name" { input = "late.example.com" }` + config(`[terraform_data.name.output]`), Check: w.named("late.example.com")},
+	)
+}
