@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -91,12 +92,12 @@ func openDigest(b api.Backup) string {
 	b.Digest = ""
 	if b.S3 != nil {
 		open := *b.S3
-		open.AccessKeyID, open.SecretAccessKey = "", ""
+		open.AccessKeyID, open.SecretAccessKey = "", secret.Text{}
 		b.S3 = &open
 	}
 	if b.Rehearsal != nil {
 		open := *b.Rehearsal
-		open.Identity = ""
+		open.Identity = secret.Text{}
 		b.Rehearsal = &open
 	}
 	text, _ := json.Marshal(b) // of plain values it does not fail

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -74,8 +75,8 @@ func TestOldRuns(t *testing.T) {
 func TestBackupWords(t *testing.T) {
 	of := func(change func(*api.Backup)) string {
 		b := api.Backup{
-			Digest: "0123456789abcdef", Schedule: "hourly", Directory: "/srv/b", S3: &api.S3{Bucket: "b", Endpoint: "https://s3.example.com", AccessKeyID: "id", SecretAccessKey: "secret"},
-			Rehearsal: &api.Rehearsal{Schedule: "weekly", Identity: "identity"},
+			Digest: "0123456789abcdef", Schedule: "hourly", Directory: "/srv/b", S3: &api.S3{Bucket: "b", Endpoint: "https://s3.example.com", AccessKeyID: "id", SecretAccessKey: secret.New("secret")},
+			Rehearsal: &api.Rehearsal{Schedule: "weekly", Identity: secret.New("identity")},
 		}
 		change(&b)
 		return Cluster{}.BackedUp(&b).Backups
@@ -88,11 +89,13 @@ func TestBackupWords(t *testing.T) {
 		change func(*api.Backup)
 		same   bool
 	}{
-		"the secret of the storage": {func(b *api.Backup) { b.S3.AccessKeyID, b.S3.SecretAccessKey, b.Digest = "other", "other", "1" }, true},
-		"the identity":              {func(b *api.Backup) { b.Rehearsal.Identity, b.Digest = "other", "2" }, true},
-		"what is kept":              {func(b *api.Backup) { b.Keep.Last, b.Digest = 3, "3" }, false},
-		"who can read them":         {func(b *api.Backup) { b.Recipients, b.Digest = []string{"age1"}, "4" }, false},
-		"what is not known":         {func(b *api.Backup) { b.Digest = "" }, false},
+		"the secret of the storage": {func(b *api.Backup) {
+			b.S3.AccessKeyID, b.S3.SecretAccessKey, b.Digest = "other", secret.New("other"), "1"
+		}, true},
+		"the identity":      {func(b *api.Backup) { b.Rehearsal.Identity, b.Digest = secret.New("other"), "2" }, true},
+		"what is kept":      {func(b *api.Backup) { b.Keep.Last, b.Digest = 3, "3" }, false},
+		"who can read them": {func(b *api.Backup) { b.Recipients, b.Digest = []string{"age1"}, "4" }, false},
+		"what is not known": {func(b *api.Backup) { b.Digest = "" }, false},
 	} {
 		if got := of(test.change); (got == words) != test.same {
 			t.Errorf("%s: it says %q, and before %q", name, got, words)

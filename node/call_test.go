@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
@@ -40,7 +41,7 @@ func reachedBy(t *testing.T, config sshtest.Config, handle func(s *sshtest.Sessi
 	server := sshtest.Start(t, config)
 	pool := ssh.NewPool(ssh.Options{})
 	t.Cleanup(func() { pool.Close() })
-	return New(pool, server.Target(), "", nil)
+	return New(pool, server.Target(), secret.Text{}, nil)
 }
 
 var observe = api.Request{Version: api.Version, Operation: api.OpObserve, Cluster: "prod", Body: json.RawMessage(`{}`)}
@@ -182,7 +183,7 @@ func TestHostThatSendsOn(t *testing.T) {
 	}})
 	pool := ssh.NewPool(ssh.Options{})
 	t.Cleanup(func() { pool.Close() })
-	n := New(pool, server.Target(), "", nil)
+	n := New(pool, server.Target(), secret.Text{}, nil)
 	for name, ask := range map[string]func() error{
 		"a call":          func() error { return n.Call(t.Context(), "", observe, &api.Observation{}) },
 		"a download":      func() error { return n.Download(t.Context(), "", observe, io.Discard, &api.Upload{}) },

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
@@ -31,7 +32,7 @@ type Stores interface {
 
 // New is the host that target reaches. sudoPassword is for a user who is not root and may use sudo
 // only with a password; empty: none is needed.
-func New(pool *ssh.Pool, target ssh.Target, sudoPassword string, stores Stores) *Node {
+func New(pool *ssh.Pool, target ssh.Target, sudoPassword secret.Text, stores Stores) *Node {
 	return &Node{pool: pool, target: target, sudo: sudo{password: sudoPassword}, stores: stores}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
@@ -73,7 +74,7 @@ func TestLoginShellThatRunsNothing(t *testing.T) {
 			}})
 			pool := ssh.NewPool(ssh.Options{})
 			defer pool.Close()
-			n := New(pool, server.Target(), "", nil)
+			n := New(pool, server.Target(), secret.Text{}, nil)
 			_, err := n.Contact(t.Context(), "prod", api.ObserveRequest{DataDir: "/var/lib/etcd/prod"})
 			var exit *ssh.ExitError
 			if !errors.As(err, &exit) {

@@ -6,12 +6,13 @@ import (
 	"io"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
 // sudo makes a command run as root, whoever the user is: directly for root, else through sudo.
 type sudo struct {
-	password string // empty: none is needed
+	password secret.Text // empty: none is needed
 }
 
 // exitNoSudo is the exit status by which the lines below say that sudo is not installed.
@@ -26,13 +27,13 @@ const exitNoSudo = 98
 // the line is read away.
 func (s sudo) wrap(script string, stdin io.Reader) (string, io.Reader) {
 	script = "script=" + ssh.Quote(script)
-	if s.password == "" {
+	if s.password.IsEmpty() {
 		return line(script + withoutPassword), stdin
 	}
 	if stdin == nil {
 		stdin = strings.NewReader("")
 	}
-	return line(script + withPassword), io.MultiReader(strings.NewReader(s.password+"\n"), stdin)
+	return line(script + withPassword), io.MultiReader(strings.NewReader(s.password.Reveal()+"\n"), stdin)
 }
 
 // line has sh run a script that it spells by plain characters: within single quotes csh ends at a newline and looks for
@@ -74,7 +75,7 @@ func (s sudo) explain(user string, err error) error {
 		return fmt.Errorf("user %s is not root and sudo is not installed: install sudo there, or log in as root: %w", user, err)
 	case !strings.Contains(exit.Stderr, "sudo:"):
 		return err
-	case s.password != "":
+	case !s.password.IsEmpty():
 		return fmt.Errorf("sudo refused user %s with the password of ssh.sudo_password: check the password, and that sudoers allows all commands: %w", user, err)
 	}
 	return fmt.Errorf("sudo refused user %s without a password: set ssh.sudo_password, or a NOPASSWD rule in sudoers: %w", user, err)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // as runs a script through sudo's wrapping, with a shell whose id and sudo are made up: uid is who runs
@@ -23,7 +25,7 @@ func as(t *testing.T, s sudo, uid, sudoScript, stdin string) (printed string, er
 		}
 	}
 	line, input := s.wrap(`printf 'ran with %s, read ' "${how:-nothing}"; cat`, strings.NewReader(stdin))
-	if s.password != "" && strings.Contains(line, s.password) {
+	if !s.password.IsEmpty() && strings.Contains(line, s.password.Reveal()) {
 		t.Errorf("the password is an argument: %s", line)
 	}
 	command := exec.Command("/bin/sh", "-c", line)
@@ -77,7 +79,7 @@ func TestSudo(t *testing.T) {
 		"there is none":                     {"", "1000", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			printed, err := as(t, sudo{password: test.password}, test.uid, test.sudo, "input")
+			printed, err := as(t, sudo{password: secret.New(test.password)}, test.uid, test.sudo, "input")
 			if (err == nil) != (test.want != "") || printed != test.want {
 				t.Errorf("it printed %q (%v), want %q", printed, err, test.want)
 			}
@@ -87,7 +89,7 @@ func TestSudo(t *testing.T) {
 
 // TestSudoWithoutInput: a script that is given no input reads none, and not the password either.
 func TestSudoWithoutInput(t *testing.T) {
-	_, input := sudo{password: "secret"}.wrap("true", nil)
+	_, input := sudo{password: secret.New("secret")}.wrap("true", nil)
 	text, err := io.ReadAll(input)
 	if err != nil || string(text) != "secret\n" {
 		t.Errorf("it is given %q, %v", text, err)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 // progressLogVariable stands for progress_log.
@@ -24,9 +26,10 @@ func (s *sshModel) fill() error {
 	if err := s.loginModel.fill(variable); err != nil {
 		return err
 	}
-	for name, value := range map[string]*types.String{"known_hosts_file": &s.KnownHostsFile, "sudo_password": &s.SudoPassword, "connect_timeout": &s.ConnectTimeout} {
+	for name, value := range map[string]*types.String{"known_hosts_file": &s.KnownHostsFile, "connect_timeout": &s.ConnectTimeout} {
 		*value = orVariable(*value, variable(name))
 	}
+	s.SudoPassword = secretOrVariable(s.SudoPassword, variable("sudo_password"))
 	if s.Bastion != nil || os.Getenv(bastionVariable("address")) == "" {
 		return nil
 	}
@@ -38,7 +41,8 @@ func (s *sshModel) fill() error {
 func (l *loginModel) fill(variable func(attribute string) string) error {
 	set := map[string]*types.String{"user": &l.User, "host_ca": &l.HostCA}
 	if !l.hasCredentials() {
-		set["private_key"], set["private_key_file"], set["private_key_passphrase"] = &l.PrivateKey, &l.PrivateKeyFile, &l.Passphrase
+		set["private_key_file"] = &l.PrivateKeyFile
+		l.PrivateKey, l.Passphrase = secretOrVariable(l.PrivateKey, variable("private_key")), secretOrVariable(l.Passphrase, variable("private_key_passphrase"))
 		if l.Agent.IsNull() {
 			set["agent_socket"], set["agent_key"] = &l.AgentSocket, &l.AgentKey
 			if text := os.Getenv(variable("agent")); text != "" {
@@ -70,6 +74,14 @@ func (l *loginModel) fill(variable func(attribute string) string) error {
 func orVariable(value types.String, variable string) types.String {
 	if text := os.Getenv(variable); value.IsNull() && text != "" {
 		return types.StringValue(text)
+	}
+	return value
+}
+
+// secretOrVariable is the same of a secret.
+func secretOrVariable(value sensitive.String, variable string) sensitive.String {
+	if text := os.Getenv(variable); value.IsNull() && text != "" {
+		return sensitive.Of(text)
 	}
 	return value
 }

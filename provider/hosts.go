@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -19,12 +20,12 @@ type overSSH struct {
 
 // Host is the host that reach leads to.
 func (h overSSH) Host(reach resources.Reach) (upgrade.Host, error) {
-	return node.New(h.pool, h.ssh.target(reach), h.ssh.SudoPassword.ValueString(), h.stores), nil
+	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores), nil
 }
 
 // Briefly is the same host for who only looks.
 func (h overSSH) Briefly(reach resources.Reach) (upgrade.Host, error) {
-	return node.New(h.pool, h.ssh.target(reach), h.ssh.SudoPassword.ValueString(), h.stores).Briefly(), nil
+	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores).Briefly(), nil
 }
 
 // notKnown stands for hosts that cannot be reached before apply.

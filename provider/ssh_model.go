@@ -8,17 +8,19 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// sshModel is the provider's ssh attribute. It holds secrets: it is never logged or put into an error.
+// sshModel is the provider's ssh attribute.
 type sshModel struct {
 	loginModel
-	KnownHostsFile types.String  `tfsdk:"known_hosts_file"`
-	SudoPassword   types.String  `tfsdk:"sudo_password"`
-	ConnectTimeout types.String  `tfsdk:"connect_timeout"`
-	Bastion        *bastionModel `tfsdk:"bastion"`
+	KnownHostsFile types.String     `tfsdk:"known_hosts_file"`
+	SudoPassword   sensitive.String `tfsdk:"sudo_password"`
+	ConnectTimeout types.String     `tfsdk:"connect_timeout"`
+	Bastion        *bastionModel    `tfsdk:"bastion"`
 }
 
 // bastionModel is the host to go through.
@@ -30,17 +32,17 @@ type bastionModel struct {
 
 // loginModel is who logs in, and with what.
 type loginModel struct {
-	User            types.String `tfsdk:"user"`
-	Port            types.Int64  `tfsdk:"port"`
-	PrivateKey      types.String `tfsdk:"private_key"`
-	PrivateKeyFile  types.String `tfsdk:"private_key_file"`
-	Passphrase      types.String `tfsdk:"private_key_passphrase"`
-	Certificate     types.String `tfsdk:"certificate"`
-	CertificateFile types.String `tfsdk:"certificate_file"`
-	Agent           types.Bool   `tfsdk:"agent"`
-	AgentSocket     types.String `tfsdk:"agent_socket"`
-	AgentKey        types.String `tfsdk:"agent_key"`
-	HostCA          types.String `tfsdk:"host_ca"`
+	User            types.String     `tfsdk:"user"`
+	Port            types.Int64      `tfsdk:"port"`
+	PrivateKey      sensitive.String `tfsdk:"private_key"`
+	PrivateKeyFile  types.String     `tfsdk:"private_key_file"`
+	Passphrase      sensitive.String `tfsdk:"private_key_passphrase"`
+	Certificate     types.String     `tfsdk:"certificate"`
+	CertificateFile types.String     `tfsdk:"certificate_file"`
+	Agent           types.Bool       `tfsdk:"agent"`
+	AgentSocket     types.String     `tfsdk:"agent_socket"`
+	AgentKey        types.String     `tfsdk:"agent_key"`
+	HostCA          types.String     `tfsdk:"host_ca"`
 }
 
 // defaultUser logs in where the configuration names nobody.
@@ -49,9 +51,9 @@ const defaultUser = "root"
 // auth is what the login shows.
 func (l loginModel) auth() ssh.Auth {
 	return ssh.Auth{
-		PrivateKey:      ssh.NewSecret(l.PrivateKey.ValueString()),
+		PrivateKey:      secret.New(l.PrivateKey.Reveal()),
 		PrivateKeyFile:  l.PrivateKeyFile.ValueString(),
-		Passphrase:      ssh.NewSecret(l.Passphrase.ValueString()),
+		Passphrase:      secret.New(l.Passphrase.Reveal()),
 		Certificate:     l.Certificate.ValueString(),
 		CertificateFile: l.CertificateFile.ValueString(),
 		Agent:           l.Agent.ValueBool(),

@@ -13,8 +13,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 // TestTarget: what is set for a host stands above what is set for all.
@@ -35,7 +37,7 @@ func TestTarget(t *testing.T) {
 
 	check := func(name string, settings sshModel, reach resources.Reach, want ssh.Target) {
 		t.Helper()
-		if diff := cmp.Diff(want, settings.target(reach), cmp.AllowUnexported(ssh.Secret{})); diff != "" {
+		if diff := cmp.Diff(want, settings.target(reach)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -69,27 +71,26 @@ func TestTarget(t *testing.T) {
 // TestBastionLogin: what a bastion says of its login counts, in whatever part it says it, and what it leaves out is as for the hosts.
 func TestBastionLogin(t *testing.T) {
 	text, yes := types.StringValue, types.BoolValue(true)
-	secret := ssh.NewSecret
-	hosts := loginModel{PrivateKeyFile: text("key"), Passphrase: text("open"), CertificateFile: text("cert")}
+	hosts := loginModel{PrivateKeyFile: text("key"), Passphrase: sensitive.Of("open"), CertificateFile: text("cert")}
 	lent := loginModel{PrivateKeyFile: text("key"), Agent: yes, AgentSocket: text("socket"), AgentKey: text("one")}
 	for name, test := range map[string]struct {
 		hosts, bastion loginModel
 		want           ssh.Auth
 	}{
-		"nothing":                {hosts, loginModel{}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), CertificateFile: "cert"}},
-		"a user":                 {hosts, loginModel{User: text("jump")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), CertificateFile: "cert"}},
-		"a certificate":          {hosts, loginModel{Certificate: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), Certificate: "own"}},
-		"a certificate's file":   {hosts, loginModel{CertificateFile: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("open"), CertificateFile: "own"}},
-		"a passphrase":           {hosts, loginModel{Passphrase: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret("own"), CertificateFile: "cert"}},
-		"a key":                  {hosts, loginModel{PrivateKey: text("own")}, ssh.Auth{PrivateKey: secret("own")}},
-		"a key with all it has":  {hosts, loginModel{PrivateKeyFile: text("own"), Passphrase: text("opens"), Certificate: text("certifies")}, ssh.Auth{PrivateKeyFile: "own", Passphrase: secret("opens"), Certificate: "certifies"}},
+		"nothing":                {hosts, loginModel{}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret.New("open"), CertificateFile: "cert"}},
+		"a user":                 {hosts, loginModel{User: text("jump")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret.New("open"), CertificateFile: "cert"}},
+		"a certificate":          {hosts, loginModel{Certificate: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret.New("open"), Certificate: "own"}},
+		"a certificate's file":   {hosts, loginModel{CertificateFile: text("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret.New("open"), CertificateFile: "own"}},
+		"a passphrase":           {hosts, loginModel{Passphrase: sensitive.Of("own")}, ssh.Auth{PrivateKeyFile: "key", Passphrase: secret.New("own"), CertificateFile: "cert"}},
+		"a key":                  {hosts, loginModel{PrivateKey: sensitive.Of("own")}, ssh.Auth{PrivateKey: secret.New("own")}},
+		"a key with all it has":  {hosts, loginModel{PrivateKeyFile: text("own"), Passphrase: sensitive.Of("opens"), Certificate: text("certifies")}, ssh.Auth{PrivateKeyFile: "own", Passphrase: secret.New("opens"), Certificate: "certifies"}},
 		"an agent":               {hosts, loginModel{Agent: yes}, ssh.Auth{Agent: true}},
 		"an agent's socket":      {hosts, loginModel{AgentSocket: text("own")}, ssh.Auth{AgentSocket: "own"}},
 		"a certificate, agent's": {lent, loginModel{Certificate: text("own")}, ssh.Auth{PrivateKeyFile: "key", Agent: true, AgentSocket: "socket", AgentKey: "one", Certificate: "own"}},
 		"no agent":               {lent, loginModel{Agent: types.BoolValue(false)}, ssh.Auth{PrivateKeyFile: "key"}},
 	} {
 		settings := sshModel{loginModel: test.hosts, Bastion: &bastionModel{Address: text("bastion"), loginModel: test.bastion}}
-		if diff := cmp.Diff(test.want, settings.bastion().Auth, cmp.AllowUnexported(ssh.Secret{})); diff != "" {
+		if diff := cmp.Diff(test.want, settings.bastion().Auth); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -114,13 +115,13 @@ func TestTheEnvironmentFillsIn(t *testing.T) {
 	}
 	text := types.StringValue
 	for name, test := range map[string]struct{ configured, want sshModel }{
-		"nothing is set": {sshModel{}, sshModel{loginModel: loginModel{User: text("ops"), PrivateKeyFile: text("~/key"), Passphrase: text("secret"), CertificateFile: text("~/key-cert.pub"),
-			Agent: types.BoolValue(true), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("90s")}},
-		"what is set stands": {sshModel{loginModel: loginModel{User: text("root"), PrivateKey: text("key")}, ConnectTimeout: text("5s")},
-			sshModel{loginModel: loginModel{User: text("root"), PrivateKey: text("key"), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("5s")}},
+		"nothing is set": {sshModel{}, sshModel{loginModel: loginModel{User: text("ops"), PrivateKeyFile: text("~/key"), Passphrase: sensitive.Of("secret"), CertificateFile: text("~/key-cert.pub"),
+			Agent: types.BoolValue(true), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("90s")}},
+		"what is set stands": {sshModel{loginModel: loginModel{User: text("root"), PrivateKey: sensitive.Of("key")}, ConnectTimeout: text("5s")},
+			sshModel{loginModel: loginModel{User: text("root"), PrivateKey: sensitive.Of("key"), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("5s")}},
 		"a certificate for the environment's key": {sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false)}},
-			sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false), PrivateKeyFile: text("~/key"), Passphrase: text("secret"), HostCA: text("ca")},
-				KnownHostsFile: text("known"), SudoPassword: text("sudo"), ConnectTimeout: text("90s")}},
+			sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false), PrivateKeyFile: text("~/key"), Passphrase: sensitive.Of("secret"), HostCA: text("ca")},
+				KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("90s")}},
 	} {
 		if err := test.configured.fill(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -154,8 +155,8 @@ func TestTheEnvironmentHasABastion(t *testing.T) {
 	for name, test := range map[string]struct{ configured, want sshModel }{
 		"none is configured": {sshModel{}, sshModel{loginModel: login, Bastion: jump}},
 		"one is configured":  {sshModel{Bastion: own()}, sshModel{loginModel: login, Bastion: own()}},
-		"a key of its own": {sshModel{loginModel: loginModel{PrivateKey: text("key"), Port: types.Int64Value(22)}, Bastion: own()},
-			sshModel{loginModel: loginModel{PrivateKey: text("key"), Port: types.Int64Value(22)}, Bastion: own()}},
+		"a key of its own": {sshModel{loginModel: loginModel{PrivateKey: sensitive.Of("key"), Port: types.Int64Value(22)}, Bastion: own()},
+			sshModel{loginModel: loginModel{PrivateKey: sensitive.Of("key"), Port: types.Int64Value(22)}, Bastion: own()}},
 		"no agent": {sshModel{loginModel: loginModel{Agent: types.BoolValue(false)}, Bastion: own()},
 			sshModel{loginModel: loginModel{Agent: types.BoolValue(false), Port: types.Int64Value(2222)}, Bastion: own()}},
 	} {

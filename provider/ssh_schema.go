@@ -9,6 +9,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 // some wants a text that is not empty: an empty one would be taken for none.
@@ -29,7 +30,7 @@ func sshAttribute() schema.SingleNestedAttribute {
 		Validators: some,
 	}
 	attributes["sudo_password"] = schema.StringAttribute{
-		Optional: true, Sensitive: true,
+		Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
 		MarkdownDescription: "Password for sudo, where `user` is not root and sudo asks for one. An ephemeral value is welcome. Default: sudo without a password.",
 	}
 	attributes["connect_timeout"] = schema.StringAttribute{
@@ -104,7 +105,7 @@ func loginAttributes() map[string]schema.Attribute {
 			Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 		},
 		"private_key": schema.StringAttribute{
-			Optional: true, Sensitive: true,
+			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
 			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is welcome. At most one of this and `private_key_file`.",
 			Validators:          someInsteadOf("private_key_file"),
 		},
@@ -114,7 +115,7 @@ func loginAttributes() map[string]schema.Attribute {
 			Validators:          some,
 		},
 		"private_key_passphrase": schema.StringAttribute{
-			Optional: true, Sensitive: true,
+			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
 			MarkdownDescription: "Passphrase of the private key, where it is encrypted. An ephemeral value is welcome.",
 		},
 		"certificate": schema.StringAttribute{

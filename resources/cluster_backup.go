@@ -21,6 +21,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 // backupModel is how a cluster is backed up.
@@ -46,9 +48,9 @@ type keepModel struct {
 
 // rehearsalModel is how backups are proved.
 type rehearsalModel struct {
-	Schedule types.String `tfsdk:"schedule"`
-	MaxAge   types.String `tfsdk:"max_age"`
-	Identity types.String `tfsdk:"identity"` // write-only: null but in a configuration
+	Schedule types.String     `tfsdk:"schedule"`
+	MaxAge   types.String     `tfsdk:"max_age"`
+	Identity sensitive.String `tfsdk:"identity"` // write-only: null but in a configuration
 }
 
 // Where a configuration does not say: a backup an hour, a rehearsal a week, which is stale a day after the next
@@ -97,7 +99,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 				Attributes: map[string]schema.Attribute{
 					"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar{}}, MarkdownDescription: "When, as a systemd calendar event. Default: `" + rehearsalSchedule + "`."},
 					"max_age":  schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "How old the last successful one may be before plans warn, as a duration. Default: `192h` (8 days)."},
-					"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+					"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 						MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, with which encrypted backups are read. Kept on the hosts, readable by root alone: " +
 							"who has broken into one can read the backups. Without it, of an encrypted backup only the checksum of what is stored is proved. Write-only: no state holds it."},
 				}},
@@ -127,7 +129,7 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 	if !m.Rehearsal.IsNull() {
 		diags.Append(m.Rehearsal.As(ctx, &r, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})...)
 	}
-	b.Rehearsal = &api.Rehearsal{Schedule: orElse(r.Schedule, rehearsalSchedule), Identity: r.Identity.ValueString(), MaxAge: durationOr(r.MaxAge, rehearsalMaxAge)}
+	b.Rehearsal = &api.Rehearsal{Schedule: orElse(r.Schedule, rehearsalSchedule), Identity: secret.New(r.Identity.Reveal()), MaxAge: durationOr(r.MaxAge, rehearsalMaxAge)}
 	if known(ctx, object) {
 		b.Digest = digest(*b, cluster)
 	}
@@ -181,7 +183,7 @@ func (m backupModel) readable() bool {
 // secrets that are in it, which have more entropy than can be tried.
 func digest(b api.Backup, cluster string) string {
 	b.Digest = ""
-	text, _ := json.Marshal(b) // of plain values it does not fail
+	text, _ := json.Marshal(secret.Revealed(b)) // of plain values it does not fail
 	sum := hmac.New(sha256.New, []byte(cluster))
 	sum.Write(text)
 	return hex.EncodeToString(sum.Sum(nil))

@@ -16,20 +16,21 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
 )
 
 // restoreModel is the snapshot that a cluster is made from.
 type restoreModel struct {
-	File               types.String `tfsdk:"file"`
-	URL                types.String `tfsdk:"url"`
-	S3                 types.Object `tfsdk:"s3"`
-	Backup             types.String `tfsdk:"backup"`
-	SHA256             types.String `tfsdk:"sha256"`
-	Identity           types.String `tfsdk:"identity"` // write-only: null but in a configuration
-	OverwriteClusterID types.String `tfsdk:"overwrite_cluster_id"`
-	TakeBack           types.Bool   `tfsdk:"take_back"`
-	Triggers           types.Map    `tfsdk:"triggers"`
+	File               types.String     `tfsdk:"file"`
+	URL                types.String     `tfsdk:"url"`
+	S3                 types.Object     `tfsdk:"s3"`
+	Backup             types.String     `tfsdk:"backup"`
+	SHA256             types.String     `tfsdk:"sha256"`
+	Identity           sensitive.String `tfsdk:"identity"` // write-only: null but in a configuration
+	OverwriteClusterID types.String     `tfsdk:"overwrite_cluster_id"`
+	TakeBack           types.Bool       `tfsdk:"take_back"`
+	Triggers           types.Map        `tfsdk:"triggers"`
 }
 
 // backupName is the name of a backup, or of the latest. It is part of a key in S3.
@@ -56,7 +57,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 					"Without `backup.s3`, one in `backup.directory` of any host that the cluster has: it is sent from there to those that do not have it; then `latest` wants all hosts to be reached."},
 			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
 				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: what it ends in has to suffice."},
-			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Default: for a `backup`, those of `backup.rehearsal`. Write-only: no state and no host keeps them."},
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "`cluster_id` of the living cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},

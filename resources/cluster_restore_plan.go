@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -163,7 +164,7 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 // given is a snapshot as hosts get it, and what decrypts it.
 type given struct {
 	upgrade.Content
-	identity string
+	identity secret.Text
 }
 
 // content is the snapshot that a configuration names. done ends its use.
@@ -173,7 +174,7 @@ func content(ctx context.Context, object types.Object, backup *api.Backup) (g gi
 	if diags := object.As(ctx, &r, basetypes.ObjectAsOptions{}); diags.HasError() {
 		return g, done, fmt.Errorf("restore: %s", diags.Errors()[0].Detail())
 	}
-	g.identity = r.Identity.ValueString()
+	g.identity = secret.New(r.Identity.Reveal())
 	var local *source.Content
 	switch {
 	case r.TakeBack.ValueBool():
@@ -191,7 +192,7 @@ func content(ctx context.Context, object types.Object, backup *api.Backup) (g gi
 			return g, done, fmt.Errorf("restore.url: %w", err)
 		}
 	case !r.Backup.IsNull():
-		if g.identity == "" {
+		if g.identity.IsEmpty() {
 			g.identity = backup.Rehearsal.Identity
 		}
 		if backup.S3 != nil {

@@ -12,17 +12,19 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 // s3Model is S3-compatible storage.
 type s3Model struct {
-	Endpoint        types.String `tfsdk:"endpoint"`
-	Region          types.String `tfsdk:"region"`
-	Bucket          types.String `tfsdk:"bucket"`
-	PathStyle       types.Bool   `tfsdk:"path_style"`
-	CACertificate   types.String `tfsdk:"ca_certificate"`
-	AccessKeyID     types.String `tfsdk:"access_key_id"`
-	SecretAccessKey types.String `tfsdk:"secret_access_key"` // write-only: null but in a configuration
+	Endpoint        types.String     `tfsdk:"endpoint"`
+	Region          types.String     `tfsdk:"region"`
+	Bucket          types.String     `tfsdk:"bucket"`
+	PathStyle       types.Bool       `tfsdk:"path_style"`
+	CACertificate   types.String     `tfsdk:"ca_certificate"`
+	AccessKeyID     types.String     `tfsdk:"access_key_id"`
+	SecretAccessKey sensitive.String `tfsdk:"secret_access_key"` // write-only: null but in a configuration
 }
 
 // s3Object is one object in it.
@@ -59,7 +61,7 @@ func s3Attributes(name, about string) map[string]schema.Attribute {
 			MarkdownDescription: "PEM certificates of the authorities that the storage's certificate is verified by. Default: those that the hosts trust."},
 		"access_key_id": schema.StringAttribute{Optional: true, Validators: some,
 			MarkdownDescription: "ID of the access key. Default: with no access key, the hosts use the role of the instance that they are."},
-		"secret_access_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, Validators: some,
+		"secret_access_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: some,
 			MarkdownDescription: "Secret of the access key, where there is one. Write-only: no state holds it."},
 	}
 }
@@ -89,7 +91,7 @@ func (s s3Model) at(key types.String) *api.S3 {
 	return &api.S3{
 		Endpoint: s.Endpoint.ValueString(), Region: s.Region.ValueString(), Bucket: s.Bucket.ValueString(), Key: key.ValueString(),
 		PathStyle: s.PathStyle.ValueBool(), CA: s.CACertificate.ValueString(),
-		AccessKeyID: s.AccessKeyID.ValueString(), SecretAccessKey: s.SecretAccessKey.ValueString(),
+		AccessKeyID: s.AccessKeyID.ValueString(), SecretAccessKey: secret.New(s.SecretAccessKey.Reveal()),
 	}
 }
 

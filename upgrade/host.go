@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // Host is one host. Every method may be called at any time, and from several goroutines.
@@ -46,7 +47,7 @@ func call[R any](ctx context.Context, host Host, store string, op api.Operation,
 // request makes one call, in this envelope, and returns its typed result.
 func request[R any](ctx context.Context, host Host, store string, envelope api.Request, body any) (R, error) {
 	var result R
-	encoded, err := json.Marshal(body)
+	encoded, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		return result, fmt.Errorf("encode %s: %w", envelope.Operation, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -99,7 +100,7 @@ func (r *restoreRun) upload(ctx context.Context, m membership.Member, request ap
 	if _, err := io.CopyN(io.Discard, content, request.From); err != nil {
 		return fetched, fmt.Errorf("read the snapshot up to what %s has of it: %w", m, err)
 	}
-	body, err := json.Marshal(request)
+	body, err := json.Marshal(secret.Revealed(request))
 	if err != nil {
 		return fetched, fmt.Errorf("encode %s: %w", api.OpFetch, err)
 	}

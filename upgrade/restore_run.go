@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -24,7 +25,7 @@ type RestoreOrder struct {
 	Members   []membership.Member // those that it has, desired or not; none where it is created
 	Approved  []membership.Step   // steps that the plan has shown; nil: it could not know
 	Content   Content
-	Identity  string // age identities, one a line; empty: none. It is given to the hosts, and kept by nobody
+	Identity  secret.Text // age identities, one a line; empty: none. It is given to the hosts, and kept by nobody
 }
 
 // Content is how hosts get the snapshot. Exactly one field is set; where a restore is taken back, none.

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // request is a call as it is sent.
 func request(op api.Operation, body any) api.Request {
-	encoded, err := json.Marshal(body)
+	encoded, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		panic(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // Save saves a snapshot through a healthy voter of the cluster, and writes it to to as it arrives; where it goes to S3
@@ -24,7 +25,7 @@ func (e *Executor) Save(ctx context.Context, owner string, members []membership.
 	if err != nil {
 		return from, saved, err
 	}
-	body, err := json.Marshal(api.SaveRequest{Owner: owner, S3: s3})
+	body, err := json.Marshal(secret.Revealed(api.SaveRequest{Owner: owner, S3: s3}))
 	if err != nil {
 		return from, saved, fmt.Errorf("encode %s: %w", api.OpSave, err)
 	}

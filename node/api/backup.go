@@ -3,6 +3,8 @@ package api
 import (
 	"path"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // BackupFile says what a host backs its cluster up by: a Backup as JSON, with its secrets, readable by root alone.
@@ -70,9 +72,9 @@ type Keep struct {
 
 // Rehearsal is how backups are proved.
 type Rehearsal struct {
-	Schedule string        `json:"schedule"`           // as systemd's OnCalendar
-	Identity string        `json:"identity,omitempty"` // age identities, for backups that are encrypted; empty: they cannot be read, and only their checksums are proved
-	MaxAge   time.Duration `json:"max_age"`            // nanoseconds; a successful one that is older is stale
+	Schedule string        `json:"schedule"`          // as systemd's OnCalendar
+	Identity secret.Text   `json:"identity,omitzero"` // age identities, for backups that are encrypted; empty: they cannot be read, and only their checksums are proved
+	MaxAge   time.Duration `json:"max_age"`           // nanoseconds; a successful one that is older is stale
 }
 
 // BackUpRequest has the host back its cluster up, or, with nil, cease to. Files and units that are as they are to be are left alone.

@@ -3,6 +3,8 @@ package api
 import (
 	"path"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // RestoreFile holds the Restoration that is under way on a host. While it is there, no member of the host is
@@ -45,13 +47,13 @@ type Restoration struct {
 // this line can start from it, and that the host has the space to restore it. It stops nothing. A snapshot that
 // was fetched before is kept, verified again, and not fetched anew. What is not verified never bears its name.
 type FetchRequest struct {
-	Owner    string `json:"owner"`    // must be the marker's, where there is a marker; whose backups are ours
-	DataDir  string `json:"data_dir"` // absolute
-	Source   Source `json:"source"`
-	SHA256   string `json:"sha256"`         // of the snapshot in the clear; empty: not known before it is here
-	From     int64  `json:"from,omitempty"` // so many bytes of the upload are on the host, as an ArrivedRequest says: what follows begins behind them
-	Line     string `json:"line"`           // of etcd that is to start from it: 3.7
-	Identity string `json:"identity"`       // age identities, one a line; empty: none. Never stored, and never part of an error
+	Owner    string      `json:"owner"`    // must be the marker's, where there is a marker; whose backups are ours
+	DataDir  string      `json:"data_dir"` // absolute
+	Source   Source      `json:"source"`
+	SHA256   string      `json:"sha256"`            // of the snapshot in the clear; empty: not known before it is here
+	From     int64       `json:"from,omitempty"`    // so many bytes of the upload are on the host, as an ArrivedRequest says: what follows begins behind them
+	Line     string      `json:"line"`              // of etcd that is to start from it: 3.7
+	Identity secret.Text `json:"identity,omitzero"` // age identities, one a line; empty: none. Never stored, and never part of an error
 }
 
 // Source is where a snapshot comes from. Exactly one field is set; In goes with Backup.
@@ -74,14 +76,14 @@ type Upload struct {
 
 // S3 is S3-compatible storage, and an object or a prefix in it.
 type S3 struct {
-	Endpoint        string `json:"endpoint"` // https://HOST[:PORT], or http:// for a network that is trusted
-	Region          string `json:"region,omitempty"`
-	Bucket          string `json:"bucket"`
-	Key             string `json:"key,omitempty"` // of an object; of backups: the prefix that theirs begin with
-	PathStyle       bool   `json:"path_style,omitempty"`
-	CA              string `json:"ca,omitempty"`                // PEM bundle; empty: the host's own
-	AccessKeyID     string `json:"access_key_id,omitempty"`     // empty: the role of the host itself
-	SecretAccessKey string `json:"secret_access_key,omitempty"` // never part of an error
+	Endpoint        string      `json:"endpoint"` // https://HOST[:PORT], or http:// for a network that is trusted
+	Region          string      `json:"region,omitempty"`
+	Bucket          string      `json:"bucket"`
+	Key             string      `json:"key,omitempty"` // of an object; of backups: the prefix that theirs begin with
+	PathStyle       bool        `json:"path_style,omitempty"`
+	CA              string      `json:"ca,omitempty"`               // PEM bundle; empty: the host's own
+	AccessKeyID     string      `json:"access_key_id,omitempty"`    // empty: the role of the host itself
+	SecretAccessKey secret.Text `json:"secret_access_key,omitzero"` // never part of an error
 }
 
 // ArrivedRequest asks how much of an upload has come with a call that was cut short. A store that does not know it keeps

@@ -16,6 +16,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // S3Config says where S3-compatible storage is, and who asks.
@@ -36,9 +38,9 @@ type S3Config struct {
 
 // Credentials are an access key. They print themselves without what is secret in them.
 type Credentials struct {
-	AccessKeyID     string `json:"access_key_id,omitempty"`
-	SecretAccessKey string `json:"secret_access_key,omitempty"`
-	SessionToken    string `json:"session_token,omitempty"`
+	AccessKeyID     string      `json:"access_key_id,omitempty"`
+	SecretAccessKey secret.Text `json:"secret_access_key,omitzero"`
+	SessionToken    secret.Text `json:"session_token,omitzero"`
 }
 
 // Format writes the same for every verb.
@@ -74,7 +76,7 @@ func NewS3(c S3Config) (*S3, error) {
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" || strings.Trim(endpoint.Path, "/") != "" || endpoint.User != nil {
 		return nil, errors.New("S3 endpoint: give a URL with nothing but https:// (or http://), a host, and a port where it is not the usual one")
 	}
-	if (c.Credentials.AccessKeyID == "") != (c.Credentials.SecretAccessKey == "") {
+	if (c.Credentials.AccessKeyID == "") != (c.Credentials.SecretAccessKey.IsEmpty()) {
 		return nil, errors.New("S3 credentials: give both access key ID and secret access key, or neither, for the host's own role")
 	}
 	traffic := &traffic{began: time.Now()}
@@ -105,7 +107,7 @@ func (c Credentials) provider(transport *http.Transport) *credentials.Credential
 		direct.Proxy = nil // that service is the machine's own
 		return credentials.New(&credentials.IAM{Client: &http.Client{Transport: direct, Timeout: dialTimeout}})
 	}
-	return credentials.NewStaticV4(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)
+	return credentials.NewStaticV4(c.AccessKeyID, c.SecretAccessKey.Reveal(), c.SessionToken.Reveal())
 }
 
 // transport is how requests travel.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // TestPatienceCountsTheTimeInWhichNothingMoves repeats requests that fail, on lines of which one carries a part for longer than
@@ -96,7 +98,7 @@ func TestAnUploadOutlastsAnOutage(t *testing.T) {
 				}
 			}))
 			defer server.Close()
-			s := newS3(t, S3Config{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, Patience: patience, UploadPatience: time.Minute, Credentials: Credentials{AccessKeyID: "i", SecretAccessKey: "s"}})
+			s := newS3(t, S3Config{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, Patience: patience, UploadPatience: time.Minute, Credentials: Credentials{AccessKeyID: "i", SecretAccessKey: secret.New("s")}})
 			text := noise(2*minPart+1, 1)
 			err := s.Put(t.Context(), "main/x", int64(len(text)), bytes.NewReader(text))
 			if (err == nil) != test.ends || begun.Load() != 1 || test.ends && int(came.Load()) != test.parts {
@@ -117,7 +119,7 @@ func TestAPartThatTakesLongerThanThePatienceIsRepeated(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	s := newS3(t, S3Config{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, Patience: time.Second, Credentials: Credentials{AccessKeyID: "i", SecretAccessKey: "s"}})
+	s := newS3(t, S3Config{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, Patience: time.Second, Credentials: Credentials{AccessKeyID: "i", SecretAccessKey: secret.New("s")}})
 	if err := s.Put(t.Context(), "main/x", 1, strings.NewReader("x")); err != nil || tries.Load() != 2 {
 		t.Errorf("after %d tries: %v", tries.Load(), err)
 	}

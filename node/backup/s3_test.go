@@ -24,6 +24,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 const bucket = "backups"
@@ -32,7 +33,7 @@ const bucket = "backups"
 func configOf(server *s3test.Server) S3Config {
 	return S3Config{
 		Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: bucket, Prefix: "etcd/lab", PathStyle: true,
-		Credentials: Credentials{AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey},
+		Credentials: Credentials{AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)},
 		Patience:    time.Minute,
 	}
 }
@@ -258,10 +259,10 @@ func TestS3StoredByteFlipped(t *testing.T) {
 // TestS3Refusals holds what is said of mistakes, and that each is known at once and not waited for.
 func TestS3Refusals(t *testing.T) {
 	server, _ := startS3(t)
-	const secret = "a-user's-secret-9876543210"
-	server.AddUser(t, "lab-user", secret, bucket)
+	const password = "a-user's-secret-9876543210"
+	server.AddUser(t, "lab-user", password, bucket)
 	users := configOf(server)
-	users.Credentials = Credentials{AccessKeyID: "lab-user", SecretAccessKey: secret}
+	users.Credentials = Credentials{AccessKeyID: "lab-user", SecretAccessKey: secret.New(password)}
 	put(t, newS3(t, users), "main/a.db", "what the user may store")
 	server.RevokeUser(t, "lab-user")
 
@@ -270,7 +271,7 @@ func TestS3Refusals(t *testing.T) {
 		says   []string
 	}{
 		"revoked":      {func(c *S3Config) { *c = users }, []string{"lab-user", "not known there", "correct the credentials"}},
-		"wrong secret": {func(c *S3Config) { c.Credentials.SecretAccessKey = "wrong-" + secret }, []string{s3test.AccessKeyID, "secret access key does not belong"}},
+		"wrong secret": {func(c *S3Config) { c.Credentials.SecretAccessKey = secret.New("wrong-" + password) }, []string{s3test.AccessKeyID, "secret access key does not belong"}},
 		"no bucket":    {func(c *S3Config) { c.Bucket = "nobodys" }, []string{"bucket nobodys", "create the bucket"}},
 	} {
 		c := configOf(server)
@@ -282,12 +283,12 @@ func TestS3Refusals(t *testing.T) {
 			"put": s.Put(t.Context(), "main/b.db", 1, strings.NewReader("x")), "sweep": s.Sweep(t.Context(), "main/", noon),
 		} {
 			mustSay(t, err, append(test.says, server.Endpoint())...)
-			if !errors.Is(err, ErrRefused) || strings.Contains(fmt.Sprint(err), secret) {
+			if !errors.Is(err, ErrRefused) || strings.Contains(fmt.Sprint(err), password) {
 				t.Errorf("%s, %s: %v", name, what, err)
 			}
 		}
 	}
-	if printed := fmt.Sprintf("%v %+v %#v %v", users, users, users, newS3(t, users)); strings.Contains(printed, secret) {
+	if printed := fmt.Sprintf("%v %+v %#v %v", users, users, users, newS3(t, users)); strings.Contains(printed, password) {
 		t.Errorf("it prints %s", printed)
 	}
 }
@@ -299,7 +300,7 @@ func TestS3Unreachable(t *testing.T) {
 	}
 	listener.Close()
 	s := newS3(t, S3Config{Endpoint: "http://" + listener.Addr().String(), Region: "x", Bucket: bucket, PathStyle: true,
-		Credentials: Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, Patience: time.Second})
+		Credentials: Credentials{AccessKeyID: "a", SecretAccessKey: secret.New("b")}, Patience: time.Second})
 	mustSay(t, second(s.List(t.Context(), "")), listener.Addr().String(), "refused", "correct the endpoint")
 }
 

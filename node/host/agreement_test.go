@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
@@ -90,7 +91,7 @@ func (s *stage) ask(at string, op api.Operation, body, result any) error {
 
 func (s *stage) askAs(holder string, target *api.Target, at string, op api.Operation, body, result any) error {
 	s.Helper()
-	encoded, err := json.Marshal(body)
+	encoded, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		s.Fatal(err)
 	}

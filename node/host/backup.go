@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -96,7 +97,7 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 // putBackup records what runs go by. The directory of backups is made once: where it is gone later on, a disk may be
 // away that belongs there.
 func (m *Machine) putBackup(marker api.Marker, b api.Backup) error {
-	text, err := json.MarshalIndent(b, "", "  ")
+	text, err := json.MarshalIndent(secret.Revealed(b), "", "  ")
 	if err != nil {
 		return errors.New("encode the backup") // and nothing of what is in it
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // TestWhatWasLeftInABucketGoesFirst has a bucket take nothing as long as the parts of an upload that was killed lie in it. Those of
@@ -52,7 +53,7 @@ func TestWhatWasLeftInABucketGoesFirst(t *testing.T) {
 	defer server.Close()
 	b := backupOf()
 	b.Directory = ""
-	b.S3 = &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret"}
+	b.S3 = &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 	backedUp(t, b, f)
 	if err := f.run(t, runBackup, true); err == nil || strings.Contains(err.Error(), "QuotaExceeded") { // this bucket lists nothing that it takes
 		t.Errorf("the run says %v", err)

@@ -138,8 +138,8 @@ func backupKeys(b api.Backup) (k keys, err error) {
 	if k.recipients, err = backup.ParseRecipients(b.Recipients...); err != nil {
 		return k, err
 	}
-	if b.Rehearsal != nil && strings.TrimSpace(b.Rehearsal.Identity) != "" {
-		k.identities, err = backup.ParseIdentities(b.Rehearsal.Identity)
+	if b.Rehearsal != nil && !b.Rehearsal.Identity.IsBlank() {
+		k.identities, err = backup.ParseIdentities(b.Rehearsal.Identity.Reveal())
 	}
 	return k, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -25,7 +26,7 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	server.MakeBucket(t, "backups")
 	b := backupOf()
 	b.Directory, b.Keep = "", api.Keep{Last: 1}
-	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "etcd", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "etcd", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	mine, hers := fleetOf(t, newAuthority(t), "a")[0], fleetOf(t, newAuthority(t), "b")[0]
 	theirs, err := hers.Machine.marker("main")
 	if err != nil {
@@ -88,7 +89,7 @@ func TestDirectoryThatIsAway(t *testing.T) {
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
 	b := backupOf()
-	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	backedUp(t, b, f)
 	away := map[string]func(back bool){
 		"is not mounted": func(back bool) { f.units.active["srv.mount"] = map[bool]string{true: "active"}[back] },
@@ -139,7 +140,7 @@ func TestADirectoryThatHangs(t *testing.T) {
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
 	b := backupOf()
-	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	backedUp(t, b, f)
 	hung(t, f.path(backupDir))
 	f.Hangs = time.Second

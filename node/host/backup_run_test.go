@@ -23,6 +23,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // asRun makes this test binary the run of a machine, for runs that tests kill: its kind, and the machine's root.
@@ -211,7 +212,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	defer silent.Close()
 	stuck := backupOf()
 	stuck.Directory = ""
-	stuck.S3 = &api.S3{Endpoint: "http://" + silent.Addr().String(), Region: "x", Bucket: "backups", PathStyle: true, AccessKeyID: "key", SecretAccessKey: "secret"}
+	stuck.S3 = &api.S3{Endpoint: "http://" + silent.Addr().String(), Region: "x", Bucket: "backups", PathStyle: true, AccessKeyID: "key", SecretAccessKey: secret.New("secret")}
 	backedUp(t, stuck, members[0])
 	backedUp(t, backupOf(), members[1])
 	if err := silent.SetDeadline(time.Now().Add(patience)); err != nil {
@@ -280,7 +281,7 @@ func TestDestinationThatFails(t *testing.T) {
 	server.MakeBucket(t, "backups")
 	b := backupOf()
 	b.Keep = api.Keep{Last: 1}
-	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "some/where", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "some/where", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	backedUp(t, b, f)
 	good := f.mustRun(t, runBackup)
 	if all := f.backups(t).Backups; len(all) != 2 || all[0].Name != all[1].Name || all[0].Destination == all[1].Destination {
@@ -289,10 +290,10 @@ func TestDestinationThatFails(t *testing.T) {
 	wrong := b
 	wrong.Digest, wrong.S3 = "2", &api.S3{}
 	*wrong.S3 = *b.S3
-	wrong.S3.SecretAccessKey = "another-secret-of-the-bucket"
+	wrong.S3.SecretAccessKey = secret.New("another-secret-of-the-bucket")
 	backedUp(t, wrong, f)
 	err := f.run(t, runBackup, true)
-	if err == nil || !strings.Contains(err.Error(), "s3: ") || strings.Contains(err.Error(), wrong.S3.SecretAccessKey) {
+	if err == nil || !strings.Contains(err.Error(), "s3: ") || strings.Contains(err.Error(), wrong.S3.SecretAccessKey.Reveal()) {
 		t.Fatalf("with wrong credentials: %v", err)
 	}
 	failed := f.last(t, runBackup)
@@ -314,7 +315,7 @@ func TestDestinationThatFails(t *testing.T) {
 	for _, name := range []string{recordFile(dataDir, runBackup), metricsFile(api.BackupStateDir(dataDir), runBackup, "main")} {
 		mustHave(t, f.Machine, name, root, 0o644)
 		text, err := os.ReadFile(f.path(name))
-		if err != nil || strings.Contains(string(text), wrong.S3.SecretAccessKey) || strings.Contains(string(text), s3test.SecretAccessKey) {
+		if err != nil || strings.Contains(string(text), wrong.S3.SecretAccessKey.Reveal()) || strings.Contains(string(text), s3test.SecretAccessKey) {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // TestWhereASnapshotIsTaken holds that a snapshot is taken where it is to stay, and beside the data where that cannot
@@ -26,7 +27,7 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 	encrypted.Recipients = []string{key.Recipient().String()}
 	bucket := backupOf()
 	bucket.Directory = ""
-	bucket.S3 = &api.S3{Endpoint: "https://192.0.2.9", Region: "us-east-1", Bucket: "backups", AccessKeyID: "id", SecretAccessKey: "secret"}
+	bucket.S3 = &api.S3{Endpoint: "https://192.0.2.9", Region: "us-east-1", Bucket: "backups", AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 	both := bucket
 	both.Directory = backupDir
 	for name, test := range map[string]struct {
@@ -82,7 +83,7 @@ func TestABackupLeavesRoomToLive(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	b := backupOf()
 	b.Directory = ""
-	b.S3 = &api.S3{Endpoint: "https://192.0.2.9", Region: "us-east-1", Bucket: "backups", AccessKeyID: "id", SecretAccessKey: "secret"}
+	b.S3 = &api.S3{Endpoint: "https://192.0.2.9", Region: "us-east-1", Bucket: "backups", AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 	backedUp(t, b, f)
 	dir := f.path(api.BackupStateDir(f.marker.DataDir))
 	small(t, dir)

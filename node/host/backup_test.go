@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // backing is a machine whose member runs, and which can back its cluster up.
@@ -58,7 +59,7 @@ func TestBackUpAndDisable(t *testing.T) {
 	writeFile(t, m, "/var/lib/metrics/x", "")
 	metrics := "/var/lib/metrics"
 	b := backupOf()
-	b.MetricsDir, b.Rehearsal.Identity = metrics, identityOf(t).String()
+	b.MetricsDir, b.Rehearsal.Identity = metrics, secret.New(identityOf(t).String())
 	if err := backUp(t, m, &b); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func TestBackUpAndDisable(t *testing.T) {
 	}
 	mustHave(t, m, api.BackupFile("main"), root, 0o600)
 	for path, text := range tree(t, m, "/") {
-		if path != api.BackupFile("main") && strings.Contains(text, b.Rehearsal.Identity) {
+		if path != api.BackupFile("main") && strings.Contains(text, b.Rehearsal.Identity.Reveal()) {
 			t.Errorf("%s holds the identity", path)
 		}
 	}
@@ -212,7 +213,7 @@ func TestBackUpRefuses(t *testing.T) {
 		"metrics that nobody reads":     {func(b *api.Backup) { b.MetricsDir = "/var/lib/nobody" }, "node_exporter"},
 		"half of credentials":           {func(b *api.Backup) { b.S3 = &api.S3{Endpoint: "https://s3.example.com", Bucket: "b", AccessKeyID: "x"} }, "secret access key"},
 		"a secret key as recipient":     {func(b *api.Backup) { b.Recipients = []string{"AGE-SECRET-KEY-1"} }, "public key"},
-		"an identity that is no secret": {func(b *api.Backup) { b.Rehearsal.Identity = "age1xyz" }, "identity"},
+		"an identity that is no secret": {func(b *api.Backup) { b.Rehearsal.Identity = secret.New("age1xyz") }, "identity"},
 	} {
 		b := backupOf()
 		test.spoil(&b)

@@ -17,12 +17,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // request is a line that asks for something.
 func request(t *testing.T, r api.Request, body any) string {
 	t.Helper()
-	text, err := json.Marshal(body)
+	text, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		t.Fatal(err)
 	}

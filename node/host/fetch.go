@@ -201,7 +201,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 	var err error
 	clear := unfinished
 	if part == "" {
-		s, err = m.download(from, r.Identity, unfinished)
+		s, err = m.download(from, r.Identity.Reveal(), unfinished)
 	} else {
 		clear, s, err = m.receive(from, r, before, part, unfinished)
 	}

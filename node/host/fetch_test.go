@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // aSnapshot is one of a real member, which runs on.
@@ -145,7 +146,7 @@ func TestFetchRefuses(t *testing.T) {
 		"cut off on its way": {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes += 10 }, api.CodeFailed, "was cut off on its way"},
 		"no space":           {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes = 1 << 60 }, api.CodeRefused, "free some space"},
 		"encrypted":          {[]byte("age-encryption.org/v1\n-> X25519 abc"), nil, api.CodeRefused, "no age identity was given"},
-		"no identity":        {[]byte("age-encryption.org/v1\n"), func(r *api.FetchRequest) { r.Identity = "hunter2" }, api.CodeRefused, "line 1 of the age identity"},
+		"no identity":        {[]byte("age-encryption.org/v1\n"), func(r *api.FetchRequest) { r.Identity = secret.New("hunter2") }, api.CodeRefused, "line 1 of the age identity"},
 		"no source":          {content, func(r *api.FetchRequest) { r.Source = api.Source{} }, api.CodeRefused, "comes from one place"},
 		"two sources":        {content, func(r *api.FetchRequest) { r.Source.Path = "/backup.db" }, api.CodeRefused, "comes from one place"},
 		"no path":            {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "backup.db"} }, api.CodeRefused, "no absolute path"},
@@ -208,7 +209,7 @@ func TestFetchOfWhatIsEncrypted(t *testing.T) {
 	}
 	storage := s3test.Start(t, s3test.Options{})
 	storage.MakeBucket(t, "backups")
-	at := api.S3{Endpoint: storage.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	at := api.S3{Endpoint: storage.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	bucket, err := s3(at)
 	if err != nil {
 		t.Fatal(err)
@@ -236,10 +237,10 @@ func TestFetchOfWhatIsEncrypted(t *testing.T) {
 	for name, from := range map[string]api.Source{"an upload": upload(encrypted).Source, "a path": {Path: "/backups/" + m.Key()}, "S3": {S3: &at}} {
 		t.Run(name, func(t *testing.T) {
 			r := upload(encrypted)
-			r.Source, r.Identity = from, wrong.String()
+			r.Source, r.Identity = from, secret.New(wrong.String())
 			_, err := f.Fetch(t.Context(), "main", r, bytes.NewReader(encrypted))
 			mustRefuse(t, err, "none of the given age identities opens it")
-			r.Identity = "# made today\n" + wrong.String() + "\n" + right.String() + "\n"
+			r.Identity = secret.New("# made today\n" + wrong.String() + "\n" + right.String() + "\n")
 			got, err := f.Fetch(t.Context(), "main", r, bytes.NewReader(encrypted))
 			if err != nil || got.SHA256 != saved.SHA256 {
 				t.Fatalf("it is %+v, %v", got, err)

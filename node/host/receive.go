@@ -251,5 +251,5 @@ func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest,
 		return nil, err
 	}
 	defer file.Close()
-	return m.download(&snapshotSource{ReadCloser: file, what: from.what, size: from.size}, r.Identity, path)
+	return m.download(&snapshotSource{ReadCloser: file, what: from.what, size: from.size}, r.Identity.Reveal(), path)
 }

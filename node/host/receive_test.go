@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // TestUploadIsGoneOnWith holds that what has come of an upload that was cut short stays, and that it is whole with the
@@ -35,7 +36,7 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
 			r := upload(sent)
-			r.Identity = identity.String()
+			r.Identity = secret.New(identity.String())
 			asked := api.ArrivedRequest{DataDir: r.DataDir, SHA256: r.Source.Upload.SHA256}
 			mustHaveArrived := func(want int) {
 				t.Helper()

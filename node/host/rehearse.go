@@ -105,7 +105,7 @@ func (r *run) rehearse(ctx context.Context) (string, error) {
 		r.result.BehindRevisions = max(0, live.Revision-entry.Revision)
 	}
 	began := r.Now()
-	if entry.Encrypted() && strings.TrimSpace(r.config.Rehearsal.Identity) == "" {
+	if entry.Encrypted() && r.config.Rehearsal.Identity.IsBlank() {
 		r.result.ChecksumsOnly = true
 		err = checksum(ctx, at, entry.Manifest)
 	} else {

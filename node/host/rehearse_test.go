@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // TestRehearsalProvesABackup holds that a good one passes, with what it has come to, and leaves nothing behind.
@@ -142,7 +143,7 @@ func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 	key, other := identityOf(t), identityOf(t)
 	with := func(digest, identity string) {
 		b := backupOf()
-		b.Digest, b.Recipients, b.Rehearsal.Identity = digest, []string{key.Recipient().String()}, identity
+		b.Digest, b.Recipients, b.Rehearsal.Identity = digest, []string{key.Recipient().String()}, secret.New(identity)
 		backedUp(t, b, f)
 	}
 	with("1", "")
@@ -236,7 +237,7 @@ func TestFetchOfABackup(t *testing.T) {
 	backedUp(t, b, f)
 	f.put(t, 30)
 	made := f.mustRun(t, runBackup)
-	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: minorOf(f.EtcdVersion), Identity: key.String()}
+	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: minorOf(f.EtcdVersion), Identity: secret.New(key.String())}
 	fetch := func() (api.Snapshot, error) { return f.Fetch(t.Context(), "main", r, strings.NewReader("")) }
 	got, err := fetch()
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // runFetch is a fetch in a process of its own, which is told on its stdin what to fetch.
@@ -158,7 +159,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	storage := s3test.Start(t, s3test.Options{})
 	storage.MakeBucket(t, "backups")
 	at := func(endpoint, key string) *api.S3 {
-		return &api.S3{Endpoint: endpoint, Region: s3test.Region, Bucket: "backups", Key: key, PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+		return &api.S3{Endpoint: endpoint, Region: s3test.Region, Bucket: "backups", Key: key, PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	}
 	bucket, err := s3(*at(storage.Endpoint(), ""))
 	if err != nil {
@@ -182,7 +183,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	}
 	request := func(from api.Source) api.FetchRequest {
 		r := upload(nil)
-		r.Source, r.Identity = from, identity.String()
+		r.Source, r.Identity = from, secret.New(identity.String())
 		return r
 	}
 	const third = 8 << 10
@@ -208,7 +209,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			// The process is killed.
 			line.narrow(third)
 			var told bytes.Buffer
-			if err := json.NewEncoder(&told).Encode(request(from)); err != nil {
+			if err := json.NewEncoder(&told).Encode(secret.Revealed(request(from))); err != nil {
 				t.Fatal(err)
 			}
 			child := exec.Command(os.Args[0])

@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // drippingS3 is storage that takes a byte of what is put into it every now and then, and has nothing.
@@ -36,7 +37,7 @@ func drippingS3(t *testing.T) *api.S3 {
 		}
 	}))
 	t.Cleanup(server.CloseClientConnections)
-	return &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret"}
+	return &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 }
 
 // TestSlowStorageKeepsNoDirectoryWaiting: a bucket that takes for ever costs the directory beside it no backup, is given up once

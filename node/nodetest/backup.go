@@ -173,7 +173,7 @@ func (c call) rehearse(b *backups, live state, run *api.Run) error {
 	}
 	run.Backup, run.Revision = newest.Name, newest.Revision
 	run.BehindRevisions, run.BehindTime = max(0, live.revision-newest.Revision), c.world.Clock.Sub(newest.TakenAt)
-	run.ChecksumsOnly = newest.Encrypted && b.Rehearsal.Identity == ""
+	run.ChecksumsOnly = newest.Encrypted && b.Rehearsal.Identity.IsEmpty()
 	if c.RehearsalFails != "" {
 		return failed("%s", c.RehearsalFails)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // driver does by hand what an executor does with hosts.
@@ -67,7 +68,7 @@ func (d *driver) call(address string, op api.Operation, body, result any) error 
 }
 
 func (d *driver) callAs(who, address string, op api.Operation, body, result any) error {
-	encoded, err := json.Marshal(body)
+	encoded, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		d.Fatal(err)
 	}

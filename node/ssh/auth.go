@@ -10,14 +10,16 @@ import (
 	"sync"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // Auth is what a user shows to be let in: a private key, the keys of an agent, or both, and with
 // either of them possibly a certificate. At least one key or the agent is needed.
 type Auth struct {
-	PrivateKey     Secret // text of a private key: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8
-	PrivateKeyFile string // path of such a text; ~/ is the home directory. One of the two at most
-	Passphrase     Secret // opens the private key where it is encrypted; unused where it is not
+	PrivateKey     secret.Text // text of a private key: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8
+	PrivateKeyFile string      // path of such a text; ~/ is the home directory. One of the two at most
+	Passphrase     secret.Text // opens the private key where it is encrypted; unused where it is not
 
 	Certificate     string // OpenSSH user certificate, the text of an id_*-cert.pub, for one of the keys
 	CertificateFile string // path of such a text; ~/ is the home directory. One of the two at most

@@ -16,6 +16,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
@@ -78,10 +79,10 @@ func TestPrivateKeyFormats(t *testing.T) {
 	for name, text := range plain {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := logIn(t, server, ssh.Auth{PrivateKey: ssh.NewSecret(text)}); err != nil {
+			if err := logIn(t, server, ssh.Auth{PrivateKey: secret.New(text)}); err != nil {
 				t.Error("inline:", err)
 			}
-			if err := logIn(t, server, ssh.Auth{PrivateKeyFile: writeFile(t, text), Passphrase: ssh.NewSecret("unused")}); err != nil {
+			if err := logIn(t, server, ssh.Auth{PrivateKeyFile: writeFile(t, text), Passphrase: secret.New("unused")}); err != nil {
 				t.Error("file, with a passphrase that it does not need:", err)
 			}
 		})
@@ -100,13 +101,13 @@ func TestPrivateKeyFormats(t *testing.T) {
 	for name, text := range locked {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := logIn(t, server, ssh.Auth{PrivateKey: ssh.NewSecret(text), Passphrase: ssh.NewSecret(passphrase)}); err != nil {
+			if err := logIn(t, server, ssh.Auth{PrivateKey: secret.New(text), Passphrase: secret.New(passphrase)}); err != nil {
 				t.Error(err)
 			}
-			wrong := ssh.Auth{PrivateKeyFile: writeFile(t, text), Passphrase: ssh.NewSecret("incorrect horse")}
+			wrong := ssh.Auth{PrivateKeyFile: writeFile(t, text), Passphrase: secret.New("incorrect horse")}
 			err := logIn(t, server, wrong)
 			mustContain(t, err, "private_key_file "+wrong.PrivateKeyFile, "the passphrase does not open it")
-			err = logIn(t, server, ssh.Auth{PrivateKey: ssh.NewSecret(text)})
+			err = logIn(t, server, ssh.Auth{PrivateKey: secret.New(text)})
 			mustContain(t, err, "private_key is encrypted: set passphrase")
 		})
 	}
@@ -142,20 +143,20 @@ func TestBadAuth(t *testing.T) {
 		says string
 	}{
 		"nothing":            {ssh.Auth{}, "set private_key, private_key_file or agent"},
-		"passphrase only":    {ssh.Auth{Passphrase: ssh.NewSecret("x")}, "set private_key, private_key_file or agent"},
-		"both keys":          {ssh.Auth{PrivateKey: ssh.NewSecret(text), PrivateKeyFile: missing}, "both private_key and private_key_file"},
+		"passphrase only":    {ssh.Auth{Passphrase: secret.New("x")}, "set private_key, private_key_file or agent"},
+		"both keys":          {ssh.Auth{PrivateKey: secret.New(text), PrivateKeyFile: missing}, "both private_key and private_key_file"},
 		"missing file":       {ssh.Auth{PrivateKeyFile: missing}, missing},
 		"empty file":         {ssh.Auth{PrivateKeyFile: writeFile(t, "\n")}, "is empty"},
-		"no key":             {ssh.Auth{PrivateKey: ssh.NewSecret("hello")}, "private_key is no private key"},
-		"public key":         {ssh.Auth{PrivateKey: ssh.NewSecret(sshtest.PublicLine(key.PublicKey()))}, "it is a public key"},
-		"putty":              {ssh.Auth{PrivateKey: ssh.NewSecret("PuTTY-User-Key-File-3: ssh-ed25519\n")}, "puttygen"},
-		"one line":           {ssh.Auth{PrivateKey: ssh.NewSecret(strings.ReplaceAll(text, "\n", " "))}, "lost its line breaks"},
-		"cut":                {ssh.Auth{PrivateKey: ssh.NewSecret(text[:len(text)/2])}, "private_key is no private key"},
+		"no key":             {ssh.Auth{PrivateKey: secret.New("hello")}, "private_key is no private key"},
+		"public key":         {ssh.Auth{PrivateKey: secret.New(sshtest.PublicLine(key.PublicKey()))}, "it is a public key"},
+		"putty":              {ssh.Auth{PrivateKey: secret.New("PuTTY-User-Key-File-3: ssh-ed25519\n")}, "puttygen"},
+		"one line":           {ssh.Auth{PrivateKey: secret.New(strings.ReplaceAll(text, "\n", " "))}, "lost its line breaks"},
+		"cut":                {ssh.Auth{PrivateKey: secret.New(text[:len(text)/2])}, "private_key is no private key"},
 		"certificate alone":  {ssh.Auth{Certificate: userCert}, "set private_key, private_key_file or agent"},
-		"other's cert":       {ssh.Auth{PrivateKey: ssh.NewSecret(text), Certificate: userCert}, "the two that belong together"},
-		"host's cert":        {ssh.Auth{PrivateKey: ssh.NewSecret(text), Certificate: hostCert}, "certificate is the certificate of a host"},
-		"key for a cert":     {ssh.Auth{PrivateKey: ssh.NewSecret(text), Certificate: sshtest.PublicLine(key.PublicKey())}, "certificate is a plain public key"},
-		"missing cert file":  {ssh.Auth{PrivateKey: ssh.NewSecret(text), CertificateFile: missing}, missing},
+		"other's cert":       {ssh.Auth{PrivateKey: secret.New(text), Certificate: userCert}, "the two that belong together"},
+		"host's cert":        {ssh.Auth{PrivateKey: secret.New(text), Certificate: hostCert}, "certificate is the certificate of a host"},
+		"key for a cert":     {ssh.Auth{PrivateKey: secret.New(text), Certificate: sshtest.PublicLine(key.PublicKey())}, "certificate is a plain public key"},
+		"missing cert file":  {ssh.Auth{PrivateKey: secret.New(text), CertificateFile: missing}, missing},
 		"agent without sock": {ssh.Auth{Agent: true}, "SSH_AUTH_SOCK"},
 		"bad agent key":      {ssh.Auth{AgentSocket: "/run/agent", AgentKey: "me@home"}, "agent_key"},
 	} {
@@ -184,7 +185,7 @@ func TestUserCertificate(t *testing.T) {
 	authority, key := sshtest.NewSigner(t, gossh.KeyAlgoED25519), sshtest.NewKey(t, gossh.KeyAlgoRSA)
 	public := sshtest.Signer(t, key).PublicKey()
 	server := sshtest.Start(t, sshtest.Config{UserCA: authority.PublicKey()})
-	private := ssh.NewSecret(sshtest.OpenSSH(t, key, ""))
+	private := secret.New(sshtest.OpenSSH(t, key, ""))
 	sign := func(principal string) string {
 		return sshtest.PublicLine(sshtest.Certify(t, authority, public, gossh.Certificate{
 			CertType: gossh.UserCert, KeyId: "ci-42", ValidPrincipals: []string{principal}, ValidBefore: gossh.CertTimeInfinity,
@@ -293,7 +294,7 @@ func TestAgent(t *testing.T) {
 		mustContain(t, logIn(t, server, ssh.Auth{AgentSocket: "/nonexistent/agent"}), "/nonexistent/agent")
 	})
 	t.Run("beside a private key", func(t *testing.T) {
-		other := ssh.NewSecret(sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), ""))
+		other := secret.New(sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), ""))
 		if err := logIn(t, server, ssh.Auth{PrivateKey: other, AgentSocket: startAgent(t, keys[11])}); err != nil {
 			t.Error(err)
 		}
@@ -304,7 +305,7 @@ func TestRefusedLogin(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{Banner: "Ask ops@example.com for access"})
 	key := sshtest.NewKey(t, gossh.KeyAlgoED25519)
 	text := sshtest.OpenSSH(t, key, "")
-	err := logIn(t, server, ssh.Auth{PrivateKey: ssh.NewSecret(text)})
+	err := logIn(t, server, ssh.Auth{PrivateKey: secret.New(text)})
 	if !errors.Is(err, ssh.ErrAuth) || errors.Is(err, ssh.ErrUnreachable) {
 		t.Fatal(err)
 	}

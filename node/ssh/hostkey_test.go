@@ -13,6 +13,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
@@ -293,7 +294,7 @@ func TestNoTrustIsRefusedBeforeDialing(t *testing.T) {
 func TestBadTrust(t *testing.T) {
 	pin := sshtest.PublicLine(sshtest.NewSigner(t, gossh.KeyAlgoED25519).PublicKey())
 	target := ssh.Target{Address: "192.0.2.1", User: "root", Auth: ssh.Auth{
-		PrivateKey: ssh.NewSecret(sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), "")),
+		PrivateKey: secret.New(sshtest.OpenSSH(t, sshtest.NewKey(t, gossh.KeyAlgoED25519), "")),
 	}}
 	for name, test := range map[string]struct {
 		trust ssh.Trust

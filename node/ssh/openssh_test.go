@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh/sshtest"
 )
@@ -64,13 +65,13 @@ func TestKeysOfSSHKeygen(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "id")
 				keygen(t, "-q", "-t", kind, "-m", format, "-a", "1", "-N", passphrase, "-f", path)
 				target := server.Target()
-				target.Auth = ssh.Auth{PrivateKeyFile: path, Passphrase: ssh.NewSecret(passphrase)}
+				target.Auth = ssh.Auth{PrivateKeyFile: path, Passphrase: secret.New(passphrase)}
 				if err := target.Validate(); err != nil {
 					t.Errorf("%v\n%s", err, readFile(t, path))
 				}
-				target.Auth.Passphrase = ssh.NewSecret("wrong")
+				target.Auth.Passphrase = secret.New("wrong")
 				mustContain(t, target.Validate(), path, "does not open it")
-				target.Auth.Passphrase = ssh.Secret{}
+				target.Auth.Passphrase = secret.Text{}
 				mustContain(t, target.Validate(), path, "is encrypted")
 			})
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // somewhere is a valid target that is never really dialed.
@@ -29,7 +31,7 @@ func somewhere(t *testing.T) Target {
 	}
 	return Target{
 		Address: "192.0.2.1", User: "root",
-		Auth:  Auth{PrivateKey: NewSecret(string(pem.EncodeToMemory(block)))},
+		Auth:  Auth{PrivateKey: secret.New(string(pem.EncodeToMemory(block)))},
 		Trust: Trust{HostKey: marshalKey(host)},
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // parsePrivateKey reads a private key in any of the usual wrappings. from names where the text comes
 // from; nothing of the text itself gets into an error.
-func parsePrivateKey(text, from string, passphrase Secret) (gossh.Signer, error) {
+func parsePrivateKey(text, from string, passphrase secret.Text) (gossh.Signer, error) {
 	clean := []byte(unindent(text))
 	key, err := rawKey(clean)
 	var locked *gossh.PassphraseMissingError

@@ -23,7 +23,7 @@ func TestStoreLinksNoTerraform(t *testing.T) {
 		}
 		own, ours := strings.CutPrefix(dep, module)
 		switch {
-		case !ours, own == "node/store", own == "node/host", strings.HasPrefix(own, "node/host/"), own == "node/api", own == "node/backup", own == "node/durable", own == "pki/cert", own == "templates/systemd":
+		case !ours, own == "node/store", own == "node/host", strings.HasPrefix(own, "node/host/"), own == "node/api", own == "node/backup", own == "node/durable", own == "node/secret", own == "pki/cert", own == "templates/systemd":
 		default:
 			t.Errorf("the store links %s, which is the provider's", own)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // TestBackupsOnABootedHost has real systemd start what backs a cluster up, and what proves that it restores, in
@@ -30,7 +31,7 @@ func TestBackupsOnABootedHost(t *testing.T) {
 	s.shell("install -d -o nobody -m 0700 /srv/backups /var/lib/metrics")
 	b := api.Backup{
 		Digest: "1", Schedule: "yearly", Directory: "/srv/backups", Recipients: []string{key.Recipient().String()}, MetricsDir: "/var/lib/metrics",
-		Keep: api.Keep{Last: 3}, Rehearsal: &api.Rehearsal{Schedule: "yearly", Identity: key.String()},
+		Keep: api.Keep{Last: 3}, Rehearsal: &api.Rehearsal{Schedule: "yearly", Identity: secret.New(key.String())},
 	}
 	put := func() { must[api.Done](s, api.OpBackUp, api.BackUpRequest{Owner: formation.Owner, Backup: &b}) }
 	put()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
 // session calls a store on a booted host, through its sshd, as the provider does.
@@ -61,7 +62,7 @@ func (s *session) install(binary []byte) {
 // request is a call as its one line.
 func (s *session) request(op api.Operation, body any) []byte {
 	s.t.Helper()
-	raw, err := json.Marshal(body)
+	raw, err := json.Marshal(secret.Revealed(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
@@ -98,7 +99,7 @@ func (s *Server) Target() ssh.Target {
 		Address: s.Host(),
 		Port:    s.Port(),
 		User:    s.config.User,
-		Auth:    ssh.Auth{PrivateKey: ssh.NewSecret(s.key)},
+		Auth:    ssh.Auth{PrivateKey: secret.New(s.key)},
 		Trust:   ssh.Trust{HostKey: s.pin},
 	}
 }
