@@ -142,7 +142,7 @@ resource "etcd_cluster" "prod" {
 }
 
 resource "etcd_certificate" "client" {
-  pki              = etcd_pki.prod.authority
+  pki              = etcd_pki.prod.client_authority
   common_name      = "client"
   private_key_file = "client.key"
   certificate_file = "client.crt"

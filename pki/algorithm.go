@@ -69,8 +69,8 @@ func (a Algorithm) generate() (crypto.Signer, error) {
 	return key.(crypto.Signer), nil
 }
 
-// algorithmOf tells which algorithm a public key is of, and refuses keys that are of none.
-func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
+// AlgorithmOf tells which algorithm a public key is of, and refuses keys that are of none.
+func AlgorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	var name string
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:

@@ -31,7 +31,7 @@ func TestGeneratedKeysAreOfTheirAlgorithm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := algorithmOf(made.Public()); err != nil || got != a {
+		if got, err := AlgorithmOf(made.Public()); err != nil || got != a {
 			t.Errorf("a key of %s is of %q, %v", a, got, err)
 		}
 	}

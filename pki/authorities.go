@@ -2,6 +2,7 @@ package pki
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
@@ -15,13 +16,33 @@ type Authorities struct {
 	Clients *Authority // signs what clients and servers trust each other by
 }
 
+// Common names of authorities that are made here.
+const (
+	namePrefix    = "etcd "
+	peersSuffix   = " peers"
+	clientsSuffix = " clients"
+)
+
+// PeersName is the common name of the authority for peers of the cluster called name.
+func PeersName(name string) string { return namePrefix + name + peersSuffix }
+
+// ClientsName is that of the authority for clients and servers.
+func ClientsName(name string) string { return namePrefix + name + clientsSuffix }
+
+// IsMadeHere tells whether an authority's common name is one of those, of whatever cluster: then it says what the authority
+// is for.
+func IsMadeHere(commonName string) bool {
+	return strings.HasPrefix(commonName, namePrefix) &&
+		(strings.HasSuffix(commonName, peersSuffix) || strings.HasSuffix(commonName, clientsSuffix))
+}
+
 // NewAuthorities makes the two authorities of the cluster called name.
 func NewAuthorities(name string, algorithm Algorithm, lifetime time.Duration, now time.Time) (Authorities, error) {
-	peers, err := NewAuthority("etcd "+name+" peers", algorithm, lifetime, now)
+	peers, err := NewAuthority(PeersName(name), algorithm, lifetime, now)
 	if err != nil {
 		return Authorities{}, err
 	}
-	clients, err := NewAuthority("etcd "+name+" clients", algorithm, lifetime, now)
+	clients, err := NewAuthority(ClientsName(name), algorithm, lifetime, now)
 	if err != nil {
 		return Authorities{}, err
 	}

@@ -92,7 +92,7 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 // check tells why an authority could not sign.
 func (a *Authority) check(now time.Time) error {
 	c := a.certificate
-	if _, err := algorithmOf(c.PublicKey); err != nil {
+	if _, err := AlgorithmOf(c.PublicKey); err != nil {
 		return err
 	}
 	switch {

@@ -24,7 +24,7 @@ func TestNewAuthority(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := made.certificate
-			if got, _ := algorithmOf(c.PublicKey); got != algorithm {
+			if got, _ := AlgorithmOf(c.PublicKey); got != algorithm {
 				t.Errorf("its key is %s", got)
 			}
 			if c.Subject.String() != "CN=etcd prod peers" || c.Issuer.String() != c.Subject.String() {

@@ -95,7 +95,7 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := algorithmOf(request.PublicKey); err != nil {
+	if _, err := AlgorithmOf(request.PublicKey); err != nil {
 		return nil, err
 	}
 	if err := request.CheckSignature(); err != nil {

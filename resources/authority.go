@@ -9,19 +9,27 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 // authorityModel are the two authorities of a cluster: what etcd_pki gives as `authority`, and what
-// everything that has certificates signed takes as `pki`.
+// etcd_cluster takes as `pki`.
 type authorityModel struct {
 	Peer   keyPairModel `tfsdk:"peer"`
 	Client keyPairModel `tfsdk:"client"`
 }
 
-// keyPairModel is one authority. Its key is a secret: a model is never logged or put into an error.
+// clientAuthorityModel is the authority for clients alone: what etcd_pki gives as `client_authority`, and what
+// etcd_certificate takes as `pki`.
+type clientAuthorityModel struct {
+	Client keyPairModel `tfsdk:"client"`
+}
+
+// keyPairModel is one authority.
 type keyPairModel struct {
-	Certificate types.String `tfsdk:"certificate"`
-	PrivateKey  types.String `tfsdk:"private_key"`
+	Certificate types.String     `tfsdk:"certificate"`
+	PrivateKey  sensitive.String `tfsdk:"private_key"`
 }
 
 // Descriptions of the object's attributes, the same wherever it stands.
@@ -32,72 +40,91 @@ const (
 	aboutPrivateKey  = "The authority's private key, PEM."
 )
 
-// authorityType is the type of the object.
-func authorityType() types.ObjectType {
-	pair := types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType, "private_key": types.StringType}}
-	return types.ObjectType{AttrTypes: map[string]attr.Type{"peer": pair, "client": pair}}
+// aboutClientAuthority is what everything says of `pki` that signs for clients.
+const aboutClientAuthority = "The authority for clients, which signs: `etcd_pki.NAME.client_authority`, or an object of the same shape. " +
+	"`etcd_pki.NAME.authority` will do as well; Terraform drops the peers' half of it, so that this provider does not see their key."
+
+// pairType is the type of one authority.
+func pairType() types.ObjectType {
+	return types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType, "private_key": sensitive.StringType{}}}
 }
 
-// authorityWriteOnly is the object as a resource takes it: no state and no plan holds it.
-func authorityWriteOnly(description string) schema.SingleNestedAttribute {
-	pair := func(description string) schema.SingleNestedAttribute {
-		return schema.SingleNestedAttribute{
-			Required: true, WriteOnly: true, MarkdownDescription: description,
-			Attributes: map[string]schema.Attribute{
-				"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
-				"private_key": schema.StringAttribute{Required: true, WriteOnly: true, Sensitive: true, MarkdownDescription: aboutPrivateKey},
-			},
-		}
-	}
+// authorityType is the type of both.
+func authorityType() types.ObjectType {
+	return types.ObjectType{AttrTypes: map[string]attr.Type{"peer": pairType(), "client": pairType()}}
+}
+
+// clientAuthorityType is the type of the authority for clients.
+func clientAuthorityType() types.ObjectType {
+	return types.ObjectType{AttrTypes: map[string]attr.Type{"client": pairType()}}
+}
+
+// pairWriteOnly is one authority as a resource takes it: no state and no plan holds it.
+func pairWriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: description,
-		Attributes: map[string]schema.Attribute{"peer": pair(aboutPeer), "client": pair(aboutClient)},
+		Attributes: map[string]schema.Attribute{
+			"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
+			"private_key": schema.StringAttribute{Required: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
+		},
 	}
 }
 
-// authorityComputed is the object as etcd_pki gives it.
-func authorityComputed(description string) schema.SingleNestedAttribute {
-	pair := func(description string) schema.SingleNestedAttribute {
-		return schema.SingleNestedAttribute{
-			Computed: true, MarkdownDescription: description,
-			Attributes: map[string]schema.Attribute{
-				"certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCertificate},
-				"private_key": schema.StringAttribute{Computed: true, Sensitive: true, MarkdownDescription: aboutPrivateKey},
-			},
-		}
-	}
+// authorityWriteOnly are both authorities as a resource takes them.
+func authorityWriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
-		Computed: true, Sensitive: true, MarkdownDescription: description,
-		Attributes: map[string]schema.Attribute{"peer": pair(aboutPeer), "client": pair(aboutClient)},
+		Required: true, WriteOnly: true, MarkdownDescription: description,
+		Attributes: map[string]schema.Attribute{"peer": pairWriteOnly(aboutPeer), "client": pairWriteOnly(aboutClient)},
 	}
 }
 
-// authorityEphemeral is the object as an ephemeral resource takes it.
-func authorityEphemeral(description string) ephemeral.SingleNestedAttribute {
-	pair := func(description string) ephemeral.SingleNestedAttribute {
-		return ephemeral.SingleNestedAttribute{
-			Required: true, MarkdownDescription: description,
+// clientAuthorityWriteOnly is the authority for clients as a resource takes it. It has no attribute for the peers' one, so
+// Terraform drops that of an object that has both.
+func clientAuthorityWriteOnly() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Required: true, WriteOnly: true, MarkdownDescription: aboutClientAuthority + " Write-only.",
+		Attributes: map[string]schema.Attribute{"client": pairWriteOnly(aboutClient)},
+	}
+}
+
+// pairComputed is one authority as etcd_pki gives it.
+func pairComputed(description string) schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Computed: true, MarkdownDescription: description,
+		Attributes: map[string]schema.Attribute{
+			"certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCertificate},
+			"private_key": schema.StringAttribute{Computed: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
+		},
+	}
+}
+
+// clientAuthorityEphemeral is the authority for clients as an ephemeral resource takes it.
+func clientAuthorityEphemeral() ephemeral.SingleNestedAttribute {
+	return ephemeral.SingleNestedAttribute{
+		Required: true, Sensitive: true, MarkdownDescription: aboutClientAuthority,
+		Attributes: map[string]ephemeral.Attribute{"client": ephemeral.SingleNestedAttribute{
+			Required: true, MarkdownDescription: aboutClient,
 			Attributes: map[string]ephemeral.Attribute{
 				"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate},
-				"private_key": ephemeral.StringAttribute{Required: true, Sensitive: true, MarkdownDescription: aboutPrivateKey},
+				"private_key": ephemeral.StringAttribute{Required: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
 			},
-		}
-	}
-	return ephemeral.SingleNestedAttribute{
-		Required: true, Sensitive: true, MarkdownDescription: description,
-		Attributes: map[string]ephemeral.Attribute{"peer": pair(aboutPeer), "client": pair(aboutClient)},
+		}},
 	}
 }
 
-// authorityFrom reads the object. What is not known of it, on whichever level, is unknown in the model.
+// authorityFrom reads both authorities. What is not known of them, on whichever level, is unknown in the model.
 func authorityFrom(ctx context.Context, object types.Object) (authorityModel, diag.Diagnostics) {
-	unknown := keyPairModel{Certificate: types.StringUnknown(), PrivateKey: types.StringUnknown()}
-	model := authorityModel{Peer: unknown, Client: unknown}
-	var diags diag.Diagnostics
-	for name, pair := range map[string]*keyPairModel{"peer": &model.Peer, "client": &model.Client} {
-		if value, ok := object.Attributes()[name].(types.Object); ok && !value.IsUnknown() {
-			diags.Append(value.As(ctx, pair, basetypes.ObjectAsOptions{})...)
-		}
+	peer, diags := pairFrom(ctx, object, "peer")
+	client, d := pairFrom(ctx, object, "client")
+	diags.Append(d...)
+	return authorityModel{Peer: peer, Client: client}, diags
+}
+
+// pairFrom reads one of the authorities of an object.
+func pairFrom(ctx context.Context, object types.Object, name string) (pair keyPairModel, diags diag.Diagnostics) {
+	if value, ok := object.Attributes()[name].(types.Object); ok && !value.IsUnknown() {
+		diags = value.As(ctx, &pair, basetypes.ObjectAsOptions{})
+		return pair, diags
 	}
-	return model, diags
+	return keyPairModel{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
 }

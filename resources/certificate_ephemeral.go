@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
 var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
@@ -25,15 +26,15 @@ type ephemeralCertificate struct{ providerData *ProviderData }
 
 // ephemeralModel is the ephemeral etcd_certificate as Terraform has it.
 type ephemeralModel struct {
-	PKI           types.Object `tfsdk:"pki"`
-	CommonName    types.String `tfsdk:"common_name"`
-	Organization  types.List   `tfsdk:"organization"`
-	Validity      types.String `tfsdk:"validity"`
-	Algorithm     types.String `tfsdk:"algorithm"`
-	PrivateKey    types.String `tfsdk:"private_key_pem"`
-	Certificate   types.String `tfsdk:"certificate_pem"`
-	CACertificate types.String `tfsdk:"ca_certificate_pem"`
-	NotAfter      types.String `tfsdk:"not_after"`
+	PKI           types.Object     `tfsdk:"pki"`
+	CommonName    types.String     `tfsdk:"common_name"`
+	Organization  types.List       `tfsdk:"organization"`
+	Validity      types.String     `tfsdk:"validity"`
+	Algorithm     types.String     `tfsdk:"algorithm"`
+	PrivateKey    sensitive.String `tfsdk:"private_key"`
+	Certificate   types.String     `tfsdk:"certificate"`
+	CACertificate types.String     `tfsdk:"ca_certificate"`
+	NotAfter      types.String     `tfsdk:"expires_at"`
 }
 
 // NewEphemeralCertificate is the ephemeral resource etcd_certificate.
@@ -50,7 +51,7 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 		MarkdownDescription: "A client certificate with its key, for the time of one run: no state and no plan holds any of it. " +
 			"To configure another provider with, or to hand to a write-only attribute. Each run makes another one; they are not revoked, and expire by themselves.",
 		Attributes: map[string]schema.Attribute{
-			"pki": authorityEphemeral("The authorities of the cluster, of which the one for clients signs: `etcd_pki.NAME.authority`, or an object of the same shape."),
+			"pki": clientAuthorityEphemeral(),
 			"common_name": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: aboutCommonName,
@@ -71,10 +72,10 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 				MarkdownDescription: "Algorithm of the key. " + aboutAlgorithms(),
 				Validators:          []validator.String{oneOfAlgorithms()},
 			},
-			"private_key_pem":    schema.StringAttribute{Computed: true, Sensitive: true, MarkdownDescription: "The private key, PEM."},
-			"certificate_pem":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
-			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
-			"not_after":          schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
+			"private_key":    schema.StringAttribute{Computed: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: "The private key, PEM."},
+			"certificate":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
+			"ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
+			"expires_at":     schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
 		},
 	}
 }
@@ -88,7 +89,7 @@ func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.Config
 func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var model ephemeralModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	authority, diags := authorityFrom(ctx, model.PKI)
+	authority, diags := pairFrom(ctx, model.PKI, "client")
 	resp.Diagnostics.Append(diags...)
 	organizations, diags := organizations(ctx, model.Organization)
 	resp.Diagnostics.Append(diags...)
@@ -109,9 +110,9 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 }
 
 // open makes key and certificate.
-func (e *ephemeralCertificate) open(model *ephemeralModel, authority authorityModel, organizations []string) error {
+func (e *ephemeralCertificate) open(model *ephemeralModel, authority keyPairModel, organizations []string) error {
 	now := e.providerData.Now()
-	clients, err := authority.Client.parse(now)
+	clients, err := authority.parse(now)
 	if err != nil {
 		return err
 	}
@@ -129,8 +130,8 @@ func (e *ephemeralCertificate) open(model *ephemeralModel, authority authorityMo
 	if err != nil {
 		return err
 	}
-	model.PrivateKey, model.Certificate = types.StringValue(string(key)), types.StringValue(string(leaf.CertificatePEM()))
-	model.CACertificate = authority.Client.Certificate
+	model.PrivateKey, model.Certificate = sensitive.Of(string(key)), types.StringValue(string(leaf.CertificatePEM()))
+	model.CACertificate = authority.Certificate
 	model.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
 	return nil
 }

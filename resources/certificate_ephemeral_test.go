@@ -16,21 +16,21 @@ func TestEphemeralCertificate(t *testing.T) {
 		Config: `
 			resource "etcd_pki" "prod" { name = "prod" }
 			ephemeral "etcd_certificate" "app" {
-				pki         = etcd_pki.prod.authority
+				pki         = etcd_pki.prod.client_authority
 				common_name = "app"
 			}
 			provider "echo" { data = ephemeral.etcd_certificate.app }
 			resource "echo" "seen" {}`,
 		Check: func(s *terraform.State) error {
 			seen := s.RootModule().Resources["echo.seen"].Primary.Attributes
-			pair, err := tls.X509KeyPair([]byte(seen["data.certificate_pem"]), []byte(seen["data.private_key_pem"]))
+			pair, err := tls.X509KeyPair([]byte(seen["data.certificate"]), []byte(seen["data.private_key"]))
 			if err != nil {
 				return err
 			}
 			if pair.Leaf.Subject.CommonName != "app" || !pair.Leaf.NotAfter.Equal(w.Clock.Add(time.Hour)) {
 				return fmt.Errorf("it is for %s until %s", pair.Leaf.Subject, pair.Leaf.NotAfter)
 			}
-			return tftest.TestCheckResourceAttrPair("etcd_pki.prod", "client_ca_certificate", "echo.seen", "data.ca_certificate_pem")(s)
+			return tftest.TestCheckResourceAttrPair("etcd_pki.prod", "client_ca_certificate", "echo.seen", "data.ca_certificate")(s)
 		},
 	})
 }

@@ -27,18 +27,18 @@ const keyMadeAt = "key_made_at"
 // issue has the certificate signed, and writes it into the model and to the files.
 // The files of the state are written.
 func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private privateState) diag.Diagnostics {
-	authority, diags := authorityFrom(ctx, object)
+	authority, diags := pairFrom(ctx, object, "client")
 	organizations, d := organizations(ctx, plan.Organization)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags
 	}
-	clients, err := authority.Client.parse(r.providerData.Now())
+	clients, err := authority.parse(r.providerData.Now())
 	if err != nil {
 		diags.AddAttributeError(path.Root("pki"), "The authority cannot sign", err.Error())
 		return diags
 	}
-	if err := plan.refuseOverwriting(authority.Client.Certificate.ValueString(), written); err != nil {
+	if err := plan.refuseOverwriting(authority.Certificate.ValueString(), written); err != nil {
 		diags.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 		return diags
 	}
@@ -57,7 +57,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 		diags.AddError("The certificate was not issued", err.Error())
 		return diags
 	}
-	plan.Certificate, plan.CACertificate = types.StringValue(string(certificate)), authority.Client.Certificate
+	plan.Certificate, plan.CACertificate = types.StringValue(string(certificate)), authority.Certificate
 	plan.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
 	plan.SerialNumber = types.StringValue(info.SerialNumber)
 	if err := plan.writeFiles(written); err != nil {

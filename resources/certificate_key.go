@@ -43,20 +43,25 @@ func refuseKey(err error) (diags diag.Diagnostics) {
 	return diags
 }
 
-// readKey reads the private key in a file that nobody but its owner can read. Errors name the file
-// and nothing of what it holds.
-func readKey(file string) (crypto.Signer, error) {
+// readPrivate reads a file with a private key that nobody but its owner can read.
+func readPrivate(file string) ([]byte, error) {
 	path, err := ownKey(file)
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(path)
+	return os.ReadFile(path)
+}
+
+// readKey reads the private key in a file that nobody but its owner can read. Errors name the file
+// and nothing of what it holds.
+func readKey(file string) (crypto.Signer, error) {
+	text, err := readPrivate(file)
 	if err != nil {
 		return nil, err
 	}
 	key, err := parseKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return key, nil
 }

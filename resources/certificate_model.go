@@ -25,14 +25,14 @@ type certificateModel struct {
 	Validity          types.String `tfsdk:"validity"`
 	RenewBefore       types.String `tfsdk:"renew_before"`
 	PrivateKeyFile    types.String `tfsdk:"private_key_file"`
-	CSR               types.String `tfsdk:"csr_pem"`
+	CSR               types.String `tfsdk:"csr"`
 	Algorithm         types.String `tfsdk:"algorithm"`
 	CertificateFile   types.String `tfsdk:"certificate_file"`
 	CACertificateFile types.String `tfsdk:"ca_certificate_file"`
 
-	Certificate   types.String `tfsdk:"certificate_pem"`
-	CACertificate types.String `tfsdk:"ca_certificate_pem"`
-	NotAfter      types.String `tfsdk:"not_after"`
+	Certificate   types.String `tfsdk:"certificate"`
+	CACertificate types.String `tfsdk:"ca_certificate"`
+	NotAfter      types.String `tfsdk:"expires_at"`
 	SerialNumber  types.String `tfsdk:"serial_number"`
 	RenewalDue    types.String `tfsdk:"renewal_due"`
 	PlannedChange types.String `tfsdk:"planned_change"`
@@ -90,8 +90,8 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 
 // plan fills in what becomes of the certificate: where a new one is to be issued, what only that one
 // will say is unknown. state is nil where there is none yet.
-func (c *certificateModel) plan(authority authorityModel, state *certificateModel) {
-	ca := authority.Client.Certificate
+func (c *certificateModel) plan(authority keyPairModel, state *certificateModel) {
+	ca := authority.Certificate
 	c.PlannedChange = c.purpose(ca, state)
 	if state != nil && !c.reissues(ca, *state) {
 		c.Certificate, c.CACertificate, c.NotAfter = state.Certificate, state.CACertificate, state.NotAfter

@@ -3,7 +3,6 @@ package resources
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,7 +60,7 @@ func overwritable(file, authority, before string, ours bool) error {
 		return nil
 	}
 	const remedy = "move it away if nothing needs it any more, or name another file"
-	certificates, err := certificatesIn(text)
+	certificates, err := cert.ParseOnly(text)
 	if err != nil {
 		return fmt.Errorf("%w, which no certificate may take the place of; %s", err, remedy)
 	}
@@ -78,32 +77,6 @@ func overwritable(file, authority, before string, ours bool) error {
 // leftOf tells whether a text is what a full or damaged disk leaves of what was written: its beginning, zeros after that.
 func leftOf(text, written string) bool {
 	return strings.HasPrefix(written, strings.TrimRight(text, "\x00"))
-}
-
-// certificatesIn reads a text that consists of certificates, PEM. The error says what else it holds, and nothing of its content.
-func certificatesIn(text []byte) (certificates []*x509.Certificate, err error) {
-	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
-		block, after := pem.Decode(rest)
-		if block == nil {
-			if len(certificates) == 0 {
-				return nil, errors.New("it holds no certificate, but something else")
-			}
-			return nil, errors.New("it holds something else beside certificates")
-		}
-		// Decode skips text and broken blocks before the one that it returns.
-		own := rest[:len(rest)-len(after)]
-		held, err := x509.ParseCertificate(block.Bytes)
-		switch {
-		case block.Type != "CERTIFICATE":
-			return nil, fmt.Errorf("it holds a PEM block %q", block.Type)
-		case err != nil:
-			return nil, errors.New("it holds a certificate that cannot be read")
-		case !bytes.HasPrefix(own, []byte("-----BEGIN ")) || bytes.Count(own, []byte("-----BEGIN ")) > 1 || len(block.Headers) > 0:
-			return nil, errors.New("it holds something else beside certificates")
-		}
-		certificates, rest = append(certificates, held), after
-	}
-	return certificates, nil
 }
 
 // issuedBy tells whether a certificate is that of an authority, PEM, or was signed by it.

@@ -18,19 +18,12 @@ import (
 // another is an authority of somebody else, and a certificate that it has signed, both PEM.
 func another(t *testing.T) (authority, certificate string) {
 	t.Helper()
-	made, err := newAuthority("prod", "ecdsa-p256", 1000*time.Hour, time.Now())
+	made := madeAuthorities(t, "prod", 1000*time.Hour)
+	leaf, err := made.Clients.NewLeaf(pki.Request{Profile: pki.Client, CommonName: "app", Lifetime: 100 * time.Hour}, "ecdsa-p256", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	clients, err := made.Client.parse(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := clients.NewLeaf(pki.Request{Profile: pki.Client, CommonName: "app", Lifetime: 100 * time.Hour}, "ecdsa-p256", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made.Client.Certificate.ValueString(), string(leaf.CertificatePEM())
+	return string(made.Clients.CertificatePEM()), string(leaf.CertificatePEM())
 }
 
 // TestFilesOfAnotherAuthorityAreNotOverwritten has files at the places where certificates are to be written, as after a state was
@@ -87,11 +80,8 @@ func TestFilesOfAnotherAuthorityAreNotOverwritten(t *testing.T) {
 // TestOnlyCertificatesAreOverwritten has files of which a certificate of the same authority is a part at most: the rest of them,
 // a private key above all, is nowhere else.
 func TestOnlyCertificatesAreOverwritten(t *testing.T) {
-	a, err := newAuthority("prod", "ecdsa-p256", 1000*time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, ca := a.Client.Certificate.ValueString(), a.Client.Certificate.ValueString()
+	own := string(madeAuthorities(t, "prod", 1000*time.Hour).Clients.CertificatePEM())
+	ca := own
 	foreign, _ := another(t)
 	plain, csr := madeKey(t)
 	key := string(plain)

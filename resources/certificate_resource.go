@@ -43,7 +43,7 @@ func (r *certificateResource) Configure(_ context.Context, req resource.Configur
 
 // ConfigValidators want one key, from one place.
 func (r *certificateResource) ConfigValidators(context.Context) []resource.ConfigValidator {
-	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("private_key_file"), path.MatchRoot("csr_pem"))}
+	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("private_key_file"), path.MatchRoot("csr"))}
 }
 
 // ValidateConfig refuses what does not fit together.
@@ -154,7 +154,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	authority, diags := authorityFrom(ctx, config.PKI)
+	authority, diags := pairFrom(ctx, config.PKI, "client")
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.check()...)
 	resp.Diagnostics.Append(plan.check()...)

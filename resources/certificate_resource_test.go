@@ -16,9 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
 const certificate = "etcd_certificate.client"
@@ -28,7 +31,7 @@ func client(says string, arguments ...any) string {
 	return fmt.Sprintf(`
 		resource "etcd_pki" "prod" { name = "prod" }
 		resource "etcd_certificate" "client" {
-			pki         = etcd_pki.prod.authority
+			pki         = etcd_pki.prod.client_authority
 			common_name = "app"
 			`+says+`
 		}`, arguments...)
@@ -189,7 +192,7 @@ func TestCertificatePurpose(t *testing.T) {
 		return step
 	}
 	_, csr := madeKey(t)
-	request := client("validity = \"100h\"\n renew_before = \"10h\"\n csr_pem = %q", csr)
+	request := client("validity = \"100h\"\n renew_before = \"10h\"\n csr = %q", csr)
 	var key []byte
 	w.run(t,
 		planned(nil, config(""), "create"),
@@ -228,8 +231,8 @@ func TestCertificateRequest(t *testing.T) {
 	_, plain := madeKey(t)
 	hostile := request(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "app"}, DNSNames: []string{"db.example.com"}})
 	w.run(t,
-		tftest.TestStep{Config: client("csr_pem = %q", hostile), ExpectError: says("holds what was not asked for: DNS name \"db.example.com\"")},
-		tftest.TestStep{Config: client("csr_pem = %q", plain), Check: tftest.TestCheckResourceAttrWith(certificate, "certificate_pem", func(text string) error {
+		tftest.TestStep{Config: client("csr = %q", hostile), ExpectError: says("holds what was not asked for: DNS name \"db.example.com\"")},
+		tftest.TestStep{Config: client("csr = %q", plain), Check: tftest.TestCheckResourceAttrWith(certificate, "certificate", func(text string) error {
 			block, _ := pem.Decode([]byte(text))
 			parsed, err := x509.ParseCertificate(block.Bytes)
 			if err == nil && parsed.Subject.CommonName != "app" {
@@ -237,39 +240,72 @@ func TestCertificateRequest(t *testing.T) {
 			}
 			return err
 		})},
-		tftest.TestStep{Config: client("csr_pem = %q", plain), PlanOnly: true})
+		tftest.TestStep{Config: client("csr = %q", plain), PlanOnly: true})
 }
 
 func TestCertificateRefuses(t *testing.T) {
 	newWorld(t).run(t,
 		tftest.TestStep{Config: client(""), ExpectError: says("Exactly one of")},
-		tftest.TestStep{Config: client(`csr_pem = "x"
+		tftest.TestStep{Config: client(`csr = "x"
 			private_key_file = "y"`), ExpectError: says("Exactly one of")},
-		tftest.TestStep{Config: client(`csr_pem = "x"
+		tftest.TestStep{Config: client(`csr = "x"
 			validity = "1m"`), ExpectError: says("a certificate would be over before it is of use")},
-		tftest.TestStep{Config: client(`csr_pem = "x"
+		tftest.TestStep{Config: client(`csr = "x"
 			validity = "48h"`), ExpectError: says("renew_before is 720h and validity 48h")})
 }
 
 // TestForeignAuthorities: what is brought along as pki has to be able to sign.
 func TestForeignAuthorities(t *testing.T) {
-	one, err := newAuthority("one", "ecdsa-p256", time.Hour, time.Now())
+	one, err := authorityOf(madeAuthorities(t, "one", time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := func(peer, peerKey, client, clientKey string) string {
+	with := func(clients, key string) string {
 		return fmt.Sprintf(`resource "etcd_certificate" "client" {
 			common_name = "app"
-			csr_pem     = "x"
-			pki = { peer = { certificate = %q, private_key = %q }, client = { certificate = %q, private_key = %q } }
-		}`, peer, peerKey, client, clientKey)
+			csr     = "x"
+			pki = { client = { certificate = %q, private_key = %q } }
+		}`, clients, key)
 	}
-	peer, peerKey := one.Peer.Certificate.ValueString(), one.Peer.PrivateKey.ValueString()
-	clients, clientsKey := one.Client.Certificate.ValueString(), one.Client.PrivateKey.ValueString()
+	clients, key := one.Client.Certificate.ValueString(), one.Client.PrivateKey.Reveal()
 	newWorld(t).run(t,
-		tftest.TestStep{Config: with(peer, clientsKey, clients, clientsKey), ExpectError: says("the private key belongs to another certificate")},
-		tftest.TestStep{Config: with(peer, peerKey, peer, peerKey), ExpectError: says("every client certificate would open the peer port")},
-		tftest.TestStep{Config: with("nonsense", peerKey, clients, clientsKey), ExpectError: says("read the authority's certificate")})
+		tftest.TestStep{Config: with(clients, one.Peer.PrivateKey.Reveal()), ExpectError: says("the private key belongs to another certificate")},
+		tftest.TestStep{Config: with("nonsense", key), ExpectError: says("read the authority's certificate")},
+		tftest.TestStep{Config: with(clients, "nonsense"), ExpectError: says("it must be PEM")})
+}
+
+func madeAuthorities(t *testing.T, name string, lifetime time.Duration) pki.Authorities {
+	t.Helper()
+	made, err := pki.NewAuthorities(name, pki.DefaultAlgorithm, lifetime, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestCertificateByEitherAuthority: a certificate asks for the authority of the clients alone. The object that has the peers' key
+// too will do, and nothing of that reaches the provider: to change from one to the other changes nothing.
+func TestCertificateByEitherAuthority(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	const half, both = "etcd_pki.prod.client_authority", "etcd_pki.prod.authority"
+	config := keyFile(file)
+	w.run(t,
+		tftest.TestStep{Config: config, Check: tftest.ComposeAggregateTestCheckFunc(verified(file),
+			tftest.TestCheckResourceAttrPair("etcd_pki.prod", "client_authority.client.private_key", "etcd_pki.prod", "authority.client.private_key"),
+			tftest.TestCheckResourceAttrPair("etcd_pki.prod", "client_authority.client.certificate", certificate, "ca_certificate"),
+			func(s *terraform.State) error {
+				state := s.RootModule().Resources["etcd_pki.prod"].Primary.Attributes
+				for name, value := range state {
+					if strings.HasPrefix(name, "client_authority.") && value == state["authority.peer.private_key"] {
+						return fmt.Errorf("%s is the key of the peers", name)
+					}
+				}
+				return nil
+			})},
+		tftest.TestStep{Config: strings.Replace(config, half, both, 1), PlanOnly: true})
+	if _, takes := certificateSchema().Attributes["pki"].(schema.SingleNestedAttribute).Attributes["peer"]; takes {
+		t.Error("a certificate is handed the key of the peers")
+	}
 }
 
 // madeKey is a private key and a request for it, both PEM.

@@ -26,12 +26,13 @@ const (
 
 func certificateSchema() schema.Schema {
 	return schema.Schema{
+		Version: certificateSchemaVersion,
 		MarkdownDescription: "A client certificate, to connect to a cluster with. No state holds its private key: " +
-			"the key is either made by this provider in a file of the machine that runs Terraform (`private_key_file`), or never seen by it (`csr_pem`). " +
+			"the key is either made by this provider in a file of the machine that runs Terraform (`private_key_file`), or never seen by it (`csr`). " +
 			"For a key and certificate that exist for the time of one run alone, there is the ephemeral resource of the same name.\n\n" +
 			"Changes, and the time before it expires, issue another certificate for the same key, in place.",
 		Attributes: map[string]schema.Attribute{
-			"pki": authorityWriteOnly("The authorities of the cluster, of which the one for clients signs: `etcd_pki.NAME.authority`, or an object of the same shape. Write-only."),
+			"pki": clientAuthorityWriteOnly(),
 			"common_name": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: aboutCommonName,
@@ -58,10 +59,10 @@ func certificateSchema() schema.Schema {
 			"private_key_file": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Path of the private key, PEM. Where the file does not exist, a key is made, for its owner alone (mode 0600). A key that is there is used and never overwritten; " +
-					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. Exactly one of this and `csr_pem`.",
+					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. Exactly one of this and `csr`.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
-			"csr_pem": schema.StringAttribute{
+			"csr": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "PKCS #10 certificate request, PEM, made with a key that this provider never sees. Its public key is certified; " +
 					"subject and usage are what this resource says. A request that asks for anything more is refused.",
@@ -84,10 +85,10 @@ func certificateSchema() schema.Schema {
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 
-			"certificate_pem":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
-			"ca_certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
-			"not_after":          schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
-			"serial_number":      schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
+			"certificate":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
+			"ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
+			"expires_at":     schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
+			"serial_number":  schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
 			"renewal_due": schema.StringAttribute{
 				Computed:            true,
 				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else. Null: it does not.",

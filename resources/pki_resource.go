@@ -27,6 +27,7 @@ type pkiModel struct {
 	Algorithm           types.String `tfsdk:"algorithm"`
 	Validity            types.String `tfsdk:"validity"`
 	Authority           types.Object `tfsdk:"authority"`
+	ClientAuthority     types.Object `tfsdk:"client_authority"`
 	PeerCACertificate   types.String `tfsdk:"peer_ca_certificate"`
 	ClientCACertificate types.String `tfsdk:"client_ca_certificate"`
 }
@@ -57,16 +58,27 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 		return
 	}
 	validity, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
-	authority, err := newAuthority(plan.Name.ValueString(), pki.Algorithm(plan.Algorithm.ValueString()), validity, r.providerData.Now())
+	authorities, err := pki.NewAuthorities(plan.Name.ValueString(), pki.Algorithm(plan.Algorithm.ValueString()), validity, r.providerData.Now())
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not made", plan.Name.ValueString()), err.Error())
 		return
 	}
-	var diags diag.Diagnostics
-	plan.Authority, diags = types.ObjectValueFrom(ctx, authorityType().AttrTypes, authority)
-	plan.PeerCACertificate, plan.ClientCACertificate = authority.Peer.Certificate, authority.Client.Certificate
-	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.hold(ctx, authorities)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// hold takes the authorities into the model.
+func (p *pkiModel) hold(ctx context.Context, authorities pki.Authorities) (diags diag.Diagnostics) {
+	authority, err := authorityOf(authorities)
+	if err != nil {
+		diags.AddError("The keys of the authorities cannot be kept", err.Error())
+		return diags
+	}
+	var d diag.Diagnostics
+	p.Authority, diags = types.ObjectValueFrom(ctx, authorityType().AttrTypes, authority)
+	p.ClientAuthority, d = types.ObjectValueFrom(ctx, clientAuthorityType().AttrTypes, clientAuthorityModel{Client: authority.Client})
+	p.PeerCACertificate, p.ClientCACertificate = authority.Peer.Certificate, authority.Client.Certificate
+	return append(diags, d...)
 }
 
 // Read changes nothing.
@@ -112,7 +124,8 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
 	plan.Name, plan.Algorithm, plan.Validity = orBefore(plan.Name, state.Name), orBefore(plan.Algorithm, state.Algorithm), orBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
-	plan.Authority, plan.PeerCACertificate, plan.ClientCACertificate = state.Authority, state.PeerCACertificate, state.ClientCACertificate
+	plan.Authority, plan.ClientAuthority = state.Authority, state.ClientAuthority
+	plan.PeerCACertificate, plan.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 

@@ -13,6 +13,7 @@ const authorityValidity = "87600h"
 
 func pkiSchema() schema.Schema {
 	return schema.Schema{
+		Version: pkiSchemaVersion,
 		MarkdownDescription: "The two certificate authorities of a cluster: one for peers, and one for clients and servers, so that the certificate of a client never opens the port of the peers.\n\n" +
 			"Their private keys are in this resource's state, marked sensitive, and in no other's: protect the state accordingly. " +
 			"Whoever loses them can issue no further certificate to the cluster. A replacement (`terraform taint`, `-replace`) is refused; " +
@@ -36,7 +37,17 @@ func pkiSchema() schema.Schema {
 				MarkdownDescription: "How long the authorities' certificates are valid, as a duration like `87600h`. At least 10m. Default: `87600h` (ten years). Cannot be changed yet.",
 				Validators:          []validator.String{lifetime},
 			},
-			"authority":             authorityComputed("Both authorities with their keys: what other resources take as `pki`."),
+			"authority": schema.SingleNestedAttribute{
+				Computed: true, Sensitive: true,
+				MarkdownDescription: "Both authorities with their keys: what `etcd_cluster` takes as `pki`.",
+				Attributes:          map[string]schema.Attribute{"peer": pairComputed(aboutPeer), "client": pairComputed(aboutClient)},
+			},
+			"client_authority": schema.SingleNestedAttribute{
+				Computed: true, Sensitive: true,
+				MarkdownDescription: "The authority for clients alone, with its key: what `etcd_certificate` takes as `pki`. Whoever issues certificates to clients needs no more, " +
+					"and with the key of the peers could take part in the cluster as a member.",
+				Attributes: map[string]schema.Attribute{"client": pairComputed(aboutClient)},
+			},
 			"peer_ca_certificate":   schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that members trust each other by."},
 			"client_ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that clients and servers trust each other by."},
 		},

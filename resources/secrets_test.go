@@ -38,12 +38,12 @@ func TestNoSecretLeaks(t *testing.T) {
 
 	config := three(unprotected) + fmt.Sprintf(`
 		resource "etcd_certificate" "client" {
-			pki              = etcd_pki.prod.authority
+			pki              = etcd_pki.prod.client_authority
 			common_name      = "app"
 			private_key_file = %q
 		}
 		ephemeral "etcd_certificate" "app" {
-			pki         = etcd_pki.prod.authority
+			pki         = etcd_pki.prod.client_authority
 			common_name = "app"
 		}`, key)
 	var authorities []string

@@ -2,12 +2,9 @@ package resources
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -17,25 +14,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// newAuthority makes the two authorities of a cluster.
-func newAuthority(name string, algorithm pki.Algorithm, validity time.Duration, now time.Time) (authorityModel, error) {
-	made, err := pki.NewAuthorities(name, algorithm, validity, now)
+// authorityOf are the two authorities of a cluster as Terraform has them.
+func authorityOf(authorities pki.Authorities) (authorityModel, error) {
+	peer, err := keyPairFrom(authorities.Peers)
 	if err != nil {
 		return authorityModel{}, err
 	}
-	peer, err := keyPairFrom(made.Peers)
-	if err != nil {
-		return authorityModel{}, err
-	}
-	client, err := keyPairFrom(made.Clients)
+	client, err := keyPairFrom(authorities.Clients)
 	return authorityModel{Peer: peer, Client: client}, err
 }
 
 func keyPairFrom(authority *pki.Authority) (keyPairModel, error) {
 	key, err := authority.PrivateKeyPEM()
-	return keyPairModel{Certificate: types.StringValue(string(authority.CertificatePEM())), PrivateKey: types.StringValue(string(key))}, err
+	return keyPairModel{Certificate: types.StringValue(string(authority.CertificatePEM())), PrivateKey: sensitive.Of(string(key))}, err
 }
 
 // parse reads the authorities, and refuses those that could not sign at now.
@@ -55,10 +49,8 @@ func (a authorityModel) parse(now time.Time) (pki.Authorities, error) {
 // check refuses authorities that could never sign, as far as they are known. It reads no clock, since a
 // plan does not: it takes the authorities at a time at which they hold.
 func (a authorityModel) check() (diags diag.Diagnostics) {
-	for _, pair := range []keyPairModel{a.Peer, a.Client} {
-		if pair.Certificate.IsUnknown() || pair.PrivateKey.IsUnknown() {
-			return nil
-		}
+	if !a.Peer.known() || !a.Client.known() {
+		return nil
 	}
 	peer, errPeer := a.Peer.parse(a.Peer.notBefore())
 	client, errClient := a.Client.parse(a.Client.notBefore())
@@ -72,6 +64,20 @@ func (a authorityModel) check() (diags diag.Diagnostics) {
 	return diags
 }
 
+// known tells whether all of an authority is known.
+func (k keyPairModel) known() bool { return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() }
+
+// check refuses an authority for clients that could never sign, as far as it is known. It reads no clock either.
+func (k keyPairModel) check() (diags diag.Diagnostics) {
+	if !k.known() {
+		return nil
+	}
+	if _, err := k.parse(k.notBefore()); err != nil {
+		diags.AddAttributeError(path.Root("pki"), "This authority cannot be used", fmt.Sprintf("pki.client: %s", err))
+	}
+	return diags
+}
+
 // notBefore is when the authority begins to hold; the zero time where its certificate cannot be read.
 func (k keyPairModel) notBefore() time.Time {
 	info, _ := cert.Inspect([]byte(k.Certificate.ValueString()))
@@ -79,7 +85,7 @@ func (k keyPairModel) notBefore() time.Time {
 }
 
 func (k keyPairModel) parse(now time.Time) (*pki.Authority, error) {
-	return pki.ParseAuthority([]byte(k.Certificate.ValueString()), []byte(k.PrivateKey.ValueString()), now)
+	return pki.ParseAuthority([]byte(k.Certificate.ValueString()), []byte(k.PrivateKey.Reveal()), now)
 }
 
 // memberSigner signs what the hosts of members request. It implements upgrade.Signer.
@@ -115,11 +121,9 @@ func keyAlgorithm(certificate string) (pki.Algorithm, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the authority's certificate: %w", err)
 	}
-	switch key := parsed.PublicKey.(type) {
-	case *ecdsa.PublicKey:
-		return pki.ParseAlgorithm("ecdsa-" + strings.ToLower(strings.ReplaceAll(key.Curve.Params().Name, "-", "")))
-	case *rsa.PublicKey:
-		return pki.ParseAlgorithm(fmt.Sprintf("rsa-%d", key.N.BitLen()))
+	algorithm, err := pki.AlgorithmOf(parsed.PublicKey)
+	if err != nil {
+		return "", fmt.Errorf("the authority %q: %w", parsed.Subject.CommonName, err)
 	}
-	return "", fmt.Errorf("the authority's key is a %T, which is none that members can have", parsed.PublicKey)
+	return algorithm, nil
 }

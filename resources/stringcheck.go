@@ -22,7 +22,9 @@ import (
 
 // Names, as their attributes describe them.
 var (
-	clusterName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`),
+	clusterNamePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+	clusterName = stringvalidator.RegexMatches(clusterNamePattern,
 		"must be 1 to 32 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen")
 	memberName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
 		"must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end")

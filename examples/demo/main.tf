@@ -44,7 +44,7 @@ resource "etcd_cluster" "demo" {
 }
 
 resource "etcd_certificate" "operator" {
-  pki              = etcd_pki.demo.authority
+  pki              = etcd_pki.demo.client_authority
   common_name      = "root"
   private_key_file = "client.key" # made here, 0600, never in state
   certificate_file = "client.crt"

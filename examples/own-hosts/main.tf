@@ -63,7 +63,7 @@ resource "etcd_cluster" "prod" {
 }
 
 resource "etcd_certificate" "operator" {
-  pki                 = etcd_pki.prod.authority
+  pki                 = etcd_pki.prod.client_authority
   common_name         = "root"
   private_key_file    = "operator.key" # made here, 0600, never in state
   certificate_file    = "operator.crt"

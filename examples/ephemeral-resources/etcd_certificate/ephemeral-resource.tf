@@ -10,7 +10,7 @@ variable "endpoint" {
 
 # Made anew by each run, and kept by nobody.
 ephemeral "etcd_certificate" "smoke_test" {
-  pki         = etcd_pki.prod.authority
+  pki         = etcd_pki.prod.client_authority
   common_name = "smoke-test"
   validity    = "10m"
 }
@@ -23,9 +23,9 @@ resource "terraform_data" "smoke_test" {
 
     environment = {
       URL  = var.endpoint
-      CA   = ephemeral.etcd_certificate.smoke_test.ca_certificate_pem
-      CERT = ephemeral.etcd_certificate.smoke_test.certificate_pem
-      KEY  = ephemeral.etcd_certificate.smoke_test.private_key_pem
+      CA   = ephemeral.etcd_certificate.smoke_test.ca_certificate
+      CERT = ephemeral.etcd_certificate.smoke_test.certificate
+      KEY  = ephemeral.etcd_certificate.smoke_test.private_key
     }
   }
 }

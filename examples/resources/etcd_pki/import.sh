@@ -1,0 +1,3 @@
+# NAME@DIRECTORY: the directory holds peer-ca.crt, peer-ca.key, client-ca.crt and client-ca.key, each PEM, the keys
+# readable by their owner alone (chmod 600). Nothing is made anew: all of it is read from the files.
+terraform import etcd_pki.prod 'prod@./authorities'

@@ -1,0 +1,25 @@
+package resources
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+)
+
+// certificateSchemaVersion is the version of etcd_certificate's schema.
+const certificateSchemaVersion = 1
+
+var _ resource.ResourceWithUpgradeState = (*certificateResource)(nil)
+
+// UpgradeState brings states of earlier schema versions up to this one.
+func (r *certificateResource) UpgradeState(context.Context) map[int64]resource.StateUpgrader {
+	return map[int64]resource.StateUpgrader{0: upgrading(certificateFrom0)}
+}
+
+// certificateFrom0 names what is PEM, and a time, as the other resources do.
+func certificateFrom0(state stateObject) {
+	state.rename("certificate_pem", "certificate")
+	state.rename("ca_certificate_pem", "ca_certificate")
+	state.rename("csr_pem", "csr")
+	state.rename("not_after", "expires_at")
+}

@@ -1,0 +1,149 @@
+package resources
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+)
+
+const ownPKI = "etcd_pki.prod"
+
+// kept writes authorities into a directory as an operator keeps them.
+func kept(t *testing.T, directory string, state map[string]string) {
+	t.Helper()
+	for file, attribute := range map[string]string{"peer-ca": "authority.peer.", "client-ca": "authority.client."} {
+		write(t, filepath.Join(directory, file+".crt"), state[attribute+"certificate"], 0o644)
+		write(t, filepath.Join(directory, file+".key"), state[attribute+"private_key"], 0o600)
+	}
+}
+
+func write(t *testing.T, file, text string, mode os.FileMode) {
+	t.Helper()
+	if err := errors.Join(os.WriteFile(file, []byte(text), mode), os.Chmod(file, mode)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPKIImport: authorities whose state is lost come back from their files, the keys and all else as they were, so that the
+// plan after it is empty.
+func TestPKIImport(t *testing.T) {
+	for name, more := range map[string]string{"by default": "", "of a kind": "validity = \"48h30m\"\n algorithm = \"rsa-2048\""} {
+		t.Run(name, func(t *testing.T) {
+			w, directory := newWorld(t), t.TempDir()
+			config := "resource \"etcd_pki\" \"prod\" {\n name = \"prod\"\n" + more + "\n}"
+			w.run(t,
+				tftest.TestStep{Config: config, Check: func(s *terraform.State) error {
+					kept(t, directory, s.RootModule().Resources[ownPKI].Primary.Attributes)
+					return nil
+				}},
+				tftest.TestStep{PreConfig: func() { w.Clock = w.Clock.Add(time.Hour) }, ResourceName: ownPKI, ImportState: true,
+					ImportStateId: "prod@" + directory, ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name"},
+				tftest.TestStep{Config: config, PlanOnly: true})
+		})
+	}
+}
+
+// TestPKIImportOfForeignAuthorities: authorities that were made elsewhere come in as what they are.
+func TestPKIImportOfForeignAuthorities(t *testing.T) {
+	w, directory := newWorld(t), t.TempDir()
+	for file, lifetime := range map[string]time.Duration{"peer-ca": 100 * time.Hour, "client-ca": 50 * time.Hour} {
+		foreign(t, filepath.Join(directory, file), file+" of the company", "ecdsa-p384", w.Clock, lifetime)
+	}
+	w.run(t,
+		tftest.TestStep{Config: `resource "etcd_pki" "prod" { name = "prod" }`},
+		tftest.TestStep{ResourceName: ownPKI, ImportState: true, ImportStateId: "prod@" + directory, ImportStateCheck: func(states []*terraform.InstanceState) error {
+			for name, want := range map[string]string{"name": "prod", "algorithm": "ecdsa-p384", "validity": "50h5m"} {
+				if got := states[0].Attributes[name]; got != want {
+					return fmt.Errorf("%s is %q, not %q", name, got, want)
+				}
+			}
+			return nil
+		}})
+}
+
+// foreign writes an authority with a name of somebody else's.
+func foreign(t *testing.T, file, name string, algorithm pki.Algorithm, now time.Time, lifetime time.Duration) {
+	t.Helper()
+	made, err := pki.NewAuthority(name, algorithm, lifetime, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := made.PrivateKeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file+".crt", string(made.CertificatePEM()), 0o644)
+	write(t, file+".key", string(key), 0o600)
+}
+
+// TestPKIImportRefuses: nothing comes into the state that could not sign for the cluster, and each refusal says what to do.
+func TestPKIImportRefuses(t *testing.T) {
+	w, good := newWorld(t), t.TempDir()
+	begin := w.Clock
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherKey := string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+	var state map[string]string
+	steps := []tftest.TestStep{{Config: `resource "etcd_pki" "prod" { name = "prod" }`, Check: func(s *terraform.State) error {
+		state = s.RootModule().Resources[ownPKI].Primary.Attributes
+		kept(t, good, state)
+		return nil
+	}}}
+	refused := func(id, why string, before func()) {
+		steps = append(steps, tftest.TestStep{PreConfig: before, ResourceName: ownPKI, ImportState: true, ImportStateId: id, ExpectError: says(why)})
+	}
+	spoilt := func(why string, spoil func(directory string)) {
+		directory := t.TempDir()
+		refused("prod@"+directory, why, func() {
+			w.Clock = begin
+			kept(t, directory, state)
+			spoil(directory)
+		})
+	}
+	refused("prod", "it has to be NAME@DIRECTORY", nil)
+	refused("@"+good, "it has to be NAME@DIRECTORY", nil)
+	refused("Prod@"+good, "it has to be NAME@DIRECTORY", nil)
+	refused("prod@"+filepath.Join(good, "none"), "the directory has to hold peer-ca.crt and peer-ca.key", nil)
+	refused("other@"+good, `is of the authority "etcd prod peers", and "etcd other peers" is wanted here`, nil)
+	spoilt("so that others can use the key: chmod 600", func(d string) { mustChmod(t, filepath.Join(d, "client-ca.key"), 0o640) })
+	spoilt("the private key belongs to another certificate", func(d string) { write(t, filepath.Join(d, "peer-ca.key"), otherKey, 0o600) })
+	spoilt("it must be PEM (PKCS #8, PKCS #1 or SEC 1) and not encrypted", func(d string) { write(t, filepath.Join(d, "peer-ca.key"), "x", 0o600) })
+	spoilt(`no PEM block "CERTIFICATE"`, func(d string) { write(t, filepath.Join(d, "peer-ca.crt"), "x", 0o644) })
+	spoilt(`is of the authority "etcd prod clients", and "etcd prod peers" is wanted here`, func(d string) {
+		for _, end := range []string{".crt", ".key"} {
+			write(t, filepath.Join(d, "peer-ca"+end), string(mustRead(t, filepath.Join(d, "client-ca"+end))), 0o600)
+		}
+	})
+	spoilt("every client certificate would open the peer port", func(d string) {
+		foreign(t, filepath.Join(d, "peer-ca"), "one for all", "ecdsa-p256", begin, time.Hour)
+		for _, end := range []string{".crt", ".key"} {
+			write(t, filepath.Join(d, "client-ca"+end), string(mustRead(t, filepath.Join(d, "peer-ca"+end))), 0o600)
+		}
+	})
+	spoilt("an etcd_pki has one algorithm", func(d string) {
+		foreign(t, filepath.Join(d, "peer-ca"), "company peers", "ecdsa-p384", begin, time.Hour)
+	})
+	spoilt("it expired at", func(d string) {
+		foreign(t, filepath.Join(d, "peer-ca"), "company peers", "ecdsa-p256", begin.Add(-2*time.Hour), time.Hour)
+	})
+	w.run(t, steps...)
+}
