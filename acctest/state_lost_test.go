@@ -1,7 +1,10 @@
 package acctest
 
 import (
+	"maps"
+	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -9,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestStateLost loses the state of a cluster. The next create is refused, with the command that imports it,
-// and that command brings everything back: no host is changed by any of it.
+// TestStateLost loses the state of a cluster, and then all of the state. The next create is refused, with the command that
+// imports it, and imports bring everything back, as the guide says: no host is changed by any of it.
 func TestStateLost(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -51,7 +54,61 @@ func TestStateLost(t *testing.T) {
 	if after := traces(t, l.Host("a")); after != before {
 		t.Errorf("an apply after an import changed a host:\n%s\n%s", before, after)
 	}
+	w.loseAll(t, first, without)
+	if after := traces(t, l.Host("a")); after != before {
+		t.Errorf("a state that was lost as a whole and brought back changed a host:\n%s\n%s", before, after)
+	}
 	if value := w.client().must(w.endpoints()[1], "get", "--print-value-only", "key"); strings.TrimSpace(value) != "precious" {
 		t.Errorf("the key reads %q", value)
+	}
+}
+
+// loseAll loses the state with the authorities in it, of which their PEM files were kept. The guide's import blocks bring
+// authorities and cluster back, and the client keeps its key. without is the environment in which nothing vouches for the hosts
+// but their pins.
+func (w *workspace) loseAll(t *testing.T, clusterID string, without []string) {
+	t.Helper()
+	authorities, _ := w.state("etcd_pki.prod")
+	for _, role := range []string{"peer", "client"} {
+		pair := authorities["authority"].(map[string]any)[role].(map[string]any)
+		w.write(role+"-ca.crt", pair["certificate"].(string))
+		w.write(role+"-ca.key", pair["private_key"].(string))
+	}
+	key := w.read("client.key")
+	for _, name := range []string{"terraform.tfstate", "terraform.tfstate.backup"} {
+		if err := os.Remove(filepath.Join(w.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.applyFails("finished cluster prod", "terraform import etcd_cluster.prod")
+
+	w.write("imports.tf", `
+import {
+  to = etcd_pki.prod
+  id = "prod@."
+}
+
+import {
+  to = etcd_cluster.prod
+  id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"
+}
+`)
+	w.env = append(slices.Clip(without), "ETCD_SSH_KNOWN_HOSTS_FILE="+filepath.Join(w.dir, "known_hosts"))
+	if output := w.apply(); !strings.Contains(output, "2 imported, 1 added, 1 changed, 0 destroyed") {
+		t.Errorf("authorities and cluster are to be imported, and the certificate made anew:\n%s", output)
+	}
+	if err := os.Remove(filepath.Join(w.dir, "imports.tf")); err != nil {
+		t.Fatal(err)
+	}
+	w.env = without
+	w.mustBeSettled()
+	if back, _ := w.state("etcd_pki.prod"); !reflect.DeepEqual(back, authorities) {
+		t.Errorf("the authorities are not what they were: %v", slices.Sorted(maps.Keys(back)))
+	}
+	if id := w.clusterID(); id != clusterID {
+		t.Errorf("the cluster was %s and is %s", clusterID, id)
+	}
+	if w.read("client.key") != key {
+		t.Error("the client was given another key")
 	}
 }
