@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -52,15 +53,28 @@ func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 	if err != nil || cert.Verify(leaf, authorities, now, x509.ExtKeyUsageAny) != nil {
 		return false
 	}
-	var ips []string
-	for _, ip := range cert.IPs(leaf) {
-		ips = append(ips, ip.String())
+	has, err := cert.Claims(leaf)
+	if err != nil {
+		return false
 	}
-	return len(leaf.EmailAddresses) == 0 && len(leaf.URIs) == 0 &&
-		leaf.Subject.CommonName == want.CommonName &&
-		sameSet(leaf.Subject.Organization, want.Organization) &&
-		sameSet(leaf.DNSNames, want.DNSNames) &&
-		sameSet(ips, want.IPs)
+	extra, missing := cert.CompareClaims(claimsOf(want), has)
+	return len(extra)+len(missing) == 0
+}
+
+// claimsOf are what the certificate of a key is to say.
+func claimsOf(want api.KeyRequest) []string {
+	claims := []string{cert.CommonNameClaim(want.CommonName)}
+	for _, name := range want.Organization {
+		claims = append(claims, cert.OrganizationClaim(name))
+	}
+	for _, name := range want.DNSNames {
+		claims = append(claims, cert.DNSClaim(name))
+	}
+	for _, text := range want.IPs {
+		ip, _ := netip.ParseAddr(text) // Keys has written it
+		claims = append(claims, cert.IPClaim(ip))
+	}
+	return claims
 }
 
 // misnamed says which names a certificate lacks, or has and should not; empty: it has the ones that are desired.
@@ -127,10 +141,6 @@ func issued(text string) time.Time {
 		return time.Time{}
 	}
 	return cert.Issued(leaf)
-}
-
-func sameSet(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 func samePEM(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }

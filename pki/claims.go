@@ -1,152 +1,25 @@
 package pki
 
 import (
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
-
-// A claim is one thing that a certificate, or a request for one, says of its holder, as a line of
-// text: `DNS name "localhost"`. As lists of claims, what was asked for, what a request holds and what
-// was signed can be compared, whatever kind of thing differs, and the difference can be told.
-
-func commonNameClaim(name string) string   { return fmt.Sprintf("common name %q", name) }
-func organizationClaim(name string) string { return fmt.Sprintf("organization %q", name) }
-func dnsClaim(name string) string          { return fmt.Sprintf("DNS name %q", name) }
-func ipClaim(ip netip.Addr) string         { return "IP address " + ip.String() }
 
 // claims are those that were asked for.
 func (r Request) claims() []string {
-	claims := []string{commonNameClaim(r.CommonName)}
+	claims := []string{cert.CommonNameClaim(r.CommonName)}
 	for _, o := range r.Organization {
-		claims = append(claims, organizationClaim(o))
+		claims = append(claims, cert.OrganizationClaim(o))
 	}
 	for _, name := range r.DNSNames {
-		claims = append(claims, dnsClaim(name))
+		claims = append(claims, cert.DNSClaim(name))
 	}
 	for _, ip := range r.IPs {
-		claims = append(claims, ipClaim(ip.Unmap()))
+		claims = append(claims, cert.IPClaim(ip.Unmap()))
 	}
 	return claims
-}
-
-// requestClaims are those of a certificate request.
-func requestClaims(request *x509.CertificateRequest) ([]string, error) {
-	return claimsOf(request.Subject, request.Extensions, nil)
-}
-
-// certificateClaims are those of a certificate. Its basic constraints and key usages say nothing of
-// its holder's names.
-func certificateClaims(certificate *x509.Certificate) ([]string, error) {
-	return claimsOf(certificate.Subject, certificate.Extensions, []string{
-		oidBasicConstraints, oidKeyUsage, oidExtKeyUsage, oidSubjectKeyID, oidAuthorityKeyID,
-	})
-}
-
-// Extensions of certificates.
-const (
-	oidSubjectKeyID     = "2.5.29.14"
-	oidKeyUsage         = "2.5.29.15"
-	oidSubjectAltName   = "2.5.29.17"
-	oidBasicConstraints = "2.5.29.19"
-	oidAuthorityKeyID   = "2.5.29.35"
-	oidExtKeyUsage      = "2.5.29.37"
-)
-
-var extensionNames = map[string]string{
-	oidSubjectKeyID:     "subject key identifier",
-	oidKeyUsage:         "key usage",
-	oidBasicConstraints: "basic constraints",
-	oidAuthorityKeyID:   "authority key identifier",
-	oidExtKeyUsage:      "extended key usage",
-}
-
-// claimsOf collects the claims of a subject and of all extensions but those named.
-func claimsOf(subject pkix.Name, extensions []pkix.Extension, except []string) ([]string, error) {
-	claims := subjectClaims(subject)
-	for _, extension := range extensions {
-		switch oid := extension.Id.String(); {
-		case slices.Contains(except, oid):
-		case oid == oidSubjectAltName:
-			names, err := altNameClaims(extension.Value)
-			if err != nil {
-				return nil, fmt.Errorf("read the subject alternative names: %w", err)
-			}
-			claims = append(claims, names...)
-		case extensionNames[oid] != "":
-			claims = append(claims, "extension "+extensionNames[oid])
-		default:
-			claims = append(claims, "extension "+oid)
-		}
-	}
-	return claims, nil
-}
-
-// subjectClaims looks at every attribute: the fields of pkix.Name drop second common names and
-// whatever has no field.
-func subjectClaims(subject pkix.Name) []string {
-	var claims []string
-	for _, attribute := range subject.Names {
-		value, isText := attribute.Value.(string)
-		switch oid := attribute.Type.String(); {
-		case isText && oid == "2.5.4.3":
-			claims = append(claims, commonNameClaim(value))
-		case isText && oid == "2.5.4.10":
-			claims = append(claims, organizationClaim(value))
-		default:
-			claims = append(claims, fmt.Sprintf("subject attribute %s %q", oid, fmt.Sprint(attribute.Value)))
-		}
-	}
-	return claims
-}
-
-// altNameClaims reads a subjectAltName extension itself: crypto/x509 skips kinds of names that it has
-// no field for.
-func altNameClaims(der []byte) ([]string, error) {
-	var names []asn1.RawValue
-	if rest, err := asn1.Unmarshal(der, &names); err != nil {
-		return nil, err
-	} else if len(rest) > 0 {
-		return nil, errors.New("something follows them")
-	}
-	var claims []string
-	for _, name := range names {
-		ip, isIP := netip.AddrFromSlice(name.Bytes)
-		switch { // by RFC 5280, section 4.2.1.6
-		case name.Class != asn1.ClassContextSpecific:
-			return nil, fmt.Errorf("one of them is of class %d", name.Class)
-		case name.Tag == 1:
-			claims = append(claims, fmt.Sprintf("e-mail address %q", name.Bytes))
-		case name.Tag == 2:
-			claims = append(claims, dnsClaim(string(name.Bytes)))
-		case name.Tag == 6:
-			claims = append(claims, fmt.Sprintf("URI %q", name.Bytes))
-		case name.Tag == 7 && isIP:
-			claims = append(claims, ipClaim(ip))
-		default:
-			claims = append(claims, fmt.Sprintf("name of kind %d %x", name.Tag, name.Bytes))
-		}
-	}
-	return claims, nil
-}
-
-// compare tells which claims go beyond those that are desired, and which are missing. Order does not
-// matter; how often a claim is made does.
-func compare(desired, made []string) (extra, missing []string) {
-	missing = slices.Clone(desired)
-	for _, claim := range made {
-		if i := slices.Index(missing, claim); i >= 0 {
-			missing = slices.Delete(missing, i, i+1)
-		} else {
-			extra = append(extra, claim)
-		}
-	}
-	return extra, missing
 }
 
 // list prints claims for an error. They may be hostile, so neither their number nor their length

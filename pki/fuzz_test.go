@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // FuzzSign feeds requests that a hostile host could send, as DER, so that changes get past the PEM.
@@ -35,7 +37,7 @@ func FuzzSign(f *testing.F) {
 		}
 		// A changed request fails by its signature already; what looks at its content must bear it too.
 		if request, err := x509.ParseCertificateRequest(der); err == nil {
-			if claims, err := requestClaims(request); err == nil {
+			if claims, err := cert.RequestClaims(request); err == nil {
 				_ = list(claims)
 			}
 		}
@@ -49,8 +51,8 @@ func exact(t *testing.T, signed, der []byte, want Request) {
 	if err != nil || !bytes.Equal(c.RawSubjectPublicKeyInfo, request.RawSubjectPublicKeyInfo) {
 		t.Errorf("it is for another key, %v", err)
 	}
-	claims, err := certificateClaims(c)
-	if extra, missing := compare(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+	claims, err := cert.Claims(c)
+	if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 		t.Errorf("it adds %q and lacks %q, %v", extra, missing, err)
 	}
 }

@@ -78,11 +78,11 @@ func (a *Authority) notAfter(lifetime time.Duration, now time.Time) (time.Time, 
 // for whoever trusts the authority. An authority from elsewhere may have limits of its own, on names
 // or usages, that only show here.
 func (a *Authority) conforms(certificate *x509.Certificate, public crypto.PublicKey, want Request, now time.Time) error {
-	claims, err := certificateClaims(certificate)
+	claims, err := cert.Claims(certificate)
 	if err != nil {
 		return err
 	}
-	if extra, missing := compare(want.claims(), claims); len(extra)+len(missing) > 0 {
+	if extra, missing := cert.CompareClaims(want.claims(), claims); len(extra)+len(missing) > 0 {
 		return fmt.Errorf("it adds [%s] and lacks [%s]", list(extra), list(missing))
 	}
 	usages, err := want.Profile.extKeyUsages()

@@ -106,11 +106,11 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 
 // checkRequest refuses a request that holds more than is desired, or less where it is to be complete.
 func checkRequest(request *x509.CertificateRequest, want Request, complete bool) error {
-	claims, err := requestClaims(request)
+	claims, err := cert.RequestClaims(request)
 	if err != nil {
 		return fmt.Errorf("the certificate request is not acceptable: %w", err)
 	}
-	extra, missing := compare(want.claims(), claims)
+	extra, missing := cert.CompareClaims(want.claims(), claims)
 	switch {
 	case len(extra) > 0:
 		return fmt.Errorf("the certificate request holds what was not asked for: %s; make a new request without it", list(extra))

@@ -123,7 +123,7 @@ func TestRequestsOfAnythingElseAreRefused(t *testing.T) {
 	ca, holder := authority(t, "ca"), key(t, ECDSAP256)
 	rapid.Check(t, func(rt *rapid.T) {
 		want, made := desired().Draw(rt, "want"), desired().Draw(rt, "made")
-		extra, missing := compare(want.claims(), made.claims())
+		extra, missing := cert.CompareClaims(want.claims(), made.claims())
 		request := requestPEM(t, template(made), holder)
 		if _, err := ca.Sign(request, want, now); (err == nil) != (len(extra)+len(missing) == 0) {
 			rt.Fatalf("Sign: %v, though it adds %q and lacks %q", err, extra, missing)
@@ -147,8 +147,8 @@ func TestSignRequestTakesWhatIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims, err := certificateClaims(parsed(t, signed))
-	if extra, missing := compare(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+	claims, err := cert.Claims(parsed(t, signed))
+	if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 		t.Errorf("it adds %q and lacks %q, %v", extra, missing, err)
 	}
 }
@@ -231,8 +231,8 @@ func TestNewLeaf(t *testing.T) {
 		if err := Verify(leaf.CertificatePEM(), ca.CertificatePEM(), Client, now); err != nil {
 			t.Error(err)
 		}
-		claims, err := certificateClaims(c)
-		if extra, missing := compare(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+		claims, err := cert.Claims(c)
+		if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 			t.Errorf("it adds %q and lacks %q, %v", extra, missing, err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 func extension(t testing.TB, oid asn1.ObjectIdentifier, value any) pkix.Extension {
@@ -104,8 +106,8 @@ func TestNothingOfARequestGetsPastItsCheck(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		claims, err := certificateClaims(signed)
-		if extra, missing := compare(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
+		claims, err := cert.Claims(signed)
+		if extra, missing := cert.CompareClaims(want.claims(), claims); err != nil || len(extra)+len(missing) > 0 {
 			t.Errorf("%s: the certificate adds %q and lacks %q, %v", c.name, extra, missing, err)
 		}
 	}
