@@ -29,6 +29,22 @@ hosts = {
   c = { address = "192.0.2.13", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDL+fdI4IAYBcPJkYoeru7pO7bbvmfbJhhUBgH1MsP/1" }
 }
 `,
+	"module": `
+name    = "prod"
+members = { a = { address = "192.0.2.11", zone = "r1", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0bOf8XaFpOcsXEPhDdRJ4hmsx/oY9LHYmwQGy4T9pk" } }
+backup  = { directory = "/var/backups/etcd", recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"] }
+`,
+	"clusters": `
+clusters = {
+  prod = {
+    members = {
+      a = { address = "192.0.2.11", zone = "r1", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0bOf8XaFpOcsXEPhDdRJ4hmsx/oY9LHYmwQGy4T9pk" }
+      b = { address = "192.0.2.12", zone = "r2", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILRVj/nqpIiL+/KpimHTs4tK9XPyuJck6ETJvUjNrhvc" }
+      c = { address = "192.0.2.13", zone = "r3", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDL+fdI4IAYBcPJkYoeru7pO7bbvmfbJhhUBgH1MsP/1" }
+    }
+  }
+}
+`,
 	"demo": `
 private_key_file = "~/.ssh/id_ed25519"
 hosts            = { a = { address = "192.0.2.11", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0bOf8XaFpOcsXEPhDdRJ4hmsx/oY9LHYmwQGy4T9pk" } }
@@ -51,6 +67,15 @@ func TestExamples(t *testing.T) {
 			w.write(".ssh/id_ed25519", key)
 			w.copyFrom(filepath.Join(examples, folder))
 			w.write("terraform.tfvars", variables[folder])
+			if folder == "clusters" { // its module is the folder beside it
+				beside := *w
+				beside.dir = filepath.Join(w.dir, "..", "module")
+				if err := os.Mkdir(beside.dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				beside.copyFrom(filepath.Join(examples, "module"))
+				beside.write("unseen_override.tf", unseen(t, filepath.Join(examples, "module")))
+			}
 
 			w.must("init", "-no-color")
 			w.must("validate", "-no-color")
@@ -81,6 +106,19 @@ func unseen(t *testing.T, folder string) string {
 }
 
 var clusterResource = regexp.MustCompile(`(?m)^resource "etcd_cluster" "(\w+)"`)
+
+// TestModuleExample runs the tests that the example of a module comes with, as its user would.
+func TestModuleExample(t *testing.T) {
+	t.Parallel()
+	handedOver(t, "ETCD_PROVIDER", "ETCD_CLI")
+	w := emptyWorkspace(t, nil)
+	w.copyFrom(filepath.Join(examples, "module"))
+	w.must("init", "-no-color")
+	runs := strings.Count(w.read("cluster.tftest.hcl"), "\nrun ")
+	if out := w.must("test", "-no-color"); !strings.Contains(out, fmt.Sprintf("%d passed, 0 failed", runs)) {
+		t.Errorf("of %d tests of the module:\n%s", runs, out)
+	}
+}
 
 // TestFunctionExamples sees that functions give what their examples say.
 func TestFunctionExamples(t *testing.T) {

@@ -1,0 +1,73 @@
+# Terraform drops attributes that a type does not have, silently, and a misspelt one with them. So nothing of a member that
+# matters is optional here: where zone is misspelt, zone is missing, and the plan says so.
+
+variable "name" {
+  description = "Name of the cluster."
+  type        = string
+}
+
+variable "etcd_version" {
+  description = "etcd's minor version, of which the provider runs the newest patch that it carries, or an exact version."
+  type        = string
+  default     = "3.7"
+
+  validation {
+    condition     = can(regex("^3\\.[0-9]+(\\.[0-9]+)?$", var.etcd_version))
+    error_message = "etcd_version is a minor version like 3.7, or an exact one like 3.7.3."
+  }
+}
+
+variable "members" {
+  description = "The members, by name: the address of each one's host, the host's SSH key, and its failure domain."
+  type = map(object({
+    address  = string
+    host_key = string
+    zone     = string
+    rebuild  = optional(string)
+  }))
+
+  validation {
+    condition     = contains([1, 3, 5, 7], length(var.members))
+    error_message = "A cluster has 1, 3, 5 or 7 members."
+  }
+
+  validation {
+    condition = length(var.members) == 1 || alltrue([
+      for zone in distinct([for member in var.members : member.zone]) :
+      length([for member in var.members : member if member.zone == zone]) <= floor((length(var.members) - 1) / 2)
+    ])
+    error_message = "A zone has more members than the cluster can lose: its failure would be the loss of the quorum."
+  }
+}
+
+variable "quota_gibibytes" {
+  description = "Size of the database at which it takes no more writes, in GiB."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.quota_gibibytes >= 1 && var.quota_gibibytes <= 8
+    error_message = "etcd's own advice is 8 GiB at most."
+  }
+}
+
+variable "backup" {
+  description = "Backups that the hosts make, encrypted to the recipients (age), in a directory that they share. Null: none."
+  type = object({
+    directory  = string
+    recipients = set(string)
+    schedule   = optional(string, "hourly")
+  })
+  default = null
+
+  validation {
+    condition     = var.backup == null ? true : length(var.backup.recipients) > 0
+    error_message = "Backups hold all secrets that the cluster holds: name the recipients that they are encrypted to."
+  }
+}
+
+variable "clients" {
+  description = "Certificate requests of clients, by the name of the etcd user that each is."
+  type        = map(object({ csr_pem = string }))
+  default     = {}
+}
