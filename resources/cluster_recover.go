@@ -26,18 +26,18 @@ type recoverModel struct {
 func recoverAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "The way out of a lost quorum, where lost hosts cannot be brought back with their data and no snapshot is to be restored: one survivor becomes the whole cluster, " +
-			"with everything that it has logged, and the other members join it anew, their data moved aside. **Writes that only the others had are lost.** " +
-			"A plan without it shows how the log of each survivor ends, whatever its unit does; the one whose log ends last is the one to name, and another is refused. It does nothing while a quorum can be had, and is carried out once: " +
-			"take it out of the configuration afterwards. While it stays there unchanged it does nothing more.",
+		MarkdownDescription: "The way out of a lost quorum, if lost hosts cannot be brought back with their data and you do not restore a snapshot: one survivor becomes the whole cluster, " +
+			"with everything in its log, and the other members join it anew, their data moved aside. **Writes that only the others had are lost.** " +
+			"A plan without this shows how the log of each survivor ends, whatever its unit does: name the one whose log ends last; another one is refused. This does nothing while a quorum can be had, and an apply recovers once: " +
+			"take it out of the configuration afterwards. While it stays there unchanged, it does nothing more.",
 		Attributes: map[string]schema.Attribute{
 			"member":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the survivor with the highest term and index, at the address that it has."},
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "`cluster_id` of the cluster that is overwritten."},
 			"abandons": schema.SetAttribute{Required: true, ElementType: types.StringType,
-				MarkdownDescription: "Names of all other voters. Their hosts must serve nobody any more: one that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
+				MarkdownDescription: "Names of all other voters. Their hosts must serve nobody any more: a member that cannot be reached from here, and still has a quorum with others, would go on as a second cluster."},
 			"loses": schema.SetAttribute{Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Names of those of `abandons` that may have what the survivor does not have, and cannot be had: their hosts were seen, and their logs cannot be read, or end later and do not come up. " +
-					"**Acknowledged writes that only they have are lost.** A plan without it names them and says why; it is refused until they are mended or named here."},
+				MarkdownDescription: "Those of `abandons` that may have what the survivor does not have: their hosts were reached, and their logs cannot be read, or end later and their members do not start. " +
+					"**Acknowledged writes that only they have are lost.** A plan without this names them and says why; it is refused until they are repaired or named here."},
 		},
 	}
 }

@@ -41,15 +41,15 @@ var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$
 func restoreAttribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "The snapshot that the cluster is made from: a new one, one whose hosts are gone, or, for who names it in `overwrite_cluster_id`, one that lives. " +
-			"It is brought onto every host and verified there before any member is stopped. Then the old members are stopped for good, their data is moved aside, " +
-			"and the snapshot is restored on all hosts, with revisions above all that clients have seen, and everything up to there marked as compacted. The members have to agree, and agree again after a cold start, before clients reach them. " +
-			"It is carried out once: while it stays in the configuration unchanged it does nothing more. An apply that was cut short is gone on with by the next.",
+		MarkdownDescription: "The snapshot that the cluster is made from: a new cluster, one whose hosts are gone, or one that serves, if `overwrite_cluster_id` names it. " +
+			"Every host gets the snapshot and verifies it before any member is stopped. Then the old members are stopped for good, their data is moved aside, " +
+			"and all hosts restore the snapshot, with revisions above all that clients have seen, and everything up to there marked as compacted. The members have to agree, and agree again after a cold start, before clients reach them. " +
+			"An apply restores once: while this stays in the configuration unchanged, it does nothing more. If an apply was cut short, the next one continues.",
 		Attributes: map[string]schema.Attribute{
 			"file": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home of who runs it. It is sent to all hosts over SSH."},
+				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home directory. It is sent to all hosts over SSH."},
 			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{httpsURL},
-				MarkdownDescription: "A snapshot at an address, `https://...`, which the machine that runs Terraform downloads, and goes on with where that breaks. Wants `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
+				MarkdownDescription: "A snapshot at an address, `https://...`. The machine that runs Terraform downloads it, and resumes a download that breaks. Needs `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3ObjectAttributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
 			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},

@@ -36,7 +36,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			"formed in one apply, and from then on changed while it serves.\n\nOne resource is one cluster, so that no two members are ever changed at the same time by chance. " +
 			"Nothing of it is ever replaced: members, version, settings and repairs are updates, whose steps the plan shows in `rollout`, with the arithmetic of the quorum; " +
 			"what is not safe, or not possible, is refused by the plan, with no host touched. `terraform apply` may be killed at any moment; " +
-			"run again, it goes on from what it finds on the hosts.\n\n" +
+			"run again, it continues from what it finds on the hosts.\n\n" +
 			"Terraform drops an attribute inside an object (`members`, `settings`, `backup` and the like) that this reference does not name, and says nothing: one that is misspelt counts as not set. The plan shows what counts.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
@@ -52,18 +52,18 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Required: true,
 				MarkdownDescription: "The members, by name: 1, 3, 5 or 7 of them, each on a host of its own. A name is 1 to 63 lower-case letters, digits and hyphens, " +
 					"and becomes etcd's `--name`. Members can be added, removed, and moved to another host (by another `address`), " +
-					"several in one plan; they are taken one at a time, each with a snapshot first: one that is healthy goes once its replacement votes, one that is dead makes room for it. " +
-					"A plan is refused that moves more of them at once than the cluster can lose (one of 3, two of 5), addresses that are not known before apply counted, or one while another is down. " +
-					"A member of another name is another member: it cannot take over a host in the apply in which another leaves it.",
+					"several in one plan; the apply takes them one at a time, after a snapshot: a healthy member goes once its replacement votes, a dead one before its replacement joins. " +
+					"A plan that moves more members at once than the cluster can lose (one of 3, two of 5) is refused; an address that is not known before apply counts as moved. So is a plan that moves a member while another is down. " +
+					"A member with another name is another member: it cannot take over a host in the apply in which another leaves it.",
 				NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes(), Validators: []validator.Object{required{"address"}}},
 				Validators:   []validator.Map{mapvalidator.KeysAre(memberName)},
 			},
 			"version": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Version of etcd: a minor version (`3.7`), which means the newest patch of it that this provider carries, or an exact one (`3.7.3`). " +
-					"Default: for a new cluster the newest that it carries; a living one stays on its minor version. Where a release of the provider carries a newer patch of that, " +
-					"the next apply rolls it, unless `hold_restarts` is true; a patch that is newer than what is carried stays. A change is rolled member by member, one minor at a time (3.6 to 3.7), " +
-					"upwards, and downwards through etcd's own downgrade. The version that runs is in `etcd_version`." + aboutCarried(carried),
+				MarkdownDescription: "Version of etcd: a minor version (`3.7`), of which members run the newest patch that this provider carries, or an exact version (`3.7.3`). " +
+					"Default: for a new cluster the newest that the provider carries; a cluster that serves stays on its minor version. If a release of the provider carries a newer patch, " +
+					"the next plan rolls it out, unless `hold_restarts` is true; a cluster that runs a newer patch than the provider carries keeps it. A change restarts member by member, one minor version at a time (3.6 to 3.7), " +
+					"upwards, and downwards through etcd's own downgrade. `etcd_version` says what runs." + aboutCarried(carried),
 				Validators: []validator.String{etcdVersion},
 			},
 			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", byRoll),
@@ -100,16 +100,16 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			},
 			"preflight_at_plan": schema.BoolAttribute{
 				Optional: true,
-				MarkdownDescription: "Whether a plan looks at hosts that are new to the cluster, or reached in another way than before, where it knows how to reach them: it reads only, " +
-					"and refuses what could not carry a member (nobody answers, another host key, too little room, data or ports of somebody else). Set it to false where the same apply makes the machines and " +
+				MarkdownDescription: "Whether a plan looks at hosts that are new to the cluster, and at those whose connection changes, if it knows how to reach them. It changes nothing there, " +
+					"and is refused if a host could not carry a member (nobody answers, another host key, too little room, data or ports of somebody else). Set this to false if the same apply makes the machines and " +
 					"their addresses are known beforehand; the apply looks at them in any case before it changes anything. Default: `true`.",
 			},
 			"hold_restarts": holdAttribute(),
 			"abandon_on_destroy": schema.SetAttribute{
 				Optional:    true,
 				ElementType: types.StringType,
-				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. It looks at them all the same, and is refused " +
-					"where one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be asked at the last look. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
+				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. The destroy looks at them all the same, and is refused " +
+					"if one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be reached at the last look. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
 			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),
@@ -248,9 +248,9 @@ func memberAttributes() map[string]schema.Attribute {
 		},
 		"rebuild": schema.StringAttribute{
 			Optional: true,
-			MarkdownDescription: "Any text: where it changes to one that the member's data was not begun with, the member is built anew on its host, whatever condition it is in. It is removed, its data moved aside, " +
-				"and it joins again from the others' data, as the plan shows. One at a time, and only while a quorum is healthy, and for a healthy member all voters. " +
-				"To set it for the first time is a change; to take it out is none. A member that is new, or that moves to another machine, joins like that anyway. Terraform's own `-replace` is refused, since it would destroy the cluster.",
+			MarkdownDescription: "Any text. If it changes to a text that the member's data was not begun with, the member is built anew on its host, whatever condition it is in: it is removed, its data is moved aside, " +
+				"and it joins again from the others' data, as the plan shows. One member at a time, while a quorum is healthy; for a healthy member, all voters have to be. " +
+				"Setting a text for the first time rebuilds the member; taking it out does nothing. A member that is new, or that moves to another machine, joins like that anyway. Terraform's own `-replace` is refused, since it would destroy the cluster.",
 			Validators: []validator.String{stringvalidator.LengthBetween(1, 200)},
 		},
 		"id": schema.StringAttribute{
