@@ -1,0 +1,63 @@
+package acctest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReleaseNotes holds what a release says of itself: the section of its version, and that one is not released which the
+// changelog does not know, or calls unreleased.
+func TestReleaseNotes(t *testing.T) {
+	t.Parallel()
+	changelog := filepath.Join(t.TempDir(), "CHANGELOG.md")
+	text := "# Changelog\n\n## 0.3.0 (unreleased)\n\n- Yet to come.\n\n## 0.2.10 (2026-12-01)\n\n## 0.2.1 (2026-11-30)\n\n- A line,\n  and its rest.\n\n## 0.2.0\n\n- Before.\n"
+	if err := os.WriteFile(changelog, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for tag, want := range map[string]struct {
+		notes string // empty: refused,
+		says  string // with this
+	}{
+		"v0.2.1":  {notes: "- A line,\n  and its rest."},
+		"v0.2.0":  {notes: "- Before."},
+		"v0.3.0":  {says: "unreleased"},
+		"v0.2":    {says: "no heading '## 0.2'"},
+		"v0.2.10": {says: "says nothing below"},
+		"v9.9.9":  {says: "no heading"},
+	} {
+		command := exec.Command("../.ci/notes", tag)
+		command.Env = append(os.Environ(), "CHANGELOG="+changelog)
+		var complaint strings.Builder
+		command.Stderr = &complaint
+		out, err := command.Output()
+		if got := strings.TrimSpace(string(out)); got != want.notes || (err == nil) != (want.notes != "") || !strings.Contains(complaint.String(), want.says) {
+			t.Errorf("notes of %s: %q, %v, %s; want %q %s", tag, got, err, complaint.String(), want.notes, want.says)
+		}
+	}
+}
+
+// TestActionsArePinned holds that no workflow of this repository runs an action by a tag, which its owner, or whoever has
+// taken the owner's account, can move to other code.
+func TestActionsArePinned(t *testing.T) {
+	t.Parallel()
+	pinned := regexp.MustCompile(`^(\./\S+|[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*)$`)
+	workflows, err := filepath.Glob("../.github/workflows/*.yml")
+	if err != nil || len(workflows) == 0 {
+		t.Fatalf("no workflows: %v", err)
+	}
+	for _, path := range workflows {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if _, action, uses := strings.Cut(strings.TrimSpace(line), "uses: "); uses && !pinned.MatchString(action) {
+				t.Errorf("%s: %s is not pinned by its commit, with its version behind", path, action)
+			}
+		}
+	}
+}
