@@ -97,7 +97,7 @@ run "another_major_version_is_refused" {
 
 run "clients_hand_in_requests" {
   variables {
-    clients = { api-server = { csr_pem = "-----BEGIN CERTIFICATE REQUEST-----" } }
+    clients = { api-server = { csr = "-----BEGIN CERTIFICATE REQUEST-----" } }
   }
 
   assert {

@@ -41,7 +41,7 @@ resource "etcd_cluster" "this" {
 resource "etcd_certificate" "client" {
   for_each = var.clients
 
-  pki         = etcd_pki.this.authority
+  pki         = etcd_pki.this.client_authority
   common_name = each.key
-  csr_pem     = each.value.csr_pem
+  csr         = each.value.csr
 }

@@ -5,12 +5,12 @@ output "endpoints" {
 
 output "ca_certificate" {
   description = "What clients verify the members with, PEM."
-  value       = etcd_cluster.this.ca_certificate
+  value       = etcd_cluster.this.client_ca_certificate
 }
 
 output "certificates" {
   description = "The clients' certificates, PEM, by the names in clients."
-  value       = { for name, certificate in etcd_certificate.client : name => certificate.certificate_pem }
+  value       = { for name, certificate in etcd_certificate.client : name => certificate.certificate }
 }
 
 # What etcd_backups asks for, and etcd_snapshot.

@@ -68,6 +68,6 @@ variable "backup" {
 
 variable "clients" {
   description = "Certificate requests of clients, by the name of the etcd user that each is."
-  type        = map(object({ csr_pem = string }))
+  type        = map(object({ csr = string }))
   default     = {}
 }

@@ -15,7 +15,7 @@ resource "etcd_certificate" "operator" {
 resource "etcd_certificate" "api_server" {
   pki          = etcd_pki.prod.client_authority
   common_name  = "api-server"
-  csr      = file("${path.module}/api-server.csr")
+  csr          = file("${path.module}/api-server.csr")
   validity     = "2160h" # 90 days,
   renew_before = "360h"  # and another one by the first apply in the last 15
 }
