@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // swap has the addresses of two members lead to each other's hosts.
@@ -204,6 +205,100 @@ func TestWaysDrawn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPlansByWaysDrawn draws where the ways to members lead, which members are to be re-addressed, replaced or built anew, and what is
+// the matter with them, and plans. Whatever that comes to, no host is touched in another member's name, or by a way that nobody has
+// gone; and of those that serve nobody is stopped, removed, retired or set aside who is not to go.
+func TestPlansByWaysDrawn(t *testing.T) {
+	planned, refused := 0, 0
+	sample.Check(t, 1000, func(rt *rapid.T) {
+		c := cluster("192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15")
+		right := alive(t, c)
+		machines := slices.Clone(c.Members)
+		well := map[string]bool{}
+		for _, m := range machines {
+			well[m.Name] = true
+			report := right[m]
+			observed := *report.Observation
+			switch rapid.IntRange(0, 11).Draw(rt, "condition of "+m.Name) {
+			case 0:
+				well[m.Name], observed.Unit.ActiveState, observed.Unit.Process, observed.Member = false, "inactive", nil, api.Member{Error: "connect: connection refused"}
+			case 1:
+				well[m.Name], observed.Unit.ActiveState, observed.Unit.Process, observed.Member = false, "inactive", nil, api.Member{Error: "connect: connection refused"}
+				observed.Data.HasMember, observed.GuardCheck, observed.Guard = false, api.GuardData, "it holds no data"
+			case 2:
+				observed.Flags = append(slices.Clip(observed.Flags), "--log-level=debug")
+			}
+			report.Observation = &observed
+			right[m] = report
+		}
+		members := slices.Clone(machines)
+		leaves := map[string]bool{}
+		c.Built = map[string]string{}
+		for i, m := range machines {
+			at := membership.Member{Name: m.Name, Address: "192.0.2.3" + string(rune('1'+i))}
+			switch rapid.IntRange(0, 9).Draw(rt, "asked of "+m.Name) {
+			case 0:
+				members = append(members, at)
+			case 1:
+				members, c.Members[i] = append(members, at), at
+			case 2: // to another host
+				at.Address = "192.0.2.2" + string(rune('1'+i))
+				fresh := bare(at)
+				fresh.Contact.MachineID, fresh.Contact.BootID = "fresh for "+m.Name, "fresh for "+m.Name
+				members, c.Members[i], right[at], leaves[m.Name] = append(members, at), at, fresh, true
+			case 3:
+				c.Rebuild, leaves[m.Name] = append(c.Rebuild, m.Name), true
+				c.Built[m.Name] = "again"
+			}
+		}
+		reports, leads := bootstrap.Reports{}, map[membership.Member]string{}
+		for _, m := range members {
+			to := machines[m.Name[0]-'a']
+			if fresh, is := right[m]; is && fresh.Observation == nil {
+				to = m
+			}
+			switch rapid.IntRange(0, 9).Draw(rt, "way to "+m.Name) {
+			case 0:
+				to = rapid.SampledFrom(machines).Draw(rt, "to")
+			case 1:
+				reports[m] = bootstrap.Report{Err: errors.New("no route to host")}
+				continue
+			}
+			reports[m] = right[to]
+			if leads[m] = to.Name; right[to].Observation == nil {
+				leads[m] = ""
+			}
+		}
+		p := c.Status("us", reports, time.Time{})
+		p.Saved = true
+		whole, err := plan.Change(p, c.Spec)
+		if err != nil {
+			refused++
+			return
+		}
+		planned++
+		for _, step := range whole.Steps {
+			if step.Member == "" || step.Kind == membership.SyncConfiguration {
+				continue
+			}
+			m := membership.Member{Name: step.Member, Address: step.At}
+			carries, reached := leads[m]
+			if step.Kind != membership.Remove && (!reached || carries != "" && carries != m.Name) {
+				rt.Fatalf("%s, and its way leads to %q (reached %t)\n%v", step, carries, reached, whole.Steps)
+			}
+			switch step.Kind {
+			case membership.Stop, membership.Remove, membership.Retire, membership.SetAside, membership.Recover:
+				if well[m.Name] && !leaves[m.Name] && reached {
+					rt.Fatalf("%s, which serves, and is not to go\n%v", step, whole.Steps)
+				}
+			}
+		}
+	})
+	if planned == 0 || refused == 0 {
+		t.Errorf("%d plans and %d refusals: that shows little", planned, refused)
+	}
 }
 
 // TestDataOfAnEarlierLife has a member's machine put back to before the member was last built anew: its marker and its log
