@@ -198,9 +198,9 @@ func (m *Machine) move(from, to string) error {
 	return source.Move(name, target, called)
 }
 
-// purge deletes a data directory, the snapshots of it, and all that was moved aside from it.
+// purge deletes a data directory, the snapshots of it, and all that was moved aside from it. Mount points stay, empty.
 func (m *Machine) purge(dir string) error {
-	if err := removeAll(m.path(api.SnapshotDir(dir))); err != nil {
+	if err := m.purgeSnapshots(api.SnapshotDir(dir)); err != nil {
 		return err
 	}
 	aside, err := m.aside(dir)
@@ -231,6 +231,25 @@ func (m *Machine) purge(dir string) error {
 		return err
 	}
 	return m.removeEmpty(dir)
+}
+
+// purgeSnapshots deletes the snapshots of a member. Where somebody has mounted a disk for them, it has nothing on it then.
+func (m *Machine) purgeSnapshots(dir string) error {
+	if mounted, err := m.isMountPoint(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else if info, err := os.Lstat(m.path(dir)); err != nil || !info.IsDir() || !mounted {
+		return removeAll(m.path(dir))
+	}
+	names, err := m.contents(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := removeAll(m.path(filepath.Join(dir, name))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isMountPoint tells whether a file system of its own is mounted on a directory.

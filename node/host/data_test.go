@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -120,17 +121,48 @@ func TestPurge(t *testing.T) {
 // mountData mounts a file system on the data directory.
 func mountData(t *testing.T, m *Machine) {
 	t.Helper()
-	if err := os.MkdirAll(m.path(dataDir), 0o700); err != nil {
+	mountOn(t, m, dataDir, "1m")
+}
+
+// mountOn mounts a file system of a size on a directory.
+func mountOn(t *testing.T, m *Machine, dir, size string) {
+	t.Helper()
+	if err := os.MkdirAll(m.path(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", m.path(dataDir), "tmpfs", 0, "size=1m"); err != nil {
+	if err := unix.Mount("tmpfs", m.path(dir), "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("this machine does not let us mount: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(m.path(dataDir), 0); err != nil {
+		if err := unix.Unmount(m.path(dir), 0); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// TestPlacesOfTheirOwn has somebody mount disks where a member keeps its snapshots and its runs work: they are emptied, and
+// stay, when the cluster leaves the host.
+func TestPlacesOfTheirOwn(t *testing.T) {
+	m, _ := newMachine(t)
+	state := api.BackupStateDir(dataDir)
+	mountOn(t, m, api.SnapshotDir(dataDir), "1m")
+	mountOn(t, m, state, "1m")
+	for _, file := range []string{api.SnapshotDir(dataDir) + "/7-20260101T000000Z.db", recordFile(dataDir, runBackup), rehearsalDir(dataDir) + "/data/member/snap/db", dataDir + "/member/wal/0.wal"} {
+		writeFile(t, m, file, "")
+	}
+	for range 2 {
+		if err := errors.Join(m.removeBackupState("main", dataDir), m.purge(dataDir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{api.SnapshotDir(dataDir), state} {
+		if left, err := os.ReadDir(m.path(dir)); err != nil || len(left) > 0 {
+			t.Errorf("in %s is left %v, %v", dir, left, err)
+		}
+	}
+	if _, err := os.Stat(m.path(dataDir)); !os.IsNotExist(err) {
+		t.Errorf("the data is left: %v", err)
+	}
 }
 
 func TestSetAsideInAMountPoint(t *testing.T) {

@@ -198,9 +198,9 @@ func removeAll(path string) error {
 	return around.Sync()
 }
 
-// removeEmpty removes a directory of the host, unless something is in it.
+// removeEmpty removes a directory of the host, unless something is in it or mounted on it.
 func (m *Machine) removeEmpty(dir string) error {
-	if err := remove(m.path(dir)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+	if err := remove(m.path(dir)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EBUSY) {
 		return err
 	}
 	return nil

@@ -85,6 +85,15 @@ func TestSnapshotOfAMember(t *testing.T) {
 	if _, err := os.Stat(f.path(snapshotDir)); !os.IsNotExist(err) {
 		t.Errorf("a purge has left the snapshots: %v", err)
 	}
+
+	// On a disk that somebody has mounted for them, whose room counts.
+	mountOn(t, f.Machine, snapshotDir, "32m")
+	_, err = f.Snapshot(t.Context(), "main", api.SnapshotRequest{Owner: fleetOwner, Keep: 1})
+	mustRefuse(t, err, snapshotDir+" has 3", "MiB free")
+	mountOn(t, f.Machine, snapshotDir, "256m")
+	if s := take(1); len(snapshots(t, f.Machine)) != 1 || snapshots(t, f.Machine)[0] != filepath.Base(s.Path) {
+		t.Errorf("on a disk of their own there are %q", snapshots(t, f.Machine))
+	}
 }
 
 // TestSnapshotThatIsDamaged holds that a snapshot in which anything has changed is not taken for one.
