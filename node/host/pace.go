@@ -78,6 +78,14 @@ func (p *pace) gains(ctx context.Context, process int) bool {
 
 // whileItGains is a context that ends once the member has not come further for so long, and says so.
 func (m *Machine) whileItGains(ctx context.Context, marker api.Marker, patience time.Duration) (context.Context, func()) {
+	return m.whileProcessGains(ctx, marker, patience, func(ctx context.Context) (int, error) {
+		state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
+		return state.MainPID, err
+	}, func() {})
+}
+
+// whileProcessGains is whileItGains of a member that runs in a process of its own. It calls gained whenever that comes further.
+func (m *Machine) whileProcessGains(ctx context.Context, marker api.Marker, patience time.Duration, process func(context.Context) (int, error), gained func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -94,9 +102,9 @@ func (m *Machine) whileItGains(ctx context.Context, marker api.Marker, patience 
 				cancel(fmt.Errorf("member %s has come no further for %s", marker.Member, patience))
 				return
 			case <-poll.C:
-				state, err := m.Units.State(ctx, api.Unit(marker.Cluster))
-				if err == nil && p.gains(ctx, state.MainPID) {
+				if pid, err := process(ctx); err == nil && p.gains(ctx, pid) {
 					stall.Reset(patience)
+					gained()
 				}
 			}
 		}

@@ -2,12 +2,14 @@ package host
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -209,6 +211,39 @@ func TestKilledRehearsal(t *testing.T) {
 	}
 	mustBeTidy(t, f)
 	f.mustRun(t, runRehearsal) // once the lease of the other has ended
+}
+
+// TestRehearsedMemberThatStandsStill: a rehearsed member is waited for as long as it comes further, and no longer. That says
+// nothing of the backup.
+func TestRehearsedMemberThatStandsStill(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t, newAuthority(t), "a")[0]
+	backedUp(t, backupOf(), f)
+	f.put(t, 30)
+	made := f.mustRun(t, runBackup)
+	f.Stalls = 5 * time.Second
+	rehearsed := f.path(rehearsalDir(dataDir))
+	ended := make(chan error, 1)
+	go func() { ended <- f.run(t, runRehearsal, true) }()
+	eventually(t, "the rehearsed member stands still", func() bool {
+		pid := processIn(t, rehearsed)
+		runs, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it is etcd a moment after it was begun
+		return strings.HasPrefix(string(runs), "etcd\x00") && syscall.Kill(pid, syscall.SIGSTOP) == nil
+	})
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "member rehearsal has come no further for 5s") {
+			t.Errorf("it says %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it is waited for")
+	}
+	if pid := processIn(t, rehearsed); pid != 0 {
+		t.Errorf("process %d is left", pid)
+	}
+	if _, err := os.Stat(f.path(backupDir + "/main/" + made.Backup + ".rehearsal")); err == nil {
+		t.Error("that was held against the backup")
+	}
 }
 
 // processIn is the process that works in a directory; 0: none does.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,15 +23,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// rehearsedTimeout bounds what a rehearsed member is asked, from its start on. It reads all of its data twice, at
-// the lowest priority.
-const rehearsedTimeout = time.Hour
+// rehearsedStall is for how long a rehearsed member may come no further. It reads all of its data twice, at the lowest
+// priority: on a busy host it gets little of the machine.
+const rehearsedStall = time.Hour
 
 // compareMember starts a member of its own on restored data, alone and for this host only, reads all of it, and
 // compares it with the manifest. The member ends with this process, however that ends.
 func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside.Dir, peer port) error {
-	ctx, cancel := context.WithTimeout(ctx, rehearsedTimeout)
-	defer cancel()
 	// The kernel ends the child with the thread that has started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -54,8 +53,13 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 		close(ended)
 	}()
 	alone := r.marker
-	alone.ClientPort = int(port)
-	err = r.compareAnswers(ctx, m, alone, ended)
+	alone.ClientPort, alone.Member, alone.DataDir, alone.MetricsPort = int(port), runRehearsal, filepath.Join(rehearsalDir(r.marker.DataDir), rehearsedData), 0
+	pid := func(context.Context) (int, error) { return member.Process.Pid, nil }
+	waiting, stop := r.whileProcessGains(ctx, alone, r.stall(rehearsedStall), pid, r.gained)
+	if err = r.compareAnswers(waiting, m, alone, ended); err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(waiting), err)
+	}
+	stop()
 	_ = member.Process.Kill() // it may have ended by itself
 	<-ended
 	if errors.Is(err, errRehearsedEnded) {

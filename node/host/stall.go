@@ -76,13 +76,16 @@ func (r *run) guarded(ctx context.Context, do func(context.Context) (string, err
 func (r *run) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
 	all, err := r.Machine.destinations(ctx, b)
 	for i := range all {
-		all[i] = all[i].tracked(func() {
-			if r.moved != nil {
-				r.moved()
-			}
-		})
+		all[i] = all[i].tracked(r.gained)
 	}
 	return all, err
+}
+
+// gained notes that the run comes further.
+func (r *run) gained() {
+	if r.moved != nil {
+		r.moved()
+	}
 }
 
 // tracked is the destination; it calls moved for each piece that it takes or gives, and each call that it has answered.
