@@ -18,9 +18,6 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*backupsData)(nil)
 
-// backupsTimeout bounds a look at all destinations.
-const backupsTimeout = 5 * time.Minute
-
 // backupsData is the data source etcd_backups.
 type backupsData struct{ providerData *ProviderData }
 
@@ -141,12 +138,13 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, backupsTimeout)
+	// Hosts give up a destination of which nothing comes, and nobody else says how long its list may take.
+	looking, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var list []upgrade.ListedBackup
 	executor, err := cluster.executor(ctx, d.providerData, to)
 	if err == nil {
-		list, model.Problems, err = executor.Backups(ctx, cluster.Owner.ValueString(), to.members())
+		list, model.Problems, err = executor.Backups(ctx, looking, cluster.Owner.ValueString(), to.members())
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The backups of cluster %s cannot be listed", cluster.Name.ValueString()), err.Error())

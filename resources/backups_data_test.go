@@ -47,4 +47,7 @@ func TestBackupsAreListed(t *testing.T) {
 		tftest.TestStep{PreConfig: w.host(12).PowerOn, Config: three(unprotected)},
 		tftest.TestStep{Config: strings.Replace(reading(ours), config, three(unprotected), 1), ExpectError: says("its host makes no backups")},
 	)
+	if n := w.progress.hurried; n > 0 {
+		t.Errorf("%d lists of backups were to be there by a time, whatever comes of them", n)
+	}
 }

@@ -64,6 +64,7 @@ type world struct {
 		errors   []string
 		private  [][]byte
 		awaited  []string // addresses of hosts that operations did not want to go on without
+		hurried  int      // lists of backups that were to be there by a time
 	}
 }
 
@@ -124,6 +125,11 @@ type way struct {
 }
 
 func (h way) Call(ctx context.Context, store string, request api.Request, result any) error {
+	if _, bounded := ctx.Deadline(); bounded && request.Operation == api.OpBackups {
+		h.world.progress.Lock()
+		h.world.progress.hurried++
+		h.world.progress.Unlock()
+	}
 	err := h.Host.Call(ctx, store, request, result)
 	if o, ok := result.(*api.Observation); ok && err == nil && h.world.observed != nil {
 		h.world.observed(o)

@@ -22,9 +22,9 @@ type ListedBackup struct {
 
 // Backups lists what there is of a cluster's backups, the newest first, as its hosts see it. Problems are the hosts,
 // destinations and backups that could not be read. A host that has none, as one that is to join, is no problem where others
-// have some. It changes nothing.
-func (e *Executor) Backups(ctx context.Context, owner string, members []membership.Member) (list []ListedBackup, problems []string, err error) {
-	found := e.backups(ctx, owner, members)
+// have some. It changes nothing. looking bounds the look at the hosts: a list of thousands takes as long as any of it comes.
+func (e *Executor) Backups(ctx, looking context.Context, owner string, members []membership.Member) (list []ListedBackup, problems []string, err error) {
+	found := e.backups(ctx, looking, owner, members)
 	problems = found.unread
 	if !found.answered {
 		problems = append(found.none, problems...)
@@ -43,9 +43,9 @@ type catalog struct {
 }
 
 // backups asks every host of these members for the backups that it knows of.
-func (e *Executor) backups(ctx context.Context, owner string, members []membership.Member) catalog {
+func (e *Executor) backups(ctx, looking context.Context, owner string, members []membership.Member) catalog {
 	found := catalog{none: []string{}, unread: []string{}}
-	reports := e.Observe(ctx, members)
+	reports := e.Observe(looking, members)
 	type answer struct {
 		membership.Member
 		found api.Backups

@@ -42,7 +42,7 @@ func (r *restoreRun) fetchKept(ctx context.Context, m membership.Member, request
 // findKept finds the backup that is wished for in the directories of all hosts, desired ones or not. Which is the
 // latest is known where all of them have been read.
 func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
-	found := r.backups(ctx, r.order.Formation.Owner, r.members)
+	found := r.backups(ctx, ctx, r.order.Formation.Owner, r.members)
 	name := r.order.Content.Kept.Name
 	if name == api.LatestBackup && len(found.unread) > 0 {
 		return nil, &membership.Refusal{Rule: "which backup is the latest cannot be told: " + strings.Join(found.unread, "; "), Remedy: "mend that, or name the backup: restore.backup"}
