@@ -46,6 +46,7 @@ func TestAssessHost(t *testing.T) {
 		"no commands":   {bare(a), func(r *bootstrap.Report) { r.Contact.Missing = []string{"gzip", "useradd"} }, "refused: commands are missing on it: gzip, useradd; install them"},
 		"read-only":     {bare(a), func(r *bootstrap.Report) { r.Contact.ReadOnly = true }, "refused: /usr/local/lib/etcd-store lies on a file system that is mounted read-only"},
 		"no namespaces": {bare(a), func(r *bootstrap.Report) { r.Contact.NoUserNamespaces = true }, "refused: it allows no user namespaces (user.max_user_namespaces is 0)"},
+		"one session":   {bare(a), func(r *bootstrap.Report) { r.Contact.OneSession = true }, "refused: its sshd opens one session at a time on a connection (MaxSessions 1)"},
 		"a port of root's": {bare(a), func(r *bootstrap.Report) { r.Contact.FirstPort = 2381 },
 			"refused: client_port is 2379, and members run as the user etcd, who may bind the ports from 2381 to 65535 alone on it"},
 		"a port that is just allowed": {bare(a), func(r *bootstrap.Report) { r.Contact.FirstPort = 2379 }, "bare"},

@@ -51,6 +51,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return fmt.Sprintf("commands are missing on it: %s; install them", strings.Join(contact.Missing, ", "))
 	case contact.NoUserNamespaces:
 		return "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one: set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system"
+	case contact.OneSession:
+		return "its sshd opens one session at a time on a connection (MaxSessions 1), and a run takes two: set MaxSessions to 2 or more in its sshd_config (10 is sshd's default)"
 	case closed(contact.FirstPort, c.ports()) != "":
 		return closed(contact.FirstPort, c.ports())
 	case contact.Marker == nil && !contact.DataNotEmpty && contact.DataFreeBytes > 0 && contact.DataFreeBytes < NeedDataBytes:

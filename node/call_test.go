@@ -296,6 +296,28 @@ func TestLockThatAnotherHolds(t *testing.T) {
 	}
 }
 
+// TestContactOfAHostOfOneSession: the first contact tells, before anything is put on any host.
+func TestContactOfAHostOfOneSession(t *testing.T) {
+	for limit, one := range map[int]bool{1: true, 2: false, 0: false} {
+		contact := sshtest.Config{MaxSessions: limit}
+		var server *sshtest.Server
+		contact.Handler = func(ctx context.Context, s *sshtest.Session) sshtest.Exit {
+			_, _ = io.WriteString(s.Stdout, "kernel 6.1.0-28-amd64\n")
+			for wait := time.Now(); one && server.RefusedSessions() == 0 && time.Since(wait) < time.Minute; time.Sleep(time.Millisecond) {
+			}
+			_, _ = io.WriteString(s.Stdout, "machine x86_64\ninit systemd\nroot /usr/local/lib/etcd-store\nfree-kib 1\ndata-free-kib 1\nend .\n")
+			return sshtest.Exit{}
+		}
+		server = sshtest.Start(t, contact)
+		pool := ssh.NewPool(ssh.Options{})
+		t.Cleanup(func() { pool.Close() })
+		found, err := New(pool, server.Target(), "", nil).Contact(t.Context(), "prod", api.ObserveRequest{DataDir: "/var/lib/etcd/prod"})
+		if err != nil || found.OneSession != one {
+			t.Errorf("of %d sessions it says %t, %v", limit, found.OneSession, err)
+		}
+	}
+}
+
 // TestLockOnAHostOfOneSession: where sshd opens one session a connection, no call could be made beside the lock.
 func TestLockOnAHostOfOneSession(t *testing.T) {
 	freed := make(chan struct{})

@@ -28,7 +28,10 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"marker=" + ssh.Quote(api.MarkerFile(cluster)),
 		"data=" + ssh.Quote(ask.DataDir),
 	}
-	var stdout report
+	// A run makes calls beside the lock that it holds. Whether sshd lets it can be told while another session is open, and a
+	// host that is quick may have ended it by then: the lock finds out too.
+	var spare error
+	stdout := report{begins: func() { spare = n.hasSpare(ctx) }}
 	if err := n.run(ctx, "contact.sh", strings.Join(variables, "\n")+"\n"+contactScript, nil, &stdout); err != nil {
 		return api.Contact{}, fmt.Errorf("first contact: %w", n.explainShell(stdout.String(), err))
 	}
@@ -36,6 +39,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	if err != nil {
 		return api.Contact{}, fmt.Errorf("first contact: %w", err)
 	}
+	contact.OneSession = errors.Is(spare, ssh.ErrOneSession)
 	return contact, nil
 }
 
@@ -44,11 +48,18 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 const longestContact = 4 << 20
 
 // report keeps what a host says in a first contact.
-type report struct{ bytes.Buffer }
+type report struct {
+	bytes.Buffer
+	begins func() // is called before the first of it is kept; nil: no more
+}
 
 func (r *report) Write(p []byte) (int, error) {
 	if r.Len()+len(p) > longestContact {
 		return 0, fmt.Errorf("the host has answered more than %d MiB, which is not what was asked", longestContact>>20)
+	}
+	if r.begins != nil {
+		r.begins()
+		r.begins = nil
 	}
 	return r.Buffer.Write(p)
 }

@@ -33,13 +33,14 @@ var unfitHosts = map[string]struct {
 	}, "something else listens on port 2380"},
 	"a kernel that is old":   {func(h *nodetest.Host) { h.Kernel = "3.10.0-1160.el7.x86_64" }, "its kernel is 3.10.0-1160.el7.x86_64; 4.15 or newer is needed"},
 	"a machine of no store":  {func(h *nodetest.Host) { h.Machine = "riscv64" }, "it is a riscv64 machine"},
+	"one session at a time":  {func(h *nodetest.Host) { h.OneSession = true }, "its sshd opens one session at a time on a connection (MaxSessions 1)"},
 	"commands that are gone": {func(h *nodetest.Host) { h.Missing = []string{"useradd"} }, "commands are missing on it: useradd"},
 }
 
 // asNew is the host as it was made.
 func asNew(h *nodetest.Host) {
 	h.Unreachable, h.FreeBytes, h.DataBytes, h.ForeignEtcd, h.Listeners = nil, 20<<30, 0, nil, nil
-	h.Kernel, h.Machine, h.Missing = "6.1.0-28-amd64", "x86_64", nil
+	h.Kernel, h.Machine, h.Missing, h.OneSession = "6.1.0-28-amd64", "x86_64", nil, false
 	h.Wipe()
 }
 

@@ -10,6 +10,7 @@ type Contact struct {
 	BootID           string   // random, of this boot: with the machine ID it tells one machine under two addresses from two machines
 	Missing          []string // commands that are needed and not there
 	NoUserNamespaces bool     // the machine allows none, and the sandbox of a member takes one
+	OneSession       bool     // its sshd opens one session at a time on a connection, and a run takes two
 	FirstPort        int      // the lowest port that users other than root may bind, 1 at least; 0: not known
 	ReadOnly         bool     // StoreRoot lies on a file system that is mounted read-only
 	FreeBytes        int64    // free for StoreRoot

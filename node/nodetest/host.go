@@ -27,6 +27,7 @@ type Host struct {
 	Systemd     bool
 	FirstPort   int // the lowest port that users other than root may bind
 	ReadOnly    bool
+	OneSession  bool           // sshd opens one at a time on a connection
 	Missing     []string       // commands that are not there
 	ForeignEtcd []string       // executables of etcd processes of somebody else
 	Listeners   []api.Listener // of somebody else
@@ -192,6 +193,7 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			MachineID:     h.MachineID,
 			BootID:        h.bootID(),
 			Missing:       slices.Clone(h.Missing),
+			OneSession:    h.OneSession,
 			FirstPort:     max(h.FirstPort, 1),
 			ReadOnly:      h.ReadOnly,
 			FreeBytes:     h.FreeBytes,
@@ -299,6 +301,9 @@ func (h *Host) Lock(ctx context.Context, store, cluster string, holder api.Holde
 		}
 		if other := h.locks[cluster]; other != nil {
 			return busy(cluster, other)
+		}
+		if h.OneSession {
+			return fmt.Errorf("%s: its sshd opens one session at a time on a connection (MaxSessions 1)", h.Address)
 		}
 		holder.Since = h.world.Clock
 		taken := &lock{holder: holder}
