@@ -98,6 +98,35 @@ func TestNothingIsStoppedThatOnlySeemedToFail(t *testing.T) {
 	}
 }
 
+// TestOneThatServedIsNotStopped has one of three or five that served when the plan was made hang from then on, where no steps could be
+// shown: it is to be rolled, and is neither stopped, built anew nor removed for seeming to fail, though the others are a quorum.
+func TestOneThatServedIsNotStopped(t *testing.T) {
+	for name, ask := range map[string]func(*life){
+		"a setting":      func(l *life) { l.set("quota-backend-bytes", "8589934592") },
+		"a rebuild":      func(l *life) { l.rebuild("c") },
+		"it is to leave": func(l *life) { l.want("a", "b", "c@21") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := serving(t, 3, nodetest.EtcdVersion)
+				ask(l)
+				served := l.look().Healthy()
+				l.world.Forget()
+				l.world.Host("192.0.2.13").Hangs = forGood
+				_, err := l.executor().Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members, Served: places(served)})
+				if err == nil || !strings.Contains(err.Error(), "c (192.0.2.13): it served when this was planned, and has ceased to") {
+					t.Errorf("change: %v\n%s", err, strings.Join(l.progress, "\n"))
+				}
+				for _, c := range l.world.Calls() {
+					if c.Operation == api.OpRemoveMember || c.Address == "192.0.2.13" && (c.Operation == api.OpStop || c.Operation == api.OpRestart || c.Operation == api.OpSetAside) {
+						t.Errorf("%s on %s", c.Operation, c.Address)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestStopsThatWereShownAreLookedAtAgain has a plan made while nobody served, which stops members to configure them.
 // By the time that it is carried out they serve: it is not.
 func TestStopsThatWereShownAreLookedAtAgain(t *testing.T) {
