@@ -11,6 +11,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 )
 
+// TestRoomToLive: what big files leave free beside a member is a share of its disk, within bounds.
+func TestRoomToLive(t *testing.T) {
+	m, _ := newMachine(t)
+	for size, want := range map[string]int64{"100m": 64 << 20, "10g": 512 << 20, "200g": 4 << 30} {
+		mountOn(t, m, "/"+size, size)
+		if live, err := roomToLive(m.path("/" + size)); err != nil || live != want {
+			t.Errorf("of %s %d MiB are left, %v; want %d", size, live>>20, err, want>>20)
+		}
+	}
+}
+
 // TestRoomIsOfInodesToo has a file system be full of files and not of bytes, and one that counts no inodes.
 func TestRoomIsOfInodesToo(t *testing.T) {
 	m, _ := newMachine(t)

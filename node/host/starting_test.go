@@ -64,6 +64,9 @@ func TestPatience(t *testing.T) {
 	if !m.mayComeYet(o, 30*time.Second, lastingFailure-time.Second) || m.mayComeYet(o, 30*time.Second, lastingFailure) {
 		t.Error("a member that has served is not given exactly as long as an election may take")
 	}
+	if lastingFailure < 20*time.Second {
+		t.Errorf("elections on slow disks have taken 18 s, and a member is given %s", lastingFailure)
+	}
 }
 
 // TestObserveAwaitsAStart has a real member restarted, and looked at in the same moment.
