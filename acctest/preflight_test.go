@@ -71,6 +71,18 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 		untouched(name)
 	}
 
+	// The ways to two members are swapped by mistake, keys and all: neither is dead, and neither host is touched.
+	a, b := l.Host("a"), l.Host("b")
+	by := func(m, through *lab.Host) string {
+		return fmt.Sprintf("address = %q, ssh_address = %q, host_key = %q", m.Address(), through.Address(), hostKey(t, through))
+	}
+	w.write("main.tf", configuration(t, l, setup{ssh: ssh, member: map[string]string{"a": by(a, b), "b": by(b, a), "full": "", "small": "", "fit": ""}}))
+	w.mustFail([]string{"plan", "-no-color"}, "the way to it leads to the machine of member a", "the way to it leads to the machine of member b")
+	w.mustFail([]string{"apply", "-auto-approve", "-no-color"}, "were two of them swapped?")
+	untouched("two ways swapped")
+	w.write("main.tf", with("", ""))
+	w.mustBeSettled()
+
 	// The plan is told not to look: the apply looks, and says what it did.
 	w.write("main.tf", with(on(l.Host("small")), "preflight_at_plan = false"))
 	output := w.applyFails("c ("+l.Host("small").Address()+")", "MiB are free for the data in /var/lib/etcd/prod", "No step was done, and no host was changed")

@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
-// TestOtherWaysIn forms a cluster as a user whose sudo asks for a password, on a port of its own, through
+// TestOtherWaysIn forms a cluster as a user whose sudo asks for a password and has no secure_path, on a port of its own, through
 // a bastion, with keys that only an agent holds, to hosts that are named by their IPv6 addresses and
 // vouched for by a host CA, and have no others.
 func TestOtherWaysIn(t *testing.T) {
@@ -37,6 +37,8 @@ func TestOtherWaysIn(t *testing.T) {
 		member: map[string]string{"bastion": ""},
 	}
 	for _, name := range []string{"a", "b", "c"} {
+		// What sudo runs there finds no tools of administration by itself.
+		inHost(t, l.Host(name), "sh", "-ec", "echo 'Defaults !secure_path' >/etc/sudoers.d/zz-path; chmod 440 /etc/sudoers.d/zz-path")
 		inHost(t, l.Host(name), "sh", "-ec", "ip -4 address flush dev $(ip -o -4 route show 192.0.2.0/24 | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')")
 		s.member[name] = fmt.Sprintf("address = %q", l.Host(name).Address6())
 	}
