@@ -311,7 +311,7 @@ func TestContactOfAHostOfOneSession(t *testing.T) {
 		server = sshtest.Start(t, contact)
 		pool := ssh.NewPool(ssh.Options{})
 		t.Cleanup(func() { pool.Close() })
-		found, err := New(pool, server.Target(), "", nil).Contact(t.Context(), "prod", api.ObserveRequest{DataDir: "/var/lib/etcd/prod"})
+		found, err := New(pool, server.Target(), secret.Text{}, nil).Contact(t.Context(), "prod", api.ObserveRequest{DataDir: "/var/lib/etcd/prod"})
 		if err != nil || found.OneSession != one {
 			t.Errorf("of %d sessions it says %t, %v", limit, found.OneSession, err)
 		}
