@@ -156,7 +156,7 @@ func TestForbiddenPlans(t *testing.T) {
 			"three of five move":                  {config: of("a b c@21 d@22 e@23", line), says: []string{"Of 5 members, 2 stay where they are and are healthy, and 3 have to: the quorum of 5", "Move at most 2"}},
 			"three of five may move":              {config: unknown(of("a b c d e", line), 11, 12, 13), says: []string{"Of 5 members, 2 stay"}},
 			"two move while another is down":      {hosts: unreachableHosts(15), config: of("a b c@21 d@22 e", line), says: []string{"Of 5 members, 2 stay"}},
-			"two change places":                   {config: of("a@12 b@11 c d e", line), says: []string{"a (192.0.2.12): this is the host of member b", "Give the machine of b one that none of them has had", "b (192.0.2.11): this is the host of member a"}},
+			"two change places":                   {config: of("a@12 b@11 c d e", line), says: []string{"a (192.0.2.12): this is the host of member b", "Give each of these machines an address that none of them has had", "b (192.0.2.11): this is the host of member a"}},
 			"shrunk while one that stays is down": {hosts: unreachableHosts(11), config: of("a b c", line), says: []string{"it cannot be removed: 4 of 5 voters are healthy"}},
 			"one moves while another is down":     {hosts: unreachableHosts(15), config: of("a b c@21 d e", line), says: []string{"c (192.0.2.21): it cannot be added: 4 of 5 voters are healthy", "bring back what is down: e (192.0.2.15)"}},
 		}},
