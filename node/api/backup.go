@@ -62,12 +62,16 @@ func (b Backup) Rehearsals() string {
 // Keep is which backups stay: the union of all that it says, and never fewer than Verified that a rehearsal has
 // proved. Zero: that field keeps nothing.
 type Keep struct {
-	Last     int           `json:"last,omitempty"`
-	Within   time.Duration `json:"within,omitempty"` // nanoseconds
-	Hourly   int           `json:"hourly,omitempty"`
-	Daily    int           `json:"daily,omitempty"`
-	Weekly   int           `json:"weekly,omitempty"`
-	Verified int           `json:"verified,omitempty"`
+	Last   int           `json:"last,omitempty"`   // so many of the newest
+	Within time.Duration `json:"within,omitempty"` // nanoseconds; those that are not older, counted over the time in which backups are made
+	Hourly int           `json:"hourly,omitempty"` // the newest of each of so many hours (UTC) that have one
+	Daily  int           `json:"daily,omitempty"`  // of days
+	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
+
+	// Verified is how many backups stay that a rehearsal has proved, whatever the rules say. While none is proved at any
+	// destination, every backup may be the only good one, and nothing goes but what a rehearsal has shown to be bad.
+	// 0 is for those who do not rehearse.
+	Verified int `json:"verified,omitempty"`
 }
 
 // Rehearsal is how backups are proved.

@@ -4,21 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Retention says which backups stay: those that any of its rules keeps. Without a rule all stay.
-type Retention struct {
-	Count  int           `json:"count,omitempty"`  // so many of the newest
-	Age    time.Duration `json:"age,omitempty"`    // nanoseconds; those that are not older, counted over the time in which backups are made
-	Hourly int           `json:"hourly,omitempty"` // the newest of each of so many hours (UTC) that have one
-	Daily  int           `json:"daily,omitempty"`  // of days
-	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
-
-	// Verified is how many backups stay that a rehearsal has proved, whatever the rules say. While none is proved at any
-	// destination, every backup may be the only good one, and nothing goes but what a rehearsal has shown to be bad.
-	// 0 is for those who do not rehearse.
-	Verified int `json:"verified,omitempty"`
-}
+// Retention says which backups stay: those that any of its rules keeps. Without a rule all stay. A configuration of backups
+// holds it as it is.
+type Retention api.Keep
 
 // Kept and dropped backups, each with the reason.
 type (
@@ -67,18 +59,18 @@ func (r Retention) keepNewest(backups []Entry, keep func(int, string)) {
 
 // keepByRules keeps what the rules do.
 func (r Retention) keepByRules(backups []Entry, every time.Duration, keep func(int, string)) {
-	if r.Count <= 0 && r.Age <= 0 && r.Hourly <= 0 && r.Daily <= 0 && r.Weekly <= 0 {
+	if r.Last <= 0 && r.Within <= 0 && r.Hourly <= 0 && r.Daily <= 0 && r.Weekly <= 0 {
 		for i := range backups {
 			keep(i, "no rule says what may go")
 		}
 		return
 	}
 	for i, age := range ages(backups, every) {
-		if i < r.Count {
-			keep(i, fmt.Sprintf("one of the %d newest", r.Count))
+		if i < r.Last {
+			keep(i, fmt.Sprintf("one of the %d newest", r.Last))
 		}
-		if r.Age > 0 && age <= r.Age {
-			keep(i, fmt.Sprintf("not older than %s", r.Age))
+		if r.Within > 0 && age <= r.Within {
+			keep(i, fmt.Sprintf("not older than %s", r.Within))
 		}
 	}
 	for _, tier := range []struct {

@@ -47,19 +47,19 @@ func TestRetention(t *testing.T) {
 		kept    []Entry
 	}{
 		"no rule":          {Retention{}, hours(0, 1, 2), hours(2, 1, 0)},
-		"none":             {Retention{Count: 1}, nil, nil},
-		"count":            {Retention{Count: 2}, hours(0, 1, 2), hours(2, 1)},
-		"age":              {Retention{Age: time.Hour}, hours(52, 53, 54), hours(54, 53)},
-		"age with a gap":   {Retention{Age: 3 * time.Hour}, hours(0, 1, 96, 97), hours(97, 96, 1)}, // 2 h at most count between two
+		"none":             {Retention{Last: 1}, nil, nil},
+		"count":            {Retention{Last: 2}, hours(0, 1, 2), hours(2, 1)},
+		"age":              {Retention{Within: time.Hour}, hours(52, 53, 54), hours(54, 53)},
+		"age with a gap":   {Retention{Within: 3 * time.Hour}, hours(0, 1, 96, 97), hours(97, 96, 1)}, // 2 h at most count between two
 		"days":             {Retention{Daily: 2}, hours(0, 11, 12, 35, 36, 37), hours(37, 35)},
 		"days with a gap":  {Retention{Daily: 3}, hours(0, 96, 97), hours(97, 0)},
 		"weeks":            {Retention{Weekly: 2}, hours(0, 24, 107, 108, 200), hours(200, 107)}, // noon is a Wednesday's
-		"a union":          {Retention{Count: 1, Daily: 2}, hours(0, 11, 12, 13), hours(13, 11)},
-		"a floor":          {Retention{Count: 1, Verified: 1}, []Entry{taken(0, good), taken(1, good), taken(2, nil)}, []Entry{taken(2, nil), taken(1, good)}},
-		"nothing verified": {Retention{Count: 1, Verified: 1}, []Entry{taken(0, nil), taken(1, bad), taken(2, nil)}, []Entry{taken(2, nil), taken(0, nil)}},
-		"no floor":         {Retention{Count: 1}, []Entry{taken(0, good), taken(1, nil)}, []Entry{taken(1, nil)}},
-		"another cluster":  {Retention{Count: 1}, append(hours(1, 2), elsewhere), []Entry{taken(2, nil), elsewhere}},
-		"a wrong clock":    {Retention{Count: 2}, append(hours(1, 2), early), []Entry{early, taken(2, nil)}},
+		"a union":          {Retention{Last: 1, Daily: 2}, hours(0, 11, 12, 13), hours(13, 11)},
+		"a floor":          {Retention{Last: 1, Verified: 1}, []Entry{taken(0, good), taken(1, good), taken(2, nil)}, []Entry{taken(2, nil), taken(1, good)}},
+		"nothing verified": {Retention{Last: 1, Verified: 1}, []Entry{taken(0, nil), taken(1, bad), taken(2, nil)}, []Entry{taken(2, nil), taken(0, nil)}},
+		"no floor":         {Retention{Last: 1}, []Entry{taken(0, good), taken(1, nil)}, []Entry{taken(1, nil)}},
+		"another cluster":  {Retention{Last: 1}, append(hours(1, 2), elsewhere), []Entry{taken(2, nil), elsewhere}},
+		"a wrong clock":    {Retention{Last: 2}, append(hours(1, 2), early), []Entry{early, taken(2, nil)}},
 	} {
 		var want []string
 		for _, e := range test.kept {
@@ -102,8 +102,8 @@ func TestRetentionProperties(t *testing.T) {
 		if len(backups) > 0 && v.Kept[0].Name != backups[0].Name {
 			t.Fatal("the newest goes")
 		}
-		if len(v.Kept) < min(r.Count, len(backups)) {
-			t.Fatalf("%d stay of %d", len(v.Kept), r.Count)
+		if len(v.Kept) < min(r.Last, len(backups)) {
+			t.Fatalf("%d stay of %d", len(v.Kept), r.Last)
 		}
 		verified := func(of []Verdict) int {
 			return len(slices.DeleteFunc(slices.Clone(of), func(v Verdict) bool { return !v.Verified() }))
@@ -128,7 +128,7 @@ func TestRetentionProperties(t *testing.T) {
 // what may go after each: the rule of age keeps all of the time that it names, and the newest is the one that has the most in it.
 func TestAWrongClockLetsNothingGo(t *testing.T) {
 	const hours, age = 200, 72
-	rules := Retention{Age: age * time.Hour, Daily: 7}
+	rules := Retention{Within: age * time.Hour, Daily: 7}
 	for name, test := range map[string]struct {
 		wrong func(hour int) bool
 		by    time.Duration // hours
@@ -202,7 +202,7 @@ func TestRetentionOverMonths(t *testing.T) {
 }
 
 func TestRetentionSaysWhy(t *testing.T) {
-	v := Retention{Count: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, nil, time.Hour)
+	v := Retention{Last: 1, Verified: 1}.Choose([]Entry{taken(2, nil), taken(1, bad), taken(0, good)}, nil, time.Hour)
 	for i, says := range []string{"the newest of cluster", "a rehearsal has proved"} {
 		if !strings.Contains(v.Kept[i].Why, says) {
 			t.Errorf("%s stays: %s", v.Kept[i], v.Kept[i].Why)
@@ -243,7 +243,7 @@ func TestRetentionByProofsElsewhere(t *testing.T) {
 		for _, e := range test.kept {
 			want = append(want, e.Name)
 		}
-		if got := names(Retention{Count: 1, Verified: 1}.Choose(test.here, test.proofs, time.Hour).Kept); !slices.Equal(got, want) {
+		if got := names(Retention{Last: 1, Verified: 1}.Choose(test.here, test.proofs, time.Hour).Kept); !slices.Equal(got, want) {
 			t.Errorf("%s: these stay: %q, and not %q", name, got, want)
 		}
 	}

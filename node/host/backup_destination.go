@@ -144,11 +144,6 @@ func backupKeys(b api.Backup) (k keys, err error) {
 	return k, err
 }
 
-// retention is which backups stay.
-func retention(k api.Keep) backup.Retention {
-	return backup.Retention{Count: k.Last, Age: k.Within, Hourly: k.Hourly, Daily: k.Daily, Weekly: k.Weekly, Verified: k.Verified}
-}
-
 // listStall is for how long a look at a destination may come no further. There may be thousands of backups.
 const listStall = 2 * time.Minute
 

@@ -238,7 +238,7 @@ func (r *run) retain(ctx context.Context, all, stored []destination) (failed []e
 func (r *run) letGo(ctx context.Context, at destination, catalog backup.Catalog, proofs backup.Proofs) error {
 	now := r.Now().UTC()
 	var failed []error
-	for _, dropped := range retention(r.config.Keep).Choose(catalog.Backups, proofs, r.calendar().LongestGap(ctx, r.config.Schedule)).Dropped {
+	for _, dropped := range backup.Retention(r.config.Keep).Choose(catalog.Backups, proofs, r.calendar().LongestGap(ctx, r.config.Schedule)).Dropped {
 		if err := backup.Delete(ctx, at, dropped.Manifest); err != nil {
 			failed = append(failed, err)
 			continue
