@@ -80,7 +80,7 @@ func (w *workspace) loseAll(t *testing.T, clusterID string, without []string) {
 			t.Fatal(err)
 		}
 	}
-	w.applyFails("finished cluster prod", "terraform import etcd_cluster.prod")
+	w.applyFails("finished cluster prod", "to = etcd_cluster.prod")
 
 	w.write("imports.tf", `
 import {

@@ -195,6 +195,12 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 			t.Errorf("after %d starts in vain it is damaged (%q), and differs: %t", restarts, o.Data.Damage, o.Data.Differs)
 		}
 	}
+	// So it is known to who looks while the next process runs, which has not come as far yet.
+	f.units.restarts, f.units.pid = lostRestarts, 1<<22 // no such process: it has just ended
+	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir}); err != nil || !o.Unit.Looping || !o.Data.Differs {
+		t.Errorf("while it runs it loops: %t, and differs: %t, %v", o.Unit.Looping, o.Data.Differs, err)
+	}
+	f.units.pid = 0
 	change(t, f.path(etcdfs.Database(dataDir)), half)
 	for restarts, says := range map[int]bool{0: false, 2: false, 3: true} {
 		f.units.restarts = restarts

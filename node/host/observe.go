@@ -60,16 +60,21 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	if !crashes(o) {
 		return o
 	}
-	if o.Unit.MainPID != 0 {
-		if o.Unit.Looping {
-			o.Data.Damage, _ = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
-		}
+	runs := o.Unit.MainPID != 0
+	switch {
+	case !runs:
+		o.Data.Damage = m.damage(ctx, o.Data.Path, o.Unit.Restarts)
+	case o.Unit.Looping: // what the start before has ended by holds until this one has come further
+		o.Data.Damage, _ = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
+	default:
 		return o
 	}
-	o.Data.Damage = m.damage(ctx, o.Data.Path, o.Unit.Restarts)
 	o.Data.Differs = o.Data.Damage == "" && units.Differs(o.Unit.Journal)
 	if o.Data.Differs {
 		o.Data.Own = units.ComparedHash(o.Unit.Journal)
+	}
+	if runs {
+		return o
 	}
 	// A large database takes minutes to read: what had ended the member may have been mended meanwhile.
 	if now, err := m.Units.State(ctx, api.Unit(cluster)); err == nil && now.ActiveState == "active" {
