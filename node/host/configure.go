@@ -48,7 +48,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
 		return err
 	}
-	if m.mustBeAlone(*old, nil) == nil { // else it is gone on with
+	if m.mustBeAlone(*old, nil) == nil || isAlone(m.local(*old).Look(ctx)) { // else it is gone on with
 		if err := m.endRecovery(cluster); err != nil { // it is to run by what was written just now
 			return err
 		}

@@ -19,7 +19,12 @@ func (m *Machine) AddLearner(ctx context.Context, cluster string, r api.AddLearn
 		return added, err
 	}
 	err = m.through(ctx, cluster, r.Owner, r.Timeout, func(ctx context.Context, member etcdclient.Voter) error {
-		added, err = member.AddLearner(ctx, r.PeerURL, func() error { return m.recordAdded(member.Marker, r.PeerURL) })
+		added, err = member.AddLearner(ctx, r.PeerURL, func() error {
+			if err := m.endRecoveryIfAlone(ctx, member.Marker); err != nil {
+				return err
+			}
+			return m.recordAdded(member.Marker, r.PeerURL)
+		})
 		return err
 	})
 	return added, err

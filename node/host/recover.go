@@ -112,7 +112,8 @@ func (m *Machine) mustBeAlone(marker api.Marker, flags []string) error {
 	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID || slices.Contains(flags, forced) {
 		return err
 	}
-	if members, err := m.etcd(marker.DataDir).Members(); err == nil && len(members) == 1 && members[0] == marker.MemberID {
+	// Where there is no data, there is none that must not meet others: it was moved aside, and the record left behind.
+	if m.isAloneByData(marker) || !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}
 	return fmt.Errorf("a recovery has taken all of its log for agreed on, and was cut short before it was alone: it must not meet the other voters. Apply again with recover_from to make it the cluster; if the others serve without it, build it anew with rebuild; its data as it was lies in %s", under.Copy)
@@ -131,10 +132,14 @@ func (m *Machine) mayStart(ctx context.Context, marker api.Marker) error {
 
 // goesOn tells whether a recovery that was recorded is the one that is asked for: its copy is there, and the member has
 // not lived on with others since it was made. Its data is then what was copied, or names nobody but itself.
-// The record of any other is a leftover, which speaks for neither a copy nor a check.
+// The record of any other is a leftover, which speaks for neither a copy nor a check. A member of whose log all counts as agreed
+// on has met nobody since: its guard sees to that. What its data is by now, its own forced start has made of it.
 func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery) bool {
 	if under.ClusterID != marker.ClusterID || !m.etcd(under.Copy).HasMember() {
 		return false
+	}
+	if under.Agreed {
+		return true
 	}
 	if isAlone(m.local(marker).Look(ctx)) {
 		return true
@@ -145,8 +150,26 @@ func (m *Machine) goesOn(ctx context.Context, marker api.Marker, under recovery)
 	if m.stop(ctx, marker.Cluster) != nil {
 		return false
 	}
+	return m.isAloneByData(marker)
+}
+
+// isAloneByData tells whether the data of a member that does not run names nobody but itself.
+func (m *Machine) isAloneByData(marker api.Marker) bool {
 	members, err := m.etcd(marker.DataDir).Members()
 	return err == nil && len(members) == 1 && members[0] == marker.MemberID
+}
+
+// endRecoveryIfAlone ends the record of a recovery whose member serves alone by now, by whoever it was started: with the record
+// it could not be started any more once others have joined it.
+func (m *Machine) endRecoveryIfAlone(ctx context.Context, marker api.Marker) error {
+	under, err := m.underRecovery(marker.Cluster)
+	if err != nil || under == nil || !under.Agreed || under.ClusterID != marker.ClusterID {
+		return err
+	}
+	if !isAlone(m.local(marker).Look(ctx)) {
+		return nil
+	}
+	return m.endRecovery(marker.Cluster)
 }
 
 // mayRecover refuses what was not named, or is no member that has joined.
