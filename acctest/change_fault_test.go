@@ -313,7 +313,7 @@ func TestQuorumLost(t *testing.T) {
 		return fmt.Sprintf("recover_from = { member = \"a\", abandons = [%s], cluster_id = %q }", abandons, id)
 	}
 	w.write("main.tf", configuration(t, l, setup{cluster: recovery(`"b"`, w.clusterID())}))
-	w.mustFail([]string{"plan", "-no-color"}, "that gives up the other voters, b, c, and recover_from.abandons names b")
+	w.mustFail([]string{"plan", "-no-color"}, "the other voters, whose data is given up, are b, c, and recover_from.abandons names b")
 	w.write("main.tf", configuration(t, l, setup{cluster: recovery(`"b", "c"`, "66")}))
 	w.mustFail([]string{"plan", "-no-color"}, "This is another cluster")
 	if after := traces(t, l.Host("a")); after != before {

@@ -64,7 +64,7 @@ func TestDivergedMemberIsRebuilt(t *testing.T) {
 		}
 	}
 	output, code := w.planCode()
-	if flat := flatten(output); code != 2 || !strings.Contains(flat, "its data differs from that of a quorum") || !strings.Contains(flat, "alarm CORRUPT taken back") {
+	if flat := flatten(output); code != 2 || !strings.Contains(flat, "its data differs from that of a quorum") || !strings.Contains(flat, "alarm CORRUPT disarmed") {
 		t.Errorf("a plan with the alarm: %d\n%s", code, output)
 	}
 	w.apply()

@@ -55,7 +55,7 @@ func TestRepairScript(t *testing.T) {
 		says    string
 	}{
 		"all is well":          {plans: "0", asked: "plan"},
-		"mended":               {plans: "2 0", shown: plan(still, of("repair")), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
+		"mended":               {plans: "2 0", shown: plan(still, of("repair")), applied: "0", asked: "plan show apply plan", says: "repair.sh: repaired"},
 		"one of two clusters":  {plans: "2 2", shown: plan(of("repair"), of("none")), applied: "0", code: 1, asked: "plan show apply plan"},
 		"a plan refused":       {plans: "1", code: 1, asked: "plan"},
 		"no look at the plan":  {plans: "2", code: 1, asked: "plan show", says: "the plan cannot be read"},
@@ -63,7 +63,7 @@ func TestRepairScript(t *testing.T) {
 		"an apply that fails":  {plans: "2", shown: plan(of("repair")), applied: "1", code: 1, asked: "plan show apply"},
 		"a repair that at":     {plans: "2 2", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
 		"a refusal afterwards": {plans: "2 1", shown: plan(of("repair")), applied: "0", code: 1, asked: "plan show apply plan"},
-		"a host that is away":  {plans: "2", shown: plan(of("none")), code: 1, asked: "plan show", says: "no apply can mend now"},
+		"a host that is away":  {plans: "2", shown: plan(of("none")), code: 1, asked: "plan show", says: "no apply can repair now"},
 		"outputs alone":        {plans: "2 0", shown: plan(still), applied: "0", asked: "plan show apply plan"},
 
 		"a change":                      {plans: "2", shown: plan(of("change")), code: 1, asked: "plan show", says: cluster},
@@ -75,7 +75,7 @@ func TestRepairScript(t *testing.T) {
 		"a destroy":                     {plans: "2", shown: plan(change("etcd_cluster", `"delete"`, `{"planned_change":"repair"}`, `null`)), code: 1, asked: "plan show", says: cluster},
 		"a replacement":                 {plans: "2", shown: plan(change("etcd_cluster", `"delete","create"`, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: cluster},
 		"another resource":              {plans: "2", shown: plan(of("repair"), change("terraform_data", update, `{}`, `{"planned_change":"repair"}`)), code: 1, asked: "plan show", says: cluster},
-		"a certificate that expires":    {plans: "2 0", shown: plan(certificate("renewal")), applied: "0", asked: "plan show apply plan", says: "repair.sh: mended"},
+		"a certificate that expires":    {plans: "2 0", shown: plan(certificate("renewal")), applied: "0", asked: "plan show apply plan", says: "repair.sh: repaired"},
 		"a certificate without a key":   {plans: "2", shown: plan(certificate("reissue")), code: 1, asked: "plan show", says: "etcd_certificate.prod: reissue\nrepair.sh: " + cluster},
 		"and beside a repair":           {plans: "2", shown: plan(of("repair"), certificate("reissue")), code: 1, asked: "plan show", says: cluster},
 		"a certificate of another name": {plans: "2", shown: plan(certificate("change")), code: 1, asked: "plan show", says: cluster},
@@ -236,7 +236,7 @@ resource "etcd_certificate" "operator" {
 		says   string
 	}{
 		{"well", nothing, asIs, 0, "No changes"},
-		{"stopped", stopped, asIs, 0, "repair.sh: mended"},
+		{"stopped", stopped, asIs, 0, "repair.sh: repaired"},
 		{"on a machine without the files", func() error {
 			return errors.Join(stopped(), os.Rename(file("operator.key"), file("key.away")), os.Rename(file("prod.db"), file("db.away")))
 		}, asIs, 1, "etcd_certificate.operator: reissue\netcd_cluster.prod: repair\nrepair.sh: the plan is more than a repair: nothing was applied"},
@@ -245,17 +245,17 @@ resource "etcd_certificate" "operator" {
 				t.Errorf("a key was made: %v", err)
 			}
 			return os.Rename(file("key.away"), file("operator.key"))
-		}, asIs, 0, "repair.sh: mended"},
+		}, asIs, 0, "repair.sh: repaired"},
 		{"with another snapshot", func() error {
 			return errors.Join(stopped(), os.WriteFile(file("prod.db"), []byte("something else"), 0o600))
-		}, asIs, 0, "repair.sh: mended"},
+		}, asIs, 0, "repair.sh: repaired"},
 		{"a setting beside a repair", stopped, describing("settings = { snapshot_count = 5000 }"), 1, cluster},
-		{"the setting taken back", nothing, asIs, 0, "repair.sh: mended"},
+		{"the setting taken back", nothing, asIs, 0, "repair.sh: repaired"},
 		{"another version", nothing, describing(`version = "3.6"`), 1, cluster},
 		{"a member taken out", nothing, setup{ssh: quick, at: on("a")}, 1, cluster},
 		{"no protection", nothing, describing("purge_data = true"), 1, cluster},
-		{"wiped", func() error { return l.Host("b").Wipe(t.Context()) }, asIs, 0, "repair.sh: mended"},
-		{"one away", l.Host("c").Cut, asIs, 1, "something is left that no apply can mend now"},
+		{"wiped", func() error { return l.Host("b").Wipe(t.Context()) }, asIs, 0, "repair.sh: repaired"},
+		{"one away", l.Host("c").Cut, asIs, 1, "something is left that no apply can repair now"},
 		{"two away", l.Host("b").Cut, asIs, 1, "the plan was refused"},
 		{"back", func() error { return errors.Join(l.Host("b").Join(), l.Host("c").Join()) }, asIs, 0, ""},
 	} {

@@ -77,7 +77,7 @@ func TestPlanLooksAtNewHosts(t *testing.T) {
 		return fmt.Sprintf("address = %q, ssh_address = %q, host_key = %q", m.Address(), through.Address(), hostKey(t, through))
 	}
 	w.write("main.tf", configuration(t, l, setup{ssh: ssh, member: map[string]string{"a": by(a, b), "b": by(b, a), "full": "", "small": "", "fit": ""}}))
-	w.mustFail([]string{"plan", "-no-color"}, "the way to it leads to the machine of member a", "the way to it leads to the machine of member b")
+	w.mustFail([]string{"plan", "-no-color"}, "its address leads to the machine of member a", "its address leads to the machine of member b")
 	w.mustFail([]string{"apply", "-auto-approve", "-no-color"}, "were two of them swapped?")
 	untouched("two ways swapped")
 	w.write("main.tf", with("", ""))

@@ -170,7 +170,7 @@ func TestAssessTwins(t *testing.T) {
 	}
 	twin.Contact.BootID = "boot of a"
 	observed := assessed(c, map[string]bootstrap.Report{"c": twin}, now)
-	if got := observed["c"].Refused; !strings.HasPrefix(got, "its address leads to the very machine that a (192.0.2.11) leads to: two members on one machine fail together") {
+	if got := observed["c"].Refused; !strings.HasPrefix(got, "its address leads to the same machine as that of a (192.0.2.11): two members on one machine fail together") {
 		t.Errorf("c: %s", got)
 	}
 	if observed["a"].Refused != "" || observed["b"].Refused != "" {
@@ -180,7 +180,7 @@ func TestAssessTwins(t *testing.T) {
 	for range 20 {
 		second := bare(c.Members[1])
 		second.Contact.MachineID, second.Contact.BootID = "machine of a", "boot of a"
-		if got := assessed(c, map[string]bootstrap.Report{"b": second, "c": twin}, now)["c"].Refused; !strings.Contains(got, "the very machine that a (192.0.2.11) leads to") {
+		if got := assessed(c, map[string]bootstrap.Report{"b": second, "c": twin}, now)["c"].Refused; !strings.Contains(got, "the same machine as that of a (192.0.2.11)") {
 			t.Fatalf("c, of three on one machine: %s", got)
 		}
 	}

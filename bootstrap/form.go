@@ -80,7 +80,7 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 		case !known:
 			refuse("it was not observed", "apply again")
 		case host.Refused != "":
-			refuse(host.Refused, "nothing is changed while this is so")
+			refuse(host.Refused, "nothing is changed until that is fixed")
 		}
 	}
 	if unimported {

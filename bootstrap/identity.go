@@ -160,7 +160,7 @@ func (w ways) detour(m membership.Member) bool {
 }
 
 // misled sums up what mistakes say.
-const misled = "A way leads to another machine or member"
+const misled = "An address leads to the wrong machine or member"
 
 // mistakes are the ways that lead to another machine or member than they ought to. While there is any, nothing is
 // done to any host: by which way is not known.
@@ -186,7 +186,7 @@ func (w ways) mistakes() (all []membership.Refusal) {
 
 // onOneMachine is why two members on one machine are refused.
 func onOneMachine(m, other membership.Member) membership.Refusal {
-	return membership.Refusal{Summary: misled, Rule: fmt.Sprintf("its address leads to the very machine that %s leads to: two members on one machine fail together", other),
+	return membership.Refusal{Summary: misled, Rule: fmt.Sprintf("its address leads to the same machine as that of %s: two members on one machine fail together", other),
 		Remedy: fmt.Sprintf("check address and ssh_address of %s and %s, and give each a machine of its own", m.Name, other.Name)}
 }
 
@@ -218,7 +218,7 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 				fmt.Sprintf("check the addresses of %s and %s; a member cannot be given another name", m.Name, i.carries)
 		}
 		if i.carries != "" && i.carries != m.Name && w.list.has(m) {
-			return fmt.Sprintf("the way to it leads to a machine that carries member %s, which its cluster does not know any more, while %s is in the member list", i.carries, m.Name),
+			return fmt.Sprintf("its address leads to a machine that carries member %s, which its cluster does not know any more, while %s is in the member list", i.carries, m.Name),
 				fmt.Sprintf("check address, ssh_address and ssh_port of %s; where this is its machine, move away what %s has left there (/etc/etcd/%s and its data directory), and plan again", m.Name, i.carries, w.Name)
 		}
 		return "", ""
@@ -229,7 +229,7 @@ func (w ways) mistake(m membership.Member) (why, remedy string) {
 	case there && i.cloneOf(w.to[right]):
 		return isClone(i, right)
 	case i.carries != m.Name:
-		return fmt.Sprintf("the way to it leads to the machine of member %s, which its cluster knows at %s", i.carries, host),
+		return fmt.Sprintf("its address leads to the machine of member %s, which its cluster knows at %s", i.carries, host),
 			fmt.Sprintf("check address, ssh_address and ssh_port of %s and %s: were two of them swapped?", m.Name, i.carries)
 	}
 	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),

@@ -33,17 +33,17 @@ func TestWaysThatMislead(t *testing.T) {
 	}{
 		"as it ought to be": {func(*bootstrap.Cluster, bootstrap.Reports) {}, nil, "a b c"},
 		"routes swapped": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { swap(reports, c.Members[0], c.Members[1]) },
-			[]string{"a (192.0.2.11): the way to it leads to the machine of member b, which its cluster knows at https://192.0.2.12:2380; check address, ssh_address and ssh_port of a and b: were two of them swapped?",
-				"b (192.0.2.12): the way to it leads to the machine of member a"}, "a b c"},
+			[]string{"a (192.0.2.11): its address leads to the machine of member b, which its cluster knows at https://192.0.2.12:2380; check address, ssh_address and ssh_port of a and b: were two of them swapped?",
+				"b (192.0.2.12): its address leads to the machine of member a"}, "a b c"},
 		"one route to another's machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[c.Members[0]] = reports[c.Members[1]] },
-			[]string{"a (192.0.2.11): the way to it leads to the machine of member b"}, "a b c"},
+			[]string{"a (192.0.2.11): its address leads to the machine of member b"}, "a b c"},
 		"routes swapped, no quorum": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			for m, report := range reports {
 				report.Observation.Member.Members, report.Observation.Member.Healthy = nil, false
 				reports[m] = report
 			}
 			swap(reports, c.Members[0], c.Members[1])
-		}, []string{"a (192.0.2.11): the way to it leads to the machine of member b", "b (192.0.2.12): the way to it leads to the machine of member a"}, "a b c"},
+		}, []string{"a (192.0.2.11): its address leads to the machine of member b", "b (192.0.2.12): its address leads to the machine of member a"}, "a b c"},
 		"a second address of c": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			old := c.Members[2]
 			c.Members[2], reports[second] = second, reports[old]
@@ -110,14 +110,14 @@ func TestWaysThatMislead(t *testing.T) {
 			e := membership.Member{Name: "e", Address: "192.0.2.15"}
 			c.Members = append(c.Members, d, e)
 			reports[d], reports[e] = bare(d), bare(d)
-		}, []string{"e (192.0.2.15): its address leads to the very machine that d (192.0.2.14) leads to"}, "a b c d e"},
+		}, []string{"e (192.0.2.15): its address leads to the same machine as that of d (192.0.2.14)"}, "a b c d e"},
 		"a machine with what a removed member has left": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			report := reports[c.Members[2]]
 			observed, marker := *report.Observation, *report.Observation.Marker
 			marker.Member, marker.MemberID, observed.Member.MemberID, observed.Unit.ActiveState = "d", "gone", "", "inactive"
 			observed.Marker, report.Observation = &marker, &observed
 			reports[c.Members[2]] = report
-		}, []string{"c (192.0.2.13): the way to it leads to a machine that carries member d, which its cluster does not know any more, while c is in the member list"}, "a b c"},
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries member d, which its cluster does not know any more, while c is in the member list"}, "a b c"},
 		"machine IDs of one image": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			for m, report := range reports {
 				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"

@@ -92,7 +92,7 @@ func (c Cluster) PreflightChange(owner string, before, looked Reports) error {
 		case mistake >= 0:
 			refusals = append(refusals, &mistaken[mistake])
 		case known && was.Machine() != "" && report.Machine() != "" && was.Machine() != report.Machine():
-			refusals = append(refusals, refuse(m, fmt.Sprintf("this way leads to another machine than the one that the member was last seen on (machine ID %s, and %s then)", report.Machine(), was.Machine())))
+			refusals = append(refusals, refuse(m, fmt.Sprintf("this address leads to another machine than the one that the member was last seen on (machine ID %s, and %s then)", report.Machine(), was.Machine())))
 		case !known && (state == membership.Foreign || state == membership.Blocked):
 			refusals = append(refusals, refuse(m, why))
 		}
@@ -101,5 +101,5 @@ func (c Cluster) PreflightChange(owner string, before, looked Reports) error {
 }
 
 func refuse(m membership.Member, rule string) error {
-	return &membership.Refusal{Member: m.Name, At: m.Address, Rule: rule, Remedy: "nothing is changed while this is so"}
+	return &membership.Refusal{Member: m.Name, At: m.Address, Rule: rule, Remedy: "nothing is changed until that is fixed"}
 }

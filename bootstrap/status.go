@@ -97,7 +97,7 @@ func findReverted(p *membership.ClusterStatus, reports Reports) {
 	for i := range p.Members {
 		switch s := &p.Members[i]; {
 		case ofEarlierLife(*s, reports[s.Member].Observation):
-			s.State, s.Why = membership.Lost, "its data is of an earlier life of it: it was built anew since, and its machine was put back to an older state"
+			s.State, s.Why = membership.Lost, "its data is older than its last rebuild: its machine was put back to an older state"
 		case before.WasPutBack(*s):
 			s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
 		}

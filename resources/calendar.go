@@ -25,7 +25,7 @@ func (c calendar) ValidateString(ctx context.Context, req validator.StringReques
 		return
 	}
 	if err := checkCalendar(req.ConfigValue.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "This is no schedule",
+		resp.Diagnostics.AddAttributeError(req.Path, "This is not a schedule",
 			fmt.Sprintf("Attribute %s is %q: %s. It %s.", req.Path, req.ConfigValue.ValueString(), err, c.Description(ctx)))
 	}
 }

@@ -76,11 +76,11 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 		}
 		place, err := placeOf(file.path.ValueString())
 		if err != nil {
-			diags.AddAttributeError(path.Root(file.attribute), "This is no path", err.Error())
+			diags.AddAttributeError(path.Root(file.attribute), "This is not a valid path", err.Error())
 			continue
 		}
 		if other := taken[place]; other != "" {
-			diags.AddAttributeError(path.Root(file.attribute), "Two files at one place",
+			diags.AddAttributeError(path.Root(file.attribute), "Two files have one path",
 				fmt.Sprintf("%s and %s are both %s: one would overwrite the other. Name a file of its own for each.", other, file.attribute, place))
 		}
 		taken[place] = file.attribute

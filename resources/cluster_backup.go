@@ -85,10 +85,10 @@ func backupAttribute() schema.SingleNestedAttribute {
 				Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ageRecipient)},
 				MarkdownDescription: "Public keys of age that backups are encrypted to (`age1...`). Whoever holds the identity of one can read them. Default: none, and backups are stored in the clear."},
 			"keep": schema.SingleNestedAttribute{Optional: true,
-				MarkdownDescription: "Which backups stay: all that any of these keeps. The newest stays always. Default: `{ hourly = 48, daily = 14, weekly = 8, verified = 2 }`.",
+				MarkdownDescription: "Which backups stay: all that any of these keeps. The newest always stays. Default: `{ hourly = 48, daily = 14, weekly = 8, verified = 2 }`.",
 				Attributes: map[string]schema.Attribute{
 					"last":     count("The last so many."),
-					"within":   schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "All that are no older than the newest, as a duration like `72h`, counted over the time in which backups are made: between two of them no more counts than the longest time that `schedule` has between two runs, and an hour. So neither an outage nor a clock that is ahead lets one go."},
+					"within":   schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "All that are no older than the newest by more than this, as a duration like `72h`. A gap between two backups counts as no more than the longest time that `schedule` has between two runs, and an hour. So neither an outage nor a clock that is ahead drops a backup."},
 					"hourly":   count("The newest of each of the last so many hours that have one."),
 					"daily":    count("The newest of each of the last so many days (UTC) that have one."),
 					"weekly":   count("The newest of each of the last so many weeks (ISO 8601) that have one."),
@@ -104,7 +104,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 							"who has broken into one can read the backups. Without it, of an encrypted backup only the checksum of what is stored is proved. Write-only: no state holds it."},
 				}},
 			"metrics_directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
-				MarkdownDescription: "Directory of node_exporter's textfile collector on the hosts, for metrics of backups and rehearsals, apart from `data_dir` likewise. Default: they are written to `DATA_DIR.backup`."},
+				MarkdownDescription: "Directory of node_exporter's textfile collector on the hosts, for metrics of backups and rehearsals, also apart from `data_dir`. Default: they are written to `DATA_DIR.backup`."},
 		},
 	}
 }
@@ -198,7 +198,7 @@ func checkBackup(ctx context.Context, object types.Object, dataDir string) (diag
 	at := path.Root("backup")
 	diags.Append(object.As(ctx, &m, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})...)
 	if m.Directory.IsNull() && m.S3.IsNull() {
-		diags.AddAttributeError(at, "Backups go nowhere", "backup wants a directory, s3, or both.")
+		diags.AddAttributeError(at, "The backup has no destination", "backup wants a directory, s3, or both.")
 	}
 	diags.Append(checkS3(at.AtName("s3"), m.S3)...)
 	for attribute, dir := range map[string]string{"directory": m.Directory.ValueString(), "metrics_directory": m.MetricsDirectory.ValueString()} {
@@ -206,11 +206,11 @@ func checkBackup(ctx context.Context, object types.Object, dataDir string) (diag
 			continue
 		}
 		if own := api.Overlap(dir, dataDir); own != "" {
-			diags.AddAttributeError(at.AtName(attribute), "Backups among a member's own files", fmt.Sprintf("backup.%s is %q, which lies in %s, or that in it. That is the member's own, and is moved or deleted as a whole, with whatever else lies there. Choose a directory apart from it, like /var/backups/etcd.", attribute, dir, own))
+			diags.AddAttributeError(at.AtName(attribute), "The backup directory overlaps a member's own directory", fmt.Sprintf("backup.%s is %q, which lies in %s, or contains it. A member's own directory is moved or deleted as a whole, with whatever else lies there. Choose a directory apart from it, like /var/backups/etcd.", attribute, dir, own))
 		}
 	}
 	if keep := m.keep(); keep.Last+keep.Hourly+keep.Daily+keep.Weekly == 0 && keep.Within == 0 {
-		diags.AddAttributeError(at.AtName("keep"), "No backup is kept", fmt.Sprintf("keep names none but the %d that are verified: set last, within, hourly, daily or weekly.", keep.Verified))
+		diags.AddAttributeError(at.AtName("keep"), "No backup is kept", fmt.Sprintf("keep keeps only the %d that are verified: set last, within, hourly, daily or weekly.", keep.Verified))
 	}
 	if m.Keep != nil && m.Keep.Verified.ValueInt64() > 0 && !m.readable() {
 		diags.AddAttributeError(at.AtName("keep").AtName("verified"), "No backup is ever verified", fmt.Sprintf("keep.verified is %d, and without rehearsal.identity the hosts cannot read what they encrypt to recipients, so that nothing would ever be dropped. Set the identity, or verified to 0.", m.Keep.Verified.ValueInt64()))

@@ -71,7 +71,7 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 				t.Errorf("the host that was left has %v", left)
 			}
 		}},
-		w.asPlanned(t, of("a b@21 c", unprotected), []string{"back up: no more by a, b, c; what was stored stays"}),
+		w.asPlanned(t, of("a b@21 c", unprotected), []string{"back up: disabled on a, b, c; stored backups stay"}),
 	)
 }
 
@@ -178,7 +178,7 @@ func TestRestoreOfTheLatestBackup(t *testing.T) {
 			p.Forget()
 		}, Config: restoring("no-such-backup"), ExpectError: says(`there is no backup "no-such-backup"`)},
 		p.asPlanned(t, restoring("latest"), []string{"fetch a (192.0.2.11): backup latest, verified on the host"}),
-		tftest.TestStep{Config: three(unprotected + "restore = { backup = \"latest\" }\n"), PlanOnly: true, ExpectError: says("Nothing says where that backup is")},
+		tftest.TestStep{Config: three(unprotected + "restore = { backup = \"latest\" }\n"), PlanOnly: true, ExpectError: says("restore.backup needs backup")},
 		tftest.TestStep{Config: restoring("../x"), PlanOnly: true, ExpectError: says("must be the name of a backup")},
 		tftest.TestStep{Config: config},
 	)
@@ -205,7 +205,7 @@ func TestRestoreOfABackupOnAHost(t *testing.T) {
 		tftest.TestStep{Config: restoring("no-such-backup", "a b c"), ExpectError: says(`no host has a backup "no-such-backup" of cluster prod`)},
 		tftest.TestStep{
 			PreConfig: func() { p.Inject(nodetest.Fault{Address: p.host(12).Address, Operation: api.OpBackups}) },
-			Config:    restoring("latest", "a b c"), ExpectError: says("which backup is the latest cannot be told"),
+			Config:    restoring("latest", "a b c"), ExpectError: says("it is not known which backup is the latest"),
 		},
 		tftest.TestStep{PreConfig: p.Heal, Config: three(unprotected + backup), PlanOnly: true},
 		p.restored(restoring("latest", "a b c@21"), "fetch c (192.0.2.21): backup latest, verified on the host", "retire c (192.0.2.13)"),
@@ -247,7 +247,7 @@ func TestBackupThatCannotBe(t *testing.T) {
 	const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 	var steps []tftest.TestStep
 	for _, bad := range [][2]string{
-		{`backup = {}`, "Backups go nowhere"},
+		{`backup = {}`, "The backup has no destination"},
 		{`backup = { directory = "/srv/b", schedule = "each;day" }`, "calendar event"},
 		{`backup = { directory = "srv/b" }`, "absolute path"},
 		{`backup = { directory = "/srv/b", recipients = ["AGE-SECRET-KEY-1"] }`, "must be a public key of age"},
@@ -259,7 +259,7 @@ func TestBackupThatCannotBe(t *testing.T) {
 		{`backup = { directory = "/var/lib/etcd/prod.snapshots/b" }`, "/var/lib/etcd/prod.snapshots"},
 		{"data_dir = \"/data/etcd\"\n" + `backup = { directory = "/data/etcd.aside-old" }`, "/data/etcd.aside-"},
 		{`backup = { directory = "/srv/b", metrics_directory = "/var/lib" }`, "backup.metrics_directory"},
-		{`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", prefix = "k", access_key_id = "half" } }`, "Half of the credentials"},
+		{`backup = { s3 = { endpoint = "https://s3.example.com", bucket = "b", prefix = "k", access_key_id = "half" } }`, "The credentials are incomplete"},
 	} {
 		steps = append(steps, tftest.TestStep{Config: three(unprotected + bad[0] + "\n"), PlanOnly: true, ExpectError: says(bad[1])})
 	}

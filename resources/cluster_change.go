@@ -111,7 +111,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	case len(ch.unseen()) > 0:
-		diags.AddAttributeWarning(path.Root("members"), "An unfinished change was found, and will be gone on with",
+		diags.AddAttributeWarning(path.Root("members"), "The apply continues an unfinished change",
 			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
 				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
 		c.nothingKnown(state, members, before)
@@ -144,7 +144,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	switch {
 	case ch.err != nil && !asksForChange && c.changesOwn(state, ch.members, ch.before):
 		c.plansSteps(c.asked(ch, state), nil)
-		diags.AddWarning("The members are not repaired by this plan", ch.err.Error())
+		diags.AddWarning("This plan repairs no member", ch.err.Error())
 		return diags
 	case ch.err != nil:
 		refusePlan(&diags, ch.err)

@@ -52,7 +52,7 @@ func TestHostThatComesBack(t *testing.T) {
 						if unknown["rollout"] != true {
 							return fmt.Errorf("rollout is promised")
 						}
-						if warned := w.warned(); foreseen && !strings.Contains(warned, "(192.0.2.13): it is no longer in the list, and joins anew") {
+						if warned := w.warned(); foreseen && !strings.Contains(warned, "(192.0.2.13): it is no longer in the member list, and joins anew") {
 							return fmt.Errorf("the plan does not say what becomes of what is there:\n%s", warned)
 						}
 						return nil

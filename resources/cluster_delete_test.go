@@ -148,7 +148,7 @@ func TestDestroyOfAMemberWithTwoHosts(t *testing.T) {
 			Config: three(unprotected), Destroy: true, ExpectError: says("could not be asked: b (192.0.2.12)."),
 		},
 		tftest.TestStep{Config: abandons, ExpectNonEmptyPlan: true, Check: func(*terraform.State) error {
-			if text := w.warned(); !strings.Contains(text, "A destroy leaves b (192.0.2.12) behind, which could not be asked at the last look, and takes the cluster off b (192.0.2.21)") || strings.Contains(text, "is not lost") {
+			if text := w.warned(); !strings.Contains(text, "A destroy leaves b (192.0.2.12) behind, which could not be asked at the last refresh, and takes the cluster off b (192.0.2.21)") || strings.Contains(text, "is not lost") {
 				return fmt.Errorf("it was warned: %s", text)
 			}
 			return nil
@@ -197,5 +197,5 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 			if changes := w.changes(); len(changes) > 0 {
 				t.Errorf("hosts were changed: %v", changes)
 			}
-		}, Config: config, ExpectError: says("Cluster prod would be destroyed and created at once")})
+		}, Config: config, ExpectError: says("Cluster prod would be destroyed and created in one apply")})
 }

@@ -35,7 +35,7 @@ func TestWhatAnApplySays(t *testing.T) {
 		said = append(said, foundSay(&s, seen))
 	}
 	said = append(said, foundSay(nil, nil), leftUndone(upgrade.Outcome{Reports: away, Done: steps,
-		Deferred: []*membership.Refusal{{Member: "c", At: "192.0.2.21", Rule: "its host cannot be reached", Remedy: "mend that"}}}).Error())
+		Deferred: []*membership.Refusal{{Member: "c", At: "192.0.2.21", Rule: "its host cannot be reached", Remedy: "fix that"}}}).Error())
 	want := []string{
 		"No step was done, and no host was changed.",
 		"One step was done: start a (192.0.2.11).",
@@ -46,7 +46,7 @@ func TestWhatAnApplySays(t *testing.T) {
 		"It is healthy now: flags --snapshot-count.",
 		"It is a learner now.",
 		"Its host has no part in the cluster now.",
-		"c (192.0.2.21): its host cannot be reached (no route to host); mend that\n2 steps were done, the last of them: start b (192.0.2.12).",
+		"c (192.0.2.21): its host cannot be reached (no route to host); fix that\n2 steps were done, the last of them: start b (192.0.2.12).",
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)

@@ -59,7 +59,7 @@ func TestDriftIsShownAndMended(t *testing.T) {
 		"of the unit": {
 			{happen: func(w *world) { w.host(12).StopUnit("prod") }, health: "stopped", says: []string{"start b (192.0.2.12)"}},
 			{happen: func(w *world) { w.host(12).DisableUnit("prod") }, health: "healthy", drift: "its unit is disabled", status: statusHealthy,
-				says: []string{"start b (192.0.2.12): its unit is disabled, and would not come up with the machine"}},
+				says: []string{"start b (192.0.2.12): its unit is disabled, and would not start at boot"}},
 			{happen: func(w *world) { w.host(12).StopUnit("prod"); w.host(12).DisableUnit("prod") }, health: "stopped", drift: "its unit is disabled", says: []string{"start b (192.0.2.12)"}},
 			{happen: func(w *world) { w.host(12).EditUnit("prod", "[Service]\nExecStart=/bin/true\n") }, health: "healthy", drift: "its unit", status: statusHealthy,
 				says: []string{"roll b (192.0.2.12): its unit; voters 3, quorum 2, healthy 2 meanwhile"}},
@@ -78,7 +78,7 @@ func TestDriftIsShownAndMended(t *testing.T) {
 			{happen: func(w *world) { w.host(12).RaiseAlarm("prod", "NOSPACE") }, health: "healthy", alarms: "NOSPACE", status: statusHealthy, says: []string{"disarm: members defragmented"}},
 		},
 		"of the list": {
-			{happen: func(w *world) { w.RemoveBehindOurBack("prod", "b") }, health: "removed", says: []string{"set aside b (192.0.2.12): it is no longer in the list, and joins anew"}},
+			{happen: func(w *world) { w.RemoveBehindOurBack("prod", "b") }, health: "removed", says: []string{"set aside b (192.0.2.12): it is no longer in the member list, and joins anew"}},
 			{happen: func(w *world) { w.host(12).Wipe() }, health: "missing", says: []string{"remove b (192.0.2.12): dead, its host carries nothing of it"}},
 		},
 		"of the data": {
@@ -168,7 +168,7 @@ func TestUnreachableHostStays(t *testing.T) {
 			Check:              values("members.c.health", "unreachable", "purge_data", "true"),
 		},
 		tftest.TestStep{ // It is not known what runs there, so it is not destroyed.
-			Config: three(unprotected), Destroy: true, ExpectError: says("At the last look these members' hosts could not be asked: c (192.0.2.13)."),
+			Config: three(unprotected), Destroy: true, ExpectError: says("At the last refresh these members' hosts could not be asked: c (192.0.2.13)."),
 		},
 		tftest.TestStep{
 			PreConfig: func() {
@@ -202,7 +202,7 @@ func TestUnreachableHostBlocksOnlyWhatItMust(t *testing.T) {
 			PreConfig: func() { w.host(13).Unreachable = errGone; w.host(12).DisableUnit("prod"); w.awaited() },
 			Config:    three(unprotected), ExpectNonEmptyPlan: true, // c is to be looked at again
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(after, _ map[string]any) error {
-				if rollout := fmt.Sprint(after["rollout"]); rollout != "[start b (192.0.2.12): its unit is disabled, and would not come up with the machine]" {
+				if rollout := fmt.Sprint(after["rollout"]); rollout != "[start b (192.0.2.12): its unit is disabled, and would not start at boot]" {
 					return fmt.Errorf("rollout is %s", rollout)
 				}
 				return nil

@@ -17,7 +17,7 @@ import (
 // it. Where they are not, the plan says that the configuration does not ask for them.
 func TestHoldRestarts(t *testing.T) {
 	w := newWorld(t)
-	const warnsHeld, warnsUnasked = "Restarts are held back", "Members are restarted for what the configuration does not ask for"
+	const warnsHeld, warnsUnasked = "Restarts are held back", "This release of the provider restarts members"
 	held := unprotected + "hold_restarts = true\n"
 	upgraded := func() {
 		w.Forget()

@@ -28,9 +28,9 @@ func TestRoutesThatMislead(t *testing.T) {
 	}
 	settled := tftest.TestStep{Config: config, PlanOnly: true}
 	w.run(t, w.begun(t, config),
-		mistaken(by(by(config, "192.0.2.11", "12"), "192.0.2.12", "11"), "the way to it leads to the machine of member b"), settled,
-		mistaken(by(config, "192.0.2.11", "12"), "the way to it leads to the machine of member b"), settled,
-		mistaken(by(config, "192.0.2.11", "21"), "this way leads to another machine than the one that the member was last seen on"), settled,
+		mistaken(by(by(config, "192.0.2.11", "12"), "192.0.2.12", "11"), "its address leads to the machine of member b"), settled,
+		mistaken(by(config, "192.0.2.11", "12"), "its address leads to the machine of member b"), settled,
+		mistaken(by(config, "192.0.2.11", "21"), "this address leads to another machine than the one that the member was last seen on"), settled,
 		// Another way to the machine that c is on, which does not have that address.
 		mistaken(by(of("a b c@23", unprotected), "192.0.2.23", "13"), "none of its interfaces has the address 192.0.2.23"), settled,
 		tftest.TestStep{Config: config, Check: w.untouched},

@@ -22,7 +22,7 @@ var _ resource.ResourceWithImportState = (*clusterResource)(nil)
 func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	name, hosts, err := parseImport(req.ID)
 	if err != nil {
-		resp.Diagnostics.AddError("This is no cluster to import", err.Error())
+		resp.Diagnostics.AddError("The import ID of the cluster is not valid", err.Error())
 		return
 	}
 	var state clusterModel

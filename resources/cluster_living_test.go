@@ -174,7 +174,7 @@ func TestLivingClusterChanges(t *testing.T) {
 		"replacements": {from: three(unprotected), changes: []alteration{
 			{
 				to:     of("a b@21 c", unprotected),
-				says:   []string{"promote b (192.0.2.21): caught up, same hash; voters 3 -> 4, quorum 3, healthy 4", "remove b (192.0.2.12): no longer wanted; voters 4 -> 3, quorum 2, healthy 3", "retire b (192.0.2.12)"},
+				says:   []string{"promote b (192.0.2.21): caught up, same hash; voters 3 -> 4, quorum 3, healthy 4", "remove b (192.0.2.12): no longer in the configuration; voters 4 -> 3, quorum 2, healthy 3", "retire b (192.0.2.12)"},
 				values: []string{"members.b.address", "192.0.2.21", "members.b.client_url", "https://192.0.2.21:2379", "endpoints.1", "https://192.0.2.21:2379"},
 			},
 			{
@@ -184,7 +184,7 @@ func TestLivingClusterChanges(t *testing.T) {
 			},
 			{
 				to:   of("a c d", unprotected),
-				says: []string{"remove b (192.0.2.22): no longer wanted", "retire b (192.0.2.22)"},
+				says: []string{"remove b (192.0.2.22): no longer in the configuration", "retire b (192.0.2.22)"},
 			},
 			{ // a host that was left can be come back to
 				to:   of("a b c", unprotected),
@@ -231,7 +231,7 @@ func TestLivingClusterChanges(t *testing.T) {
 			},
 			{
 				to:     of("a b c@21 d e", unprotected+quota+`version = "3.7"`),
-				says:   []string{"roll b (192.0.2.12): etcd 3.6.17 -> 3.7.3, flags --quota-backend-bytes", "voters 4 -> 5", "remove c (192.0.2.13): no longer wanted"},
+				says:   []string{"roll b (192.0.2.12): etcd 3.6.17 -> 3.7.3, flags --quota-backend-bytes", "voters 4 -> 5", "remove c (192.0.2.13): no longer in the configuration"},
 				values: []string{"etcd_version", newest, "members.b.etcd_version", newest},
 			},
 		}},

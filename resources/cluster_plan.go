@@ -121,7 +121,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	if !c.Version.IsUnknown() {
 		version, err := stores.Newest(c.Version.ValueString())
 		if err != nil {
-			diags.AddAttributeError(path.Root("version"), "There is no store to form this cluster with", err.Error())
+			diags.AddAttributeError(path.Root("version"), "The provider does not carry this version of etcd", err.Error())
 			return diags
 		}
 		c.EtcdVersion = types.StringValue(version)

@@ -21,7 +21,7 @@ import (
 // becomes a value of the plan, but for what is left to the apply: Terraform plans again during the apply, and compares.
 type ahead struct {
 	reports bootstrap.Reports
-	moved   bootstrap.Reports // those of other addresses of the very machines that members are on
+	moved   bootstrap.Reports // those of other addresses of machines that members are on already
 	back    bootstrap.Reports // those of hosts that carry what an earlier member of this cluster has left
 	skipped []string          // what is to be said of hosts that nobody could look at
 	open    bool              // the apply may look at hosts of a living cluster that this plan could not, and find either
@@ -44,7 +44,7 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 		a.skipped = append(a.skipped, fmt.Sprintf("%s: %s", names(look), err))
 		a.open = a.open || slices.ContainsFunc(look.members(), func(m membership.Member) bool { return from.mayFind(m, seen) })
 	case err != nil:
-		diags.AddError("The hosts were not looked at", err.Error())
+		diags.AddError("The hosts could not be checked", err.Error())
 	case ctx.Err() != nil:
 		diags.AddError("Interrupted", "The hosts were not all looked at. No host was changed.")
 	default:
@@ -62,12 +62,12 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 		diags.Append(plan.refuseHosts(ctx, state, from, a.reports, r.providerData)...)
 	}
 	if len(a.skipped) > 0 {
-		text := "This plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
+		text := "The plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
 			"\n\nThe apply looks at them before it changes anything on a host, and refuses then what could not carry a member."
 		if a.open {
 			text += " Whether a member moves to another host, or is given another address on its own, and whether a host carries what an earlier member has left, it finds out too: so what becomes of the members, and by which steps, is known after apply."
 		}
-		diags.AddAttributeWarning(path.Root("members"), "Hosts were not looked at", text)
+		diags.AddAttributeWarning(path.Root("members"), "This plan has not checked all hosts", text)
 	}
 	return diags
 }
@@ -215,6 +215,6 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	if slices.ContainsFunc(slices.Collect(maps.Values(seen)), func(report bootstrap.Report) bool { return errors.Is(report.Err, ssh.ErrUnreachable) }) {
 		text += " Where this very plan is to make the machine, take the address from the resource that makes it, so that it is known after apply, or set preflight_at_plan = false."
 	}
-	diags.AddAttributeError(refusedAt(refused), "This plan is refused for hosts that it has looked at", text)
+	diags.AddAttributeError(refusedAt(refused), "The hosts do not allow this plan", text)
 	return diags
 }

@@ -22,7 +22,7 @@ var unfitHosts = map[string]struct {
 	happen func(*nodetest.Host)
 	says   string
 }{
-	"a mistyped address":       {func(h *nodetest.Host) { h.Unreachable = errGone }, "unreachable over SSH: no route to host; nothing is changed while this is so"},
+	"a mistyped address":       {func(h *nodetest.Host) { h.Unreachable = errGone }, "unreachable over SSH: no route to host; nothing is changed until that is fixed"},
 	"another host key":         {func(h *nodetest.Host) { h.Unreachable = errOtherKey }, "host key mismatch: it shows SHA256:abc"},
 	"too little for the store": {func(h *nodetest.Host) { h.FreeBytes = 40 << 20; h.DataBytes = 1 << 30 }, "40 MiB are free for /usr/local/lib/etcd-store and 128 are needed"},
 	"too little for the data":  {func(h *nodetest.Host) { h.DataBytes = 20 << 20 }, "20 MiB are free for the data in /var/lib/etcd/prod and 160 are needed"},
@@ -103,7 +103,7 @@ func TestPlanRefusesAnotherWayThatLeadsElsewhere(t *testing.T) {
 	w.run(t,
 		w.begun(t, way("b", b)),
 		tftest.TestStep{Config: way("b", `ssh_port = 2222`), ExpectError: saysInOrder("b (192.0.2.12): unreachable over SSH")},
-		tftest.TestStep{Config: swapped, ExpectError: saysInOrder("a (192.0.2.11): the way to it leads to the machine of member c", "c (192.0.2.13): the way to it leads to the machine of member a")},
+		tftest.TestStep{Config: swapped, ExpectError: saysInOrder("a (192.0.2.11): its address leads to the machine of member c", "c (192.0.2.13): its address leads to the machine of member a")},
 		tftest.TestStep{ // the sshd moves, and the way to it with it
 			PreConfig: func() { w.doors["192.0.2.12"] = 2222 },
 			Config:    way("b", `ssh_port = 2222`), Check: w.untouched,
@@ -135,7 +135,7 @@ func TestPlanSaysWhereItDidNotLook(t *testing.T) {
 		tftest.TestStep{
 			PreConfig: func() { asNew(w.host(13)); w.host(13).Unreachable = errGone; w.Forget() },
 			Config:    of("a b c@13", off), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: warns("c: preflight_at_plan is off")},
-			ExpectError: saysApply("c (192.0.2.13): its host cannot be reached (unreachable over SSH: no route to host); mend that, or give the member another address", "No step was done, and no host was changed.", "Mend what stands in the way, and apply again."),
+			ExpectError: saysApply("c (192.0.2.13): its host cannot be reached (unreachable over SSH: no route to host); fix that, or give the member another address", "No step was done, and no host was changed.", "Fix what stands in the way, and apply again."),
 		},
 		tftest.TestStep{PreConfig: func() { asNew(w.host(13)) }, Config: of("a b c@13", off), Check: w.allWell},
 		tftest.TestStep{Config: of("a b c@13", line), Check: w.allWell},

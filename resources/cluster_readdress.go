@@ -17,7 +17,7 @@ import (
 // A new address of a member is another host, which replaces its own, or another address of its own, on which it is re-addressed.
 // Which of the two, the machine alone tells: a plan looks there.
 
-// foundMoved are the reports of other addresses of the very machines that members are on.
+// foundMoved are the reports of other addresses of machines that members are on already.
 func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports bootstrap.Reports, stores Stores) bootstrap.Reports {
 	seen := from.last.reports()
 	if len(seen) == 0 {

@@ -47,7 +47,7 @@ func recoverAttribute() schema.SingleNestedAttribute {
 func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
 	hidden := func(name string, value attr.Value) {
 		if !known(ctx, value) {
-			diags.AddAttributeError(path.Root(name), "This has to be known when it is planned",
+			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
 				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
 		}
 	}

@@ -62,7 +62,7 @@ func TestRecovery(t *testing.T) {
 		another,
 		refused(three(unprotected), "recover from the survivor with the highest term and index"),
 		survivor,
-		refused(from("a", `"b"`), "that gives up the other voters, b, c, and recover_from.abandons names b"),
+		refused(from("a", `"b"`), "the other voters, whose data is given up, are b, c, and recover_from.abandons names b"),
 		w.asPlanned(t, from("a", `"b", "c"`), []string{"recover a (192.0.2.11): it alone is the cluster, up to term 1, index ",
 			"; b (no data), c (no data) are given up, and join anew; writes that only they had are lost", "promote c (192.0.2.13)"}, purpose(plan.PurposeRecovery)),
 		tftest.TestStep{ // What stays in the configuration does nothing more.
@@ -91,7 +91,7 @@ func TestRecoveryThatMayLose(t *testing.T) {
 		}
 		w.Forget()
 	}
-	needless := tftest.TestStep{Config: from(`, loses = ["b", "c"]`), ExpectError: says("recover_from.loses names c, and nothing speaks for its having what a does not")}
+	needless := tftest.TestStep{Config: from(`, loses = ["b", "c"]`), ExpectError: says("recover_from.loses names c, and nothing suggests that it has writes that a lacks")}
 	w.run(t,
 		tftest.TestStep{Config: three(unprotected), Check: func(s *terraform.State) error {
 			return os.WriteFile(id, []byte(s.RootModule().Resources[cluster].Primary.Attributes["cluster_id"]), 0o600)

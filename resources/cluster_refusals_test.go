@@ -127,8 +127,8 @@ func TestForbiddenPlans(t *testing.T) {
 			"two hosts that are another's by now":  {hosts: otherOwner("b", "c"), config: of("a b c", line), says: []string{"find out what manages those hosts now"}},
 		}},
 		"settings and versions of three": {carried: []string{"3.9.0", newest, older, "3.5.35"}, from: three(line) + otherPKI, plans: map[string]forbidden{
-			"a minor skipped":                           {config: three(unprotected + `version = "3.9"`), says: []string{"This version cannot be gone to from here", `version = "3.9"`, "it runs etcd 3.7.3, and etcd 3.9.0 is wanted: etcd goes one minor at a time", "set version to the minor in between"}},
-			"down by two":                               {config: three(unprotected + `version = "3.5"`), says: []string{"it runs etcd 3.7.3, and etcd 3.5.35 is wanted: etcd goes one minor at a time"}},
+			"a minor skipped":                           {config: three(unprotected + `version = "3.9"`), says: []string{"The cluster cannot change to this version yet", `version = "3.9"`, "it runs etcd 3.7.3, and version asks for etcd 3.9.0: etcd changes by one minor version at a time", "set version to the minor version in between"}},
+			"down by two":                               {config: three(unprotected + `version = "3.5"`), says: []string{"it runs etcd 3.7.3, and version asks for etcd 3.5.35: etcd changes by one minor version at a time"}},
 			"a line that is not carried":                {config: three(unprotected + `version = "3.8"`), says: []string{"this build carries no store of etcd 3.8"}},
 			"a patch that is not carried":               {config: three(unprotected + `version = "3.7.9"`), says: []string{"this build carries no store of etcd 3.7.9"}},
 			"no version":                                {config: three(unprotected + `version = "latest"`), says: []string{`"latest"`}},
@@ -136,10 +136,10 @@ func TestForbiddenPlans(t *testing.T) {
 			"settings while a disk is not there":        {hosts: unmounted("c"), config: three(settled), says: []string{"it cannot be restarted (flags --snapshot-count (not set) -> 5000): 2 of 3 voters are healthy"}},
 			"a downgrade while one is down":             {hosts: unreachableHosts(13), config: three(unprotected + `version = "3.6"`), says: []string{"etcd cannot be downgraded to 3.6: 2 of 3 voters are healthy, and all have to be"}},
 			"another port while one is down":            {hosts: unreachableHosts(13), config: three(line + "client_port = 12379"), says: []string{"it cannot be restarted"}},
-			"settings while a stranger votes":           {hosts: joined(false), config: three(settled), says: []string{"The member list has a member that nobody manages", "member x (ID 66, peer URL https://192.0.2.66:2380), and neither this configuration nor its state knows it", "etcdctl member remove 66"}},
+			"settings while a stranger votes":           {hosts: joined(false), config: three(settled), says: []string{"The member list has an unmanaged member", "member x (ID 66, peer URL https://192.0.2.66:2380), and neither this configuration nor its state knows it", "etcdctl member remove 66"}},
 			"settings while a stranger learns":          {hosts: joined(true), config: three(settled), says: []string{"member x (ID 66, peer URL https://192.0.2.66:2380)"}},
 			"settings with the quorum lost":             {hosts: dataLost("b", "c"), config: three(settled), says: []string{"The quorum is lost", "the quorum is lost: 1 of 3 voters serve or can be started, and 2 are needed", "restore a snapshot"}},
-			"settings with no quorum in sight":          {hosts: unreachableHosts(12, 13), config: three(settled), says: []string{"no quorum can be seen: 1 of 3 voters serve or can be started, and 2 are needed", "mend those hosts, or the network to them"}},
+			"settings with no quorum in sight":          {hosts: unreachableHosts(12, 13), config: three(settled), says: []string{"no quorum can be seen: 1 of 3 voters serve or can be started, and 2 are needed", "fix those hosts, or the network to them"}},
 			"settings while one host is another's":      {hosts: otherOwner("c"), config: three(settled), says: []string{"its host carries member c of a cluster prod that another state manages", "give the member another address"}},
 			"another name":                              {config: strings.Replace(three(line), `name    = "prod"`, `name = "other"`, 1), says: []string{"name cannot be changed", `Put back "prod"`}},
 			"another peer port while one is down":       {hosts: unreachableHosts(13), config: three(line + "peer_port = 9999"), says: []string{"it cannot be given another address than https://192.0.2.12:2380, which takes a restart: 2 of 3 voters are healthy, and all have to be"}},
@@ -168,7 +168,7 @@ func TestForbiddenPlans(t *testing.T) {
 			"grown while it is down": {hosts: unreachableHosts(11), config: of("a b c", line), says: []string{"0 of 1 voters serve or can be started"}},
 		}},
 		"below the floor": {carried: []string{newest, "3.6.5"}, from: three(unprotected + `version = "3.6"`), plans: map[string]forbidden{
-			"a patch that cannot go on": {config: three(line), says: []string{"it runs etcd 3.6.5, and etcd 3.7 may be gone to from 3.6.11 on", `set version to "3.6", and apply that first`}},
+			"a patch that cannot go on": {config: three(line), says: []string{"it runs etcd 3.6.5, and an upgrade to etcd 3.7 needs 3.6.11 or newer", `set version to "3.6", and apply that first`}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func (r *clusterResource) refuseCreated(plan clusterModel, members map[string]me
 
 // refuseRename refuses a plan that destroys a cluster and creates it on the same hosts.
 func refuseRename(of claim) (diags diag.Diagnostics) {
-	diags.AddError(fmt.Sprintf("Cluster %s would be destroyed and created at once", of.name),
+	diags.AddError(fmt.Sprintf("Cluster %s would be destroyed and created in one apply", of.name),
 		fmt.Sprintf("One resource of this plan takes cluster %s off its hosts (%s), and another forms it there, in whichever order: its data would be gone from it. "+
 			"Where the resource was renamed, or has another key or module, say so with a block moved { from = etcd_cluster.OLD, to = etcd_cluster.NEW }, an argument a line. "+
 			"Where a replacement has failed that was to create beforehand, and left the cluster as a deposed object, take that out of the state (terraform state rm) and import the cluster. "+

@@ -48,7 +48,7 @@ func TestRenamedResource(t *testing.T) {
 		return w.untouched(nil)
 	}
 	w.run(t, w.begun(t, three(unprotected)),
-		tftest.TestStep{Config: renamed(three(unprotected)), ExpectError: says("Cluster prod would be destroyed and created at once")},
+		tftest.TestStep{Config: renamed(three(unprotected)), ExpectError: says("Cluster prod would be destroyed and created in one apply")},
 		tftest.TestStep{Config: three(unprotected), PreConfig: func() { w.warned() }, Check: silent},
 		tftest.TestStep{Config: renamed(three(unprotected)) + "\nmoved {\n from = etcd_cluster.prod\n to = etcd_cluster.main\n}\n", Check: silent},
 	)

@@ -116,7 +116,7 @@ func howToGoOn(err error) string {
 		if refusal.Outdated {
 			return "This plan cannot be applied any more. A new one shows what is to be done from here."
 		}
-		return "Mend what stands in the way, and apply again."
+		return "Fix what stands in the way, and apply again."
 	}
 	return "What was done so far is kept on the hosts; apply again to go on from there."
 }
@@ -140,13 +140,13 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	hosts := last.others().and(routesTo(members))
 	executor, err := r.executor(ctx, state.clusterWith(members, r.providerData.Stores), "read", hosts, everybody)
 	if errors.Is(err, ErrNotKnown) {
-		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s was not looked at", state.Name.ValueString()), err.Error()+
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s could not be checked", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 		return
 	}
 	if err != nil {
-		resp.Diagnostics.AddError("The hosts were not looked at", err.Error())
+		resp.Diagnostics.AddError("The hosts could not be checked", err.Error())
 		return
 	}
 	executor.Patience, executor.Cluster.Acknowledged = startPatience, last.Acknowledged
@@ -232,7 +232,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
 	}
 	if err != nil {
-		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed to its end", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed completely", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 	}
 	if resp.Diagnostics.HasError() {
 		// A look that was cut short says nothing, and one by ways that are not kept says nothing of the members.

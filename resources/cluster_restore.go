@@ -49,14 +49,14 @@ func restoreAttribute() schema.SingleNestedAttribute {
 			"file": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home directory. It is sent to all hosts over SSH."},
 			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{httpsURL},
-				MarkdownDescription: "A snapshot at an address, `https://...`. The machine that runs Terraform downloads it, and resumes a download that breaks. Needs `sha256`. The address is kept in the state: give one that grants access by itself through a file instead."},
+				MarkdownDescription: "A snapshot at a URL, `https://...`. The machine that runs Terraform downloads it, and resumes a download that breaks. Needs `sha256`. The state keeps the URL: if the URL itself grants access, download the snapshot and use `file`."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3ObjectAttributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
 			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},
 				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the newest, by revision and not by a clock. The hosts download it themselves. " +
 					"Without `backup.s3`, one in `backup.directory` of any host that the cluster has: it is sent from there to those that do not have it; then `latest` wants all hosts to be reached."},
 			"sha256": schema.StringAttribute{Optional: true, Validators: []validator.String{sha256Text},
-				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. What has another is refused. Default: what it ends in has to suffice."},
+				MarkdownDescription: "SHA-256 of the snapshot, decrypted where it is encrypted: `sha256` of the `etcd_snapshot`. A snapshot with another one is refused. Default: only the checksum at the snapshot's end is verified."},
 			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Default: for a `backup`, those of `backup.rehearsal`. Write-only: no state and no host keeps them."},
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
@@ -84,13 +84,13 @@ func checkRestore(ctx context.Context, object, backup types.Object) (diags diag.
 		}
 	}
 	if given != 1 {
-		diags.AddAttributeError(at, "One snapshot, from one place", fmt.Sprintf("restore names %d places to take it from: set one of file, url, s3 and backup.", given))
+		diags.AddAttributeError(at, "More than one snapshot, or none", fmt.Sprintf("restore names %d places to take it from: set one of file, url, s3 and backup.", given))
 	}
 	if !r.URL.IsNull() && r.SHA256.IsNull() {
-		diags.AddAttributeError(at.AtName("sha256"), "What an address leads to can change", "restore.url wants restore.sha256, so that what is restored is what was meant.")
+		diags.AddAttributeError(at.AtName("sha256"), "restore.url needs restore.sha256", "What a URL leads to can change: set restore.sha256, so that the apply restores the snapshot that you mean.")
 	}
 	if !r.Backup.IsNull() && backup.IsNull() {
-		diags.AddAttributeError(at.AtName("backup"), "Nothing says where that backup is", "restore.backup names one at the destinations of backup, which is not set. Set it, or name the snapshot by file, url or s3.")
+		diags.AddAttributeError(at.AtName("backup"), "restore.backup needs backup", "restore.backup names a backup at the destinations of backup, and backup is not set. Set it, or name the snapshot by file, url or s3.")
 	}
 	diags.Append(checkS3(at.AtName("s3"), r.S3)...)
 	return diags

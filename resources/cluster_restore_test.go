@@ -251,7 +251,7 @@ func TestRestoreIsTakenBack(t *testing.T) {
 		tftest.TestStep{
 			PreConfig:   p.Forget,
 			Config:      p.restoring("a b c", "take_back = true\n"),
-			ExpectError: says("cannot be taken back: clients may have read from its member and written to it"),
+			ExpectError: says("cannot be undone: clients may have read from its member and written to it"),
 		},
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(p.untouched, p.hasMoved)},
 	)...)
@@ -271,7 +271,7 @@ func TestRestoreRefusals(t *testing.T) {
 		{fmt.Sprintf("file = %q", short), "it was cut off, or is no snapshot of etcd's"},
 		{``, "set one of file, url, s3 and backup"},
 		{fmt.Sprintf("file = %q\nurl = \"https://backups.example.com/prod.db\"", p.file), "restore names 2 places to take it from"},
-		{`url = "https://backups.example.com/prod.db"`, "restore.url wants restore.sha256"},
+		{`url = "https://backups.example.com/prod.db"`, "restore.url needs restore.sha256"},
 		{"url = \"http://backups.example.com/prod.db\"\nsha256 = \"" + sum + `"`, "begins with https://"},
 		{"url = \"https://backups.example.com/prod.db\"\nsha256 = \"abc\"", "must be a SHA-256: 64 hexadecimal digits"},
 	} {

@@ -125,7 +125,7 @@ func TestUnfinishedChange(t *testing.T) {
 							if known := unknown["rollout"] != true; known != test.known {
 								return fmt.Errorf("rollout known: %v: %v", known, after["rollout"])
 							}
-							if !test.known && !strings.Contains(w.warned(), "An unfinished change was found, and will be gone on with") {
+							if !test.known && !strings.Contains(w.warned(), "The apply continues an unfinished change") {
 								return fmt.Errorf("there is no warning")
 							}
 							return nil
@@ -167,23 +167,23 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 	}{
 		"a learner": {
 			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpStart,
-			says: []string{"remove b (192.0.2.21): a learner that is no longer wanted", "retire b (192.0.2.21)"}, clear: []int{21},
+			says: []string{"remove b (192.0.2.21): a learner that is no longer in the configuration", "retire b (192.0.2.21)"}, clear: []int{21},
 		},
 		"a learner, for another": {
 			to: of("a b@21 c", unprotected), then: of("a b@22 c", unprotected), op: api.OpStart,
-			says: []string{"remove b (192.0.2.21): a learner that is no longer wanted", "promote b (192.0.2.22)", "retire b (192.0.2.12)"}, clear: []int{12, 21},
+			says: []string{"remove b (192.0.2.21): a learner that is no longer in the configuration", "promote b (192.0.2.22)", "retire b (192.0.2.12)"}, clear: []int{12, 21},
 		},
 		"a voter": {
 			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpPromote,
-			says: []string{"remove b (192.0.2.21): no longer wanted", "retire b (192.0.2.21)"}, clear: []int{21},
+			says: []string{"remove b (192.0.2.21): no longer in the configuration", "retire b (192.0.2.21)"}, clear: []int{21},
 		},
 		"one that has left": {
 			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpRemoveMember,
-			says: []string{"promote b (192.0.2.12)", "remove b (192.0.2.21): no longer wanted", "retire b (192.0.2.21)"}, clear: []int{21},
+			says: []string{"promote b (192.0.2.12)", "remove b (192.0.2.21): no longer in the configuration", "retire b (192.0.2.21)"}, clear: []int{21},
 		},
 		"growth": {
 			to: of("a b c d e", unprotected), then: three(unprotected), op: api.OpPromote,
-			says: []string{"remove d (192.0.2.14): no longer wanted", "retire d (192.0.2.14)"}, clear: []int{14, 15},
+			says: []string{"remove d (192.0.2.14): no longer in the configuration", "retire d (192.0.2.14)"}, clear: []int{14, 15},
 		},
 		"a learner that nobody knows of": {
 			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpAddLearner, killed: true,
@@ -237,7 +237,7 @@ func TestVoterOfAKilledApplyIsNamed(t *testing.T) {
 		tftest.TestStep{
 			PreConfig:   func() { w.Heal(); w.dies = false; w.Forget() },
 			Config:      three(unprotected),
-			ExpectError: saysInOrder("an apply that was cut short has made member b", "peer URL https://192.0.2.21:2380) a member that votes", "put it back into the configuration at that address"),
+			ExpectError: saysInOrder("an apply that was cut short has made member b", "peer URL https://192.0.2.21:2380) a voter", "put it back into the configuration at that address"),
 		},
 		tftest.TestStep{PreConfig: func() {
 			if changes := w.changes(); len(changes) > 0 {

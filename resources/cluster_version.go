@@ -28,7 +28,7 @@ func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags d
 	case kept && (err != nil || c.HoldRestarts.ValueBool() || membership.CompareVersions(running, version) > 0):
 		version = running
 	case err != nil:
-		diags.AddAttributeError(path.Root("version"), "There is no store of this version", err.Error())
+		diags.AddAttributeError(path.Root("version"), "The provider does not carry this version of etcd", err.Error())
 	}
 	c.EtcdVersion = types.StringValue(version)
 	if !diags.HasError() {

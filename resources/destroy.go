@@ -37,7 +37,7 @@ func (c clusterModel) abandoned() []string {
 }
 
 // abandonedMembers are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
-// for those that could not be asked at the last look, so that nothing is left behind that the user has not seen to be away; the
+// for those that could not be asked at the last refresh, so that nothing is left behind that the user has not seen to be away; the
 // cluster is taken off the others. Where all of them answered, it stands for all, and the destroy refuses them.
 func (c clusterModel) abandonedMembers(members []membership.Member, last keptReports) (left []membership.Member) {
 	away := last.unreachable()
@@ -65,7 +65,7 @@ func (s memberReport) member() membership.Member {
 }
 
 // planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
-// by then: a host could not be asked at the last look, and is not among those that are left behind. Of these it warns.
+// by then: a host could not be asked at the last refresh, and is not among those that are left behind. Of these it warns.
 func planLeaving(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
 	last, _, _ := lastReports(ctx, private) // without it the destroy itself looks
 	var away, left, names []string
@@ -79,13 +79,13 @@ func planLeaving(ctx context.Context, state clusterModel, private privateState) 
 	}
 	if len(away) > 0 {
 		diags.AddAttributeError(path.Root("abandon_on_destroy"), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
-			fmt.Sprintf("At the last look these members' hosts could not be asked: %s. A host that is switched on again later would carry on with half a cluster that nobody manages. "+
-				"Bring them back, look again (terraform apply -refresh-only), and destroy; where they are gone for good, set abandon_on_destroy = %s, apply, and destroy then. Nothing was changed.",
+			fmt.Sprintf("At the last refresh these members' hosts could not be asked: %s. A host that is switched on again later would carry on with half a cluster that nobody manages. "+
+				"Bring them back, refresh (terraform apply -refresh-only), and destroy; where they are gone for good, set abandon_on_destroy = %s, apply, and destroy then. Nothing was changed.",
 				strings.Join(away, ", "), plan.NameList(names)))
 	}
 	if len(left) > 0 && len(away) == 0 {
 		diags.AddAttributeWarning(path.Root("abandon_on_destroy"), "Hosts are left behind",
-			fmt.Sprintf("This destroy does not touch the hosts of %s, which could not be asked at the last look: abandon_on_destroy names them. Should one of them come back, its member starts again by itself; as root, systemctl disable --now %s ends that.",
+			fmt.Sprintf("This destroy does not touch the hosts of %s, which could not be asked at the last refresh: abandon_on_destroy names them. Should one of them come back, its member starts again by itself; as root, systemctl disable --now %s ends that.",
 				strings.Join(left, ", "), api.Unit(state.Name.ValueString())))
 	}
 	return append(diags, planWithoutDisks(state, last)...)
@@ -104,7 +104,7 @@ func planWithoutDisks(state clusterModel, last keptReports) (diags diag.Diagnost
 			continue
 		}
 		diags.AddAttributeError(path.Root("abandon_on_destroy"), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
-			fmt.Sprintf("At the last look the disk of %s's data was not mounted (%s), and a destroy would leave the data there. Mount it, look again (terraform apply -refresh-only), and destroy; "+
+			fmt.Sprintf("At the last refresh the disk of %s's data was not mounted (%s), and a destroy would leave the data there. Mount it, refresh (terraform apply -refresh-only), and destroy; "+
 				"where it is gone for good, add %q to abandon_on_destroy, apply, and destroy then. Nothing was changed.", member.member(), member.Observation.Guard, member.Name))
 	}
 	return diags
@@ -147,10 +147,10 @@ func (c clusterModel) warnAbandoned(last keptReports) (diags diag.Diagnostics) {
 		case len(there) == 0:
 		case len(away) == 0:
 			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), fmt.Sprintf("Member %s is not lost", name),
-				"abandon_on_destroy names it, and its host answered at the last look: a destroy is refused as long as it does. Take it out of abandon_on_destroy, and the destroy takes the cluster off that host too.")
+				"abandon_on_destroy names it, and its host answered at the last refresh: a destroy is refused as long as it does. Take it out of abandon_on_destroy, and the destroy takes the cluster off that host too.")
 		default:
 			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), fmt.Sprintf("Member %s has several hosts", name),
-				fmt.Sprintf("It is being moved, and abandon_on_destroy names it. A destroy leaves %s behind, which could not be asked at the last look, and takes the cluster off %s, which answered.", strings.Join(away, ", "), strings.Join(there, ", ")))
+				fmt.Sprintf("It is being moved, and abandon_on_destroy names it. A destroy leaves %s behind, which could not be asked at the last refresh, and takes the cluster off %s, which answered.", strings.Join(away, ", "), strings.Join(there, ", ")))
 		}
 	}
 	return diags
@@ -161,7 +161,7 @@ func (c clusterModel) warnAbandoned(last keptReports) (diags diag.Diagnostics) {
 // cluster back. It is for those alone who can mean a destroy: the protection is off, by an apply, and nothing is to be restored.
 func warnWhoDestroys(config, state clusterModel) (diags diag.Diagnostics) {
 	if !state.DeletionProtection.ValueBool() && config.Restore.IsNull() && config.RecoverFrom.IsNull() {
-		diags.AddWarning("An apply was planned, and refused", "Terraform plans one before a destroy too. If that is what you have started, nothing of it was done: the guide \"When an apply fails or is cut short\" "+
+		diags.AddWarning("Terraform planned an apply, and the plan was refused", "Terraform plans one before a destroy too. If that is what you have started, nothing of it was done: the guide \"When an apply fails or is cut short\" "+
 			"tells how a cluster goes that is not well. Otherwise there is nothing to do about this warning.")
 	}
 	return diags

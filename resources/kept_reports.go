@@ -155,7 +155,7 @@ func (s keptReports) keep(ctx context.Context, private privateState) (diags diag
 	}
 	text, e := json.Marshal(packed.Bytes())
 	if err != nil || e != nil {
-		diags.AddError("The last look at the hosts cannot be kept", fmt.Sprint(err, e))
+		diags.AddError("The last refresh of the hosts cannot be kept", fmt.Sprint(err, e))
 		return diags
 	}
 	return private.SetKey(ctx, reportsKey, text)
@@ -176,7 +176,7 @@ func lastReports(ctx context.Context, private privateState) (s keptReports, foun
 		}
 	}
 	if err != nil {
-		diags.AddError("The last look at the hosts cannot be read", fmt.Sprintf("What this state keeps of it is damaged: %s. Refresh (terraform apply -refresh-only), which looks anew.", err))
+		diags.AddError("The last refresh of the hosts cannot be read", fmt.Sprintf("What this state keeps of it is damaged: %s. Refresh (terraform apply -refresh-only), which reads the hosts again.", err))
 	}
 	return s, err == nil, diags
 }

@@ -29,7 +29,7 @@ const (
 func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	name, directory, found := strings.Cut(req.ID, "@")
 	if !found || directory == "" || !clusterNamePattern.MatchString(name) {
-		resp.Diagnostics.AddError("These are no authorities to import", fmt.Sprintf("%q does not say which: it has to be NAME@DIRECTORY, like \"prod@./authorities\", "+
+		resp.Diagnostics.AddError("The import ID of the authorities is not valid", fmt.Sprintf("%q does not say which: it has to be NAME@DIRECTORY, like \"prod@./authorities\", "+
 			"with the name of the cluster as `name` has it. The directory holds %s.", req.ID, importedFiles()))
 		return
 	}

@@ -101,7 +101,7 @@ func checkS3(at path.Path, object types.Object) (diags diag.Diagnostics) {
 		return nil
 	}
 	if object.Attributes()["access_key_id"].IsNull() != object.Attributes()["secret_access_key"].IsNull() {
-		diags.AddAttributeError(at, "Half of the credentials",
+		diags.AddAttributeError(at, "The credentials are incomplete",
 			"access_key_id and secret_access_key are given together. With neither, the hosts use the role of the instance that they are.")
 	}
 	return diags

@@ -79,7 +79,7 @@ func providerData(data any, diags *diag.Diagnostics) *ProviderData {
 	}
 	s, ok := data.(*ProviderData)
 	if !ok {
-		diags.AddError("The provider is put together wrongly", fmt.Sprintf("It hands %T to its resources. Please report this.", data))
+		diags.AddError("This build of the provider is broken", fmt.Sprintf("It hands %T to its resources. Please report this.", data))
 	}
 	return s
 }

@@ -31,7 +31,7 @@ import (
 // snapshotTimeout bounds taking a snapshot where the configuration does not: one of 1 GiB takes 10 s.
 const snapshotTimeout = 30 * time.Minute
 
-// What the last look has found of a snapshot; anything else says how the file has changed.
+// What the last refresh has found of a snapshot; anything else says how the file has changed.
 const (
 	snapshotIntact  = "intact"
 	snapshotMissing = "missing"

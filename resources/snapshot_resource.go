@@ -94,7 +94,7 @@ func (r *snapshotResource) Update(ctx context.Context, req resource.UpdateReques
 	if resp.Diagnostics.HasError() {
 		plan = state
 	} else if left := state.leftBehind(plan); left != "" {
-		resp.Diagnostics.AddWarning("The snapshot before stays where it is", left)
+		resp.Diagnostics.AddWarning("The previous snapshot stays where it is", left)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }

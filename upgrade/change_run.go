@@ -169,7 +169,7 @@ func (r *changeRun) assessed() membership.ClusterStatus {
 func (r *changeRun) otherMachine() error {
 	for _, m := range r.members {
 		if planned, now := r.order.Machines[m], r.reports[m].Machine(); planned != "" && now != "" && planned != now {
-			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("the way to it leads to another machine than when this was planned (the machine ID is %s, and was %s)", now, planned),
+			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("its address leads to another machine than at the time of the plan (the machine ID is %s, and was %s)", now, planned),
 				Remedy: "check address, ssh_address and ssh_port; if the machine was installed anew, plan again", Outdated: true}
 		}
 	}

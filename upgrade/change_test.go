@@ -73,11 +73,11 @@ var operations = map[string]operation{
 		l.rebuild("c")
 	}},
 
-	"replace healthy follower": {does: "remove b (192.0.2.12): no longer wanted; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a", "b@21", "c") }},
+	"replace healthy follower": {does: "remove b (192.0.2.12): no longer in the configuration; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a", "b@21", "c") }},
 	"replace healthy leader":   {does: "lead: leadership moves from a (192.0.2.11), which leaves the cluster, to a (192.0.2.21)", members: 3, happen: func(l *life) { l.want("a@21", "b", "c") }},
 	"replace the only one":     {does: "promote a (192.0.2.21): caught up, same hash; voters 1 -> 2", members: 1, happen: func(l *life) { l.want("a@21") }},
 	"replace by another name":  {does: "retire b (192.0.2.12)", members: 3, happen: func(l *life) { l.want("a", "c", "d") }},
-	"move all":                 {does: "remove c (192.0.2.13): no longer wanted; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a@20", "b@21", "c@22") }},
+	"move all":                 {does: "remove c (192.0.2.13): no longer in the configuration; voters 4 -> 3", members: 3, happen: func(l *life) { l.want("a@20", "b@21", "c@22") }},
 
 	"grow 1 to 3":   {does: "promote c (192.0.2.13): caught up, same hash; voters 2 -> 3", members: 1, happen: func(l *life) { l.want("a", "b", "c") }},
 	"grow 3 to 5":   {does: "voters 4 -> 5", members: 3, happen: func(l *life) { l.want("a", "b", "c", "d", "e") }},
@@ -146,7 +146,7 @@ var operations = map[string]operation{
 	}},
 	"another peer port":        {does: "readdress b (192.0.2.12): from https://192.0.2.12:2380, with its data and its ID; voters 3", members: 3, happen: func(l *life) { l.cluster.PeerPort = 12380 }},
 	"another peer port of one": {does: "readdress a (192.0.2.11): from https://192.0.2.11:2380", members: 1, happen: func(l *life) { l.cluster.PeerPort = 12380 }},
-	"another peer port, one is replaced": {does: "remove c (192.0.2.13): no longer wanted", members: 3, happen: func(l *life) {
+	"another peer port, one is replaced": {does: "remove c (192.0.2.13): no longer in the configuration", members: 3, happen: func(l *life) {
 		l.cluster.PeerPort = 12380
 		l.want("a", "b", "c@21")
 	}},
@@ -191,7 +191,7 @@ var operations = map[string]operation{
 
 	"stopped":     {does: "start a (192.0.2.11)", members: 3, happen: func(l *life) { l.host("a").StopUnit(cluster) }},
 	"all stopped": {does: "agree: 3 voters", members: 3, happen: func(l *life) { each(l.cluster.Members, func(m membership.Member) { l.host(m.Name).StopUnit(cluster) }) }},
-	"disabled":    {does: "start a (192.0.2.11): its unit is disabled, and would not come up with the machine", members: 3, happen: func(l *life) { l.host("a").DisableUnit(cluster) }},
+	"disabled":    {does: "start a (192.0.2.11): its unit is disabled, and would not start at boot", members: 3, happen: func(l *life) { l.host("a").DisableUnit(cluster) }},
 	"flags edited": {does: "roll b (192.0.2.12): flags --max-txn-ops", members: 3, happen: func(l *life) {
 		l.host("b").EditFlags(cluster, func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
 	}},
@@ -217,7 +217,7 @@ var operations = map[string]operation{
 	"peer key gone": {does: "renew certificates of a (192.0.2.11)", members: 3, happen: func(l *life) {
 		l.host("a").LoseKey(cluster, api.KeyPeer)
 	}},
-	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
+	"removed behind our back": {does: "set aside b (192.0.2.12): it is no longer in the member list, and joins anew", members: 3, happen: func(l *life) { l.world.RemoveBehindOurBack(cluster, "b") }},
 	"no space":                {does: "disarm", members: 3, happen: func(l *life) { l.host("b").RaiseAlarm(cluster, "NOSPACE") }},
 	"stores lost":             {does: "stage b (192.0.2.12)", members: 3, happen: func(l *life) { l.host("b").LoseStores() }},
 	"data differs": {does: "remove b (192.0.2.12): its data differs from that of a quorum; voters 3 -> 2", members: 3, happen: func(l *life) {
@@ -242,7 +242,7 @@ var operations = map[string]operation{
 			l.world.Tick()
 		}
 	}},
-	"an alarm, and data is the same": {does: "disarm: all voters hold the same data, alarm CORRUPT taken back", members: 3, happen: func(l *life) { l.host("c").RaiseAlarm(cluster, "CORRUPT") }},
+	"an alarm, and data is the same": {does: "disarm: all voters hold the same data, alarm CORRUPT disarmed", members: 3, happen: func(l *life) { l.host("c").RaiseAlarm(cluster, "CORRUPT") }},
 	"data damaged": {does: "remove b (192.0.2.12): dead, its data is damaged; voters 3 -> 2", members: 3, happen: func(l *life) {
 		l.host("b").DamageData(cluster)
 		for range 3 {
@@ -267,7 +267,7 @@ var operations = map[string]operation{
 		l.world.Heal()
 		l.world.Host("192.0.2.21").StopUnit(cluster)
 	}},
-	"stale learner": {does: "remove d (192.0.2.14): a learner that is no longer wanted", members: 3, happen: func(l *life) {
+	"stale learner": {does: "remove d (192.0.2.14): a learner that is no longer in the configuration", members: 3, happen: func(l *life) {
 		l.want("a", "b", "c", "d", "e")
 		l.cutAt(api.OpStart)
 		l.want("a", "b", "c")

@@ -45,7 +45,7 @@ func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
 	found := r.backups(ctx, ctx, r.order.Formation.Owner, r.members)
 	name := r.order.Content.Kept.Name
 	if name == api.LatestBackup && len(found.unread) > 0 {
-		return nil, &membership.Refusal{Rule: "which backup is the latest cannot be told: " + strings.Join(found.unread, "; "), Remedy: "mend that, or name the backup: restore.backup"}
+		return nil, &membership.Refusal{Rule: "it is not known which backup is the latest: " + strings.Join(found.unread, "; "), Remedy: "fix that, or name the backup: restore.backup"}
 	}
 	i := slices.IndexFunc(found.list, func(b ListedBackup) bool { return b.Name == name || name == api.LatestBackup && !b.Foreign })
 	if i < 0 {

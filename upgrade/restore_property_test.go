@@ -53,7 +53,7 @@ func TestRestoreConverges(t *testing.T) {
 				r.mustConverge(1)
 				return
 			}
-			if !strings.Contains(err.Error(), "cannot be taken back: clients may have") {
+			if !strings.Contains(err.Error(), "cannot be undone: clients may have") {
 				t.Fatalf("take back: %v", err)
 			}
 			r.cluster.Restore.TakeBack = false

@@ -43,7 +43,7 @@ func TestRestoreTakenBack(t *testing.T) {
 						plan, err := r.tryPlan()
 						if opened {
 							var refusal *membership.Refusal
-							if !errors.As(err, &refusal) || !strings.Contains(refusal.Error(), "cannot be taken back: clients may have read from its member and written to it") {
+							if !errors.As(err, &refusal) || !strings.Contains(refusal.Error(), "cannot be undone: clients may have read from its member and written to it") {
 								t.Errorf("take back: %v", err)
 							}
 							r.cluster.Restore.TakeBack = false

@@ -58,7 +58,7 @@ func saver(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	if len(able) == 0 {
 		slices.Sort(why)
 		return membership.Member{}, &membership.Refusal{Rule: "no healthy voter can be asked for a snapshot (" + strings.Join(why, "; ") + ")",
-			Remedy: "mend the cluster first: terraform plan of its etcd_cluster says how"}
+			Remedy: "repair the cluster first: terraform plan of its etcd_cluster says how"}
 	}
 	best := slices.MinFunc(able, func(a, b candidate) int {
 		if a.leads != b.leads {

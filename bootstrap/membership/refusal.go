@@ -21,7 +21,7 @@ type Refusal struct {
 // HoldRestarts is the attribute by which restarts are held back.
 const HoldRestarts = "hold_restarts"
 
-// Held tells whether it is a restart that the configuration holds back, and nothing that somebody has to mend.
+// Held tells whether it is a restart that the configuration holds back, and nothing that somebody has to fix.
 func (r *Refusal) Held() bool { return r.Attribute == HoldRestarts }
 
 func (r *Refusal) Error() string {

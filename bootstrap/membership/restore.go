@@ -112,7 +112,7 @@ func (r Restoring) Findable(want Restoration) error {
 		rule := "no host that can be asked knows of backups of this cluster: " + strings.Join(backless, ", ") + "; what lies in a directory is found by the cluster that its host carries, and backs up"
 		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: rule, Remedy: where}
 	case want.Kept == LatestKept && len(unreachable) > 0:
-		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: "which backup is the latest cannot be told while a host that may have it cannot be asked: " + strings.Join(unreachable, ", "),
+		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: "it is not known which backup is the latest while a host that may have it cannot be asked: " + strings.Join(unreachable, ", "),
 			Remedy: "bring it back, or name the backup in restore.backup, as data.etcd_backups lists it; or " + where}
 	}
 	return nil

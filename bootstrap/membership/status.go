@@ -25,7 +25,7 @@ const (
 	Stopped      State = "stopped"       // it does not run, and has all that it needs to
 	Missing      State = "missing"       // the host carries no part of this cluster, or no more than a join that never began
 	Lost         State = "lost"          // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
-	Blocked      State = "blocked"       // it must not start before somebody has mended the host: its file system is not mounted, say
+	Blocked      State = "blocked"       // it must not start before somebody has fixed the host: its file system is not mounted, say
 	Foreign      State = "foreign"       // the host is someone else's, or unfit (Unfit): it is not to be touched
 	StoreMissing State = "store missing" // every store is gone from the host: how its member is will be known once one is back
 	Unreachable  State = "unreachable"   // the host could not be asked: what runs there is not known

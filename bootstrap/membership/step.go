@@ -108,7 +108,7 @@ func (s Step) text() string {
 		return fmt.Sprintf("sync configuration of %s: initial-cluster-state existing", at)
 	case BackUp:
 		if s.To == "" {
-			return fmt.Sprintf("back up: no more by %s; what was stored stays", s.Why)
+			return fmt.Sprintf("back up: disabled on %s; stored backups stay", s.Why)
 		}
 		return fmt.Sprintf("back up: %s, by %s", s.To, s.Why)
 	case Stage:
@@ -137,12 +137,12 @@ func (s Step) text() string {
 	case Downgrade:
 		return fmt.Sprintf("downgrade: enabled to etcd %s, every member's storage comes down", s.To)
 	case Cancel:
-		return fmt.Sprintf("cancel: the downgrade to etcd %s is given up", s.To)
+		return fmt.Sprintf("cancel: the downgrade to etcd %s is canceled", s.To)
 	case Disarm:
 		if s.To != "" {
-			return fmt.Sprintf("disarm: all voters hold the same data, alarm %s taken back", s.To)
+			return fmt.Sprintf("disarm: all voters hold the same data, alarm %s disarmed", s.To)
 		}
-		return "disarm: members defragmented one by one, alarm for lack of space taken back"
+		return "disarm: members defragmented one by one, alarm NOSPACE disarmed"
 	case Fetch:
 		return fmt.Sprintf("fetch %s: %s, verified on the host", at, s.To)
 	case Fence:
@@ -150,7 +150,7 @@ func (s Step) text() string {
 	case Restore:
 		return fmt.Sprintf("restore %s: data directory made from the snapshot, revisions raised; what was there is kept", at)
 	case Open:
-		return fmt.Sprintf("open %s: clients reach it from here on, and there is no way back", at)
+		return fmt.Sprintf("open %s: clients reach it from here on; the restore can no longer be undone", at)
 	case TakeBack:
 		return fmt.Sprintf("take back %s: what was there before the restore is put back", at)
 	case Recover:

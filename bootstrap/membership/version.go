@@ -44,7 +44,7 @@ func MinorsApart(a, b string) int {
 // removed members back (3.5), or fail in it (3.6). etcd's upgrade guides name them.
 var floors = map[string]string{"3.5": "3.5.32", "3.6": "3.6.11"}
 
-// Floor is the lowest patch of a version's line from which the next line may be gone to; empty: any.
+// Floor is the lowest patch version from which etcd may be upgraded to the next minor version; empty: any.
 func Floor(version string) string { return floors[Minor(version)] }
 
 // NewestOf is the newest of versions that is of a line; empty: none is.

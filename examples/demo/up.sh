@@ -37,7 +37,7 @@ cat <<'EOF'
   demo plan                                    # no changes
   labctl run a systemctl stop etcd@demo        # break a member ...
   demo plan                                    # ... see it in the plan ...
-  demo apply                                   # ... and have it mended
+  demo apply                                   # ... and have it repaired
   labctl ssh b                                 # log in to a host
   make demo-down                               # end it; nothing is left
 EOF

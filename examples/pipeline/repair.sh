@@ -1,5 +1,5 @@
 #!/bin/sh
-# One round of a pipeline: look at the cluster, mend what can be mended, and look again. It ends with 0 where all is
+# One round of a pipeline: plan, apply the repairs that an apply can do, and plan again. It ends with 0 where all is
 # well by then, and with 1 where a human has to look: a plan was refused, an apply failed, a repair has to wait, or
 # the plan is more than a repair. It takes jq.
 set -eu
@@ -60,7 +60,7 @@ if printf '%s' "$found" | grep -Evq ': (repair|renewal|none)$'; then
 fi
 # A plan that changes no resource changes outputs alone.
 if [ -n "$found" ] && ! printf '%s' "$found" | grep -Eq ': (repair|renewal)$'; then
-	stop "something is left that no apply can mend now: the plan names it, and what to do"
+	stop "something is left that no apply can repair now: the plan names it, and what to do"
 fi
 
 run "$terraform" apply -input=false -lock-timeout=10m "$plan"
@@ -68,7 +68,7 @@ run "$terraform" apply -input=false -lock-timeout=10m "$plan"
 
 look
 case $code in
-0) echo "repair.sh: mended" ;;
-2) stop "something is left that no apply can mend now: the plan names it, and what to do" ;;
+0) echo "repair.sh: repaired" ;;
+2) stop "something is left that no apply can repair now: the plan names it, and what to do" ;;
 *) stop "after the apply the plan was refused, or the cluster could not be looked at" ;;
 esac

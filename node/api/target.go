@@ -20,7 +20,7 @@ func (t Target) Differs(carried Marker) error {
 	}
 	switch {
 	case t.Seen && carried.Member != t.Member:
-		return refuse("this call is for a host that carries %s, and this host carries %s: it has changed hands since it was looked at, or the way leads elsewhere; plan again", aMember(t.Member), aMember(carried.Member))
+		return refuse("this call is for a host that carries %s, and this host carries %s: it has changed hands since the run looked at it, or the address leads elsewhere; plan again", aMember(t.Member), aMember(carried.Member))
 	case t.Seen && t.MemberID != "" && carried.MemberID != "" && t.MemberID != carried.MemberID:
 		return refuse("this call is for member %s with the ID %s, and this host carries the one with the ID %s; plan again", t.Member, t.MemberID, carried.MemberID)
 	case !t.Seen && carried.Member != "" && carried.Member != t.For && carried.Member != t.Member:

@@ -40,7 +40,7 @@ func (c Catalog) Restorable(name, owner string, fresh bool) ([]Entry, error) {
 	case name != "":
 		return nil, fmt.Errorf("%s: %w (its cluster ID is %s): to restore it all the same, name its object by restore.s3, or a copy of it by restore.file", others[0], ErrAnothers, others[0].ClusterID)
 	}
-	return nil, fmt.Errorf("the latest cannot be told: none is of this cluster, and there are those of others of its name, of which the latest are %s: name one, or its object by restore.s3: %w",
+	return nil, fmt.Errorf("it is not known which backup is the latest: none is of this cluster, and there are those of others of its name, of which the latest are %s: name one, or its object by restore.s3: %w",
 		strings.Join(latestOfEach(others), ", "), ErrAnothers)
 }
 

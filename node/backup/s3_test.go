@@ -128,7 +128,7 @@ func TestS3ServerGone(t *testing.T) {
 	_, err := Store(t.Context(), s, snapshotOf(text, 1), after(bytes.NewReader(text), 2*minPart, func() { server.Kill(t) }), Recipients{})
 	mustSay(t, err, server.Endpoint(), bucket, "correct the endpoint", "until it is swept")
 	if errors.Is(err, ErrRefused) {
-		t.Errorf("it is taken for one that somebody has to mend: %v", err)
+		t.Errorf("it is taken for one that somebody has to fix: %v", err)
 	}
 	server.Restart(t)
 	if left := keys(t, s); len(left) != 0 {

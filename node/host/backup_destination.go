@@ -119,7 +119,7 @@ func (m *Machine) mustBeMounted(ctx context.Context, dir string) error {
 		state, err := m.Units.State(ctx, unit)
 		switch {
 		case err != nil:
-			return fmt.Errorf("whether what belongs to backup directory %s is mounted cannot be told: %w", dir, err)
+			return fmt.Errorf("whether what belongs to backup directory %s is mounted is not known: %w", dir, err)
 		case state.LoadState == "loaded" && state.ActiveState != "active":
 			return fmt.Errorf("backup directory %s lies on a file system that is not mounted (%s is %s): mount it", dir, unit, state.ActiveState)
 		}

@@ -15,7 +15,7 @@ func (m *Machine) meant(cluster string, t *api.Target) error {
 	}
 	id, err := os.ReadFile(m.path("/etc/machine-id"))
 	if here := strings.TrimSpace(string(id)); err == nil && here != "" && t.MachineID != "" && here != t.MachineID {
-		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s: the way to member %s leads to another machine than it did; check address, ssh_address and ssh_port, and plan again",
+		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s: the address of member %s leads to another machine than before; check address, ssh_address and ssh_port, and plan again",
 			t.MachineID, here, t.For)
 	}
 	marker, err := m.marker(cluster)

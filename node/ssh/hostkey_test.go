@@ -258,7 +258,7 @@ func TestKeyErrorsGiveTheLinesToAdd(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustContain(t, err, server.Endpoint(), "SHA256:")
-			err = fmt.Errorf("%w; nothing is changed while this is so", err)
+			err = fmt.Errorf("%w; nothing is changed until that is fixed", err)
 
 			pin := regexp.MustCompile(`host_key = "(.*)"`).FindStringSubmatch(err.Error())
 			if pin == nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // Plan is how a living cluster becomes what is desired: the steps that can be taken, in order, and what
-// has to wait for somebody to mend something first.
+// has to wait until somebody fixes something first.
 type Plan struct {
 	Steps    []membership.Step
 	Deferred []*membership.Refusal
@@ -130,7 +130,7 @@ func (c *planner) failed() bool {
 	for _, s := range c.Members {
 		if s.Failed != "" {
 			found = true
-			c.defers(s, "this has failed: "+s.Failed, "mend what the error says, and apply again")
+			c.defers(s, "this has failed: "+s.Failed, "fix what the error says, and apply again")
 		}
 	}
 	return found

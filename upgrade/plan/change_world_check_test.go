@@ -275,7 +275,7 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 	case n != len(e.want.Members) && rebuilt, len(e.learners()) > 0:
 		return fmt.Errorf("it is healthy, there are %d voters and %d learners", n, len(e.learners()))
 	case n <= len(e.want.Members) && !rebuilt, n == 1:
-		return fmt.Errorf("it is healthy, and %d voters are wanted", len(e.want.Members))
+		return fmt.Errorf("it is healthy, and %d voters are desired", len(e.want.Members))
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	}); found {
 		start := step(membership.Start, s)
 		if s.Disabled && runs(s) {
-			start.Why = "its unit is disabled, and would not come up with the machine"
+			start.Why = "its unit is disabled, and would not start at boot"
 		}
 		return start, true
 	}
@@ -111,10 +111,10 @@ func (c *planner) heal() (membership.Step, bool) {
 			c.defers(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
 		}
 		if c.vain(s) {
-			c.defers(s, s.Why+", by all that is wanted of it", fmt.Sprintf("mend what ends it (journalctl -u etcd@%s on its host says what it is), and apply again; where it is its data, give the member another rebuild: it is built anew from the others", c.want.Name))
+			c.defers(s, s.Why+", by its desired configuration", fmt.Sprintf("fix what ends it (journalctl -u etcd@%s on its host says what it is), and apply again; where it is its data, give the member another rebuild: it is built anew from the others", c.want.Name))
 		}
 		if stays(s) && s.State == membership.Blocked {
-			c.defers(s, s.Why, "mend that on the host, and apply again; the others are left as they are")
+			c.defers(s, s.Why, "fix that on the host, and apply again; the others are left as they are")
 		}
 	}
 	return membership.Step{}, false
@@ -146,7 +146,7 @@ func (c *planner) mislead() (membership.Step, bool) {
 	}
 	failing := func(s membership.MemberStatus) bool { return c.misled(s) && s.State == membership.Unhealthy }
 	if s, found := first(c.Members, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
-		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it cannot be told whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.missed())
+		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it is not known whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.missed())
 	}
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return failing(s) && c.spared(s) }); found {
 		stop := step(membership.Stop, s)
@@ -305,7 +305,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if asked(s) && !rebuildable(s) {
-			c.defers(s, "it cannot be built anew: "+s.Why, "mend that, and apply again; or give the member another address")
+			c.defers(s, "it cannot be built anew: "+s.Why, "fix that, and apply again; or give the member another address")
 		}
 	}
 	healthy, n := len(c.Healthy()), c.Size()
@@ -322,7 +322,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	case healthy < n:
 		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
 	case n != len(c.want.Members) || len(c.Learners()) > 0:
-		return c.defers(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are wanted", n, len(c.Learners()), len(c.want.Members)), "let the cluster come to its size first")
+		return c.defers(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are desired", n, len(c.Learners()), len(c.want.Members)), "wait until the cluster has its desired size")
 	case !c.led():
 		return c.defers(s, "it cannot be built anew: no healthy voter is known to lead", "apply again once the members have elected a leader")
 	case c.joinVersion() == "":

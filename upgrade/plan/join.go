@@ -50,7 +50,7 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if !s.Desired && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked {
-			c.defers(s, "it has left, and its host still carries it: "+s.Why, "mend that on the host, and apply again: its data is moved aside then")
+			c.defers(s, "it has left the cluster, and its host still carries it: "+s.Why, "fix that on the host, and apply again: its data is moved aside then")
 		}
 	}
 	s, found := first(c.Members, hasLeft)
@@ -59,7 +59,7 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 	}
 	if s.Desired {
 		aside := step(membership.SetAside, s)
-		aside.To = "it is no longer in the list, and joins anew"
+		aside.To = "it is no longer in the member list, and joins anew"
 		return aside, true
 	}
 	retire := step(membership.Retire, s)
@@ -81,7 +81,7 @@ func (c *planner) removeStaleLearners() (membership.Step, bool) {
 		remove := step(membership.Remove, s)
 		switch {
 		case !s.Desired:
-			remove.Why = "a learner that is no longer wanted"
+			remove.Why = "a learner that is no longer in the configuration"
 		case s.State == membership.Lost, s.State == membership.Missing && s.Started:
 			remove.Why = "a learner that has lost its data, and joins anew"
 		case s.From != "":
@@ -104,7 +104,7 @@ func (c *planner) withdraw(remove membership.Step) (membership.Step, bool) {
 	return remove, true
 }
 
-// stuck tells whether a learner can neither go on nor be given up before somebody has mended its host.
+// stuck tells whether a learner can neither go on nor be given up before somebody has fixed its host.
 func stuck(s membership.MemberStatus) bool {
 	return s.State == membership.Unreachable || s.State == membership.Blocked || s.Failed != ""
 }
@@ -127,7 +127,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	s := learners[0]
 	n, healthy := c.Size(), len(c.Healthy())
 	if stuck(s) {
-		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "mend that, or give the member another address; no other member is added, rolled or replaced meanwhile")
+		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "fix that, or give the member another address; no other member is added, rolled or replaced meanwhile")
 	}
 	if s.State != membership.Healthy { // however far its join has come, it is safe to do it again
 		version := c.joinVersion()
@@ -210,7 +210,7 @@ func (c *planner) barred() (membership.Step, bool) {
 		if by, occupied := c.occupied(s); joinable(s) && occupied {
 			c.waits(s, by)
 		} else if s.Desired && s.Role == membership.Absent && s.Failed == "" {
-			c.defers(s, s.Why, "mend that, or give the member another address; it is not added meanwhile")
+			c.defers(s, s.Why, "fix that, or give the member another address; it is not added meanwhile")
 		}
 	}
 	return membership.Step{}, false

@@ -69,7 +69,7 @@ func (c *planner) kept(s membership.MemberStatus) bool {
 		return true
 	}
 	if found && heir.Role == membership.Absent && !joinable(heir) {
-		c.defers(heir, heir.Why, "mend that, or give the member another address; the dead member stays in the list until its replacement can come")
+		c.defers(heir, heir.Why, "fix that, or give the member another address; the dead member stays in the list until its replacement can come")
 		return true
 	}
 	return false
@@ -114,7 +114,7 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 		return c.lead(s, "leaves the cluster")
 	}
 	remove := step(membership.Remove, s)
-	remove.Why = "no longer wanted"
+	remove.Why = "no longer in the configuration"
 	remove.Sum = voters(n, n-1, healthy-1)
 	return remove, true
 }

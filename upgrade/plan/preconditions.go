@@ -19,10 +19,10 @@ func explained(p membership.ClusterStatus, want membership.Spec) error {
 	for _, s := range p.Unmanaged {
 		switch {
 		case s.Ours && s.Role == membership.Voter: // nobody can look at its host, which the configuration alone named
-			return &membership.Refusal{Summary: "A member votes that is not in the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a member that votes, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
+			return &membership.Refusal{Summary: "A voter is missing from the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a voter, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
 		case !s.Ours:
-			return &membership.Refusal{Summary: "The member list has a member that nobody manages", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", unmanagedName(s), s.ID, s.PeerURL),
+			return &membership.Refusal{Summary: "The member list has an unmanaged member", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "find out who added it; if it has no business there, remove it on one of the hosts: etcdctl member remove " + s.ID}
 		}
 	}
@@ -71,22 +71,22 @@ func versionsInReach(p membership.ClusterStatus, desired string) error {
 			continue
 		}
 		refuse := func(rule, remedy string) error {
-			return &membership.Refusal{Summary: "This version cannot be gone to from here", Attribute: "version", Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
+			return &membership.Refusal{Summary: "The cluster cannot change to this version yet", Attribute: "version", Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
 		}
 		newer := membership.CompareVersions(membership.Minor(desired), membership.Minor(s.Version)) > 0
 		switch {
 		case membership.MinorsApart(s.Version, desired) > 1:
-			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s is wanted: etcd goes one minor at a time", s.Version, desired), "set version to the minor in between, and apply that first")
+			return refuse(fmt.Sprintf("it runs etcd %s, and version asks for etcd %s: etcd changes by one minor version at a time", s.Version, desired), "set version to the minor version in between, and apply that first")
 		case newer && membership.Floor(s.Version) != "" && membership.CompareVersions(s.Version, membership.Floor(s.Version)) < 0:
-			return refuse(fmt.Sprintf("it runs etcd %s, and etcd %s may be gone to from %s on", s.Version, membership.Minor(desired), membership.Floor(s.Version)),
+			return refuse(fmt.Sprintf("it runs etcd %s, and an upgrade to etcd %s needs %s or newer", s.Version, membership.Minor(desired), membership.Floor(s.Version)),
 				fmt.Sprintf("set version to %q, and apply that first", membership.Minor(s.Version)))
 		case s.Behind && !newer:
-			return refuse(fmt.Sprintf("it would run etcd %s, and cannot start with it: its cluster has agreed on a newer one", s.Version),
-				"set version to the next newer line, and apply that first; the way back begins there")
+			return refuse(fmt.Sprintf("it would run etcd %s, and cannot start with that: its cluster has agreed on a newer version", s.Version),
+				"set version to the next newer minor version, and apply that first; the downgrade begins there")
 		}
 	}
 	if p.Downgrade != "" && membership.CompareVersions(membership.Minor(desired), p.Downgrade) < 0 {
-		return &membership.Refusal{Summary: "A downgrade is under way", Attribute: "version", Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and etcd %s is wanted", p.Downgrade, desired), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
+		return &membership.Refusal{Summary: "A downgrade is under way", Attribute: "version", Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and version asks for etcd %s", p.Downgrade, desired), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // started has been.
 func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	n := p.Size()
-	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has mended something
+	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has fixed something
 	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
 		if p.WasPutBack(s) {
@@ -67,7 +67,7 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 		}
 		return refuse("the quorum is lost", remedy)
 	case able+open >= needed:
-		remedy := "mend those hosts, or the network to them, and plan again; nothing is changed while it is not known what they hold"
+		remedy := "fix those hosts, or the network to them, and plan again; nothing is changed while it is not known what they hold"
 		if way := recommended(p); way != "" {
 			remedy += fmt.Sprintf(" (of those that were seen, %s); where they are gone for good, and no snapshot is to be restored, %s", tellLogs(p), way)
 		} else {
@@ -79,7 +79,7 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	}
 	remedy := "bring a lost host back with its data, or restore a snapshot"
 	if len(ending) > 0 {
-		remedy = fmt.Sprintf("mend what ends %s (journalctl -u etcd@%s on the host says what it is), %s", strings.Join(ending, ", "), want.Name, remedy)
+		remedy = fmt.Sprintf("fix what ends %s (journalctl -u etcd@%s on the host says what it is), %s", strings.Join(ending, ", "), want.Name, remedy)
 	}
 	if contradicted := contradicted(p, want); contradicted != "" {
 		remedy = contradicted + "; else " + remedy

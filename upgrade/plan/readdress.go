@@ -122,9 +122,9 @@ func readdress(s membership.MemberStatus) membership.Step {
 	}
 	switch {
 	case s.There && s.State == membership.Healthy:
-		move.Why = "it runs at its new address already, and the list has to say so; it is not restarted"
+		move.Why = "it runs at its new address already, and only the member list is updated"
 	case s.Unheard:
-		move.Why = "nobody answers there, and it is taken for granted that no other machine runs it"
+		move.Why = "nobody answers there; the plan assumes that no other machine runs it"
 	}
 	return move
 }

@@ -30,7 +30,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	if s, serves := first(p.Voters(), func(s membership.MemberStatus) bool { return s.State == membership.Healthy }); serves {
 		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
-			"mend the network to the other hosts, and plan again")
+			"fix the network to the other hosts, and plan again")
 	}
 	seed, found := first(p.Members, func(s membership.MemberStatus) bool {
 		return s.Desired && s.Name == want.Recover.Member && s.Survives()
@@ -39,7 +39,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	case !found:
 		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
 	case !seed.Ranked():
-		return refuse("the cluster is not recovered from it: "+unread(seed), "mend that and plan again, or name another survivor in recover_from.member")
+		return refuse("the cluster is not recovered from it: "+unread(seed), "fix that and plan again, or name another survivor in recover_from.member")
 	case seed.Damaged != "":
 		return refuse("the cluster cannot be recovered from it: "+seed.Damaged, "name another survivor in recover_from.member, or restore a snapshot")
 	}
@@ -70,7 +70,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	slices.Sort(names)
 	if named := slices.Sorted(slices.Values(want.Recover.Abandons)); !slices.Equal(named, names) {
-		return refuse(fmt.Sprintf("the cluster is not recovered from it: that gives up the other voters, %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: the other voters, whose data is given up, are %s, and recover_from.abandons names %s", strings.Join(names, ", "), strings.Join(named, ", ")),
 			"name exactly the voters that are given up, once it is certain that none of them serves anybody any more")
 	}
 	for _, name := range slices.Sorted(maps.Keys(doubtful)) {
@@ -80,11 +80,11 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	if len(doubts) > 0 {
 		return refuse("the cluster is not recovered from it: "+strings.Join(doubts, "; "),
-			"mend that and plan again, or recover from the one that has come further; where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
+			"fix that and plan again, or recover from the one that has come further; where it cannot be had, name it in recover_from.loses too: acknowledged writes that only it has are lost then")
 	}
 	for _, name := range want.Recover.Loses {
 		if _, needed := doubtful[name]; !needed {
-			return refuse(fmt.Sprintf("the cluster is not recovered from it: recover_from.loses names %s, and nothing speaks for its having what %s does not", name, seed.Name),
+			return refuse(fmt.Sprintf("the cluster is not recovered from it: recover_from.loses names %s, and nothing suggests that it has writes that %s lacks", name, seed.Name),
 				"take it out of recover_from.loses: it is for voters whose hosts were seen and whose logs could not be read, or end later and do not come up")
 		}
 	}

@@ -45,7 +45,7 @@ func (r *restorePlanner) another() error {
 		case s.Source != desired.Source || desired.SHA256 != "" && s.Snapshot != desired.SHA256:
 			return underWay(*s)
 		case s.Snapshot != first.Snapshot || s.Token != first.Token:
-			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it was restored otherwise than %s was", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it is of another restore than %s", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
 		}
 	}
 	return nil
@@ -55,7 +55,7 @@ func (r *restorePlanner) another() error {
 func underWay(s membership.RestoreStatus) *membership.Refusal {
 	remedy := "put `restore` back into the configuration as it was to finish it, or with restore.take_back = true beside what it names, to undo it"
 	if s.Stage == membership.Opened {
-		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be taken back"
+		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be undone"
 	}
 	return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
 }
@@ -69,9 +69,9 @@ func (r *restorePlanner) reachable() error {
 		switch {
 		case s.Desired && s.Unreachable:
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: "its host cannot be reached, and a cluster is restored on all of its hosts or none",
-				Remedy: "bring it back, or give the member another host; nothing is changed while this is so"})
+				Remedy: "bring it back, or give the member another host; nothing is changed until that is fixed"})
 		case s.Desired && s.Refused != "":
-			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed while this is so"})
+			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed until that is fixed"})
 		}
 	}
 	if unimported {
@@ -135,7 +135,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 	for _, s := range r.Members {
 		switch {
 		case s.Stage == membership.Opened || s.Finished:
-			return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be taken back: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
+			return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be undone: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
 				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
 		case s.Desired && (s.Unreachable || s.Refused != "" && s.Stage == membership.Untouched):
 			unreachable = append(unreachable, s.String())
@@ -144,7 +144,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		}
 	}
 	if all && len(unreachable) > 0 {
-		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be taken back: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
+		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be undone: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
 			Remedy: "bring it back, and plan again"}
 	}
 	if err := r.takable(); err != nil {
@@ -160,8 +160,8 @@ func (r *restorePlanner) takable() error {
 	var refusals []error
 	for _, s := range r.Members {
 		if s.Desired && s.Refused != "" && s.Stage != membership.Untouched {
-			refusals = append(refusals, &membership.Refusal{Summary: "The restore cannot be taken back", Attribute: "restore", Member: s.Name, At: s.Address, Rule: s.Refused,
-				Remedy: "plan again then; nothing is taken back while this is so; a member whose disk is gone for good is taken out of `members`, or given another host"})
+			refusals = append(refusals, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Member: s.Name, At: s.Address, Rule: s.Refused,
+				Remedy: "plan again then; nothing is undone until that is fixed; a member whose disk is gone for good is taken out of `members`, or given another host"})
 		}
 	}
 	return errors.Join(refusals...)

@@ -63,7 +63,7 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Reports) string {
 	for _, other := range r.Abandons {
 		if other.Name == m.Name && reports[other].Err != nil {
-			return fmt.Sprintf("abandon_on_destroy stands for %s (%s), whose host could not be asked at the last look, when this one answered: bring it back, or look again (terraform apply -refresh-only), and destroy again", other.Name, other.Address)
+			return fmt.Sprintf("abandon_on_destroy stands for %s (%s), whose host could not be asked at the last refresh, when this one answered: bring it back, or refresh (terraform apply -refresh-only), and destroy again", other.Name, other.Address)
 		}
 	}
 	return "bring it back and destroy again; if it is gone for good, " + r.leaveBehind(m, r.left(reports))

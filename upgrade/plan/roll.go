@@ -138,9 +138,9 @@ func (c *planner) hold() (membership.Step, bool) {
 	}
 	c.deferred = append(c.deferred, &membership.Refusal{
 		Summary: "Restarts are held back", Attribute: membership.HoldRestarts,
-		Rule: fmt.Sprintf("hold_restarts holds back a restart of %s: this release of the provider would have them run by something else (%s), and the configuration does not ask for that",
+		Rule: fmt.Sprintf("hold_restarts holds back a restart of %s: only this release of the provider asks for it (%s), and not the configuration",
 			strings.Join(names, ", "), strings.Join(slices.Compact(reasons), "; ")),
-		Remedy: "set hold_restarts to false when a restart of one member after another suits",
+		Remedy: "set hold_restarts to false when a rolling restart suits",
 	})
 	return membership.Step{}, false
 }
@@ -163,7 +163,7 @@ func (c *planner) mayStop(s membership.MemberStatus, what, last string) (before 
 	case healthy < n:
 		return hold(fmt.Sprintf(": %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
 	case n > 1 && healthy-1 < membership.Quorum(n):
-		return hold(fmt.Sprintf(": %d of %d voters would be healthy, and %d are needed", healthy-1, n, membership.Quorum(n)), "let the cluster come to an odd size first")
+		return hold(fmt.Sprintf(": %d of %d voters would be healthy, and %d are needed", healthy-1, n, membership.Quorum(n)), "wait until the cluster has an odd number of voters")
 	case !c.led():
 		return hold(": no healthy voter is known to lead", "apply again once the members have elected a leader")
 	}
