@@ -31,11 +31,11 @@ func sshAttribute() schema.SingleNestedAttribute {
 	}
 	attributes["sudo_password"] = schema.StringAttribute{
 		Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
-		MarkdownDescription: "Password for sudo, where `user` is not root and sudo asks for one. An ephemeral value is welcome. Default: sudo without a password.",
+		MarkdownDescription: "Password for sudo, where `user` is not root and sudo asks for one. An ephemeral value is accepted. Default: sudo without a password.",
 	}
 	attributes["connect_timeout"] = schema.StringAttribute{
 		Optional: true,
-		MarkdownDescription: "How long a change waits for a host that it needs, from the first dial until it lets us in, retries included, as a duration like `30s`: " +
+		MarkdownDescription: "How long a change waits for a host that it needs, from the first dial until the login succeeds, retries included, as a duration like `30s`: " +
 			"a machine that has just been made refuses connections until it has booted. Default: `30s`. " +
 			"A refresh, and a change that can go on without a host, give it up after 2 s where it refuses connections or there is no way to it, " +
 			"and where it is silent after `5s`, or after the time that is set here, of which `10s` count.",
@@ -106,7 +106,7 @@ func loginAttributes() map[string]schema.Attribute {
 		},
 		"private_key": schema.StringAttribute{
 			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
-			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is welcome. At most one of this and `private_key_file`.",
+			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is accepted. At most one of this and `private_key_file`.",
 			Validators:          someInsteadOf("private_key_file"),
 		},
 		"private_key_file": schema.StringAttribute{
@@ -116,7 +116,7 @@ func loginAttributes() map[string]schema.Attribute {
 		},
 		"private_key_passphrase": schema.StringAttribute{
 			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
-			MarkdownDescription: "Passphrase of the private key, where it is encrypted. An ephemeral value is welcome.",
+			MarkdownDescription: "Passphrase of the private key, where it is encrypted. An ephemeral value is accepted.",
 		},
 		"certificate": schema.StringAttribute{
 			Optional:            true,
@@ -139,7 +139,7 @@ func loginAttributes() map[string]schema.Attribute {
 		},
 		"agent_key": schema.StringAttribute{
 			Optional: true,
-			MarkdownDescription: "Public key (`ssh-ed25519 AAAA...`) of the one key of the agent to use: hosts hang up after some keys that they do not know. " +
+			MarkdownDescription: "Public key (`ssh-ed25519 AAAA...`) of the one key of the agent to use: sshd disconnects after several keys that it does not know. " +
 				"Implies `agent`.",
 			Validators: []validator.String{resources.PublicKeys},
 		},

@@ -78,7 +78,7 @@ func backupsSchema() schema.Schema {
 		ways[name] = schema.StringAttribute{Optional: true, MarkdownDescription: "As in `etcd_cluster`."}
 	}
 	return schema.Schema{
-		MarkdownDescription: "The backups that there are of a cluster with `backup`, as its hosts find them at their destinations: read from the manifests beside them, whenever a plan is made.",
+		MarkdownDescription: "The backups of a cluster with `backup`, as its hosts find them at their destinations. Every plan reads them from the manifests beside them.",
 		Attributes: map[string]schema.Attribute{
 			"cluster": schema.SingleNestedAttribute{
 				Required:            true,
@@ -88,7 +88,7 @@ func backupsSchema() schema.Schema {
 					"owner": schema.StringAttribute{Required: true, MarkdownDescription: "`owner` of the cluster: hosts that carry another are not asked."},
 					"members": schema.MapNestedAttribute{
 						Required:            true,
-						MarkdownDescription: "`members` of the cluster, of which what says how their hosts are reached is used.",
+						MarkdownDescription: "`members` of the cluster, of which only the attributes that say how to reach their hosts are used.",
 						NestedObject:        schema.NestedAttributeObject{Attributes: ways},
 						Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 					},

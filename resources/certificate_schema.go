@@ -80,7 +80,7 @@ func certificateSchema() schema.Schema {
 			},
 			"ca_certificate_file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path to write the certificate of the authority to as well, which clients verify members with. Several of these resources may name one file. It is overwritten no more readily than `certificate_file`. " +
+				MarkdownDescription: "Path to write the certificate of the authority to as well, which clients verify members with. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`. " +
 					"It stays when the resource is destroyed, since others may use it, and is deleted where the `etcd_pki` whose certificate it holds is destroyed in the same run. Default: none.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},

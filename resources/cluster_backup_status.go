@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// backupStatusModel is what the hosts said of the cluster's backups at the last look.
+// backupStatusModel is what the hosts said of the cluster's backups at the last refresh.
 type backupStatusModel struct {
 	Backup           types.String `tfsdk:"backup"`
 	TakenAt          types.String `tfsdk:"taken_at"`
@@ -40,7 +40,7 @@ func backupStatusAttribute() schema.SingleNestedAttribute {
 	}
 	return schema.SingleNestedAttribute{
 		Computed:            true,
-		MarkdownDescription: "What the hosts said at the last look of the newest run of a backup, and of the newest rehearsal, whichever member did it. Not set before the first look at a cluster with `backup`.",
+		MarkdownDescription: "What the hosts said at the last refresh about the newest run of a backup and the newest rehearsal, whichever member did it. Not set before the first refresh of a cluster with `backup`.",
 		Attributes: map[string]schema.Attribute{
 			"backup":            text("Name of the newest backup that was stored."),
 			"taken_at":          text("When its run ended, as RFC 3339 in UTC."),
@@ -51,7 +51,7 @@ func backupStatusAttribute() schema.SingleNestedAttribute {
 			"rehearsal_seconds": number("How long it took, in seconds: fetched, restored, started and read, as a restore would."),
 			"behind_revisions":  number("What a restore would have lost then, in revisions."),
 			"behind_seconds":    number("What a restore would have lost then, in seconds since the backup was taken."),
-			"checksums_only":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether only checksums were proved, for want of an identity to decrypt the backup."},
+			"checksums_only":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether only checksums were proved, since the hosts have no identity to decrypt the backup."},
 			"rehearsal_error":   text("Why the newest rehearsal failed. Not set where it succeeded."),
 		},
 	}

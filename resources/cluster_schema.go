@@ -109,7 +109,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Optional:    true,
 				ElementType: types.StringType,
 				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. The destroy looks at them all the same, and is refused " +
-					"if one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be reached at the last look. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
+					"if one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be reached at the last refresh. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
 			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),
@@ -118,7 +118,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 
 			"etcd_version": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "The exact version of etcd that the members run, or are rolled to by the apply, like `3.7.3`. `members.*.etcd_version` says what each of them ran at the last look.",
+				MarkdownDescription: "The exact version of etcd that the members run, or are rolled to by the apply, like `3.7.3`. `members.*.etcd_version` says what each of them ran at the last refresh.",
 			},
 			"cluster_id": schema.StringAttribute{
 				Computed:            true,
@@ -139,13 +139,13 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			},
 			"status": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "How the cluster was at the last look: `healthy` (every member is), `degraded` (it serves, and a member is not healthy), " +
-					"`no_quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell). A plan shows what its apply makes of it, so that `terraform plan -detailed-exitcode` says 2 while anything is to be mended.",
+				MarkdownDescription: "How the cluster was at the last refresh: `healthy` (every member is), `degraded` (it serves, and a member is not healthy), " +
+					"`no_quorum` (it serves nobody), or `unknown` (too many hosts could not be asked to tell). A plan shows what its apply makes of it, so that `terraform plan -detailed-exitcode` says 2 while anything is to be repaired.",
 			},
 			"alarms": schema.ListAttribute{
 				Computed:            true,
 				ElementType:         types.StringType,
-				MarkdownDescription: "Alarms that etcd had raised at the last look: `NOSPACE` (a database has reached its quota, and takes no more writes), `CORRUPT` (the data of the members differs). Not set while there are none.",
+				MarkdownDescription: "Alarms that etcd had raised at the last refresh: `NOSPACE` (a database has reached its quota, and takes no more writes), `CORRUPT` (the data of the members differs). Not set while there are none.",
 			},
 			"rollout": schema.ListAttribute{
 				Computed:    true,
@@ -184,7 +184,7 @@ func portAttribute(port int64, description, change string) schema.Int64Attribute
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(port),
-		MarkdownDescription: description + " Members run as the user `etcd`, who may bind the ports from 1024 to 65535, unless the hosts allow lower ones (`net.ipv4.ip_unprivileged_port_start`). Default: `" + types.Int64Value(port).String() + "`." + change,
+		MarkdownDescription: description + " Members run as the user `etcd`, which may bind the ports from 1024 to 65535, unless the hosts allow lower ones (`net.ipv4.ip_unprivileged_port_start`). Default: `" + types.Int64Value(port).String() + "`." + change,
 		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 	}
 }
@@ -259,20 +259,20 @@ func memberAttributes() map[string]schema.Attribute {
 		},
 		"health": schema.StringAttribute{
 			Computed: true,
-			MarkdownDescription: "How the member was at the last look: `healthy` (a linearizable read through it succeeds), `unhealthy` (it runs, and such a read fails), " +
+			MarkdownDescription: "How the member was at the last refresh: `healthy` (a linearizable read through it succeeds), `unhealthy` (it runs, and such a read fails), " +
 				"`stopped`, `learner` (it has no vote yet), `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster), `lost` (its data is gone, another's, or older than it was), " +
-				"`blocked` (its host has to be mended first: its file system is not mounted, or it has no room, say), `foreign` (its host is someone else's), " +
+				"`blocked` (its host has to be fixed first: its file system is not mounted, or it has no room, say), `foreign` (its host is someone else's), " +
 				"`unreachable` (its host could not be asked), or `stranger` (it is in etcd's member list, and no configuration knows it).",
 		},
 		"drift": schema.ListAttribute{
 			Computed:    true,
 			ElementType: types.StringType,
-			MarkdownDescription: "What on the host was not as it was last applied, at the last look: edited flags or unit, another store, certificates that do not hold, a disabled unit, " +
+			MarkdownDescription: "What on the host differed from the last apply, at the last refresh: edited flags or unit, another store, certificates that do not hold, a disabled unit, " +
 				"and what is behind a health that is not `healthy`. Not set while all is as it should be.",
 		},
 		"etcd_version": schema.StringAttribute{
 			Computed:            true,
-			MarkdownDescription: "Version of etcd that the member ran at the last look, like `3.7.3`.",
+			MarkdownDescription: "Version of etcd that the member ran at the last refresh, like `3.7.3`.",
 		},
 		"certificate_expiry": schema.StringAttribute{
 			Computed:            true,

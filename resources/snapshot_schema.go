@@ -35,7 +35,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 					"owner": schema.StringAttribute{Required: true, MarkdownDescription: "`owner` of the cluster: hosts that carry another are not asked."},
 					"members": schema.MapNestedAttribute{
 						Required:            true,
-						MarkdownDescription: "`members` of the cluster, of which what says how their hosts are reached is used.",
+						MarkdownDescription: "`members` of the cluster, of which only the attributes that say how to reach their hosts are used.",
 						NestedObject:        schema.NestedAttributeObject{Attributes: memberReferenceAttributes()},
 						Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 					},
@@ -43,7 +43,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			},
 			"file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path of the file, on the machine that runs Terraform, in a directory that is there; `~/` is the home of who runs it. It is readable by them alone (mode 0600). " +
+				MarkdownDescription: "Path of the file, on the machine that runs Terraform, in an existing directory; `~/` is the home directory of the user who runs Terraform. Only that user can read the file (mode 0600). " +
 					"A file that is there already is refused, but for the snapshot that this resource has taken before.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
@@ -58,12 +58,12 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			},
 			"purge_data": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Whether a destroy deletes the file. Otherwise, and for an object in S3, it only ceases to be managed. A replacement (`terraform taint`, `-replace`) never deletes it: " +
+				MarkdownDescription: "Whether a destroy deletes the file. Otherwise, and for an object in S3, Terraform only stops managing it. A replacement (`terraform taint`, `-replace`) never deletes it: " +
 					"it is renamed, `.REVISION-SHA256` appended. Default: `false`.",
 			},
 			"timeouts": snapshotTimeouts(ctx),
 
-			"status":       computed("What the last look found of the file: `intact`, `missing`, or how it has changed. A plan warns of a file that is missing, as on another machine, or has changed, and leaves it at that: nothing takes its place until `triggers` change. One that has changed is not overwritten even then: such a plan is refused. What lies in S3 is always `intact`."),
+			"status":       computed("What the last refresh found of the file: `intact`, `missing`, or how it has changed. A plan warns of a file that is missing, as on another machine, or has changed, and leaves it at that: nothing takes its place until `triggers` change. One that has changed is not overwritten even then: such a plan is refused. What lies in S3 is always `intact`."),
 			"revision":     number("etcd's revision that the snapshot holds."),
 			"keys":         number("Number of entries in it: of all revisions of all keys that were not compacted."),
 			"size":         number("Its size in bytes."),
@@ -78,7 +78,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 }
 
 // memberReferenceAttributes are the way to a member's host, as etcd_cluster has them. One without an address is a
-// unmanaged member that the last look has found in etcd's member list.
+// unmanaged member that the last refresh has found in etcd's member list.
 func memberReferenceAttributes() map[string]schema.Attribute {
 	ways := map[string]schema.Attribute{"ssh_port": schema.Int64Attribute{Optional: true, MarkdownDescription: "As in `etcd_cluster`."}}
 	for _, name := range []string{"address", "host_key", "host_ca", "ssh_address", "ssh_user"} {
