@@ -10,11 +10,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// An address is a way to a machine, and not the machine. This file tells which machine, and which member on it, each
-// way leads to, before any rule is asked: two addresses may lead to one machine, a route to another member's machine,
-// and a cloned machine says that it is the one it was cloned from.
+// An address leads to a machine, and is not the machine. Before any rule applies, this file finds out which machine,
+// and which member on it, each address leads to: two addresses may lead to one machine, a route may lead to another
+// member's machine, and a cloned machine says that it is its original.
 
-// identity is where a way leads, as the host itself says.
+// identity is the machine and member that an address leads to, as the host itself says.
 type identity struct {
 	machine, boot string
 	carries       string   // the name of the member that it carries; empty: none of this cluster
@@ -23,18 +23,18 @@ type identity struct {
 	runs          string   // the peer URL that it runs by, or would; empty: not known
 }
 
-// oneMachine tells whether two ways lead to one machine. Machine IDs alone do not say so: machines that were cloned
-// from one image may share theirs. The ID of a boot is random.
+// oneMachine tells whether two addresses lead to one machine. Machine IDs alone do not tell, since machines cloned from
+// one image may share theirs. The ID of a boot is random.
 func (i identity) oneMachine(other identity) bool {
 	return i.boot != "" && i.boot == other.boot && i.machine == other.machine
 }
 
-// cloneOf tells whether two ways lead to two machines that say that they carry one member.
+// cloneOf tells whether two addresses lead to two machines that both say that they carry the same member.
 func (i identity) cloneOf(other identity) bool {
 	return i.id != "" && i.id == other.id && other.boot != "" && i.boot != other.boot
 }
 
-// identify is where a member's address leads; false: its host could not be asked.
+// identify finds where a member's address leads; false: its host could not be asked.
 func (c Cluster) identify(report Report, list memberList, owner string) (identity, bool) {
 	if report.Err != nil {
 		return identity{}, false
@@ -50,7 +50,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 			i.carries, i.id = "", ""
 			return i, true
 		}
-		i.id = cmp.Or(o.Member.MemberID, i.id) // what runs there knows best who it is
+		i.id = cmp.Or(o.Member.MemberID, i.id) // the running member knows its ID best
 		i.runs = runsBy(*o)
 	}
 	if !list.known {
@@ -65,7 +65,7 @@ func (c Cluster) identify(report Report, list memberList, owner string) (identit
 	return i, true
 }
 
-// putAside tells whether a host is as a call leaves it that moves a member's data aside.
+// putAside tells whether a host is in the condition that moving a member's data aside leaves.
 func putAside(o api.Observation) bool {
 	return !o.Data.HasMember && o.Unit.ActiveState != "active" && o.Unit.ActiveState != "activating" && o.Flags == nil
 }
@@ -111,7 +111,7 @@ func (r Report) boot() string {
 	return r.Contact.BootID
 }
 
-// ways is where the addresses of all members lead.
+// ways holds where the addresses of all members lead.
 type ways struct {
 	Cluster
 	members []membership.Member
@@ -138,7 +138,7 @@ func (c Cluster) waysTo(members []membership.Member, list memberList, owner stri
 func (w ways) astray(m membership.Member) bool {
 	i, told := w.to[m]
 	if !slices.Contains(w.Members, m) && atAny(m, i.known) {
-		return false // nobody gives it another port any more
+		return false // the configuration no longer has it, so no step changes its port
 	}
 	return told && len(i.known) > 0 && !slices.Contains(i.known, w.PeerURL(m))
 }
@@ -153,17 +153,17 @@ func (w ways) at(urls []string) (membership.Member, bool) {
 	return membership.Member{}, false
 }
 
-// detour tells whether an address is nothing but a second way to a machine whose member is known at another address, and
-// the configuration does not have the member there: then it is no member of its own, and nothing is done by that way.
+// detour tells whether an address is only a second way to a machine whose member the cluster knows at another address,
+// and the configuration does not have the member there. It is then no member of its own, and no step uses that address.
 func (w ways) detour(m membership.Member) bool {
 	return w.astray(m) && !slices.Contains(w.Members, m)
 }
 
-// misled sums up what mistakes say.
+// misled is the summary of all mistakes.
 const misled = "An address leads to the wrong machine or member"
 
-// mistakes are the ways that lead to another machine or member than they ought to. While there is any, nothing is
-// done to any host: by which way is not known.
+// mistakes are the addresses that lead to the wrong machine or member. While there is any, no step changes any host,
+// since nobody knows which address is right.
 func (w ways) mistakes() (all []membership.Refusal) {
 	for n, m := range w.members {
 		if w.detour(m) || w.old(m) {
@@ -184,13 +184,14 @@ func (w ways) mistakes() (all []membership.Refusal) {
 	return all
 }
 
-// onOneMachine is why two members on one machine are refused.
+// onOneMachine refuses two members on one machine.
 func onOneMachine(m, other membership.Member) membership.Refusal {
 	return membership.Refusal{Summary: misled, Rule: fmt.Sprintf("its address leads to the same machine as that of %s: two members on one machine fail together", other),
 		Remedy: fmt.Sprintf("check address and ssh_address of %s and %s, and give each a machine of its own", m.Name, other.Name)}
 }
 
-// isOne tells whether two members on one machine are a mistake: both are desired, or one that is not is still there.
+// isOne tells whether two members on one machine are a mistake: both are desired, or the undesired one is still on its
+// host.
 func (w ways) isOne(m, other membership.Member) bool {
 	for _, one := range []membership.Member{m, other} {
 		if !slices.Contains(w.Members, one) && w.to[one].carries == "" {
@@ -200,7 +201,7 @@ func (w ways) isOne(m, other membership.Member) bool {
 	return true
 }
 
-// mistake is what is wrong with the address of a member, and what to do; empty: nothing.
+// mistake says what is wrong with the address of a member, and what to do; empty: nothing.
 func (w ways) mistake(m membership.Member) (why, remedy string) {
 	i := w.to[m]
 	if move, moves := w.elsewhere(m); moves {

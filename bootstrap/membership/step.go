@@ -5,8 +5,7 @@ import "fmt"
 // Kind is what a step does.
 type Kind string
 
-// Kinds of steps that bring a cluster to life and take it off its hosts. Some of them a living one
-// needs too.
+// Kinds of steps that form a cluster and take it off its hosts. Changes use some of them too.
 const (
 	Install           Kind = "install"            // put the store on the host
 	Stop              Kind = "stop"               // stop the unit
@@ -15,7 +14,7 @@ const (
 	Start             Kind = "start"              // enable the unit and start it
 	Agree             Kind = "agree"              // wait until the members are one healthy cluster
 	SyncConfiguration Kind = "sync-configuration" // configuration for a living cluster, with its members as they are
-	BackUp            Kind = "back-up"            // have the hosts back the cluster up, or cease to
+	BackUp            Kind = "back-up"            // have the hosts back the cluster up, or stop doing so
 	Retire            Kind = "retire"             // take the cluster off the host
 )
 
@@ -33,7 +32,7 @@ const (
 	Remove            Kind = "remove"             // take the member off the list
 	Downgrade         Kind = "downgrade"          // enable a downgrade and wait until every member's storage has come down
 	Cancel            Kind = "cancel"             // cancel a downgrade that is under way
-	Disarm            Kind = "disarm"             // defragment the members, and disarm the alarm for lack of space
+	Disarm            Kind = "disarm"             // defragment the members, and disarm an alarm
 	Recover           Kind = "recover"            // make one member, alone, the cluster that has lost its quorum
 )
 
@@ -42,7 +41,7 @@ const (
 	Fetch    Kind = "fetch"     // bring the snapshot onto the host, and verify it there
 	Fence    Kind = "fence"     // stop the member that is there, and let none start
 	Restore  Kind = "restore"   // make the data directory from the snapshot
-	Open     Kind = "open"      // let clients reach the member
+	Open     Kind = "open"      // let clients reach the member; the restore can no longer be undone
 	TakeBack Kind = "take-back" // put back what was there before the restore
 )
 

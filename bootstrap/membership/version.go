@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Minor is the line of a version: 3.7 of 3.7.3. Of a line it is that line.
+// Minor is the minor version of a version: 3.7 of 3.7.3, and 3.7 of 3.7.
 func Minor(version string) string {
 	parts := strings.SplitN(version, ".", 3)
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
-// CompareVersions orders versions, and lines, by their numbers: 3.6.16 comes before 3.7.0, and 3.6
+// CompareVersions orders versions, and minor versions, by their numbers: 3.6.16 comes before 3.7.0, and 3.6
 // before 3.6.1.
 func CompareVersions(a, b string) int { return slices.Compare(numbers(a), numbers(b)) }
 
@@ -40,14 +40,14 @@ func MinorsApart(a, b string) int {
 	return max(x[1]-y[1], y[1]-x[1])
 }
 
-// floors are the patches below which a line must not go on to the next: their members can bring
-// removed members back (3.5), or fail in it (3.6). etcd's upgrade guides name them.
+// floors are the lowest patches from which a minor version may be upgraded to the next. Members of older patches can
+// bring removed members back (3.5), or fail in the upgrade (3.6). etcd's upgrade guides name them.
 var floors = map[string]string{"3.5": "3.5.32", "3.6": "3.6.11"}
 
 // Floor is the lowest patch version from which etcd may be upgraded to the next minor version; empty: any.
 func Floor(version string) string { return floors[Minor(version)] }
 
-// NewestOf is the newest of versions that is of a line; empty: none is.
+// NewestOf is the newest of versions with this minor version; empty: there is none.
 func NewestOf(line string, versions []string) string {
 	newest := ""
 	for _, v := range versions {

@@ -27,10 +27,10 @@ type Plan struct {
 const longest = 300
 
 // Change plans how a living cluster becomes what is desired, from whatever condition it was seen in.
-// It refuses where nothing may be done at all: the cluster is not understood, or has lost its quorum.
+// It refuses where no step may be taken at all: something in the cluster is unaccounted for, or its quorum is lost.
 //
-// A plan is made by choosing one step, working out what it makes of the cluster, and choosing again. So the
-// plan that is shown, and the next step after each that was done, come from the same choice.
+// The planner chooses one step, works out what the step makes of the cluster, and chooses again. So the plan that
+// Terraform shows, and the next step of a run, come from the same rules.
 func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
 		return Plan{}, err
@@ -51,8 +51,8 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 	return plan, nil
 }
 
-// unroll chooses one step after the other, each by what the one before makes of p, until there is none. what names the plan
-// in the error about one that has no end.
+// unroll chooses steps until there is none left, each from what the step before makes of p. what names the plan in the
+// error about a plan without end.
 func unroll[T any](what string, p T, want membership.Spec, choose func(T, membership.Spec) (membership.Step, []*membership.Refusal, error), after func(T, membership.Spec, membership.Step) T) (plan Plan, end T, err error) {
 	for range longest {
 		step, deferred, err := choose(p, want)
@@ -76,8 +76,8 @@ type planner struct {
 	deferred []*membership.Refusal
 }
 
-// choose is the first step of the first rule that has one; the zero Step where none has. A rule that
-// has one which a gate forbids says so, and the next rule is asked.
+// choose returns the first step of the first rule that has one, or the zero Step. A rule whose step is not safe now
+// defers it and says why, and choose asks the next rule.
 func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
 	if step, err := recovery(p, want); err != nil || step != (membership.Step{}) {
 		return step, nil, err
@@ -87,33 +87,33 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	}
 	c := &planner{ClusterStatus: p, want: want}
 	rules := []func() (membership.Step, bool){
-		c.expel,               // whoever reads from a member whose data is not that of the others may be told wrong
+		c.expel,               // a member with other data than the rest gives its readers wrong answers
 		c.heal,                // what is down comes up: nothing is safer than more healthy members
 		c.renewCertificates,   // disturbs nobody
-		c.removeStaleLearners, // learners that nobody wants go before others come
+		c.removeStaleLearners, // unmanaged and undesired learners go before others come
 		c.syncConfiguration,   // every member knows the others as they are
 		c.cleanUp,             // hosts that have left the cluster
-		c.removeDead,          // a dead voter goes before its replacement comes, and before that one votes
+		c.removeDead,          // a dead voter goes before its replacement joins and votes
 		c.admit,               // a learner under way becomes a voter
 		c.replenish,           // at an even size, an arrival makes it odd again
 		c.cancel,              // a downgrade that is no longer desired
 		c.move,                // another address of the same machine, before it is configured for anything else
 		c.rollForward,         // settings, unit, a newer etcd
 		c.disarm,              // after a roll, that may have raised the quota
-		c.removeLeaver,        // one that leaves, once there are more than are desired
-		c.arrive,              // one that is new
-		c.rollBackward,        // an older etcd, once every member is one that stays
-		c.rebuild,             // one that is healthy, and to be built anew all the same
-		c.backUp,              // by the members that there are in the end
+		c.removeLeaver,        // a member that leaves, once there are more voters than desired
+		c.arrive,              // a new member
+		c.rollBackward,        // an older etcd, once every member is one that stays in the cluster
+		c.rebuild,             // a healthy member that is to be built anew
+		c.backUp,              // by the members of the finished cluster
 	}
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed:
-		// Until the alarm is taken back, the cluster takes no writes: that comes before all else.
+		// The cluster takes no writes until the alarm is disarmed, so that comes before all else.
 		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.dispute}
 	case c.Corrupt:
 		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.dispute}
 	case failed:
-		// What others need to be mended is safer done than left. What takes a voter away for a while is not.
+		// Repairs of other members are safer done than left. Steps that take a voter away for a while are not.
 		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}
 	}
 	for _, rule := range rules {
@@ -124,7 +124,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	return membership.Step{}, c.deferred, nil
 }
 
-// failed tells whether a step has failed in this run, and says of whom.
+// failed tells whether a step of this run has failed, and defers each member whose step did.
 func (c *planner) failed() bool {
 	found := false
 	for _, s := range c.Members {
@@ -136,7 +136,7 @@ func (c *planner) failed() bool {
 	return found
 }
 
-// defers says that a step has to wait, and why. Of a member that waits for several reasons it says the first.
+// defers records that a step has to wait, and why. For a member with several reasons it keeps the first.
 func (c *planner) defers(s membership.MemberStatus, rule, remedy string) (membership.Step, bool) {
 	refusal := &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy}
 	if !slices.ContainsFunc(c.deferred, func(h *membership.Refusal) bool { return h.Member == refusal.Member && h.At == refusal.At }) {
@@ -145,12 +145,12 @@ func (c *planner) defers(s membership.MemberStatus, rule, remedy string) (member
 	return membership.Step{}, false
 }
 
-// step is a step that is done to a member.
+// step returns a step on a member.
 func step(kind membership.Kind, s membership.MemberStatus) membership.Step {
 	return membership.Step{Kind: kind, Member: s.Name, At: s.Address}
 }
 
-// first is the first member that a test finds.
+// first returns the first member for which is holds.
 func first(members []membership.MemberStatus, is func(membership.MemberStatus) bool) (membership.MemberStatus, bool) {
 	for _, s := range members {
 		if is(s) {

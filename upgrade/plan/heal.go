@@ -12,31 +12,31 @@ import (
 // stays tells whether a voter or learner is desired.
 func stays(s membership.MemberStatus) bool { return s.Desired && s.Role != membership.Absent }
 
-// mends tells whether a member is brought up: a voter that stays, and, as long as the others are no
-// quorum, one that is to leave, or to be built anew.
+// mends tells whether a run brings a member up: a voter that stays, and, while the others are no quorum, also a voter
+// that is to leave or to be built anew.
 func (c *planner) mends(s membership.MemberStatus) bool {
 	return s.Failed == "" && s.Role == membership.Voter && (s.Desired && s.Rebuild == "" || !c.HasQuorum()) && !c.WasPutBack(s)
 }
 
-// misled tells whether a member that is down has to be configured before it is started. For a newer etcd
-// alone it has not: it is started as it is and rolled with the others, since a roll can be put back, and takes a
-// snapshot first, which needs a quorum. But where its cluster has agreed on a newer etcd, it cannot be started as it is.
+// misled tells whether a member that is down has to be configured before its start. For a newer etcd alone it need not
+// be: it starts as it is and rolls with the others, since a roll can be put back, and takes a snapshot first, which
+// needs a quorum. But if the cluster has agreed on a newer etcd, the member cannot start as it is.
 func (c *planner) misled(s membership.MemberStatus) bool {
 	if s.From == "" {
 		return c.misconfigured(s)
 	}
-	// Of one that is in the list at its new address already, where nobody serves: it is to come up there, with the others.
+	// The list has the member at its new address already, and nobody serves: it comes up there, with the others.
 	s.Outdated = append(slices.Clone(s.Outdated), "address")
 	return s.Moved && !c.HasQuorum() && c.Size() > 1 && c.misconfigured(s)
 }
 
-// misconfigured tells the same, whether it is to be re-addressed, and configured with that, or not.
+// misconfigured tells the same of a member without regard to a re-address, which configures it too.
 func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Unhealthy && s.State != membership.Stopped {
 		return false
 	}
 	if s.Certified && s.State == membership.Unhealthy && !c.HasQuorum() {
-		return false // it is waited for first: whoever could not be asked may have served all the time
+		return false // wait for it first: members that could not be asked may have served all the time
 	}
 	if s.Behind {
 		return true
@@ -48,14 +48,14 @@ func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
-// unarmed tells whether a member that is down lacks the store that it is to be started with, and nothing else: that
-// is put there again. One that is configured before it is started is given the desired store with that.
+// unarmed tells whether a member that is down lacks only the store to start with, which a stage puts there again. A
+// member that is configured before its start gets the desired store with that.
 func (c *planner) unarmed(s membership.MemberStatus) bool {
 	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
 }
 
-// heal brings up what is down and has all that it needs, with the least that does it: what runs by
-// something else than is desired is configured first, since it serves nobody while that is done.
+// heal brings up members that are down and have all that they need, by the least that does it. It configures an
+// outdated member first, since that serves nobody meanwhile.
 func (c *planner) heal() (membership.Step, bool) {
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return s.State == membership.StoreMissing && s.Staged == "" && s.Failed == ""
@@ -68,7 +68,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	if step, found := c.moveDown(); found {
 		return step, true
 	}
-	// Before any of them is stopped: without a certificate that holds, or its key, a member cannot even be asked.
+	// Before any member is stopped: without a valid certificate and its key, a member cannot even be asked.
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return c.mends(s) && s.Invalid != "" && s.State == membership.Unhealthy
 	}); found {
@@ -100,7 +100,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
-	// What takes a restart may be why it is not ready.
+	// An outdated member may be unready for what its restart changes, so it does not count here.
 	if _, found := first(c.Healthy(), func(s membership.MemberStatus) bool {
 		return s.Desired && s.Unready && len(s.Outdated) == 0 && s.Failed == ""
 	}); found {
@@ -120,13 +120,13 @@ func (c *planner) heal() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// vain tells whether a member's process ends each time that it is started, by all that is desired of it, while the others
-// serve: to wait for it helps nobody.
+// vain tells whether a member's process ends at each start with its desired configuration, while the others serve: a
+// wait for it helps nobody.
 func (c *planner) vain(s membership.MemberStatus) bool {
 	return c.mends(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
 }
 
-// mislead brings what is down and misled to what is desired: what runs is stopped, and configured then.
+// mislead brings misled members to their desired configuration: it stops those that run, and configures them then.
 func (c *planner) mislead() (membership.Step, bool) {
 	if _, found := first(c.Members, c.misled); !found {
 		return membership.Step{}, false
@@ -136,7 +136,7 @@ func (c *planner) mislead() (membership.Step, bool) {
 	}
 	stopped, isStopped := first(c.Members, func(s membership.MemberStatus) bool { return c.misled(s) && s.State == membership.Stopped })
 	if c.mayServeAgain() {
-		// One after another, so that those that run stay a quorum: what was stopped is started before the next one is.
+		// One after another, so that the running members stay a quorum: each starts before the next one stops.
 		if isStopped {
 			return step(membership.Configure, stopped), true
 		}
@@ -156,16 +156,16 @@ func (c *planner) mislead() (membership.Step, bool) {
 	return step(membership.Configure, stopped), isStopped
 }
 
-// mayServeAgain tells whether nobody serves, and a voter that has served since it was started runs on: the quorum may
-// be back with the next election.
+// mayServeAgain tells whether nobody serves while a voter that has served since its start still runs: the next election
+// may bring the quorum back.
 func (c *planner) mayServeAgain() bool {
 	_, found := first(c.Voters(), func(s membership.MemberStatus) bool { return s.State == membership.Unhealthy && s.Active })
 	return found && !c.HasQuorum()
 }
 
 // spared tells whether a voter that serves nobody may be stopped: the others serve without it, or it has served nobody
-// since it was started, and nothing is taken by stopping it. Where all that have served do so no more, they have to be a
-// quorum, else they only lack the others; and those that run have to stay one.
+// since its start, so that a stop takes nothing away. If no voter serves any more, those that have served have to be a
+// quorum, since otherwise they only lack the others; and the running voters have to stay a quorum.
 func (c *planner) spared(s membership.MemberStatus) bool {
 	if c.HasQuorum() || !s.Active || c.Size() == 1 {
 		return true
@@ -182,12 +182,12 @@ func (c *planner) spared(s membership.MemberStatus) bool {
 	return active >= membership.Quorum(c.Size()) && running-1 >= membership.Quorum(c.Size())
 }
 
-// runs tells whether a process is there.
+// runs tells whether the member's process runs.
 func runs(s membership.MemberStatus) bool {
 	return s.State == membership.Healthy || s.State == membership.Unhealthy
 }
 
-// renewCertificates issues certificates anew, for members that run on meanwhile.
+// renewCertificates issues certificates anew. The members run on meanwhile.
 func (c *planner) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
@@ -201,8 +201,7 @@ func (c *planner) certificates(s membership.MemberStatus) membership.Step {
 	return renew
 }
 
-// syncConfiguration writes into every member's configuration which members there are, whenever no learner is
-// under way.
+// syncConfiguration writes the current members into every member's configuration, unless a learner is joining.
 func (c *planner) syncConfiguration() (membership.Step, bool) {
 	if _, found := first(c.Members, outOfSync); !found || len(c.Learners()) > 0 {
 		return membership.Step{}, false
@@ -211,19 +210,19 @@ func (c *planner) syncConfiguration() (membership.Step, bool) {
 	for _, v := range c.Voters() {
 		name := v.Name
 		if !v.Desired {
-			name = v.String() // its heir may have the same name
+			name = v.String() // its replacement may have the same name
 		}
 		names = append(names, name)
 	}
 	return membership.Step{Kind: membership.SyncConfiguration, To: strings.Join(names, ", ")}, true
 }
 
-// outOfSync tells whether a member's configuration names other members than there are, and can be mended.
+// outOfSync tells whether a healthy member's configuration names other members than the cluster has.
 func outOfSync(s membership.MemberStatus) bool {
 	return stays(s) && s.State == membership.Healthy && s.Unsynced && s.Failed == ""
 }
 
-// disarm takes back the alarm that a database has reached its quota.
+// disarm disarms the alarm NOSPACE: a database has reached its quota.
 func (c *planner) disarm() (membership.Step, bool) {
 	if !c.Full || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -231,8 +230,8 @@ func (c *planner) disarm() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Disarm}, true
 }
 
-// secure is what comes before a change that could go wrong: the store that is to run on every host where
-// one is to, its flags tried, and then a snapshot. false: all of that is done.
+// secure returns what comes before a change that could go wrong: the desired store on every host that needs it, its
+// flags tried, and then a snapshot. false: all of that is done.
 func (c *planner) secure() (membership.Step, bool) {
 	for _, s := range c.Members {
 		switch {
@@ -254,7 +253,7 @@ func (c *planner) secure() (membership.Step, bool) {
 	if c.Saved {
 		return membership.Step{}, false
 	}
-	// It needs room, is to stay on a host that stays, and to disturb the one that leads the least.
+	// The snapshot needs room, belongs on a host that stays, and should not load the leader.
 	for _, from := range []func(membership.MemberStatus) bool{
 		func(s membership.MemberStatus) bool { return s.Desired && s.ID != c.Leader && !s.Cramped },
 		func(s membership.MemberStatus) bool { return s.Desired && !s.Cramped },
@@ -276,7 +275,7 @@ func (c *planner) stage(s membership.MemberStatus, version string) membership.St
 	return stage
 }
 
-// voters says how their number and their health stand, before and after a change.
+// voters is the arithmetic of a change: voters before and after, their quorum, and how many are healthy.
 func voters(before, after, healthy int) string {
 	if before == after {
 		return fmt.Sprintf("voters %d, quorum %d, healthy %d", before, membership.Quorum(before), healthy)
@@ -284,7 +283,7 @@ func voters(before, after, healthy int) string {
 	return fmt.Sprintf("voters %d -> %d, quorum %d, healthy %d", before, after, membership.Quorum(after), healthy)
 }
 
-// rebuildable tells whether a member is to be built anew where it is, and its host lets that be done.
+// rebuildable tells whether a member is to be built anew on its host, and the host allows that.
 func rebuildable(s membership.MemberStatus) bool {
 	if s.Rebuild == "" || !s.Desired {
 		return false
@@ -296,9 +295,9 @@ func rebuildable(s membership.MemberStatus) bool {
 	return false
 }
 
-// rebuild removes a healthy voter that is to be built anew: what is left of it is cleared then, and it joins like any
-// other. One that serves nobody is removed as a dead one is. No other is touched before it votes again, since all voters
-// have to be healthy.
+// rebuild removes a healthy voter that is to be built anew; cleanUp then clears its host, and the member joins like any
+// other. removeDead removes one that serves nobody. No other member is touched before this one votes again, since all
+// voters have to be healthy.
 func (c *planner) rebuild() (membership.Step, bool) {
 	asked := func(s membership.MemberStatus) bool {
 		return s.Desired && s.Rebuild != "" && s.Role == membership.Voter

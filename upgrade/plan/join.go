@@ -42,8 +42,8 @@ func hasLeft(s membership.MemberStatus) bool {
 	return !s.Desired && s.State == membership.Missing
 }
 
-// cleanUp takes what is left of a member off its host: for good where it has left, and to make room for a
-// new beginning where it is to come back.
+// cleanUp takes what is left of a member off its host: for good if the member has left, or to make room if it is to
+// join anew.
 func (c *planner) cleanUp() (membership.Step, bool) {
 	if !c.HasQuorum() { // without a quorum nobody can say who is in the list
 		return membership.Step{}, false
@@ -67,7 +67,7 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 	return retire, true
 }
 
-// removeStaleLearners removes learners that nobody wants, and those that cannot go on from where they are.
+// removeStaleLearners removes learners that are not desired, and learners that cannot catch up from where they are.
 func (c *planner) removeStaleLearners() (membership.Step, bool) {
 	if !c.HasQuorum() {
 		return membership.Step{}, false
@@ -96,7 +96,7 @@ func (c *planner) removeStaleLearners() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// withdraw removes a learner, which no quorum counts.
+// withdraw removes a learner. No quorum counts it.
 func (c *planner) withdraw(remove membership.Step) (membership.Step, bool) {
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -104,12 +104,12 @@ func (c *planner) withdraw(remove membership.Step) (membership.Step, bool) {
 	return remove, true
 }
 
-// stuck tells whether a learner can neither go on nor be given up before somebody has fixed its host.
+// stuck tells whether a learner can neither continue nor be removed until somebody fixes its host.
 func stuck(s membership.MemberStatus) bool {
 	return s.State == membership.Unreachable || s.State == membership.Blocked || s.Failed != ""
 }
 
-// coming tells whether a member can come that is desired and does not vote yet.
+// coming tells whether a desired member that does not vote yet can join.
 func (c *planner) coming() bool {
 	if learner, found := first(c.Learners(), func(membership.MemberStatus) bool { return true }); found {
 		return !stuck(learner)
@@ -118,7 +118,7 @@ func (c *planner) coming() bool {
 	return found && c.joinVersion() != ""
 }
 
-// admit goes on with the learner that is under way until it votes.
+// admit continues with the current learner until it votes.
 func (c *planner) admit() (membership.Step, bool) {
 	learners := c.Learners()
 	if len(learners) == 0 || !c.HasQuorum() {
@@ -129,7 +129,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	if stuck(s) {
 		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "fix that, or give the member another address; no other member is added, rolled or replaced meanwhile")
 	}
-	if s.State != membership.Healthy { // however far its join has come, it is safe to do it again
+	if s.State != membership.Healthy { // the join is safe to repeat, however far it has come
 		version := c.joinVersion()
 		if version == "" {
 			return c.uncarried(s)
@@ -141,7 +141,7 @@ func (c *planner) admit() (membership.Step, bool) {
 		join.To = version
 		return join, true
 	}
-	// The others have to be a quorum without it: it may fail the moment it has its vote.
+	// The other voters have to be a quorum without the learner: it may fail the moment it has its vote.
 	if healthy < n && healthy < membership.Quorum(n+1) {
 		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.missed())
 	}
@@ -153,8 +153,8 @@ func (c *planner) admit() (membership.Step, bool) {
 	return promote, true
 }
 
-// replenish adds a member at an even size: every even size tolerates no more than the odd one below it,
-// and is only passed through.
+// replenish adds a member at an even size. An even size tolerates no more failures than the odd one below it, so a
+// cluster only passes through it.
 func (c *planner) replenish() (membership.Step, bool) {
 	if c.Size()%2 != 0 || c.Size() >= len(c.want.Members)+1 {
 		return membership.Step{}, false
@@ -165,12 +165,12 @@ func (c *planner) replenish() (membership.Step, bool) {
 // arrive adds a member at an odd size, where all voters are healthy.
 func (c *planner) arrive() (membership.Step, bool) { return c.add() }
 
-// add adds the next member that is desired and is not there.
+// add adds the next desired member that the cluster does not have.
 func (c *planner) add() (membership.Step, bool) {
 	if len(c.Learners()) > 0 || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	// One in whose place nobody is comes before one that takes over from a healthy voter.
+	// A member that replaces nobody comes before one that takes over from a healthy voter.
 	s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.free(s) && !c.inPlace(s) })
 	if !found {
 		s, found = first(c.Members, c.free)
@@ -198,13 +198,13 @@ func (c *planner) add() (membership.Step, bool) {
 	return step(membership.AddLearner, s), true
 }
 
-// inPlace tells whether the member of this name votes at another address.
+// inPlace tells whether a member of this name votes at another address.
 func (c *planner) inPlace(s membership.MemberStatus) bool {
 	_, found := first(c.Voters(), func(v membership.MemberStatus) bool { return v.Name == s.Name && v.Address != s.Address })
 	return found
 }
 
-// barred names the members that are desired and whose hosts cannot take them.
+// barred defers the desired members whose hosts cannot take them.
 func (c *planner) barred() (membership.Step, bool) {
 	for _, s := range c.Members {
 		if by, occupied := c.occupied(s); joinable(s) && occupied {
@@ -216,14 +216,14 @@ func (c *planner) barred() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// uncarried says that there is no etcd that a member could join with.
+// uncarried defers a member for which the provider carries no etcd to join with.
 func (c *planner) uncarried(s membership.MemberStatus) (membership.Step, bool) {
-	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %s, which one of an older line cannot join, and this provider carries none of that line", c.joinMinor()), "apply with a release of this provider that carries it")
+	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %[1]s, which an older etcd cannot join, and this provider carries no etcd %[1]s", c.joinMinor()), "apply with a release of this provider that carries it")
 }
 
-// joinMinor is the line of etcd that a member joins with: the desired one, once a voter runs it; and until
-// then the one that the voters run. So a member that comes in the middle of a change of version begins as
-// the others are. How far a downgrade has come does not count: it goes on by itself, between two looks.
+// joinMinor is the minor version of etcd that a member joins with: the desired one once a voter runs it, and until then
+// the one that the voters run. So a member that joins in the middle of a change of version begins like the others. How
+// far a downgrade has come does not count, since etcd continues it between two observations.
 func (c *planner) joinMinor() string {
 	desired := membership.Minor(c.want.Version)
 	minor := ""
@@ -242,8 +242,8 @@ func (c *planner) joinMinor() string {
 	return minor
 }
 
-// joinVersion is the version that a member joins with now. Where this provider carries none of the line, the
-// desired one will do if it is newer, as it does in any upgrade; empty: it is older.
+// joinVersion is the version that a member joins with now. If this provider carries no patch of that minor version, a
+// newer desired version does as well, as in any upgrade; empty: the desired version is older.
 func (c *planner) joinVersion() string {
 	minor := c.joinMinor()
 	if minor == membership.Minor(c.want.Version) {
@@ -256,8 +256,8 @@ func (c *planner) joinVersion() string {
 	return version
 }
 
-// arrivalVersion is the version that is staged on a host that a member is to come to: what it joins with, and
-// where it comes after an upgrade, what that goes to.
+// arrivalVersion is the version to stage on a new member's host: the one that the member joins with, or, if it joins
+// after an upgrade, the version after that upgrade.
 func (c *planner) arrivalVersion() string {
 	later := !c.goesDown() && len(c.Learners()) == 0 && c.Size()%2 != 0 && len(c.Healthy()) == c.Size()
 	if version := c.joinVersion(); version != "" && !later {

@@ -7,16 +7,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// dead tells whether a voter will not come back by itself, or by being started.
+// dead tells whether a voter will come back neither by itself nor by a start.
 func dead(s membership.MemberStatus) bool {
 	switch s.State {
 	case membership.Unreachable, membership.Stopped, membership.Unhealthy, membership.Blocked:
-		return !s.Desired || rebuildable(s) // whoever is taken out of the configuration in such a state is not waited for
+		return !s.Desired || rebuildable(s) // a run does not wait for a member in this state that the configuration no longer has
 	}
 	return s.HasNothing()
 }
 
-// removeDead removes one dead voter, and the next only after the first was replaced.
+// removeDead removes one dead voter, and the next one only after the first has its replacement.
 func (c *planner) removeDead() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	if !c.HasQuorum() || n%2 == 0 && n <= len(c.want.Members) && c.coming() {
@@ -26,7 +26,7 @@ func (c *planner) removeDead() (membership.Step, bool) {
 		if !dead(s) || c.kept(s) {
 			continue
 		}
-		if s.ID != "" && s.ID == c.Leader { // only to us it is dead
+		if s.ID != "" && s.ID == c.Leader { // it is dead only as seen from here
 			return c.defers(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
 		}
 		if healthy < membership.Quorum(n-1) {
@@ -49,8 +49,8 @@ func (c *planner) removeDead() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// kept tells whether a dead voter stays in the list for now, since nobody could come in its place: the
-// list is what says that a member is missing.
+// kept tells whether a dead voter stays in the member list for now, because its replacement cannot join yet: the list
+// records that a member is missing.
 func (c *planner) kept(s membership.MemberStatus) bool {
 	if s.Failed != "" {
 		return true
@@ -75,14 +75,14 @@ func (c *planner) kept(s membership.MemberStatus) bool {
 	return false
 }
 
-// removeLeaver removes one healthy voter that is desired no longer, where there are more than are
-// desired: whoever replaces it came first.
+// removeLeaver removes one healthy voter that is no longer desired, once there are more voters than desired: its
+// replacement joins first.
 func (c *planner) removeLeaver() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	if n <= len(c.want.Members) || !c.HasQuorum() {
 		return membership.Step{}, false
 	}
-	// One whose replacement has yet to come waits for that, and the one that leads goes last.
+	// A member whose replacement has yet to join waits for that, and the leader goes last.
 	leaves := func(s membership.MemberStatus) bool { return !s.Desired && s.State == membership.Healthy }
 	follows := func(s membership.MemberStatus) bool { return leaves(s) && s.ID != c.Leader }
 	replaced := func(s membership.MemberStatus) bool { return !c.awaited(s) }
@@ -119,7 +119,7 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	return remove, true
 }
 
-// awaited tells whether a member leaves for another of its name that is not there yet.
+// awaited tells whether a member leaves for another member of its name that has not joined yet.
 func (c *planner) awaited(s membership.MemberStatus) bool {
 	_, found := first(c.Members, func(heir membership.MemberStatus) bool {
 		return heir.Desired && heir.Name == s.Name && heir.Role == membership.Absent
@@ -127,14 +127,14 @@ func (c *planner) awaited(s membership.MemberStatus) bool {
 	return found
 }
 
-// led tells whether it is known who leads, and that is a healthy voter.
+// led tells whether the leader is known and is a healthy voter.
 func (c *planner) led() bool {
 	_, found := first(c.Healthy(), func(s membership.MemberStatus) bool { return s.ID == c.Leader })
 	return found
 }
 
-// lead moves the leadership from a member to another healthy voter: one that stays, where there is one, and
-// that runs what is desired.
+// lead moves the leadership from a member to another healthy voter, preferably one that stays and runs its desired
+// configuration.
 func (c *planner) lead(from membership.MemberStatus, why string) (membership.Step, bool) {
 	other := func(s membership.MemberStatus) bool { return s.Member != from.Member }
 	to, found := first(c.Healthy(), func(s membership.MemberStatus) bool { return other(s) && s.Desired && len(s.Outdated) == 0 })
@@ -153,7 +153,7 @@ func (c *planner) lead(from membership.MemberStatus, why string) (membership.Ste
 	return move, true
 }
 
-// missed names the voters that are missed.
+// missed names the voters that are not healthy, and says to bring them back.
 func (c *planner) missed() string {
 	var missed []string
 	for _, s := range c.Voters() {

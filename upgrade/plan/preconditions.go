@@ -6,7 +6,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// understood refuses a cluster to which nothing at all may be done.
+// preconditions refuses a cluster that no step may change: something in it is unaccounted for, or its quorum is lost.
 func preconditions(p membership.ClusterStatus, want membership.Spec) error {
 	if err := explained(p, want); err != nil {
 		return err
@@ -14,11 +14,11 @@ func preconditions(p membership.ClusterStatus, want membership.Spec) error {
 	return quorumInReach(p, want)
 }
 
-// explained refuses a cluster of which something cannot be accounted for, whether it has its quorum or not.
+// explained refuses a cluster with something that nobody can account for, whether the cluster has its quorum or not.
 func explained(p membership.ClusterStatus, want membership.Spec) error {
 	for _, s := range p.Unmanaged {
 		switch {
-		case s.Ours && s.Role == membership.Voter: // nobody can look at its host, which the configuration alone named
+		case s.Ours && s.Role == membership.Voter: // only the configuration named its host, so nobody can look there
 			return &membership.Refusal{Summary: "A voter is missing from the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a voter, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
 		case !s.Ours:
@@ -42,13 +42,13 @@ func unmanagedName(s membership.UnmanagedMember) string {
 	return "member " + s.Name
 }
 
-// hostsApart refuses two members at one address. etcd knows a member by its address, so one that was
-// renamed, or two that have changed places, could not be told from each other.
+// hostsApart refuses two members at one address. etcd knows a member by its address, so a renamed member, or two
+// that have changed places, would look the same.
 func hostsApart(p membership.ClusterStatus) error {
 	at := map[string]membership.MemberStatus{}
 	for _, s := range p.Members {
 		if !s.Desired && s.Role == membership.Absent && !s.Traces {
-			continue // nothing of it is there
+			continue // its host carries nothing of it
 		}
 		other, taken := at[s.Address]
 		at[s.Address] = s
@@ -64,7 +64,7 @@ func hostsApart(p membership.ClusterStatus) error {
 	return nil
 }
 
-// versionsInReach refuses versions that no cluster may have at the same time, or go to from where it is.
+// versionsInReach refuses a desired version that etcd cannot run beside, or change to from, what members run now.
 func versionsInReach(p membership.ClusterStatus, desired string) error {
 	for _, s := range p.Members {
 		if s.Role == membership.Absent || s.Version == "" || s.HasNothing() {

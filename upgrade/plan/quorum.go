@@ -8,11 +8,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// quorumInReach refuses a cluster that serves nobody, and will not when all that is down and can be
-// started has been.
+// quorumInReach refuses a cluster without a quorum that would have none either once every member that can be started
+// runs.
 func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	n := p.Size()
-	able, open, empty, taken := 0, 0, 0, 0 // open: may turn out to be able, once somebody has fixed something
+	able, open, empty, taken := 0, 0, 0, 0 // open: able once somebody has fixed the host, perhaps
 	var missing, ending, lacking, apart []string
 	for _, s := range p.Voters() {
 		if p.WasPutBack(s) {
@@ -35,7 +35,7 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 			empty++
 		case s.State == membership.Foreign:
 			taken++
-		case (s.State == membership.Unreachable || s.State == membership.Blocked) && s.Desired: // what is taken out of the configuration is not waited for
+		case (s.State == membership.Unreachable || s.State == membership.Blocked) && s.Desired: // a run does not wait for a member that the configuration no longer has
 			open++
 		}
 	}
@@ -93,13 +93,15 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	return refuse("the quorum is lost", remedy)
 }
 
-// mayLack tells whether a member's machine has lost the address that its cluster knows it by, or, where that is a name, may have.
+// mayLack tells whether a member's machine has lost the address by which its cluster knows it, or may have, if that is
+// a DNS name.
 func mayLack(s membership.MemberStatus) bool {
 	_, err := netip.ParseAddr(membership.HostOf(s.From))
 	return !s.Moved && (s.Gone || err != nil && !s.There)
 }
 
-// contradicted says what to do where members do not start since one that runs holds other data. Empty: there are none.
+// contradicted says what to do about members that do not start since a running member holds other data; empty: there
+// are none.
 func contradicted(p membership.ClusterStatus, want membership.Spec) string {
 	var kept, running []string
 	for _, s := range p.Voters() {
@@ -117,8 +119,8 @@ func contradicted(p membership.ClusterStatus, want membership.Spec) string {
 		strings.Join(kept, ", "), strings.Join(running, ", "), want.Name)
 }
 
-// hopeless tells whether a member that is down will not come up by being started or waited for: its process ends each time,
-// and it runs by what is desired already.
+// hopeless tells whether neither a start nor a wait brings a member up: its process ends each time, though it runs with
+// its desired configuration.
 func hopeless(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
 	c := &planner{ClusterStatus: p, want: want}
 	if s.From != "" { // a quorum of others changes the list for it, or it is alone

@@ -8,7 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// goesDown tells whether the desired line of etcd is older than what a member runs.
+// goesDown tells whether the desired minor version of etcd is older than what a member runs.
 func (c *planner) goesDown() bool {
 	_, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return s.Role != membership.Absent && s.Version != "" && membership.CompareVersions(membership.Minor(c.want.Version), membership.Minor(s.Version)) < 0
@@ -16,7 +16,7 @@ func (c *planner) goesDown() bool {
 	return found
 }
 
-// cancel gives up a downgrade that is under way to another line than the desired one.
+// cancel cancels a downgrade to another minor version than the desired one.
 func (c *planner) cancel() (membership.Step, bool) {
 	if c.Downgrade == "" || c.Downgrade == membership.Minor(c.want.Version) || !c.HasQuorum() {
 		return membership.Step{}, false
@@ -24,9 +24,9 @@ func (c *planner) cancel() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Cancel, To: c.Downgrade}, true
 }
 
-// comesDown tells whether members can be swapped for an older line of etcd as they are: their storage has
-// come down to it; or has never left it, in an upgrade that has not come to its end. That has come to its end
-// a few seconds after the last member was rolled, whatever the members have agreed on until then.
+// comesDown tells whether members can restart on an older minor version of etcd as they are: their storage has come
+// down to it, or has never left it since an upgrade is unfinished. An upgrade finishes a few seconds after the last
+// member was rolled, whatever the members have agreed on until then.
 func (c *planner) comesDown() bool {
 	minor := membership.Minor(c.want.Version)
 	if c.Downgrade != "" {
@@ -38,7 +38,7 @@ func (c *planner) comesDown() bool {
 	return unfinished && c.ClusterVersion != "" && membership.CompareVersions(c.ClusterVersion, minor) <= 0
 }
 
-// rollForward rolls members one by one to what is desired.
+// rollForward rolls members one by one to their desired configuration and version.
 func (c *planner) rollForward() (membership.Step, bool) {
 	if c.goesDown() {
 		return membership.Step{}, false
@@ -46,9 +46,9 @@ func (c *planner) rollForward() (membership.Step, bool) {
 	return c.roll()
 }
 
-// rollBackward rolls members one by one to an older line of etcd. Where all of them have agreed on the
-// newer one, their storage comes down first: a member that is swapped before that does not start, and
-// neither do the others.
+// rollBackward rolls members one by one to an older minor version of etcd. If all of them have agreed on the newer one,
+// their storage comes down first: a member that restarts on the older etcd before that does not start, and neither do
+// the others.
 func (c *planner) rollBackward() (membership.Step, bool) {
 	minor := membership.Minor(c.want.Version)
 	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
@@ -66,9 +66,9 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Downgrade, To: minor}, true
 }
 
-// next is the member that is restarted next, of those that a test finds: members of one zone after another, so that no
-// more than one zone is short of members at a time, the leader's zone last, and in each zone the leader last. Within that, and
-// where members have no zones, the order of their names decides.
+// next is the member to restart next, of those for which is holds: zone by zone, so that no more than one zone is short
+// of members at a time, the leader's zone last, and in each zone the leader last. Apart from that the order of names
+// decides.
 func (c *planner) next(is func(membership.MemberStatus) bool) (membership.MemberStatus, bool) {
 	leads := func(s membership.MemberStatus) bool { return s.ID != "" && s.ID == c.Leader }
 	leader, _ := first(c.Members, leads)
@@ -82,7 +82,7 @@ func (c *planner) next(is func(membership.MemberStatus) bool) (membership.Member
 	return next, found
 }
 
-// before tells whether a is restarted before b. Of two that it does not tell apart, the one that is listed first goes first.
+// before tells whether a restarts before b. If neither comes first by these rules, the order of the list decides.
 func (c *planner) before(a, b, leader membership.MemberStatus) bool {
 	last := c.want.Zones[leader.Name]
 	zoneA, zoneB := c.want.Zones[a.Name], c.want.Zones[b.Name]
@@ -125,7 +125,7 @@ func (c *planner) held(s membership.MemberStatus) bool {
 	return c.want.HoldRestarts && s.Unasked && s.Version == c.want.Version
 }
 
-// hold says which members are left as they are, and why.
+// hold defers the restarts that hold_restarts holds back, with their reasons.
 func (c *planner) hold() (membership.Step, bool) {
 	var names, reasons []string
 	for _, s := range c.Members {
@@ -145,8 +145,9 @@ func (c *planner) hold() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// mayStop is what comes before a voter that serves is stopped for a moment: what makes it safe, or nothing, where that has
-// to wait. false: it may be stopped. what is what cannot be done to it, and last why it leads no more when it is.
+// mayStop returns the step that has to come before a serving voter stops for a moment, or the zero Step if the stop has
+// to wait. false: it may stop now. what says in the refusal what cannot be done, and last says why the leadership
+// moves.
 func (c *planner) mayStop(s membership.MemberStatus, what, last string) (before membership.Step, stops bool) {
 	n, healthy := c.Size(), len(c.Healthy())
 	hold := func(rule, remedy string) (membership.Step, bool) {
@@ -155,7 +156,7 @@ func (c *planner) mayStop(s membership.MemberStatus, what, last string) (before 
 	}
 	switch {
 	case n == 1 && c.coming() && !unreachable(s):
-		return membership.Step{}, true // it will have a spare
+		return membership.Step{}, true // it will have a second voter then
 	case s.Closed != "":
 		return hold(", since it would not come up: "+s.Closed, "plan again then, with a refresh")
 	case len(c.Learners()) > 0:
