@@ -162,7 +162,7 @@ func (c clusterModel) warnAbandoned(last keptReports) (diags diag.Diagnostics) {
 func warnWhoDestroys(config, state clusterModel) (diags diag.Diagnostics) {
 	if !state.DeletionProtection.ValueBool() && config.Restore.IsNull() && config.RecoverFrom.IsNull() {
 		diags.AddWarning("Terraform planned an apply, and the plan was refused", "Terraform plans one before a destroy too. If that is what you have started, nothing of it was done: the guide \"When an apply fails or is cut short\" "+
-			"tells how a cluster goes that is not well. Otherwise there is nothing to do about this warning.")
+			"says how to destroy an unhealthy cluster. Otherwise there is nothing to do about this warning.")
 	}
 	return diags
 }

@@ -60,7 +60,7 @@ func s3Attributes(name, about string) map[string]schema.Attribute {
 		"ca_certificate": schema.StringAttribute{Optional: true, Validators: some,
 			MarkdownDescription: "PEM certificates of the authorities that the storage's certificate is verified by. Default: those that the hosts trust."},
 		"access_key_id": schema.StringAttribute{Optional: true, Validators: some,
-			MarkdownDescription: "ID of the access key. Default: with no access key, the hosts use the role of the instance that they are."},
+			MarkdownDescription: "ID of the access key. Default: with no access key, each host uses the role of its instance."},
 		"secret_access_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: some,
 			MarkdownDescription: "Secret of the access key, where there is one. Write-only: no state holds it."},
 	}
@@ -102,7 +102,7 @@ func checkS3(at path.Path, object types.Object) (diags diag.Diagnostics) {
 	}
 	if object.Attributes()["access_key_id"].IsNull() != object.Attributes()["secret_access_key"].IsNull() {
 		diags.AddAttributeError(at, "The credentials are incomplete",
-			"access_key_id and secret_access_key are given together. With neither, the hosts use the role of the instance that they are.")
+			"access_key_id and secret_access_key are given together. With neither, each host uses the role of its instance.")
 	}
 	return diags
 }
