@@ -56,7 +56,7 @@ func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) m
 	return observed
 }
 
-// located is a member, and where the way to it leads.
+// located is a member, and where its address leads.
 type located struct {
 	membership.Member
 	at identity
@@ -174,7 +174,7 @@ func (c Cluster) knowsAll(view api.Member) bool {
 	return len(view.Members) == len(c.Members)
 }
 
-// findLost starts a formation over where it cannot be gone on with. The members of a new cluster begin
+// findLost starts a formation over where it cannot be continued. The members of a new cluster begin
 // together, with nothing: one that had joined, and has lost its data since, would vote as if it had
 // never confirmed anything, so etcd does not let it start as new again.
 //
@@ -226,8 +226,8 @@ func (c Cluster) spareWritten(reports map[string]Report, observed membership.Obs
 	for name, host := range observed {
 		o := reports[name].Observation
 		if host.Claim == membership.Stale && o != nil && o.Member.Revision > 1 {
-			observed[name] = membership.Host{Refused: fmt.Sprintf("an unfinished create that cannot be gone on with left a member on it, and somebody has written to that since (revision %d): "+
-				"save what is wanted of it, then stop %s and move %s away", o.Member.Revision, api.Unit(c.Name), o.Data.Path)}
+			observed[name] = membership.Host{Refused: fmt.Sprintf("an unfinished create that cannot be continued left a member on it, and somebody has written to that since (revision %d): "+
+				"save what you need of it, then stop %s and move %s away", o.Member.Revision, api.Unit(c.Name), o.Data.Path)}
 		}
 	}
 }

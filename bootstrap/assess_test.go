@@ -88,8 +88,8 @@ func TestAssessHost(t *testing.T) {
 		"forming, other member":  {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Marker.Member = "b" }, "stale,installed,configured,data,running,ready/c1*a1"},
 		"stale, and written to": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
 			r.Observation.Marker.Token, r.Observation.Member.Revision = "prod-0", 2
-		}, "refused: an unfinished create that cannot be gone on with left a member on it, and somebody has written to that since (revision 2): " +
-			"save what is wanted of it, then stop etcd@prod.service and move /var/lib/etcd/prod away"},
+		}, "refused: an unfinished create that cannot be continued left a member on it, and somebody has written to that since (revision 2): " +
+			"save what you need of it, then stop etcd@prod.service and move /var/lib/etcd/prod away"},
 		"forming, and written to": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Member.Revision = 2 }, "forming,installed,configured,data,running,ready/c1*a1"},
 		"forming, data elsewhere": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
 			r.Observation.Marker.DataDir, r.Contact.DataNotEmpty = "/srv/etcd", false

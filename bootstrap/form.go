@@ -39,7 +39,7 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	}
 
 	each(membership.Install, spec.Version, func(h membership.Host) bool { return !h.Installed })
-	each(membership.SetAside, "left by an unfinished create that cannot be gone on with", func(h membership.Host) bool { return stale(h) && (h.Data || h.Running) })
+	each(membership.SetAside, "left by an unfinished create that cannot be continued", func(h membership.Host) bool { return stale(h) && (h.Data || h.Running) })
 	each(membership.Stop, "its configuration changes, and it serves nobody yet", func(h membership.Host) bool { return !stale(h) && misconfigured(h) && h.Running })
 	each(membership.Configure, "", misconfigured)
 	standing := len(steps)

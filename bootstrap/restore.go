@@ -115,7 +115,7 @@ func (c Cluster) written(report Report) string {
 	if o == nil || o.Restore != nil || o.Marker == nil || strings.HasPrefix(o.Marker.Token, restoreTokens(c.Restore)) || o.Member.Revision <= 1 {
 		return ""
 	}
-	return fmt.Sprintf("an unfinished create left a member on it, and somebody has written to that since (revision %d): save what is wanted of it, then stop %s and move %s away",
+	return fmt.Sprintf("an unfinished create left a member on it, and somebody has written to that since (revision %d): save what you need of it, then stop %s and move %s away",
 		o.Member.Revision, api.Unit(c.Name), o.Data.Path)
 }
 

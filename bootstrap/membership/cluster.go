@@ -94,7 +94,7 @@ type Claim string
 const (
 	Bare    Claim = "bare"    // no marker, and nothing that an etcd may have left
 	Forming Claim = "forming" // an unfinished create of this very cluster
-	Stale   Claim = "stale"   // an unfinished create that cannot be gone on with: other members, or data lost on the way
+	Stale   Claim = "stale"   // an unfinished create that cannot be continued: other members, or data lost on the way
 	Formed  Claim = "formed"  // this host is done, as a member of this very cluster
 )
 

@@ -90,7 +90,7 @@ func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
 		return refuse("data directory %q: %s", r.DataDir, err)
 	}
 	if r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes) {
-		return refuse("an upload cannot be gone on with behind byte %d", r.From)
+		return refuse("an upload cannot be resumed after byte %d", r.From)
 	}
 	if r.SHA256 != "" {
 		if err := api.CheckSHA256(r.SHA256, "a snapshot"); err != nil {

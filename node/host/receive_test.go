@@ -98,7 +98,7 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			r := upload(content)
 			r.From = from
 			_, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(nil))
-			mustRefuse(t, err, "cannot be gone on with")
+			mustRefuse(t, err, "cannot be resumed")
 		}
 	})
 }

@@ -72,7 +72,7 @@ func checkFetch(r api.FetchRequest) error {
 	case !path.IsAbs(r.DataDir):
 		return refuse("data directory %q: it is no absolute path", r.DataDir)
 	case r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes):
-		return refuse("an upload cannot be gone on with behind byte %d", r.From)
+		return refuse("an upload cannot be resumed after byte %d", r.From)
 	case minorOf(r.Line) == 0:
 		return refuse("%q is no line of etcd, like 3.7", r.Line)
 	case r.SHA256 != "":
