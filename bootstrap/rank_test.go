@@ -39,6 +39,10 @@ func TestRankOfSurvivors(t *testing.T) {
 			o.Member.Healthy, o.GuardCheck, o.Guard = false, api.GuardMount, "it is not mounted"
 		},
 			"blocked (it is not mounted)"},
+		"its recovery was cut short": {func(o *api.Observation) {
+			o.Unit.ActiveState, o.Member, o.GuardCheck, o.Guard = "inactive", api.Member{}, api.GuardAlone, "it starts alone"
+		},
+			"blocked 4.812 alone"},
 		"data lost": {func(o *api.Observation) { o.Member.Healthy, o.Data.HasMember, o.Data.Log = false, false, nil }, "lost"},
 		"another's data": {func(o *api.Observation) {
 			o.Member.Healthy, o.GuardCheck, o.Data.Log.MemberID = false, api.GuardIdentity, "1"
@@ -68,6 +72,9 @@ func printRank(s membership.MemberStatus) string {
 	}
 	if s.Looping {
 		text += " looping"
+	}
+	if s.Alone {
+		text += " alone"
 	}
 	if s.Unread != "" {
 		text += " (" + s.Unread + ")"

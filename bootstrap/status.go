@@ -52,6 +52,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 			s.Traces = report.Marker() != nil && s.State != membership.Foreign
 			s.Restoring, s.Data = restoring(report), report.Data
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
+			s.Alone = s.State == membership.Blocked && report.Observation != nil && report.Observation.GuardCheck == api.GuardAlone
 			if move, moves := ways.move(m); moves {
 				s.Move = move
 				s.Unheard, s.Gone = ways.unheard(m, move, reports), gone(move, report)

@@ -4,7 +4,7 @@ import "fmt"
 
 // Survives tells whether a voter that does not serve has its data and may be started.
 func (s MemberStatus) Survives() bool {
-	return s.Role == Voter && (s.State == Unhealthy || s.State == Stopped)
+	return s.Role == Voter && (s.State == Unhealthy || s.State == Stopped || s.Alone)
 }
 
 // Ranked tells whether it is known how the log of a voter ends that does not serve.

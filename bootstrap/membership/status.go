@@ -70,6 +70,7 @@ type MemberStatus struct {
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data
 	Looping   bool     // its process ends each time that it is started
+	Alone     bool     // a recovery of it was cut short: it may start by force, or as the only member, and never among others
 	Term      uint64   // of the last entry of its log, where it is a voter that does not serve; 0: there is none, or it is not known
 	Index     uint64   // likewise
 	Had       uint64   // entry of the log that it is known to have had on its disk; 0: not known

@@ -89,6 +89,7 @@ const (
 	GuardIdentity GuardCheck = "identity" // the data is this member's, of this cluster
 	GuardProgress GuardCheck = "progress" // the data is no older than it was
 	GuardRestore  GuardCheck = "restore"  // no restore has fenced the host
+	GuardAlone    GuardCheck = "alone"    // no recovery was cut short that leaves it to start alone, or not at all
 )
 
 // Facts are what the host is.

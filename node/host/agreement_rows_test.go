@@ -173,7 +173,7 @@ var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 		{at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
 		{name: "fetch into no data directory", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: "data", Line: "3.7"}), want: api.CodeRefused, says: "data directory"},
 		{name: "fetch for no line", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir}), want: api.CodeRefused, says: "no line of etcd"},
-		{name: "fetch behind the end", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", From: 1}), want: api.CodeRefused, says: "behind byte"},
+		{name: "fetch behind the end", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", From: 1}), want: api.CodeRefused, says: "after byte"},
 		{name: "fetch what is no SHA-256", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", SHA256: "x"}), want: api.CodeRefused, says: "is no SHA-256"},
 		{name: "restore what was not fetched", at: "a", op: api.OpRestore, body: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}

@@ -126,6 +126,10 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		var refused error
 		if o.GuardCheck, refused = m.guard(*o.Marker, o.Flags); refused != nil {
 			o.Guard = refused.Error()
+		} else if o.Unit.MainPID == 0 || !m.proc().Runs(o.Unit.MainPID) {
+			if refused = m.mustBeAlone(*o.Marker, o.Flags); refused != nil {
+				o.GuardCheck, o.Guard = api.GuardAlone, refused.Error()
+			}
 		}
 		if o.Backup, err = m.backupStatus(ctx, *o.Marker); err != nil {
 			return o, err

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -69,6 +70,9 @@ func TestTheRecordOfARecoveryEndsBeforeOthersJoin(t *testing.T) {
 func TestARecoveryIsGoneOnWithWhateverItsLogHolds(t *testing.T) {
 	t.Parallel()
 	f, request := cutShort(t)
+	if o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir}); err != nil || o.GuardCheck != api.GuardAlone || !strings.Contains(o.Guard, "must not meet the other voters") {
+		t.Errorf("it is observed as %s: %q, %v", o.GuardCheck, o.Guard, err)
+	}
 	under, err := f.underRecovery("main")
 	mustNotFail(t, err)
 	under.Index-- // so the log is one entry longer than was copied

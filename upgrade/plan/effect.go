@@ -122,9 +122,9 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
 		rewriteRuns(s)
 	case membership.SetAside:
-		s.State, s.Traces, s.Looping, s.Storeless = membership.Missing, false, false, false
+		s.State, s.Traces, s.Looping, s.Storeless, s.Alone = membership.Missing, false, false, false, false
 	case membership.Retire:
-		s.State, s.Traces, s.Looping = membership.Missing, false, false
+		s.State, s.Traces, s.Looping, s.Alone = membership.Missing, false, false, false
 	case membership.AddLearner:
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:

@@ -113,7 +113,10 @@ func (c *planner) heal() (membership.Step, bool) {
 		if c.vain(s) {
 			c.defers(s, s.Why+", by its desired configuration", fmt.Sprintf("fix what ends it (journalctl -u etcd@%s on its host says what it is), and apply again; where it is its data, give the member another rebuild: it is built anew from the others", c.want.Name))
 		}
-		if stays(s) && s.State == membership.Blocked {
+		switch {
+		case stays(s) && s.Alone:
+			c.defers(s, s.Why, "give the member another rebuild: it is built anew from the others, which are left as they are until then")
+		case stays(s) && s.State == membership.Blocked:
 			c.defers(s, s.Why, "fix that on the host, and apply again; the others are left as they are")
 		}
 	}
@@ -292,7 +295,7 @@ func rebuildable(s membership.MemberStatus) bool {
 	case membership.Healthy, membership.Unhealthy, membership.Stopped:
 		return true
 	}
-	return false
+	return s.Alone
 }
 
 // rebuild removes a healthy voter that is to be built anew; cleanUp then clears its host, and the member joins like any

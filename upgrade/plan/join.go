@@ -39,7 +39,7 @@ func hasLeft(s membership.MemberStatus) bool {
 	case membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Lost:
 		return true
 	}
-	return !s.Desired && s.State == membership.Missing
+	return s.Alone || !s.Desired && s.State == membership.Missing
 }
 
 // cleanUp takes what is left of a member off its host: for good if the member has left, or to make room if it is to
@@ -49,7 +49,7 @@ func (c *planner) cleanUp() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	for _, s := range c.Members {
-		if !s.Desired && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked {
+		if !s.Desired && s.Role == membership.Absent && s.Traces && s.State == membership.Blocked && !s.Alone {
 			c.defers(s, "it has left the cluster, and its host still carries it: "+s.Why, "fix that on the host, and apply again: its data is moved aside then")
 		}
 	}

@@ -190,6 +190,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			s.Disabled = true
 		case word == "looping":
 			s.State, s.Looping, s.Why = membership.Unhealthy, true, "its process ends each time that it is started"
+		case word == "alone":
+			s.State, s.Alone, s.Why = membership.Blocked, true, "a recovery of it was cut short"
 		case word == "unread":
 			s.Unread = "its log cannot be read: a record does not have the checksum that it says"
 		case word == "alarmed":

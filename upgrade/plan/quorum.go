@@ -35,7 +35,7 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 			empty++
 		case s.State == membership.Foreign:
 			taken++
-		case (s.State == membership.Unreachable || s.State == membership.Blocked) && s.Desired: // a run does not wait for a member that the configuration no longer has
+		case (s.State == membership.Unreachable || s.State == membership.Blocked && !s.Alone) && s.Desired: // a run does not wait for a member that the configuration no longer has
 			open++
 		}
 	}
@@ -122,6 +122,9 @@ func contradicted(p membership.ClusterStatus, want membership.Spec) string {
 // hopeless tells whether neither a start nor a wait brings a member up: its process ends each time, though it runs with
 // its desired configuration.
 func hopeless(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
+	if s.Alone {
+		return true // until it is recovered, or built anew
+	}
 	c := &planner{ClusterStatus: p, want: want}
 	if s.From != "" { // a quorum of others changes the list for it, or it is alone
 		return (s.Looping && !c.misled(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()

@@ -117,7 +117,7 @@ func recovered(p *membership.ClusterStatus, want membership.Spec, seed membershi
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
-			s.State, s.Unsynced, s.Why, s.Looping = membership.Healthy, true, "", false
+			s.State, s.Unsynced, s.Why, s.Looping, s.Alone = membership.Healthy, true, "", false, false
 			s.Move, s.Invalid = membership.Move{}, ""
 			p.Leader = s.ID
 			continue
