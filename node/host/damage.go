@@ -34,8 +34,8 @@ func (m *Machine) maySoonCrash(o api.Observation, patience, waited, idle time.Du
 	}
 	age, known := m.proc().Age(o.Unit.MainPID)
 	switch {
-	case !known:
-		return false
+	case !known: // it has just ended
+		return waited < crashPause && !m.proc().Runs(o.Unit.MainPID)
 	case age < crashAge && waited < crashPause:
 		return true
 	case patience <= 0 || o.Unit.Vain == 0:

@@ -30,15 +30,29 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 		if first && err == nil && m.mayComeYet(o, patience, waited) {
 			leaderless = m.leaderless(ctx, o.Unit, cluster)
 		}
-		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || !known && m.maySoonCrash(o, r.Patience, waited, idle)) {
+		soon := !known && err == nil && m.maySoonCrash(o, r.Patience, waited, idle)
+		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || soon) {
 			return m.withLog(ctx, cluster, r, o), err
 		}
-		select {
-		case <-ctx.Done():
-			return m.withLog(ctx, cluster, r, o), nil
-		case <-time.After(unitPoll):
+		// The pause between two starts is short, and a look may take longer than that on a busy host: the end of the process is awaited
+		// with as little as tells it.
+		for paused := unitPoll; ; paused += unitPoll {
+			select {
+			case <-ctx.Done():
+				return m.withLog(ctx, cluster, r, o), nil
+			case <-time.After(unitPoll):
+			}
+			if !soon || paused >= crashPause || !m.runsStill(ctx, cluster, o.Unit) {
+				break
+			}
 		}
 	}
+}
+
+// runsStill tells whether a unit's process is the one that was seen, and not active by now.
+func (m *Machine) runsStill(ctx context.Context, cluster string, seen api.UnitState) bool {
+	now, err := m.Units.State(ctx, api.Unit(cluster))
+	return err == nil && now.MainPID == seen.MainPID && now.ActiveState == seen.ActiveState
 }
 
 // leaderless tells for how long a member that does not serve has known no leader; 0: its journal does not say.
