@@ -34,17 +34,23 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 		if err != nil || !(waited < patience && m.mayComeYet(o, patience, leaderless+waited) || soon) {
 			return m.withLog(ctx, cluster, r, o), err
 		}
-		// The pause between two starts is short, and a look may take longer than that on a busy host: the end of the process is awaited
-		// with as little as tells it.
-		for paused := unitPoll; ; paused += unitPoll {
-			select {
-			case <-ctx.Done():
-				return m.withLog(ctx, cluster, r, o), nil
-			case <-time.After(unitPoll):
-			}
-			if !soon || paused >= crashPause || !m.runsStill(ctx, cluster, o.Unit) {
-				break
-			}
+		if !m.pause(ctx, cluster, o.Unit, soon) {
+			return m.withLog(ctx, cluster, r, o), nil
+		}
+	}
+}
+
+// pause waits until it is time for another look; false: ctx has ended. Of a process that may soon end it awaits the end, with as
+// little as tells it: the pause between two starts is short, and a look may take longer than that on a busy host.
+func (m *Machine) pause(ctx context.Context, cluster string, seen api.UnitState, soon bool) bool {
+	for paused := unitPoll; ; paused += unitPoll {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(unitPoll):
+		}
+		if !soon || paused >= crashPause || !m.runsStill(ctx, cluster, seen) {
+			return true
 		}
 	}
 }
