@@ -254,7 +254,7 @@ func TestHostComesBack(t *testing.T) {
 				w.host(13).StopUnit("prod")
 				return nil
 			})}},
-			ExpectError: says("the cluster is not as it was when this was planned: it takes a step that the plan has not shown (start c (192.0.2.13)); plan again This plan cannot be applied any more."),
+			ExpectError: says("the cluster is not as it was when this was planned: it needs a step that the plan has not shown (start c (192.0.2.13)); plan again This plan cannot be applied any more."),
 		},
 		w.asPlanned(t, three(unprotected), []string{"start c (192.0.2.13)"}),
 		tftest.TestStep{

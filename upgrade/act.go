@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// actForming does one step of those that bring a cluster to life or take it off its hosts.
+// actForming carries out one step of forming a cluster or of taking it off its hosts.
 func (r *run) actForming(ctx context.Context, step membership.Step) error {
 	if step.Kind == membership.Agree {
 		return r.awaitAgreement(ctx)
@@ -43,27 +43,27 @@ func (r *run) actForming(ctx context.Context, step membership.Step) error {
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }
 
-// sayWhere tells of data that was moved aside; path is empty where there was none.
+// sayWhere reports where a member's data was moved. An empty path means that there was none.
 func (r *run) sayWhere(m membership.Member, path string) {
 	if path != "" {
 		r.say(fmt.Sprintf("%s: its data now lies in %s", m, path))
 	}
 }
 
-// say tells of something that a step has met. Steps of one batch do so at the same time.
+// say reports progress from within a step. Steps of one batch may call it concurrently.
 func (r *run) say(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Progress(line)
 }
 
-// tell makes one call that changes a member's host, and wants nothing back.
+// tell makes a call that changes a member's host and returns nothing.
 func (r *run) tell(ctx context.Context, m membership.Member, op api.Operation, body any) error {
 	_, err := ask[api.Done](ctx, r, m, op, body)
 	return err
 }
 
-// ask makes one call to a member's host, under the lock.
+// ask makes a call to a member's host under the run's lock, and returns the result.
 func ask[R any](ctx context.Context, r *run, m membership.Member, op api.Operation, body any) (R, error) {
 	result, err := request[R](ctx, r.Hosts[m], r.storeToCall(m), api.Request{Operation: op, Cluster: r.Cluster.Name, Holder: r.Holder.ID, Target: r.target(m)}, body)
 	if !op.ReadOnly() {
@@ -87,7 +87,8 @@ func (r *run) install(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// configureForming has the host make its keys, signs what it requests, and writes all that it runs by.
+// configureForming configures a new member: the host makes keys, the run signs their certificates, and the host writes
+// everything that the member runs by.
 func (r *run) configureForming(ctx context.Context, m membership.Member) error {
 	marker := r.Cluster.Marker(m, r.formation, api.PhaseForming)
 	certificates, err := r.certificates(ctx, m, marker)
@@ -103,7 +104,7 @@ func (r *run) configureForming(ctx context.Context, m membership.Member) error {
 	return r.tell(ctx, m, api.OpConfigure, configuration)
 }
 
-// syncConfiguration rewrites the flags for the life of a member, as opposed to its birth.
+// syncConfiguration rewrites the flags of a member that has been formed: they no longer say that the cluster is new.
 func (r *run) syncConfiguration(ctx context.Context, m membership.Member, phase api.Phase) error {
 	marker := r.Cluster.Marker(m, r.formation, phase)
 	member := r.reports[m].Observation.Member
@@ -115,7 +116,7 @@ func (r *run) syncConfiguration(ctx context.Context, m membership.Member, phase 
 	return r.tell(ctx, m, api.OpConfigure, configuration)
 }
 
-// configuration is what a member runs by, its certificates aside.
+// configuration returns what a member runs by, without certificates.
 func (r *run) configuration(m membership.Member, marker api.Marker, state string) (api.ConfigureRequest, error) {
 	report := r.reports[m]
 	unit, err := r.Cluster.Unit(report.Observation.Facts.MemoryBytes)
@@ -128,7 +129,7 @@ func (r *run) configuration(m membership.Member, marker api.Marker, state string
 	}, err
 }
 
-// owner is the owner that the member's host itself names.
+// owner returns the owner that the marker on the member's host names.
 func (r *run) owner(m membership.Member) string {
 	if marker := r.reports[m].Observation.Marker; marker != nil {
 		return marker.Owner
@@ -136,14 +137,14 @@ func (r *run) owner(m membership.Member) string {
 	return r.formation.Owner
 }
 
-// awaitAgreement waits on all hosts at once until each member is ready; those that are not by then are
-// named with what they say.
+// awaitAgreement waits on all hosts at once until each member is ready. Its error names those that are not, and what
+// they report.
 func (r *run) awaitAgreement(ctx context.Context) error {
 	_, err := r.allReady(ctx, r.Cluster.Members)
 	return err
 }
 
-// allReady waits until each of these members is ready, and knows as many as are desired.
+// allReady waits until each of these members is ready and lists as many members as are desired.
 func (r *run) allReady(ctx context.Context, members []membership.Member) (bootstrap.Reports, error) {
 	request := api.AwaitRequest{ObserveRequest: r.Cluster.Ask(), Members: len(r.Cluster.Members), Timeout: stall}
 	ready := func(report bootstrap.Report) string { return notReady(report, request.Members) }
@@ -153,7 +154,7 @@ func (r *run) allReady(ctx context.Context, members []membership.Member) (bootst
 	return reports, failures(members, reports, ready)
 }
 
-// failures names those that are not ready, with what they say.
+// failures joins an error for each member that is not ready.
 func failures(members []membership.Member, reports bootstrap.Reports, ready func(bootstrap.Report) string) error {
 	var failures []error
 	for _, m := range members {
@@ -164,7 +165,7 @@ func failures(members []membership.Member, reports bootstrap.Reports, ready func
 	return errors.Join(failures...)
 }
 
-// notReady says why a member is no healthy part of a cluster of this many; empty where it is.
+// notReady returns why a member is not a healthy part of a cluster of this many members, or "" if it is.
 func notReady(report bootstrap.Report, members int) string {
 	if report.Err != nil {
 		return report.Err.Error()
@@ -182,7 +183,7 @@ func notReady(report bootstrap.Report, members int) string {
 	case !member.Healthy:
 		why = append(why, "a linearizable read fails: "+member.HealthError)
 	case !member.Ready:
-		why = append(why, "its /readyz says no")
+		why = append(why, "its /readyz fails")
 	case len(member.Members) != members:
 		why = append(why, fmt.Sprintf("it knows %d members and there should be %d", len(member.Members), members))
 	}

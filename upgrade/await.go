@@ -13,17 +13,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// stall is how long a member may come no further on its way up before it is given up. Elections on a busy disk were seen
-// to take 18 s.
+// stall is how long a starting member may make no progress before the run gives up on it. Elections on a busy disk
+// were seen to take 18 s.
 const stall = 2 * time.Minute
 
-// awaitAll awaits members on all hosts at once, for as long as any of them comes further: one that has a large database
-// to read takes many minutes, and the others can do nothing but wait for it.
+// awaitAll waits for members on all hosts at once, for as long as any of them makes progress: a member with a large
+// database takes many minutes to read it, and the others cannot serve without it.
 func (r *run) awaitAll(ctx context.Context, members []membership.Member, ready func(bootstrap.Report) string, await func(membership.Member) (api.Observation, error)) bootstrap.Reports {
 	for {
 		gained := false
 		var mu sync.Mutex
-		reports := each(members, func(m membership.Member) bootstrap.Report {
+		reports := askEach(members, func(m membership.Member) bootstrap.Report {
 			o, err := await(m)
 			mu.Lock()
 			defer mu.Unlock()
@@ -37,28 +37,28 @@ func (r *run) awaitAll(ctx context.Context, members []membership.Member, ready f
 	}
 }
 
-// awaitReady waits until a voter is ready and serves a linearizable read, which it only does once it has
-// applied all that the cluster had agreed on by then.
+// awaitReady waits until a voter is ready and serves a linearizable read. etcd serves that only after the member has
+// applied everything that the cluster had committed by then.
 func (r *changeRun) awaitReady(ctx context.Context, m membership.Member) error {
 	o, err := r.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	if err != nil {
 		return err
 	}
 	if why := notReady(bootstrap.Report{Observation: &o}, len(o.Member.Members)); why != "" {
-		return unready(why)
+		return notReadyError(why)
 	}
 	return nil
 }
 
-// awaitLearner waits until a learner has all data and serves. It copies that first, however long that takes. So
-// it is waited for as long as it comes further, and until the run is to end: nothing is half done by that.
+// awaitLearner waits until a learner has copied all data and serves. The wait lasts as long as the learner makes
+// progress; it ends early when the run is to stop, which leaves nothing half done.
 func (r *changeRun) awaitLearner(ctx context.Context, m membership.Member) error {
-	waiting, stop := r.until(ctx)
+	waiting, stop := r.untilStopped(ctx)
 	defer stop()
 	o, err := r.await(ctx, waiting, m, api.AwaitRequest{Learner: true, Timeout: stall})
 	switch {
 	case err != nil && waiting.Err() != nil:
-		return fmt.Errorf("it goes on copying the data; no data is at risk; apply again to resume: %w", context.Cause(waiting))
+		return fmt.Errorf("the host is still copying the data; no data is at risk; apply again to resume: %w", context.Cause(waiting))
 	case err != nil:
 		return err
 	}
@@ -68,17 +68,17 @@ func (r *changeRun) awaitLearner(ctx context.Context, m membership.Member) error
 	return nil
 }
 
-// await waits for a member that was started, until the wait is given up, and restarts it once where it is stalled.
+// await waits for a member that was started, until waiting ends, and restarts the member once if it is stalled.
 //
-// A member has its name agreed on when it starts, and calls itself started once it has applied that. Where the
-// name is part of a snapshot that the leader sends it, it never does. It tries again after 7 s, and refuses its own
-// request for ever where the snapshot is more than 5000 entries long and nobody writes: it counts what it has
-// applied by entries alone (EtcdServer.publishV3, applySnapshot, setAppliedIndex). It opens its client port to
-// nobody meanwhile. Once restarted it has all data from the start. Its vote counts all the same, so that voters are
-// restarted one at a time, and where the others are a quorum.
+// A starting member asks the cluster to commit its name, and reports that it has started once it has applied that
+// entry. If the entry reaches it within a snapshot from the leader, it never applies it. It retries after 7 s. If the
+// snapshot spans more than 5000 entries and nobody writes, it refuses its own request forever, since it counts only
+// entries as applied (EtcdServer.publishV3, applySnapshot, setAppliedIndex). Until then its client port stays closed.
+// After a restart it has all data from the beginning. A stalled voter still votes, so voters are restarted one at a
+// time, and only while the others are a quorum.
 func (r *changeRun) await(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (api.Observation, error) {
 	request.ObserveRequest, request.Stalled = r.Cluster.Ask(), true
-	var since time.Time // when it was first seen to be stalled: one that copies much data comes to that late
+	var since time.Time // when it was first seen to be stalled, which comes late where much data is copied
 	for {
 		o, err := ask[api.Observation](waiting, r.run, m, api.OpAwait, request)
 		if err != nil || !o.Stalled || !since.IsZero() && time.Since(since) > stall {
@@ -96,30 +96,30 @@ func (r *changeRun) await(ctx, waiting context.Context, m membership.Member, req
 	}
 }
 
-// stalledPause is how long a stalled voter waits for the others before it is looked at again.
+// stalledPause is how long the run waits between two checks of a stalled voter that cannot be restarted yet.
 const stalledPause = time.Second
 
-// restartStalled restarts a stalled member and waits for it. false: it was not, since it is a voter, and the others
-// are no quorum without it.
+// restartStalled restarts a stalled member and waits for it. It returns false without a restart if the member is a
+// voter and the others are no quorum without it.
 func (r *changeRun) restartStalled(ctx, waiting context.Context, m membership.Member, request api.AwaitRequest) (o api.Observation, restarted bool, err error) {
 	if !request.Learner {
 		r.mu.Lock()
 		r.stalled[m] = true
 		r.mu.Unlock()
-		r.turn.Lock()
-		defer r.turn.Unlock()
-		// It may have come by itself while another one was restarted.
+		r.restartLock.Lock()
+		defer r.restartLock.Unlock()
+		// It may have started by itself while another voter was restarted.
 		if o, err = ask[api.Observation](waiting, r.run, m, api.OpAwait, request); err != nil || !o.Stalled {
 			r.mu.Lock()
 			delete(r.stalled, m)
 			r.mu.Unlock()
 			return o, true, err
 		}
-		if !r.spares(waiting, m) {
+		if !r.hasQuorumWithout(waiting, m) {
 			return o, false, nil
 		}
 	}
-	r.say(fmt.Sprintf("%s: has all data, and does not call itself started: restarted", m))
+	r.say(fmt.Sprintf("%s: has all data, but does not report that it has started: restarting it", m))
 	r.mu.Lock()
 	delete(r.stalled, m)
 	r.mu.Unlock()
@@ -131,9 +131,9 @@ func (r *changeRun) restartStalled(ctx, waiting context.Context, m membership.Me
 	return o, true, err
 }
 
-// spares tells whether the other voters are a quorum without one: those that serve at this moment, and those that are
-// stalled, which take part in all but serving clients.
-func (r *changeRun) spares(ctx context.Context, m membership.Member) bool {
+// hasQuorumWithout tells whether the other voters are a quorum without m. It counts voters that serve at this moment,
+// and stalled ones, which do everything but serve clients.
+func (r *changeRun) hasQuorumWithout(ctx context.Context, m membership.Member) bool {
 	size, able := 1, 0
 	for _, s := range r.status.Voters() {
 		if s.Member == m {

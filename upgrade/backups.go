@@ -13,16 +13,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// ListedBackup is a backup at a destination, and the members whose hosts have seen it there: in a directory of their
-// own, only who has made it.
+// ListedBackup is a backup at a destination, with the members whose hosts have seen it there. A backup in a host's own
+// directory is seen only by the host that made it.
 type ListedBackup struct {
 	api.StoredBackup
 	Seen []membership.Member // in order of their names
 }
 
-// Backups lists what there is of a cluster's backups, the newest first, as its hosts see it. Problems are the hosts,
-// destinations and backups that could not be read. A host that has none, as one that is to join, is no problem where others
-// have some. It changes nothing. looking bounds the look at the hosts: a list of thousands takes as long as any of it comes.
+// Backups lists the backups of a cluster as its hosts see them, newest first. problems names the hosts, destinations
+// and backups that could not be read. A host without backups, e.g. of a member that is about to join, is a problem
+// only if no host has any. Backups changes nothing. looking bounds the observation of the hosts; reading a list of
+// thousands takes as long as entries arrive.
 func (e *Executor) Backups(ctx, looking context.Context, owner string, members []membership.Member) (list []ListedBackup, problems []string, err error) {
 	found := e.backups(ctx, looking, owner, members)
 	problems = found.unread
@@ -34,12 +35,12 @@ func (e *Executor) Backups(ctx, looking context.Context, owner string, members [
 	return found.list, problems, nil
 }
 
-// catalog is what hosts say of a cluster's backups.
+// catalog is what the hosts report about a cluster's backups.
 type catalog struct {
 	list     []ListedBackup // the newest first
-	none     []string       // hosts that have none, and why
-	unread   []string       // hosts, destinations and backups that could not be read: there may be more than the list has
-	answered bool           // by one host at least
+	none     []string       // hosts without backups, and why
+	unread   []string       // hosts, destinations and backups that could not be read: the list may be incomplete
+	answered bool           // at least one host answered
 }
 
 // backups asks every host of these members for the backups that it knows of.
@@ -55,14 +56,14 @@ func (e *Executor) backups(ctx, looking context.Context, owner string, members [
 	for _, m := range membership.Sort(members) {
 		switch report := reports[m]; {
 		case report.Err != nil:
-			found.unread = append(found.unread, of(m, notOurs(report, owner)))
+			found.unread = append(found.unread, about(m, notOwned(report, owner)))
 		case unableToList(report, owner) != "":
-			found.none = append(found.none, of(m, unableToList(report, owner)))
+			found.none = append(found.none, about(m, unableToList(report, owner)))
 		default:
 			answers = append(answers, &answer{Member: m})
 		}
 	}
-	_ = together(answers, func(a *answer) error { // each failure is told below
+	_ = inParallel(answers, func(a *answer) error { // each failure is told below
 		a.found, a.err = call[api.Backups](ctx, e.Hosts[a.Member], "", api.OpBackups, e.Cluster.Name, "", api.BackupsRequest{})
 		return nil
 	})
@@ -72,10 +73,10 @@ func (e *Executor) backups(ctx, looking context.Context, owner string, members [
 			a.found = api.Backups{Problems: []string{a.err.Error()}}
 		}
 		for _, problem := range a.found.Problems {
-			found.unread = append(found.unread, of(a.Member, problem))
+			found.unread = append(found.unread, about(a.Member, problem))
 		}
 		for _, b := range a.found.Backups {
-			found.list = listed(found.list, b, a.Member)
+			found.list = addListed(found.list, b, a.Member)
 		}
 	}
 	slices.SortFunc(found.list, func(a, b ListedBackup) int { return cmp.Compare(a.Destination, b.Destination) })
@@ -83,14 +84,14 @@ func (e *Executor) backups(ctx, looking context.Context, owner string, members [
 	return found
 }
 
-// of is what is to be said of a member's host.
-func of(m membership.Member, what string) string {
+// about prefixes a text with the member that it is about.
+func about(m membership.Member, what string) string {
 	return fmt.Sprintf("%s: %s", m, what)
 }
 
-// unableToList is why a host is not to be asked for backups; empty: it can be.
+// unableToList returns why a host cannot be asked for backups, or "" if it can.
 func unableToList(report bootstrap.Report, owner string) string {
-	if not := notOurs(report, owner); not != "" {
+	if not := notOwned(report, owner); not != "" {
 		return not
 	}
 	if report.Observation.Backup == nil {
@@ -99,8 +100,8 @@ func unableToList(report bootstrap.Report, owner string) string {
 	return ""
 }
 
-// listed is a list with a backup that a member's host has seen.
-func listed(list []ListedBackup, b api.StoredBackup, by membership.Member) []ListedBackup {
+// addListed adds to a list a backup that a member's host has seen.
+func addListed(list []ListedBackup, b api.StoredBackup, by membership.Member) []ListedBackup {
 	for i := range list {
 		l := &list[i]
 		if l.Name != b.Name || l.Destination != b.Destination {
@@ -115,13 +116,13 @@ func listed(list []ListedBackup, b api.StoredBackup, by membership.Member) []Lis
 	return append(list, ListedBackup{b, []membership.Member{by}})
 }
 
-// backUp tells all hosts that back the cluster up, and do so otherwise than is desired, how.
+// backUp configures backups on all hosts whose backup settings differ from what is desired.
 func (r *changeRun) backUp(ctx context.Context) error {
 	return r.run.backUp(ctx, plan.Targets(r.status, membership.BackUp), r.order.Owner)
 }
 
 func (r *run) backUp(ctx context.Context, members []membership.Member, owner string) error {
-	return together(members, func(m membership.Member) error {
+	return inParallel(members, func(m membership.Member) error {
 		if err := r.tell(ctx, m, api.OpBackUp, api.BackUpRequest{Owner: owner, Backup: r.Cluster.Backup}); err != nil {
 			return fmt.Errorf("%s: %w", m, err)
 		}

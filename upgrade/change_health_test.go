@@ -114,7 +114,7 @@ func TestOneThatServedIsNotStopped(t *testing.T) {
 				l.world.Forget()
 				l.world.Host("192.0.2.13").Hangs = forGood
 				_, err := l.executor().Change(context.Background(), upgrade.Order{Owner: l.owner, Members: l.members, Served: places(served)})
-				if err == nil || !strings.Contains(err.Error(), "c (192.0.2.13): it served when this was planned, and has ceased to") {
+				if err == nil || !strings.Contains(err.Error(), "c (192.0.2.13): it was healthy when this was planned and no longer is") {
 					t.Errorf("change: %v\n%s", err, strings.Join(l.progress, "\n"))
 				}
 				for _, c := range l.world.Calls() {

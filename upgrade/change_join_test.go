@@ -15,7 +15,7 @@ import (
 // stalls are how often a run has told that it restarts a stalled member.
 func (l *life) stalls() (n int) {
 	for _, line := range l.progress {
-		if strings.HasSuffix(line, "has all data, and does not call itself started: restarted") {
+		if strings.HasSuffix(line, "has all data, but does not report that it has started: restarting it") {
 			n++
 		}
 	}
@@ -83,7 +83,7 @@ func TestJoinIsGivenUpWhereTheRunEnds(t *testing.T) {
 			}
 		}
 		_, err := l.change(ctx, nil)
-		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "it goes on copying the data; no data is at risk; apply again to resume") {
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the host is still copying the data; no data is at risk; apply again to resume") {
 			t.Errorf("change: %v", err)
 		}
 		l.world.Watch = nil

@@ -14,52 +14,52 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// Order is a change of a living cluster, as a plan has shown it.
+// Order is a change of a running cluster, as the plan showed it.
 type Order struct {
 	Owner   string              // the token that its hosts carry
-	Members []membership.Member // those that it has, desired or not
-	// Approved are the steps that the plan has shown: what takes others is not done. nil: the plan could not
-	// know, and has said so.
+	Members []membership.Member // all members that the cluster has, desired or not
+	// Approved are the steps that the plan showed: the run carries out no others. nil means that the plan could not
+	// know them, and said so.
 	Approved []membership.Step
-	// Machines are the IDs of the machines that the plan saw at these members. Who answers as another by now is no host of
-	// this plan. nil: the plan saw none.
+	// Machines are the IDs of the machines that the plan saw at these members. The run refuses a host that reports another
+	// machine ID. nil means that the plan saw none.
 	Machines map[membership.Member]string
-	// Served are the members that served when the plan was made.
+	// Served are the members that were healthy when the plan was made.
 	Served []membership.Member
 }
 
-// Outcome is what became of a change.
+// Outcome is the result of a change.
 type Outcome struct {
-	Reports  bootstrap.Reports     // the last look at the hosts
-	Deferred []*membership.Refusal // what has to wait, and why
+	Reports  bootstrap.Reports     // the last observation of the hosts
+	Deferred []*membership.Refusal // steps that have to wait, and why
 	Done     []membership.Step
 	// Acknowledged are entries of the log that members, by their ID, were seen to have on their disks.
 	Acknowledged map[string]uint64
 }
 
-// changeRun is one run that changes a living cluster.
+// changeRun is one run that changes a running cluster.
 type changeRun struct {
 	*run
 	order Order
 
-	looked                bool                         // at all hosts, once
+	observedOnce          bool                         // all hosts were observed at least once
 	served                map[membership.Member]bool   // voters that were seen to serve, by the plan or since the run began
-	failing               map[membership.Member]bool   // voters that did not when they were last looked at, though they run
-	stalled               map[membership.Member]bool   // voters that serve reads, and do not call themselves started
-	applied, acknowledged map[string]uint64            // entries of the log, by member ID: at the last look, and by the last look known to be on disk
-	turn                  sync.Mutex                   // of stalled voters, one is restarted at a time
+	failing               map[membership.Member]bool   // voters that ran at the last observation and did not serve
+	stalled               map[membership.Member]bool   // voters that serve reads but do not report that they have started
+	applied, acknowledged map[string]uint64            // log entries by member ID: at the last observation, and of those known to be on disk by then
+	restartLock           sync.Mutex                   // held while a stalled voter is restarted: one at a time
 	saved                 bool                         // a snapshot was taken in this run
 	staged                map[membership.Member]string // version of the store that was tried on the host in this run
-	renewed               map[membership.Member]bool   // whose certificates were issued anew in this run
-	unarmed               map[membership.Member]bool   // whose store was seen to be gone in this run
-	failed                map[membership.Member]string // steps that have failed in this run, by whom they were done to
-	faults                []error                      // what they failed by
+	renewed               map[membership.Member]bool   // members that got new certificates in this run
+	wasStoreless          map[membership.Member]bool   // members whose store was seen to be gone in this run
+	failed                map[membership.Member]string // the step that failed in this run, by member
+	stepErrors            []error                      // the errors of failed steps
 	status                membership.ClusterStatus
 	deferred              []*membership.Refusal
 }
 
-// Change makes a living cluster what is desired, from wherever it is, or an earlier run left it. What it
-// returns is true where it fails too.
+// Change makes a running cluster what is desired, from any state in which an earlier run may have left it. The outcome
+// is accurate even if it returns an error.
 func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	reports := bootstrap.Reports{}
 	for _, m := range order.Members {
@@ -67,35 +67,35 @@ func (e *Executor) Change(ctx context.Context, order Order) (Outcome, error) {
 	}
 	r := &changeRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, staged: map[membership.Member]string{}, served: map[membership.Member]bool{}, failing: map[membership.Member]bool{}, stalled: map[membership.Member]bool{},
 		applied: map[string]uint64{}, acknowledged: map[string]uint64{},
-		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, unarmed: map[membership.Member]bool{}}
+		renewed: map[membership.Member]bool{}, failed: map[membership.Member]string{}, wasStoreless: map[membership.Member]bool{}}
 	for _, m := range order.Served {
 		r.served[m] = true
 	}
-	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, act: r.act, endure: r.inVain})
-	deferred := slices.DeleteFunc(r.deferred, func(d *membership.Refusal) bool { // of these the errors tell
+	err := r.repeat(ctx, loop{look: r.look, plan: r.plan, act: r.act, tolerate: r.noteNoEffect})
+	deferred := slices.DeleteFunc(r.deferred, func(d *membership.Refusal) bool { // the errors already name these
 		return r.failed[membership.Member{Name: d.Member, Address: d.At}] != ""
 	})
-	return Outcome{Reports: r.reports, Deferred: deferred, Done: r.did, Acknowledged: r.acknowledged}, errors.Join(errors.Join(r.faults...), err)
+	return Outcome{Reports: r.reports, Deferred: deferred, Done: r.begunSteps, Acknowledged: r.acknowledged}, errors.Join(errors.Join(r.stepErrors...), err)
 }
 
-// look observes every host. One that could not be asked at first is not waited for again in this run: each time
-// would take until its connection is given up.
+// look observes every host. A host that could not be reached in the first observation is not tried again in this run:
+// each attempt would take until its connection times out.
 func (r *changeRun) look(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
 	seen := r.observeAll(ctx, asked, r.patience)
 	if ctx.Err() != nil {
 		return
 	}
-	r.looked = true
+	r.observedOnce = true
 	r.acknowledge(seen)
 	for m, report := range seen {
 		r.reports[m] = report
 	}
 }
 
-// acknowledge notes what members have on their disks. etcd applies an entry while it may still be writing it; but it
-// answers no linearizable read before it has written all that it had applied when it was asked. So what was applied at
-// one look is on the disk by the next at which the member serves.
+// acknowledge records which entries members have on disk. etcd may apply an entry while it is still writing it, but it
+// answers a linearizable read only after it has written everything that was applied when the read arrived. So an entry
+// applied at one observation is on disk by the next at which the member serves.
 func (r *changeRun) acknowledge(seen bootstrap.Reports) {
 	for _, report := range seen {
 		if report.Observation == nil || !report.Observation.Member.Healthy {
@@ -107,26 +107,27 @@ func (r *changeRun) acknowledge(seen bootstrap.Reports) {
 	}
 }
 
-// samplePatience is how long a look waits for a member that does not serve, and may by itself: hosts say how long
-// each of them is given.
-const samplePatience = 30 * time.Second
+// firstPatience bounds how long an observation waits for a member that does not serve but may start to by itself; the
+// host decides how much of it each member gets.
+const firstPatience = 30 * time.Second
 
-// patience is how long the next look waits for a member. After the first look it waits for those alone that have
-// served, and once: a failure that has lasted is known by then, and the run itself awaits those that it starts.
+// patience returns how long the next observation waits for a member. After the first observation it waits once, and
+// only for members that have served: a failure that lasts is known by then, and the run itself awaits the members that
+// it starts.
 func (r *changeRun) patience(m membership.Member) time.Duration {
-	if r.looked && (!r.served[m] || r.failing[m]) {
+	if r.observedOnce && (!r.served[m] || r.failing[m]) {
 		return 0
 	}
-	return samplePatience
+	return firstPatience
 }
 
-// plan is what is left to do, of what was approved.
+// plan returns the remaining steps, all of which were approved.
 func (r *changeRun) plan() ([]membership.Step, error) {
-	// One that was there a moment ago is no host that is down: what it is to be taken for, somebody who plans
-	// again decides.
+	// A host that answered earlier in this run and no longer does is not counted as down here: only a new plan decides
+	// that.
 	for _, m := range r.members {
 		if err := r.reports[m].Err; err != nil && r.run.held[m] {
-			return nil, fmt.Errorf("%s cannot be asked any more: %w; nothing more is done: apply again to go on", m, err)
+			return nil, fmt.Errorf("%s can no longer be reached: %w; the run stops here: apply again to continue", m, err)
 		}
 	}
 	r.status = r.assessed()
@@ -134,7 +135,7 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 		return nil, err
 	}
 	for _, s := range r.status.Members {
-		r.unarmed[s.Member] = r.unarmed[s.Member] || s.Storeless
+		r.wasStoreless[s.Member] = r.wasStoreless[s.Member] || s.Storeless
 	}
 	planned, err := plan.Change(r.status, r.Cluster.Spec)
 	if err != nil {
@@ -148,13 +149,13 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	if err := r.mustBeShown(planned.Steps, r.approved, "the cluster is not as it was"); err != nil {
 		return nil, err
 	}
-	if err := r.ceased(membership.Batch(planned.Steps)); err != nil {
+	if err := r.mustStillServe(membership.Batch(planned.Steps)); err != nil {
 		return nil, err
 	}
 	return planned.Steps, nil
 }
 
-// measured is the cluster by the last look, with what this run has done to it that no look shows.
+// assessed returns the cluster status by the last observation, with what only this run knows about its own steps.
 func (r *changeRun) assessed() membership.ClusterStatus {
 	p := r.Cluster.Status(r.order.Owner, r.reports, r.Now())
 	p.Saved = r.saved
@@ -165,7 +166,7 @@ func (r *changeRun) assessed() membership.ClusterStatus {
 	return p
 }
 
-// otherMachine refuses a host that is another machine than the one that the plan saw there.
+// otherMachine refuses a host that is not the machine that the plan saw there.
 func (r *changeRun) otherMachine() error {
 	for _, m := range r.members {
 		if planned, now := r.order.Machines[m], r.reports[m].Machine(); planned != "" && now != "" && planned != now {
@@ -176,9 +177,9 @@ func (r *changeRun) otherMachine() error {
 	return nil
 }
 
-// ceased refuses steps that take service from a member, where one that has served does not any more, though its
-// process runs, and nobody knows why: the plan was made, and begun, with more healthy voters than there are.
-func (r *changeRun) ceased(steps []membership.Step) error {
+// mustStillServe refuses steps that take service from a member while a voter that has served runs but no longer does,
+// for an unknown reason: the plan was made, and begun, with more healthy voters than there are now.
+func (r *changeRun) mustStillServe(steps []membership.Step) error {
 	if !slices.ContainsFunc(steps, func(s membership.Step) bool {
 		return slices.Contains([]membership.Kind{membership.Stop, membership.Roll, membership.Readdress, membership.Remove, membership.Recover}, s.Kind)
 	}) {
@@ -186,29 +187,29 @@ func (r *changeRun) ceased(steps []membership.Step) error {
 	}
 	for _, s := range r.status.Voters() {
 		if s.State == membership.Unhealthy && r.served[s.Member] {
-			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "it served when this was planned, and has ceased to: " + s.Why + "; nothing is stopped or removed while it is not known whether that lasts",
-				Remedy: "see what keeps it (its journal, its disk, the network between the members), and plan again", Outdated: true}
+			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: "it was healthy when this was planned and no longer is: " + s.Why + "; no member is stopped or removed until it is known whether that lasts",
+				Remedy: "check its journal, its disk and the network between the members, then plan again", Outdated: true}
 		}
 	}
 	return nil
 }
 
-// approved tells whether a step was shown. The leadership may be elsewhere by now, and what takes care
-// or waits does no harm.
+// approved tells whether the plan showed a step. Steps that only protect or wait are always approved, since they do no
+// harm, and so is a move of the leadership, which may be elsewhere by now.
 func (r *changeRun) approved(step membership.Step) bool {
 	switch step.Kind {
 	case membership.Snapshot, membership.MoveLeader, membership.Agree, membership.SyncConfiguration, membership.Stage, membership.BackUp:
 		return true
 	}
 	if step.Kind == membership.Disarm && step.To == bootstrap.AlarmCorrupt {
-		return true // it is compared once more first
+		return true // the data is compared again first
 	}
 	step.Sum = ""
-	if r.comesTo(step) {
+	if r.isPartOfShown(step) {
 		return true
 	}
 	if r.order.Approved == nil {
-		// Nobody was shown this: so nothing is stopped, unless those that are seen to serve are a quorum without it.
+		// The plan showed no steps: so no member is stopped, unless the voters that are seen to serve are a quorum without it.
 		return step.Kind != membership.Stop || r.status.HasQuorum()
 	}
 	return slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
@@ -217,9 +218,10 @@ func (r *changeRun) approved(step membership.Step) bool {
 	})
 }
 
-// comesTo tells whether a step is a part of one that was shown. A member that crashes over and over runs at one look, and
-// does not at the next; and one that was to be rolled, once it had been given certificates, may serve nobody still.
-func (r *changeRun) comesTo(step membership.Step) bool {
+// isPartOfShown tells whether a step is part of one that the plan showed. A member that crashes repeatedly may run at
+// one observation and not at the next; and a member that was to be rolled may still not serve after its certificates
+// were renewed.
+func (r *changeRun) isPartOfShown(step membership.Step) bool {
 	return slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
 		if shown.Subject() != step.Subject() {
 			return false
@@ -228,7 +230,7 @@ func (r *changeRun) comesTo(step membership.Step) bool {
 		case membership.Stop:
 			return shown.Kind == membership.Configure || shown.Kind == membership.Roll && r.renewed[step.Subject()]
 		case membership.Start:
-			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || shown.Kind == membership.Stage && r.unarmed[step.Subject()]
+			return shown.Kind == membership.Roll && r.renewed[step.Subject()] || shown.Kind == membership.Stage && r.wasStoreless[step.Subject()]
 		case membership.Configure:
 			return shown.Kind == membership.Roll && r.renewed[step.Subject()]
 		}
@@ -236,46 +238,48 @@ func (r *changeRun) comesTo(step membership.Step) bool {
 	})
 }
 
-// enduring are the kinds of steps after whose failure the run goes on with other members: whatever has come of one, the
-// next look sees, and nobody else's safety hangs on it.
-var enduring = []membership.Kind{membership.Stage, membership.Stop, membership.Configure, membership.Start, membership.RenewCertificates, membership.SetAside, membership.Retire}
+// tolerated are the kinds of steps whose failure lets the run continue with other members: the next observation shows
+// the result, and no other member's safety depends on it.
+var tolerated = []membership.Kind{membership.Stage, membership.Stop, membership.Configure, membership.Start, membership.RenewCertificates, membership.SetAside, membership.Retire}
 
-// act does one step. Where it fails, and others can be mended without it, they are, and its error ends the run afterwards.
+// act carries out one step. If a step of a tolerated kind fails, the run continues with other members and returns the
+// error at its end.
 func (r *changeRun) act(ctx context.Context, step membership.Step) error {
 	err := r.carryOut(ctx, step)
-	if slices.Contains(enduring, step.Kind) {
-		return r.endure(step, step.Subject(), err)
+	if slices.Contains(tolerated, step.Kind) {
+		return r.noteFailure(step, step.Subject(), err)
 	}
 	return err
 }
 
-// endure notes what a step has failed by at a member, unless the run is to end at once.
-func (r *changeRun) endure(step membership.Step, m membership.Member, err error) error {
-	if err == nil || r.outer.Err() != nil {
+// noteFailure records that a step failed on a member. It returns the error if the run has to end at once.
+func (r *changeRun) noteFailure(step membership.Step, m membership.Member, err error) error {
+	if err == nil || r.runContext.Err() != nil {
 		return err
 	}
 	r.mu.Lock()
 	r.failed[m] = step.String()
-	r.faults = append(r.faults, fmt.Errorf("%s: %w", step, err))
+	r.stepErrors = append(r.stepErrors, fmt.Errorf("%s: %w", step, err))
 	r.mu.Unlock()
-	r.say(fmt.Sprintf("%s: failed, and nothing more is done to it in this run: %s", m, err))
+	r.say(fmt.Sprintf("%s: the step failed, and this run leaves the member alone from here on: %s", m, err))
 	return nil
 }
 
-// inVain notes that steps were done and changed nothing that can be seen, where the run goes on without them.
-func (r *changeRun) inVain(batch []membership.Step, err error) bool {
-	if !slices.Contains(enduring, batch[0].Kind) || r.outer.Err() != nil {
+// noteNoEffect records that steps were done without a visible effect, and tells whether the run continues without
+// them.
+func (r *changeRun) noteNoEffect(batch []membership.Step, err error) bool {
+	if !slices.Contains(tolerated, batch[0].Kind) || r.runContext.Err() != nil {
 		return false
 	}
 	for _, step := range batch {
 		r.failed[step.Subject()] = step.String()
-		r.say(fmt.Sprintf("%s (%s): nothing more is done to it in this run", step.Member, step.At))
+		r.say(fmt.Sprintf("%s (%s): this run leaves the member alone from here on", step.Member, step.At))
 	}
-	r.faults = append(r.faults, err)
+	r.stepErrors = append(r.stepErrors, err)
 	return true
 }
 
-// carryOut does one step.
+// carryOut carries out one step of any kind.
 func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	switch step.Kind {
@@ -325,7 +329,7 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 		return r.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: r.order.Owner})
 	case membership.Disarm:
 		if step.To == bootstrap.AlarmCorrupt {
-			return r.acquit(ctx)
+			return r.clearCorruptAlarm(ctx)
 		}
 		return r.disarm(ctx)
 	case membership.Recover:
@@ -334,7 +338,7 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }
 
-// member is the member as it was last seen.
+// member returns a member's status by the last observation.
 func (r *changeRun) member(m membership.Member) membership.MemberStatus {
 	if s := r.status.Member(m); s != nil {
 		return *s
@@ -342,12 +346,11 @@ func (r *changeRun) member(m membership.Member) membership.MemberStatus {
 	return membership.MemberStatus{Member: m}
 }
 
-// leader is the voter that leads, or, where that is not known, one that is healthy. It is never the
-// one that is left out.
+// leader returns the voter that leads, or a healthy voter if the leader is unknown. It never returns but.
 func (r *changeRun) leader(but membership.Member) (membership.Member, error) {
 	healthy := slices.DeleteFunc(r.status.Healthy(), func(s membership.MemberStatus) bool { return s.Member == but })
 	if len(healthy) == 0 {
-		return membership.Member{}, fmt.Errorf("no healthy voter can be asked for it")
+		return membership.Member{}, fmt.Errorf("no healthy voter can be reached to do it")
 	}
 	for _, s := range healthy {
 		if s.ID == r.status.Leader {
@@ -357,7 +360,7 @@ func (r *changeRun) leader(but membership.Member) (membership.Member, error) {
 	return healthy[0].Member, nil
 }
 
-// throughLeader asks something of the cluster.
+// throughLeader makes a call to the leader's host that changes the cluster.
 func (r *changeRun) throughLeader(ctx context.Context, op api.Operation, body any) error {
 	through, err := r.leader(membership.Member{})
 	if err != nil {

@@ -26,7 +26,7 @@ func TestRollIsPutBack(t *testing.T) {
 				l.world.Doom(l.versions[versions.to]["amd64"], "panic: it does not like this disk")
 				l.run(versions.to)
 				outcome, err := l.change(context.Background(), l.planned().Steps)
-				for _, want := range []string{"roll b (192.0.2.12): etcd " + versions.from + " -> " + versions.to, "was put back on what it ran before", "panic: it does not like this disk"} {
+				for _, want := range []string{"roll b (192.0.2.12): etcd " + versions.from + " -> " + versions.to, "was rolled back to its previous configuration", "panic: it does not like this disk"} {
 					if err == nil || !strings.Contains(err.Error(), want) {
 						t.Errorf("%q is not said: %v", want, err)
 					}
@@ -58,7 +58,7 @@ func TestRollThatCannotBePutBack(t *testing.T) {
 		l.set("quota-backend-bytes", "8589934592")
 		l.host("b").DoomedStart = "Failed to set up mount namespacing"
 		_, err := l.change(context.Background(), l.planned().Steps)
-		if err == nil || strings.Count(err.Error(), "Failed to set up mount namespacing") != 2 || !strings.Contains(err.Error(), "could not be put back") {
+		if err == nil || strings.Count(err.Error(), "Failed to set up mount namespacing") != 2 || !strings.Contains(err.Error(), "could not be rolled back") {
 			t.Errorf("change: %v", err)
 		}
 		l.put()
@@ -329,7 +329,7 @@ func TestLostHostStopsTheRun(t *testing.T) {
 			}
 		}
 		_, err := l.change(context.Background(), shown)
-		if want := "b (192.0.2.12) cannot be asked any more: connection refused"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "b (192.0.2.12) can no longer be reached: connection refused"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("change: %v", err)
 		}
 		l.atStep, l.world.Host("192.0.2.12").Unreachable = nil, nil

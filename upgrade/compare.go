@@ -16,15 +16,18 @@ import (
 // Members that serve and could not be compared are asked again: one of them may compact at that moment, or have just been
 // given the alarm.
 const (
+	// Serving members that could not be compared are asked again: one of them may be compacting, or may just have
+	// received the alarm.
 	compareTries = 5
 	comparePause = 500 * time.Millisecond
 )
 
-// compare asks the voters that answer for the hash of their data, where an alarm says that it differs or a member does not
-// start for that, and notes in the reports who holds the same. Whoever could not be compared has no note.
+// compare asks the voters that answer for the hash of their data if the CORRUPT alarm is raised or a member does not
+// start because of different data. It records in the reports which members hold the same. A member that could not be
+// compared gets no record.
 func (e *Executor) compare(ctx context.Context, reports bootstrap.Reports) {
 	var members, unstarted []membership.Member
-	alarmed := false
+	corruptAlarm := false
 	for m, report := range reports {
 		o := report.Observation
 		if o == nil || o.Marker == nil {
@@ -35,14 +38,14 @@ func (e *Executor) compare(ctx context.Context, reports bootstrap.Reports) {
 		}
 		if o.Member.Responding && !o.Member.Learner {
 			members = append(members, m)
-			alarmed = alarmed || raised(o.Member)
+			corruptAlarm = corruptAlarm || hasCorruptAlarm(o.Member)
 		}
 	}
-	if !alarmed && len(unstarted) == 0 {
+	if !corruptAlarm && len(unstarted) == 0 {
 		return
 	}
 	members = membership.Sort(members)
-	note(reports, members, e.dataOf(ctx, reports, members, alarmed))
+	noteHolders(reports, members, e.dataOf(ctx, reports, members, corruptAlarm))
 	for _, m := range unstarted {
 		if own := reports[m].Observation.Data.Own; own != nil {
 			report := reports[m]
@@ -52,16 +55,16 @@ func (e *Executor) compare(ctx context.Context, reports bootstrap.Reports) {
 	}
 }
 
-// raised tells whether a member has applied an alarm that the data of members differs.
-func raised(view api.Member) bool {
+// hasCorruptAlarm tells whether a member has applied the alarm CORRUPT.
+func hasCorruptAlarm(view api.Member) bool {
 	return slices.ContainsFunc(view.Alarms, func(alarm string) bool { return strings.HasPrefix(alarm, bootstrap.AlarmCorrupt) })
 }
 
-// dataOf is what tells the data of members apart, each in its words. One that does not serve is asked with the others, and
-// not waited for.
-func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, alarmed bool) map[membership.Member]string {
+// dataOf returns for each member a text that identifies its data. A member that does not serve is asked with the
+// others but not waited for.
+func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, corruptAlarm bool) map[membership.Member]string {
 	for try := 1; ; try++ {
-		hashes := e.hashes(ctx, reports, members, e.comparable(ctx, reports, members, alarmed))
+		hashes := e.hashes(ctx, reports, members, e.comparableRevisions(ctx, reports, members, corruptAlarm))
 		usual := usualCompaction(hashes)
 		waits := slices.ContainsFunc(members, func(m membership.Member) bool {
 			h, told := hashes[m]
@@ -72,9 +75,9 @@ func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, member
 		}
 		data := map[membership.Member]string{}
 		for m, h := range hashes {
-			// Under the alarm nobody compacts any more: whoever has compacted otherwise holds other data. Without it, a
-			// compaction may be on its way.
-			if alarmed || h.CompactRevision == usual {
+			// Under the alarm nobody compacts, so a member that has compacted elsewhere holds other data. Without the
+			// alarm, a compaction may be under way.
+			if corruptAlarm || h.CompactRevision == usual {
 				data[m] = fmt.Sprintf("%08x from %d to %d", h.Hash, h.CompactRevision, h.HashRevision)
 			}
 		}
@@ -82,16 +85,18 @@ func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, member
 	}
 }
 
-// comparable are the members that can be compared at this moment, and the revision to ask each of them for.
+// comparableRevisions returns the members that can be compared at this moment, and the revision at which to compare
+// each.
 //
-// Once a member has applied the alarm, it refuses every write and every compaction, which still come in the log: its
-// revision stays what it was at that entry. So all that show the alarm stand at one entry, however many writers there are,
-// and are compared by all that they hold (0). Another revision is other data then. One that does not show it has not come so far.
+// A member that has applied the alarm refuses every write and compaction that still arrives in the log, so its
+// revision stays what it was at that entry. All members that show the alarm stand at that entry, however many clients
+// write, and are compared by all data that they hold (revision 0): a different revision means different data. A member
+// that does not show the alarm lags behind, and is left out.
 //
-// Without the alarm, members are compared at the lowest revision of those that serve: each has applied what was agreed
-// on when it was asked. One that lags may not have it, and says so.
-func (e *Executor) comparable(ctx context.Context, reports bootstrap.Reports, members []membership.Member, alarmed bool) map[membership.Member]int64 {
-	views := asked(members, func(m membership.Member) (api.Member, error) {
+// Without the alarm, members are compared at the lowest revision of those that serve, each of which has applied
+// everything that was committed when it was asked. A member that lags may not have that revision, and answers so.
+func (e *Executor) comparableRevisions(ctx context.Context, reports bootstrap.Reports, members []membership.Member, corruptAlarm bool) map[membership.Member]int64 {
+	views := answersOf(members, func(m membership.Member) (api.Member, error) {
 		return call[api.Member](ctx, e.Hosts[m], reports[m].Observation.Store.SHA256, api.OpProbe, e.Cluster.Name, "", api.ProbeRequest{})
 	})
 	at, lowest := map[membership.Member]int64{}, int64(0)
@@ -102,25 +107,25 @@ func (e *Executor) comparable(ctx context.Context, reports bootstrap.Reports, me
 	}
 	for m, view := range views {
 		switch {
-		case alarmed && raised(view):
+		case corruptAlarm && hasCorruptAlarm(view):
 			at[m] = 0
-		case !alarmed && lowest > 0:
+		case !corruptAlarm && lowest > 0:
 			at[m] = lowest
 		}
 	}
 	return at
 }
 
-// hashes are those of the members that tell them at the revisions that are given.
+// hashes asks members for their hash, each at the revision given for it, and returns the answers that arrive.
 func (e *Executor) hashes(ctx context.Context, reports bootstrap.Reports, members []membership.Member, at map[membership.Member]int64) map[membership.Member]api.Hash {
 	members = slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { _, compared := at[m]; return !compared })
-	return asked(members, func(m membership.Member) (api.Hash, error) {
+	return answersOf(members, func(m membership.Member) (api.Hash, error) {
 		return call[api.Hash](ctx, e.Hosts[m], reports[m].Observation.Store.SHA256, api.OpHash, e.Cluster.Name, "", api.HashRequest{Revision: at[m]})
 	})
 }
 
-// holdersOf is the note of those who hold what a member holds that does not start, as far as that goes. Empty: nobody
-// does, or some do who differ later.
+// holdersOf returns the record of the members that hold what a member that does not start holds, as far as its data
+// goes. It is empty if nobody does, or if members do that differ after that.
 func (e *Executor) holdersOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, own api.Hash) string {
 	at := map[membership.Member]int64{}
 	for _, m := range members {
@@ -139,7 +144,7 @@ func (e *Executor) holdersOf(ctx context.Context, reports bootstrap.Reports, mem
 	return notes[0]
 }
 
-// usualCompaction is the revision up to which most members have compacted.
+// usualCompaction returns the compaction revision that most members have.
 func usualCompaction(hashes map[membership.Member]api.Hash) int64 {
 	count, usual := map[int64]int{}, int64(0)
 	for _, h := range hashes {
@@ -153,8 +158,8 @@ func usualCompaction(hashes map[membership.Member]api.Hash) int64 {
 	return usual
 }
 
-// asked asks all members at once, and has the answers of those that answer.
-func asked[R any](members []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
+// answersOf asks all members at once and returns the answers that arrive.
+func answersOf[R any](members []membership.Member, ask func(membership.Member) (R, error)) map[membership.Member]R {
 	answers := map[membership.Member]R{}
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -172,8 +177,9 @@ func asked[R any](members []membership.Member, ask func(membership.Member) (R, e
 	return answers
 }
 
-// note calls what members hold A, B and so on, in the order of their names: the same cluster is noted alike each time.
-func note(reports bootstrap.Reports, members []membership.Member, data map[membership.Member]string) {
+// noteHolders records in the reports what each member holds, as A, B and so on in the order of the members' names, so
+// that the same cluster is always recorded alike.
+func noteHolders(reports bootstrap.Reports, members []membership.Member, data map[membership.Member]string) {
 	names := map[string]string{}
 	for _, m := range members {
 		if data[m] == "" {
@@ -188,8 +194,8 @@ func note(reports bootstrap.Reports, members []membership.Member, data map[membe
 	}
 }
 
-// acquit compares the data of all healthy voters once more, and takes the alarm back that it differs.
-func (r *changeRun) acquit(ctx context.Context) error {
+// clearCorruptAlarm compares the data of all healthy voters again, and clears the alarm if it is the same.
+func (r *changeRun) clearCorruptAlarm(ctx context.Context) error {
 	var members []membership.Member
 	for _, s := range r.status.Healthy() {
 		members = append(members, s.Member)
@@ -197,7 +203,7 @@ func (r *changeRun) acquit(ctx context.Context) error {
 	data := r.dataOf(ctx, r.reports, members, true)
 	for _, m := range members {
 		if data[m] == "" || data[m] != data[members[0]] {
-			return fmt.Errorf("the data of the members is not seen to be the same: %s holds %q, and %s %q: the alarm stays; plan again", members[0], data[members[0]], m, data[m])
+			return fmt.Errorf("the members do not show the same data: %s holds %q, and %s holds %q; the alarm stays: plan again", members[0], data[members[0]], m, data[m])
 		}
 	}
 	return r.throughLeader(ctx, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Corrupt: true})

@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// as is the cluster as a member's configuration has it: with those that vote now, and itself.
-func (r *changeRun) as(m membership.Member, version string) bootstrap.Cluster {
+// clusterFor returns the cluster as the member's configuration names it: the current voters and the member itself.
+func (r *changeRun) clusterFor(m membership.Member, version string) bootstrap.Cluster {
 	c := r.Cluster.As(r.status).With(m).At(m)
 	if version != c.Version {
 		c.Version, c.Stores = version, c.StoresOf[version]
@@ -20,7 +20,7 @@ func (r *changeRun) as(m membership.Member, version string) bootstrap.Cluster {
 	return c
 }
 
-// formation is what the cluster was formed with.
+// formation returns what the cluster was formed with, as its hosts have recorded it.
 func (r *changeRun) formation() bootstrap.Formation {
 	f := bootstrap.Formation{Owner: r.order.Owner}
 	for _, m := range r.members {
@@ -31,7 +31,7 @@ func (r *changeRun) formation() bootstrap.Formation {
 	return f
 }
 
-// marker is the marker of a member's host; nil: it has none.
+// marker returns the marker on a member's host, or nil.
 func (r *changeRun) marker(m membership.Member) *api.Marker {
 	if o := r.reports[m].Observation; o != nil {
 		return o.Marker
@@ -39,7 +39,7 @@ func (r *changeRun) marker(m membership.Member) *api.Marker {
 	return r.reports[m].Contact.Marker
 }
 
-// architecture is that of a member's host, as Go names it.
+// architecture returns the architecture of a member's host, as Go names it.
 func (r *changeRun) architecture(m membership.Member) string {
 	if o := r.reports[m].Observation; o != nil {
 		return o.Facts.Architecture
@@ -47,30 +47,30 @@ func (r *changeRun) architecture(m membership.Member) string {
 	return bootstrap.Architecture(r.reports[m].Contact.Machine)
 }
 
-// desired is what a member is to run by: everything but its certificates.
+// configureRequest returns everything that a member is to run by, without its certificates.
 func (r *changeRun) configureRequest(m membership.Member, version string, phase api.Phase) (api.ConfigureRequest, error) {
 	o := r.reports[m].Observation
 	if o == nil {
 		return api.ConfigureRequest{}, errors.New("its host was not observed")
 	}
-	c, f := r.as(m, version), r.formation()
+	c, f := r.clusterFor(m, version), r.formation()
 	unit, err := c.Unit(o.Facts.MemoryBytes)
 	if err != nil {
 		return api.ConfigureRequest{}, err
 	}
 	store := c.Stores[o.Facts.Architecture]
-	if store == "" { // it keeps the one that it has been given
+	if store == "" { // this build does not carry it: the member keeps the one that it has
 		store = o.Store.Selected
 	}
 	marker := c.Marker(m, f, phase)
 	marker.Store, marker.ClusterID, marker.MemberID = store, r.clusterID(), r.member(m).ID
-	if phase != api.PhaseJoining { // it goes on with the data that it has
+	if phase != api.PhaseJoining { // the member keeps its data
 		marker.Rebuild = o.Marker.Rebuild
 	}
 	return api.ConfigureRequest{Marker: marker, Store: store, Flags: c.Flags(m, f, bootstrap.StateExisting), Unit: unit}, nil
 }
 
-// clusterID is etcd's ID of the cluster, as its hosts have recorded it.
+// clusterID returns etcd's ID of the cluster, as its hosts have recorded it.
 func (r *changeRun) clusterID() string {
 	for _, m := range r.members {
 		if marker := r.marker(m); marker != nil && marker.Owner == r.order.Owner && marker.ClusterID != "" {
@@ -80,18 +80,18 @@ func (r *changeRun) clusterID() string {
 	return ""
 }
 
-// present is what a member is configured with now.
-func (r *changeRun) present(m membership.Member) api.ConfigureRequest {
+// currentConfiguration returns what a member is configured with now.
+func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureRequest {
 	o := r.reports[m].Observation
 	return api.ConfigureRequest{Marker: *o.Marker, Store: o.Store.Selected, Flags: o.Flags, Unit: o.Unit.Text}
 }
 
-// stage puts the store on the host that it is to run, and tries the flags against it.
+// stage installs the store that a member is to run on its host, and tries the flags with it.
 func (r *changeRun) stage(ctx context.Context, m membership.Member, version string) error {
-	c := r.as(m, version)
+	c := r.clusterFor(m, version)
 	store := c.Stores[r.architecture(m)]
 	if store == "" {
-		// It runs the desired version already, of a store that this build of the provider does not carry.
+		// The member already runs the desired version, from a store that this build of the provider does not carry.
 		o := r.reports[m].Observation
 		if o == nil || o.Store.Selected == "" {
 			return fmt.Errorf("this build of the provider carries no store of etcd %s for linux/%s", version, r.architecture(m))
@@ -100,7 +100,7 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 	} else if err := r.Hosts[m].Install(ctx, store); err != nil {
 		return err
 	}
-	if err := r.roomToJoin(ctx, m, store); err != nil {
+	if err := r.mustHaveRoom(ctx, m, store); err != nil {
 		return err
 	}
 	flags := c.Flags(m, r.formation(), bootstrap.StateExisting)
@@ -113,9 +113,9 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 	return nil
 }
 
-// roomToJoin refuses a host on which the database of the others has no room, for a member that is to copy it. Once it is in
-// the list it is too late: it would fill its disk, and be a member that never comes up.
-func (r *changeRun) roomToJoin(ctx context.Context, m membership.Member, store string) error {
+// mustHaveRoom refuses a host whose disk has no room for the database that a joining member is to copy. It has to be
+// refused before the member is added: afterwards the member would fill its disk and never start.
+func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store string) error {
 	if !plan.CopiesData(r.status, m) {
 		return nil // it has its data
 	}
@@ -136,11 +136,12 @@ func (r *changeRun) roomToJoin(ctx context.Context, m membership.Member, store s
 	return nil
 }
 
-// certificates has the host make the keys that it lacks, and signs what it requests.
+// certificates has the host make the keys that it lacks, and signs the certificates that it requests.
 func (r *run) certificates(ctx context.Context, m membership.Member, marker api.Marker) (map[string]string, error) {
 	return r.certificatesFor(ctx, m, marker, r.Cluster.Keys(m))
 }
 
+// certificatesFor is certificates for the given keys.
 func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker api.Marker, keys []api.KeyRequest) (map[string]string, error) {
 	prepared, err := ask[api.Prepared](ctx, r, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
 	if err != nil {
@@ -159,17 +160,17 @@ func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker a
 	return certificates, nil
 }
 
-// configure writes all that a member runs by that serves nobody.
+// configure writes everything that a member runs by that does not serve.
 func (r *changeRun) configure(ctx context.Context, m membership.Member) error {
 	request, err := r.configureRequest(m, r.Cluster.Version, r.phase(m))
 	if err != nil {
 		return err
 	}
-	return r.certified(ctx, m, request)
+	return r.configureWithCertificates(ctx, m, request)
 }
 
-// certified writes a configuration together with new certificates.
-func (r *changeRun) certified(ctx context.Context, m membership.Member, request api.ConfigureRequest) (err error) {
+// configureWithCertificates writes a configuration together with new certificates.
+func (r *changeRun) configureWithCertificates(ctx context.Context, m membership.Member, request api.ConfigureRequest) (err error) {
 	if request.Certificates, err = r.certificates(ctx, m, request.Marker); err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func (r *changeRun) certified(ctx context.Context, m membership.Member, request 
 	return r.tell(ctx, m, api.OpConfigure, request)
 }
 
-// phase is how far the member has come.
+// phase returns the phase that the member's marker is to name.
 func (r *changeRun) phase(m membership.Member) api.Phase {
 	if r.member(m).Role == membership.Voter {
 		return api.PhaseFormed
@@ -185,10 +186,10 @@ func (r *changeRun) phase(m membership.Member) api.Phase {
 	return api.PhaseJoining
 }
 
-// renewCertificates issues certificates anew, and changes nothing else. A member that runs takes them up by itself, and
-// is waited for where that may be all that it lacks.
+// renewCertificates issues new certificates and changes nothing else. A running member reads them by itself; the run
+// waits for it if certificates may be all that it lacks.
 func (r *changeRun) renewCertificates(ctx context.Context, m membership.Member) error {
-	if err := r.certified(ctx, m, r.present(m)); err != nil {
+	if err := r.configureWithCertificates(ctx, m, r.currentConfiguration(m)); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -200,20 +201,20 @@ func (r *changeRun) renewCertificates(ctx context.Context, m membership.Member) 
 	return nil
 }
 
-// syncConfiguration writes into every member's configuration which members there are. They run on meanwhile.
+// syncConfiguration writes the current member list into every member's configuration, without a restart.
 func (r *changeRun) syncConfiguration(ctx context.Context, step membership.Step) error {
-	return together(plan.Targets(r.status, membership.SyncConfiguration), func(m membership.Member) error {
+	return inParallel(plan.Targets(r.status, membership.SyncConfiguration), func(m membership.Member) error {
 		request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 		if err != nil {
 			return err
 		}
-		// What takes a restart is for the roll, with its gate.
-		now := r.present(m)
+		// What needs a restart is left to the roll, which has a gate.
+		now := r.currentConfiguration(m)
 		request.Store, request.Marker.Store, request.Unit = now.Store, now.Marker.Store, now.Unit
 		request.Flags = bootstrap.Synced(now.Flags, request.Flags)
 		request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 		if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
-			return r.endure(step, m, fmt.Errorf("%s: %w", m, err))
+			return r.noteFailure(step, m, fmt.Errorf("%s: %w", m, err))
 		}
 		return nil
 	})

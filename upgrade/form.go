@@ -11,20 +11,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// Formed is a cluster that has come to life.
+// Formed is a cluster that was formed.
 type Formed struct {
 	Owner   string            // the token that its hosts carry
-	Reports bootstrap.Reports // the last look at its hosts
+	Reports bootstrap.Reports // the last observation of its hosts
 }
 
-// Form makes the hosts one cluster, or goes on where an earlier run stopped. fresh identifies the
-// attempt if it is the first. No host is changed before all were found fit.
+// Form makes the hosts one cluster, or continues where an earlier run stopped. fresh identifies the attempt if it is
+// the first. No host is changed before all are found fit.
 func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed, error) {
 	r := e.newRun(e.Cluster.Members)
 	r.contact(ctx)
 	look := func(ctx context.Context) {
 		r.lookAtForming(ctx)
-		// Without the lock, a marker may be the work of a run that is about to finish its cluster.
+		// Without the lock, a marker may belong to a run that is about to finish its cluster.
 		if !r.decided {
 			r.formation, r.decided = r.Cluster.Resume(byName(r.reports), fresh), r.locked
 		}
@@ -35,19 +35,18 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 	return Formed{Owner: r.formation.Owner, Reports: r.reports}, nil
 }
 
-// contact learns of every host what can be known of it before a store is there.
+// contact reads from every host what can be known before a store is installed.
 func (r *run) contact(ctx context.Context) {
-	r.reports = each(r.members, func(m membership.Member) bootstrap.Report {
+	r.reports = askEach(r.members, func(m membership.Member) bootstrap.Report {
 		contact, err := r.Hosts[m].Contact(ctx, r.Cluster.Name, r.Cluster.Ask())
 		return bootstrap.Report{Contact: contact, Err: err}
 	})
 }
 
-// lookAtForming observes every host that has the desired store; of the others, the first contact
-// has said all that can be known.
+// lookAtForming observes every host that has the desired store. The other hosts are known from the first contact.
 func (r *run) lookAtForming(ctx context.Context) {
 	known := r.reports
-	r.reports = each(r.members, func(m membership.Member) bootstrap.Report {
+	r.reports = askEach(r.members, func(m membership.Member) bootstrap.Report {
 		report := known[m]
 		store := r.Cluster.Store(report.Contact)
 		if report.Err != nil || !slices.Contains(report.Contact.Installed, store) {
@@ -66,7 +65,7 @@ func (r *run) planForming() ([]membership.Step, error) {
 	return bootstrap.Form(r.Cluster.Assess(byName(r.reports), r.formation, r.Now()), r.Cluster.Spec)
 }
 
-// byName is reports of members of which no two have one name.
+// byName keys reports by name. No two of the members may share a name.
 func byName(reports bootstrap.Reports) map[string]bootstrap.Report {
 	named := map[string]bootstrap.Report{}
 	for m, report := range reports {
@@ -75,13 +74,13 @@ func byName(reports bootstrap.Reports) map[string]bootstrap.Report {
 	return named
 }
 
-// handOver marks all hosts as those of a finished cluster, which no create goes on with any more. It is
-// no step of the plan but the create's last word, said right before its result: a create that is cut
-// off at any of its steps, the last one too, is gone on with by the next.
+// handOver marks all hosts as those of a finished cluster, which no create continues. It is not a step of the plan but
+// the last thing that a create does before it returns its result. So a create that is cut off at any step, even the
+// last one, is resumed by the next.
 func (r *run) handOver(ctx context.Context) error {
 	ctx, cancel := r.step(ctx)
 	defer cancel()
-	return together(r.Cluster.Members, func(m membership.Member) error {
+	return inParallel(r.Cluster.Members, func(m membership.Member) error {
 		if err := r.syncConfiguration(ctx, m, api.PhaseFormed); err != nil {
 			return fmt.Errorf("hand over %s: %w", m, err)
 		}
@@ -89,7 +88,7 @@ func (r *run) handOver(ctx context.Context) error {
 	})
 }
 
-// LookToForm reads hosts that a new cluster is to be formed on, as Form does before it changes anything.
+// LookToForm observes the hosts of a cluster to be formed, as Form does before it changes anything.
 func (e *Executor) LookToForm(ctx context.Context, members []membership.Member) bootstrap.Reports {
 	w := e.newRun(members)
 	w.contact(ctx)
@@ -97,13 +96,12 @@ func (e *Executor) LookToForm(ctx context.Context, members []membership.Member) 
 	return w.reports
 }
 
-// Retire takes the cluster off all of its hosts, from wherever an earlier run stopped. The data is
-// moved aside, or deleted where purge says so. A host that carries no part of it, or one that
-// another owner's token is on by now, is left as it is.
+// Retire removes the cluster from all of its hosts, continuing where an earlier run stopped. The data is moved aside,
+// or deleted if purge is set. A host that carries no part of the cluster, or another owner's, is left as it is.
 //
-// It refuses to begin while a host cannot be asked, unless that very host is abandoned: a member that is switched
-// on again later, with its unit enabled, would be half a cluster that nobody manages. And it refuses while a host
-// that is abandoned answers: that one is not lost.
+// Retire refuses to begin while a host cannot be reached, unless that host is abandoned: switched on later with its
+// unit enabled, it would run as part of a cluster that nobody manages. It also refuses while an abandoned host
+// answers, since that host is not lost.
 func (e *Executor) Retire(ctx context.Context, r plan.Retirement) error {
 	w := e.newRun(e.Cluster.Members)
 	w.retirement = api.RetireRequest{Owner: r.Owner, Purge: r.Purge}

@@ -127,7 +127,7 @@ func TestFormSaysWhyAMemberDoesNotStart(t *testing.T) {
 	s := newSite(t, 3)
 	s.host("b").DoomedStart = "cannot access data directory: permission denied"
 	_, err := s.form(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "start b (192.0.2.12): it was done, and has to be done again") ||
+	if err == nil || !strings.Contains(err.Error(), "start b (192.0.2.12): the step was done, and is still needed") ||
 		!strings.Contains(err.Error(), "cannot access data directory: permission denied") {
 		t.Errorf("form: %v", err)
 	}

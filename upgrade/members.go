@@ -10,30 +10,30 @@ import (
 )
 
 const (
-	// patience is how long the store tries again where etcd refuses for the moment: 5 s after the start of the
-	// member that it is asked through, and longer on a busy disk.
-	patience = time.Minute
+	// retryTimeout is how long the store retries a request that etcd refuses for the moment: for 5 s after the start
+	// of the member that is asked, and longer on a busy disk.
+	retryTimeout = time.Minute
 
-	// A learner is promoted once it was seen this close to the leader, in entries of the log, for this long.
-	// etcd's own test, a tenth of the log, lets one pass that needs minutes to catch up, with a vote that
-	// counts. A round of questions takes 20 ms on a near network, in which 10,000 writes a second are 200.
+	// A learner is promoted once it has stayed this close to the leader, in log entries, for this long. etcd's own
+	// test, a tenth of the log, would accept a learner that needs minutes to catch up, with a vote that counts. A
+	// round of probes takes 20 ms on a near network; at 10,000 writes a second that is 200 entries.
 	promoteLag    = 500
 	promoteStable = 2 * time.Second
 	promotePoll   = 200 * time.Millisecond
 )
 
-// addLearner adds a member to the list.
+// addLearner adds a member to the member list as a learner.
 func (r *changeRun) addLearner(ctx context.Context, m membership.Member) error {
-	return r.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: r.order.Owner, PeerURL: r.Cluster.PeerURL(m), Timeout: patience})
+	return r.throughLeader(ctx, api.OpAddLearner, api.AddLearnerRequest{Owner: r.order.Owner, PeerURL: r.Cluster.PeerURL(m), Timeout: retryTimeout})
 }
 
-// join configures a learner and starts it.
+// join configures a learner, starts it, and waits until it has copied the data.
 func (r *changeRun) join(ctx context.Context, m membership.Member, version string) error {
-	request, err := r.configureRequest(m, version, r.joins(m))
+	request, err := r.configureRequest(m, version, r.joiningPhase(m))
 	if err != nil {
 		return err
 	}
-	if err := r.certified(ctx, m, request); err != nil {
+	if err := r.configureWithCertificates(ctx, m, request); err != nil {
 		return err
 	}
 	if err := r.tell(ctx, m, api.OpStart, api.StartRequest{}); err != nil {
@@ -42,16 +42,16 @@ func (r *changeRun) join(ctx context.Context, m membership.Member, version strin
 	return r.awaitLearner(ctx, m)
 }
 
-// joins is what the marker of a learner says while it joins. One that was told to be formed before its promotion, and
-// was not promoted, stays so: its guard wants its data from then on.
-func (r *changeRun) joins(m membership.Member) api.Phase {
+// joiningPhase returns the phase for the marker of a joining learner. If an earlier run recorded it as formed but did
+// not promote it, it stays formed: its guard requires its data from then on.
+func (r *changeRun) joiningPhase(m membership.Member) api.Phase {
 	if o := r.reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember {
 		return api.PhaseFormed
 	}
 	return api.PhaseJoining
 }
 
-// promote waits until a learner has caught up, arms its guard, and gives it its vote.
+// promote waits until a learner has caught up, arms its guard, and promotes it to a voter.
 func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
 	through, err := r.leader(m)
 	if err != nil {
@@ -63,15 +63,15 @@ func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
 	if err := r.sameHash(ctx, []membership.Member{through, m}); err != nil {
 		return err
 	}
-	// From its first vote on it must never start again without its data.
-	request, err := r.configureRequest(m, r.runs(m), api.PhaseFormed)
+	// From its first vote on the member must never start without its data.
+	request, err := r.configureRequest(m, r.versionOf(m), api.PhaseFormed)
 	if err != nil {
 		return err
 	}
 	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
 		return err
 	}
-	if err := r.tell(ctx, through, api.OpPromote, api.PromoteRequest{Owner: r.order.Owner, ID: r.member(m).ID, Timeout: patience}); err != nil {
+	if err := r.tell(ctx, through, api.OpPromote, api.PromoteRequest{Owner: r.order.Owner, ID: r.member(m).ID, Timeout: retryTimeout}); err != nil {
 		return err
 	}
 	if err := r.awaitReady(ctx, m); err != nil {
@@ -87,23 +87,23 @@ func (r *changeRun) promote(ctx context.Context, m membership.Member) error {
 	})
 }
 
-// runs is the version of etcd that a member runs.
-func (r *changeRun) runs(m membership.Member) string {
+// versionOf returns the version of etcd that a member runs.
+func (r *changeRun) versionOf(m membership.Member) string {
 	if v := r.member(m).Version; v != "" && r.Cluster.StoresOf[v] != nil {
 		return v
 	}
 	return r.Cluster.Version
 }
 
-// catchUp waits until a learner has been close to the leader for a while. It ends when the run is to end:
-// nothing is half done by it.
+// catchUp waits until a learner has stayed close to the leader for a while. It ends early when the run is to stop,
+// which leaves nothing half done.
 func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) error {
-	waiting, stop := r.until(ctx)
+	waiting, stop := r.untilStopped(ctx)
 	defer stop()
-	var close time.Time
+	var closeSince time.Time
 	lag := uint64(0)
 	for {
-		// The learner first, so that what the leader writes meanwhile counts against it.
+		// The learner is asked first, so that what the leader writes meanwhile counts against it.
 		learner, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
 		if err != nil {
 			return err
@@ -115,10 +115,10 @@ func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 		lag = leads.RaftIndex - min(leads.RaftIndex, learner.AppliedIndex)
 		switch now := time.Now(); {
 		case !learner.Responding || !leads.Responding || lag > promoteLag:
-			close = time.Time{}
-		case close.IsZero():
-			close = now
-		case now.Sub(close) >= promoteStable:
+			closeSince = time.Time{}
+		case closeSince.IsZero():
+			closeSince = now
+		case now.Sub(closeSince) >= promoteStable:
 			return nil
 		}
 		if err := pause(waiting, promotePoll); err != nil {
@@ -127,12 +127,11 @@ func (r *changeRun) catchUp(ctx context.Context, m, leader membership.Member) er
 	}
 }
 
-// remove takes a member off the list, and sees that it is in no member's list any more. etcd ends a removed
-// member in the middle of its clients' requests. So where there is a voter to spare, as there has to be for a
-// restart, one that serves is stopped first, which lets it finish them.
+// remove removes a member and waits until no member lists it any more. etcd cuts off a removed member's client
+// requests. So a healthy voter that can be spared is stopped first, which lets it finish them.
 func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	id := step.To // of an unmanaged member
+	id := step.To // the ID, for an unmanaged member
 	if s := r.status.Member(m); s != nil {
 		id = s.ID
 		for _, other := range r.status.Members {
@@ -150,7 +149,7 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	if err != nil {
 		return err
 	}
-	if err := r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: patience}); err != nil {
+	if err := r.tell(ctx, through, api.OpRemoveMember, api.RemoveMemberRequest{Owner: r.order.Owner, ID: id, Timeout: retryTimeout}); err != nil {
 		return err
 	}
 	return r.confirm(ctx, fmt.Sprintf("%s is gone", step.Member), func(view api.Member) bool {
@@ -163,7 +162,7 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	}, m)
 }
 
-// confirm waits until every healthy voter's own list shows a change. One that has left is not asked.
+// confirm waits until the list of every healthy voter, but excepted, shows a change.
 func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Member) bool, but ...membership.Member) error {
 	var members []membership.Member
 	for _, s := range r.status.Healthy() {
@@ -186,13 +185,13 @@ func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Mem
 			return nil
 		}
 		if err := pause(ctx, promotePoll); err != nil {
-			return fmt.Errorf("%v do not know yet that %s: %w", behind, what, err)
+			return fmt.Errorf("the member lists of %v do not show yet that %s: %w", behind, what, err)
 		}
 	}
 }
 
-// downgrade enables a downgrade and waits until the storage of every member has come down: one that is
-// swapped before that does not start.
+// downgrade enables a downgrade and waits until every member's storage is at the target version: a member that is
+// given the older etcd before that does not start.
 func (r *changeRun) downgrade(ctx context.Context, minor string) error {
 	if err := r.throughLeader(ctx, api.OpDowngrade, api.DowngradeRequest{Owner: r.order.Owner, Version: minor}); err != nil {
 		return err
@@ -206,23 +205,23 @@ func (r *changeRun) downgrade(ctx context.Context, minor string) error {
 		if err != nil {
 			return err
 		}
-		above := 0
+		pending := 0
 		for _, view := range views {
 			if membership.Minor(view.StorageVersion) != minor {
-				above++
+				pending++
 			}
 		}
-		if above == 0 {
+		if pending == 0 {
 			return nil
 		}
 		if err := pause(ctx, promotePoll); err != nil {
-			return fmt.Errorf("the storage of %d members has not come down to %s: %w", above, minor, err)
+			return fmt.Errorf("the storage of %d members is not downgraded to %s yet: %w", pending, minor, err)
 		}
 	}
 }
 
-// disarm defragments one member after the other. Each takes back the alarm that is its own: only it knows
-// whether the reason is gone.
+// disarm defragments members one by one. Each clears its own alarm: only the member itself knows whether the cause is
+// gone.
 func (r *changeRun) disarm(ctx context.Context) error {
 	for _, s := range r.status.Healthy() {
 		if err := r.tell(ctx, s.Member, api.OpDisarm, api.DisarmRequest{Owner: r.order.Owner, Alarms: true}); err != nil {

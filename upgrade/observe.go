@@ -10,17 +10,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Observe reads the hosts of these members, each through the store that the cluster selects there. Where there is
-// none, the first contact tells what the host is, and any store that is there will do: a create or a join that
-// was cut short may have left a marker, or somebody has removed the store from under a member. It changes
-// nothing.
+// Observe reads the hosts of these members, each through the store that the cluster selects there. If none is
+// selected, the first contact tells what the host is, and any installed store is used: an interrupted create or join
+// may have left a marker, or somebody has removed the selected store. Observe changes nothing.
 func (e *Executor) Observe(ctx context.Context, members []membership.Member) bootstrap.Reports {
 	return e.observeAll(ctx, members, func(membership.Member) time.Duration { return e.Patience })
 }
 
 // observeAll is Observe with a patience for each member.
 func (e *Executor) observeAll(ctx context.Context, members []membership.Member, patience func(membership.Member) time.Duration) bootstrap.Reports {
-	reports := each(members, func(m membership.Member) bootstrap.Report {
+	reports := askEach(members, func(m membership.Member) bootstrap.Report {
 		report := e.observe(ctx, m, "", patience(m))
 		if report.Err != nil || report.Observation != nil {
 			return report
@@ -36,8 +35,8 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 	return reports
 }
 
-// observe reads one host through one of its stores. Where there is none, the report holds neither observation
-// nor error.
+// observe reads one host through one of its stores. Without a store the report has neither an observation nor an
+// error.
 func (e *Executor) observe(ctx context.Context, m membership.Member, store string, patience time.Duration) bootstrap.Report {
 	ask := e.Cluster.Ask()
 	ask.Patience = patience
@@ -52,8 +51,8 @@ func (e *Executor) observe(ctx context.Context, m membership.Member, store strin
 	return bootstrap.Report{Observation: &o}
 }
 
-// target is whom calls to a member's host mean: the machine and the member that were seen there. The host compares it
-// with what it is.
+// target names whom calls to a member's host are meant for: the machine and the member that were observed there. The
+// host compares it with its own identity.
 func (r *run) target(m membership.Member) *api.Target {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,7 +64,8 @@ func (r *run) target(m membership.Member) *api.Target {
 	return t
 }
 
-// touch notes that a call of this run has changed a host since it was looked at: what it carries may be another by now.
+// touch records that a call of this run has changed a host since it was observed, so that its member may differ by
+// now.
 func (r *run) touch(m membership.Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

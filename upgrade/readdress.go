@@ -10,39 +10,40 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// readdress gives a member its new address. While it lasts, its certificates name the old one too: others reach it at either,
-// and it may have to go back. A member that served, and does not come up at its new address, is put back to where it was.
+// readdress gives a member its new address. Meanwhile its certificates also name the old address: peers reach the
+// member at either, and it may have to be rolled back. A member that served and does not come up at its new address is
+// rolled back to the old one.
 func (r *changeRun) readdress(ctx context.Context, m membership.Member) error {
 	s := r.member(m)
-	before := r.present(m)
-	if err := r.name(ctx, m, before, r.Cluster.BothNames(m, s.From)); err != nil {
+	before := r.currentConfiguration(m)
+	if err := r.issueCertificates(ctx, m, before, r.Cluster.BothNames(m, s.From)); err != nil {
 		return err
 	}
-	alone := r.status.Size() == 1 && s.State != membership.Healthy // it changes the list itself, once it serves
+	alone := r.status.Size() == 1 && s.State != membership.Healthy // the member updates the list itself once it serves
 	if !s.Moved && !alone {
-		if err := r.list(ctx, m, s.ID, r.Cluster.PeerURL(m)); err != nil {
+		if err := r.updatePeerURL(ctx, m, s.ID, r.Cluster.PeerURL(m)); err != nil {
 			return err
 		}
 	}
-	request, err := r.elsewhere(m, before, plan.Misconfigured(r.status, r.Cluster.Spec, m))
+	request, err := r.readdressedRequest(m, before, plan.Misconfigured(r.status, r.Cluster.Spec, m))
 	if err != nil {
 		return err
 	}
 	var failure error
 	if !s.There || s.State != membership.Healthy {
-		failure = r.swap(ctx, m, request)
+		failure = r.configureAndRestart(ctx, m, request)
 	}
 	switch {
 	case failure == nil:
-	case !said(failure):
-		return fmt.Errorf("what became of it is not known: %w", failure)
+	case !failureKnown(failure):
+		return fmt.Errorf("it is not known whether it came up at its new address: %w", failure)
 	case s.State != membership.Healthy:
 		return failure
 	default:
 		return r.moveBack(ctx, m, before, failure)
 	}
 	if !s.Moved && alone {
-		through := api.UpdateMemberRequest{Owner: r.order.Owner, ID: s.ID, PeerURL: r.Cluster.PeerURL(m), Timeout: patience}
+		through := api.UpdateMemberRequest{Owner: r.order.Owner, ID: s.ID, PeerURL: r.Cluster.PeerURL(m), Timeout: retryTimeout}
 		if err := r.tell(ctx, m, api.OpUpdateMember, through); err != nil {
 			return err
 		}
@@ -50,30 +51,30 @@ func (r *changeRun) readdress(ctx context.Context, m membership.Member) error {
 	if err := r.verify(ctx, m); err != nil {
 		return err
 	}
-	return r.name(ctx, m, request, r.Cluster.Keys(m))
+	return r.issueCertificates(ctx, m, request, r.Cluster.Keys(m))
 }
 
-// moveBack puts a member back to the address that it had.
+// moveBack rolls a member back to its old address.
 func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before api.ConfigureRequest, failure error) error {
 	s := r.member(m)
-	if r.status.Size() > 1 { // a cluster of one has nobody to change the list through: it comes up with the new one in it
-		if err := r.list(ctx, m, s.ID, s.From); err != nil {
-			return fmt.Errorf("it did not come up at its new address: %w\nThe list could not be put back either: %w", failure, err)
+	if r.status.Size() > 1 { // in a cluster of one no other member can update the list: the member starts with the new address in it
+		if err := r.updatePeerURL(ctx, m, s.ID, s.From); err != nil {
+			return fmt.Errorf("it did not come up at its new address: %w\nThe member list could not be rolled back either: %w", failure, err)
 		}
 	}
-	if err := r.swap(ctx, m, before); err != nil {
-		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be put back to %s either: %w", failure, membership.HostOf(s.From), err)
+	if err := r.configureAndRestart(ctx, m, before); err != nil {
+		return fmt.Errorf("it did not come up at its new address: %w\nIt could not be rolled back to %s either: %w", failure, membership.HostOf(s.From), err)
 	}
 	if r.status.Size() == 1 {
-		if err := r.list(ctx, m, s.ID, s.From); err != nil {
-			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, and the list could not be put back: %w", failure, membership.HostOf(s.From), err)
+		if err := r.updatePeerURL(ctx, m, s.ID, s.From); err != nil {
+			return fmt.Errorf("it did not come up at its new address: %w\nIt runs at %s again, but the member list could not be rolled back: %w", failure, membership.HostOf(s.From), err)
 		}
 	}
-	return fmt.Errorf("it did not come up at its new address, and was put back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
+	return fmt.Errorf("it did not come up at its new address, and was rolled back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
 }
 
-// name gives a member certificates for these keys, and changes nothing else.
-func (r *changeRun) name(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
+// issueCertificates gives a member certificates for these keys, and changes nothing else.
+func (r *changeRun) issueCertificates(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
 	if as.Certificates, err = r.certificatesFor(ctx, m, as.Marker, keys); err != nil {
 		return err
 	}
@@ -81,8 +82,9 @@ func (r *changeRun) name(ctx context.Context, m membership.Member, as api.Config
 	return r.tell(ctx, m, api.OpConfigure, as)
 }
 
-// list has the member list say where a member is: through another voter, or through itself where it is alone.
-func (r *changeRun) list(ctx context.Context, m membership.Member, id, peerURL string) error {
+// updatePeerURL updates a member's peer URL in the member list: through another voter, or through itself if there is
+// no other.
+func (r *changeRun) updatePeerURL(ctx context.Context, m membership.Member, id, peerURL string) error {
 	but := m
 	if r.status.Size() == 1 {
 		but = membership.Member{}
@@ -91,7 +93,7 @@ func (r *changeRun) list(ctx context.Context, m membership.Member, id, peerURL s
 	if err != nil {
 		return err
 	}
-	if err := r.tell(ctx, through, api.OpUpdateMember, api.UpdateMemberRequest{Owner: r.order.Owner, ID: id, PeerURL: peerURL, Timeout: patience}); err != nil {
+	if err := r.tell(ctx, through, api.OpUpdateMember, api.UpdateMemberRequest{Owner: r.order.Owner, ID: id, PeerURL: peerURL, Timeout: retryTimeout}); err != nil {
 		return err
 	}
 	return r.confirm(ctx, fmt.Sprintf("%s is at %s", m.Name, peerURL), func(view api.Member) bool {
@@ -104,9 +106,9 @@ func (r *changeRun) list(ctx context.Context, m membership.Member, id, peerURL s
 	}, m)
 }
 
-// elsewhere is what a member runs by at its new address: what it has, but for what follows from that; or, of one that is
-// down and misconfigured, all that is desired.
-func (r *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
+// readdressedRequest returns what a member runs by at its new address: its current configuration with the new address,
+// or, if whole is set, everything that is desired.
+func (r *changeRun) readdressedRequest(m membership.Member, now api.ConfigureRequest, whole bool) (api.ConfigureRequest, error) {
 	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return request, err
@@ -115,7 +117,7 @@ func (r *changeRun) elsewhere(m membership.Member, now api.ConfigureRequest, who
 		return request, nil
 	}
 	request.Store, request.Marker.Store = now.Store, now.Marker.Store
-	c := r.as(m, r.Cluster.Version)
+	c := r.clusterFor(m, r.Cluster.Version)
 	request.Unit = now.Unit
 	request.Marker.ClientPort, request.Marker.MetricsPort = now.Marker.ClientPort, now.Marker.MetricsPort
 	request.Flags = c.Readdressed(m, now.Flags, now.Marker)

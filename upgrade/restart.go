@@ -17,8 +17,8 @@ import (
 // snapshotsKept is how many snapshots taken before a change stay on a host.
 const snapshotsKept = 3
 
-// snapshot saves a snapshot on the host, where it stays. Where that host says that it cannot, whichever healthy voter
-// can does: what comes after it needs one, and not that one.
+// snapshot saves a snapshot on the member's host, where it stays. If that host reports that it cannot, any other
+// healthy voter that can saves it: the next step needs a snapshot, whoever made it.
 func (r *changeRun) snapshot(ctx context.Context, m membership.Member) error {
 	from := []membership.Member{m}
 	for _, s := range r.status.Healthy() {
@@ -35,7 +35,7 @@ func (r *changeRun) snapshot(ctx context.Context, m membership.Member) error {
 			return nil
 		}
 		failures = append(failures, fmt.Errorf("%s: %w", m, err))
-		if !said(err) || r.outer.Err() != nil {
+		if !failureKnown(err) || r.runContext.Err() != nil {
 			break
 		}
 		r.Progress(fmt.Sprintf("%s: no snapshot can be saved there: %s", m, err))
@@ -43,65 +43,65 @@ func (r *changeRun) snapshot(ctx context.Context, m membership.Member) error {
 	return errors.Join(failures...)
 }
 
-// moveLeader moves the leadership to the voter whose text to is.
+// moveLeader moves the leadership to the voter whose String is to.
 func (r *changeRun) moveLeader(ctx context.Context, from membership.Member, to string) error {
 	for _, s := range r.status.Voters() {
 		if s.String() == to {
 			return r.tell(ctx, from, api.OpMoveLeader, api.MoveLeaderRequest{Owner: r.order.Owner, To: s.ID})
 		}
 	}
-	return fmt.Errorf("%s is no voter any more", to)
+	return fmt.Errorf("%s is no longer a voter", to)
 }
 
-// stopFailing stops a member that serves nobody, unless it serves by now, and takes its unit out of the boot where that is
-// to be disabled too.
+// stopFailing stops a member that does not serve, and refuses if it serves by now. disable also keeps it from starting
+// at boot.
 func (r *changeRun) stopFailing(ctx context.Context, m membership.Member, disable bool) error {
 	view, err := ask[api.Member](ctx, r.run, m, api.OpProbe, api.ProbeRequest{})
 	if err != nil {
 		return err
 	}
 	if view.Healthy {
-		return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, and is not stopped", Remedy: "plan again"}
+		return &membership.Refusal{Member: m.Name, At: m.Address, Rule: "it serves again, so it is not stopped", Remedy: "plan again"}
 	}
 	return r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.order.Owner, Disable: disable})
 }
 
-// unready is what a host says of a member that is not ready.
-type unready string
+// notReadyError is a host's report that a member is not ready.
+type notReadyError string
 
-func (u unready) Error() string { return string(u) }
+func (u notReadyError) Error() string { return string(u) }
 
-// said tells whether it was the host that said what failed. Else what became of the member is not known.
-func said(err error) bool {
+// failureKnown tells whether the host itself reported the failure. Otherwise the member's state is not known.
+func failureKnown(err error) bool {
 	var answer *api.Error
-	var seen unready
+	var seen notReadyError
 	return errors.As(err, &answer) || errors.As(err, &seen)
 }
 
-// roll configures a member and restarts it. One that does not come back is put back on what it ran; the error has
-// what its journal says. One of which that is not known, since its host cannot be asked any more, is left as it is: it
-// may have come back, and its cluster may have agreed by now on an etcd that what it ran before cannot follow.
+// roll configures a member and restarts it. A member that does not come back is rolled back to its previous
+// configuration; the error includes what its journal says. A member whose host can no longer be reached is left as it
+// is: it may have come back, and its cluster may have agreed on an etcd version that the previous one cannot follow.
 func (r *changeRun) roll(ctx context.Context, m membership.Member) error {
-	before := r.present(m)
+	before := r.currentConfiguration(m)
 	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {
 		return err
 	}
-	failure := r.swap(ctx, m, request)
+	failure := r.configureAndRestart(ctx, m, request)
 	if failure == nil {
 		return r.verify(ctx, m)
 	}
-	if !said(failure) {
-		return fmt.Errorf("what became of it is not known: %w", failure)
+	if !failureKnown(failure) {
+		return fmt.Errorf("it is not known whether it came back: %w", failure)
 	}
-	if err := r.swap(ctx, m, before); err != nil {
-		return fmt.Errorf("it did not come back: %w\nIt could not be put back on what it ran before either: %w", failure, err)
+	if err := r.configureAndRestart(ctx, m, before); err != nil {
+		return fmt.Errorf("it did not come back: %w\nIt could not be rolled back to its previous configuration either: %w", failure, err)
 	}
-	return fmt.Errorf("it did not come back, and was put back on what it ran before, with which it is healthy: %w", failure)
+	return fmt.Errorf("it did not come back, and was rolled back to its previous configuration, with which it is healthy: %w", failure)
 }
 
-// swap configures a member, restarts it, and waits until it is ready.
-func (r *changeRun) swap(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
+// configureAndRestart configures a member, restarts it, and waits until it is ready.
+func (r *changeRun) configureAndRestart(ctx context.Context, m membership.Member, request api.ConfigureRequest) error {
 	if err := r.tell(ctx, m, api.OpConfigure, request); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (r *changeRun) swap(ctx context.Context, m membership.Member, request api.C
 	return r.awaitReady(ctx, m)
 }
 
-// agree waits on all hosts at once until every voter that is brought up, and can be asked, is ready.
+// agree waits on all hosts at once until every voter that was started, and whose host can be reached, is ready.
 func (r *changeRun) agree(ctx context.Context, step membership.Step) error {
 	members := plan.Targets(r.status, membership.Agree)
 	ready := func(report bootstrap.Report) string {
@@ -124,17 +124,16 @@ func (r *changeRun) agree(ctx context.Context, step membership.Step) error {
 	reports := r.awaitAll(ctx, members, ready, func(m membership.Member) (api.Observation, error) {
 		return r.await(ctx, ctx, m, api.AwaitRequest{Timeout: stall})
 	})
-	var stop []error
+	var failed []error
 	for _, m := range members {
 		if err := failures([]membership.Member{m}, reports, ready); err != nil {
-			stop = append(stop, r.endure(step, m, err))
+			failed = append(failed, r.noteFailure(step, m, err))
 		}
 	}
-	return errors.Join(stop...)
+	return errors.Join(failed...)
 }
 
-// verify wants every healthy voter to serve a linearizable read still, and all of them to hold the same
-// data.
+// verify checks that every healthy voter still serves a linearizable read, and that all of them hold the same data.
 func (r *changeRun) verify(ctx context.Context, m membership.Member) error {
 	members := []membership.Member{m} // it may not have been healthy before
 	for _, s := range r.status.Healthy() {
@@ -143,7 +142,7 @@ func (r *changeRun) verify(ctx context.Context, m membership.Member) error {
 		}
 	}
 	if len(members) == 0 {
-		return nil // of a cluster that served nobody: the next look says what it does by now
+		return nil // the cluster did not serve before: the next observation shows whether it does now
 	}
 	views, err := r.probe(ctx, members)
 	if err != nil {
@@ -157,14 +156,14 @@ func (r *changeRun) verify(ctx context.Context, m membership.Member) error {
 	return r.sameHash(ctx, members)
 }
 
-// probe asks members how they are, all at once.
+// probe asks members for their status, all at once.
 func (r *changeRun) probe(ctx context.Context, members []membership.Member) (map[membership.Member]api.Member, error) {
 	views := make([]api.Member, len(members))
 	indexes := make([]int, len(members))
 	for i := range indexes {
 		indexes[i] = i
 	}
-	err := together(indexes, func(i int) (err error) {
+	err := inParallel(indexes, func(i int) (err error) {
 		if views[i], err = ask[api.Member](ctx, r.run, members[i], api.OpProbe, api.ProbeRequest{}); err != nil {
 			return fmt.Errorf("ask %s (%s): %w", members[i].Name, members[i].Address, err)
 		}
@@ -177,13 +176,13 @@ func (r *changeRun) probe(ctx context.Context, members []membership.Member) (map
 	return asked, err
 }
 
-// Members compact at their own times: two whose compaction is under way do not compare for a moment.
+// Members compact at different times, so two of them may not be comparable for a moment while they do.
 const (
 	hashTries = 10
 	hashPause = 500 * time.Millisecond
 )
 
-// sameHash wants members to have the same hash at one revision that all of them have.
+// sameHash checks that members have the same hash at a revision that all of them have.
 func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) error {
 	var differ error
 	for range hashTries {
@@ -209,7 +208,7 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 		for i, m := range members {
 			texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision))
 		}
-		differ = fmt.Errorf("the data of the members differs: %s; nothing more is done: find out which is wrong before anything else", strings.Join(texts, "; "))
+		differ = fmt.Errorf("the data of the members differs: %s; the run stops here: find out which member is wrong before you change anything else", strings.Join(texts, "; "))
 		if err := pause(ctx, hashPause); err != nil {
 			return errors.Join(differ, err)
 		}
@@ -217,7 +216,7 @@ func (r *changeRun) sameHash(ctx context.Context, members []membership.Member) e
 	return differ
 }
 
-// pause waits.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

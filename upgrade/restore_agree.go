@@ -12,9 +12,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// agree waits until the restored members are ready, and wants all of them to be of one cluster, under one leader,
-// with the same data: before clients reach them, all keys of the snapshot and no others. Hosts that have come no
-// further than restored are checked then.
+// agree waits until the restored members are ready, and checks that they form one cluster, with one leader and the
+// same data. Until the cluster is open to clients, that data must be all keys of the snapshot and no others. Hosts at
+// the stage restored then move to checked.
 func (r *restoreRun) agree(ctx context.Context) error {
 	var members []membership.Member
 	var unchecked []membership.Member
@@ -33,17 +33,17 @@ func (r *restoreRun) agree(ctx context.Context) error {
 	if err := r.sameData(ctx, members); err != nil {
 		return err
 	}
-	if err := together(unchecked, func(m membership.Member) error { return r.advance(ctx, m, api.StageChecked) }); err != nil {
+	if err := inParallel(unchecked, func(m membership.Member) error { return r.advance(ctx, m, api.StageChecked) }); err != nil {
 		return err
 	}
 	for _, m := range unchecked {
-		delete(r.rested, m)
+		delete(r.stoppedChecked, m)
 	}
 	r.agreed = true
 	return nil
 }
 
-// ready waits on all hosts at once until each member is ready, and knows as many as are desired.
+// ready waits on all hosts at once until each member is ready and lists as many members as are desired.
 func (r *restoreRun) ready(ctx context.Context, members []membership.Member) error {
 	reports, err := r.allReady(ctx, members)
 	if err != nil {
@@ -58,7 +58,7 @@ func (r *restoreRun) ready(ctx context.Context, members []membership.Member) err
 	return nil
 }
 
-// sameData wants members to have the same hash at one revision that all of them have.
+// sameData checks that members have the same hash at a revision that all of them have.
 func (r *restoreRun) sameData(ctx context.Context, members []membership.Member) error {
 	var differ error
 	for range hashTries {
@@ -76,8 +76,8 @@ func (r *restoreRun) sameData(ctx context.Context, members []membership.Member) 
 	return differ
 }
 
-// hashes are those of all members at the highest revision that all have: their latest, where nobody writes. Each takes
-// a member a read of all of its data.
+// hashes returns the hash of each member at the highest revision that all have: their latest, if nobody writes. Each
+// hash makes a member read all of its data.
 func (r *restoreRun) hashes(ctx context.Context, members []membership.Member) ([]api.Hash, error) {
 	latest := make([]api.Hash, len(members))
 	round := func(revision, countAt int64) error {
@@ -85,7 +85,7 @@ func (r *restoreRun) hashes(ctx context.Context, members []membership.Member) ([
 		for i := range indexes {
 			indexes[i] = i
 		}
-		return together(indexes, func(i int) (err error) {
+		return inParallel(indexes, func(i int) (err error) {
 			m := members[i]
 			if latest[i], err = ask[api.Hash](ctx, r.run, m, api.OpHash, api.HashRequest{Revision: revision, CountAt: countAt}); err != nil {
 				return fmt.Errorf("hash of %s: %w", m, err)
@@ -95,7 +95,7 @@ func (r *restoreRun) hashes(ctx context.Context, members []membership.Member) ([
 	}
 	countAt := int64(0)
 	if !r.status.Opened() {
-		// Keys whose leases have ended since are gone from the latest revision, and are there at the first.
+		// Keys whose leases have ended since are gone from the latest revision, but still there at the first.
 		countAt = r.snapshot().Revision + r.bumped
 	}
 	if err := round(0, countAt); err != nil {
@@ -112,23 +112,23 @@ func (r *restoreRun) hashes(ctx context.Context, members []membership.Member) ([
 	return latest, round(revision, countAt)
 }
 
-// compare says how members differ; nil: they do not.
+// compare returns how members differ, or nil.
 func (r *restoreRun) compare(members []membership.Member, hashes []api.Hash) error {
 	keys, counted := r.snapshot().Keys, !r.status.Opened()
 	var texts []string
 	same := make([]api.Hash, len(hashes))
-	short := false
+	missing := false
 	for i, m := range members {
 		texts = append(texts, fmt.Sprintf("%s has %08x from %d to %d, %d keys", m, hashes[i].Hash, hashes[i].CompactRevision, hashes[i].HashRevision, hashes[i].Keys))
 		same[i] = hashes[i]
 		same[i].Revision, same[i].Keys = 0, 0
-		short = short || counted && hashes[i].Keys != int64(keys)
+		missing = missing || counted && hashes[i].Keys != int64(keys)
 	}
 	switch {
 	case len(slices.Compact(same)) > 1:
-		return fmt.Errorf("the data of the members differs: %s; nothing more is done: take the restore back, or apply again to try once more", strings.Join(texts, "; "))
-	case short:
-		return fmt.Errorf("the members do not have the %d keys of the snapshot: %s; nothing more is done: take the restore back", keys, strings.Join(texts, "; "))
+		return fmt.Errorf("the data of the members differs: %s; the restore stops here: apply again to retry, or set restore.take_back to undo it", strings.Join(texts, "; "))
+	case missing:
+		return fmt.Errorf("the members do not have the %d keys of the snapshot: %s; the restore stops here: set restore.take_back to undo it", keys, strings.Join(texts, "; "))
 	}
 	return nil
 }

@@ -13,23 +13,23 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// fetch has a member's host bring the snapshot onto itself and verify it. What an earlier run has brought there is
-// verified again, and only where it is not there any more is it brought anew.
+// fetch has a member's host fetch the snapshot and verify it. A snapshot that an earlier run fetched is verified
+// again, and fetched anew only if it is gone.
 func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Minor(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
 	o := r.reports[m].Observation
 	if o.Marker != nil {
 		request.Owner = o.Marker.Owner
 	}
-	if known := r.known(); known != "" {
+	if recordedSnapshot := r.recordedSnapshot(); recordedSnapshot != "" {
 		there := request
-		there.SHA256, there.Source = known, api.Source{Path: api.FetchedSnapshot(r.Cluster.DataDir, known)}
+		there.SHA256, there.Source = recordedSnapshot, api.Source{Path: api.FetchedSnapshot(r.Cluster.DataDir, recordedSnapshot)}
 		fetched, err := ask[api.Snapshot](ctx, r.run, m, api.OpFetch, there)
-		if err == nil || !said(err) {
-			return r.keep(m, fetched, err)
+		if err == nil || !failureKnown(err) {
+			return r.noteFetched(m, fetched, err)
 		}
-		if r.begun() { // another one would be another cluster
-			request.SHA256 = known
+		if r.anyRestored() { // a different snapshot would make a different cluster
+			request.SHA256 = recordedSnapshot
 		}
 	}
 	var fetched api.Snapshot
@@ -43,26 +43,26 @@ func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
 		request.Source = *content.Remote
 		fetched, err = ask[api.Snapshot](ctx, r.run, m, api.OpFetch, request)
 	default:
-		err = errors.New("nothing says where the snapshot is to be had from")
+		err = errors.New("no source of the snapshot is given")
 	}
-	return r.keep(m, fetched, err)
+	return r.noteFetched(m, fetched, err)
 }
 
-// known is the SHA-256 of the snapshot that hosts record for this restore, those that were restored before the others; empty:
-// none does.
-func (r *restoreRun) known() string {
-	known := ""
+// recordedSnapshot returns the SHA-256 of the snapshot that hosts record for this restore, or "". Hosts that were
+// already restored take precedence.
+func (r *restoreRun) recordedSnapshot() string {
+	recordedSnapshot := ""
 	for _, s := range r.status.Members {
 		same := s.Stage != membership.Untouched && s.Source == r.Cluster.Restore.Source
-		if same && (known == "" || !s.Stage.Before(membership.Restored)) {
-			known = s.Snapshot
+		if same && (recordedSnapshot == "" || !s.Stage.Before(membership.Restored)) {
+			recordedSnapshot = s.Snapshot
 		}
 	}
-	return known
+	return recordedSnapshot
 }
 
-// begun tells whether any host was restored.
-func (r *restoreRun) begun() bool {
+// anyRestored tells whether any host was restored.
+func (r *restoreRun) anyRestored() bool {
 	for _, s := range r.status.Members {
 		if plan.Restored(s) {
 			return true
@@ -71,8 +71,8 @@ func (r *restoreRun) begun() bool {
 	return false
 }
 
-// keep remembers what a host has fetched.
-func (r *restoreRun) keep(m membership.Member, fetched api.Snapshot, err error) error {
+// noteFetched records what a host has fetched.
+func (r *restoreRun) noteFetched(m membership.Member, fetched api.Snapshot, err error) error {
 	if err != nil {
 		return err
 	}
@@ -92,13 +92,13 @@ func (r *restoreRun) upload(ctx context.Context, m membership.Member, request ap
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
 	request.Source = api.Source{Upload: &about}
-	// A store that does not know the question keeps nothing of an upload that was cut short.
+	// A store that does not know this call keeps nothing of an interrupted upload.
 	asked := api.ArrivedRequest{DataDir: request.DataDir, SHA256: about.SHA256}
 	if arrived, err := call[api.Arrived](ctx, r.Hosts[m], r.storeToCall(m), api.OpArrived, r.Cluster.Name, "", asked); err == nil && arrived.Bytes <= about.SizeBytes {
 		request.From = arrived.Bytes
 	}
 	if _, err := io.CopyN(io.Discard, content, request.From); err != nil {
-		return fetched, fmt.Errorf("read the snapshot up to what %s has of it: %w", m, err)
+		return fetched, fmt.Errorf("skip the part of the snapshot that %s already has: %w", m, err)
 	}
 	body, err := json.Marshal(secret.Revealed(request))
 	if err != nil {

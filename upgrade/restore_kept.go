@@ -13,34 +13,34 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// keptBackup is a backup in directories of hosts' own.
+// keptBackup is a backup in the hosts' own directories.
 type keptBackup struct {
 	ListedBackup
-	received func() (Opener, error) // brings it here, once; where all hosts have it, nobody wants that
+	receiveOnce func() (Opener, error) // downloads it to this machine, once, when a host that lacks it needs it
 }
 
-// fetchKept has a member's host fetch a backup of its own, or sends it the one that another has.
+// fetchKept has a member's host fetch the backup from its own directory, or sends the host another host's copy.
 func (r *restoreRun) fetchKept(ctx context.Context, m membership.Member, request api.FetchRequest) (fetched api.Snapshot, err error) {
 	kept, err := r.kept()
 	if err != nil {
 		return fetched, err
 	}
-	if request.SHA256 == "" { // all take the same one, also where each has a latest of its own
+	if request.SHA256 == "" { // all hosts restore the same backup, even if each has a different latest one
 		request.SHA256 = kept.SHA256
 	}
 	if slices.Contains(kept.Seen, m) {
 		request.Source = api.Source{Backup: kept.Name}
 		return ask[api.Snapshot](ctx, r.run, m, api.OpFetch, request)
 	}
-	open, err := kept.received()
+	open, err := kept.receiveOnce()
 	if err != nil {
 		return fetched, err
 	}
 	return r.upload(ctx, m, request, open)
 }
 
-// findKept finds the backup that is wished for in the directories of all hosts, desired ones or not. Which is the
-// latest is known where all of them have been read.
+// findKept finds the desired backup in the directories of all hosts, desired or not. The latest one is known only if
+// all hosts could be read.
 func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
 	found := r.backups(ctx, ctx, r.order.Formation.Owner, r.members)
 	name := r.order.Content.Kept.Name
@@ -62,11 +62,11 @@ func (r *restoreRun) findKept(ctx context.Context) (*keptBackup, error) {
 		}
 	}
 	kept := &keptBackup{ListedBackup: found.list[i]}
-	kept.received = sync.OnceValues(func() (Opener, error) { return r.receive(ctx, kept.Seen[0], kept.Name) })
+	kept.receiveOnce = sync.OnceValues(func() (Opener, error) { return r.receive(ctx, kept.Seen[0], kept.Name) })
 	return kept, nil
 }
 
-// receive brings a backup of a member's host to this machine.
+// receive downloads a backup from a member's host to this machine.
 func (r *restoreRun) receive(ctx context.Context, from membership.Member, name string) (Opener, error) {
 	body, err := json.Marshal(api.SendBackupRequest{Name: name})
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// open lets clients reach a member. First its host records that there is no way back.
+// open opens a member to clients. First its host records that the restore can no longer be undone.
 func (r *restoreRun) open(ctx context.Context, m membership.Member) error {
-	r.unagree()
+	r.forgetAgreement()
 	request, err := r.configuration(m, r.phase(), true)
 	if err != nil {
 		return err
@@ -42,12 +42,12 @@ func (r *restoreRun) save(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// conclude is what is done once the restored cluster is open: its hosts back it up, at once for a first time, or cease
-// to, and a create is handed over.
+// conclude completes a restore once the restored cluster is open: it enables or disables backups on the hosts, makes a
+// first backup, and hands over a cluster that was created.
 func (r *restoreRun) conclude(ctx context.Context) error {
 	var hosts []membership.Member
 	for _, m := range r.Cluster.Members {
-		if r.restored(m) && r.Cluster.Unbacked(r.reports[m].Observation) != "" {
+		if r.isRestored(m) && r.Cluster.Unbacked(r.reports[m].Observation) != "" {
 			hosts = append(hosts, m)
 		}
 	}
@@ -66,25 +66,25 @@ func (r *restoreRun) conclude(ctx context.Context) error {
 	return nil
 }
 
-// firstBackup makes a backup of the restored cluster through the first member that can. One that fails is told, here and
-// by the next plan: the restore itself is done.
+// firstBackup makes a backup of the restored cluster through the first restored member. A failure is reported here and
+// by the next plan, but does not fail the restore.
 func (r *restoreRun) firstBackup(ctx context.Context) {
 	if r.Cluster.Backup == nil {
 		return
 	}
-	limit := forever
+	limit := noDeadline
 	if deadline, bounded := ctx.Deadline(); bounded {
 		limit = time.Until(deadline)
 	}
 	for _, m := range r.Cluster.Members {
-		if !r.restored(m) {
+		if !r.isRestored(m) {
 			continue
 		}
 		r.Progress(fmt.Sprintf("back up the restored cluster through %s", m))
 		status, err := ask[api.BackupStatus](ctx, r.run, m, api.OpRunNow, api.RunNowRequest{Owner: r.formation.Owner, Timeout: limit})
 		switch {
 		case err != nil:
-			r.Progress(fmt.Sprintf("%s: it is not backed up yet: %s", m, err))
+			r.Progress(fmt.Sprintf("%s: no backup was made yet: %s", m, err))
 		case status.Last != nil:
 			r.Progress(fmt.Sprintf("%s: backup %s of revision %d", m, status.Last.Backup, status.Last.Revision))
 		}
@@ -92,19 +92,19 @@ func (r *restoreRun) firstBackup(ctx context.Context) {
 	}
 }
 
-// restored tells whether a host carries a member of the restored cluster. One that was left out is mended by a change
-// of the cluster, and was named.
-func (r *restoreRun) restored(m membership.Member) bool {
+// isRestored tells whether a host carries a member of the restored cluster. A change of the cluster repairs the hosts
+// that the restore left out.
+func (r *restoreRun) isRestored(m membership.Member) bool {
 	o := r.reports[m].Observation
 	return o != nil && o.Marker != nil && strings.HasPrefix(o.Marker.Token, bootstrap.RestoreToken(r.Cluster.Restore, ""))
 }
 
-// handOver is the last word of a create: see work.handOver. Its hosts record no restore any more by then.
+// handOver is the last thing that a create does: see run.handOver. By then its hosts no longer record a restore.
 func (r *restoreRun) handOver(ctx context.Context) error {
 	ctx, cancel := r.step(ctx)
 	defer cancel()
-	return together(r.Cluster.Members, func(m membership.Member) error {
-		if !r.restored(m) {
+	return inParallel(r.Cluster.Members, func(m membership.Member) error {
+		if !r.isRestored(m) {
 			return nil
 		}
 		o := r.reports[m].Observation

@@ -15,39 +15,39 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// RestoreOrder is a restore, or the taking back of one, as a plan has shown it. What is wished is in the cluster's
-// Spec.Restore.
+// RestoreOrder is a restore, or the undoing of one, as the plan showed it. The cluster's Spec.Restore says what is
+// desired.
 type RestoreOrder struct {
 	// Formation is the owner that the hosts carry, or are to carry, and a fresh token, which makes the restored
-	// cluster another one than any before. A restore that is resumed keeps the ones that it began with.
+	// cluster different from any before. A resumed restore keeps the formation that it began with.
 	Formation bootstrap.Formation
 	Creating  bool                // no state holds the cluster yet
-	Members   []membership.Member // those that it has, desired or not; none where it is created
-	Approved  []membership.Step   // steps that the plan has shown; nil: it could not know
+	Members   []membership.Member // all members that the cluster has, desired or not; none if it is being created
+	Approved  []membership.Step   // steps that the plan showed; nil: the plan could not know them
 	Content   Content
-	Identity  secret.Text // age identities, one a line; empty: none. It is given to the hosts, and kept by nobody
+	Identity  secret.Text // age identities, one per line; empty: none. The hosts get them, and nobody stores them
 }
 
-// Content is how hosts get the snapshot. Exactly one field is set; where a restore is taken back, none.
+// Content is how hosts get the snapshot. Exactly one field is set, or none if a restore is undone.
 type Content struct {
 	Remote *api.Source // the hosts fetch it themselves, from S3 or from a path of their own
-	Kept   *Kept       // who has it in a directory of its own sends it to the others
-	// Open begins to read it anew; it is sent to each host. It is not called for hosts that have it already, and
-	// may be called for several at the same time.
+	Kept   *Kept       // a host that has it in its own directory provides it to the others
+	// Open opens the snapshot to send it to a host. It is not called for hosts that have the snapshot already, and may be
+	// called concurrently.
 	Open Opener
 }
 
-// Kept is a backup in directories of hosts' own.
+// Kept is a backup in the hosts' own directories.
 type Kept struct {
 	Name string // or api.LatestBackup
-	// Receive keeps what fill writes on this machine until the restore has ended. It is called once at most.
+	// Receive stores what fill writes on this machine until the restore has ended. It is called at most once.
 	Receive func(fill func(to io.Writer) error) (Opener, error)
 }
 
-// Opener begins to read a snapshot, and says what will be read.
+// Opener opens a snapshot and describes its content.
 type Opener func(ctx context.Context) (io.ReadCloser, api.Upload, error)
 
-// Restored is what became of a restore.
+// Restored is the result of a restore.
 type Restored struct {
 	Outcome
 	Owner     string // the token that the hosts carry
@@ -55,39 +55,39 @@ type Restored struct {
 	ClusterID string // of the restored cluster, hexadecimal; empty: not known yet
 	Snapshot  string // SHA-256 of what was restored, in the clear; empty: not known yet
 
-	// Of the snapshot, where this run has fetched it; a run that only finishes what was opened before has not.
+	// Facts about the snapshot, if this run fetched it; a run that only finishes a restore that was opened before does not.
 	Revision int64
 	Keys     int
-	Bump     int64 // by which revisions were raised; 0: not known, or not come so far
+	Bump     int64 // by how much revisions were raised; 0: not known, or not raised yet
 
-	Aside map[membership.Member]string // where the data lies that was there before
+	Aside map[membership.Member]string // where each member's previous data lies
 }
 
-// restoreRun is one run over a restore.
+// restoreRun is one run of a restore.
 type restoreRun struct {
 	*run
 	order RestoreOrder
 
-	kept     func() (*keptBackup, error) // finds it once
-	fetched  map[membership.Member]api.Snapshot
-	rested   map[membership.Member]bool
-	agreed   bool
-	saved    bool
-	bumped   int64 // 0: not decided yet
-	status   membership.Restoring
-	deferred []*membership.Refusal
-	result   Restored
+	kept           func() (*keptBackup, error) // finds the backup, once
+	fetched        map[membership.Member]api.Snapshot
+	stoppedChecked map[membership.Member]bool
+	agreed         bool
+	saved          bool
+	bumped         int64 // 0: not decided yet
+	status         membership.Restoring
+	deferred       []*membership.Refusal
+	result         Restored
 }
 
-// Restore makes the desired hosts a cluster with the data of a snapshot, from wherever they are, or an earlier run left
-// them; or takes such a restore back, after which the old members are down, and Change brings them up. What it returns
-// is true where it fails too. It serves a cluster that is created and one that there is.
+// Restore makes the desired hosts a cluster with the data of a snapshot, from any state in which an earlier run may
+// have left them. Or it undoes such a restore: then the old members are down, and Change starts them. The result is
+// accurate even if it returns an error. Restore handles both a new cluster and an existing one.
 func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, error) {
 	reports := bootstrap.Reports{}
 	for _, m := range order.Members {
 		reports[m] = bootstrap.Report{}
 	}
-	r := &restoreRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, fetched: map[membership.Member]api.Snapshot{}, rested: map[membership.Member]bool{}}
+	r := &restoreRun{run: e.newRun(e.Cluster.AllMembers(reports)), order: order, fetched: map[membership.Member]api.Snapshot{}, stoppedChecked: map[membership.Member]bool{}}
 	r.kept = sync.OnceValues(func() (*keptBackup, error) { return r.findKept(ctx) })
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
@@ -96,13 +96,13 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, e
 		j.finish = r.conclude
 	}
 	err := r.repeat(ctx, j)
-	r.result.Outcome = Outcome{Reports: r.reports, Deferred: r.deferred, Done: r.did}
+	r.result.Outcome = Outcome{Reports: r.reports, Deferred: r.deferred, Done: r.begunSteps}
 	r.result.Owner = r.formation.Owner
 	return r.result, err
 }
 
-// look observes every host, through the desired store where it is there. One that could not be asked at first is not
-// waited for again.
+// look observes every host, through the desired store if the host has it. A host that could not be reached in the
+// first observation is not tried again.
 func (r *restoreRun) look(ctx context.Context) {
 	asked := slices.DeleteFunc(slices.Clone(r.members), func(m membership.Member) bool { return r.reports[m].Err != nil })
 	seen := r.Observe(ctx, asked)
@@ -124,14 +124,14 @@ func (r *restoreRun) look(ctx context.Context) {
 	r.resume()
 }
 
-// resume takes over what the hosts record of a restore that was begun.
+// resume adopts what the hosts record of a restore that was begun.
 func (r *restoreRun) resume() {
 	desired := r.Cluster.Restore
-	// Without the lock, a marker may be the work of a run that is about to finish its cluster.
+	// Without the lock, a marker may belong to a run that is about to finish its cluster.
 	if !r.decided {
 		r.formation, r.decided = r.order.Formation, r.locked
 		if r.order.Creating {
-			r.formation.Owner = r.left()
+			r.formation.Owner = r.ownerToContinue()
 		}
 		r.formation.Token = bootstrap.RestoreToken(desired, r.order.Formation.Token)
 	}
@@ -144,14 +144,14 @@ func (r *restoreRun) resume() {
 			r.formation.Token, r.bumped = o.Restore.Token, o.Restore.Bump
 		}
 		if o.Restore != nil && o.Restore.Stage == api.StageChecked && o.Unit.ActiveState != "active" && o.Unit.ActiveState != "activating" {
-			r.rested[m] = true
+			r.stoppedChecked[m] = true
 		}
 	}
 }
 
-// left is the owner of the unfinished create that hosts carry, or else the fresh one. What such a create has left is
-// fenced and taken over, whichever members it was for; its hosts let its owner alone do that.
-func (r *restoreRun) left() string {
+// ownerToContinue returns the owner of an unfinished create that hosts carry, or else the fresh one. What such a
+// create left is fenced and taken over, whichever members it was for; its hosts allow that only to its owner.
+func (r *restoreRun) ownerToContinue() string {
 	for _, m := range r.Cluster.Members {
 		o := r.reports[m].Observation
 		if o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseForming {
@@ -161,11 +161,11 @@ func (r *restoreRun) left() string {
 	return r.order.Formation.Owner
 }
 
-// plan is what is left to do, of what was approved.
+// plan returns the remaining steps, all of which were approved.
 func (r *restoreRun) plan() ([]membership.Step, error) {
 	for _, m := range r.members {
 		if err := r.reports[m].Err; err != nil && r.run.held[m] {
-			return nil, fmt.Errorf("%s cannot be asked any more: %w; nothing more is done: apply again to go on", m, err)
+			return nil, fmt.Errorf("%s can no longer be reached: %w; the run stops here: apply again to continue", m, err)
 		}
 	}
 	if err := r.sameSnapshot(); err != nil {
@@ -175,13 +175,13 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 	p.Agreed, p.Saved = r.agreed, r.saved
 	for i := range p.Members {
 		s := &p.Members[i]
-		s.Fetched, s.Rested = r.fetched[s.Member].SHA256, r.rested[s.Member]
+		s.Fetched, s.Rested = r.fetched[s.Member].SHA256, r.stoppedChecked[s.Member]
 	}
 	if r.bumped > 0 && len(r.fetched) > 0 {
 		p.Top = r.snapshot().Revision + r.bumped
 	}
 	r.status = p
-	r.note()
+	r.noteResult()
 	planned, err := plan.Restore(p, r.Cluster.Spec)
 	if err != nil {
 		return nil, err
@@ -193,8 +193,8 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 	return planned.Steps, nil
 }
 
-// approved tells whether a step was shown. What takes care or waits does no harm, and neither does what is done to a
-// member that no client reaches.
+// approved tells whether the plan showed a step. Steps that only protect or wait, or that concern a member that no
+// client reaches, are always approved.
 func (r *restoreRun) approved(step membership.Step) bool {
 	switch step.Kind {
 	case membership.Restore, membership.Fence, membership.Open, membership.Retire, membership.TakeBack:
@@ -203,8 +203,8 @@ func (r *restoreRun) approved(step membership.Step) bool {
 	return true
 }
 
-// note takes over into the result what is seen of the restored cluster.
-func (r *restoreRun) note() {
+// noteResult records in the result what is seen of the restored cluster.
+func (r *restoreRun) noteResult() {
 	for _, s := range r.status.Members {
 		o := r.reports[s.Member].Observation
 		if o == nil || s.Stage == membership.Untouched && !s.Finished {
@@ -222,7 +222,7 @@ func (r *restoreRun) note() {
 	}
 }
 
-// snapshot is what the hosts have fetched.
+// snapshot returns the snapshot that the hosts have fetched.
 func (r *restoreRun) snapshot() api.Snapshot {
 	for _, m := range r.members {
 		if fetched, there := r.fetched[m]; there {
@@ -232,19 +232,19 @@ func (r *restoreRun) snapshot() api.Snapshot {
 	return api.Snapshot{}
 }
 
-// sameSnapshot refuses hosts that have fetched different things from one source.
+// sameSnapshot refuses hosts that have fetched different snapshots from one source.
 func (r *restoreRun) sameSnapshot() error {
 	first := r.snapshot()
 	for _, m := range r.members {
 		if fetched, there := r.fetched[m]; there && fetched.SHA256 != first.SHA256 {
-			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it has fetched a snapshot with SHA-256 %s, and another host one with %s", fetched.SHA256, first.SHA256),
-				Remedy: "see that " + r.Cluster.Restore.Source + " is the same for all hosts; no member was stopped for it"}
+			return &membership.Refusal{Member: m.Name, At: m.Address, Rule: fmt.Sprintf("it has fetched a snapshot with SHA-256 %s, and another host has fetched one with %s", fetched.SHA256, first.SHA256),
+				Remedy: "make sure that " + r.Cluster.Restore.Source + " is the same for all hosts; no member was stopped"}
 		}
 	}
 	return nil
 }
 
-// act does one step.
+// act carries out one step.
 func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
 	switch step.Kind {
@@ -259,10 +259,10 @@ func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 	case membership.Configure:
 		return r.configure(ctx, m, r.phase())
 	case membership.Stop:
-		r.unagree()
+		r.forgetAgreement()
 		return r.tell(ctx, m, api.OpStop, api.StopRequest{Owner: r.formation.Owner})
 	case membership.Start:
-		r.unagree()
+		r.forgetAgreement()
 		return r.tell(ctx, m, api.OpStart, api.StartRequest{})
 	case membership.Agree:
 		return r.agree(ctx)
@@ -282,7 +282,7 @@ func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }
 
-// store is the one that a member's host is to run.
+// store returns the store that a member's host is to run.
 func (r *restoreRun) store(m membership.Member) string {
 	if o := r.reports[m].Observation; o != nil {
 		return r.Cluster.Stores[o.Facts.Architecture]
@@ -290,21 +290,22 @@ func (r *restoreRun) store(m membership.Member) string {
 	return r.Cluster.Store(r.reports[m].Contact)
 }
 
-// unagree says that members start anew, and have to agree once more.
-func (r *restoreRun) unagree() {
+// forgetAgreement records that members start anew, and have to agree again.
+func (r *restoreRun) forgetAgreement() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.agreed = false
 }
 
-// fence stops the member of the old cluster, and tells what its clients may have seen.
+// fence stops the member of the old cluster, and records on its host what clients may have seen.
 func (r *restoreRun) fence(ctx context.Context, m membership.Member) error {
 	request := api.FenceRequest{Owner: r.owner(m), Source: r.Cluster.Restore.Source, Snapshot: r.snapshot().SHA256}
 	_, err := ask[api.Restoration](ctx, r.run, m, api.OpFence, request)
 	return err
 }
 
-// phase is what the marker of a member says until the restore is over. What a create has not finished says so.
+// phase returns the phase that a member's marker names until the restore is over: a create that has not finished stays
+// forming.
 func (r *restoreRun) phase() api.Phase {
 	if r.order.Creating {
 		return api.PhaseForming
@@ -312,7 +313,7 @@ func (r *restoreRun) phase() api.Phase {
 	return api.PhaseFormed
 }
 
-// restore makes a member's data directory from the snapshot.
+// restore creates a member's data directory from the snapshot.
 func (r *restoreRun) restore(ctx context.Context, m membership.Member) error {
 	marker := r.Cluster.Marker(m, r.formation, r.phase())
 	marker.Store = r.store(m)
@@ -325,8 +326,8 @@ func (r *restoreRun) restore(ctx context.Context, m membership.Member) error {
 	return nil
 }
 
-// bump is by how much revisions are raised: on every host by the same. A restore that is resumed keeps to what it has
-// begun with.
+// bump returns by how much revisions are raised, the same on every host. A resumed restore keeps the value that it
+// began with.
 func (r *restoreRun) bump() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -352,7 +353,7 @@ func (r *restoreRun) bump() int64 {
 	return r.bumped
 }
 
-// configuration is what a member runs by: isolated, until its host was opened.
+// configuration returns what a member runs by: isolated from clients until its host was opened.
 func (r *restoreRun) configuration(m membership.Member, phase api.Phase, opened bool) (api.ConfigureRequest, error) {
 	o := r.reports[m].Observation
 	unit, err := r.Cluster.Unit(o.Facts.MemoryBytes)
@@ -368,7 +369,7 @@ func (r *restoreRun) configuration(m membership.Member, phase api.Phase, opened 
 	return request, err
 }
 
-// configure writes all that a member runs by while clients do not reach it.
+// configure writes everything that a member runs by while clients cannot reach it.
 func (r *restoreRun) configure(ctx context.Context, m membership.Member, phase api.Phase) error {
 	request, err := r.configuration(m, phase, false)
 	if err != nil {

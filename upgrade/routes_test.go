@@ -150,7 +150,7 @@ func TestReaddressIsPutBack(t *testing.T) {
 					}
 				}
 				_, err := l.change(context.Background(), l.planned().Steps)
-				for _, want := range []string{"readdress a (192.0.2.51)", "was put back to 192.0.2.11, where it is healthy", "cannot assign requested address"} {
+				for _, want := range []string{"readdress a (192.0.2.51)", "was rolled back to 192.0.2.11, where it is healthy", "cannot assign requested address"} {
 					if err == nil || !strings.Contains(err.Error(), want) {
 						t.Errorf("%q is not said: %v", want, err)
 					}

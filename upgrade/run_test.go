@@ -22,7 +22,7 @@ func TestInterruptFinishesTheStep(t *testing.T) {
 		"configure": {`"start a (192.0.2.11)"`, "10/21"},
 		"start":     {`"agree: 5 voters, one cluster ID, one leader, quorum 3"`, "15/21"},
 		"agree":     {`"sync configuration of a (192.0.2.11): initial-cluster-state existing"`, "16/21"},
-		"sync":      {"it was seen that nothing is left to do", "21/21"},
+		"sync":      {"it was confirmed that nothing is left to do", "21/21"},
 	} {
 		t.Run(at, func(t *testing.T) {
 			s := newSite(t, 5)

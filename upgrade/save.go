@@ -15,13 +15,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// Save saves a snapshot through a healthy voter of the cluster, and writes it to to as it arrives; where it goes to S3
-// the host uploads it, and to is not used. What was written is of use only where there is no error. No host is
-// changed, and no lock is taken: a snapshot disturbs no change of the cluster.
+// Save saves a snapshot through a healthy voter of the cluster, and writes it to to as it arrives. If s3 is set, the
+// host uploads the snapshot instead, and to is not used. After an error the written content is of no use. Save changes
+// no host and takes no lock: a snapshot does not disturb a change of the cluster.
 func (e *Executor) Save(ctx context.Context, owner string, members []membership.Member, to io.Writer, s3 *api.S3) (membership.Member, api.Saved, error) {
 	var saved api.Saved
 	reports := e.Observe(ctx, members)
-	from, err := saver(reports, owner)
+	from, err := snapshotSource(reports, owner)
 	if err != nil {
 		return from, saved, err
 	}
@@ -36,10 +36,10 @@ func (e *Executor) Save(ctx context.Context, owner string, members []membership.
 	return from, saved, nil
 }
 
-// saver is the member to save a snapshot of: a voter through which a linearizable read has just succeeded, so that
-// it has all that was agreed on; one that does not lead, if there is one, which it disturbs the least; of several the
-// one that has applied the most.
-func saver(reports bootstrap.Reports, owner string) (membership.Member, error) {
+// snapshotSource chooses the member to save a snapshot of: a voter through which a linearizable read has just
+// succeeded, so that it has everything that was committed; a follower if there is one, since it is disturbed least;
+// and of several the one that has applied the most.
+func snapshotSource(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	type candidate struct {
 		membership.Member
 		leads   bool
@@ -57,7 +57,7 @@ func saver(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	}
 	if len(able) == 0 {
 		slices.Sort(why)
-		return membership.Member{}, &membership.Refusal{Rule: "no healthy voter can be asked for a snapshot (" + strings.Join(why, "; ") + ")",
+		return membership.Member{}, &membership.Refusal{Rule: "no healthy voter can save a snapshot (" + strings.Join(why, "; ") + ")",
 			Remedy: "repair the cluster first: terraform plan of its etcd_cluster says how"}
 	}
 	best := slices.MinFunc(able, func(a, b candidate) int {
@@ -72,8 +72,8 @@ func saver(reports bootstrap.Reports, owner string) (membership.Member, error) {
 	return best.Member, nil
 }
 
-// notOurs is why a host carries no member of this owner's cluster, as far as it could be asked; empty: it does.
-func notOurs(report bootstrap.Report, owner string) string {
+// notOwned returns why a host carries no member of this owner's cluster, or "" if it does.
+func notOwned(report bootstrap.Report, owner string) string {
 	o := report.Observation
 	switch {
 	case report.Err != nil:
@@ -86,9 +86,9 @@ func notOurs(report bootstrap.Report, owner string) string {
 	return ""
 }
 
-// unableToSave is why a member is not to be asked for a snapshot; empty: it can be.
+// unableToSave returns why a member cannot save a snapshot, or "" if it can.
 func unableToSave(report bootstrap.Report, owner string) string {
-	if not := notOurs(report, owner); not != "" {
+	if not := notOwned(report, owner); not != "" {
 		return not
 	}
 	o := report.Observation

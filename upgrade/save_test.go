@@ -34,11 +34,11 @@ func TestSaver(t *testing.T) {
 		"never one of another state":           {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Marker.Owner = "them" }), but(voter("c1", 9), func(o *api.Observation) { o.Marker = nil }), "a"},
 		"never one of another cluster":         {voter("a1", 9), but(voter("b1", 9), func(o *api.Observation) { o.Member.ClusterID = "c2" }), voter("c1", 3), "c"},
 		"none of a cluster that serves nobody": {but(voter("a1", 9), unhealthy), bootstrap.Report{Err: errors.New("no route to host")}, but(voter("c1", 8), func(o *api.Observation) { o.Member = api.Member{} }),
-			"no healthy voter can be asked for a snapshot (a (192.0.2.11): it serves no linearizable read; b (192.0.2.12): its host cannot be reached: no route to host; c (192.0.2.13): it does not answer)"},
+			"no healthy voter can save a snapshot (a (192.0.2.11): it serves no linearizable read; b (192.0.2.12): its host cannot be reached: no route to host; c (192.0.2.13): it does not answer)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reports := bootstrap.Reports{{Name: "a", Address: "192.0.2.11"}: test.a, {Name: "b", Address: "192.0.2.12"}: test.b, {Name: "c", Address: "192.0.2.13"}: test.c}
-			from, err := saver(reports, "us")
+			from, err := snapshotSource(reports, "us")
 			if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) {
 				if !strings.Contains(err.Error(), test.want) {
 					t.Errorf("refused: %v", err)
