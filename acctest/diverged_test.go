@@ -79,7 +79,7 @@ func TestDivergedMemberIsRebuilt(t *testing.T) {
 	diverge("a")
 	c.await(endpoints, "get", "truth")
 	inHost(t, l.Host("b"), "sh", "-c", "systemctl restart --no-block etcd@prod; sleep 20")
-	w.mustFail([]string{"plan", "-no-color"}, "members that serve hold different data", "b ("+l.Host("b").Address()+") does not start, since a peer holds other data",
+	w.mustFail([]string{"plan", "-no-color"}, "members that serve hold different data", "b ("+l.Host("b").Address()+") does not start, since a peer holds different data",
 		"2 of 3 voters held", "stop a ("+l.Host("a").Address()+")")
 	inHost(t, l.Host("a"), "systemctl", "stop", "etcd@prod")
 	c.await(endpoints[1:], "get", "truth")

@@ -43,7 +43,7 @@ func TestDestroyThatFailedIsNoLicence(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: three(unprotected)},
 		tftest.TestStep{
 			PreConfig: func() { w.Host("192.0.2.13").LoseStores() },
-			Config:    three(unprotected), Destroy: true, ExpectError: says("no store to take that off with"),
+			Config:    three(unprotected), Destroy: true, ExpectError: says("no store that could remove it"),
 		},
 		tftest.TestStep{
 			PreConfig: func() {
@@ -69,7 +69,7 @@ func TestDestroyLeavesTheLost(t *testing.T) {
 			}
 			return nil
 		}},
-		tftest.TestStep{Config: abandons(`"b"`), Destroy: true, ExpectError: says("it is in abandon_on_destroy, and its host answers")},
+		tftest.TestStep{Config: abandons(`"b"`), Destroy: true, ExpectError: says("it is in abandon_on_destroy, but its host answers")},
 		tftest.TestStep{
 			PreConfig: func() {
 				w.Host("192.0.2.13").PowerCut()

@@ -45,7 +45,7 @@ func TestRecovery(t *testing.T) {
 		name("deadbeef")
 		w.Forget()
 	}
-	survivor := refused(from("b", `"a", "c"`), "it is no voter at its address that has its data")
+	survivor := refused(from("b", `"a", "c"`), "no voter with its data is at its address")
 	survivor.PreConfig = func() {
 		if calls := w.changes(); len(calls) > 0 {
 			t.Errorf("what was refused has changed hosts: %v", calls)

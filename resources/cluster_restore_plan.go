@@ -119,7 +119,7 @@ func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration)
 			continue
 		}
 		diags.AddAttributeError(path.Root("restore").AtName("overwrite_cluster_id"), "This plan is refused",
-			fmt.Sprintf("A living cluster is on these hosts, %s on %s among them, and a restore gives up all that it holds. If that is meant, set restore.overwrite_cluster_id = %q. No host was changed.", o.Marker.ClusterID, m, o.Marker.ClusterID))
+			fmt.Sprintf("A running cluster is on these hosts, %s on %s among them, and a restore discards all its data. If that is meant, set restore.overwrite_cluster_id = %q. No host was changed.", o.Marker.ClusterID, m, o.Marker.ClusterID))
 		return diags
 	}
 	return nil

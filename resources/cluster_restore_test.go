@@ -75,7 +75,7 @@ func TestRestoreOverALivingCluster(t *testing.T) {
 	p.run(t, append(steps,
 		tftest.TestStep{
 			Config:      three(unprotected + fmt.Sprintf("restore = { file = %q }\n", p.file)),
-			ExpectError: says("a living cluster is on these hosts, and a restore gives up all that it holds"),
+			ExpectError: says("a running cluster is on these hosts, and a restore discards all its data"),
 		},
 		tftest.TestStep{
 			Config:      strings.Replace(p.restoring("a b c", ""), fmt.Sprintf("file(%q)", p.id), `"deadbeef"`, 1),

@@ -187,7 +187,7 @@ func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 		},
 		"a learner that nobody knows of": {
 			to: of("a b@21 c", unprotected), then: three(unprotected), op: api.OpAddLearner, killed: true,
-			says: []string{"a learner that an earlier change has left"},
+			says: []string{"a learner that an earlier change left behind"},
 		},
 		"growth, in a destroy": {
 			to: of("a b c d e", unprotected), op: api.OpPromote, clear: []int{11, 12, 13, 14, 15},
@@ -237,7 +237,7 @@ func TestVoterOfAKilledApplyIsNamed(t *testing.T) {
 		tftest.TestStep{
 			PreConfig:   func() { w.Heal(); w.dies = false; w.Forget() },
 			Config:      three(unprotected),
-			ExpectError: saysInOrder("an apply that was cut short has made member b", "peer URL https://192.0.2.21:2380) a voter", "put it back into the configuration at that address"),
+			ExpectError: saysInOrder("an interrupted apply has made member b", "peer URL https://192.0.2.21:2380) a voter", "put it back into the configuration at that address"),
 		},
 		tftest.TestStep{PreConfig: func() {
 			if changes := w.changes(); len(changes) > 0 {

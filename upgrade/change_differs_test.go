@@ -9,7 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// restartInVain restarts a member that ends at each start since a peer holds other data.
+// restartInVain restarts a member that ends at each start since a peer holds different data.
 func (l *life) restartInVain(name string) {
 	l.host(name).RestartUnit(cluster)
 	for range 4 {
@@ -121,11 +121,11 @@ func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 		says         []string
 	}{
 		"no alarm": {false, false, []string{"members that serve hold different data", "c (192.0.2.13) does not start", "2 of 3 voters held B",
-			"stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "c (192.0.2.13) comes up then by itself"}},
+			"stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "c (192.0.2.13) starts by itself then"}},
 		"alarm": {true, false, []string{"(CORRUPT)", "c (192.0.2.13) does not start", "2 of 3 voters held B",
-			"stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "c (192.0.2.13) comes up then by itself"}},
-		"it does not say what it holds": {false, true, []string{"members that serve hold different data", "find out who else holds what c (192.0.2.13) does",
-			"where it comes up by itself then, plan again, and apply"}},
+			"stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "c (192.0.2.13) starts by itself then"}},
+		"it does not say what it holds": {false, true, []string{"members that serve hold different data", "find out which data c (192.0.2.13) holds",
+			"if it starts by itself then"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -127,7 +127,7 @@ func (r *changeRun) plan() ([]membership.Step, error) {
 	// that.
 	for _, m := range r.members {
 		if err := r.reports[m].Err; err != nil && r.run.held[m] {
-			return nil, fmt.Errorf("%s can no longer be reached: %w; the run stops here: apply again to continue", m, err)
+			return nil, fmt.Errorf("%s can no longer be observed: %w; the run stops here: apply again to continue", m, err)
 		}
 	}
 	r.status = r.assessed()

@@ -329,7 +329,7 @@ func TestLostHostStopsTheRun(t *testing.T) {
 			}
 		}
 		_, err := l.change(context.Background(), shown)
-		if want := "b (192.0.2.12) can no longer be reached: connection refused"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "b (192.0.2.12) can no longer be observed: connection refused"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("change: %v", err)
 		}
 		l.atStep, l.world.Host("192.0.2.12").Unreachable = nil, nil

@@ -272,7 +272,7 @@ var operations = map[string]operation{
 		l.cutAt(api.OpStart)
 		l.want("a", "b", "c")
 	}},
-	"stale learner without a host": {does: "remove a member that has never started (https://192.0.2.14:2380): a learner that an earlier change has left", members: 3, happen: func(l *life) {
+	"stale learner without a host": {does: "remove a member that has never started (https://192.0.2.14:2380): a learner that an earlier change left behind", members: 3, happen: func(l *life) {
 		l.want("a", "b", "c", "d", "e")
 		l.cutAt(api.OpAddLearner)
 		for _, m := range l.members {

@@ -165,7 +165,7 @@ func (r *restoreRun) ownerToContinue() string {
 func (r *restoreRun) plan() ([]membership.Step, error) {
 	for _, m := range r.members {
 		if err := r.reports[m].Err; err != nil && r.run.held[m] {
-			return nil, fmt.Errorf("%s can no longer be reached: %w; the run stops here: apply again to continue", m, err)
+			return nil, fmt.Errorf("%s can no longer be observed: %w; the run stops here: apply again to continue", m, err)
 		}
 	}
 	if err := r.sameSnapshot(); err != nil {

@@ -147,9 +147,9 @@ func TestRetireRefuses(t *testing.T) {
 		arrange func(*nodetest.Host)
 		want    string
 	}{
-		"unreachable":   {func(h *nodetest.Host) { h.Unreachable = errors.New("no route to host") }, "b (192.0.2.12): it cannot be asked: no route to host"},
-		"broken marker": {func(h *nodetest.Host) { h.MarkerError = "cluster.json cannot be read" }, "b (192.0.2.12): it cannot be asked: cluster.json cannot be read"},
-		"no store":      {(*nodetest.Host).LoseStores, "b (192.0.2.12): it carries a part of the cluster, and no store to take that off with"},
+		"unreachable":   {func(h *nodetest.Host) { h.Unreachable = errors.New("no route to host") }, "b (192.0.2.12): its host could not be observed: no route to host"},
+		"broken marker": {func(h *nodetest.Host) { h.MarkerError = "cluster.json cannot be read" }, "b (192.0.2.12): its host could not be observed: cluster.json cannot be read"},
+		"no store":      {(*nodetest.Host).LoseStores, "b (192.0.2.12): it carries a part of the cluster, and no store that could remove it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, 3)
@@ -175,9 +175,9 @@ func TestRetireLeavesTheLost(t *testing.T) {
 	}{
 		"one, named":         {[]string{"b"}, []string{"b"}, ""},
 		"two, named":         {[]string{"a", "b"}, []string{"b", "a"}, ""},
-		"one, another named": {[]string{"b"}, []string{"c"}, "c (192.0.2.13): it is in abandon_on_destroy, and its host answers"},
-		"two, one named":     {[]string{"a", "b"}, []string{"b"}, `a (192.0.2.11): it cannot be asked: no route to host; bring it back and destroy again; if it is gone for good, set abandon_on_destroy = ["a", "b"], apply`},
-		"none, one named":    {nil, []string{"c"}, "c (192.0.2.13): it is in abandon_on_destroy, and its host answers"},
+		"one, another named": {[]string{"b"}, []string{"c"}, "c (192.0.2.13): it is in abandon_on_destroy, but its host answers"},
+		"two, one named":     {[]string{"a", "b"}, []string{"b"}, `a (192.0.2.11): its host could not be observed: no route to host; bring it back and destroy again; if it is gone for good, set abandon_on_destroy = ["a", "b"], apply`},
+		"none, one named":    {nil, []string{"c"}, "c (192.0.2.13): it is in abandon_on_destroy, but its host answers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, 3)
@@ -229,7 +229,7 @@ func TestRetireLeavesOneHostOfTwo(t *testing.T) {
 			}
 			s.world.Forget()
 			err := s.executor().Retire(t.Context(), plan.Retirement{Owner: owner, Abandons: []membership.Member{lost}})
-			switch want := "b (192.0.2.12): it cannot be asked: no route to host; abandon_on_destroy stands for b (192.0.2.14)"; {
+			switch want := "b (192.0.2.12): its host could not be observed: no route to host; abandon_on_destroy applies to b (192.0.2.14)"; {
 			case !away && err != nil:
 				t.Error(err)
 			case away && (err == nil || !strings.Contains(err.Error(), want) || len(s.world.Changes()) > 0):

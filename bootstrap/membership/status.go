@@ -64,7 +64,7 @@ type MemberStatus struct {
 	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
 	OldRuns   bool     // its host backs the cluster up by units of an older store, which a newer one would not write
 	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
-	Differs   bool     // it does not start, since a peer holds other data
+	Differs   bool     // it does not start, since a peer holds different data
 	Diverged  bool     // a quorum of the voters holds other data, and the same
 	Cramped   bool     // its host has no room for a snapshot of it
 	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none

@@ -5,8 +5,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// backUp has the hosts of members that serve back the cluster up as it is desired. It disturbs nobody, and comes last:
-// until there are the members that are desired, those that were there before make the backups.
+// backUp configures backups on the hosts of serving members. It disturbs nobody, and comes last: until the desired
+// members are there, the previous ones make the backups.
 func (c *planner) backUp() (membership.Step, bool) {
 	var names []string
 	for _, s := range c.Members {
@@ -20,7 +20,7 @@ func (c *planner) backUp() (membership.Step, bool) {
 	return bootstrap.BackUp(names, c.want), true
 }
 
-// backsUp tells whether a member's host is one of those that back the cluster up, and can be told how.
+// backsUp tells whether a member's host is one that backs the cluster up, and can be configured to.
 func backsUp(s membership.MemberStatus) bool {
 	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy
 }

@@ -1,11 +1,12 @@
-// Package plan says by which steps a cluster becomes what is desired, and what is refused or has to wait. It is pure:
-// values in, values out, and the same plan each time for the same status.
+// Package plan decides by which steps a cluster becomes what is desired, and what is refused or has to wait. It is
+// pure: values in, values out, and the same plan each time for the same status.
 //
-// Change plans everything for a cluster that serves, Restore what makes a cluster from a snapshot, Retire what takes it
-// off its hosts. A rule is a method of a planner that returns the next step, or why there is none; each file holds the
-// rules of one concern: heal.go what brings members up, join.go and leave.go who comes and goes, roll.go restarts and
-// versions, recover.go and renumbered.go the ways out of a lost quorum, diverged.go members whose data differs.
-// effect.go says what a step makes of the cluster, which is how a whole plan comes of one rule after the other.
+// Change plans everything for a running cluster, Restore plans how a cluster is made from a snapshot, and Retire plans
+// how it is taken off its hosts. A rule is a method of a planner that returns the next step, or why there is none.
+// Each file holds the rules of one concern: heal.go brings members up, join.go and leave.go add and remove them,
+// roll.go restarts them and changes versions, recover.go and renumbered.go deal with a lost quorum, and diverged.go
+// with members whose data differs. effect.go works out what a step makes of the cluster, so that a whole plan follows
+// from one rule after the other.
 package plan
 
 import (
@@ -15,19 +16,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Plan is how a living cluster becomes what is desired: the steps that can be taken, in order, and what
-// has to wait until somebody fixes something first.
+// Plan is how a cluster becomes what is desired: the steps that can be taken, in order, and what has to wait until
+// somebody fixes something first.
 type Plan struct {
 	Steps    []membership.Step
 	Deferred []*membership.Refusal
 	End      membership.ClusterStatus // the cluster as it is once the steps are done
 }
 
-// longest is more steps than any plan has: seven members that all move take some sixty.
-const longest = 300
+// maxSteps is more than any plan has: seven members that all move take some sixty steps.
+const maxSteps = 300
 
-// Change plans how a living cluster becomes what is desired, from whatever condition it was seen in.
-// It refuses where no step may be taken at all: something in the cluster is unaccounted for, or its quorum is lost.
+// Change plans how a cluster becomes what is desired, from any state. It refuses if no step may be taken at all:
+// something in the cluster is unaccounted for, or its quorum is lost.
 //
 // The planner chooses one step, works out what the step makes of the cluster, and chooses again. So the plan that
 // Terraform shows, and the next step of a run, come from the same rules.
@@ -54,7 +55,7 @@ func Change(p membership.ClusterStatus, want membership.Spec) (Plan, error) {
 // unroll chooses steps until there is none left, each from what the step before makes of p. what names the plan in the
 // error about a plan without end.
 func unroll[T any](what string, p T, want membership.Spec, choose func(T, membership.Spec) (membership.Step, []*membership.Refusal, error), after func(T, membership.Spec, membership.Step) T) (plan Plan, end T, err error) {
-	for range longest {
+	for range maxSteps {
 		step, deferred, err := choose(p, want)
 		if err != nil {
 			return Plan{}, p, err
@@ -109,9 +110,9 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	switch failed := c.failed(); {
 	case c.Corrupt && c.Agreed:
 		// The cluster takes no writes until the alarm is disarmed, so that comes before all else.
-		rules = []func() (membership.Step, bool){c.acquit, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.dispute}
+		rules = []func() (membership.Step, bool){c.clearCorrupt, c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.cleanUp, c.removeDead, c.deferCorrupt}
 	case c.Corrupt:
-		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.dispute}
+		rules = []func() (membership.Step, bool){c.heal, c.renewCertificates, c.deferCorrupt}
 	case failed:
 		// Repairs of other members are safer done than left. Steps that take a voter away for a while are not.
 		rules = []func() (membership.Step, bool){c.expel, c.heal, c.renewCertificates, c.removeStaleLearners, c.syncConfiguration, c.cleanUp, c.removeDead, c.admit, c.replenish, c.disarm}

@@ -9,7 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// disputed refuses a cluster whose members hold different data, where no quorum that serves holds the same; nil: it is none.
+// disputed refuses a cluster whose members hold different data if no serving quorum holds the same. Otherwise it
+// returns nil.
 func disputed(p membership.ClusterStatus, want membership.Spec) error {
 	serve := map[string][]membership.MemberStatus{}
 	for _, s := range p.Healthy() {
@@ -19,7 +20,7 @@ func disputed(p membership.ClusterStatus, want membership.Spec) error {
 	}
 	_, differs := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Differs && !s.Diverged })
 	_, diverged := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Diverged })
-	_, open := first(p.Voters(), comes)
+	_, open := first(p.Voters(), mayCompareLater)
 	switch {
 	case p.Corrupt && !p.Agreed && !open && quorumInReach(p, want) == nil:
 	case !p.Corrupt && differs && !diverged && len(serve) > 1:
@@ -30,9 +31,9 @@ func disputed(p membership.ClusterStatus, want membership.Spec) error {
 	for _, s := range p.Voters() {
 		switch {
 		case s.Differs && s.Data != "":
-			hold = append(hold, fmt.Sprintf("%s does not start, since a peer holds other data than it does, and held %s", s, s.Data))
+			hold = append(hold, fmt.Sprintf("%s does not start, since a peer holds different data, and held %s", s, s.Data))
 		case s.Differs:
-			hold = append(hold, fmt.Sprintf("%s does not start, since a peer holds other data than it does", s))
+			hold = append(hold, fmt.Sprintf("%s does not start, since a peer holds different data", s))
 		case s.Data != "":
 			hold = append(hold, fmt.Sprintf("%s holds %s", s, s.Data))
 		default:
@@ -41,19 +42,19 @@ func disputed(p membership.ClusterStatus, want membership.Spec) error {
 	}
 	rule := "members that serve hold different data"
 	if p.Corrupt {
-		rule = "an alarm says that the data of the members differs (CORRUPT)"
+		rule = "the alarm CORRUPT says that members hold different data"
 	}
 	return &membership.Refusal{
 		Summary: "Members hold different data",
-		Rule:    fmt.Sprintf("%s, and no quorum of the %d voters that serves is seen to hold the same: %s", rule, p.Size(), strings.Join(hold, ", ")),
-		Remedy:  decide(p, want, serve),
+		Rule:    fmt.Sprintf("%s, and no serving quorum of the %d voters is seen to hold the same: %s", rule, p.Size(), strings.Join(hold, ", ")),
+		Remedy:  howToDecide(p, want, serve),
 	}
 }
 
-// decide says how it can be found out whose data is right, and what to do then.
-func decide(p membership.ClusterStatus, want membership.Spec, serve map[string][]membership.MemberStatus) string {
-	restore := "restore a snapshot of before that (see restore), or decide for one member: stop the others for good, take their data or their hosts away, and name it in recover_from"
-	held := map[string]int{} // by those as well that would start if nobody held anything else
+// howToDecide tells the user how to find out whose data is right, and what to do then.
+func howToDecide(p membership.ClusterStatus, want membership.Spec, serve map[string][]membership.MemberStatus) string {
+	restore := "restore an older snapshot (see restore), or choose one member: stop the others for good, remove their data or their hosts, and name it in recover_from"
+	held := map[string]int{} // also by members that would start if no peer held different data
 	unstarted := ""
 	for _, s := range p.Voters() {
 		if s.Data != "" {
@@ -83,23 +84,23 @@ func decide(p membership.ClusterStatus, want membership.Spec, serve map[string][
 			continue
 		}
 		slices.Sort(wrong)
-		return fmt.Sprintf("%d of %d voters held %s, and a quorum could serve it: %s, which nothing can be changed without now; %s comes up then by itself; then plan again, and apply: what was stopped is built anew from the others (give it another rebuild, so that it is not started first)",
+		return fmt.Sprintf("%d of %d voters held %s, and could serve it as a quorum: %s; %s starts by itself then; give every stopped member another rebuild, so that it is not started first, plan again, and apply: it is built anew from the others",
 			n, p.Size(), data, strings.Join(wrong, ", "), unstarted)
 	}
 	if unstarted != "" && len(serve) > 1 {
-		return fmt.Sprintf("find out who else holds what %s does: stop those that hold one of these (systemctl stop etcd@%s on their hosts); where it comes up by itself then, plan again, and apply: what was stopped is built anew from the others (give it another rebuild, so that it is not started first); "+
-			"where it does not, start those again, and stop those that hold another; where it comes up with none of them, nobody but you can say whose data is right: %s", unstarted, want.Name, restore)
+		return fmt.Sprintf("find out which data %s holds: stop the members that hold one of these (systemctl stop etcd@%s on their hosts); if it starts by itself then, give the stopped members another rebuild, so that they are not started first, plan again, and apply: they are built anew from the others; "+
+			"if it does not, start those again, and stop the members that hold another; if it never starts, only you can say whose data is right: %s", unstarted, want.Name, restore)
 	}
-	return "bring up those that could not be compared, and plan again; where it stays so, nobody but you can say whose data is right: " + restore
+	return "bring up the members that could not be compared, and plan again; if that settles nothing, only you can say whose data is right: " + restore
 }
 
-// comes tells whether a voter may be compared once it was brought up.
-func comes(s membership.MemberStatus) bool {
+// mayCompareLater tells whether a voter may be compared once it is up.
+func mayCompareLater(s membership.MemberStatus) bool {
 	return s.Desired && s.Failed == "" && s.Data == "" && !s.Differs && s.State != membership.Unreachable && s.State != membership.Blocked && !s.HasNothing()
 }
 
-// keptBack tells whether a member does not start since a peer holds other data, and that peer may serve still.
-func (c *planner) keptBack(s membership.MemberStatus) bool {
+// heldByPeer tells whether a member does not start because a peer holds different data, and that peer may still serve.
+func (c *planner) heldByPeer(s membership.MemberStatus) bool {
 	if !s.Differs || s.Diverged || s.State != membership.Unhealthy {
 		return false
 	}
@@ -109,8 +110,8 @@ func (c *planner) keptBack(s membership.MemberStatus) bool {
 	return other
 }
 
-// acquit takes the alarm back that data differs, once every voter that there is holds the same.
-func (c *planner) acquit() (membership.Step, bool) {
+// clearCorrupt clears the alarm CORRUPT once all voters hold the same data.
+func (c *planner) clearCorrupt() (membership.Step, bool) {
 	_, other := first(c.Voters(), func(s membership.MemberStatus) bool {
 		return s.Diverged || s.Data == "" || s.State != membership.Healthy
 	})
@@ -120,10 +121,10 @@ func (c *planner) acquit() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Disarm, To: bootstrap.AlarmCorrupt}, true
 }
 
-// expel removes a voter whose data is not that of a quorum: it may give wrong answers to anybody who reads from it. It joins
-// anew once the alarm is taken back.
+// expel removes a voter whose data is not that of a quorum, since it may give wrong answers to its readers. The member
+// joins anew once the alarm is cleared.
 func (c *planner) expel() (membership.Step, bool) {
-	// Without the alarm, one that does not even start is removed like any other that is dead.
+	// Without the alarm, a member that does not even start is removed like any other dead one.
 	s, found := first(c.Voters(), func(s membership.MemberStatus) bool { return s.Diverged && s.Failed == "" && (c.Corrupt || !s.Differs) })
 	if !found || len(c.Healthy()) < membership.Quorum(c.Size()) {
 		return membership.Step{}, false
@@ -140,15 +141,15 @@ func (c *planner) expel() (membership.Step, bool) {
 	return remove, true
 }
 
-// dispute says what keeps the alarm that data differs.
-func (c *planner) dispute() (membership.Step, bool) {
+// deferCorrupt says what keeps the alarm CORRUPT from being cleared.
+func (c *planner) deferCorrupt() (membership.Step, bool) {
 	for _, s := range c.Voters() {
 		switch {
 		case s.Diverged:
 		case s.State == membership.Healthy && s.Data == "":
-			c.defers(s, "the alarm that data differs (CORRUPT) stays until every voter was compared, and it was not yet", "apply again once it has come up")
+			c.defers(s, "the alarm CORRUPT stays until every voter was compared, and this one was not yet", "apply again once it is up")
 		case s.State != membership.Healthy:
-			c.defers(s, "it could not be compared, and the alarm that data differs (CORRUPT) stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
+			c.defers(s, "it could not be compared, and the alarm CORRUPT stays until every voter was: "+s.Why, "bring it up, or give the member another address; until then the cluster takes no writes")
 		}
 	}
 	return membership.Step{}, false

@@ -8,16 +8,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// after is what a step makes of a cluster, where it goes well.
-func after(p membership.ClusterStatus, want membership.Spec, did membership.Step) membership.ClusterStatus {
+// after returns what a successful step makes of a cluster.
+func after(p membership.ClusterStatus, want membership.Spec, done membership.Step) membership.ClusterStatus {
 	p = p.Clone()
-	if s := p.Member(did.Subject()); s != nil {
-		effectOnMember(p, s, want, did)
+	if s := p.Member(done.Subject()); s != nil {
+		effectOnMember(p, s, want, done)
 	}
-	switch did.Kind {
+	switch done.Kind {
 	case membership.Stage:
-		if s := p.Member(did.Subject()); s != nil && s.State == membership.StoreMissing {
-			s.State = membership.Healthy // it was never stopped, as far as anybody knows
+		if s := p.Member(done.Subject()); s != nil && s.State == membership.StoreMissing {
+			s.State = membership.Healthy // as far as is known, it was never stopped
 			elect(&p)
 		}
 	case membership.Snapshot:
@@ -46,30 +46,30 @@ func after(p membership.ClusterStatus, want membership.Spec, did membership.Step
 		}
 	case membership.MoveLeader:
 		for _, s := range p.Healthy() {
-			if s.String() == did.To {
+			if s.String() == done.To {
 				p.Leader = s.ID
 			}
 		}
 	case membership.Remove:
-		p.Unmanaged = slices.DeleteFunc(p.Unmanaged, func(s membership.UnmanagedMember) bool { return s.ID == did.To })
+		p.Unmanaged = slices.DeleteFunc(p.Unmanaged, func(s membership.UnmanagedMember) bool { return s.ID == done.To })
 	case membership.Cancel:
 		p.Downgrade, p.Lowered = "", false
 	case membership.Downgrade:
-		p.Downgrade, p.Lowered, p.ClusterVersion = did.To, true, did.To
+		p.Downgrade, p.Lowered, p.ClusterVersion = done.To, true, done.To
 	case membership.Disarm:
-		if did.To == bootstrap.AlarmCorrupt {
+		if done.To == bootstrap.AlarmCorrupt {
 			p.Corrupt, p.Agreed = false, false
 		} else {
 			p.Full = false
 		}
 	case membership.Recover:
-		recovered(&p, want, did.Subject())
+		recovered(&p, want, done.Subject())
 	}
-	if did.Kind == membership.Agree || did.Kind == membership.Remove || did.Kind == membership.Readdress {
+	if done.Kind == membership.Agree || done.Kind == membership.Remove || done.Kind == membership.Readdress {
 		elect(&p)
 	}
 	if p.Downgrade != "" && allRun(p, p.Downgrade) {
-		p.Downgrade, p.Lowered = "", false // it ends by itself
+		p.Downgrade, p.Lowered = "", false // etcd ends it by itself
 	}
 	p.Members = slices.DeleteFunc(p.Members, func(s membership.MemberStatus) bool {
 		return !s.Desired && s.Role == membership.Absent && !s.Traces
@@ -77,19 +77,19 @@ func after(p membership.ClusterStatus, want membership.Spec, did membership.Step
 	return p
 }
 
-// rewriteRuns has a member that was given another store write the units of its runs anew, where those are an older one's.
+// rewriteRuns marks the backup units of a member that gets another store as outdated, if they are an older store's.
 func rewriteRuns(s *membership.MemberStatus) {
 	if s.OldRuns && s.Unbacked == "" {
 		s.Unbacked = bootstrap.OtherRuns
 	}
 }
 
-// effectOnSeat is what a step makes of the member that it is done to.
-func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want membership.Spec, did membership.Step) {
-	switch did.Kind {
+// effectOnMember applies a step to the member that it is done to.
+func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want membership.Spec, done membership.Step) {
+	switch done.Kind {
 	case membership.Stage:
-		s.Staged = did.To
-		s.Storeless = s.Storeless && did.To != s.Version
+		s.Staged = done.To
+		s.Storeless = s.Storeless && done.To != s.Version
 	case membership.Stop:
 		s.State, s.Looping, s.Active = membership.Stopped, false, false
 	case membership.Start:
@@ -103,7 +103,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		rewriteRuns(s)
 	case membership.RenewCertificates:
 		s.Invalid, s.Certified = "", true
-		if s.State == membership.Unhealthy && p.HasQuorum() { // that was what it failed by
+		if s.State == membership.Unhealthy && p.HasQuorum() { // its certificate was the cause
 			s.State = membership.Healthy
 		}
 	case membership.Readdress:
@@ -128,13 +128,13 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 	case membership.AddLearner:
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
-		s.State, s.Started, s.Traces, s.Version = membership.Healthy, true, true, did.To
+		s.State, s.Started, s.Traces, s.Version = membership.Healthy, true, true, done.To
 		s.Outdated, s.Invalid, s.Disabled, s.Rebuild, s.Storeless = nil, "", false, "", false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
 		}
-		if did.To != want.Version {
-			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", did.To, want.Version)}
+		if done.To != want.Version {
+			s.Outdated = []string{fmt.Sprintf("etcd %s -> %s", done.To, want.Version)}
 		}
 	case membership.Promote:
 		unsync(p) // the others: its own configuration names it already
@@ -153,21 +153,21 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 	}
 }
 
-// startUncontradicted has members start that met other data at the one that is removed, where it is the last that serves
-// other data than a quorum.
+// startUncontradicted starts the members that the removed member kept from starting, if it is the last one that serves
+// data other than a quorum's.
 func startUncontradicted(p membership.ClusterStatus, removed membership.MemberStatus) {
-	if _, another := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Diverged && !s.Differs && s.Member != removed.Member }); another {
+	if _, found := first(p.Voters(), func(s membership.MemberStatus) bool { return s.Diverged && !s.Differs && s.Member != removed.Member }); found {
 		return
 	}
 	healthy := p.Healthy()
 	for i := range p.Members {
 		if s := &p.Members[i]; s.Differs && !s.Diverged && len(healthy) > 0 {
-			s.Differs, s.Looping, s.Data = false, false, healthy[0].Data // else it would not start either
+			s.Differs, s.Looping, s.Data = false, false, healthy[0].Data // otherwise it would not start either
 		}
 	}
 }
 
-// allRun tells whether every member is seen to run a line of etcd.
+// allRun tells whether every member is seen to run a minor version of etcd.
 func allRun(p membership.ClusterStatus, minor string) bool {
 	_, found := first(p.Members, func(s membership.MemberStatus) bool {
 		return s.Role != membership.Absent && (s.State != membership.Healthy || membership.Minor(s.Version) != minor)
@@ -175,8 +175,8 @@ func allRun(p membership.ClusterStatus, minor string) bool {
 	return !found
 }
 
-// elect has a healthy voter lead, where a step has brought a quorum back or taken the leader away. Which one
-// it will be cannot be known: the next look tells.
+// elect makes a healthy voter the leader if a step has restored a quorum or removed the leader. Which voter it will be
+// cannot be known; the next observation shows it.
 func elect(p *membership.ClusterStatus) {
 	for _, s := range p.Voters() {
 		if p.Leader != "" && s.ID == p.Leader {
@@ -188,10 +188,10 @@ func elect(p *membership.ClusterStatus) {
 	}
 }
 
-// unsync has every voter's configuration name other members than there are by now.
+// unsync marks every voter's configuration as naming other members than the cluster has.
 func unsync(p membership.ClusterStatus) {
 	for i := range p.Members {
-		if p.Members[i].Role == membership.Voter && p.Members[i].From == "" { // who is re-addressed is given it all then
+		if p.Members[i].Role == membership.Voter && p.Members[i].From == "" { // a re-address writes the whole configuration
 			p.Members[i].Unsynced = true
 		}
 	}

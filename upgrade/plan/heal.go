@@ -12,27 +12,28 @@ import (
 // stays tells whether a voter or learner is desired.
 func stays(s membership.MemberStatus) bool { return s.Desired && s.Role != membership.Absent }
 
-// mends tells whether a run brings a member up: a voter that stays, and, while the others are no quorum, also a voter
-// that is to leave or to be built anew.
-func (c *planner) mends(s membership.MemberStatus) bool {
+// canBringUp tells whether a run brings a member up: a voter that stays, and, while the others are no quorum, also a
+// voter that is to leave or to be built anew.
+func (c *planner) canBringUp(s membership.MemberStatus) bool {
 	return s.Failed == "" && s.Role == membership.Voter && (s.Desired && s.Rebuild == "" || !c.HasQuorum()) && !c.WasPutBack(s)
 }
 
-// misled tells whether a member that is down has to be configured before its start. For a newer etcd alone it need not
-// be: it starts as it is and rolls with the others, since a roll can be put back, and takes a snapshot first, which
-// needs a quorum. But if the cluster has agreed on a newer etcd, the member cannot start as it is.
-func (c *planner) misled(s membership.MemberStatus) bool {
+// mustConfigureFirst tells whether a member that is down has to be configured before its start. A newer etcd alone
+// does not require it: the member starts as it is and rolls with the others, since a roll can be rolled back, and
+// takes a snapshot first, which needs a quorum. But if the cluster has agreed on a newer etcd, the member cannot start
+// as it is.
+func (c *planner) mustConfigureFirst(s membership.MemberStatus) bool {
 	if s.From == "" {
 		return c.misconfigured(s)
 	}
-	// The list has the member at its new address already, and nobody serves: it comes up there, with the others.
+	// The list already has the member at its new address, and nobody serves: it comes up there, with the others.
 	s.Outdated = append(slices.Clone(s.Outdated), "address")
 	return s.Moved && !c.HasQuorum() && c.Size() > 1 && c.misconfigured(s)
 }
 
-// misconfigured tells the same of a member without regard to a re-address, which configures it too.
+// misconfigured is mustConfigureFirst for a member that is not re-addressed; a re-address configures the member too.
 func (c *planner) misconfigured(s membership.MemberStatus) bool {
-	if len(s.Outdated) == 0 || !c.mends(s) || s.State != membership.Unhealthy && s.State != membership.Stopped {
+	if len(s.Outdated) == 0 || !c.canBringUp(s) || s.State != membership.Unhealthy && s.State != membership.Stopped {
 		return false
 	}
 	if s.Certified && s.State == membership.Unhealthy && !c.HasQuorum() {
@@ -48,21 +49,21 @@ func (c *planner) misconfigured(s membership.MemberStatus) bool {
 	return !c.goesDown() || c.comesDown()
 }
 
-// unarmed tells whether a member that is down lacks only the store to start with, which a stage puts there again. A
-// member that is configured before its start gets the desired store with that.
-func (c *planner) unarmed(s membership.MemberStatus) bool {
-	return s.Storeless && s.Version != "" && c.mends(s) && !c.misled(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
+// lacksStore tells whether a member that is down lacks only its store to start, which a stage installs again. A member
+// that is configured before its start gets the desired store with that.
+func (c *planner) lacksStore(s membership.MemberStatus) bool {
+	return s.Storeless && s.Version != "" && c.canBringUp(s) && !c.mustConfigureFirst(s) && (s.State == membership.Stopped || s.State == membership.Unhealthy)
 }
 
-// heal brings up members that are down and have all that they need, by the least that does it. It configures an
-// outdated member first, since that serves nobody meanwhile.
+// heal brings up members that are down and have all that they need, with as few steps as possible. It configures an
+// outdated member first, which takes service from nobody.
 func (c *planner) heal() (membership.Step, bool) {
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return s.State == membership.StoreMissing && s.Staged == "" && s.Failed == ""
 	}); found {
 		return c.stage(s, c.want.Version), true
 	}
-	if s, found := first(c.Members, c.unarmed); found {
+	if s, found := first(c.Members, c.lacksStore); found {
 		return c.stage(s, s.Version), true
 	}
 	if step, found := c.moveDown(); found {
@@ -70,24 +71,24 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	// Before any member is stopped: without a valid certificate and its key, a member cannot even be asked.
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.mends(s) && s.Invalid != "" && s.State == membership.Unhealthy
+		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Unhealthy
 	}); found {
 		return c.certificates(s), true
 	}
-	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.misled(s) && s.Staged != c.want.Version }); found {
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.mustConfigureFirst(s) && s.Staged != c.want.Version }); found {
 		return c.stage(s, c.want.Version), true
 	}
 	waiting := len(c.deferred)
-	if step, found := c.mislead(); found || len(c.deferred) > waiting {
+	if step, found := c.configureDown(); found || len(c.deferred) > waiting {
 		return step, found
 	}
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.mends(s) && s.Invalid != "" && s.State == membership.Stopped
+		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Stopped
 	}); found {
 		return c.certificates(s), true
 	}
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.mends(s) && (s.State == membership.Stopped || s.Disabled && runs(s))
+		return c.canBringUp(s) && (s.State == membership.Stopped || s.Disabled && runs(s))
 	}); found {
 		start := step(membership.Start, s)
 		if s.Disabled && runs(s) {
@@ -96,7 +97,7 @@ func (c *planner) heal() (membership.Step, bool) {
 		return start, true
 	}
 	if _, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.mends(s) && s.State == membership.Unhealthy && waitedFor(c.ClusterStatus, s) && !c.keptBack(s) && !c.vain(s)
+		return c.canBringUp(s) && s.State == membership.Unhealthy && waitedFor(c.ClusterStatus, s) && !c.heldByPeer(s) && !c.crashLoops(s)
 	}); found {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
@@ -107,11 +108,11 @@ func (c *planner) heal() (membership.Step, bool) {
 		return bootstrap.Agree(len(c.Voters())), true
 	}
 	for _, s := range c.Members {
-		if c.keptBack(s) {
-			c.defers(s, "it does not start, since a peer holds other data than it does, and it is not known yet who of those that serve is right", "see that all of them answer (their disks, the network between them), and plan again")
+		if c.heldByPeer(s) {
+			c.defers(s, "it does not start, since a peer holds different data, and it is not known yet which of the serving members is right", "make sure that all of them answer (check their disks and the network between them), and plan again")
 		}
-		if c.vain(s) {
-			c.defers(s, s.Why+", by its desired configuration", fmt.Sprintf("fix what ends it (journalctl -u etcd@%s on its host says what it is), and apply again; where it is its data, give the member another rebuild: it is built anew from the others", c.want.Name))
+		if c.crashLoops(s) {
+			c.defers(s, s.Why+", with its desired configuration", fmt.Sprintf("fix what ends it (see journalctl -u etcd@%s on its host), and apply again; if its data is the cause, give the member another rebuild: it is built anew from the others", c.want.Name))
 		}
 		switch {
 		case stays(s) && s.Alone:
@@ -123,37 +124,39 @@ func (c *planner) heal() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// vain tells whether a member's process ends at each start with its desired configuration, while the others serve: a
-// wait for it helps nobody.
-func (c *planner) vain(s membership.MemberStatus) bool {
-	return c.mends(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
+// crashLoops tells whether a member's process ends at each start with its desired configuration while the others
+// serve, so that waiting for it is of no use.
+func (c *planner) crashLoops(s membership.MemberStatus) bool {
+	return c.canBringUp(s) && s.State == membership.Unhealthy && s.Looping && !s.Differs && len(s.Outdated) == 0 && s.Invalid == "" && s.From == "" && c.HasQuorum()
 }
 
-// mislead brings misled members to their desired configuration: it stops those that run, and configures them then.
-func (c *planner) mislead() (membership.Step, bool) {
-	if _, found := first(c.Members, c.misled); !found {
+// configureDown stops members that must be configured first, and configures them.
+func (c *planner) configureDown() (membership.Step, bool) {
+	if _, found := first(c.Members, c.mustConfigureFirst); !found {
 		return membership.Step{}, false
 	}
 	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
 		return before, true
 	}
-	stopped, isStopped := first(c.Members, func(s membership.MemberStatus) bool { return c.misled(s) && s.State == membership.Stopped })
+	stopped, isStopped := first(c.Members, func(s membership.MemberStatus) bool { return c.mustConfigureFirst(s) && s.State == membership.Stopped })
 	if c.mayServeAgain() {
 		// One after another, so that the running members stay a quorum: each starts before the next one stops.
 		if isStopped {
 			return step(membership.Configure, stopped), true
 		}
-		if _, found := first(c.Members, func(s membership.MemberStatus) bool { return c.mends(s) && s.State == membership.Stopped }); found {
+		if _, found := first(c.Members, func(s membership.MemberStatus) bool { return c.canBringUp(s) && s.State == membership.Stopped }); found {
 			return membership.Step{}, false
 		}
 	}
-	failing := func(s membership.MemberStatus) bool { return c.misled(s) && s.State == membership.Unhealthy }
-	if s, found := first(c.Members, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
-		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it is not known whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.missed())
+	failing := func(s membership.MemberStatus) bool {
+		return c.mustConfigureFirst(s) && s.State == membership.Unhealthy
 	}
-	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return failing(s) && c.spared(s) }); found {
+	if s, found := first(c.Members, failing); found && !c.HasQuorum() && len(c.Healthy()) > 0 {
+		return c.defers(s, fmt.Sprintf("it seems to serve nobody, and is outdated (%s), and it is not known whether the others are a quorum without it", strings.Join(s.Outdated, ", ")), c.bringBack())
+	}
+	if s, found := first(c.Members, func(s membership.MemberStatus) bool { return failing(s) && c.mayStopUnhealthy(s) }); found {
 		stop := step(membership.Stop, s)
-		stop.To = "it serves nobody, and is outdated: " + strings.Join(append(slices.Clone(s.Outdated), elsewhere(s)...), ", ")
+		stop.To = "it serves nobody, and is outdated: " + strings.Join(append(slices.Clone(s.Outdated), oldAddress(s)...), ", ")
 		return stop, true
 	}
 	return step(membership.Configure, stopped), isStopped
@@ -166,10 +169,10 @@ func (c *planner) mayServeAgain() bool {
 	return found && !c.HasQuorum()
 }
 
-// spared tells whether a voter that serves nobody may be stopped: the others serve without it, or it has served nobody
-// since its start, so that a stop takes nothing away. If no voter serves any more, those that have served have to be a
-// quorum, since otherwise they only lack the others; and the running voters have to stay a quorum.
-func (c *planner) spared(s membership.MemberStatus) bool {
+// mayStopUnhealthy tells whether a voter that does not serve may be stopped: the others serve without it, or it has
+// not served since its start, so that a stop takes nothing away. If no voter serves any more, those that have served
+// have to be a quorum, since otherwise they only lack the others; and the running voters have to stay a quorum.
+func (c *planner) mayStopUnhealthy(s membership.MemberStatus) bool {
 	if c.HasQuorum() || !s.Active || c.Size() == 1 {
 		return true
 	}
@@ -190,7 +193,7 @@ func runs(s membership.MemberStatus) bool {
 	return s.State == membership.Healthy || s.State == membership.Unhealthy
 }
 
-// renewCertificates issues certificates anew. The members run on meanwhile.
+// renewCertificates issues new certificates to running members, without a restart.
 func (c *planner) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
@@ -233,8 +236,8 @@ func (c *planner) disarm() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Disarm}, true
 }
 
-// secure returns what comes before a change that could go wrong: the desired store on every host that needs it, its
-// flags tried, and then a snapshot. false: all of that is done.
+// secure returns what has to come before a risky change: the desired store on every host that needs it, with its flags
+// tried, and then a snapshot. false means that all of that is done.
 func (c *planner) secure() (membership.Step, bool) {
 	for _, s := range c.Members {
 		switch {
@@ -278,7 +281,7 @@ func (c *planner) stage(s membership.MemberStatus, version string) membership.St
 	return stage
 }
 
-// voters is the arithmetic of a change: voters before and after, their quorum, and how many are healthy.
+// voters describes a change of membership: voters before and after, their quorum, and how many are healthy.
 func voters(before, after, healthy int) string {
 	if before == after {
 		return fmt.Sprintf("voters %d, quorum %d, healthy %d", before, membership.Quorum(before), healthy)
@@ -286,7 +289,7 @@ func voters(before, after, healthy int) string {
 	return fmt.Sprintf("voters %d -> %d, quorum %d, healthy %d", before, after, membership.Quorum(after), healthy)
 }
 
-// rebuildable tells whether a member is to be built anew on its host, and the host allows that.
+// rebuildable tells whether a member is to be rebuilt on its host, and the host allows that.
 func rebuildable(s membership.MemberStatus) bool {
 	if s.Rebuild == "" || !s.Desired {
 		return false
@@ -298,9 +301,9 @@ func rebuildable(s membership.MemberStatus) bool {
 	return s.Alone
 }
 
-// rebuild removes a healthy voter that is to be built anew; cleanUp then clears its host, and the member joins like any
-// other. removeDead removes one that serves nobody. No other member is touched before this one votes again, since all
-// voters have to be healthy.
+// rebuild removes a healthy voter that is to be rebuilt; cleanUp then clears its host, and the member joins like any
+// other. removeDead removes a voter that does not serve. Since all voters have to be healthy, no other member is
+// touched before this one votes again.
 func (c *planner) rebuild() (membership.Step, bool) {
 	asked := func(s membership.MemberStatus) bool {
 		return s.Desired && s.Rebuild != "" && s.Role == membership.Voter
@@ -322,7 +325,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	case n == 1:
 		return c.defers(s, "it cannot be built anew: nobody else has its data", "let the cluster have three members, and apply again; or restore a snapshot")
 	case healthy < n:
-		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
+		return c.defers(s, fmt.Sprintf("it cannot be built anew: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case n != len(c.want.Members) || len(c.Learners()) > 0:
 		return c.defers(s, fmt.Sprintf("it cannot be built anew: there are %d voters and %d learners, and %d voters are desired", n, len(c.Learners()), len(c.want.Members)), "wait until the cluster has its desired size")
 	case !c.led():

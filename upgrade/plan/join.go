@@ -11,26 +11,26 @@ func joinable(s membership.MemberStatus) bool {
 	return s.Desired && s.Role == membership.Absent && s.Failed == "" && (s.State == membership.Missing || hasLeft(s))
 }
 
-// occupied is the member that the list still has at a member's address: etcd takes no second one there before that one is
-// re-addressed. false: nobody.
-func (c *planner) occupied(s membership.MemberStatus) (by membership.MemberStatus, is bool) {
+// occupant returns the member that the list still has at s's address, if any. etcd accepts no second member there
+// before that one is re-addressed.
+func (c *planner) occupant(s membership.MemberStatus) (by membership.MemberStatus, is bool) {
 	return first(c.Members, func(o membership.MemberStatus) bool {
 		return o.Member != s.Member && o.Role != membership.Absent && o.From != "" && !o.Moved && membership.HostOf(o.From) == s.Address
 	})
 }
 
-// free tells whether a member can be added at its address by now.
-func (c *planner) free(s membership.MemberStatus) bool {
-	_, occupied := c.occupied(s)
+// addable tells whether a member can be added at its address now.
+func (c *planner) addable(s membership.MemberStatus) bool {
+	_, occupied := c.occupant(s)
 	return joinable(s) && !occupied
 }
 
-// waits defers what needs an address that the list has another member at.
-func (c *planner) waits(s, by membership.MemberStatus) {
+// deferToOccupant defers a member whose address the list still has for another one.
+func (c *planner) deferToOccupant(s, by membership.MemberStatus) {
 	c.defers(s, fmt.Sprintf("the member list has %s at this address until that is re-addressed", by.Name), "give one of the two another address, or apply them one after the other")
 }
 
-// hasLeft tells whether a host carries what is left of a member that is in no list any more.
+// hasLeft tells whether a host carries remains of a member that is no longer in the list.
 func hasLeft(s membership.MemberStatus) bool {
 	if s.Role != membership.Absent || !s.Traces || s.Failed != "" {
 		return false
@@ -42,8 +42,7 @@ func hasLeft(s membership.MemberStatus) bool {
 	return s.Alone || !s.Desired && s.State == membership.Missing
 }
 
-// cleanUp takes what is left of a member off its host: for good if the member has left, or to make room if it is to
-// join anew.
+// cleanUp removes a member's remains from its host: for good if the member has left, or to make room if it joins anew.
 func (c *planner) cleanUp() (membership.Step, bool) {
 	if !c.HasQuorum() { // without a quorum nobody can say who is in the list
 		return membership.Step{}, false
@@ -74,7 +73,7 @@ func (c *planner) removeStaleLearners() (membership.Step, bool) {
 	}
 	for _, s := range c.Unmanaged {
 		if s.Ours && s.Role == membership.Learner {
-			return c.withdraw(membership.Step{Kind: membership.Remove, Member: unmanagedName(s), At: s.PeerURL, To: s.ID, Why: "a learner that an earlier change has left"})
+			return c.withdraw(membership.Step{Kind: membership.Remove, Member: unmanagedName(s), At: s.PeerURL, To: s.ID, Why: "a learner that an earlier change left behind"})
 		}
 	}
 	for _, s := range c.Learners() {
@@ -109,8 +108,8 @@ func stuck(s membership.MemberStatus) bool {
 	return s.State == membership.Unreachable || s.State == membership.Blocked || s.Failed != ""
 }
 
-// coming tells whether a desired member that does not vote yet can join.
-func (c *planner) coming() bool {
+// hasJoinable tells whether a desired member that does not vote yet can join.
+func (c *planner) hasJoinable() bool {
 	if learner, found := first(c.Learners(), func(membership.MemberStatus) bool { return true }); found {
 		return !stuck(learner)
 	}
@@ -143,7 +142,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	}
 	// The other voters have to be a quorum without the learner: it may fail the moment it has its vote.
 	if healthy < n && healthy < membership.Quorum(n+1) {
-		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.missed())
+		return c.defers(s, fmt.Sprintf("it cannot be given a vote: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -171,19 +170,19 @@ func (c *planner) add() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	// A member that replaces nobody comes before one that takes over from a healthy voter.
-	s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.free(s) && !c.inPlace(s) })
+	s, found := first(c.Members, func(s membership.MemberStatus) bool { return c.addable(s) && !c.inPlace(s) })
 	if !found {
-		s, found = first(c.Members, c.free)
+		s, found = first(c.Members, c.addable)
 	}
 	if !found {
-		return c.barred()
+		return c.deferUnaddable()
 	}
 	n, healthy := c.Size(), len(c.Healthy())
 	if n%2 != 0 && healthy < n {
-		return c.defers(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
+		return c.defers(s, fmt.Sprintf("it cannot be added: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	}
 	if healthy < membership.Quorum(n+1) && healthy < n {
-		return c.defers(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.missed())
+		return c.defers(s, fmt.Sprintf("it cannot be added: of %d voters %d would be healthy without it, and %d are needed", n+1, healthy, membership.Quorum(n+1)), c.bringBack())
 	}
 	version := c.joinVersion()
 	if version == "" {
@@ -204,11 +203,11 @@ func (c *planner) inPlace(s membership.MemberStatus) bool {
 	return found
 }
 
-// barred defers the desired members whose hosts cannot take them.
-func (c *planner) barred() (membership.Step, bool) {
+// deferUnaddable defers the desired members whose hosts cannot take them.
+func (c *planner) deferUnaddable() (membership.Step, bool) {
 	for _, s := range c.Members {
-		if by, occupied := c.occupied(s); joinable(s) && occupied {
-			c.waits(s, by)
+		if by, occupied := c.occupant(s); joinable(s) && occupied {
+			c.deferToOccupant(s, by)
 		} else if s.Desired && s.Role == membership.Absent && s.Failed == "" {
 			c.defers(s, s.Why, "fix that, or give the member another address; it is not added meanwhile")
 		}
@@ -216,14 +215,14 @@ func (c *planner) barred() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// uncarried defers a member for which the provider carries no etcd to join with.
+// uncarried defers a member that would join with a version of etcd that this provider does not carry.
 func (c *planner) uncarried(s membership.MemberStatus) (membership.Step, bool) {
 	return c.defers(s, fmt.Sprintf("it cannot join: the others run etcd %[1]s, which an older etcd cannot join, and this provider carries no etcd %[1]s", c.joinMinor()), "apply with a release of this provider that carries it")
 }
 
-// joinMinor is the minor version of etcd that a member joins with: the desired one once a voter runs it, and until then
-// the one that the voters run. So a member that joins in the middle of a change of version begins like the others. How
-// far a downgrade has come does not count, since etcd continues it between two observations.
+// joinMinor returns the minor version of etcd that a member joins with: the desired one once a voter runs it, and
+// until then the one that the voters run. So a member that joins in the middle of a version change begins like the
+// others. The progress of a downgrade does not count, since etcd continues it between two observations.
 func (c *planner) joinMinor() string {
 	desired := membership.Minor(c.want.Version)
 	minor := ""
@@ -242,8 +241,8 @@ func (c *planner) joinMinor() string {
 	return minor
 }
 
-// joinVersion is the version that a member joins with now. If this provider carries no patch of that minor version, a
-// newer desired version does as well, as in any upgrade; empty: the desired version is older.
+// joinVersion returns the version that a member joins with now. If this provider carries no patch of that minor
+// version, a newer desired version works as well, as in any upgrade. It is empty if the desired version is older.
 func (c *planner) joinVersion() string {
 	minor := c.joinMinor()
 	if minor == membership.Minor(c.want.Version) {
@@ -256,8 +255,8 @@ func (c *planner) joinVersion() string {
 	return version
 }
 
-// arrivalVersion is the version to stage on a new member's host: the one that the member joins with, or, if it joins
-// after an upgrade, the version after that upgrade.
+// arrivalVersion returns the version to stage on a new member's host: the one that the member joins with, or, if it
+// joins after an upgrade, the version after that upgrade.
 func (c *planner) arrivalVersion() string {
 	later := !c.goesDown() && len(c.Learners()) == 0 && c.Size()%2 != 0 && len(c.Healthy()) == c.Size()
 	if version := c.joinVersion(); version != "" && !later {

@@ -19,18 +19,18 @@ func dead(s membership.MemberStatus) bool {
 // removeDead removes one dead voter, and the next one only after the first has its replacement.
 func (c *planner) removeDead() (membership.Step, bool) {
 	n, healthy := c.Size(), len(c.Healthy())
-	if !c.HasQuorum() || n%2 == 0 && n <= len(c.want.Members) && c.coming() {
+	if !c.HasQuorum() || n%2 == 0 && n <= len(c.want.Members) && c.hasJoinable() {
 		return membership.Step{}, false
 	}
 	for _, s := range c.Voters() {
-		if !dead(s) || c.kept(s) {
+		if !dead(s) || c.staysListed(s) {
 			continue
 		}
 		if s.ID != "" && s.ID == c.Leader { // it is dead only as seen from here
 			return c.defers(s, "it cannot be removed: "+s.Why+", and it leads", "make its host reachable, or switch it off, so that another voter leads")
 		}
 		if healthy < membership.Quorum(n-1) {
-			return c.defers(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.missed())
+			return c.defers(s, fmt.Sprintf("it cannot be removed: of %d voters %d would be healthy, and %d are needed", n-1, healthy, membership.Quorum(n-1)), c.bringBack())
 		}
 		if before, needed := c.secure(); needed {
 			return before, true
@@ -49,9 +49,9 @@ func (c *planner) removeDead() (membership.Step, bool) {
 	return membership.Step{}, false
 }
 
-// kept tells whether a dead voter stays in the member list for now, because its replacement cannot join yet: the list
-// records that a member is missing.
-func (c *planner) kept(s membership.MemberStatus) bool {
+// staysListed tells whether a dead voter stays in the member list for now because its replacement cannot join yet. The
+// list then shows that a member is missing.
+func (c *planner) staysListed(s membership.MemberStatus) bool {
 	if s.Failed != "" {
 		return true
 	}
@@ -59,13 +59,13 @@ func (c *planner) kept(s membership.MemberStatus) bool {
 		c.defers(s, s.Why, "give the member another address")
 		return true
 	}
-	if (s.Desired || c.awaited(s)) && c.joinVersion() == "" {
+	if (s.Desired || c.awaitsReplacement(s)) && c.joinVersion() == "" {
 		c.uncarried(s)
 		return true
 	}
 	heir, found := first(c.Members, func(h membership.MemberStatus) bool { return h.Desired && h.Name == s.Name && h.Address != s.Address })
-	if by, occupied := c.occupied(heir); found && heir.Role == membership.Absent && joinable(heir) && occupied {
-		c.waits(heir, by)
+	if by, occupied := c.occupant(heir); found && heir.Role == membership.Absent && joinable(heir) && occupied {
+		c.deferToOccupant(heir, by)
 		return true
 	}
 	if found && heir.Role == membership.Absent && !joinable(heir) {
@@ -85,7 +85,7 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	// A member whose replacement has yet to join waits for that, and the leader goes last.
 	leaves := func(s membership.MemberStatus) bool { return !s.Desired && s.State == membership.Healthy }
 	follows := func(s membership.MemberStatus) bool { return leaves(s) && s.ID != c.Leader }
-	replaced := func(s membership.MemberStatus) bool { return !c.awaited(s) }
+	replaced := func(s membership.MemberStatus) bool { return !c.awaitsReplacement(s) }
 	var s membership.MemberStatus
 	found := false
 	for _, is := range []func(membership.MemberStatus) bool{
@@ -101,7 +101,7 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	case !found:
 		return membership.Step{}, false
 	case healthy < n:
-		return c.defers(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
+		return c.defers(s, fmt.Sprintf("it cannot be removed: %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case len(c.Learners()) > 0:
 		return membership.Step{}, false
 	case !c.led():
@@ -119,8 +119,8 @@ func (c *planner) removeLeaver() (membership.Step, bool) {
 	return remove, true
 }
 
-// awaited tells whether a member leaves for another member of its name that has not joined yet.
-func (c *planner) awaited(s membership.MemberStatus) bool {
+// awaitsReplacement tells whether a leaving member's replacement, of the same name, has not joined yet.
+func (c *planner) awaitsReplacement(s membership.MemberStatus) bool {
 	_, found := first(c.Members, func(heir membership.MemberStatus) bool {
 		return heir.Desired && heir.Name == s.Name && heir.Role == membership.Absent
 	})
@@ -145,7 +145,7 @@ func (c *planner) lead(from membership.MemberStatus, why string) (membership.Ste
 		to, found = first(c.Healthy(), other)
 	}
 	if !found {
-		return c.defers(from, "it leads, and there is no other healthy voter to take over", c.missed())
+		return c.defers(from, "it leads, and there is no other healthy voter to take over", c.bringBack())
 	}
 	move := step(membership.MoveLeader, from)
 	move.Member, move.At = from.Name, from.Address
@@ -153,20 +153,20 @@ func (c *planner) lead(from membership.MemberStatus, why string) (membership.Ste
 	return move, true
 }
 
-// missed names the voters that are not healthy, and says to bring them back.
-func (c *planner) missed() string {
-	var missed []string
+// bringBack returns the remedy that names the voters to bring back.
+func (c *planner) bringBack() string {
+	var down []string
 	for _, s := range c.Voters() {
 		if s.State != membership.Healthy {
 			text := fmt.Sprintf("%s is %s", s, s.State)
 			if s.Why != "" {
 				text += " (" + s.Why + ")"
 			}
-			missed = append(missed, text)
+			down = append(down, text)
 		}
 	}
-	if len(missed) == 0 {
+	if len(down) == 0 {
 		return "apply again"
 	}
-	return "bring back what is down: " + strings.Join(missed, "; ")
+	return "bring back what is down: " + strings.Join(down, "; ")
 }

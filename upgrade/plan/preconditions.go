@@ -8,18 +8,19 @@ import (
 
 // preconditions refuses a cluster that no step may change: something in it is unaccounted for, or its quorum is lost.
 func preconditions(p membership.ClusterStatus, want membership.Spec) error {
-	if err := explained(p, want); err != nil {
+	if err := accountedFor(p, want); err != nil {
 		return err
 	}
 	return quorumInReach(p, want)
 }
 
-// explained refuses a cluster with something that nobody can account for, whether the cluster has its quorum or not.
-func explained(p membership.ClusterStatus, want membership.Spec) error {
+// accountedFor refuses a cluster with something that nobody can account for, whether the cluster has its quorum or
+// not.
+func accountedFor(p membership.ClusterStatus, want membership.Spec) error {
 	for _, s := range p.Unmanaged {
 		switch {
-		case s.Ours && s.Role == membership.Voter: // only the configuration named its host, so nobody can look there
-			return &membership.Refusal{Summary: "A voter is missing from the configuration", Rule: fmt.Sprintf("an apply that was cut short has made %s (ID %s, peer URL %s) a voter, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
+		case s.Ours && s.Role == membership.Voter: // only the configuration named its host, so it cannot be observed
+			return &membership.Refusal{Summary: "A voter is missing from the configuration", Rule: fmt.Sprintf("an interrupted apply has made %s (ID %s, peer URL %s) a voter, and this configuration no longer names it", unmanagedName(s), s.ID, s.PeerURL),
 				Remedy: "put it back into the configuration at that address, and apply; then take it out"}
 		case !s.Ours:
 			return &membership.Refusal{Summary: "The member list has an unmanaged member", Rule: fmt.Sprintf("etcd's member list has %s (ID %s, peer URL %s), and neither this configuration nor its state knows it", unmanagedName(s), s.ID, s.PeerURL),
@@ -29,7 +30,7 @@ func explained(p membership.ClusterStatus, want membership.Spec) error {
 	if err := disputed(p, want); err != nil {
 		return err
 	}
-	if err := hostsApart(p); err != nil {
+	if err := oneMemberPerHost(p); err != nil {
 		return err
 	}
 	return versionsInReach(p, want.Version)
@@ -42,9 +43,9 @@ func unmanagedName(s membership.UnmanagedMember) string {
 	return "member " + s.Name
 }
 
-// hostsApart refuses two members at one address. etcd knows a member by its address, so a renamed member, or two
-// that have changed places, would look the same.
-func hostsApart(p membership.ClusterStatus) error {
+// oneMemberPerHost refuses two members at one address. etcd identifies a member by its address, so a renamed member,
+// or two that have swapped places, would look the same.
+func oneMemberPerHost(p membership.ClusterStatus) error {
 	at := map[string]membership.MemberStatus{}
 	for _, s := range p.Members {
 		if !s.Desired && s.Role == membership.Absent && !s.Traces {

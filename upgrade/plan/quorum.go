@@ -12,22 +12,22 @@ import (
 // runs.
 func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	n := p.Size()
-	able, open, empty, taken := 0, 0, 0, 0 // open: able once somebody has fixed the host, perhaps
-	var missing, ending, lacking, apart []string
+	able, open, empty, taken := 0, 0, 0, 0 // open: may be able once somebody has fixed its host
+	var missing, ending, withoutAddress, apart []string
 	for _, s := range p.Voters() {
 		if p.WasPutBack(s) {
 			missing = append(missing, fmt.Sprintf("%s: %s", s, membership.PutBack(s.Index, s.Had)))
 			continue
 		}
-		if s.Survives() && !hopeless(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
+		if s.Survives() && !cannotComeUp(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
 			able++
 			continue
 		}
 		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
 		switch {
-		case hopeless(p, want, s) && s.From != "" && s.Survives() && mayLack(s):
-			lacking = append(lacking, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
-		case hopeless(p, want, s) && s.From != "" && s.Survives():
+		case cannotComeUp(p, want, s) && s.From != "" && s.Survives() && mayLackAddress(s):
+			withoutAddress = append(withoutAddress, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
+		case cannotComeUp(p, want, s) && s.From != "" && s.Survives():
 			apart = append(apart, fmt.Sprintf("%s (%s)", s.Name, s.From))
 		case s.Looping:
 			ending = append(ending, s.Name)
@@ -50,28 +50,28 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	switch {
 	case able >= needed:
 		return nil
-	case able+len(lacking)+len(apart) >= needed:
+	case able+len(withoutAddress)+len(apart) >= needed:
 		var ways []string
-		if len(lacking) > 0 {
-			ways = append(ways, fmt.Sprintf("their machines may lack the addresses that the cluster knows them at: give them those too for the moment (ip address add) and plan again, and they are re-addressed one by one: %s", strings.Join(lacking, ", ")))
+		if len(withoutAddress) > 0 {
+			ways = append(ways, fmt.Sprintf("their machines may lack the addresses that the cluster knows: add those addresses for now (ip address add) and plan again, and the members are re-addressed one by one: %s", strings.Join(withoutAddress, ", ")))
 		}
 		if len(apart) > 0 {
-			ways = append(ways, fmt.Sprintf("only a quorum can give members other peer URLs: take what changes those of %s back (address or peer_port), apply, and change it once they serve", strings.Join(apart, ", ")))
+			ways = append(ways, fmt.Sprintf("only a quorum can change members' peer URLs: revert address or peer_port of %s, apply, and change it once the members serve", strings.Join(apart, ", ")))
 		}
 		if logs := tellLogs(p); logs != "" {
 			ways = append(ways, logs)
 		}
 		remedy := strings.Join(ways, "; ")
 		if way := recommended(p); way != "" {
-			remedy += ", or, where nothing of that can be had, " + way
+			remedy += ", or, if none of that is possible, " + way
 		}
 		return refuse("the quorum is lost", remedy)
 	case able+open >= needed:
-		remedy := "fix those hosts, or the network to them, and plan again; nothing is changed while it is not known what they hold"
+		remedy := "fix those hosts, or the network to them, and plan again; nothing is changed until it is known what they hold"
 		if way := recommended(p); way != "" {
-			remedy += fmt.Sprintf(" (of those that were seen, %s); where they are gone for good, and no snapshot is to be restored, %s", tellLogs(p), way)
+			remedy += fmt.Sprintf(" (of those that were seen, %s); if they are gone for good, and you restore no snapshot, %s", tellLogs(p), way)
 		} else {
-			remedy += "; where they are gone for good, restore a snapshot"
+			remedy += "; if they are gone for good, restore a snapshot"
 		}
 		return refuse("no quorum can be seen", remedy)
 	case able+taken >= needed:
@@ -79,30 +79,30 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	}
 	remedy := "bring a lost host back with its data, or restore a snapshot"
 	if len(ending) > 0 {
-		remedy = fmt.Sprintf("fix what ends %s (journalctl -u etcd@%s on the host says what it is), %s", strings.Join(ending, ", "), want.Name, remedy)
+		remedy = fmt.Sprintf("fix what ends %s (see journalctl -u etcd@%s on the host), %s", strings.Join(ending, ", "), want.Name, remedy)
 	}
-	if contradicted := contradicted(p, want); contradicted != "" {
-		remedy = contradicted + "; else " + remedy
+	if howToUncontradict := howToUncontradict(p, want); howToUncontradict != "" {
+		remedy = howToUncontradict + "; else " + remedy
 	}
 	if logs := tellLogs(p); logs != "" {
 		remedy = logs + "; " + remedy
 	}
 	if way := recommended(p); way != "" {
-		remedy += ", or, where nothing of that can be had, " + way
+		remedy += ", or, if none of that is possible, " + way
 	}
 	return refuse("the quorum is lost", remedy)
 }
 
-// mayLack tells whether a member's machine has lost the address by which its cluster knows it, or may have, if that is
-// a DNS name.
-func mayLack(s membership.MemberStatus) bool {
+// mayLackAddress tells whether a member's machine has lost the address by which its cluster knows it, or may have, if
+// that is a DNS name.
+func mayLackAddress(s membership.MemberStatus) bool {
 	_, err := netip.ParseAddr(membership.HostOf(s.From))
 	return !s.Moved && (s.Gone || err != nil && !s.There)
 }
 
-// contradicted says what to do about members that do not start since a running member holds other data; empty: there
-// are none.
-func contradicted(p membership.ClusterStatus, want membership.Spec) string {
+// howToUncontradict tells what to do about members that do not start because a running member holds different data. It
+// is empty if there are none.
+func howToUncontradict(p membership.ClusterStatus, want membership.Spec) string {
 	var kept, running []string
 	for _, s := range p.Voters() {
 		switch {
@@ -115,19 +115,19 @@ func contradicted(p membership.ClusterStatus, want membership.Spec) string {
 	if len(kept) == 0 || len(running) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("since a peer that runs holds other data, %s do not start: stop %s (systemctl stop etcd@%s on its host), and those come up by themselves where they hold the same; then give what was stopped another rebuild, plan again, and apply",
+	return fmt.Sprintf("since a running peer holds different data, %s do not start: stop %s (systemctl stop etcd@%s on its host), and they start by themselves if they hold the same; then give the stopped member another rebuild, plan again, and apply",
 		strings.Join(kept, ", "), strings.Join(running, ", "), want.Name)
 }
 
-// hopeless tells whether neither a start nor a wait brings a member up: its process ends each time, though it runs with
-// its desired configuration.
-func hopeless(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
+// cannotComeUp tells whether neither a start nor a wait brings a member up: its process ends each time with its
+// desired configuration.
+func cannotComeUp(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
 	if s.Alone {
-		return true // until it is recovered, or built anew
+		return true // until it is recovered or rebuilt
 	}
 	c := &planner{ClusterStatus: p, want: want}
-	if s.From != "" { // a quorum of others changes the list for it, or it is alone
-		return (s.Looping && !c.misled(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
+	if s.From != "" { // a quorum of the others can update the list, or it is alone
+		return (s.Looping && !c.mustConfigureFirst(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
 	}
-	return s.Looping && !c.misled(s) && (s.Invalid == "" || !c.mends(s))
+	return s.Looping && !c.mustConfigureFirst(s) && (s.Invalid == "" || !c.canBringUp(s))
 }

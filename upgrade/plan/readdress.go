@@ -6,38 +6,39 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// A member that is re-addressed stays on its machine, and keeps its data and its ID: the list has another peer URL for it,
-// and it is restarted with flags and certificates of its new address.
+// A re-addressed member stays on its machine and keeps its data and its ID. The list gets its new peer URL, and the
+// member restarts with flags and certificates for its new address.
 
-// moves tells whether a member is one that can be re-addressed.
+// moves tells whether a member is to be re-addressed.
 func moves(s membership.MemberStatus) bool {
 	return s.From != "" && s.Failed == "" && s.Desired && s.Role == membership.Voter
 }
 
-// moves tells whether a member can be re-addressed now: the list has nobody else at its new address.
+// moves tells whether a member can be re-addressed now: the list has no other member at its new address.
 func (c *planner) moves(s membership.MemberStatus) bool {
-	_, occupied := c.occupied(s)
+	_, occupied := c.occupant(s)
 	return moves(s) && !occupied
 }
 
-// crossed defers members that are to be re-addressed to where the list has each other: etcd gives no peer URL twice.
-func (c *planner) crossed() (membership.Step, bool) {
+// deferSwapped defers members that are to get each other's addresses: etcd accepts no peer URL twice.
+func (c *planner) deferSwapped() (membership.Step, bool) {
 	for _, s := range c.Members {
-		if by, occupied := c.occupied(s); moves(s) && !s.Moved && occupied {
-			c.waits(s, by)
+		if by, occupied := c.occupant(s); moves(s) && !s.Moved && occupied {
+			c.deferToOccupant(s, by)
 		}
 	}
 	return membership.Step{}, false
 }
 
-// unreachable tells whether nobody can reach a member where its cluster knows it, since its machine has lost that address, or
-// it runs at its new one already.
+// unreachable tells whether nobody can reach a member where its cluster knows it: its machine has lost that address,
+// or the member already runs at its new one.
 func unreachable(s membership.MemberStatus) bool {
 	return s.From != "" && !s.Moved && (s.Gone || s.There)
 }
 
-// waitedFor tells whether a member that runs and serves nobody is waited for where it is. One that is to be re-addressed may lack
-// its old address: it is waited for only where the others that run cannot be a quorum without it.
+// waitedFor tells whether the run waits for a member that runs and does not serve, without changing it. A member that
+// is to be re-addressed may lack its old address, so the run waits for it only if the other running members cannot be
+// a quorum without it.
 func waitedFor(p membership.ClusterStatus, s membership.MemberStatus) bool {
 	if !moves(s) || s.State == membership.Healthy {
 		return true
@@ -54,9 +55,10 @@ func waitedFor(p membership.ClusterStatus, s membership.MemberStatus) bool {
 	return others < membership.Quorum(p.Size())
 }
 
-// moveDown re-addresses a member that serves nobody: it may be down since its old address is gone. The others have to be a
-// quorum, which alone can change the list. One that is alone comes up whatever its own list says; where it serves, nobody
-// could join it before its list says where it is. One that is there already is not restarted.
+// moveDown re-addresses a member that does not serve: it may be down because its old address is gone. The others have
+// to be a quorum, which alone can update the list. A single member comes up whatever its own list says; if it serves,
+// nobody could join it before its list has its new address. A member that already runs at its new address is not
+// restarted.
 func (c *planner) moveDown() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		down, serves := s.State == membership.Unhealthy || s.State == membership.Stopped, s.State == membership.Healthy
@@ -68,8 +70,8 @@ func (c *planner) moveDown() (membership.Step, bool) {
 	if s.State == membership.Healthy && !s.There {
 		return c.move()
 	}
-	if s.State == membership.Unhealthy && !c.spared(s) {
-		return membership.Step{}, false // it is waited for
+	if s.State == membership.Unhealthy && !c.mayStopUnhealthy(s) {
+		return membership.Step{}, false // the run waits for it
 	}
 	if c.misconfigured(s) && s.Staged != c.want.Version {
 		return c.stage(s, c.want.Version), true
@@ -86,12 +88,12 @@ func (c *planner) moveDown() (membership.Step, bool) {
 	return move, true
 }
 
-// move re-addresses the next member that serves, the leader last.
+// move re-addresses the next serving member, the leader last.
 func (c *planner) move() (membership.Step, bool) {
 	able := func(s membership.MemberStatus) bool { return c.moves(s) && s.State == membership.Healthy }
 	s, found := c.next(able)
 	if !found || !c.HasQuorum() {
-		return c.crossed()
+		return c.deferSwapped()
 	}
 	what := fmt.Sprintf("it cannot be given another address than %s, which takes a restart", readdress(s).To)
 	if step, stops := c.mayStop(s, what, "is re-addressed last"); stops {
@@ -106,15 +108,15 @@ func (c *planner) move() (membership.Step, bool) {
 	return move, true
 }
 
-// elsewhere is the address that a member runs by still, as a reason why it is outdated.
-func elsewhere(s membership.MemberStatus) []string {
+// oldAddress returns the address that a member still runs by, as a reason why it is outdated.
+func oldAddress(s membership.MemberStatus) []string {
 	if s.From == "" {
 		return nil
 	}
 	return []string{"it runs by " + membership.HostOf(s.From)}
 }
 
-// readdress is the step, which says what it takes for granted.
+// readdress returns the step, which names its assumptions.
 func readdress(s membership.MemberStatus) membership.Step {
 	move := step(membership.Readdress, s)
 	if move.To = membership.HostOf(s.From); move.To == s.Address {

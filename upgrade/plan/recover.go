@@ -10,17 +10,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// recovery is the named way out of a lost quorum: one survivor becomes the whole cluster, and the others join
-// it anew. It is taken only where there is no other, and only by who names what is given up: every other voter.
-// Any of them may hold writes that the survivor never heard of, or, where its host cannot be asked, serve clients
-// at this very moment.
+// recovery plans the recovery of a lost quorum that recover_from asks for: one survivor becomes the whole cluster, and
+// the others join it anew. It is allowed only if there is no other way, and if the configuration names every other
+// voter as given up. Any of them may hold writes that the survivor never received, or, if its host cannot be reached,
+// may be serving clients at this moment.
 func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step, error) {
 	if quorumInReach(p, want) == nil {
 		return membership.Step{}, nil
 	}
 	if want.Recover.Member == "" {
-		if explained(p, want) != nil {
-			return membership.Step{}, nil // which is refused
+		if accountedFor(p, want) != nil {
+			return membership.Step{}, nil // preconditions refuses it
 		}
 		step, _ := Renumbered(p, want)
 		return step, nil
@@ -29,7 +29,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 		return membership.Step{}, &membership.Refusal{Summary: "This recovery is refused", Attribute: "recover_from", Member: want.Recover.Member, Rule: rule, Remedy: remedy}
 	}
 	if s, serves := first(p.Voters(), func(s membership.MemberStatus) bool { return s.State == membership.Healthy }); serves {
-		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so that the cluster has a quorum, which cannot be seen from here", s),
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s serves linearizable reads, so the cluster has a quorum that cannot be seen from here", s),
 			"fix the network to the other hosts, and plan again")
 	}
 	seed, found := first(p.Members, func(s membership.MemberStatus) bool {
@@ -37,7 +37,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	})
 	switch {
 	case !found:
-		return refuse("the cluster cannot be recovered from it: it is no voter at its address that has its data", "name a survivor in recover_from.member")
+		return refuse("the cluster cannot be recovered from it: no voter with its data is at its address", "name a survivor in recover_from.member")
 	case !seed.Ranked():
 		return refuse("the cluster is not recovered from it: "+unread(seed), "fix that and plan again, or name another survivor in recover_from.member")
 	case seed.Damaged != "":
@@ -45,7 +45,7 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 	}
 	others := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Member == seed.Member })
 	var names []string
-	var doubts []string // of those that may have more than the survivor, and cannot be asked to come up with it
+	var doubts []string // voters that may have more than the survivor, and cannot be brought up with it
 	doubtful := map[string]string{}
 	for _, s := range others {
 		names = append(names, s.Name)
@@ -88,17 +88,17 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 				"take it out of recover_from.loses: it is for voters whose hosts were seen and whose logs could not be read, or end later and do not come up")
 		}
 	}
-	if step, found := armed(p, want, seed); found {
+	if step, found := stageSeed(p, want, seed); found {
 		return step, nil
 	}
 	recover := step(membership.Recover, seed)
-	recover.Why = givenUp(p, seed, others)
+	recover.Why = whatIsGivenUp(p, seed, others)
 	return recover, nil
 }
 
-// armed puts the store that a survivor is to run by on its host, where it is not there: it is configured with all that is
-// desired where what it has keeps it down. false: it has it.
-func armed(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) (membership.Step, bool) {
+// stageSeed installs the store that a survivor is to run on its host, unless it is there. A survivor that its current
+// configuration may keep down gets everything desired.
+func stageSeed(p membership.ClusterStatus, want membership.Spec, seed membership.MemberStatus) (membership.Step, bool) {
 	c, version := &planner{ClusterStatus: p, want: want}, want.Version
 	if !c.misconfigured(seed) {
 		if version = seed.Version; !seed.Storeless {
@@ -108,7 +108,7 @@ func armed(p membership.ClusterStatus, want membership.Spec, seed membership.Mem
 	return c.stage(seed, version), seed.Staged != version
 }
 
-// recovered is what a recovery makes of a cluster: a voter alone, and hosts with what is left of the others.
+// recovered applies a recovery to a cluster: one voter is left, and hosts with the remains of the others.
 func recovered(p *membership.ClusterStatus, want membership.Spec, seed membership.Member) {
 	whole := (&planner{ClusterStatus: *p, want: want}).misconfigured(*p.Member(seed))
 	for i := range p.Members {

@@ -9,16 +9,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// A cluster whose machines have lost the addresses that its members know each other by has no quorum to change its list
-// with. All members are there, and can be asked by their new addresses; so it can be told that nothing is lost.
+// A cluster whose machines have lost the addresses that its members know each other by has no quorum to update its
+// list. All members are there, and can be reached by their new addresses, so the planner can tell that nothing is
+// lost.
 
-// Renumbered is the recovery of a cluster that was renumbered as a whole, or so much of it that the rest is no quorum: the
-// member whose log ends last becomes the cluster, at its new address, and the others join it anew. It is taken without
-// being asked for where the log of every voter was read, so that no write can be lost by it, and where nothing but the
-// addresses keeps the members from each other: what else they suffer from, or differ in, is for the user to decide on.
+// Renumbered plans the recovery of a cluster that was renumbered as a whole, or so far that the rest is no quorum: the
+// member whose log ends last becomes the cluster, at its new address, and the others join it anew. It needs no
+// recover_from, but requires that the log of every voter was read, so that no write can be lost, and that nothing but
+// the addresses separates the members: any other fault or difference is for the user to decide on.
 func Renumbered(p membership.ClusterStatus, want membership.Spec) (membership.Step, bool) {
 	voters := p.Voters()
-	lost := lacking(p)
+	lost := withLostAddress(p)
 	if p.Corrupt || len(p.Unseen) > 0 || len(voters) < p.Size() || len(lost) == 0 || len(voters)-len(lost) >= membership.Quorum(len(voters)) {
 		return membership.Step{}, false
 	}
@@ -28,10 +29,10 @@ func Renumbered(p membership.ClusterStatus, want membership.Spec) (membership.St
 		}
 	}
 	seed := slices.MaxFunc(voters, compareSeeds)
-	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !seeds(seed) || slices.ContainsFunc(voters, func(s membership.MemberStatus) bool { return s.Had > seed.Index }) {
+	if compareLogs(slices.MaxFunc(voters, compareLogs), seed) > 0 || !canBeSeed(seed) || slices.ContainsFunc(voters, func(s membership.MemberStatus) bool { return s.Had > seed.Index }) {
 		return membership.Step{}, false
 	}
-	if step, found := armed(p, want, seed); found {
+	if step, found := stageSeed(p, want, seed); found {
 		return step, true
 	}
 	var others []string
@@ -46,16 +47,17 @@ func Renumbered(p membership.ClusterStatus, want membership.Spec) (membership.St
 	return recover, true
 }
 
-// seeds tells whether a member can be the whole cluster with no more than another address.
-func seeds(s membership.MemberStatus) bool { return s.Desired && !s.Behind && !s.Storeless }
+// canBeSeed tells whether a member can become the whole cluster with nothing but a new address.
+func canBeSeed(s membership.MemberStatus) bool { return s.Desired && !s.Behind && !s.Storeless }
 
-// compareSeeds prefers whoever can be the cluster, then the one whose log ends last, then one that is at its address.
+// compareSeeds prefers a member that can be the seed, then the one whose log ends last, then one that is at its
+// address.
 func compareSeeds(a, b membership.MemberStatus) int {
-	return cmp.Or(compareTrue(seeds(a), seeds(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == ""))
+	return cmp.Or(compareTrue(canBeSeed(a), canBeSeed(b)), compareLogs(a, b), compareTrue(a.From == "", b.From == ""))
 }
 
-// lacking are the members whose machines have lost the addresses that the cluster knows.
-func lacking(p membership.ClusterStatus) (all []string) {
+// withLostAddress lists the members whose machines have lost the addresses that the cluster knows.
+func withLostAddress(p membership.ClusterStatus) (all []string) {
 	for _, s := range p.Voters() {
 		if s.Gone && !s.Moved {
 			all = append(all, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))

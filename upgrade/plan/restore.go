@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Restore plans how hosts become the desired cluster with the data of a snapshot, or, where that is wished, how a
-// restore that is under way is undone. It is made as Change makes its plans. Where the configuration is fulfilled already the plan is empty. Of the plan, End is
-// not set: what a cluster is once it was restored, Change looks at.
+// Restore plans how hosts become the desired cluster with the data of a snapshot, or how a restore that is under way
+// is undone. Its planner works like that of Change. The plan is empty if the configuration is already fulfilled. It
+// leaves End unset: Change observes the restored cluster.
 func Restore(p membership.Restoring, want membership.Spec) (Plan, error) {
 	if err := want.Check(); err != nil {
 		return Plan{}, err
@@ -25,7 +25,7 @@ type restorePlanner struct {
 	want membership.Spec
 }
 
-// chooseRestoring is the first step of the first rule that has one.
+// chooseRestoring returns the first step of the first rule that has one.
 func chooseRestoring(p membership.Restoring, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
 	r := &restorePlanner{Restoring: p, want: want}
 	if want.Restore.TakeBack {
@@ -52,16 +52,16 @@ func chooseRestoring(p membership.Restoring, want membership.Spec) (membership.S
 			return step, nil, nil
 		}
 	}
-	return membership.Step{}, r.out(), nil
+	return membership.Step{}, r.leftOut(), nil
 }
 
-// at is a step that is done to a host.
+// at returns a step on a host.
 func at(kind membership.Kind, s membership.RestoreStatus) (membership.Step, bool) {
 	return membership.Step{Kind: kind, Member: s.Name, At: s.Address}, true
 }
 
-// site is the first site that a test finds, of those whose hosts can be asked and may be touched.
-func (r *restorePlanner) site(is func(membership.RestoreStatus) bool) (membership.RestoreStatus, bool) {
+// firstHost returns the first host for which is holds, of those that can be reached and may be touched.
+func (r *restorePlanner) firstHost(is func(membership.RestoreStatus) bool) (membership.RestoreStatus, bool) {
 	for _, s := range r.Members {
 		if !s.Unreachable && s.Refused == "" && is(s) {
 			return s, true
@@ -70,18 +70,18 @@ func (r *restorePlanner) site(is func(membership.RestoreStatus) bool) (membershi
 	return membership.RestoreStatus{}, false
 }
 
-// each is a step of a kind for the first site that a test finds.
-func (r *restorePlanner) each(kind membership.Kind, is func(membership.RestoreStatus) bool) (membership.Step, bool) {
-	if s, found := r.site(is); found {
+// onFirst returns a step of a kind on the first host for which is holds.
+func (r *restorePlanner) onFirst(kind membership.Kind, is func(membership.RestoreStatus) bool) (membership.Step, bool) {
+	if s, found := r.firstHost(is); found {
 		return at(kind, s)
 	}
 	return membership.Step{}, false
 }
 
-// install puts the desired store where it will be needed, and one on a host of the old cluster that has none to
+// install installs the desired store where it is needed, and a store on a host of the old cluster that has none to
 // fence its member with.
 func (r *restorePlanner) install() (membership.Step, bool) {
-	step, found := r.each(membership.Install, func(s membership.RestoreStatus) bool { return s.Desired && !s.Installed || s.StoreMissing })
+	step, found := r.onFirst(membership.Install, func(s membership.RestoreStatus) bool { return s.Desired && !s.Installed || s.StoreMissing })
 	if found {
 		step.To = r.want.Version
 	}
@@ -89,23 +89,23 @@ func (r *restorePlanner) install() (membership.Step, bool) {
 }
 
 func (r *restorePlanner) fetch() (membership.Step, bool) {
-	step, found := r.each(membership.Fetch, func(s membership.RestoreStatus) bool { return s.Desired && s.Fetched == "" })
+	step, found := r.onFirst(membership.Fetch, func(s membership.RestoreStatus) bool { return s.Desired && s.Fetched == "" })
 	if found {
 		step.To = r.want.Restore.Source
 	}
 	return step, found
 }
 
-// fence stops every member of the old cluster that can be reached, and has those that were stopped for another
-// snapshot stopped for this one.
+// fence stops every member of the old cluster that can be reached, and fences anew the members that were fenced for
+// another snapshot.
 func (r *restorePlanner) fence() (membership.Step, bool) {
 	snapshot := r.snapshot()
-	return r.each(membership.Fence, func(s membership.RestoreStatus) bool {
+	return r.onFirst(membership.Fence, func(s membership.RestoreStatus) bool {
 		return s.Stage == membership.Untouched && s.Marked || s.Stage == membership.Fenced && (s.Source != r.want.Restore.Source || s.Snapshot != snapshot)
 	})
 }
 
-// snapshot is the SHA-256 of what is restored.
+// snapshot returns the SHA-256 of the snapshot.
 func (r *restorePlanner) snapshot() string {
 	for _, s := range r.Members {
 		if s.Fetched != "" {
@@ -115,55 +115,56 @@ func (r *restorePlanner) snapshot() string {
 	return ""
 }
 
-// Restored tells whether a host is one of the restored cluster, by its data.
+// Restored tells whether a host has the data of the restored cluster.
 func Restored(s membership.RestoreStatus) bool {
 	return s.Desired && !s.Stage.Before(membership.Restored)
 }
 
-// restore makes the data. Where one host has lost what it was restored to, the others rest meanwhile.
+// restore creates the data directories. While a host that has lost its restored data is restored again, the others are
+// stopped.
 func (r *restorePlanner) restore() (membership.Step, bool) {
 	lacks := func(s membership.RestoreStatus) bool { return s.Desired && s.Stage.Before(membership.Restored) }
-	if _, found := r.site(lacks); !found {
+	if _, found := r.firstHost(lacks); !found {
 		return membership.Step{}, false
 	}
 	if step, found := r.stop("another host is restored first", func(s membership.RestoreStatus) bool { return Restored(s) && s.Running }); found {
 		return step, true
 	}
-	return r.each(membership.Restore, lacks)
+	return r.onFirst(membership.Restore, lacks)
 }
 
 func (r *restorePlanner) stop(why string, is func(membership.RestoreStatus) bool) (membership.Step, bool) {
-	step, found := r.each(membership.Stop, is)
+	step, found := r.onFirst(membership.Stop, is)
 	step.To = why
 	return step, found
 }
 
-// configure writes what members run by, while they do not.
+// configure writes what members run by, while they are stopped.
 func (r *restorePlanner) configure() (membership.Step, bool) {
 	misconfigured := func(s membership.RestoreStatus) bool { return Restored(s) && !s.Configured }
 	if step, found := r.stop("its configuration changes, and it serves nobody yet", func(s membership.RestoreStatus) bool { return misconfigured(s) && s.Running }); found {
 		return step, true
 	}
-	return r.each(membership.Configure, misconfigured)
+	return r.onFirst(membership.Configure, misconfigured)
 }
 
-// prove has the members agree, and agree once more after a cold start of all of them: what they have in memory
-// alone, or cannot read again, shows while there is a way back.
+// prove has the members agree, and agree again after a cold start of all of them: data that they hold only in memory,
+// or cannot read again, shows while the restore can still be undone.
 func (r *restorePlanner) prove() (membership.Step, bool) {
-	_, first := r.site(func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Restored })
+	_, first := r.firstHost(func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Restored })
 	if !first {
 		step, found := r.stop("a cold start shows whether it comes back with what it has", func(s membership.RestoreStatus) bool { return Restored(s) && s.Running && !s.Rested })
 		if found {
 			return step, true
 		}
 	}
-	if step, found := r.each(membership.Start, func(s membership.RestoreStatus) bool { return Restored(s) && !s.Running }); found {
+	if step, found := r.onFirst(membership.Start, func(s membership.RestoreStatus) bool { return Restored(s) && !s.Running }); found {
 		return step, true
 	}
 	return r.agreement(), first || !r.Agreed
 }
 
-// agreement is the step that waits until the members are one cluster with the same data.
+// agreement returns the step that waits until the members are one cluster with the same data.
 func (r *restorePlanner) agreement() membership.Step {
 	agree := bootstrap.Agree(len(r.want.Members))
 	agree.To += ", one hash"
@@ -173,16 +174,16 @@ func (r *restorePlanner) agreement() membership.Step {
 	return agree
 }
 
-// open lets clients reach the members. It is repeated where it was cut short.
+// open opens the members to clients. It is repeated if it was interrupted.
 func (r *restorePlanner) open() (membership.Step, bool) {
-	return r.each(membership.Open, func(s membership.RestoreStatus) bool {
+	return r.onFirst(membership.Open, func(s membership.RestoreStatus) bool {
 		return s.Desired && (s.Stage == membership.Checked || s.Stage == membership.Opened && (!s.Configured || !s.Running))
 	})
 }
 
-// agreeOpened has the members agree once clients reach them.
+// agreeOpened has the members agree again once they are open to clients.
 func (r *restorePlanner) agreeOpened() (membership.Step, bool) {
-	_, found := r.site(func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Opened })
+	_, found := r.firstHost(func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Opened })
 	if !found || r.Agreed {
 		return membership.Step{}, false
 	}
@@ -191,53 +192,53 @@ func (r *restorePlanner) agreeOpened() (membership.Step, bool) {
 
 // syncConfiguration ends the restore on its hosts.
 func (r *restorePlanner) syncConfiguration() (membership.Step, bool) {
-	step, found := r.each(membership.SyncConfiguration, func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Opened })
+	step, found := r.onFirst(membership.SyncConfiguration, func(s membership.RestoreStatus) bool { return s.Desired && s.Stage == membership.Opened })
 	step.Why = "the restore is over"
 	return step, found
 }
 
-// retire takes the old cluster off the hosts that the restored one has no member on.
+// retire removes the old cluster from hosts that have no member of the restored one.
 func (r *restorePlanner) retire() (membership.Step, bool) {
-	step, found := r.each(membership.Retire, func(s membership.RestoreStatus) bool { return !s.Desired && s.Marked && !s.Finished })
+	step, found := r.onFirst(membership.Retire, func(s membership.RestoreStatus) bool { return !s.Desired && s.Marked && !s.Finished })
 	step.To = "data moved aside"
 	return step, found
 }
 
-// save takes a snapshot of what was restored.
+// save takes a snapshot of the restored cluster.
 func (r *restorePlanner) save() (membership.Step, bool) {
 	if r.Saved || !r.Agreed {
 		return membership.Step{}, false
 	}
-	return r.each(membership.Snapshot, func(s membership.RestoreStatus) bool { return s.Desired && s.Finished })
+	return r.onFirst(membership.Snapshot, func(s membership.RestoreStatus) bool { return s.Desired && s.Finished })
 }
 
-// out are the hosts that the restore leaves out, and why.
-func (r *restorePlanner) out() (deferred []*membership.Refusal) {
+// leftOut lists the hosts that the restore leaves out, and why.
+func (r *restorePlanner) leftOut() (deferred []*membership.Refusal) {
 	hold := func(s membership.RestoreStatus, rule, remedy string) {
 		deferred = append(deferred, &membership.Refusal{Member: s.Name, At: s.Address, Rule: rule, Remedy: remedy})
 	}
 	for _, s := range r.Members {
 		switch {
 		case s.Unreachable && !s.Desired:
-			hold(s, "its host cannot be reached: a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", "see that it stays off, or bring its host back and plan again")
+			hold(s, "its host cannot be reached: a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", "make sure that it stays off, or bring its host back and plan again")
 		case s.Refused != "" && !s.Desired:
-			hold(s, s.Refused, "see whether a member of the old cluster runs there; it can never join the restored one")
+			hold(s, s.Refused, "check whether a member of the old cluster runs there; it can never join the restored one")
 		case s.Desired && r.Opened() && !s.Finished:
-			hold(s, cmp.Or(s.Refused, "its member is not there to see the end of the restore"), "the others are the restored cluster; bring its host back and plan again")
+			hold(s, cmp.Or(s.Refused, "its member could not complete the restore"), "the others are the restored cluster; bring its host back and plan again")
 		}
 	}
 	return deferred
 }
 
-// afterRestoring is what a step makes of the hosts, where it goes well.
-func afterRestoring(p membership.Restoring, want membership.Spec, did membership.Step) membership.Restoring {
+// afterRestoring returns what a successful step makes of the hosts.
+func afterRestoring(p membership.Restoring, want membership.Spec, done membership.Step) membership.Restoring {
 	p = p.Clone()
 	r := &restorePlanner{Restoring: p, want: want}
-	if did.Kind == membership.Agree {
+	if done.Kind == membership.Agree {
 		return agreedRestoring(p)
 	}
-	s := p.Member(did.Subject())
-	switch did.Kind {
+	s := p.Member(done.Subject())
+	switch done.Kind {
 	case membership.Install:
 		s.Installed, s.StoreMissing = true, false
 	case membership.Fetch:
@@ -262,12 +263,12 @@ func afterRestoring(p membership.Restoring, want membership.Spec, did membership
 	case membership.TakeBack:
 		s.Stage = membership.Untouched
 	case membership.Retire:
-		p.Members = slices.DeleteFunc(p.Members, func(s membership.RestoreStatus) bool { return s.Member == did.Subject() })
+		p.Members = slices.DeleteFunc(p.Members, func(s membership.RestoreStatus) bool { return s.Member == done.Subject() })
 	}
 	return p
 }
 
-// agreedRestoring is what becomes of the hosts once their members have agreed.
+// agreedRestoring returns the hosts after their members have agreed.
 func agreedRestoring(p membership.Restoring) membership.Restoring {
 	for i := range p.Members {
 		if s := &p.Members[i]; s.Desired && s.Stage == membership.Restored {
@@ -278,7 +279,7 @@ func agreedRestoring(p membership.Restoring) membership.Restoring {
 	return p
 }
 
-// token is that of the hosts that were restored already; empty: none was.
+// token returns the token of the hosts that were already restored, or "".
 func (r *restorePlanner) token() string {
 	for _, s := range r.Members {
 		if Restored(s) {
@@ -288,7 +289,7 @@ func (r *restorePlanner) token() string {
 	return ""
 }
 
-// recorded is the SHA-256 that hosts record of this restore's source; empty: none does.
+// recorded returns the SHA-256 that hosts record for this restore's source, or "".
 func (r *restorePlanner) recorded() string {
 	for _, s := range r.Members {
 		if s.Stage != membership.Untouched && s.Source == r.want.Restore.Source {

@@ -10,33 +10,34 @@ import (
 )
 
 const (
-	// clearance is by how much a restored cluster begins above what clients have seen. The revision that it
-	// begins with is marked as compacted, and etcd tells a watcher so that asks for one below it: who has seen N
-	// asks for N+1.
+	// clearance is how far above the revisions that clients have seen a restored cluster begins. Its first revision is
+	// marked as compacted, and etcd tells that to a watcher that asks for an older one: a client that has seen N asks
+	// for N+1.
 	clearance = 2
 
-	// fastest is more revisions a second than any etcd makes.
-	fastest = 100_000
+	// maxRate is more revisions per second than any etcd makes.
+	maxRate = 100_000
 )
 
-// released is when etcd v3 was: no snapshot is older.
+// released is the date of etcd v3: no snapshot is older.
 var released = time.Date(2016, time.June, 30, 0, 0, 0, 0, time.UTC)
 
-// Bump is by how much the revisions of a snapshot are raised, so that no revision that a client has seen is ever
-// given to another state. What clients have seen is what the members' hosts say; where those are no quorum of the old
-// voters, it is what a cluster could have come to since the snapshot was taken, too. now is the latest of the clocks.
+// Bump returns by how much the revisions of a snapshot are raised, so that no revision that a client has seen is ever
+// given to another state. The members' hosts record what clients have seen. If those hosts are no quorum of the old
+// voters, Bump also covers what the cluster could have reached since the snapshot was taken. now is the latest of all
+// clocks.
 func Bump(snapshot api.Snapshot, old []api.Restoration, now time.Time) int64 {
 	seen := snapshot.Revision
 	for _, member := range old {
 		seen = max(seen, member.Revision)
 	}
 	if !quorumRead(old) {
-		seen = max(seen, snapshot.Revision+int64(age(snapshot.TakenAt, now).Seconds()+1)*fastest)
+		seen = max(seen, snapshot.Revision+int64(age(snapshot.TakenAt, now).Seconds()+1)*maxRate)
 	}
 	return seen - snapshot.Revision + clearance
 }
 
-// age is how old a snapshot may be. One that says nothing of it, or was taken later than now, may be as old as etcd.
+// age returns how old a snapshot may be. A snapshot without a time, or with a time after now, may be as old as etcd.
 func age(taken, now time.Time) time.Duration {
 	if taken.Before(released) || taken.After(now) {
 		taken = released
@@ -44,8 +45,8 @@ func age(taken, now time.Time) time.Duration {
 	return max(now.Sub(taken), 0)
 }
 
-// quorumRead tells whether the data of a quorum of the old voters was read: of the members that each of their
-// hosts names, whichever of them is right. One that was to be added may vote by now.
+// quorumRead tells whether the data of a quorum of the old voters was read. It asks that for the voters that each host
+// names, whichever host is right. A member that was about to be added may vote by now.
 func quorumRead(old []api.Restoration) bool {
 	readers := map[string]bool{}
 	var named [][]string

@@ -17,7 +17,7 @@ func TestBump(t *testing.T) {
 	}
 	formed := func(name string, revision int64) api.Restoration { return member(name, revision, api.PhaseFormed) }
 	hour := api.Snapshot{Revision: 100, TakenAt: now.Add(-time.Hour)}
-	sinceRelease := int64(now.Sub(released).Seconds()+1) * fastest
+	sinceRelease := int64(now.Sub(released).Seconds()+1) * maxRate
 	for name, c := range map[string]struct {
 		snapshot api.Snapshot
 		old      []api.Restoration
@@ -26,11 +26,11 @@ func TestBump(t *testing.T) {
 		"all were read":                          {hour, []api.Restoration{formed("a", 150), formed("b", 151), formed("c", 149)}, 53},
 		"a quorum was read":                      {hour, []api.Restoration{formed("a", 150), formed("b", 0), formed("c", 149)}, 52},
 		"the cluster is older than its backup":   {hour, []api.Restoration{formed("a", 50), formed("b", 50)}, 2},
-		"a minority was read":                    {hour, []api.Restoration{formed("a", 150)}, 3601*fastest + 2},
+		"a minority was read":                    {hour, []api.Restoration{formed("a", 150)}, 3601*maxRate + 2},
 		"a minority has seen more than it can":   {hour, []api.Restoration{formed("a", 1<<40)}, 1<<40 - 100 + 2},
-		"nobody was read":                        {hour, nil, 3601*fastest + 2},
-		"one that was to be added may vote":      {hour, []api.Restoration{member("a", 150, api.PhaseFormed, "https://192.0.2.14:2380"), formed("b", 150)}, 3601*fastest + 2},
-		"a learner is no voter":                  {hour, []api.Restoration{formed("a", 150), member("b", 150, api.PhaseJoining)}, 3601*fastest + 2},
+		"nobody was read":                        {hour, nil, 3601*maxRate + 2},
+		"one that was to be added may vote":      {hour, []api.Restoration{member("a", 150, api.PhaseFormed, "https://192.0.2.14:2380"), formed("b", 150)}, 3601*maxRate + 2},
+		"a learner is no voter":                  {hour, []api.Restoration{formed("a", 150), member("b", 150, api.PhaseJoining)}, 3601*maxRate + 2},
 		"a snapshot of which no time is known":   {api.Snapshot{Revision: 100}, nil, sinceRelease + 2},
 		"a snapshot of the future":               {api.Snapshot{Revision: 100, TakenAt: now.Add(time.Second)}, nil, sinceRelease + 2},
 		"a snapshot older than etcd":             {api.Snapshot{Revision: 100, TakenAt: time.Unix(0, 0)}, nil, sinceRelease + 2},

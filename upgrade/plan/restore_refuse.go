@@ -11,29 +11,29 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// restorable refuses a restore that must not begin, or not go on.
+// restorable refuses a restore that must not begin or continue.
 func (r *restorePlanner) restorable() error {
-	if err := r.another(); err != nil || r.Opened() {
+	if err := r.otherRestore(); err != nil || r.Opened() {
 		return err
 	}
-	if err := r.reachable(); err != nil {
+	if err := r.allReachable(); err != nil {
 		return err
 	}
-	if err := r.apart(); err != nil {
+	if err := r.oneMemberPerHost(); err != nil {
 		return err
 	}
-	if err := r.named(); err != nil {
+	if err := r.overwriteConfirmed(); err != nil {
 		return err
 	}
 	if err := r.Findable(r.want.Restore); err != nil {
 		return err
 	}
-	return r.above()
+	return r.aboveSeen()
 }
 
-// another refuses to go on with another snapshot than that of the restore under way. Where no host has come
-// further than its fence, nothing of that one is there yet, and it gives way.
-func (r *restorePlanner) another() error {
+// otherRestore refuses to continue the restore under way with another snapshot. A restore that has come no further
+// than fences has written no data yet, and gives way.
+func (r *restorePlanner) otherRestore() error {
 	var first *membership.RestoreStatus
 	for i := range r.Members {
 		s := &r.Members[i]
@@ -45,13 +45,13 @@ func (r *restorePlanner) another() error {
 		case s.Source != desired.Source || desired.SHA256 != "" && s.Snapshot != desired.SHA256:
 			return underWay(*s)
 		case s.Snapshot != first.Snapshot || s.Token != first.Token:
-			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it is of another restore than %s", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it belongs to another restore than %s", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
 		}
 	}
 	return nil
 }
 
-// underWay is the refusal of anything but the restore that a host records.
+// underWay returns the refusal of anything but the restore that a host records.
 func underWay(s membership.RestoreStatus) *membership.Refusal {
 	remedy := "put `restore` back into the configuration as it was to finish it, or with restore.take_back = true beside what it names, to undo it"
 	if s.Stage == membership.Opened {
@@ -60,8 +60,8 @@ func underWay(s membership.RestoreStatus) *membership.Refusal {
 	return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
 }
 
-// reachable wants every desired host, all that is wrong with any said at once.
-func (r *restorePlanner) reachable() error {
+// allReachable refuses desired hosts that cannot be reached or touched, all of them in one error.
+func (r *restorePlanner) allReachable() error {
 	var refusals []error
 	unimported := false
 	for _, s := range r.Members {
@@ -80,8 +80,8 @@ func (r *restorePlanner) reachable() error {
 	return errors.Join(refusals...)
 }
 
-// apart refuses a desired member on the host of another one that leaves.
-func (r *restorePlanner) apart() error {
+// oneMemberPerHost refuses a desired member on the host of another member that leaves.
+func (r *restorePlanner) oneMemberPerHost() error {
 	for _, s := range r.Members {
 		for _, other := range r.Members {
 			if s.Desired && !other.Desired && s.Address == other.Address {
@@ -93,8 +93,8 @@ func (r *restorePlanner) apart() error {
 	return nil
 }
 
-// named refuses to overwrite a living cluster that the configuration does not name.
-func (r *restorePlanner) named() error {
+// overwriteConfirmed refuses to overwrite a running cluster that the configuration does not name.
+func (r *restorePlanner) overwriteConfirmed() error {
 	var serving []string
 	id := ""
 	for _, s := range r.Members {
@@ -105,16 +105,16 @@ func (r *restorePlanner) named() error {
 	if len(serving) == 0 {
 		return nil
 	}
-	rule := fmt.Sprintf("a living cluster is on these hosts, and a restore gives up all that it holds: cluster ID %s, on %s", id, strings.Join(serving, ", "))
-	if named := r.want.Restore.Overwrites; named != "" {
-		rule += "; overwrite_cluster_id names " + named
+	rule := fmt.Sprintf("a running cluster is on these hosts, and a restore discards all its data: cluster ID %s, on %s", id, strings.Join(serving, ", "))
+	if confirmed := r.want.Restore.Overwrites; confirmed != "" {
+		rule += "; overwrite_cluster_id names " + confirmed
 	}
-	return &membership.Refusal{Summary: "A living cluster would be overwritten", Attribute: "restore", Rule: rule, Remedy: fmt.Sprintf("if that is meant, set restore.overwrite_cluster_id = %q", id)}
+	return &membership.Refusal{Summary: "A running cluster would be overwritten", Attribute: "restore", Rule: rule, Remedy: fmt.Sprintf("if that is meant, set restore.overwrite_cluster_id = %q", id)}
 }
 
-// above refuses to open a cluster that would count revisions anew which a member that was fenced late has
-// counted already.
-func (r *restorePlanner) above() error {
+// aboveSeen refuses to open a cluster whose revisions would repeat some that a member, fenced late, has already
+// served.
+func (r *restorePlanner) aboveSeen() error {
 	for _, s := range r.Members {
 		if r.Top > 0 && s.Seen > 0 && r.Top < s.Seen+clearance {
 			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
@@ -124,13 +124,14 @@ func (r *restorePlanner) above() error {
 	return nil
 }
 
-// takeBack undoes a restore on all hosts that record one. It is certain that no client has reached any restored
-// member where no host says that it was opened, and none that is unreachable can have been: none is, before all were checked.
+// takeBack undoes a restore on all hosts that record one. No client can have reached a restored member if no host says
+// that it was opened, and no unreachable host can have been opened: hosts are opened only after all of them were
+// checked.
 func (r *restorePlanner) takeBack() (membership.Step, error) {
 	if !r.UnderWay() && !r.Opened() {
 		return membership.Step{}, nil
 	}
-	all := true // of the desired hosts that can be asked, every one was checked
+	all := true // every desired host that can be reached was checked
 	var unreachable []string
 	for _, s := range r.Members {
 		switch {
@@ -144,31 +145,31 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		}
 	}
 	if all && len(unreachable) > 0 {
-		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be undone: every other host was checked, so %s may have been opened to clients, and cannot be asked", strings.Join(slices.Compact(unreachable), ", ")),
+		return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Rule: fmt.Sprintf("the restore cannot be undone: every other host was checked, so %s may have been opened to clients, and cannot be reached", strings.Join(slices.Compact(unreachable), ", ")),
 			Remedy: "bring it back, and plan again"}
 	}
-	if err := r.takable(); err != nil {
+	if err := r.mayUndo(); err != nil {
 		return membership.Step{}, err
 	}
-	step, _ := r.each(membership.TakeBack, func(s membership.RestoreStatus) bool { return s.Stage != membership.Untouched })
+	step, _ := r.onFirst(membership.TakeBack, func(s membership.RestoreStatus) bool { return s.Stage != membership.Untouched })
 	return step, nil
 }
 
-// takable wants every desired host that records the restore to be one that can be touched: one whose disk is away would stay as
-// the restore has left it, and the others would be taken back without it.
-func (r *restorePlanner) takable() error {
+// mayUndo refuses while a desired host that records the restore cannot be touched: a host whose disk is away would
+// stay as the restore left it, while the others are undone.
+func (r *restorePlanner) mayUndo() error {
 	var refusals []error
 	for _, s := range r.Members {
 		if s.Desired && s.Refused != "" && s.Stage != membership.Untouched {
 			refusals = append(refusals, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Member: s.Name, At: s.Address, Rule: s.Refused,
-				Remedy: "plan again then; nothing is undone until that is fixed; a member whose disk is gone for good is taken out of `members`, or given another host"})
+				Remedy: "fix that and plan again: nothing is undone until then; if its disk is gone for good, take the member out of `members` or give it another host"})
 		}
 	}
 	return errors.Join(refusals...)
 }
 
-// restoring refuses any change of a cluster while a restore of it is under way: it is no cluster yet, or not the
-// one that it was. What a host that is to leave records does not count.
+// restoring refuses any change of a cluster while a restore of it is under way: it is no cluster yet, or not the one
+// that it was. Records on hosts that are to leave do not count.
 func restoring(p membership.ClusterStatus) error {
 	for _, s := range p.Members {
 		if s.Restoring != "" && (s.Desired || s.Role != membership.Absent) {

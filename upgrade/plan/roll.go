@@ -24,9 +24,9 @@ func (c *planner) cancel() (membership.Step, bool) {
 	return membership.Step{Kind: membership.Cancel, To: c.Downgrade}, true
 }
 
-// comesDown tells whether members can restart on an older minor version of etcd as they are: their storage has come
-// down to it, or has never left it since an upgrade is unfinished. An upgrade finishes a few seconds after the last
-// member was rolled, whatever the members have agreed on until then.
+// comesDown tells whether members can restart on an older minor version of etcd as they are: their storage has been
+// downgraded to it, or has never left it since an upgrade is unfinished. An upgrade finishes a few seconds after the
+// last member was rolled, whatever the members have agreed on until then.
 func (c *planner) comesDown() bool {
 	minor := membership.Minor(c.want.Version)
 	if c.Downgrade != "" {
@@ -46,9 +46,9 @@ func (c *planner) rollForward() (membership.Step, bool) {
 	return c.roll()
 }
 
-// rollBackward rolls members one by one to an older minor version of etcd. If all of them have agreed on the newer one,
-// their storage comes down first: a member that restarts on the older etcd before that does not start, and neither do
-// the others.
+// rollBackward rolls members one by one to an older minor version of etcd. If all of them have agreed on the newer
+// one, their storage is downgraded first: a member that restarts on the older etcd before that does not start, and
+// neither do the others.
 func (c *planner) rollBackward() (membership.Step, bool) {
 	minor := membership.Minor(c.want.Version)
 	if !c.goesDown() || len(c.Learners()) > 0 || !c.HasQuorum() {
@@ -58,7 +58,7 @@ func (c *planner) rollBackward() (membership.Step, bool) {
 		return c.roll()
 	}
 	if healthy, n := len(c.Healthy()), c.Size(); healthy < n {
-		return c.defers(membership.MemberStatus{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", minor, healthy, n), c.missed())
+		return c.defers(membership.MemberStatus{}, fmt.Sprintf("etcd cannot be downgraded to %s: %d of %d voters are healthy, and all have to be", minor, healthy, n), c.bringBack())
 	}
 	if before, needed := c.secure(); needed {
 		return before, true
@@ -155,14 +155,14 @@ func (c *planner) mayStop(s membership.MemberStatus, what, last string) (before 
 		return step, true
 	}
 	switch {
-	case n == 1 && c.coming() && !unreachable(s):
+	case n == 1 && c.hasJoinable() && !unreachable(s):
 		return membership.Step{}, true // it will have a second voter then
 	case s.Closed != "":
-		return hold(", since it would not come up: "+s.Closed, "plan again then, with a refresh")
+		return hold(", since it would not come up: "+s.Closed, "fix that, and plan again with a refresh")
 	case len(c.Learners()) > 0:
-		return hold(" while a learner is under way", "see what keeps the learner")
+		return hold(" while a learner is under way", "find out what keeps the learner")
 	case healthy < n:
-		return hold(fmt.Sprintf(": %d of %d voters are healthy, and all have to be", healthy, n), c.missed())
+		return hold(fmt.Sprintf(": %d of %d voters are healthy, and all have to be", healthy, n), c.bringBack())
 	case n > 1 && healthy-1 < membership.Quorum(n):
 		return hold(fmt.Sprintf(": %d of %d voters would be healthy, and %d are needed", healthy-1, n, membership.Quorum(n)), "wait until the cluster has an odd number of voters")
 	case !c.led():

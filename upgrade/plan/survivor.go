@@ -9,21 +9,21 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Survivors of a lost quorum are ranked by the last entries of their logs, as raft ranks candidates: by term, then index.
-// What any of them has of what was agreed on, the last one has too; what it does not have was agreed on by those alone
-// that nobody has seen.
+// Survivors of a lost quorum are ranked by the last entries of their logs, as raft ranks candidates: by term, then
+// index. The log that ends last has every committed entry that any other survivor has. An entry that it lacks was
+// committed only by voters that were not seen.
 
-// compareLogs ranks two logs: more than 0 where a ends later.
+// compareLogs ranks two logs: the result is positive if a ends later.
 func compareLogs(a, b membership.MemberStatus) int {
 	return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index))
 }
 
-// unread says why a member has no rank.
+// unread returns why a member has no rank.
 func unread(s membership.MemberStatus) string {
 	return cmp.Or(s.Unread, "its log was not read")
 }
 
-// tellLogs says how the logs end that there are, the last one first, and which could not be read; empty: there are none.
+// tellLogs says how the logs end, the last one first, and which could not be read. It is empty if there are none.
 func tellLogs(p membership.ClusterStatus) string {
 	voters := p.Voters()
 	slices.SortStableFunc(voters, func(a, b membership.MemberStatus) int { return compareLogs(b, a) })
@@ -43,7 +43,7 @@ func tellLogs(p membership.ClusterStatus) string {
 	return strings.Join(logs, ", ")
 }
 
-// cannotLead says what is in the way of recovering from a member whose log was read; empty: nothing.
+// cannotLead returns why a member whose log was read cannot be recovered from, or "".
 func cannotLead(s membership.MemberStatus) string {
 	switch {
 	case s.Damaged != "":
@@ -54,13 +54,13 @@ func cannotLead(s membership.MemberStatus) string {
 	return ""
 }
 
-// recommended says from which survivor to recover, where nothing else can be had; empty: there is none.
+// recommended says which survivor to recover from if nothing else is possible, or "" if there is none.
 func recommended(p membership.ClusterStatus) string {
 	able := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return !s.Survives() || !s.Ranked() || s.Damaged != "" })
 	if len(able) == 0 {
 		return ""
 	}
-	// Of two that end alike, the one that is not known to fail, and then the one that is in the configuration.
+	// If two logs end alike, prefer a member that is not known to fail, and then one that is in the configuration.
 	best := slices.MaxFunc(able, func(a, b membership.MemberStatus) int {
 		return cmp.Or(compareLogs(a, b), compareTrue(!a.Looping, !b.Looping), compareTrue(a.Desired, b.Desired), cmp.Compare(b.Name, a.Name))
 	})
@@ -71,7 +71,7 @@ func recommended(p membership.ClusterStatus) string {
 	if slices.ContainsFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Unread != "" }) {
 		text += ", unless one that is not ranked turns out to have come further"
 	}
-	return text + ": what only the others had is gone then (see recover_from)"
+	return text + ": what only the others had is lost then (see recover_from)"
 }
 
 func compareTrue(a, b bool) int {
@@ -84,9 +84,9 @@ func compareTrue(a, b bool) int {
 	return -1
 }
 
-// givenUp says what a recovery gives up: how the log of the survivor ends, and what is known of all others. Where the logs
-// of a quorum were read, and none ends later, everything that was acknowledged is in it.
-func givenUp(p membership.ClusterStatus, seed membership.MemberStatus, others []membership.MemberStatus) string {
+// whatIsGivenUp says what a recovery gives up: how the log of the survivor ends, and what is known of all others. If
+// the logs of a quorum were read, and none ends later, the survivor has everything that was acknowledged.
+func whatIsGivenUp(p membership.ClusterStatus, seed membership.MemberStatus, others []membership.MemberStatus) string {
 	read, later, had := 1, false, seed.Had
 	var left []string
 	for _, s := range others {
@@ -113,7 +113,7 @@ func givenUp(p membership.ClusterStatus, seed membership.MemberStatus, others []
 	}
 	text := fmt.Sprintf("up to term %d, index %d", seed.Term, seed.Index)
 	if seed.Corrupt {
-		text += "; its data has the CORRUPT alarm in it: members held different data when that was raised, and nothing says that this one is right"
+		text += "; its data has the CORRUPT alarm in it: members held different data when that was raised, and it is not known whether this one is right"
 	}
 	if len(left) == 0 {
 		return text

@@ -2,13 +2,14 @@ package plan
 
 import "github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 
-// Targets are the members that a step is done to which names none, as the rule that asked for the step chose them.
+// Targets returns the members that a step without a named member is done to, as the rule that planned the step chose
+// them.
 func Targets(p membership.ClusterStatus, kind membership.Kind) (members []membership.Member) {
 	c := &planner{ClusterStatus: p}
 	is := map[membership.Kind]func(membership.MemberStatus) bool{
 		membership.BackUp:            func(s membership.MemberStatus) bool { return backsUp(s) && s.Unbacked != "" },
 		membership.SyncConfiguration: outOfSync,
-		membership.Agree:             func(s membership.MemberStatus) bool { return c.mends(s) && runs(s) && waitedFor(p, s) },
+		membership.Agree:             func(s membership.MemberStatus) bool { return c.canBringUp(s) && runs(s) && waitedFor(p, s) },
 		membership.Disarm: func(s membership.MemberStatus) bool {
 			return s.Role == membership.Voter && s.State == membership.Healthy
 		},
@@ -21,14 +22,14 @@ func Targets(p membership.ClusterStatus, kind membership.Kind) (members []member
 	return members
 }
 
-// Misconfigured tells whether a member may be down for what it runs by, so that it is given all that is desired before it is
-// started again. One that is re-addressed is given that in the same step.
+// Misconfigured tells whether a member may be down because of its configuration, so that it gets everything desired
+// before it is started again. A re-address includes that in its step.
 func Misconfigured(p membership.ClusterStatus, want membership.Spec, m membership.Member) bool {
 	s := p.Member(m)
 	return s != nil && (&planner{ClusterStatus: p, want: want}).misconfigured(*s)
 }
 
-// CopiesData tells whether a member begins with the data of the others, and none of its own.
+// CopiesData tells whether a member will copy the data of the others instead of starting with its own.
 func CopiesData(p membership.ClusterStatus, m membership.Member) bool {
 	s := p.Member(m)
 	return s != nil && (s.State == membership.Missing || s.State == membership.Lost || rebuildable(*s))
