@@ -11,19 +11,18 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Report is what was learned of one host: the first contact alone, where the desired store is not on
-// it yet; else the observation too. Err is set where the host could not be asked.
+// Report is what was learned about one host: the first contact, and the observation too if a store was there to make
+// it. Err is set if the host could not be observed.
 type Report struct {
 	Contact     api.Contact
 	Observation *api.Observation
 	Err         error
-	// Data is a letter that stands for what a voter holds, where an alarm says that their data differs: those with the same
-	// letter hold the same. Empty: it was not compared.
+	// Data is a letter for the data that a voter holds, set if members' data was compared: voters with the same letter
+	// hold the same data. Empty: not compared.
 	Data string
 }
 
-// Resume is the formation to go on with: the one that an unfinished create of this very cluster has
-// left on its hosts, or fresh.
+// Resume returns the formation to continue: that of an unfinished create of this very cluster on its hosts, or fresh.
 func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 	for _, m := range c.Members {
 		if marker := reports[m.Name].Marker(); marker != nil && marker.Phase == api.PhaseForming && c.owns(*marker, m) {
@@ -33,7 +32,7 @@ func (c Cluster) Resume(reports map[string]Report, fresh Formation) Formation {
 	return fresh
 }
 
-// Assess measures what was learned against what is desired. now decides which certificates hold.
+// Assess compares what the hosts reported with what is desired. Certificates are checked for validity at now.
 func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) membership.Observed {
 	observed := membership.Observed{}
 	var reached []located
@@ -52,17 +51,17 @@ func (c Cluster) Assess(reports map[string]Report, f Formation, now time.Time) m
 		observed[m.Name] = host
 	}
 	c.findLost(reports, observed)
-	c.spareWritten(reports, observed)
+	c.refuseWritten(reports, observed)
 	return observed
 }
 
-// located is a member, and where its address leads.
+// located is a member and the machine that its address leads to.
 type located struct {
 	membership.Member
 	at identity
 }
 
-// judge measures one host.
+// assess compares one host with what is desired of it.
 func (c Cluster) assess(m membership.Member, report Report, f Formation, now time.Time) membership.Host {
 	if report.Err != nil {
 		return membership.Host{Refused: report.Err.Error()}
@@ -72,7 +71,7 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 		return membership.Host{Refused: refused, Unimported: true}
 	}
 	if refused == "" {
-		refused = cmp.Or(c.unfit(report.Contact), notThere(m, report))
+		refused = cmp.Or(c.unfit(report.Contact), addressMissing(m, report))
 	}
 	if under := restoring(report); under != "" && refused == "" {
 		refused = fmt.Sprintf("a restore of %s is under way on it: put `restore` back into the configuration to finish it", under)
@@ -100,7 +99,7 @@ func (c Cluster) assess(m membership.Member, report Report, f Formation, now tim
 	return host
 }
 
-// claim says whose host it is, or why it may not be claimed.
+// claim returns what the host is to this create, or why the create may not use it.
 func (c Cluster) claim(m membership.Member, report Report, f Formation) (membership.Claim, string) {
 	contact := report.Contact
 	if contact.MarkerError != "" {
@@ -134,22 +133,22 @@ func (c Cluster) claim(m membership.Member, report Report, f Formation) (members
 	return membership.Forming, ""
 }
 
-// unimported tells whether a host carries a member of a finished cluster that no state here holds.
+// unimported tells whether a host carries a member of a finished cluster that this state does not hold.
 func (c Cluster) unimported(m membership.Member, report Report, f Formation) bool {
 	marker := report.Marker()
 	return marker != nil && marker.Phase == api.PhaseFormed && (marker.Owner != f.Owner || !c.owns(*marker, m))
 }
 
-// owns tells whether a marker was written by a create of this very cluster, for this very member.
+// owns tells whether a create of this very cluster wrote the marker, for this very member.
 func (c Cluster) owns(marker api.Marker, m membership.Member) bool {
 	return marker.Cluster == c.Name && marker.Member == m.Name && marker.InitialCluster == c.InitialCluster() && marker.DataDir == c.DataDir
 }
 
-// configured tells whether all that the member runs by is on the host as it is desired.
+// configured tells whether everything that the member runs by is on the host as desired.
 func (c Cluster) configured(m membership.Member, report Report, f Formation, now time.Time) bool {
 	o := report.Observation
 	unit, err := c.Unit(o.Facts.MemoryBytes)
-	// Without data a member begins anew, which it can as new alone.
+	// A member without data begins anew, which it can do only as new.
 	flags := slices.Equal(o.Flags, c.Flags(m, f, StateNew)) ||
 		slices.Equal(o.Flags, c.Flags(m, f, StateExisting)) && o.Data.HasMember
 	return err == nil && flags &&
@@ -159,8 +158,8 @@ func (c Cluster) configured(m membership.Member, report Report, f Formation, now
 		c.certified(m, o.Certificates, now)
 }
 
-// knowsAll tells whether a member's own list holds every member, each with its name: a member has
-// none until it has joined.
+// knowsAll tells whether a member lists every member with its name. A member has no name in the list before it has
+// joined.
 func (c Cluster) knowsAll(view api.Member) bool {
 	listed := map[string]bool{}
 	for _, entry := range view.Members {
@@ -174,14 +173,14 @@ func (c Cluster) knowsAll(view api.Member) bool {
 	return len(view.Members) == len(c.Members)
 }
 
-// findLost starts a formation over where it cannot be continued. The members of a new cluster begin
-// together, with nothing: one that had joined, and has lost its data since, would vote as if it had
-// never confirmed anything, so etcd does not let it start as new again.
+// findLost starts a formation over if it cannot be continued. The members of a new cluster start together, without
+// data. A member that had joined and lost its data since would vote as if it had never confirmed anything, so etcd
+// does not let it start as new again.
 //
-// Who has joined is what the others say, by the client URLs that a member publishes with its first
-// vote; its name is in their lists from the beginning. Where nobody serves, and those with data are
-// too few to ever do, nobody will say: then those without data have lost it, or the others never got
-// further than their first start, with nothing in it to keep.
+// The other members tell who has joined, by the client URLs that a member publishes with its first vote; names are in
+// their lists from the beginning. If nobody serves, and those with data are too few to ever do so, nobody will tell.
+// Then the members without data have lost it, or the others never got further than their first start, with nothing in
+// them to keep.
 func (c Cluster) findLost(reports map[string]Report, observed membership.Observed) {
 	joined := map[string]bool{}
 	begun, able, formed := 0, 0, 0
@@ -193,7 +192,7 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 		}
 		going := host.Claim == membership.Forming || host.Claim == membership.Formed
 		switch {
-		case going && o == nil: // nobody has looked at its data yet
+		case going && o == nil: // its data was not observed yet
 			return
 		case going && o.Data.HasMember:
 			begun, able = begun+1, able+1
@@ -208,7 +207,7 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 	}
 	lost := len(joined) == 0 && able < membership.Quorum(len(c.Members)) ||
 		slices.ContainsFunc(without, func(name string) bool { return joined[name] })
-	// A cluster of which every host was handed over is finished, whatever becomes of it.
+	// A cluster whose hosts were all handed over is finished, whatever becomes of it.
 	if begun == 0 || len(without) == 0 || !lost || formed == len(c.Members) {
 		return
 	}
@@ -220,9 +219,9 @@ func (c Cluster) findLost(reports map[string]Report, observed membership.Observe
 	}
 }
 
-// spareWritten refuses to set aside what somebody has written to. Revision 1 is that of a store in which
-// nothing was ever put.
-func (c Cluster) spareWritten(reports map[string]Report, observed membership.Observed) {
+// refuseWritten refuses to set data aside that somebody has written to. A store that was never written to is at
+// revision 1.
+func (c Cluster) refuseWritten(reports map[string]Report, observed membership.Observed) {
 	for name, host := range observed {
 		o := reports[name].Observation
 		if host.Claim == membership.Stale && o != nil && o.Member.Revision > 1 {
@@ -232,7 +231,7 @@ func (c Cluster) spareWritten(reports map[string]Report, observed membership.Obs
 	}
 }
 
-// marker is the freshest marker that the report holds; nil: the host has none.
+// Marker returns the latest marker that the report holds, or nil.
 func (r Report) Marker() *api.Marker {
 	if r.Observation != nil {
 		return r.Observation.Marker
@@ -240,7 +239,7 @@ func (r Report) Marker() *api.Marker {
 	return r.Contact.Marker
 }
 
-// dataNotEmpty tells whether something lies in the data directory.
+// dataNotEmpty tells whether the data directory holds anything.
 func (r Report) dataNotEmpty() bool {
 	if o := r.Observation; o != nil {
 		return o.Data.Exists && !o.Data.Empty
@@ -248,8 +247,8 @@ func (r Report) dataNotEmpty() bool {
 	return r.Contact.DataNotEmpty
 }
 
-// takenPorts are those of the cluster's ports on which anything but its own member listens. The first
-// contact cannot tell the two apart, so it counts only where there is no member yet.
+// takenPorts lists the cluster's ports on which something else than its own member listens. The first contact cannot
+// tell the two apart, so it counts only if there is no member yet.
 func (r Report) takenPorts() []string {
 	var taken []string
 	switch o := r.Observation; {
@@ -265,5 +264,5 @@ func (r Report) takenPorts() []string {
 		}
 	}
 	slices.Sort(taken)
-	return slices.Compact(taken) // on loopback and on the address, say
+	return slices.Compact(taken) // e.g. on loopback and on the address
 }

@@ -10,20 +10,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// BackedUp is the cluster with hosts that back it up so; nil: they do not. Without a digest the backup's secrets are not
-// known here: then only whether a host makes backups is looked at.
+// BackedUp returns the cluster with these backups; nil means none. A backup without a digest has unknown secrets: then
+// only whether a host makes backups is compared.
 func (c Cluster) BackedUp(by *api.Backup) Cluster {
-	c.Backup, c.Backups = by, backupWords(by)
+	c.Backup, c.Backups = by, describeBackup(by)
 	return c
 }
 
-// NoBackups is said of a host that is to make backups, and was never told how.
+// NoBackups says that a host is to make backups and was never configured to.
 const NoBackups = "it makes no backups yet"
 
-// OtherRuns is said of a host that makes backups by the right settings, and by other units than its store would write.
+// OtherRuns says that a host makes backups by the right settings, but with other units than its store would write.
 const OtherRuns = "the units of its backups are not as this version of the provider writes them"
 
-// Unbacked says what is not as it is to be of how a host backs the cluster up; empty: nothing.
+// Unbacked returns how a host's backups differ from what is desired, or "".
 func (c Cluster) Unbacked(o *api.Observation) string {
 	switch has := o.Backup; {
 	case c.Backup == nil && has == nil:
@@ -36,29 +36,30 @@ func (c Cluster) Unbacked(o *api.Observation) string {
 		return "it makes backups by other settings"
 	case !has.Enabled:
 		return "its backups are switched off: a timer does not run"
-	case c.oldRuns(o) && c.versionOf(o.Store.Selected) != "":
+	case c.hasOldUnits(o) && c.versionOf(o.Store.Selected) != "":
 		return OtherRuns
 	}
 	return ""
 }
 
-// oldRuns tells whether a host makes backups as it is to, but by other units than are desired. A store that this build of the
-// provider does not carry writes its own: until the member has another one, they are right.
-func (c Cluster) oldRuns(o *api.Observation) bool {
+// hasOldUnits tells whether a host's backup settings are right but its units differ from the desired ones. A store
+// that this build of the provider does not carry writes its own units, which are right until the member gets another
+// store.
+func (c Cluster) hasOldUnits(o *api.Observation) bool {
 	has := o.Backup
 	if c.Backup == nil || has == nil || c.Backup.Digest != "" && has.Digest != c.Backup.Digest {
-		return false // it is told how anyway
+		return false // its backups are configured anew anyway
 	}
 	units, err := systemd.RenderRuns(systemd.RunOptions{
 		Cluster: c.Name, Store: api.SelectedStore(c.Name), StateDir: api.BackupStateDir(c.DataDir),
 		Schedule: c.Backup.Schedule, Rehearsals: c.Backup.Rehearsals(), Writable: c.Backup.Writable(), MemoryBytes: o.Facts.MemoryBytes,
 	})
-	return err == nil && systemd.Digest(units) != has.Units // what cannot be rendered is not known, or the plan refuses it
+	return err == nil && systemd.Digest(units) != has.Units // the plan refuses what cannot be rendered
 }
 
-// backupWords are a backup in words, for steps. What cannot be told in words, such as what is kept, shows in a digest. Secrets
-// do not: one that is ephemeral may differ between a plan and its apply, which have to have the same steps.
-func backupWords(b *api.Backup) string {
+// describeBackup describes a backup for steps. What it leaves out, such as retention, shows in a digest. Secrets do
+// not: an ephemeral secret may differ between a plan and its apply, which must have the same steps.
+func describeBackup(b *api.Backup) string {
 	if b == nil {
 		return ""
 	}
@@ -87,7 +88,7 @@ func backupWords(b *api.Backup) string {
 	return words
 }
 
-// openDigest tells one configuration of backups from another, but for its secrets.
+// openDigest returns a digest of a backup's configuration without its secrets.
 func openDigest(b api.Backup) string {
 	b.Digest = ""
 	if b.S3 != nil {
@@ -100,6 +101,6 @@ func openDigest(b api.Backup) string {
 		open.Identity = secret.Text{}
 		b.Rehearsal = &open
 	}
-	text, _ := json.Marshal(b) // of plain values it does not fail
+	text, _ := json.Marshal(b) // plain values always encode
 	return digest(string(text))
 }

@@ -64,7 +64,7 @@ func TestOldRuns(t *testing.T) {
 		"as an older store does it": {"01de5", "others", memory, "", true},
 	} {
 		o := &api.Observation{Facts: api.Facts{MemoryBytes: test.memory}, Store: api.Store{Selected: test.store}, Backup: &api.BackupStatus{Digest: "1234567890", Enabled: true, Units: test.units}}
-		if got, old := c.Unbacked(o), c.oldRuns(o); got != test.says || old != test.old {
+		if got, old := c.Unbacked(o), c.hasOldUnits(o); got != test.says || old != test.old {
 			t.Errorf("%s: it says %q, and old %v", name, got, old)
 		}
 	}

@@ -15,11 +15,12 @@ import (
 
 // Names under which an observation reports the CA bundles.
 const (
+	// Names under which an observation reports the CA bundles.
 	observedPeerCA   = "peer-ca"
 	observedClientCA = "client-ca"
 )
 
-// Authority is the bundle that the certificate of a key pair is signed and trusted by.
+// Authority returns the bundle that signs a key pair's certificate and verifies its peers.
 func (c Cluster) Authority(key string) string {
 	if key == api.KeyPeer {
 		return c.PeerCA
@@ -27,24 +28,24 @@ func (c Cluster) Authority(key string) string {
 	return c.ClientCA
 }
 
-// certified tells whether a host holds, for every key pair, a certificate of the desired authority
-// that says what is desired and holds now, and trusts the desired bundles.
+// certified tells whether a host trusts the desired bundles and has, for every key pair, a valid certificate of the
+// desired authority with the desired claims.
 func (c Cluster) certified(m membership.Member, held map[string]api.Certificate, now time.Time) bool {
 	if !samePEM(held[observedPeerCA].PEM, c.PeerCA) || !samePEM(held[observedClientCA].PEM, c.ClientCA) {
 		return false
 	}
 	for _, want := range c.Keys(m) {
 		have := held[want.Name]
-		if !have.HasKey || have.Error != "" || !says(have.PEM, want, c.Authority(want.Name), now) {
+		if !have.HasKey || have.Error != "" || !matches(have.PEM, want, c.Authority(want.Name), now) {
 			return false
 		}
 	}
 	return true
 }
 
-// says tells whether a certificate is of one of the authorities in bundle, holds at now, and has
-// exactly the subject and names that are desired.
-func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
+// matches tells whether a certificate is signed by an authority in bundle, is valid at now, and has exactly the
+// desired subject and names.
+func matches(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {
 		return false
@@ -61,7 +62,7 @@ func says(text string, want api.KeyRequest, bundle string, now time.Time) bool {
 	return len(extra)+len(missing) == 0
 }
 
-// claimsOf are what the certificate of a key is to say.
+// claimsOf returns the claims that the certificate of a key is to have.
 func claimsOf(want api.KeyRequest) []string {
 	claims := []string{cert.CommonNameClaim(want.CommonName)}
 	for _, name := range want.Organization {
@@ -71,13 +72,13 @@ func claimsOf(want api.KeyRequest) []string {
 		claims = append(claims, cert.DNSClaim(name))
 	}
 	for _, text := range want.IPs {
-		ip, _ := netip.ParseAddr(text) // Keys has written it
+		ip, _ := netip.ParseAddr(text) // Keys wrote it
 		claims = append(claims, cert.IPClaim(ip))
 	}
 	return claims
 }
 
-// misnamed says which names a certificate lacks, or has and should not; empty: it has the ones that are desired.
+// misnamed says which names a certificate lacks or should not have, or "" if its names are right.
 func misnamed(text string, want api.KeyRequest) string {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {
@@ -87,14 +88,14 @@ func misnamed(text string, want api.KeyRequest) string {
 	missing, extra := without(wants, has), without(has, wants)
 	switch {
 	case len(missing) > 0:
-		return "does not name " + some(missing)
+		return "does not name " + firstOf(missing)
 	case len(extra) > 0:
-		return "names " + some(extra) + ", and should not"
+		return "names " + firstOf(extra) + ", and should not"
 	}
 	return ""
 }
 
-// namesOf are the DNS names and IP addresses of a certificate.
+// namesOf returns the DNS names and IP addresses in a certificate.
 func namesOf(leaf *x509.Certificate) []string {
 	names := slices.Clone(leaf.DNSNames)
 	for _, ip := range cert.IPs(leaf) {
@@ -103,13 +104,13 @@ func namesOf(leaf *x509.Certificate) []string {
 	return names
 }
 
-// without are those of a list that are not in another.
+// without returns the elements of list that are not in other.
 func without(list, other []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(text string) bool { return slices.Contains(other, text) })
 }
 
-// some are the first of a list, in words, and how many there are besides.
-func some(names []string) string {
+// firstOf lists the first few names, and how many more there are.
+func firstOf(names []string) string {
 	const most = 3
 	shown := strings.Join(names[:min(most, len(names))], ", ")
 	if more := len(names) - most; more > 0 {
@@ -118,8 +119,8 @@ func some(names []string) string {
 	return shown
 }
 
-// ServerNamesOf are the names in a member's server certificate, PEM, that it has by the configuration alone, for an import
-// to read back. One that cannot be read has none: it is issued anew, whatever it is to say.
+// ServerNamesOf returns the names in a member's server certificate, PEM, that only the configuration accounts for; an
+// import reads them back. An unreadable certificate has none: it is issued anew in any case.
 func (c Cluster) ServerNamesOf(m membership.Member, text string) []string {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {
@@ -134,7 +135,8 @@ func (c Cluster) ServerNamesOf(m membership.Member, text string) []string {
 	return nil
 }
 
-// issued is a time at which a certificate held: when it was issued. The zero time: it cannot be read.
+// issued returns a time at which a certificate was valid: when it was issued. It is zero if the certificate cannot be
+// read.
 func issued(text string) time.Time {
 	leaf, err := cert.ParseLeaf([]byte(text))
 	if err != nil {

@@ -15,41 +15,40 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// Cluster is a cluster as it is desired, down to what each host runs. Flags, subjects and markers
-// are functions of it alone.
+// Cluster is a desired cluster, down to what each host runs. Flags, subjects and markers follow from it alone.
 type Cluster struct {
 	membership.Spec
 	DataDir      string // absolute; the same on every host
 	ClientPort   int
 	PeerPort     int
 	MetricsPort  int
-	Settings     map[string]string // further etcd flags by name, without dashes; feature gates beside the provider's own
-	ServerNames  []string          // DNS names and IP addresses that clients reach members by, beside those of the members themselves
+	Settings     map[string]string // additional etcd flags by name, without dashes; feature gates add to the provider's own
+	ServerNames  []string          // additional DNS names and IP addresses that clients reach members by
 	KeyAlgorithm string            // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string            // PEM bundle that members trust each other by
 	ClientCA     string            // PEM bundle that clients and servers trust each other by
 	Stores       map[string]string // SHA-256 of the store to run, by architecture as Go names it
 
-	// StoresOf are the SHA-256 of all stores that a member can be given, by version and then by architecture.
+	// StoresOf are the SHA-256 of all stores that a member can get, by version and then by architecture.
 	StoresOf map[string]map[string]string
 
-	// elsewhere are the peer URLs of members that the cluster knows elsewhere as yet: they are to be re-addressed.
-	elsewhere map[membership.Member]string
+	// listedAt are the listed peer URLs of members that are to be re-addressed.
+	listedAt map[membership.Member]string
 
-	// Backup is how the hosts back the cluster up; nil: they do not. BackedUp sets it.
+	// Backup is how the hosts back the cluster up; nil: not at all. BackedUp sets it.
 	Backup *api.Backup
 
-	// Acknowledged are entries of the log that members, by their ID, are known to have had on their disks.
+	// Acknowledged are the log entries that members, by their ID, are known to have had on disk.
 	Acknowledged map[string]uint64
 }
 
-// Formation identifies one attempt to form a cluster. An attempt that is resumed keeps both.
+// Formation identifies one attempt to form a cluster. A resumed attempt keeps it.
 type Formation struct {
 	Owner string // the token of the Terraform object that manages the cluster
 	Token string // etcd's initial-cluster-token; with the members it decides the cluster ID
 }
 
-// Addresses are the members' addresses, in the order of their names.
+// Addresses returns the members' addresses, in the order of their names.
 func (c Cluster) Addresses() []string {
 	addresses := make([]string, len(c.Members))
 	for i, m := range c.Members {
@@ -58,13 +57,13 @@ func (c Cluster) Addresses() []string {
 	return addresses
 }
 
-// Located is the cluster without the members whose addresses are known after apply.
+// Located returns the cluster without the members whose addresses are known only after apply.
 func (c Cluster) Located() Cluster {
 	c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m membership.Member) bool { return m.Address == "" })
 	return c
 }
 
-// Endpoints are the members' client URLs, in the order of their names.
+// Endpoints returns the members' client URLs, in the order of their names.
 func (c Cluster) Endpoints() []string {
 	endpoints := make([]string, len(c.Members))
 	for i, m := range c.Members {
@@ -73,31 +72,31 @@ func (c Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// ClientURL is where clients reach a member.
+// ClientURL returns the URL by which clients reach a member.
 func (c Cluster) ClientURL(m membership.Member) string { return url("https", m.Address, c.ClientPort) }
 
-// PeerURL is where the other members reach it.
+// PeerURL returns the URL by which other members reach a member.
 func (c Cluster) PeerURL(m membership.Member) string { return url("https", m.Address, c.PeerPort) }
 
-// at tells whether a peer URL is of a member's address, whatever its port: that may be about to change, and a host carries one
-// member.
+// at tells whether a peer URL has a member's address, whatever its port: the port may be about to change, and a host
+// carries one member.
 func at(m membership.Member, peerURL string) bool { return membership.HostOf(peerURL) == m.Address }
 
-// atAny tells the same of several.
-func atAny(m membership.Member, peerURLs []string) bool {
+// hasAddress tells whether any of these peer URLs has a member's address.
+func hasAddress(m membership.Member, peerURLs []string) bool {
 	return slices.ContainsFunc(peerURLs, func(peerURL string) bool { return at(m, peerURL) })
 }
 
-// InitialCluster is etcd's initial-cluster: NAME=PEERURL, sorted by name.
+// InitialCluster returns etcd's initial-cluster: NAME=PEERURL, sorted by name.
 func (c Cluster) InitialCluster() string {
 	var entries []string
 	for _, m := range c.Members {
-		entries = append(entries, m.Name+"="+cmp.Or(c.elsewhere[m], c.PeerURL(m)))
+		entries = append(entries, m.Name+"="+cmp.Or(c.listedAt[m], c.PeerURL(m)))
 	}
 	return strings.Join(entries, ",")
 }
 
-// Marker is what a host records of itself.
+// Marker returns the marker for a member's host.
 func (c Cluster) Marker(m membership.Member, f Formation, phase api.Phase) api.Marker {
 	return api.Marker{
 		Cluster:        c.Name,
@@ -116,12 +115,13 @@ func (c Cluster) Marker(m membership.Member, f Formation, phase api.Phase) api.M
 
 // Values of etcd's initial-cluster-state. New is for the first start of a cluster alone.
 const (
+	// Values of etcd's initial-cluster-state. New is only for the first start of a cluster.
 	StateNew      = "new"
 	StateExisting = "existing"
 )
 
-// Flags are a member's complete flags, sorted by name: those that make it a member of this cluster,
-// then the settings. state is etcd's initial-cluster-state: new or existing.
+// Flags returns all of a member's flags, sorted by name: those that make it a member of this cluster, and the
+// settings. state is etcd's initial-cluster-state.
 func (c Cluster) Flags(m membership.Member, f Formation, state string) []string {
 	flags := map[string]string{
 		"name":                        m.Name,
@@ -144,17 +144,17 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 		"trusted-ca-file":             api.ClientCAFile(c.Name),
 		"tls-min-version":             etcdflags.MinTLS,
 		"strict-reconfig-check":       "true",
-		// Corruption checks cost one hash of the backend at start and one a minute of what was compacted:
-		// without them a member with a bad disk spreads its data unnoticed.
+		// Corruption checks cost one hash of the backend at start, and one a minute of what was compacted. Without
+		// them a member with a bad disk spreads its data unnoticed.
 		etcdflags.Gates: "CompactHashCheck=true,InitialCorruptCheck=true",
 	}
-	// Peers refuse a connection that comes from another address than the certificate names, and a host with two of them
-	// may use the other: members speak to peers from their own. etcd 3.6 and 3.7 end by an IPv6 address there, to which they
-	// add a port without brackets.
+	// Peers refuse a connection from an address that is not in the certificate, and a host with several addresses may
+	// use any of them. So members bind outgoing peer connections to their own address. etcd 3.6 and 3.7 fail on an
+	// IPv6 address here, since they add a port without brackets.
 	if address, err := netip.ParseAddr(m.Address); err == nil && address.Is4() && !address.IsLoopback() {
 		flags[etcdflags.Gates] += ",SetMemberLocalAddr=true"
 	}
-	if !c.speaksByIPv4() {
+	if !c.allIPv4() {
 		flags["peer-skip-client-san-verification"] = "true"
 	}
 	own := flags[etcdflags.Gates]
@@ -169,18 +169,18 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 	return lines
 }
 
-// speaksByIPv4 tells whether all members speak to their peers from the addresses that they are known by. One that is known by
-// a name, or by an IPv6 address, may come from any that its host has, and etcd would look the name up at each handshake:
-// then the peer authority's signature, which only members have, is what it is known by.
-func (c Cluster) speaksByIPv4() bool {
+// allIPv4 tells whether all members connect to their peers from the addresses that they are known by. A member known
+// by a name or an IPv6 address may connect from any address of its host, and etcd would look the name up at each
+// handshake. Then the signature of the peer authority, which only members have, has to identify it.
+func (c Cluster) allIPv4() bool {
 	return !slices.ContainsFunc(c.Members, func(m membership.Member) bool {
 		address, err := netip.ParseAddr(m.Address)
 		return err != nil || !address.Is4()
 	})
 }
 
-// Keys are the key pairs that a member's host makes, and what their certificates are to say: the
-// names and addresses under which it is dialed, each once, and no others.
+// Keys returns the key pairs that a member's host makes, and what their certificates are to say: exactly the names and
+// addresses at which the member is dialed, each once.
 func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 	key := func(name, commonName string, names ...string) api.KeyRequest {
 		request := api.KeyRequest{Name: name, Algorithm: c.KeyAlgorithm, CommonName: commonName}
@@ -199,25 +199,25 @@ func (c Cluster) Keys(m membership.Member) []api.KeyRequest {
 		key(api.KeyPeer, m.Name, m.Address),
 		// The store and an operator on the host reach the member over loopback.
 		key(api.KeyServer, m.Name, append([]string{m.Address, "localhost", "127.0.0.1", "::1"}, c.ServerNames...)...),
-		// etcd takes a client certificate's common name for its user once authentication is on.
+		// Once authentication is on, etcd takes a client certificate's common name for its user.
 		key(api.KeyAdmin, "root"),
 	}
 }
 
-// Unit is the text of the systemd unit of a host with this much memory.
+// Unit renders the systemd unit for a host with this much memory.
 func (c Cluster) Unit(memoryBytes int64) (string, error) {
 	return systemd.Render(systemd.Options{Cluster: c.Name, Store: api.SelectedStore(c.Name), GuardStatus: api.GuardStatus, DataDir: c.DataDir, MemoryBytes: memoryBytes})
 }
 
-// Ports are all ports that the cluster takes on its hosts.
+// Ports returns all ports that the cluster uses on its hosts.
 func (c Cluster) Ports() []int { return []int{c.ClientPort, c.PeerPort, c.MetricsPort} }
 
-// Ask is what a host is asked when it is observed for this cluster.
+// Ask returns the request to observe a host for this cluster.
 func (c Cluster) Ask() api.ObserveRequest {
 	return api.ObserveRequest{DataDir: c.DataDir, Ports: c.Ports()}
 }
 
-// listenClients is the member's address and loopback, or everything where that comes to the same.
+// listenClients returns the URLs for the member's address and loopback, or one for all addresses if that covers both.
 func (c Cluster) listenClients(m membership.Member) string {
 	on := listenOn(m.Address)
 	if on != m.Address {
@@ -226,8 +226,8 @@ func (c Cluster) listenClients(m membership.Member) string {
 	return url("https", on, c.ClientPort) + "," + url("https", "127.0.0.1", c.ClientPort)
 }
 
-// listenOn is the IP address to listen on for an address. etcd listens on IP addresses alone, so a
-// DNS name means all of them.
+// listenOn returns the IP address to listen on. etcd listens only on IP addresses, so for a DNS name it listens on all
+// of them.
 func listenOn(address string) string {
 	if _, err := netip.ParseAddr(address); err != nil {
 		return "0.0.0.0"

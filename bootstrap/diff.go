@@ -14,15 +14,15 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// diff compares what a desired member runs by, and what it was started with, with what is desired. The
-// cluster is the one with the members that vote now.
+// diff compares a desired member's configuration, and the one that its process was started with, with what is desired.
+// The cluster has the current voters as members.
 func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, now time.Time) {
 	o := report.Observation
 	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Missing || s.State == membership.Lost {
 		return
 	}
-	s.Closed = closed(report.firstPort(), c.ports())
-	if s.From != "" { // as it is going to be: until then nothing else is done to it
+	s.Closed = portNotAllowed(report.firstPort(), c.ports())
+	if s.From != "" { // compare with what the re-address will make of it: nothing else is done to it before
 		moved := *o
 		moved.Flags = c.Readdressed(s.Member, o.Flags, *o.Marker)
 		if o.Unit.Process != nil {
@@ -33,7 +33,7 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 		o, c = &moved, c.At(s.Member)
 	}
 	f := Formation{Owner: owner, Token: o.Marker.Token}
-	// Before it votes, a member's configuration lists it as well.
+	// A member's configuration lists the member itself before it votes.
 	c = c.With(s.Member)
 	desired := c.Flags(s.Member, f, StateExisting)
 	unit, err := c.Unit(o.Facts.MemoryBytes)
@@ -41,23 +41,22 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 		unit = o.Unit.Text // the plan of the configuration refuses it
 	}
 	s.Outdated, s.Unasked = c.outdated(*s, *o, desired, unit)
-	s.Unbacked, s.OldRuns = c.Unbacked(o), c.oldRuns(o)
+	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
 		s.Invalid = c.invalid(s.Member, o.Certificates, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)
 	s.Unsynced = s.Role == membership.Voter && s.From == "" &&
-		(!slices.Equal(birthFlags(o.Flags), birthFlags(desired)) || o.Marker.InitialCluster != marker.InitialCluster ||
+		(!slices.Equal(startFlags(o.Flags), startFlags(desired)) || o.Marker.InitialCluster != marker.InitialCluster ||
 			o.Marker.Phase != api.PhaseFormed || o.Marker.MemberID != s.ID || len(o.Marker.Added) > 0)
 }
 
-// outdated says what takes a restart to become what is desired, in the order of the words; unasked: none of it is what a
-// configuration says.
+// outdated returns the differences that need a restart. unasked tells that none of them comes from the configuration.
 func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired []string, unit string) (reasons []string, unasked bool) {
 	hash := c.Stores[o.Facts.Architecture]
 	switch {
-	case s.Version == "" && s.Storeless: // one that this build of the provider cannot put there again
+	case s.Version == "" && s.Storeless: // this build of the provider cannot install it again
 		reasons = append(reasons, "its store is gone")
 	case s.Version != "" && s.Version != c.Version:
 		reasons = append(reasons, fmt.Sprintf("etcd %s -> %s", s.Version, c.Version))
@@ -68,14 +67,14 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	}
 	unasked = len(reasons) == 0
 	runs := o.Flags
-	changed := differing(lifeFlags(runs), lifeFlags(desired))
+	changed := flagChanges(runFlags(runs), runFlags(desired))
 	if len(changed) == 0 && o.Unit.Process != nil {
 		runs = o.Unit.Process.Flags
-		changed = differing(lifeFlags(runs), lifeFlags(desired))
+		changed = flagChanges(runFlags(runs), runFlags(desired))
 	}
 	if len(changed) > 0 {
 		reasons = append(reasons, "flags "+strings.Join(changed, ", "))
-		unasked = unasked && !etcdflags.Asked(lifeFlags(runs), lifeFlags(desired))
+		unasked = unasked && !etcdflags.Asked(runFlags(runs), runFlags(desired))
 	}
 	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
 		reasons = append(reasons, "its unit")
@@ -87,7 +86,7 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	return reasons, unasked && len(reasons) > 0
 }
 
-// invalid says why a member's certificates have to be issued anew; empty: they hold.
+// invalid returns why a member's certificates have to be renewed, or "".
 func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, now time.Time) string {
 	if !samePEM(held[observedPeerCA].PEM, c.PeerCA) || !samePEM(held[observedClientCA].PEM, c.ClientCA) {
 		return "it trusts other authorities than the cluster's"
@@ -105,10 +104,10 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, n
 			at = issued(have.PEM)
 		}
 		switch {
-		case says(have.PEM, want, c.Authority(want.Name), at):
+		case matches(have.PEM, want, c.Authority(want.Name), at):
 		case misnamed(have.PEM, want) != "":
 			return fmt.Sprintf("its %s certificate %s", want.Name, misnamed(have.PEM, want))
-		case !says(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
+		case !matches(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate is not of the cluster's authority, or does not say what it has to", want.Name)
 		case at.Before(issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate does not hold yet", want.Name)
@@ -119,27 +118,27 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, n
 	return ""
 }
 
-// born are the flags that etcd looks at when a member begins, and never again.
-var born = []string{"--initial-cluster=", "--initial-cluster-state=", "--initial-cluster-token=", "--initial-advertise-peer-urls="}
+// startFlagNames are the flags that etcd reads only when a member first starts.
+var startFlagNames = []string{"--initial-cluster=", "--initial-cluster-state=", "--initial-cluster-token=", "--initial-advertise-peer-urls="}
 
-func isBirthFlag(line string) bool {
-	return slices.ContainsFunc(born, func(prefix string) bool { return strings.HasPrefix(line, prefix) })
+func isStartFlag(line string) bool {
+	return slices.ContainsFunc(startFlagNames, func(prefix string) bool { return strings.HasPrefix(line, prefix) })
 }
 
-// birthFlags are those of the flags that a member begins by.
-func birthFlags(flags []string) []string {
-	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return !isBirthFlag(line) })
+// startFlags returns the flags that matter only for a member's first start.
+func startFlags(flags []string) []string {
+	return slices.DeleteFunc(slices.Clone(flags), func(line string) bool { return !isStartFlag(line) })
 }
 
-// lifeFlags are those of the flags that a member lives by.
-func lifeFlags(flags []string) []string { return slices.DeleteFunc(slices.Clone(flags), isBirthFlag) }
+// runFlags returns the flags that matter at every start.
+func runFlags(flags []string) []string { return slices.DeleteFunc(slices.Clone(flags), isStartFlag) }
 
-// Synced are the flags of a member with those that it begins by taken from others.
+// Synced returns flags with the first-start flags replaced by those of from.
 func Synced(flags, from []string) []string {
-	return sorted(append(lifeFlags(flags), birthFlags(from)...))
+	return sorted(append(runFlags(flags), startFlags(from)...))
 }
 
-// sorted are flags by their names.
+// sorted sorts flags by name.
 func sorted(flags []string) []string {
 	slices.SortFunc(flags, func(a, b string) int {
 		a, _, _ = strings.Cut(a, "=")
@@ -149,8 +148,8 @@ func sorted(flags []string) []string {
 	return flags
 }
 
-// differing are the flags that one has and the other has not, or with another value, with both values; sorted.
-func differing(is, desired []string) []string {
+// flagChanges lists the flags that differ, with both values, sorted.
+func flagChanges(is, desired []string) []string {
 	const none = "(not set)"
 	before, after := valuesOf(is), valuesOf(desired)
 	var changes []string
@@ -168,8 +167,8 @@ func differing(is, desired []string) []string {
 	return changes
 }
 
-// valuesOf are the values of flags by their names, in words. A flag that stands there several times, as in a file that
-// somebody has added to, has all of its values.
+// valuesOf returns the values of flags by name, as text. A flag that is given several times, in a file that somebody
+// has edited, has all of its values.
 func valuesOf(flags []string) map[string]string {
 	values := map[string]string{}
 	for _, line := range flags {

@@ -6,14 +6,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// AlarmCorrupt is etcd's alarm that the data of members differs.
+// AlarmCorrupt is etcd's alarm that members hold different data.
 const AlarmCorrupt = "CORRUPT"
 
-// diverge finds the voters whose data is not that of a quorum of them, where an alarm says that it differs, or one does
-// not start for that. Without a quorum that serves and holds the same, nobody can say who is right, or nothing can be
-// changed without who is wrong. One that does not start has met another's data, which may be the wrong one: where it is
-// not known what it holds itself, it is judged once all that serve hold the same.
-func diverge(p *membership.ClusterStatus) {
+// markDiverged marks the voters whose data is not that of a quorum, if the alarm CORRUPT is raised or a voter does not
+// start because of different data. Without a serving quorum that holds the same data, it cannot be told who is right,
+// or nothing can be changed without the wrong members. A voter that does not start may have met wrong data at a peer:
+// if its own data is not known, it is judged only once all serving members hold the same.
+func markDiverged(p *membership.ClusterStatus) {
 	if !p.Corrupt && !slices.ContainsFunc(p.Members, func(s membership.MemberStatus) bool { return s.Differs }) {
 		return
 	}
@@ -23,20 +23,20 @@ func diverge(p *membership.ClusterStatus) {
 			holders[s.Data]++
 		}
 	}
-	right := ""
+	agreed := ""
 	for data, n := range holders {
 		if n >= membership.Quorum(p.Size()) {
-			right = data
+			agreed = data
 		}
 	}
-	if right == "" {
+	if agreed == "" {
 		return
 	}
 	p.Agreed = p.Corrupt
-	alike := !slices.ContainsFunc(p.Healthy(), func(s membership.MemberStatus) bool { return s.Data != right })
+	alike := !slices.ContainsFunc(p.Healthy(), func(s membership.MemberStatus) bool { return s.Data != agreed })
 	for i := range p.Members {
 		s := &p.Members[i]
-		other := s.Data != "" && s.Data != right
+		other := s.Data != "" && s.Data != agreed
 		unstarted := s.State == membership.Unhealthy && s.Differs
 		if s.Role == membership.Voter && (other && (s.State == membership.Healthy || unstarted) || alike && unstarted && s.Data == "") {
 			s.State, s.Diverged, s.Why = membership.Lost, true, "its data differs from that of a quorum"

@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	// needBytes is what must be free for the store: the binary, the archive that it arrives in, and
-	// room for a second version beside it. A store is 26 MB, its archive 9 MB.
+	// needBytes is the free space needed for the store: the binary, the archive that it arrives in, and room for a
+	// second version. A store is 26 MB, its archive 9 MB.
 	needBytes = 128 << 20
 
-	// NeedDataBytes is what must be free for the data of a member that is new to a host, beside the database that it
-	// copies: etcd allocates two segments of its log ahead, 64 MB each, and begins with a small database and a snapshot.
+	// NeedDataBytes is the free space needed for the data of a new member, beside the database that it copies. etcd
+	// preallocates two log segments of 64 MB each, and begins with a small database and a snapshot.
 	NeedDataBytes = 160 << 20
 
-	// kernelMajor.kernelMinor is the oldest kernel that a store runs on: what etcd is built with
-	// (Go 1.26) asks for 3.2, and the unit's sandbox for 4.15, the oldest that a systemd with it ships on.
+	// kernelMajor.kernelMinor is the oldest kernel that a store runs on. etcd's Go 1.26 needs 3.2; the unit's sandbox
+	// needs 4.15, the oldest kernel that ships with a systemd that supports it.
 	kernelMajor, kernelMinor = 4, 15
 )
 
-// architectures are the machines that stores are built for, from uname's name to Go's.
+// architectures are the machines that stores are built for: uname's name to Go's.
 var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
 
-// Architecture is Go's name for a machine as uname names it; empty where no store is built for it.
+// Architecture returns Go's name for a machine as uname names it, or "" if no store is built for it.
 func Architecture(machine string) string { return architectures[machine] }
 
-// Store is the hash of the store that a host is to run; empty where there is none for it.
+// Store returns the hash of the store that a host is to run, or "" if there is none for it.
 func (c Cluster) Store(contact api.Contact) string { return c.Stores[Architecture(contact.Machine)] }
 
-// unfit says why a host cannot carry a member; empty where it can.
+// unfit returns why a host cannot carry a member, or "".
 func (c Cluster) unfit(contact api.Contact) string {
 	hash := c.Store(contact)
 	switch {
@@ -53,8 +53,8 @@ func (c Cluster) unfit(contact api.Contact) string {
 		return "it allows no user namespaces (user.max_user_namespaces is 0), and the sandbox of a member's unit takes one: set that to 1000, say, in /etc/sysctl.d, and apply it with sysctl --system"
 	case contact.OneSession:
 		return "its sshd opens one session at a time on a connection (MaxSessions 1), and a run takes two: set MaxSessions to 2 or more in its sshd_config (10 is sshd's default)"
-	case closed(contact.FirstPort, c.ports()) != "":
-		return closed(contact.FirstPort, c.ports())
+	case portNotAllowed(contact.FirstPort, c.ports()) != "":
+		return portNotAllowed(contact.FirstPort, c.ports())
 	case contact.Marker == nil && !contact.DataNotEmpty && contact.DataFreeBytes > 0 && contact.DataFreeBytes < NeedDataBytes:
 		return fmt.Sprintf("%d MiB are free for the data in %s and %d are needed", contact.DataFreeBytes>>20, c.DataDir, int64(NeedDataBytes)>>20)
 	case slices.Contains(contact.Installed, hash):
@@ -77,9 +77,9 @@ func (c Cluster) ports() []port {
 	return []port{{"client_port", c.ClientPort}, {"peer_port", c.PeerPort}, {"metrics_port", c.MetricsPort}}
 }
 
-// closed says which of these ports a member cannot bind on a host, of whose ports the first is the lowest that it may; empty: none, or
-// the host has not told.
-func closed(first int, ports []port) string {
+// portNotAllowed returns why a member cannot bind one of these ports on a host where first is the lowest that it may
+// bind, or "". A first of 0 means that the host has not reported it.
+func portNotAllowed(first int, ports []port) string {
 	for _, p := range ports {
 		if p.number < first {
 			return fmt.Sprintf("%s is %d, and members run as the user etcd, who may bind the ports from %d to 65535 alone on it: set %[1]s to one of these and put a load balancer or a rule of the firewall in front, "+
@@ -89,7 +89,7 @@ func closed(first int, ports []port) string {
 	return ""
 }
 
-// firstPort is the lowest port that users other than root may bind on the host; 0: not known.
+// firstPort returns the lowest port that users other than root may bind on the host; 0 if it is not known.
 func (r Report) firstPort() int {
 	if r.Observation != nil && r.Observation.Facts.FirstPort > 0 {
 		return r.Observation.Facts.FirstPort
@@ -97,22 +97,22 @@ func (r Report) firstPort() int {
 	return r.Contact.FirstPort
 }
 
-// RefusePorts says on which of the hosts members could not listen on ports that they are given anew, all said at once; nil: on
-// none. Those that they had before are no question: they listen there, or did.
+// RefusePorts returns an error that names all hosts on which members could not listen on their new ports. Ports that
+// members already had are not checked: they listen there, or did.
 func (c Cluster) RefusePorts(before Cluster, reports Reports) error {
 	given := slices.DeleteFunc(c.ports(), func(p port) bool { return slices.Contains(before.ports(), p) })
 	var refusals []error
 	for _, m := range c.Members {
-		if why := closed(reports[m].firstPort(), given); why != "" {
+		if why := portNotAllowed(reports[m].firstPort(), given); why != "" {
 			refusals = append(refusals, refuse(m, why))
 		}
 	}
 	return errors.Join(refusals...)
 }
 
-// notThere says that none of a host's interfaces has the member's address, which etcd could not listen on; empty where one
-// has, where the address is a name, or where it is not known yet.
-func notThere(m membership.Member, report Report) string {
+// addressMissing returns a text if none of a host's interfaces has the member's address, on which etcd could not
+// listen then. It is empty if one has it, if the address is a name, or if the interfaces are not known yet.
+func addressMissing(m membership.Member, report Report) string {
 	address, err := netip.ParseAddr(m.Address)
 	if err != nil || report.Observation == nil || len(report.Observation.Facts.Addresses) == 0 {
 		return ""
@@ -126,7 +126,7 @@ func notThere(m membership.Member, report Report) string {
 		m.Address, strings.Join(report.Observation.Facts.Addresses, ", "))
 }
 
-// Cramped says why a member that is to copy a database of this many bytes has no room on its host; empty where it has.
+// Cramped returns why a member's host has no room to copy a database of this many bytes, or "".
 func Cramped(data api.Data, database int64) string {
 	need := database + NeedDataBytes
 	if data.FreeBytes >= need {
@@ -136,8 +136,7 @@ func Cramped(data api.Data, database int64) string {
 		data.FreeBytes>>20, data.Path, need>>20, database>>20, int64(NeedDataBytes)>>20)
 }
 
-// tooOld tells whether a kernel release is older than what is needed. One that cannot be read is not
-// called old.
+// tooOld tells whether a kernel release is older than needed. A release that cannot be parsed is not.
 func tooOld(release string) bool {
 	parts := strings.SplitN(release, ".", 3)
 	if len(parts) < 2 {

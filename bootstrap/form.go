@@ -1,5 +1,5 @@
-// Package bootstrap brings a cluster to life: it says what a desired cluster means for each host,
-// judges what was observed there, and plans how hosts become a cluster.
+// Package bootstrap says what a desired cluster means for each host, compares what was observed there with it, and
+// plans how hosts become a cluster.
 package bootstrap
 
 import (
@@ -10,13 +10,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Form plans how hosts become the cluster that spec describes, from wherever an earlier run left
-// them. Steps are ordered by kind, so that each kind can be done on all hosts at once: nothing is
-// started before every host is configured, and none is synced before the cluster is one. When the plan is
-// empty the cluster can be handed over.
+// Form plans how hosts become the cluster that spec describes, from wherever an earlier run left them. Steps are
+// ordered by kind, so that each kind can be done on all hosts at once: nothing is started before every host is
+// configured, and nothing is synced before the members are one cluster. When the plan is empty, the cluster can be
+// handed over.
 //
-// It refuses, naming every host that stands in the way, where a host cannot be reached or carries
-// something that this create did not make.
+// Form refuses if a host cannot be reached or carries something that this create did not make, and names all such
+// hosts.
 func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
@@ -60,13 +60,13 @@ func Form(observed membership.Observed, spec membership.Spec) ([]membership.Step
 	return steps, nil
 }
 
-// BackUp is the step that has hosts back the cluster up as it is desired.
+// BackUp returns the step that has hosts back the cluster up as desired.
 func BackUp(members []string, spec membership.Spec) membership.Step {
 	return membership.Step{Kind: membership.BackUp, To: spec.Backups, Why: strings.Join(members, ", ")}
 }
 
-// claimable refuses hosts that this create may not touch. All are named at once: whoever has to
-// free hosts should not learn of them one by one.
+// claimable refuses hosts that this create may not touch. It names all of them at once, so that they can be freed
+// together.
 func claimable(observed membership.Observed, spec membership.Spec) error {
 	var refusals []error
 	unimported := false
@@ -89,14 +89,14 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 	return errors.Join(refusals...)
 }
 
-// HowToImport is what takes a cluster that is there into a state. Nobody here knows the address of the resource, so that it is
-// said which one the block is to name.
+// HowToImport tells how to import an existing cluster. The address of the resource is not known here, so the text says
+// which one the block has to name.
 func HowToImport(spec membership.Spec) string {
 	var hosts []string
 	for _, m := range spec.Members {
 		hosts = append(hosts, m.Address)
 	}
-	return fmt.Sprintf("To manage the cluster that is there from here, put this beside its resource, with the address of that in `to`:\n\nimport {\n  to = etcd_cluster.%s\n  id = %q\n}\n\n"+
+	return fmt.Sprintf("To manage the existing cluster from here, put this beside its resource, with that resource's address in `to`:\n\nimport {\n  to = etcd_cluster.%s\n  id = %q\n}\n\n"+
 		"In a module the address is module.NAME.etcd_cluster.NAME, and the block belongs into the root module", strings.ReplaceAll(spec.Name, "-", "_"), spec.Name+"@"+strings.Join(hosts, ","))
 }
 
@@ -112,7 +112,7 @@ func agreed(observed membership.Observed, spec membership.Spec) bool {
 	return true
 }
 
-// Agree is the step that waits until n voters are one healthy cluster.
+// Agree returns the step that waits until n voters are one healthy cluster.
 func Agree(n int) membership.Step {
 	voters := fmt.Sprintf("%d voters", n)
 	if n == 1 {

@@ -104,7 +104,7 @@ func TestWaysThatMislead(t *testing.T) {
 			observed := *clone.Observation
 			observed.Facts.BootID, clone.Contact.BootID, clone.Observation = "of the clone", "of the clone", &observed
 			c.Members[2], reports[second] = second, clone
-		}, []string{"c (192.0.2.33): its machine says that it carries member c, which c (192.0.2.13) carries: one is a clone of the other"}, "a b c c"},
+		}, []string{"c (192.0.2.33): its machine reports that it carries member c, as does c (192.0.2.13): one is a clone of the other"}, "a b c c"},
 		"two members on one machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			d := membership.Member{Name: "d", Address: "192.0.2.14"}
 			e := membership.Member{Name: "e", Address: "192.0.2.15"}
@@ -117,7 +117,7 @@ func TestWaysThatMislead(t *testing.T) {
 			marker.Member, marker.MemberID, observed.Member.MemberID, observed.Unit.ActiveState = "d", "gone", "", "inactive"
 			observed.Marker, report.Observation = &marker, &observed
 			reports[c.Members[2]] = report
-		}, []string{"c (192.0.2.13): its address leads to a machine that carries member d, which its cluster does not know any more, while c is in the member list"}, "a b c"},
+		}, []string{"c (192.0.2.13): its address leads to a machine that carries member d, which its cluster no longer knows, while c is in the member list"}, "a b c"},
 		"machine IDs of one image": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			for m, report := range reports {
 				report.Contact.MachineID, report.Observation.Facts.MachineID = "of the image", "of the image"

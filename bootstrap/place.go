@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// place says what a member is in the member list. Where nobody can be asked for the list, whoever was a
-// voter still is one: that is whoever has a marker or is named by one, and where no marker can be read, all.
-func (c Cluster) place(s *membership.MemberStatus, list memberList, report Report, ways ways) {
+// setRole sets a member's role in the member list. If nobody can be asked for the list, all former voters still count:
+// the hosts that have a marker or are named by one, and, if no marker can be read, all.
+func (c Cluster) setRole(s *membership.MemberStatus, list memberList, report Report, routes routes) {
 	if !list.known {
 		s.Role, s.Started = membership.Voter, true
 		switch marker := report.Marker(); {
@@ -19,18 +19,18 @@ func (c Cluster) place(s *membership.MemberStatus, list memberList, report Repor
 		case marker != nil:
 			s.ID = marker.MemberID
 		case report.Err == nil && report.Observation == nil && report.Contact.Machine == "":
-			s.Role, s.Started = membership.Absent, false // nobody has looked at it: it is new
-		case list.named != nil && !atAny(s.Member, slices.Collect(maps.Keys(list.named))), ways.vacated(s.Member):
-			s.Role, s.Started = membership.Absent, false // it is new, and a change that was to bring it has not come so far
+			s.Role, s.Started = membership.Absent, false // its host was not observed: the member is new
+		case list.named != nil && !hasAddress(s.Member, slices.Collect(maps.Keys(list.named))), routes.vacated(s.Member):
+			s.Role, s.Started = membership.Absent, false // the member is new, and an interrupted change did not get to it
 		}
 		return
 	}
-	entry, found := c.entryOf(*s, list.entries, report, ways)
+	entry, found := c.entryOf(*s, list.entries, report, routes)
 	if !found {
 		return
 	}
 	if s.From == "" && len(entry.PeerURLs) > 0 && !slices.Contains(entry.PeerURLs, c.PeerURL(s.Member)) {
-		s.From = entry.PeerURLs[0] // it cannot be asked, has lost what it was, or leaves, and all are to have another port
+		s.From = entry.PeerURLs[0] // it cannot be asked, has lost its data, or leaves, while all members get another port
 	}
 	s.ID, s.Role, s.Started = entry.ID, membership.Voter, entry.Name != ""
 	if entry.Learner {
@@ -38,12 +38,13 @@ func (c Cluster) place(s *membership.MemberStatus, list memberList, report Repor
 	}
 }
 
-// entryOf is a member's entry of the member list. Another member may leave its address, or somebody may have added one there
-// with another port: the entry that its host has recorded goes first, and else none that has another name. Then comes the one
-// at its very URL. Where its host has recorded none, or cannot be asked, the one of its name follows, and then any at its
-// address, since all may be to have another port.
-func (c Cluster) entryOf(s membership.MemberStatus, entries []api.ListedMember, report Report, ways ways) (api.ListedMember, bool) {
-	desired := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == ways.to[s.Member].id }}
+// entryOf returns a member's entry in the member list. Another member may be leaving its address, or somebody may have
+// added a member there with another port. So the entry that the member's host has recorded comes first, and entries
+// with another name are skipped otherwise. Then comes the entry with its exact URL. If its host has recorded none or
+// cannot be asked, the entry with its name follows, and then any entry at its address, since all members may be about
+// to get another port.
+func (c Cluster) entryOf(s membership.MemberStatus, entries []api.ListedMember, report Report, routes routes) (api.ListedMember, bool) {
+	desired := []func(api.ListedMember) bool{func(e api.ListedMember) bool { return e.ID == routes.to[s.Member].id }}
 	if s.From == "" {
 		recorded, own := "", []string{c.PeerURL(s.Member)}
 		if marker := report.Marker(); marker != nil {
@@ -58,7 +59,7 @@ func (c Cluster) entryOf(s membership.MemberStatus, entries []api.ListedMember, 
 			func(api.ListedMember) bool { return recorded == "" },
 		}
 		entries = slices.DeleteFunc(slices.Clone(entries), func(e api.ListedMember) bool {
-			return !atAny(s.Member, e.PeerURLs) || e.Name != "" && e.Name != s.Name && e.ID != recorded
+			return !hasAddress(s.Member, e.PeerURLs) || e.Name != "" && e.Name != s.Name && e.ID != recorded
 		})
 	}
 	for _, is := range desired {
@@ -69,7 +70,7 @@ func (c Cluster) entryOf(s membership.MemberStatus, entries []api.ListedMember, 
 	return api.ListedMember{}, false
 }
 
-// unmanaged is the entry of a member that is neither in the configuration nor in the state.
+// unmanaged returns the entry of a member that is neither in the configuration nor in the state.
 func unmanaged(entry api.ListedMember, owner string, reports Reports) membership.UnmanagedMember {
 	s := membership.UnmanagedMember{ID: entry.ID, Name: entry.Name, Role: membership.Voter}
 	if len(entry.PeerURLs) > 0 {

@@ -11,9 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// PreflightForm says why a new cluster cannot be formed on hosts that were looked at, all that is wrong said at once; nil: nothing
-// is in the way. Where a member's host has no report, nobody could look at it yet: what only all hosts together tell is left to the
-// create then.
+// PreflightForm returns an error that names everything that keeps a new cluster from being formed on the observed
+// hosts. Hosts without a report could not be observed yet: what only all hosts together show is then left to the
+// create.
 func (c Cluster) PreflightForm(reports map[string]Report, now time.Time) error {
 	whole := len(reports) == len(c.Members)
 	c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m membership.Member) bool { _, seen := reports[m.Name]; return !seen })
@@ -28,8 +28,8 @@ func (c Cluster) PreflightForm(reports map[string]Report, now time.Time) error {
 	return claimable(observed, c.Spec)
 }
 
-// PreflightRestore says the same of a cluster that a snapshot is restored to. Of one that owner's state holds, these are the hosts
-// that are new to it; an empty owner: no state holds it yet.
+// PreflightRestore is PreflightForm for a restore. If owner's state holds the cluster, reports are of the hosts that
+// are new to it; an empty owner means that no state holds it yet.
 func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) error {
 	creating := owner == ""
 	if creating {
@@ -58,7 +58,7 @@ func (c Cluster) PreflightRestore(owner string, reports Reports, now time.Time) 
 	return errors.Join(refusals...)
 }
 
-// unfinished is the owner of the unfinished create that hosts carry; empty: none does.
+// unfinished returns the owner of an unfinished create that hosts carry, or "".
 func (c Cluster) unfinished(reports Reports) string {
 	for _, m := range c.Members {
 		if marker := reports[m].Marker(); marker != nil && marker.Phase == api.PhaseForming {
@@ -68,14 +68,14 @@ func (c Cluster) unfinished(reports Reports) string {
 	return ""
 }
 
-// PreflightChange says why hosts that a living cluster of owner's is to come to, or that are reached in another way than before, are
-// not what the change needs, all that is wrong said at once; nil: nothing is in the way. looked is what was seen on them, and before
-// what was last seen of the cluster, in the ways that its hosts were reached then.
+// PreflightChange returns an error that names all hosts that cannot take part in a change of owner's cluster. It
+// checks hosts that are new to the cluster, or reached in another way than before. looked is what was observed on
+// them, and before what was last observed of the cluster.
 func (c Cluster) PreflightChange(owner string, before, looked Reports) error {
 	merged := maps.Clone(before)
 	maps.Copy(merged, looked)
 	list := c.memberList(owner, merged)
-	mistaken := c.waysTo(c.AllMembers(merged), list, owner, merged).mistakes()
+	mistaken := c.routesTo(c.AllMembers(merged), list, owner, merged).mistakes()
 	var refusals []error
 	for _, m := range c.AllMembers(looked) {
 		report, there := looked[m]
@@ -86,7 +86,7 @@ func (c Cluster) PreflightChange(owner string, before, looked Reports) error {
 		state, why := c.state(m, report, owner)
 		mistake := slices.IndexFunc(mistaken, func(r membership.Refusal) bool { return r.Member == m.Name && r.At == m.Address })
 		switch {
-		case report.Err != nil && was.Err != nil: // it could not be asked before, and is what it was
+		case report.Err != nil && was.Err != nil: // it could not be observed before either
 		case report.Err != nil:
 			refusals = append(refusals, refuse(m, report.Err.Error()))
 		case mistake >= 0:

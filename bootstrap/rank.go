@@ -7,9 +7,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// rank says how the log of a voter ends that does not serve: by what lies on its disk, whatever its unit does. Of a member
-// that runs, its own word would be what it knows to be agreed on, which is less than what it has logged. One that serves
-// has all that was agreed on, and is not ranked.
+// rank records how the log of a voter that does not serve ends, as it lies on disk, whether its unit runs or not. A
+// running member itself only knows what is committed, which is less than what it has logged. A serving voter has
+// everything committed, and is not ranked.
 func rank(s *membership.MemberStatus, report Report) {
 	o := report.Observation
 	switch {
@@ -18,22 +18,22 @@ func rank(s *membership.MemberStatus, report Report) {
 	case s.State == membership.Foreign || o == nil:
 		s.Unread = s.Why
 		return
-	case o.GuardCheck == api.GuardMount: // what lies under the mount point is not its data
+	case o.GuardCheck == api.GuardMount: // what lies below the mount point is not its data
 		s.Unread = o.Guard
 		return
 	case !o.Data.HasMember:
 		return
 	case o.Data.Log == nil:
-		s.Unread = fmt.Sprintf("its host runs an earlier store, which does not tell: stop its unit there (systemctl stop %s), and plan again", api.Unit(o.Marker.Cluster))
+		s.Unread = fmt.Sprintf("its host runs an older store, which does not report it: stop its unit there (systemctl stop %s), and plan again", api.Unit(o.Marker.Cluster))
 		return
-	case o.Marker.Member != s.Name: // it is another member's
+	case o.Marker.Member != s.Name: // the log is another member's
 		return
 	case o.Data.Log.Error != "":
 		s.Unread = "its log cannot be read: " + o.Data.Log.Error
 		return
 	}
 	l := o.Data.Log
-	if another(l.ClusterID, o.Marker.ClusterID) || another(l.MemberID, o.Marker.MemberID) {
+	if differs(l.ClusterID, o.Marker.ClusterID) || differs(l.MemberID, o.Marker.MemberID) {
 		if s.State != membership.Lost {
 			s.Unread = fmt.Sprintf("its data directory holds the log of member %s of cluster %s", l.MemberID, l.ClusterID)
 		}
@@ -50,5 +50,5 @@ func rank(s *membership.MemberStatus, report Report) {
 	}
 }
 
-// another tells whether an ID is not the one that was recorded, where one was.
-func another(id, recorded string) bool { return recorded != "" && id != "" && id != recorded }
+// differs tells whether an ID differs from the recorded one, if both are known.
+func differs(id, recorded string) bool { return recorded != "" && id != "" && id != recorded }

@@ -34,7 +34,7 @@ func TestRankOfSurvivors(t *testing.T) {
 		"log behind its database": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log.Applied = false, 900 },
 			"unhealthy 4.812 [its log ends before what its database has applied (index 900)]"},
 		"an earlier store": {func(o *api.Observation) { o.Member.Healthy, o.Data.Log = false, nil },
-			"unhealthy (its host runs an earlier store, which does not tell: stop its unit there (systemctl stop etcd@prod.service), and plan again)"},
+			"unhealthy (its host runs an older store, which does not report it: stop its unit there (systemctl stop etcd@prod.service), and plan again)"},
 		"unmounted": {func(o *api.Observation) {
 			o.Member.Healthy, o.GuardCheck, o.Guard = false, api.GuardMount, "it is not mounted"
 		},

@@ -13,8 +13,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// RestoreToken is etcd's initial-cluster-token of a cluster that a restore makes. By what it begins with, a later run
-// knows that the configuration was fulfilled; unique tells apart two restores of one snapshot.
+// RestoreToken returns etcd's initial-cluster-token for a cluster that a restore makes. Its prefix tells a later run
+// that the configuration is fulfilled; unique distinguishes two restores of one snapshot.
 func RestoreToken(desired membership.Restoration, unique string) string {
 	return restoreTokens(desired) + unique
 }
@@ -24,8 +24,8 @@ func restoreTokens(desired membership.Restoration) string {
 	return "restore-" + hex.EncodeToString(sum[:8]) + "-"
 }
 
-// Isolated are a member's flags while clients are not to reach it: it listens to them on loopback alone, where
-// the store asks it.
+// Isolated returns a member's flags while clients must not reach it: it listens for clients only on loopback, where
+// the store calls it.
 func (c Cluster) Isolated(m membership.Member, f Formation) []string {
 	flags := c.Flags(m, f, StateExisting)
 	for i, line := range flags {
@@ -38,20 +38,20 @@ func (c Cluster) Isolated(m membership.Member, f Formation) []string {
 
 const listenClientURLs = "--listen-client-urls="
 
-// Restoring measures what was seen of a cluster's hosts for a restore of it. creating: it is one that no state holds
-// yet, so hosts may carry what an earlier create has left; the owner is the one that Resume says. now decides which
-// certificates hold.
+// Restoring compares what was observed on a cluster's hosts with a desired restore. creating means that no state holds
+// the cluster yet, so that hosts may carry an unfinished create of owner's. Certificates are checked for validity at
+// now.
 func (c Cluster) Restoring(owner string, creating bool, reports Reports, now time.Time) membership.Restoring {
 	p := membership.Restoring{}
-	ways := c.waysTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports)
-	ways.fixed = true
+	routes := c.routesTo(c.AllMembers(reports), c.memberList(owner, reports), owner, reports)
+	routes.fixed = true
 	mistakes := map[membership.Member]string{}
-	for _, mistake := range ways.mistakes() {
+	for _, mistake := range routes.mistakes() {
 		mistakes[membership.Member{Name: mistake.Member, Address: mistake.At}] = mistake.Rule + "; " + mistake.Remedy
 	}
 	for _, m := range c.AllMembers(reports) {
 		report := reports[m]
-		if ways.detour(m) {
+		if routes.isSecondAddress(m) {
 			continue
 		}
 		s := membership.RestoreStatus{Member: m, Desired: slices.Contains(c.Members, m), Unreachable: report.Err != nil}
@@ -63,16 +63,16 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 		switch o := report.Observation; {
 		case s.Unreachable:
 		case s.Refused == "":
-			c.site(&s, report, owner, now)
-		case o != nil && o.GuardCheck == api.GuardMount && s.Refused == o.Guard && o.Restore != nil: // its record is not on that disk
-			recordedOf(&s, *o.Restore)
+			c.assessRestore(&s, report, owner, now)
+		case o != nil && o.GuardCheck == api.GuardMount && s.Refused == o.Guard && o.Restore != nil: // the record is on another disk
+			setRecord(&s, *o.Restore)
 		}
 		p.Members = append(p.Members, s)
 	}
 	return p
 }
 
-// backless tells whether a host that was looked at knows no backups of the cluster.
+// backless tells whether an observed host knows no backups of the cluster.
 func backless(report Report) bool {
 	if o := report.Observation; o != nil {
 		return o.Backup == nil
@@ -80,37 +80,37 @@ func backless(report Report) bool {
 	return report.Contact.Machine != "" && report.Marker() == nil
 }
 
-// untouchable says why a restore must not touch a host; empty: it may.
+// untouchable returns why a restore must not touch a host, or "".
 func (c Cluster) untouchable(m membership.Member, report Report, owner string, creating bool) string {
 	o, marker := report.Observation, report.Marker()
 	switch {
 	case report.Contact.MarkerError != "":
 		return report.Contact.MarkerError
 	case o == nil && marker == nil && report.Contact.Machine == "":
-		return "" // nobody has looked at it: a plan of what is new
-	case o != nil && o.Restore != nil && marker == nil: // cut short before it had written the marker
-		return c.unfitToKnow(report)
+		return "" // its host was not observed: it is new
+	case o != nil && o.Restore != nil && marker == nil: // interrupted before it wrote the marker
+		return c.unfitIfKnown(report)
 	case marker == nil || creating && marker.Owner != owner, creating && marker.Phase != api.PhaseFormed:
 		_, refused := c.claim(m, report, Formation{Owner: owner})
-		return cmp.Or(refused, c.written(report), c.unfitToKnow(report))
+		return cmp.Or(refused, c.refuseWrittenTo(report), c.unfitIfKnown(report))
 	case marker.Owner != owner:
 		return fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
 	case o != nil && o.GuardCheck == api.GuardMount:
 		return o.Guard
 	}
-	return c.unfitToKnow(report)
+	return c.unfitIfKnown(report)
 }
 
-// unfitToKnow is why a host cannot carry a member, where the first contact was had that tells.
-func (c Cluster) unfitToKnow(report Report) string {
+// unfitIfKnown returns why a host cannot carry a member, if its first contact is known.
+func (c Cluster) unfitIfKnown(report Report) string {
 	if report.Contact.Machine == "" {
 		return ""
 	}
 	return c.unfit(report.Contact)
 }
 
-// written refuses what an unfinished create has left, where somebody has written to it since.
-func (c Cluster) written(report Report) string {
+// refuseWrittenTo refuses the remains of an unfinished create if somebody has written to them since.
+func (c Cluster) refuseWrittenTo(report Report) string {
 	o := report.Observation
 	if o == nil || o.Restore != nil || o.Marker == nil || strings.HasPrefix(o.Marker.Token, restoreTokens(c.Restore)) || o.Member.Revision <= 1 {
 		return ""
@@ -119,14 +119,14 @@ func (c Cluster) written(report Report) string {
 		o.Member.Revision, api.Unit(c.Name), o.Data.Path)
 }
 
-// site measures a host that may be touched.
-func (c Cluster) site(s *membership.RestoreStatus, report Report, owner string, now time.Time) {
+// assessRestore assesses a host that may be touched.
+func (c Cluster) assessRestore(s *membership.RestoreStatus, report Report, owner string, now time.Time) {
 	o, marker := report.Observation, report.Marker()
 	s.Marked = marker != nil
 	s.StoreMissing = o == nil && s.Marked
 	if o == nil {
 		s.Installed = slices.Contains(report.Contact.Installed, c.Store(report.Contact))
-		if s.StoreMissing && marker.Phase == api.PhaseFormed { // its member runs on, as far as anybody knows
+		if s.StoreMissing && marker.Phase == api.PhaseFormed { // as far as is known, its member still runs
 			s.ServingID = marker.ClusterID
 		}
 		return
@@ -134,8 +134,8 @@ func (c Cluster) site(s *membership.RestoreStatus, report Report, owner string, 
 	s.Installed = slices.Contains(o.Store.Installed, c.Stores[o.Facts.Architecture])
 	s.Running = o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
 	if r := o.Restore; r != nil {
-		recordedOf(s, *r)
-		s.Configured = marker != nil && !s.Stage.Before(membership.Restored) && c.revived(s.Member, report, Formation{Owner: owner, Token: r.Token}, s.Stage, now)
+		setRecord(s, *r)
+		s.Configured = marker != nil && !s.Stage.Before(membership.Restored) && c.restoredConfigured(s.Member, report, Formation{Owner: owner, Token: r.Token}, s.Stage, now)
 		return
 	}
 	if marker == nil {
@@ -151,18 +151,18 @@ func (c Cluster) site(s *membership.RestoreStatus, report Report, owner string, 
 	}
 }
 
-// recordedOf is what a host records of the restore that is under way on it.
-func recordedOf(s *membership.RestoreStatus, r api.Restoration) {
+// setRecord copies what a host records about the restore under way.
+func setRecord(s *membership.RestoreStatus, r api.Restoration) {
 	s.Stage, s.Source, s.Snapshot, s.Since = membership.RestoreStage(r.Stage), r.Source, r.Snapshot, r.Began.UTC().Format(time.RFC3339)
 	s.Token, s.Seen = r.Token, r.Revision
 }
 
-// revived tells whether a host holds all that its restored member is to run by, where it has come to, and whether
-// its process was started with that.
-func (c Cluster) revived(m membership.Member, report Report, f Formation, reach membership.RestoreStage, now time.Time) bool {
+// restoredConfigured tells whether a host has everything that its restored member is to run by at this stage, and
+// whether its process was started with that.
+func (c Cluster) restoredConfigured(m membership.Member, report Report, f Formation, stage membership.RestoreStage, now time.Time) bool {
 	o := report.Observation
 	flags := c.Isolated(m, f)
-	if reach == membership.Opened {
+	if stage == membership.Opened {
 		flags = c.Flags(m, f, StateExisting)
 	}
 	unit, err := c.Unit(o.Facts.MemoryBytes)
@@ -174,7 +174,7 @@ func (c Cluster) revived(m membership.Member, report Report, f Formation, reach 
 		c.certified(m, o.Certificates, now)
 }
 
-// restoring names the restore that a host records; empty: none.
+// restoring describes the restore that a host records, or "".
 func restoring(report Report) string {
 	if report.Observation == nil || report.Observation.Restore == nil {
 		return ""

@@ -12,11 +12,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Reports are what the hosts of a cluster have reported, by member. A desired member without a report was not looked
-// at: its host is taken to carry nothing.
+// Reports are the hosts' reports by member. A desired member without a report was not observed: its host is taken to
+// carry nothing.
 type Reports map[membership.Member]Report
 
-// AllMembers are the desired members and those that there are reports of, sorted by name, then address.
+// AllMembers returns the desired members and those with reports, sorted by name, then address.
 func (c Cluster) AllMembers(reports Reports) []membership.Member {
 	members := slices.Clone(c.Members)
 	for m := range reports {
@@ -30,22 +30,22 @@ func (c Cluster) AllMembers(reports Reports) []membership.Member {
 	return members
 }
 
-// Status compares what the hosts of this owner's cluster have reported with what is desired of it. now decides which
-// certificates are valid; the zero time: validity is not looked at.
+// Status compares what the hosts of owner's cluster reported with what is desired. Certificates are checked for
+// validity at now; a zero now skips that check.
 func (c Cluster) Status(owner string, reports Reports, now time.Time) membership.ClusterStatus {
 	p := membership.ClusterStatus{}
 	list := c.memberList(owner, reports)
-	ways := c.waysTo(c.AllMembers(reports), list, owner, reports)
-	p.Mistakes = ways.mistakes()
+	routes := c.routesTo(c.AllMembers(reports), list, owner, reports)
+	p.Mistakes = routes.mistakes()
 	for _, m := range c.AllMembers(reports) {
 		report, seen := reports[m]
-		if ways.detour(m) || ways.old(m) {
+		if routes.isSecondAddress(m) || routes.isOldAddress(m) {
 			continue
 		}
 		s := membership.MemberStatus{Member: m, Desired: slices.Contains(c.Members, m), State: membership.Missing, Why: "its host carries nothing of it"}
 		if seen {
 			s.State, s.Why = c.state(m, report, owner)
-			if why, _ := ways.mistake(m); why != "" {
+			if why, _ := routes.mistake(m); why != "" {
 				s.State, s.Why = membership.Foreign, why
 			}
 			s.Unfit = s.State == membership.Foreign && s.Why == c.unfit(report.Contact)
@@ -53,18 +53,18 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 			s.Restoring, s.Data = restoring(report), report.Data
 			s.Differs = report.Observation != nil && report.Observation.Data.Differs
 			s.Alone = s.State == membership.Blocked && report.Observation != nil && report.Observation.GuardCheck == api.GuardAlone
-			if move, moves := ways.move(m); moves {
+			if move, moves := routes.moveOf(m); moves {
 				s.Move = move
-				s.Unheard, s.Gone = ways.unheard(m, move, reports), gone(move, report)
+				s.Unheard, s.Gone = routes.unheard(m, move, reports), lostAddress(move, report)
 			}
 		}
 		s.Rebuild = c.rebuild(s, report, owner)
-		c.place(&s, list, report, ways)
+		c.setRole(&s, list, report, routes)
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Unhealthy) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
 		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent {
-			continue // it has left, and nobody can be asked what it left
+			continue // it has left, and its host cannot be observed
 		}
 		p.Members = append(p.Members, s)
 	}
@@ -74,11 +74,11 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 		}
 	}
 	p.Unseen = list.unseen(p.Members)
-	c.lookAtWhole(&p, owner, reports)
-	findReverted(&p, reports)
-	giveUpDamaged(&p, reports)
-	diverge(&p)
-	// What a member is to run by depends on which members there are.
+	c.addClusterFacts(&p, owner, reports)
+	markReverted(&p, reports)
+	markDamaged(&p, reports)
+	markDiverged(&p)
+	// A member's desired configuration depends on which members there are.
 	as := c.As(p)
 	for i := range p.Members {
 		if s := &p.Members[i]; s.Desired {
@@ -88,25 +88,26 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	return p
 }
 
-// findReverted finds voters whose machines were put back to an older state, and which have lost what they acknowledged or what they
-// are. It gives them up only where the others serve: where no quorum does, the planner keeps them from being started, and waits.
-func findReverted(p *membership.ClusterStatus, reports Reports) {
+// markReverted marks voters as lost whose machines were reset to an older state, so that they lost writes that they
+// had acknowledged, or their identity. It does so only if the others serve: without a quorum, the planner keeps such
+// voters from starting, and waits.
+func markReverted(p *membership.ClusterStatus, reports Reports) {
 	if !p.HasQuorum() {
 		return
 	}
 	before := p.Clone()
 	for i := range p.Members {
 		switch s := &p.Members[i]; {
-		case ofEarlierLife(*s, reports[s.Member].Observation):
-			s.State, s.Why = membership.Lost, "its data is older than its last rebuild: its machine was put back to an older state"
+		case hasOtherMemberID(*s, reports[s.Member].Observation):
+			s.State, s.Why = membership.Lost, "its data is older than its last rebuild: its machine was reset to an older state"
 		case before.WasPutBack(*s):
 			s.State, s.Why = membership.Lost, membership.PutBack(s.Index, s.Had)
 		}
 	}
 }
 
-// ofEarlierLife tells whether the log of a voter that does not serve is that of another member ID than the cluster's list has for it.
-func ofEarlierLife(s membership.MemberStatus, o *api.Observation) bool {
+// hasOtherMemberID tells whether the log of a voter that does not serve has another member ID than the cluster's list.
+func hasOtherMemberID(s membership.MemberStatus, o *api.Observation) bool {
 	if !s.Survives() || o == nil || o.Data.Log == nil {
 		return false
 	}
@@ -114,8 +115,8 @@ func ofEarlierLife(s membership.MemberStatus, o *api.Observation) bool {
 	return log.Error == "" && log.MemberID != "" && s.ID != "" && log.MemberID != s.ID
 }
 
-// rebuild is the text by which a member is to be built anew; empty: it is not to be, or was. What a host that
-// cannot be asked has been built by is not known.
+// rebuild returns the text by which a member is to be rebuilt, or "" if it is not to be or already was. What a host
+// that cannot be observed was built by is not known.
 func (c Cluster) rebuild(s membership.MemberStatus, report Report, owner string) string {
 	if !s.Desired || !slices.Contains(c.Rebuild, s.Name) {
 		return ""
@@ -127,12 +128,12 @@ func (c Cluster) rebuild(s membership.MemberStatus, report Report, owner string)
 	return text
 }
 
-// As is the cluster with the members that vote now, as a voter's configuration has them.
+// As returns the cluster with the current voters as members, as a voter's configuration names them.
 func (c Cluster) As(p membership.ClusterStatus) Cluster {
-	c.Members, c.elsewhere = nil, map[membership.Member]string{}
+	c.Members, c.listedAt = nil, map[membership.Member]string{}
 	for _, s := range p.Voters() {
 		if s.From != "" && !s.Moved {
-			c.elsewhere[s.Member] = s.From
+			c.listedAt[s.Member] = s.From
 		}
 		if !s.Desired {
 			c.Members = append(c.Members, s.Member)
@@ -147,8 +148,8 @@ func (c Cluster) As(p membership.ClusterStatus) Cluster {
 	return c
 }
 
-// With is the cluster with a member in it, whether it votes yet or not. Another of its name leaves, and is
-// called otherwise from then on: of others, etcd goes by their URLs.
+// With returns the cluster with m as a member, whether it votes yet or not. A leaving member of the same name gets
+// another name: etcd identifies peers by their URLs.
 func (c Cluster) With(m membership.Member) Cluster {
 	if slices.Contains(c.Members, m) {
 		return c
@@ -156,11 +157,11 @@ func (c Cluster) With(m membership.Member) Cluster {
 	members := slices.Clone(c.Members)
 	for i := range members {
 		if members[i].Name == m.Name {
-			url, known := c.elsewhere[members[i]]
+			url, known := c.listedAt[members[i]]
 			members[i].Name += leaving
 			if known {
-				c.elsewhere = maps.Clone(c.elsewhere)
-				c.elsewhere[members[i]] = url
+				c.listedAt = maps.Clone(c.listedAt)
+				c.listedAt[members[i]] = url
 			}
 		}
 	}
@@ -168,10 +169,10 @@ func (c Cluster) With(m membership.Member) Cluster {
 	return c
 }
 
-// leaving ends the name under which others know a member whose name another one has by now.
+// leaving is appended to the name of a member whose replacement has its name.
 const leaving = ".leaving"
 
-// state is what was seen on a member's host, and why.
+// state returns the state of a member by what was observed on its host, and the reason.
 func (c Cluster) state(m membership.Member, report Report, owner string) (membership.State, string) {
 	o := report.Observation
 	marker := report.Marker()
@@ -181,14 +182,14 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	case report.Contact.MarkerError != "":
 		return membership.Foreign, report.Contact.MarkerError
 	case marker == nil:
-		return c.bare(m, report)
+		return c.unmarkedState(m, report)
 	case marker.Owner != owner:
 		return membership.Foreign, fmt.Sprintf("its host carries member %s of a cluster %s that another state manages", marker.Member, marker.Cluster)
 	case o == nil:
 		return membership.StoreMissing, "its store is gone"
 	}
 	running := o.Unit.ActiveState == "active" || o.Unit.ActiveState == "activating"
-	aside := putAside(*o)
+	aside := wasSetAside(*o)
 	switch {
 	case marker.Member != m.Name && !aside:
 		return membership.Lost, fmt.Sprintf("its host carries member %s", marker.Member)
@@ -222,23 +223,23 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	return membership.Unhealthy, "it runs, and serves no linearizable read"
 }
 
-// formedAsAnother tells whether a host carries the data of a member of another ID, which had a vote.
+// formedAsAnother tells whether a host carries the data of a former voter with another ID.
 func formedAsAnother(report Report, id string) bool {
 	o := report.Observation
 	return o != nil && o.Marker != nil && o.Marker.Phase == api.PhaseFormed && o.Data.HasMember && o.Marker.MemberID != "" && o.Marker.MemberID != id
 }
 
-// lostBy is what the guard's checks say in a plan, the same each time.
+// lostBy gives the guard's findings in the words of a plan, the same each time.
 var lostBy = map[api.GuardCheck]string{
 	api.GuardData:     "its data is lost",
 	api.GuardIdentity: "its data directory holds another member's data",
 	api.GuardProgress: "its data is older than it was",
 }
 
-// bare is what a host without a marker is.
-func (c Cluster) bare(m membership.Member, report Report) (membership.State, string) {
+// unmarkedState returns the state of a member whose host has no marker.
+func (c Cluster) unmarkedState(m membership.Member, report Report) (membership.State, string) {
 	if report.Observation == nil && report.Contact.Machine == "" {
-		return membership.Missing, "its host carries nothing of it" // a report that was kept without its contact
+		return membership.Missing, "its host carries nothing of it" // the report was stored without its contact
 	}
 	if claim, refused := c.claim(m, report, Formation{}); claim != membership.Bare {
 		return membership.Foreign, refused
@@ -246,7 +247,7 @@ func (c Cluster) bare(m membership.Member, report Report) (membership.State, str
 	if unfit := c.unfit(report.Contact); unfit != "" && report.Contact.Machine != "" {
 		return membership.Foreign, unfit
 	}
-	if not := notThere(m, report); not != "" {
+	if not := addressMissing(m, report); not != "" {
 		return membership.Foreign, not
 	}
 	return membership.Missing, "its host carries nothing of it"
@@ -256,11 +257,10 @@ func (c Cluster) bare(m membership.Member, report Report) (membership.State, str
 type memberList struct {
 	entries []api.ListedMember
 	known   bool
-	named   map[string]bool // where it is not known: peer URLs of the members that the hosts' markers name; nil: no marker could be read
+	named   map[string]bool // if it is not known: peer URLs of the members that the hosts' markers name; nil: no marker could be read
 }
 
-// memberList is the list as the member has it that has applied the most, of those with a quorum, or else
-// of those that answer at all.
+// memberList returns the list of the healthy member that has applied the most, or else of any member that answers.
 func (c Cluster) memberList(owner string, reports Reports) memberList {
 	var best *api.Member
 	better := func(m *api.Member) bool {
@@ -290,8 +290,8 @@ func (c Cluster) memberList(owner string, reports Reports) memberList {
 	return memberList{entries: best.Members, known: true}
 }
 
-// namedMembers are the peer URLs of all members that this owner's hosts know of: those that there were when
-// the configuration was last written, and those that were to be added since.
+// namedMembers returns the peer URLs of all members that this owner's hosts know of: those that existed when the
+// configuration was last written, and those that were to be added since.
 func namedMembers(owner string, reports Reports) map[string]bool {
 	var named map[string]bool
 	for _, report := range reports {
@@ -313,8 +313,8 @@ func namedMembers(owner string, reports Reports) map[string]bool {
 	return named
 }
 
-// lookAtWhole takes over what the healthy members say of the cluster.
-func (c Cluster) lookAtWhole(p *membership.ClusterStatus, owner string, reports Reports) {
+// addClusterFacts adds what the members report about the cluster as a whole.
+func (c Cluster) addClusterFacts(p *membership.ClusterStatus, owner string, reports Reports) {
 	lowered := true
 	for i, s := range p.Members {
 		if s.Role == membership.Voter {
@@ -332,7 +332,7 @@ func (c Cluster) lookAtWhole(p *membership.ClusterStatus, owner string, reports 
 		p.Members[i].Looping = o.Unit.Looping
 		if s.State != membership.Healthy {
 			lowered = lowered && s.Role != membership.Voter
-			p.Members[i].Behind = o.Data.Log != nil && older(p.Members[i].Version, o.Data.Log.Version)
+			p.Members[i].Behind = o.Data.Log != nil && olderMinor(p.Members[i].Version, o.Data.Log.Version)
 			continue
 		}
 		p.Members[i].Unready = s.Role == membership.Voter && !o.Member.Ready
@@ -351,7 +351,7 @@ func (c Cluster) lookAtWhole(p *membership.ClusterStatus, owner string, reports 
 	}
 	for i, s := range p.Members {
 		if s.State != membership.Healthy && s.Role == membership.Voter && membership.Minor(s.Version) != p.Downgrade {
-			p.Members[i].Behind = p.Members[i].Behind || older(s.Version, p.ClusterVersion)
+			p.Members[i].Behind = p.Members[i].Behind || olderMinor(s.Version, p.ClusterVersion)
 		}
 	}
 	p.Lowered = lowered && p.Downgrade != ""
@@ -364,9 +364,9 @@ func (c Cluster) lookAtWhole(p *membership.ClusterStatus, owner string, reports 
 	}
 }
 
-// giveUpDamaged has members whose data is damaged count as lost where the others are a quorum, from which they can be
-// rebuilt. Without one, what can be read of them still may be all that there is.
-func giveUpDamaged(p *membership.ClusterStatus, reports Reports) {
+// markDamaged marks members with damaged data as lost if the others are a quorum, from which they can be rebuilt.
+// Without one, what can still be read of them may be all that there is.
+func markDamaged(p *membership.ClusterStatus, reports Reports) {
 	if !p.HasQuorum() {
 		return
 	}
@@ -379,17 +379,17 @@ func giveUpDamaged(p *membership.ClusterStatus, reports Reports) {
 	}
 }
 
-// storeless tells whether the store that a host has selected is not there.
+// storeless tells whether the store that a host has selected is gone.
 func storeless(s api.Store) bool {
 	return s.Selected != "" && len(s.Installed) > 0 && !slices.Contains(s.Installed, s.Selected)
 }
 
-// older tells whether a version is of an older line than another. One that is not known is not.
-func older(version, than string) bool {
+// olderMinor tells whether a version has an older minor version than another, if both are known.
+func olderMinor(version, than string) bool {
 	return version != "" && than != "" && membership.CompareVersions(membership.Minor(version), membership.Minor(than)) < 0
 }
 
-// versionOf is the version of a store that the provider carries; empty: it carries no such store.
+// versionOf returns the version of a store that the provider carries, or "".
 func (c Cluster) versionOf(store string) string {
 	for _, hash := range c.Stores {
 		if hash == store {

@@ -220,7 +220,7 @@ func TestRestoreOfABackupThatNoHostKnows(t *testing.T) {
 	restoring := func(more string) string {
 		return three(unprotected + backup + "restore = { backup = \"latest\" }\n" + more)
 	}
-	refused := []string{"no host that can be asked knows of backups of this cluster: a (192.0.2.11), b (192.0.2.12), c (192.0.2.13)", "name it by restore.file"}
+	refused := []string{"no reachable host knows of backups of this cluster: a (192.0.2.11), b (192.0.2.12), c (192.0.2.13)", "name it by restore.file"}
 	w.run(t, tftest.TestStep{Config: three(unprotected + backup), Check: func(*terraform.State) error {
 		w.runNow(t, 11, false)
 		return nil

@@ -72,7 +72,7 @@ func TestDriftIsShownAndMended(t *testing.T) {
 				says: []string{"roll b (192.0.2.12): another store was put in place of its own"}},
 			{happen: func(w *world) { w.host(12).ForeignCertificates("prod", foreign) }, health: "healthy", status: statusHealthy,
 				drift: "its peer certificate is not of the cluster's authority, or does not say what it has to",
-				says:  []string{"renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority, or does not say what it has to; taken up without a restart"}},
+				says:  []string{"renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority, or does not say what it has to; loaded without a restart"}},
 			{happen: func(w *world) { w.Clock = w.Clock.AddDate(2, 0, 0) }, health: "healthy", drift: "its peer certificate has expired", status: statusHealthy,
 				says: []string{"renew certificates of a (192.0.2.11): its peer certificate has expired", "renew certificates of b (192.0.2.12): its peer certificate has expired", "renew certificates of c (192.0.2.13): its peer certificate has expired"}},
 			{happen: func(w *world) { w.host(12).RaiseAlarm("prod", "NOSPACE") }, health: "healthy", alarms: "NOSPACE", status: statusHealthy, says: []string{"disarm: members defragmented"}},

@@ -64,7 +64,7 @@ func TestRevertedWhereNobodyServes(t *testing.T) {
 		for range 3 {
 			l.world.Tick()
 		}
-		if _, err := l.change(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "its machine was put back to an older state") {
+		if _, err := l.change(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "its machine was reset to an older state") {
 			t.Errorf("a member that was put back counts for a quorum: %v\n%s", err, strings.Join(l.progress, "\n"))
 		}
 		l.host("c").PowerOn()

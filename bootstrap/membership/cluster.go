@@ -8,41 +8,41 @@ import (
 	"strings"
 )
 
-// Spec is a cluster as it is desired.
+// Spec is a desired cluster.
 type Spec struct {
 	Name    string
 	Version string      // of etcd: 3.7.3
 	Members []Member    // sorted by name
-	Carried []string    // versions of etcd that a member can be given; nil where only Version matters
-	Recover Recovery    // what is done where the quorum is lost; the zero Recovery: nothing
-	Restore Restoration // what the cluster is made from; the zero Restoration: what it is
-	// Built are texts of the configuration, by member, that are recorded with the data that a member begins with; Rebuild
-	// names those whose text has changed: what was begun with another one is built anew.
+	Carried []string    // versions of etcd that a member can get; nil if only Version matters
+	Recover Recovery    // how a lost quorum is recovered; zero: not at all
+	Restore Restoration // the snapshot that the cluster is made from; zero: none
+	// Built are the members' rebuild texts, by name. A member's data records the text that it began with. Rebuild names
+	// the members whose text has changed: data that began with another text is built anew.
 	Built   map[string]string
 	Rebuild []string
-	// HoldRestarts leaves members that serve as they are, where they are outdated by nothing that the configuration says.
+	// HoldRestarts keeps serving members from being restarted for differences that the configuration does not ask for.
 	HoldRestarts bool
-	Zones        map[string]string // failure domains of the members, by name: they are restarted zone by zone; a member that is not in it has none
-	Backups      string            // how its hosts back it up, in words that differ with every change of it; empty: they do not
+	Zones        map[string]string // failure domains of the members, by name: members are restarted zone by zone
+	Backups      string            // describes its backups, differently after every change of them; empty: none
 }
 
-// Recovery names a survivor of a cluster that has lost its quorum, and what is given up for it.
+// Recovery names the survivor of a cluster that has lost its quorum, and what is given up for it.
 type Recovery struct {
-	Member   string   // that becomes the whole cluster; empty: there is nothing to recover
+	Member   string   // becomes the whole cluster; empty: nothing is recovered
 	Abandons []string // the names of all other voters
-	Loses    []string // of them, those that may have what it does not, though their hosts were seen
+	Loses    []string // those of them that may have writes that Member lacks, though their hosts were observed
 }
 
-// Member is one member as it is desired.
+// Member is a desired member.
 type Member struct {
 	Name    string // etcd's --name, unique in the cluster
 	Address string // IP address or DNS name that members and clients reach it by
 }
 
-// String is the member as all texts have it.
+// String returns the member as all texts name it.
 func (m Member) String() string { return m.Name + " (" + m.Address + ")" }
 
-// HostOf is the host of a peer URL, or the whole text where that names none.
+// HostOf returns the host of a peer URL, or the whole text if that is no URL.
 func HostOf(peerURL string) string {
 	at, err := url.Parse(peerURL)
 	if err != nil || at.Hostname() == "" {
@@ -51,8 +51,8 @@ func HostOf(peerURL string) string {
 	return at.Hostname()
 }
 
-// Check refuses a spec that could never become a cluster: its size, and names or addresses that
-// are given twice. Two spellings of one IP address are one address.
+// Check refuses a spec that can never become a cluster: a wrong size, or a name or address that is given twice. Two
+// spellings of one IP address are one address.
 func (s Spec) Check() error {
 	if err := CheckSize(len(s.Members)); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (s Spec) Check() error {
 	return nil
 }
 
-// canonical is one spelling for all spellings of an address.
+// canonical returns one spelling for all spellings of an address.
 func canonical(address string) string {
 	if ip, err := netip.ParseAddr(address); err == nil {
 		return ip.Unmap().String()
@@ -80,14 +80,14 @@ func canonical(address string) string {
 	return strings.ToLower(strings.TrimSuffix(address, "."))
 }
 
-// Sort returns members in the order of their names.
+// Sort returns the members sorted by name.
 func Sort(members []Member) []Member {
 	sorted := slices.Clone(members)
 	slices.SortFunc(sorted, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 	return sorted
 }
 
-// Claim is whose host it is, by what it carries.
+// Claim says whose host it is, by what the host carries.
 type Claim string
 
 // Claims on a host.
@@ -98,12 +98,12 @@ const (
 	Formed  Claim = "formed"  // this host is done, as a member of this very cluster
 )
 
-// Host is a member's host as it was observed, measured against what is desired of it.
+// Host compares an observed host with what is desired of its member.
 type Host struct {
-	// Refused says why the host may not be touched: it could not be asked, it is unfit, or it is
-	// someone else's. Nothing else is known then. "Could not ask" is never taken for "not there".
+	// Refused is why the host may not be touched: it could not be observed, is unfit, or is someone else's. Nothing
+	// else is known then. A host that could not be observed is never taken for an empty one.
 	Refused string
-	// Unimported is true of one that is refused since it carries a finished cluster which no state here holds.
+	// Unimported means that the host is refused because it carries a finished cluster that this state does not hold.
 	Unimported bool
 
 	Claim      Claim
@@ -111,11 +111,11 @@ type Host struct {
 	Configured bool   // keys, certificates, flags and unit are as desired, whatever the initial-cluster-state
 	Synced     bool   // initial-cluster-state is existing
 	Data       bool   // its data directory holds something
-	Running    bool   // its unit is active, or on the way to it
+	Running    bool   // its unit is active or activating
 	Ready      bool   // a linearizable read through it succeeded, and it knows every member by name
 	ClusterID  string // hexadecimal, where it is ready
 	Leader     string // member ID in hexadecimal, where it is ready
-	Unbacked   string // what is not as it is to be of how it backs the cluster up; empty: nothing
+	Unbacked   string // how its backups differ from what is desired; empty: not at all
 }
 
 // Observed is what was found, by member name. A member that is missing here was not observed.

@@ -7,7 +7,7 @@ func (s MemberStatus) Survives() bool {
 	return s.Role == Voter && (s.State == Unhealthy || s.State == Stopped || s.Alone)
 }
 
-// Ranked tells whether it is known how the log of a voter ends that does not serve.
+// Ranked tells whether it is known how the log of a voter ends.
 func (s MemberStatus) Ranked() bool { return s.Unread == "" && s.Index > 0 }
 
 // HasNothing tells whether a member has nothing left to come back with.
@@ -15,9 +15,10 @@ func (s MemberStatus) HasNothing() bool {
 	return s.State == Missing || s.State == Lost || s.State == Foreign
 }
 
-// WasPutBack tells whether a voter that does not serve ends before what it is known to have had, while another may still have
-// that: somebody has put its machine, with all that it records, back to an older state, and its vote could lose what it has
-// acknowledged. Where nobody can have it any more, or all were put back together, by purpose, there is nothing that it could lose.
+// WasPutBack tells whether the log of a voter that does not serve ends before an entry that it is known to have had,
+// while another voter may still have that entry: the voter's machine was reset to an older state, and its vote could
+// lose acknowledged writes. If no voter can have the entry any more, or all were reset together on purpose, there is
+// nothing left to lose.
 func (p ClusterStatus) WasPutBack(s MemberStatus) bool {
 	if !s.Survives() || !s.Ranked() || s.Index >= s.Had {
 		return false
@@ -32,7 +33,7 @@ func (p ClusterStatus) WasPutBack(s MemberStatus) bool {
 	return false
 }
 
-// PutBack says what a log tells that ends with an entry before one that it is known to have had.
+// PutBack describes a log that ends before an entry that it is known to have had.
 func PutBack(index, had uint64) string {
-	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was put back to an older state", index, had)
+	return fmt.Sprintf("its log ends with entry %d, and had entry %d at the last apply: its machine was reset to an older state", index, had)
 }

@@ -1,19 +1,18 @@
-// Package membership is the vocabulary of a cluster and the arithmetic of its safety: what is
-// desired, what was observed, the steps between the two, and the refusals. It does no I/O, reads no
-// clock, and imports nothing but the standard library.
+// Package membership is the vocabulary of a cluster and the arithmetic of its safety: what is desired, what was
+// observed, the steps between the two, and the refusals. It does no I/O, reads no clock, and imports only the standard
+// library.
 package membership
 
 import "fmt"
 
-// Quorum is how many of n voters must agree: more than half.
+// Quorum returns how many of n voters must agree: more than half.
 func Quorum(n int) int { return n/2 + 1 }
 
-// FaultTolerance is how many of n voters can fail while the others still form a quorum.
+// FaultTolerance returns how many of n voters can fail while the others still form a quorum.
 func FaultTolerance(n int) int { return n - Quorum(n) }
 
-// Sizes are the sizes that a cluster may be given, smallest first. An even size tolerates no more
-// failures than the odd one below it and has one more member that can fail; beyond seven, every
-// write waits for more disks with nothing gained.
+// Sizes returns the sizes that a cluster may have, smallest first. An even size tolerates no more failures than the
+// odd one below it, and has one more member that can fail. Beyond seven, every write waits for more disks for no gain.
 func Sizes() []int { return []int{1, 3, 5, 7} }
 
 // CheckSize refuses a number of members that no cluster should have.

@@ -2,26 +2,27 @@ package membership
 
 import "strings"
 
-// Refusal is why a plan was not made or a step not taken: the rule that forbids it, and what the
-// user can do. Nothing has been changed when one is returned.
+// Refusal says why a plan was not made or a step not taken: the rule that forbids it, and what the user can do. When
+// one is returned, nothing was changed.
 type Refusal struct {
-	Member string // the member that it is about; empty: the cluster
+	Member string // the member concerned; empty: the cluster
 	At     string // its address
 	Rule   string // what forbids it, with the arithmetic or the evidence
-	Remedy string // the way on
+	Remedy string // what the user can do
 
-	// Summary says which rule it is, in a few words that stay the same; empty: the rule is told by Rule alone.
+	// Summary names the rule in a few words that stay the same; empty: there is only Rule.
 	Summary string
-	// Outdated is true where the plan was made from what is not so any more: only another plan goes on from there.
+	// Outdated means that the plan no longer fits what is there: a new plan is needed.
 	Outdated bool
-	// Attribute is the one of the cluster that is to be changed, or says what is refused; empty: members.
+	// Attribute is the cluster's attribute that is refused or has to change; empty: members.
 	Attribute string
 }
 
-// HoldRestarts is the attribute by which restarts are held back.
+// HoldRestarts is the attribute that holds restarts back.
 const HoldRestarts = "hold_restarts"
 
-// Held tells whether it is a restart that the configuration holds back, and nothing that somebody has to fix.
+// Held tells whether the refusal is a restart that hold_restarts holds back, rather than something that somebody has
+// to fix.
 func (r *Refusal) Held() bool { return r.Attribute == HoldRestarts }
 
 func (r *Refusal) Error() string {

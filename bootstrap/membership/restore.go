@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// Restoration says that a cluster is to be made from a snapshot, whatever it is now.
+// Restoration says that a cluster is to be made from a snapshot.
 type Restoration struct {
-	Source     string // what is restored, as the configuration names it; empty: nothing is
-	SHA256     string // of the snapshot in the clear; empty: it is not known before it is fetched
-	Trigger    string // tells apart two restores of one snapshot
-	Overwrites string // ID of the living cluster that may be given up for it; empty: none may
-	TakeBack   bool   // a restore that is under way is undone instead
-	Kept       string // name of the backup, or LatestKept, where it is in directories of the hosts' own; empty: it is elsewhere
+	Source     string // what is restored, as the configuration names it; empty: nothing
+	SHA256     string // of the unencrypted snapshot; empty: not known before it is fetched
+	Trigger    string // distinguishes two restores of one snapshot
+	Overwrites string // ID of the running cluster that may be overwritten; empty: none may
+	TakeBack   bool   // undo the restore that is under way instead
+	Kept       string // name of the backup, or LatestKept, if it is in the hosts' own directories; empty: it is elsewhere
 }
 
 // LatestKept stands for the name of the newest backup.
 const LatestKept = "latest"
 
-// RestoreStage is how far a member's host has come in a restore.
+// RestoreStage says how far a member's host has come in a restore.
 type RestoreStage string
 
 // Stages of a host, in their order. They are the stages that hosts record.
@@ -27,12 +27,12 @@ const (
 	Fenced    RestoreStage = "fenced"   // its member is stopped, and must not start again
 	Restored  RestoreStage = "restored" // its data directory holds the snapshot; its member may run, and clients do not reach it
 	Checked   RestoreStage = "checked"  // all members have agreed once
-	Opened    RestoreStage = "opened"   // clients may reach its member: there is no way back
+	Opened    RestoreStage = "opened"   // clients may reach its member: the restore can no longer be undone
 )
 
 var restoreStages = []RestoreStage{Untouched, Fenced, Restored, Checked, Opened}
 
-// Before tells whether a host has yet to come as far as that.
+// Before tells whether a stage comes before another.
 func (r RestoreStage) Before(other RestoreStage) bool {
 	return slices.Index(restoreStages, r) < slices.Index(restoreStages, other)
 }
@@ -42,32 +42,32 @@ type RestoreStatus struct {
 	Member
 	Desired bool
 
-	Unreachable bool   // it could not be asked: what runs there is not known
-	Unimported  bool   // it is refused since it carries a finished cluster that no state here holds
+	Unreachable bool   // it could not be observed: what runs there is not known
+	Unimported  bool   // it is refused because it carries a finished cluster that this state does not hold
 	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 
-	Backless     bool   // it was looked at, and knows no backups of this cluster
+	Backless     bool   // it was observed, and knows no backups of this cluster
 	Marked       bool   // it carries a part of this cluster
 	StoreMissing bool   // every store is gone from it
 	Installed    bool   // the desired store is on it
-	ServingID    string // ID of the formed cluster whose member is on it, with its data, under no restore; empty: none
-	Finished     bool   // its member is of the cluster that this very restore has made: the restore is over on it
+	ServingID    string // ID of the formed cluster whose member is on it, with its data and no restore; empty: none
+	Finished     bool   // its member belongs to the cluster that this very restore made: the restore is complete on it
 
 	// What it records of the restore that is under way on it.
 	Stage    RestoreStage
 	Source   string
 	Snapshot string // SHA-256
-	Since    string // when it began, for those who read
+	Since    string // when it began, for display
 	Token    string // of the restored cluster; from Restored on
-	Seen     int64  // no revision that its old member has ever served is higher
+	Seen     int64  // the highest revision that its old member may have served
 
-	Fetched    string // SHA-256 of the snapshot that this run has brought onto it and verified; empty: none
-	Configured bool   // it holds, and its member was started with, all that is desired where it has come to
+	Fetched    string // SHA-256 of the snapshot that this run has fetched to it and verified; empty: none
+	Configured bool   // it has, and its member was started with, everything that is desired at its stage
 	Running    bool
-	Rested     bool // this run has seen its member not run since it was checked
+	Rested     bool // this run has seen its member stopped since it was checked
 }
 
-// Restoring is a cluster as a restore of it sees it: a value, as ClusterStatus is one.
+// Restoring is a cluster as a restore of it sees it: a value, like ClusterStatus.
 type Restoring struct {
 	Members []RestoreStatus // sorted by name, then address
 	Agreed  bool            // this run has seen its members agree since they were last started
@@ -75,13 +75,13 @@ type Restoring struct {
 	Top     int64           // revision that the restored cluster begins with; 0: not known
 }
 
-// Clone is a copy that shares nothing with the first.
+// Clone returns a copy that shares nothing with the original.
 func (r Restoring) Clone() Restoring {
 	r.Members = slices.Clone(r.Members)
 	return r
 }
 
-// Member is the host of this name and address; nil: there is none.
+// Member returns the host of this name and address, or nil.
 func (r Restoring) Member(m Member) *RestoreStatus {
 	for i := range r.Members {
 		if r.Members[i].Member == m {
@@ -91,8 +91,8 @@ func (r Restoring) Member(m Member) *RestoreStatus {
 	return nil
 }
 
-// Findable refuses a restore of a backup in directories of the hosts' own, before it is begun, where nobody will find that: hosts
-// know where the backups are of a cluster that they carry, and of none that was taken off them.
+// Findable refuses a restore of a backup in the hosts' own directories, before it begins, if nobody will find the
+// backup. Hosts know the backups of a cluster that they carry, and not of one that was removed from them.
 func (r Restoring) Findable(want Restoration) error {
 	if want.Kept == "" || want.TakeBack || r.UnderWay() {
 		return nil
@@ -106,13 +106,13 @@ func (r Restoring) Findable(want Restoration) error {
 			backless = append(backless, s.String())
 		}
 	}
-	where := "copy it from backup.directory of its host to where Terraform runs, and name it by restore.file in the place of restore.backup"
+	where := "copy it from backup.directory of its host to where Terraform runs, and name it by restore.file instead of restore.backup"
 	switch {
 	case len(backless) > 0 && len(backless)+len(unreachable) == len(r.Members):
-		rule := "no host that can be asked knows of backups of this cluster: " + strings.Join(backless, ", ") + "; what lies in a directory is found by the cluster that its host carries, and backs up"
+		rule := "no reachable host knows of backups of this cluster: " + strings.Join(backless, ", ") + "; a backup in a directory is found only through a host that carries its cluster and backs it up"
 		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: rule, Remedy: where}
 	case want.Kept == LatestKept && len(unreachable) > 0:
-		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: "it is not known which backup is the latest while a host that may have it cannot be asked: " + strings.Join(unreachable, ", "),
+		return &Refusal{Summary: "The backup cannot be found", Attribute: "restore", Rule: "it is not known which backup is the latest while a host that may have it cannot be reached: " + strings.Join(unreachable, ", "),
 			Remedy: "bring it back, or name the backup in restore.backup, as data.etcd_backups lists it; or " + where}
 	}
 	return nil

@@ -5,34 +5,34 @@ import (
 	"slices"
 )
 
-// Role is what etcd's member list has of a member.
+// Role is a member's role in etcd's member list.
 type Role string
 
 // Roles of a member.
 const (
 	Absent  Role = ""        // not in the list
-	Learner Role = "learner" // it receives the log, and votes on nothing
+	Learner Role = "learner" // receives the log, and does not vote
 	Voter   Role = "voter"
 )
 
-// State is what was seen on a member's host.
+// State is the condition of a member, as observed on its host.
 type State string
 
 // States of a member.
 const (
-	Healthy      State = "healthy"       // a linearizable read through it succeeds; of a learner: it answers and follows a leader
-	Unhealthy    State = "unhealthy"     // it runs, and serves nobody
-	Stopped      State = "stopped"       // it does not run, and has all that it needs to
+	Healthy      State = "healthy"       // a linearizable read through it succeeds; a learner answers and follows a leader
+	Unhealthy    State = "unhealthy"     // it runs, and does not serve
+	Stopped      State = "stopped"       // it does not run, and has all that it needs
 	Missing      State = "missing"       // the host carries no part of this cluster, or no more than a join that never began
 	Lost         State = "lost"          // it must never start again: its data is gone, another's, older than it was, or of a member that was removed
-	Blocked      State = "blocked"       // it must not start before somebody has fixed the host: its file system is not mounted, say
+	Blocked      State = "blocked"       // it must not start before somebody has fixed the host, e.g. mounted its file system
 	Foreign      State = "foreign"       // the host is someone else's, or unfit (Unfit): it is not to be touched
-	StoreMissing State = "store missing" // every store is gone from the host: how its member is will be known once one is back
-	Unreachable  State = "unreachable"   // the host could not be asked: what runs there is not known
+	StoreMissing State = "store missing" // every store is gone from the host: its member's state is known once one is back
+	Unreachable  State = "unreachable"   // the host could not be observed: what runs there is not known
 )
 
-// MemberStatus is what is known of a member at one address. A member that moves has two of them for a while: at the
-// address that it leaves, and at the one that it comes to.
+// MemberStatus is what is known of a member at one address. While a member is replaced there are two: at the address
+// that it leaves, and at the one where its replacement joins.
 type MemberStatus struct {
 	Member
 	Desired bool // the configuration has this member at this address
@@ -44,87 +44,87 @@ type MemberStatus struct {
 	Move
 
 	State     State
-	Unfit     bool     // of a host that is taken: it is nobody's, and lacks something that a member needs
-	Why       string   // what is behind the state, for those who read: the guard's words, an error
+	Unfit     bool     // its state is foreign because the host lacks something that a member needs
+	Why       string   // the reason for the state, for display
 	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
-	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none
-	Outdated  []string // what it runs by that is not what is desired, and takes a restart to change; sorted
-	Unasked   bool     // it is outdated by nothing that a configuration says: its unit, or flags that the provider sets by itself
-	Invalid   string   // why its certificates have to be issued anew; empty: they hold
-	Active    bool     // its unit is active: it has served since its process was started, so that what it runs by lets it
-	Failed    string   // the step on it that failed in this run, which does nothing more to it; empty: none did
-	Certified bool     // this run has issued its certificates anew
-	Storeless bool     // the store that it runs by is gone from its host, where another answers: it cannot be started
-	Closed    string   // which of its ports its host would not let it bind once it is restarted; empty: none that is known of
-	Disabled  bool     // its unit does not come up with the machine
-	Unsynced  bool     // its configuration names other members than there are
-	Behind    bool     // its cluster has agreed on a newer line of etcd than it would run: it cannot start
-	Unready   bool     // it serves, and does not call itself ready: it has just been given its vote
-	Rebuild   string   // the text by which it is to be built anew, which its data was not begun with; empty: it is not to be
-	Unbacked  string   // what is not as it is to be of how its host backs the cluster up; empty: nothing
-	OldRuns   bool     // its host backs the cluster up by units of an older store, which a newer one would not write
-	Data      string   // stands for what it holds, where an alarm says that data differs; empty: it was not compared
+	Staged    string   // version of etcd whose store this run has installed and tried the flags with; empty: none
+	Outdated  []string // differences from what is desired that need a restart; sorted
+	Unasked   bool     // it is outdated only by its unit, or by flags that the provider sets by itself
+	Invalid   string   // why its certificates have to be renewed; empty: they are valid
+	Active    bool     // its unit is active: it has served since its process started, so its configuration allows that
+	Failed    string   // the step on it that failed in this run, which then leaves it alone; empty: none
+	Certified bool     // this run has renewed its certificates
+	Storeless bool     // its store is gone from its host, where another store answers: it cannot be started
+	Closed    string   // which of its ports its host would not let it bind after a restart; empty: none known
+	Disabled  bool     // its unit does not start at boot
+	Unsynced  bool     // its configuration names other members than the cluster has
+	Behind    bool     // its cluster has agreed on a newer minor version of etcd than it would run: it cannot start
+	Unready   bool     // it serves and does not report ready: it was just promoted
+	Rebuild   string   // the text by which it is to be rebuilt, which its data did not begin with; empty: it is not to be
+	Unbacked  string   // how its host's backups differ from what is desired; empty: not at all
+	OldRuns   bool     // its host's backups run by units of an older store, which a newer one would write differently
+	Data      string   // identifies its data, if members' data was compared; empty: it was not
 	Differs   bool     // it does not start, since a peer holds different data
-	Diverged  bool     // a quorum of the voters holds other data, and the same
+	Diverged  bool     // a quorum of the voters agrees on other data
 	Cramped   bool     // its host has no room for a snapshot of it
-	Restoring string   // the restore that is under way on its host: its source, and since when; empty: none
+	Restoring string   // source and begin of the restore under way on its host; empty: none
 	Traces    bool     // something of the cluster is on the host: configuration or data
-	Looping   bool     // its process ends each time that it is started
-	Alone     bool     // a recovery of it was cut short: it may start by force, or as the only member, and never among others
-	Term      uint64   // of the last entry of its log, where it is a voter that does not serve; 0: there is none, or it is not known
+	Looping   bool     // its process ends after each start
+	Alone     bool     // a recovery of it was interrupted: it may start by force, or as the only member, and never among others
+	Term      uint64   // of the last entry of its log, for a voter that does not serve; 0: none, or not known
 	Index     uint64   // likewise
-	Had       uint64   // entry of the log that it is known to have had on its disk; 0: not known
-	Unread    string   // why it is not known how its log ends, though its host was seen and may hold it; empty: it is, or there is none
-	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: nothing is known against it
-	Corrupt   bool     // it does not serve, and its database holds the CORRUPT alarm
+	Had       uint64   // log entry that it is known to have had on disk; 0: not known
+	Unread    string   // why the end of its log is not known though its host was observed and may have one; empty: it is known, or there is none
+	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: none known
+	Corrupt   bool     // it does not serve, and its database has the CORRUPT alarm
 }
 
-// Move is what a member is re-addressed from.
+// Move says what a member is re-addressed from.
 type Move struct {
-	// From is the peer URL at which the cluster knows the member, or at which it runs still, where that is not the one of
-	// its configuration: the machine is the same, and its address is to be another. Empty: it is where it is to be.
+	// From is the peer URL at which the cluster lists the member, or at which it still runs, if the desired one differs.
+	// The machine is the same. Empty: it is not re-addressed.
 	From    string
-	Moved   bool // the cluster knows it by its new URL already
-	There   bool // it runs by its new URL already, or would: the cluster alone knows it by the old one
-	Unheard bool // nobody answers at the old address: that no other machine runs the same member there is taken for granted
-	Gone    bool // the machine does not have the old address any more, so that the member cannot be reached there
+	Moved   bool // the cluster lists it at its new URL already
+	There   bool // it runs by its new URL already, or would: only the member list has the old one
+	Unheard bool // nobody answers at the old address: the plan assumes that no other machine runs the member there
+	Gone    bool // the machine has lost the old address, so the member cannot be reached there
 }
 
-// UnmanagedMember is an entry of etcd's member list that is no member of the configuration or the state.
+// UnmanagedMember is an entry of etcd's member list that is neither in the configuration nor in the state.
 type UnmanagedMember struct {
 	ID      string
 	Name    string // empty: it has never started
 	PeerURL string
 	Role    Role
-	Ours    bool // a learner that an earlier change of ours has added, and did not see to its end
+	Ours    bool // an earlier, interrupted change of this cluster added it
 }
 
-// ClusterStatus is what is known of a cluster, compared with what is desired of it. It is a value: planners read it, and
-// say what steps make of it.
+// ClusterStatus is what is known of a cluster, compared with what is desired of it. It is a value: planners read it,
+// and work out what steps make of it.
 type ClusterStatus struct {
 	Members   []MemberStatus // sorted by name, then address
 	Unmanaged []UnmanagedMember
-	Unseen    []string  // peer URLs that members' configurations name, and that are no known member's, where nobody can be asked for the list
-	Mistakes  []Refusal // ways that lead to another machine or member than they ought to: nothing is done while there are any
+	Unseen    []string  // peer URLs in members' configurations that belong to no known member, if nobody can be asked for the list
+	Mistakes  []Refusal // addresses that lead to the wrong machine or member: no step is taken while there are any
 	Leader    string    // member ID; empty: none is known
-	Corrupt   bool      // an alarm says that members' data differs
-	Agreed    bool      // a quorum of the voters holds the same data, where an alarm says that it differs
-	Full      bool      // an alarm says that a database has reached its quota
+	Corrupt   bool      // the alarm CORRUPT is raised
+	Agreed    bool      // a quorum of the voters holds the same data, though the alarm is raised
+	Full      bool      // the alarm NOSPACE is raised: a database has reached its quota
 	Saved     bool      // this run has taken a snapshot and verified it
 
-	ClusterVersion string // line that the members have agreed on: 3.7; empty: not known
-	Downgrade      string // line that a downgrade under way goes to: 3.6; empty: none
-	Lowered        bool   // every member's storage has come down to Downgrade
+	ClusterVersion string // minor version that the members have agreed on: 3.7; empty: not known
+	Downgrade      string // minor version that a downgrade under way goes to: 3.6; empty: none
+	Lowered        bool   // every member's storage is at Downgrade
 }
 
-// SortStatuses puts members into the order that ClusterStatus has them in.
+// SortStatuses sorts members as ClusterStatus has them.
 func SortStatuses(members []MemberStatus) {
 	slices.SortFunc(members, func(a, b MemberStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
 }
 
-// Clone is a copy that shares nothing with the first.
+// Clone returns a copy that shares nothing with the original.
 func (p ClusterStatus) Clone() ClusterStatus {
 	p.Members, p.Unmanaged, p.Mistakes, p.Unseen = slices.Clone(p.Members), slices.Clone(p.Unmanaged), slices.Clone(p.Mistakes), slices.Clone(p.Unseen)
 	for i := range p.Members {
@@ -133,22 +133,22 @@ func (p ClusterStatus) Clone() ClusterStatus {
 	return p
 }
 
-// Voters are the members that vote.
+// Voters returns the members that vote.
 func (p ClusterStatus) Voters() []MemberStatus {
 	return p.filter(func(s MemberStatus) bool { return s.Role == Voter })
 }
 
-// Learners are the members that are learners.
+// Learners returns the learners.
 func (p ClusterStatus) Learners() []MemberStatus {
 	return p.filter(func(s MemberStatus) bool { return s.Role == Learner })
 }
 
-// Healthy are the voters that serve.
+// Healthy returns the voters that serve.
 func (p ClusterStatus) Healthy() []MemberStatus {
 	return p.filter(func(s MemberStatus) bool { return s.Role == Voter && s.State == Healthy })
 }
 
-// Size is how many members vote, unmanaged ones too.
+// Size returns the number of voters, including unmanaged ones.
 func (p ClusterStatus) Size() int {
 	n := 0
 	for i := range p.Members {
@@ -164,7 +164,7 @@ func (p ClusterStatus) Size() int {
 	return n
 }
 
-// HasQuorum tells whether the voters that serve are a quorum.
+// HasQuorum tells whether the serving voters are a quorum.
 func (p ClusterStatus) HasQuorum() bool {
 	healthy := 0
 	for i := range p.Members {
@@ -175,7 +175,7 @@ func (p ClusterStatus) HasQuorum() bool {
 	return healthy >= Quorum(p.Size())
 }
 
-// Member is the status of the member of this name and address; nil: there is none.
+// Member returns the status of the member of this name and address, or nil.
 func (p ClusterStatus) Member(m Member) *MemberStatus {
 	for i := range p.Members {
 		if p.Members[i].Member == m {

@@ -13,27 +13,27 @@ const (
 	Configure         Kind = "configure"          // marker, user, directories, keys, certificates, flags, unit
 	Start             Kind = "start"              // enable the unit and start it
 	Agree             Kind = "agree"              // wait until the members are one healthy cluster
-	SyncConfiguration Kind = "sync-configuration" // configuration for a living cluster, with its members as they are
-	BackUp            Kind = "back-up"            // have the hosts back the cluster up, or stop doing so
+	SyncConfiguration Kind = "sync-configuration" // write the current members into the configuration
+	BackUp            Kind = "back-up"            // enable, change or disable backups on the hosts
 	Retire            Kind = "retire"             // take the cluster off the host
 )
 
-// Kinds of steps that change a living cluster.
+// Kinds of steps that change a running cluster.
 const (
 	Stage             Kind = "stage"              // put the store on the host and try the flags against it
 	Snapshot          Kind = "snapshot"           // save a snapshot on the host, and verify it
-	RenewCertificates Kind = "renew-certificates" // issue certificates anew, which a running member takes up by itself
+	RenewCertificates Kind = "renew-certificates" // issue new certificates, which a running member reads by itself
 	Readdress         Kind = "readdress"          // give the member another peer URL on the machine that it is on, and restart it there
-	Roll              Kind = "roll"               // configure the member and restart it; put it back if it does not come up
+	Roll              Kind = "roll"               // configure the member and restart it; roll it back if it does not come up
 	MoveLeader        Kind = "lead"               // move the leadership to another voter
 	AddLearner        Kind = "learner"            // add the member to the list, without a vote
 	Join              Kind = "join"               // configure the learner and start it
 	Promote           Kind = "promote"            // give the learner its vote, once it has caught up
 	Remove            Kind = "remove"             // take the member off the list
-	Downgrade         Kind = "downgrade"          // enable a downgrade and wait until every member's storage has come down
+	Downgrade         Kind = "downgrade"          // enable a downgrade and wait until every member's storage is downgraded
 	Cancel            Kind = "cancel"             // cancel a downgrade that is under way
 	Disarm            Kind = "disarm"             // defragment the members, and disarm an alarm
-	Recover           Kind = "recover"            // make one member, alone, the cluster that has lost its quorum
+	Recover           Kind = "recover"            // make one member the whole of a cluster that has lost its quorum
 )
 
 // Kinds of steps that make a cluster from a snapshot.
@@ -42,11 +42,10 @@ const (
 	Fence    Kind = "fence"     // stop the member that is there, and let none start
 	Restore  Kind = "restore"   // make the data directory from the snapshot
 	Open     Kind = "open"      // let clients reach the member; the restore can no longer be undone
-	TakeBack Kind = "take-back" // put back what was there before the restore
+	TakeBack Kind = "take-back" // undo the restore: the old data is back in place
 )
 
-// Parallel tells whether steps of this kind that stand next to each other may be done at the same
-// time, each on its own host.
+// Parallel tells whether adjacent steps of this kind may be done at the same time, each on its own host.
 func (k Kind) Parallel() bool {
 	switch k {
 	case Install, Stop, SetAside, Configure, Start, SyncConfiguration, Retire, Stage, RenewCertificates, Fetch, Fence, Restore, Open, TakeBack:
@@ -55,8 +54,8 @@ func (k Kind) Parallel() bool {
 	return false
 }
 
-// Step is one safe move of a cluster: a value, to compare and to print. Its text is what the plan
-// shows, the progress log prints and errors cite.
+// Step is one safe move of a cluster: a value, to compare and to print. Its text is what the plan shows, the progress
+// log prints and errors cite.
 type Step struct {
 	Kind   Kind
 	Member string // the member that it is done to; empty: the cluster
@@ -66,7 +65,7 @@ type Step struct {
 	Sum    string // the arithmetic of the voters that allows it
 }
 
-// Subject is the member that the step is done to.
+// Subject returns the member that the step is done to.
 func (s Step) Subject() Member { return Member{Name: s.Member, Address: s.At} }
 
 func (s Step) String() string {
@@ -115,7 +114,7 @@ func (s Step) text() string {
 	case Snapshot:
 		return fmt.Sprintf("snapshot %s: verified, kept on the host", at)
 	case RenewCertificates:
-		return fmt.Sprintf("renew certificates of %s: %s; taken up without a restart", at, s.Why)
+		return fmt.Sprintf("renew certificates of %s: %s; loaded without a restart", at, s.Why)
 	case Readdress:
 		if s.Why != "" {
 			return fmt.Sprintf("readdress %s: from %s, with its data and its ID; %s", at, s.To, s.Why)
@@ -134,7 +133,7 @@ func (s Step) text() string {
 	case Remove:
 		return fmt.Sprintf("remove %s: %s", at, s.Why)
 	case Downgrade:
-		return fmt.Sprintf("downgrade: enabled to etcd %s, every member's storage comes down", s.To)
+		return fmt.Sprintf("downgrade: enabled to etcd %s, every member's storage is downgraded", s.To)
 	case Cancel:
 		return fmt.Sprintf("cancel: the downgrade to etcd %s is canceled", s.To)
 	case Disarm:
@@ -151,15 +150,15 @@ func (s Step) text() string {
 	case Open:
 		return fmt.Sprintf("open %s: clients reach it from here on; the restore can no longer be undone", at)
 	case TakeBack:
-		return fmt.Sprintf("take back %s: what was there before the restore is put back", at)
+		return fmt.Sprintf("take back %s: the restore is undone, and the old data is back in place", at)
 	case Recover:
 		return fmt.Sprintf("recover %s: it alone is the cluster, %s", at, s.Why)
 	}
 	return fmt.Sprintf("%s %s %s", s.Kind, at, s.To)
 }
 
-// Batch is the head of steps that may be done together: the first step alone, or, where its kind is
-// parallel, it and its neighbours of the same kind.
+// Batch returns the first steps that may be done together: the first step alone or, if its kind is parallel, with the
+// following steps of the same kind.
 func Batch(steps []Step) []Step {
 	for i, step := range steps {
 		if step.Kind != steps[0].Kind || (i > 0 && !step.Kind.Parallel()) {
