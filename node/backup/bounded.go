@@ -9,60 +9,60 @@ import (
 	"time"
 )
 
-// ErrHangs is what a destination says that does not answer: the server of a network file system is gone, say, and its
-// mount waits for it for ever.
+// ErrHangs is returned for a destination that does not answer, e.g. because the server of a network file system is
+// gone and its mount waits for it forever.
 var ErrHangs = errors.New("it does not answer")
 
-// OpenBounded opens something that may lie where nothing answers any more, and bounds what is read from it as well. Errors
-// call it by its name.
+// OpenBounded opens something that may lie on a file system that no longer answers, and bounds the reads from it as
+// well. Errors call it by name.
 func OpenBounded(name string, patience time.Duration, open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
-	from := &patient{name: name, patience: patience}
-	content, err := ask(from, func(func()) (io.ReadCloser, error) { return open() })
+	from := &deadline{name: name, patience: patience}
+	content, err := boundedCall(from, func(func()) (io.ReadCloser, error) { return open() })
 	if err != nil {
 		return nil, err
 	}
 	return &boundedReader{from, content}, nil
 }
 
-// Bounded is a destination whose calls end where they come to nothing for some time. No call to a file system can be
-// given up: it is left to wait in a goroutine of its own, which ends with the process at the latest. One that has not
-// answered once is asked no more.
+// Bounded returns a destination whose calls end once they have made no progress for patience. A call to a file system
+// cannot be canceled: it keeps waiting in its own goroutine, at the latest until the process ends. A destination that
+// has failed to answer once is not called again.
 func Bounded(at Destination, patience time.Duration) Destination {
-	return &bounded{patient{name: fmt.Sprint(at), patience: patience}, at}
+	return &bounded{deadline{name: fmt.Sprint(at), patience: patience}, at}
 }
 
 type bounded struct {
-	patient
+	deadline
 	at Destination
 }
 
 // String names the destination in messages.
 func (b *bounded) String() string { return b.name }
 
-// patient is who waits for something no longer than for so long at a time, and not at all once that was in vain.
-type patient struct {
+// deadline bounds how long calls to one destination may make no progress, and refuses all calls after one that hung.
+type deadline struct {
 	name     string
 	patience time.Duration
 	hangs    atomic.Bool
 }
 
-// List implements Source. It lasts as long as the destination finds more.
+// List implements Source. It may last as long as the destination finds more.
 func (b *bounded) List(ctx context.Context, prefix string) ([]Object, error) {
-	return ask(&b.patient, func(beat func()) ([]Object, error) { return b.at.List(WithBeat(ctx, beat), prefix) })
+	return boundedCall(&b.deadline, func(beat func()) ([]Object, error) { return b.at.List(WithBeat(ctx, beat), prefix) })
 }
 
 // Open implements Source.
 func (b *bounded) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	content, err := ask(&b.patient, func(func()) (io.ReadCloser, error) { return b.at.Open(ctx, key) })
+	content, err := boundedCall(&b.deadline, func(func()) (io.ReadCloser, error) { return b.at.Open(ctx, key) })
 	if err != nil {
 		return nil, err
 	}
-	return &boundedReader{&b.patient, content}, nil
+	return &boundedReader{&b.deadline, content}, nil
 }
 
-// Put implements Destination. It lasts as long as the content is read.
+// Put implements Destination. It may last as long as content is read.
 func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Reader) error {
-	_, err := ask(&b.patient, func(beat func()) (struct{}, error) {
+	_, err := boundedCall(&b.deadline, func(beat func()) (struct{}, error) {
 		return struct{}{}, b.at.Put(ctx, key, size, beating{content, beat})
 	})
 	return err
@@ -70,27 +70,27 @@ func (b *bounded) Put(ctx context.Context, key string, size int64, content io.Re
 
 // Remove implements Destination.
 func (b *bounded) Remove(ctx context.Context, key string) error {
-	_, err := ask(&b.patient, func(func()) (struct{}, error) { return struct{}{}, b.at.Remove(ctx, key) })
+	_, err := boundedCall(&b.deadline, func(func()) (struct{}, error) { return struct{}{}, b.at.Remove(ctx, key) })
 	return err
 }
 
 // Clock implements Destination.
 func (b *bounded) Clock(ctx context.Context) (time.Time, error) {
-	return ask(&b.patient, func(func()) (time.Time, error) { return b.at.Clock(ctx) })
+	return boundedCall(&b.deadline, func(func()) (time.Time, error) { return b.at.Clock(ctx) })
 }
 
-// Sweep implements Destination. It lasts as long as the destination finds more.
+// Sweep implements Destination. It may last as long as the destination finds more.
 func (b *bounded) Sweep(ctx context.Context, prefix string, before time.Time) error {
-	_, err := ask(&b.patient, func(beat func()) (struct{}, error) {
+	_, err := boundedCall(&b.deadline, func(beat func()) (struct{}, error) {
 		return struct{}{}, b.at.Sweep(WithBeat(ctx, beat), prefix, before)
 	})
 	return err
 }
 
-// beatKey is of the context of a call by which it tells that it comes further.
+// beatKey is the context key of the function by which a call reports progress.
 type beatKey struct{}
 
-// WithBeat is a context of calls that are to tell when they come further. Whoever waits around them is told too.
+// WithBeat returns a context for calls that report progress to tell, and to outer contexts that wait for progress.
 func WithBeat(ctx context.Context, tell func()) context.Context {
 	return context.WithValue(ctx, beatKey{}, func() {
 		tell()
@@ -98,14 +98,14 @@ func WithBeat(ctx context.Context, tell func()) context.Context {
 	})
 }
 
-// beat tells whoever waits for a call, if anybody does, that it comes further.
+// beat reports progress of a call to whoever waits for it.
 func beat(ctx context.Context) {
 	if beat, waited := ctx.Value(beatKey{}).(func()); waited {
 		beat()
 	}
 }
 
-func ask[T any](p *patient, do func(beat func()) (T, error)) (T, error) {
+func boundedCall[T any](p *deadline, do func(beat func()) (T, error)) (T, error) {
 	if p.hangs.Load() {
 		var none T
 		return none, fmt.Errorf("%s: %w", p.name, ErrHangs)
@@ -118,8 +118,8 @@ func ask[T any](p *patient, do func(beat func()) (T, error)) (T, error) {
 	return found, err
 }
 
-// UnlessItHangs does something that may never end, and gives it up where it has neither ended nor called beat for so long.
-// What was given up may go on: do changes nothing that others use.
+// UnlessItHangs runs do, which may never end, and gives up once it has neither ended nor called beat for patience. An
+// abandoned do may go on, so it must not change anything that others use.
 func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error)) (T, error) {
 	type answer struct {
 		found T
@@ -145,12 +145,12 @@ func UnlessItHangs[T any](patience time.Duration, do func(beat func()) (T, error
 			timer.Reset(patience)
 		case <-timer.C:
 			var none T
-			return none, fmt.Errorf("nothing has come of a call for %s: %w", patience, ErrHangs)
+			return none, fmt.Errorf("a call has made no progress for %s: %w", patience, ErrHangs)
 		}
 	}
 }
 
-// beating tells of each piece that is read.
+// beating reports progress for each piece that is read.
 type beating struct {
 	io.Reader
 	beat func()
@@ -163,15 +163,15 @@ func (b beating) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// boundedReader reads an object.
+// boundedReader reads an object within the bounds of its destination.
 type boundedReader struct {
-	from    *patient
+	from    *deadline
 	content io.ReadCloser
 }
 
-// Read reads into a buffer of its own: one that was given up may still write to it.
+// Read reads into a buffer of its own, since an abandoned read may still write to it.
 func (r *boundedReader) Read(p []byte) (int, error) {
-	piece, err := ask(r.from, func(func()) ([]byte, error) {
+	piece, err := boundedCall(r.from, func(func()) ([]byte, error) {
 		own := make([]byte, len(p))
 		n, err := r.content.Read(own)
 		return own[:n], err
@@ -179,9 +179,9 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	return copy(p, piece), err
 }
 
-// Close does not wait for what does not answer.
+// Close does not wait for a destination that does not answer.
 func (r *boundedReader) Close() error {
-	_, err := ask(r.from, func(func()) (struct{}, error) { return struct{}{}, r.content.Close() })
+	_, err := boundedCall(r.from, func(func()) (struct{}, error) { return struct{}{}, r.content.Close() })
 	if errors.Is(err, ErrHangs) {
 		return nil
 	}

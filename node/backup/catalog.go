@@ -13,35 +13,35 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Entry is a backup that there is.
+// Entry is an existing backup.
 type Entry struct {
 	Manifest
-	Rehearsal *Rehearsal // nil: it was never tried
+	Rehearsal *Rehearsal // nil: it was never rehearsed
 }
 
-// Verified tells whether a rehearsal has proved that it restores.
+// Verified tells whether a rehearsal has proved that the backup restores.
 func (e Entry) Verified() bool { return e.Rehearsal != nil && e.Rehearsal.Failure == "" }
 
-// Failed tells whether a rehearsal has shown that it does not.
+// Failed tells whether a rehearsal has shown that the backup does not restore.
 func (e Entry) Failed() bool { return e.Rehearsal != nil && e.Rehearsal.Failure != "" }
 
-// Catalog is what there is of a cluster at a destination.
+// Catalog lists what a destination has of a cluster.
 type Catalog struct {
 	Backups  []Entry   // the owner's, newest first
-	Others   []Entry   // those that another cluster of this name has made, newest first: to be left alone
-	Problems []Problem // what looks like a backup and is none, in the order of keys
-	Partial  []Object  // parts of backups that have no manifest: of one under way, or one that was cut short
+	Others   []Entry   // those of another cluster of this name, newest first: to be left alone
+	Problems []Problem // what looks like a backup but is not, in the order of keys
+	Partial  []Object  // objects without a manifest: of a backup under way, or of an interrupted one
 }
 
-// Problem is something that cannot be used. Nothing removes it: somebody may know what it was.
+// Problem is an object that cannot be used. Nothing removes it: somebody may know what it was.
 type Problem struct {
 	Key    string
 	Why    error
-	Newest bool // of the owner's backups that can be used, none is newer
+	Newest bool // none of the owner's usable backups is newer
 }
 
-// List lists the backups of a cluster, as its owner sees them. One that cannot be read is a problem and no error: the others are
-// there all the same. An error says that nobody knows what there is.
+// List lists the backups of a cluster, as its owner sees them. A backup that cannot be read is a problem, and no
+// error: the others are still usable. An error means that the catalog is not known.
 func List(ctx context.Context, from Source, cluster, owner string) (Catalog, error) {
 	objects, err := from.List(ctx, cluster+"/")
 	if err != nil {
@@ -57,7 +57,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	for _, object := range objects {
 		name, ok := nameAt(object.Key)
 		if !ok || path.Dir(object.Key) != cluster {
-			continue // somebody else's
+			continue // not ours
 		}
 		if _, whole := there[path.Join(cluster, name+manifestSuffix)]; !whole {
 			c.Partial = append(c.Partial, object)
@@ -70,7 +70,7 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	for i, read := range readEntries(ctx, from, manifests, there) {
 		switch {
 		case errors.Is(read.err, ErrNotThere):
-			// removed by another since it was listed
+			// another host removed it since it was listed
 		case ctx.Err() != nil:
 			return Catalog{}, fmt.Errorf("list the backups of %s: %w", cluster, errors.Join(context.Cause(ctx), read.err))
 		case read.err != nil:
@@ -89,9 +89,9 @@ func List(ctx context.Context, from Source, cluster, owner string) (Catalog, err
 	return c, nil
 }
 
-// olderThan tells whether all of the owner's backups are older than one that cannot be used. Where its manifest can be read, that
-// says so, as of any other. Else the destination's clock does, by when it was stored; of one that was stored in a time to come, that
-// clock was wrong, and the revision in its name is to be higher.
+// olderThan tells whether all of the owner's backups are older than one that cannot be used. If its manifest can be
+// read, they compare like any others. Otherwise the time at which it was stored decides, by the destination's clock.
+// If that lies in the future, the clock was wrong, and the revision in its name has to be higher.
 func (c Catalog) olderThan(p Problem, broken Entry, owner string, there map[string]Object) bool {
 	name, _ := nameAt(p.Key)
 	switch {
@@ -111,23 +111,23 @@ func (c Catalog) olderThan(p Problem, broken Entry, owner string, there map[stri
 	return stored.After(there[newest.key(manifestSuffix)].Modified)
 }
 
-// newestFirst orders backups by what is in them, and by clocks as little as it can.
+// newestFirst sorts backups by their content, and by clocks as little as possible.
 func newestFirst(all []Entry) {
 	api.SortNewestFirst(all, func(e Entry) api.Taken {
 		return api.Taken{ClusterID: e.ClusterID, Revision: e.Revision, At: e.TakenAt, Name: e.Name}
 	})
 }
 
-// readers is how many manifests are read at a time: each is a request or two, and there may be thousands.
+// readers is how many manifests are read concurrently: each takes a request or two, and there may be thousands.
 const readers = 8
 
-// readEntry's answer.
+// readResult is a result of readEntry.
 type readResult struct {
 	entry Entry
 	err   error
 }
 
-// readEntries reads the backups whose manifests lie at keys, in their order.
+// readEntries reads the backups with manifests at keys, in that order.
 func readEntries(ctx context.Context, from Source, keys []string, there map[string]Object) []readResult {
 	all := make([]readResult, len(keys))
 	next := make(chan int)
@@ -149,7 +149,8 @@ func readEntries(ctx context.Context, from Source, keys []string, there map[stri
 	return all
 }
 
-// readEntry reads the backup whose manifest lies at a key. With an error it has the manifest, where that can be read.
+// readEntry reads the backup whose manifest lies at a key. Even with an error it returns the manifest if that can be
+// read.
 func readEntry(ctx context.Context, from Source, key string, there map[string]Object) (Entry, error) {
 	text, err := readAll(ctx, from, key)
 	if err != nil {
@@ -167,7 +168,7 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 	}
 	e := Entry{Manifest: m}
 	if _, tried := there[m.key(rehearsalSuffix)]; tried {
-		// One that cannot be read has proved nothing, and the backup is as good as before.
+		// An unreadable rehearsal proves nothing, and the backup is as good as before.
 		if e.Rehearsal, err = rehearsalOf(ctx, from, m.key(rehearsalSuffix)); ctx.Err() != nil {
 			return Entry{}, err
 		}
@@ -175,12 +176,11 @@ func readEntry(ctx context.Context, from Source, key string, there map[string]Ob
 	return e, nil
 }
 
-// abandonedAfter is for how long a part has to have come no further that counts as left behind, and not as under way: clocks
-// differ by less.
+// abandonedAfter is how long an unfinished part has to be unchanged to count as abandoned: clocks differ by less.
 const abandonedAfter = 24 * time.Hour
 
-// abandonedBefore is since when parts have to have come no further that count as left behind. A clock may have jumped, this host's or
-// that of the destination: both have to say so.
+// abandonedBefore returns the time before which unfinished parts count as abandoned. Since this host's clock or the
+// destination's may have jumped, the earlier of the two counts.
 func abandonedBefore(ctx context.Context, at Destination, now time.Time) (time.Time, error) {
 	there, err := at.Clock(ctx)
 	if there.Before(now) {
@@ -189,8 +189,8 @@ func abandonedBefore(ctx context.Context, at Destination, now time.Time) (time.T
 	return now.Add(-abandonedAfter), err
 }
 
-// SweepAbandoned removes the parts of a cluster's objects that a destination was sent, and not to their end. They may have set
-// room aside for the whole of them.
+// SweepAbandoned removes abandoned parts of a cluster's objects from a destination. They may reserve room for the
+// whole object.
 func SweepAbandoned(ctx context.Context, at Destination, cluster string, now time.Time) error {
 	before, err := abandonedBefore(ctx, at, now)
 	if err != nil {
@@ -199,7 +199,7 @@ func SweepAbandoned(ctx context.Context, at Destination, cluster string, now tim
 	return at.Sweep(ctx, cluster+"/", before)
 }
 
-// Clean removes what backups of a cluster that were cut short have left at a destination.
+// Clean removes what interrupted backups of a cluster have left at a destination.
 func Clean(ctx context.Context, at Destination, cluster string, c Catalog, now time.Time) error {
 	before, err := abandonedBefore(ctx, at, now)
 	if err != nil {

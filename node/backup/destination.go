@@ -7,57 +7,56 @@ import (
 	"time"
 )
 
-// ErrNotThere is what opening an object says that does not exist.
+// ErrNotThere is returned for an object that does not exist.
 var ErrNotThere = errors.New("it is not there")
 
-// ErrRefused is what a destination says that will not do it the next time either, unless somebody changes
-// something: credentials, a bucket, a certificate, space.
+// ErrRefused is returned if a retry cannot succeed before somebody changes something: credentials, a bucket, a
+// certificate, space.
 var ErrRefused = errors.New("somebody has to change something first")
 
-// ErrChanged is what reading an object says once another one lies in its place: the read begins anew, or not at all.
+// ErrChanged is returned by reads of an object once another one lies in its place: the read has to begin anew.
 var ErrChanged = errors.New("another object has been stored in its place")
 
-// Object is something that is whole at a destination.
+// Object is a complete object at a destination.
 type Object struct {
 	Key      string // path below the destination, with slashes
 	Size     int64  // bytes
 	Modified time.Time
 }
 
-// Source is where backups are read from.
+// Source is a place to read backups from.
 type Source interface {
 	// List returns all objects whose keys begin with a prefix, in the order of their keys.
 	List(ctx context.Context, prefix string) ([]Object, error)
-	// Open reads an object; a broken connection is mended on the way. What was read is for the caller to
-	// verify.
+	// Open reads an object, and reconnects if the connection breaks. The caller has to verify what was read.
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
-// Resumable is an object that is read, and that another call can go on with where this one was cut short.
+// Resumable is an open object whose reading another call can continue after an interruption.
 type Resumable interface {
 	io.ReadCloser
-	// Mark tells this content from any other that lies under the key, before or later; empty: nothing does.
+	// Mark identifies this content among all that lie under the key over time; empty: nothing identifies it.
 	Mark() string
-	// Skip goes on behind the first so many bytes. No more is read of them.
+	// Skip continues after the first so many bytes, without reading them.
 	Skip(bytes int64) error
 }
 
-// Far is a source that is far away.
+// Far is a remote source.
 type Far interface {
-	// Resume opens an object that another call may have read a part of.
+	// Resume opens an object that another call may have read in part.
 	Resume(ctx context.Context, key string) (Resumable, error)
 }
 
-// Destination is where backups are kept.
+// Destination is a place to keep backups.
 type Destination interface {
 	Source
-	// Put stores all that can be read, in place of what lay there. When it returns an error, of the content
-	// too, the key is as it was. The size, in bytes, may be more than what comes, and not less.
+	// Put stores content, in place of what lay there. If it returns an error, including one of content, the key is
+	// unchanged. content may be shorter than size, in bytes, and not longer.
 	Put(ctx context.Context, key string, size int64, content io.Reader) error
-	// Remove removes an object, if it is there.
+	// Remove removes an object if it exists.
 	Remove(ctx context.Context, key string) error
-	// Clock is what time it is by the clock that the times of objects go by.
+	// Clock returns the time by the clock that stamps objects.
 	Clock(ctx context.Context) (time.Time, error)
-	// Sweep removes what puts of keys that begin with a prefix, and that were cut short before a time, have left.
+	// Sweep removes what puts that were interrupted before a time have left, of keys that begin with a prefix.
 	Sweep(ctx context.Context, prefix string, before time.Time) error
 }

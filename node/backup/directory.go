@@ -18,17 +18,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 )
 
-// partial begins the names of files that are being written. No object begins so.
+// partial is the prefix of files that are being written. No object has it.
 const partial = ".partial-"
 
-// Directory is a destination on a file system. It has to be there: where it is the mount point of a disk
-// that is away, nothing may be written under it. Files in it are 0600, directories that it makes 0700.
+// Directory is a destination on a file system. It has to exist: if it is the mount point of a disk that is not
+// mounted, nothing may be written below it. Files in it have mode 0600, directories that it creates 0700.
 type Directory struct {
 	root   string
-	leaves int64 // bytes that no big file may take
+	leaves int64 // bytes that big files have to leave free
 }
 
-// NewDirectory is the destination at an absolute path.
+// NewDirectory returns the destination at an absolute path.
 func NewDirectory(root string) (*Directory, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("backup directory %q: give an absolute path", root)
@@ -36,7 +36,7 @@ func NewDirectory(root string) (*Directory, error) {
 	return &Directory{root: root}, nil
 }
 
-// Leave has so many bytes of the directory's file system left free by every big file: others live there.
+// Leave makes every big file leave so many bytes of the file system free for others.
 func (d *Directory) Leave(bytes int64) { d.leaves = bytes }
 
 // String names the destination in messages.
@@ -71,13 +71,13 @@ func (d *Directory) Open(_ context.Context, key string) (io.ReadCloser, error) {
 	return file, err
 }
 
-// Put implements Destination. The file has its name once the disk has its content, and not before.
+// Put implements Destination. The file gets its name only once its content is on disk.
 func (d *Directory) Put(ctx context.Context, key string, size int64, content io.Reader) error {
 	path, err := d.path(key)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(d.mustBeThere(), d.mustHold(size)); err != nil {
+	if err := errors.Join(d.mustBeThere(), d.mustHaveSpace(size)); err != nil {
 		return err
 	}
 	dir := filepath.Dir(path)
@@ -88,7 +88,7 @@ func (d *Directory) Put(ctx context.Context, key string, size int64, content io.
 	if err != nil {
 		return err
 	}
-	hold(next)
+	lockFile(next)
 	if err = durable.Reserve(next, size); err == nil {
 		disk := durable.NewWriter(next)
 		_, err = io.Copy(disk, withContext(ctx, content))
@@ -115,18 +115,18 @@ func (d *Directory) Remove(_ context.Context, key string) error {
 	case err != nil:
 		return err
 	}
-	return syncDir(filepath.Dir(path)) // the manifest is gone for good before what it speaks of goes
+	return syncDir(filepath.Dir(path)) // the manifest is durably gone before its backup goes
 }
 
-// Clock implements Destination. A network file system goes by its server's clock, which says what time it is where the directory
-// itself is touched; that takes no space.
+// Clock implements Destination. A network file system uses its server's clock, which shows in the time of a touched
+// directory. Touching takes no space.
 func (d *Directory) Clock(context.Context) (time.Time, error) {
 	if err := d.mustBeThere(); err != nil {
 		return time.Time{}, err
 	}
 	now := unix.Timespec{Nsec: unix.UTIME_NOW}
 	if err := unix.UtimesNanoAt(unix.AT_FDCWD, d.root, []unix.Timespec{now, now}, 0); err != nil {
-		return time.Time{}, fmt.Errorf("touch %s, to learn what time it is there: %w", d.root, err)
+		return time.Time{}, fmt.Errorf("touch %s to read its clock: %w", d.root, err)
 	}
 	info, err := os.Stat(d.root)
 	if err != nil {
@@ -135,24 +135,24 @@ func (d *Directory) Clock(context.Context) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// Sweep implements Destination. What somebody is writing stays, however old it looks.
+// Sweep implements Destination. A file that somebody is writing stays, however old it looks.
 func (d *Directory) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	return d.walk(ctx, prefix, func(key string, info fs.FileInfo) error {
 		path := filepath.Join(d.root, key)
 		if strings.HasPrefix(info.Name(), partial) && info.ModTime().Before(before) && !beingWritten(path) {
-			return ifThere(os.Remove(path))
+			return ignoreNotExist(os.Remove(path))
 		}
 		return nil
 	})
 }
 
-// hold keeps a file that is being written from being swept. It is let go when the file is closed. Some network file systems have no
-// locks: there its time alone speaks for it.
-func hold(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+// lockFile keeps a file that is being written from being swept, until it is closed. Some network file systems have no
+// locks: there only the file's time protects it.
+func lockFile(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-// beingWritten tells whether somebody holds a file.
+// beingWritten tells whether somebody holds a file's lock.
 func beingWritten(path string) bool {
-	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // where locks are the server's, who writes alone can lock
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // on network file systems only a writable file can be locked
 	if err != nil {
 		return false
 	}
@@ -160,9 +160,9 @@ func beingWritten(path string) bool {
 	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
-// walk visits all files whose keys begin with a prefix, and looks at nothing beside: other directories may be other programs',
-// or none that root may read, as lost+found is on a network file system that takes root for nobody. One that goes away
-// meanwhile, as others write and remove, was never there.
+// walk visits all files whose keys begin with a prefix, and nothing else: other directories may belong to other
+// programs, or be unreadable for root, as lost+found is on a network file system that maps root to nobody. It skips a
+// file that disappears meanwhile.
 func (d *Directory) walk(ctx context.Context, prefix string, visit func(key string, info fs.FileInfo) error) error {
 	below := filepath.Join(d.root, filepath.FromSlash(prefix[:strings.LastIndex(prefix, "/")+1]))
 	return filepath.WalkDir(below, func(path string, entry fs.DirEntry, err error) error {
@@ -171,14 +171,14 @@ func (d *Directory) walk(ctx context.Context, prefix string, visit func(key stri
 			err = ctx.Err()
 		}
 		if path != below && errors.Is(err, fs.ErrPermission) && below != d.root {
-			return fs.SkipDir // lost+found again, where the cluster's directory is a mount point: no key of ours lies deeper
+			return fs.SkipDir // e.g. lost+found, if the cluster's directory is a mount point: no key of ours lies deeper
 		}
 		if err != nil || !entry.Type().IsRegular() {
-			return ifThere(err)
+			return ignoreNotExist(err)
 		}
 		info, err := entry.Info()
 		if err != nil {
-			return ifThere(err)
+			return ignoreNotExist(err)
 		}
 		key, err := filepath.Rel(d.root, path)
 		if err != nil {
@@ -191,15 +191,15 @@ func (d *Directory) walk(ctx context.Context, prefix string, visit func(key stri
 	})
 }
 
-// ifThere is an error, unless it says that something is gone already.
-func ifThere(err error) error {
+// ignoreNotExist returns the error, unless it says that something is gone already.
+func ignoreNotExist(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// path is where a key lies.
+// path returns the path of a key.
 func (d *Directory) path(key string) (string, error) {
 	if !filepath.IsLocal(key) || strings.HasPrefix(filepath.Base(key), partial) {
 		return "", fmt.Errorf("%q is no key of an object", key)
@@ -207,7 +207,7 @@ func (d *Directory) path(key string) (string, error) {
 	return filepath.Join(d.root, filepath.FromSlash(key)), nil
 }
 
-// mustBeThere refuses a directory that is not there.
+// mustBeThere refuses a directory that does not exist.
 func (d *Directory) mustBeThere() error {
 	info, err := os.Stat(d.root)
 	switch {
@@ -221,15 +221,15 @@ func (d *Directory) mustBeThere() error {
 	return nil
 }
 
-// fewFiles is how many files and directories a backup is, with what is written on the way to it.
-const fewFiles = 8
+// minInodes is how many files and directories a backup needs, including temporary ones.
+const minInodes = 8
 
-// bigFile is from what size on a file has to leave room to others. Manifests, and what a rehearsal has shown, are smaller:
-// they say what became of a file that is there already.
+// bigFile is the size from which a file has to leave room for others. Manifests and results of rehearsals are smaller,
+// and describe files that exist already.
 const bigFile = 1 << 20
 
-// mustHold refuses what there is no space for, before any of it is written.
-func (d *Directory) mustHold(size int64) error {
+// mustHaveSpace refuses a file without enough free space, before any of it is written.
+func (d *Directory) mustHaveSpace(size int64) error {
 	var space unix.Statfs_t
 	if err := unix.Statfs(d.root, &space); err != nil {
 		return fmt.Errorf("free space of %s: %w", d.root, err)
@@ -242,16 +242,16 @@ func (d *Directory) mustHold(size int64) error {
 		return fmt.Errorf("%s has %d MiB free, and the backup wants %d MiB%s: free some space, keep fewer backups, or give them a disk of their own: %w",
 			d.root, free>>20, mebibytes(wants), leaving, ErrRefused)
 	}
-	if space.Files > 0 && space.Ffree < fewFiles { // btrfs, and others, count none
-		return fmt.Errorf("%s has %d inodes free, and the backup wants %d: remove some files: %w", d.root, space.Ffree, fewFiles, ErrRefused)
+	if space.Files > 0 && space.Ffree < minInodes { // btrfs, and others, count none
+		return fmt.Errorf("%s has %d inodes free, and the backup wants %d: remove some files: %w", d.root, space.Ffree, minInodes, ErrRefused)
 	}
 	return nil
 }
 
-// mebibytes rounds up.
+// mebibytes converts bytes to MiB, rounded up.
 func mebibytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 
-// makeDirs makes a directory within the root, and brings its name to the disk.
+// makeDirs creates a directory below the root, and syncs its name to disk.
 func (d *Directory) makeDirs(dir string) error {
 	if dir == d.root {
 		return nil
@@ -269,23 +269,23 @@ func (d *Directory) makeDirs(dir string) error {
 	}
 }
 
-// syncDir brings a directory's entries to the disk.
+// syncDir syncs a directory's entries to disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	// Some network file systems have no directories to sync, and say so.
+	// Some network file systems cannot sync directories, and say so.
 	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return errors.Join(err, d.Close())
 	}
 	return d.Close()
 }
 
-// withContext ends a read between two pieces where the context has ended.
+// withContext returns a reader that fails between two pieces once ctx has ended.
 func withContext(ctx context.Context, from io.Reader) io.Reader { return contextReader{ctx, from} }
 
-// contextReader is what withContext makes.
+// contextReader is the reader that withContext returns.
 type contextReader struct {
 	ctx  context.Context
 	from io.Reader

@@ -10,24 +10,24 @@ import (
 	"filippo.io/age"
 )
 
-// ErrNoIdentity is what an encrypted backup says that nobody has given an identity for.
+// ErrNoIdentity is returned for an encrypted backup if no identity was given.
 var ErrNoIdentity = errors.New("it is encrypted, and no age identity was given: give one that it is encrypted to")
 
-// ErrWrongIdentity is what an encrypted backup says that none of the given identities opens.
+// ErrWrongIdentity is returned for an encrypted backup that none of the given identities opens.
 var ErrWrongIdentity = errors.New("none of the given age identities opens it: give one that it is encrypted to")
 
-// Recipients are whom backups are encrypted to. The zero value is nobody: they stay in the clear.
+// Recipients are the age keys that backups are encrypted to. Its zero value means no encryption.
 type Recipients struct {
 	names []string
 	keys  []age.Recipient
 }
 
-// ParseRecipients reads public keys of age (age1...).
+// ParseRecipients parses public age keys (age1...).
 func ParseRecipients(texts ...string) (Recipients, error) {
 	var all Recipients
 	for _, text := range texts {
 		text = strings.TrimSpace(text)
-		// What is no public key is not cited: it may be a secret one, given in the wrong place.
+		// An invalid key is not cited: it may be a secret one in the wrong place.
 		if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
 			return Recipients{}, errors.New("an age recipient is a secret key: give the public key that belongs to it (age1...), which age-keygen -y prints")
 		}
@@ -40,7 +40,7 @@ func ParseRecipients(texts ...string) (Recipients, error) {
 	return all, nil
 }
 
-// encrypt is what a text in the clear is to its recipients.
+// encrypt encrypts a reader's content to the recipients.
 func (r Recipients) encrypt(clear io.Reader) (io.Reader, error) {
 	if len(r.keys) == 0 {
 		return clear, nil
@@ -52,8 +52,8 @@ func (r Recipients) encrypt(clear io.Reader) (io.Reader, error) {
 	return encrypted, nil
 }
 
-// encryptedSize is at least what a text is when it is encrypted: age adds a header, of less than 4 KiB for
-// each recipient, and 16 bytes to every 64 KiB.
+// encryptedSize returns an upper bound for the encrypted size: age adds a header of less than 4 KiB per recipient, and
+// 16 bytes per 64 KiB.
 func (r Recipients) encryptedSize(clear int64) int64 {
 	if len(r.keys) == 0 {
 		return clear
@@ -61,11 +61,11 @@ func (r Recipients) encryptedSize(clear int64) int64 {
 	return clear + (clear>>16+1)*16 + int64(len(r.keys)+1)<<12
 }
 
-// Identities are secret keys of age. The zero value is none. They print themselves to nobody.
-type Identities struct{ keys *[]age.Identity } // a pointer, since fmt looks into slices, and age's keys print themselves
+// Identities are secret age keys. Its zero value has none. It never prints the keys.
+type Identities struct{ keys *[]age.Identity } // a pointer, since fmt prints slices, and with them age's keys
 
-// ParseIdentities reads secret keys of age (AGE-SECRET-KEY-...) as age-keygen writes them: one a line, with
-// comments between. An error never cites any of it.
+// ParseIdentities parses secret age keys (AGE-SECRET-KEY-...), one per line, with comments, as age-keygen writes them.
+// Its errors never cite the text.
 func ParseIdentities(text string) (Identities, error) {
 	var keys []age.Identity
 	lines := bufio.NewScanner(strings.NewReader(text))
@@ -86,7 +86,7 @@ func ParseIdentities(text string) (Identities, error) {
 	return Identities{&keys}, nil
 }
 
-// String says nothing of the keys.
+// String does not reveal the keys.
 func (i Identities) String() string {
 	if i.keys == nil {
 		return "no age identity"
@@ -94,7 +94,7 @@ func (i Identities) String() string {
 	return "age identities (secret)"
 }
 
-// Decrypt is the text in the clear of what was encrypted.
+// Decrypt decrypts a reader's content.
 func (i Identities) Decrypt(encrypted io.Reader) (io.Reader, error) {
 	if i.keys == nil {
 		return nil, ErrNoIdentity
@@ -106,7 +106,7 @@ func (i Identities) Decrypt(encrypted io.Reader) (io.Reader, error) {
 	return clear, err
 }
 
-// mayOpen refuses a backup that the identities are known not to open, before any of it is fetched.
+// mayOpen refuses a backup that the identities certainly cannot open, before any of it is fetched.
 func (i Identities) mayOpen(m Manifest) error {
 	if !m.Encrypted() {
 		return nil
@@ -125,7 +125,7 @@ func (i Identities) mayOpen(m Manifest) error {
 	return fmt.Errorf("%s: %w (%s)", m, ErrWrongIdentity, strings.Join(m.EncryptedTo, ", "))
 }
 
-// publicKey is the public key of a secret one. False: of a kind that is not known here.
+// publicKey returns the public key of a secret one; false for a kind of key that is not known here.
 func publicKey(key age.Identity) (string, bool) {
 	switch key := key.(type) {
 	case *age.X25519Identity:

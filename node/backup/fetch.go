@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// Fetch brings a backup back in the clear, and verifies what lies at its source and what comes of it. What
-// was written before an error is worth nothing: write to a name that is given up then.
+// Fetch writes a backup decrypted to to, and verifies both what is stored and what it decrypts to. After an error the
+// written content is of no use: write to a temporary name.
 func Fetch(ctx context.Context, from Source, m Manifest, identities Identities, to io.Writer) error {
 	if err := identities.mayOpen(m); err != nil {
 		return err
@@ -24,8 +24,8 @@ func Fetch(ctx context.Context, from Source, m Manifest, identities Identities, 
 	return nil
 }
 
-// fetch writes what is stored in the clear.
-func fetch(ctx context.Context, m Manifest, stored *verified, identities Identities, to io.Writer) error {
+// fetch writes the decrypted content of what is stored.
+func fetch(ctx context.Context, m Manifest, stored *verifiedReader, identities Identities, to io.Writer) error {
 	clear := io.Reader(stored)
 	if m.Encrypted() {
 		var err error
@@ -33,7 +33,7 @@ func fetch(ctx context.Context, m Manifest, stored *verified, identities Identit
 			return orDamaged(err, stored)
 		}
 	}
-	written := &keeper{to: to}
+	written := &errorWriter{to: to}
 	_, err := io.Copy(written, withContext(ctx, verify(clear, "the snapshot in it", m.SizeBytes, m.SHA256)))
 	switch {
 	case written.err != nil:
@@ -46,22 +46,22 @@ func fetch(ctx context.Context, m Manifest, stored *verified, identities Identit
 	return stored.drain()
 }
 
-// orDamaged is why something does not decrypt: where what is stored is damaged or cannot be read, that is
-// why, whatever the decryption thinks of it. A flipped bit in the header looks like a wrong identity.
-func orDamaged(err error, stored *verified) error {
+// orDamaged returns why something does not decrypt. If what is stored is damaged or unreadable, that is the cause,
+// whatever decryption reports: a flipped bit in the header looks like a wrong identity.
+func orDamaged(err error, stored *verifiedReader) error {
 	if cause := stored.drain(); cause != nil {
 		return cause
 	}
 	return err
 }
 
-// keeper keeps the error of a writer apart from that of the reader.
-type keeper struct {
+// errorWriter keeps a writer's error apart from the reader's.
+type errorWriter struct {
 	to  io.Writer
 	err error
 }
 
-func (k *keeper) Write(p []byte) (int, error) {
+func (k *errorWriter) Write(p []byte) (int, error) {
 	n, err := k.to.Write(p)
 	k.err = err
 	return n, err

@@ -1,6 +1,6 @@
-// Package backup keeps backups of a cluster at a destination, finds them there, brings them back, and says
-// which of them may go. It knows no etcd and no host: whoever takes a snapshot hands it in as a stream with
-// what is known of it, and whoever restores one gets it back as a stream.
+// Package backup keeps backups of a cluster at a destination, lists, fetches and restores them, and decides which of
+// them may be removed. It knows neither etcd nor hosts: the caller provides a snapshot as a stream with its
+// description, and gets it back as a stream.
 package backup
 
 import (
@@ -15,46 +15,47 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// manifestVersion is what manifests are written as. A reader refuses a newer one: it cannot know what has
-// come to matter since.
+// manifestVersion is the version of written manifests. Readers refuse newer ones, since they cannot know what they
+// mean.
 const manifestVersion = 1
 
-// Snapshot is what whoever took a snapshot knows of it.
+// Snapshot describes a snapshot.
 type Snapshot struct {
 	Cluster         string    `json:"cluster"`
 	ClusterID       string    `json:"cluster_id"`       // hexadecimal
-	Owner           string    `json:"owner,omitempty"`  // as Owner has it; empty: of a manifest from before there were owners
-	Member          string    `json:"member"`           // that it was taken of
+	Owner           string    `json:"owner,omitempty"`  // as Owner returns it; empty: an old manifest, which names none
+	Member          string    `json:"member"`           // the member that it was taken from
 	TakenAt         time.Time `json:"taken_at"`         // UTC, whole seconds
-	Revision        int64     `json:"revision"`         // the newest in it
-	CompactRevision int64     `json:"compact_revision"` // the newest that is compacted in it
+	Revision        int64     `json:"revision"`         // the newest revision in it
+	CompactRevision int64     `json:"compact_revision"` // the newest compacted revision in it
 	Keys            int       `json:"keys"`
 	Hash            uint32    `json:"hash"`            // etcd's HashKV up to Revision
 	EtcdVersion     string    `json:"etcd_version"`    // of the member
-	StorageVersion  string    `json:"storage_version"` // line of the oldest etcd that starts from it: 3.7; empty: it does not say
+	StorageVersion  string    `json:"storage_version"` // minor version of the oldest etcd that starts from it: 3.7; empty: not known
 	SizeBytes       int64     `json:"size_bytes"`
 	SHA256          string    `json:"sha256"` // hexadecimal
 }
 
-// Manifest is written beside a backup, after it: what has no manifest is no backup.
+// Manifest is written beside a backup, after it: without a manifest there is no backup.
 type Manifest struct {
 	Version int    `json:"version"`
 	Name    string `json:"name"` // unique at a destination, for one cluster
 	Snapshot
-	EncryptedTo     []string `json:"encrypted_to,omitempty"` // age recipients, public; empty: in the clear
+	EncryptedTo     []string `json:"encrypted_to,omitempty"` // age recipients, public; empty: not encrypted
 	StoredSizeBytes int64    `json:"stored_size_bytes"`
 	StoredSHA256    string   `json:"stored_sha256"` // hexadecimal, of what lies at the destination
 }
 
 // Endings of the names of a backup's objects.
 const (
+	// Suffixes of the names of a backup's objects.
 	clearSuffix     = ".db"
 	encryptedSuffix = ".db.age"
 	manifestSuffix  = ".json"
 	rehearsalSuffix = ".rehearsal"
 )
 
-// stamp is how a time is spelled in a name: names in order of the alphabet are in order of time.
+// stamp is the format of times in names: alphabetical order is chronological order.
 const stamp = "20060102T150405Z"
 
 var (
@@ -63,12 +64,12 @@ var (
 	sha256Hex  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
-// nameOf is what a backup of a snapshot is called. The member makes it unique: it takes one at a time.
+// nameOf returns the name of a snapshot's backup. The member makes it unique, since each takes one at a time.
 func nameOf(s Snapshot) string {
 	return fmt.Sprintf("%s-r%d-%s", s.TakenAt.UTC().Format(stamp), s.Revision, s.Member)
 }
 
-// revisionIn is the revision in the name of a backup; 0: there is none.
+// revisionIn returns the revision in the name of a backup, or 0.
 func revisionIn(name string) int64 {
 	found := backupName.FindStringSubmatch(name)
 	if found == nil {
@@ -81,7 +82,7 @@ func revisionIn(name string) int64 {
 // Encrypted tells whether an identity is needed to read the backup.
 func (m Manifest) Encrypted() bool { return len(m.EncryptedTo) > 0 }
 
-// Key is where the snapshot lies at its destination.
+// Key returns the key of the snapshot at its destination.
 func (m Manifest) Key() string {
 	if m.Encrypted() {
 		return m.key(encryptedSuffix)
@@ -89,13 +90,13 @@ func (m Manifest) Key() string {
 	return m.key(clearSuffix)
 }
 
-// key is where one of the backup's objects lies.
+// key returns the key of one of the backup's objects.
 func (m Manifest) key(suffix string) string { return path.Join(m.Cluster, m.Name+suffix) }
 
 // String names a backup in messages.
 func (m Manifest) String() string { return path.Join(m.Cluster, m.Name) }
 
-// check refuses what cannot be kept under a name.
+// check refuses a snapshot that cannot be stored under a name.
 func (s Snapshot) check() error {
 	switch {
 	case !api.ClusterName.MatchString(s.Cluster):
@@ -114,8 +115,8 @@ func (s Snapshot) check() error {
 	return nil
 }
 
-// parseManifest reads the manifest that lies at a key. Its name has to be that of the key, so that a
-// manifest which was copied elsewhere is not taken for another backup.
+// parseManifest parses the manifest at a key. Its name has to match the key, so that a copied manifest is not taken
+// for another backup.
 func parseManifest(key string, text []byte) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -136,13 +137,13 @@ func parseManifest(key string, text []byte) (Manifest, error) {
 	return m, nil
 }
 
-// IsObject tells whether a file that is called so is a part of a backup.
+// IsObject tells whether a file of this name is part of a backup.
 func IsObject(base string) bool {
 	_, ok := nameAt(base)
 	return ok
 }
 
-// nameAt is the name of the backup that an object belongs to. False: it is no part of one.
+// nameAt returns the name of the backup that an object belongs to; false if it belongs to none.
 func nameAt(key string) (name string, ok bool) {
 	base := path.Base(key)
 	for _, suffix := range []string{encryptedSuffix, clearSuffix, manifestSuffix, rehearsalSuffix} {

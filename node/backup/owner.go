@@ -9,27 +9,29 @@ import (
 	"strings"
 )
 
-// Owner is how manifests name whom a cluster belongs to: by the SHA-256 of the token of its Terraform object, which stays
-// the same through restores, where the cluster ID does not. The token itself is not for everybody who reads a bucket.
+// Owner returns how manifests name a cluster's owner: by the SHA-256 of the token of its Terraform object, which stays
+// the same through restores, unlike the cluster ID. The token itself is a secret that readers of a bucket must not
+// learn.
 func Owner(token string) string {
 	sum := sha256.Sum256([]byte("etcd-backup\x00" + token))
 	return hex.EncodeToString(sum[:])
 }
 
-// belongs tells whether a backup is an owner's. One without an owner was made before manifests named any, and is of
-// whoever keeps backups under this name.
+// belongs tells whether a backup is the owner's. A backup without an owner was made before manifests named one, and
+// belongs to any cluster of its name.
 func (e Entry) belongs(owner string) bool { return e.Owner == "" || e.Owner == owner }
 
-// ErrAnothers is what a backup says that another cluster of the same name has made.
+// ErrAnothers is returned for a backup of another cluster of the same name.
 var ErrAnothers = fmt.Errorf("another cluster of this name has made it")
 
-// Restorable are the backups, newest first, that a restore may take by a name, or, where that is empty, of which it takes
-// the newest. They are the owner's own. What is another's is an error that says so.
+// Restorable returns the backups, newest first, that a restore may use: those with a name or, if it is empty, all, of
+// which the restore uses the newest. They are the owner's own; for another's it returns an error that says so.
 //
-// A host that carries no cluster yet may be one that is rebuilt by a new Terraform object, after all was lost: where the
-// owner has no backup yet, those of the only other owner are what it looks for, and a name says well enough which one.
+// fresh means that the host carries no cluster yet, and may be rebuilt by a new Terraform object after everything was
+// lost. If the owner has no backup then, those of the only other owner qualify, and so does a backup that is given by
+// name.
 func (c Catalog) Restorable(name, owner string, fresh bool) ([]Entry, error) {
-	own, others := called(name, c.Backups), called(name, c.Others)
+	own, others := withName(name, c.Backups), withName(name, c.Others)
 	switch hasOwn := slices.ContainsFunc(c.Backups, func(e Entry) bool { return e.Owner == owner }); {
 	case len(others) == 0, name == "" && (hasOwn || len(own) > 0 && !fresh), name != "" && len(own) > 0:
 		return own, nil
@@ -44,12 +46,12 @@ func (c Catalog) Restorable(name, owner string, fresh bool) ([]Entry, error) {
 		strings.Join(latestOfEach(others), ", "), ErrAnothers)
 }
 
-// called are the backups of a name; all, where it is empty.
-func called(name string, backups []Entry) []Entry {
+// withName returns the backups of a name, or all if it is empty.
+func withName(name string, backups []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(backups), func(e Entry) bool { return name != "" && e.Name != name })
 }
 
-// owners are those of backups.
+// owners returns the owners of backups.
 func owners(backups []Entry) []string {
 	var all []string
 	for _, e := range backups {

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// Rehearsal is what became of the last attempt to restore a backup. It is an object of its own beside the
-// manifest, which is never written again: storage has no way to change a part of an object, and two hosts
-// that rehearse at once leave the result of one of them, which is true.
+// Rehearsal is the result of the last attempt to restore a backup. It is a separate object beside the manifest, which
+// is never written again: objects cannot be changed in part, and if two hosts rehearse at once, the result of one
+// remains, which is true.
 type Rehearsal struct {
 	At      time.Time     `json:"at"`
-	Member  string        `json:"member"`            // on whose host
+	Member  string        `json:"member"`            // the member on whose host it ran
 	Took    time.Duration `json:"took"`              // nanoseconds, from the first byte fetched to the last key read
-	Failure string        `json:"failure,omitempty"` // empty: it restores, and is what its manifest says
+	Failure string        `json:"failure,omitempty"` // empty: it restores, and matches its manifest
 }
 
-// Proofs are the rehearsals that have proved backups, by the SHA-256 of their snapshots in the clear. One snapshot lies at
-// several destinations, and is rehearsed from one of them: what was proved of it counts wherever it lies.
+// Proofs are successful rehearsals by the SHA-256 of the unencrypted snapshot. A snapshot that lies at several
+// destinations is rehearsed from one of them, and the proof counts for all.
 type Proofs map[string]*Rehearsal
 
-// Add takes in what was proved of the backups in a catalog.
+// Add adds the proofs of the backups in a catalog.
 func (p Proofs) Add(c Catalog) {
 	for _, e := range c.Backups {
 		if e.Verified() {
@@ -33,8 +33,8 @@ func (p Proofs) Add(c Catalog) {
 	}
 }
 
-// Apply gives backups that were not rehearsed where they lie the proof of their snapshot. What a rehearsal has shown of a
-// backup where it lies stands: its copy there may be damaged.
+// Apply adds proofs to backups that were not rehearsed where they lie. A rehearsal at the backup's own destination
+// takes precedence: that copy may be damaged.
 func (p Proofs) Apply(backups []Entry) []Entry {
 	backups = slices.Clone(backups)
 	for i := range backups {
@@ -45,7 +45,7 @@ func (p Proofs) Apply(backups []Entry) []Entry {
 	return backups
 }
 
-// Record keeps what became of a rehearsal of a backup.
+// Record stores the result of a rehearsal.
 func Record(ctx context.Context, to Destination, m Manifest, r Rehearsal) error {
 	if err := putJSON(ctx, to, m.key(rehearsalSuffix), r); err != nil {
 		return fmt.Errorf("record the rehearsal of %s: %w", m, err)
@@ -53,7 +53,7 @@ func Record(ctx context.Context, to Destination, m Manifest, r Rehearsal) error 
 	return nil
 }
 
-// rehearsalOf reads what became of the rehearsal that lies at a key.
+// rehearsalOf reads the result of a rehearsal at a key.
 func rehearsalOf(ctx context.Context, from Source, key string) (*Rehearsal, error) {
 	text, err := readAll(ctx, from, key)
 	if err != nil {
@@ -66,7 +66,7 @@ func rehearsalOf(ctx context.Context, from Source, key string) (*Rehearsal, erro
 	return &r, nil
 }
 
-// maxText bounds what is read of a manifest or a rehearsal: both have a few hundred bytes.
+// maxText bounds the size of a manifest or a rehearsal that is read: both have a few hundred bytes.
 const maxText = 1 << 20
 
 func readAll(ctx context.Context, from Source, key string) ([]byte, error) {

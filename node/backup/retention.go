@@ -8,8 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Retention says which backups stay: those that any of its rules keeps. Without a rule all stay. A configuration of backups
-// holds it as it is.
+// Retention decides which backups stay: those that any of its rules keeps. Without a rule all stay.
 type Retention api.Keep
 
 // Kept and dropped backups, each with the reason.
@@ -21,12 +20,11 @@ type (
 	Verdicts struct{ Kept, Dropped []Verdict }
 )
 
-// Choose says of each backup whether it stays, newest first. The newest stays in any case, and so does the
-// newest of every cluster ID: after a restore that nobody desired it is what there is of the cluster before.
-// Hours, days and weeks count where they have a backup, so that nothing goes only because time passes while
-// no backup is made. So does age: between two backups no more time counts than every, the longest that the
-// schedule has between two runs, whatever clocks say. One that is ten days ahead makes nothing ten days older.
-// Proofs are those of all destinations.
+// Choose decides for each backup, newest first, whether it stays. The newest always stays, and so does the newest of
+// every cluster ID: after an unwanted restore it is all that is left of the previous cluster. Only hours, days and
+// weeks that have a backup count, so that nothing is removed merely because time passes while no backup is made. The
+// same holds for age: between two backups at most every counts, the longest gap in the schedule, whatever clocks say.
+// A clock that is ten days ahead makes no backup ten days older. proofs are those of all destinations.
 func (r Retention) Choose(backups []Entry, proofs Proofs, every time.Duration) Verdicts {
 	backups = proofs.Apply(backups)
 	newestFirst(backups)
@@ -46,7 +44,7 @@ func (r Retention) Choose(backups []Entry, proofs Proofs, every time.Duration) V
 	return v
 }
 
-// keepNewest keeps the newest of each cluster ID.
+// keepNewest keeps the newest backup of each cluster ID.
 func (r Retention) keepNewest(backups []Entry, keep func(int, string)) {
 	seen := map[string]bool{}
 	for i, b := range backups {
@@ -57,7 +55,7 @@ func (r Retention) keepNewest(backups []Entry, keep func(int, string)) {
 	}
 }
 
-// keepByRules keeps what the rules do.
+// keepByRules keeps what the rules keep.
 func (r Retention) keepByRules(backups []Entry, every time.Duration, keep func(int, string)) {
 	if r.Last <= 0 && r.Within <= 0 && r.Hourly <= 0 && r.Daily <= 0 && r.Weekly <= 0 {
 		for i := range backups {
@@ -85,7 +83,7 @@ func (r Retention) keepByRules(backups []Entry, every time.Duration, keep func(i
 		seen := map[string]bool{}
 		for i, b := range backups {
 			bucket := tier.bucket(b.TakenAt.UTC())
-			if seen[bucket] { // where clocks differ, not always by the backup before
+			if seen[bucket] { // if clocks differ, not only by the previous backup
 				continue
 			}
 			if len(seen) >= tier.many {
@@ -98,13 +96,13 @@ func (r Retention) keepByRules(backups []Entry, every time.Duration, keep func(i
 }
 
 const (
-	// lateRun is by how much two runs may be further apart than their schedule has them.
+	// lateRun is how much longer than in the schedule the gap between two runs may be.
 	lateRun = time.Hour
-	// unknownGap is what counts at most between two backups where nobody knows how far the schedule has its runs apart.
+	// unknownGap is the most that counts between two backups if the gaps in the schedule are not known.
 	unknownGap = 24 * time.Hour
 )
 
-// ages are how much older each backup, newest first, is than the newest one.
+// ages returns how much older each backup, newest first, is than the newest one.
 func ages(backups []Entry, every time.Duration) []time.Duration {
 	most := cmp.Or(every, unknownGap) + lateRun
 	all := make([]time.Duration, len(backups))
@@ -114,7 +112,8 @@ func ages(backups []Entry, every time.Duration) []time.Duration {
 	return all
 }
 
-// keepVerified keeps the floor. Where a backup is proved elsewhere, none of these is the only good one.
+// keepVerified keeps the minimum of verified backups. If a backup is proved elsewhere, none of these is the only good
+// one.
 func (r Retention) keepVerified(backups []Entry, elsewhere bool, keep func(int, string)) {
 	verified := 0
 	for i, b := range backups {
@@ -133,7 +132,7 @@ func (r Retention) keepVerified(backups []Entry, elsewhere bool, keep func(int, 
 	}
 }
 
-// whyDropped is why one goes.
+// whyDropped returns why a backup is removed.
 func (r Retention) whyDropped(b Entry) string {
 	if b.Failed() {
 		return "no rule keeps it, and a rehearsal has shown that it does not restore: " + b.Rehearsal.Failure

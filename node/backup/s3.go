@@ -20,33 +20,33 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// S3Config says where S3-compatible storage is, and who asks.
+// S3Config says where S3-compatible storage is, and with which credentials to use it.
 type S3Config struct {
-	Endpoint    string      `json:"endpoint"`             // URL; http:// is not encrypted on the way
-	Region      string      `json:"region,omitempty"`     // empty: the bucket is asked for it
-	Bucket      string      `json:"bucket"`               // has to be there
-	Prefix      string      `json:"prefix,omitempty"`     // in front of all keys; two clusters of one name want two
-	PathStyle   bool        `json:"path_style,omitempty"` // the bucket is in the path of URLs, and not in the host's name
-	CA          string      `json:"ca,omitempty"`         // PEM; empty: those that the host trusts
+	Endpoint    string      `json:"endpoint"`             // URL; http:// is not encrypted
+	Region      string      `json:"region,omitempty"`     // empty: the bucket reports it
+	Bucket      string      `json:"bucket"`               // has to exist
+	Prefix      string      `json:"prefix,omitempty"`     // in front of all keys; two clusters of one name need two
+	PathStyle   bool        `json:"path_style,omitempty"` // the bucket is in URLs' paths instead of their host names
+	CA          string      `json:"ca,omitempty"`         // PEM; empty: the host's own authorities
 	Credentials Credentials `json:"credentials"`          // empty: the host's own role
 
-	// Patience is for how long a request is repeated that fails for reasons which may pass. Time in which bytes move does not count.
+	// Patience is how long a request that fails for passing reasons is retried. Time in which bytes move does not count.
 	Patience time.Duration `json:"patience"` // nanoseconds
-	// UploadPatience is the same for an upload of which parts have arrived, which a new one would send again; less counts as Patience.
+	// UploadPatience is Patience for an upload of which parts have arrived; at least Patience.
 	UploadPatience time.Duration `json:"upload_patience,omitempty"` // nanoseconds
 }
 
-// Credentials are an access key. They print themselves without what is secret in them.
+// Credentials are an access key. They never print their secrets.
 type Credentials struct {
 	AccessKeyID     string      `json:"access_key_id,omitempty"`
 	SecretAccessKey secret.Text `json:"secret_access_key,omitzero"`
 	SessionToken    secret.Text `json:"session_token,omitzero"`
 }
 
-// Format writes the same for every verb.
+// Format prints the same for every verb.
 func (c Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.name()) }
 
-// name names who asks.
+// name names the credentials without their secrets.
 func (c Credentials) name() string {
 	if c.AccessKeyID == "" {
 		return "the host's own role"
@@ -62,15 +62,15 @@ type S3 struct {
 }
 
 const (
-	// dialTimeout bounds a connection's making.
+	// dialTimeout bounds the time to connect.
 	dialTimeout = 10 * time.Second
-	// stallTimeout is for how long a connection may take no byte before it counts as broken.
+	// stallTimeout is how long a connection may accept no byte before it counts as broken.
 	stallTimeout = 30 * time.Second
-	// answerTimeout is for how long it may bring none. Storage puts a large upload together before it answers.
+	// answerTimeout is how long it may deliver no byte. Storage assembles a large upload before it answers.
 	answerTimeout = 2 * time.Minute
 )
 
-// NewS3 is the destination that a configuration names. It asks nobody yet.
+// NewS3 returns the destination of a configuration. It makes no request yet.
 func NewS3(c S3Config) (*S3, error) {
 	endpoint, err := url.Parse(c.Endpoint)
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" || strings.Trim(endpoint.Path, "/") != "" || endpoint.User != nil {
@@ -91,7 +91,7 @@ func NewS3(c S3Config) (*S3, error) {
 	core, err := minio.NewCore(endpoint.Host, &minio.Options{
 		Creds: c.Credentials.provider(transport), Secure: endpoint.Scheme == "https", Transport: transport,
 		Region: c.Region, BucketLookup: lookup,
-		MaxRetries: 1, // requests are repeated here, for as long as the configuration says
+		MaxRetries: 1, // this package retries, for as long as the configuration says
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 endpoint %s: %w", c.Endpoint, err)
@@ -99,20 +99,20 @@ func NewS3(c S3Config) (*S3, error) {
 	return &S3{c, core, traffic}, nil
 }
 
-// provider gives an access key, or that of the host's role: from the environment of a container or from
-// the machine's metadata service.
+// provider returns the access key, or that of the host's role, from a container's environment or the machine's
+// metadata service.
 func (c Credentials) provider(transport *http.Transport) *credentials.Credentials {
 	if c.AccessKeyID == "" {
 		direct := transport.Clone()
-		direct.Proxy = nil // that service is the machine's own
+		direct.Proxy = nil // the metadata service is local
 		return credentials.New(&credentials.IAM{Client: &http.Client{Transport: direct, Timeout: dialTimeout}})
 	}
 	return credentials.NewStaticV4(c.AccessKeyID, c.SecretAccessKey.Reveal(), c.SessionToken.Reveal())
 }
 
-// transport is how requests travel.
+// transport returns the HTTP transport.
 func (c S3Config) transport(traffic *traffic) (*http.Transport, error) {
-	trusted := (*x509.CertPool)(nil) // those of the host
+	trusted := (*x509.CertPool)(nil) // the host's own
 	if c.CA != "" {
 		trusted = x509.NewCertPool()
 		if !trusted.AppendCertsFromPEM([]byte(c.CA)) {
@@ -137,7 +137,7 @@ func (c S3Config) transport(traffic *traffic) (*http.Transport, error) {
 	}, nil
 }
 
-// stallingConn is a connection that breaks once it moves no byte any more.
+// stallingConn is a connection that breaks once no byte moves any more.
 type stallingConn struct {
 	net.Conn
 	traffic *traffic
@@ -152,7 +152,7 @@ func (c stallingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write puts the deadline of reads off as well: the answer comes after the last byte.
+// Write also extends the deadline of reads: the answer comes after the last byte.
 func (c stallingConn) Write(p []byte) (int, error) {
 	now := time.Now()
 	if err := errors.Join(c.SetWriteDeadline(now.Add(stallTimeout)), c.SetReadDeadline(now.Add(answerTimeout))); err != nil {
@@ -168,7 +168,7 @@ func (s *S3) String() string {
 	return fmt.Sprintf("bucket %s at endpoint %s", s.config.Bucket, s.config.Endpoint)
 }
 
-// object is what an object is called in the bucket.
+// object returns the name of a key's object in the bucket.
 func (s *S3) object(key string) string { return path.Join(s.config.Prefix, key) }
 
 // List implements Source.
@@ -178,7 +178,7 @@ func (s *S3) List(ctx context.Context, prefix string) ([]Object, error) {
 	err := s.patiently(ctx, "list objects", func() error {
 		found = nil
 		ctx, cancel := context.WithCancel(ctx)
-		defer cancel() // ends the listing where it is left early
+		defer cancel() // ends the listing if it is left early
 		for object := range s.core.Client.ListObjects(ctx, s.config.Bucket, minio.ListObjectsOptions{Prefix: root + prefix, Recursive: true}) {
 			if object.Err != nil {
 				return object.Err

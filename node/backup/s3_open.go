@@ -8,7 +8,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Open implements Source. The object is opened at once, so that one that is not there is known by then.
+// Open implements Source. It opens the object at once, so that a missing one is known immediately.
 func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	o := &openObject{ctx: ctx, s3: s, key: key}
 	if err := s.patiently(ctx, "read "+s.object(key), o.open); err != nil {
@@ -17,7 +17,7 @@ func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return o, nil
 }
 
-// Resume opens an object that another call may have read a part of. None of it is sent before it is read.
+// Resume opens an object that another call may have read in part. Nothing is transferred before the first read.
 func (s *S3) Resume(ctx context.Context, key string) (Resumable, error) {
 	o := &openObject{ctx: ctx, s3: s, key: key}
 	err := s.patiently(ctx, "look at "+s.object(key), func() error {
@@ -31,19 +31,19 @@ func (s *S3) Resume(ctx context.Context, key string) (Resumable, error) {
 	return o, nil
 }
 
-// openObject reads an object, and goes on where it was when a connection breaks.
+// openObject reads an object, and continues where it was when a connection breaks.
 type openObject struct {
 	ctx    context.Context
 	s3     *S3
 	key    string
 	opened bool
-	etag   string // of the object that the read began with: it does not go on with another
+	etag   string // of the object that the read began with: no other object continues it
 	size   int64
 	read   int64
 	body   io.ReadCloser
 }
 
-// open asks for what is not read yet.
+// open requests what was not read yet.
 func (o *openObject) open() error {
 	var options minio.GetObjectOptions
 	if o.etag != "" {
@@ -64,7 +64,7 @@ func (o *openObject) open() error {
 		o.opened, o.etag, o.size = true, info.ETag, info.Size
 	}
 	skip, rest := int64(0), o.size-o.read
-	if o.read > 0 && header.Get("Content-Range") == "" { // some storage sends all of it, whatever was asked for
+	if o.read > 0 && header.Get("Content-Range") == "" { // some storage always sends the whole object
 		skip, rest = o.read, o.size
 	}
 	if info.ETag != o.etag || info.Size != rest {
@@ -90,10 +90,10 @@ func (o *openObject) Mark() string {
 // Skip implements Resumable.
 func (o *openObject) Skip(bytes int64) error {
 	if bytes < 0 || bytes > o.size {
-		return fmt.Errorf("%s has %d bytes, and is not gone on with behind byte %d", o.s3.object(o.key), o.size, bytes)
+		return fmt.Errorf("%s has %d bytes, and cannot be resumed after byte %d", o.s3.object(o.key), o.size, bytes)
 	}
 	if bytes != o.read {
-		_ = o.Close() // that request began elsewhere
+		_ = o.Close() // that request began at another byte
 		o.read = bytes
 	}
 	return nil
@@ -111,9 +111,9 @@ func (o *openObject) Read(p []byte) (int, error) {
 			}
 		}
 		if n, err = o.body.Read(p); n > 0 {
-			return nil // what broke is found again by the next read
+			return nil // the next read meets the error again
 		}
-		_ = o.Close() // it is broken
+		_ = o.Close() // the connection is broken
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

@@ -3,7 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
-	"crypto/md5" // S3 asks for it
+	"crypto/md5" // S3 requires it
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	// minPart is how large the parts of an upload are, and what an upload takes of memory. 10,000 parts are
-	// the most that S3 takes: 156 GiB.
+	// minPart is the size of an upload's parts, and the memory that an upload takes. S3 accepts at most 10,000 parts:
+	// 156 GiB.
 	minPart  = 16 << 20
 	maxParts = 10_000
-	// noStreaming has minio-go send the SHA-256 that we give it, whatever its own option is called: without
-	// TLS it signs pieces of the content instead, and one that was damaged would look like a wrong secret.
+	// noStreaming makes minio-go send the SHA-256 that we give it, despite the option's name. Without TLS it would
+	// otherwise sign pieces of the content, and damaged content would look like a wrong secret.
 	noStreaming = true
-	// abortTimeout bounds the clean-up of an upload that was interrupted.
+	// abortTimeout bounds the clean-up of an interrupted upload.
 	abortTimeout = 10 * time.Second
 )
 
-// partSize cuts a size into no more parts than S3 takes. All are of one size, as some storage wants it.
+// partSize returns a part size by which S3 accepts the whole. All parts have one size, as some storage requires.
 func partSize(size int64) int64 { return max(minPart, (size+maxParts-1)/maxParts) }
 
-// Put implements Destination. The content goes up in parts, each of which is repeated until it has arrived.
-// Each is signed with its SHA-256, so that the far end refuses one that was damaged on the way.
+// Put implements Destination. It uploads the content in parts, and retries each until it has arrived. Each part is
+// signed with its SHA-256, so that storage refuses a part that was damaged on the way.
 func (s *S3) Put(ctx context.Context, key string, size int64, content io.Reader) error {
 	content = withContext(ctx, content)
 	buffer := make([]byte, min(partSize(size), size+1))
@@ -49,7 +49,7 @@ func (s *S3) Put(ctx context.Context, key string, size int64, content io.Reader)
 	return s.putParts(ctx, key, buffer, content)
 }
 
-// putWhole stores what fits into one request.
+// putWhole stores content that fits into one request.
 func (s *S3) putWhole(ctx context.Context, key string, text []byte) error {
 	md5, sha256 := sums(text)
 	return s.patiently(ctx, "store "+s.object(key), func() error {
@@ -58,7 +58,7 @@ func (s *S3) putWhole(ctx context.Context, key string, text []byte) error {
 	})
 }
 
-// putParts stores a first part, which fills the buffer, and the rest.
+// putParts stores the first part, which fills the buffer, and the rest.
 func (s *S3) putParts(ctx context.Context, key string, buffer []byte, content io.Reader) error {
 	var upload string
 	err := s.patiently(ctx, "begin to store "+s.object(key), func() (err error) {
@@ -69,7 +69,7 @@ func (s *S3) putParts(ctx context.Context, key string, buffer []byte, content io
 		return err
 	}
 	if err := s.fill(ctx, key, upload, buffer, content); err != nil {
-		// An interrupt is no reason to leave parts behind, which cost money and which nobody lists.
+		// Even after an interrupt no parts are left behind, which cost money and appear in no list.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 		defer cancel()
 		if failed := s.core.AbortMultipartUpload(ctx, s.config.Bucket, s.object(key), upload); failed != nil {
@@ -80,7 +80,7 @@ func (s *S3) putParts(ctx context.Context, key string, buffer []byte, content io
 	return nil
 }
 
-// fill uploads all parts, and has them put together.
+// fill uploads all parts and completes the object.
 func (s *S3) fill(ctx context.Context, key, upload string, buffer []byte, content io.Reader) error {
 	var parts []minio.CompletePart
 	for n, last := len(buffer), false; n > 0; {
@@ -100,7 +100,7 @@ func (s *S3) fill(ctx context.Context, key, upload string, buffer []byte, conten
 	return s.complete(ctx, key, upload, parts)
 }
 
-// putPart stores one part, as often as it takes.
+// putPart uploads one part, and retries it.
 func (s *S3) putPart(ctx context.Context, key, upload string, number int, text []byte) (minio.CompletePart, error) {
 	md5, sha256 := sums(text)
 	var part minio.ObjectPart
@@ -112,8 +112,8 @@ func (s *S3) putPart(ctx context.Context, key, upload string, number int, text [
 	return minio.CompletePart{PartNumber: number, ETag: part.ETag}, err
 }
 
-// complete makes an object of the parts. Where the answer was lost and the upload is gone when it is asked
-// for again, the object is there: only its completion takes an upload away that we do not abort.
+// complete makes an object of the parts. If the answer is lost and the upload is gone at the retry, the object exists:
+// only its completion removes an upload that we do not abort.
 func (s *S3) complete(ctx context.Context, key, upload string, parts []minio.CompletePart) error {
 	tried := false
 	return s.uploading(ctx, len(parts), "complete "+s.object(key), func() error {
@@ -126,13 +126,14 @@ func (s *S3) complete(ctx context.Context, key, upload string, parts []minio.Com
 	})
 }
 
-// sums are what the far end compares a request's content with.
+// sums returns the digests with which storage checks a request's content.
 func sums(text []byte) (md5Base64, sha256Hex string) {
 	m, s := md5.Sum(text), sha256.Sum256(text)
 	return base64.StdEncoding.EncodeToString(m[:]), hex.EncodeToString(s[:])
 }
 
-// movedSince tells whether a part of an upload has arrived since a time: it may last longer than anything that is abandoned.
+// movedSince tells whether a part of an upload has arrived since a time: an upload may be older than anything that
+// counts as abandoned, and still be under way.
 func (s *S3) movedSince(ctx context.Context, upload minio.ObjectMultipartInfo, since time.Time) (moves bool, err error) {
 	err = s.patiently(ctx, "list the parts of the upload of "+upload.Key, func() error {
 		for after := 0; ; {
@@ -154,8 +155,8 @@ func (s *S3) movedSince(ctx context.Context, upload minio.ObjectMultipartInfo, s
 	return moves, err
 }
 
-// Clock implements Destination. Storage refuses requests of a machine whose clock differs from its own by more than a quarter
-// of an hour, so that this machine's is as good.
+// Clock implements Destination. Storage refuses requests from a machine whose clock is off by more than a quarter of
+// an hour, so this machine's clock will do.
 func (s *S3) Clock(context.Context) (time.Time, error) { return time.Now(), nil }
 
 // Sweep implements Destination.

@@ -18,13 +18,13 @@ const (
 	maxPause   = 10 * time.Second
 )
 
-// patiently repeats a request while it fails for reasons that may pass, for as long as the configuration says: that counts
-// the time in which no byte moves, since a part of an upload may take a thin line longer than anybody's patience.
+// patiently retries a request while it fails for passing reasons, for as long as the configuration says. Only time in
+// which no byte moves counts, since a part of an upload may take longer over a slow connection than any patience.
 func (s *S3) patiently(ctx context.Context, what string, try func() error) error {
 	return s.repeat(ctx, s.config.Patience, what, try)
 }
 
-// uploading is patiently for what belongs to an upload of which so many parts have arrived.
+// uploading is patiently for a request of an upload of which so many parts have arrived.
 func (s *S3) uploading(ctx context.Context, parts int, what string, try func() error) error {
 	patience := s.config.Patience
 	if parts > 0 {
@@ -41,10 +41,10 @@ func (s *S3) repeat(ctx context.Context, patience time.Duration, what string, tr
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil { // whoever has ended it knows better than the endpoint why
-			return s.cutShort(ctx, what)
+		if ctx.Err() != nil { // the context's cause says more than the endpoint's error
+			return s.interrupted(ctx, what)
 		}
-		if !passes(err) {
+		if !retryable(err) {
 			return s.explain(what, err)
 		}
 		if quiet += s.traffic.clock() - max(began, s.traffic.last()); quiet >= patience {
@@ -53,40 +53,40 @@ func (s *S3) repeat(ctx context.Context, patience time.Duration, what string, tr
 		pause = min(pause, patience-quiet)
 		select {
 		case <-ctx.Done():
-			return errors.Join(s.cutShort(ctx, what), s.explain(what, err))
+			return errors.Join(s.interrupted(ctx, what), s.explain(what, err))
 		case <-time.After(pause):
 			quiet += pause
 		}
 	}
 }
 
-// traffic knows when a byte has moved last, on any connection to the storage.
+// traffic records when a byte last moved, on any connection to the storage.
 type traffic struct {
 	began time.Time
 	moved atomic.Int64 // nanoseconds since began
 }
 
-// clock is the time since it began.
+// clock returns the time since the first request.
 func (t *traffic) clock() time.Duration { return time.Since(t.began) }
 
-// last is when a byte has moved.
+// last returns when a byte last moved.
 func (t *traffic) last() time.Duration { return time.Duration(t.moved.Load()) }
 
-// move tells that bytes have moved now, if any.
+// move records that bytes have moved.
 func (t *traffic) move(bytes int) {
 	if bytes > 0 {
 		t.moved.Store(int64(t.clock()))
 	}
 }
 
-// cutShort is what is said of a request that was not waited for any longer.
-func (s *S3) cutShort(ctx context.Context, what string) error {
-	return fmt.Errorf("%s in %s: it was cut short: %w", what, s, context.Cause(ctx))
+// interrupted returns the error of a request that was not waited for any longer.
+func (s *S3) interrupted(ctx context.Context, what string) error {
+	return fmt.Errorf("%s in %s: it was interrupted: %w", what, s, context.Cause(ctx))
 }
 
-// passes tells whether the same request may succeed later. What it is not known of is taken to pass: nothing
-// is lost by trying it again.
-func passes(err error) bool {
+// retryable tells whether the same request may succeed later. Unknown errors are retryable: nothing is lost by a
+// retry.
+func retryable(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, ErrChanged) || untrusted(err) {
 		return false
 	}
@@ -107,7 +107,7 @@ func untrusted(err error) bool {
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &name)
 }
 
-// explain says what to do about an error.
+// explain adds to an error what to do about it.
 func (s *S3) explain(what string, err error) error {
 	why := func(remedy string, kind error) error {
 		return fmt.Errorf("%s in %s: %w: %s: %w", what, s, err, remedy, kind)
@@ -142,7 +142,7 @@ func (s *S3) explain(what string, err error) error {
 	case answer.StatusCode == http.StatusForbidden:
 		return why(who+" is refused: correct the credentials, or what they allow", ErrRefused)
 	case answer.StatusCode == 0 || answer.Code == "":
-		return fmt.Errorf("%s in %s: %w: correct the endpoint, or see to it that it can be reached from here, with credentials that can be had", what, s, err)
+		return fmt.Errorf("%s in %s: %w: correct the endpoint, or make sure that it can be reached from here, with credentials that are available", what, s, err)
 	}
 	return fmt.Errorf("%s in %s: %w", what, s, err)
 }

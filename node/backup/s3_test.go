@@ -319,7 +319,7 @@ func TestS3ByTheHostsRole(t *testing.T) {
 
 	metadata.Close()
 	c.Patience = time.Second
-	mustSay(t, second(newS3(t, c).List(t.Context(), "")), server.Endpoint(), "credentials that can be had")
+	mustSay(t, second(newS3(t, c).List(t.Context(), "")), server.Endpoint(), "credentials that are available")
 }
 
 func TestS3ByAPrivateAuthority(t *testing.T) {

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stage is a new file for a snapshot of a cluster, where its backups lie. It has no name, and is gone once it is closed
-// unless a backup was made of it: so nothing is left of a run that was killed, and nothing is written twice. It is an
-// error where there is no space for it, and where the file system has no files without names, as NFS.
+// Stage creates a file for a snapshot where a cluster's backups lie. The file has no name, and is gone once it is
+// closed unless it becomes a backup: so a killed run leaves nothing, and nothing is written twice. Stage fails without
+// enough space, and on file systems without unnamed files, such as NFS.
 func (d *Directory) Stage(cluster string, size int64) (*os.File, error) {
-	if err := errors.Join(d.mustBeThere(), d.mustHold(size)); err != nil {
+	if err := errors.Join(d.mustBeThere(), d.mustHaveSpace(size)); err != nil {
 		return nil, err
 	}
 	dir, err := d.path(cluster)
@@ -26,16 +26,16 @@ func (d *Directory) Stage(cluster string, size int64) (*os.File, error) {
 	return os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
 }
 
-// adopt gives a staged file, all of which is on the disk, the name of a key.
+// adopt gives a staged file, which is on disk already, the name of a key.
 func (d *Directory) adopt(key string, staged *os.File) error {
 	path, err := d.path(key)
 	if err != nil {
 		return err
 	}
-	// A link takes no name that is taken, a rename does.
+	// A link does not replace an existing name; a rename does.
 	dir := filepath.Dir(path)
 	next := filepath.Join(dir, partial+filepath.Base(path))
-	if err := ifThere(os.Remove(next)); err != nil {
+	if err := ignoreNotExist(os.Remove(next)); err != nil {
 		return err
 	}
 	if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", staged.Fd()), unix.AT_FDCWD, next, unix.AT_SYMLINK_FOLLOW); err != nil {

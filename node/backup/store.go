@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// Store makes a backup of a snapshot: it streams it to a destination, encrypted where there are recipients,
-// and writes its manifest once all of it is there. A snapshot that is not what it is said to be is not
-// stored. It reads clear in the order of its bytes, once, and no more after it has returned.
+// Store stores a snapshot as a backup: it streams clear to a destination, encrypted if there are recipients, and
+// writes the manifest once everything is there. It stores nothing if clear does not match s. It reads clear once, in
+// order, and not after it has returned.
 func Store(ctx context.Context, to Destination, s Snapshot, clear io.Reader, recipients Recipients) (Manifest, error) {
 	return store(ctx, to, s, recipients, func(m Manifest) (int64, string, error) {
-		// The check of the clear text is inside of the encryption: where it fails, the object does not end.
+		// The unencrypted content is verified before encryption, so that the object does not complete if it is wrong.
 		encrypted, err := recipients.encrypt(verify(clear, "the snapshot", s.SizeBytes, s.SHA256))
 		if err != nil {
 			return 0, "", err
@@ -28,7 +28,7 @@ func Store(ctx context.Context, to Destination, s Snapshot, clear io.Reader, rec
 	})
 }
 
-// StoreStaged makes a backup, in the clear, of a snapshot that is staged at the destination and on the disk already.
+// StoreStaged makes an unencrypted backup of a snapshot that is staged at the destination, and on disk already.
 func StoreStaged(ctx context.Context, to *Directory, s Snapshot, staged *os.File) (Manifest, error) {
 	return store(ctx, to, s, Recipients{}, func(m Manifest) (int64, string, error) {
 		all := withContext(ctx, io.NewSectionReader(staged, 0, math.MaxInt64))
@@ -39,8 +39,7 @@ func StoreStaged(ctx context.Context, to *Directory, s Snapshot, staged *os.File
 	})
 }
 
-// store makes a backup of a snapshot that put puts where it belongs. put says how many bytes those are, and their
-// SHA-256.
+// store makes a backup of a snapshot that put stores. put returns the number of bytes stored, and their SHA-256.
 func store(ctx context.Context, to Destination, s Snapshot, recipients Recipients, put func(Manifest) (int64, string, error)) (Manifest, error) {
 	s.TakenAt = s.TakenAt.UTC().Truncate(time.Second)
 	m := Manifest{Version: manifestVersion, Name: nameOf(s), Snapshot: s, EncryptedTo: recipients.names}
@@ -63,7 +62,7 @@ func store(ctx context.Context, to Destination, s Snapshot, recipients Recipient
 	return m, nil
 }
 
-// mustBeNew refuses to write over a backup.
+// mustBeNew refuses to overwrite a backup.
 func (m Manifest) mustBeNew(ctx context.Context, to Destination) error {
 	found, err := to.List(ctx, m.key(manifestSuffix))
 	if err != nil {
@@ -75,7 +74,7 @@ func (m Manifest) mustBeNew(ctx context.Context, to Destination) error {
 	return nil
 }
 
-// mustBeWhole looks whether the destination lists all that was stored.
+// mustBeWhole checks that the destination lists all that was stored.
 func (m Manifest) mustBeWhole(ctx context.Context, to Destination) error {
 	found, err := to.List(ctx, m.Key())
 	if err != nil {
@@ -87,7 +86,7 @@ func (m Manifest) mustBeWhole(ctx context.Context, to Destination) error {
 	return nil
 }
 
-// Delete removes a backup. Its manifest goes first, so that there is never one of a backup that is half gone.
+// Delete removes a backup. The manifest goes first, so that there is never one for an incomplete backup.
 func Delete(ctx context.Context, from Destination, m Manifest) error {
 	for _, key := range []string{m.key(manifestSuffix), m.Key(), m.key(rehearsalSuffix)} {
 		if err := from.Remove(ctx, key); err != nil {
@@ -97,7 +96,7 @@ func Delete(ctx context.Context, from Destination, m Manifest) error {
 	return nil
 }
 
-// putJSON stores a value.
+// putJSON stores a value as JSON.
 func putJSON(ctx context.Context, to Destination, key string, value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {

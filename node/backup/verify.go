@@ -9,12 +9,12 @@ import (
 	"io"
 )
 
-// ErrDamaged is what a backup says that is not what was stored.
+// ErrDamaged is returned for a backup that is not what was stored.
 var ErrDamaged = errors.New("it is damaged")
 
-// verified reads what has to have a size and a SHA-256. Its end is an error where it has not, so that nobody
-// who reads to the end takes it for whole.
-type verified struct {
+// verifiedReader reads content that must have a size and a SHA-256. At its end it returns an error if they are wrong,
+// so that a caller who reads to the end never takes damaged content for whole.
+type verifiedReader struct {
 	from   io.Reader
 	what   string
 	size   int64
@@ -22,15 +22,15 @@ type verified struct {
 
 	hash hash.Hash
 	read int64
-	end  error // what every read after the last one says
+	end  error // the result of all further reads
 }
 
-// verify reads something that is called what.
-func verify(from io.Reader, what string, size int64, sum string) *verified {
-	return &verified{from: from, what: what, size: size, sha256: sum, hash: sha256.New()}
+// verify returns a verifying reader; errors call the content what.
+func verify(from io.Reader, what string, size int64, sum string) *verifiedReader {
+	return &verifiedReader{from: from, what: what, size: size, sha256: sum, hash: sha256.New()}
 }
 
-func (v *verified) Read(p []byte) (int, error) {
+func (v *verifiedReader) Read(p []byte) (int, error) {
 	if v.end != nil {
 		return 0, v.end
 	}
@@ -48,8 +48,8 @@ func (v *verified) Read(p []byte) (int, error) {
 	return n, v.end
 }
 
-// whole is the end of what was read: io.EOF where it is what it should be.
-func (v *verified) whole() error {
+// whole returns io.EOF if the content was right, or what is wrong with it.
+func (v *verifiedReader) whole() error {
 	if v.read != v.size {
 		return fmt.Errorf("%s: %w: it is %d bytes long, and should be %d", v.what, ErrDamaged, v.read, v.size)
 	}
@@ -59,27 +59,27 @@ func (v *verified) whole() error {
 	return io.EOF
 }
 
-// drain reads to the end, and returns what is wrong with it.
-func (v *verified) drain() error {
+// drain reads to the end, and returns what is wrong with the content.
+func (v *verifiedReader) drain() error {
 	_, err := io.Copy(io.Discard, v)
 	return err
 }
 
-// summed counts and hashes what is read through it.
-type summed struct {
+// summingReader counts and hashes what is read through it.
+type summingReader struct {
 	from io.Reader
 	hash hash.Hash
 	read int64
 }
 
-// sum reads something, and sums it up.
-func sum(from io.Reader) *summed { return &summed{from: from, hash: sha256.New()} }
+// sum returns a reader that counts and hashes.
+func sum(from io.Reader) *summingReader { return &summingReader{from: from, hash: sha256.New()} }
 
-func (s *summed) Read(p []byte) (int, error) {
+func (s *summingReader) Read(p []byte) (int, error) {
 	n, err := s.from.Read(p)
 	s.hash.Write(p[:n])
 	s.read += int64(n)
 	return n, err
 }
 
-func (s *summed) sha256() string { return hex.EncodeToString(s.hash.Sum(nil)) }
+func (s *summingReader) sha256() string { return hex.EncodeToString(s.hash.Sum(nil)) }
