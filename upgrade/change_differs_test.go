@@ -122,7 +122,7 @@ func TestDecisionWhereOneDoesNotStart(t *testing.T) {
 	}{
 		"no alarm": {false, false, []string{"members that serve hold different data", "c (192.0.2.13) does not start", "2 of 3 voters held B",
 			"stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "c (192.0.2.13) starts by itself then"}},
-		"alarm": {true, false, []string{"(CORRUPT)", "c (192.0.2.13) does not start", "2 of 3 voters held B",
+		"alarm": {true, false, []string{"the alarm CORRUPT says", "c (192.0.2.13) does not start", "2 of 3 voters held B",
 			"stop a (192.0.2.11) (systemctl stop etcd@prod on its host)", "c (192.0.2.13) starts by itself then"}},
 		"it does not say what it holds": {false, true, []string{"members that serve hold different data", "find out which data c (192.0.2.13) holds",
 			"if it starts by itself then"}},

@@ -7,17 +7,18 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// BackupFile says what a host backs its cluster up by: a Backup as JSON, with its secrets, readable by root alone.
+// BackupFile is the path of the backup configuration: a Backup as JSON, with its secrets, readable only by root.
 func BackupFile(cluster string) string { return path.Join(ConfigDir(cluster), "backup.json") }
 
-// BackupStateDir holds what the last runs of backup and rehearsal on this host came to, and where a rehearsal works.
+// BackupStateDir holds the results of the last backups and rehearsals on this host, and the working directory of
+// rehearsals.
 func BackupStateDir(dataDir string) string { return dataDir + ".backup" }
 
 // Units of a cluster's backups and rehearsals: a service and the timer that starts it.
 func BackupUnit(cluster string) string    { return "etcd-backup@" + cluster }
 func RehearsalUnit(cluster string) string { return "etcd-rehearsal@" + cluster }
 
-// ReachUnit is the service that begins before each run which writes to directories.
+// ReachUnit is the service that starts before each run that writes to directories.
 func ReachUnit(cluster string) string { return "etcd-reach@" + cluster + ".service" }
 
 // Operations of backups.
@@ -29,19 +30,19 @@ const (
 	OpSendBackup Operation = "send-backup" // SendBackupRequest -> Done, with content; only reads
 )
 
-// Backup is what a host backs its cluster up by. Every member has the same; one of them does each run.
+// Backup configures the backups of a cluster. Every member has the same configuration; one of them does each run.
 type Backup struct {
-	Digest     string     `json:"digest"`               // of all that the provider has put in it: another one is a change
-	Schedule   string     `json:"schedule"`             // when, as systemd's OnCalendar
+	Digest     string     `json:"digest"`               // of the whole configuration: it changes with any change of it
+	Schedule   string     `json:"schedule"`             // as systemd's OnCalendar
 	Directory  string     `json:"directory,omitempty"`  // on the hosts, absolute; empty: none
-	S3         *S3        `json:"s3,omitempty"`         // Key is the prefix of all; nil: none
-	Recipients []string   `json:"recipients,omitempty"` // age; empty: backups are stored in the clear
+	S3         *S3        `json:"s3,omitempty"`         // Key is the prefix of all objects; nil: none
+	Recipients []string   `json:"recipients,omitempty"` // age; empty: backups are not encrypted
 	Keep       Keep       `json:"keep"`
 	Rehearsal  *Rehearsal `json:"rehearsal,omitempty"`   // nil: none
 	MetricsDir string     `json:"metrics_dir,omitempty"` // for node_exporter's textfile collector; empty: beside the state
 }
 
-// Writable are the directories besides its state that a run writes to.
+// Writable returns the directories, beside its state, that a run writes to.
 func (b Backup) Writable() (dirs []string) {
 	for _, dir := range []string{b.Directory, b.MetricsDir} {
 		if dir != "" {
@@ -51,7 +52,7 @@ func (b Backup) Writable() (dirs []string) {
 	return dirs
 }
 
-// Rehearsals is the schedule of rehearsals; empty: there are none.
+// Rehearsals returns the schedule of rehearsals, or "".
 func (b Backup) Rehearsals() string {
 	if b.Rehearsal == nil {
 		return ""
@@ -59,66 +60,66 @@ func (b Backup) Rehearsals() string {
 	return b.Rehearsal.Schedule
 }
 
-// Keep is which backups stay: the union of all that it says, and never fewer than Verified that a rehearsal has
-// proved. Zero: that field keeps nothing.
+// Keep says which backups stay: the union of its rules, and at least Verified proved ones. A zero field keeps nothing.
 type Keep struct {
-	Last   int           `json:"last,omitempty"`   // so many of the newest
-	Within time.Duration `json:"within,omitempty"` // nanoseconds; those that are not older, counted over the time in which backups are made
-	Hourly int           `json:"hourly,omitempty"` // the newest of each of so many hours (UTC) that have one
+	Last   int           `json:"last,omitempty"`   // this many of the newest
+	Within time.Duration `json:"within,omitempty"` // nanoseconds; those not older than this, counting only time in which backups are made
+	Hourly int           `json:"hourly,omitempty"` // the newest of each of this many hours (UTC) that have one
 	Daily  int           `json:"daily,omitempty"`  // of days
 	Weekly int           `json:"weekly,omitempty"` // of weeks, which begin on Monday
 
-	// Verified is how many backups stay that a rehearsal has proved, whatever the rules say. While none is proved at any
-	// destination, every backup may be the only good one, and nothing goes but what a rehearsal has shown to be bad.
-	// 0 is for those who do not rehearse.
+	// Verified is how many backups that a rehearsal has proved stay, whatever the rules say. While none is proved at any
+	// destination, every backup may be the only good one, and only those that a rehearsal has shown to be bad are
+	// removed. 0 is for clusters without rehearsals.
 	Verified int `json:"verified,omitempty"`
 }
 
-// Rehearsal is how backups are proved.
+// Rehearsal configures how backups are proved.
 type Rehearsal struct {
 	Schedule string        `json:"schedule"`          // as systemd's OnCalendar
-	Identity secret.Text   `json:"identity,omitzero"` // age identities, for backups that are encrypted; empty: they cannot be read, and only their checksums are proved
-	MaxAge   time.Duration `json:"max_age"`           // nanoseconds; a successful one that is older is stale
+	Identity secret.Text   `json:"identity,omitzero"` // age identities for encrypted backups; empty: only their checksums are verified
+	MaxAge   time.Duration `json:"max_age"`           // nanoseconds; an older successful rehearsal is stale
 }
 
-// BackUpRequest has the host back its cluster up, or, with nil, cease to. Files and units that are as they are to be are left alone.
+// BackUpRequest enables backups on the host or, with a nil Backup, disables them. Files and units that are right
+// already stay as they are.
 type BackUpRequest struct {
 	Owner  string  `json:"owner"` // must be the marker's
 	Backup *Backup `json:"backup"`
 }
 
-// RunNowRequest starts a run of the backup or a rehearsal on this host, and waits for its end. It fails where the run has.
+// RunNowRequest starts a backup or a rehearsal on this host and waits for its end. It fails if the run fails.
 type RunNowRequest struct {
 	Owner     string        `json:"owner"`
 	Rehearsal bool          `json:"rehearsal"`
 	Timeout   time.Duration `json:"timeout"` // nanoseconds
 }
 
-// BackupStatus is what a host knows of its cluster's backups.
+// BackupStatus is what a host knows about its cluster's backups.
 type BackupStatus struct {
-	Digest    string `json:"digest"`          // of the Backup that is in place; empty: none
-	Units     string `json:"units,omitempty"` // stands for the texts of its units (systemd.Digest); empty: not known, as of a store that did not tell yet
-	Enabled   bool   `json:"enabled"`         // its timers are, and run
-	Last      *Run   `json:"last"`            // the last run of a backup that this host has done itself; nil: none
-	Rehearsed *Run   `json:"rehearsed"`       // the last rehearsal that it has done itself; nil: none
+	Digest    string `json:"digest"`          // of the current Backup; empty: none
+	Units     string `json:"units,omitempty"` // digest of its units (systemd.Digest); empty: not known, from an older store
+	Enabled   bool   `json:"enabled"`         // its timers are enabled and running
+	Last      *Run   `json:"last"`            // the last backup that this host made itself; nil: none
+	Rehearsed *Run   `json:"rehearsed"`       // the last rehearsal on this host; nil: none
 
-	// By these a backup is missed that no run has told of, since none has started, or it was killed.
-	Newest time.Time     `json:"newest,omitzero"` // when the newest run of a backup ended that succeeded, of whichever member, as far as the host knows; zero: it knows of none
-	Every  time.Duration `json:"every,omitempty"` // nanoseconds; the longest time between two runs that the schedule has in the time to come; 0: not known
-	Since  time.Time     `json:"since,omitzero"`  // since when the host has gone by this schedule
+	// These reveal a missed backup that no run has reported, because none started, or it was killed.
+	Newest time.Time     `json:"newest,omitzero"` // end of the newest successful backup of any member that the host knows of; zero: none
+	Every  time.Duration `json:"every,omitempty"` // nanoseconds; the longest time between two future runs in the schedule; 0: not known
+	Since  time.Time     `json:"since,omitzero"`  // since when the host uses this schedule
 }
 
-// Run is what a run of a backup or a rehearsal came to.
+// Run is the result of a backup or a rehearsal.
 type Run struct {
 	Began    time.Time `json:"began"`
 	Ended    time.Time `json:"ended"`
 	Error    string    `json:"error,omitempty"` // empty: it succeeded
-	Backup   string    `json:"backup"`          // name of the backup that was made, or rehearsed; empty: it did not come so far
-	Revision int64     `json:"revision"`        // that the backup holds
-	// ChecksumsOnly is true of a rehearsal of a backup that is encrypted, where there was no identity to read it by: it
-	// is what was stored, and whether it restores is not known.
+	Backup   string    `json:"backup"`          // name of the backup that was made or rehearsed; empty: the run did not get that far
+	Revision int64     `json:"revision"`        // of the backup
+	// ChecksumsOnly means that a rehearsal had no identity for an encrypted backup: it is what was stored, and whether
+	// it restores is not known.
 	ChecksumsOnly bool `json:"checksums_only,omitempty"`
-	// Of a rehearsal: what a restore of this backup would lose, counted when the rehearsal began.
+	// For a rehearsal: what a restore of this backup would lose, as of the rehearsal's begin.
 	BehindRevisions int64         `json:"behind_revisions,omitempty"`
 	BehindTime      time.Duration `json:"behind_time,omitempty"` // nanoseconds, since the backup was taken
 }
@@ -126,7 +127,7 @@ type Run struct {
 // BackupsRequest lists the backups at all destinations that this host reaches.
 type BackupsRequest struct{}
 
-// Backups are the backups of a cluster, the newest first.
+// Backups are the backups of a cluster, newest first.
 type Backups struct {
 	Backups  []StoredBackup `json:"backups"`
 	Problems []string       `json:"problems"` // destinations and backups that could not be read
@@ -140,23 +141,23 @@ type StoredBackup struct {
 	Revision    int64     `json:"revision"`
 	Keys        int       `json:"keys"`
 	Hash        uint32    `json:"hash"`
-	SHA256      string    `json:"sha256"`       // of the snapshot in the clear
+	SHA256      string    `json:"sha256"`       // of the unencrypted snapshot
 	SizeBytes   int64     `json:"size_bytes"`   // of the snapshot in the clear
 	StoredBytes int64     `json:"stored_bytes"` // as it is stored
 	EtcdVersion string    `json:"etcd_version"`
 	ClusterID   string    `json:"cluster_id"`
 	Member      string    `json:"member"`
 	Encrypted   bool      `json:"encrypted"`
-	Foreign     bool      `json:"foreign,omitempty"`    // another cluster of this name has made it: it is never let go of, and never the latest
-	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal has proved it; zero: none has
+	Foreign     bool      `json:"foreign,omitempty"`    // another cluster of this name made it: it is never removed, and never the latest
+	VerifiedAt  time.Time `json:"verified_at,omitzero"` // when a rehearsal proved it; zero: none did
 }
 
-// Taken is what tells it from an older one.
+// Taken returns what orders backups by age.
 func (b StoredBackup) Taken() Taken {
 	return Taken{ClusterID: b.ClusterID, Revision: b.Revision, At: b.TakenAt, Name: b.Name}
 }
 
-// SendBackupRequest sends a backup as it is stored at a destination of the host: encrypted, where it is.
+// SendBackupRequest sends a backup as it is stored at a destination of the host, encrypted if it is.
 type SendBackupRequest struct {
 	Name string `json:"name"`
 }

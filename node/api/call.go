@@ -1,9 +1,9 @@
-// Package api holds what the provider asks of the store on a host, and what the store answers:
-// types only, shared by both sides and versioned together.
+// Package api defines the calls that the provider makes on the store of a host, and their results: only types and
+// checks, shared by both sides and versioned together.
 //
-// A call is one process, `store call`, on an SSH session. It reads one Request as a line of JSON on
-// stdin, with content after it where the operation takes any, and writes Lines of JSON on stdout: any number
-// that carry progress or announce content, then exactly one that carries the result or the error. Secrets travel on stdin alone, never in arguments.
+// A call is one process, `store call`, in an SSH session. It reads one Request as a line of JSON from stdin, followed
+// by content if the operation takes any. It writes Lines of JSON to stdout: any number with progress or content, then
+// exactly one with the result or the error. Secrets travel only on stdin, never in arguments.
 package api
 
 import (
@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// Version is the version of this protocol. A store answers the versions that it knows and refuses
-// others by name, so that a newer provider can read a host through the store that is already there.
+// Version is the version of this protocol. A store refuses versions that it does not know by name, so that a newer
+// provider can still read a host through an old store.
 const Version = 1
 
-// Operation names what is asked of the store. Its result type stands beside each.
+// Operation names a call. The type of its result is noted beside each.
 type Operation string
 
-// Operations that only read. They never take a lock, and change nothing on the host.
+// Operations that only read. They take no lock, and change nothing on the host.
 const (
 	OpObserve Operation = "observe" // ObserveRequest -> Observation
 	OpAwait   Operation = "await"   // AwaitRequest -> Observation
@@ -29,13 +29,13 @@ const (
 	OpArrived Operation = "arrived" // ArrivedRequest -> Arrived
 )
 
-// OpLock holds the cluster's lock on this host for as long as its stdin is open and speaks: a line
-// at least every LockSilence. It writes one progress line, LockTaken, once it holds the lock and no
-// call that an earlier, killed run has left behind is at work: what is observed from then on stays true.
+// OpLock holds the cluster's lock on this host while its stdin is open and sends a line at least every LockSilence. It
+// writes one progress line, LockTaken, once it holds the lock and no call of an earlier, killed run is still at work:
+// what is observed from then on stays true.
 const OpLock Operation = "lock" // LockRequest -> Done
 
-// Operations that change the host. Each wants Request.Holder to be the holder of the cluster's
-// lock, and waits for a call that an earlier, killed run has left behind.
+// Operations that change the host. Each requires Request.Holder to hold the cluster's lock, and waits for calls of an
+// earlier, killed run.
 const (
 	OpPrepare   Operation = "prepare"   // PrepareRequest -> Prepared
 	OpConfigure Operation = "configure" // ConfigureRequest -> Done
@@ -48,7 +48,7 @@ const (
 	OpRecover   Operation = "recover"   // RecoverRequest -> Recovered
 )
 
-// Operations of a restore. They too want the lock, but for OpSave.
+// Operations of a restore. All but OpSave require the lock too.
 const (
 	OpSave     Operation = "save"      // SaveRequest -> Saved, with content
 	OpFetch    Operation = "fetch"     // FetchRequest -> Snapshot; content may follow the request
@@ -58,7 +58,7 @@ const (
 	OpTakeBack Operation = "take-back" // TakeBackRequest -> Done
 )
 
-// Operations that change the cluster through the member on this host. Like those above they want the lock.
+// Operations that change the cluster through the member on this host. They require the lock too.
 const (
 	OpAddLearner   Operation = "add-learner"   // AddLearnerRequest -> AddedLearner
 	OpRemoveMember Operation = "remove-member" // RemoveMemberRequest -> Done
@@ -84,23 +84,23 @@ type Request struct {
 	Operation Operation       `json:"operation"`
 	Cluster   string          `json:"cluster"`          // the cluster's name; scopes everything on the host
 	Holder    string          `json:"holder,omitempty"` // LockRequest.Holder.ID of the lock that covers this call
-	Target    *Target         `json:"target,omitempty"` // whom a call that changes the host means; nil: nobody has said
-	Beats     bool            `json:"beats,omitempty"`  // the caller goes on to write a line every LockHeartbeat: once it is silent, a call that changes nothing ends
+	Target    *Target         `json:"target,omitempty"` // whom a changing call is meant for; nil: not given
+	Beats     bool            `json:"beats,omitempty"`  // the caller keeps writing a line every LockHeartbeat: once it falls silent, a read-only call ends
 	Body      json.RawMessage `json:"body"`
 }
 
 // Line is one line of a call's stdout. Exactly one field is set.
 type Line struct {
 	Progress string          `json:"progress,omitempty"`
-	Content  int             `json:"content,omitempty"` // so many bytes of content follow the line, as they are
+	Content  int             `json:"content,omitempty"` // this many bytes of raw content follow the line
 	Result   json.RawMessage `json:"result,omitempty"`
 	Error    *Error          `json:"error,omitempty"`
 }
 
-// Done is the result of an operation that has nothing to say but that it is done.
+// Done is the result of an operation that returns nothing.
 type Done struct{}
 
-// Code classes an Error by the decision that the caller takes.
+// Code classifies an Error by the decision that the caller has to take.
 type Code string
 
 // Codes of errors.
@@ -108,12 +108,12 @@ const (
 	CodeFailed      Code = "failed"      // the host could not do it; Message says why
 	CodeRefused     Code = "refused"     // a safety rule forbids it; nothing was changed
 	CodeBusy        Code = "busy"        // another run holds the lock; Holder says who
-	CodeUnsupported Code = "unsupported" // this store knows no such version or operation
-	CodeNoStore     Code = "no-store"    // said by the provider's side: there is no store on the host to call
+	CodeUnsupported Code = "unsupported" // this store does not know the version or operation
+	CodeNoStore     Code = "no-store"    // set by the provider's side: the host has no store to call
 )
 
-// Error is how a call fails. Message names what failed and what to do; Detail holds the longer
-// evidence, such as the tail of a unit's journal.
+// Error is the error of a call. Message says what failed and what to do; Detail has longer evidence, such as the end of a
+// unit's journal.
 type Error struct {
 	Code    Code    `json:"code"`
 	Message string  `json:"message"`
@@ -128,23 +128,23 @@ func (e *Error) Error() string {
 	return e.Message + "\n" + e.Detail
 }
 
-// The lock's clock.
+// Times and words of the lock.
 const (
 	// LockHeartbeat is how often the holder of a lock writes a line.
 	LockHeartbeat = 10 * time.Second
-	// LockSilence is the silence after which the store frees a lock whose holder is frozen or cut off:
-	// three heartbeats.
+	// LockSilence is the silence after which the store releases the lock of a holder that is frozen or cut off: three
+	// heartbeats.
 	LockSilence = 30 * time.Second
-	// LockTaken is the progress line that says that the lock is held.
+	// LockTaken is the progress line that reports that the lock is held.
 	LockTaken = "locked"
 )
 
-// LockRequest takes the cluster's lock on this host, at once or not at all.
+// LockRequest takes the cluster's lock on this host, without waiting.
 type LockRequest struct {
 	Holder Holder `json:"holder"`
 }
 
-// Holder says who holds a lock, for the error that the next one gets.
+// Holder identifies the holder of a lock, for the error that other runs get.
 type Holder struct {
 	ID    string    `json:"id"`    // random, of one run
 	Who   string    `json:"who"`   // user@host of the run, and what it does: "ops@ci-7, create"

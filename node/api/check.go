@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// What follows is what a host refuses of a request before it looks at itself.
+// These checks refuse a request before the host looks at its own state.
 
-// Refuse is the error of a call that a safety rule forbids. Nothing has been changed when it is returned.
+// Refuse returns the error of a call that a safety rule forbids. Nothing was changed when it is returned.
 func Refuse(format string, args ...any) error {
 	return &Error{Code: CodeRefused, Message: fmt.Sprintf(format, args...)}
 }
 
-// LongestWait is the longest time without progress that a call may be asked to wait.
+// LongestWait is the longest time without progress that a call may wait.
 const LongestWait = 10 * time.Minute
 
-// CheckTimeout refuses a time limit by which a call would end at once, or block the host for too long.
+// CheckTimeout refuses a timeout with which a call would end at once, or block the host for too long.
 func CheckTimeout(timeout time.Duration) error {
 	if timeout <= 0 || timeout > LongestWait {
 		return Refuse("a time limit of %s was given: give a positive one of at most %s", timeout, LongestWait)
@@ -27,10 +27,10 @@ func CheckTimeout(timeout time.Duration) error {
 	return nil
 }
 
-// FormatID spells a member's or a cluster's ID as all of etcd's own tools do.
+// FormatID formats a member or cluster ID as etcd's own tools do.
 func FormatID(id uint64) string { return strconv.FormatUint(id, 16) }
 
-// ParseID reads an ID of a member as FormatID spells it.
+// ParseID parses a member ID in the format of FormatID.
 func ParseID(text string) (uint64, error) {
 	id, err := strconv.ParseUint(text, 16, 64)
 	if err != nil || id == 0 || FormatID(id) != text {
@@ -41,7 +41,7 @@ func ParseID(text string) (uint64, error) {
 
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// CheckSHA256 refuses what is no SHA-256 of what is named.
+// CheckSHA256 refuses a text that is no SHA-256; of names what it should be of.
 func CheckSHA256(text, of string) error {
 	if !sha256Hex.MatchString(text) {
 		return Refuse("%q is no SHA-256 of %s", text, of)
@@ -49,7 +49,7 @@ func CheckSHA256(text, of string) error {
 	return nil
 }
 
-// CheckFlags refuses lines that the store would not turn back into the same arguments, and a data directory that is not
+// CheckFlags refuses lines that the store would not turn back into the same arguments, and a data directory other than
 // the marker's.
 func CheckFlags(flags []string, marker Marker) error {
 	for _, line := range flags {
@@ -72,13 +72,13 @@ func CheckKeyName(name string) error {
 	return nil
 }
 
-// CheckRestore refuses a restore that does not make sense on any host.
+// CheckRestore refuses a restore that makes no sense on any host.
 func CheckRestore(cluster string, r RestoreRequest) error {
 	switch {
 	case r.Marker.Cluster != cluster:
 		return Refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
 	case r.Marker.Owner == "" || r.Marker.Token == "":
-		return Refuse("the marker of a restored member wants an owner and a token")
+		return Refuse("the marker of a restored member needs an owner and a token")
 	case r.Bump < 1:
 		return Refuse("revisions are to be raised by %d: clients that have seen the old ones would miss what is written now; raise them", r.Bump)
 	}

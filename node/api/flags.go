@@ -2,7 +2,7 @@ package api
 
 import "strings"
 
-// FlagValue is the value of a flag among etcd's flags, one a line, as etcd takes it: the last one that is given; empty: none is.
+// FlagValue returns the value of a flag in a list of etcd's flags, or "". As in etcd, the last one counts.
 func FlagValue(flags []string, name string) string {
 	given := ""
 	for _, line := range flags {

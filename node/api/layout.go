@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// ClusterName is what a cluster may be called. The name becomes a part of paths and unit names on its
-// hosts, and is too short to be taken for the hash of a store.
+// ClusterName matches the names that a cluster may have. A name becomes part of paths and unit names on hosts, and is
+// too short to be taken for the hash of a store.
 var ClusterName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// StoreRoot is where stores are installed: one directory for each, named by the SHA-256 of its
-// binary, and beside them a link for each cluster that selects the one that it runs.
+// StoreRoot is where stores are installed: each in a directory named by the SHA-256 of its binary, beside a link for
+// each cluster that selects the store that it runs.
 const StoreRoot = "/usr/local/lib/etcd-store"
 
 // SystemUser is the user that etcd runs as.
@@ -24,84 +24,82 @@ const (
 	KeyAdmin  = "admin"  // the store's own client certificate; readable by root alone
 )
 
-// KeyNames are the keys that a host holds for a cluster.
+// KeyNames are the keys that a host has for a cluster.
 var KeyNames = []string{KeyPeer, KeyServer, KeyAdmin}
 
 // InstalledStore is the path of the store binary with this SHA-256, in hexadecimal.
 func InstalledStore(sha256 string) string { return path.Join(StoreRoot, sha256, "store") }
 
-// SelectedStore is the link that selects the store which cluster runs: it points to a directory
-// beside it, named by a hash.
+// SelectedStore is the link to the store that a cluster runs: to a directory beside it, named by a hash.
 func SelectedStore(cluster string) string { return path.Join(StoreRoot, cluster) }
 
-// ConfigDir holds all of a cluster's configuration on a host.
+// ConfigDir is the directory of a cluster's configuration on a host.
 func ConfigDir(cluster string) string { return path.Join("/etc/etcd", cluster) }
 
-// FlagsFile holds etcd's complete flags, one a line.
+// FlagsFile holds all of etcd's flags, one per line.
 func FlagsFile(cluster string) string { return path.Join(ConfigDir(cluster), "flags") }
 
-// MarkerFile says whose host this is: a Marker as JSON.
+// MarkerFile holds the host's Marker as JSON.
 func MarkerFile(cluster string) string { return path.Join(ConfigDir(cluster), "cluster.json") }
 
-// TLSDir holds keys, certificates and CA bundles.
+// TLSDir is the directory of keys, certificates and CA bundles.
 func TLSDir(cluster string) string { return path.Join(ConfigDir(cluster), "tls") }
 
 // CertificateFile is the certificate of one of the key pairs.
 func CertificateFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".crt") }
 
-// KeyFile is the private key of one of the key pairs. It is made on the host and never read out.
+// KeyFile is the private key of one of the key pairs. It is made on the host and never leaves it.
 func KeyFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".key") }
 
-// NextKeyFile is the private key that takes the place of one that the member uses, once it is certified.
+// NextKeyFile is the private key that replaces the member's current one once it has a certificate.
 func NextKeyFile(cluster, key string) string { return path.Join(TLSDir(cluster), key+".next.key") }
 
-// NextCertificateFile is the certificate of the key in NextKeyFile, until both take their places.
+// NextCertificateFile is the certificate for NextKeyFile, until both replace the current pair.
 func NextCertificateFile(cluster, key string) string {
 	return path.Join(TLSDir(cluster), key+".next.crt")
 }
 
-// PeerCAFile is the bundle of authorities that peers are trusted by.
+// PeerCAFile is the bundle of authorities for members' peer certificates.
 func PeerCAFile(cluster string) string { return path.Join(TLSDir(cluster), "peer-ca.crt") }
 
-// ClientCAFile is the bundle of authorities that clients and servers are trusted by.
+// ClientCAFile is the bundle of authorities for client and server certificates.
 func ClientCAFile(cluster string) string { return path.Join(TLSDir(cluster), "client-ca.crt") }
 
-// DefaultDataDir is the data directory of a cluster that names none.
+// DefaultDataDir is the data directory of a cluster whose configuration names none.
 func DefaultDataDir(cluster string) string { return path.Join("/var/lib/etcd", cluster) }
 
-// AsidePrefix begins the name of a directory that holds data which was moved aside, after the data
-// directory's own name and a dot where it lies beside that: /var/lib/etcd/main.aside-retired-TIME.
-// Where the data directory is a mount point it lies in it, /data/aside-retired-TIME, and counts as no
-// data.
+// AsidePrefix is the prefix of directories with data that was moved aside. They lie beside the data directory, after
+// its name and a dot: /var/lib/etcd/main.aside-retired-TIME. If the data directory is a mount point, they lie in it,
+// /data/aside-retired-TIME, and do not count as data.
 const AsidePrefix = "aside-"
 
-// SnapshotDir is where a member keeps the snapshots that were taken before a change: beside its data.
+// SnapshotDir is where a member keeps the snapshots that are taken before changes: beside its data.
 func SnapshotDir(dataDir string) string { return dataDir + ".snapshots" }
 
-// ProgressFile records how far the member's database had come when it last ended, outside of
-// its data: a data directory that is older than that was rolled back.
+// ProgressFile records, outside of the data, how far the member's database had come when it last ended. A data
+// directory that is older than that was rolled back.
 func ProgressFile(cluster string) string { return path.Join(ConfigDir(cluster), "progress.json") }
 
 // Unit is the name of the cluster's systemd unit.
 func Unit(cluster string) string { return "etcd@" + cluster + ".service" }
 
-// UnitFile is where Unit lies.
+// UnitFile is the path of Unit.
 func UnitFile(cluster string) string { return path.Join("/etc/systemd/system", Unit(cluster)) }
 
-// GuardStatus is the exit status by which the store refuses to start a member: EX_CONFIG of
-// sysexits.h, which etcd itself never ends with. systemd does not try again after it.
+// GuardStatus is the exit status with which the store refuses to start a member: EX_CONFIG of sysexits.h, with which
+// etcd itself never ends. systemd does not retry after it.
 const GuardStatus = 78
 
-// Overlap names the directory of a member's own that another one is, lies in, or holds; empty: none. What a member has is
-// moved and deleted as a whole, with whatever else lies there: the data, the state of its runs, its snapshots, and what was
-// moved aside. Both paths are absolute, in their shortest spelling.
+// Overlap returns the member's own directory that dir is, lies in, or contains, or "". A member's directories are
+// moved and deleted as a whole: its data, the state of its runs, its snapshots, and what was moved aside. Both paths
+// are absolute and clean.
 func Overlap(dir, dataDir string) string {
 	for _, own := range []string{dataDir, BackupStateDir(dataDir), SnapshotDir(dataDir)} {
 		if Within(dir, own) || Within(own, dir) {
 			return own
 		}
 	}
-	if aside := dataDir + "." + AsidePrefix; strings.HasPrefix(dir, aside) { // what holds one holds the data as well
+	if aside := dataDir + "." + AsidePrefix; strings.HasPrefix(dir, aside) { // what contains one contains the data as well
 		return aside + "*"
 	}
 	return ""

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Taken is what tells which of two backups is the newer one.
+// Taken is what orders backups by age.
 type Taken struct {
 	ClusterID string
 	Revision  int64
@@ -15,13 +15,13 @@ type Taken struct {
 	Name      string
 }
 
-// clocks is of how many backups of a cluster ID the clocks are compared.
+// clocks is how many backups of each cluster ID are used to compare clocks.
 const clocks = 3
 
-// SortNewestFirst sorts backups of one cluster. Clocks of hosts may be wrong, so within a cluster ID the revision decides:
-// it only rises. A restore makes a new cluster ID, of which no backup is older than any of the ID before, and whose revisions
-// do not always compare with those of the old one. So the IDs are ordered by time: each by the clock in the middle of those
-// of its three highest revisions, which one wrong clock does not move out of the time of that ID.
+// SortNewestFirst sorts backups of one cluster. Hosts' clocks may be wrong, so within a cluster ID the revision
+// decides, which only rises. A restore creates a new cluster ID, all of whose backups are newer than those of the
+// previous one, and whose revisions do not always compare with the old ones. So cluster IDs are ordered by time: the
+// median of the clocks of their three highest revisions, which a single wrong clock does not affect.
 func SortNewestFirst[T any](all []T, taken func(T) Taken) {
 	newer := func(a, b Taken) int {
 		return cmp.Or(cmp.Compare(b.Revision, a.Revision), b.At.Compare(a.At), strings.Compare(b.Name, a.Name))
@@ -34,7 +34,7 @@ func SortNewestFirst[T any](all []T, taken func(T) Taken) {
 	times := map[string]time.Time{}
 	for id, those := range byID {
 		slices.SortFunc(those, newer)
-		those = slices.Compact(those) // one that lies at several destinations has one clock
+		those = slices.Compact(those) // a backup at several destinations counts once
 		those = those[:min(clocks, len(those))]
 		slices.SortFunc(those, func(a, b Taken) int { return b.At.Compare(a.At) })
 		times[id] = those[len(those)/2].At

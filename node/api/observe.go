@@ -2,83 +2,82 @@ package api
 
 import "time"
 
-// ObserveRequest asks for everything that the host knows about the cluster. It always succeeds
-// where the host can be read at all: what could not be found out says so in its own place.
+// ObserveRequest asks for everything that the host knows about the cluster. It succeeds if the host can be read at
+// all: what could not be found out says so in its own place.
 type ObserveRequest struct {
-	// DataDir is where the data is to lie, for a host that has no marker yet. Empty: nobody knows yet.
+	// DataDir is the desired data directory, for a host that has no marker yet. Empty: not known yet.
 	DataDir string `json:"data_dir"`
-	// Ports are those that the cluster is to use, to learn who listens on them.
+	// Ports are the cluster's ports, to find out who listens on them.
 	Ports []int `json:"ports"`
-	// Patience is for how long a member of a formed cluster that serves nobody is waited for: one whose process is
-	// not older than that, one that systemd is about to start, and, for 25 s at most, one that has served since it was
-	// started. Zero: none is, and what is said of the member is one sample.
+	// Patience is how long to wait for a member of a formed cluster that does not serve: one whose process is younger
+	// than that, one that systemd is about to start, and, for at most 25 s, one that has served since its start. Zero:
+	// do not wait; the member is sampled once.
 	Patience time.Duration `json:"patience,omitempty"` // nanoseconds, at most 10 minutes
 }
 
-// AwaitRequest waits until the member is ready (its unit active, a linearizable read done, as many
-// members in its list as given, each with a name) or the time is over, and answers what it then
-// observes. It is no error for the time to be over. It ends early too where the unit has failed, or
-// systemd has started it again three times since the call began: it will not come.
+// AwaitRequest waits until the member is ready (its unit active, a linearizable read done, the given number of members
+// in its list, each with a name) or the timeout has passed, and returns the last observation. A timeout is no error.
+// The wait ends early if the unit has failed, or systemd has restarted it three times since the call began.
 //
-// A learner copies all data before it is ready. Its time begins anew as long as it comes further, for a day.
+// A learner copies all data before it is ready. Its timeout starts again whenever it makes progress, for up to a day.
 type AwaitRequest struct {
 	ObserveRequest
 	Members int           `json:"members"` // 0: any number, named or not
-	Learner bool          `json:"learner"` // a learner is awaited: it is ready once it answers its status, knows a leader, and is a learner
-	Stalled bool          `json:"stalled"` // end too where the member is stalled, as Observation.Stalled has it
+	Learner bool          `json:"learner"` // await a learner: it is ready once it answers its status, knows a leader, and is a learner
+	Stalled bool          `json:"stalled"` // also end if the member is stalled, see Observation.Stalled
 	Timeout time.Duration `json:"timeout"` // nanoseconds without progress; at most ten minutes
 }
 
-// ProbeRequest asks the local member how it is, and nothing else of the host. It is quick, to be polled.
+// ProbeRequest asks only for the local member's status. It is cheap enough to poll.
 type ProbeRequest struct{}
 
-// HashRequest asks the local member, learner or voter, for the hash of its key space up to a revision,
-// over its peer port: etcd answers learners' hashes nowhere else.
+// HashRequest asks the local member, learner or voter, for the hash of its key space up to a revision, over its peer
+// port: etcd answers for learners nowhere else.
 type HashRequest struct {
 	Revision int64 `json:"revision"` // 0: its latest
-	CountAt  int64 `json:"count_at"` // count its keys too, over its client port, as they were at this revision; 0: it does not
+	CountAt  int64 `json:"count_at"` // also count the keys as of this revision, over its client port; 0: do not count
 }
 
-// Hash is the hash of a member's key space. Two members agree where all fields are equal but Revision and Keys,
-// which is the member's latest.
+// Hash is the hash of a member's key space. Two members agree if all fields but Revision, the member's latest, and
+// Keys are equal.
 type Hash struct {
 	Hash            uint32 `json:"hash"`
-	HashRevision    int64  `json:"hash_revision"`    // up to which it was taken
-	CompactRevision int64  `json:"compact_revision"` // from which on; members that have compacted differently do not compare
+	HashRevision    int64  `json:"hash_revision"`    // the hash covers revisions up to this one
+	CompactRevision int64  `json:"compact_revision"` // the hash covers revisions after this one; members that have compacted differently do not compare
 	Revision        int64  `json:"revision"`
-	Keys            int64  `json:"keys"` // 0 where they were not to be counted
+	Keys            int64  `json:"keys"` // 0: not counted
 }
 
-// TryRequest has an installed store parse flags as etcd, and end before it touches anything: a flag that it
-// does not know, or a value that is none, is an error with etcd's own words.
+// TryRequest has an installed store parse flags as etcd does, and exit before it touches anything. The error for an
+// unknown flag or an invalid value is etcd's own.
 type TryRequest struct {
 	Store string   `json:"store"` // SHA-256 of an installed store
 	Flags []string `json:"flags"`
 }
 
-// Observation is what one host says of itself and of its member.
+// Observation is what a host reports about itself and its member.
 type Observation struct {
 	Facts        Facts                  `json:"facts"`
 	Store        Store                  `json:"store"`
 	Marker       *Marker                `json:"marker"` // nil: this host carries no such cluster
 	Unit         UnitState              `json:"unit"`
-	Flags        []string               `json:"flags"` // the lines of the flags file; nil where there is none
+	Flags        []string               `json:"flags"` // the lines of the flags file; nil: there is none
 	Data         Data                   `json:"data"`
-	Listeners    []Listener             `json:"listeners"`    // on the ports that were asked for
+	Listeners    []Listener             `json:"listeners"`    // on the requested ports
 	Certificates map[string]Certificate `json:"certificates"` // by key name, and "peer-ca", "client-ca"
 	Guard        string                 `json:"guard"`        // why the guard would not let the member start now; empty: it would, or there is no marker
-	GuardCheck   GuardCheck             `json:"guard_check"`  // which of its checks it is; empty: none
+	GuardCheck   GuardCheck             `json:"guard_check"`  // the check that fails; empty: none
 	Member       Member                 `json:"member"`
-	Restore      *Restoration           `json:"restore,omitempty"` // the restore that is under way on this host; nil: none
-	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host backs nothing up
-	// Stalled is true where the member serves reads and has not called itself started for a second: it may never
-	// do so before it is restarted. Only a call that awaits looks for it, where it was asked to.
+	Restore      *Restoration           `json:"restore,omitempty"` // the restore under way on this host; nil: none
+	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host makes no backups
+	// Stalled means that the member has served reads for a second without reporting that it has started: it may never
+	// do so before a restart. Only AwaitRequest with Stalled looks for it.
 	Stalled bool `json:"stalled,omitempty"`
-	// Gained is true where the member has come further while it was awaited: others that wait for it may be ready now.
+	// Gained means that the member made progress while it was awaited: others that wait for it may be ready now.
 	Gained bool `json:"gained,omitempty"`
 }
 
-// GuardCheck is one of the checks that a member has to pass before it is started.
+// GuardCheck is one of the checks that a member has to pass before it starts.
 type GuardCheck string
 
 // Checks of the guard.
@@ -87,12 +86,12 @@ const (
 	GuardMount    GuardCheck = "mount"    // the data directory lies on the file system that it was prepared on
 	GuardData     GuardCheck = "data"     // a member that has joined has its data
 	GuardIdentity GuardCheck = "identity" // the data is this member's, of this cluster
-	GuardProgress GuardCheck = "progress" // the data is no older than it was
+	GuardProgress GuardCheck = "progress" // the data is no older than recorded
 	GuardRestore  GuardCheck = "restore"  // no restore has fenced the host
-	GuardAlone    GuardCheck = "alone"    // no recovery was cut short that leaves it to start alone, or not at all
+	GuardAlone    GuardCheck = "alone"    // no interrupted recovery requires it to start alone
 )
 
-// Facts are what the host is.
+// Facts describe the host.
 type Facts struct {
 	Hostname     string    `json:"hostname"`
 	MachineID    string    `json:"machine_id"`
@@ -106,7 +105,7 @@ type Facts struct {
 	Time         time.Time `json:"time"`                 // the host's clock
 }
 
-// Store says which store answers and which are installed.
+// Store says which store answers, and which are installed.
 type Store struct {
 	EtcdVersion string   `json:"etcd_version"` // of the store that answers
 	SHA256      string   `json:"sha256"`       // of the store that answers
@@ -124,23 +123,23 @@ type UnitState struct {
 	Result      string `json:"result"`       // success, exit-code, ...
 	MainPID     int    `json:"main_pid"`     // 0: none
 	Restarts    int    `json:"restarts"`     // by systemd, since it was last started
-	// Vain is for how long the last process ran that ended by a failure, and was never ready; 0: not known.
+	// Vain is how long the last process ran that failed before it was ready; 0: not known.
 	Vain       time.Duration `json:"vain,omitempty"` // nanoseconds
 	NeedReload bool          `json:"need_reload"`    // the file has changed since systemd read it
-	Queued     bool          `json:"queued"`         // systemd is about to start or stop it, as while the host boots
+	Queued     bool          `json:"queued"`         // systemd is about to start or stop it, e.g. while the host boots
 	Process    *Process      `json:"process"`        // what MainPID was started with; nil: it does not run, or is not etcd yet
-	// Looping is true where the process ends each time that systemd starts it.
+	// Looping means that the process ends after each start.
 	Looping bool `json:"looping,omitempty"`
-	// Journal is the unit's last lines, at most 20, where it failed or systemd is starting it again.
+	// Journal has the unit's last lines, at most 20, if it failed or systemd is restarting it.
 	Journal []string `json:"journal"`
 }
 
-// Process is what a running member was started with, which may not be what it is configured with by now.
+// Process is what a running member was started with, which may differ from its current configuration.
 type Process struct {
 	Store      string   `json:"store"`       // SHA-256 of the store that it runs; empty: its file is gone, or is no installed store
 	Flags      []string `json:"flags"`       // its arguments
 	UnitSHA256 string   `json:"unit_sha256"` // of the unit file at its start, in hexadecimal; empty: not known
-	PeerCA     string   `json:"peer_ca"`     // SHA-256 of the bundle at its start, which etcd reads then alone; empty: not known
+	PeerCA     string   `json:"peer_ca"`     // SHA-256 of the bundle at its start, the only time that etcd reads it; empty: not known
 	ClientCA   string   `json:"client_ca"`   // likewise
 }
 
@@ -148,40 +147,41 @@ type Process struct {
 type Data struct {
 	Path      string `json:"path"`
 	Exists    bool   `json:"exists"`
-	Empty     bool   `json:"empty"`      // nothing in it; lost+found and what was moved aside do not count
-	HasMember bool   `json:"has_member"` // it holds a member's data: a log
+	Empty     bool   `json:"empty"`      // nothing in it, not counting lost+found and what was moved aside
+	HasMember bool   `json:"has_member"` // it holds a member's log
 	// Log is what the member's log and database say, whether it runs or not; nil: there is none, or the member serves.
 	Log *Log `json:"log"`
-	// Damage is what in the log or the database keeps etcd from starting. It is looked for where systemd has started
-	// the member in vain three times and more; empty: nothing was found, or nobody has looked.
+	// Damage is what keeps etcd from starting on the log or the database. It is looked for once the member has failed to
+	// start three times; empty: nothing was found, or not looked for.
 	Damage string `json:"damage,omitempty"`
-	// Differs is true where etcd ends at each start since a peer holds other data: which of them is right it cannot say.
+	// Differs means that etcd exits at each start because a peer holds different data. Either may be right.
 	Differs bool `json:"differs,omitempty"`
-	// Own is the hash of the member's own data that etcd compared at that start; nil: its journal does not say.
+	// Own is the hash of its own data that etcd compared at that start; nil: not in the journal.
 	Own *Hash `json:"own,omitempty"`
-	// Cramped is true where a snapshot of the member would not leave it room to live on its disk.
+	// Cramped means that a snapshot of the member would not leave it enough room on its disk.
 	Cramped bool `json:"cramped,omitempty"`
-	// Full is true where a member's data has less room left than one more segment of its log takes.
+	// Full means that the disk has less room left than one more segment of the log takes.
 	Full       bool     `json:"full,omitempty"`
 	Filesystem string   `json:"filesystem"` // ext4, xfs, ...; of the nearest parent that exists
-	FreeBytes  int64    `json:"free_bytes"` // what is free there for etcd
+	FreeBytes  int64    `json:"free_bytes"` // free there for etcd
 	Aside      []string `json:"aside"`      // directories moved aside earlier, sorted
 }
 
-// LogSegmentBytes is how much etcd sets aside at a time for its log: without that room no member starts, and none runs on.
+// LogSegmentBytes is how much etcd preallocates for its log at a time. Without that room no member starts or keeps
+// running.
 const LogSegmentBytes = 64 << 20
 
-// Log is what a member that does not serve has written.
+// Log is what the log and database of a member that does not serve contain.
 type Log struct {
 	ClusterID string `json:"cluster_id"` // hexadecimal
 	MemberID  string `json:"member_id"`  // hexadecimal
 	Term      uint64 `json:"term"`       // of the last entry
 	Index     uint64 `json:"index"`      // of the last entry
-	Applied   uint64 `json:"applied"`    // the database's consistent index; 0: not known, since a process has it open, say
-	Version   string `json:"version"`    // that the cluster had agreed on as far as the database has heard: 3.7.0; empty: not known
+	Applied   uint64 `json:"applied"`    // the database's consistent index; 0: not known, e.g. because a process has it open
+	Version   string `json:"version"`    // cluster version in the database: 3.7.0; empty: not known
 	Error     string `json:"error"`      // why the log could not be read to its end; empty: it could
 
-	// Corrupt says that the database holds the CORRUPT alarm: members held different data when it was raised.
+	// Corrupt means that the database has the CORRUPT alarm: members held different data when it was raised.
 	Corrupt bool `json:"corrupt,omitempty"`
 
 	DatabaseError string `json:"database_error,omitempty"` // why the database could not be read; empty: it could, or a process has it open
@@ -196,16 +196,16 @@ type Listener struct {
 	Ours    bool   `json:"ours"` // it is the main process of this cluster's unit
 }
 
-// Certificate is what the host holds for one key pair or bundle.
+// Certificate is what the host has for one key pair or bundle.
 type Certificate struct {
 	PEM    string `json:"pem"`     // empty: not there
 	HasKey bool   `json:"has_key"` // the key is there and belongs to the certificate
 	Error  string `json:"error"`   // why it could not be read; empty: it could
 }
 
-// Member is what the local member says, asked over loopback with the admin certificate.
+// Member is what the local member reports, asked over loopback with the admin certificate.
 type Member struct {
-	Responding     bool           `json:"responding"` // it answered its status
+	Responding     bool           `json:"responding"` // it answered a status request
 	Error          string         `json:"error"`      // why it did not
 	Ready          bool           `json:"ready"`      // /readyz on the metrics port says so
 	Healthy        bool           `json:"healthy"`    // a linearizable read succeeded
@@ -217,16 +217,16 @@ type Member struct {
 	Version        string         `json:"version"`         // of the server: 3.7.3
 	ClusterVersion string         `json:"cluster_version"` // that the members have agreed on: 3.7.0; empty: not known
 	StorageVersion string         `json:"storage_version"` // of its database: 3.7.0; empty: not known
-	Downgrade      string         `json:"downgrade"`       // target version of the downgrade that is under way: 3.6.0; empty: none
+	Downgrade      string         `json:"downgrade"`       // target version of the downgrade under way: 3.6.0; empty: none
 	RaftTerm       uint64         `json:"raft_term"`
 	RaftIndex      uint64         `json:"raft_index"`
 	AppliedIndex   uint64         `json:"applied_index"`
 	Revision       int64          `json:"revision"`
 	DBSizeBytes    int64          `json:"db_size_bytes"`
-	DBUsedBytes    int64          `json:"db_used_bytes"` // of it, what a defragmentation would leave
-	QuotaBytes     int64          `json:"quota_bytes"`   // at which it takes no more writes; 0: not known
+	DBUsedBytes    int64          `json:"db_used_bytes"` // what a defragmentation would leave of it
+	QuotaBytes     int64          `json:"quota_bytes"`   // the size at which it accepts no more writes; 0: not known
 	Members        []ListedMember `json:"members"`       // its own view of the list, sorted by ID
-	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; as far as this member has heard
+	Alarms         []string       `json:"alarms"`        // "NOSPACE 8e9e05c52164694d"; sorted; as far as this member knows
 }
 
 // ListedMember is an entry of the member list.

@@ -2,25 +2,25 @@ package api
 
 import "fmt"
 
-// Target says which machine, and which member on it, a call means, as the run last saw them. The host refuses a call
-// that means another: an address is a way to a machine, and may lead elsewhere by now.
+// Target says which machine, and which member on it, a call is meant for, as the run last observed them. The host
+// refuses a call that is meant for another, since an address may lead elsewhere by now.
 type Target struct {
 	MachineID string `json:"machine_id,omitempty"` // of /etc/machine-id; empty: not known
-	Member    string `json:"member,omitempty"`     // that the host carried, by its marker; empty: none
+	Member    string `json:"member,omitempty"`     // the member that the host carried, by its marker; empty: none
 	MemberID  string `json:"member_id,omitempty"`  // hexadecimal; empty: it had none yet
-	Seen      bool   `json:"seen,omitempty"`       // nothing that this run did can have changed what the host carries since the look
+	Seen      bool   `json:"seen,omitempty"`       // nothing that this run did can have changed what the host carries since the observation
 	For       string `json:"for,omitempty"`        // the member that the call is made for
 }
 
-// Differs is why a host that carries a member, by this marker, refuses a call for the target; nil: it is the target.
-// The marker of a host that carries none is the zero one.
+// Differs returns why a host that carries a member by this marker refuses a call for the target, or nil if it is the
+// target. The marker of a host that carries no member is the zero one.
 func (t Target) Differs(carried Marker) error {
 	refuse := func(format string, args ...any) error {
 		return &Error{Code: CodeRefused, Message: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case t.Seen && carried.Member != t.Member:
-		return refuse("this call is for a host that carries %s, and this host carries %s: it has changed hands since the run looked at it, or the address leads elsewhere; plan again", aMember(t.Member), aMember(carried.Member))
+		return refuse("this call is for a host that carries %s, and this host carries %s: it has changed since the run observed it, or the address leads elsewhere; plan again", aMember(t.Member), aMember(carried.Member))
 	case t.Seen && t.MemberID != "" && carried.MemberID != "" && t.MemberID != carried.MemberID:
 		return refuse("this call is for member %s with the ID %s, and this host carries the one with the ID %s; plan again", t.Member, t.MemberID, carried.MemberID)
 	case !t.Seen && carried.Member != "" && carried.Member != t.For && carried.Member != t.Member:

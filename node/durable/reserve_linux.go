@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reserve sets so many bytes aside for a file that is to be written, so that others who look for room on its file system
-// find them taken. An error is ENOSPC: there are not so many. Where the file system can set nothing aside, it is first
-// come, first served. What could be set aside of too much is given back: others live on the same disk.
+// Reserve reserves this many bytes for a file that is about to be written, so that others that check the free space of
+// the file system find them taken. It returns ENOSPC if there are not as many, and reserves nothing then. On a file
+// system that cannot reserve space, it does nothing.
 func Reserve(file *os.File, bytes int64) error {
 	if bytes <= 0 {
 		return nil
@@ -21,8 +21,8 @@ func Reserve(file *os.File, bytes int64) error {
 	return nil
 }
 
-// Release gives back what was set aside for a file, and is not in it. A file for which nothing was set aside keeps its
-// times, and is at no moment of another length.
+// Release frees what was reserved for a file and is not part of it. A file without a reservation keeps its times, and
+// never has another length.
 func Release(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -33,6 +33,6 @@ func Release(file *os.File) error {
 	if stat.Blocks*512 <= (info.Size()+block-1)/block*block {
 		return nil
 	}
-	// Not all file systems let go of what lies behind the end of a file that is given the length that it has.
+	// Some file systems keep what lies beyond the end of a file that is truncated to its own length.
 	return errors.Join(file.Truncate(info.Size()+1), file.Truncate(info.Size()))
 }

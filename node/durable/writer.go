@@ -1,4 +1,4 @@
-// Package durable writes big files that are on the disk once they are whole.
+// Package durable writes large files that are on disk once they are complete.
 package durable
 
 import (
@@ -6,27 +6,27 @@ import (
 	"os"
 )
 
-// stride is how much is written before the disk is set to work on it: 64 MiB take a slow one a second, and leave
-// little to wait for in the end. It also keeps one long sync from holding up all others on the same disk.
+// stride is how much is written before a sync is started. A slow disk takes a second for 64 MiB, so little is left to
+// wait for at the end. It also keeps one long sync from holding up all others on the same disk.
 const stride = 64 << 20
 
-// backlog is how much may be written beside a sync that is under way. Whoever writes faster than the disk waits for it
-// here, and not for all of it in the end: until then nobody could tell a disk that is slow from one that hangs.
+// backlog is how much may be written while a sync is under way. A writer that is faster than the disk waits here
+// rather than for everything at the end, when a slow disk could not be told from one that hangs.
 const backlog = 2 * stride
 
-// Unsynced is more than may be missing on the disk of what a Writer has written, in pieces of up to 1 MiB, to a file that
-// was synced before: what the sync under way is for, and what was written beside it.
+// Unsynced bounds what may not be on disk yet of what a Writer has written, in pieces of up to 1 MiB, to a file that
+// was synced before: the data of the sync under way, and what was written meanwhile.
 const Unsynced = 2*backlog + stride
 
-// Writer writes to a file, and has the disk at work meanwhile.
+// Writer writes to a file and syncs it meanwhile.
 type Writer struct {
 	file    *os.File
-	written int64      // since the last sync was begun
-	syncing chan error // of the sync that is under way; nil: none is
-	failed  error      // what came of the others
+	written int64      // since the last sync began
+	syncing chan error // result of the sync under way; nil: none
+	failed  error      // errors of completed syncs
 }
 
-// NewWriter writes to a file, which stays the caller's to close, after Sync.
+// NewWriter returns a writer to a file, which the caller closes after Sync.
 func NewWriter(file *os.File) *Writer { return &Writer{file: file} }
 
 func (w *Writer) Write(p []byte) (int, error) {
@@ -46,21 +46,21 @@ func (w *Writer) Write(p []byte) (int, error) {
 // busy tells whether a sync is under way.
 func (w *Writer) busy() bool {
 	select {
-	case err := <-w.syncing: // never of none
+	case err := <-w.syncing: // a nil channel never delivers
 		w.failed, w.syncing = errors.Join(w.failed, err), nil
 	default:
 	}
 	return w.syncing != nil
 }
 
-// wait waits for the sync that is under way, where one is.
+// wait waits for the sync under way, if there is one.
 func (w *Writer) wait() {
 	if w.syncing != nil {
 		w.failed, w.syncing = errors.Join(w.failed, <-w.syncing), nil
 	}
 }
 
-// Sync waits until all that was written is on the disk.
+// Sync waits until everything that was written is on disk.
 func (w *Writer) Sync() error {
 	w.wait()
 	return errors.Join(w.failed, w.file.Sync())
