@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// agentSocket returns the socket to ask: the configured one, or the one of the environment.
+// agentSocket returns the configured agent socket, or else the environment's.
 func agentSocket(configured string) (string, error) {
 	if configured != "" {
 		path, err := ExpandHome(configured)
@@ -26,8 +26,8 @@ func agentSocket(configured string) (string, error) {
 	return "", errors.New("agent is set, but the environment has no SSH_AUTH_SOCK: start an agent (eval $(ssh-agent); ssh-add KEY) or set agent_socket")
 }
 
-// agentOffers asks an agent for its keys, or for the one that is desired. Their signatures are made by
-// the agent, over a connection that ends with ctx.
+// agentOffers returns the keys of an agent, or only the desired one. The agent signs with them over a connection that
+// ends with ctx.
 func agentOffers(ctx context.Context, socket string, desired gossh.PublicKey) ([]offer, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -41,7 +41,7 @@ func agentOffers(ctx context.Context, socket string, desired gossh.PublicKey) ([
 	}
 	var keys []offer
 	for _, signer := range signers {
-		if desired == nil || sameKey(certified(signer.PublicKey()), desired) {
+		if desired == nil || sameKey(plainKey(signer.PublicKey()), desired) {
 			keys = append(keys, offer{signer, "agent"})
 		}
 	}
@@ -54,8 +54,8 @@ func agentOffers(ctx context.Context, socket string, desired gossh.PublicKey) ([
 	return nil, fmt.Errorf("SSH agent at %s has no keys: add one with ssh-add", socket)
 }
 
-// certified returns the key that a certificate is for, and any other key as it is.
-func certified(key gossh.PublicKey) gossh.PublicKey {
+// plainKey returns the key that a certificate is for; any other key is returned as it is.
+func plainKey(key gossh.PublicKey) gossh.PublicKey {
 	if cert, ok := key.(*gossh.Certificate); ok {
 		return cert.Key
 	}

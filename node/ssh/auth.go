@@ -14,22 +14,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// Auth is what a user shows to be let in: a private key, the keys of an agent, or both, and with
-// either of them possibly a certificate. At least one key or the agent is needed.
+// Auth is how a user logs in: a private key, the keys of an agent, or both, possibly with a certificate. At least one
+// key or the agent is required.
 type Auth struct {
 	PrivateKey     secret.Text // text of a private key: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8
-	PrivateKeyFile string      // path of such a text; ~/ is the home directory. One of the two at most
-	Passphrase     secret.Text // opens the private key where it is encrypted; unused where it is not
+	PrivateKeyFile string      // path of such a text; ~/ is the home directory. At most one of the two
+	Passphrase     secret.Text // for an encrypted private key; otherwise unused
 
 	Certificate     string // OpenSSH user certificate, the text of an id_*-cert.pub, for one of the keys
 	CertificateFile string // path of such a text; ~/ is the home directory. One of the two at most
 
 	Agent       bool   // use the agent that SSH_AUTH_SOCK names
 	AgentSocket string // use the agent at this socket; ~/ is the home directory. Implies Agent
-	AgentKey    string // public key ("ssh-ed25519 AAAA..."): of the agent's keys offer this one only. Implies Agent
+	AgentKey    string // public key ("ssh-ed25519 AAAA..."): offer only this key of the agent. Implies Agent
 }
 
-// credentials are an Auth that has been read and found good.
+// credentials are the parsed and checked content of an Auth.
 type credentials struct {
 	key         gossh.Signer       // nil: no private key
 	certificate *gossh.Certificate // nil: none
@@ -37,7 +37,7 @@ type credentials struct {
 	agentKey    gossh.PublicKey    // nil: all that the agent has
 }
 
-// load reads the files, parses everything and checks that the parts fit together.
+// load reads the files, parses everything, and checks that the parts fit together.
 func (a Auth) load() (credentials, error) {
 	var c credentials
 	var errs []error
@@ -71,13 +71,13 @@ func (a Auth) load() (credentials, error) {
 	}
 
 	if len(errs) == 0 {
-		note(c.fit())
+		note(c.check())
 	}
 	return c, errors.Join(errs...)
 }
 
-// fit checks what no part can be blamed for alone.
-func (c credentials) fit() error {
+// check refuses parts that do not fit together.
+func (c credentials) check() error {
 	switch {
 	case c.key == nil && c.agentSocket == "":
 		return errors.New("no SSH credentials: set private_key, private_key_file or agent")
@@ -88,19 +88,19 @@ func (c credentials) fit() error {
 	return nil
 }
 
-// offers returns the keys to show, the likeliest first: hosts close the connection after some that
-// they do not know (MaxAuthTries, 6 by default). The agent that lends signatures is asked until ctx ends.
+// offers returns the keys to offer, the likeliest first: hosts disconnect after several unknown keys (MaxAuthTries, 6
+// by default). The agent is used until ctx ends.
 func (c credentials) offers(ctx context.Context) ([]offer, error) {
 	var keys []offer
 	if c.key != nil {
 		keys = append(keys, offer{c.key, "private_key"})
 	}
 	if c.agentSocket != "" {
-		lent, err := agentOffers(ctx, c.agentSocket, c.agentKey)
+		agentKeys, err := agentOffers(ctx, c.agentSocket, c.agentKey)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, lent...)
+		keys = append(keys, agentKeys...)
 	}
 	if c.certificate == nil {
 		return keys, nil
@@ -109,23 +109,23 @@ func (c credentials) offers(ctx context.Context) ([]offer, error) {
 		if !sameKey(key.signer.PublicKey(), c.certificate.Key) {
 			continue
 		}
-		certified, err := gossh.NewCertSigner(c.certificate, key.signer)
+		certSigner, err := gossh.NewCertSigner(c.certificate, key.signer)
 		if err != nil {
 			return nil, fmt.Errorf("certificate: %w", err)
 		}
-		return append([]offer{{certified, "certificate"}}, keys...), nil
+		return append([]offer{{certSigner, "certificate"}}, keys...), nil
 	}
 	return nil, fmt.Errorf("certificate %q is for the key %s, which neither private_key nor the agent has: add that key",
 		c.certificate.KeyId, describeKey(c.certificate.Key))
 }
 
-// offer is a key shown to a host, and the attribute or the agent that it comes from.
+// offer is a key offered to a host, and the attribute or agent that it comes from.
 type offer struct {
 	signer gossh.Signer
 	source string
 }
 
-// String names the public half, for the error that says what was tried.
+// String names the public key, for the error that says what was tried.
 func (o offer) String() string {
 	if cert, ok := o.signer.PublicKey().(*gossh.Certificate); ok {
 		return fmt.Sprintf("%s (%s)", describeUserCertificate(cert), o.source)
@@ -133,7 +133,7 @@ func (o offer) String() string {
 	return fmt.Sprintf("%s (%s)", describeKey(o.signer.PublicKey()), o.source)
 }
 
-// oneOf returns the text given inline or the content of the file, and the words that errors name it by.
+// oneOf returns the inline text or the content of the file, and how errors name it.
 func oneOf(inlineName, inline, fileName, file string) (text, from string, err error) {
 	switch {
 	case inline != "" && file != "":
@@ -155,14 +155,14 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 	return string(content), fmt.Sprintf("%s %s", fileName, path), nil
 }
 
-// credentialCache remembers the credentials that were read: to open an encrypted key takes a tenth of a
-// second and more of computing, by design, and all hosts of a cluster usually share one.
+// credentialCache caches loaded credentials: decrypting a private key takes a tenth of a second and more, by design,
+// and all hosts of a cluster usually share one.
 type credentialCache struct {
 	mu   sync.Mutex
 	read map[digest]credentials
 }
 
-// load is Auth.load, once for each Auth; failures are tried anew.
+// load is Auth.load, once per Auth; failures are not cached.
 func (w *credentialCache) load(a Auth) (credentials, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +181,7 @@ func (w *credentialCache) load(a Auth) (credentials, error) {
 	return c, nil
 }
 
-// digest tells values with secrets in them apart, without being one.
+// digest identifies values that contain secrets, without revealing them.
 type digest [sha256.Size]byte
 
 func digestOf(format string, values ...any) digest {
@@ -193,8 +193,8 @@ func (a Auth) digest() digest {
 		a.Certificate, a.CertificateFile, a.Agent, a.AgentSocket, a.AgentKey)
 }
 
-// digest of a target: two that are the same in every respect share a connection, and two that differ
-// in credentials or trust do not.
+// digest identifies a target: equal targets share a connection, and targets that differ in credentials or trust do
+// not.
 func (t Target) digest() digest {
 	var bastion digest
 	if t.Bastion != nil {

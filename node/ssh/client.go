@@ -10,8 +10,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// Client is a connection to one host, logged in. Its commands may run concurrently. It belongs to the
-// Pool that made it, which closes it.
+// Client is a logged-in connection to one host. Its commands may run concurrently. The Pool that made it closes it.
 type Client struct {
 	name     string // of the target, for errors
 	ssh      *gossh.Client
@@ -19,13 +18,13 @@ type Client struct {
 	sessions *sessions
 
 	ending sync.Once
-	done   chan struct{} // closed when the connection is over
-	cause  error         // why it is over; written before done is closed
+	done   chan struct{} // closed when the connection has ended
+	cause  error         // why it has ended; set before done is closed
 
-	quicken sync.Once // see forward
+	nagleOnce sync.Once // see forward
 }
 
-// errGone stands for the end of the connection until it is known what that means to the caller.
+// errGone stands for the end of the connection until it is known what that means for the caller.
 var errGone = errors.New("the connection is gone")
 
 func newClient(name string, connection *gossh.Client, l *link, opts Options) *Client {
@@ -41,10 +40,10 @@ func newClient(name string, connection *gossh.Client, l *link, opts Options) *Cl
 	return c
 }
 
-// String is the target as errors name it.
+// String returns the target as errors name it.
 func (c *Client) String() string { return c.name }
 
-// alive reports whether the connection still stands, as far as is known here.
+// alive reports whether the connection still stands, as far as this side knows.
 func (c *Client) alive() bool {
 	select {
 	case <-c.done:
@@ -54,8 +53,8 @@ func (c *Client) alive() bool {
 	}
 }
 
-// end closes the connection, for the reason given. Whoever waits on it is told before the transport
-// is closed, since that can block where it runs through a bastion that has stalled.
+// end closes the connection for a reason. Waiters are told before the transport is closed, since that can block if it
+// runs through a stalled bastion.
 func (c *Client) end(cause error) {
 	c.ending.Do(func() {
 		c.cause = cause
@@ -64,7 +63,7 @@ func (c *Client) end(cause error) {
 	})
 }
 
-// why is the reason for the end of the connection, as well as it is known.
+// why returns the reason for the end of the connection, as far as it is known.
 func (c *Client) why() error {
 	if err := c.link.failure(); err != nil {
 		return err
@@ -77,13 +76,13 @@ func (c *Client) why() error {
 	}
 }
 
-// flows is how much has to leave in an interval for an upload to count as one that comes further, in bytes. What is sent
-// to ask whether a host is there is far less, and is taken by the network for a while where nobody is.
-const flows = 16 << 10
+// minUploadProgress is how many bytes an upload has to send per interval to count as progress. Keepalive requests are
+// much smaller, and the network accepts them for a while even if the host is gone.
+const minUploadProgress = 16 << 10
 
-// keepalive asks the host at every interval whether it is there, and ends the connection when for
-// some intervals in a row it has sent nothing at all, and has taken nothing either: an answer may well wait
-// behind an upload that fills the way. A thin one takes longer to bring it than the intervals last.
+// keepalive sends the host a request every interval, and ends the connection after some intervals in a row without
+// progress in either direction: a response may wait behind an upload, longer than the intervals last on a slow
+// connection.
 func (c *Client) keepalive(interval time.Duration, misses int) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -101,11 +100,11 @@ func (c *Client) keepalive(interval time.Duration, misses int) {
 			missed, seen = -1, now
 		}
 		left := c.link.sent.Load()
-		if left-gone >= flows {
+		if left-gone >= minUploadProgress {
 			missed = -1
 		}
 		gone = left
-		// The first silent interval is no miss: nothing was asked in it.
+		// The first silent interval is no miss: no request was sent in it.
 		if missed++; missed >= misses {
 			c.end(fmt.Errorf("it has sent nothing for %s", time.Duration(misses)*interval))
 			return
@@ -113,16 +112,16 @@ func (c *Client) keepalive(interval time.Duration, misses int) {
 		select {
 		case <-answered:
 			go func() {
-				// Either answer will do; a refusal is the usual one.
+				// Any response will do; usually it is a refusal.
 				_, _, _ = c.ssh.SendRequest("keepalive@openssh.com", true, nil)
 				answered <- struct{}{}
 			}()
-		default: // the last question still waits
+		default: // the last request is still unanswered
 		}
 	}
 }
 
-// openSession opens a session, and does not wait for it longer than the context or the connection lasts.
+// openSession opens a session, and waits for it no longer than the context or the connection lasts.
 func (c *Client) openSession(ctx context.Context) (*gossh.Session, error) {
 	type result struct {
 		session *gossh.Session
@@ -144,6 +143,6 @@ func (c *Client) openSession(ctx context.Context) (*gossh.Session, error) {
 				_ = late.session.Close()
 			}
 		}()
-		return nil, ended(ctx)
+		return nil, contextError(ctx)
 	}
 }

@@ -14,48 +14,48 @@ import (
 // dialer opens a byte stream to a host:port.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// transient marks a failure after which the same attempt may succeed a moment later.
+// transient marks a failure after which a retry may succeed.
 type transient struct{ error }
 
 func (t transient) Unwrap() error { return t.error }
 
-// open connects to a target, trying again where that can help: for longer where the caller needs the host than where it
-// only looks.
-func (p *Pool) open(ctx context.Context, t Target, looks bool) (*Client, error) {
+// open connects to a target and retries failures that may pass, for longer if the caller needs the host than if the
+// connection is optional.
+func (p *Pool) open(ctx context.Context, t Target, optional bool) (*Client, error) {
 	d, err := t.read(p.credentialCache.load)
 	if err != nil {
 		return nil, err
 	}
-	// The bastion has bounds of its own, so the time until it is connected is none of ours.
-	if _, err := p.route(ctx, t, looks); err != nil {
+	// The bastion has its own timeouts, so the time until it is connected does not count here.
+	if _, err := p.route(ctx, t, optional); err != nil {
 		return nil, err
 	}
 	begun, limit := time.Now(), p.opts.ConnectTimeout
-	if looks {
+	if optional {
 		limit = p.opts.LookTimeout
 	}
 	whole := ctx
-	ctx, cancel := within(ctx, limit, fmt.Errorf("given up after %s", limit))
+	ctx, cancel := withLimit(ctx, limit, fmt.Errorf("given up after %s", limit))
 	defer cancel()
-	if !looks {
+	if !optional {
 		whole = ctx
 	}
 
 	var before error
 	for pause := p.opts.RetryDelay; ; pause = min(2*pause, 8*p.opts.RetryDelay) {
-		client, err := p.attempt(whole, ctx, d, looks)
+		client, err := p.attempt(whole, ctx, d, optional)
 		if err == nil {
 			return client, nil
 		}
 		if ctx.Err() != nil && before != nil {
-			err = before // the last attempt was cut short; the one before it has more to say
+			err = before // the last attempt was interrupted; the one before says more
 		}
 		var again transient
 		if !errors.As(err, &again) {
 			return nil, err
 		}
 		before = err
-		if looks && refusesAtOnce(err) && time.Since(begun)+pause > p.opts.RefusalGrace {
+		if optional && refusesAtOnce(err) && time.Since(begun)+pause > p.opts.RefusalGrace {
 			return nil, err
 		}
 		select {
@@ -69,21 +69,21 @@ func (p *Pool) open(ctx context.Context, t Target, looks bool) (*Client, error) 
 	}
 }
 
-// route returns what opens the stream to a target: its bastion, connected, or the pool's own dialer.
-func (p *Pool) route(ctx context.Context, t Target, looks bool) (dialer, error) {
+// route returns the dialer for a target: its connected bastion, or the pool's own.
+func (p *Pool) route(ctx context.Context, t Target, optional bool) (dialer, error) {
 	if t.Bastion == nil {
 		return p.opts.Dial, nil
 	}
-	bastion, err := p.connect(ctx, *t.Bastion, looks)
+	bastion, err := p.connect(ctx, *t.Bastion, optional)
 	if err != nil {
 		return nil, fmt.Errorf("bastion: %w", err)
 	}
 	return bastion.forward, nil
 }
 
-// attempt dials, verifies the host and logs in, once. It ends with patience where the host has said nothing by then.
-func (p *Pool) attempt(ctx, patience context.Context, d dossier, looks bool) (*Client, error) {
-	ctx, cancel := within(ctx, p.opts.AttemptTimeout, fmt.Errorf("no answer within %s", p.opts.AttemptTimeout))
+// attempt dials, verifies the host and logs in, once. It ends with patience if the host has sent nothing by then.
+func (p *Pool) attempt(ctx, patience context.Context, d loadedTarget, optional bool) (*Client, error) {
+	ctx, cancel := withLimit(ctx, p.opts.AttemptTimeout, fmt.Errorf("no answer within %s", p.opts.AttemptTimeout))
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -95,7 +95,7 @@ func (p *Pool) attempt(ctx, patience context.Context, d dossier, looks bool) (*C
 	})
 	defer stop()
 
-	dial, err := p.route(ctx, d.Target, looks) // anew: the bastion may be what was lost
+	dial, err := p.route(ctx, d.Target, optional) // again: the bastion's connection may be the one that was lost
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +119,9 @@ func (p *Pool) attempt(ctx, patience context.Context, d dossier, looks bool) (*C
 	return newClient(d.String(), connection, l, p.opts), nil
 }
 
-// within is context.WithTimeoutCause for contexts that tell nobody of their deadline. A dialer that
-// knows it gives up by its own clock, which may be before the context is over, and then nobody can
-// tell that the attempt was cut short.
-func within(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
+// withLimit is context.WithTimeoutCause without a visible deadline. A dialer that sees a deadline gives up by its own
+// clock, possibly before the context ends, and then it cannot be told that the attempt was interrupted.
+func withLimit(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(limit, func() { cancel(cause) })
 	return ctx, func() {
@@ -131,7 +130,7 @@ func within(ctx context.Context, limit time.Duration, cause error) (context.Cont
 	}
 }
 
-// dialFailure says what a failed dial means, and whether it may pass.
+// dialFailure explains a failed dial, and marks it transient if it may pass.
 func dialFailure(err error) error {
 	var refusal *gossh.OpenChannelError
 	if errors.As(err, &refusal) && refusal.Reason != gossh.ConnectionFailed {
@@ -145,15 +144,15 @@ func dialFailure(err error) error {
 	return transient{err}
 }
 
-// refusesAtOnce tells whether a dial has failed by an answer: that nothing listens there, or that there is no way there.
+// refusesAtOnce tells whether a dial was answered with a refusal: nothing listens there, or there is no route.
 func refusesAtOnce(err error) bool {
-	var refusal *gossh.OpenChannelError // of a bastion, which does not say more
+	var refusal *gossh.OpenChannelError // from a bastion, which gives no details
 	return errors.As(err, &refusal) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH)
 }
 
-// forward opens a stream from this host to another one: it is the bastion of that.
+// forward opens a stream from this host, a bastion, to another host.
 func (c *Client) forward(ctx context.Context, network, address string) (net.Conn, error) {
-	c.quicken.Do(func() { go c.disableNagle(context.WithoutCancel(ctx)) })
+	c.nagleOnce.Do(func() { go c.disableNagle(context.WithoutCancel(ctx)) })
 	conn, err := c.ssh.DialContext(ctx, network, address)
 	var refusal *gossh.OpenChannelError
 	switch {
@@ -165,10 +164,9 @@ func (c *Client) forward(ctx context.Context, network, address string) (net.Conn
 	return nil, fmt.Errorf("bastion %s cannot reach %s: %w", c, address, err)
 }
 
-// disableNagle runs one command on a bastion, beside the first use of it. sshd sets TCP_NODELAY on a
-// connection when its first session starts, and forwards without: exchanges through it would wait up
-// to 40 ms for delayed acknowledgements. Nothing depends on the command, so a bastion may as well
-// refuse it, or run what it is forced to instead.
+// disableNagle runs one command on a bastion beside its first use. sshd sets TCP_NODELAY on a connection only when its
+// first session starts, and forwarded exchanges would otherwise wait up to 40 ms for delayed acknowledgements. Nothing
+// depends on the command, so the bastion may refuse it, or run a forced command instead.
 func (c *Client) disableNagle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -7,37 +7,35 @@ import (
 	"strings"
 )
 
-// What a caller decides by. Every error of Pool.Connect and Client.Run that is one of these says so
-// through errors.Is; errors of the context are passed on beside them.
+// Errors by which callers decide. Every error of Pool.Connect and Client.Run of such a kind matches it with errors.Is;
+// errors of the context are passed on beside them.
 var (
-	// ErrUnreachable: no SSH connection could be made. Nothing is known of the host but that.
+	// ErrUnreachable: no SSH connection could be made. Nothing else is known about the host.
 	ErrUnreachable = errors.New("unreachable over SSH")
 
-	// ErrHostKeyUnknown: nothing that was configured vouches for the key that the host presented.
+	// ErrHostKeyUnknown: nothing in the configuration vouches for the key that the host presented.
 	ErrHostKeyUnknown = errors.New("host key unknown")
 
-	// ErrHostKeyMismatch: the host presented another key than the one that is known, a revoked key,
-	// or a certificate that does not hold for it.
+	// ErrHostKeyMismatch: the host presented another key than the known one, a revoked key, or an invalid certificate.
 	ErrHostKeyMismatch = errors.New("host key mismatch")
 
-	// ErrAuth: the host is who it should be, and does not let this user in.
+	// ErrAuth: the host is the right one, and refuses the login.
 	ErrAuth = errors.New("login refused")
 
-	// ErrDisconnected: the connection ended while a command ran. Whether the command did its work,
-	// and whether it still runs, is unknown.
+	// ErrDisconnected: the connection ended while a command ran. Whether the command succeeded or still runs is unknown.
 	ErrDisconnected = errors.New("connection lost")
 )
 
-// ExitError is a command that ran to its end and failed: the connection held.
+// ExitError is the error of a command that ran to its end and failed, over a connection that held.
 type ExitError struct {
 	Host    string // as Target.String gives it
 	Command string // its name, or the line that ran, shortened
 	Status  int    // exit status, 1 to 255; with a signal, 128 and its number, or 128 where that is unknown
 	Signal  string // name without SIG: TERM, KILL; empty: it exited by itself
-	Stderr  string // the last 64 KiB of it; begins with "..." where more came before
+	Stderr  string // its last 64 KiB; begins with "..." if more came before
 }
 
-// Error gives host, command and status, and the last lines of stderr.
+// Error names host, command and status, and cites the last lines of stderr.
 func (e *ExitError) Error() string {
 	how := fmt.Sprintf("exit status %d", e.Status)
 	if e.Signal != "" {
@@ -50,8 +48,8 @@ func (e *ExitError) Error() string {
 	return text
 }
 
-// ended is the error of a context that is over: what its callers look for, and the cause beside it.
-func ended(ctx context.Context) error {
+// contextError returns the error of a context that has ended, with its cause.
+func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {
 		return cause
@@ -59,7 +57,7 @@ func ended(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// lastLines returns up to n last lines of a text, with no space around them.
+// lastLines returns up to n last lines of a text, without surrounding space.
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")

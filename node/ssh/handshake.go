@@ -12,28 +12,27 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// handshake is the talk with one host from the first byte until the login. It writes down how far it
-// came, which is what its error is made from.
+// handshake is the exchange with one host from the first byte to the login. It records how far it came, for its error.
 type handshake struct {
 	target Target
 	offers []offer
 	config *gossh.ClientConfig
 
 	mu         sync.Mutex
-	verified   bool     // the host has proved who it is
-	distrusted error    // why it has not
-	methods    []string // of authentication, that the host allows
-	banner     string   // what the host says to those who log in
+	verified   bool     // the host has proved its identity
+	distrusted error    // why the host's key was not accepted
+	methods    []string // authentication methods that the host allows
+	banner     string   // the host's login banner
 }
 
-// bannerLimit is how much of a host's banner an error repeats, in bytes.
+// bannerLimit is how many bytes of a host's banner an error cites.
 const bannerLimit = 500
 
-// usualAuthTries is the number of keys that sshd looks at unless it is told otherwise (MaxAuthTries).
+// usualAuthTries is the number of keys that sshd accepts by default (MaxAuthTries).
 const usualAuthTries = 6
 
-// newHandshake prepares the talk. ctx bounds the use of the agent, too.
-func newHandshake(ctx context.Context, d dossier, opts Options) (*handshake, error) {
+// newHandshake prepares the handshake. ctx also bounds the use of the agent.
+func newHandshake(ctx context.Context, d loadedTarget, opts Options) (*handshake, error) {
 	offers, err := d.credentials.offers(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAuth, err)
@@ -42,7 +41,7 @@ func newHandshake(ctx context.Context, d dossier, opts Options) (*handshake, err
 	for i, o := range offers {
 		signers[i] = o.signer
 	}
-	// The library's defaults still hold some SHA-1; what it calls supported holds hardly any.
+	// The library's defaults include some SHA-1; what it calls supported has hardly any.
 	supported := gossh.SupportedAlgorithms()
 	h := &handshake{target: d.Target, offers: offers}
 	h.config = &gossh.ClientConfig{
@@ -61,7 +60,7 @@ func newHandshake(ctx context.Context, d dossier, opts Options) (*handshake, err
 	return h, nil
 }
 
-// run talks until the login, or until ctx ends. The link is the caller's to close when it fails.
+// run proceeds to the login, or until ctx ends. After an error the caller has to close the link.
 func (h *handshake) run(ctx context.Context, l *link) (*gossh.Client, error) {
 	type result struct {
 		client *gossh.Client
@@ -83,14 +82,13 @@ func (h *handshake) run(ctx context.Context, l *link) (*gossh.Client, error) {
 		}
 		return r.client, nil
 	case <-ctx.Done():
-		// Streams through a bastion know no deadlines: the talk is left to itself, and ends when the
-		// caller closes the link.
+		// Streams through a bastion have no deadlines: the handshake goroutine ends when the caller closes the link.
 		return nil, transient{fmt.Errorf("%w: it accepts connections, and then the %s stops: %w",
 			ErrUnreachable, h.stage(), context.Cause(ctx))}
 	}
 }
 
-// failure says what a failed talk means, and whether it may pass.
+// failure explains a failed handshake, and marks it transient if it may pass.
 func (h *handshake) failure(err error, l *link) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -98,21 +96,21 @@ func (h *handshake) failure(err error, l *link) error {
 	switch broken := l.failure(); {
 	case h.distrusted != nil:
 		return h.distrusted
-	// A host that is booting, or that has too many logins under way, closes the connection.
+	// A host that is booting, or has too many logins under way, closes the connection.
 	case broken != nil && !h.verified:
 		return transient{fmt.Errorf("%w: the host closed the connection during the handshake: %w", ErrUnreachable, broken)}
 	case broken != nil:
-		return transient{fmt.Errorf("%w: the host closed the connection during the login%s: %w", ErrUnreachable, h.said(), broken)}
+		return transient{fmt.Errorf("%w: the host closed the connection during the login%s: %w", ErrUnreachable, h.bannerText(), broken)}
 	case errors.As(err, &negotiation):
 		return fmt.Errorf("%w: no algorithm in common: %w", ErrUnreachable, err)
 	case !h.verified:
 		return fmt.Errorf("%w: what answers does not talk SSH as it should: %w", ErrUnreachable, err)
 	}
-	return fmt.Errorf("%w: the host does not take %s for user %s, it allows %s%s: %w: %s",
-		ErrAuth, h.tried(), h.target.User, strings.Join(h.methods, ", "), h.said(), err, h.remedy())
+	return fmt.Errorf("%w: the host does not accept %s for user %s; it allows %s%s: %w: %s",
+		ErrAuth, h.tried(), h.target.User, strings.Join(h.methods, ", "), h.bannerText(), err, h.remedy())
 }
 
-// stage names the part of the talk that is under way.
+// stage names the phase of the handshake.
 func (h *handshake) stage() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,18 +128,18 @@ func (h *handshake) tried() string {
 	return strings.Join(names, " or ")
 }
 
-// remedy is what can be done about a refused login.
+// remedy says what to do about a refused login.
 func (h *handshake) remedy() string {
 	switch {
 	case len(h.methods) > 0 && !slices.Contains(h.methods, "publickey"):
 		return "allow public keys in its sshd (PubkeyAuthentication, AuthenticationMethods)"
 	case len(h.offers) > usualAuthTries:
-		return "it may have lost patience with so many keys: name the right one of the agent in agent_key"
+		return "it may have been offered too many keys: name the agent's right one in agent_key"
 	}
 	return "add the key to the account's authorized_keys, or set the user and the key that are there"
 }
 
-func (h *handshake) said() string {
+func (h *handshake) bannerText() string {
 	if h.banner == "" {
 		return ""
 	}
@@ -158,7 +156,7 @@ func (h *handshake) noteHostKey(verify gossh.HostKeyCallback) gossh.HostKeyCallb
 	}
 }
 
-// noteMethods leaves the choice of the method to the library.
+// noteMethods records the allowed methods, and leaves the choice to the library.
 func (h *handshake) noteMethods(auth *gossh.ClientAuthContext) (gossh.AuthMethod, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

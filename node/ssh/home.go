@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// ExpandHome puts the home directory in the place of a leading ~/, as the shell would have done, in the
-// path of a file on this machine.
+// ExpandHome replaces a leading ~/ in a local path by the home directory, as a shell does.
 func ExpandHome(path string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~/")
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// The algorithms by which a host may prove its key, SHA-1 and DSA left out.
+// The algorithms by which a host may prove its key: no SHA-1, no DSA.
 var (
 	plainAlgorithms = []string{
 		gossh.KeyAlgoED25519,
@@ -25,7 +25,7 @@ var (
 	}
 )
 
-// algorithmsOf are the algorithms that prove a key of this type.
+// algorithmsOf returns the algorithms for a type of key.
 func algorithmsOf(key gossh.PublicKey) []string {
 	if key.Type() == gossh.KeyAlgoRSA {
 		return []string{gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256}
@@ -33,9 +33,9 @@ func algorithmsOf(key gossh.PublicKey) []string {
 	return []string{key.Type()}
 }
 
-// algorithms are offered to the host in this order, and it presents the first that it has: so the
-// kinds that can be accepted go first, and a host with several keys presents the right one. The
-// others follow only for the error: it can then name the key that the host has instead.
+// algorithms returns the algorithms to offer, in order. The host presents the first that it has, so acceptable kinds
+// come first, and a host with several keys presents the right one. The others follow only for the error, which can
+// then name the key that the host has instead.
 func (t *trust) algorithms() []string {
 	var order []string
 	if len(t.authorities) > 0 {
@@ -54,10 +54,10 @@ func (t *trust) algorithms() []string {
 	return once
 }
 
-// verify returns the check of what a host presents in the handshake.
+// verify returns the check for what a host presents in the handshake.
 func (t *trust) verify(target Target, now func() time.Time) gossh.HostKeyCallback {
 	return func(_ string, _ net.Addr, presented gossh.PublicKey) error {
-		key := certified(presented)
+		key := plainKey(presented)
 		if mark := t.revoked(key); mark != "" {
 			return fmt.Errorf("%w: %s presents %s, which is marked @revoked in %s: whoever has that key may not be trusted",
 				ErrHostKeyMismatch, target.endpoint(), describeKey(key), mark)
@@ -66,8 +66,8 @@ func (t *trust) verify(target Target, now func() time.Time) gossh.HostKeyCallbac
 		if ok && slices.ContainsFunc(t.authorities, func(ca gossh.PublicKey) bool { return sameKey(ca, cert.SignatureKey) }) {
 			return t.verifyCertificate(target, now, cert)
 		}
-		// A certificate of somebody else's authority says nothing, and the key in it is still the
-		// host's: the handshake has proved that.
+		// A certificate of another authority proves nothing, but the key in it is still the host's: the handshake has
+		// proved that.
 		if slices.ContainsFunc(t.keys, func(known gossh.PublicKey) bool { return sameKey(known, key) }) {
 			return nil
 		}
@@ -78,7 +78,7 @@ func (t *trust) verify(target Target, now func() time.Time) gossh.HostKeyCallbac
 	}
 }
 
-// verifyCertificate checks a certificate that a trusted authority is said to have signed.
+// verifyCertificate checks a certificate that names a trusted authority as its signer.
 func (t *trust) verifyCertificate(target Target, now func() time.Time, cert *gossh.Certificate) error {
 	refuse := func(why string) error {
 		return fmt.Errorf("%w: the certificate %q that %s presents (%s) does not hold: %s",
@@ -90,7 +90,7 @@ func (t *trust) verifyCertificate(target Target, now func() time.Time, cert *gos
 	if cert.CertType != gossh.HostCert {
 		return refuse("it is the certificate of a user: sign the host's key with ssh-keygen -h")
 	}
-	// Without principals it would let every host of the authority stand in for every other.
+	// Without principals, every host of the authority could impersonate every other.
 	if len(cert.ValidPrincipals) == 0 {
 		return refuse(fmt.Sprintf("it names no principals: sign it with ssh-keygen -h -n %s", target.host()))
 	}
@@ -128,7 +128,7 @@ func unknown(target Target, authorities []gossh.PublicKey, presented gossh.Publi
 	if cert, ok := presented.(*gossh.Certificate); ok && len(authorities) > 0 {
 		what = fmt.Sprintf("with a certificate that %s signed, and not %s", describeKey(cert.SignatureKey), describeKey(authorities[0]))
 	}
-	key := certified(presented)
+	key := plainKey(presented)
 	return fmt.Errorf(`%w: %s presents %s, %s.
 Compare the fingerprint on the host's console (ssh-keygen -lf FILE.pub, for the files in /etc/ssh).
 Only if it shows the presented one, set
@@ -136,8 +136,8 @@ Only if it shows the presented one, set
 		ErrHostKeyUnknown, target.endpoint(), describeKey(key), what, howToTrust(target, key))
 }
 
-// howToTrust are the lines that make a key known. They are not the last: what callers say after an error would become a part of
-// the one that is to be copied.
+// howToTrust returns the lines that make a key trusted. They must not come last: what a caller appends to an error
+// would become part of the line to copy.
 func howToTrust(target Target, key gossh.PublicKey) string {
 	return fmt.Sprintf("  host_key = %q\nor the line in a known_hosts file\n  %s\nNo login was tried",
 		marshalKey(key), knownhosts.Line([]string{target.endpoint()}, key))

@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 )
 
-// link is the byte stream under an SSH connection. It remembers three things that the protocol code
-// above it does not tell: whether anything arrives, whether what is sent leaves, and how the stream broke.
+// link is the byte stream below an SSH connection. It records what the protocol code does not tell: whether anything
+// arrives, whether what is sent leaves, and how the stream broke.
 type link struct {
 	net.Conn
 	received atomic.Int64 // bytes so far
-	sent     atomic.Int64 // bytes so far, that the network has taken
+	sent     atomic.Int64 // bytes so far that the network has accepted
 
 	mu     sync.Mutex
 	broken error // first failure; nil: none, or it was closed from here
@@ -47,7 +47,7 @@ func (l *link) note(err error) {
 	}
 }
 
-// failure returns how the stream broke; nil where it did not, or was closed from here.
+// failure returns how the stream broke, or nil if it did not or this side closed it.
 func (l *link) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

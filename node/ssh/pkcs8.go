@@ -15,11 +15,11 @@ import (
 	"hash"
 )
 
-// pkcs8Block is the PEM type of an encrypted PKCS#8 key, which neither x/crypto nor crypto/x509 reads.
-// It is what openssl 3 and ssh-keygen -m PKCS8 write.
+// pkcs8Block is the PEM type of an encrypted PKCS#8 key, as openssl 3 and ssh-keygen -m PKCS8 write it. Neither
+// x/crypto nor crypto/x509 reads it.
 const pkcs8Block = "ENCRYPTED PRIVATE KEY"
 
-// maxRounds is the most that a key may ask of PBKDF2: some seconds. OpenSSL writes 2048.
+// maxRounds bounds the PBKDF2 rounds of a key, to some seconds. OpenSSL writes 2048.
 const maxRounds = 10_000_000
 
 // RFC 5958 and, for PBES2 and PBKDF2, RFC 8018.
@@ -45,7 +45,7 @@ var (
 	oidPBKDF2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
 )
 
-// prfs are the hashes of PBKDF2, by object identifier; the empty one is the default of RFC 8018.
+// prfs are the hashes of PBKDF2 by object identifier; the empty one is RFC 8018's default.
 var prfs = map[string]func() hash.Hash{
 	"":                    sha1.New,
 	"1.2.840.113549.2.7":  sha1.New,
@@ -54,7 +54,7 @@ var prfs = map[string]func() hash.Hash{
 	"1.2.840.113549.2.11": sha512.New,
 }
 
-// aesKeyLengths are the bytes of the keys of AES in CBC mode, by object identifier.
+// aesKeyLengths are the lengths of AES-CBC keys, in bytes, by object identifier.
 var aesKeyLengths = map[string]int{
 	"2.16.840.1.101.3.4.1.2":  16,
 	"2.16.840.1.101.3.4.1.22": 24,
@@ -63,8 +63,8 @@ var aesKeyLengths = map[string]int{
 
 var errPKCS8 = errors.New("encrypted in a way that is not known here (PBES2 with PBKDF2 and AES-CBC is): convert it with ssh-keygen -p -f KEY")
 
-// decryptPKCS8 opens an encrypted PKCS#8 key. A wrong passphrase is x509.IncorrectPasswordError, as
-// it is of the other formats.
+// decryptPKCS8 decrypts an encrypted PKCS#8 key. For a wrong passphrase it returns x509.IncorrectPasswordError, as
+// other formats do.
 func decryptPKCS8(der []byte, passphrase string) (any, error) {
 	var outer encryptedKey
 	if _, err := asn1.Unmarshal(der, &outer); err != nil {
@@ -98,7 +98,7 @@ func decryptPKCS8(der []byte, passphrase string) (any, error) {
 	text := make([]byte, len(outer.Data))
 	cipher.NewCBCDecrypter(block, iv).CryptBlocks(text, outer.Data)
 
-	// With a wrong passphrase the padding is off, or by chance is not, and then what it holds is.
+	// A wrong passphrase yields invalid padding or, by chance, valid padding around an invalid key.
 	padding := int(text[len(text)-1])
 	if padding == 0 || padding > aes.BlockSize {
 		return nil, x509.IncorrectPasswordError

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Pool keeps one connection to each target for as long as an operation lasts. Its methods may be
-// called concurrently.
+// Pool keeps one connection to each target for the duration of an operation. Its methods may be called concurrently.
 type Pool struct {
 	opts            Options
 	credentialCache credentialCache
@@ -19,112 +18,110 @@ type Pool struct {
 	closed bool
 }
 
-// slot is a connection in the making, or made.
+// slot is a connection, or an attempt to make one.
 type slot struct {
-	direct bool          // no bastion is in the way
-	looks  bool          // the attempt is that of callers who only look
-	done   chan struct{} // closed when the attempt is over and client or err is set
-	client *Client
-	err    error
-	failed time.Time // when the host was found unreachable; zero: it was not, or nobody waited for that
+	direct   bool          // without a bastion
+	optional bool          // the attempt was started by Look
+	done     chan struct{} // closed when the attempt has ended and client or err is set
+	client   *Client
+	err      error
+	failed   time.Time // when the host was found unreachable; zero: it was not, or no caller waited
 
-	waiting int // callers that wait for done; guarded by Pool.mu
+	waiting int // callers waiting for done; guarded by Pool.mu
 	cancel  context.CancelCauseFunc
 }
 
-// NewPool makes an empty pool.
+// NewPool returns an empty pool.
 func NewPool(opts Options) *Pool {
 	return &Pool{opts: opts.withDefaults(), slots: map[digest]*slot{}}
 }
 
-// errLooked is why an attempt ends that only one who looks still waited for.
-var errLooked = errors.New("nobody waits for it any more")
+// errAbandoned ends an attempt for which no caller waits any more.
+var errAbandoned = errors.New("nobody waits for it any more")
 
-// errClosed is the answer of a pool whose operation is over.
+// errClosed is returned by a closed pool.
 var errClosed = errors.New("the connection pool is closed")
 
-// Connect returns the connection to a target: the one that stands, or a new one. Callers that ask for
-// the same target at once share one attempt. A bastion is a target like any other, so all targets
-// behind it share its connection.
+// Connect returns the connection to a target: the existing one, or a new one. Concurrent callers for the same target
+// share one attempt. A bastion is a target like any other, so all targets behind it share its connection.
 //
-// A host that refuses or drops connections, or does not answer, is tried again until
-// Options.ConnectTimeout has passed; a login that is refused, or a host key that is not the right
-// one, is final. The error names the hop that failed.
+// A host that refuses or drops connections, or does not answer, is retried until Options.ConnectTimeout; a refused
+// login or a wrong host key is final. The error names the hop that failed.
 func (p *Pool) Connect(ctx context.Context, t Target) (*Client, error) {
 	return p.connect(ctx, t, false)
 }
 
-// Look is Connect for a caller who only looks, and can go on without an answer. A host that refuses connections, or
-// to which there is no way, is given up after Options.RefusalGrace, and one that is silent after Options.LookTimeout.
-// A host that was asked in vain a moment ago is not asked again.
+// Look is Connect for a caller that can continue without the host. It gives up after Options.RefusalGrace on a host
+// that refuses connections or has no route, and after Options.LookTimeout on a silent one. It does not retry a host
+// that failed a moment ago.
 func (p *Pool) Look(ctx context.Context, t Target) (*Client, error) {
 	return p.connect(ctx, t, true)
 }
 
-func (p *Pool) connect(ctx context.Context, t Target, looks bool) (*Client, error) {
-	s, err := p.join(ctx, t, looks)
+func (p *Pool) connect(ctx context.Context, t Target, optional bool) (*Client, error) {
+	s, err := p.join(ctx, t, optional)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", t, err)
 	}
 	var over <-chan time.Time
-	if looks && !s.looks { // it shares the attempt of one who waits for longer
+	if optional && !s.optional { // it shares an attempt that may last longer
 		timer := time.NewTimer(p.opts.LookTimeout)
 		defer timer.Stop()
 		over = timer.C
 	}
 	select {
 	case <-s.done:
-		if s.err != nil && s.looks && !looks && ctx.Err() == nil {
-			return p.connect(ctx, t, looks) // who needs the host waits for longer than those whose attempt it shared
+		if s.err != nil && s.optional && !optional && ctx.Err() == nil {
+			return p.connect(ctx, t, optional) // who needs the host waits for longer than those whose attempt it shared
 		}
 		return s.client, s.err
 	case <-over:
-		p.leave(s, errLooked)
+		p.leave(s, errAbandoned)
 		return nil, fmt.Errorf("connect to %s: %w: no answer within %s", t, ErrUnreachable, p.opts.LookTimeout)
 	case <-ctx.Done():
 	}
-	err = fmt.Errorf("connect to %s: %w", t, ended(ctx))
-	if alone := p.leave(s, ended(ctx)); alone && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		<-s.done // it was told to stop, and ends at once with what it met last
+	err = fmt.Errorf("connect to %s: %w", t, contextError(ctx))
+	if alone := p.leave(s, contextError(ctx)); alone && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		<-s.done // it was canceled, and ends at once with its last error
 		err = errors.Join(s.err, err)
 	}
 	return nil, err
 }
 
-// join finds the slot of a target, and starts an attempt where none is under way and no connection stands.
-func (p *Pool) join(ctx context.Context, t Target, looks bool) (*slot, error) {
+// join returns the slot of a target, and starts an attempt if there is neither a connection nor an attempt.
+func (p *Pool) join(ctx context.Context, t Target, optional bool) (*slot, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, errClosed
 	}
 	if ctx.Err() != nil {
-		return nil, ended(ctx)
+		return nil, contextError(ctx)
 	}
 	id := t.digest()
-	if s := p.slots[id]; s != nil && (s.usable() || looks && s.failedWithin(p.opts.RememberFailure)) {
+	if s := p.slots[id]; s != nil && (s.usable() || optional && s.failedWithin(p.opts.RememberFailure)) {
 		s.waiting++
 		return s, nil
 	}
-	// The attempt outlives the caller that starts it as long as others wait for it.
+	// The attempt outlives the caller that started it while others wait for it.
 	attempt, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s := &slot{direct: t.Bastion == nil, looks: looks, done: make(chan struct{}), waiting: 1, cancel: cancel}
+	s := &slot{direct: t.Bastion == nil, optional: optional, done: make(chan struct{}), waiting: 1, cancel: cancel}
 	p.slots[id] = s
 	go func() {
 		defer cancel(nil)
-		client, err := p.open(attempt, t, looks)
+		client, err := p.open(attempt, t, optional)
 		if err != nil {
 			err = fmt.Errorf("connect to %s: %w", t, err)
 		}
 		if errors.Is(err, ErrUnreachable) && attempt.Err() == nil {
 			s.failed = time.Now()
 		}
-		p.settle(s, client, err)
+		p.finish(s, client, err)
 	}()
 	return s, nil
 }
 
-// usable reports whether a slot leads, or may still lead, to a connection.
+// usable reports whether a slot has, or may still get, a connection.
 func (s *slot) usable() bool {
 	select {
 	case <-s.done:
@@ -134,7 +131,7 @@ func (s *slot) usable() bool {
 	}
 }
 
-// failedWithin reports whether the host was found unreachable so short a time ago.
+// failedWithin reports whether the host was found unreachable less than memory ago.
 func (s *slot) failedWithin(memory time.Duration) bool {
 	select {
 	case <-s.done:
@@ -144,8 +141,8 @@ func (s *slot) failedWithin(memory time.Duration) bool {
 	}
 }
 
-// leave takes a waiting caller off a slot, and cancels the attempt when nobody is left. It reports
-// whether nobody is.
+// leave removes a waiting caller from a slot, and cancels the attempt if none is left. It reports whether none is
+// left.
 func (p *Pool) leave(s *slot, cause error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,8 +153,8 @@ func (p *Pool) leave(s *slot, cause error) bool {
 	return s.waiting == 0
 }
 
-// settle makes the outcome of an attempt known.
-func (p *Pool) settle(s *slot, client *Client, err error) {
+// finish publishes the result of an attempt.
+func (p *Pool) finish(s *slot, client *Client, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed && client != nil {
@@ -178,7 +175,7 @@ func (p *Pool) Close() error {
 		select {
 		case <-s.done:
 		default:
-			continue // settle closes what it may still bring
+			continue // finish closes what it may still bring
 		}
 		switch {
 		case s.client == nil:
@@ -191,8 +188,8 @@ func (p *Pool) Close() error {
 	clear(p.slots)
 	p.mu.Unlock()
 
-	// Closing a connection behind a bastion sends a message through it, which blocks where the
-	// bastion has stalled; so the bastions go first.
+	// Closing a connection behind a bastion sends a message through it, which blocks if the bastion has stalled. So
+	// bastions are closed first.
 	for _, client := range append(direct, behind...) {
 		client.end(errClosed)
 	}

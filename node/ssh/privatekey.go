@@ -21,7 +21,7 @@ func parsePrivateKey(text, from string, passphrase secret.Text) (gossh.Signer, e
 		if passphrase.IsEmpty() {
 			return nil, fmt.Errorf("%s is encrypted: set passphrase, or use the agent", from)
 		}
-		// With a wrong passphrase old formats decrypt to noise, so any error may come of it.
+		// With a wrong passphrase, old formats decrypt to noise, so any error may follow.
 		if key, err = rawLockedKey(clean, passphrase.Reveal()); err != nil {
 			return nil, fmt.Errorf("%s: the passphrase does not open it: %w", from, err)
 		}
@@ -32,13 +32,13 @@ func parsePrivateKey(text, from string, passphrase secret.Text) (gossh.Signer, e
 			return signer, nil
 		}
 	}
-	if hint := whatElse(text); hint != "" {
+	if hint := commonMistake(text); hint != "" {
 		return nil, fmt.Errorf("%s: %s", from, hint)
 	}
 	return nil, fmt.Errorf("%s is no private key that can be read (OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8): %w", from, err)
 }
 
-// rawKey is gossh.ParseRawPrivateKey, which does not know that PKCS#8 can be encrypted.
+// rawKey is gossh.ParseRawPrivateKey, extended to recognize encrypted PKCS#8.
 func rawKey(text []byte) (any, error) {
 	if block, _ := pem.Decode(text); block != nil && block.Type == pkcs8Block {
 		return nil, new(gossh.PassphraseMissingError)
@@ -53,8 +53,7 @@ func rawLockedKey(text []byte, passphrase string) (any, error) {
 	return gossh.ParseRawPrivateKeyWithPassphrase(text, []byte(passphrase))
 }
 
-// unindent drops the space around each line: keys pasted into a heredoc come with its indentation,
-// and PEM knows none.
+// unindent trims each line: keys pasted into a heredoc are indented, which PEM does not allow.
 func unindent(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, line := range lines {
@@ -63,8 +62,8 @@ func unindent(text string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// whatElse recognizes what people give by mistake; empty: nothing that it knows.
-func whatElse(text string) string {
+// commonMistake explains what is often given by mistake instead of a key, or returns "".
+func commonMistake(text string) string {
 	text = strings.TrimSpace(text)
 	switch {
 	case strings.HasPrefix(text, "ssh-"), strings.HasPrefix(text, "ecdsa-"):

@@ -10,10 +10,10 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// parsePublicKey reads "TYPE BASE64 [COMMENT]". It is strict on purpose: the parser for
-// authorized_keys takes a host name or a marker in front of the key for an option and drops it.
+// parsePublicKey parses "TYPE BASE64 [COMMENT]". It is stricter than the parser for authorized_keys, which takes a
+// host name or marker before the key for an option and drops it.
 //
-// No error repeats the text: what is no public key may be a private one in the wrong place.
+// No error cites the text: what is no public key may be a private one in the wrong place.
 func parsePublicKey(name, line string) (gossh.PublicKey, error) {
 	fields := strings.Fields(line)
 	if len(fields) < 2 {
@@ -33,19 +33,19 @@ func parsePublicKey(name, line string) (gossh.PublicKey, error) {
 	return key, nil
 }
 
-// marshalKey is the one-line form that parsePublicKey reads.
+// marshalKey returns the one-line form that parsePublicKey reads.
 func marshalKey(key gossh.PublicKey) string {
 	return strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
 }
 
-// describeKey names a public key as ssh-keygen -l does, to be compared by eye.
+// describeKey names a public key as ssh-keygen -l does.
 func describeKey(key gossh.PublicKey) string {
 	return key.Type() + " " + gossh.FingerprintSHA256(key)
 }
 
 func sameKey(a, b gossh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
-// parseUserCertificate reads the text of an id_*-cert.pub.
+// parseUserCertificate parses the text of an id_*-cert.pub.
 func parseUserCertificate(text, from string) (*gossh.Certificate, error) {
 	key, err := parsePublicKey(from, strings.TrimSpace(text))
 	if err != nil {
@@ -61,13 +61,13 @@ func parseUserCertificate(text, from string) (*gossh.Certificate, error) {
 	return cert, nil
 }
 
-// describeUserCertificate names what a host judges a certificate by, for the error of a refused login.
+// describeUserCertificate names what hosts check in a certificate, for the error of a refused login.
 func describeUserCertificate(cert *gossh.Certificate) string {
 	return fmt.Sprintf("certificate %q of %s for users %s, valid %s, signed by %s",
 		cert.KeyId, describeKey(cert.Key), strings.Join(cert.ValidPrincipals, ","), validity(cert), describeKey(cert.SignatureKey))
 }
 
-// validity is the time in which a certificate holds, in UTC.
+// validity returns the period in which a certificate is valid, in UTC.
 func validity(cert *gossh.Certificate) string {
 	if cert.ValidBefore == gossh.CertTimeInfinity {
 		return "from " + utc(cert.ValidAfter)

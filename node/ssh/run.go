@@ -11,17 +11,17 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// stderrLimit is how much of the end of stderr an ExitError holds, in bytes.
+// stderrLimit is how many bytes of the end of stderr an ExitError keeps.
 const stderrLimit = 64 << 10
 
-// hangupPatience bounds the wait for the network to take the signal of a command that is given up.
+// hangupPatience bounds the wait for the network to accept the signal to a command that is abandoned.
 const hangupPatience = time.Second
 
-// Command is one command line on a host.
+// Command is a command line to run on a host.
 type Command struct {
 	Line   string    // for the user's login shell; Quote makes one from arguments
-	Name   string    // what errors call it; empty: the line, shortened
-	Stdin  io.Reader // nil: empty. Read up to its end, or up to a little beyond what the command takes
+	Name   string    // its name in errors; empty: the shortened line
+	Stdin  io.Reader // nil: empty. Read to its end, or a little further than the command reads
 	Stdout io.Writer // gets everything as it comes; nil: dropped
 	Stderr io.Writer // gets everything as it comes; nil: only its end is kept, for the error
 }
@@ -122,7 +122,7 @@ func (c *Client) notOpened(err error) error {
 	return err
 }
 
-// notStarted is a command line that the host was asked to run, and did not say that it would.
+// notStarted explains why the host did not start a command.
 func (c *Client) notStarted(err error, cmd Command) error {
 	if errors.Is(err, io.EOF) || !c.alive() {
 		return c.disconnected(cmd)
@@ -135,7 +135,7 @@ func (c *Client) disconnected(cmd Command) error {
 	return fmt.Errorf("%w: %s: %s: %w: how far the command came is unknown", ErrDisconnected, c.name, cmd.name(), c.why())
 }
 
-// outcome tells the ways apart in which a session can come to its end.
+// outcome explains how a session ended.
 func (c *Client) outcome(err error, cmd Command, stderr *tail) error {
 	var failed *gossh.ExitError
 	if errors.As(err, &failed) {
@@ -146,19 +146,19 @@ func (c *Client) outcome(err error, cmd Command, stderr *tail) error {
 	}
 	var noStatus *gossh.ExitMissingError
 	switch {
-	// A host may send the status of a command before the last of its output. Only while the
-	// connection stands is it certain that the output is whole.
+	// A host may send a command's status before the last of its output. The output is certainly complete only while
+	// the connection stands.
 	case errors.As(err, &noStatus), !c.alive():
 		return c.disconnected(cmd)
 	case errors.Is(err, io.EOF):
 		return nil // it succeeded without reading all of its input
-	case err != nil: // that of a writer
+	case err != nil: // the error of a writer
 		return fmt.Errorf("%s: %s: %w", c.name, cmd.name(), err)
 	}
 	return nil
 }
 
-// hangUp asks the host to end a command whose end is not waited for.
+// hangUp asks the host to end a command that is abandoned.
 func (c *Client) hangUp(session *gossh.Session) {
 	sent := make(chan struct{})
 	go func() {
@@ -175,17 +175,17 @@ func (c *Client) hangUp(session *gossh.Session) {
 	}
 }
 
-// givenUp says why a command was not waited for: the caller's context, or a stream of the caller's.
+// givenUp explains why a command was abandoned: by the caller's context, or a stream of the caller's.
 func (c *Client) givenUp(ctx, running context.Context, cmd Command) error {
 	err := context.Cause(running)
 	if ctx.Err() != nil {
-		err = ended(ctx)
+		err = contextError(ctx)
 	}
 	return fmt.Errorf("%s: %s: was told to stop, whether it has is unknown: %w", c.name, cmd.name(), err)
 }
 
-// Quote renders arguments as one line for a POSIX shell, which reads back exactly these arguments:
-// no character in them means anything to it. An empty argument stays one.
+// Quote renders arguments as one line for a POSIX shell, which reads back exactly these arguments, including empty
+// ones.
 func Quote(argv ...string) string {
 	words := make([]string, len(argv))
 	for i, arg := range argv {
@@ -194,14 +194,14 @@ func Quote(argv ...string) string {
 	return strings.Join(words, " ")
 }
 
-// plain are the characters that mean nothing to a shell wherever in a word they stand. '=' and '~'
-// are left out: A=b before a command is an assignment, and ~ is somebody's home.
+// plain are the characters without a meaning for a shell anywhere in a word. '=' and '~' are not among them: A=b
+// before a command is an assignment, and ~ is a home directory.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,@%+"
 
 func quoteWord(arg string) string {
 	if arg != "" && strings.Trim(arg, plain) == "" {
 		return arg
 	}
-	// Nothing is special between single quotes but their end, so a quote is put outside of them.
+	// Between single quotes only their end is special, so a quote is placed outside of them.
 	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }

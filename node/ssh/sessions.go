@@ -9,20 +9,20 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// sessions counts the commands on one connection: sshd refuses more than its MaxSessions at once, so
-// the ones above the limit wait here.
+// sessions limits the commands on one connection: sshd refuses more than MaxSessions at once, so further ones wait
+// here.
 type sessions struct {
 	mu    sync.Mutex
 	limit int
 	open  int
-	freed chan struct{} // closed when one ends; then there is a new one
+	freed chan struct{} // closed and replaced whenever a command ends
 }
 
 func newSessions(limit int) *sessions {
 	return &sessions{limit: limit, freed: make(chan struct{})}
 }
 
-// acquire waits for a free place. The error is that of the context, or errGone once done is closed.
+// acquire waits for a free session. It returns the context's error, or errGone once done is closed.
 func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
 	for {
 		s.mu.Lock()
@@ -37,14 +37,14 @@ func (s *sessions) acquire(ctx context.Context, done <-chan struct{}) error {
 		select {
 		case <-freed:
 		case <-ctx.Done():
-			return ended(ctx)
+			return contextError(ctx)
 		case <-done:
 			return errGone
 		}
 	}
 }
 
-// release gives a place back.
+// release frees a session.
 func (s *sessions) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,9 +53,8 @@ func (s *sessions) release() {
 	s.freed = make(chan struct{})
 }
 
-// refused notes that the host did not open a session for a place that was acquired: its limit is
-// lower than ours, and the others that are open are all that it allows. It reports whether waiting
-// for one of them can help.
+// refused records that the host refused an acquired session: its limit is lower, and the other open sessions are all
+// that it allows. It reports whether waiting for one of them can help.
 func (s *sessions) refused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,10 +66,10 @@ func (s *sessions) refused() bool {
 	return true
 }
 
-// ErrOneSession is the error of a host whose sshd opens one session at a time on a connection.
+// ErrOneSession is returned for a host whose sshd allows one session per connection.
 var ErrOneSession = errors.New("its sshd opens one session at a time on a connection (MaxSessions 1), and a run takes two: one holds the lock, and one makes calls; set MaxSessions to 2 or more in its sshd_config (10 is sshd's default)")
 
-// Spare fails with ErrOneSession where the host opens no session beside those that are open.
+// Spare returns ErrOneSession if the host allows no session beside the open ones.
 func (c *Client) Spare(ctx context.Context) error {
 	session, err := c.openSession(ctx)
 	var refusal *gossh.OpenChannelError

@@ -5,12 +5,11 @@ import (
 	"sync"
 )
 
-// output passes what a command writes on to the caller's writer until the command is over for the
-// caller, who may then use the writer again. A writer that fails ends the command: nobody would drain
-// its output any more, and it would hang.
+// output passes a command's output to the caller's writer until the command has ended for the caller, who may then use
+// the writer again. A failing writer ends the command, which would otherwise hang with its output undrained.
 type output struct {
 	mu   sync.Mutex
-	w    io.Writer // nil: over, or nobody wants it
+	w    io.Writer // nil: ended, or not wanted
 	fail func(error)
 }
 
@@ -34,11 +33,11 @@ func (o *output) end() {
 	o.w = nil
 }
 
-// input feeds a command from the caller's reader. A reader that fails ends the command, and holds
-// back its error until then: the command would take the end of its input for the end of the data.
+// input feeds a command from the caller's reader. A failing reader ends the command, and returns its error only then:
+// the command would take the end of its input for the end of the data.
 type input struct {
 	r    io.Reader
-	over <-chan struct{} // closed when the command is over
+	over <-chan struct{} // closed when the command has ended
 	fail func(error)
 }
 
@@ -51,8 +50,7 @@ func (i *input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tail is a writer that keeps the end of what was written, within a limit: the end of stderr is where
-// a program says why it died.
+// tail is a writer that keeps the last bytes written: the end of stderr is where a program says why it failed.
 type tail struct {
 	mu    sync.Mutex
 	limit int // bytes, above 0

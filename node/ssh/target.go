@@ -1,8 +1,8 @@
-// Package ssh reaches hosts: it dials them, through a bastion where there is one, verifies their host
-// keys, logs in, keeps one connection to each for as long as an operation lasts, and runs commands on
-// it. It knows nothing of what the commands do.
+// Package ssh connects to hosts, if needed through a bastion: it verifies their host keys, logs in, keeps one
+// connection to each for the duration of an operation, and runs commands on it. It knows nothing about what the
+// commands do.
 //
-// Nothing here skips the verification of a host key, and no error, log or dump shows a secret.
+// No host key is accepted unverified, and no error, log or dump shows a secret.
 package ssh
 
 import (
@@ -18,15 +18,14 @@ import (
 type Target struct {
 	Address string  // host name or IP address, without port
 	Port    int     // 1 to 65535; 0: 22
-	User    string  // who logs in
-	Auth    Auth    // what the user shows to be let in
+	User    string  // the user to log in as
+	Auth    Auth    // how the user logs in
 	Trust   Trust   // what vouches for the host's key
-	Bastion *Target // host to go through, with its own credentials and trust; nil: go directly
+	Bastion *Target // host to connect through, with its own credentials and trust; nil: connect directly
 }
 
-// Validate finds everything that is wrong with a target without asking the network: it reads the
-// files that the target names, parses keys and certificates, and looks at the bastion too. The error
-// joins all findings.
+// Validate returns everything that is wrong with a target, including its bastion, without using the network. It reads
+// the files that the target names, and parses keys and certificates.
 func (t Target) Validate() error {
 	_, err := t.read(Auth.load)
 	if t.Bastion != nil {
@@ -37,7 +36,7 @@ func (t Target) Validate() error {
 	return err
 }
 
-// CheckAddress refuses what is neither a host name nor an IP address, as where a user or a port stands with it.
+// CheckAddress refuses what is neither a host name nor an IP address, e.g. with a user or a port in it.
 func CheckAddress(address string) error {
 	if _, _, err := net.SplitHostPort(address); err == nil || strings.ContainsAny(address, " /@[]") {
 		return errors.New("set user and port on their own")
@@ -45,16 +44,16 @@ func CheckAddress(address string) error {
 	return nil
 }
 
-// dossier is a target whose own part, without the bastion, has been read and found good.
-type dossier struct {
+// loadedTarget is a target that was loaded and checked, apart from its bastion.
+type loadedTarget struct {
 	Target
 	credentials credentials
 	trust       *trust
 }
 
-// read checks the target and reads what it names; load reads the credentials.
-func (t Target) read(load func(Auth) (credentials, error)) (dossier, error) {
-	d := dossier{Target: t}
+// read checks the target and loads what it names; load loads the credentials.
+func (t Target) read(load func(Auth) (credentials, error)) (loadedTarget, error) {
+	d := loadedTarget{Target: t}
 	var errs []error
 	if t.Address == "" {
 		errs = append(errs, errors.New("address is empty: set a host name or an IP address"))
@@ -77,7 +76,7 @@ func (t Target) read(load func(Auth) (credentials, error)) (dossier, error) {
 	return d, errors.Join(errs...)
 }
 
-// String is the target as errors name it: user@address:port, and the way there.
+// String returns the target as errors name it: user@address:port, and its bastion.
 func (t Target) String() string {
 	name := t.User + "@" + t.endpoint()
 	if t.Bastion != nil {
@@ -86,8 +85,8 @@ func (t Target) String() string {
 	return name
 }
 
-// host is the address in the one spelling that host keys and principals are compared in: names in
-// lower case as OpenSSH does it, IP addresses in their shortest form.
+// host returns the address in the spelling in which host keys and principals are compared: names in lower case, as in
+// OpenSSH, and IP addresses in their shortest form.
 func (t Target) host() string {
 	if ip, err := netip.ParseAddr(t.Address); err == nil {
 		return ip.String()
@@ -102,5 +101,5 @@ func (t Target) port() int {
 	return t.Port
 }
 
-// endpoint is host and port as dialers want them, IPv6 in brackets.
+// endpoint returns host:port for dialers, with IPv6 in brackets.
 func (t Target) endpoint() string { return net.JoinHostPort(t.host(), strconv.Itoa(t.port())) }

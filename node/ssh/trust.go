@@ -12,23 +12,22 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// Trust is what vouches for a host's key. At least one field is needed. A pinned HostKey stands
-// alone: nothing else is accepted beside it. HostCA and KnownHosts add up. A key that a known_hosts
-// file marks @revoked is never accepted.
+// Trust says what vouches for a host's key. At least one field is required. If HostKey is set, only that is accepted.
+// HostCA and KnownHosts add up. A key that a known_hosts file marks @revoked is never accepted.
 type Trust struct {
-	HostKey    string   // the host's public key, "ssh-ed25519 AAAA..."; several, one a line, where it is being changed
-	HostCA     string   // public key of an authority that signs host certificates; several, one a line
+	HostKey    string   // the host's public key, "ssh-ed25519 AAAA..."; several, one per line, while it is being changed
+	HostCA     string   // public key of an authority that signs host certificates; several, one per line
 	KnownHosts []string // paths of known_hosts files, with @cert-authority, @revoked and hashed names; ~/ is the home directory
 }
 
-// trust is a Trust that has been read, for one endpoint.
+// trust is a loaded Trust, for one endpoint.
 type trust struct {
-	keys        []gossh.PublicKey                // the host's own, known beforehand
+	keys        []gossh.PublicKey                // the host's own keys
 	authorities []gossh.PublicKey                // may sign certificates for the host
 	revoked     func(key gossh.PublicKey) string // file and line of the mark; empty: none
 }
 
-// load reads everything that vouches for the endpoint (host:port).
+// load loads everything that vouches for the endpoint (host:port).
 func (t Trust) load(endpoint string) (*trust, error) {
 	if strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0 {
 		return nil, errors.New("nothing vouches for the host's key: set host_key (its public key), host_ca (the authority that signs its certificate) or known_hosts_file")
@@ -83,14 +82,14 @@ func (t *trust) addKnownHosts(files []string, endpoint string) error {
 	return nil
 }
 
-// noAddr stands for the remote address, which is not looked up: names are compared as they were
-// configured. It reads as an address because the lookup insists on one.
+// noAddr stands for the remote address, which is not checked: names are compared as configured. It looks like an
+// address because the lookup requires one.
 type noAddr struct{}
 
 func (noAddr) Network() string { return "tcp" }
 func (noAddr) String() string  { return net.JoinHostPort("0.0.0.0", "0") }
 
-// parseHostKeys reads public keys, one a line, and refuses those that no host can be verified by.
+// parseHostKeys parses public keys, one per line, and refuses those that cannot verify a host.
 func parseHostKeys(name, text string) ([]gossh.PublicKey, error) {
 	var keys []gossh.PublicKey
 	for line := range strings.Lines(text) {
