@@ -17,6 +17,7 @@ type Algorithm string
 // Algorithms of keys. All of them are understood by every TLS library that etcd clients are built on;
 // ed25519 is not, and therefore not one of them.
 const (
+	// Algorithms of keys that every TLS library of etcd clients supports. ed25519 is not among them.
 	ECDSAP256 Algorithm = "ecdsa-p256"
 	ECDSAP384 Algorithm = "ecdsa-p384"
 	RSA2048   Algorithm = "rsa-2048"
@@ -24,15 +25,15 @@ const (
 	RSA4096   Algorithm = "rsa-4096"
 )
 
-// DefaultAlgorithm is the fastest of them at equal or better strength.
+// DefaultAlgorithm is the fastest one of equal or better strength.
 const DefaultAlgorithm = ECDSAP256
 
-// Algorithms returns all that there are, the default first.
+// Algorithms returns all algorithms, the default first.
 func Algorithms() []Algorithm {
 	return []Algorithm{ECDSAP256, ECDSAP384, RSA2048, RSA3072, RSA4096}
 }
 
-// ParseAlgorithm reads the name of an algorithm.
+// ParseAlgorithm parses the name of an algorithm.
 func ParseAlgorithm(name string) (Algorithm, error) {
 	if a := Algorithm(name); slices.Contains(Algorithms(), a) {
 		return a, nil
@@ -48,7 +49,7 @@ func allowed() string {
 	return strings.Join(names, ", ")
 }
 
-// generate makes a key.
+// generate generates a key.
 func (a Algorithm) generate() (crypto.Signer, error) {
 	requests := map[Algorithm]csr.KeyRequest{
 		ECDSAP256: {A: "ecdsa", S: 256},
@@ -69,7 +70,7 @@ func (a Algorithm) generate() (crypto.Signer, error) {
 	return key.(crypto.Signer), nil
 }
 
-// AlgorithmOf tells which algorithm a public key is of, and refuses keys that are of none.
+// AlgorithmOf returns the algorithm of a public key, and refuses keys of any other kind.
 func AlgorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	var name string
 	switch key := public.(type) {

@@ -1,9 +1,8 @@
-// Package pki makes the certificates of a cluster: its two authorities, and what they sign for
-// members and clients. The signing is cfssl's, which is imported here alone; what is signed, for how
-// long, and what is refused is decided here.
+// Package pki makes the certificates of a cluster: its two authorities, and the certificates that they sign for
+// members and clients. cfssl, which only this package imports, does the signing; this package decides what is signed,
+// for how long, and what is refused.
 //
-// No clock is read: whoever asks says what time it is. Randomness is that of crypto/rand, which
-// cfssl takes for itself.
+// The caller provides the current time. Randomness is crypto/rand's, as cfssl uses it.
 package pki
 
 import (
@@ -21,12 +20,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Authority signs certificates. It may be used by several goroutines at once, and prints as its name
-// and never as its key.
+// Authority signs certificates. It is safe for concurrent use, and prints its name, never its key.
 type Authority struct{ KeyPair }
 
-// NewAuthority makes a self-signed authority, with a new key, that may sign leaves and no further
-// authorities. It holds from 5 minutes before now until lifetime after it.
+// NewAuthority generates a self-signed authority that may sign leaves but no further authorities. It is valid from 5
+// minutes before now until lifetime after now.
 func NewAuthority(commonName string, algorithm Algorithm, lifetime time.Duration, now time.Time) (*Authority, error) {
 	authority, err := newAuthority(commonName, algorithm, lifetime, now)
 	if err != nil {
@@ -50,7 +48,7 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	if err != nil {
 		return nil, plain(err)
 	}
-	// These are the steps of initca.New, which would read the clock by itself.
+	// These are the steps of initca.New, which would use its own clock.
 	policy := initca.CAPolicy()
 	policy.Default.CAConstraint.MaxPathLenZero = true
 	ca, err := local.NewSigner(key, nil, signer.DefaultSigAlgo(key), policy)
@@ -68,9 +66,9 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	return &Authority{KeyPair{certificate, key}}, nil
 }
 
-// ParseAuthority reads an authority that was made earlier, or elsewhere: an intermediate will do as
-// well as one that is self-signed. The key may be PKCS #8, PKCS #1 or SEC 1, and not encrypted. It is
-// refused where it could not sign, or where nothing would trust what it signs at now.
+// ParseAuthority parses an existing authority, self-signed or intermediate. The key may be PKCS #8, PKCS #1 or SEC 1,
+// and must not be encrypted. An authority is refused if it could not sign, or if nothing would trust what it signs at
+// now.
 func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, error) {
 	certificate, err := cert.ParseOne(certificatePEM)
 	if err != nil {
@@ -78,7 +76,7 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 	}
 	key, err := helpers.ParsePrivateKeyPEM(keyPEM)
 	if err != nil {
-		// cfssl's own message would not help; and nothing that is close to the key may get into a text.
+		// cfssl's own message would not help, and no text that is close to the key may get into an error.
 		return nil, fmt.Errorf("read the private key of the authority %q: it must be PEM (PKCS #8, PKCS #1 or SEC 1) and not encrypted",
 			certificate.Subject.CommonName)
 	}
@@ -89,7 +87,7 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 	return authority, nil
 }
 
-// check tells why an authority could not sign.
+// check returns why an authority cannot sign, or nil.
 func (a *Authority) check(now time.Time) error {
 	c := a.certificate
 	if _, err := AlgorithmOf(c.PublicKey); err != nil {
@@ -99,11 +97,11 @@ func (a *Authority) check(now time.Time) error {
 	case !cert.IsFor(c, a.key.Public()):
 		return errors.New("the private key belongs to another certificate")
 	case !c.BasicConstraintsValid || !c.IsCA:
-		return errors.New("its certificate is none of an authority: basic constraints do not say CA")
+		return errors.New("its certificate is not an authority's: basic constraints do not say CA")
 	case c.KeyUsage&x509.KeyUsageCertSign == 0:
 		return errors.New("its certificate may not sign others: the key usage lacks certificate signing")
 	case now.Before(c.NotBefore):
-		return fmt.Errorf("it holds from %s, and it is %s now; is the clock right?", c.NotBefore.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		return fmt.Errorf("it is valid from %s, and it is %s now; is the clock right?", c.NotBefore.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case !now.Before(c.NotAfter):
 		return fmt.Errorf("it expired at %s; make a new authority", c.NotAfter.Format(time.RFC3339))
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// claims are those that were asked for.
+// claims returns the requested claims.
 func (r Request) claims() []string {
 	claims := []string{cert.CommonNameClaim(r.CommonName)}
 	for _, o := range r.Organization {
@@ -22,8 +22,7 @@ func (r Request) claims() []string {
 	return claims
 }
 
-// list prints claims for an error. They may be hostile, so neither their number nor their length
-// decides how long it gets.
+// list formats claims for an error. They may be hostile, so it bounds their number and length.
 func list(claims []string) string {
 	const most, longest = 5, 200
 	var shown []string

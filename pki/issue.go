@@ -16,7 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// issue has cfssl sign, and looks at the result before it lets it go.
+// issue has cfssl sign, and checks the result before it returns it.
 func (a *Authority) issue(requestDER []byte, public crypto.PublicKey, want Request, now time.Time) (*x509.Certificate, error) {
 	notAfter, err := a.notAfter(want.lifetime(), now)
 	if err != nil {
@@ -29,8 +29,8 @@ func (a *Authority) issue(requestDER []byte, public crypto.PublicKey, want Reque
 	ca, err := local.NewSigner(a.key, a.certificate, signer.DefaultSigAlgo(a.key), &config.Signing{
 		Default: &config.SigningProfile{
 			Usage:  append([]string{"digital signature"}, usages...),
-			Expiry: want.lifetime(), // cfssl insists on one; NotAfter below decides
-			// What is not listed here is not taken from the request, whatever it holds.
+			Expiry: want.lifetime(), // cfssl requires one; NotAfter below decides
+			// Nothing that is not listed here is taken from the request.
 			CSRWhitelist: &config.CSRWhitelist{PublicKey: true, PublicKeyAlgorithm: true, SignatureAlgorithm: true},
 		},
 	})
@@ -38,7 +38,7 @@ func (a *Authority) issue(requestDER []byte, public crypto.PublicKey, want Reque
 		return nil, plain(err)
 	}
 	signed, err := ca.Sign(signer.SignRequest{
-		// Encoded anew, so that cfssl reads the very bytes that were checked.
+		// Encoded again, so that cfssl reads exactly the bytes that were checked.
 		Request:   string(pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: requestDER})),
 		Hosts:     want.hosts(),
 		Subject:   want.subject(),
@@ -53,19 +53,19 @@ func (a *Authority) issue(requestDER []byte, public crypto.PublicKey, want Reque
 		return nil, err
 	}
 	if err := a.conforms(certificate, public, want, now); err != nil {
-		return nil, fmt.Errorf("what was signed is not what was asked for, and was thrown away: %w", err)
+		return nil, fmt.Errorf("the signed certificate is not what was requested, and was discarded: %w", err)
 	}
 	return certificate, nil
 }
 
-// notAfter is the end of a lifetime that begins now, or the authority's own end where that is sooner.
+// notAfter returns the end of a lifetime that begins now, or the authority's own end if that is earlier.
 func (a *Authority) notAfter(lifetime time.Duration, now time.Time) (time.Time, error) {
 	if err := a.check(now); err != nil {
 		return time.Time{}, err
 	}
 	end := a.certificate.NotAfter
 	if left := end.Sub(now); left < MinimumLifetime {
-		return time.Time{}, fmt.Errorf("the authority expires in %s, and nothing that holds for less than %s is signed; make a new authority",
+		return time.Time{}, fmt.Errorf("the authority expires in %s, and nothing that is valid for less than %s is signed; make a new authority",
 			left.Round(time.Second), MinimumLifetime)
 	}
 	if desired := now.Add(lifetime); desired.Before(end) {
@@ -74,9 +74,8 @@ func (a *Authority) notAfter(lifetime time.Duration, now time.Time) (time.Time, 
 	return end, nil
 }
 
-// conforms tells whether a certificate says exactly what is desired, is for this key, and holds now
-// for whoever trusts the authority. An authority from elsewhere may have limits of its own, on names
-// or usages, that only show here.
+// conforms checks that a certificate says exactly what was requested, is for this key, and is valid now for those who
+// trust the authority. An imported authority may have limits of its own, on names or usages, that show only here.
 func (a *Authority) conforms(certificate *x509.Certificate, public crypto.PublicKey, want Request, now time.Time) error {
 	claims, err := cert.Claims(certificate)
 	if err != nil {
@@ -93,7 +92,7 @@ func (a *Authority) conforms(certificate *x509.Certificate, public crypto.Public
 	case !cert.IsFor(certificate, public):
 		return errors.New("it is for another key")
 	case certificate.IsCA:
-		return errors.New("it is one of an authority")
+		return errors.New("it is an authority's")
 	case certificate.KeyUsage != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
 		return fmt.Errorf("its usages are not those of profile %s", want.Profile)
 	}

@@ -11,22 +11,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// KeyPair is a certificate with its private key. No verb of fmt, no slog handler and no JSON encoder
-// prints the key; only PrivateKeyPEM gives it out.
+// KeyPair is a certificate with its private key. No verb of fmt, no slog handler and no JSON encoder prints the key;
+// only PrivateKeyPEM returns it.
 //
-// Both lie behind pointers because fmt calls no method on a value that it reaches through an
-// unexported field of somebody's struct; there it prints addresses, and not the key.
+// Both fields are pointers because fmt calls no methods on values in unexported fields of other structs; there it
+// prints addresses instead of the key.
 type KeyPair struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 }
 
-// CertificatePEM is the certificate.
+// CertificatePEM returns the certificate.
 func (k KeyPair) CertificatePEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: cert.BlockType, Bytes: k.certificate.Raw})
 }
 
-// PrivateKeyPEM is the private key, PKCS #8 and not encrypted, for the one place that has to keep it.
+// PrivateKeyPEM returns the private key, PKCS #8 and not encrypted, for the one place that has to keep it.
 func (k KeyPair) PrivateKeyPEM() ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(k.key)
 	if err != nil {
@@ -43,5 +43,5 @@ func (k KeyPair) String() string {
 	return fmt.Sprintf("%q (valid until %s)", k.certificate.Subject.CommonName, k.certificate.NotAfter.Format(time.RFC3339))
 }
 
-// Format writes String for every verb: %v, %+v, %#v, %q, %x and the rest.
+// Format prints String for every verb.
 func (k KeyPair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }

@@ -9,11 +9,11 @@ import (
 
 // Lifetimes.
 const (
-	// DefaultAuthorityLifetime is 10 years: an authority is exchanged by intent, and not by a calendar.
+	// DefaultAuthorityLifetime is 10 years: an authority is replaced on purpose, and not by a calendar.
 	DefaultAuthorityLifetime = 87600 * time.Hour
 	// DefaultLeafLifetime is 1 year.
 	DefaultLeafLifetime = 8760 * time.Hour
-	// MinimumLifetime is the shortest that is signed: any less is over before an apply is.
+	// MinimumLifetime is the shortest lifetime that is signed: a shorter one would end before an apply does.
 	MinimumLifetime = 10 * time.Minute
 )
 
@@ -24,10 +24,9 @@ func checkLifetime(lifetime time.Duration) error {
 	return nil
 }
 
-// NeedsRenewal decides whether a certificate is due for renewal: when renewBefore is left of its
-// lifetime, or a third of the lifetime where renewBefore is not positive. The third also counts where
-// renewBefore is no shorter than the whole lifetime: that would renew a certificate for ever, which
-// an authority about to expire, whose leaves are cut short, would otherwise bring about.
+// NeedsRenewal decides whether a certificate is due for renewal: when renewBefore or, if that is not positive, a third
+// of its lifetime is left. The third also applies if renewBefore is no shorter than the whole lifetime, as it may be
+// for the short-lived leaves of an authority that is about to expire: they would be renewed forever.
 func NeedsRenewal(info cert.Info, now time.Time, renewBefore time.Duration) bool {
 	lifetime := info.NotAfter.Sub(info.NotBefore)
 	if renewBefore <= 0 || renewBefore >= lifetime-cert.Backdate {

@@ -13,18 +13,18 @@ import (
 	"github.com/cloudflare/cfssl/signer"
 )
 
-// Request is what a certificate is to say: this, and nothing else.
+// Request is what a certificate is to say, and nothing else.
 type Request struct {
 	Profile      Profile
-	CommonName   string   // 1 to 64 bytes; a client's is its etcd user once authentication is on
+	CommonName   string   // 1 to 64 bytes; for a client, its etcd user once authentication is on
 	Organization []string // each 1 to 64 bytes
 	DNSNames     []string // no wildcards
 	IPs          []netip.Addr
 	Lifetime     time.Duration // at least MinimumLifetime; 0: DefaultLeafLifetime
 }
 
-// hostname is a DNS name. That it has no room for @, : and / also keeps cfssl, which sorts names by
-// how they look, from taking one for an e-mail address or a URI.
+// hostname matches DNS names. Without @, : and / in them, cfssl, which sorts names by their looks, takes none for an
+// e-mail address or a URI.
 var hostname = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 
 // check refuses what no certificate can or should say.
@@ -50,13 +50,13 @@ func (r Request) check() error {
 	}
 	for _, ip := range r.IPs {
 		if !ip.IsValid() || ip.Zone() != "" {
-			return fmt.Errorf("%s cannot stand in a certificate; it must be an IP address without a zone", ip)
+			return fmt.Errorf("%s cannot be in a certificate; it must be an IP address without a zone", ip)
 		}
 	}
 	return checkLifetime(r.lifetime())
 }
 
-// checkSubject holds a part of a subject to RFC 5280, whose bounds some TLS libraries insist on.
+// checkSubject checks a part of a subject against the bounds of RFC 5280, which some TLS libraries enforce.
 func checkSubject(what, value string) error {
 	switch {
 	case strings.TrimSpace(value) == "":
@@ -76,7 +76,7 @@ func (r Request) lifetime() time.Duration {
 	return r.Lifetime
 }
 
-// hosts are all names and addresses. It is never nil: cfssl takes nil for leave to copy those of the
+// hosts returns all names and addresses. It is never nil, which cfssl would take as permission to copy those of the
 // certificate request.
 func (r Request) hosts() []string {
 	hosts := append([]string{}, r.DNSNames...)

@@ -10,25 +10,25 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Sign signs a certificate request, PEM, that was made to order, as the hosts of members make theirs.
-// It must prove the possession of a key of one of the Algorithms, and hold exactly the subject, names
-// and addresses that are desired: one that lacks any, or slips in others or any further extension, is
-// refused. Of what it holds, nothing but the public key gets into the certificate.
+// Sign signs a certificate request, PEM, made for this purpose, as the hosts of members make theirs. The request has
+// to prove possession of a key of one of the Algorithms, and hold exactly the desired subject, names and addresses: a
+// request that lacks any, or adds anything, including extensions, is refused. Only the public key is taken from it
+// into the certificate.
 //
-// The certificate, PEM, holds from 5 minutes before now until the lifetime after it, and never longer
-// than the authority itself: then it is cut short, so that a cluster stays manageable in the last
-// year of its authority, and only refused where less than MinimumLifetime would be left.
+// The certificate, PEM, is valid from 5 minutes before now until its lifetime after now, but never longer than the
+// authority. So a cluster stays manageable in the last year of its authority. Sign refuses only if less than
+// MinimumLifetime is left.
 func (a *Authority) Sign(requestPEM []byte, want Request, now time.Time) ([]byte, error) {
 	return a.sign(requestPEM, want, now, true)
 }
 
-// SignRequest is Sign for a request that somebody brings along, and whose subject and names are the
-// configuration's to decide: it may leave out what is desired, and still add nothing.
+// SignRequest is Sign for a user's request whose subject and names the configuration decides: it may omit what is
+// desired, but not add anything.
 func (a *Authority) SignRequest(requestPEM []byte, want Request, now time.Time) ([]byte, error) {
 	return a.sign(requestPEM, want, now, false)
 }
 
-// NewLeaf makes a key, and signs a certificate for it.
+// NewLeaf generates a key and signs a certificate for it.
 func (a *Authority) NewLeaf(want Request, algorithm Algorithm, now time.Time) (KeyPair, error) {
 	leaf, err := a.newLeaf(want, algorithm, now)
 	if err != nil {
@@ -80,12 +80,13 @@ func (a *Authority) failed(want Request, err error) error {
 
 // Types of PEM blocks that hold a certificate request.
 const (
+	// Types of PEM blocks with a certificate request.
 	pemRequest    = "CERTIFICATE REQUEST"
 	pemOldRequest = "NEW CERTIFICATE REQUEST" // as older tools write it
 )
 
-// parseRequest reads a request and has it prove the possession of its key. The kind of key comes
-// first: to verify the signature of a key of any size could take any time.
+// parseRequest parses a request and checks that it proves possession of its key. It checks the kind of key first:
+// verifying the signature of a key of any size could take any time.
 func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	der, err := cert.DecodeOne(data, pemRequest, pemOldRequest)
 	if err != nil {
@@ -104,7 +105,7 @@ func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	return request, nil
 }
 
-// checkRequest refuses a request that holds more than is desired, or less where it is to be complete.
+// checkRequest refuses a request that holds more than is desired or, if complete is set, less.
 func checkRequest(request *x509.CertificateRequest, want Request, complete bool) error {
 	claims, err := cert.RequestClaims(request)
 	if err != nil {
@@ -113,9 +114,9 @@ func checkRequest(request *x509.CertificateRequest, want Request, complete bool)
 	extra, missing := cert.CompareClaims(want.claims(), claims)
 	switch {
 	case len(extra) > 0:
-		return fmt.Errorf("the certificate request holds what was not asked for: %s; make a new request without it", list(extra))
+		return fmt.Errorf("the certificate request holds what was not requested: %s; make a new request without it", list(extra))
 	case complete && len(missing) > 0:
-		return fmt.Errorf("the certificate request lacks what was asked for: %s; make a new request with it", list(missing))
+		return fmt.Errorf("the certificate request lacks what was requested: %s; make a new request with it", list(missing))
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func TestSignRequestTakesWhatIsLeftOut(t *testing.T) {
 	part.Subject.Organization, part.DNSNames, part.IPAddresses = nil, part.DNSNames[:1], nil
 	request := requestPEM(t, part, key(t, ECDSAP256))
 	if _, err := ca.Sign(request, want, now); err == nil || !strings.Contains(err.Error(),
-		`lacks what was asked for: organization "etcd", organization "platform", DNS name "localhost", IP address 192.0.2.11, IP address 2001:db8::11`) {
+		`lacks what was requested: organization "etcd", organization "platform", DNS name "localhost", IP address 192.0.2.11, IP address 2001:db8::11`) {
 		t.Errorf("Sign: %v", err)
 	}
 	signed, err := ca.SignRequest(request, want, now)

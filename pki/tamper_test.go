@@ -72,10 +72,10 @@ var smuggled = []struct {
 	{"a delegation, which cfssl copies", func(t testing.TB, r *x509.CertificateRequest) {
 		r.ExtraExtensions = append(r.ExtraExtensions, extension(t, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 44363, 44}, asn1.NullRawValue))
 	}, "extension 1.3.6.1.4.1.44363.44", false},
-	{"no DNS name", func(_ testing.TB, r *x509.CertificateRequest) { r.DNSNames = r.DNSNames[1:] }, `lacks what was asked for: DNS name "a.example.com"`, true},
-	{"no address", func(_ testing.TB, r *x509.CertificateRequest) { r.IPAddresses = nil }, "lacks what was asked for: IP address 192.0.2.11", true},
-	{"no organization", func(_ testing.TB, r *x509.CertificateRequest) { r.Subject.Organization = nil }, `lacks what was asked for: organization "etcd"`, true},
-	{"no common name", func(_ testing.TB, r *x509.CertificateRequest) { r.Subject.CommonName = "" }, `lacks what was asked for: common name "a"`, true},
+	{"no DNS name", func(_ testing.TB, r *x509.CertificateRequest) { r.DNSNames = r.DNSNames[1:] }, `lacks what was requested: DNS name "a.example.com"`, true},
+	{"no address", func(_ testing.TB, r *x509.CertificateRequest) { r.IPAddresses = nil }, "lacks what was requested: IP address 192.0.2.11", true},
+	{"no organization", func(_ testing.TB, r *x509.CertificateRequest) { r.Subject.Organization = nil }, `lacks what was requested: organization "etcd"`, true},
+	{"no common name", func(_ testing.TB, r *x509.CertificateRequest) { r.Subject.CommonName = "" }, `lacks what was requested: common name "a"`, true},
 }
 
 func TestSmuggledClaims(t *testing.T) {
@@ -224,7 +224,7 @@ func TestWhatIsSignedIsLookedAt(t *testing.T) {
 		{"one name too few", leaf, leaf, func(r *Request) { r.DNSNames = append(r.DNSNames, "b") }, `lacks [DNS name "b"]`},
 		{"another profile", leaf, leaf, func(r *Request) { r.Profile = Client }, "usages are not those of profile client"},
 		{"another key usage", KeyPair{&versatile, leaf.key}, leaf, func(*Request) {}, "usages are not those of profile server"},
-		{"an authority", own.KeyPair, own.KeyPair, func(r *Request) { *r = Request{Profile: Client, CommonName: r.CommonName} }, "one of an authority"},
+		{"an authority", own.KeyPair, own.KeyPair, func(r *Request) { *r = Request{Profile: Client, CommonName: r.CommonName} }, "it is an authority's"},
 	} {
 		want := member()
 		c.edit(&want)
@@ -249,7 +249,7 @@ func TestALimitedAuthorityIsFoundOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := member()
-		if _, err := ca.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err == nil || !strings.Contains(err.Error(), "was thrown away") {
+		if _, err := ca.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err == nil || !strings.Contains(err.Error(), "was discarded") {
 			t.Errorf("limited %s: %v", name, err)
 		}
 	}

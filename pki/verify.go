@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Verify tells why a certificate, PEM, would be refused at now for any of the usages of its profile
-// by those who trust the authorities in bundle, PEM: one, or an old and a new one while they change.
+// Verify returns why a certificate, PEM, would be refused at now, for any usage of its profile, by those who trust the
+// authorities in bundle, PEM: one authority, or an old and a new one during their replacement.
 func Verify(certificatePEM, bundlePEM []byte, profile Profile, now time.Time) error {
 	leaf, err := cert.ParseOne(certificatePEM)
 	if err != nil {

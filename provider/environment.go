@@ -11,17 +11,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// progressLogVariable stands for progress_log.
+// progressLogVariable is the environment variable for progress_log.
 const progressLogVariable = "ETCD_PROGRESS_LOG"
 
-// variable is the environment variable that stands for an attribute of ssh, where a configuration does not set it.
+// variable returns the environment variable for an attribute of ssh that the configuration does not set.
 func variable(attribute string) string { return "ETCD_SSH_" + strings.ToUpper(attribute) }
 
-// bastionVariable is the one that stands for an attribute of ssh.bastion, where a configuration has no bastion.
+// bastionVariable returns the environment variable for an attribute of ssh.bastion, if the configuration has no
+// bastion.
 func bastionVariable(attribute string) string { return variable("bastion_" + attribute) }
 
-// fill sets what the configuration leaves out from the environment. What a login shows is one thing: where the configuration
-// brings a key or an agent, no variable adds another. A bastion is one thing too: one of the configuration is what that says.
+// fill sets attributes that the configuration omits from the environment. Credentials belong together: if the
+// configuration has a key or an agent, no variable adds another. So does a bastion: one in the configuration is used
+// as it is.
 func (s *sshModel) fill() error {
 	if err := s.loginModel.fill(variable); err != nil {
 		return err
@@ -37,7 +39,7 @@ func (s *sshModel) fill() error {
 	return s.Bastion.fill(bastionVariable)
 }
 
-// fill sets what a login leaves out from the variables of its attributes.
+// fill sets attributes of a login that are not set from their variables.
 func (l *loginModel) fill(variable func(attribute string) string) error {
 	set := map[string]*types.String{"user": &l.User, "host_ca": &l.HostCA}
 	if !l.hasCredentials() {
@@ -70,7 +72,7 @@ func (l *loginModel) fill(variable func(attribute string) string) error {
 	return nil
 }
 
-// orVariable is a value, or where it is not set that of an environment variable.
+// orVariable returns a value or, if it is not set, that of an environment variable.
 func orVariable(value types.String, variable string) types.String {
 	if text := os.Getenv(variable); value.IsNull() && text != "" {
 		return types.StringValue(text)
@@ -78,7 +80,7 @@ func orVariable(value types.String, variable string) types.String {
 	return value
 }
 
-// secretOrVariable is the same of a secret.
+// secretOrVariable is orVariable for a secret.
 func secretOrVariable(value sensitive.String, variable string) sensitive.String {
 	if text := os.Getenv(variable); value.IsNull() && text != "" {
 		return sensitive.Of(text)

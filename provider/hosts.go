@@ -11,32 +11,32 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// overSSH reaches hosts over SSH. All resources of one run share its connections.
+// overSSH connects to hosts over SSH. All resources of one run share its connections.
 type overSSH struct {
 	pool   *ssh.Pool
 	ssh    sshModel
 	stores node.Stores
 }
 
-// Host is the host that reach leads to.
+// Host returns the host at reach.
 func (h overSSH) Host(reach resources.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores), nil
 }
 
-// Briefly is the same host for who only looks.
+// Briefly returns the host at reach, for a caller that can continue without it.
 func (h overSSH) Briefly(reach resources.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores).Briefly(), nil
 }
 
-// notKnown stands for hosts that cannot be reached before apply.
-type notKnown struct {
-	attributes []string // of the provider, that have no value yet
+// unknownHosts stands for hosts that cannot be reached before apply.
+type unknownHosts struct {
+	attributes []string // attributes of the provider that have no value yet
 }
 
 // Briefly fails.
-func (h notKnown) Briefly(reach resources.Reach) (upgrade.Host, error) { return h.Host(reach) }
+func (h unknownHosts) Briefly(reach resources.Reach) (upgrade.Host, error) { return h.Host(reach) }
 
 // Host fails.
-func (h notKnown) Host(resources.Reach) (upgrade.Host, error) {
+func (h unknownHosts) Host(resources.Reach) (upgrade.Host, error) {
 	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), resources.ErrNotKnown)
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 )
 
-// progressLog is a file that gets a line a step, for people to follow while Terraform shows only
-// that it is still busy.
+// progressLog is a file that gets a line per step, for people to follow while Terraform only shows that it is busy.
 type progressLog struct {
 	path string
 	now  func() time.Time
@@ -18,7 +17,7 @@ type progressLog struct {
 	mu sync.Mutex
 }
 
-// newProgressLog makes sure that the file can be written to. It is created for its owner alone.
+// newProgressLog checks that the file can be written to. It creates the file readable only for its owner.
 func newProgressLog(path string, now func() time.Time) (*progressLog, error) {
 	path, err := ssh.ExpandHome(path)
 	if err != nil {
@@ -32,11 +31,11 @@ func newProgressLog(path string, now func() time.Time) (*progressLog, error) {
 func (l *progressLog) write(cluster, line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A disk that is full must not stop a change of the cluster half way.
+	// A full disk must not stop a change of the cluster half way.
 	_ = l.append(fmt.Sprintf("%s %s %s\n", l.now().UTC().Format(time.RFC3339), cluster, line))
 }
 
-// append opens the file anew for each line, so that it may be rotated, or shared with another run.
+// append opens the file for each line, so that it may be rotated, or shared with another run.
 func (l *progressLog) append(text string) error {
 	file, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

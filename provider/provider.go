@@ -1,4 +1,4 @@
-// Package provider is the provider block: how hosts are reached, and which resources there are.
+// Package provider is the provider block: how hosts are reached, and which resources exist.
 package provider
 
 import (
@@ -43,17 +43,17 @@ type model struct {
 	ProgressLog types.String `tfsdk:"progress_log"`
 }
 
-// New makes the provider of this version.
+// New returns the constructor of the provider in this version.
 func New(version string) func() provider.Provider {
 	return func() provider.Provider { return &etcdProvider{version: version, now: time.Now} }
 }
 
-// Metadata names it.
+// Metadata names the provider.
 func (p *etcdProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName, resp.Version = "etcd", p.version
 }
 
-// Schema says what a provider block may say.
+// Schema returns the schema of the provider block.
 func (p *etcdProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Runs production etcd clusters on dedicated Linux hosts that are reached over SSH: no agent to install first, no open etcd port to the machine that runs Terraform.",
@@ -68,8 +68,8 @@ func (p *etcdProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 	}
 }
 
-// Configure hands to resources what they need. It dials nobody, and takes values that are not known
-// before apply: what needs them then, says so.
+// Configure passes to resources what they need. It connects to no host, and accepts values that are unknown before
+// apply: what needs them reports that.
 func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var config model
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -81,22 +81,22 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		resp.Diagnostics.AddError("This build of the provider is broken", err.Error())
 		return
 	}
-	services := &resources.ProviderData{
+	data := &resources.ProviderData{
 		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
 		Stores:   stores,
 		Progress: p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
-		Who:      who(),
+		Who:      operator(),
 		Random:   rand.Reader,
 		Now:      p.now,
 	}
-	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = services, services, services
+	resp.ResourceData, resp.EphemeralResourceData, resp.DataSourceData = data, data, data
 }
 
-// hosts is the way to all hosts.
+// hosts returns the access to all hosts.
 func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores node.Stores, resp *provider.ConfigureResponse) resources.Hosts {
 	at := path.Root("ssh")
 	if unknown := unknownIn(at, object); len(unknown) > 0 {
-		return notKnown{unknown}
+		return unknownHosts{unknown}
 	}
 	var settings sshModel
 	if !object.IsNull() {
@@ -116,7 +116,7 @@ func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores no
 	return overSSH{pool: ssh.NewPool(options), ssh: settings, stores: stores}
 }
 
-// progress is where the steps of changes are told.
+// progress returns the function that reports the steps of changes.
 func (p *etcdProvider) progress(file types.String, resp *provider.ConfigureResponse) func(cluster, line string) {
 	if file.ValueString() == "" {
 		return func(string, string) {}
@@ -128,7 +128,7 @@ func (p *etcdProvider) progress(file types.String, resp *provider.ConfigureRespo
 	return log.write
 }
 
-// unknownIn are the attributes within an object that have no value yet.
+// unknownIn returns the attributes within an object that have no value yet.
 func unknownIn(at path.Path, object types.Object) []string {
 	if object.IsUnknown() {
 		return []string{at.String()}
@@ -145,8 +145,8 @@ func unknownIn(at path.Path, object types.Object) []string {
 	return unknown
 }
 
-// who is user@machine of this run.
-func who() string {
+// operator returns user@machine of this run.
+func operator() string {
 	name, machine := "somebody", "an unnamed machine"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
@@ -157,31 +157,31 @@ func who() string {
 	return name + "@" + machine
 }
 
-// carried are the versions of etcd that this build carries, the newest first, as far as it can be told.
+// carried returns the versions of etcd that this build carries, newest first, or nil if they cannot be read.
 func carried() []string {
 	stores, err := embedded.Built()
 	if err != nil {
-		return nil // Configure says so
+		return nil // Configure reports the error
 	}
 	return stores.Versions()
 }
 
-// Resources are what can be managed.
+// Resources returns the managed resources.
 func (p *etcdProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{resources.NewPKI, resources.NewCluster(carried()...), resources.NewCertificate, resources.NewSnapshot}
 }
 
-// EphemeralResources are what no state ever holds.
+// EphemeralResources returns the resources that no state ever holds.
 func (p *etcdProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{resources.NewEphemeralCertificate}
 }
 
-// Functions are the arithmetic of clusters.
+// Functions returns the functions about sizes of clusters.
 func (p *etcdProvider) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{resources.NewQuorum, resources.NewFaultTolerance}
 }
 
-// DataSources are what a configuration can read.
+// DataSources returns the data sources.
 func (p *etcdProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{resources.NewBackups}
 }

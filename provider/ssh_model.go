@@ -23,14 +23,14 @@ type sshModel struct {
 	Bastion        *bastionModel    `tfsdk:"bastion"`
 }
 
-// bastionModel is the host to go through.
+// bastionModel is the ssh.bastion attribute.
 type bastionModel struct {
 	loginModel
 	Address types.String `tfsdk:"address"`
 	HostKey types.String `tfsdk:"host_key"`
 }
 
-// loginModel is who logs in, and with what.
+// loginModel has the attributes of a login: the user and the credentials.
 type loginModel struct {
 	User            types.String     `tfsdk:"user"`
 	Port            types.Int64      `tfsdk:"port"`
@@ -45,10 +45,10 @@ type loginModel struct {
 	HostCA          types.String     `tfsdk:"host_ca"`
 }
 
-// defaultUser logs in where the configuration names nobody.
+// defaultUser is the user to log in as if the configuration names none.
 const defaultUser = "root"
 
-// auth is what the login shows.
+// auth returns the credentials of the login.
 func (l loginModel) auth() ssh.Auth {
 	return ssh.Auth{
 		PrivateKey:      secret.New(l.PrivateKey.Reveal()),
@@ -62,8 +62,8 @@ func (l loginModel) auth() ssh.Auth {
 	}
 }
 
-// over is what the login shows where it stands above another one: a key or an agent of its own alone, with what belongs to it; else
-// the other's, with the certificate or the passphrase that this one brings for it.
+// over returns the credentials of a login that takes precedence over other: its own key or agent with what belongs to
+// it, if it has one; otherwise the other's, with the certificate or passphrase that this login adds.
 func (l loginModel) over(other loginModel) ssh.Auth {
 	if l.hasCredentials() {
 		return l.auth()
@@ -74,35 +74,35 @@ func (l loginModel) over(other loginModel) ssh.Auth {
 	if !l.Passphrase.IsNull() {
 		other.Passphrase = l.Passphrase
 	}
-	if !l.Agent.IsNull() { // and not true, or these were credentials
+	if !l.Agent.IsNull() { // and false: a true agent would count as credentials
 		other.Agent, other.AgentSocket, other.AgentKey = l.Agent, types.StringNull(), types.StringNull()
 	}
 	return other.auth()
 }
 
-// hasCertificate tells whether the login brings a certificate.
+// hasCertificate tells whether the login has a certificate.
 func (l loginModel) hasCertificate() bool {
 	return !l.Certificate.IsNull() || !l.CertificateFile.IsNull()
 }
 
-// hasCredentials tells whether the login brings a key or an agent of its own to log in with.
+// hasCredentials tells whether the login has a key or an agent of its own.
 func (l loginModel) hasCredentials() bool {
 	return !l.PrivateKey.IsNull() || !l.PrivateKeyFile.IsNull() || l.Agent.ValueBool() || !l.AgentSocket.IsNull() || !l.AgentKey.IsNull()
 }
 
-// target is the way to a host: what is set for it, and what is set for all where nothing is.
+// target returns the SSH target for a host: its own settings, or else those for all hosts.
 func (s sshModel) target(reach resources.Reach) ssh.Target {
 	return ssh.Target{
 		Address: reach.Address,
-		Port:    or(reach.Port, int(s.Port.ValueInt64())),
-		User:    or(reach.User, s.User.ValueString(), defaultUser),
+		Port:    firstSet(reach.Port, int(s.Port.ValueInt64())),
+		User:    firstSet(reach.User, s.User.ValueString(), defaultUser),
 		Auth:    s.auth(),
-		Trust:   s.trust(reach.HostKey, or(reach.HostCA, s.HostCA.ValueString())),
+		Trust:   s.trust(reach.HostKey, firstSet(reach.HostCA, s.HostCA.ValueString())),
 		Bastion: s.bastion(),
 	}
 }
 
-// bastion is the host to go through; nil: none.
+// bastion returns the bastion's target, or nil.
 func (s sshModel) bastion() *ssh.Target {
 	if s.Bastion == nil {
 		return nil
@@ -110,14 +110,14 @@ func (s sshModel) bastion() *ssh.Target {
 	return &ssh.Target{
 		Address: s.Bastion.Address.ValueString(),
 		Port:    int(s.Bastion.Port.ValueInt64()),
-		User:    or(s.Bastion.User.ValueString(), s.User.ValueString(), defaultUser),
+		User:    firstSet(s.Bastion.User.ValueString(), s.User.ValueString(), defaultUser),
 		Auth:    s.Bastion.over(s.loginModel),
-		Trust:   s.trust(s.Bastion.HostKey.ValueString(), or(s.Bastion.HostCA.ValueString(), s.HostCA.ValueString())),
+		Trust:   s.trust(s.Bastion.HostKey.ValueString(), firstSet(s.Bastion.HostCA.ValueString(), s.HostCA.ValueString())),
 	}
 }
 
-// trust is what vouches for a host: its pin alone where it has one; else its authority, and the
-// known_hosts file. The user's own file is taken where nothing else was named.
+// trust returns what vouches for a host: only its pinned key, if it has one; otherwise its authority and the
+// known_hosts file. The user's own file is the default if nothing else is named.
 func (s sshModel) trust(hostKey, hostCA string) ssh.Trust {
 	trust := ssh.Trust{HostKey: hostKey, HostCA: hostCA}
 	if file := s.KnownHostsFile.ValueString(); file != "" {
@@ -130,7 +130,7 @@ func (s sshModel) trust(hostKey, hostCA string) ssh.Trust {
 	return trust
 }
 
-// usersKnownHosts is the user's own known_hosts file; empty where there is none.
+// usersKnownHosts returns the user's own known_hosts file, or "".
 func usersKnownHosts() string {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -143,18 +143,18 @@ func usersKnownHosts() string {
 	return file
 }
 
-// validate finds what is wrong with the settings before any host is needed: keys and certificates
-// that cannot be read, files that are not there.
+// validate checks the settings before any host is needed: keys and certificates have to be readable, and files to
+// exist.
 func (s sshModel) validate() error {
 	target := s.target(resources.Reach{Address: "localhost"})
 	if target.Trust.HostCA == "" && len(target.Trust.KnownHosts) == 0 {
-		// Nothing vouches for all hosts, so that each has to bring its own pin. That is seen when it is reached.
+		// Nothing vouches for all hosts, so each needs a pinned key, which is checked when the host is reached.
 		target.Trust.KnownHosts = []string{os.DevNull}
 	}
 	return target.Validate()
 }
 
-// options are the limits of the connections.
+// options returns the limits for connections.
 func (s sshModel) options() (ssh.Options, error) {
 	if s.ConnectTimeout.IsNull() {
 		return ssh.Options{}, nil
@@ -163,15 +163,15 @@ func (s sshModel) options() (ssh.Options, error) {
 	if err != nil || timeout <= 0 {
 		return ssh.Options{}, fmt.Errorf("%q is no positive duration: set one like \"30s\"", s.ConnectTimeout.ValueString())
 	}
-	return ssh.Options{ConnectTimeout: timeout, LookTimeout: min(timeout, longestLook)}, nil
+	return ssh.Options{ConnectTimeout: timeout, LookTimeout: min(timeout, maxLookTimeout)}, nil
 }
 
-// longestLook bounds the time in which a host that is only looked at may stay silent, however long one that is needed is
-// waited for: a machine that boots for minutes is no reason for a plan that takes as long.
-const longestLook = 10 * time.Second
+// maxLookTimeout bounds how long an optional host may stay silent, whatever connect_timeout says: a timeout for
+// machines that boot for minutes must not make plans as slow.
+const maxLookTimeout = 10 * time.Second
 
-// or is the first value that is set.
-func or[T comparable](values ...T) T {
+// firstSet returns the first value that is set.
+func firstSet[T comparable](values ...T) T {
 	var unset T
 	for _, value := range values {
 		if value != unset {

@@ -12,22 +12,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// some wants a text that is not empty: an empty one would be taken for none.
-var some = []validator.String{stringvalidator.LengthAtLeast(1)}
+// notEmpty requires a text that is not empty: an empty one would be taken for none.
+var notEmpty = []validator.String{stringvalidator.LengthAtLeast(1)}
 
-// someInsteadOf wants the same, and that another attribute beside it is not set.
-func someInsteadOf(name string) []validator.String {
-	return append([]validator.String{stringvalidator.ConflictsWith(path.MatchRelative().AtParent().AtName(name))}, some...)
+// notEmptyInsteadOf is notEmpty, and requires that another attribute beside it is not set.
+func notEmptyInsteadOf(name string) []validator.String {
+	return append([]validator.String{stringvalidator.ConflictsWith(path.MatchRelative().AtParent().AtName(name))}, notEmpty...)
 }
 
-// sshAttribute is how hosts are reached.
+// sshAttribute returns the ssh attribute.
 func sshAttribute() schema.SingleNestedAttribute {
 	attributes := loginAttributes()
 	attributes["known_hosts_file"] = schema.StringAttribute{
 		Optional: true,
 		MarkdownDescription: "Path of a `known_hosts` file that vouches for host keys, with its `@cert-authority` and `@revoked` lines; `~/` is the home directory. " +
 			"Default: `~/.ssh/known_hosts`, where that exists and no `host_ca` is set. A member whose `host_key` is set is verified by that alone.",
-		Validators: some,
+		Validators: notEmpty,
 	}
 	attributes["sudo_password"] = schema.StringAttribute{
 		Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
@@ -74,7 +74,7 @@ func sshAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-// orFrom adds to an attribute's description which environment variable stands for it.
+// orFrom adds to an attribute's description which environment variable sets it.
 func orFrom(attribute schema.Attribute, variable string) schema.Attribute {
 	more := " Environment variable: `" + variable + "`."
 	switch a := attribute.(type) {
@@ -91,13 +91,13 @@ func orFrom(attribute schema.Attribute, variable string) schema.Attribute {
 	panic("no attribute for " + variable)
 }
 
-// loginAttributes are who logs in and with what, for hosts and for the bastion alike.
+// loginAttributes returns the attributes of a login, for hosts and for the bastion alike.
 func loginAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"user": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "User to log in as. On members, sudo is used where it is not root. Default: `root`; for a bastion, the user of the hosts.",
-			Validators:          some,
+			Validators:          notEmpty,
 		},
 		"port": schema.Int64Attribute{
 			Optional:            true,
@@ -107,12 +107,12 @@ func loginAttributes() map[string]schema.Attribute {
 		"private_key": schema.StringAttribute{
 			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
 			MarkdownDescription: "Private key to log in with: OpenSSH, or PEM with PKCS#1, SEC1 or PKCS#8. An ephemeral value is accepted. At most one of this and `private_key_file`.",
-			Validators:          someInsteadOf("private_key_file"),
+			Validators:          notEmptyInsteadOf("private_key_file"),
 		},
 		"private_key_file": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Path of a private key to log in with; `~/` is the home directory.",
-			Validators:          some,
+			Validators:          notEmpty,
 		},
 		"private_key_passphrase": schema.StringAttribute{
 			Optional: true, Sensitive: true, CustomType: sensitive.StringType{},
@@ -121,12 +121,12 @@ func loginAttributes() map[string]schema.Attribute {
 		"certificate": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "OpenSSH user certificate for the key, the text of an `id_*-cert.pub`. At most one of this and `certificate_file`.",
-			Validators:          someInsteadOf("certificate_file"),
+			Validators:          notEmptyInsteadOf("certificate_file"),
 		},
 		"certificate_file": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Path of an OpenSSH user certificate for the key; `~/` is the home directory.",
-			Validators:          some,
+			Validators:          notEmpty,
 		},
 		"agent": schema.BoolAttribute{
 			Optional:            true,
@@ -135,7 +135,7 @@ func loginAttributes() map[string]schema.Attribute {
 		"agent_socket": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Path of the socket of an SSH agent, instead of `SSH_AUTH_SOCK`; `~/` is the home directory. Implies `agent`.",
-			Validators:          some,
+			Validators:          notEmpty,
 		},
 		"agent_key": schema.StringAttribute{
 			Optional: true,

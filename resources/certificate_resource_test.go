@@ -231,7 +231,7 @@ func TestCertificateRequest(t *testing.T) {
 	_, plain := madeKey(t)
 	hostile := request(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "app"}, DNSNames: []string{"db.example.com"}})
 	w.run(t,
-		tftest.TestStep{Config: client("csr = %q", hostile), ExpectError: says("holds what was not asked for: DNS name \"db.example.com\"")},
+		tftest.TestStep{Config: client("csr = %q", hostile), ExpectError: says("holds what was not requested: DNS name \"db.example.com\"")},
 		tftest.TestStep{Config: client("csr = %q", plain), Check: tftest.TestCheckResourceAttrWith(certificate, "certificate", func(text string) error {
 			block, _ := pem.Decode([]byte(text))
 			parsed, err := x509.ParseCertificate(block.Bytes)

@@ -1,5 +1,5 @@
-// Package cert reads certificates, and signs none. Hosts, planners and Terraform's resources read here what the
-// package above it has signed, or somebody else.
+// Package cert reads certificates and signs none. Hosts, planners and Terraform's resources use it for certificates of
+// package pki or of others.
 package cert
 
 import (
@@ -20,11 +20,11 @@ import (
 // BlockType is the type of a certificate's PEM block.
 const BlockType = "CERTIFICATE"
 
-// Backdate is how long before it is signed a certificate begins to hold, as cfssl does it: clocks of hosts differ.
+// Backdate is how long before its signing a certificate becomes valid, as in cfssl: hosts' clocks differ.
 const Backdate = 5 * time.Minute
 
-// DecodeOne returns the bytes of the one PEM block that text must hold, of one of these types. Text before it is
-// ignored, as openssl writes some; anything behind it is refused.
+// DecodeOne returns the bytes of the only PEM block in text, which must have one of these types. Text before the block
+// is ignored, as openssl writes some; text after it is refused.
 func DecodeOne(text []byte, types ...string) ([]byte, error) {
 	block, rest := pem.Decode(text)
 	switch {
@@ -38,7 +38,7 @@ func DecodeOne(text []byte, types ...string) ([]byte, error) {
 	return block.Bytes, nil
 }
 
-// ParseOne reads the one certificate that text must hold, PEM.
+// ParseOne parses the only certificate in text, PEM.
 func ParseOne(text []byte) (*x509.Certificate, error) {
 	der, err := DecodeOne(text, BlockType)
 	if err != nil {
@@ -47,8 +47,8 @@ func ParseOne(text []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(der)
 }
 
-// Parse reads one certificate after another, PEM, at least one: a chain that begins with its leaf, or a bundle of
-// authorities. Unlike x509.CertPool it skips none in silence. Text around them is ignored.
+// Parse parses all certificates in text, PEM, at least one: a chain that begins with its leaf, or a bundle of
+// authorities. Unlike x509.CertPool it skips none silently. Text around them is ignored.
 func Parse(text []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for {
@@ -71,7 +71,7 @@ func Parse(text []byte) ([]*x509.Certificate, error) {
 	}
 }
 
-// ParseLeaf reads the first of the certificates in text, PEM.
+// ParseLeaf parses text, PEM, and returns its first certificate.
 func ParseLeaf(text []byte) (*x509.Certificate, error) {
 	all, err := Parse(text)
 	if err != nil {
@@ -86,22 +86,21 @@ func IsFor(certificate *x509.Certificate, key crypto.PublicKey) bool {
 	return comparable && public.Equal(certificate.PublicKey)
 }
 
-// IsOf tells whether a certificate is that of an authority, or was signed by it.
+// IsOf tells whether a certificate is an authority's own, or signed by the authority.
 func IsOf(certificate, authority *x509.Certificate) bool {
 	return certificate.Equal(authority) || certificate.CheckSignatureFrom(authority) == nil
 }
 
-// Issued is when a certificate was signed, as far as it is known: authorities backdate.
+// Issued returns when a certificate was signed, as far as that is known: authorities backdate.
 func Issued(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(Backdate) }
 
-// Verify tells why a certificate would be refused at now by those who trust the authorities of a bundle, for each of
-// the usages.
+// Verify returns why a certificate would be refused at now, for any of the usages, by those who trust the authorities.
 func Verify(certificate *x509.Certificate, authorities []*x509.Certificate, now time.Time, usages ...x509.ExtKeyUsage) error {
 	roots := x509.NewCertPool()
 	for _, authority := range authorities {
 		roots.AddCert(authority)
 	}
-	for _, usage := range usages { // one by one: crypto/x509 is content with any of a list
+	for _, usage := range usages { // one by one: crypto/x509 accepts any of a list
 		options := x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}
 		if _, err := certificate.Verify(options); err != nil {
 			return err
@@ -110,7 +109,7 @@ func Verify(certificate *x509.Certificate, authorities []*x509.Certificate, now 
 	return nil
 }
 
-// IPs are the addresses that a certificate is for.
+// IPs returns the addresses in a certificate.
 func IPs(certificate *x509.Certificate) []netip.Addr {
 	var all []netip.Addr
 	for _, slice := range certificate.IPAddresses {
@@ -121,7 +120,7 @@ func IPs(certificate *x509.Certificate) []netip.Addr {
 	return all
 }
 
-// PublicKeySHA256 is the hash of a certificate's public key, as SubjectPublicKeyInfo, in lower-case hexadecimal.
+// PublicKeySHA256 returns the hash of a certificate's public key, as SubjectPublicKeyInfo, in lower-case hexadecimal.
 func PublicKeySHA256(certificate *x509.Certificate) string {
 	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
@@ -130,20 +129,20 @@ func PublicKeySHA256(certificate *x509.Certificate) string {
 // Info is what a certificate says. Numbers and hashes are lower-case hexadecimal.
 type Info struct {
 	CommonName      string
-	Organization    []string // in the certificate's order, which need not be that of the request
+	Organization    []string // in the certificate's order, which may differ from the request's
 	DNSNames        []string
 	IPs             []netip.Addr
 	NotBefore       time.Time
 	NotAfter        time.Time
 	SerialNumber    string
-	IssuerKeyID     string // the authority's SubjectKeyID; empty: not told
-	SubjectKeyID    string // empty: not told
+	IssuerKeyID     string // the authority's SubjectKeyID; empty: not given
+	SubjectKeyID    string // empty: not given
 	SHA256          string // of the certificate: its fingerprint
 	PublicKeySHA256 string // of the public key, as SubjectPublicKeyInfo
 	IsCA            bool
 }
 
-// Inspect reads one certificate, PEM.
+// Inspect parses one certificate, PEM.
 func Inspect(text []byte) (Info, error) {
 	c, err := ParseOne(text)
 	if err != nil {

@@ -10,29 +10,29 @@ import (
 	"slices"
 )
 
-// A claim is one thing that a certificate, or a request for one, says of its holder, as a line of
-// text: `DNS name "localhost"`. As lists of claims, what was asked for, what a request holds and what
-// was signed can be compared, whatever kind of thing differs, and the difference can be told.
+// A claim is one statement of a certificate or of a request for one about its holder, as text: `DNS name "localhost"`.
+// Lists of claims allow comparing what was desired, requested and signed, whatever kind of statement differs, and
+// describing the difference.
 
-// CommonNameClaim is that of a subject's common name.
+// CommonNameClaim returns the claim of a subject's common name.
 func CommonNameClaim(name string) string { return fmt.Sprintf("common name %q", name) }
 
-// OrganizationClaim is that of one organization of a subject.
+// OrganizationClaim returns the claim of one organization of a subject.
 func OrganizationClaim(name string) string { return fmt.Sprintf("organization %q", name) }
 
-// DNSClaim is that of a DNS name.
+// DNSClaim returns the claim of a DNS name.
 func DNSClaim(name string) string { return fmt.Sprintf("DNS name %q", name) }
 
-// IPClaim is that of an IP address.
+// IPClaim returns the claim of an IP address.
 func IPClaim(ip netip.Addr) string { return "IP address " + ip.String() }
 
-// RequestClaims are those of a certificate request.
+// RequestClaims returns the claims of a certificate request.
 func RequestClaims(request *x509.CertificateRequest) ([]string, error) {
 	return claimsOf(request.Subject, request.Extensions, nil)
 }
 
-// Claims are those of a certificate. Its basic constraints and key usages say nothing of
-// its holder's names.
+// Claims returns the claims of a certificate. Basic constraints and key usages are none, since they do not concern the
+// holder's names.
 func Claims(certificate *x509.Certificate) ([]string, error) {
 	return claimsOf(certificate.Subject, certificate.Extensions, []string{
 		oidBasicConstraints, oidKeyUsage, oidExtKeyUsage, oidSubjectKeyID, oidAuthorityKeyID,
@@ -126,8 +126,8 @@ func altNameClaims(der []byte) ([]string, error) {
 	return claims, nil
 }
 
-// CompareClaims tells which claims go beyond those that are desired, and which are missing. Order does not
-// matter; how often a claim is made does.
+// CompareClaims returns the claims that are not desired, and those that are missing. Order does not matter; repetition
+// does.
 func CompareClaims(desired, made []string) (extra, missing []string) {
 	missing = slices.Clone(desired)
 	for _, claim := range made {

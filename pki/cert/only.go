@@ -8,7 +8,8 @@ import (
 	"fmt"
 )
 
-// ParseOnly reads a text that consists of certificates, PEM, and of nothing else. The error says what else it holds, and nothing of its content.
+// ParseOnly parses a text that consists only of certificates, PEM. Its error says what else the text holds, without
+// citing it.
 func ParseOnly(text []byte) (certificates []*x509.Certificate, err error) {
 	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
 		block, after := pem.Decode(rest)
