@@ -9,7 +9,7 @@ import (
 // bastionName is the name of the host in front of the others.
 const bastionName = "bastion"
 
-// Bastion is the host from which alone this one's sshd can be reached; nil: it can be from everywhere.
+// Bastion returns the only host from which this host's sshd can be reached, or nil if every host can reach it.
 func (h *Host) Bastion() *Host {
 	if h.Config.Direct || h.Config.Name == bastionName {
 		return nil
@@ -22,8 +22,8 @@ func (h *Host) Bastion() *Host {
 	return nil
 }
 
-// closeBehindBastion lets the sshd of all hosts that are behind the bastion be reached from it alone. The
-// rules are the bridge's: a host does not see them, and they outlast whatever becomes of it.
+// closeBehindBastion lets only the bastion reach the sshd of the hosts behind it. The rules are the bridge's: hosts do
+// not see them, and rebuilding a host does not affect them.
 func (l *Lab) closeBehindBastion() error {
 	var between, fromOutside strings.Builder
 	for _, h := range l.Hosts {

@@ -21,8 +21,8 @@ func (h *Host) plugIn() error {
 	return nil
 }
 
-// unplug takes cable and namespace away. The cable goes first: the kernel takes those of a namespace away
-// only some time after it, and a host that is wiped needs the name at once.
+// unplug removes cable and namespace. The cable goes first: the kernel removes the cables of a namespace only some
+// time after it, and a host that is wiped needs the name at once.
 func (h *Host) unplug() error {
 	if _, err := output("ip", "-n", h.lab.Namespace(), "link", "show", h.veth()); err == nil {
 		if err := run("ip", "-n", h.lab.Namespace(), "link", "del", h.veth()); err != nil {
@@ -32,10 +32,10 @@ func (h *Host) unplug() error {
 	return removeNamespace(h.namespace())
 }
 
-// veth is the bridge's end of the host's cable.
+// veth is the name of the bridge's end of the host's cable.
 func (h *Host) veth() string { return "h-" + h.Config.Name }
 
-// mac is the address of the host's network card, which it keeps when it is wiped: others remember it.
+// mac is the address of the host's network card. A wipe keeps it, since other hosts remember it.
 func (h *Host) mac() string { return fmt.Sprintf("02:00:00:00:00:%02x", firstHost+h.index) }
 
 // Cut takes the host off the network: nothing reaches it, and it reaches nothing.
@@ -48,12 +48,12 @@ func (h *Host) set(state string) error {
 	return run("ip", "-n", h.lab.Namespace(), "link", "set", h.veth(), state)
 }
 
-// Throttle limits what the host receives from the network, to a rate as tc writes it: 8mbit.
+// Throttle limits the rate at which the host receives from the network, in tc's notation: 8mbit.
 func (h *Host) Throttle(rate string) error {
 	return h.lab.tc("replace", "dev", h.veth(), "root", "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")
 }
 
-// Unthrottle takes the limit away, which there has to be.
+// Unthrottle removes the limit, which has to exist.
 func (h *Host) Unthrottle() error { return h.lab.tc("del", "dev", h.veth(), "root") }
 
 func (l *Lab) tc(args ...string) error {

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A host has a control group of its own, for two reasons. Without it systemd-nspawn would put the units of
-// all hosts of the machine into the same groups, and one host's systemd would wait for, and fail to
-// signal, the processes of another's unit of that name. And what is in it ends as one, at once, with no
-// process ID that could be another's by then.
+// Each host has its own control group, for two reasons. Without it systemd-nspawn would put the units of all hosts
+// into the same groups, and one host's systemd would wait for, and fail to signal, the processes of another's unit of
+// the same name. And a whole control group can be killed at once, with no process ID that may belong to another
+// process by then.
 
-// cgroupRoot is where the machine has its control groups of version 2; empty: nowhere. Where it has
-// version 1 too (systemd calls that hybrid), they are one directory further down.
+// cgroupRoot is where the machine has its control groups of version 2, or "". If it has version 1 too (systemd's
+// hybrid mode), they lie one directory further down.
 func cgroupRoot() string {
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		var stat unix.Statfs_t
@@ -33,13 +33,13 @@ func cgroupRoot() string {
 // cgroup is the directory of the host's control group.
 func (h *Host) cgroup() string { return filepath.Join(cgroupRoot(), h.namespace()) }
 
-// On tells whether anything runs of the host.
+// On tells whether any process of the host runs.
 func (h *Host) On() bool {
 	events, err := os.ReadFile(filepath.Join(h.cgroup(), "cgroup.events"))
 	return err == nil && strings.Contains(string(events), "populated 1")
 }
 
-// kill kills all that runs of the host, and returns once nothing does.
+// kill kills all processes of the host, and returns once they have ended.
 func (h *Host) kill() error {
 	err := os.WriteFile(filepath.Join(h.cgroup(), "cgroup.kill"), []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) && !h.On() {
@@ -60,15 +60,15 @@ func (h *Host) kill() error {
 	}
 }
 
-// occupied tells whether any process is left in the host's network namespace: of those that Run started,
-// which are not in the control group, and which the kernel ends with the host's PID 1.
+// occupied tells whether the host's network namespace still has processes: those that Run started are not in the
+// control group, and the kernel kills them with the host's PID 1.
 func (h *Host) occupied() bool {
 	pids, err := output("ip", "netns", "pids", h.namespace())
 	return err == nil && strings.TrimSpace(pids) != ""
 }
 
-// removeCgroup removes the host's control group and those that its systemd has made below it, also in the
-// hierarchy of version 1 where systemd-nspawn mirrors them.
+// removeCgroup removes the host's control group and those that its systemd has made below it, including those that
+// systemd-nspawn mirrors in the hierarchy of version 1.
 func (h *Host) removeCgroup() error {
 	var failures []error
 	for _, group := range []string{h.cgroup(), filepath.Join("/sys/fs/cgroup/systemd", h.namespace())} {

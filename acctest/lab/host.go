@@ -16,7 +16,7 @@ type Host struct {
 	lab   *Lab
 	index int
 	base  string // the image below it
-	dir   string // everything of it that is no namespace
+	dir   string // all of its files
 }
 
 func newHost(l *Lab, config HostConfig, index int, base string) *Host {
@@ -46,11 +46,11 @@ func (h *Host) console() string { return filepath.Join(h.dir, "console") }
 
 func (h *Host) hostKeyFile() string { return filepath.Join(h.dir, "ssh_host_ed25519_key") }
 
-// namespace is the name of the host's network namespace, control group and machine. No name of a lab or a
-// host has a dot in it, so no two are the same.
+// namespace is the name of the host's network namespace, control group and machine. Names of labs and hosts have no
+// dots, so it is unique.
 func (h *Host) namespace() string { return h.lab.Namespace() + "." + h.Config.Name }
 
-// create makes all of a host but its processes.
+// create makes the host, without starting it.
 func (h *Host) create() error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (h *Host) create() error {
 	return errors.Join(h.plugIn(), h.image())
 }
 
-// sparse makes a file of this size that takes no room yet.
+// sparse makes a sparse file of this size.
 func sparse(file string, bytes int64) error {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
@@ -75,7 +75,7 @@ func sparse(file string, bytes int64) error {
 	return errors.Join(f.Truncate(bytes), f.Close())
 }
 
-// image mounts a fresh image of the host, and gives it what makes it this host.
+// image mounts a fresh image of the host and personalizes it.
 func (h *Host) image() error {
 	upper, work := filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work")
 	for _, dir := range []string{upper, work, h.root()} {
@@ -96,7 +96,7 @@ func (h *Host) image() error {
 	return h.personalize()
 }
 
-// personalize writes what makes an image this host: names, keys, who may log in.
+// personalize writes the host's names, keys and users into its image.
 func (h *Host) personalize() error {
 	id, err := os.ReadFile("/proc/sys/kernel/random/uuid")
 	if err != nil {
@@ -156,7 +156,7 @@ func (h *Host) personalize() error {
 	return nil
 }
 
-// addUser adds the user who logs in, and lets him use sudo.
+// addUser adds the login user and allows it sudo.
 func (h *Host) addUser() error {
 	user, rule := h.Config.User, "NOPASSWD: ALL"
 	if err := run("chroot", h.root(), "useradd", "--create-home", "--shell", "/bin/bash", user); err != nil {
@@ -173,7 +173,7 @@ func (h *Host) addUser() error {
 	return h.write("/etc/sudoers.d/lab", []byte(user+" ALL=(ALL) "+rule+"\n"), 0o440)
 }
 
-// write puts a file into the image of a host that is off.
+// write writes a file into the image of a host that is off.
 func (h *Host) write(path string, text []byte, mode os.FileMode) error {
 	file := filepath.Join(h.root(), path)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -185,7 +185,7 @@ func (h *Host) write(path string, text []byte, mode os.FileMode) error {
 	return os.Chmod(file, mode)
 }
 
-// remove ends all of a host, whatever there is of it.
+// remove removes whatever exists of a host.
 func (h *Host) remove() error {
 	err := errors.Join(h.PowerOff(), unmountBelow(h.dir), h.unplug(), os.RemoveAll(h.propagated()))
 	if err != nil {
@@ -194,7 +194,8 @@ func (h *Host) remove() error {
 	return os.RemoveAll(h.dir)
 }
 
-// propagated is where systemd-nspawn would take mounts into a running host from; it leaves it behind.
+// propagated is the directory through which systemd-nspawn propagates mounts into a running host, and which it leaves
+// behind.
 func (h *Host) propagated() string {
 	return filepath.Join("/run/systemd/nspawn/propagate", h.namespace())
 }

@@ -16,14 +16,14 @@ import (
 	"syscall"
 )
 
-// packages are what the hosts are made of.
+// packages are the Debian packages in the image.
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "sudo", "nftables",
 	"e2fsprogs", "xfsprogs", "procps", "iputils-ping",
 }
 
-// customize takes out of the image what every host has of its own, what is of this machine, and what would
-// disturb tests.
+// customize removes from the image what every host makes itself, what belongs to this machine, and what would disturb
+// tests.
 const customize = `set -e
 rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname "$1"/etc/machine-id "$1"/etc/resolv.conf "$1"/etc/apt/apt.conf.d/99mmdebstrap
 : >"$1"/etc/machine-id
@@ -31,7 +31,7 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 	ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done`
 
-// cache is where base images are kept: out of any repository, and apart from the labs.
+// cache is the directory of base images: outside of any repository, and apart from labs.
 func cache() string {
 	dir := os.Getenv("XDG_CACHE_HOME")
 	if dir == "" {
@@ -40,7 +40,7 @@ func cache() string {
 	return filepath.Join(dir, "terraform-provider-etcd-lab")
 }
 
-// MakeImage makes the image that hosts boot from, unless it is there: the first lab does so otherwise.
+// MakeImage builds the base image if it is missing, which otherwise the first lab does.
 func MakeImage(ctx context.Context) error {
 	if err := CheckMachine(); err != nil {
 		return err
@@ -49,8 +49,8 @@ func MakeImage(ctx context.Context) error {
 	return err
 }
 
-// baseImage is the directory of the image that all hosts are overlays of. It is built once for each
-// recipe, from the package sources that this machine itself uses.
+// baseImage returns the directory of the image that all hosts are overlays of. It is built once per recipe, from this
+// machine's package sources.
 func baseImage(ctx context.Context) (string, error) {
 	suite, err := output("sh", "-c", `. /etc/os-release && echo "$VERSION_CODENAME"`)
 	if err != nil {
@@ -68,7 +68,7 @@ func baseImage(ctx context.Context) (string, error) {
 		return image, nil
 	}
 	building := image + ".building"
-	// Of one who was killed. mmdebstrap mounts /dev and /proc: nothing is removed while they may be there.
+	// Left by a killed build. mmdebstrap mounts /dev and /proc: nothing is removed while they may be mounted.
 	if err := unmountBelow(building); err != nil {
 		return "", err
 	}
@@ -81,8 +81,8 @@ func baseImage(ctx context.Context) (string, error) {
 	return image, os.Rename(building, image)
 }
 
-// bootstrap has mmdebstrap make an image. All that it starts ends with it, and holds the lock for as long
-// as it runs: also when this process is killed, nobody else builds in the same directory.
+// bootstrap builds an image with mmdebstrap. Its processes end with it and hold the lock while they run, so that
+// nobody else builds in the same directory, even after this process was killed.
 func bootstrap(ctx context.Context, suite, dir string, lock *os.File) error {
 	proxies, err := proxies()
 	if err != nil {
@@ -101,12 +101,11 @@ func bootstrap(ctx context.Context, suite, dir string, lock *os.File) error {
 	return nil
 }
 
-// source begins an entry in a file of apt's, of the older and of the newer kind.
+// source matches the begin of an entry in apt's source files, in the older and the newer format.
 var source = regexp.MustCompile(`(?m)^(deb\s|Types:)`)
 
-// sources are the files that say where this machine gets its packages, as apt finds them in its directory.
-// A file without any entry, such as the sources.list that only points at the others, is none: mmdebstrap
-// cannot tell its kind.
+// sources returns the files with this machine's package sources. It skips files without an entry, such as a
+// sources.list that only refers to the others, since mmdebstrap cannot tell their format.
 func sources(apt string) []string {
 	var files []string
 	for _, pattern := range []string{"sources.list", "sources.list.d/*.list", "sources.list.d/*.sources"} {
@@ -119,8 +118,8 @@ func sources(apt string) []string {
 	})
 }
 
-// proxies is a file with the proxies that this machine gets its packages through. Their URLs may hold
-// passwords, which a command line would show to everybody.
+// proxies writes a file with this machine's proxies for packages. Their URLs may hold passwords, which a command line
+// would reveal.
 func proxies() (string, error) {
 	config, err := output("apt-config", "dump")
 	if err != nil {

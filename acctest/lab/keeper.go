@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// A lab has a keeper: a process that does nothing while the lab's maker lives, and ends the lab when its maker has
-// ended without doing so: a test that ran into its time limit, panicked, or was killed. The next lab to come ends
-// those whose keeper was killed too.
+// Each lab has a keeper: a process that waits while the lab's maker lives, and ends the lab if its maker ended without
+// doing so, e.g. in a test that timed out, panicked or was killed. The next lab ends those whose keeper was killed
+// too.
 
-// keeperOf names, in the environment of a keeper, the lab that it keeps.
+// keeperOf is the environment variable that tells a keeper its lab.
 const keeperOf = "ETCD_LAB_KEEPER_OF"
 
 // canKeep tells whether this program has called Main, without which it cannot be a keeper.
 var canKeep bool
 
-// Main has to be called first of all by every program that boots labs: the program itself, started anew, is the
-// keeper of its labs, and does not return from here then.
+// Main has to be called first by every program that boots labs. The program starts itself as the keeper of its labs,
+// and Main does not return in the keeper.
 func Main() {
 	canKeep = true
 	name := os.Getenv(keeperOf)
 	if name == "" {
 		return
 	}
-	_, _ = io.Copy(io.Discard, os.Stdin) // which ends with the maker, or when the maker has ended the lab
+	_, _ = io.Copy(io.Discard, os.Stdin) // ends with the maker, or when the maker has ended the lab
 	if err := keep(name); err != nil {
 		fmt.Fprintln(os.Stderr, "keeper of lab", name+":", err)
 		os.Exit(1)
@@ -37,7 +37,7 @@ func Main() {
 	os.Exit(0)
 }
 
-// keep ends a lab whose maker is gone, as soon as it is.
+// keep ends a lab as soon as its maker has ended.
 func keep(name string) error {
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		ended, err := endIfDead(name)
@@ -45,12 +45,12 @@ func keep(name string) error {
 			return err
 		}
 		if time.Since(start) > patience {
-			return errors.New("its maker has closed the line to its keeper, and lives on")
+			return errors.New("its maker has closed the pipe to its keeper, and still runs")
 		}
 	}
 }
 
-// endIfDead ends a lab whose maker is gone. It tells whether there is no such lab any more.
+// endIfDead ends a lab whose maker has ended. It tells whether the lab is gone.
 func endIfDead(name string) (ended bool, err error) {
 	held, err := lock(context.Background(), claims)
 	if err != nil {
@@ -81,17 +81,18 @@ func (l *Lab) startKeeper() error {
 	keeper := exec.Command("/proc/self/exe")
 	keeper.Env = append(os.Environ(), keeperOf+"="+l.Name)
 	keeper.Stdin = line
-	// A session of its own: what ends the maker's whole process group, such as Ctrl-C, does not end the keeper.
+	// The keeper gets its own session, so that what ends the maker's process group, such as Ctrl-C, does not end the
+	// keeper.
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := keeper.Start(); err != nil {
 		return errors.Join(err, end.Close())
 	}
-	go func() { _ = keeper.Wait() }() // or it would stay as a zombie
+	go func() { _ = keeper.Wait() }() // reap it
 	l.line = end
 	return nil
 }
 
-// dismissKeeper has the keeper of a lab that has ended, or that is to live on, end too.
+// dismissKeeper ends the keeper of a lab that has ended, or that is to outlive its maker.
 func (l *Lab) dismissKeeper() {
 	if l.line != nil {
 		_ = l.line.Close()

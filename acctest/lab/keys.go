@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// KeyFile is the private key that logs in to all hosts.
+// KeyFile is the private key that can log in to all hosts.
 func (l *Lab) KeyFile() string { return filepath.Join(l.dir, "client") }
 
-// HostCA is the public key of the authority that has signed all hosts' keys, as sshd writes it.
+// HostCA returns the public key of the authority that signed all hosts' keys, as sshd writes it.
 func (l *Lab) HostCA() (string, error) { return readKey(filepath.Join(l.dir, "host-ca.pub")) }
 
-// UserCAFile is the private key of an authority whose user certificates all hosts take.
+// UserCAFile is the private key of an authority whose user certificates all hosts accept.
 func (l *Lab) UserCAFile() string { return filepath.Join(l.dir, "user-ca") }
 
-// KnownHosts is the text of a known_hosts file that pins the keys that all hosts have now.
+// KnownHosts returns the text of a known_hosts file with the current keys of all hosts.
 func (l *Lab) KnownHosts() (string, error) {
 	var lines strings.Builder
 	for _, h := range l.Hosts {
@@ -34,7 +34,7 @@ func (l *Lab) KnownHosts() (string, error) {
 	return lines.String(), nil
 }
 
-// makeKeys makes the keys of the lab: the client's, and those of the two authorities.
+// makeKeys makes the lab's keys: the client's, and those of the two authorities.
 func (l *Lab) makeKeys() error {
 	for _, name := range []string{"client", "host-ca", "user-ca"} {
 		if err := makeKey(filepath.Join(l.dir, name)); err != nil {
@@ -44,7 +44,7 @@ func (l *Lab) makeKeys() error {
 	return nil
 }
 
-// makeKey makes a key pair, in place of one that may be there.
+// makeKey makes a key pair, replacing an existing one.
 func makeKey(file string) error {
 	if err := os.RemoveAll(file); err != nil {
 		return err

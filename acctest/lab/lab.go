@@ -1,14 +1,13 @@
-// Package lab boots real hosts on this machine for tests and for the demo: systemd as PID 1, sshd, block
-// devices, addresses of their own. Each is an overlay over one cached base image, run by
-// systemd-nspawn in a network namespace of its own; a further namespace holds the bridge between them, and
-// nothing leads out of it.
+// Package lab boots real hosts on this machine for tests and for the demo, with systemd as PID 1, sshd, block devices
+// and their own addresses. Each is an overlay over one cached base image, run by systemd-nspawn in its own network
+// namespace. Another namespace holds the bridge between them, without a connection to the outside.
 //
-// A lab's parts bear names that its own name decides, and lie below one directory. So whoever knows the
-// name can end it, also when the process that made it is gone.
+// The name of a lab determines the names of all its parts, which lie below one directory. So a lab can be ended by its
+// name, even if the process that made it is gone.
 //
-// The base image takes 310 MB and is built once, in 25 s to 70 s, from the package sources of this machine. A
-// host takes 10 MB of disk and 12 MB of memory beside what runs on it. Three boot in about 1 s on two cores,
-// twelve in 3 s, or several times that where the machine has other things to do.
+// The base image takes 310 MB and is built once, in 25 s to 70 s, from the machine's package sources. A host takes 10
+// MB of disk and 12 MB of memory beside what runs on it. On two idle cores three hosts boot in about 1 s, and twelve
+// in 3 s.
 package lab
 
 import (
@@ -22,37 +21,37 @@ import (
 	"sync"
 )
 
-// Config is the lab that is desired.
+// Config describes a lab.
 type Config struct {
 	Name     string // lower-case letters, digits, dashes; at most 12
 	Hosts    []HostConfig
-	Bastion  bool // a host "bastion", in Hosts or one more: the only one from which the others' sshd can be reached
-	Detached bool // it lives until Down; otherwise it ends with the process that made it
+	Bastion  bool // a host "bastion", in Hosts or additional: the only one that can reach the others' sshd
+	Detached bool // it stays until Down; otherwise it ends with the process that made it
 }
 
-// HostConfig is a host that is desired.
+// HostConfig describes a host.
 type HostConfig struct {
 	Name        string // lower-case letters, digits, dashes; at most 12, as it is part of interface names
-	User        string // who logs in; empty: root
-	Password    string // that sudo asks the user for; empty: it asks for none
+	User        string // login user; empty: root
+	Password    string // for sudo; empty: sudo needs none
 	Port        int    // of sshd; 0: 22
 	DeviceBytes int64  // size of a dedicated block device, /dev/sdb, in bytes; 0: none; xfs needs 300 MiB
 	SmallUsr    int64  // size of a file system of its own for /usr/local, in bytes; 0: none
 
 	NoForwarding bool // its sshd forwards no connections
-	Direct       bool // its sshd can be reached past the bastion, too
+	Direct       bool // its sshd can also be reached without the bastion
 }
 
-// Lab is a lab that is up.
+// Lab is a running lab.
 type Lab struct {
 	Name  string
 	Hosts []*Host
 
 	dir  string
-	line *os.File // which the lab's keeper reads, until the lab's maker closes it or ends
+	line *os.File // pipe that the keeper reads until the lab's maker closes it or ends
 }
 
-// maxHosts is far above what anybody boots on one machine, and far below the addresses that there are: 243.
+// maxHosts is far more than anybody boots on one machine, and far below the 243 addresses.
 const maxHosts = 40
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,11}$`)
@@ -77,7 +76,7 @@ func (c Config) check() error {
 	return nil
 }
 
-// hosts are all the hosts that are desired.
+// hosts returns all hosts of the configuration.
 func (c Config) hosts() []HostConfig {
 	named := slices.ContainsFunc(c.Hosts, func(h HostConfig) bool { return h.Name == bastionName })
 	if c.Bastion && !named {
@@ -86,8 +85,8 @@ func (c Config) hosts() []HostConfig {
 	return c.Hosts
 }
 
-// Up boots a lab and returns once all of its hosts accept SSH. Labs whose makers are gone are ended
-// first, if their keepers have not done so. A lab that does not come up is ended before the error is returned.
+// Up boots a lab and returns once all of its hosts accept SSH. It first ends labs whose makers are gone, if their
+// keepers have not. A lab that does not come up is ended before the error is returned.
 func Up(ctx context.Context, config Config) (*Lab, error) {
 	if err := errors.Join(config.check(), CheckMachine()); err != nil {
 		return nil, err
@@ -114,7 +113,7 @@ func Up(ctx context.Context, config Config) (*Lab, error) {
 
 func newLab(name string) *Lab { return &Lab{Name: name, dir: filepath.Join(stateDir(), "labs", name)} }
 
-// build makes all of a lab that has been claimed, and boots it.
+// build makes and boots a lab that was claimed.
 func (l *Lab) build(ctx context.Context, detached bool) error {
 	if err := errors.Join(l.makeKeys(), l.makeNetwork()); err != nil {
 		return err
@@ -131,7 +130,7 @@ func (l *Lab) build(ctx context.Context, detached bool) error {
 	return err
 }
 
-// Host is the host of this name. Asking for one that there is not is a mistake of the caller.
+// Host returns the host of this name, which has to exist.
 func (l *Lab) Host(name string) *Host {
 	for _, h := range l.Hosts {
 		if h.Config.Name == name {
@@ -152,7 +151,7 @@ func (l *Lab) Down() error {
 	return os.RemoveAll(l.dir)
 }
 
-// each does the same to all hosts at once.
+// each calls do for all hosts concurrently.
 func (l *Lab) each(do func(*Host) error) error {
 	failures := make([]error, len(l.Hosts))
 	var group sync.WaitGroup

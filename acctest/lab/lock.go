@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes a lock of this machine's labs, and waits for whoever has it. It is given back when the file
-// is closed, here and in every process that has inherited it.
+// lock takes a machine-wide lock of labs, and waits for its holder. It is released when the file is closed, here and
+// in every process that has inherited it.
 func lock(ctx context.Context, path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// programs are what the lab runs, with the Debian package that each comes in.
+// programs are the programs that the lab runs, with their Debian packages.
 var programs = []struct{ program, pkg string }{
 	{"mmdebstrap", "mmdebstrap"},
 	{"systemd-nspawn", "systemd-container"},
@@ -24,7 +24,7 @@ var programs = []struct{ program, pkg string }{
 	{"ssh-keygen", "openssh-client"},
 }
 
-// Packages are the Debian packages that the lab needs.
+// Packages returns the Debian packages that the lab needs.
 func Packages() []string {
 	var names []string
 	for _, p := range programs {
@@ -33,7 +33,7 @@ func Packages() []string {
 	return names
 }
 
-// stateDir is below which labs lie: $ETCD_LAB_DIR, else a directory of the system's.
+// stateDir is the directory of labs: $ETCD_LAB_DIR, or else a system directory.
 func stateDir() string {
 	if dir := os.Getenv("ETCD_LAB_DIR"); dir != "" {
 		return dir
@@ -41,7 +41,7 @@ func stateDir() string {
 	return "/var/lib/etcd-lab"
 }
 
-// CheckMachine says what this machine lacks to boot a lab, and how it gets it.
+// CheckMachine returns what this machine lacks to boot a lab, and how to install it.
 func CheckMachine() error {
 	if os.Geteuid() != 0 {
 		return errors.New("booting hosts needs root")
@@ -71,12 +71,12 @@ func CheckMachine() error {
 	return nil
 }
 
-// inotifyFile says how many inotify instances all of a user's processes may have.
+// inotifyFile is the machine's limit of inotify instances per user.
 const inotifyFile = "/proc/sys/fs/inotify/max_user_instances"
 
-// makeRoom raises the machine's limit of inotify instances, if it is lower. Linux allows 128 and a host
-// takes 8, all in root's name: 15 hosts would have them all, and systemd on the next would not start. It is the
-// one thing that stays once the labs are gone, until the machine reboots.
+// makeRoom raises the machine's limit of inotify instances if it is too low. Linux allows 128 and a host takes 8, all
+// as root: with 15 hosts none would be left, and systemd on the next would not start. The limit stays until the
+// machine reboots.
 func makeRoom() error {
 	const enough = 4096 // 12 labs of 40 hosts
 	text, err := os.ReadFile(inotifyFile)
@@ -95,9 +95,9 @@ func run(name string, args ...string) error {
 	return err
 }
 
-// output runs a program to its end and returns its stdout. The program is killed when this process is, so
-// that it does not go on while the next to come ends what this process has made. The kernel means the
-// thread that started it, which therefore has to stay.
+// output runs a program to its end and returns its stdout. The program is killed with this process, so that it does
+// not interfere when the next process cleans up. The kernel ties that to the thread that started it, which therefore
+// has to stay.
 func output(name string, args ...string) (string, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmountBelow unmounts all that is mounted below a directory, the last mounted first.
+// unmountBelow unmounts everything below a directory, the last mount first.
 func unmountBelow(dir string) error {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -26,8 +26,8 @@ func unmountBelow(dir string) error {
 	return errors.Join(failures...)
 }
 
-// unmount unmounts one place. The kernel lets go of the image of a host whose power was cut only some time
-// after its last process has ended, so a place that is busy is waited for.
+// unmount unmounts one place. The kernel releases the image of a killed host only some time after its last process has
+// ended, so unmount waits while it is busy.
 func unmount(place string) error {
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		err := unix.Unmount(place, 0)

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every lab has the same addresses: labs cannot see each other. Host number i, from 0, has the
-// address that ends in firstHost+i.
+// firstHost is the last byte of the first host's address; host number i has firstHost+i. All labs have the same
+// addresses, since they cannot see each other.
 const firstHost = 11
 
-// Namespace is the network namespace that holds the bridge. From inside of it all hosts can be reached.
+// Namespace is the network namespace with the bridge, from which all hosts can be reached.
 func (l *Lab) Namespace() string { return "etcdlab-" + l.Name }
 
-// makeNetwork makes the namespace with the bridge, and nothing that leads out of it.
+// makeNetwork makes the namespace with the bridge, without a connection to the outside.
 func (l *Lab) makeNetwork() error {
 	ns := l.Namespace()
 	if err := run("ip", "netns", "add", ns); err != nil {
@@ -51,18 +51,17 @@ func removeNamespace(name string) error {
 	return run("ip", "netns", "del", name)
 }
 
-// Command is a program that runs in the lab's network, not started yet.
+// Command returns a program to run in the lab's network, not started yet.
 func (l *Lab) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", l.Namespace(), name}, args...)...)
 }
 
-// Dial connects to an IP address and port in the lab's network. The connection stays there, whichever
-// namespace it is used from.
+// Dial connects to an IP address and port in the lab's network. The connection can be used from any namespace.
 func (l *Lab) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return dialIn(ctx, l.Namespace(), network, address)
 }
 
-// dialIn connects from inside of a network namespace.
+// dialIn connects from inside a network namespace.
 func dialIn(ctx context.Context, namespace, network, address string) (net.Conn, error) {
 	inside, err := os.Open(filepath.Join("/run/netns", namespace))
 	if err != nil {
@@ -82,8 +81,8 @@ func dialIn(ctx context.Context, namespace, network, address string) (net.Conn, 
 		return nil, fmt.Errorf("enter the network namespace %s: %w", namespace, err)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	// The thread goes back, or it ends: it would count as one of the host's for ever, and serve
-	// goroutines that know nothing of it. The first thread of a process cannot end.
+	// The thread has to leave the namespace or end: it would keep the namespace occupied, and run goroutines that
+	// expect another. The first thread of a process cannot end.
 	if back := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); back != nil {
 		panic(fmt.Sprintf("a thread cannot leave the network namespace %s: %v", namespace, back))
 	}

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// supervisor runs the host for as long as it reboots: systemd-nspawn leaves with 133 when its host
-// does. It is a shell and no Go program so that it outlives the test binary or the command that started
-// it.
+// supervisor keeps the host running across reboots: systemd-nspawn exits with 133 when its host reboots. It is a shell
+// script so that it outlives the test binary or command that started it.
 const supervisor = `while :; do
 	systemd-nspawn "$@" </dev/null
 	[ $? = 133 ] || exit
@@ -48,7 +47,7 @@ func (h *Host) PowerOn(ctx context.Context) error {
 	return h.AwaitSSH(ctx)
 }
 
-// supervise starts the supervisor in the host's control group, and leaves it alone.
+// supervise starts the supervisor in the host's control group.
 func (h *Host) supervise(args []string) error {
 	console, err := os.OpenFile(h.console(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -65,17 +64,17 @@ func (h *Host) supervise(args []string) error {
 	defer group.Close()
 	command := exec.Command("sh", args...)
 	command.Stdout, command.Stderr = console, console
-	// No lock of the image: whoever is killed would leave its file behind. The lab has its own.
+	// No lock on the image, since a killed process would leave its file behind. The lab has its own.
 	command.Env = append(os.Environ(), "SYSTEMD_NSPAWN_LOCK=0")
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	if err := command.Start(); err != nil {
 		return err
 	}
-	go func() { _ = command.Wait() }() // or it would stay as a zombie
+	go func() { _ = command.Wait() }() // reap it
 	return nil
 }
 
-// attach makes the disk a loop device, unless it is one.
+// attach makes the disk a loop device, unless it already is one.
 func (h *Host) attach() (string, error) {
 	if device, err := h.device(); device != "" || err != nil {
 		return device, err
@@ -84,13 +83,13 @@ func (h *Host) attach() (string, error) {
 	return strings.TrimSpace(device), err
 }
 
-// device is the loop device of the disk; empty where there is none.
+// device returns the loop device of the disk, or "".
 func (h *Host) device() (string, error) {
 	device, err := output("losetup", "--noheadings", "--output=NAME", "--associated", h.disk())
 	return strings.TrimSpace(device), err
 }
 
-// AwaitSSH waits until the host's sshd answers and lets users in.
+// AwaitSSH waits until the host's sshd answers and users can log in.
 func (h *Host) AwaitSSH(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -101,7 +100,7 @@ func (h *Host) AwaitSSH(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() == nil || last == nil {
-			last = err // the last attempt, cut short, says nothing of the host
+			last = err // the last attempt was interrupted, and says nothing about the host
 		}
 		if !h.On() {
 			return fmt.Errorf("host %s has ended: %s", h.Config.Name, h.lastWords())
@@ -114,7 +113,7 @@ func (h *Host) AwaitSSH(ctx context.Context) error {
 	}
 }
 
-// letsIn tells by nil that users can log in. Early in a boot sshd runs already, and lets in none but root.
+// letsIn returns nil once users can log in. Early in a boot sshd runs already, and admits only root.
 func (h *Host) letsIn(ctx context.Context) error {
 	if err := h.greet(ctx); err != nil {
 		return err
@@ -125,7 +124,7 @@ func (h *Host) letsIn(ctx context.Context) error {
 	return nil
 }
 
-// greet has sshd say who it is. It asks from the host's own namespace, which no filter stands before.
+// greet reads sshd's banner. It connects from the host's own namespace, which no filter blocks.
 func (h *Host) greet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -148,7 +147,7 @@ func (h *Host) greet(ctx context.Context) error {
 	return nil
 }
 
-// lastWords are the end of what the host wrote to its console.
+// lastWords returns the end of the host's console output.
 func (h *Host) lastWords() string {
 	text, err := os.ReadFile(h.console())
 	if err != nil {
@@ -157,14 +156,14 @@ func (h *Host) lastWords() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// PowerOff cuts the host's power: everything that runs on it ends at once. What it wrote is kept, synced
-// or not, as the machine below keeps running. It may be repeated.
+// PowerOff cuts the host's power: all of its processes end at once. Unsynced writes are kept, since the machine below
+// keeps running. It may be repeated.
 func (h *Host) PowerOff() error {
 	return errors.Join(h.kill(), h.detach())
 }
 
-// detach takes the loop device off the disk. The kernel does so once the last mount of the host is gone,
-// which may be a moment after its last process.
+// detach removes the loop device from the disk. The kernel allows that once the host's last mount is gone, which may
+// be a moment after its last process.
 func (h *Host) detach() error {
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		device, err := h.device()
@@ -178,8 +177,8 @@ func (h *Host) detach() error {
 	}
 }
 
-// Reboot reboots the host from inside, in order, and returns once its sshd answers again. It watches from
-// outside: systemd stops all processes on its way down, and nsenter with them, for good.
+// Reboot reboots the host from inside, in order, and returns once its sshd answers again. It watches from outside,
+// since systemd also stops nsenter when it goes down.
 func (h *Host) Reboot(ctx context.Context) error {
 	before, err := h.init()
 	if err != nil {

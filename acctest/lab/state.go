@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// saved is what another process needs to find a lab.
+// saved is what another process needs to open a lab.
 type saved struct {
 	Hosts []HostConfig
 	Base  string
@@ -29,10 +29,10 @@ func (l *Lab) save() error {
 	return os.WriteFile(filepath.Join(l.dir, "lab.json"), text, 0o600)
 }
 
-// ErrNoLab is the error of Open where there is no lab of that name.
+// ErrNoLab is the error of Open if there is no lab of that name.
 var ErrNoLab = errors.New("there is no lab")
 
-// Open finds a lab that another process has brought up.
+// Open opens a lab that another process has brought up.
 func Open(name string) (*Lab, error) {
 	l := newLab(name)
 	text, err := os.ReadFile(filepath.Join(l.dir, "lab.json"))
@@ -52,7 +52,7 @@ func Open(name string) (*Lab, error) {
 	return l, nil
 }
 
-// reopened is the lab with all of its hosts.
+// reopened returns the lab with all of its hosts.
 func (l *Lab) reopened() *Lab {
 	opened, err := Open(l.Name)
 	if err != nil {
@@ -61,14 +61,14 @@ func (l *Lab) reopened() *Lab {
 	return opened
 }
 
-// process is a process that cannot be mistaken for a later one of the same ID: with its start time, in
-// clock ticks since boot. It is written as "PID START".
+// process identifies a process uniquely, by its ID and its start time in clock ticks since boot. It is written as "PID
+// START".
 type process struct {
 	pid   int
 	start string
 }
 
-// findProcess is the process that has this ID now.
+// findProcess returns the process that has this ID now.
 func findProcess(pid int) (process, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -82,7 +82,7 @@ func findProcess(pid int) (process, error) {
 	return process{pid, fields[19]}, nil
 }
 
-// readProcess reads a process that was written to a file, if it still runs.
+// readProcess returns the process that is written in a file, if it still runs.
 func readProcess(file string) (process, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -100,13 +100,13 @@ func (p process) write(file string) error {
 	return os.WriteFile(file, fmt.Appendf(nil, "%d %s\n", p.pid, p.start), 0o600)
 }
 
-// claims is the lock under which labs are claimed, and those whose makers are gone are ended.
+// claims is the lock for claiming labs, and for ending those whose makers are gone.
 const claims = "/run/etcdlab.lock"
 
-// claim makes the lab's directory, which says whose the lab is and what it is made of before there is
-// anything else of it: whenever its maker is killed, the next to come can end it. It is done under a
-// lock, so that no lab is taken for dead in the moment before it says whose it is, and so that no two
-// end the same one. A lab of another ETCD_LAB_DIR shares the machine's names with it, and is left alone.
+// claim makes the lab's directory, which names its maker and its parts before anything else of it exists: whenever its
+// maker is killed, the next lab can end it. The lock ensures that no lab is taken for dead before it names its maker,
+// and that no two processes end the same lab. A lab of another ETCD_LAB_DIR shares the machine's names, and is left
+// alone.
 func (l *Lab) claim(ctx context.Context) error {
 	held, err := lock(ctx, claims)
 	if err != nil {
@@ -137,7 +137,7 @@ func (l *Lab) claim(ctx context.Context) error {
 	return nil
 }
 
-// release has the lab live until Down, whatever becomes of its maker.
+// release lets the lab outlive its maker, until Down.
 func (l *Lab) release() error {
 	defer l.dismissKeeper()
 	return os.WriteFile(l.detachedFile(), nil, 0o600)
@@ -146,7 +146,7 @@ func (l *Lab) release() error {
 func (l *Lab) ownerFile() string    { return filepath.Join(l.dir, "owner") }
 func (l *Lab) detachedFile() string { return filepath.Join(l.dir, "detached") }
 
-// dead tells whether the process that the lab lives as long as has ended.
+// dead tells whether the lab's maker has ended.
 func (l *Lab) dead() bool {
 	if _, err := os.Stat(l.detachedFile()); err == nil {
 		return false

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is a program that runs on the host as root, past its network and sshd, not started yet. While
-// the host reboots it may not return before ctx ends.
+// Command returns a program to run on the host as root, without its network and sshd, not started yet. While the host
+// reboots it may not return before ctx ends.
 func (h *Host) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	init, err := h.init()
 	if err != nil {
@@ -26,8 +26,7 @@ func (h *Host) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	return exec.CommandContext(ctx, "nsenter", append(enter, args...)...), nil
 }
 
-// Run runs a Command and returns what it printed. A program that fails is an error that holds what it
-// printed.
+// Run runs a Command and returns its output. If the program fails, the error includes the output.
 func (h *Host) Run(ctx context.Context, args ...string) (string, error) {
 	command, err := h.Command(ctx, args...)
 	if err != nil {
@@ -40,7 +39,7 @@ func (h *Host) Run(ctx context.Context, args ...string) (string, error) {
 	return string(text), nil
 }
 
-// init is the process, as this machine numbers it, that is PID 1 on the host.
+// init returns the process that is PID 1 on the host, as this machine numbers it.
 func (h *Host) init() (process, error) {
 	pids, err := output("ip", "netns", "pids", h.namespace())
 	if err != nil {
@@ -64,7 +63,7 @@ func (h *Host) init() (process, error) {
 	return process{}, fmt.Errorf("host %s is off", h.Config.Name)
 }
 
-// ReadFile reads a file of the host. Of a host that is off it is what lies in its image.
+// ReadFile reads a file of the host, or, if the host is off, of its image.
 func (h *Host) ReadFile(path string) (string, error) {
 	root := h.root()
 	if init, err := h.init(); err == nil {
@@ -75,7 +74,7 @@ func (h *Host) ReadFile(path string) (string, error) {
 		return "", fmt.Errorf("%s: open its root: %w", h.Config.Name, err)
 	}
 	defer unix.Close(dir)
-	// A link means a file of the host, never one of this machine.
+	// A symbolic link refers to a file of the host, never of this machine.
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
 	fd, err := unix.Openat2(dir, path, &how)
 	if err != nil {
@@ -87,7 +86,7 @@ func (h *Host) ReadFile(path string) (string, error) {
 	return string(text), err
 }
 
-// WipeWithNewKey is a Wipe that changes the host key, too: another machine at the same addresses.
+// WipeWithNewKey is Wipe with a new host key: another machine at the same addresses.
 func (h *Host) WipeWithNewKey(ctx context.Context) error {
 	if err := errors.Join(h.PowerOff(), makeKey(h.hostKeyFile())); err != nil {
 		return err
@@ -95,8 +94,8 @@ func (h *Host) WipeWithNewKey(ctx context.Context) error {
 	return h.Wipe(ctx)
 }
 
-// Wipe cuts the host's power and boots it from a fresh image with a fresh disk: the machine that came
-// back from the provider re-imaged. Its addresses and its host key stay; a Cut or a Throttle do not.
+// Wipe cuts the host's power and boots it from a fresh image with a fresh disk, like a machine that was reinstalled.
+// Its addresses and host key stay; a Cut or a Throttle does not.
 func (h *Host) Wipe(ctx context.Context) error {
 	if err := errors.Join(h.PowerOff(), unmountBelow(h.dir), h.unplug()); err != nil {
 		return err
