@@ -50,14 +50,14 @@ func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 	backedUp(t, b, f)
 	f.Stalls = 2 * time.Second
 	err := f.run(t, runBackup, true)
-	if err == nil || !strings.Contains(err.Error(), "s3: ") || !strings.Contains(err.Error(), "came no further for 2s") || strings.Contains(err.Error(), "endpoint, or see") {
+	if err == nil || !strings.Contains(err.Error(), "s3: ") || !strings.Contains(err.Error(), "came no further for 2s") || strings.Contains(err.Error(), "endpoint, or make sure") {
 		t.Errorf("the run says %v", err)
 	}
 	f.Stalls = 0
 	stopped := errors.New("systemd has stopped it")
 	ctx, stop := context.WithCancelCause(t.Context())
 	time.AfterFunc(4*time.Second, func() { stop(stopped) })
-	if err := f.RunBackup(ctx, "main", true, func(string) {}); !errors.Is(err, stopped) || strings.Contains(err.Error(), "endpoint, or see") || f.last(t, runBackup).Error == "" {
+	if err := f.RunBackup(ctx, "main", true, func(string) {}); !errors.Is(err, stopped) || strings.Contains(err.Error(), "endpoint, or make sure") || f.last(t, runBackup).Error == "" {
 		t.Errorf("a run that was stopped says %v", err)
 	}
 	b.S3 = nil
