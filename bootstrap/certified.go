@@ -15,7 +15,6 @@ import (
 
 // Names under which an observation reports the CA bundles.
 const (
-	// Names under which an observation reports the CA bundles.
 	observedPeerCA   = "peer-ca"
 	observedClientCA = "client-ca"
 )

@@ -113,9 +113,8 @@ func (c Cluster) Marker(m membership.Member, f Formation, phase api.Phase) api.M
 	}
 }
 
-// Values of etcd's initial-cluster-state. New is for the first start of a cluster alone.
+// Values of etcd's initial-cluster-state. New is only for the first start of a cluster.
 const (
-	// Values of etcd's initial-cluster-state. New is only for the first start of a cluster.
 	StateNew      = "new"
 	StateExisting = "existing"
 )

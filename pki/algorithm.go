@@ -14,10 +14,8 @@ import (
 // Algorithm is the kind and size of a key.
 type Algorithm string
 
-// Algorithms of keys. All of them are understood by every TLS library that etcd clients are built on;
-// ed25519 is not, and therefore not one of them.
+// Algorithms of keys that every TLS library of etcd clients supports. ed25519 is not among them.
 const (
-	// Algorithms of keys that every TLS library of etcd clients supports. ed25519 is not among them.
 	ECDSAP256 Algorithm = "ecdsa-p256"
 	ECDSAP384 Algorithm = "ecdsa-p384"
 	RSA2048   Algorithm = "rsa-2048"

@@ -15,9 +15,8 @@ type Authorities struct {
 	Clients *Authority // signs the certificates of clients and servers
 }
 
-// Common names of authorities that are made here.
+// Parts of the common names of generated authorities.
 const (
-	// Parts of the common names of generated authorities.
 	namePrefix    = "etcd "
 	peersSuffix   = " peers"
 	clientsSuffix = " clients"

@@ -78,9 +78,8 @@ func (a *Authority) failed(want Request, err error) error {
 	return fmt.Errorf("sign the %s certificate of %.80q by the authority %s: %w", want.Profile, want.CommonName, a, err)
 }
 
-// Types of PEM blocks that hold a certificate request.
+// Types of PEM blocks with a certificate request.
 const (
-	// Types of PEM blocks with a certificate request.
 	pemRequest    = "CERTIFICATE REQUEST"
 	pemOldRequest = "NEW CERTIFICATE REQUEST" // as older tools write it
 )

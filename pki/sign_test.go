@@ -167,8 +167,8 @@ func TestSignRefusesBadRequests(t *testing.T) {
 		`"https://example.com" is not a DNS name`:  func(r *Request) { r.DNSNames = []string{"https://example.com"} },
 		`"a.example.com\nb" is not a DNS name`:     func(r *Request) { r.DNSNames = []string{"a.example.com\nb"} },
 		`"" is not a DNS name`:                     func(r *Request) { r.DNSNames = []string{""} },
-		"fe80::1%eth0 cannot be in a certificate":                func(r *Request) { r.IPs = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} },
-		"invalid IP cannot be in a certificate":                  func(r *Request) { r.IPs = []netip.Addr{{}} },
+		"fe80::1%eth0 cannot be in a certificate":  func(r *Request) { r.IPs = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} },
+		"invalid IP cannot be in a certificate":    func(r *Request) { r.IPs = []netip.Addr{{}} },
 		"a lifetime of 1m0s is too short":          func(r *Request) { r.Lifetime = time.Minute },
 		"a lifetime of -1h0m0s is too short; it m": func(r *Request) { r.Lifetime = -time.Hour },
 	} {

@@ -13,11 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Members that serve and could not be compared are asked again: one of them may compact at that moment, or have just been
-// given the alarm.
+// Serving members that could not be compared are asked again: one of them may be compacting, or may just have received
+// the alarm.
 const (
-	// Serving members that could not be compared are asked again: one of them may be compacting, or may just have
-	// received the alarm.
 	compareTries = 5
 	comparePause = 500 * time.Millisecond
 )

@@ -141,7 +141,7 @@ func (r *run) certificates(ctx context.Context, m membership.Member, marker api.
 	return r.certificatesFor(ctx, m, marker, r.Cluster.Keys(m))
 }
 
-// certificatesFor is certificates for the given keys.
+// certificatesFor does the same for the given keys.
 func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker api.Marker, keys []api.KeyRequest) (map[string]string, error) {
 	prepared, err := ask[api.Prepared](ctx, r, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
 	if err != nil {

@@ -100,7 +100,7 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 	for {
 		j.look(ctx)
 		clear(r.touched)
-		// An observation that was cut short is no basis for a plan.
+		// An interrupted observation is no basis for a plan.
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped before %s: %w", next, context.Cause(ctx))
 		}

@@ -113,8 +113,8 @@ type Host struct {
 	Data       bool   // its data directory holds something
 	Running    bool   // its unit is active or activating
 	Ready      bool   // a linearizable read through it succeeded, and it knows every member by name
-	ClusterID  string // hexadecimal, where it is ready
-	Leader     string // member ID in hexadecimal, where it is ready
+	ClusterID  string // hexadecimal, if it is ready
+	Leader     string // member ID in hexadecimal, if it is ready
 	Unbacked   string // how its backups differ from what is desired; empty: not at all
 }
 

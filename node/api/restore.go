@@ -14,9 +14,8 @@ func RestoreFile(cluster string) string { return path.Join(ConfigDir(cluster), "
 // Stage says how far a host has come in a restore.
 type Stage string
 
-// Stages of a restore, in their order. Up to StageChecked it can be taken back.
+// Stages of a restore, in order. Up to StageChecked the restore can be undone.
 const (
-	// Stages of a restore, in order. Up to StageChecked the restore can be undone.
 	StageFenced   Stage = "fenced"   // the previous member is stopped, and must not start again
 	StageRestored Stage = "restored" // the data directory holds the snapshot; its member may run, with its client port only on loopback
 	StageChecked  Stage = "checked"  // all members have agreed on cluster ID, hash and keys, and must do so again after a restart

@@ -46,9 +46,8 @@ type Manifest struct {
 	StoredSHA256    string   `json:"stored_sha256"` // hexadecimal, of what lies at the destination
 }
 
-// Endings of the names of a backup's objects.
+// Suffixes of the names of a backup's objects.
 const (
-	// Suffixes of the names of a backup's objects.
 	clearSuffix     = ".db"
 	encryptedSuffix = ".db.age"
 	manifestSuffix  = ".json"

@@ -166,7 +166,7 @@ func (s *S3) Sweep(ctx context.Context, prefix string, before time.Time) error {
 	err := s.patiently(ctx, "list unfinished uploads", func() error {
 		abandoned = nil
 		ctx, cancel := context.WithCancel(ctx)
-		defer cancel() // ends the listing where it is left early
+		defer cancel() // ends the listing if it is left early
 		for upload := range s.core.ListIncompleteUploads(ctx, s.config.Bucket, root, true) {
 			if upload.Err != nil {
 				return upload.Err
