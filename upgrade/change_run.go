@@ -346,9 +346,9 @@ func (r *changeRun) member(m membership.Member) membership.MemberStatus {
 	return membership.MemberStatus{Member: m}
 }
 
-// leader returns the voter that leads, or a healthy voter if the leader is unknown. It never returns but.
-func (r *changeRun) leader(but membership.Member) (membership.Member, error) {
-	healthy := slices.DeleteFunc(r.status.Healthy(), func(s membership.MemberStatus) bool { return s.Member == but })
+// leader returns the voter that leads, or a healthy voter if the leader is unknown. It never returns except.
+func (r *changeRun) leader(except membership.Member) (membership.Member, error) {
+	healthy := slices.DeleteFunc(r.status.Healthy(), func(s membership.MemberStatus) bool { return s.Member == except })
 	if len(healthy) == 0 {
 		return membership.Member{}, fmt.Errorf("no healthy voter can be reached to do it")
 	}

@@ -160,7 +160,7 @@ func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker a
 	return certificates, nil
 }
 
-// configure writes everything that a member runs by that does not serve.
+// configure writes everything that a member runs by. The member does not serve meanwhile.
 func (r *changeRun) configure(ctx context.Context, m membership.Member) error {
 	request, err := r.configureRequest(m, r.Cluster.Version, r.phase(m))
 	if err != nil {

@@ -162,11 +162,11 @@ func (r *changeRun) remove(ctx context.Context, step membership.Step) error {
 	}, m)
 }
 
-// confirm waits until the list of every healthy voter, but excepted, shows a change.
-func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Member) bool, but ...membership.Member) error {
+// confirm waits until the list of every healthy voter shows a change. It does not ask except, a member that has left.
+func (r *changeRun) confirm(ctx context.Context, what string, shows func(api.Member) bool, except ...membership.Member) error {
 	var members []membership.Member
 	for _, s := range r.status.Healthy() {
-		if len(but) == 0 || s.Member != but[0] {
+		if len(except) == 0 || s.Member != except[0] {
 			members = append(members, s.Member)
 		}
 	}

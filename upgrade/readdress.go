@@ -85,11 +85,11 @@ func (r *changeRun) issueCertificates(ctx context.Context, m membership.Member, 
 // updatePeerURL updates a member's peer URL in the member list: through another voter, or through itself if there is
 // no other.
 func (r *changeRun) updatePeerURL(ctx context.Context, m membership.Member, id, peerURL string) error {
-	but := m
+	except := m
 	if r.status.Size() == 1 {
-		but = membership.Member{}
+		except = membership.Member{}
 	}
-	through, err := r.leader(but)
+	through, err := r.leader(except)
 	if err != nil {
 		return err
 	}

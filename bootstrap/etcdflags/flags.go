@@ -1,6 +1,6 @@
-// Package etcdflags says which flags of etcd a configuration may set by extra_flags, in which minor versions etcd has them and
-// what it takes for them, and who sets the others. What etcd really has, a test of node/store compares with this, in each
-// minor version that is carried.
+// Package etcdflags says which etcd flags a configuration may set by extra_flags, in which minor versions etcd has
+// them, which values they accept, and who sets the others. A test of node/store compares this with what etcd really
+// has, in each minor version that is carried.
 package etcdflags
 
 import (
@@ -12,13 +12,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// Gates is the flag of the feature gates. A member is given the provider's own gates first, and then those of the configuration.
+// Gates is the flag of feature gates. A member gets the provider's own gates first, and then those of the
+// configuration.
 const Gates = "feature-gates"
 
-// MinTLS is the oldest version of TLS that members speak where a configuration does not say.
+// MinTLS is the oldest TLS version that members accept by default.
 const MinTLS = "TLS1.2"
 
-// free are the flags that a configuration may set, by name without dashes, and what their values are.
+// free are the flags that a configuration may set, by name without dashes, with the kind of their values.
 var free = map[string]kind{
 	"auth-token":                           text,
 	"auth-token-ttl":                       count,
@@ -62,7 +63,7 @@ var free = map[string]kind{
 	"watch-progress-notify-interval":       duration,
 }
 
-// settings are the flags that have an attribute of their own.
+// settings are the flags with their own attributes.
 var settings = []string{
 	"auto-compaction-mode", "auto-compaction-retention", "election-timeout", "heartbeat-interval", "log-level", "max-concurrent-streams",
 	"max-request-bytes", "max-txn-ops", "quota-backend-bytes", "snapshot-count",
@@ -77,7 +78,8 @@ const (
 	noDiscover = "members are named by members, and looked up nowhere"
 )
 
-// owned are the flags that a configuration must not set, and why; with the attribute to use instead, where there is one.
+// owned are the flags that a configuration must not set, with the reason and, if there is one, the attribute to use
+// instead.
 var owned = map[string]string{
 	"advertise-client-urls":             "set client_port, and members.*.address",
 	"auto-tls":                          byPKI,
@@ -128,17 +130,17 @@ var owned = map[string]string{
 	"wal-dir":                           "the log lies in data_dir",
 }
 
-// discovery begins the names of flags that have members looked up.
+// discovery is the prefix of flags that have members looked up.
 const discovery = "discovery"
 
-// experimental begins the names that many flags had before etcd 3.6.
+// experimental is the prefix that many flags had before etcd 3.6.
 const experimental = "experimental-"
 
-// Names are the flags that a configuration may set, sorted.
+// Names returns the flags that a configuration may set, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(free)) }
 
-// Check refuses a flag that a configuration must not set, that etcd does not have in this version or minor version, or whose
-// value etcd would not take. An empty version stands for any.
+// Check refuses a flag that a configuration must not set, that etcd does not have in this version or minor version, or
+// whose value etcd would not accept. An empty version stands for any.
 func Check(name, value, version string) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -177,7 +179,7 @@ func known(name string) bool {
 	return isFree || isOwned || slices.Contains(settings, name)
 }
 
-// CheckTogether refuses flags that etcd does not start by together.
+// CheckTogether refuses combinations of flags with which etcd does not start.
 func CheckTogether(flags map[string]string) (name string, err error) {
 	if flags["tls-min-version"] == "TLS1.3" && flags["cipher-suites"] != "" {
 		return "cipher-suites", fmt.Errorf("--cipher-suites is for TLS 1.2, and --tls-min-version is TLS1.3: take one of them out")
@@ -188,7 +190,7 @@ func CheckTogether(flags map[string]string) (name string, err error) {
 	return "", nil
 }
 
-// Extra are those of a member's flags that its configuration has set by extra_flags; nil where there are none.
+// Extra returns the flags of a member that its configuration has set by extra_flags, or nil.
 func Extra(flags map[string]string) map[string]string {
 	extra := map[string]string{}
 	for name, value := range flags {
@@ -206,8 +208,8 @@ func Extra(flags map[string]string) map[string]string {
 	return extra
 }
 
-// Asked tells whether two members' flags, lines of the form --name=value, differ in what a configuration says: settings and extra
-// flags, addresses and ports, names and directories. What is left are flags that the provider sets by itself.
+// Asked tells whether two members' flags, lines of the form --name=value, differ in something that a configuration
+// sets: settings and extra flags, addresses and ports, names and directories. All other flags are the provider's own.
 func Asked(a, b []string) bool {
 	said := func(lines []string) map[string]string {
 		all := map[string]string{}

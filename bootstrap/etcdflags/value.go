@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// kind refuses a value that etcd of a minor version does not take; an empty one stands for any.
+// kind refuses a value that etcd of a minor version does not accept; an empty minor version stands for any.
 type kind func(value, minor string) error
 
 // text is any value of one line.
@@ -76,8 +76,8 @@ func cipherSuites(value, _ string) error {
 	return nil
 }
 
-// features are the feature gates that a configuration may set, by the minor version that has them first; empty: all that are
-// carried have them.
+// features are the feature gates that a configuration may set, by the first minor version that has them; empty: all
+// carried versions do.
 var features = map[string]string{
 	"FastLeaseKeepAlive":           "3.7",
 	"LeaseCheckpoint":              "",
@@ -90,7 +90,7 @@ var features = map[string]string{
 // ownFeatures are the feature gates that the provider sets.
 var ownFeatures = []string{"CompactHashCheck", "InitialCorruptCheck", "SetMemberLocalAddr"}
 
-// formerly are feature gates by the flags that they were before etcd 3.6.
+// formerly maps feature gates to the flags that they were before etcd 3.6.
 var formerly = map[string]string{
 	"experimental-enable-lease-checkpoint":           "LeaseCheckpoint",
 	"experimental-enable-lease-checkpoint-persist":   "LeaseCheckpointPersist",
@@ -121,7 +121,7 @@ func gates(value, minor string) error {
 	return nil
 }
 
-// notOwn is what a list of feature gates has beside the provider's own.
+// notOwn returns the feature gates of a list without the provider's own.
 func notOwn(value string) string {
 	gates := slices.DeleteFunc(strings.Split(value, ","), func(gate string) bool {
 		name, _, _ := strings.Cut(gate, "=")

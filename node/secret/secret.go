@@ -1,5 +1,5 @@
-// Package secret has the one type of texts that must not leave a process by accident: keys, passphrases, passwords, on the
-// provider's side and on the hosts'. It imports nothing but the standard library.
+// Package secret has the one type for texts that must not leak by accident: keys, passphrases, passwords, on the
+// provider's side and on hosts. It imports only the standard library.
 package secret
 
 import (
@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// Text is a text that no verb of fmt, no slog handler and no JSON encoder prints. The zero Text is the empty one. Only
-// Reveal gives it out, and Revealed, for what is encoded for a host.
+// Text is a text that no verb of fmt, no slog handler and no JSON encoder prints. The zero Text is empty. Only Reveal
+// and Revealed, for hosts, return it.
 //
-// The text lies behind a pointer because fmt calls no method on a value that it reaches through an
-// unexported field of somebody's struct; there it prints an address, and not the text.
+// It is a pointer because fmt calls no methods on values in unexported fields of other structs; there it prints an
+// address instead of the text.
 type Text struct {
 	text *string
 	open bool // it encodes as what it is: see Revealed
 }
 
-// New keeps a text.
+// New returns a secret text.
 func New(text string) Text {
 	if text == "" {
 		return Text{}
@@ -63,13 +63,13 @@ func (t Text) String() string {
 	return redacted
 }
 
-// Format writes String for every verb: %v, %+v, %#v, %q, %x and the rest.
+// Format prints String for every verb: %v, %+v, %#v, %q, %x and the rest.
 func (t Text) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
 
-// LogValue gives String to slog.
+// LogValue passes String to slog.
 func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// MarshalText gives String to encoders, and the text itself to those of a Revealed copy.
+// MarshalText encodes String, or the text itself in a Revealed copy.
 func (t Text) MarshalText() ([]byte, error) {
 	if t.open {
 		return []byte(t.Reveal()), nil
@@ -77,8 +77,8 @@ func (t Text) MarshalText() ([]byte, error) {
 	return []byte(t.String()), nil
 }
 
-// UnmarshalText reads a text. What stands in place of one is refused: somebody has encoded it without Revealed, and the
-// text would be taken for the secret.
+// UnmarshalText decodes a text. It refuses the placeholder that MarshalText encodes, which would otherwise be taken
+// for the secret.
 func (t *Text) UnmarshalText(text []byte) error {
 	if s := string(text); s == redacted || s == none {
 		return errors.New("a secret was left out of what was sent or stored")
@@ -87,9 +87,9 @@ func (t *Text) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Revealed is a copy of a value whose texts encode as what they are, in whatever structs, pointers, slices and maps they
-// are: for a request to a host, and for a file that root alone reads. It is printed as redacted all the same. What is
-// encoded for a log is never a Revealed copy.
+// Revealed returns a copy of a value whose texts encode as they are, in whatever structs, pointers, slices and maps
+// they lie: for a request to a host, or for a file that only root reads. The copy still prints as redacted. It must
+// never be encoded for a log.
 func Revealed[T any](value T) T {
 	var copied T
 	reflect.ValueOf(&copied).Elem().Set(reveal(reflect.ValueOf(&value).Elem()))

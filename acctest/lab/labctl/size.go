@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// size is a flag's number of bytes, written plainly or with K, M or G after it, of 1024 each.
+// size is a flag's number of bytes, plain or with a suffix K, M or G, in powers of 1024.
 type size int64
 
 func (s *size) String() string { return strconv.FormatInt(int64(*s), 10) }
 
-// Set reads a size. It does not take one that is negative or beyond what a file can have.
+// Set parses a size. It refuses negative ones, and those beyond what a file can have.
 func (s *size) Set(text string) error {
 	digits := strings.TrimRight(text, "KMG")
 	shift := map[string]uint{"": 0, "K": 10, "M": 20, "G": 30}

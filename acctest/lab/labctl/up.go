@@ -24,7 +24,7 @@ func (w *wanted) declare(flags *flag.FlagSet) {
 	flags.BoolVar(&w.bastion, "bastion", false, "put a bastion in front")
 }
 
-// up boots the lab. It lives until labctl down.
+// up boots the lab, which stays until labctl down.
 func (w *wanted) up(ctx context.Context, name string, rest []string) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("up takes no arguments, but flags: what is %q?", rest[0])

@@ -34,7 +34,7 @@ var (
 	}
 )
 
-// hosts are the names of a lab's hosts.
+// hosts returns the names of a lab's hosts.
 func hosts(l *lab.Lab) string {
 	var names []string
 	for _, h := range l.Hosts {
