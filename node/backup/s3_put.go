@@ -33,8 +33,10 @@ const (
 func partSize(size int64) int64 { return max(minPart, (size+maxParts-1)/maxParts) }
 
 // Put implements Destination. The content goes up in parts, each of which is repeated until it has arrived.
-// Each is signed with its SHA-256, so that the far end refuses one that was damaged on the way.
+// Each is signed with its SHA-256, so that the far end refuses one that was damaged on the way. The context's beat is called
+// for each byte that goes out.
 func (s *S3) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	defer s.traffic.follow(ctx)()
 	content = withContext(ctx, content)
 	buffer := make([]byte, min(partSize(size), size+1))
 	n, err := io.ReadFull(content, buffer)
