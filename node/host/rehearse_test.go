@@ -95,7 +95,16 @@ func TestRehearsalFindsWhatIsWrong(t *testing.T) {
 		says     string
 		recorded bool
 	}{
-		"a flipped bit":      {func(name string) { flip(t, f.path(backupDir+"/main/"+name+".db")) }, "damaged", true},
+		"a flipped bit": {func(name string) { flip(t, f.path(backupDir+"/main/"+name+".db")) }, "damaged", true},
+		"pages in a circle": {func(name string) {
+			path := f.path(backupDir + "/main/" + name + ".db")
+			change(t, path, circle)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.editManifest(t, name, func(m *backup.Manifest) { m.SHA256, m.StoredSHA256 = sha256Of(text), sha256Of(text) })
+		}, "two pages lead to page", true},
 		"fewer keys":         {edited(func(m *backup.Manifest) { m.Keys++ }), "keys", true},
 		"another revision":   {edited(func(m *backup.Manifest) { m.Revision++ }), "revision", true},
 		"another hash":       {edited(func(m *backup.Manifest) { m.Hash++ }), "hash", true},

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 
-	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
 
@@ -60,16 +60,18 @@ func statusOf(path string) (read snapshot.Status, err error) {
 		return read, err
 	}
 	defer func() { err = errors.Join(err, letGo()) }()
+	raised, err := examine(path)
+	if err != nil {
+		return read, err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // the file is cut off meanwhile, or its disk fails
 	if read, err = snapshot.NewV3(zap.NewNop()).Status(path); err != nil {
 		return read, err
 	}
-	raised, err := wasRaised(path)
 	if raised {
 		read.TotalKey--
 	}
-	if err == nil {
-		read.Version, err = neededVersion(path, read.Version)
-	}
+	read.Version, err = neededVersion(path, read.Version)
 	return read, err
 }
 
@@ -77,8 +79,11 @@ func statusOf(path string) (read snapshot.Status, err error) {
 // its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
 func neededVersion(path, storage string) (string, error) {
 	needed := storage
-	err := viewDatabase(path, func(tx *bbolt.Tx) error {
-		agreed := agreedVersion(tx)
+	err := viewDatabase(path, func(p *pages) error {
+		agreed, err := agreedVersion(p)
+		if err != nil {
+			return err
+		}
 		// One that cannot be read is no line: it is the smallest.
 		of, _ := ParseMinor(storage)
 		if line, err := ParseMinor(agreed); err == nil && slices.Compare(line[:], of[:]) > 0 {
