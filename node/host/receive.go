@@ -119,27 +119,21 @@ func (m *Machine) cutTo(part string, before int64) error {
 	if err != nil || has < before {
 		return err // whoever goes on with it refuses
 	}
-	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || info.Size() <= before {
-		return err
-	}
-	if err := errors.Join(file.Truncate(before), file.Sync()); err != nil {
-		return err
-	}
-	return errors.Join(m.noteSinceBoot(part), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
+	return m.inPart(part, func(file *os.File, size int64) error {
+		if size <= before {
+			return nil
+		}
+		return errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part))
+	})
 }
 
-// release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part
-// keeps its age, by which it counts as given up.
+// release gives back what a call that was killed had set aside for a part: it would count as taken by another.
 func (m *Machine) release(part string) error {
+	return m.inPart(part, func(file *os.File, _ int64) error { return durable.Release(file) })
+}
+
+// inPart does something in a part, if it is there, which keeps the age by which it counts as given up.
+func (m *Machine) inPart(part string, do func(file *os.File, size int64) error) error {
 	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -152,7 +146,7 @@ func (m *Machine) release(part string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(durable.Release(file), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
+	return errors.Join(do(file, info.Size()), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.

@@ -281,7 +281,7 @@ func TestFetchOfABackup(t *testing.T) {
 	backedUp(t, b, f)
 	f.put(t, 30)
 	made := f.mustRun(t, runBackup)
-	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: minorOf(f.EtcdVersion), Identity: secret.New(key.String())}
+	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: api.Minor(f.EtcdVersion), Identity: secret.New(key.String())}
 	fetch := func() (api.Snapshot, error) { return f.Fetch(t.Context(), "main", r, strings.NewReader("")) }
 	got, err := fetch()
 	if err != nil {

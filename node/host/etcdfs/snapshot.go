@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"slices"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
@@ -84,18 +83,11 @@ func neededVersion(path, storage string) (string, error) {
 		if err != nil {
 			return err
 		}
-		// One that cannot be read is no line: it is the smallest.
-		of, _ := ParseMinor(storage)
-		if line, err := ParseMinor(agreed); err == nil && slices.Compare(line[:], of[:]) > 0 {
+		// A storage version that is none is the smallest.
+		if api.IsVersion(agreed) && (!api.IsVersion(storage) || api.CompareVersions(api.Minor(agreed), api.Minor(storage)) > 0) {
 			needed = agreed
 		}
 		return nil
 	})
 	return needed, err
-}
-
-// ParseMinor reads the minor version that a version is of: 3 and 7 of 3.7, and of 3.7.0.
-func ParseMinor(version string) (minor [2]int, err error) {
-	_, err = fmt.Sscanf(version, "%d.%d", &minor[0], &minor[1])
-	return minor, err
 }
