@@ -181,7 +181,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	if err := mustSuit(path, here, r.Line); err != nil {
 		return nil, err
 	}
-	if err := m.tidyParts(r.DataDir, ""); err != nil {
+	if err := errors.Join(m.tidyParts(r.DataDir, ""), m.noteSinceBoot(path)); err != nil {
 		return nil, err
 	}
 	return &here, m.mustHoldRestore(r.DataDir, 0, info.Size())
@@ -218,7 +218,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
-	return fetched, m.rename(clear, fetched.Path)
+	return fetched, errors.Join(m.rename(clear, fetched.Path), m.noteSinceBoot(fetched.Path))
 }
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the

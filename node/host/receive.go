@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -60,7 +61,8 @@ func (m *Machine) trusted(part string) (int64, error) {
 	return info.Size(), nil
 }
 
-// sinceBoot is a file that says that a part has been written to since the host has booted.
+// sinceBoot is a file that says that a part, or a snapshot that was fetched, has been written to since the host has booted, and
+// how long after that.
 func sinceBoot(part string) string {
 	sum := sha256.Sum256([]byte(part))
 	return filepath.Join(lockDir, "arriving-"+hex.EncodeToString(sum[:8]))
@@ -71,11 +73,11 @@ func (m *Machine) noteSinceBoot(part string) error {
 	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(m.path(sinceBoot(part)), os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+	up := ""
+	if at, known := m.proc().Uptime(); known {
+		up = strconv.FormatFloat(at.Seconds(), 'f', 2, 64) + "\n"
 	}
-	return file.Close()
+	return os.WriteFile(m.path(sinceBoot(part)), []byte(up), 0o600)
 }
 
 // begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
