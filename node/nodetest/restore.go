@@ -129,7 +129,7 @@ func (s content) state() state {
 }
 
 func (s content) describe(dir string) api.Snapshot {
-	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.revision, Keys: s.state().keys(), TakenAt: Start}
+	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.state().stored(), Keys: s.state().keys(), TakenAt: Start}
 }
 
 // fence stops the member and lets none start.
@@ -215,8 +215,8 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 func (c call) reborn(r api.RestoreRequest, held content) *member {
 	flags := map[string]string{"initial-cluster": r.Marker.InitialCluster, "initial-cluster-token": r.Marker.Token}
 	m := &member{cluster: identity("cluster", r.Marker.InitialCluster, r.Marker.Token), name: r.Marker.Member, storage: minorOf(c.world.archive(c.store).version), term: 1}
-	s := held.state()
-	s.revision, s.bumped, s.version = s.revision+r.Bump, s.bumped+r.Bump, m.storage
+	s := held.state().raised(r.Bump)
+	s.version = m.storage
 	for _, l := range initialCluster(flags) {
 		l.id = identity("member", l.peerURL, r.Marker.Token)
 		if l.name == m.name {

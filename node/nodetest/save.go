@@ -30,7 +30,7 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	content := snapshotOf(s)
 	sum := sha256.Sum256([]byte(content))
 	saved := api.Saved{
-		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.revision, Keys: s.keys(), Version: p.member.storage.String(), TakenAt: c.world.Clock},
+		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.stored(), Keys: s.keys(), Version: p.member.storage.String(), TakenAt: c.world.Clock},
 		Hash:      crc32.ChecksumIEEE([]byte(content)),
 		ClusterID: p.member.cluster, MemberID: p.member.id, Etcd: p.version,
 	}
