@@ -29,7 +29,7 @@ func (w *World) Snapshot(cluster string) []byte {
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.process; taken == nil && p != nil && p.leader != "" && part == h.on(cluster) {
 			s := p.member.state()
-			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.revision, s.bumped, s.content)
+			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.stored(), s.bumped, s.content)
 		}
 	})
 	return taken
@@ -125,11 +125,11 @@ func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
 }
 
 func (s content) state() state {
-	return state{revision: s.revision, bumped: s.bumped, content: s.content}
+	return state{revision: max(1, s.revision), bumped: s.bumped, content: s.content}
 }
 
 func (s content) describe(dir string) api.Snapshot {
-	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.state().stored(), Keys: s.state().keys(), TakenAt: Start}
+	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.revision, Keys: s.state().keys(), TakenAt: Start}
 }
 
 // fence stops the member and lets none start.

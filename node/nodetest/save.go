@@ -43,5 +43,5 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 
 // snapshotOf is what a snapshot of a state holds.
 func snapshotOf(s state) string {
-	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content))
+	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.stored(), s.bumped, s.content))
 }
