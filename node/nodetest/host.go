@@ -73,7 +73,7 @@ type Host struct {
 	pids      int
 	keysLost  int
 	stores    map[string]time.Time // when they were installed, by hash
-	wanted    map[wish]time.Time   // when runs have said that they want a store which their cluster has not selected yet
+	wanted    map[demand]time.Time // when runs have said that they want a store which their cluster has not selected yet
 	clusters  map[string]*installation
 	data      map[string]*directory // by path
 	locks     map[string]*lock      // by cluster
@@ -139,7 +139,7 @@ func newHost(w *World, address string) *Host {
 func (h *Host) reinstall(name string) {
 	h.MachineID = digest("machine", h.Address, name)[:32]
 	h.stores = map[string]time.Time{}
-	h.wanted = map[wish]time.Time{}
+	h.wanted = map[demand]time.Time{}
 	h.clusters = map[string]*installation{}
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
@@ -219,8 +219,8 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, err
 }
 
-// wish is a store that a run of a cluster wants.
-type wish struct{ cluster, store string }
+// demand is a store that a run of a cluster wants.
+type demand struct{ cluster, store string }
 
 // Install puts a store on the host for a run of a cluster. The world must have an archive of it, for this kind of machine.
 func (h *Host) Install(ctx context.Context, cluster, store string) error {
@@ -231,7 +231,7 @@ func (h *Host) Install(ctx context.Context, cluster, store string) error {
 		if h.ReadOnly {
 			return fmt.Errorf("%s: %s is read-only", h.Address, api.StoreRoot)
 		}
-		h.wanted[wish{cluster, store}] = h.world.Clock
+		h.wanted[demand{cluster, store}] = h.world.Clock
 		if !h.hasStore(store) {
 			h.stores[store] = h.world.Clock
 		}

@@ -172,7 +172,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	}
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
-	delete(c.wanted, wish{c.cluster, r.Store})
+	delete(c.wanted, demand{c.cluster, r.Store})
 	part.recovery = nil
 	c.record(part, c.keepFormed(part.marker, r.Marker))
 	return api.Done{}, nil
