@@ -2,11 +2,22 @@
 set -eu
 umask 022
 stored() { [ -f "$root/$hash/store" ] && [ -x "$root/$hash/store" ]; }
+# Who leaves this host with another cluster removes no store that a run wants. It is said before the store is looked for: who
+# removes one moves it away first, and looks then. By the time since the boot, since the host's clock may jump.
+want() { mkdir -p -m 700 "${wanted%/*}" && cut -d' ' -f1 /proc/uptime >"$wanted"; }
+want
 ! stored || exit 0
 mkdir -p "$root"
-# What a power cut left of an earlier upload. One that is under way is younger than this.
-find "$root" -maxdepth 1 -name '.incoming.*' -mmin +60 -exec rm -rf {} +
-new=$(mktemp -d "$root/.incoming.XXXXXX")
+# What is left of an earlier upload, whose shell has ended: by a power cut, or killed.
+boot=$(cat /proc/sys/kernel/random/boot_id)
+for left in "$root"/.incoming.*.*.*; do
+	of=${left##*/.incoming.}
+	shell=${of#*.}
+	if [ "${of%%.*}" != "$boot" ] || [ ! -d "/proc/${shell%.*}" ]; then rm -rf "$left"; fi
+done
+# Older versions said no more of theirs than when it began.
+find "$root" -maxdepth 1 -name '.incoming.*' ! -name '.incoming.*.*.*' -mmin +60 -exec rm -rf {} +
+new=$(mktemp -d "$root/.incoming.$boot.$$.XXXXXX")
 unpacking=
 trap 'kill $unpacking 2>/dev/null || :; rm -rf "$new"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -29,4 +40,5 @@ chmod 755 "$new" "$new/store"
 # A name that is a hash promises the bytes, after a power cut too.
 sync "$new/store" "$new"
 # A directory of that name stays where it is: one that a concurrent upload has put there, or one that has lost its store.
-mv -T "$new" "$root/$hash" 2>/dev/null || stored || { mv -fT "$new/store" "$root/$hash/store" && sync "$root/$hash"; }
+mv -T "$new" "$root/$hash" 2>/dev/null || stored || { mv -fT "$new/store" "$root/$hash/store" && sync "$root/$hash"; } || exit 1
+want # it may have taken longer than that counts

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,12 @@ func unpack(root, hash string, archive []byte) error {
 }
 
 func unpacking(root, hash string) *exec.Cmd {
-	return exec.Command("sh", "-c", "root="+ssh.Quote(root)+"\nhash="+hash+"\nsilence=1\n"+installScript)
+	return exec.Command("sh", "-c", "root="+ssh.Quote(root)+"\nhash="+hash+"\nwanted="+ssh.Quote(wantedAt(root))+"\nsilence=1\n"+installScript)
+}
+
+// wantedAt is where an install beside a root says what is wanted.
+func wantedAt(root string) string {
+	return filepath.Join(filepath.Dir(root), "run-"+filepath.Base(root), "wanted")
 }
 
 // TestInstallEndsOnceNothingComes holds that the host is left by an upload whose sender fell asleep, and not by one that is
@@ -214,5 +220,68 @@ func TestInstallMendsADirectoryThatLostItsStore(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestInstallSaysWhatIsWanted holds that a run has said that it wants a store before it looks whether it is there, and once it has
+// brought it, in seconds since the boot.
+func TestInstallSaysWhatIsWanted(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "etcd-store")
+	hash, packed := archive(t)
+	for _, when := range []string{"brought", "found"} {
+		if err := os.RemoveAll(wantedAt(root)); err != nil {
+			t.Fatal(err)
+		}
+		if err := unpack(root, hash, packed); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(wantedAt(root))
+		at, failed := strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
+		now, _ := os.ReadFile("/proc/uptime")
+		up, _ := strconv.ParseFloat(strings.Fields(string(now))[0], 64)
+		if err != nil || failed != nil || at > up || at < up-60 {
+			t.Errorf("of a store that was %s it says %q, at %v: %v", when, text, up, err)
+		}
+	}
+	if err := os.RemoveAll(wantedAt(root)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unpack(filepath.Dir(root)+"/other", hash, packed[:100]); err == nil {
+		t.Error("half a store was taken")
+	}
+	if _, err := os.Stat(wantedAt(filepath.Dir(root) + "/other")); err != nil {
+		t.Errorf("a run that is at it has not said that it wants it: %v", err)
+	}
+}
+
+// TestInstallLeavesUploadsThatAreUnderWay removes what is left of an upload whose shell has ended, and nothing of another, whatever
+// the clock says.
+func TestInstallLeavesUploadsThatAreUnderWay(t *testing.T) {
+	root := t.TempDir()
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Skip(err)
+	}
+	boot, self := strings.TrimSpace(string(text)), strconv.Itoa(os.Getpid())
+	lefts := map[string]bool{ // whether it stays
+		".incoming." + boot + "." + self + ".abcdef":                         true,
+		".incoming." + boot + ".4194305.abcdef":                              false, // no process has such a number
+		".incoming.11111111-2222-3333-4444-555555555555." + self + ".abcdef": false,
+		".incoming.abcdef": false, // of an older version
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	for name := range lefts {
+		if err := errors.Join(os.Mkdir(filepath.Join(root, name), 0o755), os.Chtimes(filepath.Join(root, name), old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hash, packed := archive(t)
+	if err := unpack(root, hash, packed); err != nil {
+		t.Fatal(err)
+	}
+	for name, stays := range lefts {
+		if _, err := os.Stat(filepath.Join(root, name)); (err == nil) != stays {
+			t.Errorf("%s is there: %t", name, err == nil)
+		}
 	}
 }

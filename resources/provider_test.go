@@ -144,7 +144,7 @@ func (shut) Contact(context.Context, string, api.ObserveRequest) (api.Contact, e
 	return api.Contact{}, errGone
 }
 
-func (shut) Install(context.Context, string) error { return errGone }
+func (shut) Install(context.Context, string, string) error { return errGone }
 
 func (shut) Call(context.Context, string, api.Request, any) error { return errGone }
 

@@ -88,20 +88,20 @@ func TestSnapshotLife(t *testing.T) {
 	}
 	update := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionUpdate)}}
 	w.run(t,
-		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "revision", "1", "etcd_version", "3.7.3", "member", "b")}, // a leads
+		tftest.TestStep{Config: of("1"), Check: snapshotIs(file, "revision", "0", "etcd_version", "3.7.3", "member", "b")}, // a leads
 		tftest.TestStep{ // Nothing changes by itself, whatever is written.
 			PreConfig: func() { w.put(t) },
 			Config:    of("1"),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
-			Check: snapshotIs(file, "revision", "1"),
+			Check: snapshotIs(file, "revision", "0"),
 		},
 		tftest.TestStep{ // Nor where the cluster changes: the ways to its hosts are for the next snapshot.
 			Config: strings.Replace(of("1"), "192.0.2.13", "192.0.2.21", 1),
 			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction("etcd_cluster.prod", plancheck.ResourceActionUpdate),
 				plancheck.ExpectResourceAction(snapshot, plancheck.ResourceActionNoop)}},
-			Check: snapshotIs(file, "revision", "1"),
+			Check: snapshotIs(file, "revision", "0"),
 		},
 		tftest.TestStep{Config: of("2"), ConfigPlanChecks: update, Check: tftest.ComposeAggregateTestCheckFunc(snapshotIs(file, "revision", "2"), alone(t, file, "prod.db"))},
 		tftest.TestStep{ // One that fails leaves the one before, and nothing else.

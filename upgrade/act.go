@@ -77,7 +77,7 @@ func (r *run) install(ctx context.Context, m membership.Member) error {
 	report := r.reports[m]
 	r.mu.Unlock()
 	store := r.Cluster.Store(report.Contact)
-	if err := r.Hosts[m].Install(ctx, store); err != nil {
+	if err := r.Hosts[m].Install(ctx, r.Cluster.Name, store); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -97,7 +97,7 @@ func (r *changeRun) stage(ctx context.Context, m membership.Member, version stri
 			return fmt.Errorf("this build of the provider carries no store of etcd %s for linux/%s", version, r.architecture(m))
 		}
 		store = o.Store.Selected
-	} else if err := r.Hosts[m].Install(ctx, store); err != nil {
+	} else if err := r.Hosts[m].Install(ctx, r.Cluster.Name, store); err != nil {
 		return err
 	}
 	if err := r.mustHaveRoom(ctx, m, store); err != nil {

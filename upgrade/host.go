@@ -20,7 +20,7 @@ type Host interface {
 
 	// Install puts the store with this hash on the host, unless it is there. An interrupted install leaves nothing
 	// behind that would be run.
-	Install(ctx context.Context, store string) error
+	Install(ctx context.Context, cluster, store string) error
 
 	// Call makes one call on a store of the host: the one with this hash or, if store is empty, the one that the
 	// cluster selects. result may be nil. Errors from the store are of type *api.Error; if there is no store to call,

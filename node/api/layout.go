@@ -14,6 +14,15 @@ var ClusterName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
 // each cluster that selects the store that it runs.
 const StoreRoot = "/usr/local/lib/etcd-store"
 
+// RunDir holds what goes with a boot, the locks among it. It is root's alone.
+const RunDir = "/run/etcd-store"
+
+// WantedStore is a file that says when a run of a cluster has brought a store, or found it there, which the cluster has not
+// selected yet: in seconds since the host has booted.
+func WantedStore(cluster, sha256 string) string {
+	return path.Join(RunDir, "wanted-"+sha256+"-"+cluster)
+}
+
 // SystemUser is the user that etcd runs as.
 const SystemUser = "etcd"
 

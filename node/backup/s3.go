@@ -159,7 +159,7 @@ func (c stallingConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Write(p)
-	c.traffic.move(n)
+	c.traffic.send(n)
 	return n, err
 }
 

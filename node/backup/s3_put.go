@@ -33,8 +33,10 @@ const (
 func partSize(size int64) int64 { return max(minPart, (size+maxParts-1)/maxParts) }
 
 // Put implements Destination. It uploads the content in parts, and retries each until it has arrived. Each part is
-// signed with its SHA-256, so that storage refuses a part that was damaged on the way.
+// signed with its SHA-256, so that storage refuses a part that was damaged on the way. It calls the context's beat for
+// each byte that goes out.
 func (s *S3) Put(ctx context.Context, key string, size int64, content io.Reader) error {
+	defer s.traffic.follow(ctx)()
 	content = withContext(ctx, content)
 	buffer := make([]byte, min(partSize(size), size+1))
 	n, err := io.ReadFull(content, buffer)

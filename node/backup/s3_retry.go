@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,10 +61,33 @@ func (s *S3) repeat(ctx context.Context, patience time.Duration, what string, tr
 	}
 }
 
-// traffic records when a byte last moved, on any connection to the storage.
+// traffic records when a byte last moved, on any connection to the storage, and tells uploads of those that go out.
 type traffic struct {
 	began time.Time
 	moved atomic.Int64 // nanoseconds since began
+
+	mu      sync.Mutex
+	uploads map[*upload]struct{}
+}
+
+// upload is an upload that is under way.
+type upload struct{ moves func() }
+
+// follow has whoever waits for an upload told of each byte that goes out, until done is called: a part may take a thin line
+// longer than anybody waits who sees no more of it than when the next one is read.
+func (t *traffic) follow(ctx context.Context) (done func()) {
+	of := &upload{func() { beat(ctx) }}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.uploads == nil {
+		t.uploads = map[*upload]struct{}{}
+	}
+	t.uploads[of] = struct{}{}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.uploads, of)
+	}
 }
 
 // clock returns the time since the first request.
@@ -76,6 +100,19 @@ func (t *traffic) last() time.Duration { return time.Duration(t.moved.Load()) }
 func (t *traffic) move(bytes int) {
 	if bytes > 0 {
 		t.moved.Store(int64(t.clock()))
+	}
+}
+
+// send tells that bytes have gone out now, if any. Those that come in are no upload's: whoever refuses each part answers too.
+func (t *traffic) send(bytes int) {
+	t.move(bytes)
+	if bytes <= 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for of := range t.uploads {
+		of.moves()
 	}
 }
 

@@ -54,9 +54,9 @@ var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.fo
 	{at: "a", op: api.OpProbe, body: body(api.ProbeRequest{})},
 	{at: "a", op: api.OpHash, body: body(api.HashRequest{})},
 	{name: "hash of the future", at: "a", op: api.OpHash, body: body(api.HashRequest{Revision: 1 << 40}), want: api.CodeFailed},
-	{at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner, Keep: 3})},
+	{at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner, Keep: 3}), same: []string{"revision", "keys"}}, // of nothing yet
 	{name: "keep no snapshot", at: "a", op: api.OpSnapshot, body: body(api.SnapshotRequest{Owner: fleetOwner}), want: api.CodeRefused, loud: true},
-	{at: "a", op: api.OpSave, body: body(api.SaveRequest{Owner: fleetOwner})},
+	{at: "a", op: api.OpSave, body: body(api.SaveRequest{Owner: fleetOwner}), same: []string{"revision", "keys"}},
 	{at: "a", op: api.OpDisarm, body: body(api.DisarmRequest{Owner: fleetOwner, Alarms: true})},
 	{name: "disarm what is not raised", at: "a", op: api.OpDisarm, body: body(api.DisarmRequest{Owner: fleetOwner, Corrupt: true})},
 	{name: "recover one that is alone", at: "a", op: api.OpRecover, body: recovering(nil)},

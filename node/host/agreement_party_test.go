@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
@@ -254,7 +256,7 @@ func (p *fakeParty) exchange(at string, r api.Request, content []byte, result an
 }
 
 func (p *fakeParty) lock(at string) {
-	if err := p.host(at).Install(context.Background(), p.world.Stores["amd64"]); err != nil {
+	if err := p.host(at).Install(context.Background(), "main", p.world.Stores["amd64"]); err != nil {
 		p.Errorf("%v", err)
 	}
 	if _, _, err := p.host(at).Lock(context.Background(), p.world.Stores["amd64"], "main", api.Holder{ID: agreementHolder, Who: "us"}); err != nil {
@@ -278,5 +280,20 @@ func (p *fakeParty) garble(at string, garbled bool) {
 	p.host(at).MarkerError = ""
 	if garbled {
 		p.host(at).MarkerError = "it cannot be read"
+	}
+}
+
+// settling is how long a real cluster may take until its hosts are as the fake's are.
+const settling = 10 * time.Second
+
+// alike waits until both are the same, and says how they are then, and in what they are not the same.
+func alike(stages map[string]*stage, hosts []string) (are map[string]map[string]bearing, diff string) {
+	stages["fake"].settle()
+	are = map[string]map[string]bearing{"fake": stages["fake"].bearings(hosts)}
+	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
+		are["machine"] = stages["machine"].bearings(hosts)
+		if diff = gocmp.Diff(are["machine"], are["fake"]); diff == "" || time.Now().After(end) {
+			return are, diff
+		}
 	}
 }

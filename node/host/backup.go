@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -155,16 +158,43 @@ func timers(cluster string, b api.Backup) []string {
 	return names
 }
 
-// allBackupUnits are all that a backup may ask for. Those that start others come first.
-func allBackupUnits(cluster string) []string {
+// allBackupUnits are all that a backup may ask for, and those that a newer version of the provider has written, which call what
+// this store does not have. Those that start others come first.
+func (m *Machine) allBackupUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
-	return []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
+	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
+	entries, err := os.ReadDir(m.path(unitDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var others []string
+	for _, entry := range entries {
+		name := entry.Name()
+		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) {
+			continue
+		}
+		text, err := os.ReadFile(m.path(path.Join(unitDir, name)))
+		if err != nil {
+			return nil, err
+		}
+		if systemd.IsOurs(string(text)) {
+			others = append(others, name)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b string) int {
+		return -cmp.Compare(path.Ext(a), path.Ext(b)) // a timer before its service
+	})
+	return append(others, known...), nil
 }
 
 // backupUnitsDigest stands for the units of backups as they lie on the host; empty: it cannot be told.
 func (m *Machine) backupUnitsDigest(cluster string) string {
+	all, err := m.allBackupUnits(cluster)
+	if err != nil {
+		return ""
+	}
 	units := map[string]string{}
-	for _, name := range allBackupUnits(cluster) {
+	for _, name := range all {
 		text, err := os.ReadFile(m.path(path.Join(unitDir, name)))
 		if err == nil {
 			units[name] = string(text)
@@ -177,8 +207,12 @@ func (m *Machine) backupUnitsDigest(cluster string) string {
 
 // putBackupUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
 func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[string]string) error {
+	all, err := m.allBackupUnits(cluster)
+	if err != nil {
+		return err
+	}
 	stale := false
-	for _, name := range allBackupUnits(cluster) {
+	for _, name := range all {
 		text, desired := units[name]
 		if !desired {
 			removed, err := m.removeBackupUnit(ctx, name)

@@ -232,6 +232,47 @@ func TestUnitsOfAnOlderStore(t *testing.T) {
 	}
 }
 
+// TestUnitsOfANewerStore: units that a newer version of the provider has written for backups, which call what this store does not
+// have, are seen, and go when this one writes its own; somebody else's stay.
+func TestUnitsOfANewerStore(t *testing.T) {
+	m, units := backing(t)
+	b := backupOf()
+	mustNotFail(t, backUp(t, m, &b))
+	want := backupsOf(t, m).Units
+	newer := func() {
+		t.Helper()
+		for _, name := range []string{"etcd-polish@main.service", "etcd-polish@main.timer"} {
+			writeFile(t, m, "/etc/systemd/system/"+name, "# terraform-provider-etcd writes this file.\n[Service]\nExecStart=/usr/local/lib/etcd-store/main/store polish main\n")
+			units.active[name] = "active"
+		}
+		if got := backupsOf(t, m).Units; got == "" || got == want {
+			t.Errorf("of a newer store's units it says %q", got)
+		}
+	}
+	others := []string{"etcd-defrag@main.service", "etcd-polish@events.service", "my-etcd-polish@main.service"}
+	for i, name := range others {
+		writeFile(t, m, "/etc/systemd/system/"+name, []string{"", "# terraform-provider-etcd writes this file."}[min(i, 1)])
+	}
+	if got := backupsOf(t, m).Units; got != want {
+		t.Errorf("of units of others it says %q", got)
+	}
+	for what, next := range map[string]*api.Backup{"written anew": &b, "no more": nil} {
+		mustNotFail(t, backUp(t, m, &b))
+		newer()
+		mustNotFail(t, backUp(t, m, next))
+		for _, name := range []string{"etcd-polish@main.service", "etcd-polish@main.timer"} {
+			if exists(m.path("/etc/systemd/system/"+name)) || units.active[name] == "active" {
+				t.Errorf("%s: %s is there, or runs", what, name)
+			}
+		}
+		for _, name := range others {
+			if !exists(m.path("/etc/systemd/system/" + name)) {
+				t.Errorf("%s: %s is gone", what, name)
+			}
+		}
+	}
+}
+
 // TestMetricsThatHang: a run that has stored its backup ends where its metrics cannot be written.
 func TestMetricsThatHang(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]

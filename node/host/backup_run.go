@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -206,12 +205,6 @@ func (r *run) storeAt(ctx context.Context, to destination, t taken) (m backup.Ma
 		return err
 	})
 	return m, err
-}
-
-// minorOf is the minor version of a version: 3.7 of 3.7.0.
-func minorOf(version string) string {
-	parts := strings.SplitN(version, ".", 3)
-	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
 
 // retain lets those backups go that nothing keeps, and what was cut short, at the destinations that have the new one.

@@ -95,7 +95,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 	t.Snapshot = backup.Snapshot{
 		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
 		Revision: saved.Revision, CompactRevision: inside.Compact, Keys: saved.Keys, Hash: saved.Hash,
-		EtcdVersion: saved.Etcd, StorageVersion: minorOf(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
+		EtcdVersion: saved.Etcd, StorageVersion: api.Minor(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
 	}
 	return err
 }

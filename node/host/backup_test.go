@@ -66,7 +66,11 @@ func TestBackUpAndDisable(t *testing.T) {
 	if status := backupsOf(t, m); status == nil || status.Digest != "1" || !status.Enabled || status.Last != nil || status.Rehearsed != nil {
 		t.Errorf("it says %+v", status)
 	}
-	for _, name := range allBackupUnits("main") {
+	all, err := m.allBackupUnits("main")
+	if err != nil || len(all) != 5 {
+		t.Errorf("its units are %q, %v", all, err)
+	}
+	for _, name := range all {
 		if units.loaded[name] == "" || units.enabled[name] != strings.HasSuffix(name, ".timer") {
 			t.Errorf("unit %s: enabled %v: %s", name, units.enabled[name], units.loaded[name])
 		}

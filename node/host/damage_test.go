@@ -214,6 +214,29 @@ func TestDamageIsLookedForWhereStartsAreInVain(t *testing.T) {
 	}
 }
 
+// TestALookSurvivesPagesInACircle looks at a member whose database leads a reader around and around: it is damaged, and the look is
+// none the worse for it.
+func TestALookSurvivesPagesInACircle(t *testing.T) {
+	t.Parallel()
+	f := written(t)
+	f.units.active[api.Unit("main")], f.units.pid, f.units.restarts = "activating", 0, lostRestarts
+	f.Run = func(context.Context, string, ...string) ([]byte, error) { return nil, nil }
+	change(t, f.path(etcdfs.Database(dataDir)), encircle)
+	o, err := f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(o.Data.Damage, "two pages lead to page") || o.Data.Log == nil || !strings.Contains(o.Data.Log.DatabaseError, "its pages lead to one another") || o.Data.Log.Error != "" {
+		t.Errorf("it says %q, and of its log %+v", o.Data.Damage, o.Data.Log)
+	}
+	if err := f.Guard("main"); err != nil {
+		t.Errorf("the guard says %v", err)
+	}
+	if _, err := f.etcd(dataDir).HighestRevision(); err != nil {
+		t.Errorf("its highest revision: %v", err)
+	}
+}
+
 // mended are units of which the one that is asked for is active from a question on.
 type mended struct {
 	Units

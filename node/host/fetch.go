@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
@@ -97,7 +96,7 @@ func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
 			return err
 		}
 	}
-	if _, err := etcdfs.ParseMinor(r.Line); err != nil {
+	if !api.IsVersion(r.Line) {
 		return refuse("%q is no line of etcd, like 3.7", r.Line)
 	}
 	marker, err := m.marker(cluster)
@@ -182,7 +181,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	if err := mustSuit(path, here, r.Line); err != nil {
 		return nil, err
 	}
-	if err := m.tidyParts(r.DataDir, ""); err != nil {
+	if err := errors.Join(m.tidyParts(r.DataDir, ""), m.noteSinceBoot(path)); err != nil {
 		return nil, err
 	}
 	return &here, m.mustHoldRestore(r.DataDir, 0, info.Size())
@@ -219,7 +218,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
-	return fetched, m.rename(clear, fetched.Path)
+	return fetched, errors.Join(m.rename(clear, fetched.Path), m.noteSinceBoot(fetched.Path))
 }
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
@@ -317,17 +316,11 @@ func mustSuit(what string, s api.Snapshot, line string) error {
 	if s.Version == "" {
 		return nil // of a cluster that had agreed on none
 	}
-	asked, err := etcdfs.ParseMinor(s.Version)
-	if err != nil {
+	if !api.IsVersion(s.Version) {
 		return refuse("%s says that it is of etcd %q, which is no version", what, s.Version)
 	}
-	given, err := etcdfs.ParseMinor(line)
-	if err != nil {
-		return err
-	}
-	if slices.Compare(given[:], asked[:]) < 0 {
-		return refuse("%s is of etcd %d.%d, and is to be started by etcd %s: snapshots go to newer lines, never to older ones; restore it with %d.%d, and downgrade the cluster then",
-			what, asked[0], asked[1], line, asked[0], asked[1])
+	if asked := api.Minor(s.Version); api.CompareVersions(api.Minor(line), asked) < 0 {
+		return refuse("%s is of etcd %s, and is to be started by etcd %s: snapshots go to newer lines, never to older ones; restore it with %s, and downgrade the cluster then", what, asked, line, asked)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -58,6 +59,30 @@ func unmarked(t *testing.T, content []byte) []byte {
 func withSum(content []byte) []byte {
 	sum := sha256.Sum256(content)
 	return append(slices.Clone(content), sum[:]...)
+}
+
+// circle is a snapshot whose first page of buckets leads to itself, as no snapshot that was taken of a sound database does.
+func circle(content []byte) []byte {
+	return withSum(encircle(content[:len(content)-sha256.Size]))
+}
+
+// encircle is a database whose first page of buckets leads to itself: bbolt goes around until its stack is all memory.
+func encircle(database []byte) []byte {
+	text := bytes.Clone(database)
+	const head = 16 // of a page; behind it, size, root and transaction of the database, or the first element
+	size := int(binary.NativeEndian.Uint32(text[head+8:]))
+	newest := text[head:]
+	if other := text[size+head:]; binary.NativeEndian.Uint64(other[48:]) > binary.NativeEndian.Uint64(newest[48:]) {
+		newest = other
+	}
+	root := binary.NativeEndian.Uint64(newest[16:])
+	page := text[int(root)*size:]                  //nolint:gosec // of a file
+	binary.NativeEndian.PutUint16(page[8:], 1)     // a branch
+	binary.NativeEndian.PutUint16(page[10:], 1)    // of one element,
+	binary.NativeEndian.PutUint32(page[head:], 16) // whose key begins behind it
+	binary.NativeEndian.PutUint32(page[head+4:], 1)
+	binary.NativeEndian.PutUint64(page[head+8:], root)
+	return text
 }
 
 // mustHaveFetched wants no more in the directory of snapshots than this.
@@ -139,6 +164,7 @@ func TestFetchRefuses(t *testing.T) {
 		"cut off anywhere":   {content[:len(content)-100], nil, api.CodeRefused, "was cut off"},
 		"a database":         {content[:len(content)-32], nil, api.CodeRefused, "a copy of a member's own database"},
 		"one bit":            {flipped, nil, api.CodeRefused, "its SHA-256 is"},
+		"in a circle":        {circle(content), nil, api.CodeRefused, "is damaged: verify snapshot"},
 		"another one":        {content, func(r *api.FetchRequest) { r.SHA256 = strings.Repeat("0", 64) }, api.CodeRefused, "it is another snapshot"},
 		"a newer line":       {content, func(r *api.FetchRequest) { r.Line = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
 		"a newer cluster":    {unmarked(t, content), func(r *api.FetchRequest) { r.Line = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},

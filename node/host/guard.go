@@ -22,13 +22,20 @@ func (m *Machine) Guard(cluster string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = m.guard(*marker, flags); err != nil {
-		return err
+	_, err = m.maySetOut(*marker, flags, false)
+	return err
+}
+
+// maySetOut says by which check a member must not be started, or go on where it runs. A recovery that was cut short goes on from
+// one that is to start alone, and nobody else starts it; one that runs has passed that.
+func (m *Machine) maySetOut(marker api.Marker, flags []string, runs bool) (api.GuardCheck, error) {
+	if check, err := m.guard(marker, flags); err != nil || runs {
+		return check, err
 	}
-	if err := m.mustBeAlone(*marker, flags); err != nil { // which its recovery goes on from, and nobody else
-		return fmt.Errorf("member %s of cluster %s: %w", marker.Member, marker.Cluster, err)
+	if err := m.mustBeAlone(marker, flags); err != nil {
+		return api.GuardAlone, fmt.Errorf("member %s of cluster %s: %w", marker.Member, marker.Cluster, err)
 	}
-	return nil
+	return "", nil
 }
 
 // guard makes the guard's checks, and says which of them does not pass.

@@ -15,6 +15,13 @@ import (
 // left behind: whoever goes on with one after a weekend finds it. It is brought again where it is desired after that.
 const leftAfter = 3 * 24 * time.Hour
 
+// isLeft tells whether a file has been left behind: by the host's clock, and, where it has been written to since the host has
+// booted, by the time since the boot too. The clock may have jumped ahead since.
+func (m *Machine) isLeft(path string, info fs.FileInfo) bool {
+	age, known := m.ageByBoot(m.path(sinceBoot(path)))
+	return m.Now().Sub(info.ModTime()) >= leftAfter && (!known || age >= leftAfter)
+}
+
 // tidyLeftovers removes what fetches have left for a restore that was given up before it fenced this host: no end of a
 // restore, and no retirement, comes by to remove it. Of what may be gone on with yet, it gives back what a call that was
 // killed had set aside for the rest. It is for a run that has just got the cluster's lock, before any of its calls: nobody
@@ -35,7 +42,7 @@ func (m *Machine) tidyLeftovers(cluster string) error {
 		info, err := entry.Info()
 		switch {
 		case err != nil || !info.Mode().IsRegular():
-		case m.Now().Sub(info.ModTime()) >= leftAfter:
+		case m.isLeft(filepath.Join(dir, name), info):
 			return name == fetching || fetchedName.MatchString(name) || arrivingName.MatchString(name)
 		case arrivingName.MatchString(name):
 			released = append(released, m.release(filepath.Join(dir, name)))

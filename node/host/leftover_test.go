@@ -85,6 +85,48 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 	}
 }
 
+// TestLeftoversOutlastAClockThatJumps: what has been written to since the boot is as old as it is by the time since that, however far
+// the clock has jumped ahead.
+func TestLeftoversOutlastAClockThatJumps(t *testing.T) {
+	part, fetched := "arriving-"+strings.Repeat("a", 64), "restore-"+strings.Repeat("b", 64)+".db"
+	for name, test := range map[string]struct {
+		noted, up string // the time since the boot, when it was written to, and now
+		stays     bool
+	}{
+		"an hour later":         {"1000.50 1.00\n", "4600.50 2.00\n", true},
+		"four days later":       {"1000.50 1.00\n", "346600.50 2.00\n", false},
+		"before the last boot":  {"", "4600.50 2.00\n", false},
+		"of an older version's": {"\n", "4600.50 2.00\n", false}, // which wrote nothing down
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			for _, file := range []string{part, fetched} {
+				path := filepath.Join(api.SnapshotDir(api.DefaultDataDir("main")), file)
+				writeFile(t, m, path, "part")
+				came := m.Now()
+				if err := os.Chtimes(m.path(path), came, came); err != nil {
+					t.Fatal(err)
+				}
+				if test.noted != "" {
+					writeFile(t, m, "/proc/uptime", test.noted)
+					if err := m.noteSinceBoot(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+				writeFile(t, m, "/proc/uptime", test.up)
+				m.Now = func() time.Time { return came.Add(10 * leftAfter) }
+				if err := m.tidyLeftovers("main"); err != nil {
+					t.Fatal(err)
+				}
+				if exists(m.path(path)) != test.stays {
+					t.Errorf("%s is there: %t", file, exists(m.path(path)))
+				}
+				m.Now = func() time.Time { return came }
+			}
+		})
+	}
+}
+
 // TestPartsThatWereGivenUpGo holds that a part goes once nobody has gone on with it for long enough, however often runs
 // come by in between, and whether its call ended or was killed.
 func TestPartsThatWereGivenUpGo(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 
 // lockDir holds the locks. It is root's alone, so that nobody else can hold one, and gone after a
 // boot, as every holder is.
-const lockDir = "/run/etcd-store"
+const lockDir = api.RunDir
 
 // lockFile is a lock, which ends with the process that holds it. It is an open file description's
 // own (F_OFD_SETLK), since that kind can be looked at without being taken.

@@ -144,12 +144,8 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	}
 	if o.Marker != nil {
 		var refused error
-		if o.GuardCheck, refused = m.guard(*o.Marker, o.Flags); refused != nil {
+		if o.GuardCheck, refused = m.maySetOut(*o.Marker, o.Flags, o.Unit.MainPID != 0 && m.proc().Runs(o.Unit.MainPID)); refused != nil {
 			o.Guard = refused.Error()
-		} else if o.Unit.MainPID == 0 || !m.proc().Runs(o.Unit.MainPID) {
-			if refused = m.mustBeAlone(*o.Marker, o.Flags); refused != nil {
-				o.GuardCheck, o.Guard = api.GuardAlone, refused.Error()
-			}
 		}
 		if o.Backup, err = m.backupStatus(ctx, *o.Marker); err != nil {
 			return o, err

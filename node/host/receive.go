@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -60,7 +61,8 @@ func (m *Machine) trusted(part string) (int64, error) {
 	return info.Size(), nil
 }
 
-// sinceBoot is a file that says that a part has been written to since the host has booted.
+// sinceBoot is a file that says that a part, or a snapshot that was fetched, has been written to since the host has booted, and
+// how long after that.
 func sinceBoot(part string) string {
 	sum := sha256.Sum256([]byte(part))
 	return filepath.Join(lockDir, "arriving-"+hex.EncodeToString(sum[:8]))
@@ -71,11 +73,11 @@ func (m *Machine) noteSinceBoot(part string) error {
 	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(m.path(sinceBoot(part)), os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+	up := ""
+	if at, known := m.proc().Uptime(); known {
+		up = strconv.FormatFloat(at.Seconds(), 'f', 2, 64) + "\n"
 	}
-	return file.Close()
+	return os.WriteFile(m.path(sinceBoot(part)), []byte(up), 0o600)
 }
 
 // begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
@@ -119,27 +121,21 @@ func (m *Machine) cutTo(part string, before int64) error {
 	if err != nil || has < before {
 		return err // whoever goes on with it refuses
 	}
-	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || info.Size() <= before {
-		return err
-	}
-	if err := errors.Join(file.Truncate(before), file.Sync()); err != nil {
-		return err
-	}
-	return errors.Join(m.noteSinceBoot(part), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
+	return m.inPart(part, func(file *os.File, size int64) error {
+		if size <= before {
+			return nil
+		}
+		return errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part))
+	})
 }
 
-// release gives back what a call that was killed had set aside for a part: it would count as taken by another. The part
-// keeps its age, by which it counts as given up.
+// release gives back what a call that was killed had set aside for a part: it would count as taken by another.
 func (m *Machine) release(part string) error {
+	return m.inPart(part, func(file *os.File, _ int64) error { return durable.Release(file) })
+}
+
+// inPart does something in a part, if it is there, which keeps the age by which it counts as given up.
+func (m *Machine) inPart(part string, do func(file *os.File, size int64) error) error {
 	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -152,7 +148,7 @@ func (m *Machine) release(part string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(durable.Release(file), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
+	return errors.Join(do(file, info.Size()), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.

@@ -179,7 +179,7 @@ func checksum(ctx context.Context, at destination, m backup.Manifest) error {
 
 // prove restores a backup beside the live member, and compares what comes of it with its manifest.
 func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) error {
-	if err := mustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, minorOf(r.EtcdVersion)); err != nil {
+	if err := mustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, api.Minor(r.EtcdVersion)); err != nil {
 		return err
 	}
 	dir := rehearsalDir(r.marker.DataDir)
@@ -257,7 +257,7 @@ func (r *run) compareSnapshot(m backup.Manifest, path string) error {
 		{"revision", found.Revision, m.Revision},
 		{"compacted revision", inside.Compact, m.CompactRevision},
 		{"keys", found.Keys, m.Keys},
-		{"storage version", minorOf(found.Version), m.StorageVersion},
+		{"storage version", api.Minor(found.Version), m.StorageVersion},
 	})
 }
 

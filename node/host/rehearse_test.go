@@ -95,7 +95,16 @@ func TestRehearsalFindsWhatIsWrong(t *testing.T) {
 		says     string
 		recorded bool
 	}{
-		"a flipped bit":      {func(name string) { flip(t, f.path(backupDir+"/main/"+name+".db")) }, "damaged", true},
+		"a flipped bit": {func(name string) { flip(t, f.path(backupDir+"/main/"+name+".db")) }, "damaged", true},
+		"pages in a circle": {func(name string) {
+			path := f.path(backupDir + "/main/" + name + ".db")
+			change(t, path, circle)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.editManifest(t, name, func(m *backup.Manifest) { m.SHA256, m.StoredSHA256 = sha256Of(text), sha256Of(text) })
+		}, "two pages lead to page", true},
 		"fewer keys":         {edited(func(m *backup.Manifest) { m.Keys++ }), "keys", true},
 		"another revision":   {edited(func(m *backup.Manifest) { m.Revision++ }), "revision", true},
 		"another hash":       {edited(func(m *backup.Manifest) { m.Hash++ }), "hash", true},
@@ -272,7 +281,7 @@ func TestFetchOfABackup(t *testing.T) {
 	backedUp(t, b, f)
 	f.put(t, 30)
 	made := f.mustRun(t, runBackup)
-	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: minorOf(f.EtcdVersion), Identity: secret.New(key.String())}
+	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: api.Minor(f.EtcdVersion), Identity: secret.New(key.String())}
 	fetch := func() (api.Snapshot, error) { return f.Fetch(t.Context(), "main", r, strings.NewReader("")) }
 	got, err := fetch()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime/debug"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
@@ -238,8 +239,10 @@ func (m *Machine) nextData(dir string) (string, error) {
 	return m.asidePath(dir, m.unfinished("restored"))
 }
 
-// restoreSnapshot has etcd's own code restore. It panics over some of what it does not like.
+// restoreSnapshot has etcd's own code restore a snapshot that was verified, page by page: etcd compares its sum alone. It panics
+// over some of what it does not like.
 func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("etcd does not restore it: %v", r)

@@ -117,6 +117,7 @@ func TestSnapshotThatIsDamaged(t *testing.T) {
 		"without sum": {string(good[:len(good)-32]), "cut off"},
 		"empty":       {"", "cut off"},
 		"no database": {strings.Repeat("x", 4096+32), "its SHA-256 is"},
+		"in a circle": {string(circle(good)), "two pages lead to page"},
 	} {
 		writeFile(t, f.Machine, "/damaged.db", test.text)
 		_, err := etcdfs.VerifySnapshot("/damaged.db", f.path("/damaged.db"))

@@ -14,8 +14,8 @@ const (
 	// runStall is for how long a run may come no further until it is ended, so that another member takes over. Reading the
 	// database of a slow disk tells of nothing on the way.
 	runStall = 6 * time.Hour
-	// storeStall is for how long a destination may take no byte of a backup until the run goes on to the next one. Content is
-	// read in parts of 16 MiB, so a line of 40 kbit/s is fast enough.
+	// storeStall is for how long a destination may take no byte of a backup until the run goes on to the next one. Bytes that
+	// go out to S3 count one by one, and not the parts that they are of, so that no line is too thin.
 	storeStall = time.Hour
 	// stopGrace is for how long a run that was ended may clean up.
 	stopGrace = time.Minute
@@ -120,7 +120,7 @@ func (t *tracked) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 }
 
 func (t *tracked) Put(ctx context.Context, key string, size int64, content io.Reader) error {
-	return t.Destination.Put(ctx, key, size, trackedReader{content, t.moved})
+	return t.Destination.Put(backup.WithBeat(ctx, t.moved), key, size, trackedReader{content, t.moved})
 }
 
 func (t *tracked) Remove(ctx context.Context, key string) error {

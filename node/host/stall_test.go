@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +66,66 @@ func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 	backedUp(t, b, f)
 	if found := f.backups(t); len(found.Backups) != 2 || len(found.Problems) > 0 {
 		t.Errorf("there are %+v", found)
+	}
+}
+
+// thinS3 is storage behind a thin line, to which a part of an upload goes slowly. It is away for some time once a part has come.
+func thinS3(t *testing.T, outage time.Duration) *api.S3 {
+	t.Helper()
+	const piece, pause = 512 << 10, 100 * time.Millisecond
+	var back atomic.Pointer[time.Time] // when it is there again
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		if at := back.Load(); at != nil && time.Now().Before(*at) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		for query.Has("partNumber") && back.Load() == nil {
+			if n, _ := io.CopyN(io.Discard, r.Body, piece); n < piece {
+				at := time.Now().Add(outage)
+				back.Store(&at)
+				break
+			}
+			time.Sleep(pause)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch {
+		case query.Has("uploads"):
+			fmt.Fprint(w, `<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>`)
+		case query.Has("partNumber"):
+			w.Header().Set("ETag", "part")
+		case r.Method == http.MethodPost:
+			fmt.Fprint(w, `<CompleteMultipartUploadResult><Bucket>backups</Bucket><Key>main/x</Key><ETag>whole</ETag></CompleteMultipartUploadResult>`)
+		}
+	}))
+	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			_ = c.(*net.TCPConn).SetReadBuffer(piece) // what the kernel takes in has gone out
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	return &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
+}
+
+// TestAPartThatGoesSlowlyIsNoStall: a part that takes a thin line longer than the bound is no stall, and an outage behind it counts
+// from the last byte that went out.
+func TestAPartThatGoesSlowlyIsNoStall(t *testing.T) {
+	t.Parallel()
+	const bound, outage = 2 * time.Second, time.Second
+	m, _ := newMachine(t)
+	m.Stalls = bound
+	all, err := m.destinations(t.Context(), api.Backup{S3: thinS3(t, outage)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("a snapshot", 1700<<10) // more than a part
+	began := time.Now()
+	err = whileItMoves(t.Context(), bound, "the upload", func(ctx context.Context, moved func()) error {
+		return all[0].tracked(moved).Put(ctx, "main/x", int64(len(text)), strings.NewReader(text))
+	})
+	if took := time.Since(began); err != nil || took < bound+outage {
+		t.Errorf("after %s: %v", took, err)
 	}
 }
 

@@ -11,9 +11,11 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 // programs are the names under which the store is etcd's programs.
@@ -97,6 +99,9 @@ func (m *Machine) selectStore(cluster, hash string) error {
 	if err := m.link(api.SelectedStore(cluster), hash); err != nil {
 		return err
 	}
+	if err := remove(m.path(api.WantedStore(cluster, hash))); err != nil { // it is kept by that from now on
+		return err
+	}
 	if err := os.MkdirAll(m.path(toolsDir), publicDir); err != nil {
 		return err
 	}
@@ -139,13 +144,16 @@ func (m *Machine) deselect(cluster string) error {
 	return m.sweep(cluster, selected)
 }
 
-// recent is the age below which a store that nobody selects may be one that a run of another cluster has just
-// installed: a create installs stores before it has the lock.
+// recent is for how long a store is another run's that has said that it wants it, or, of an older version's, that has brought it:
+// a create installs stores before it has the lock.
 const recent = time.Hour
 
-// sweep removes the stores that no cluster selects: dropped, the one that was just taken back, and others, unless they
-// are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a store long after it has
-// installed it. The programs go on to the first of the clusters that are left.
+// leaving is in front of the name of a store that is removed.
+const leaving = ".leaving-"
+
+// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just taken back, and others,
+// unless they are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a store long after
+// it has installed it. The programs go on to the first of the clusters that are left.
 func (m *Machine) sweep(cluster, dropped string) error {
 	entries, err := os.ReadDir(m.path(api.StoreRoot))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -178,15 +186,75 @@ func (m *Machine) sweep(cluster, dropped string) error {
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err != nil || !storeHash.MatchString(entry.Name()) || kept[entry.Name()] {
+		hash, cutShort := strings.CutPrefix(entry.Name(), leaving)
+		if err != nil || !storeHash.MatchString(hash) || kept[entry.Name()] {
 			continue
 		}
-		if entry.Name() == dropped || since.Sub(info.ModTime()) > recent {
-			if err := removeAll(filepath.Join(m.path(api.StoreRoot), entry.Name())); err != nil {
-				return fmt.Errorf("remove store %s: %w", entry.Name(), err)
+		if cutShort || hash == dropped || since.Sub(info.ModTime()) > recent {
+			if err := m.removeStore(cluster, hash, cutShort); err != nil {
+				return fmt.Errorf("remove store %s: %w", hash, err)
 			}
 		}
 	}
 	// Gone only where it was the last: a directory that holds something stays.
 	return m.removeEmpty(api.StoreRoot)
+}
+
+// removeStore removes a store that no run of another cluster wants, or what is left of one whose removal was cut short. It is moved
+// away before it is asked for the last time: who finds it in its place has said by then that it wants it.
+func (m *Machine) removeStore(cluster, hash string, cutShort bool) error {
+	place, away := m.path(filepath.Join(api.StoreRoot, hash)), m.path(filepath.Join(api.StoreRoot, leaving+hash))
+	if cutShort {
+		return removeAll(away)
+	}
+	wanted, err := m.wantedByOthers(cluster, hash)
+	if err != nil || wanted {
+		return err
+	}
+	if err := errors.Join(removeAll(away), os.Rename(place, away)); err != nil {
+		return err
+	}
+	if wanted, err = m.wantedByOthers(cluster, hash); wanted && os.Rename(away, place) == nil {
+		return nil
+	}
+	return errors.Join(err, removeAll(away)) // where it was wanted, it was brought anew meanwhile
+}
+
+// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
+func (m *Machine) wantedByOthers(cluster, hash string) (bool, error) {
+	entries, err := os.ReadDir(m.path(lockDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	for _, entry := range entries {
+		other, found := strings.CutPrefix(entry.Name(), path.Base(api.WantedStore("", hash)))
+		if !found || other == cluster {
+			continue
+		}
+		lock, err := m.openLock(other + runLock)
+		if err != nil {
+			return false, err
+		}
+		held, err := lock.held()
+		if err = errors.Join(err, lock.Close()); err != nil || held {
+			return held, err
+		}
+		file := m.path(api.WantedStore(other, hash))
+		if age, known := m.ageByBoot(file); !known || age < recent {
+			return true, nil
+		}
+		if err := remove(file); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// ageByBoot is the age of what was written down in a file at a path of this process, in seconds since the host had booted, by no
+// clock that jumps; false: it cannot be told.
+func (m *Machine) ageByBoot(file string) (time.Duration, bool) {
+	now, known := m.proc().Uptime()
+	text, err := os.ReadFile(file)
+	at, failed := procfs.ParseUptime(string(text))
+	return now - at, known && err == nil && failed == nil
 }

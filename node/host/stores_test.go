@@ -98,3 +98,71 @@ func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 		})
 	}
 }
+
+// TestSweepLeavesWantedStores holds that a store which a run of another cluster has brought, or has found, stays until that cluster
+// has selected it, also where it is the one that leaves, and whatever the host's clock says.
+func TestSweepLeavesWantedStores(t *testing.T) {
+	const other = "events"
+	for name, test := range map[string]struct {
+		by    string // the cluster whose run wants it
+		since string // the time since the boot, now
+		locks bool   // its run holds its lock
+		stays bool
+	}{
+		"of a run before its lock":     {by: other, since: "1600.00 1.00\n", stays: true},
+		"of a run with its lock":       {by: other, since: "90000.00 1.00\n", locks: true, stays: true},
+		"of a run that came to naught": {by: other, since: "90000.00 1.00\n"},
+		"of this cluster's own":        {by: "main", since: "1600.00 1.00\n"},
+		"where nobody knows the time":  {by: other, since: "\n", stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := newMachine(t)
+			configured(t, m, prepareOf("main"))
+			installStore(t, m, storeB)
+			for _, store := range []string{storeA, storeB} {
+				writeFile(t, m, api.WantedStore(test.by, store), "1000.00\n")
+			}
+			if test.locks {
+				hold(t, m, other, "1", patience)
+			}
+			writeFile(t, m, "/proc/uptime", test.since)
+			now := time.Now().Add(1000 * time.Hour) // the clock has jumped
+			m.Now = func() time.Time { return now }
+			if err := m.deselect("main"); err != nil {
+				t.Fatal(err)
+			}
+			for _, store := range []string{storeA, storeB} {
+				if m.isInstalled(store) != test.stays {
+					t.Errorf("store %s is there: %t", store, m.isInstalled(store))
+				}
+			}
+			if left, _ := filepath.Glob(m.path(api.StoreRoot + "/" + leaving + "*")); len(left) > 0 {
+				t.Errorf("beside them lie %q", left)
+			}
+		})
+	}
+}
+
+// TestSelectedStoresAreWantedNoMore: once a cluster has selected a store, that keeps it.
+func TestSelectedStoresAreWantedNoMore(t *testing.T) {
+	m, _ := newMachine(t)
+	writeFile(t, m, api.WantedStore("main", storeA), "1000.00\n")
+	writeFile(t, m, api.WantedStore("events", storeA), "1000.00\n")
+	configured(t, m, prepareOf("main"))
+	if exists(m.path(api.WantedStore("main", storeA))) || !exists(m.path(api.WantedStore("events", storeA))) {
+		t.Error("it is wanted by who has it, or no more by who has it not")
+	}
+}
+
+// TestSweepEndsARemovalThatWasCutShort: what a sweep that was killed had moved away goes with the next.
+func TestSweepEndsARemovalThatWasCutShort(t *testing.T) {
+	m, _ := newMachine(t)
+	configured(t, m, prepareOf("main"))
+	writeFile(t, m, filepath.Join(api.StoreRoot, leaving+storeB, "store"), "half")
+	if err := m.deselect("main"); err != nil {
+		t.Fatal(err)
+	}
+	if exists(m.path(filepath.Join(api.StoreRoot, leaving+storeB))) {
+		t.Error("it is there still")
+	}
+}

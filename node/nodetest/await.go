@@ -17,7 +17,7 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	gained := false
 	for left := patience; left > 0; left-- {
 		reading := c.Reading
-		c.world.tick()
+		c.world.pass()
 		if c.Reading < reading { // it comes further, and has all of its time anew
 			left, gained = patience, true
 		}

@@ -154,8 +154,8 @@ func (c call) take(part *installation, p *process) api.StoredBackup {
 	content := snapshotOf(s)
 	sum := sha256.Sum256([]byte(content))
 	taken := api.StoredBackup{
-		Name: fmt.Sprintf("%s-r%d-%s", c.world.Clock.UTC().Format("20060102T150405Z"), s.revision, part.marker.Member), TakenAt: c.world.Clock,
-		Revision: s.revision, Keys: s.keys(), SHA256: hex.EncodeToString(sum[:]), SizeBytes: snapshotSize, StoredBytes: snapshotSize,
+		Name: fmt.Sprintf("%s-r%d-%s", c.world.Clock.UTC().Format("20060102T150405Z"), s.stored(), part.marker.Member), TakenAt: c.world.Clock,
+		Revision: s.stored(), Keys: s.keys(), SHA256: hex.EncodeToString(sum[:]), SizeBytes: snapshotSize, StoredBytes: snapshotSize,
 		EtcdVersion: p.version, ClusterID: p.member.cluster, Member: part.marker.Member, Encrypted: len(part.backups.Recipients) > 0,
 	}
 	for kind, place := range c.places(part.backups.Backup) {

@@ -223,6 +223,13 @@ func (h *Host) peer(peerURL string) *process {
 	return nil
 }
 
+// pass lets time pass in which whoever is started at the same time has been started too.
+func (w *World) pass() {
+	w.waited = true
+	defer func() { w.waited = false }()
+	w.tick()
+}
+
 // tick lets some time pass: who lagged has caught up, what was started boots, those that found each other are
 // a cluster, and versions follow.
 func (w *World) tick() {

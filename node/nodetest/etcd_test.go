@@ -3,6 +3,7 @@ package nodetest_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -33,6 +34,28 @@ func TestReadyNeedsQuorum(t *testing.T) {
 	}
 	if first, last := d.observe(0).Member, d.observe(2).Member; first.ClusterID != last.ClusterID || first.MemberID == last.MemberID || first.Leader != last.Leader {
 		t.Errorf("they are not one cluster: %+v, %+v", first, last)
+	}
+}
+
+// TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart: a run starts the members of a new cluster at once, and which of them is
+// quickest is not to show in what comes after.
+func TestTheFirstLeaderIsTheSameInWhateverOrderMembersStart(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {1, 2, 0}, {2, 1, 0}, {1, 2}} {
+		d := drive(t, 3)
+		d.world.Instant = true
+		for i := range d.addresses {
+			d.configure(i, "t1")
+		}
+		for _, i := range order {
+			if err := d.call(d.addresses[i], api.OpStart, api.StartRequest{}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var o api.Observation
+		d.ask(1, api.OpAwait, api.AwaitRequest{Timeout: time.Minute}, &o)
+		if first := d.observe(min(order[0], order[len(order)-1])).Member; !o.Member.Healthy || first.Leader != first.MemberID {
+			t.Errorf("started in the order %v, member %s is led by %s: %+v", order, first.MemberID, first.Leader, o.Member)
+		}
 	}
 }
 

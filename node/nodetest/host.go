@@ -73,6 +73,7 @@ type Host struct {
 	pids      int
 	keysLost  int
 	stores    map[string]time.Time // when they were installed, by hash
+	wanted    map[demand]time.Time // when runs have said that they want a store which their cluster has not selected yet
 	clusters  map[string]*installation
 	data      map[string]*directory // by path
 	locks     map[string]*lock      // by cluster
@@ -138,6 +139,7 @@ func newHost(w *World, address string) *Host {
 func (h *Host) reinstall(name string) {
 	h.MachineID = digest("machine", h.Address, name)[:32]
 	h.stores = map[string]time.Time{}
+	h.wanted = map[demand]time.Time{}
 	h.clusters = map[string]*installation{}
 	h.data = map[string]*directory{}
 	h.locks = map[string]*lock{}
@@ -217,8 +219,11 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	return contact, err
 }
 
-// Install puts a store on the host. The world must have an archive of it, for this kind of machine.
-func (h *Host) Install(ctx context.Context, store string) error {
+// demand is a store that a run of a cluster wants.
+type demand struct{ cluster, store string }
+
+// Install puts a store on the host for a run of a cluster. The world must have an archive of it, for this kind of machine.
+func (h *Host) Install(ctx context.Context, cluster, store string) error {
 	return h.serve(ctx, Install, func() error {
 		if !h.world.fits(store, h.architecture()) {
 			return h.world.unexpected("%s: install store %q, which is none for a %s machine", h.Address, store, h.Machine)
@@ -226,6 +231,7 @@ func (h *Host) Install(ctx context.Context, store string) error {
 		if h.ReadOnly {
 			return fmt.Errorf("%s: %s is read-only", h.Address, api.StoreRoot)
 		}
+		h.wanted[demand{cluster, store}] = h.world.Clock
 		if !h.hasStore(store) {
 			h.stores[store] = h.world.Clock
 		}

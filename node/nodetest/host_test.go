@@ -127,7 +127,7 @@ func TestFaults(t *testing.T) {
 	w := nodetest.New(t, "a")
 	for _, after := range []bool{false, true} {
 		w.Inject(nodetest.Fault{Operation: nodetest.Install, After: after, Err: errors.New("no space left on device")})
-		if err := w.Host("a").Install(t.Context(), w.Stores["amd64"]); err == nil || err.Error() != "no space left on device" {
+		if err := w.Host("a").Install(t.Context(), "prod", w.Stores["amd64"]); err == nil || err.Error() != "no space left on device" {
 			t.Errorf("install: %v", err)
 		}
 		w.Heal()
@@ -145,7 +145,7 @@ func TestFaults(t *testing.T) {
 func TestTheUnexpectedFails(t *testing.T) {
 	for name, ask := range map[string]func(*nodetest.World){
 		"unknown host":  func(w *nodetest.World) { w.Host("192.0.2.99") },
-		"unknown store": func(w *nodetest.World) { _ = w.Host("a").Install(t.Context(), "5707e") },
+		"unknown store": func(w *nodetest.World) { _ = w.Host("a").Install(t.Context(), "prod", "5707e") },
 		"unknown operation": func(w *nodetest.World) {
 			_ = w.Host("a").Call(t.Context(), w.Stores["amd64"], api.Request{Version: api.Version, Operation: "rename", Cluster: "prod"}, nil)
 		},
@@ -158,7 +158,7 @@ func TestTheUnexpectedFails(t *testing.T) {
 	} {
 		witness := &recorder{}
 		w := nodetest.New(witness, "a")
-		if err := w.Host("a").Install(t.Context(), w.Stores["amd64"]); err != nil {
+		if err := w.Host("a").Install(t.Context(), "prod", w.Stores["amd64"]); err != nil {
 			t.Fatal(err)
 		}
 		if ask(w); witness.errors != 1 {
@@ -177,10 +177,14 @@ func (r *recorder) Errorf(string, ...any) { r.errors++ }
 // host, unless a run of another cluster is under way that may have brought it.
 func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 	for name, test := range map[string]struct {
+		by    string // the cluster whose run has brought it; empty: the one that leaves
 		run   bool
 		since time.Duration
 		stays bool
 	}{
+		"a run that began later":  {by: "events", run: true, since: 5 * time.Hour, stays: true},
+		"a run before its lock":   {by: "events", since: time.Minute, stays: true},
+		"a run that ended":        {by: "events", since: 5 * time.Hour},
 		"a run that is slow":      {run: true, since: 5 * time.Hour, stays: true},
 		"nobody":                  {since: 5 * time.Hour},
 		"nobody, and it is young": {since: time.Minute, stays: true},
@@ -189,8 +193,11 @@ func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 			d := drive(t, 1)
 			d.configure(0, "t")
 			host, brought := d.world.Host(d.addresses[0]), d.world.AddStores("3.6.16")["amd64"]
-			if err := host.Install(t.Context(), brought); err != nil {
+			if err := host.Install(t.Context(), orOwn(test.by), brought); err != nil {
 				t.Fatal(err)
+			}
+			if test.run && test.by != "" {
+				d.world.Clock = d.world.Clock.Add(test.since)
 			}
 			if test.run {
 				if _, _, err := host.Lock(t.Context(), brought, "events", api.Holder{ID: "other", Who: "them"}); err != nil {
@@ -205,4 +212,12 @@ func TestRetirementLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// orOwn is a cluster, or, where that has no name, the one that leaves.
+func orOwn(cluster string) string {
+	if cluster == "" {
+		return "prod"
+	}
+	return cluster
 }

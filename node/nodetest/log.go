@@ -117,6 +117,21 @@ func (s state) at(peerURL string) int {
 	return slices.IndexFunc(s.members, func(l listed) bool { return l.peerURL == peerURL })
 }
 
+// stored is the revision that a snapshot shows, which is that of the newest record in it; 0: nothing was ever put.
+func (s state) stored() int64 {
+	if s.revision == 1 {
+		return 0
+	}
+	return s.revision
+}
+
+// raised is a state with its revisions raised by a restore, from that of the newest record in it.
+func (s state) raised(by int64) state {
+	begins := max(1, s.stored()+by)
+	s.revision, s.bumped = begins, s.bumped+begins-s.revision
+	return s
+}
+
 // keys is how many keys there are: one for each put.
 func (s state) keys() int { return int(s.revision - 1 - s.bumped) }
 

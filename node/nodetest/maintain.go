@@ -10,7 +10,7 @@ import (
 
 // probe lets some time pass, and says how the local member is.
 func (c call) probe(api.ProbeRequest) (api.Member, error) {
-	c.world.tick()
+	c.world.pass()
 	return c.sample(0), nil
 }
 
@@ -76,10 +76,10 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 	dir := part.marker.DataDir
 	c.taken++
 	saved := api.Snapshot{
-		Path:      path.Join(api.SnapshotDir(dir), fmt.Sprintf("%06d-%d.db", c.taken, s.revision)),
+		Path:      path.Join(api.SnapshotDir(dir), fmt.Sprintf("%06d-%d.db", c.taken, s.stored())),
 		SHA256:    digest("snapshot", s.content, fmt.Sprint(p.member.index)),
 		SizeBytes: 1<<20 + 32,
-		Revision:  s.revision,
+		Revision:  s.stored(),
 		Keys:      s.keys(),
 		Version:   p.member.storage.String(),
 	}

@@ -172,6 +172,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	}
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
+	delete(c.wanted, demand{c.cluster, r.Store})
 	part.recovery = nil
 	c.record(part, c.keepFormed(part.marker, r.Marker))
 	return api.Done{}, nil
@@ -335,7 +336,7 @@ func (h *Host) asideOf(dir, why string) string {
 	return fmt.Sprintf("%s.%s%s-%d", dir, api.AsidePrefix, why, len(h.aside(dir))+1)
 }
 
-// sweep removes the stores that no cluster selects, but for those that another cluster's run may have brought: what is
+// sweep removes the stores that no cluster selects, but for those that another cluster's run wants, or may have brought: what is
 // younger than an hour before the first of those that are under way, or before now.
 func (h *Host) sweep(cluster, dropped string) {
 	since := h.world.Clock
@@ -345,8 +346,19 @@ func (h *Host) sweep(cluster, dropped string) {
 		}
 	}
 	maps.DeleteFunc(h.stores, func(store string, brought time.Time) bool {
-		return !h.selectedByAny(store) && (store == dropped || since.Sub(brought) > time.Hour)
+		return !h.selectedByAny(store) && !h.wantedByOthers(cluster, store) && (store == dropped || since.Sub(brought) > time.Hour)
 	})
+}
+
+// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
+func (h *Host) wantedByOthers(cluster, store string) bool {
+	for of, at := range h.wanted {
+		_, locked := h.locks[of.cluster]
+		if of.store == store && of.cluster != cluster && (locked || h.world.Clock.Sub(at) < time.Hour) {
+			return true
+		}
+	}
+	return false
 }
 
 // selectedByAny tells whether a cluster on the host runs this store.

@@ -61,7 +61,7 @@ func (c call) recover(r api.RecoverRequest) (api.Recovered, error) {
 	m.append(1, s)
 	part.unit.enabled = true
 	part.unit.start()
-	c.world.tick()
+	c.world.pass()
 	if p := part.unit.process; p == nil || p.leader == "" {
 		return done, failed("the member has not come up alone; its journal ends %s; its data as it was lies in %s", fmt.Sprint(part.unit.journal), done.Path)
 	}

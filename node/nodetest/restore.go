@@ -29,7 +29,7 @@ func (w *World) Snapshot(cluster string) []byte {
 	w.each(func(h *Host, part *installation) {
 		if p := part.unit.process; taken == nil && p != nil && p.leader != "" && part == h.on(cluster) {
 			s := p.member.state()
-			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.revision, s.bumped, s.content)
+			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.stored(), s.bumped, s.content)
 		}
 	})
 	return taken
@@ -125,7 +125,7 @@ func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
 }
 
 func (s content) state() state {
-	return state{revision: s.revision, bumped: s.bumped, content: s.content}
+	return state{revision: max(1, s.revision), bumped: s.bumped, content: s.content}
 }
 
 func (s content) describe(dir string) api.Snapshot {
@@ -215,8 +215,8 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 func (c call) reborn(r api.RestoreRequest, held content) *member {
 	flags := map[string]string{"initial-cluster": r.Marker.InitialCluster, "initial-cluster-token": r.Marker.Token}
 	m := &member{cluster: identity("cluster", r.Marker.InitialCluster, r.Marker.Token), name: r.Marker.Member, storage: minorOf(c.world.archive(c.store).version), term: 1}
-	s := held.state()
-	s.revision, s.bumped, s.version = s.revision+r.Bump, s.bumped+r.Bump, m.storage
+	s := held.state().raised(r.Bump)
+	s.version = m.storage
 	for _, l := range initialCluster(flags) {
 		l.id = identity("member", l.peerURL, r.Marker.Token)
 		if l.name == m.name {

@@ -30,7 +30,7 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 	content := snapshotOf(s)
 	sum := sha256.Sum256([]byte(content))
 	saved := api.Saved{
-		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.revision, Keys: s.keys(), Version: p.member.storage.String(), TakenAt: c.world.Clock},
+		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.stored(), Keys: s.keys(), Version: p.member.storage.String(), TakenAt: c.world.Clock},
 		Hash:      crc32.ChecksumIEEE([]byte(content)),
 		ClusterID: p.member.cluster, MemberID: p.member.id, Etcd: p.version,
 	}
@@ -43,5 +43,5 @@ func (c call) save(r api.SaveRequest) (api.Saved, error) {
 
 // snapshotOf is what a snapshot of a state holds.
 func snapshotOf(s state) string {
-	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.revision, s.bumped, s.content))
+	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.stored(), s.bumped, s.content))
 }

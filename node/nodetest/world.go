@@ -71,6 +71,7 @@ type World struct {
 	Stores map[string]string
 
 	t        TB
+	waited   bool // somebody waits, and has nobody to wait for who is being started
 	watching sync.Mutex
 
 	mu              sync.Mutex
@@ -141,7 +142,7 @@ func (w *World) Host(address string) *Host {
 func (w *World) Tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tick()
+	w.pass()
 }
 
 // HandedOver are the IDs of all clusters that a host was ever told to be formed with, sorted.

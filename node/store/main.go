@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
 	"go.etcd.io/etcd/server/v3/etcdmain"
@@ -85,6 +86,9 @@ func store(args []string) int {
 	case command == "help" || command == "--help" || command == "-h":
 		fmt.Print(usage)
 		return exitDone
+	}
+	if command != "" && !strings.Contains(usage, "  store "+command+" ") {
+		fmt.Fprintf(os.Stderr, "store: this program has no command %q: where a unit calls it, a newer version of terraform-provider-etcd has written that, and the next apply by this one puts its own in its place\n\n", command)
 	}
 	fmt.Fprint(os.Stderr, usage)
 	return exitUsage

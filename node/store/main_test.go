@@ -96,10 +96,13 @@ func TestEtcdutlHasAllOfUpstreamsCommands(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"call", "me"}, {"run"}, {"run", "a", "b"}, {"guard"}, {"record"}, {"version", "--yaml"}} {
+	for _, args := range [][]string{{}, {"call", "me"}, {"run"}, {"run", "a", "b"}, {"guard"}, {"record"}, {"version", "--yaml"}} {
 		if got := called(t, "store", args...); got.status != exitUsage || got.stdout != "" || !strings.HasPrefix(got.stderr, "store: runs etcd members") {
 			t.Errorf("store %q: %+v", args, got)
 		}
+	}
+	if got := called(t, "store", "polish", "main"); got.status != exitUsage || !strings.HasPrefix(got.stderr, `store: this program has no command "polish": where a unit calls it, a newer version`) || !strings.HasSuffix(got.stderr, usage) {
+		t.Errorf("a command of a newer store: %+v", got)
 	}
 	if got := called(t, "store", "help"); got.status != exitDone || got.stdout != usage {
 		t.Errorf("help: %+v", got)

@@ -120,6 +120,11 @@ func WritableLink(cluster string, i int) string {
 	return fmt.Sprintf("%s/writable-%d", LinkDir(cluster), i)
 }
 
+// IsOurs tells whether a unit is one that the provider has written, of whichever version.
+func IsOurs(text string) bool {
+	return strings.Contains(text, "terraform-provider-etcd writes this file")
+}
+
 // Digest stands for the texts of units, by the names of their files.
 func Digest(units map[string]string) string {
 	sum := sha256.New()

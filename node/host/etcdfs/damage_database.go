@@ -1,7 +1,6 @@
 package etcdfs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +11,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
 // lockedShare is how many bytes of a database are read while its lock is held: an etcd that starts meanwhile waits for
@@ -63,7 +57,6 @@ func (d Data) ReadAll(ctx context.Context, at *Position, look func(bucket string
 // readFrom reads a database on from where an earlier reading has come to. It says whether it held the lock when it ended.
 func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket string, key, value []byte) error) (locked bool, err error) {
 	locked = true
-	var file *os.File
 	runtime.LockOSThread() // whose disk priority it is
 	defer runtime.UnlockOSThread()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -72,60 +65,47 @@ func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket strin
 			err = d.panicked(ctx, r)
 		}
 	}()
-	open := func(string, int, os.FileMode) (opened *os.File, err error) {
-		file, err = inside.OpenFile(d.path(Database(d.Dir)), os.O_RDONLY, 0)
-		return file, err
-	}
-	// bbolt's own check of a database, as etcd has it made, is of no use here: it panics in a goroutine of its own.
-	db, err := bbolt.Open(d.path(Database(d.Dir)), 0o600, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
-	switch {
-	case isBoltContent(err):
-		return locked, Damaged(fmt.Sprintf("its database %s is damaged: %v", Database(d.Dir), err))
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return locked, ErrInUse
-	case err != nil:
-		return locked, err
-	}
-	defer db.Close()
-	tx, err := db.Begin(false)
+	file, err := d.openDatabase()
 	if err != nil {
 		return locked, err
 	}
-	defer func() { err = errors.Join(err, tx.Rollback()) }()
-	info, err := file.Stat()
+	defer file.Close()
+	mapped, unmap, err := mapDatabase(file)
 	if err != nil {
 		return locked, err
 	}
-	if tx.Size() > info.Size() {
-		return locked, Damaged(fmt.Sprintf("its database %s has %d bytes, and was %d long", Database(d.Dir), info.Size(), tx.Size()))
-	}
-	share := lockedShare
-	buckets := tx.Cursor()
-	for name, _ := buckets.Seek(at.Bucket); name != nil; name, _ = buckets.Next() {
-		if !bytes.Equal(name, at.Bucket) {
-			*at = Position{Bucket: bytes.Clone(name)}
-		}
-		records := tx.Bucket(name).Cursor()
-		for key, value := records.Seek(at.Key); key != nil; key, value = records.Next() {
+	defer func() { err = errors.Join(err, unmap()) }()
+	share, yielded := lockedShare, func() {}
+	defer func() { yielded() }()
+	all, err := pagesOf(mapped)
+	if err == nil {
+		err = all.eachRecord(*at, func(bucket string, key, value []byte) error {
+			if bucket != string(at.Bucket) {
+				*at = Position{Bucket: []byte(bucket)}
+			}
 			err := ctx.Err()
 			if err == nil {
-				err = look(string(name), key, value)
+				err = look(bucket, key, value)
 			}
 			if err != nil {
-				return locked, err
+				return err
 			}
 			at.Key = append(at.Key[:0], key...)
 			if share -= len(key) + len(value); share < 0 && locked {
 				if err := unix.Flock(int(file.Fd()), unix.LOCK_UN); err != nil {
-					return locked, err
+					return err
 				}
 				locked = false
 				// Whoever serves, here too, goes first. Not while the lock is held: who waits for that would wait for them as well.
-				defer diskPriority(ioIdle)()
+				yielded = diskPriority(ioIdle)
 			}
-		}
+			return nil
+		})
 	}
-	return locked, nil
+	if wrong := malformed(""); errors.As(err, &wrong) {
+		err = Damaged(fmt.Sprintf("its database %s is damaged: %s", Database(d.Dir), wrong))
+	}
+	return locked, err
 }
 
 // ioIdle is the class of disk access that goes after all others.
@@ -139,11 +119,11 @@ func diskPriority(class uintptr) func() {
 	return func() { _, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, thisThread, 0, 0) }
 }
 
-// panicked is what is wrong with a database that bbolt could not read. bbolt reads memory that the file is mapped to,
-// where a disk that fails looks as a file that is too short does: only reading it tells the two apart.
+// panicked is what is wrong with a database that could not be read. It is memory that the file is mapped to, where a disk that
+// fails looks as a file that is too short does: only reading it tells the two apart.
 func (d Data) panicked(ctx context.Context, r any) error {
 	if _, fault := r.(interface{ Addr() uintptr }); fault {
-		file, err := inside.OpenFile(d.path(Database(d.Dir)), os.O_RDONLY, 0)
+		file, err := d.openDatabase()
 		if err != nil {
 			return err
 		}
@@ -168,16 +148,6 @@ func readThrough(ctx context.Context, from io.Reader) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// isBoltContent tells whether a database cannot be opened for what it holds.
-func isBoltContent(err error) bool {
-	for _, content := range []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
-		if errors.Is(err, content) {
-			return true
-		}
-	}
-	return err != nil && strings.Contains(err.Error(), "file size too small") // which bbolt has no value for
 }
 
 // mayBe wants a record that etcd can read.

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
@@ -19,36 +21,74 @@ import (
 // ErrInUse is what a database says that a process has open.
 var ErrInUse = errors.New("a process has it open")
 
-// viewDatabase reads a database that lies at a path of this process. What is damaged in it may lead a reader
-// anywhere, also behind the end of the file: that is an error too.
-func viewDatabase(path string, view func(*bbolt.Tx) error) error {
-	return viewOpened(path, nil, view)
+// viewDatabase reads a database that lies at a path of this process, of whatever content.
+func viewDatabase(path string, view func(*pages) error) error {
+	return viewOpened(func() (*os.File, error) { return os.Open(path) }, view)
 }
 
 // view reads the database.
-func (d Data) view(view func(*bbolt.Tx) error) error {
-	path := d.path(Database(d.Dir))
-	open := func(string, int, os.FileMode) (*os.File, error) { return inside.OpenFile(path, os.O_RDONLY, 0) }
-	return viewOpened(path, open, view)
+func (d Data) view(view func(*pages) error) error { return viewOpened(d.openDatabase, view) }
+
+func (d Data) openDatabase() (*os.File, error) {
+	return inside.OpenFile(d.path(Database(d.Dir)), os.O_RDONLY, 0)
 }
 
-// viewOpened reads a database that is opened by a function; nil: as files are.
-func viewOpened(path string, open func(string, int, os.FileMode) (*os.File, error), view func(*bbolt.Tx) error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("it is damaged: %v", r)
-		}
-	}()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: databaseWait, OpenFile: open})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return ErrInUse
-	}
+func viewOpened(open func() (*os.File, error), view func(*pages) error) (err error) {
+	file, err := open()
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	return db.View(view)
+	defer file.Close()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil { // the file was cut off meanwhile, or its disk fails
+			err = fmt.Errorf("it is damaged: %v", r)
+		}
+	}()
+	mapped, unmap, err := mapDatabase(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unmap()) }()
+	found, err := pagesOf(mapped)
+	if err == nil {
+		err = view(found)
+	}
+	if errors.As(err, new(malformed)) {
+		return fmt.Errorf("it is damaged: %w", err)
+	}
+	return err
+}
+
+// mapDatabase locks a database against whoever writes to it, for as long as the file is open, and maps it until unmap is called. A
+// running etcd has locked its own.
+func mapDatabase(file *os.File) (mapped []byte, unmap func() error, err error) {
+	for end := time.Now().Add(databaseWait); ; time.Sleep(databaseWait / 10) {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+		}
+		if time.Now().After(end) {
+			return nil, nil, ErrInUse
+		}
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case info.Size() == 0: // which cannot be mapped
+		return nil, func() error { return nil }, nil
+	case info.Size() > math.MaxInt:
+		return nil, nil, fmt.Errorf("%s has %d bytes, too many for this machine", file.Name(), info.Size())
+	}
+	mapped, err = unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, fmt.Errorf("map %s: %w", file.Name(), err)
+	}
+	return mapped, func() error { return unix.Munmap(mapped) }, nil
 }
 
 // Revisions are those that a database knows of.
@@ -61,26 +101,36 @@ type Revisions struct {
 // RevisionsIn reads a database of etcd's at a path of this process. A compaction may have dropped the newest
 // revision, where it had deleted a key.
 func RevisionsIn(path string) (Revisions, error) {
-	return revisionsBy(func(read func(*bbolt.Tx) error) error { return viewDatabase(path, read) })
+	return revisionsBy(func(read func(*pages) error) error { return viewDatabase(path, read) })
 }
 
 // Revisions reads those of the database.
 func (d Data) Revisions() (Revisions, error) { return revisionsBy(d.view) }
 
-func revisionsBy(view func(read func(*bbolt.Tx) error) error) (Revisions, error) {
+func revisionsBy(view func(read func(*pages) error) error) (Revisions, error) {
 	found := Revisions{Newest: 1, Compact: -1} // a database in which nothing was written is at 1
-	err := view(func(tx *bbolt.Tx) error {
-		if keys := tx.Bucket([]byte("key")); keys != nil {
+	err := view(func(p *pages) error {
+		keys, err := p.bucket("key")
+		if err != nil {
+			return err
+		}
+		if keys != nil {
+			last, err := keys.last()
+			if err != nil {
+				return err
+			}
 			// Each record is called by its revision, which begins with the main one.
-			if last, _ := keys.Cursor().Last(); len(last) >= 8 {
-				found.Stored = int64(binary.BigEndian.Uint64(last))
+			if len(last) >= 8 {
+				found.Stored = int64(binary.BigEndian.Uint64(last)) //nolint:gosec // etcd's own are no greater
 			}
 		}
-		if meta := tx.Bucket([]byte("meta")); meta != nil {
-			for _, name := range []string{"scheduledCompactRev", "finishedCompactRev"} {
-				if value := meta.Get([]byte(name)); len(value) >= 8 {
-					found.Compact = max(found.Compact, int64(binary.BigEndian.Uint64(value)))
-				}
+		for _, name := range []string{"scheduledCompactRev", "finishedCompactRev"} {
+			value, err := p.valueOf("meta", name)
+			if err != nil {
+				return err
+			}
+			if len(value) >= 8 {
+				found.Compact = max(found.Compact, int64(binary.BigEndian.Uint64(value))) //nolint:gosec // likewise
 			}
 		}
 		return nil
@@ -89,32 +139,47 @@ func revisionsBy(view func(read func(*bbolt.Tx) error) error) (Revisions, error)
 	return found, err
 }
 
-// wasRaised tells whether a restore has raised the revisions in a database: it left an empty record, which etcd's
-// own tools count as a key, and no client can see.
-func wasRaised(path string) (bool, error) {
-	raised := false
-	err := viewDatabase(path, func(tx *bbolt.Tx) error {
-		keys := tx.Bucket([]byte("key"))
-		if keys == nil {
-			return nil
-		}
-		return keys.ForEach(func(_, value []byte) error {
-			raised = raised || len(value) == 0
-			return nil
+// valueOf is the value of a key in a bucket; nil: there is none.
+func (p *pages) valueOf(bucket, key string) ([]byte, error) {
+	in, err := p.bucket(bucket)
+	if err != nil || in == nil {
+		return nil, err
+	}
+	value, _, err := in.find([]byte(key))
+	return value, err
+}
+
+// eachIn does something with each record of a bucket, if it is there.
+func (p *pages) eachIn(bucket string, do func(key, value []byte) error) error {
+	in, err := p.bucket(bucket)
+	if err != nil || in == nil {
+		return err
+	}
+	return in.each(nil, func(key, value []byte, _ bool) error { return do(key, value) })
+}
+
+// examine wants a database, at a path of this process, of which etcd's own code can read all: it is not made for what pages of
+// any content lead to. It tells whether a restore has raised the revisions in it: that left an empty record, which etcd's own
+// tools count as a key, and no client can see.
+func examine(path string) (raised bool, err error) {
+	err = viewDatabase(path, func(p *pages) error {
+		err := p.eachRecord(Position{}, func(bucket string, key, value []byte) error {
+			raised = raised || bucket == "key" && len(value) == 0
+			return mayBe(bucket, key, value)
 		})
+		if err != nil {
+			return err
+		}
+		return p.mustBeFree()
 	})
 	return raised, err
 }
 
 // holdsCorrupt tells whether a database holds the CORRUPT alarm. Each key of the bucket is an alarm, as
 // etcdserverpb.AlarmMember.
-func holdsCorrupt(tx *bbolt.Tx) (bool, error) {
-	alarms := tx.Bucket([]byte("alarm"))
-	if alarms == nil {
-		return false, nil
-	}
+func holdsCorrupt(p *pages) (bool, error) {
 	found := false
-	err := alarms.ForEach(func(key, _ []byte) error {
+	err := p.eachIn("alarm", func(key, _ []byte) error {
 		alarm, err := parseFields(key)
 		found = found || alarm.numbers[2] == uint64(etcdserverpb.AlarmType_CORRUPT)
 		return err
@@ -149,22 +214,15 @@ func TakeAlarmsOut(path string) error {
 
 // agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older line
 // does not start from it.
-func agreedVersion(tx *bbolt.Tx) string {
-	cluster := tx.Bucket([]byte("cluster"))
-	if cluster == nil {
-		return ""
-	}
-	return string(cluster.Get([]byte("clusterVersion")))
+func agreedVersion(p *pages) (string, error) {
+	version, err := p.valueOf("cluster", "clusterVersion")
+	return string(version), err
 }
 
 // Members are the IDs of the members that the database of a member that does not run knows of, hexadecimal and sorted.
 func (d Data) Members() (ids []string, err error) {
-	err = d.view(func(tx *bbolt.Tx) error {
-		members := tx.Bucket([]byte("members"))
-		if members == nil {
-			return nil
-		}
-		return members.ForEach(func(id, _ []byte) error {
+	err = d.view(func(p *pages) error {
+		return p.eachIn("members", func(id, _ []byte) error {
 			ids = append(ids, string(id))
 			return nil
 		})

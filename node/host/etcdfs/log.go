@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
@@ -139,15 +137,17 @@ func (d Data) applied() (databaseState, error) {
 	if _, err := os.Lstat(d.path(Database(d.Dir))); errors.Is(err, fs.ErrNotExist) {
 		return read, nil
 	}
-	err := d.view(func(tx *bbolt.Tx) error {
-		if meta := tx.Bucket([]byte("meta")); meta != nil {
-			if value := meta.Get([]byte("consistent_index")); len(value) == 8 {
-				read.index = binary.BigEndian.Uint64(value)
-			}
+	err := d.view(func(p *pages) error {
+		index, err := p.valueOf("meta", "consistent_index")
+		if len(index) == 8 {
+			read.index = binary.BigEndian.Uint64(index)
 		}
-		read.version = agreedVersion(tx)
-		var err error
-		read.corrupt, err = holdsCorrupt(tx)
+		if err == nil {
+			read.version, err = agreedVersion(p)
+		}
+		if err == nil {
+			read.corrupt, err = holdsCorrupt(p)
+		}
 		return err
 	})
 	if err != nil {

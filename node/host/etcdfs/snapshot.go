@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"runtime/debug"
 
-	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
 
@@ -60,16 +59,18 @@ func statusOf(path string) (read snapshot.Status, err error) {
 		return read, err
 	}
 	defer func() { err = errors.Join(err, letGo()) }()
+	raised, err := examine(path)
+	if err != nil {
+		return read, err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // the file is cut off meanwhile, or its disk fails
 	if read, err = snapshot.NewV3(zap.NewNop()).Status(path); err != nil {
 		return read, err
 	}
-	raised, err := wasRaised(path)
 	if raised {
 		read.TotalKey--
 	}
-	if err == nil {
-		read.Version, err = neededVersion(path, read.Version)
-	}
+	read.Version, err = neededVersion(path, read.Version)
 	return read, err
 }
 
@@ -77,20 +78,16 @@ func statusOf(path string) (read snapshot.Status, err error) {
 // its cluster had agreed on. etcd writes the first some time after the second, and before 3.6 not at all.
 func neededVersion(path, storage string) (string, error) {
 	needed := storage
-	err := viewDatabase(path, func(tx *bbolt.Tx) error {
-		agreed := agreedVersion(tx)
-		// One that cannot be read is no line: it is the smallest.
-		of, _ := ParseMinor(storage)
-		if line, err := ParseMinor(agreed); err == nil && slices.Compare(line[:], of[:]) > 0 {
+	err := viewDatabase(path, func(p *pages) error {
+		agreed, err := agreedVersion(p)
+		if err != nil {
+			return err
+		}
+		// A storage version that is none is the smallest.
+		if api.IsVersion(agreed) && (!api.IsVersion(storage) || api.CompareVersions(api.Minor(agreed), api.Minor(storage)) > 0) {
 			needed = agreed
 		}
 		return nil
 	})
 	return needed, err
-}
-
-// ParseMinor reads the minor version that a version is of: 3 and 7 of 3.7, and of 3.7.0.
-func ParseMinor(version string) (minor [2]int, err error) {
-	_, err = fmt.Sscanf(version, "%d.%d", &minor[0], &minor[1])
-	return minor, err
 }

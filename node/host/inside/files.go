@@ -31,24 +31,15 @@ func ReadFile(path string) ([]byte, error) {
 	return io.ReadAll(file)
 }
 
-// OpenIn opens a file for reading. It waits for nobody, and refuses what is no regular file, a link too.
+// OpenIn opens a file for reading, as Dir.OpenFile does.
 func OpenIn(root *os.Root, name string) (*os.File, error) {
-	info, err := root.Lstat(name)
+	around, err := root.OpenFile(filepath.Dir(name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	opened, err := file.Stat()
-	if err == nil && (!opened.Mode().IsRegular() || !os.SameFile(info, opened)) {
-		err = fmt.Errorf("%s is no file, but a %s, which a member does not make: remove it", name, info.Mode().Type())
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
+	dir := &Dir{around, around.Name()}
+	defer dir.Close()
+	return dir.OpenFile(filepath.Base(name), os.O_RDONLY, 0)
 }
 
 // ReadDir lists a directory at a path of this process.

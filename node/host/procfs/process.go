@@ -38,13 +38,8 @@ const Tick = 10 * time.Millisecond
 
 // Age is for how long a process has been running; false: it cannot be told.
 func (f FS) Age(process int) (time.Duration, bool) {
-	uptime, err := os.ReadFile(f.path("/proc/uptime"))
-	if err != nil {
-		return 0, false
-	}
-	up, _, _ := strings.Cut(string(uptime), " ")
-	seconds, err := strconv.ParseFloat(up, 64)
-	if err != nil {
+	up, known := f.Uptime()
+	if !known {
 		return 0, false
 	}
 	fields := f.stat(process)
@@ -52,7 +47,24 @@ func (f FS) Age(process int) (time.Duration, bool) {
 		return 0, false
 	}
 	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	return time.Duration(seconds*float64(time.Second)) - time.Duration(ticks)*Tick, err == nil
+	return up - time.Duration(ticks)*Tick, err == nil
+}
+
+// Uptime is the time since the host has booted, whatever its clock says; false: it cannot be told.
+func (f FS) Uptime() (time.Duration, bool) {
+	text, err := os.ReadFile(f.path("/proc/uptime"))
+	if err != nil {
+		return 0, false
+	}
+	up, err := ParseUptime(string(text))
+	return up, err == nil
+}
+
+// ParseUptime reads a time since the boot as the kernel writes it, in seconds, whatever else comes behind it.
+func ParseUptime(text string) (time.Duration, error) {
+	first, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	seconds, err := strconv.ParseFloat(first, 64)
+	return time.Duration(seconds * float64(time.Second)), err
 }
 
 // stat is what the kernel says of a process, behind the second field, which is a name in brackets that may hold
