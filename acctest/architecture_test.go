@@ -42,7 +42,9 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/etcdclient", "node/host", "rooms know nothing of the calls"},
 	{"node/host/etcdfs", "node/host", "rooms know nothing of the calls"},
 	{"node/host/inside", "node/host", "rooms know nothing of the calls"},
+	{"node/host/files", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
+	{"node/host/files", "go.etcd.io", "files are anybody's"},
 	{"node/host/inside", "go.etcd.io", "files are anybody's"},
 	{"node/host/procfs", "go.etcd.io", "the kernel knows no etcd"},
 	{"node/backup", "go.etcd.io", "backups are streams, and the provider reads them too"},
@@ -96,6 +98,16 @@ var alone = []struct {
 	{"pgregory.net/rapid", []string{"acctest/sample"}, "properties are for tests"},
 }
 
+// rooms holds which rooms below node/host build on which others. A room that is not listed fails the test.
+var rooms = map[string][]string{
+	"units":      nil,
+	"procfs":     nil,
+	"inside":     nil,
+	"etcdclient": nil,
+	"etcdfs":     {"inside"},
+	"files":      {"inside"},
+}
+
 // pure holds the folders that import nothing but the standard library and each other.
 var pure = []string{"bootstrap/membership", "node/api", "node/secret", "pki/cert"}
 
@@ -116,6 +128,19 @@ func TestArchitecture(t *testing.T) {
 				if within(imported, rule.thing) && !allowed {
 					t.Errorf("%s imports %s, and only %v may: %s", p, imported, rule.by, rule.why)
 				}
+			}
+		}
+	}
+	for _, p := range graph.in(t, "node/host/...") {
+		room := strings.TrimPrefix(p, module+"/node/host/")
+		on, listed := rooms[room]
+		if !listed && room != p {
+			t.Errorf("%s is no room that is listed", p)
+		}
+		for _, imported := range graph[p].Imports {
+			other, is := strings.CutPrefix(imported, module+"/node/host/")
+			if is && room != p && !slices.Contains(on, other) {
+				t.Errorf("room %s imports room %s, and may import %v", room, other, on)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // outside is a directory of root's with what nobody may write to, own or remove, and what there is of it.
@@ -55,8 +56,8 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
 	return map[string]acts{
 		"data": {
-			"make it":                       func() error { return m.ensureDir(dataDir, etcdOwner, dataMode) },
-			"make a directory in it":        func() error { return m.ensureDir(dataDir+"/member/x", root, dataMode) },
+			"make it":                       func() error { return m.files().EnsureDir(dataDir, etcdOwner, files.DataMode) },
+			"make a directory in it":        func() error { return m.files().EnsureDir(dataDir+"/member/x", files.RootUser, files.DataMode) },
 			"set aside":                     func() error { _, err := m.setAside(dataDir, "retired"); return err },
 			"set aside in it":               func() error { return m.setContentsAside(dataDir, []string{"member"}, dataDir+"/aside-restore-x") },
 			"put back":                      func() error { return m.moveContents(aside, dataDir) },
@@ -70,7 +71,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
 		},
 		"snapshots": {
-			"make it":            func() error { return m.ensureDir(snapshots, root, dataMode) },
+			"make it":            func() error { return m.files().EnsureDir(snapshots, files.RootUser, files.DataMode) },
 			"fetch":              func() error { return m.writeNew(filepath.Join(snapshots, fetching), 3, strings.NewReader("new")) },
 			"go on with a fetch": func() error { return m.release(part) },
 			"receive": func() error {
@@ -79,14 +80,16 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			},
 			"cut what has come":       func() error { return m.cutTo(part, 0) },
 			"remove what was fetched": func() error { return m.removeFetched(dataDir, "", false) },
-			"name what was fetched":   func() error { return m.rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x")) },
-			"let go of snapshots":     func() error { return m.keepSnapshots(snapshots, "", 1) },
-			"take one to send":        func() error { _, err := m.nameless(snapshots); return err },
-			"purge":                   purge,
-			"restore":                 restore,
+			"name what was fetched": func() error {
+				return m.files().Rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x"))
+			},
+			"let go of snapshots": func() error { return m.keepSnapshots(snapshots, "", 1) },
+			"take one to send":    func() error { _, err := m.files().Nameless(snapshots); return err },
+			"purge":               purge,
+			"restore":             restore,
 		},
 		"runs": {
-			"make it":         func() error { return m.ensureDir(state, root, publicDir) },
+			"make it":         func() error { return m.files().EnsureDir(state, files.RootUser, files.PublicDir) },
 			"remember a run":  func() error { return (&run{Machine: m, kind: runBackup, marker: marker}).putRecord(runRecord{}) },
 			"set room aside":  func() error { _, err := m.setAsideIn(state, 1); return err },
 			"tidy up":         func() error { return m.tidy(marker) },
@@ -94,7 +97,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 		},
 		"metrics": {
 			"write": func() error {
-				_, err := m.put(file{"/var/lib/etcd/metrics/main.prom", []byte("new"), root, unitFile})
+				_, err := m.files().Put(files.File{Path: "/var/lib/etcd/metrics/main.prom", Text: []byte("new"), Owner: files.RootUser, Mode: files.UnitFile})
 				return err
 			},
 		},

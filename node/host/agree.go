@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -44,7 +45,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if etcd.UID == root.UID || etcd.GID == root.GID {
+	if etcd.UID == files.RootUser.UID || etcd.GID == files.RootUser.GID {
 		return fmt.Errorf("there is no system user %s that is not root", api.SystemUser)
 	}
 	log, err := inside.Open(m.path(etcdfs.LogDir(dir)))
@@ -97,7 +98,7 @@ func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <
 
 // Agree has all that the log in the directory behind agreeDir holds count as agreed on. It refuses to run as root.
 func Agree() error {
-	if os.Geteuid() == root.UID || os.Getegid() == root.GID {
+	if os.Geteuid() == files.RootUser.UID || os.Getegid() == files.RootUser.GID {
 		return errors.New("this is done as the system user of members, and not as root")
 	}
 	if err := os.NewFile(agreeDir, "the directory of the log").Chdir(); err != nil {

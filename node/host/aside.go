@@ -2,16 +2,14 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -46,7 +44,7 @@ func (m *Machine) aside(dir string) ([]string, error) {
 func (m *Machine) setAside(dir, why string) (string, error) {
 	names, err := m.contents(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", syncAround(m.path(dir)) // a call that was killed may have moved it
+		return "", files.SyncAround(m.path(dir)) // a call that was killed may have moved it
 	}
 	if err != nil {
 		return "", err
@@ -63,14 +61,14 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 	case len(names) == 0 && mounted:
 		return "", m.syncMoved(dir)
 	case len(names) == 0:
-		return "", m.removeEmpty(dir)
+		return "", m.files().RemoveEmpty(dir)
 	case mounted:
 		return to, m.setContentsAside(dir, names, to)
 	}
-	if err := m.move(dir, to); err != nil {
+	if err := m.files().Move(dir, to); err != nil {
 		return "", err
 	}
-	return to, syncDir(m.path(filepath.Dir(dir)))
+	return to, files.SyncDir(m.path(filepath.Dir(dir)))
 }
 
 // moveAside moves a member's data aside, and says where it lies: also where a call that was killed has moved it before it
@@ -106,11 +104,11 @@ func (m *Machine) syncMoved(dir string) error {
 		if info, err := os.Lstat(m.path(to)); err == nil && !info.IsDir() {
 			continue // somebody's, under such a name
 		}
-		if err := syncDir(m.path(to)); err != nil {
+		if err := files.SyncDir(m.path(to)); err != nil {
 			return err
 		}
 	}
-	return errors.Join(syncAround(m.path(dir)), syncAround(m.path(filepath.Join(dir, api.AsidePrefix))))
+	return errors.Join(files.SyncAround(m.path(dir)), files.SyncAround(m.path(filepath.Join(dir, api.AsidePrefix))))
 }
 
 // label names what is put aside now.
@@ -133,69 +131,10 @@ func (m *Machine) asidePath(dir, label string) (string, error) {
 
 // setContentsAside moves what lies in a mount point into a directory in it, which is root's.
 func (m *Machine) setContentsAside(dir string, names []string, to string) error {
-	if err := m.makeInside(filepath.Dir(to), to); err != nil {
+	if err := m.files().MakeInside(filepath.Dir(to), to); err != nil {
 		return err
 	}
-	return m.moveNames(dir, to, names)
-}
-
-// makeInside makes a directory of root's in another one, which may be the system user's, if it is not there.
-func (m *Machine) makeInside(dir, made string) error {
-	in, err := inside.Open(m.path(dir))
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	name := filepath.Base(made)
-	there, err := in.Mkdir(name, dataMode)
-	if errors.Is(err, fs.ErrExist) {
-		there, err = in.In(name)
-	}
-	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return fmt.Errorf("%s is there, and is no directory", made)
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(there.Close(), in.Sync())
-}
-
-// moveNames moves what is called so in a directory into another one, and never over what is there. It holds both, so
-// that nobody puts a link in their places meanwhile.
-func (m *Machine) moveNames(from, to string, names []string) error {
-	source, err := inside.Open(m.path(from))
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := inside.Open(m.path(to))
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	for _, name := range names {
-		m.aboutToRename(filepath.Join(to, name))
-		if err := source.Move(name, target, name); err != nil {
-			return err
-		}
-	}
-	return errors.Join(target.Sync(), source.Sync())
-}
-
-// move renames, and never over what is there.
-func (m *Machine) move(from, to string) error {
-	m.aboutToRename(to)
-	source, name, err := inside.Around(m.path(from))
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, called, err := inside.Around(m.path(to))
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	return source.Move(name, target, called)
+	return m.files().MoveNames(dir, to, names)
 }
 
 // purge deletes a data directory, the snapshots of it, and all that was moved aside from it. Mount points stay, empty.
@@ -208,13 +147,13 @@ func (m *Machine) purge(dir string) error {
 		return err
 	}
 	for _, path := range aside {
-		if err := removeAll(m.path(path)); err != nil {
+		if err := files.RemoveAll(m.path(path)); err != nil {
 			return err
 		}
 	}
 	names, err := m.contents(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return syncAround(m.path(dir)) // a call that was killed may have removed it
+		return files.SyncAround(m.path(dir)) // a call that was killed may have removed it
 	}
 	if err != nil {
 		return err
@@ -223,14 +162,14 @@ func (m *Machine) purge(dir string) error {
 		return err
 	}
 	for _, name := range names {
-		if err := removeAll(m.path(filepath.Join(dir, name))); err != nil {
+		if err := files.RemoveAll(m.path(filepath.Join(dir, name))); err != nil {
 			return err
 		}
 	}
 	if mounted, err := m.isMountPoint(dir); err != nil || mounted {
 		return err
 	}
-	return m.removeEmpty(dir)
+	return m.files().RemoveEmpty(dir)
 }
 
 // purgeSnapshots deletes the snapshots of a member. Where somebody has mounted a disk for them, it has nothing on it then.
@@ -238,14 +177,14 @@ func (m *Machine) purgeSnapshots(dir string) error {
 	if mounted, err := m.isMountPoint(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	} else if info, err := os.Lstat(m.path(dir)); err != nil || !info.IsDir() || !mounted {
-		return removeAll(m.path(dir))
+		return files.RemoveAll(m.path(dir))
 	}
 	names, err := m.contents(dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := removeAll(m.path(filepath.Join(dir, name))); err != nil {
+		if err := files.RemoveAll(m.path(filepath.Join(dir, name))); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -42,7 +43,7 @@ func (m *Machine) BackUp(ctx context.Context, cluster string, r api.BackUpReques
 	if err != nil {
 		return err
 	}
-	if err := m.ensureDir(api.BackupStateDir(marker.DataDir), root, publicDir); err != nil {
+	if err := m.files().EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
 		return err
 	}
 	if err := m.putBackupUnits(ctx, cluster, units); err != nil {
@@ -79,7 +80,7 @@ func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup
 	if err := m.mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
 		return err
 	}
-	if b.MetricsDir != "" && !isDir(m.path(b.MetricsDir)) {
+	if b.MetricsDir != "" && !files.IsDir(m.path(b.MetricsDir)) {
 		return refuse("metrics directory %s is not there: name the one that node_exporter reads (--collector.textfile.directory)", b.MetricsDir)
 	}
 	if _, err := backupKeys(b); err != nil {
@@ -104,12 +105,12 @@ func (m *Machine) putBackup(marker api.Marker, b api.Backup) error {
 	if err != nil {
 		return errors.New("encode the backup") // and nothing of what is in it
 	}
-	if old, err := m.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !isDir(m.path(b.Directory)) {
-		if err := m.ensureDir(b.Directory, root, dataMode); err != nil {
+	if old, err := m.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !files.IsDir(m.path(b.Directory)) {
+		if err := m.files().EnsureDir(b.Directory, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
 	}
-	_, err = m.put(file{api.BackupFile(marker.Cluster), append(text, '\n'), root, keyFile})
+	_, err = m.files().Put(files.File{Path: api.BackupFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile})
 	return err
 }
 
@@ -222,7 +223,7 @@ func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[
 			stale = stale || removed
 			continue
 		}
-		changed, err := m.put(file{path.Join(unitDir, name), []byte(text), root, unitFile})
+		changed, err := m.files().Put(files.File{Path: path.Join(unitDir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
 		if err != nil {
 			return err
 		}
@@ -250,7 +251,7 @@ func (m *Machine) removeBackupUnit(ctx context.Context, name string) (removed bo
 	if err := m.Units.Disable(ctx, name); err != nil {
 		return false, err
 	}
-	return true, remove(file)
+	return true, files.Remove(file)
 }
 
 // disableBackups removes all by which the host backs its cluster up. The backups stay. What says that there is
@@ -271,14 +272,14 @@ func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) e
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(remove(file), syncDir(filepath.Dir(file)))
+	return errors.Join(files.Remove(file), files.SyncDir(filepath.Dir(file)))
 }
 
 // removeMetrics removes what runs have written for monitoring.
 func (m *Machine) removeMetrics(dir, cluster string) error {
 	_, err := backup.UnlessItHangs(m.hangs(), func(func()) (struct{}, error) {
 		for _, kind := range runKinds {
-			if err := remove(m.path(metricsFile(dir, kind, cluster))); err != nil {
+			if err := files.Remove(m.path(metricsFile(dir, kind, cluster))); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -356,7 +357,7 @@ func (m *Machine) RunNow(ctx context.Context, cluster string, r api.RunNowReques
 // asked for, is waited for as well.
 func (m *Machine) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
 	asked := askedFile(marker.DataDir, kind)
-	if _, err := m.put(file{asked, []byte(m.Now().UTC().Format(time.RFC3339Nano) + "\n"), root, unitFile}); err != nil {
+	if _, err := m.files().Put(files.File{Path: asked, Text: []byte(m.Now().UTC().Format(time.RFC3339Nano) + "\n"), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
 		return err
 	}
 	var failed error
@@ -369,7 +370,7 @@ func (m *Machine) runUnit(ctx context.Context, marker api.Marker, kind, unit str
 	if failed == nil {
 		failed = errors.New("it has not done what it was asked for")
 	}
-	return errors.Join(failed, remove(m.path(asked)))
+	return errors.Join(failed, files.Remove(m.path(asked)))
 }
 
 // runFailure is why a run has failed: in its own words, where it lived to tell, with the end of its journal.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -219,7 +220,7 @@ func TestUnitsOfAnOlderStore(t *testing.T) {
 	if want == "" || want != systemd.Digest(texts) {
 		t.Errorf("its units are %q, and those that it writes %q", want, systemd.Digest(texts))
 	}
-	mustNotFail(t, remove(m.path("/etc/systemd/system/"+api.ReachUnit("main"))))
+	mustNotFail(t, files.Remove(m.path("/etc/systemd/system/"+api.ReachUnit("main"))))
 	path := "/etc/systemd/system/" + api.BackupUnit("main") + ".service"
 	mustNotFail(t, os.WriteFile(m.path(path), []byte("[Service]\nReadWritePaths=/srv/backups\n"), 0o644))
 	if got := backupsOf(t, m).Units; got == "" || got == want {

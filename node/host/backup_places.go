@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -154,7 +155,7 @@ func (m *Machine) Reach(cluster string, say func(string)) error {
 	if err != nil || b == nil {
 		return err
 	}
-	if err := m.ensureDir(systemd.LinkDir(cluster), root, 0o700); err != nil {
+	if err := m.files().EnsureDir(systemd.LinkDir(cluster), files.RootUser, 0o700); err != nil {
 		return err
 	}
 	dirs := b.Writable()
@@ -168,13 +169,13 @@ func (m *Machine) Reach(cluster string, say func(string)) error {
 	for i := range mostWritable {
 		link := systemd.WritableLink(cluster, i)
 		if i < len(dirs) && answers[i] == nil {
-			failed = append(failed, m.link(link, dirs[i]))
+			failed = append(failed, m.files().Link(link, dirs[i]))
 			continue
 		}
 		if i < len(dirs) {
 			say(fmt.Sprintf("the next run writes nothing to %s: %s", dirs[i], answers[i]))
 		}
-		failed = append(failed, remove(m.path(link)))
+		failed = append(failed, files.Remove(m.path(link)))
 	}
 	return errors.Join(failed...)
 }
@@ -196,37 +197,37 @@ func (m *Machine) answers(dir string) error {
 // removeLinks removes what Reach has made.
 func (m *Machine) removeLinks(cluster string) error {
 	dir := systemd.LinkDir(cluster)
-	if !isDir(m.path(dir)) {
+	if !files.IsDir(m.path(dir)) {
 		return nil
 	}
 	for i := range mostWritable {
 		link := m.path(systemd.WritableLink(cluster, i))
-		if err := errors.Join(remove(link), remove(nextName(link))); err != nil {
+		if err := errors.Join(files.Remove(link), files.Remove(files.NextName(link))); err != nil {
 			return err
 		}
 	}
-	return errors.Join(m.removeEmpty(dir), m.removeEmpty(filepath.Dir(dir)))
+	return errors.Join(m.files().RemoveEmpty(dir), m.files().RemoveEmpty(filepath.Dir(dir)))
 }
 
 // removeBackupState removes what runs have left beside the data, and nothing else: somebody may keep backups there.
 func (m *Machine) removeBackupState(cluster, dataDir string) error {
 	dir := api.BackupStateDir(dataDir)
-	if err := errors.Join(removeAll(m.path(rehearsalDir(dataDir))), m.removeLinks(cluster)); err != nil {
+	if err := errors.Join(files.RemoveAll(m.path(rehearsalDir(dataDir))), m.removeLinks(cluster)); err != nil {
 		return err
 	}
-	left, err := filepath.Glob(m.path(filepath.Join(dir, sending+"*")))
+	left, err := filepath.Glob(m.path(filepath.Join(dir, files.NamelessPrefix+"*")))
 	if err != nil {
 		return err
 	}
 	for _, kind := range runKinds {
 		for _, file := range []string{recordFile(dataDir, kind), askedFile(dataDir, kind), metricsFile(dir, kind, cluster)} {
-			left = append(left, m.path(file), nextName(m.path(file)))
+			left = append(left, m.path(file), files.NextName(m.path(file)))
 		}
 	}
 	for _, file := range left {
-		if err := remove(file); err != nil {
+		if err := files.Remove(file); err != nil {
 			return err
 		}
 	}
-	return m.removeEmpty(dir)
+	return m.files().RemoveEmpty(dir)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -81,7 +82,7 @@ func (r *run) putRecord(record runRecord) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.put(file{recordFile(r.marker.DataDir, r.kind), append(text, '\n'), root, unitFile}); err != nil {
+	if _, err := r.files().Put(files.File{Path: recordFile(r.marker.DataDir, r.kind), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
 		return fmt.Errorf("record the %s: %w", r.kind, err)
 	}
 	return nil
@@ -104,8 +105,8 @@ func (r *run) record() error {
 		dir = api.BackupStateDir(r.marker.DataDir)
 	}
 	path := metricsFile(dir, r.kind, r.marker.Cluster)
-	text := file{path, []byte(metrics(r.kind, r.marker.Cluster, record)), root, unitFile}
-	if _, err := backup.UnlessItHangs(r.hangs(), func(func()) (bool, error) { return r.put(text) }); err != nil {
+	text := files.File{Path: path, Text: []byte(metrics(r.kind, r.marker.Cluster, record)), Owner: files.RootUser, Mode: files.UnitFile}
+	if _, err := backup.UnlessItHangs(r.hangs(), func(func()) (bool, error) { return r.files().Put(text) }); err != nil {
 		return fmt.Errorf("write metrics to %s: %w", filepath.Dir(path), err)
 	}
 	return nil

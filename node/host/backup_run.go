@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // run is a backup or a rehearsal under way.
@@ -61,7 +62,7 @@ func (m *Machine) newRun(cluster, kind string, now bool, say func(string)) (*run
 	if r.keys, err = backupKeys(*b); err != nil {
 		return nil, err
 	}
-	if err := m.ensureDir(api.BackupStateDir(marker.DataDir), root, publicDir); err != nil {
+	if err := m.files().EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
 		return nil, err
 	}
 	// Whoever has asked finds by this that the run knows of it.
@@ -69,7 +70,7 @@ func (m *Machine) newRun(cluster, kind string, now bool, say func(string)) (*run
 	if _, err := os.Lstat(asked); err == nil {
 		r.asked = true
 	}
-	return r, remove(asked)
+	return r, files.Remove(asked)
 }
 
 // carryOut has the run done by the member that has the slot, and remembers what became of it where that is this member.

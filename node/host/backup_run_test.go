@@ -22,6 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
@@ -313,13 +314,13 @@ func TestDestinationThatFails(t *testing.T) {
 		t.Errorf("there are %+v", all)
 	}
 	for _, name := range []string{recordFile(dataDir, runBackup), metricsFile(api.BackupStateDir(dataDir), runBackup, "main")} {
-		mustHave(t, f.Machine, name, root, 0o644)
+		mustHave(t, f.Machine, name, files.RootUser, 0o644)
 		text, err := os.ReadFile(f.path(name))
 		if err != nil || strings.Contains(string(text), wrong.S3.SecretAccessKey.Reveal()) || strings.Contains(string(text), s3test.SecretAccessKey) {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
 	}
-	mustHave(t, f.Machine, api.BackupFile("main"), root, 0o600)
+	mustHave(t, f.Machine, api.BackupFile("main"), files.RootUser, 0o600)
 	// The next one is well again, and lets the older ones go.
 	f.mustRun(t, runBackup)
 	if all := f.backups(t).Backups; len(all) != 2 || all[0].Name != all[1].Name {

@@ -61,7 +61,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 	if err := r.mustHoldSnapshot(dir, size); err != nil {
 		return taken{}, err
 	}
-	file, err := r.nameless(dir)
+	file, err := r.files().Nameless(dir)
 	return taken{file: file, room: size}, err
 }
 

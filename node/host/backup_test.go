@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
@@ -75,7 +76,7 @@ func TestBackUpAndDisable(t *testing.T) {
 			t.Errorf("unit %s: enabled %v: %s", name, units.enabled[name], units.loaded[name])
 		}
 	}
-	mustHave(t, m, api.BackupFile("main"), root, 0o600)
+	mustHave(t, m, api.BackupFile("main"), files.RootUser, 0o600)
 	for path, text := range tree(t, m, "/") {
 		if path != api.BackupFile("main") && strings.Contains(text, b.Rehearsal.Identity.Reveal()) {
 			t.Errorf("%s holds the identity", path)
@@ -300,7 +301,7 @@ func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
 			if by == "main" {
 				mustNotFail(t, backUp(t, m, nil))
 			}
-			mustHave(t, m, kept, root, 0o644)
+			mustHave(t, m, kept, files.RootUser, 0o644)
 			if by == "next" {
 				mustNotFail(t, os.RemoveAll(m.path(dir)))
 				mustNotFail(t, purge())

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
@@ -24,13 +25,15 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err != nil {
 		return err
 	}
-	readable := func(path, text string) file { return file{path, []byte(text), Owner{root.UID, etcd.GID}, configFile} }
-	files := []file{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
-	for path, bundle := range bundles(r) {
-		files = append(files, readable(path, bundle))
+	readable := func(path, text string) files.File {
+		return files.File{Path: path, Text: []byte(text), Owner: files.RootFor(etcd), Mode: files.ConfigFile}
 	}
-	for _, f := range files {
-		if _, err := m.put(f); err != nil {
+	public := []files.File{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
+	for path, bundle := range bundles(r) {
+		public = append(public, readable(path, bundle))
+	}
+	for _, f := range public {
+		if _, err := m.files().Put(f); err != nil {
 			return err
 		}
 	}
@@ -73,7 +76,7 @@ func bundles(r api.ConfigureRequest) map[string]string {
 
 // putUnit writes the unit file, and has systemd read it where it has not.
 func (m *Machine) putUnit(ctx context.Context, cluster, text string) error {
-	changed, err := m.put(file{api.UnitFile(cluster), []byte(text), root, unitFile})
+	changed, err := m.files().Put(files.File{Path: api.UnitFile(cluster), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
 	if err != nil {
 		return err
 	}

@@ -9,16 +9,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 func TestConfigureWritesAllThatAMemberRunsBy(t *testing.T) {
 	m, units := newMachine(t)
 	c := configured(t, m, prepareOf("main"))
-	readable := Owner{0, etcdOwner.GID}
+	readable := files.Owner{UID: 0, GID: etcdOwner.GID}
 	for _, path := range []string{api.FlagsFile("main"), api.PeerCAFile("main"), api.ClientCAFile("main"), api.CertificateFile("main", api.KeyPeer)} {
 		mustHave(t, m, path, readable, 0o640)
 	}
-	mustHave(t, m, api.UnitFile("main"), root, 0o644)
+	mustHave(t, m, api.UnitFile("main"), files.RootUser, 0o644)
 	if flags, err := m.flags("main"); err != nil || !cmp.Equal(flags, c.Flags) {
 		t.Errorf("the flags read back as %q, %v", flags, err)
 	}

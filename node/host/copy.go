@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -31,7 +32,7 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := removeAll(m.path(next)); err != nil {
+	if err := files.RemoveAll(m.path(next)); err != nil {
 		return "", err
 	}
 	if err := m.mustHoldCopy(dir); err != nil {
@@ -40,10 +41,10 @@ func (m *Machine) copyAside(dir, why string) (string, error) {
 	if err := m.copyNames(dir, next, names); err != nil {
 		return "", fmt.Errorf("copy %s to %s: %w", dir, next, err)
 	}
-	if err := m.move(next, to); err != nil {
+	if err := m.files().Move(next, to); err != nil {
 		return "", err
 	}
-	return to, syncDir(m.path(filepath.Dir(to)))
+	return to, files.SyncDir(m.path(filepath.Dir(to)))
 }
 
 // mustHoldCopy refuses to copy a data directory that there is no room to copy to where data is moved aside to.
@@ -58,50 +59,13 @@ func (m *Machine) mustHoldCopy(dir string) error {
 	}
 	var bytes, files int64
 	for _, name := range names {
-		size, number, err := m.size(filepath.Join(dir, name))
+		size, number, err := m.files().Size(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
 		bytes, files = bytes+size, files+number
 	}
 	return m.mustHoldFiles(filepath.Dir(to), bytes+copySpare, files+fewFiles, "a copy of the data in "+dir)
-}
-
-// size is how many bytes the files below a path hold, and how many files and directories there are.
-func (m *Machine) size(path string) (bytes, files int64, err error) {
-	around, name, err := inside.Around(m.path(path))
-	if err != nil {
-		return 0, 0, ifThere(err)
-	}
-	defer around.Close()
-	below, err := around.Root()
-	if err != nil {
-		return 0, 0, err
-	}
-	defer below.Close()
-	err = fs.WalkDir(below.FS(), name, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return ifThere(err) // a member that runs has removed it meanwhile
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return ifThere(err)
-		}
-		files++
-		if info.Mode().IsRegular() {
-			bytes += info.Size()
-		}
-		return nil
-	})
-	return bytes, files, err
-}
-
-// ifThere is an error about something unless it is that this is not there.
-func ifThere(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // copyNames copies what is called so in a data directory into a new one, which is root's until all is in it, and brings it
@@ -112,7 +76,7 @@ func (m *Machine) copyNames(from, to string, names []string) error {
 		return err
 	}
 	defer source.Close()
-	target, err := m.newDir(to)
+	target, err := m.files().NewDir(to)
 	if err != nil {
 		return err
 	}
@@ -124,18 +88,8 @@ func (m *Machine) copyNames(from, to string, names []string) error {
 	if err != nil {
 		return err
 	}
-	owner := ownerOf(info)
+	owner := files.OwnerOf(info)
 	return errors.Join(target.Own(owner.UID, owner.GID, info.Mode().Perm()), target.Sync())
-}
-
-// newDir makes a directory of root's that nobody else can use, and its parents, and opens it.
-func (m *Machine) newDir(path string) (*inside.Dir, error) {
-	around, err := inside.Ensure(filepath.Dir(m.path(path)))
-	if err != nil {
-		return nil, err
-	}
-	made, err := around.Mkdir(filepath.Base(path), dataMode)
-	return made, errors.Join(err, around.Sync(), around.Close())
 }
 
 func copyBetween(source, target *inside.Dir, names []string) error {
@@ -170,7 +124,7 @@ func copyTree(in, out *os.Root, name string) error {
 	case !info.IsDir():
 		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", name)
 	}
-	if err := out.Mkdir(name, dataMode); err != nil {
+	if err := out.Mkdir(name, files.DataMode); err != nil {
 		return err
 	}
 	entries, err := fs.ReadDir(in.FS(), name)
@@ -182,7 +136,7 @@ func copyTree(in, out *os.Root, name string) error {
 			return err
 		}
 	}
-	owner := ownerOf(info)
+	owner := files.OwnerOf(info)
 	return errors.Join(out.Lchown(name, owner.UID, owner.GID), out.Chmod(name, info.Mode().Perm()), inside.SyncIn(out, name))
 }
 
@@ -193,13 +147,13 @@ func copyFile(from, to *os.Root, name string, info fs.FileInfo) error {
 		return err
 	}
 	defer in.Close()
-	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {
 		return err
 	}
 	if unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) != nil {
 		_, err = io.Copy(out, in)
 	}
-	owner := ownerOf(info)
+	owner := files.OwnerOf(info)
 	return errors.Join(err, out.Chown(owner.UID, owner.GID), out.Chmod(info.Mode().Perm()), out.Sync(), out.Close())
 }

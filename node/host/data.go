@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +27,7 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	if data.Aside, err = m.aside(dir); err != nil {
 		return data, err
 	}
-	nearest, err := m.nearest(dir)
+	nearest, err := m.files().Nearest(dir)
 	if err != nil {
 		return data, err
 	}
@@ -45,16 +43,6 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	data.FreeBytes = int64(space.Bavail) * space.Frsize
 	data.Full = data.HasMember && data.FreeBytes < api.LogSegmentBytes
 	return data, nil
-}
-
-// nearest is a directory, or the nearest of those around it that is there, as a path of this process with
-// links resolved.
-func (m *Machine) nearest(dir string) (string, error) {
-	path := m.path(dir)
-	for !isDir(path) {
-		path = filepath.Dir(path)
-	}
-	return filepath.EvalSymlinks(path)
 }
 
 // contents are the names in a data directory, without what does not count as data: what mkfs makes
@@ -88,9 +76,4 @@ func (m *Machine) contents(dir string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -37,7 +38,7 @@ func (m *Machine) Fetch(ctx context.Context, cluster string, r api.FetchRequest,
 	if err := m.tidyFetched(cluster, r); err != nil {
 		return api.Snapshot{}, err
 	}
-	if err := m.ensureDir(dir, root, dataMode); err != nil {
+	if err := m.files().EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 		return api.Snapshot{}, err
 	}
 	here, err := m.fetchedBefore(r)
@@ -72,11 +73,11 @@ func (m *Machine) fetchOnce(ctx context.Context, cluster string, r api.FetchRequ
 	}
 	fetched, err = m.fetch(from, r, before, part, unfinished)
 	if err != nil {
-		err = errors.Join(err, remove(m.path(unfinished)))
+		err = errors.Join(err, files.Remove(m.path(unfinished)))
 		if part == "" || errors.Is(err, errStays) && !errors.Is(err, backup.ErrChanged) {
 			return api.Snapshot{}, false, err
 		}
-		err = errors.Join(err, remove(m.path(part)))
+		err = errors.Join(err, files.Remove(m.path(part)))
 		return api.Snapshot{}, r.Source.Upload == nil && (before > 0 || errors.Is(err, backup.ErrChanged)), err
 	}
 	fetched.TakenAt = from.takenAt
@@ -127,35 +128,20 @@ func (m *Machine) tidyFetched(cluster string, r api.FetchRequest) error {
 func (m *Machine) removeFetched(dataDir, keep string, parts bool) error {
 	dir := api.SnapshotDir(dataDir)
 	kept := filepath.Base(api.FetchedSnapshot(dataDir, keep))
-	if err := m.removeIn(dir, func(entry fs.DirEntry) bool {
+	if err := m.files().RemoveIn(dir, func(entry fs.DirEntry) bool {
 		name := entry.Name()
 		return name == fetching || fetchedName.MatchString(name) && name != kept || arrivingName.MatchString(name) && !parts
 	}); err != nil || keep != "" || parts {
 		return err
 	}
-	return m.removeEmpty(dir)
+	return m.files().RemoveEmpty(dir)
 }
 
 // tidyParts removes all parts of what was on its way but for one, which may have no name.
 func (m *Machine) tidyParts(dataDir, keep string) error {
-	return m.removeIn(api.SnapshotDir(dataDir), func(entry fs.DirEntry) bool {
+	return m.files().RemoveIn(api.SnapshotDir(dataDir), func(entry fs.DirEntry) bool {
 		return arrivingName.MatchString(entry.Name()) && entry.Name() != filepath.Base(keep)
 	})
-}
-
-// removeIn removes the files of a directory, where it is there, that are to go.
-func (m *Machine) removeIn(dir string, goes func(fs.DirEntry) bool) error {
-	entries, err := inside.ReadDir(m.path(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	failed := []error{err}
-	for _, entry := range entries {
-		if goes(entry) {
-			failed = append(failed, remove(m.path(filepath.Join(dir, entry.Name()))))
-		}
-	}
-	return errors.Join(append(failed, syncDir(m.path(dir)))...) // what a call that was killed has removed too
 }
 
 // fetchedBefore is the snapshot where it is here already and is still whole; nil: it is to be fetched. One that is
@@ -175,7 +161,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	}
 	here, err := etcdfs.VerifySnapshot(path, m.path(path))
 	if err != nil || here.SHA256 != known {
-		return nil, remove(m.path(path))
+		return nil, files.Remove(m.path(path))
 	}
 	here.Path = path
 	if err := mustSuit(path, here, r.Line); err != nil {
@@ -218,7 +204,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
-	return fetched, errors.Join(m.rename(clear, fetched.Path), m.noteSinceBoot(fetched.Path))
+	return fetched, errors.Join(m.files().Rename(clear, fetched.Path), m.noteSinceBoot(fetched.Path))
 }
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
@@ -248,7 +234,7 @@ func (m *Machine) download(from *snapshotSource, identities, path string) (*etcd
 
 // writeNew writes a new file of about so many bytes, for root alone, and brings it to the disk.
 func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
-	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {
 		return err
 	}

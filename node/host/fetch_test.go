@@ -20,6 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -110,7 +111,7 @@ func TestFetchKeepsWhatIsVerified(t *testing.T) {
 	if first.SHA256 != saved.SHA256 || first.Revision != 31 || first.Keys != 30 || first.Version == "" || first.Path != snapshotDir+"/"+name || !first.TakenAt.IsZero() {
 		t.Errorf("fetched is %+v", first)
 	}
-	mustHave(t, f.Machine, first.Path, root, 0o600)
+	mustHave(t, f.Machine, first.Path, files.RootUser, 0o600)
 	mustHaveFetched(t, f.Machine, name)
 
 	// What is here is not asked for again: as the same upload, by its SHA-256, and by its own path.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -102,7 +103,7 @@ func (l *liveUnits) end(signal os.Signal) {
 }
 
 // giveTree gives all that lies in a directory at a path of this process to its owner.
-func giveTree(path string, owner Owner) error {
+func giveTree(path string, owner files.Owner) error {
 	dir, err := inside.Open(path)
 	if err != nil {
 		return err

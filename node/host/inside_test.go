@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -78,7 +79,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				t.Fatal("it waits")
 			}
 			info, err := os.Stat(secret)
-			if err != nil || ownerOf(info) == etcdOwner {
+			if err != nil || files.OwnerOf(info) == etcdOwner {
 				t.Errorf("root's file was given away: %v", err)
 			}
 		})

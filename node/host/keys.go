@@ -14,10 +14,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // keyKind makes keys of one algorithm, and knows them again.
@@ -87,7 +86,7 @@ func (m *Machine) readKeyAt(path string) (crypto.Signer, error) {
 // A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. Where it has
 // none that can be used, the new one goes into its place at once: no handshake succeeds before that either. One that it
 // uses stays until the certificate of the new key is there too.
-func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner) (string, error) {
+func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
 	used := false
 	for _, path := range []string{api.KeyFile(cluster, r.Name), api.NextKeyFile(cluster, r.Name)} {
 		key, err := m.readKeyAt(path)
@@ -110,29 +109,29 @@ func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd Owner) (strin
 // putPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
 //
 // Both are on the disk before either takes its place. A call that is cut short after the key did is ended by completePairs.
-func (m *Machine) putPair(cluster, name string, certificate file) error {
+func (m *Machine) putPair(cluster, name string, certificate files.File) error {
 	next := api.NextKeyFile(cluster, name)
 	key, err := m.readKeyAt(next)
 	if !errors.Is(err, fs.ErrNotExist) {
-		if err == nil && certifies(certificate.text, key) == nil {
+		if err == nil && certifies(certificate.Text, key) == nil {
 			beside := certificate
-			beside.path = api.NextCertificateFile(cluster, name)
-			if _, err := m.put(beside); err != nil {
+			beside.Path = api.NextCertificateFile(cluster, name)
+			if _, err := m.files().Put(beside); err != nil {
 				return err
 			}
-			if err := m.rename(next, api.KeyFile(cluster, name)); err != nil {
+			if err := m.files().Rename(next, api.KeyFile(cluster, name)); err != nil {
 				return err
 			}
 			return m.completePair(cluster, name)
 		}
-		if err := remove(m.path(next)); err != nil { // nobody waits for it any more
+		if err := files.Remove(m.path(next)); err != nil { // nobody waits for it any more
 			return err
 		}
 	}
-	if _, err := m.put(certificate); err != nil {
+	if _, err := m.files().Put(certificate); err != nil {
 		return err
 	}
-	return remove(m.path(api.NextCertificateFile(cluster, name)))
+	return files.Remove(m.path(api.NextCertificateFile(cluster, name)))
 }
 
 // completePairs puts those certificates into their places whose keys are in theirs already: a call was cut short between
@@ -159,30 +158,16 @@ func (m *Machine) completePair(cluster, name string) error {
 	if err != nil || certifies(text, key) != nil {
 		return nil // its key is not in its place yet
 	}
-	err = m.rename(next, api.CertificateFile(cluster, name))
+	err = m.files().Rename(next, api.CertificateFile(cluster, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a call and the end of the member's unit both see to it
 	}
 	return err
 }
 
-// rename gives a file of the host another name in its directory, for good.
-func (m *Machine) rename(from, to string) error {
-	m.aboutToRename(m.path(to))
-	around, name, err := inside.Around(m.path(to))
-	if err != nil {
-		return err
-	}
-	defer around.Close()
-	if err := around.Rename(filepath.Base(from), name); err != nil {
-		return err
-	}
-	return around.Sync()
-}
-
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the
 // administrator's.
-func (m *Machine) makeKey(path string, r api.KeyRequest, etcd Owner) error {
+func (m *Machine) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
 	key, err := keyKinds[r.Algorithm].make(m.Random)
 	if err != nil {
 		return fmt.Errorf("make a key of %s: %w", r.Algorithm, err)
@@ -193,10 +178,10 @@ func (m *Machine) makeKey(path string, r api.KeyRequest, etcd Owner) error {
 	}
 	owner := etcd
 	if r.Name == api.KeyAdmin {
-		owner = root
+		owner = files.RootUser
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	_, err = m.put(file{path, text, owner, keyFile})
+	_, err = m.files().Put(files.File{Path: path, Text: text, Owner: owner, Mode: files.KeyFile})
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 func TestKeysOfEveryAlgorithm(t *testing.T) {
@@ -62,8 +63,8 @@ func TestKeysAreReadByTheirUsersAlone(t *testing.T) {
 	prepared(t, m, prepareOf("main"))
 	mustHave(t, m, api.KeyFile("main", api.KeyPeer), etcdOwner, 0o600)
 	mustHave(t, m, api.KeyFile("main", api.KeyServer), etcdOwner, 0o600)
-	mustHave(t, m, api.KeyFile("main", api.KeyAdmin), root, 0o600)
-	mustHave(t, m, api.TLSDir("main"), Owner{0, etcdOwner.GID}, 0o750)
+	mustHave(t, m, api.KeyFile("main", api.KeyAdmin), files.RootUser, 0o600)
+	mustHave(t, m, api.TLSDir("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o750)
 }
 
 func TestUnfitKeysAreMadeAnew(t *testing.T) {
@@ -126,7 +127,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 					}
 				}
 				mustHave(t, m, api.KeyFile("main", api.KeyPeer), etcdOwner, 0o600)
-				mustHave(t, m, api.KeyFile("main", api.KeyAdmin), root, 0o600)
+				mustHave(t, m, api.KeyFile("main", api.KeyAdmin), files.RootUser, 0o600)
 			})
 		}
 	}

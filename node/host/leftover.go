@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // leftAfter is the age from which on a part of an upload, or a snapshot that was fetched and never restored, counts as
@@ -37,7 +38,7 @@ func (m *Machine) tidyLeftovers(cluster string) error {
 	}
 	dir := api.SnapshotDir(dataDir)
 	var released []error
-	err = m.removeIn(dir, func(entry fs.DirEntry) bool {
+	err = m.files().RemoveIn(dir, func(entry fs.DirEntry) bool {
 		name := entry.Name()
 		info, err := entry.Info()
 		switch {
@@ -67,7 +68,7 @@ func (m *Machine) ownDataDir(cluster string) (string, error) {
 	if err != nil || slices.ContainsFunc(neighbours, func(other api.Marker) bool { return other.DataDir == dir }) {
 		return "", err
 	}
-	if info, err := os.Lstat(m.path(api.SnapshotDir(dir))); err != nil || !info.IsDir() || ownerOf(info) != root {
+	if info, err := os.Lstat(m.path(api.SnapshotDir(dir))); err != nil || !info.IsDir() || files.OwnerOf(info) != files.RootUser {
 		return "", nil // what fetches make is root's
 	}
 	return dir, nil

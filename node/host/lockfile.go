@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // lockDir holds the locks. It is root's alone, so that nobody else can hold one, and gone after a
@@ -24,7 +25,7 @@ const lockDir = api.RunDir
 type lockFile struct{ *os.File }
 
 func (m *Machine) openLock(name string) (*lockFile, error) {
-	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
+	if err := m.files().EnsureDir(lockDir, files.RootUser, 0o700); err != nil {
 		return nil, err
 	}
 	path := m.path(filepath.Join(lockDir, name))

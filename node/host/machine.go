@@ -6,11 +6,11 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
-	"path/filepath"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
@@ -71,17 +71,13 @@ type Units interface {
 // Users finds and makes the system user that etcd runs as.
 type Users interface {
 	// Lookup finds a user; false: there is none.
-	Lookup(name string) (Owner, bool, error)
+	Lookup(name string) (files.Owner, bool, error)
 	// Ensure makes a system user without shell and home, and its group, unless they are there.
-	Ensure(ctx context.Context, name string) (Owner, error)
+	Ensure(ctx context.Context, name string) (files.Owner, error)
 }
 
-// aboutToRename tells the tests.
-func (m *Machine) aboutToRename(path string) {
-	if m.beforeRename != nil {
-		m.beforeRename(path)
-	}
-}
+// files are the host's files.
+func (m *Machine) files() files.Tree { return files.Tree{Root: m.Root, BeforeRename: m.beforeRename} }
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
@@ -90,4 +86,4 @@ func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
 func (m *Machine) etcd(dir string) etcdfs.Data { return etcdfs.Data{Root: m.Root, Dir: dir} }
 
 // path is where a path of the host lies for this process.
-func (m *Machine) path(p string) string { return filepath.Join(m.Root, p) }
+func (m *Machine) path(p string) string { return m.files().Path(p) }

@@ -9,17 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
-)
-
-// Modes of what a cluster's configuration is made of.
-const (
-	publicDir  fs.FileMode = 0o755 // lists names of clusters
-	configDir  fs.FileMode = 0o750 // root's; etcd may enter
-	configFile fs.FileMode = 0o640 // root's; etcd may read
-	dataMode   fs.FileMode = 0o700 // etcd refuses any other
-	keyFile    fs.FileMode = 0o600
-	unitFile   fs.FileMode = 0o644
 )
 
 // marker reads a cluster's marker; nil: this host carries no such cluster. One that is there and
@@ -55,12 +46,12 @@ func checkMarker(cluster string, marker api.Marker) error {
 }
 
 // putMarker records the marker. etcd's group may read it, for the guard.
-func (m *Machine) putMarker(marker api.Marker, etcd Owner) error {
+func (m *Machine) putMarker(marker api.Marker, etcd files.Owner) error {
 	text, err := json.MarshalIndent(marker, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the marker: %w", err)
 	}
-	_, err = m.put(file{api.MarkerFile(marker.Cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: api.MarkerFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return err
 }
 

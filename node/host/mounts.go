@@ -26,7 +26,7 @@ func mountOf(path string) (mount, error) {
 
 // mountPoint finds where the file system is mounted that a path of the host lies on, or would lie on.
 func (m *Machine) mountPoint(path string) (string, error) {
-	nearest, err := m.nearest(path)
+	nearest, err := m.files().Nearest(path)
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // onADisk puts an ext4 of its own on a directory of the host. cut is a power cut: what no sync has brought to the disk is gone.
@@ -114,35 +115,35 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 		},
 		"remove": {
 			killed:  func(m *Machine) error { return os.Remove(m.path(wal)) },
-			again:   func(m *Machine) error { return remove(m.path(wal)) },
+			again:   func(m *Machine) error { return files.Remove(m.path(wal)) },
 			without: wal,
 		},
 		"remove what lay in a directory that is gone": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir)) },
-			again:   func(m *Machine) error { return remove(m.path(wal)) },
+			again:   func(m *Machine) error { return files.Remove(m.path(wal)) },
 			without: wal,
 		},
 		"remove all": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir + "/member")) },
-			again:   func(m *Machine) error { return removeAll(m.path(dataDir + "/member")) },
+			again:   func(m *Machine) error { return files.RemoveAll(m.path(dataDir + "/member")) },
 			without: dataDir + "/member",
 		},
 		"put": {
 			killed: func(m *Machine) error { return os.Rename(m.path(wal), m.path(dataDir+"/put")) },
 			again: func(m *Machine) error {
-				_, err := m.put(file{dataDir + "/put", []byte("log"), root, 0o600})
+				_, err := m.files().Put(files.File{Path: dataDir + "/put", Text: []byte("log"), Owner: files.RootUser, Mode: 0o600})
 				return err
 			},
 			holds: dataDir + "/put",
 		},
 		"link": {
 			killed: func(m *Machine) error { return os.Symlink("member", m.path(dataDir+"/link")) },
-			again:  func(m *Machine) error { return m.link(dataDir+"/link", "member") },
+			again:  func(m *Machine) error { return m.files().Link(dataDir+"/link", "member") },
 			holds:  dataDir + "/link",
 		},
 		"make a directory": {
 			killed: func(m *Machine) error { return os.Mkdir(m.path(dataDir+"/made"), 0o700) },
-			again:  func(m *Machine) error { return m.ensureDir(dataDir+"/made", root, 0o700) },
+			again:  func(m *Machine) error { return m.files().EnsureDir(dataDir+"/made", files.RootUser, 0o700) },
 			holds:  dataDir + "/made",
 		},
 	} {

@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -14,7 +15,7 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	if err := checkPrepare(cluster, r); err != nil {
 		return api.Prepared{}, err
 	}
-	var etcd Owner
+	var etcd files.Owner
 	err := m.exclusively(ctx, func() (err error) {
 		etcd, err = m.claim(ctx, r.Marker)
 		return err
@@ -22,10 +23,10 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	if err != nil {
 		return api.Prepared{}, err
 	}
-	if err := m.ensureDir(api.TLSDir(cluster), Owner{root.UID, etcd.GID}, configDir); err != nil {
+	if err := m.files().EnsureDir(api.TLSDir(cluster), files.RootFor(etcd), files.ConfigDir); err != nil {
 		return api.Prepared{}, err
 	}
-	if err := m.ensureDir(r.Marker.DataDir, etcd, dataMode); err != nil {
+	if err := m.files().EnsureDir(r.Marker.DataDir, etcd, files.DataMode); err != nil {
 		return api.Prepared{}, err
 	}
 
@@ -65,27 +66,27 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 //
 // The marker comes before the user whom it is to be readable for, so it is written again after it:
 // nothing is on a host that does not say whose it is.
-func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
+func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, error) {
 	old, err := m.marker(marker.Cluster)
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if err := m.mayClaim(old, marker); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if marker.Mount, err = m.mountOfData(old, marker); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	marker = m.keepFormed(old, marker)
 	etcd, _, err := m.Users.Lookup(api.SystemUser) // one that is not there yet is made once the host is claimed
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if err := m.putClaim(marker, etcd); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if etcd, err = m.Users.Ensure(ctx, api.SystemUser); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	return etcd, m.putClaim(marker, etcd)
 }
@@ -101,12 +102,12 @@ func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error
 }
 
 // putClaim writes the marker into a directory that etcd's group may enter.
-func (m *Machine) putClaim(marker api.Marker, etcd Owner) error {
+func (m *Machine) putClaim(marker api.Marker, etcd files.Owner) error {
 	dir := api.ConfigDir(marker.Cluster)
-	if err := m.ensureDir(path.Dir(dir), root, publicDir); err != nil {
+	if err := m.files().EnsureDir(path.Dir(dir), files.RootUser, files.PublicDir); err != nil {
 		return err
 	}
-	if err := m.ensureDir(dir, Owner{root.UID, etcd.GID}, configDir); err != nil {
+	if err := m.files().EnsureDir(dir, files.RootFor(etcd), files.ConfigDir); err != nil {
 		return err
 	}
 	return m.putMarker(marker, etcd)

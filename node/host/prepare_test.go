@@ -9,17 +9,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 func TestPrepareMakesUserAndDirectories(t *testing.T) {
 	m, _ := newMachine(t)
 	r := prepareOf("main")
 	prepared(t, m, r)
-	mustHave(t, m, "/etc/etcd", root, 0o755)
-	mustHave(t, m, "/etc/etcd/main", Owner{0, etcdOwner.GID}, 0o750)
-	mustHave(t, m, api.MarkerFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, m, "/etc/etcd", files.RootUser, 0o755)
+	mustHave(t, m, "/etc/etcd/main", files.Owner{UID: 0, GID: etcdOwner.GID}, 0o750)
+	mustHave(t, m, api.MarkerFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 	mustHave(t, m, r.Marker.DataDir, etcdOwner, 0o700)
-	mustHave(t, m, "/var/lib/etcd", root, 0o755)
+	mustHave(t, m, "/var/lib/etcd", files.RootUser, 0o755)
 	if r.Marker.Mount, _ = m.mountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
 		t.Error("nothing is mounted where the data lies")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -72,7 +73,7 @@ func (m *Machine) putProgress(cluster string, now progress) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.put(file{api.ProgressFile(cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return err
 }
 

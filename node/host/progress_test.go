@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // TestGuardKnowsAMembersData holds that the guard lets a member start on its own data however it has ended,
@@ -44,7 +45,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	passes("while it runs")
 	down()
 	passes("stopped")
-	mustHave(t, f.Machine, api.ProgressFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, f.Machine, api.ProgressFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 	first, err := f.recorded("main")
 	if err != nil || first.Index == 0 || first.MemberID != view.MemberID || first.ClusterID != view.ClusterID {
 		t.Errorf("recorded is %+v, %v", first, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -70,7 +71,7 @@ func sinceBoot(part string) string {
 
 // noteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
 func (m *Machine) noteSinceBoot(part string) error {
-	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
+	if err := m.files().EnsureDir(lockDir, files.RootUser, 0o700); err != nil {
 		return err
 	}
 	up := ""
@@ -179,7 +180,7 @@ func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
 func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *etcdfs.Checksum, err error) {
-	file, err := inside.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, keyFile)
+	file, err := inside.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // forced is the flag by which etcd starts a member that has others as the only one of its cluster.
@@ -95,7 +96,7 @@ func (m *Machine) endRecovery(cluster string) error {
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(remove(file), syncDir(m.path(api.ConfigDir(cluster))))
+	return errors.Join(files.Remove(file), files.SyncDir(m.path(api.ConfigDir(cluster))))
 }
 
 // mustBeAlone refuses to start a member of whose log all counts as agreed on, though nobody but itself has agreed on it,
@@ -243,7 +244,7 @@ func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, err
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.put(file{recoveryFile(marker.Cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: recoveryFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return &under, err
 }
 
@@ -360,7 +361,7 @@ func (m *Machine) putForced(marker api.Marker, force bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.put(file{api.FlagsFile(marker.Cluster), []byte(strings.Join(flags, "\n") + "\n"), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: api.FlagsFile(marker.Cluster), Text: []byte(strings.Join(flags, "\n") + "\n"), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return err
 }
 

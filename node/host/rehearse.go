@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -82,7 +83,7 @@ func (m *Machine) Tidy(cluster string) error {
 }
 
 func (m *Machine) tidy(marker api.Marker) error {
-	return removeAll(m.path(rehearsalDir(marker.DataDir)))
+	return files.RemoveAll(m.path(rehearsalDir(marker.DataDir)))
 }
 
 // rehearsalDir is where a rehearsal works.
@@ -194,7 +195,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.mustRehearseInMemory(m.Keys); err != nil {
 		return err
 	}
-	work, err := r.newDir(dir)
+	work, err := r.files().NewDir(dir)
 	if err != nil {
 		return err
 	}
@@ -225,7 +226,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err != nil {
 		return unfit{fmt.Errorf("%s does not restore: %w", m, err)}
 	}
-	if err := remove(r.path(file)); err != nil {
+	if err := files.Remove(r.path(file)); err != nil {
 		return err
 	}
 	return r.compareMember(ctx, m, work, peer)
@@ -233,7 +234,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 
 // fetchBackup brings a backup onto the host, in the clear.
 func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest, path string) error {
-	out, err := inside.OpenFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := inside.OpenFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {
 		return err
 	}

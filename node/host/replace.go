@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -36,8 +37,8 @@ func (m *Machine) clearData(cluster string, under *restoration) error {
 	if err := m.syncMoved(under.DataDir); err != nil { // what a call that was killed has moved
 		return err
 	}
-	under.Cleared = true                             // which is written down before anything is put there
-	return remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
+	under.Cleared = true                                   // which is written down before anything is put there
+	return files.Remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
 }
 
 // placeData moves restored data into the data directory, in place of what a call that was cut short has put there.
@@ -47,7 +48,7 @@ func (m *Machine) placeData(cluster, next string, under *restoration) error {
 		return err
 	}
 	for _, name := range names {
-		if err := removeAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
+		if err := files.RemoveAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
 			return err
 		}
 	}
@@ -71,26 +72,26 @@ func (m *Machine) restoreOldData(cluster string, under *restoration) error {
 	if under.DataDir == "" {
 		return nil
 	}
-	if isDir(m.path(under.DataDir)) {
+	if files.IsDir(m.path(under.DataDir)) {
 		next, err := m.nextData(under.DataDir)
 		if err != nil {
 			return err
 		}
-		if err := removeAll(m.path(next)); err != nil {
+		if err := files.RemoveAll(m.path(next)); err != nil {
 			return err
 		}
 	}
 	if under.Aside == "" {
 		return nil
 	}
-	if !isDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
-		return errors.Join(m.syncMoved(under.DataDir), syncAround(m.path(under.Aside)))
+	if !files.IsDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
+		return errors.Join(m.syncMoved(under.DataDir), files.SyncAround(m.path(under.Aside)))
 	}
 	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}
-	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
+	if err := m.files().EnsureDir(under.DataDir, etcd, files.DataMode); err != nil {
 		return err
 	}
 	return m.moveContents(under.Aside, under.DataDir)
@@ -106,8 +107,8 @@ func (m *Machine) moveContents(from, to string) error {
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
-	if err := m.moveNames(from, to, names); err != nil {
+	if err := m.files().MoveNames(from, to, names); err != nil {
 		return err
 	}
-	return remove(m.path(from))
+	return files.Remove(m.path(from))
 }

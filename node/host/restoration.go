@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // restoration is what api.RestoreFile holds: what a provider may know of it, and what the host itself goes on by.
@@ -72,7 +73,7 @@ func (m *Machine) putRestoration(cluster string, under *restoration) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.put(file{api.RestoreFile(cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: api.RestoreFile(cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return err
 }
 
@@ -81,7 +82,7 @@ func (m *Machine) endRestoration(cluster, dataDir string) error {
 	if err := m.removeFetched(dataDir, "", false); err != nil {
 		return err
 	}
-	return errors.Join(remove(m.path(api.RestoreFile(cluster))), syncDir(m.path(api.ConfigDir(cluster))))
+	return errors.Join(files.Remove(m.path(api.RestoreFile(cluster))), files.SyncDir(m.path(api.ConfigDir(cluster))))
 }
 
 // String says what is under way.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -48,7 +49,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	if err := m.putRestoration(cluster, under); err != nil {
 		return api.Restored{}, err
 	}
-	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
+	if err := m.files().EnsureDir(under.DataDir, etcd, files.DataMode); err != nil {
 		return api.Restored{}, err
 	}
 	next, err := m.makeData(r, etcd)
@@ -56,7 +57,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	if err := m.mustBeAhead(next, *under); err != nil {
-		return api.Restored{}, errors.Join(err, removeAll(m.path(next)))
+		return api.Restored{}, errors.Join(err, files.RemoveAll(m.path(next)))
 	}
 	if err := m.clearData(cluster, under); err != nil {
 		return api.Restored{}, err
@@ -172,7 +173,7 @@ func (m *Machine) restoredBefore(under restoration, marker api.Marker, r api.Res
 }
 
 // admit makes room for the member on the host: the user that it runs as, and the directory of its configuration.
-func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd Owner, err error) {
+func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd files.Owner, err error) {
 	err = m.exclusively(ctx, func() error {
 		if err := m.mustNotCollide(marker); err != nil {
 			return err
@@ -181,22 +182,22 @@ func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd Owner, err
 		return err
 	})
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	dir := api.ConfigDir(marker.Cluster)
-	if err := m.ensureDir(path.Dir(dir), root, publicDir); err != nil {
-		return Owner{}, err
+	if err := m.files().EnsureDir(path.Dir(dir), files.RootUser, files.PublicDir); err != nil {
+		return files.Owner{}, err
 	}
-	return etcd, m.ensureDir(dir, Owner{root.UID, etcd.GID}, configDir)
+	return etcd, m.files().EnsureDir(dir, files.RootFor(etcd), files.ConfigDir)
 }
 
 // makeData makes the restored member's data beside the data directory, all of it on the disk, and says where.
-func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
+func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, error) {
 	next, err := m.nextData(r.Marker.DataDir)
 	if err != nil {
 		return "", err
 	}
-	if err := removeAll(m.path(next)); err != nil {
+	if err := files.RemoveAll(m.path(next)); err != nil {
 		return "", err
 	}
 	from, err := inside.OpenFile(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot)), os.O_RDONLY, 0)
@@ -211,7 +212,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	if err := m.mustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
 		return "", err
 	}
-	made, err := m.newDir(next)
+	made, err := m.files().NewDir(next)
 	if err != nil {
 		return "", err
 	}
@@ -229,7 +230,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 		err = settleTree(made, etcd)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), removeAll(m.path(next)))
+		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), files.RemoveAll(m.path(next)))
 	}
 	return next, nil
 }
@@ -252,7 +253,7 @@ func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
 }
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.
-func settleTree(dir *inside.Dir, owner Owner) error {
+func settleTree(dir *inside.Dir, owner files.Owner) error {
 	return inside.Each(dir, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // donor is a machine on which a snapshot is to be restored, and never was anything, with the fetched snapshot.
@@ -31,7 +32,7 @@ func TestRestoreOnABareHost(t *testing.T) {
 	if err != nil || made.Aside != "" || made.ClusterID == "" {
 		t.Fatalf("made is %+v, %v", made, err)
 	}
-	mustHave(t, f.Machine, api.RestoreFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, f.Machine, api.RestoreFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 
 	// It can be prepared and configured as always, and keeps what it was restored as.
 	r := prepareOf("main")

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // formAll has the machines of a fleet know that their members are formed.
@@ -177,7 +178,7 @@ func mustBeFenced(t *testing.T, f *fleetMember) {
 	mustRefuse(t, f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}), "under way")
 	_, err = f.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: fleetOwner, Why: "lost"})
 	mustRefuse(t, err, "under way")
-	mustHave(t, f.Machine, api.RestoreFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, f.Machine, api.RestoreFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 }
 
 // mustHaveMovedOn wants all that clients have seen to be compacted, and what is written to be new.

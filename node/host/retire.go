@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // SetAside stops the member, takes it out of the boot, and moves its data aside. Its flags go first: without
@@ -34,7 +35,7 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
 		return api.SetAside{}, err
 	}
-	if err := remove(m.path(api.FlagsFile(cluster))); err != nil {
+	if err := files.Remove(m.path(api.FlagsFile(cluster))); err != nil {
 		return api.SetAside{}, err
 	}
 	to, err := m.moveAside(*marker, r.Why)
@@ -125,7 +126,7 @@ func (m *Machine) removeUnit(ctx context.Context, cluster string) error {
 	if err := m.Units.Disable(ctx, unit); err != nil {
 		return err
 	}
-	if err := remove(m.path(api.UnitFile(cluster))); err != nil {
+	if err := files.Remove(m.path(api.UnitFile(cluster))); err != nil {
 		return err
 	}
 	return m.Units.Reload(ctx)
@@ -143,13 +144,13 @@ func (m *Machine) removeConfiguration(cluster, last string) error {
 		if entry.Name() == last {
 			continue
 		}
-		if err := removeAll(path.Join(dir, entry.Name())); err != nil {
+		if err := files.RemoveAll(path.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(syncDir(dir), removeAll(dir)); err != nil {
+	if err := errors.Join(files.SyncDir(dir), files.RemoveAll(dir)); err != nil {
 		return err
 	}
 	// The directory of all clusters stays where another one uses it.
-	return m.removeEmpty(path.Dir(api.ConfigDir(cluster)))
+	return m.files().RemoveEmpty(path.Dir(api.ConfigDir(cluster)))
 }

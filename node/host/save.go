@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"os"
@@ -13,11 +12,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
-
-// sending begins the names of snapshots that stay on the host no longer than the call that sends them.
-const sending = "sending-"
 
 // Save sends a snapshot of the local member, and says whether it is one once all of it was verified. It is taken into a
 // file first: the member holds a read transaction for as long as it is read, in which its database grows, and the line to
@@ -29,13 +26,13 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		dir := api.SnapshotDir(member.Marker.DataDir)
-		if err := m.ensureDir(dir, root, dataMode); err != nil {
+		if err := m.files().EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
 		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
-		file, err := m.nameless(dir)
+		file, err := m.files().Nameless(dir)
 		if err != nil {
 			return err
 		}
@@ -83,37 +80,6 @@ func (r whileRead) Read(p []byte) (int, error) {
 		return 0, context.Cause(r)
 	}
 	return r.from.Read(p)
-}
-
-// nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call
-// which was killed could not take away goes as well: whoever still writes to the file does not need it.
-func (m *Machine) nameless(dir string) (*os.File, error) {
-	in, err := inside.Open(m.path(dir))
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	left, err := in.ReadDir()
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range left {
-		if !strings.HasPrefix(entry.Name(), sending) {
-			continue
-		}
-		if err := removeFrom(in, entry.Name()); err != nil {
-			return nil, err
-		}
-	}
-	name := sending + rand.Text()
-	file, err := in.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, keyFile)
-	if err != nil {
-		return nil, err
-	}
-	if err := removeFrom(in, name); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
 }
 
 // saveTo streams a snapshot to where it ends up in a file, and verifies that.

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // fullWriter takes so many bytes, and then none.
@@ -36,7 +37,7 @@ func TestSaveSendsAVerifiedSnapshot(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	view := f.probe(t)
-	writeFile(t, f.Machine, snapshotDir+"/"+sending+"123", "what a killed call has left")
+	writeFile(t, f.Machine, snapshotDir+"/"+files.NamelessPrefix+"123", "what a killed call has left")
 	saved, content := f.saved(t)
 	if saved.SHA256 != sha256Of(content) || saved.SizeBytes != int64(len(content)) || saved.Revision != 31 || saved.Keys != 30 || saved.Path != "" {
 		t.Errorf("saved is %+v, and sent were %d bytes", saved, len(content))

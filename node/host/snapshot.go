@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -37,11 +38,11 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 	var taken api.Snapshot
 	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
 		dir := api.SnapshotDir(member.Marker.DataDir)
-		if err := m.ensureDir(dir, root, dataMode); err != nil {
+		if err := m.files().EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
 		unfinished := filepath.Join(dir, unfinishedSnapshot)
-		if err := remove(m.path(unfinished)); err != nil {
+		if err := files.Remove(m.path(unfinished)); err != nil {
 			return err
 		}
 		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
@@ -52,10 +53,10 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 			taken, err = m.verifySaved(unfinished, s)
 		}
 		if err != nil {
-			return errors.Join(err, remove(m.path(unfinished)))
+			return errors.Join(err, files.Remove(m.path(unfinished)))
 		}
 		taken.Path = filepath.Join(dir, fmt.Sprintf("%d-%s.db", taken.Revision, m.Now().UTC().Format(stamp)))
-		if err := m.rename(unfinished, taken.Path); err != nil {
+		if err := m.files().Rename(unfinished, taken.Path); err != nil {
 			return err
 		}
 		return m.keepSnapshots(dir, filepath.Base(taken.Path), r.Keep)
@@ -65,7 +66,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 
 // save streams a snapshot to a file, and brings it to the disk.
 func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*etcdfs.Checksum, error) {
-	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func (m *Machine) keepSnapshots(dir, taken string, keep int) error {
 	}
 	slices.SortFunc(others, func(a, b older) int { return cmp.Compare(a.at, b.at) })
 	for _, other := range others[:max(0, len(others)-keep+1)] {
-		if err := remove(m.path(filepath.Join(dir, other.name))); err != nil {
+		if err := files.Remove(m.path(filepath.Join(dir, other.name))); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 const snapshotDir = dataDir + ".snapshots"
@@ -56,8 +57,8 @@ func TestSnapshotOfAMember(t *testing.T) {
 	if err != nil || info.Size() != s.SizeBytes {
 		t.Errorf("the file is %+v, %v", info, err)
 	}
-	mustHave(t, f.Machine, snapshotDir, root, 0o700)
-	mustHave(t, f.Machine, s.Path, root, 0o600)
+	mustHave(t, f.Machine, snapshotDir, files.RootUser, 0o700)
+	mustHave(t, f.Machine, s.Path, files.RootUser, 0o600)
 	if names := snapshots(t, f.Machine); len(names) != 1 {
 		t.Errorf("there are %q", names)
 	}

@@ -88,7 +88,7 @@ func (m *Machine) isCramped(dir string, view api.Member) (bool, error) {
 	if !view.Responding || view.Learner {
 		return false, nil
 	}
-	nearest, err := m.nearest(api.SnapshotDir(dir))
+	nearest, err := m.files().Nearest(api.SnapshotDir(dir))
 	if err != nil {
 		return false, err
 	}
@@ -103,11 +103,11 @@ func (m *Machine) isCramped(dir string, view api.Member) (bool, error) {
 // mustHoldRestore refuses a snapshot that there is no space to fetch, so many bytes of it, and to restore. What lies
 // in the data directory now stays on the same file system.
 func (m *Machine) mustHoldRestore(dataDir string, fetched, restored int64) error {
-	snapshots, err := m.nearest(api.SnapshotDir(dataDir))
+	snapshots, err := m.files().Nearest(api.SnapshotDir(dataDir))
 	if err != nil {
 		return err
 	}
-	data, err := m.nearest(dataDir)
+	data, err := m.files().Nearest(dataDir)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ const giveWayAhead = 64 << 20
 
 // setAsideIn sets so many bytes aside, beside what is to lie in a directory of the host.
 func (m *Machine) setAsideIn(dir string, bytes int64) (*setAside, error) {
-	file, err := m.nameless(dir)
+	file, err := m.files().Nameless(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (s *setAside) giveWay(m *Machine, dir string, do func() error) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		written, _, err := m.size(dir)
+		written, _, err := m.files().Size(dir)
 		if err == nil { // else it is not there yet, or changes: the next look tells
 			// What could not be let go of leaves do without room, which do says.
 			_ = s.file.Truncate(max(0, min(s.bytes, s.bytes-written-giveWayAhead)))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
@@ -92,17 +93,17 @@ func (m *Machine) isInstalled(hash string) bool {
 // selectStore makes a cluster run an installed store, in one rename, and gives operators its programs.
 func (m *Machine) selectStore(cluster, hash string) error {
 	for _, program := range programs {
-		if err := m.link(path.Join(api.StoreRoot, hash, program), "store"); err != nil {
+		if err := m.files().Link(path.Join(api.StoreRoot, hash, program), "store"); err != nil {
 			return err
 		}
 	}
-	if err := m.link(api.SelectedStore(cluster), hash); err != nil {
+	if err := m.files().Link(api.SelectedStore(cluster), hash); err != nil {
 		return err
 	}
-	if err := remove(m.path(api.WantedStore(cluster, hash))); err != nil { // it is kept by that from now on
+	if err := files.Remove(m.path(api.WantedStore(cluster, hash))); err != nil { // it is kept by that from now on
 		return err
 	}
-	if err := os.MkdirAll(m.path(toolsDir), publicDir); err != nil {
+	if err := os.MkdirAll(m.path(toolsDir), files.PublicDir); err != nil {
 		return err
 	}
 	for _, program := range programs {
@@ -120,7 +121,7 @@ func (m *Machine) offer(cluster, program string) error {
 	if _, err := os.Lstat(m.path(tool)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return m.link(tool, path.Join(api.SelectedStore(cluster), program))
+	return m.files().Link(tool, path.Join(api.SelectedStore(cluster), program))
 }
 
 // deselect takes a cluster's selection back: the programs that it offered, its link, and the stores
@@ -133,12 +134,12 @@ func (m *Machine) deselect(cluster string) error {
 	for _, program := range programs {
 		tool := m.path(path.Join(toolsDir, program))
 		if target, err := os.Readlink(tool); err == nil && target == path.Join(api.SelectedStore(cluster), program) {
-			if err := remove(tool); err != nil {
+			if err := files.Remove(tool); err != nil {
 				return err
 			}
 		}
 	}
-	if err := remove(m.path(api.SelectedStore(cluster))); err != nil {
+	if err := files.Remove(m.path(api.SelectedStore(cluster))); err != nil {
 		return err
 	}
 	return m.sweep(cluster, selected)
@@ -197,7 +198,7 @@ func (m *Machine) sweep(cluster, dropped string) error {
 		}
 	}
 	// Gone only where it was the last: a directory that holds something stays.
-	return m.removeEmpty(api.StoreRoot)
+	return m.files().RemoveEmpty(api.StoreRoot)
 }
 
 // removeStore removes a store that no run of another cluster wants, or what is left of one whose removal was cut short. It is moved
@@ -205,19 +206,19 @@ func (m *Machine) sweep(cluster, dropped string) error {
 func (m *Machine) removeStore(cluster, hash string, cutShort bool) error {
 	place, away := m.path(filepath.Join(api.StoreRoot, hash)), m.path(filepath.Join(api.StoreRoot, leaving+hash))
 	if cutShort {
-		return removeAll(away)
+		return files.RemoveAll(away)
 	}
 	wanted, err := m.wantedByOthers(cluster, hash)
 	if err != nil || wanted {
 		return err
 	}
-	if err := errors.Join(removeAll(away), os.Rename(place, away)); err != nil {
+	if err := errors.Join(files.RemoveAll(away), os.Rename(place, away)); err != nil {
 		return err
 	}
 	if wanted, err = m.wantedByOthers(cluster, hash); wanted && os.Rename(away, place) == nil {
 		return nil
 	}
-	return errors.Join(err, removeAll(away)) // where it was wanted, it was brought anew meanwhile
+	return errors.Join(err, files.RemoveAll(away)) // where it was wanted, it was brought anew meanwhile
 }
 
 // wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
@@ -243,7 +244,7 @@ func (m *Machine) wantedByOthers(cluster, hash string) (bool, error) {
 		if age, known := m.ageByBoot(file); !known || age < recent {
 			return true, nil
 		}
-		if err := remove(file); err != nil {
+		if err := files.Remove(file); err != nil {
 			return false, err
 		}
 	}

@@ -19,7 +19,7 @@ func TestWhichStoresThereAre(t *testing.T) {
 	// What an upload that was cut short leaves is no store, and neither is one that cannot be run.
 	writeFile(t, m, api.StoreRoot+"/.incoming.x1/store", "half")
 	writeFile(t, m, api.InstalledStore(hex.EncodeToString(make([]byte, 32))), "not executable")
-	if err := m.link(api.SelectedStore("main"), storeB); err != nil {
+	if err := m.files().Link(api.SelectedStore("main"), storeB); err != nil {
 		t.Fatal(err)
 	}
 	got, err := m.store("main")

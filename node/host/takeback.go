@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // TakeBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
@@ -62,7 +63,7 @@ func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restorati
 	if err := m.mustHaveDisk(marker, under); err != nil {
 		return nil, err
 	}
-	if under.Cleared && under.Aside != "" && !isDir(m.path(under.Aside)) {
+	if under.Cleared && under.Aside != "" && !files.IsDir(m.path(under.Aside)) {
 		return nil, refuse("%s, and the old data is not in %s any more, where it was moved to: put it back there, or mount the disk that it is on; to go on without it, finish the restore (restore.take_back = false)", under, under.Aside)
 	}
 	return under, nil
@@ -82,15 +83,15 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 	if err != nil {
 		return err
 	}
-	readable := Owner{root.UID, etcd.GID}
-	if err := m.putOrRemove(file{api.FlagsFile(cluster), []byte(strings.Join(under.Flags, "\n") + "\n"), readable, configFile}, under.Flags != nil); err != nil {
+	readable := files.RootFor(etcd)
+	if err := m.putOrRemove(files.File{Path: api.FlagsFile(cluster), Text: []byte(strings.Join(under.Flags, "\n") + "\n"), Owner: readable, Mode: files.ConfigFile}, under.Flags != nil); err != nil {
 		return err
 	}
 	text, err := json.Marshal(under.Progress)
 	if err != nil {
 		return fmt.Errorf("encode how far the member had come: %w", err)
 	}
-	if err := m.putOrRemove(file{api.ProgressFile(cluster), append(text, '\n'), readable, configFile}, under.Progress != progress{}); err != nil {
+	if err := m.putOrRemove(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: readable, Mode: files.ConfigFile}, under.Progress != progress{}); err != nil {
 		return err
 	}
 	if m.isInstalled(under.Store) {
@@ -112,11 +113,11 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 }
 
 // putOrRemove makes a file what it was, which may be that there was none.
-func (m *Machine) putOrRemove(f file, there bool) error {
+func (m *Machine) putOrRemove(f files.File, there bool) error {
 	if !there {
-		return errors.Join(remove(m.path(f.path)), syncDir(m.path(path.Dir(f.path))))
+		return errors.Join(files.Remove(m.path(f.Path)), files.SyncDir(m.path(path.Dir(f.Path))))
 	}
-	_, err := m.put(f)
+	_, err := m.files().Put(f)
 	return err
 }
 

@@ -10,15 +10,13 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// Owner is who owns a file, by numbers.
-type Owner struct{ UID, GID int }
-
 // systemUser is the user that members run as. A host that has lost it refuses what would be written for it: its files would
 // be another's, and be read by nobody who needs them. It is not made here, since it would get another number than the data has.
-func (m *Machine) systemUser() (Owner, error) {
+func (m *Machine) systemUser() (files.Owner, error) {
 	etcd, found, err := m.Users.Lookup(api.SystemUser)
 	if err == nil && !found {
 		err = refuse("this host has no user %s with a group of that name, which its members run as: make both again, with the numbers that the data has (stat -c '%%u %%g' of the data directory; groupadd --system --gid NUMBER %[1]s; useradd --system --no-create-home --uid NUMBER --gid %[1]s %[1]s), and apply again", api.SystemUser)
@@ -26,41 +24,38 @@ func (m *Machine) systemUser() (Owner, error) {
 	return etcd, err
 }
 
-// root owns what etcd may not change.
-var root = Owner{0, 0}
-
 // Shadow makes users by the tools of the shadow suite, and finds those that the machine knows from elsewhere as well:
 // systemd runs the unit by any of them, and useradd makes none whose name one of them has.
 type Shadow struct{ Run units.Runner }
 
 // Lookup finds a user, with the group of its name: the unit names both. The user's primary group may be another.
 // False: the user or the group is missing.
-func (s Shadow) Lookup(name string) (Owner, bool, error) {
+func (s Shadow) Lookup(name string) (files.Owner, bool, error) {
 	return s.lookup(context.Background(), name)
 }
 
-func (s Shadow) lookup(ctx context.Context, name string) (Owner, bool, error) {
+func (s Shadow) lookup(ctx context.Context, name string) (files.Owner, bool, error) {
 	uid, isUser, err := s.id(ctx, users, name)
 	if err != nil || !isUser {
-		return Owner{}, false, err
+		return files.Owner{}, false, err
 	}
 	gid, isGroup, err := s.id(ctx, groups, name)
 	if err != nil || !isGroup {
-		return Owner{}, false, err
+		return files.Owner{}, false, err
 	}
-	return Owner{uid, gid}, true, nil
+	return files.Owner{UID: uid, GID: gid}, true, nil
 }
 
 // Ensure makes the user, and the group of its name, unless they are there. A group that is there already becomes that of
 // a user that it makes.
-func (s Shadow) Ensure(ctx context.Context, name string) (Owner, error) {
+func (s Shadow) Ensure(ctx context.Context, name string) (files.Owner, error) {
 	_, isUser, err := s.id(ctx, users, name)
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	_, isGroup, err := s.id(ctx, groups, name)
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	args := []string{"--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"}
 	switch {
@@ -72,7 +67,7 @@ func (s Shadow) Ensure(ctx context.Context, name string) (Owner, error) {
 		_, err = s.Run(ctx, "groupadd", "--system", name)
 	}
 	if err != nil {
-		return Owner{}, fmt.Errorf("make system user %s and its group: %w", name, err)
+		return files.Owner{}, fmt.Errorf("make system user %s and its group: %w", name, err)
 	}
 	owner, found, err := s.lookup(ctx, name)
 	if err == nil && !found {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -25,7 +26,7 @@ func TestShadowFindsUsers(t *testing.T) {
 	for name, run := range map[string]units.Runner{"by getent": units.Exec, "in the files": withoutGetent} {
 		t.Run(name, func(t *testing.T) {
 			s := Shadow{Run: run}
-			if owner, found, err := s.Lookup("root"); err != nil || !found || owner != root {
+			if owner, found, err := s.Lookup("root"); err != nil || !found || owner != files.RootUser {
 				t.Errorf("root is %+v, %v, %v", owner, found, err)
 			}
 			if owner, found, err := s.Lookup("nobody-has-this-name"); err != nil || found {
@@ -90,14 +91,14 @@ func TestShadowEnsuresTheUserAndItsGroup(t *testing.T) {
 	group := map[string]string{name: name + ":x:233:someone"}
 	for title, test := range map[string]struct {
 		users, groups map[string]string
-		owner         Owner
+		owner         files.Owner
 		made          [][]string
 	}{
-		"neither":                 {owner: Owner{900, 901}, made: [][]string{useradd("--user-group")}},
-		"a group":                 {groups: group, owner: Owner{900, 233}, made: [][]string{useradd("--gid", name)}},
-		"both":                    {users: user("233"), groups: group, owner: Owner{232, 233}},
-		"a user of another group": {users: user("100"), groups: group, owner: Owner{232, 233}},
-		"a user of another group, no group of its": {users: user("100"), owner: Owner{232, 901}, made: [][]string{{"groupadd", "--system", name}}},
+		"neither":                 {owner: files.Owner{UID: 900, GID: 901}, made: [][]string{useradd("--user-group")}},
+		"a group":                 {groups: group, owner: files.Owner{UID: 900, GID: 233}, made: [][]string{useradd("--gid", name)}},
+		"both":                    {users: user("233"), groups: group, owner: files.Owner{UID: 232, GID: 233}},
+		"a user of another group": {users: user("100"), groups: group, owner: files.Owner{UID: 232, GID: 233}},
+		"a user of another group, no group of its": {users: user("100"), owner: files.Owner{UID: 232, GID: 901}, made: [][]string{{"groupadd", "--system", name}}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			a := &accounts{users: map[string]string{}, groups: map[string]string{}}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // A member whose data is large, on a disk that is slow, may take minutes until it ends over what is wrong with it. So how
@@ -30,8 +31,8 @@ func (m *Machine) noteVain(ctx context.Context, cluster string) {
 	if err != nil || state.Vain == 0 && m.lastVain(cluster) == 0 {
 		return
 	}
-	if text, err := json.Marshal(vain{state.Vain}); err == nil && m.ensureDir(lockDir, root, 0o700) == nil {
-		_, _ = m.put(file{vainFile(cluster), text, root, keyFile})
+	if text, err := json.Marshal(vain{state.Vain}); err == nil && m.files().EnsureDir(lockDir, files.RootUser, 0o700) == nil {
+		_, _ = m.files().Put(files.File{Path: vainFile(cluster), Text: text, Owner: files.RootUser, Mode: files.KeyFile})
 	}
 }
 

@@ -1,4 +1,4 @@
-package host
+package files
 
 import (
 	"bytes"
@@ -15,23 +15,23 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// file is a file as it is to be.
-type file struct {
-	path  string // of the host
-	text  []byte
-	owner Owner
-	mode  fs.FileMode
+// File is a file as it is to be.
+type File struct {
+	Path  string // of the host
+	Text  []byte
+	Owner Owner
+	Mode  fs.FileMode
 }
 
-// put makes a file as it is to be, and tells whether its text changed. Who reads it sees the old text
+// Put makes a file as it is to be, and tells whether its text changed. Who reads it sees the old text
 // or the new one, whole, also after a power cut. A file that is as it is to be is left alone, and
 // its name brought to the disk: a call that was killed may have given it that. Whatever else is called so, a
 // pipe say, a file takes its place.
-func (m *Machine) put(f file) (changed bool, err error) {
-	path := m.path(f.path)
+func (t Tree) Put(f File) (changed bool, err error) {
+	path := t.Path(f.Path)
 	around, name, err := inside.Around(path)
 	if err != nil {
-		return false, fmt.Errorf("write %s: %w", f.path, err)
+		return false, fmt.Errorf("write %s: %w", f.Path, err)
 	}
 	defer around.Close()
 	there, err := isThere(around, name, f)
@@ -41,11 +41,11 @@ func (m *Machine) put(f file) (changed bool, err error) {
 	if err != nil || there {
 		return false, err
 	}
-	next := nextName(name)
+	next := NextName(name)
 	if err := writeSynced(around, next, f); err != nil {
-		return false, errors.Join(fmt.Errorf("write %s: %w", f.path, err), removeFrom(around, next))
+		return false, errors.Join(fmt.Errorf("write %s: %w", f.Path, err), removeFrom(around, next))
 	}
-	m.aboutToRename(path)
+	t.aboutToRename(path)
 	if err := around.Rename(next, name); err != nil {
 		return false, errors.Join(err, removeFrom(around, next))
 	}
@@ -54,7 +54,7 @@ func (m *Machine) put(f file) (changed bool, err error) {
 
 // isThere tells whether there is a file with the text that it is to have, and gives it its owner and mode. It waits for
 // nobody: others may write to a directory that root puts files into, that of metrics say.
-func isThere(around *inside.Dir, name string, f file) (bool, error) {
+func isThere(around *inside.Dir, name string, f File) (bool, error) {
 	info, err := around.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || hasOtherNames(info)) { // a link, a socket
 		return false, nil
@@ -67,55 +67,55 @@ func isThere(around *inside.Dir, name string, f file) (bool, error) {
 		return false, err
 	}
 	defer old.Close()
-	if info, err = old.Stat(); err != nil || hasOtherNames(info) || info.Size() != int64(len(f.text)) {
+	if info, err = old.Stat(); err != nil || hasOtherNames(info) || info.Size() != int64(len(f.Text)) {
 		return false, err
 	}
 	text, err := io.ReadAll(io.LimitReader(old, info.Size()+1))
-	if err != nil || !bytes.Equal(text, f.text) {
+	if err != nil || !bytes.Equal(text, f.Text) {
 		return false, err
 	}
-	if err := give(old, f.owner); err != nil || info.Mode().Perm() == f.mode {
+	if err := give(old, f.Owner); err != nil || info.Mode().Perm() == f.Mode {
 		return true, err
 	}
-	return true, old.Chmod(f.mode)
+	return true, old.Chmod(f.Mode)
 }
 
 // hasOtherNames tells whether a file may be one of root's that another user has linked.
 func hasOtherNames(info fs.FileInfo) bool { return info.Sys().(*syscall.Stat_t).Nlink > 1 }
 
-// nextName is where a file is written before it takes its name. One, since calls wait for each other: what a killed one
+// NextName is where a file is written before it takes its name. One, since calls wait for each other: what a killed one
 // left is written over.
-func nextName(path string) string {
+func NextName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 }
 
 // writeSynced writes a new file, which nobody else can read before it has its owner and mode, and
 // brings it to the disk.
-func writeSynced(around *inside.Dir, name string, f file) error {
+func writeSynced(around *inside.Dir, name string, f File) error {
 	if err := around.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	out, err := around.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
+	out, err := around.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, KeyFile)
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(f.text)
-	return errors.Join(err, give(out, f.owner), out.Chmod(f.mode), out.Sync(), out.Close())
+	_, err = out.Write(f.Text)
+	return errors.Join(err, give(out, f.Owner), out.Chmod(f.Mode), out.Sync(), out.Close())
 }
 
 // give gives a file to its owner, where it is another's: the units of runs may change no owner, not even to the same.
 func give(file *os.File, owner Owner) error {
 	info, err := file.Stat()
-	if err != nil || ownerOf(info) == owner {
+	if err != nil || OwnerOf(info) == owner {
 		return err
 	}
 	return file.Chown(owner.UID, owner.GID)
 }
 
-// ensureDir makes a directory with this owner and mode, and its parents as root's own. Those that are
+// EnsureDir makes a directory with this owner and mode, and its parents as root's own. Those that are
 // there keep their contents. Nobody can use it before it has its owner and mode.
-func (m *Machine) ensureDir(dir string, owner Owner, mode fs.FileMode) error {
-	path := m.path(dir)
+func (t Tree) EnsureDir(dir string, owner Owner, mode fs.FileMode) error {
+	path := t.Path(dir)
 	around, err := inside.Ensure(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -135,20 +135,22 @@ func (m *Machine) ensureDir(dir string, owner Owner, mode fs.FileMode) error {
 	return errors.Join(made.Own(owner.UID, owner.GID, mode), around.Sync())
 }
 
-func ownerOf(info fs.FileInfo) Owner {
+// OwnerOf is whose a file is.
+func OwnerOf(info fs.FileInfo) Owner {
 	stat := info.Sys().(*syscall.Stat_t)
 	return Owner{int(stat.Uid), int(stat.Gid)}
 }
 
-func inodeOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
+// InodeOf is the number that a file has on its file system, under whatever name.
+func InodeOf(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
 
-// link makes a symbolic link, in place of one that points elsewhere.
-func (m *Machine) link(path, target string) error {
-	path = m.path(path)
+// Link makes a symbolic link, in place of one that points elsewhere.
+func (t Tree) Link(path, target string) error {
+	path = t.Path(path)
 	if old, err := os.Readlink(path); err == nil && old == target {
-		return syncDir(filepath.Dir(path))
+		return SyncDir(filepath.Dir(path))
 	}
-	next := nextName(path)
+	next := NextName(path)
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -156,17 +158,17 @@ func (m *Machine) link(path, target string) error {
 		return err
 	}
 	if err := os.Rename(next, path); err != nil {
-		return errors.Join(err, remove(next))
+		return errors.Join(err, Remove(next))
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
-// remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. Where it is not
+// Remove removes a file, a link or an empty directory, if it is there, for good: a power cut does not bring it back. Where it is not
 // there, a call may have removed it that was killed before that was on the disk.
-func remove(path string) error {
+func Remove(path string) error {
 	around, name, err := inside.Around(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return syncAround(path)
+		return SyncAround(path)
 	}
 	if err != nil {
 		return err
@@ -174,7 +176,7 @@ func remove(path string) error {
 	return errors.Join(removeFrom(around, name), around.Close())
 }
 
-// removeFrom removes what lies in a directory, as remove does.
+// removeFrom removes what lies in a directory, as Remove does.
 func removeFrom(around *inside.Dir, name string) error {
 	if err := around.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -182,11 +184,11 @@ func removeFrom(around *inside.Dir, name string) error {
 	return around.Sync()
 }
 
-// removeAll removes what lies at a path and all that is in it, if it is there, for good.
-func removeAll(path string) error {
+// RemoveAll removes what lies at a path and all that is in it, if it is there, for good.
+func RemoveAll(path string) error {
 	around, name, err := inside.Around(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return syncAround(path)
+		return SyncAround(path)
 	}
 	if err != nil {
 		return err
@@ -198,31 +200,45 @@ func removeAll(path string) error {
 	return around.Sync()
 }
 
-// removeEmpty removes a directory of the host, unless something is in it or mounted on it.
-func (m *Machine) removeEmpty(dir string) error {
-	if err := remove(m.path(dir)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EBUSY) {
+// RemoveEmpty removes a directory of the host, unless something is in it or mounted on it.
+func (t Tree) RemoveEmpty(dir string) error {
+	if err := Remove(t.Path(dir)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EBUSY) {
 		return err
 	}
 	return nil
 }
 
-// syncAround brings to the disk what is around a path, and that the path itself is not there: the entries of its directory, or of the
+// SyncAround brings to the disk what is around a path, and that the path itself is not there: the entries of its directory, or of the
 // nearest one around that is there.
-func syncAround(path string) error {
+func SyncAround(path string) error {
 	for {
 		above := filepath.Dir(path)
-		if err := syncDir(above); !errors.Is(err, fs.ErrNotExist) || above == path {
+		if err := SyncDir(above); !errors.Is(err, fs.ErrNotExist) || above == path {
 			return err
 		}
 		path = above
 	}
 }
 
-// syncDir brings a directory's entries to the disk.
-func syncDir(dir string) error {
+// SyncDir brings a directory's entries to the disk.
+func SyncDir(dir string) error {
 	d, err := inside.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Rename gives a file of the host another name in its directory, for good.
+func (t Tree) Rename(from, to string) error {
+	t.aboutToRename(t.Path(to))
+	around, name, err := inside.Around(t.Path(to))
+	if err != nil {
+		return err
+	}
+	defer around.Close()
+	if err := around.Rename(filepath.Base(from), name); err != nil {
+		return err
+	}
+	return around.Sync()
 }
