@@ -91,7 +91,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 		"runs": {
 			"make it":         func() error { return m.files().EnsureDir(state, files.RootUser, files.PublicDir) },
 			"remember a run":  func() error { return (&run{Machine: m, kind: runBackup, marker: marker}).putRecord(runRecord{}) },
-			"set room aside":  func() error { _, err := m.setAsideIn(state, 1); return err },
+			"set room aside":  func() error { _, err := m.disks().ReserveIn(state, 1); return err },
 			"tidy up":         func() error { return m.tidy(marker) },
 			"forget the runs": func() error { return m.removeBackupState("main", dataDir) },
 		},

@@ -49,7 +49,7 @@ func (m *Machine) setAside(dir, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	mounted, err := m.isMountPoint(dir)
+	mounted, err := m.disks().IsMountPoint(dir)
 	if err != nil {
 		return "", err
 	}
@@ -122,7 +122,7 @@ func (m *Machine) unfinished(why string) string { return api.AsidePrefix + why +
 // asidePath is where something that is put aside from a data directory lies: beside it, or, where it is a
 // mount point, in it.
 func (m *Machine) asidePath(dir, label string) (string, error) {
-	mounted, err := m.isMountPoint(dir)
+	mounted, err := m.disks().IsMountPoint(dir)
 	if err != nil || !mounted {
 		return dir + "." + label, err
 	}
@@ -166,7 +166,7 @@ func (m *Machine) purge(dir string) error {
 			return err
 		}
 	}
-	if mounted, err := m.isMountPoint(dir); err != nil || mounted {
+	if mounted, err := m.disks().IsMountPoint(dir); err != nil || mounted {
 		return err
 	}
 	return m.files().RemoveEmpty(dir)
@@ -174,7 +174,7 @@ func (m *Machine) purge(dir string) error {
 
 // purgeSnapshots deletes the snapshots of a member. Where somebody has mounted a disk for them, it has nothing on it then.
 func (m *Machine) purgeSnapshots(dir string) error {
-	if mounted, err := m.isMountPoint(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if mounted, err := m.disks().IsMountPoint(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	} else if info, err := os.Lstat(m.path(dir)); err != nil || !info.IsDir() || !mounted {
 		return files.RemoveAll(m.path(dir))
@@ -189,16 +189,6 @@ func (m *Machine) purgeSnapshots(dir string) error {
 		}
 	}
 	return nil
-}
-
-// isMountPoint tells whether a file system of its own is mounted on a directory.
-func (m *Machine) isMountPoint(dir string) (bool, error) {
-	path, err := filepath.EvalSymlinks(m.path(dir))
-	if err != nil {
-		return false, err
-	}
-	mount, err := mountOf(path)
-	return mount.point == path, err
 }
 
 // checkWhy checks a reason that becomes a part of a name.

@@ -15,7 +15,7 @@ func (m *Machine) away(dir, mount string) (string, error) {
 	if dir == "" || mount == "" {
 		return "", nil
 	}
-	now, err := m.mountPoint(dir)
+	now, err := m.disks().MountPoint(dir)
 	if err != nil || now == mount {
 		return "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -58,7 +59,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 		}
 	}
 	dir := api.BackupStateDir(r.marker.DataDir)
-	if err := r.mustHoldSnapshot(dir, size); err != nil {
+	if err := r.disks().MustHoldSnapshot(dir, size); err != nil {
 		return taken{}, err
 	}
 	file, err := r.files().Nameless(dir)
@@ -76,7 +77,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
 		_, err := t.file.Seek(0, io.SeekStart)
 		if err = errors.Join(err, t.file.Truncate(0)); err == nil {
-			err = reserve(t.file, t.room)
+			err = disks.Reserve(t.file, t.room)
 		}
 		if err != nil {
 			return err

@@ -1,16 +1,14 @@
 package host
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -91,22 +89,22 @@ func TestABackupLeavesRoomToLive(t *testing.T) {
 	mustNotFail(t, err)
 	all, err := r.destinations(t.Context(), r.config)
 	mustNotFail(t, err)
-	live, err := roomToLive(dir)
+	live, err := disks.RoomToLive(dir)
 	mustNotFail(t, err)
-	free, err := roomAt(dir)
+	free, err := disks.RoomAt(dir)
 	mustNotFail(t, err)
-	if _, err = r.newFile(all, free.bytes-live+1<<20); err == nil {
+	if _, err = r.newFile(all, free.Bytes-live+1<<20); err == nil {
 		t.Error("a backup is taken that leaves the member no room")
 	} else {
 		mustRefuse(t, err, "leave room to the member")
 	}
-	size := free.bytes - live - 1<<20
+	size := free.Bytes - live - 1<<20
 	into, err := r.newFile(all, size)
 	mustNotFail(t, err)
 	defer into.file.Close()
-	mustNotFail(t, reserve(into.file, into.room))
-	if after, err := roomAt(dir); err != nil || after.bytes < live || after.bytes > live+2<<20 {
-		t.Errorf("%d MiB are free while it is taken, and %d MiB are the member's: %v", after.bytes>>20, live>>20, err)
+	mustNotFail(t, disks.Reserve(into.file, into.room))
+	if after, err := disks.RoomAt(dir); err != nil || after.Bytes < live || after.Bytes > live+2<<20 {
+		t.Errorf("%d MiB are free while it is taken, and %d MiB are the member's: %v", after.Bytes>>20, live>>20, err)
 	}
 }
 
@@ -141,54 +139,16 @@ func TestADirectoryOnTheMembersDisk(t *testing.T) {
 	for dir, leaves := range map[string]bool{"/srv/own": false, "/srv/shared": true, "/data/backups": true} {
 		d, err := f.directory(t.Context(), dir)
 		mustNotFail(t, err)
-		live, err := roomToLive(f.path(dir))
+		live, err := disks.RoomToLive(f.path(dir))
 		mustNotFail(t, err)
-		free, err := roomAt(f.path(dir))
+		free, err := disks.RoomAt(f.path(dir))
 		mustNotFail(t, err)
-		file, err := d.directory.Stage("main", free.bytes-live/2)
+		file, err := d.directory.Stage("main", free.Bytes-live/2)
 		if leaves != (err != nil) {
 			t.Errorf("%s: what leaves half of the room to live: %v", dir, err)
 		}
 		if err == nil {
 			mustNotFail(t, file.Close())
 		}
-	}
-}
-
-// TestWhatIsSetAsideGivesWay holds that nobody finds room that a rehearsal still wants, and that it finds it itself.
-func TestWhatIsSetAsideGivesWay(t *testing.T) {
-	m, _ := newMachine(t)
-	mustNotFail(t, os.MkdirAll(m.path("/work"), 0o755))
-	small(t, m.path("/work"))
-	before, err := roomAt(m.path("/work"))
-	mustNotFail(t, err)
-	const size = 192 << 20
-	s, err := m.setAsideIn("/work", size)
-	mustNotFail(t, err)
-	least := func(when string, want int64) {
-		t.Helper()
-		now, err := roomAt(m.path("/work"))
-		if taken := before.bytes - now.bytes; err != nil || taken < want || taken > size+8<<20 {
-			t.Errorf("%s, %d MiB are taken, and at least %d MiB are to be: %v", when, taken>>20, want>>20, err)
-		}
-	}
-	least("at first", size)
-	mustNotFail(t, os.Mkdir(m.path("/work/data"), 0o755))
-	err = s.giveWay(m, "/work/data", func() error {
-		time.Sleep(300 * time.Millisecond)
-		least("when the first byte is awaited", size-giveWayAhead)
-		for i := range 3 {
-			mustNotFail(t, os.WriteFile(m.path(fmt.Sprintf("/work/data/%d", i)), make([]byte, 40<<20), 0o600))
-			time.Sleep(300 * time.Millisecond)
-			least("meanwhile", size-giveWayAhead)
-		}
-		return errors.New("what it says")
-	})
-	if err == nil || err.Error() != "what it says" {
-		t.Error(err)
-	}
-	mustNotFail(t, s.file.Close())
-	if _, err := m.setAsideIn("/work", before.bytes); err == nil {
-		t.Error("more is set aside than there is")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
@@ -65,7 +66,7 @@ func (m *Machine) mustHoldCopy(dir string) error {
 		}
 		bytes, files = bytes+size, files+number
 	}
-	return m.mustHoldFiles(filepath.Dir(to), bytes+copySpare, files+fewFiles, "a copy of the data in "+dir)
+	return m.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+dir)
 }
 
 // copyNames copies what is called so in a data directory into a new one, which is root's until all is in it, and brings it

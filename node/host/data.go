@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -31,11 +32,11 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	if err != nil {
 		return data, err
 	}
-	mount, err := mountOf(nearest)
+	mount, err := disks.MountOf(nearest)
 	if err != nil {
 		return data, err
 	}
-	data.Filesystem = mount.kind
+	data.Filesystem = mount.Kind
 	var space unix.Statfs_t
 	if err := unix.Statfs(nearest, &space); err != nil {
 		return data, fmt.Errorf("free space of %s: %w", nearest, err)

@@ -19,7 +19,7 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 		}
 		status := member.State
 		if pays(status) {
-			if err := m.mustHold(member.Marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
+			if err := m.disks().MustHold(member.Marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
 				return err
 			}
 			// It serves nothing meanwhile, and copies its database.

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -170,7 +171,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	if err := errors.Join(m.tidyParts(r.DataDir, ""), m.noteSinceBoot(path)); err != nil {
 		return nil, err
 	}
-	return &here, m.mustHoldRestore(r.DataDir, 0, info.Size())
+	return &here, m.disks().MustHoldRestore(r.DataDir, 0, info.Size())
 }
 
 // fetch brings a snapshot, verifies it, and gives it its name. unfinished is where it is written in the clear where it
@@ -179,7 +180,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 	if from.size == 0 {
 		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.what)
 	}
-	if err := m.mustHoldRestore(r.DataDir, from.size-before, from.size); err != nil {
+	if err := m.disks().MustHoldRestore(r.DataDir, from.size-before, from.size); err != nil {
 		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
 	}
 	var s *etcdfs.Checksum
@@ -238,7 +239,7 @@ func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := reserve(out, size); err != nil {
+	if err := disks.Reserve(out, size); err != nil {
 		return errors.Join(err, out.Close())
 	}
 	disk := durable.NewWriter(out)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
@@ -78,6 +79,9 @@ type Users interface {
 
 // files are the host's files.
 func (m *Machine) files() files.Tree { return files.Tree{Root: m.Root, BeforeRename: m.beforeRename} }
+
+// disks are the file systems that they lie on.
+func (m *Machine) disks() disks.Disks { return disks.Disks{Files: m.files()} }
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -23,7 +24,7 @@ func (m *Machine) mustHoldInMemory(what string, keys int) error {
 		return err
 	}
 	if desired := memoryFor(keys); desired > total {
-		return refuse("%s has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, mebibytes(desired), total>>20)
+		return refuse("%s has %d keys, for which a member wants at least %d MiB of memory, and this host has %d MiB: restore it on hosts with more", what, keys, disks.Mebibytes(desired), total>>20)
 	}
 	return nil
 }
@@ -41,10 +42,10 @@ func (m *Machine) mustRehearseInMemory(keys int) error {
 	}
 	desired := memoryFor(keys)
 	if limit := systemd.RunMemory(total); desired > limit {
-		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and its unit may use %d MiB, a quarter of the host's: rehearse where there is more", keys, mebibytes(desired), limit>>20)
+		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and its unit may use %d MiB, a quarter of the host's: rehearse where there is more", keys, disks.Mebibytes(desired), limit>>20)
 	}
 	if desired > available {
-		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, mebibytes(desired), available>>20)
+		return refuse("a rehearsal of %d keys wants at least %d MiB of memory, and %d MiB are available beside the member: free some memory", keys, disks.Mebibytes(desired), available>>20)
 	}
 	return nil
 }

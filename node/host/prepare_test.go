@@ -21,7 +21,7 @@ func TestPrepareMakesUserAndDirectories(t *testing.T) {
 	mustHave(t, m, api.MarkerFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 	mustHave(t, m, r.Marker.DataDir, etcdOwner, 0o700)
 	mustHave(t, m, "/var/lib/etcd", files.RootUser, 0o755)
-	if r.Marker.Mount, _ = m.mountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
+	if r.Marker.Mount, _ = m.disks().MountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
 		t.Error("nothing is mounted where the data lies")
 	}
 	marker, err := m.marker("main")

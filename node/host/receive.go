@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -106,7 +107,7 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 	if err := m.cutTo(part, before); err != nil {
 		return 0, "", err
 	}
-	if m.mustHoldRestore(r.DataDir, 2*from.size-before, from.size) != nil {
+	if m.disks().MustHoldRestore(r.DataDir, 2*from.size-before, from.size) != nil {
 		encrypted, err := m.comesEncrypted(from, before, part)
 		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
 			return 0, "", errors.Join(err, from.skip(0))
@@ -195,7 +196,7 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 	if err := errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part)); err != nil {
 		return nil, err
 	}
-	if err := reserve(file, from.size); err != nil {
+	if err := disks.Reserve(file, from.size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
@@ -240,7 +241,7 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 
 // decrypt writes what has arrived encrypted in the clear.
 func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
-	if err := m.mustHoldRestore(r.DataDir, from.size, from.size); err != nil {
+	if err := m.disks().MustHoldRestore(r.DataDir, from.size, from.size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
 	file, err := inside.OpenFile(m.path(part), os.O_RDONLY, 0)

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -188,8 +189,8 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 		return err
 	}
 	// The snapshot and what is restored from it are there at the same time.
-	restored := m.SizeBytes + restoreSpare
-	if err := r.mustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
+	restored := m.SizeBytes + disks.RestoreSpare
+	if err := r.disks().MustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
 		return err
 	}
 	if err := r.mustRehearseInMemory(m.Keys); err != nil {
@@ -200,11 +201,11 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 		return err
 	}
 	defer work.Close()
-	room, err := r.setAsideIn(dir, restored) // the fetch may take long
+	room, err := r.disks().ReserveIn(dir, restored) // the fetch may take long
 	if err != nil {
 		return err
 	}
-	defer room.file.Close()
+	defer room.Close()
 	file := filepath.Join(dir, "snapshot.db")
 	if err := r.fetchBackup(ctx, at, m, file); err != nil {
 		return err
@@ -217,7 +218,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 		return err
 	}
 	// etcd's code finds it by the handle, wherever its name leads by now.
-	err = room.giveWay(r.Machine, filepath.Join(dir, rehearsedData), func() error {
+	err = room.GiveWay(filepath.Join(dir, rehearsedData), func() error {
 		return restoreSnapshot(snapshot.RestoreConfig{
 			SnapshotPath: work.Path(filepath.Base(file)), Name: runRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
 			InitialCluster: runRehearsal + "=" + peer.url(), InitialClusterToken: runRehearsal + "-" + m.Name,
@@ -238,7 +239,7 @@ func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest
 	if err != nil {
 		return err
 	}
-	if err := reserve(out, m.SizeBytes); err != nil {
+	if err := disks.Reserve(out, m.SizeBytes); err != nil {
 		return errors.Join(err, out.Close())
 	}
 	return errors.Join(backup.Fetch(ctx, at, m, r.keys.identities, out), durable.Release(out), out.Close())

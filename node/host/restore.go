@@ -209,7 +209,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if err := m.mustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
+	if err := m.disks().MustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
 		return "", err
 	}
 	made, err := m.files().NewDir(next)

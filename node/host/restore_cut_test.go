@@ -83,7 +83,7 @@ func twin(t *testing.T, f *fleetMember, mounted bool) (*Machine, *fakeUnits) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if marker.Mount, err = m.mountPoint(dataDir); err != nil {
+	if marker.Mount, err = m.disks().MountPoint(dataDir); err != nil {
 		t.Fatal(err)
 	}
 	m.Users = &fakeUsers{made: true}

@@ -25,6 +25,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -353,7 +354,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	t.Run("no room for it encrypted and in the clear", func(t *testing.T) {
 		m, _ := newMachine(t)
 		// Room for one and what is restored from it, and not for two.
-		size := 2*saved.SizeBytes + restoreSpare + snapshotSpare + saved.SizeBytes/2
+		size := 2*saved.SizeBytes + disks.RestoreSpare + disks.SnapshotSpare + saved.SizeBytes/2
 		if err := os.MkdirAll(m.path("/var/lib/etcd"), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -29,7 +30,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 		if err := m.files().EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
-		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
+		if err := m.disks().MustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
 		file, err := m.files().Nameless(dir)
@@ -37,7 +38,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		defer file.Close()
-		if err := reserve(file, member.State.DbSize); err != nil {
+		if err := disks.Reserve(file, member.State.DbSize); err != nil {
 			return err
 		}
 		s, err := send(ctx, member, file)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -20,9 +21,6 @@ import (
 )
 
 const (
-	// snapshotSpare is what stays free beside a snapshot: its file system may be that of the log, which has
-	// 64 MiB to a file.
-	snapshotSpare = 64 << 20
 	// unfinishedSnapshot is what a snapshot is called until it is verified. A call that was cut short leaves
 	// it, and the next one writes over it.
 	unfinishedSnapshot = "unfinished"
@@ -45,7 +43,7 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 		if err := files.Remove(m.path(unfinished)); err != nil {
 			return err
 		}
-		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
+		if err := m.disks().MustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
 		s, err := m.save(ctx, member, unfinished)
@@ -70,7 +68,7 @@ func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string
 	if err != nil {
 		return nil, err
 	}
-	if err := reserve(out, member.State.DbSize); err != nil {
+	if err := disks.Reserve(out, member.State.DbSize); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
 	disk := durable.NewWriter(out)

@@ -126,7 +126,7 @@ func TestSnapshotThatIsDamaged(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := f.mustHold(dataDir, 1<<60, "a snapshot"); err == nil || !strings.Contains(err.Error(), "MiB free") {
+	if err := f.disks().MustHold(dataDir, 1<<60, "a snapshot"); err == nil || !strings.Contains(err.Error(), "MiB free") {
 		t.Errorf("a snapshot of an exbibyte: %v", err)
 	}
 }
