@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // outside is a directory of root's with what nobody may write to, own or remove, and what there is of it.
@@ -65,7 +66,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"copy":                          func() error { _, err := m.copyAside(dataDir, "copy"); return err },
 			"purge":                         purge,
 			"restore":                       restore,
-			"place what was restored":       func() error { return m.placeData("main", next, &restoration{DataDir: dataDir}) },
+			"place what was restored":       func() error { return m.placeData("main", next, &records.Restoration{DataDir: dataDir}) },
 			"look":                          func() error { _, err := m.data(dataDir); return err },
 			"read the log":                  func() error { return errors.New(m.etcd(dataDir).Log(false).Error) },
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },

@@ -120,10 +120,10 @@ func (p *machineParty) unlock(at string) { p.hosts[at].held.release(p.t) }
 
 func (p *machineParty) edit(at string, edit func(*api.Marker)) {
 	m := p.hosts[at].Machine
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err == nil {
 		edit(marker)
-		err = m.putMarker(*marker, etcdOwner)
+		err = m.records().PutMarker(*marker, etcdOwner)
 	}
 	if err != nil {
 		p.t.Fatal(err)

@@ -41,7 +41,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	defer cancel()
 	w := &wait{Machine: m, cluster: cluster, request: r, hopeless: hopeless, over: time.AfterFunc(r.Timeout, cancel)}
 	defer w.over.Stop()
-	if marker, err := m.marker(cluster); err == nil && marker != nil {
+	if marker, err := m.records().Marker(cluster); err == nil && marker != nil {
 		w.pace = pace{machine: m, marker: *marker, patience: r.Timeout}
 		w.pace.gains(ctx, before.MainPID) // what it has reached before is no progress
 	}
@@ -114,7 +114,7 @@ type wait struct {
 // untilSettled waits until the member says that it is ready, serves as if it were, or its unit is hopeless;
 // false: the time was over before that.
 func (w *wait) untilSettled(ctx context.Context) (bool, error) {
-	marker, err := w.marker(w.cluster)
+	marker, err := w.records().Marker(w.cluster)
 	if err != nil || marker == nil {
 		return false, err
 	}

@@ -90,7 +90,7 @@ func TestAwaitGoesOnWhileALearnerComesFurther(t *testing.T) {
 // TestReachGrowsWithWhatComesIn holds that a snapshot on its way counts before anything of it is applied.
 func TestReachGrowsWithWhatComesIn(t *testing.T) {
 	m := starting(t, map[string]http.HandlerFunc{"/metrics": applied("7")})
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}

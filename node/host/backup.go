@@ -29,7 +29,7 @@ const unitDir = "/etc/systemd/system"
 // What it goes by is written after the units, so that who finds it knows that they are there, and before the
 // timers run, so that no run finds nothing to go by.
 func (m *Machine) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return err
 	}
@@ -322,7 +322,7 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 
 // RunNow starts a run in its unit, has it do its work whoever did the last one, and waits for its end.
 func (m *Machine) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return api.BackupStatus{}, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -196,7 +197,7 @@ func (m *Machine) knownDestinations(ctx context.Context, cluster string) ([]dest
 
 // backupOwner is how manifests name whom a cluster on this host belongs to.
 func (m *Machine) backupOwner(cluster string) (string, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil || marker == nil {
 		return "", err
 	}
@@ -309,23 +310,23 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 
 // isFresh tells whether the host carries no cluster of this name, or did not before the restore that is under way.
 func (m *Machine) isFresh(cluster string) (bool, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil || marker == nil {
 		return err == nil, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	return under != nil && under.Marker == nil, err
 }
 
 // SendBackup sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
 // says.
 func (m *Machine) SendBackup(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return err
 	}
 	if marker == nil {
-		return refuse("%s, and no backups of it", noCluster)
+		return refuse("%s, and no backups of it", records.NoCluster)
 	}
 	from, err := m.fromBackup(ctx, cluster, marker.Owner, r.Name, nil)
 	if err != nil {

@@ -29,12 +29,12 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	b.Directory, b.Keep = "", api.Keep{Last: 1}
 	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "etcd", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	mine, hers := fleetOf(t, newAuthority(t), "a")[0], fleetOf(t, newAuthority(t), "b")[0]
-	theirs, err := hers.Machine.marker("main")
+	theirs, err := hers.Machine.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs.Owner = "another-object"
-	if err := hers.rewriteMarker(*theirs); err != nil {
+	if err := hers.records().RewriteMarker(*theirs); err != nil {
 		t.Fatal(err)
 	}
 	backedUp(t, b, mine)
@@ -213,7 +213,7 @@ func TestUnitsOfAnOlderStore(t *testing.T) {
 	b := backupOf()
 	mustNotFail(t, backUp(t, m, &b))
 	want := backupsOf(t, m).Units
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	mustNotFail(t, err)
 	texts, err := m.backupUnits(*marker, b)
 	mustNotFail(t, err)

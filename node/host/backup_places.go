@@ -25,7 +25,7 @@ func (m *Machine) mayWriteTo(marker api.Marker, what, dir string) error {
 	if err := systemd.CheckDataDir(dir); err != nil {
 		return refuse("%s %q: %s", what, dir, err)
 	}
-	clusters, err := m.neighbours(marker.Cluster)
+	clusters, err := m.records().Neighbours(marker.Cluster)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func isOrHolds(dir, path string) bool {
 
 // mustNotTakeBackups refuses a data directory for a new member where a cluster on this host keeps its backups.
 func (m *Machine) mustNotTakeBackups(marker api.Marker, others []api.Marker) error {
-	if old, err := m.marker(marker.Cluster); err != nil || old != nil {
+	if old, err := m.records().Marker(marker.Cluster); err != nil || old != nil {
 		return err
 	}
 	for _, other := range others {
@@ -118,7 +118,7 @@ func (m *Machine) mustNotTakeBackups(marker api.Marker, others []api.Marker) err
 // mustNotPurgeBackups refuses to delete backups along with the data, where a directory of backups lies there that was
 // written down by a store which took any.
 func (m *Machine) mustNotPurgeBackups(marker api.Marker) error {
-	clusters, err := m.neighbours(marker.Cluster)
+	clusters, err := m.records().Neighbours(marker.Cluster)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // run is a backup or a rehearsal under way.
@@ -44,12 +45,12 @@ func (m *Machine) RunBackup(ctx context.Context, cluster string, now bool, say f
 
 // newRun is a run by what the host backs its cluster up by.
 func (m *Machine) newRun(cluster, kind string, now bool, say func(string)) (*run, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return nil, err
 	}
 	if marker == nil {
-		return nil, refuse("%s: there is no %s", noCluster, api.MarkerFile(cluster))
+		return nil, refuse("%s: there is no %s", records.NoCluster, api.MarkerFile(cluster))
 	}
 	b, err := m.backup(cluster)
 	if err != nil {
@@ -100,7 +101,7 @@ func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Con
 
 // mayRun says why a run would be of no use now.
 func (r *run) mayRun(ctx context.Context) error {
-	under, err := r.restoration(r.marker.Cluster)
+	under, err := r.records().Restoration(r.marker.Cluster)
 	if err != nil {
 		return err
 	}

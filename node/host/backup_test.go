@@ -234,7 +234,7 @@ func TestBackUpRefuses(t *testing.T) {
 // besides puts another cluster on a host.
 func besides(t *testing.T, m *Machine, cluster, dataDir string) string {
 	t.Helper()
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
 				}
 				besides(t, m, by, "/data/next")
 			}
-			marker, err := m.marker(by)
+			marker, err := m.records().Marker(by)
 			if err == nil {
 				err = m.putBackup(*marker, b)
 			}

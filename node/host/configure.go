@@ -59,7 +59,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	// Last, so that a host that says it is formed has all that belongs to that.
 	marker := m.keepFormed(old, r.Marker)
 	marker.Mount = old.Mount // the host's own to say
-	return m.putMarker(marker, etcd)
+	return m.records().PutMarker(marker, etcd)
 }
 
 // bundles are the CA bundles that a request holds, by their place.
@@ -96,7 +96,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if r.Marker.Cluster != cluster {
 		return nil, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
 	}
-	old, err := m.owned(cluster, r.Marker.Owner)
+	old, err := m.records().Owned(cluster, r.Marker.Owner)
 	if err != nil {
 		return nil, err
 	}

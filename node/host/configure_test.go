@@ -160,7 +160,7 @@ func TestAFormedMemberStaysFormed(t *testing.T) {
 	if err := m.Configure(t.Context(), "main", again); err != nil {
 		t.Fatal(err)
 	}
-	if marker, err := m.marker("main"); err != nil || marker.Phase != api.PhaseFormed || marker.ClusterID != c.Marker.ClusterID {
+	if marker, err := m.records().Marker("main"); err != nil || marker.Phase != api.PhaseFormed || marker.ClusterID != c.Marker.ClusterID {
 		t.Errorf("the marker is %+v, %v", marker, err)
 	}
 
@@ -168,7 +168,7 @@ func TestAFormedMemberStaysFormed(t *testing.T) {
 		t.Fatal(err)
 	}
 	prepared(t, m, r)
-	if marker, err := m.marker("main"); err != nil || marker.Phase != api.PhaseForming {
+	if marker, err := m.records().Marker("main"); err != nil || marker.Phase != api.PhaseForming {
 		t.Errorf("without its data the marker is %+v, %v", marker, err)
 	}
 }

@@ -101,16 +101,16 @@ func (m *Machine) mayFetch(cluster string, r api.FetchRequest) error {
 	if !api.IsVersion(r.Line) {
 		return refuse("%q is no line of etcd, like 3.7", r.Line)
 	}
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
-		_, err = m.owned(cluster, r.Owner)
+		_, err = m.records().Owned(cluster, r.Owner)
 	}
 	return err
 }
 
 // tidyFetched removes what fetches that were cut short, or were for another restore, have left.
 func (m *Machine) tidyFetched(cluster string, r api.FetchRequest) error {
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (m *Machine) isLeft(path string, info fs.FileInfo) bool {
 // killed had set aside for the rest. It is for a run that has just got the cluster's lock, before any of its calls: nobody
 // else writes these files. A restore that is under way sees to its own.
 func (m *Machine) tidyLeftovers(cluster string) error {
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil || under != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (m *Machine) tidyLeftovers(cluster string) error {
 // ownDataDir is where the data of a cluster lies on this host, or would by default where the host does not carry it; empty:
 // that is another cluster's.
 func (m *Machine) ownDataDir(cluster string) (string, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +64,7 @@ func (m *Machine) ownDataDir(cluster string) (string, error) {
 		return marker.DataDir, nil
 	}
 	dir := api.DefaultDataDir(cluster)
-	neighbours, err := m.neighbours(cluster)
+	neighbours, err := m.records().Neighbours(cluster)
 	if err != nil || slices.ContainsFunc(neighbours, func(other api.Marker) bool { return other.DataDir == dir }) {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of the
@@ -39,7 +40,7 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 		"a restore under way": {func(t *testing.T, m *Machine) string {
 			r := prepareOf("main")
 			prepared(t, m, r)
-			if err := m.putRestoration("main", &restoration{Restoration: api.Restoration{Stage: api.StageFenced}}); err != nil {
+			if err := m.records().PutRestoration("main", &records.Restoration{Restoration: api.Restoration{Stage: api.StageFenced}}); err != nil {
 				t.Fatal(err)
 			}
 			return r.Marker.DataDir

@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -82,6 +83,11 @@ func (m *Machine) files() files.Tree { return files.Tree{Root: m.Root, BeforeRen
 
 // disks are the file systems that they lie on.
 func (m *Machine) disks() disks.Disks { return disks.Disks{Files: m.files()} }
+
+// records are what it has written down of its clusters.
+func (m *Machine) records() records.Records {
+	return records.Records{Files: m.files(), SystemUser: m.systemUser}
+}
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }

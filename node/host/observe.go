@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -117,10 +118,10 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	if o.Store, err = m.store(cluster); err != nil {
 		return o, err
 	}
-	if o.Marker, err = m.marker(cluster); err != nil {
+	if o.Marker, err = m.records().Marker(cluster); err != nil {
 		return o, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return o, err
 	}
@@ -163,14 +164,11 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	return o, err
 }
 
-// noCluster is said of the member where there is no marker.
-const noCluster = "this host carries no such cluster"
-
 // ask asks the member, where there can be one to answer.
 func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 	switch {
 	case o.Marker == nil:
-		return api.Member{Error: noCluster}
+		return api.Member{Error: records.NoCluster}
 	case o.Unit.ActiveState != "active":
 		// It opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}

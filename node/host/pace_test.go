@@ -84,7 +84,7 @@ func TestAwaitOfAVoterThatServes(t *testing.T) {
 func TestWhileItGains(t *testing.T) {
 	t.Parallel()
 	m := starting(t, nil)
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // onADisk puts an ext4 of its own on a directory of the host. cut is a power cut: what no sync has brought to the disk is gone.
@@ -96,7 +97,7 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 				return os.Rename(m.path(dataDir+"/member"), m.path(dataDir+".aside-restore-1/member"))
 			},
 			again: func(m *Machine) error {
-				under := &restoration{DataDir: dataDir}
+				under := &records.Restoration{DataDir: dataDir}
 				under.Stage, under.Aside = api.StageFenced, dataDir+".aside-restore-1"
 				return m.clearData("main", under)
 			},
@@ -106,7 +107,7 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 		"put the old data back": {
 			killed: func(m *Machine) error { return os.Rename(m.path(dataDir), m.path("/var/lib/etcd/back")) },
 			again: func(m *Machine) error {
-				under := &restoration{DataDir: "/var/lib/etcd/back"}
+				under := &records.Restoration{DataDir: "/var/lib/etcd/back"}
 				under.Stage, under.Aside = api.StageFenced, dataDir
 				return m.restoreOldData("main", under)
 			},

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -67,7 +68,7 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 // The marker comes before the user whom it is to be readable for, so it is written again after it:
 // nothing is on a host that does not say whose it is.
 func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, error) {
-	old, err := m.marker(marker.Cluster)
+	old, err := m.records().Marker(marker.Cluster)
 	if err != nil {
 		return files.Owner{}, err
 	}
@@ -110,7 +111,7 @@ func (m *Machine) putClaim(marker api.Marker, etcd files.Owner) error {
 	if err := m.files().EnsureDir(dir, files.RootFor(etcd), files.ConfigDir); err != nil {
 		return err
 	}
-	return m.putMarker(marker, etcd)
+	return m.records().PutMarker(marker, etcd)
 }
 
 // mayClaim refuses a host that another has, a share of it that a neighbour has, and data that was not
@@ -138,7 +139,7 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 
 // mustNotCollide refuses a share of the host that a neighbour has.
 func (m *Machine) mustNotCollide(marker api.Marker) error {
-	neighbours, err := m.neighbours(marker.Cluster)
+	neighbours, err := m.records().Neighbours(marker.Cluster)
 	if err != nil {
 		return err
 	}
@@ -160,4 +161,18 @@ func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 		marker.ClusterID, marker.MemberID = old.ClusterID, old.MemberID // those that a restore has given it
 	}
 	return marker
+}
+
+// collides says what a cluster would share with a neighbour that no two clusters can share; empty:
+// nothing.
+func collides(a, b api.Marker) string {
+	if api.Within(a.DataDir, b.DataDir) || api.Within(b.DataDir, a.DataDir) {
+		return fmt.Sprintf("data directory %s, beside %s", a.DataDir, b.DataDir)
+	}
+	for _, p := range []int{a.ClientPort, a.PeerPort, a.MetricsPort} {
+		if p == b.ClientPort || p == b.PeerPort || p == b.MetricsPort {
+			return fmt.Sprintf("port %d", p)
+		}
+	}
+	return ""
 }

@@ -24,7 +24,7 @@ func TestPrepareMakesUserAndDirectories(t *testing.T) {
 	if r.Marker.Mount, _ = m.disks().MountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
 		t.Error("nothing is mounted where the data lies")
 	}
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if diff := cmp.Diff(&r.Marker, marker); err != nil || diff != "" {
 		t.Errorf("the marker reads back as another: %v\n%s", err, diff)
 	}
@@ -49,7 +49,7 @@ func TestMarkerComesFirst(t *testing.T) {
 	if _, err := m.Prepare(t.Context(), "main", r); err == nil {
 		t.Fatal("it succeeded without a user")
 	}
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil || marker == nil || marker.Owner != r.Marker.Owner {
 		t.Errorf("the marker is %+v, %v", marker, err)
 	}

@@ -46,7 +46,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	down()
 	passes("stopped")
 	mustHave(t, f.Machine, api.ProgressFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
-	first, err := f.recorded("main")
+	first, err := f.records().Progress("main")
 	if err != nil || first.Index == 0 || first.MemberID != view.MemberID || first.ClusterID != view.ClusterID {
 		t.Errorf("recorded is %+v, %v", first, err)
 	}
@@ -62,7 +62,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	f.start(t)
 	f.await(t, api.AwaitRequest{Members: 1})
 	down()
-	second, err := f.recorded("main")
+	second, err := f.records().Progress("main")
 	if err != nil || second.Index <= first.Index {
 		t.Errorf("recorded is %+v after %+v, %v", second, first, err)
 	}
@@ -91,7 +91,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	swap(other.path(dataDir))
 	refuses("another member's data", api.GuardIdentity, "recorded member "+view.MemberID)
 	for phase, check := range map[api.Phase]api.GuardCheck{api.PhaseForming: "", api.PhaseJoining: api.GuardIdentity} {
-		marker, err := f.Machine.marker("main")
+		marker, err := f.Machine.records().Marker("main")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -178,7 +178,7 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return nil, err
 	}
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (r *run) hasNewest(ctx context.Context) bool {
 
 // Tidy removes what a rehearsal that was killed has left.
 func (m *Machine) Tidy(cluster string) error {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil || marker == nil {
 		return err
 	}

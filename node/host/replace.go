@@ -7,13 +7,14 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // The old data goes aside, and the restored comes in its place, in steps that are written down before they are
 // taken: whoever finds them half done knows whose data lies where.
 
 // clearData moves what lies in the data directory aside, to where the record says.
-func (m *Machine) clearData(cluster string, under *restoration) error {
+func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
 		return nil
 	}
@@ -25,7 +26,7 @@ func (m *Machine) clearData(cluster string, under *restoration) error {
 		if under.Aside, err = m.asidePath(under.DataDir, m.label("restore")); err != nil {
 			return err
 		}
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 	}
@@ -42,7 +43,7 @@ func (m *Machine) clearData(cluster string, under *restoration) error {
 }
 
 // placeData moves restored data into the data directory, in place of what a call that was cut short has put there.
-func (m *Machine) placeData(cluster, next string, under *restoration) error {
+func (m *Machine) placeData(cluster, next string, under *records.Restoration) error {
 	names, err := m.contents(under.DataDir)
 	if err != nil {
 		return err
@@ -52,20 +53,20 @@ func (m *Machine) placeData(cluster, next string, under *restoration) error {
 			return err
 		}
 	}
-	if err := m.putRestoration(cluster, under); err != nil {
+	if err := m.records().PutRestoration(cluster, under); err != nil {
 		return err
 	}
 	return m.moveContents(next, under.DataDir)
 }
 
 // restoreOldData moves the old data back to where it was, after what the restore has put there has gone aside.
-func (m *Machine) restoreOldData(cluster string, under *restoration) error {
+func (m *Machine) restoreOldData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
 		if _, err := m.setAside(under.DataDir, "taken-back"); err != nil {
 			return err
 		}
 		under.Cleared, under.Made = false, ""
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -46,7 +47,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	under.DataDir, under.Mount = r.Marker.DataDir, mount
-	if err := m.putRestoration(cluster, under); err != nil {
+	if err := m.records().PutRestoration(cluster, under); err != nil {
 		return api.Restored{}, err
 	}
 	if err := m.files().EnsureDir(under.DataDir, etcd, files.DataMode); err != nil {
@@ -72,11 +73,11 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	}
 	made := r.Marker
 	made.Mount, made.ClusterID, made.MemberID = mount, under.Made, api.FormatID(member)
-	if err := m.putMarker(made, etcd); err != nil {
+	if err := m.records().PutMarker(made, etcd); err != nil {
 		return api.Restored{}, err
 	}
 	under.Stage, under.Token, under.Bump = api.StageRestored, r.Marker.Token, r.Bump
-	if err := m.putRestoration(cluster, under); err != nil {
+	if err := m.records().PutRestoration(cluster, under); err != nil {
 		return api.Restored{}, err
 	}
 	return api.Restored{ClusterID: made.ClusterID, MemberID: made.MemberID, Aside: under.Aside}, nil
@@ -92,15 +93,15 @@ func checkRestore(cluster string, r api.RestoreRequest) error {
 
 // mayRestore refuses a host that is not fenced for this restore, unless there was never a member on it that could
 // have served anybody. It returns the host's marker, which may be nil, and what is under way.
-func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreRequest) (*api.Marker, *restoration, error) {
-	marker, err := m.marker(cluster)
+func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreRequest) (*api.Marker, *records.Restoration, error) {
+	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
-		marker, err = m.owned(cluster, r.Marker.Owner)
+		marker, err = m.records().Owned(cluster, r.Marker.Owner)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -122,8 +123,8 @@ func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreR
 }
 
 // beginAnew begins a restore on a host that has no member to fence. It may have been prepared for this one.
-func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.RestoreRequest) (*restoration, error) {
-	under := &restoration{Owner: r.Marker.Owner}
+func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.RestoreRequest) (*records.Restoration, error) {
+	under := &records.Restoration{Owner: r.Marker.Owner}
 	if marker != nil && marker.Token != r.Marker.Token {
 		var err error
 		if under, err = m.before(ctx, *marker); err != nil {
@@ -136,7 +137,7 @@ func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.Resto
 
 // mayPlace refuses to restore into a directory in which something lies that is neither the old member's data nor of
 // this restore.
-func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
+func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) error {
 	dir := r.Marker.DataDir
 	if under.Cleared && under.DataDir != dir {
 		return refuse("%s into %s, and is to be restored into %s: keep to the former, or take it back", under, under.DataDir, dir)
@@ -161,7 +162,7 @@ func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
 }
 
 // restoredBefore is what an earlier call has made, where it was this one.
-func (m *Machine) restoredBefore(under restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
+func (m *Machine) restoredBefore(under records.Restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
 	if under.Token != r.Marker.Token || under.Bump != r.Bump {
 		return api.Restored{}, refuse("%s, with token %s and revisions raised by %d, and is to be restored with token %s and %d: go on with the former, or take it back",
 			under, under.Token, under.Bump, r.Marker.Token, r.Bump)
@@ -268,7 +269,7 @@ func settleTree(dir *inside.Dir, owner files.Owner) error {
 // mustBeAhead refuses restored data in which a revision would come again that clients of the old cluster may have
 // seen from this host, or from which one could watch on as if nothing had happened: it asks for the revision after
 // the last that it has seen, and has to hear that this one is compacted.
-func (m *Machine) mustBeAhead(next string, under restoration) error {
+func (m *Machine) mustBeAhead(next string, under records.Restoration) error {
 	made, err := m.etcd(next).Revisions()
 	if err != nil {
 		return fmt.Errorf("read what was restored: %w", err)

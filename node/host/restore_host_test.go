@@ -38,7 +38,7 @@ func TestRestoreOnABareHost(t *testing.T) {
 	r := prepareOf("main")
 	r.Marker = request.Marker
 	c := configured(t, f.Machine, r)
-	marker, err := f.Machine.marker("main")
+	marker, err := f.Machine.records().Marker("main")
 	if err != nil || marker.ClusterID != made.ClusterID || marker.MemberID != made.MemberID || marker.Token != "token-2" {
 		t.Errorf("configured its marker reads %+v, %v", marker, err)
 	}

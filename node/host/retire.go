@@ -16,11 +16,11 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err := checkWhy(r.Why); err != nil {
 		return api.SetAside{}, err
 	}
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return api.SetAside{}, err
 	}
-	if under, err := m.restoration(cluster); err != nil || under != nil {
+	if under, err := m.records().Restoration(cluster); err != nil || under != nil {
 		if err == nil {
 			err = refuse("%s, which keeps the data that was there before: %s", under, goOn)
 		}
@@ -51,18 +51,18 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 // The marker goes after all that it speaks for, so that a call that was cut short is made again, and
 // before the store, by which it is made.
 func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireRequest) (api.Retired, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return api.Retired{}, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return api.Retired{}, err
 	}
 	dataDir, last := "", api.MarkerFile(cluster)
 	switch {
 	case marker != nil:
-		if _, err := m.owned(cluster, r.Owner); err != nil {
+		if _, err := m.records().Owned(cluster, r.Owner); err != nil {
 			return api.Retired{}, err
 		}
 		dataDir = marker.DataDir

@@ -80,7 +80,7 @@ func TestRetireGoesOn(t *testing.T) {
 			if _, err := m.Retire(t.Context(), "main", request); err == nil {
 				t.Fatal("it succeeded without systemd")
 			}
-			if marker, err := m.marker("main"); err != nil || marker == nil || marker.Owner != r.Marker.Owner {
+			if marker, err := m.records().Marker("main"); err != nil || marker == nil || marker.Owner != r.Marker.Owner {
 				t.Fatalf("the marker is %+v, %v", marker, err)
 			}
 			if state := stateOf(t, m); !state.HasMember {
@@ -153,7 +153,7 @@ func TestNeighboursKeepWhatTheyShare(t *testing.T) {
 	if target, err := os.Readlink(m.path("/usr/local/bin/etcdctl")); err != nil || target != api.SelectedStore("events")+"/etcdctl" {
 		t.Errorf("an operator's etcdctl is %q, %v", target, err)
 	}
-	if marker, err := m.marker("events"); err != nil || marker == nil {
+	if marker, err := m.records().Marker("events"); err != nil || marker == nil {
 		t.Errorf("the neighbour's marker is %+v, %v", marker, err)
 	}
 
@@ -202,13 +202,13 @@ func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	}
 	other := f.marker
 	other.MemberID = "abc"
-	if err := f.rewriteMarker(other); err != nil {
+	if err := f.records().RewriteMarker(other); err != nil {
 		t.Fatal(err)
 	}
 	if to, err := f.moveAside(other, "retired"); err != nil || to != "" {
 		t.Errorf("another's data lies in %q, %v", to, err)
 	}
-	if err := f.rewriteMarker(f.marker); err != nil {
+	if err := f.records().RewriteMarker(f.marker); err != nil {
 		t.Fatal(err)
 	}
 	retired, err := f.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner})

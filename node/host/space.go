@@ -9,7 +9,7 @@ import (
 // leftToMembers is what big files leave free where a path of this process lies, in favour of the members of this host that
 // have their data or their log on that file system. 0: none has.
 func (m *Machine) leftToMembers(path string) int64 {
-	members, err := m.neighbours("")
+	members, err := m.records().Neighbours("")
 	if err != nil {
 		return 0 // what is wrong with a marker is said where it is gone by
 	}

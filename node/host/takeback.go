@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // TakeBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
@@ -20,7 +21,7 @@ func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRe
 	}
 	if under.Stage != api.StageFenced {
 		under.Stage, under.Token, under.Bump = api.StageFenced, "", 0
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 	}
@@ -39,19 +40,19 @@ func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRe
 	if err := m.restoreOldConfiguration(ctx, cluster, under); err != nil {
 		return err
 	}
-	return m.endRestoration(cluster, under.dataDir())
+	return m.endRestoration(cluster, under.Beside())
 }
 
 // mayTakeBack refuses what cannot be taken back, and is nil where nothing is left to take back.
-func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restoration, error) {
-	marker, err := m.marker(cluster)
+func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*records.Restoration, error) {
+	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
-		_, err = m.owned(cluster, r.Owner)
+		_, err = m.records().Owned(cluster, r.Owner)
 	}
 	if err != nil {
 		return nil, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	switch {
 	case err != nil || under == nil:
 		return nil, err
@@ -69,16 +70,8 @@ func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restorati
 	return under, nil
 }
 
-// dataDir is where what was fetched lies beside.
-func (r restoration) dataDir() string {
-	if r.DataDir == "" && r.Marker != nil {
-		return r.Marker.DataDir
-	}
-	return r.DataDir
-}
-
 // restoreOldConfiguration puts back what the old member ran by, the marker last.
-func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *restoration) error {
+func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *records.Restoration) error {
 	etcd, err := m.systemUser()
 	if err != nil {
 		return err
@@ -91,7 +84,7 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 	if err != nil {
 		return fmt.Errorf("encode how far the member had come: %w", err)
 	}
-	if err := m.putOrRemove(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: readable, Mode: files.ConfigFile}, under.Progress != progress{}); err != nil {
+	if err := m.putOrRemove(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: readable, Mode: files.ConfigFile}, under.Progress != records.Progress{}); err != nil {
 		return err
 	}
 	if m.isInstalled(under.Store) {
@@ -109,7 +102,7 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 			return err
 		}
 	}
-	return m.rewriteMarker(*under.Marker)
+	return m.records().RewriteMarker(*under.Marker)
 }
 
 // putOrRemove makes a file what it was, which may be that there was none.
@@ -122,7 +115,7 @@ func (m *Machine) putOrRemove(f files.File, there bool) error {
 }
 
 // forget takes off a host what a restore has made of one that carried no cluster before. The record goes last.
-func (m *Machine) forget(ctx context.Context, cluster string, under *restoration) error {
+func (m *Machine) forget(ctx context.Context, cluster string, under *records.Restoration) error {
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return err
 	}

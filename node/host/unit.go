@@ -56,7 +56,7 @@ func running(s api.UnitState) bool {
 
 // Start enables the unit and starts it, without waiting until it is ready.
 func (m *Machine) Start(ctx context.Context, cluster string) error {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 // Restart stops the unit where it runs, waits until it has stopped, enables it and starts it, without
 // waiting until it is ready.
 func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequest) error {
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequ
 
 // Stop stops the unit and waits until it has stopped.
 func (m *Machine) Stop(ctx context.Context, cluster string, r api.StopRequest) error {
-	if _, err := m.owned(cluster, r.Owner); err != nil {
+	if _, err := m.records().Owned(cluster, r.Owner); err != nil {
 		return err
 	}
 	if err := m.stop(ctx, cluster); err != nil || !r.Disable {

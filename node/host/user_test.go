@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -151,22 +152,22 @@ func TestShadowTellsOfFailures(t *testing.T) {
 func TestAHostThatHasLostItsUser(t *testing.T) {
 	m, _ := newMachine(t)
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
-	under := &restoration{Restoration: api.Restoration{Stage: api.StageFenced, Marker: &marker, Flags: []string{"--name=a"}, Aside: dataDir + ".aside-restore-x"}}
+	under := &records.Restoration{Restoration: api.Restoration{Stage: api.StageFenced, Marker: &marker, Flags: []string{"--name=a"}, Aside: dataDir + ".aside-restore-x"}}
 	writeFile(t, m, api.FlagsFile("main"), "--name=a\n")
 	writeFile(t, m, etcdfs.LogDir(dataDir)+"/0.wal", "")
 	writeFile(t, m, under.Aside+"/member/x", "")
 	before := tree(t, m, "/")
 	for what, write := range map[string]func() error{
-		"a marker":            func() error { return m.rewriteMarker(marker) },
-		"a restore":           func() error { return m.putRestoration("main", under) },
+		"a marker":            func() error { return m.records().RewriteMarker(marker) },
+		"a restore":           func() error { return m.records().PutRestoration("main", under) },
 		"a recovery":          func() error { _, err := m.putRecovery(marker, recovery{}); return err },
 		"flags that force":    func() error { return m.putForced(marker, true) },
 		"what was taken back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
 		"the old data": func() error {
-			return m.restoreOldData("main", &restoration{DataDir: dataDir, Restoration: under.Restoration})
+			return m.restoreOldData("main", &records.Restoration{DataDir: dataDir, Restoration: under.Restoration})
 		},
 		"a log":               func() error { return m.agreeAsUser(dataDir, time.Second) },
-		"how far it has come": func() error { return m.putProgress("main", progress{Index: 1}) },
+		"how far it has come": func() error { return m.records().PutProgress("main", records.Progress{Index: 1}) },
 	} {
 		err := write()
 		if err == nil || !strings.Contains(err.Error(), "no user etcd") || !strings.Contains(err.Error(), "useradd") {
