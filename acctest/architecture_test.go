@@ -45,6 +45,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/files", "node/host", "rooms know nothing of the calls"},
 	{"node/host/disks", "node/host", "rooms know nothing of the calls"},
 	{"node/host/records", "node/host", "rooms know nothing of the calls"},
+	{"node/host/pace", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
 	{"node/host/files", "go.etcd.io", "files are anybody's"},
 	{"node/host/disks", "go.etcd.io", "disks hold anything"},
@@ -112,6 +113,7 @@ var rooms = map[string][]string{
 	"files":      {"inside"},
 	"disks":      {"files"},
 	"records":    {"files"},
+	"pace":       {"etcdclient", "etcdfs", "inside", "procfs"},
 }
 
 // pure holds the folders that import nothing but the standard library and each other.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
@@ -18,7 +19,7 @@ func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (
 	if marker == nil {
 		return api.Hash{}, refuse("%s: there is no %s", records.NoCluster, api.MarkerFile(cluster))
 	}
-	ctx, stop := m.whileItGains(ctx, *marker, stallTimeout)
+	ctx, stop := m.paces().WhileItGains(ctx, *marker, pace.StallTimeout)
 	defer stop()
 	flags, err := m.flags(cluster)
 	if err != nil {

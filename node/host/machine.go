@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
@@ -88,6 +89,9 @@ func (m *Machine) disks() disks.Disks { return disks.Disks{Files: m.files()} }
 func (m *Machine) records() records.Records {
 	return records.Records{Files: m.files(), SystemUser: m.systemUser}
 }
+
+// paces tells whether members come further.
+func (m *Machine) paces() pace.Host { return pace.Host{Root: m.Root, Units: m.Units} }
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }

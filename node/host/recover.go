@@ -73,7 +73,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	}
 	forcing = true
 	done := api.Recovered{Path: under.Copy}
-	waiting, stop := m.whileItGains(ctx, *marker, r.Timeout)
+	waiting, stop := m.paces().WhileItGains(ctx, *marker, r.Timeout)
 	defer stop()
 	if err := m.standAlone(waiting, *marker, *under); err != nil {
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)

@@ -55,7 +55,7 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 	alone := r.marker
 	alone.ClientPort, alone.Member, alone.DataDir, alone.MetricsPort = int(port), runRehearsal, filepath.Join(rehearsalDir(r.marker.DataDir), rehearsedData), 0
 	pid := func(context.Context) (int, error) { return member.Process.Pid, nil }
-	waiting, stop := r.whileProcessGains(ctx, alone, r.stall(rehearsedStall), pid, r.gained)
+	waiting, stop := r.paces().WhileProcessGains(ctx, alone, r.stall(rehearsedStall), pid, r.gained)
 	if err = r.compareAnswers(waiting, m, alone, ended); err != nil && ctx.Err() == nil && waiting.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(waiting), err)
 	}

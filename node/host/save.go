@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
 // Save sends a snapshot of the local member, and says whether it is one once all of it was verified. It is taken into a
@@ -121,7 +122,7 @@ func (m *Machine) hashLike(ctx context.Context, member etcdclient.Voter, taken a
 	if err != nil {
 		return 0, err
 	}
-	ctx, stop := m.whileItGains(ctx, member.Marker, stallTimeout)
+	ctx, stop := m.paces().WhileItGains(ctx, member.Marker, pace.StallTimeout)
 	defer stop()
 	answer, err := member.HashKV(ctx, member.Endpoints()[0], taken.Revision)
 	if err != nil {

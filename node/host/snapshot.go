@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
 const (
@@ -96,8 +97,8 @@ func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*etcdfs.C
 	}
 	defer stream.Close()
 	s := etcdfs.NewChecksum()
-	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", stallTimeout)) }
-	if _, err := io.Copy(io.MultiWriter(to, s), flowing{stream, stallTimeout, silent}); err != nil {
+	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", pace.StallTimeout)) }
+	if _, err := io.Copy(io.MultiWriter(to, s), pace.Flowing(stream, pace.StallTimeout, silent)); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
