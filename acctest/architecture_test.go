@@ -46,6 +46,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/disks", "node/host", "rooms know nothing of the calls"},
 	{"node/host/records", "node/host", "rooms know nothing of the calls"},
 	{"node/host/pace", "node/host", "rooms know nothing of the calls"},
+	{"node/host/snapshots", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
 	{"node/host/files", "go.etcd.io", "files are anybody's"},
 	{"node/host/disks", "go.etcd.io", "disks hold anything"},
@@ -114,6 +115,7 @@ var rooms = map[string][]string{
 	"disks":      {"files"},
 	"records":    {"files"},
 	"pace":       {"etcdclient", "etcdfs", "inside", "procfs"},
+	"snapshots":  {"disks", "etcdclient", "etcdfs", "files", "inside", "pace", "procfs"},
 }
 
 // pure holds the folders that import nothing but the standard library and each other.

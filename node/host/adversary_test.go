@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // outside is a directory of root's with what nobody may write to, own or remove, and what there is of it.
@@ -23,7 +24,7 @@ func outside(t *testing.T, m *Machine) (dir string, is func() map[string]string)
 	const of = "/root/outside"
 	for path, text := range map[string]string{
 		"/precious": "of root's", "/member/wal/0.wal": "of another's", "/member/snap/db": "of another's", "/main.prom": "of another's",
-		"/fetching": "", "/" + unfinishedSnapshot: "", "/sending-1": "", "/1-20260304T050607Z.db": "", "/rehearsal/x": "", "/main.aside-x/y": "",
+		"/fetching": "", "/" + snapshots.Unfinished: "", "/sending-1": "", "/1-20260304T050607Z.db": "", "/rehearsal/x": "", "/main.aside-x/y": "",
 		"/" + filepath.Base(recordFile(dataDir, runBackup)): "of another's",
 	} {
 		writeFile(t, m, of+path, text)
@@ -84,7 +85,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"name what was fetched": func() error {
 				return m.files().Rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x"))
 			},
-			"let go of snapshots": func() error { return m.keepSnapshots(snapshots, "", 1) },
+			"let go of snapshots": func() error { return m.snapshots().KeepNewest(snapshots, "", 1) },
 			"take one to send":    func() error { _, err := m.files().Nameless(snapshots); return err },
 			"purge":               purge,
 			"restore":             restore,

@@ -113,7 +113,7 @@ func (m *Machine) syncMoved(dir string) error {
 
 // label names what is put aside now.
 func (m *Machine) label(why string) string {
-	return api.AsidePrefix + why + "-" + m.Now().UTC().Format(stamp)
+	return api.AsidePrefix + why + "-" + m.Now().UTC().Format(files.Stamp)
 }
 
 // unfinished names what is being put aside and is not all there yet.

@@ -82,7 +82,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 		if err != nil {
 			return err
 		}
-		if saved, err = r.saveTo(ctx, member, t.file, to); err != nil {
+		if saved, err = r.snapshots().SaveTo(ctx, member, t.file, to); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -165,7 +166,7 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 		return nil, files.Remove(m.path(path))
 	}
 	here.Path = path
-	if err := mustSuit(path, here, r.Line); err != nil {
+	if err := snapshots.MustSuit(path, here, r.Line); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(m.tidyParts(r.DataDir, ""), m.noteSinceBoot(path)); err != nil {
@@ -201,7 +202,7 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
 		return api.Snapshot{}, refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.what, fetched.SHA256, r.SHA256)
 	}
-	if err := errors.Join(mustSuit(from.what, fetched, r.Line), m.mustHoldInMemory(from.what, fetched.Keys)); err != nil {
+	if err := errors.Join(snapshots.MustSuit(from.what, fetched, r.Line), m.snapshots().MustHoldInMemory(from.what, fetched.Keys)); err != nil {
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
@@ -297,17 +298,3 @@ func (m *Machine) verifyFetched(what, path string, s *etcdfs.Checksum) (api.Snap
 
 // databaseMagic is bbolt's.
 const databaseMagic = 0xED0CDAED
-
-// mustSuit refuses a snapshot that etcd of a line does not start from: it reads its own and those of older lines.
-func mustSuit(what string, s api.Snapshot, line string) error {
-	if s.Version == "" {
-		return nil // of a cluster that had agreed on none
-	}
-	if !api.IsVersion(s.Version) {
-		return refuse("%s says that it is of etcd %q, which is no version", what, s.Version)
-	}
-	if asked := api.Minor(s.Version); api.CompareVersions(api.Minor(line), asked) < 0 {
-		return refuse("%s is of etcd %s, and is to be started by etcd %s: snapshots go to newer lines, never to older ones; restore it with %s, and downgrade the cluster then", what, asked, line, asked)
-	}
-	return nil
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -92,6 +93,11 @@ func (m *Machine) records() records.Records {
 
 // paces tells whether members come further.
 func (m *Machine) paces() pace.Host { return pace.Host{Root: m.Root, Units: m.Units} }
+
+// snapshots are taken of its members, and its members are started from them.
+func (m *Machine) snapshots() snapshots.Host {
+	return snapshots.Host{Files: m.files(), Paces: m.paces(), Now: m.Now}
+}
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }

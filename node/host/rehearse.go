@@ -21,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // giveWay is for how long a member that has not got the newest backup leaves the rehearsal to the one that has:
@@ -181,7 +182,7 @@ func checksum(ctx context.Context, at destination, m backup.Manifest) error {
 
 // prove restores a backup beside the live member, and compares what comes of it with its manifest.
 func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) error {
-	if err := mustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, api.Minor(r.EtcdVersion)); err != nil {
+	if err := snapshots.MustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, api.Minor(r.EtcdVersion)); err != nil {
 		return err
 	}
 	dir := rehearsalDir(r.marker.DataDir)
@@ -193,7 +194,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.disks().MustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
 		return err
 	}
-	if err := r.mustRehearseInMemory(m.Keys); err != nil {
+	if err := r.snapshots().MustRehearseInMemory(m.Keys); err != nil {
 		return err
 	}
 	work, err := r.files().NewDir(dir)
@@ -219,7 +220,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	}
 	// etcd's code finds it by the handle, wherever its name leads by now.
 	err = room.GiveWay(filepath.Join(dir, rehearsedData), func() error {
-		return restoreSnapshot(snapshot.RestoreConfig{
+		return snapshots.Restore(snapshot.RestoreConfig{
 			SnapshotPath: work.Path(filepath.Base(file)), Name: runRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
 			InitialCluster: runRehearsal + "=" + peer.url(), InitialClusterToken: runRehearsal + "-" + m.Name,
 		})

@@ -7,16 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"runtime/debug"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
-	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -219,7 +218,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 	}
 	defer made.Close()
 	// It is root's until all is in it, and etcd's code finds it by the handle, wherever its name leads by now.
-	err = restoreSnapshot(snapshot.RestoreConfig{
+	err = snapshots.Restore(snapshot.RestoreConfig{
 		SnapshotPath: inside.PathOf(from), Name: r.Marker.Member, OutputDataDir: made.Path("."), PeerURLs: []string{r.PeerURL},
 		InitialCluster: r.Marker.InitialCluster, InitialClusterToken: r.Marker.Token,
 		RevisionBump: uint64(r.Bump), MarkCompacted: true,
@@ -239,18 +238,6 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 // nextData is where restored data lies until it is whole.
 func (m *Machine) nextData(dir string) (string, error) {
 	return m.asidePath(dir, m.unfinished("restored"))
-}
-
-// restoreSnapshot has etcd's own code restore a snapshot that was verified, page by page: etcd compares its sum alone. It panics
-// over some of what it does not like.
-func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("etcd does not restore it: %v", r)
-		}
-	}()
-	return snapshot.NewV3(zap.NewNop()).Restore(c)
 }
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.

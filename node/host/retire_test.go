@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // formed is a machine whose member runs and has data.
@@ -191,7 +192,7 @@ func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	}
 	request := api.SetAsideRequest{Owner: fleetOwner, Why: "left"}
 	moved, err := f.SetAside(t.Context(), "main", request)
-	if err != nil || moved.Path != dataDir+".aside-left-"+f.Now().UTC().Format(stamp) {
+	if err != nil || moved.Path != dataDir+".aside-left-"+f.Now().UTC().Format(files.Stamp) {
 		t.Errorf("its data lies in %q, %v", moved.Path, err)
 	}
 	if again, err := f.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: fleetOwner, Why: "other"}); err != nil || again.Path != "" {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // storagePatience is for how long storage is asked again that fails for reasons which may pass.
@@ -170,8 +172,8 @@ const largestManifest = 1 << 20
 // takenAt is when a snapshot was taken: its own name says so, where it was taken before a change, or the manifest of
 // a backup beside it. Zero: nobody knows.
 func takenAt(key string, open func(key string) (io.ReadCloser, error)) time.Time {
-	if name := snapshotName.FindStringSubmatch(path.Base(key)); name != nil {
-		if at, err := time.Parse(stamp, name[1]); err == nil {
+	if name := snapshots.Name.FindStringSubmatch(path.Base(key)); name != nil {
+		if at, err := time.Parse(files.Stamp, name[1]); err == nil {
 			return at
 		}
 	}

@@ -1,4 +1,4 @@
-// Package files keeps the host's files by their paths: a file is written whole or not at all, and what was written, renamed
+// package files keeps the host's files by their paths: a file is written whole or not at all, and what was written, renamed
 // or removed is so for good, also after a power cut. What lies in a directory of another user is reached by handles, as the
 // room inside does it.
 package files
@@ -37,6 +37,9 @@ const (
 	KeyFile    fs.FileMode = 0o600
 	UnitFile   fs.FileMode = 0o644
 )
+
+// Stamp is how a time is spelled in a name.
+const Stamp = "20060102T150405Z"
 
 // Owner is who owns a file, by numbers.
 type Owner struct{ UID, GID int }
