@@ -52,7 +52,7 @@ type acts map[string]func() error
 // asRoot is everything that root does in directories that the system user may write to, by what of them it is in.
 func asRoot(m *Machine, content []byte) map[string]acts {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
-	snapshots, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
+	kept, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
 	part, aside, next := arrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
 	purge := func() error { return m.purge(dataDir) }
 	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
@@ -73,20 +73,20 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
 		},
 		"snapshots": {
-			"make it":            func() error { return m.files().EnsureDir(snapshots, files.RootUser, files.DataMode) },
-			"fetch":              func() error { return m.writeNew(filepath.Join(snapshots, fetching), 3, strings.NewReader("new")) },
+			"make it":            func() error { return m.files().EnsureDir(kept, files.RootUser, files.DataMode) },
+			"fetch":              func() error { return m.writeNew(filepath.Join(kept, fetching), 3, strings.NewReader("new")) },
 			"go on with a fetch": func() error { return m.release(part) },
 			"receive": func() error {
-				_, err := m.arrive(&snapshotSource{ReadCloser: io.NopCloser(strings.NewReader("new")), size: 3}, 0, part)
+				_, err := m.arrive(&snapshots.Source{ReadCloser: io.NopCloser(strings.NewReader("new")), Size: 3}, 0, part)
 				return err
 			},
 			"cut what has come":       func() error { return m.cutTo(part, 0) },
 			"remove what was fetched": func() error { return m.removeFetched(dataDir, "", false) },
 			"name what was fetched": func() error {
-				return m.files().Rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x"))
+				return m.files().Rename(filepath.Join(kept, fetching), api.FetchedSnapshot(dataDir, "x"))
 			},
 			"let go of snapshots": func() error { return m.snapshots().KeepNewest(snapshots, "", 1) },
-			"take one to send":    func() error { _, err := m.files().Nameless(snapshots); return err },
+			"take one to send":    func() error { _, err := m.files().Nameless(kept); return err },
 			"purge":               purge,
 			"restore":             restore,
 		},

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -301,7 +302,7 @@ func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.Bac
 		return nil, err
 	}
 	status := &api.BackupStatus{Digest: b.Digest, Enabled: true, Units: m.backupUnitsDigest(marker.Cluster)}
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	for _, name := range timers(marker.Cluster, *b) {
 		state, err := m.Units.State(ctx, name)

@@ -17,6 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -114,7 +116,7 @@ func (m *Machine) directory(ctx context.Context, dir string) (destination, error
 // mustBeMounted refuses a directory that lies on a file system which systemd knows how to mount, and which is not mounted:
 // what lies under its mount point is another one's.
 func (m *Machine) mustBeMounted(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	for _, unit := range systemd.MountUnits(dir) {
 		state, err := m.Units.State(ctx, unit)
@@ -257,7 +259,7 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 
 // fromBackup opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores
 // its own. The owner is that of the marker, where there is a marker.
-func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshotSource, error) {
+func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error) {
 	fresh, err := m.isFresh(cluster)
 	if err != nil {
 		return nil, err
@@ -299,7 +301,7 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
 				continue
 			}
-			return &snapshotSource{ReadCloser: content, what: "backup " + entry.Name, size: entry.StoredSizeBytes, sha256: entry.StoredSHA256, takenAt: entry.TakenAt}, nil
+			return &snapshots.Source{ReadCloser: content, What: "backup " + entry.Name, Size: entry.StoredSizeBytes, SHA256: entry.StoredSHA256, TakenAt: entry.TakenAt}, nil
 		}
 	}
 	if len(problems) > 0 {
@@ -333,12 +335,12 @@ func (m *Machine) SendBackup(ctx context.Context, cluster string, r api.SendBack
 		return err
 	}
 	defer from.Close()
-	sent := &counted{from: from, hash: sha256.New()}
+	sent := &snapshots.Counted{From: from, Hash: sha256.New()}
 	if _, err := io.Copy(content, sent); err != nil {
-		return fmt.Errorf("send %s: %w", from.what, err)
+		return fmt.Errorf("send %s: %w", from.What, err)
 	}
-	if sum := hex.EncodeToString(sent.hash.Sum(nil)); sent.bytes != from.size || sum != from.sha256 {
-		return fmt.Errorf("send %s: it is damaged: it has %d bytes with the SHA-256 %s, and its manifest says %d and %s; restore another one", from.what, sent.bytes, sum, from.size, from.sha256)
+	if sum := hex.EncodeToString(sent.Hash.Sum(nil)); sent.Bytes != from.Size || sum != from.SHA256 {
+		return fmt.Errorf("send %s: it is damaged: it has %d bytes with the SHA-256 %s, and its manifest says %d and %s; restore another one", from.What, sent.Bytes, sum, from.Size, from.SHA256)
 	}
 	return nil
 }

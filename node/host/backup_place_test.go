@@ -63,7 +63,7 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	mine.mustRun(t, runRehearsal) // of its own, which is not the newest there
 	for name, in := range map[string]*api.S3{"its own storage": nil, "a bucket that is named": b.S3} {
 		from, err := mine.fromBackup(t.Context(), "main", fleetOwner, api.LatestBackup, in)
-		if err != nil || from.what != "backup "+kept.Backup {
+		if err != nil || from.What != "backup "+kept.Backup {
 			t.Errorf("%s: the latest is %+v, %v", name, from, err)
 		} else if err := from.Close(); err != nil {
 			t.Error(err)

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -82,7 +81,7 @@ func (m *Machine) fetchOnce(ctx context.Context, cluster string, r api.FetchRequ
 		err = errors.Join(err, files.Remove(m.path(part)))
 		return api.Snapshot{}, r.Source.Upload == nil && (before > 0 || errors.Is(err, backup.ErrChanged)), err
 	}
-	fetched.TakenAt = from.takenAt
+	fetched.TakenAt = from.TakenAt
 	return fetched, false, m.tidyParts(r.DataDir, "")
 }
 
@@ -177,11 +176,11 @@ func (m *Machine) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 
 // fetch brings a snapshot, verifies it, and gives it its name. unfinished is where it is written in the clear where it
 // does not arrive so; part is where it arrives, and can be gone on with, behind so many bytes before; empty: it cannot.
-func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
-	if from.size == 0 {
-		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.what)
+func (m *Machine) fetch(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
+	if from.Size == 0 {
+		return api.Snapshot{}, refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.What)
 	}
-	if err := m.disks().MustHoldRestore(r.DataDir, from.size-before, from.size); err != nil {
+	if err := m.disks().MustHoldRestore(r.DataDir, from.Size-before, from.Size); err != nil {
 		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
 	}
 	var s *etcdfs.Checksum
@@ -195,14 +194,14 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 	if err != nil {
 		return api.Snapshot{}, err
 	}
-	fetched, err := m.verifyFetched(from.what, clear, s)
+	fetched, err := m.verifyFetched(from.What, clear, s)
 	if err != nil {
 		return api.Snapshot{}, err
 	}
 	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
-		return api.Snapshot{}, refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.what, fetched.SHA256, r.SHA256)
+		return api.Snapshot{}, refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.What, fetched.SHA256, r.SHA256)
 	}
-	if err := errors.Join(snapshots.MustSuit(from.what, fetched, r.Line), m.snapshots().MustHoldInMemory(from.what, fetched.Keys)); err != nil {
+	if err := errors.Join(snapshots.MustSuit(from.What, fetched, r.Line), m.snapshots().MustHoldInMemory(from.What, fetched.Keys)); err != nil {
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
@@ -211,25 +210,25 @@ func (m *Machine) fetch(from *snapshotSource, r api.FetchRequest, before int64, 
 
 // download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
 // size and the SHA-256 that it was announced with.
-func (m *Machine) download(from *snapshotSource, identities, path string) (*etcdfs.Checksum, error) {
-	arrived, s := &counted{from: from, hash: sha256.New()}, etcdfs.NewChecksum()
+func (m *Machine) download(from *snapshots.Source, identities, path string) (*etcdfs.Checksum, error) {
+	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, etcdfs.NewChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
-		failed = m.writeNew(path, from.size, io.TeeReader(content, s))
+		failed = m.writeNew(path, from.Size, io.TeeReader(content, s))
 	}
 	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
 	_, broken := io.Copy(io.Discard, arrived)
-	switch sum := hex.EncodeToString(arrived.hash.Sum(nil)); {
+	switch sum := hex.EncodeToString(arrived.Hash.Sum(nil)); {
 	case broken != nil:
-		return nil, fmt.Errorf("fetch %s: %w", from.what, broken)
-	case arrived.bytes < from.size:
-		return nil, fmt.Errorf("%d bytes of %s have arrived, of %d: it was cut off on its way; apply again", arrived.bytes, from.what, from.size)
-	case from.sha256 != "" && sum != from.sha256:
-		return nil, fmt.Errorf("%s has arrived with the SHA-256 %s, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.what, sum, from.sha256)
+		return nil, fmt.Errorf("fetch %s: %w", from.What, broken)
+	case arrived.Bytes < from.Size:
+		return nil, fmt.Errorf("%d bytes of %s have arrived, of %d: it was cut off on its way; apply again", arrived.Bytes, from.What, from.Size)
+	case from.SHA256 != "" && sum != from.SHA256:
+		return nil, fmt.Errorf("%s has arrived with the SHA-256 %s, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.What, sum, from.SHA256)
 	case errors.Is(failed, errEncrypted):
-		return nil, refuse("%s cannot be decrypted: %s", from.what, failed)
+		return nil, refuse("%s cannot be decrypted: %s", from.What, failed)
 	case failed != nil:
-		return nil, fmt.Errorf("fetch %s: %w", from.what, failed)
+		return nil, fmt.Errorf("fetch %s: %w", from.What, failed)
 	}
 	return s, nil
 }
@@ -246,25 +245,6 @@ func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
 	disk := durable.NewWriter(out)
 	_, err = io.Copy(disk, content)
 	return errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
-}
-
-// counted counts and hashes what is read through it.
-type counted struct {
-	from  io.Reader
-	hash  hash.Hash
-	bytes int64
-
-	broken error // why no more could be read; nil: it was read to its end
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.hash.Write(p[:n])
-	c.bytes += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.broken = err
-	}
-	return n, err
 }
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.

@@ -67,7 +67,7 @@ func (m *Machine) leaderless(ctx context.Context, unit api.UnitState, cluster st
 	if unit.ActiveState != "active" {
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	return m.journal().Leaderless(ctx, api.Unit(cluster), unit.MainPID)
 }

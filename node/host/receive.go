@@ -20,6 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -84,15 +85,15 @@ func (m *Machine) noteSinceBoot(part string) error {
 
 // begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
 // that were cut short. No name: it cannot be gone on with.
-func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64, part string, err error) {
+func (m *Machine) begun(from *snapshots.Source, r api.FetchRequest) (before int64, part string, err error) {
 	if r.Source.Upload != nil {
-		part = arrivingFile(r.DataDir, from.sha256)
+		part = arrivingFile(r.DataDir, from.SHA256)
 		if err := m.release(part); err != nil {
 			return 0, "", err
 		}
 		return r.From, part, m.cutTo(part, r.From) // who sends it says how much it leaves out
 	}
-	if part = from.partFile(r.DataDir); part == "" {
+	if part = partFile(from, r.DataDir); part == "" {
 		return 0, "", nil
 	}
 	if err := m.release(part); err != nil {
@@ -101,19 +102,19 @@ func (m *Machine) begun(from *snapshotSource, r api.FetchRequest) (before int64,
 	if before, err = m.trusted(part); err != nil {
 		return 0, "", err
 	}
-	if before > from.size {
+	if before > from.Size {
 		before = 0
 	}
 	if err := m.cutTo(part, before); err != nil {
 		return 0, "", err
 	}
-	if m.disks().MustHoldRestore(r.DataDir, 2*from.size-before, from.size) != nil {
+	if m.disks().MustHoldRestore(r.DataDir, 2*from.Size-before, from.Size) != nil {
 		encrypted, err := m.comesEncrypted(from, before, part)
 		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
-			return 0, "", errors.Join(err, from.skip(0))
+			return 0, "", errors.Join(err, from.Skip(0))
 		}
 	}
-	return before, part, from.skip(before)
+	return before, part, from.Skip(before)
 }
 
 // cutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and wanted
@@ -154,7 +155,7 @@ func (m *Machine) inPart(part string, do func(file *os.File, size int64) error) 
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.
-func (m *Machine) comesEncrypted(from *snapshotSource, before int64, part string) (bool, error) {
+func (m *Machine) comesEncrypted(from *snapshots.Source, before int64, part string) (bool, error) {
 	if before >= int64(len(encryptedHeader)) {
 		return m.isEncrypted(part)
 	}
@@ -167,7 +168,7 @@ var errStays = errors.New("")
 // receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
 // has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
 // against the SHA-256 that it was announced with.
-func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
+func (m *Machine) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
 	if s, err = m.arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
@@ -180,7 +181,7 @@ func (m *Machine) receive(from *snapshotSource, r api.FetchRequest, before int64
 }
 
 // arrive appends what comes to what has come before, in so many bytes, until all of it is there.
-func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole *etcdfs.Checksum, err error) {
+func (m *Machine) arrive(from *snapshots.Source, before int64, part string) (whole *etcdfs.Checksum, err error) {
 	file, err := inside.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
 	if err != nil {
 		return nil, err
@@ -188,7 +189,7 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 	defer file.Close()
 	has, err := m.trusted(part)
 	if err == nil && has < before {
-		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", has, from.what, before)
+		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", has, from.What, before)
 	}
 	if err != nil {
 		return nil, err
@@ -196,7 +197,7 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 	if err := errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part)); err != nil {
 		return nil, err
 	}
-	if err := disks.Reserve(file, from.size); err != nil {
+	if err := disks.Reserve(file, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
 	}
 	defer func() { err = errors.Join(err, durable.Release(file)) }()
@@ -204,18 +205,18 @@ func (m *Machine) arrive(from *snapshotSource, before int64, part string) (whole
 	if _, err := io.Copy(io.MultiWriter(sum, s), file); err != nil {
 		return nil, err
 	}
-	disk, coming := durable.NewWriter(file), &counted{from: io.LimitReader(from, from.size-before), hash: sum}
+	disk, coming := durable.NewWriter(file), &snapshots.Counted{From: io.LimitReader(from, from.Size-before), Hash: sum}
 	_, err = io.Copy(io.MultiWriter(disk, s), coming)
-	arrived := before + coming.bytes
-	switch broken := coming.broken; {
+	arrived := before + coming.Bytes
+	switch broken := coming.Broken; {
 	case broken != nil:
-		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: %w; apply again to go on from there", errStays, arrived, from.size, from.what, broken)
+		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: %w; apply again to go on from there", errStays, arrived, from.Size, from.What, broken)
 	case err != nil:
-		return nil, fmt.Errorf("fetch %s: %w", from.what, err)
-	case arrived < from.size:
-		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: it was cut off on its way; apply again to go on from there", errStays, arrived, from.size, from.what)
-	case from.sha256 != "" && hex.EncodeToString(sum.Sum(nil)) != from.sha256:
-		return nil, fmt.Errorf("%s has arrived with the SHA-256 %x, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.what, sum.Sum(nil), from.sha256)
+		return nil, fmt.Errorf("fetch %s: %w", from.What, err)
+	case arrived < from.Size:
+		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: it was cut off on its way; apply again to go on from there", errStays, arrived, from.Size, from.What)
+	case from.SHA256 != "" && hex.EncodeToString(sum.Sum(nil)) != from.SHA256:
+		return nil, fmt.Errorf("%s has arrived with the SHA-256 %x, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.What, sum.Sum(nil), from.SHA256)
 	}
 	return s, disk.Sync()
 }
@@ -240,8 +241,8 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 }
 
 // decrypt writes what has arrived encrypted in the clear.
-func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
-	if err := m.disks().MustHoldRestore(r.DataDir, from.size, from.size); err != nil {
+func (m *Machine) decrypt(from *snapshots.Source, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
+	if err := m.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
 	file, err := inside.OpenFile(m.path(part), os.O_RDONLY, 0)
@@ -249,5 +250,5 @@ func (m *Machine) decrypt(from *snapshotSource, part string, r api.FetchRequest,
 		return nil, err
 	}
 	defer file.Close()
-	return m.download(&snapshotSource{ReadCloser: file, what: from.what, size: from.size}, r.Identity.Reveal(), path)
+	return m.download(&snapshots.Source{ReadCloser: file, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
 }

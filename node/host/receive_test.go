@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -184,7 +185,7 @@ func TestWhatComesAgainTakesNoRoom(t *testing.T) {
 		t.Fatalf("of the part count %d bytes, %v", arrived.Bytes, err)
 	}
 	r.From = arrived.Bytes
-	from := &snapshotSource{size: r.Source.Upload.SizeBytes, sha256: sum}
+	from := &snapshots.Source{Size: r.Source.Upload.SizeBytes, SHA256: sum}
 	for range 2 {
 		before, _, err := m.begun(from, r)
 		if err != nil || before != 10 {

@@ -28,17 +28,8 @@ import (
 // storagePatience is for how long storage is asked again that fails for reasons which may pass.
 const storagePatience = 5 * time.Minute
 
-// snapshotSource is where a snapshot comes from.
-type snapshotSource struct {
-	io.ReadCloser
-	what    string // in errors
-	size    int64  // bytes, as it lies there
-	sha256  string // as it lies there; empty: not known
-	takenAt time.Time
-}
-
 // partFile is where what has come of it lies until all has; empty: it cannot be gone on with.
-func (o *snapshotSource) partFile(dataDir string) string {
+func partFile(o *snapshots.Source, dataDir string) string {
 	far, ok := o.ReadCloser.(backup.Resumable)
 	if !ok || far.Mark() == "" {
 		return ""
@@ -47,11 +38,8 @@ func (o *snapshotSource) partFile(dataDir string) string {
 	return arrivingFile(dataDir, hex.EncodeToString(mark[:]))
 }
 
-// skip goes on behind the first so many bytes of what can be gone on with.
-func (o *snapshotSource) skip(bytes int64) error { return o.ReadCloser.(backup.Resumable).Skip(bytes) }
-
 // open opens a source of snapshots of a cluster, for an owner.
-func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*snapshotSource, error) {
+func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*snapshots.Source, error) {
 	switch s {
 	case api.Source{Upload: s.Upload}:
 		if s.Upload != nil {
@@ -69,17 +57,17 @@ func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source,
 	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
 }
 
-func fromUpload(u api.Upload, input io.Reader) (*snapshotSource, error) {
+func fromUpload(u api.Upload, input io.Reader) (*snapshots.Source, error) {
 	if u.SizeBytes < 0 {
 		return nil, refuse("an upload of %d bytes is none", u.SizeBytes)
 	}
 	if err := api.CheckSHA256(u.SHA256, "an upload"); err != nil {
 		return nil, err
 	}
-	return &snapshotSource{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), what: "the snapshot that was sent", size: u.SizeBytes, sha256: u.SHA256}, nil
+	return &snapshots.Source{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), What: "the snapshot that was sent", Size: u.SizeBytes, SHA256: u.SHA256}, nil
 }
 
-func (m *Machine) fromPath(given string) (*snapshotSource, error) {
+func (m *Machine) fromPath(given string) (*snapshots.Source, error) {
 	if !filepath.IsAbs(given) {
 		return nil, refuse("%q is no absolute path of the host", given)
 	}
@@ -91,7 +79,7 @@ func (m *Machine) fromPath(given string) (*snapshotSource, error) {
 		beside, _, err := m.openGiven(key)
 		return beside, err
 	})
-	return &snapshotSource{ReadCloser: content, what: given, size: size, takenAt: at}, nil
+	return &snapshots.Source{ReadCloser: content, What: given, Size: size, TakenAt: at}, nil
 }
 
 // openGiven opens a file at a path that a user has given, and says how many bytes it has. Where it lies on a file system
@@ -137,7 +125,7 @@ func (m *Machine) openFileGiven(given string) (io.ReadCloser, int64, error) {
 	return file, info.Size(), nil
 }
 
-func fromS3(ctx context.Context, s api.S3) (*snapshotSource, error) {
+func fromS3(ctx context.Context, s api.S3) (*snapshots.Source, error) {
 	storage, err := s3(s)
 	if err != nil {
 		return nil, refuse("%s", err)
@@ -154,7 +142,7 @@ func fromS3(ctx context.Context, s api.S3) (*snapshotSource, error) {
 		return nil, err
 	}
 	at := takenAt(s.Key, func(key string) (io.ReadCloser, error) { return storage.Open(ctx, key) })
-	return &snapshotSource{ReadCloser: content, what: fmt.Sprintf("%s in %s", s.Key, storage), size: found[0].Size, takenAt: at}, nil
+	return &snapshots.Source{ReadCloser: content, What: fmt.Sprintf("%s in %s", s.Key, storage), Size: found[0].Size, TakenAt: at}, nil
 }
 
 // s3 is storage whose objects are called by their whole keys.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // TestSourceAtAPath: whatever lies at a path of the host, or beside it, where every user may write, keeps no call waiting and
@@ -58,7 +59,7 @@ func TestSourceAtAPath(t *testing.T) {
 				}
 			}
 			type opened struct {
-				source *snapshotSource
+				source *snapshots.Source
 				err    error
 				bytes  uint64 // that were taken for it
 			}
@@ -88,8 +89,8 @@ func TestSourceAtAPath(t *testing.T) {
 			}
 			defer got.source.Close()
 			text, err := io.ReadAll(got.source)
-			if err != nil || !bytes.Equal(text, []byte("content")) || got.source.size != int64(len(text)) || got.source.takenAt.IsZero() == test.dated {
-				t.Errorf("it reads %q, of %d bytes, taken at %s, %v", text, got.source.size, got.source.takenAt, err)
+			if err != nil || !bytes.Equal(text, []byte("content")) || got.source.Size != int64(len(text)) || got.source.TakenAt.IsZero() == test.dated {
+				t.Errorf("it reads %q, of %d bytes, taken at %s, %v", text, got.source.Size, got.source.TakenAt, err)
 			}
 		})
 	}

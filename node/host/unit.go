@@ -5,20 +5,15 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// systemdTimeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
-// units on a big host in seconds.
-const systemdTimeout = 10 * time.Second
-
 // unit is the state of the cluster's unit, with the text of its file, and with its last words where
 // it failed or is being started again.
 func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, error) {
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	state, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // A member whose data is large, on a disk that is slow, may take minutes until it ends over what is wrong with it. So how
@@ -25,7 +26,7 @@ func vainFile(cluster string) string { return filepath.Join(lockDir, "vain-"+clu
 
 // noteVain notes how long the process has run that has just ended. It is a hint for who looks, and fails nothing.
 func (m *Machine) noteVain(ctx context.Context, cluster string) {
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	state, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil || state.Vain == 0 && m.lastVain(cluster) == 0 {
