@@ -85,16 +85,16 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"name what was fetched": func() error {
 				return m.files().Rename(filepath.Join(kept, fetching), api.FetchedSnapshot(dataDir, "x"))
 			},
-			"let go of snapshots": func() error { return m.snapshots().KeepNewest(snapshots, "", 1) },
+			"let go of snapshots": func() error { return m.snapshots().KeepNewest(kept, "", 1) },
 			"take one to send":    func() error { _, err := m.files().Nameless(kept); return err },
 			"purge":               purge,
 			"restore":             restore,
 		},
 		"runs": {
 			"make it":         func() error { return m.files().EnsureDir(state, files.RootUser, files.PublicDir) },
-			"remember a run":  func() error { return (&run{Machine: m, kind: runBackup, marker: marker}).putRecord(runRecord{}) },
+			"remember a run":  func() error { return m.putRecord(marker, runBackup, runRecord{}) },
 			"set room aside":  func() error { _, err := m.disks().ReserveIn(state, 1); return err },
-			"tidy up":         func() error { return m.tidy(marker) },
+			"tidy up":         func() error { return m.Tidy("main") },
 			"forget the runs": func() error { return m.removeBackupState("main", dataDir) },
 		},
 		"metrics": {

@@ -74,16 +74,17 @@ func (r *run) remember(ended time.Time) error {
 		return nil
 	}
 	record.Known = ended
-	return r.putRecord(record)
+	return r.putRecord(r.marker, r.kind, record)
 }
 
-func (r *run) putRecord(record runRecord) error {
+// putRecord writes the record of runs of a kind.
+func (m *Machine) putRecord(marker api.Marker, kind string, record runRecord) error {
 	text, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
 	}
-	if _, err := r.files().Put(files.File{Path: recordFile(r.marker.DataDir, r.kind), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
-		return fmt.Errorf("record the %s: %w", r.kind, err)
+	if _, err := m.files().Put(files.File{Path: recordFile(marker.DataDir, kind), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
+		return fmt.Errorf("record the %s: %w", kind, err)
 	}
 	return nil
 }
@@ -97,7 +98,7 @@ func (r *run) record() error {
 	} else {
 		record.Failures++
 	}
-	if err := r.putRecord(record); err != nil {
+	if err := r.putRecord(r.marker, r.kind, record); err != nil {
 		return err
 	}
 	dir := r.config.MetricsDir

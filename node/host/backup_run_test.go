@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net"
@@ -127,12 +128,22 @@ func (f *fleetMember) backups(t *testing.T) api.Backups {
 	return all
 }
 
-// record is what the members have agreed on.
-func (f *fleetMember) agreed(t *testing.T, kind string) (last slotRecord) {
+// slot is what the members have agreed on, in the cluster itself.
+type slot struct {
+	Member string    `json:"member"`
+	Backup string    `json:"backup"`
+	At     time.Time `json:"at"`
+}
+
+// agreed is the last run that was done of a kind.
+func (f *fleetMember) agreed(t *testing.T, kind string) (last slot) {
 	t.Helper()
 	f.client(t, func(c *clientv3.Client) {
-		var err error
-		if last, err = (slotRun{kind: kind}).last(t.Context(), c); err != nil {
+		answer, err := c.Get(t.Context(), "_etcd-store/"+kind+"/last")
+		if err == nil && len(answer.Kvs) > 0 {
+			err = json.Unmarshal(answer.Kvs[0].Value, &last)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -233,7 +244,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	eventually(t, "the other waits for its turn", func() bool {
 		locks := 0
 		members[1].client(t, func(c *clientv3.Client) {
-			if all, err := c.Get(t.Context(), slotPrefix+"backup/lock/", clientv3.WithPrefix()); err == nil {
+			if all, err := c.Get(t.Context(), "_etcd-store/backup/lock/", clientv3.WithPrefix()); err == nil {
 				locks = len(all.Kvs)
 			}
 		})

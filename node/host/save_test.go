@@ -138,12 +138,12 @@ func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 	if err := m.putBackup(marker, b); err != nil {
 		t.Fatal(err)
 	}
-	all, err := m.destinations(t.Context(), b)
+	at, err := backup.NewDirectory(m.path(b.Directory))
 	if err != nil {
 		t.Fatal(err)
 	}
 	about := backup.Snapshot{Cluster: marker.Cluster, Member: marker.Member, TakenAt: m.Now(), Revision: 2, SizeBytes: int64(len(text)), SHA256: sha256Of([]byte(text))}
-	kept, err := backup.Store(t.Context(), all[0], about, strings.NewReader(text), backup.Recipients{})
+	kept, err := backup.Store(t.Context(), at, about, strings.NewReader(text), backup.Recipients{})
 	if err != nil {
 		t.Fatal(err)
 	}
