@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
@@ -25,7 +26,7 @@ func outside(t *testing.T, m *Machine) (dir string, is func() map[string]string)
 	for path, text := range map[string]string{
 		"/precious": "of root's", "/member/wal/0.wal": "of another's", "/member/snap/db": "of another's", "/main.prom": "of another's",
 		"/fetching": "", "/" + snapshots.Unfinished: "", "/sending-1": "", "/1-20260304T050607Z.db": "", "/rehearsal/x": "", "/main.aside-x/y": "",
-		"/" + filepath.Base(recordFile(dataDir, runBackup)): "of another's",
+		"/" + filepath.Base(backups.RecordFile(dataDir, backups.KindBackup)): "of another's",
 	} {
 		writeFile(t, m, of+path, text)
 	}
@@ -92,10 +93,10 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 		},
 		"runs": {
 			"make it":         func() error { return m.files().EnsureDir(state, files.RootUser, files.PublicDir) },
-			"remember a run":  func() error { return m.putRecord(marker, runBackup, runRecord{}) },
+			"remember a run":  func() error { return m.Backups().PutRecord(marker, backups.KindBackup, backups.Record{}) },
 			"set room aside":  func() error { _, err := m.disks().ReserveIn(state, 1); return err },
-			"tidy up":         func() error { return m.Tidy("main") },
-			"forget the runs": func() error { return m.removeBackupState("main", dataDir) },
+			"tidy up":         func() error { return m.Backups().Tidy("main") },
+			"forget the runs": func() error { return m.Backups().RemoveState("main", dataDir) },
 		},
 		"metrics": {
 			"write": func() error {
@@ -137,7 +138,7 @@ func lives(t *testing.T, content []byte) *Machine {
 func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 	t.Parallel()
 	_, _, content := aSnapshot(t)
-	part, record := filepath.Base(arrivingFile(dataDir, sha256Of(content))), filepath.Base(recordFile(dataDir, runBackup))
+	part, record := filepath.Base(arrivingFile(dataDir, sha256Of(content))), filepath.Base(backups.RecordFile(dataDir, backups.KindBackup))
 	for _, test := range []struct{ in, place, leads string }{
 		{in: "data", place: ""}, {in: "data", place: ".aside-restore-x"}, {in: "data", place: ".aside-restored-unfinished"},
 		{in: "data", place: ".aside-copy-unfinished"}, {in: "data", place: ".aside-retired-x"}, {in: "data", place: "/aside-restore-x"},
@@ -166,7 +167,7 @@ func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 // what is not theirs.
 func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
 	_, _, content := aSnapshot(t)
-	for in, place := range map[string]string{"snapshots": arrivingFile(dataDir, sha256Of(content)), "runs": recordFile(dataDir, runBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
+	for in, place := range map[string]string{"snapshots": arrivingFile(dataDir, sha256Of(content)), "runs": backups.RecordFile(dataDir, backups.KindBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
 		for what := range asRoot(&Machine{}, content)[in] {
 			m := lives(t, content)
 			elsewhere, is := outside(t, m)

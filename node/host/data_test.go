@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 )
 
 const dataDir = "/var/lib/etcd/main"
@@ -147,11 +148,11 @@ func TestPlacesOfTheirOwn(t *testing.T) {
 	state := api.BackupStateDir(dataDir)
 	mountOn(t, m, api.SnapshotDir(dataDir), "1m")
 	mountOn(t, m, state, "1m")
-	for _, file := range []string{api.SnapshotDir(dataDir) + "/7-20260101T000000Z.db", recordFile(dataDir, runBackup), rehearsalDir(dataDir) + "/data/member/snap/db", dataDir + "/member/wal/0.wal"} {
+	for _, file := range []string{api.SnapshotDir(dataDir) + "/7-20260101T000000Z.db", backups.RecordFile(dataDir, backups.KindBackup), backups.RehearsalDir(dataDir) + "/data/member/snap/db", dataDir + "/member/wal/0.wal"} {
 		writeFile(t, m, file, "")
 	}
 	for range 2 {
-		if err := errors.Join(m.removeBackupState("main", dataDir), m.purge(dataDir)); err != nil {
+		if err := errors.Join(m.Backups().RemoveState("main", dataDir), m.purge(dataDir)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -293,4 +294,26 @@ func ids(list []api.ListedMember, learners bool) []string {
 	}
 	slices.Sort(found)
 	return found
+}
+
+// slot is what the members have agreed on, in the cluster itself.
+type slot struct {
+	Member string    `json:"member"`
+	Backup string    `json:"backup"`
+	At     time.Time `json:"at"`
+}
+
+// agreed is the last run that was done of a kind.
+func (f *fleetMember) agreed(t *testing.T, kind string) (last slot) {
+	t.Helper()
+	f.client(t, func(c *clientv3.Client) {
+		answer, err := c.Get(t.Context(), "_etcd-store/"+kind+"/last")
+		if err == nil && len(answer.Kvs) > 0 {
+			err = json.Unmarshal(answer.Kvs[0].Value, &last)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	return last
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"os"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -31,8 +33,8 @@ type Machine struct {
 	Now         func() time.Time
 	Random      io.Reader     // for keys
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
-	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: storeStall
-	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
+	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: as package backups has it
+	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: as package backups has it
 
 	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
 	// a call there as a power cut would.
@@ -97,6 +99,14 @@ func (m *Machine) paces() pace.Host { return pace.Host{Root: m.Root, Units: m.Un
 // snapshots are taken of its members, and its members are started from them.
 func (m *Machine) snapshots() snapshots.Host {
 	return snapshots.Host{Files: m.files(), Paces: m.paces(), Now: m.Now}
+}
+
+// Backups are those of its clusters, with the rehearsals of them.
+func (m *Machine) Backups() backups.Host {
+	return backups.Host{
+		Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Units: m.Units, Run: m.Run, Now: m.Now,
+		EtcdVersion: m.EtcdVersion, Binary: m.Binary, Environment: MemberEnvironment(os.Environ()), Stalls: m.Stalls, Hangs: m.Hangs,
+	}
 }
 
 // proc is what the host's kernel tells.

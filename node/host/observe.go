@@ -148,7 +148,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		if o.GuardCheck, refused = m.maySetOut(*o.Marker, o.Flags, o.Unit.MainPID != 0 && m.proc().Runs(o.Unit.MainPID)); refused != nil {
 			o.Guard = refused.Error()
 		}
-		if o.Backup, err = m.backupStatus(ctx, *o.Marker); err != nil {
+		if o.Backup, err = m.Backups().Status(ctx, *o.Marker); err != nil {
 			return o, err
 		}
 	}

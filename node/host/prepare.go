@@ -148,7 +148,7 @@ func (m *Machine) mustNotCollide(marker api.Marker) error {
 			return refuse("cluster %s on this host has %s: give each cluster its own", other.Cluster, shared)
 		}
 	}
-	return m.mustNotTakeBackups(marker, neighbours)
+	return m.Backups().MustNotTake(marker, neighbours)
 }
 
 // keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,

@@ -128,7 +128,7 @@ func TestPrepareRefuses(t *testing.T) {
 				record(t, m, marker)
 				b := backupOf()
 				b.Directory = "/var/lib/etcd"
-				mustNotFail(t, m.putBackup(marker, b))
+				mustNotFail(t, m.Backups().Put(marker, b))
 			},
 			texts: []string{"/var/lib/etcd", "cluster events", "backups"},
 		},

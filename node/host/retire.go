@@ -77,12 +77,12 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 		return api.Retired{}, err
 	}
 	if marker != nil && r.Purge {
-		if err := m.mustNotPurgeBackups(*marker); err != nil {
+		if err := m.Backups().MustNotPurge(*marker); err != nil {
 			return api.Retired{}, err
 		}
 	}
 	if dataDir != "" {
-		if err := m.disableBackups(ctx, cluster, dataDir); err != nil {
+		if err := m.Backups().Disable(ctx, cluster, dataDir); err != nil {
 			return api.Retired{}, err
 		}
 	}

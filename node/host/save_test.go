@@ -135,7 +135,7 @@ func TestContentOfCalls(t *testing.T) {
 func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 	t.Helper()
 	b := backupOf()
-	if err := m.putBackup(marker, b); err != nil {
+	if err := m.Backups().Put(marker, b); err != nil {
 		t.Fatal(err)
 	}
 	at, err := backup.NewDirectory(m.path(b.Directory))
@@ -162,7 +162,7 @@ func TestAPipeInPlaceOfTheDatabase(t *testing.T) {
 	go func() {
 		_, err := f.Save(t.Context(), "main", api.SaveRequest{Owner: fleetOwner}, io.Discard)
 		done <- err
-		done <- f.RunBackup(t.Context(), "main", true, func(string) {})
+		done <- f.Backups().RunBackup(t.Context(), "main", true, func(string) {})
 	}()
 	for range 2 {
 		select {

@@ -21,12 +21,10 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
-
-// storagePatience is for how long storage is asked again that fails for reasons which may pass.
-const storagePatience = 5 * time.Minute
 
 // partFile is where what has come of it lies until all has; empty: it cannot be gone on with.
 func partFile(o *snapshots.Source, dataDir string) string {
@@ -51,7 +49,7 @@ func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source,
 		return fromS3(ctx, *s.S3)
 	case api.Source{Backup: s.Backup, In: s.In}:
 		if s.Backup != "" {
-			return m.fromBackup(ctx, cluster, owner, s.Backup, s.In)
+			return m.Backups().Open(ctx, cluster, owner, s.Backup, s.In)
 		}
 	}
 	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
@@ -86,7 +84,7 @@ func (m *Machine) fromPath(given string) (*snapshots.Source, error) {
 // whose server is gone, no call to it ever ends: each is given up once nothing comes of it.
 func (m *Machine) openGiven(given string) (io.ReadCloser, int64, error) {
 	size := make(chan int64, 1) // what was given up may come to its end
-	content, err := backup.OpenBounded(given, m.hangs(), func() (io.ReadCloser, error) {
+	content, err := backup.OpenBounded(given, m.Backups().HangsAfter(), func() (io.ReadCloser, error) {
 		file, bytes, err := m.openFileGiven(given)
 		size <- bytes
 		return file, err
@@ -148,7 +146,7 @@ func fromS3(ctx context.Context, s api.S3) (*snapshots.Source, error) {
 // s3 is storage whose objects are called by their whole keys.
 func s3(s api.S3) (*backup.S3, error) {
 	return backup.NewS3(backup.S3Config{
-		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle, CA: s.CA, Patience: storagePatience,
+		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle, CA: s.CA, Patience: backups.StoragePatience,
 		Credentials: backup.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey},
 	})
 }

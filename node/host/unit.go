@@ -37,9 +37,6 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 // journal is the host's journal.
 func (m *Machine) journal() units.Journal { return units.Journal{Run: m.Run} }
 
-// calendar reads schedules as the host does.
-func (m *Machine) calendar() units.Calendar { return units.Calendar{Run: m.Run} }
-
 // running tells whether a unit's process is there, or on its way.
 func running(s api.UnitState) bool {
 	switch s.ActiveState {

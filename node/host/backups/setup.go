@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"cmp"
@@ -29,32 +29,32 @@ const unitDir = "/etc/systemd/system"
 //
 // What it goes by is written after the units, so that who finds it knows that they are there, and before the
 // timers run, so that no run finds nothing to go by.
-func (m *Machine) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
-	marker, err := m.records().Owned(cluster, r.Owner)
+func (h Host) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
+	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
 		return err
 	}
 	if r.Backup == nil {
-		return m.disableBackups(ctx, cluster, marker.DataDir)
+		return h.Disable(ctx, cluster, marker.DataDir)
 	}
-	if err := m.mayBackUp(ctx, *marker, *r.Backup); err != nil {
+	if err := h.mayBackUp(ctx, *marker, *r.Backup); err != nil {
 		return err
 	}
-	units, err := m.backupUnits(*marker, *r.Backup)
+	units, err := h.UnitTexts(*marker, *r.Backup)
 	if err != nil {
 		return err
 	}
-	if err := m.files().EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
+	if err := h.Files.EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
 		return err
 	}
-	if err := m.putBackupUnits(ctx, cluster, units); err != nil {
+	if err := h.putUnits(ctx, cluster, units); err != nil {
 		return err
 	}
-	if err := m.putBackup(*marker, *r.Backup); err != nil {
+	if err := h.Put(*marker, *r.Backup); err != nil {
 		return err
 	}
 	for _, name := range timers(cluster, *r.Backup) {
-		if err := m.Units.Start(ctx, name); err != nil {
+		if err := h.Units.Start(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -62,62 +62,62 @@ func (m *Machine) BackUp(ctx context.Context, cluster string, r api.BackUpReques
 }
 
 // mayBackUp refuses what no run could go by.
-func (m *Machine) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) error {
+func (h Host) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) error {
 	if b.Digest == "" {
-		return refuse("the backup has no digest to know it by")
+		return api.Refuse("the backup has no digest to know it by")
 	}
 	schedules := []string{b.Schedule}
 	if b.Rehearsal != nil {
 		schedules = append(schedules, b.Rehearsal.Schedule)
 	}
 	for _, schedule := range schedules {
-		if _, err := m.calendar().Slot(ctx, schedule); err != nil {
-			return refuse("%s", err)
+		if _, err := h.calendar().Slot(ctx, schedule); err != nil {
+			return api.Refuse("%s", err)
 		}
 	}
-	if err := m.mayWriteTo(marker, "backup directory", b.Directory); err != nil {
+	if err := h.mayWriteTo(marker, "backup directory", b.Directory); err != nil {
 		return err
 	}
-	if err := m.mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
+	if err := h.mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
 		return err
 	}
-	if b.MetricsDir != "" && !files.IsDir(m.path(b.MetricsDir)) {
-		return refuse("metrics directory %s is not there: name the one that node_exporter reads (--collector.textfile.directory)", b.MetricsDir)
+	if b.MetricsDir != "" && !files.IsDir(h.Files.Path(b.MetricsDir)) {
+		return api.Refuse("metrics directory %s is not there: name the one that node_exporter reads (--collector.textfile.directory)", b.MetricsDir)
 	}
 	if _, err := backupKeys(b); err != nil {
-		return refuse("%s", err)
+		return api.Refuse("%s", err)
 	}
-	all, err := m.destinations(ctx, b)
+	all, err := h.destinations(ctx, b)
 	if err != nil {
-		return refuse("%s", err)
+		return api.Refuse("%s", err)
 	}
 	for _, d := range all {
 		if errors.Is(d.away, backup.ErrHangs) {
-			return refuse("%s", d.away) // nothing can be made there, or be seen to be there
+			return api.Refuse("%s", d.away) // nothing can be made there, or be seen to be there
 		}
 	}
 	return nil
 }
 
-// putBackup records what runs go by. The directory of backups is made once: where it is gone later on, a disk may be
+// Put records what runs go by. The directory of backups is made once: where it is gone later on, a disk may be
 // away that belongs there.
-func (m *Machine) putBackup(marker api.Marker, b api.Backup) error {
+func (h Host) Put(marker api.Marker, b api.Backup) error {
 	text, err := json.MarshalIndent(secret.Revealed(b), "", "  ")
 	if err != nil {
 		return errors.New("encode the backup") // and nothing of what is in it
 	}
-	if old, err := m.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !files.IsDir(m.path(b.Directory)) {
-		if err := m.files().EnsureDir(b.Directory, files.RootUser, files.DataMode); err != nil {
+	if old, err := h.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !files.IsDir(h.Files.Path(b.Directory)) {
+		if err := h.Files.EnsureDir(b.Directory, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
 	}
-	_, err = m.files().Put(files.File{Path: api.BackupFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile})
+	_, err = h.Files.Put(files.File{Path: api.BackupFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile})
 	return err
 }
 
 // backup is what the host backs its cluster up by; nil: it does not.
-func (m *Machine) backup(cluster string) (*api.Backup, error) {
-	text, err := os.ReadFile(m.path(api.BackupFile(cluster)))
+func (h Host) backup(cluster string) (*api.Backup, error) {
+	text, err := os.ReadFile(h.Files.Path(api.BackupFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -134,9 +134,9 @@ func (m *Machine) backup(cluster string) (*api.Backup, error) {
 // errBackupFile is said of a BackupFile that no call of this store can have written.
 var errBackupFile = errors.New("the file that says how the cluster is backed up cannot be read: apply again")
 
-// backupUnits are the units that a backup asks for, by their names.
-func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]string, error) {
-	memory, err := m.proc().Memory()
+// UnitTexts are the units that a backup asks for, by their names.
+func (h Host) UnitTexts(marker api.Marker, b api.Backup) (map[string]string, error) {
+	memory, err := h.proc().Memory()
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (m *Machine) backupUnits(marker api.Marker, b api.Backup) (map[string]strin
 	}
 	units, err := systemd.RenderRuns(o)
 	if err != nil {
-		return nil, refuse("%s", err)
+		return nil, api.Refuse("%s", err)
 	}
 	return units, nil
 }
@@ -160,12 +160,12 @@ func timers(cluster string, b api.Backup) []string {
 	return names
 }
 
-// allBackupUnits are all that a backup may ask for, and those that a newer version of the provider has written, which call what
+// AllUnits are all that a backup may ask for, and those that a newer version of the provider has written, which call what
 // this store does not have. Those that start others come first.
-func (m *Machine) allBackupUnits(cluster string) ([]string, error) {
+func (h Host) AllUnits(cluster string) ([]string, error) {
 	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
 	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
-	entries, err := os.ReadDir(m.path(unitDir))
+	entries, err := os.ReadDir(h.Files.Path(unitDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (m *Machine) allBackupUnits(cluster string) ([]string, error) {
 		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) {
 			continue
 		}
-		text, err := os.ReadFile(m.path(path.Join(unitDir, name)))
+		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
 		if err != nil {
 			return nil, err
 		}
@@ -189,15 +189,15 @@ func (m *Machine) allBackupUnits(cluster string) ([]string, error) {
 	return append(others, known...), nil
 }
 
-// backupUnitsDigest stands for the units of backups as they lie on the host; empty: it cannot be told.
-func (m *Machine) backupUnitsDigest(cluster string) string {
-	all, err := m.allBackupUnits(cluster)
+// unitsDigest stands for the units of backups as they lie on the host; empty: it cannot be told.
+func (h Host) unitsDigest(cluster string) string {
+	all, err := h.AllUnits(cluster)
 	if err != nil {
 		return ""
 	}
 	units := map[string]string{}
 	for _, name := range all {
-		text, err := os.ReadFile(m.path(path.Join(unitDir, name)))
+		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
 		if err == nil {
 			units[name] = string(text)
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -207,9 +207,9 @@ func (m *Machine) backupUnitsDigest(cluster string) string {
 	return systemd.Digest(units)
 }
 
-// putBackupUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
-func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[string]string) error {
-	all, err := m.allBackupUnits(cluster)
+// putUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
+func (h Host) putUnits(ctx context.Context, cluster string, units map[string]string) error {
+	all, err := h.AllUnits(cluster)
 	if err != nil {
 		return err
 	}
@@ -217,18 +217,18 @@ func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[
 	for _, name := range all {
 		text, desired := units[name]
 		if !desired {
-			removed, err := m.removeBackupUnit(ctx, name)
+			removed, err := h.removeUnit(ctx, name)
 			if err != nil {
 				return err
 			}
 			stale = stale || removed
 			continue
 		}
-		changed, err := m.files().Put(files.File{Path: path.Join(unitDir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
+		changed, err := h.Files.Put(files.File{Path: path.Join(unitDir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
 		if err != nil {
 			return err
 		}
-		state, err := m.Units.State(ctx, name)
+		state, err := h.Units.State(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -237,39 +237,39 @@ func (m *Machine) putBackupUnits(ctx context.Context, cluster string, units map[
 	if !stale {
 		return nil
 	}
-	return m.Units.Reload(ctx)
+	return h.Units.Reload(ctx)
 }
 
-// removeBackupUnit stops a unit, takes it out of the boot, and removes its file.
-func (m *Machine) removeBackupUnit(ctx context.Context, name string) (removed bool, err error) {
-	file := m.path(path.Join(unitDir, name))
+// removeUnit stops a unit, takes it out of the boot, and removes its file.
+func (h Host) removeUnit(ctx context.Context, name string) (removed bool, err error) {
+	file := h.Files.Path(path.Join(unitDir, name))
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err := m.Units.Stop(ctx, name); err != nil {
+	if err := h.Units.Stop(ctx, name); err != nil {
 		return false, err
 	}
-	if err := m.Units.Disable(ctx, name); err != nil {
+	if err := h.Units.Disable(ctx, name); err != nil {
 		return false, err
 	}
 	return true, files.Remove(file)
 }
 
-// disableBackups removes all by which the host backs its cluster up. The backups stay. What says that there is
+// Disable removes all by which the host backs its cluster up. The backups stay. What says that there is
 // something to remove goes last.
-func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) error {
-	if err := m.putBackupUnits(ctx, cluster, nil); err != nil {
+func (h Host) Disable(ctx context.Context, cluster, dataDir string) error {
+	if err := h.putUnits(ctx, cluster, nil); err != nil {
 		return err
 	}
-	if b, err := m.backup(cluster); err == nil && b != nil && b.MetricsDir != "" {
-		if err := m.removeMetrics(b.MetricsDir, cluster); err != nil {
+	if b, err := h.backup(cluster); err == nil && b != nil && b.MetricsDir != "" {
+		if err := h.removeMetrics(b.MetricsDir, cluster); err != nil {
 			return err
 		}
 	}
-	if err := m.removeBackupState(cluster, dataDir); err != nil {
+	if err := h.RemoveState(cluster, dataDir); err != nil {
 		return err
 	}
-	file := m.path(api.BackupFile(cluster))
+	file := h.Files.Path(api.BackupFile(cluster))
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -277,111 +277,111 @@ func (m *Machine) disableBackups(ctx context.Context, cluster, dataDir string) e
 }
 
 // removeMetrics removes what runs have written for monitoring.
-func (m *Machine) removeMetrics(dir, cluster string) error {
-	_, err := backup.UnlessItHangs(m.hangs(), func(func()) (struct{}, error) {
-		for _, kind := range runKinds {
-			if err := files.Remove(m.path(metricsFile(dir, kind, cluster))); err != nil {
+func (h Host) removeMetrics(dir, cluster string) error {
+	_, err := backup.UnlessItHangs(h.HangsAfter(), func(func()) (struct{}, error) {
+		for _, kind := range Kinds {
+			if err := files.Remove(h.Files.Path(MetricsFile(dir, kind, cluster))); err != nil {
 				return struct{}{}, err
 			}
 		}
 		return struct{}{}, nil
 	})
 	if errors.Is(err, backup.ErrHangs) {
-		return refuse("metrics directory %s: %s: see whether the server of its file system is there, or unmount it (umount -l)", dir, err)
+		return api.Refuse("metrics directory %s: %s: see whether the server of its file system is there, or unmount it (umount -l)", dir, err)
 	}
 	return err
 }
 
-// backupStatus is what the host knows of its cluster's backups; nil: it makes none.
-func (m *Machine) backupStatus(ctx context.Context, marker api.Marker) (*api.BackupStatus, error) {
-	b, err := m.backup(marker.Cluster)
+// Status is what the host knows of its cluster's backups; nil: it makes none.
+func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus, error) {
+	b, err := h.backup(marker.Cluster)
 	switch {
 	case errors.Is(err, errBackupFile):
 		return &api.BackupStatus{}, nil // to be written anew
 	case err != nil || b == nil:
 		return nil, err
 	}
-	status := &api.BackupStatus{Digest: b.Digest, Enabled: true, Units: m.backupUnitsDigest(marker.Cluster)}
+	status := &api.BackupStatus{Digest: b.Digest, Enabled: true, Units: h.unitsDigest(marker.Cluster)}
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	for _, name := range timers(marker.Cluster, *b) {
-		state, err := m.Units.State(ctx, name)
+		state, err := h.Units.State(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
 	}
-	record := m.runRecord(marker, runBackup)
-	status.Last, status.Rehearsed, status.Newest = record.Last, m.runRecord(marker, runRehearsal).Last, record.newest()
-	status.Every = m.calendar().LongestGap(ctx, b.Schedule)
+	record := h.Record(marker, KindBackup)
+	status.Last, status.Rehearsed, status.Newest = record.Last, h.Record(marker, KindRehearsal).Last, record.Newest()
+	status.Every = h.calendar().LongestGap(ctx, b.Schedule)
 	// The timer is written where its schedule is another one, and at no other change of the backup.
-	if info, err := os.Stat(m.path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
+	if info, err := os.Stat(h.Files.Path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
 		status.Since = info.ModTime().UTC()
 	}
 	return status, nil
 }
 
 // RunNow starts a run in its unit, has it do its work whoever did the last one, and waits for its end.
-func (m *Machine) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
-	marker, err := m.records().Owned(cluster, r.Owner)
+func (h Host) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
+	marker, err := h.Records.Owned(cluster, r.Owner)
 	if err != nil {
 		return api.BackupStatus{}, err
 	}
-	b, err := m.backup(cluster)
+	b, err := h.backup(cluster)
 	if err != nil {
 		return api.BackupStatus{}, err
 	}
-	kind, unit := runBackup, api.BackupUnit(cluster)+".service"
+	kind, unit := KindBackup, api.BackupUnit(cluster)+".service"
 	if r.Rehearsal {
-		kind, unit = runRehearsal, api.RehearsalUnit(cluster)+".service"
+		kind, unit = KindRehearsal, api.RehearsalUnit(cluster)+".service"
 	}
 	if b == nil || r.Rehearsal && b.Rehearsal == nil {
-		return api.BackupStatus{}, refuse("this host makes no %s of cluster %s", kind, cluster)
+		return api.BackupStatus{}, api.Refuse("this host makes no %s of cluster %s", kind, cluster)
 	}
 	if r.Timeout <= 0 {
-		return api.BackupStatus{}, refuse("%s is no time to wait for a %s", r.Timeout, kind)
+		return api.BackupStatus{}, api.Refuse("%s is no time to wait for a %s", r.Timeout, kind)
 	}
 	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	failed := m.runUnit(waiting, *marker, kind, unit)
-	status, err := m.backupStatus(ctx, *marker)
+	failed := h.runUnit(waiting, *marker, kind, unit)
+	status, err := h.Status(ctx, *marker)
 	if err != nil {
 		return api.BackupStatus{}, errors.Join(failed, err)
 	}
 	if failed != nil {
-		return *status, m.runFailure(ctx, *marker, kind, unit, failed)
+		return *status, h.runFailure(ctx, *marker, kind, unit, failed)
 	}
 	return *status, nil
 }
 
 // runUnit has a unit do a run, and waits for its end. A run that was under way already, and has not seen that it was
 // asked for, is waited for as well.
-func (m *Machine) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
-	asked := askedFile(marker.DataDir, kind)
-	if _, err := m.files().Put(files.File{Path: asked, Text: []byte(m.Now().UTC().Format(time.RFC3339Nano) + "\n"), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
+func (h Host) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
+	asked := AskedFile(marker.DataDir, kind)
+	if _, err := h.Files.Put(files.File{Path: asked, Text: []byte(h.Now().UTC().Format(time.RFC3339Nano) + "\n"), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
 		return err
 	}
 	var failed error
 	for range 2 {
-		failed = m.Units.Run(ctx, unit)
-		if _, err := os.Lstat(m.path(asked)); errors.Is(err, fs.ErrNotExist) {
+		failed = h.Units.Run(ctx, unit)
+		if _, err := os.Lstat(h.Files.Path(asked)); errors.Is(err, fs.ErrNotExist) {
 			return failed
 		}
 	}
 	if failed == nil {
 		failed = errors.New("it has not done what it was asked for")
 	}
-	return errors.Join(failed, files.Remove(m.path(asked)))
+	return errors.Join(failed, files.Remove(h.Files.Path(asked)))
 }
 
 // runFailure is why a run has failed: in its own words, where it lived to tell, with the end of its journal.
-func (m *Machine) runFailure(ctx context.Context, marker api.Marker, kind, unit string, failed error) error {
+func (h Host) runFailure(ctx context.Context, marker api.Marker, kind, unit string, failed error) error {
 	message := fmt.Sprintf("%s of cluster %s: %s", kind, marker.Cluster, failed)
-	if last := m.runRecord(marker, kind).Last; last != nil && last.Error != "" {
+	if last := h.Record(marker, kind).Last; last != nil && last.Error != "" {
 		message = fmt.Sprintf("%s of cluster %s at %s: %s", kind, marker.Cluster, last.Ended.Format(time.RFC3339), last.Error)
 	}
 	e := &api.Error{Code: api.CodeFailed, Message: message}
-	for _, line := range m.journal().Failure(ctx, unit) {
+	for _, line := range h.journal().Failure(ctx, unit) {
 		e.Detail += line + "\n"
 	}
 	return e

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"context"
@@ -35,16 +35,16 @@ type unfit struct{ error }
 func (u unfit) Unwrap() error { return u.error }
 
 // RunRehearsal does a rehearsal of a restore of the newest backup, if no other member does it. It says what it does.
-func (m *Machine) RunRehearsal(ctx context.Context, cluster string, now bool, say func(string)) error {
-	return m.runRehearsal(ctx, cluster, now, giveWay, say)
+func (h Host) RunRehearsal(ctx context.Context, cluster string, now bool, say func(string)) error {
+	return h.RehearseAfter(ctx, cluster, now, giveWay, say)
 }
 
-func (m *Machine) runRehearsal(ctx context.Context, cluster string, now bool, giveWay time.Duration, say func(string)) (err error) {
-	r, err := m.newRun(cluster, runRehearsal, now, say)
+func (h Host) RehearseAfter(ctx context.Context, cluster string, now bool, giveWay time.Duration, say func(string)) (err error) {
+	r, err := h.newRun(cluster, KindRehearsal, now, say)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.tidy(r.marker)) }()
+	defer func() { err = errors.Join(err, h.tidy(r.marker)) }()
 	if !r.asked && !r.hasNewest(ctx) {
 		r.say("the newest backup is on the host of another member, which goes first")
 		select {
@@ -64,11 +64,11 @@ func (r *run) hasNewest(ctx context.Context) bool {
 		return true
 	}
 	defer client.Close()
-	last, err := slotRun{marker: r.marker, kind: runBackup}.last(ctx, client)
+	last, err := slotRun{marker: r.marker, kind: KindBackup}.last(ctx, client)
 	if err != nil || last.Backup == "" || last.Member == r.marker.Member || r.config.S3 != nil {
 		return true
 	}
-	content, err := r.fromBackup(ctx, r.marker.Cluster, r.marker.Owner, last.Backup, nil)
+	content, err := r.Open(ctx, r.marker.Cluster, r.marker.Owner, last.Backup, nil)
 	if err != nil {
 		return false
 	}
@@ -76,21 +76,21 @@ func (r *run) hasNewest(ctx context.Context) bool {
 }
 
 // Tidy removes what a rehearsal that was killed has left.
-func (m *Machine) Tidy(cluster string) error {
-	marker, err := m.records().Marker(cluster)
+func (h Host) Tidy(cluster string) error {
+	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
 		return err
 	}
-	return m.tidy(*marker)
+	return h.tidy(*marker)
 }
 
-func (m *Machine) tidy(marker api.Marker) error {
-	return files.RemoveAll(m.path(rehearsalDir(marker.DataDir)))
+func (h Host) tidy(marker api.Marker) error {
+	return files.RemoveAll(h.Files.Path(RehearsalDir(marker.DataDir)))
 }
 
-// rehearsalDir is where a rehearsal works.
-func rehearsalDir(dataDir string) string {
-	return filepath.Join(api.BackupStateDir(dataDir), runRehearsal)
+// RehearsalDir is where a rehearsal works.
+func RehearsalDir(dataDir string) string {
+	return filepath.Join(api.BackupStateDir(dataDir), KindRehearsal)
 }
 
 // rehearsedData is what the data directory of a rehearsed member is called in that.
@@ -185,7 +185,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := snapshots.MustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, api.Minor(r.EtcdVersion)); err != nil {
 		return err
 	}
-	dir := rehearsalDir(r.marker.DataDir)
+	dir := RehearsalDir(r.marker.DataDir)
 	if err := r.tidy(r.marker); err != nil {
 		return err
 	}
@@ -194,10 +194,10 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	if err := r.disks().MustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
 		return err
 	}
-	if err := r.snapshots().MustRehearseInMemory(m.Keys); err != nil {
+	if err := r.Snapshots.MustRehearseInMemory(m.Keys); err != nil {
 		return err
 	}
-	work, err := r.files().NewDir(dir)
+	work, err := r.Files.NewDir(dir)
 	if err != nil {
 		return err
 	}
@@ -221,14 +221,14 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 	// etcd's code finds it by the handle, wherever its name leads by now.
 	err = room.GiveWay(filepath.Join(dir, rehearsedData), func() error {
 		return snapshots.Restore(snapshot.RestoreConfig{
-			SnapshotPath: work.Path(filepath.Base(file)), Name: runRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
-			InitialCluster: runRehearsal + "=" + peer.url(), InitialClusterToken: runRehearsal + "-" + m.Name,
+			SnapshotPath: work.Path(filepath.Base(file)), Name: KindRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
+			InitialCluster: KindRehearsal + "=" + peer.url(), InitialClusterToken: KindRehearsal + "-" + m.Name,
 		})
 	})
 	if err != nil {
 		return unfit{fmt.Errorf("%s does not restore: %w", m, err)}
 	}
-	if err := files.Remove(r.path(file)); err != nil {
+	if err := files.Remove(r.Files.Path(file)); err != nil {
 		return err
 	}
 	return r.compareMember(ctx, m, work, peer)
@@ -236,7 +236,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 
 // fetchBackup brings a backup onto the host, in the clear.
 func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest, path string) error {
-	out, err := inside.OpenFile(r.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
+	out, err := inside.OpenFile(r.Files.Path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
 	if err != nil {
 		return err
 	}
@@ -248,11 +248,11 @@ func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest
 
 // compareSnapshot verifies a snapshot, and compares what is in it with its manifest.
 func (r *run) compareSnapshot(m backup.Manifest, path string) error {
-	found, err := etcdfs.VerifySnapshot(m.String(), r.path(path))
+	found, err := etcdfs.VerifySnapshot(m.String(), r.Files.Path(path))
 	if err != nil {
 		return unfit{err}
 	}
-	inside, err := etcdfs.RevisionsIn(r.path(path))
+	inside, err := etcdfs.RevisionsIn(r.Files.Path(path))
 	if err != nil {
 		return unfit{fmt.Errorf("%s: %w", m, err)}
 	}

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// turnPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. Of each kind
+// slotPrefix begins the keys, in the cluster itself, by which its members agree on who does a run. Of each kind
 // there is a lock, with a key for each member that waits for it, and a record of the last run:
 //
 //	_etcd-store/backup/lock/<lease>
@@ -22,7 +22,7 @@ import (
 const slotPrefix = "_etcd-store/"
 
 const (
-	// turnTTL is how long after the end of a member that was at it another takes over.
+	// slotTTL is how long after the end of a member that was at it another takes over.
 	slotTTL = 20 * time.Second
 	// slotTimeout bounds a question to the cluster about who has a slot. One that has lost its quorum answers none.
 	slotTimeout = 15 * time.Second
@@ -36,7 +36,7 @@ type slotRun struct {
 	asked  bool   // it is to be done whoever did the last one
 }
 
-// turnRecord is the last run that was done, as all members know of it.
+// slotRecord is the last run that was done, as all members know of it.
 type slotRecord struct {
 	Slot   string    `json:"slot"`
 	Member string    `json:"member"` // that did it
@@ -44,16 +44,16 @@ type slotRecord struct {
 	At     time.Time `json:"at"`     // by that member's clock
 }
 
-// errTurnLost ends a run whose lease has ended: another member may be at it by now.
+// errSlotLost ends a run whose lease has ended: another member may be at it by now.
 var errSlotLost = errors.New("the lease by which this member held its slot has ended: it did not reach the cluster for too long")
 
 // runOnce does the run of a slot, unless another member has done it: it waits for the member that holds the slot, and
 // takes over where that one fails. do returns the name of the backup with which the run is done; empty: it is still to be done.
 // What it returns besides says who has done the run.
-func (m *Machine) runOnce(ctx context.Context, t slotRun, do func(ctx context.Context) (string, error)) (by slotRecord, err error) {
+func (h Host) runOnce(ctx context.Context, t slotRun, do func(ctx context.Context) (string, error)) (by slotRecord, err error) {
 	// The lease is given back also where the run was cancelled, so that the next one need not wait for its end.
 	lasting := context.WithoutCancel(ctx)
-	client, err := m.local(t.marker).Dial(lasting)
+	client, err := h.local(t.marker).Dial(lasting)
 	if err != nil {
 		return by, err
 	}
@@ -88,7 +88,7 @@ func (m *Machine) runOnce(ctx context.Context, t slotRun, do func(ctx context.Co
 		}
 		return slotRecord{}, err
 	}
-	by = slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done, At: m.Now().UTC()}
+	by = slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done, At: h.Now().UTC()}
 	return by, errors.Join(err, t.record(ctx, client, lock, by))
 }
 
@@ -155,7 +155,7 @@ func (t slotRun) withoutLock(ctx context.Context, client *clientv3.Client, do fu
 	return slotRecord{Slot: t.slot, Member: t.marker.Member, Backup: done}, err
 }
 
-// turnError says what it means that the cluster does not take part.
+// slotError says what it means that the cluster does not take part.
 func slotError(err error) error {
 	return fmt.Errorf("agree with the other members on who does it: %w", err)
 }

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ import (
 
 // run is a backup or a rehearsal under way.
 type run struct {
-	*Machine
+	Host
 	kind   string
 	marker api.Marker
 	config api.Backup
@@ -35,8 +35,8 @@ type run struct {
 var errNotNow = errors.New("nothing was done")
 
 // RunBackup does a run of the backup, if no other member does it. It says what it does.
-func (m *Machine) RunBackup(ctx context.Context, cluster string, now bool, say func(string)) error {
-	r, err := m.newRun(cluster, runBackup, now, say)
+func (h Host) RunBackup(ctx context.Context, cluster string, now bool, say func(string)) error {
+	r, err := h.newRun(cluster, KindBackup, now, say)
 	if err != nil {
 		return err
 	}
@@ -44,30 +44,30 @@ func (m *Machine) RunBackup(ctx context.Context, cluster string, now bool, say f
 }
 
 // newRun is a run by what the host backs its cluster up by.
-func (m *Machine) newRun(cluster, kind string, now bool, say func(string)) (*run, error) {
-	marker, err := m.records().Marker(cluster)
+func (h Host) newRun(cluster, kind string, now bool, say func(string)) (*run, error) {
+	marker, err := h.Records.Marker(cluster)
 	if err != nil {
 		return nil, err
 	}
 	if marker == nil {
-		return nil, refuse("%s: there is no %s", records.NoCluster, api.MarkerFile(cluster))
+		return nil, api.Refuse("%s: there is no %s", records.NoCluster, api.MarkerFile(cluster))
 	}
-	b, err := m.backup(cluster)
+	b, err := h.backup(cluster)
 	if err != nil {
 		return nil, err
 	}
-	if b == nil || kind == runRehearsal && b.Rehearsal == nil {
-		return nil, refuse("this host makes no %s of cluster %s", kind, cluster)
+	if b == nil || kind == KindRehearsal && b.Rehearsal == nil {
+		return nil, api.Refuse("this host makes no %s of cluster %s", kind, cluster)
 	}
-	r := &run{Machine: m, kind: kind, marker: *marker, config: *b, asked: now, say: say}
+	r := &run{Host: h, kind: kind, marker: *marker, config: *b, asked: now, say: say}
 	if r.keys, err = backupKeys(*b); err != nil {
 		return nil, err
 	}
-	if err := m.files().EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
+	if err := h.Files.EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
 		return nil, err
 	}
 	// Whoever has asked finds by this that the run knows of it.
-	asked := m.path(askedFile(marker.DataDir, kind))
+	asked := h.Files.Path(AskedFile(marker.DataDir, kind))
 	if _, err := os.Lstat(asked); err == nil {
 		r.asked = true
 	}
@@ -101,7 +101,7 @@ func (r *run) carryOut(ctx context.Context, schedule string, do func(context.Con
 
 // mayRun says why a run would be of no use now.
 func (r *run) mayRun(ctx context.Context) error {
-	under, err := r.records().Restoration(r.marker.Cluster)
+	under, err := r.Records.Restoration(r.marker.Cluster)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (r *run) inSlot(ctx context.Context, schedule string, do func(context.Conte
 	if err == nil && !mine {
 		r.known = by.At
 		r.say(fmt.Sprintf("nothing was done now: member %s has done this %s already: %s; for another one before the next is due, touch %s and start the unit again, or run store %s %s --now",
-			by.Member, r.kind, by.Backup, askedFile(r.marker.DataDir, r.kind), map[string]string{runBackup: "backup", runRehearsal: "rehearse"}[r.kind], r.marker.Cluster))
+			by.Member, r.kind, by.Backup, AskedFile(r.marker.DataDir, r.kind), map[string]string{KindBackup: "backup", KindRehearsal: "rehearse"}[r.kind], r.marker.Cluster))
 	}
 	return mine || err != nil, err
 }

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"context"
@@ -17,14 +17,18 @@ const (
 	// storeStall is for how long a destination may take no byte of a backup until the run goes on to the next one. Bytes that
 	// go out to S3 count one by one, and not the parts that they are of, so that no line is too thin.
 	storeStall = time.Hour
+	// StoragePatience is for how long storage is asked again that fails for reasons which may pass.
+	StoragePatience = 5 * time.Minute
+	// readyPoll is how often a member is asked that does not answer yet.
+	readyPoll = 25 * time.Millisecond
 	// stopGrace is for how long a run that was ended may clean up.
 	stopGrace = time.Minute
 )
 
 // stall is a bound of these, in tests on their scale.
-func (m *Machine) stall(bound time.Duration) time.Duration {
-	if m.Stalls > 0 {
-		return time.Duration(float64(m.Stalls) * bound.Hours() / storeStall.Hours())
+func (h Host) stall(bound time.Duration) time.Duration {
+	if h.Stalls > 0 {
+		return time.Duration(float64(h.Stalls) * bound.Hours() / storeStall.Hours())
 	}
 	return bound
 }
@@ -74,7 +78,7 @@ func (r *run) guarded(ctx context.Context, do func(context.Context) (string, err
 
 // destinations are those of the machine, which tell of what comes and goes.
 func (r *run) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
-	all, err := r.Machine.destinations(ctx, b)
+	all, err := r.Host.destinations(ctx, b)
 	for i := range all {
 		all[i] = all[i].tracked(r.gained)
 	}

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"os"
@@ -16,7 +16,7 @@ import (
 // be: it is encrypted there, or there is none.
 func TestWhereASnapshotIsTaken(t *testing.T) {
 	t.Parallel()
-	f := fleetOf(t, newAuthority(t), "a")[0]
+	h := newHost(t)
 	key, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -37,11 +37,7 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 		"encrypted":    {encrypted, false},
 		"S3":           {bucket, false},
 	} {
-		backedUp(t, test.backup, f)
-		r, err := f.newRun("main", runBackup, true, func(string) {})
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := h.runOf(t, test.backup)
 		where := func() bool {
 			t.Helper()
 			all, err := r.destinations(t.Context(), r.config)
@@ -63,13 +59,13 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 		if test.backup.Directory == "" {
 			continue
 		}
-		if err := os.Rename(f.path(backupDir), f.path("/away")); err != nil {
+		if err := os.Rename(h.Files.Path(backupDir), h.Files.Path("/away")); err != nil {
 			t.Fatal(err)
 		}
 		if where() {
 			t.Errorf("%s: staged in a directory that is not there", name)
 		}
-		if err := os.Rename(f.path("/away"), f.path(backupDir)); err != nil {
+		if err := os.Rename(h.Files.Path("/away"), h.Files.Path(backupDir)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,15 +74,14 @@ func TestWhereASnapshotIsTaken(t *testing.T) {
 // TestABackupLeavesRoomToLive: whatever takes the member's disk for a backup leaves what a snapshot leaves, and sets aside
 // what it is to write, and no more.
 func TestABackupLeavesRoomToLive(t *testing.T) {
-	f := fleetOf(t, newAuthority(t), "a")[0]
+	h := newHost(t)
 	b := backupOf()
 	b.Directory = ""
 	b.S3 = &api.S3{Endpoint: "https://192.0.2.9", Region: "us-east-1", Bucket: "backups", AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
-	backedUp(t, b, f)
-	dir := f.path(api.BackupStateDir(f.marker.DataDir))
+	dir := h.Files.Path(api.BackupStateDir(dataDir))
+	mustNotFail(t, os.Mkdir(dir, 0o755))
 	small(t, dir)
-	r, err := f.newRun("main", runBackup, true, func(string) {})
-	mustNotFail(t, err)
+	r := h.runOf(t, b)
 	all, err := r.destinations(t.Context(), r.config)
 	mustNotFail(t, err)
 	live, err := disks.RoomToLive(dir)
@@ -124,24 +119,18 @@ func small(t *testing.T, path string) {
 // TestADirectoryOnTheMembersDisk leaves the member room to live, whichever cluster's that is; one on a disk of its own may be
 // filled.
 func TestADirectoryOnTheMembersDisk(t *testing.T) {
-	f := fleetOf(t, newAuthority(t), "a")[0]
-	for _, dir := range []string{"/srv/own", "/data/next"} {
-		mustNotFail(t, os.MkdirAll(f.path(dir), 0o755))
-	}
-	small(t, f.path("/srv/own"))
-	small(t, f.path("/data"))
-	mustNotFail(t, os.MkdirAll(f.path("/data/next"), 0o755))
-	mustNotFail(t, os.MkdirAll(f.path("/data/backups"), 0o755))
-	mustNotFail(t, os.MkdirAll(f.path("/srv/shared"), 0o755))
-	next := f.marker
-	next.Cluster, next.DataDir = "next", "/data/next"
-	mustNotFail(t, f.putClaim(next, etcdOwner))
+	h := newHost(t)
+	small(t, h.Files.Path("/srv/own"))
+	small(t, h.Files.Path("/data"))
+	mustNotFail(t, os.MkdirAll(h.Files.Path("/data/next"), 0o755))
+	mustNotFail(t, os.MkdirAll(h.Files.Path("/data/backups"), 0o755))
+	mustNotFail(t, h.Records.RewriteMarker(markerOf("next", "/data/next")))
 	for dir, leaves := range map[string]bool{"/srv/own": false, "/srv/shared": true, "/data/backups": true} {
-		d, err := f.directory(t.Context(), dir)
+		d, err := h.directory(t.Context(), dir)
 		mustNotFail(t, err)
-		live, err := disks.RoomToLive(f.path(dir))
+		live, err := disks.RoomToLive(h.Files.Path(dir))
 		mustNotFail(t, err)
-		free, err := disks.RoomAt(f.path(dir))
+		free, err := disks.RoomAt(h.Files.Path(dir))
 		mustNotFail(t, err)
 		file, err := d.directory.Stage("main", free.Bytes-live/2)
 		if leaves != (err != nil) {

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"encoding/json"
@@ -17,29 +17,29 @@ import (
 
 // Kinds of runs, as they are called in messages, files, metrics and keys.
 const (
-	runBackup    = "backup"
-	runRehearsal = "rehearsal"
+	KindBackup    = "backup"
+	KindRehearsal = "rehearsal"
 )
 
-var runKinds = []string{runBackup, runRehearsal}
+var Kinds = []string{KindBackup, KindRehearsal}
 
 // Files of a run, beside the data. All may read them: there is nothing secret in them.
-func recordFile(dataDir, kind string) string {
+func RecordFile(dataDir, kind string) string {
 	return path.Join(api.BackupStateDir(dataDir), kind+".json")
 }
 
-// askedFile has the next run do its work whoever did the last one.
-func askedFile(dataDir, kind string) string {
+// AskedFile has the next run do its work whoever did the last one.
+func AskedFile(dataDir, kind string) string {
 	return path.Join(api.BackupStateDir(dataDir), kind+".asked")
 }
 
-// metricsFile is where the metrics of runs lie, as node_exporter wants it to be called.
-func metricsFile(dir, kind, cluster string) string {
+// MetricsFile is where the metrics of runs lie, as node_exporter wants it to be called.
+func MetricsFile(dir, kind, cluster string) string {
 	return path.Join(dir, "etcd_"+kind+"_"+cluster+".prom")
 }
 
-// runRecord is what this host remembers of the runs of one kind that it has done.
-type runRecord struct {
+// Record is what this host remembers of the runs of one kind that it has done.
+type Record struct {
 	Last     *api.Run `json:"last"`
 	Good     *api.Run `json:"good"`       // the last that succeeded
 	Bytes    int64    `json:"size_bytes"` // of the snapshot of that one, in the clear
@@ -48,18 +48,18 @@ type runRecord struct {
 	Known time.Time `json:"known,omitzero"` // when the last run of another member ended that this one has found done
 }
 
-// runRecord reads what there is. A record that cannot be read is none: the next run writes it anew.
-func (m *Machine) runRecord(marker api.Marker, kind string) runRecord {
-	var record runRecord
-	text, err := inside.ReadFile(m.path(recordFile(marker.DataDir, kind)))
+// Record reads what there is. A record that cannot be read is none: the next run writes it anew.
+func (h Host) Record(marker api.Marker, kind string) Record {
+	var record Record
+	text, err := inside.ReadFile(h.Files.Path(RecordFile(marker.DataDir, kind)))
 	if err != nil || json.Unmarshal(text, &record) != nil {
-		return runRecord{}
+		return Record{}
 	}
 	return record
 }
 
-// newest is when the newest run ended that succeeded, of whichever member; zero: this host knows of none.
-func (r runRecord) newest() time.Time {
+// Newest is when the newest run ended that succeeded, of whichever member; zero: this host knows of none.
+func (r Record) Newest() time.Time {
 	if r.Good != nil && r.Good.Ended.After(r.Known) {
 		return r.Good.Ended
 	}
@@ -69,21 +69,21 @@ func (r runRecord) newest() time.Time {
 // remember keeps when another member's run ended: so that every host knows how old the newest backup is, also where the
 // one that made it cannot be asked.
 func (r *run) remember(ended time.Time) error {
-	record := r.runRecord(r.marker, r.kind)
+	record := r.Record(r.marker, r.kind)
 	if !ended.After(record.Known) {
 		return nil
 	}
 	record.Known = ended
-	return r.putRecord(r.marker, r.kind, record)
+	return r.PutRecord(r.marker, r.kind, record)
 }
 
-// putRecord writes the record of runs of a kind.
-func (m *Machine) putRecord(marker api.Marker, kind string, record runRecord) error {
+// PutRecord writes the record of runs of a kind.
+func (h Host) PutRecord(marker api.Marker, kind string, record Record) error {
 	text, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
 	}
-	if _, err := m.files().Put(files.File{Path: recordFile(marker.DataDir, kind), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
+	if _, err := h.Files.Put(files.File{Path: RecordFile(marker.DataDir, kind), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
 		return fmt.Errorf("record the %s: %w", kind, err)
 	}
 	return nil
@@ -91,30 +91,30 @@ func (m *Machine) putRecord(marker api.Marker, kind string, record runRecord) er
 
 // record remembers a run that has ended, and tells monitoring.
 func (r *run) record() error {
-	record := r.runRecord(r.marker, r.kind)
+	record := r.Record(r.marker, r.kind)
 	result := r.result
 	if record.Last = &result; result.Error == "" {
 		record.Good, record.Bytes = &result, r.bytes
 	} else {
 		record.Failures++
 	}
-	if err := r.putRecord(r.marker, r.kind, record); err != nil {
+	if err := r.PutRecord(r.marker, r.kind, record); err != nil {
 		return err
 	}
 	dir := r.config.MetricsDir
 	if dir == "" {
 		dir = api.BackupStateDir(r.marker.DataDir)
 	}
-	path := metricsFile(dir, r.kind, r.marker.Cluster)
+	path := MetricsFile(dir, r.kind, r.marker.Cluster)
 	text := files.File{Path: path, Text: []byte(metrics(r.kind, r.marker.Cluster, record)), Owner: files.RootUser, Mode: files.UnitFile}
-	if _, err := backup.UnlessItHangs(r.hangs(), func(func()) (bool, error) { return r.files().Put(text) }); err != nil {
+	if _, err := backup.UnlessItHangs(r.HangsAfter(), func(func()) (bool, error) { return r.Files.Put(text) }); err != nil {
 		return fmt.Errorf("write metrics to %s: %w", filepath.Dir(path), err)
 	}
 	return nil
 }
 
 // metrics are the runs of one kind on this host in Prometheus' text format.
-func metrics(kind, cluster string, r runRecord) string {
+func metrics(kind, cluster string, r Record) string {
 	var b strings.Builder
 	tell := func(name, help, kindOf string, value float64) {
 		name = "etcd_" + kind + "_" + name
@@ -131,7 +131,7 @@ func metrics(kind, cluster string, r runRecord) string {
 	tell("duration_seconds", "How long the last one that succeeded took.", "gauge", r.Good.Ended.Sub(r.Good.Began).Seconds())
 	tell("size_bytes", "Size of its snapshot in the clear.", "gauge", float64(r.Bytes))
 	tell("revision", "Revision of its snapshot.", "gauge", float64(r.Good.Revision))
-	if kind == runRehearsal {
+	if kind == KindRehearsal {
 		tell("behind_revisions", "How many revisions a restore of that backup would have lost.", "gauge", float64(r.Good.BehindRevisions))
 		tell("behind_seconds", "How old that backup was.", "gauge", r.Good.BehindTime.Seconds())
 	}

@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -40,7 +39,7 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 	said := &tail{}
 	member := exec.Command(r.Binary)
 	member.Args = append([]string{"etcd"}, r.rehearsedFlags(peer, port)...)
-	member.Env = MemberEnvironment(os.Environ())
+	member.Env = r.Environment
 	member.Dir = work.Path(".") // where its data lies, whatever lies under that name by now
 	member.Stdout, member.Stderr = said, said
 	member.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -53,9 +52,9 @@ func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside
 		close(ended)
 	}()
 	alone := r.marker
-	alone.ClientPort, alone.Member, alone.DataDir, alone.MetricsPort = int(port), runRehearsal, filepath.Join(rehearsalDir(r.marker.DataDir), rehearsedData), 0
+	alone.ClientPort, alone.Member, alone.DataDir, alone.MetricsPort = int(port), KindRehearsal, filepath.Join(RehearsalDir(r.marker.DataDir), rehearsedData), 0
 	pid := func(context.Context) (int, error) { return member.Process.Pid, nil }
-	waiting, stop := r.paces().WhileProcessGains(ctx, alone, r.stall(rehearsedStall), pid, r.gained)
+	waiting, stop := r.Snapshots.Paces.WhileProcessGains(ctx, alone, r.stall(rehearsedStall), pid, r.gained)
 	if err = r.compareAnswers(waiting, m, alone, ended); err != nil && ctx.Err() == nil && waiting.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(waiting), err)
 	}
@@ -87,7 +86,7 @@ func (r *run) compareAnswers(ctx context.Context, m backup.Manifest, alone api.M
 			return unfit{fmt.Errorf("%s was taken of a cluster that has found itself corrupt: alarm %s", m, alarm)}
 		}
 	}
-	// All at the revision of the backup: leases that end meanwhile delete keys.
+	// all at the revision of the backup: leases that end meanwhile delete keys.
 	all, err := client.Get(ctx, "", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(m.Revision))
 	if err != nil {
 		return endedOr(ended, fmt.Errorf("count the keys of the rehearsed member: %w", err))
@@ -141,13 +140,13 @@ func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan
 func (r *run) rehearsedFlags(peer, client port) []string {
 	cluster := r.marker.Cluster
 	return []string{
-		"--name=" + runRehearsal, "--data-dir=" + rehearsedData, "--log-level=error", "--unsafe-no-fsync=true",
-		"--initial-cluster=" + runRehearsal + "=" + peer.url(), "--initial-advertise-peer-urls=" + peer.url(), "--listen-peer-urls=" + peer.url(),
-		"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + r.path(api.PeerCAFile(cluster)),
-		"--peer-cert-file=" + r.path(api.CertificateFile(cluster, api.KeyPeer)), "--peer-key-file=" + r.path(api.KeyFile(cluster, api.KeyPeer)),
+		"--name=" + KindRehearsal, "--data-dir=" + rehearsedData, "--log-level=error", "--unsafe-no-fsync=true",
+		"--initial-cluster=" + KindRehearsal + "=" + peer.url(), "--initial-advertise-peer-urls=" + peer.url(), "--listen-peer-urls=" + peer.url(),
+		"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + r.Files.Path(api.PeerCAFile(cluster)),
+		"--peer-cert-file=" + r.Files.Path(api.CertificateFile(cluster, api.KeyPeer)), "--peer-key-file=" + r.Files.Path(api.KeyFile(cluster, api.KeyPeer)),
 		"--listen-client-urls=" + client.url(), "--advertise-client-urls=" + client.url(),
-		"--client-cert-auth=true", "--trusted-ca-file=" + r.path(api.ClientCAFile(cluster)),
-		"--cert-file=" + r.path(api.CertificateFile(cluster, api.KeyServer)), "--key-file=" + r.path(api.KeyFile(cluster, api.KeyServer)),
+		"--client-cert-auth=true", "--trusted-ca-file=" + r.Files.Path(api.ClientCAFile(cluster)),
+		"--cert-file=" + r.Files.Path(api.CertificateFile(cluster, api.KeyServer)), "--key-file=" + r.Files.Path(api.KeyFile(cluster, api.KeyServer)),
 	}
 }
 

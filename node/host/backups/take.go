@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"context"
@@ -29,7 +29,7 @@ const snapshotTries = 2
 
 // take saves a verified snapshot of the local member, where it is to stay if it can.
 func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
-	err = r.through(ctx, r.marker.Cluster, r.marker.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
+	err = r.asVoter(ctx, r.marker, func(ctx context.Context, member etcdclient.Voter) error {
 		if err := member.MustReachOthers(ctx); err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 			continue
 		}
 		// Network file systems have no files without names: what is staged lies on a disk of this host.
-		file, err := backup.UnlessItHangs(r.hangs(), func(func()) (*os.File, error) { return d.directory.Stage(r.marker.Cluster, size) })
+		file, err := backup.UnlessItHangs(r.HangsAfter(), func(func()) (*os.File, error) { return d.directory.Stage(r.marker.Cluster, size) })
 		if err == nil {
 			return taken{file: file, staged: d.directory, room: size}, nil
 		}
@@ -62,7 +62,7 @@ func (r *run) newFile(to []destination, size int64) (taken, error) {
 	if err := r.disks().MustHoldSnapshot(dir, size); err != nil {
 		return taken{}, err
 	}
-	file, err := r.files().Nameless(dir)
+	file, err := r.Files.Nameless(dir)
 	return taken{file: file, room: size}, err
 }
 
@@ -82,7 +82,7 @@ func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error
 		if err != nil {
 			return err
 		}
-		if saved, err = r.snapshots().SaveTo(ctx, member, t.file, to); err != nil {
+		if saved, err = r.Snapshots.SaveTo(ctx, member, t.file, to); err != nil {
 			return err
 		}
 	}

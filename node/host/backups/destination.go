@@ -1,4 +1,4 @@
-package host
+package backups
 
 import (
 	"cmp"
@@ -16,6 +16,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
@@ -51,11 +53,11 @@ func (d destination) resume(ctx context.Context, key string) (io.ReadCloser, err
 
 // destinations are where a backup goes. Where it is best fetched from comes first: what is not on this host
 // outlives it.
-func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
+func (h Host) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
 	var all []destination
 	if b.S3 != nil {
 		storage, err := backup.NewS3(backup.S3Config{
-			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: storagePatience, UploadPatience: m.stall(storeStall),
+			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: StoragePatience, UploadPatience: h.stall(storeStall),
 			Credentials: backup.Credentials{AccessKeyID: b.S3.AccessKeyID, SecretAccessKey: b.S3.SecretAccessKey},
 		})
 		if err != nil {
@@ -64,7 +66,7 @@ func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination
 		all = append(all, destination{Destination: storage, kind: "s3"})
 	}
 	if b.Directory != "" {
-		directory, err := m.directory(ctx, b.Directory)
+		directory, err := h.directory(ctx, b.Directory)
 		if err != nil {
 			return nil, err
 		}
@@ -80,17 +82,17 @@ func (m *Machine) destinations(ctx context.Context, b api.Backup) ([]destination
 // A disk that has to start spinning, or a server that starts again, takes less.
 const hangPatience = 2 * time.Minute
 
-// hangs is hangPatience, but in tests.
-func (m *Machine) hangs() time.Duration { return cmp.Or(m.Hangs, hangPatience) }
+// HangsAfter is hangPatience, but in tests.
+func (h Host) HangsAfter() time.Duration { return cmp.Or(h.Hangs, hangPatience) }
 
 // directory is a destination on a file system. One that does not answer is away, and keeps no other from being used.
-func (m *Machine) directory(ctx context.Context, dir string) (destination, error) {
+func (h Host) directory(ctx context.Context, dir string) (destination, error) {
 	type place struct {
 		path   string
 		leaves int64
 	}
-	at, away := backup.UnlessItHangs(m.hangs(), func(func()) (place, error) {
-		path := m.path(dir)
+	at, away := backup.UnlessItHangs(h.HangsAfter(), func(func()) (place, error) {
+		path := h.Files.Path(dir)
 		if resolved, err := filepath.EvalSymlinks(path); err == nil {
 			path = resolved // a link is looked into
 		}
@@ -98,28 +100,28 @@ func (m *Machine) directory(ctx context.Context, dir string) (destination, error
 			_, _ = opened.Stat()
 			_ = opened.Close() // nothing was written
 		}
-		return place{path, m.leftToMembers(path)}, nil
+		return place{path, h.leftToMembers(path)}, nil
 	})
 	if away != nil {
-		at, away = place{path: m.path(dir)}, fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
+		at, away = place{path: h.Files.Path(dir)}, fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
 	} else {
-		away = m.mustBeMounted(ctx, dir)
+		away = h.mustBeMounted(ctx, dir)
 	}
 	directory, err := backup.NewDirectory(at.path)
 	if err != nil {
 		return destination{}, err
 	}
 	directory.Leave(at.leaves)
-	return destination{backup.Bounded(directory, m.hangs()), "directory", away, directory}, nil
+	return destination{backup.Bounded(directory, h.HangsAfter()), "directory", away, directory}, nil
 }
 
 // mustBeMounted refuses a directory that lies on a file system which systemd knows how to mount, and which is not mounted:
 // what lies under its mount point is another one's.
-func (m *Machine) mustBeMounted(ctx context.Context, dir string) error {
+func (h Host) mustBeMounted(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	for _, unit := range systemd.MountUnits(dir) {
-		state, err := m.Units.State(ctx, unit)
+		state, err := h.Units.State(ctx, unit)
 		switch {
 		case err != nil:
 			return fmt.Errorf("whether what belongs to backup directory %s is mounted is not known: %w", dir, err)
@@ -150,13 +152,13 @@ func backupKeys(b api.Backup) (k keys, err error) {
 // listStall is for how long a look at a destination may come no further. There may be thousands of backups.
 const listStall = 2 * time.Minute
 
-// Backups lists the backups at all destinations that this host knows of.
-func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, error) {
-	all, err := m.knownDestinations(ctx, cluster)
+// List lists the backups at all destinations that this host knows of.
+func (h Host) List(ctx context.Context, cluster string) (api.Backups, error) {
+	all, err := h.knownDestinations(ctx, cluster)
 	if err != nil {
 		return api.Backups{}, err
 	}
-	owner, err := m.backupOwner(cluster)
+	owner, err := h.backupOwner(cluster)
 	if err != nil {
 		return api.Backups{}, err
 	}
@@ -186,20 +188,20 @@ func (m *Machine) Backups(ctx context.Context, cluster string) (api.Backups, err
 }
 
 // knownDestinations are those of a cluster that this host backs up.
-func (m *Machine) knownDestinations(ctx context.Context, cluster string) ([]destination, error) {
-	b, err := m.backup(cluster)
+func (h Host) knownDestinations(ctx context.Context, cluster string) ([]destination, error) {
+	b, err := h.backup(cluster)
 	if err != nil {
 		return nil, err
 	}
 	if b == nil {
-		return nil, refuse("this host does not back up cluster %s, and knows no backups of it", cluster)
+		return nil, api.Refuse("this host does not back up cluster %s, and knows no backups of it", cluster)
 	}
-	return m.destinations(ctx, *b)
+	return h.destinations(ctx, *b)
 }
 
 // backupOwner is how manifests name whom a cluster on this host belongs to.
-func (m *Machine) backupOwner(cluster string) (string, error) {
-	marker, err := m.records().Marker(cluster)
+func (h Host) backupOwner(cluster string) (string, error) {
+	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
 		return "", err
 	}
@@ -257,19 +259,19 @@ func stored(e backup.Entry, at string) api.StoredBackup {
 	return s
 }
 
-// fromBackup opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores
+// Open opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores
 // its own. The owner is that of the marker, where there is a marker.
-func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error) {
-	fresh, err := m.isFresh(cluster)
+func (h Host) Open(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error) {
+	fresh, err := h.isFresh(cluster)
 	if err != nil {
 		return nil, err
 	}
 	var all []destination
 	where := "the destinations of this host"
 	if in == nil {
-		all, err = m.knownDestinations(ctx, cluster)
+		all, err = h.knownDestinations(ctx, cluster)
 	} else {
-		all, err = m.destinations(ctx, api.Backup{S3: in})
+		all, err = h.destinations(ctx, api.Backup{S3: in})
 		where = fmt.Sprintf("bucket %s at %s, prefix %q", in.Bucket, in.Endpoint, in.Key)
 	}
 	if err != nil {
@@ -293,7 +295,7 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 		}
 		entries, err := catalog.Restorable(called, backup.Owner(owner), fresh)
 		if err != nil {
-			return nil, refuse("backup %s of cluster %s in %s: %s", name, cluster, d, err)
+			return nil, api.Refuse("backup %s of cluster %s in %s: %s", name, cluster, d, err)
 		}
 		for _, entry := range entries {
 			content, err := d.resume(ctx, entry.Key())
@@ -307,30 +309,30 @@ func (m *Machine) fromBackup(ctx context.Context, cluster, owner, name string, i
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("open backup %s of cluster %s: %w", name, cluster, errors.Join(problems...))
 	}
-	return nil, refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
+	return nil, api.Refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
 }
 
 // isFresh tells whether the host carries no cluster of this name, or did not before the restore that is under way.
-func (m *Machine) isFresh(cluster string) (bool, error) {
-	marker, err := m.records().Marker(cluster)
+func (h Host) isFresh(cluster string) (bool, error) {
+	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
 		return err == nil, err
 	}
-	under, err := m.records().Restoration(cluster)
+	under, err := h.Records.Restoration(cluster)
 	return under != nil && under.Marker == nil, err
 }
 
-// SendBackup sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
+// Send sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
 // says.
-func (m *Machine) SendBackup(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
-	marker, err := m.records().Marker(cluster)
+func (h Host) Send(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
+	marker, err := h.Records.Marker(cluster)
 	if err != nil {
 		return err
 	}
 	if marker == nil {
-		return refuse("%s, and no backups of it", records.NoCluster)
+		return api.Refuse("%s, and no backups of it", records.NoCluster)
 	}
-	from, err := m.fromBackup(ctx, cluster, marker.Owner, r.Name, nil)
+	from, err := h.Open(ctx, cluster, marker.Owner, r.Name, nil)
 	if err != nil {
 		return err
 	}
@@ -354,4 +356,22 @@ type named struct {
 func (n named) List(ctx context.Context, prefix string) ([]backup.Object, error) {
 	objects, err := n.Source.List(ctx, prefix)
 	return slices.DeleteFunc(objects, func(o backup.Object) bool { return !strings.HasPrefix(o.Key, prefix+n.name+".") }), err
+}
+
+// leftToMembers is what big files leave free where a path of this process lies, in favour of the members of this host that
+// have their data or their log on that file system. 0: none has.
+func (h Host) leftToMembers(path string) int64 {
+	members, err := h.Records.Neighbours("")
+	if err != nil {
+		return 0 // what is wrong with a marker is said where it is gone by
+	}
+	for _, member := range members {
+		for _, dir := range []string{h.Files.Path(member.DataDir), h.Files.Path(etcdfs.LogDir(member.DataDir))} {
+			if shared, err := disks.SameFilesystem(path, dir); err == nil && shared {
+				live, _ := disks.RoomToLive(path)
+				return live
+			}
+		}
+	}
+	return 0
 }
