@@ -75,7 +75,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 		},
 		"snapshots": {
 			"make it":            func() error { return m.files().EnsureDir(kept, files.RootUser, files.DataMode) },
-			"fetch":              func() error { return m.writeNew(filepath.Join(kept, fetching), 3, strings.NewReader("new")) },
+			"fetch":              func() error { return m.disks().WriteNew(filepath.Join(kept, fetching), 3, strings.NewReader("new")) },
 			"go on with a fetch": func() error { return m.release(part) },
 			"receive": func() error {
 				_, err := m.arrive(&snapshots.Source{ReadCloser: io.NopCloser(strings.NewReader("new")), Size: 3}, 0, part)

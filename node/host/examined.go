@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
@@ -65,7 +66,7 @@ type examined struct {
 // examinedFile is where findings are kept. They end with the boot: what lies on a disk may be another disk's after that.
 func examinedFile(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
-	return filepath.Join(lockDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
+	return filepath.Join(api.RunDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
 }
 
 // examined reads what has been found in a data directory. What cannot be read is found anew.
@@ -115,7 +116,7 @@ func (e *examined) once(check string, paths []string, do func(at *etcdfs.Positio
 // keep writes down what a check has come to. Where that is in vain, the next look reads the files again.
 func (e *examined) keep(check string, found finding) {
 	e.found[check] = found
-	if text, failed := json.Marshal(e.found); failed == nil && e.m.files().EnsureDir(lockDir, files.RootUser, 0o700) == nil {
+	if text, failed := json.Marshal(e.found); failed == nil && e.m.files().EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
 		_, _ = e.m.files().Put(files.File{Path: e.path, Text: text, Owner: files.RootUser, Mode: files.KeyFile})
 	}
 }

@@ -15,8 +15,6 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
@@ -214,7 +212,7 @@ func (m *Machine) download(from *snapshots.Source, identities, path string) (*et
 	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, etcdfs.NewChecksum()
 	content, failed := inTheClear(arrived, identities)
 	if failed == nil {
-		failed = m.writeNew(path, from.Size, io.TeeReader(content, s))
+		failed = m.disks().WriteNew(path, from.Size, io.TeeReader(content, s))
 	}
 	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
 	_, broken := io.Copy(io.Discard, arrived)
@@ -231,20 +229,6 @@ func (m *Machine) download(from *snapshots.Source, identities, path string) (*et
 		return nil, fmt.Errorf("fetch %s: %w", from.What, failed)
 	}
 	return s, nil
-}
-
-// writeNew writes a new file of about so many bytes, for root alone, and brings it to the disk.
-func (m *Machine) writeNew(path string, size int64, content io.Reader) error {
-	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
-	if err != nil {
-		return err
-	}
-	if err := disks.Reserve(out, size); err != nil {
-		return errors.Join(err, out.Close())
-	}
-	disk := durable.NewWriter(out)
-	_, err = io.Copy(disk, content)
-	return errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
 }
 
 // verifyFetched verifies a snapshot, and says of what is none what it may be.

@@ -157,7 +157,7 @@ func (m *Machine) awaitCalls(ctx context.Context, cluster string) error {
 // otherRuns says when the first of those runs began that hold the lock of another cluster on this host; false: none does. The zero
 // time is that of one of which it is not known: it has no record yet, or the clock has been put back since.
 func (m *Machine) otherRuns(cluster string) (began time.Time, found bool, err error) {
-	entries, err := os.ReadDir(m.path(lockDir))
+	entries, err := os.ReadDir(m.path(api.RunDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return time.Time{}, false, err
 	}

@@ -68,12 +68,12 @@ func (m *Machine) trusted(part string) (int64, error) {
 // how long after that.
 func sinceBoot(part string) string {
 	sum := sha256.Sum256([]byte(part))
-	return filepath.Join(lockDir, "arriving-"+hex.EncodeToString(sum[:8]))
+	return filepath.Join(api.RunDir, "arriving-"+hex.EncodeToString(sum[:8]))
 }
 
 // noteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
 func (m *Machine) noteSinceBoot(part string) error {
-	if err := m.files().EnsureDir(lockDir, files.RootUser, 0o700); err != nil {
+	if err := m.files().EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return err
 	}
 	up := ""

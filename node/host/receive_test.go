@@ -113,7 +113,7 @@ func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 	part := arrivingFile(r.DataDir, r.Source.Upload.SHA256)
 	boot := func() {
 		t.Helper()
-		if err := os.RemoveAll(m.path(lockDir)); err != nil {
+		if err := os.RemoveAll(m.path(api.RunDir)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -105,7 +105,7 @@ func TestSourceThatHangs(t *testing.T) {
 	hung(t, m.path("/nfs"))
 	failed := make(chan error, 1)
 	go func() {
-		_, err := m.fromPath("/nfs/snapshot.db")
+		_, err := m.open(t.Context(), "main", "owner", api.Source{Path: "/nfs/snapshot.db"}, nil)
 		failed <- err
 	}()
 	select {

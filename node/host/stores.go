@@ -223,7 +223,7 @@ func (m *Machine) removeStore(cluster, hash string, cutShort bool) error {
 
 // wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
 func (m *Machine) wantedByOthers(cluster, hash string) (bool, error) {
-	entries, err := os.ReadDir(m.path(lockDir))
+	entries, err := os.ReadDir(m.path(api.RunDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}

@@ -22,7 +22,7 @@ type vain struct {
 }
 
 // vainFile is where it is kept, until the host boots.
-func vainFile(cluster string) string { return filepath.Join(lockDir, "vain-"+cluster+".json") }
+func vainFile(cluster string) string { return filepath.Join(api.RunDir, "vain-"+cluster+".json") }
 
 // noteVain notes how long the process has run that has just ended. It is a hint for who looks, and fails nothing.
 func (m *Machine) noteVain(ctx context.Context, cluster string) {
@@ -32,7 +32,7 @@ func (m *Machine) noteVain(ctx context.Context, cluster string) {
 	if err != nil || state.Vain == 0 && m.lastVain(cluster) == 0 {
 		return
 	}
-	if text, err := json.Marshal(vain{state.Vain}); err == nil && m.files().EnsureDir(lockDir, files.RootUser, 0o700) == nil {
+	if text, err := json.Marshal(vain{state.Vain}); err == nil && m.files().EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
 		_, _ = m.files().Put(files.File{Path: vainFile(cluster), Text: text, Owner: files.RootUser, Mode: files.KeyFile})
 	}
 }
