@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
@@ -54,7 +55,7 @@ type acts map[string]func() error
 func asRoot(m *Machine, content []byte) map[string]acts {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
 	kept, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
-	part, aside, next := arrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
+	part, aside, next := arrivals.ArrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
 	purge := func() error { return m.purge(dataDir) }
 	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
 	return map[string]acts{
@@ -74,17 +75,19 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
 		},
 		"snapshots": {
-			"make it":            func() error { return m.files().EnsureDir(kept, files.RootUser, files.DataMode) },
-			"fetch":              func() error { return m.disks().WriteNew(filepath.Join(kept, fetching), 3, strings.NewReader("new")) },
-			"go on with a fetch": func() error { return m.release(part) },
+			"make it": func() error { return m.files().EnsureDir(kept, files.RootUser, files.DataMode) },
+			"fetch": func() error {
+				return m.disks().WriteNew(filepath.Join(kept, arrivals.Fetching), 3, strings.NewReader("new"))
+			},
+			"go on with a fetch": func() error { return m.arrivals().Release(part) },
 			"receive": func() error {
-				_, err := m.arrive(&snapshots.Source{ReadCloser: io.NopCloser(strings.NewReader("new")), Size: 3}, 0, part)
+				_, err := m.arrivals().Arrive(&snapshots.Source{ReadCloser: io.NopCloser(strings.NewReader("new")), Size: 3}, 0, part)
 				return err
 			},
-			"cut what has come":       func() error { return m.cutTo(part, 0) },
-			"remove what was fetched": func() error { return m.removeFetched(dataDir, "", false) },
+			"cut what has come":       func() error { return m.arrivals().CutTo(part, 0) },
+			"remove what was fetched": func() error { return m.arrivals().RemoveFetched(dataDir, "", false) },
 			"name what was fetched": func() error {
-				return m.files().Rename(filepath.Join(kept, fetching), api.FetchedSnapshot(dataDir, "x"))
+				return m.files().Rename(filepath.Join(kept, arrivals.Fetching), api.FetchedSnapshot(dataDir, "x"))
 			},
 			"let go of snapshots": func() error { return m.snapshots().KeepNewest(kept, "", 1) },
 			"take one to send":    func() error { _, err := m.files().Nameless(kept); return err },
@@ -122,7 +125,7 @@ func lives(t *testing.T, content []byte) *Machine {
 	m.Users = userIs{etcdOwner}
 	for path, text := range map[string]string{
 		"/member/wal/0.wal": "log", "/member/snap/db": "database", ".aside-restore-x/member/wal/0.wal": "old", ".aside-restored-unfinished/member/x": "restored",
-		".snapshots/1-20260304T050607Z.db": "", ".snapshots/" + fetching: "", ".snapshots/restore-" + sha256Of(content) + ".db": string(content),
+		".snapshots/1-20260304T050607Z.db": "", ".snapshots/" + arrivals.Fetching: "", ".snapshots/restore-" + sha256Of(content) + ".db": string(content),
 		".backup/rehearsal/x": "", "/../metrics/main.prom": "old",
 	} {
 		writeFile(t, m, dataDir+path, text)
@@ -138,12 +141,12 @@ func lives(t *testing.T, content []byte) *Machine {
 func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 	t.Parallel()
 	_, _, content := aSnapshot(t)
-	part, record := filepath.Base(arrivingFile(dataDir, sha256Of(content))), filepath.Base(backups.RecordFile(dataDir, backups.KindBackup))
+	part, record := filepath.Base(arrivals.ArrivingFile(dataDir, sha256Of(content))), filepath.Base(backups.RecordFile(dataDir, backups.KindBackup))
 	for _, test := range []struct{ in, place, leads string }{
 		{in: "data", place: ""}, {in: "data", place: ".aside-restore-x"}, {in: "data", place: ".aside-restored-unfinished"},
 		{in: "data", place: ".aside-copy-unfinished"}, {in: "data", place: ".aside-retired-x"}, {in: "data", place: "/aside-restore-x"},
 		{"data", "/member", "/member"}, {"data", "/member/wal", "/member/wal"}, {"data", "/member/x", ""}, {"data", "/member/snap/db", "/precious"},
-		{in: "snapshots", place: ".snapshots"}, {"snapshots", ".snapshots/" + part, "/precious"}, {"snapshots", ".snapshots/" + fetching, "/precious"},
+		{in: "snapshots", place: ".snapshots"}, {"snapshots", ".snapshots/" + part, "/precious"}, {"snapshots", ".snapshots/" + arrivals.Fetching, "/precious"},
 		{"snapshots", ".snapshots/restore-" + sha256Of(content) + ".db", "/precious"}, {"snapshots", ".snapshots/1-20260304T050607Z.db", "/precious"},
 		{in: "runs", place: ".backup"}, {"runs", ".backup/rehearsal", "/rehearsal"}, {"runs", ".backup/" + record, "/precious"},
 		{in: "metrics", place: "/../metrics"}, {"metrics", "/../metrics/main.prom", "/precious"}, {"metrics", "/../metrics/.main.prom.new", "/precious"},
@@ -167,7 +170,7 @@ func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 // what is not theirs.
 func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
 	_, _, content := aSnapshot(t)
-	for in, place := range map[string]string{"snapshots": arrivingFile(dataDir, sha256Of(content)), "runs": backups.RecordFile(dataDir, backups.KindBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
+	for in, place := range map[string]string{"snapshots": arrivals.ArrivingFile(dataDir, sha256Of(content)), "runs": backups.RecordFile(dataDir, backups.KindBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
 		for what := range asRoot(&Machine{}, content)[in] {
 			m := lives(t, content)
 			elsewhere, is := outside(t, m)

@@ -118,7 +118,7 @@ var operations = map[api.Operation]operation{
 		return api.Done{}, m.Backups().Send(ctx, c.Cluster, r, c.content)
 	}),
 	api.OpArrived: reads(func(_ context.Context, m *Machine, _ call, r api.ArrivedRequest) (any, error) {
-		return m.Arrived(r)
+		return m.arrivals().Arrived(r)
 	}),
 	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
 		return m.Backups().RunNow(ctx, c.Cluster, r)
@@ -154,7 +154,7 @@ var operations = map[api.Operation]operation{
 		return m.Recover(ctx, c.Cluster, r)
 	}),
 	api.OpFetch: changes(func(ctx context.Context, m *Machine, c call, r api.FetchRequest) (any, error) {
-		return m.Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.bytesCame(c.Cluster)})
+		return m.arrivals().Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.bytesCame(c.Cluster)})
 	}),
 	api.OpFence: changes(func(ctx context.Context, m *Machine, c call, r api.FenceRequest) (any, error) {
 		return m.Fence(ctx, c.Cluster, r)

@@ -65,7 +65,7 @@ func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, b
 			if err != nil {
 				return err
 			}
-			_ = m.tidyLeftovers(cluster) // a disk that lets nothing be removed is for this very run to mend
+			_ = m.arrivals().Tidy(cluster) // a disk that lets nothing be removed is for this very run to mend
 			taken()
 		case <-beat:
 			silent.Reset(silence)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
@@ -107,6 +108,12 @@ func (m *Machine) Backups() backups.Host {
 		Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Units: m.Units, Run: m.Run, Now: m.Now,
 		EtcdVersion: m.EtcdVersion, Binary: m.Binary, Environment: MemberEnvironment(os.Environ()), Stalls: m.Stalls, Hangs: m.Hangs,
 	}
+}
+
+// arrivals are the snapshots that are brought onto it.
+func (m *Machine) arrivals() arrivals.Host {
+	known := m.Backups()
+	return arrivals.Host{Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Backups: known, Now: m.Now, Hangs: known.HangsAfter()}
 }
 
 // proc is what the host's kernel tells.

@@ -12,7 +12,7 @@ func TestFetchWantsMemory(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		m, _ := newMachine(t)
 		writeFile(t, m, "/proc/meminfo", "MemTotal:        60000 kB\nMemAvailable:    60000 kB\n")
-		_, err := m.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
+		_, err := m.arrivals().Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
 		mustRefuse(t, err, "has 30 keys", "at least 65 MiB of memory", "this host has 58 MiB")
 		mustHaveFetched(t, m)
 	})

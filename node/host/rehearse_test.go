@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
@@ -161,7 +162,7 @@ func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 	with("1", "")
 	made := f.mustRun(t, backups.KindBackup)
 	path := f.path(backupDir + "/main/" + made.Backup + ".db.age")
-	if text, err := os.ReadFile(path); err != nil || !strings.HasPrefix(string(text), string(encryptedHeader)) {
+	if text, err := os.ReadFile(path); err != nil || !strings.HasPrefix(string(text), string(arrivals.EncryptedHeader)) {
 		t.Fatalf("it is not encrypted: %v", err)
 	}
 	if done := f.mustRun(t, backups.KindRehearsal); !done.ChecksumsOnly || !f.backups(t).Backups[0].VerifiedAt.IsZero() {
@@ -283,7 +284,7 @@ func TestFetchOfABackup(t *testing.T) {
 	f.put(t, 30)
 	made := f.mustRun(t, backups.KindBackup)
 	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: api.Minor(f.EtcdVersion), Identity: secret.New(key.String())}
-	fetch := func() (api.Snapshot, error) { return f.Fetch(t.Context(), "main", r, strings.NewReader("")) }
+	fetch := func() (api.Snapshot, error) { return f.arrivals().Fetch(t.Context(), "main", r, strings.NewReader("")) }
 	got, err := fetch()
 	if err != nil {
 		t.Fatal(err)
@@ -291,14 +292,14 @@ func TestFetchOfABackup(t *testing.T) {
 	if known := f.backups(t).Backups[0]; got.SHA256 != known.SHA256 || got.Revision != made.Revision || got.Keys != known.Keys || !got.TakenAt.Equal(known.TakenAt) {
 		t.Errorf("fetched is %+v, of %+v", got, known)
 	}
-	if err := f.removeFetched(dataDir, "", false); err != nil {
+	if err := f.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 		t.Fatal(err)
 	}
 	r.Source.Backup = api.LatestBackup
 	if latest, err := fetch(); err != nil || latest.SHA256 != got.SHA256 {
 		t.Errorf("the latest is %+v, %v", latest, err)
 	}
-	if err := f.removeFetched(dataDir, "", false); err != nil {
+	if err := f.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 		t.Fatal(err)
 	}
 	r.Source.Backup = made.Backup + "x"

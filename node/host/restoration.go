@@ -10,7 +10,7 @@ import (
 
 // endRestoration removes the record of a restore, and what was fetched for it.
 func (m *Machine) endRestoration(cluster, dataDir string) error {
-	if err := m.removeFetched(dataDir, "", false); err != nil {
+	if err := m.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 		return err
 	}
 	return errors.Join(files.Remove(m.path(api.RestoreFile(cluster))), files.SyncDir(m.path(api.ConfigDir(cluster))))

@@ -51,7 +51,7 @@ func upload(content []byte) api.FetchRequest {
 
 func (f *fleetMember) fetched(t *testing.T, content []byte) api.Snapshot {
 	t.Helper()
-	s, err := f.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
+	s, err := f.arrivals().Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 // leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.
 func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring bool) (string, error) {
 	if restoring {
-		if err := m.removeFetched(dataDir, "", false); err != nil {
+		if err := m.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 			return "", err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -84,7 +85,7 @@ func (r whileRead) Read(p []byte) (int, error) {
 
 // put uploads a verified snapshot.
 func put(ctx context.Context, s api.S3, file *os.File, size int64) error {
-	storage, err := s3(s)
+	storage, err := arrivals.Bucket(s)
 	if err != nil {
 		return refuse("%s", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
@@ -26,7 +27,7 @@ func TestSourceAtAPath(t *testing.T) {
 	}
 	link := func(path string) error { return os.Symlink("/dev/zero", path) }
 	long := func(path string) error {
-		return os.WriteFile(path, []byte(strings.Repeat(" ", 2*largestManifest)+`{"taken_at":"2026-01-02T03:04:05Z"}`), 0o666)
+		return os.WriteFile(path, []byte(strings.Repeat(" ", 2*arrivals.LargestManifest)+`{"taken_at":"2026-01-02T03:04:05Z"}`), 0o666)
 	}
 	content := func(text string) func(string) error {
 		return func(path string) error { return os.WriteFile(path, []byte(text), 0o666) }
@@ -67,7 +68,7 @@ func TestSourceAtAPath(t *testing.T) {
 			go func() {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				source, err := m.open(t.Context(), "main", "owner", api.Source{Path: snapshot}, nil)
+				source, err := m.arrivals().Open(t.Context(), "main", "owner", api.Source{Path: snapshot}, nil)
 				runtime.ReadMemStats(&after)
 				done <- opened{source, err, after.TotalAlloc - before.TotalAlloc}
 			}()
@@ -105,7 +106,7 @@ func TestSourceThatHangs(t *testing.T) {
 	hung(t, m.path("/nfs"))
 	failed := make(chan error, 1)
 	go func() {
-		_, err := m.open(t.Context(), "main", "owner", api.Source{Path: "/nfs/snapshot.db"}, nil)
+		_, err := m.arrivals().Open(t.Context(), "main", "owner", api.Source{Path: "/nfs/snapshot.db"}, nil)
 		failed <- err
 	}()
 	select {

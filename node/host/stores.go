@@ -16,7 +16,6 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
 // programs are the names under which the store is etcd's programs.
@@ -241,7 +240,7 @@ func (m *Machine) wantedByOthers(cluster, hash string) (bool, error) {
 			return held, err
 		}
 		file := m.path(api.WantedStore(other, hash))
-		if age, known := m.ageByBoot(file); !known || age < recent {
+		if age, known := m.proc().AgeByBoot(file); !known || age < recent {
 			return true, nil
 		}
 		if err := files.Remove(file); err != nil {
@@ -249,13 +248,4 @@ func (m *Machine) wantedByOthers(cluster, hash string) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// ageByBoot is the age of what was written down in a file at a path of this process, in seconds since the host had booted, by no
-// clock that jumps; false: it cannot be told.
-func (m *Machine) ageByBoot(file string) (time.Duration, bool) {
-	now, known := m.proc().Uptime()
-	text, err := os.ReadFile(file)
-	at, failed := procfs.ParseUptime(string(text))
-	return now - at, known && err == nil && failed == nil
 }

@@ -119,7 +119,7 @@ func (m *Machine) forget(ctx context.Context, cluster string, under *records.Res
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return err
 	}
-	if err := m.removeFetched(under.DataDir, "", false); err != nil {
+	if err := m.arrivals().RemoveFetched(under.DataDir, "", false); err != nil {
 		return err
 	}
 	if err := m.removeConfiguration(cluster, path.Base(api.RestoreFile(cluster))); err != nil {

@@ -57,7 +57,7 @@ func (h Host) destinations(ctx context.Context, b api.Backup) ([]destination, er
 	var all []destination
 	if b.S3 != nil {
 		storage, err := backup.NewS3(backup.S3Config{
-			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: StoragePatience, UploadPatience: h.stall(storeStall),
+			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: backup.StoragePatience, UploadPatience: h.stall(storeStall),
 			Credentials: backup.Credentials{AccessKeyID: b.S3.AccessKeyID, SecretAccessKey: b.S3.SecretAccessKey},
 		})
 		if err != nil {

@@ -17,8 +17,6 @@ const (
 	// storeStall is for how long a destination may take no byte of a backup until the run goes on to the next one. Bytes that
 	// go out to S3 count one by one, and not the parts that they are of, so that no line is too thin.
 	storeStall = time.Hour
-	// StoragePatience is for how long storage is asked again that fails for reasons which may pass.
-	StoragePatience = 5 * time.Minute
 	// readyPoll is how often a member is asked that does not answer yet.
 	readyPoll = 25 * time.Millisecond
 	// stopGrace is for how long a run that was ended may clean up.

@@ -1,4 +1,4 @@
-package host
+package arrivals
 
 import (
 	"bufio"
@@ -21,7 +21,6 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
@@ -33,31 +32,31 @@ func partFile(o *snapshots.Source, dataDir string) string {
 		return ""
 	}
 	mark := sha256.Sum256([]byte(far.Mark()))
-	return arrivingFile(dataDir, hex.EncodeToString(mark[:]))
+	return ArrivingFile(dataDir, hex.EncodeToString(mark[:]))
 }
 
-// open opens a source of snapshots of a cluster, for an owner.
-func (m *Machine) open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*snapshots.Source, error) {
+// Open opens a source of snapshots of a cluster, for an owner.
+func (h Host) Open(ctx context.Context, cluster, owner string, s api.Source, input io.Reader) (*snapshots.Source, error) {
 	switch s {
 	case api.Source{Upload: s.Upload}:
 		if s.Upload != nil {
 			return fromUpload(*s.Upload, input)
 		}
 	case api.Source{Path: s.Path}:
-		return m.fromPath(s.Path)
+		return h.fromPath(s.Path)
 	case api.Source{S3: s.S3}:
 		return fromS3(ctx, *s.S3)
 	case api.Source{Backup: s.Backup, In: s.In}:
 		if s.Backup != "" {
-			return m.Backups().Open(ctx, cluster, owner, s.Backup, s.In)
+			return h.Backups.Open(ctx, cluster, owner, s.Backup, s.In)
 		}
 	}
-	return nil, refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
+	return nil, api.Refuse("a snapshot comes from one place: an upload, a path of the host, S3, or a backup")
 }
 
 func fromUpload(u api.Upload, input io.Reader) (*snapshots.Source, error) {
 	if u.SizeBytes < 0 {
-		return nil, refuse("an upload of %d bytes is none", u.SizeBytes)
+		return nil, api.Refuse("an upload of %d bytes is none", u.SizeBytes)
 	}
 	if err := api.CheckSHA256(u.SHA256, "an upload"); err != nil {
 		return nil, err
@@ -65,16 +64,16 @@ func fromUpload(u api.Upload, input io.Reader) (*snapshots.Source, error) {
 	return &snapshots.Source{ReadCloser: io.NopCloser(io.LimitReader(input, u.SizeBytes)), What: "the snapshot that was sent", Size: u.SizeBytes, SHA256: u.SHA256}, nil
 }
 
-func (m *Machine) fromPath(given string) (*snapshots.Source, error) {
+func (h Host) fromPath(given string) (*snapshots.Source, error) {
 	if !filepath.IsAbs(given) {
-		return nil, refuse("%q is no absolute path of the host", given)
+		return nil, api.Refuse("%q is no absolute path of the host", given)
 	}
-	content, size, err := m.openGiven(given)
+	content, size, err := h.openGiven(given)
 	if err != nil {
 		return nil, err
 	}
 	at := takenAt(given, func(key string) (io.ReadCloser, error) {
-		beside, _, err := m.openGiven(key)
+		beside, _, err := h.openGiven(key)
 		return beside, err
 	})
 	return &snapshots.Source{ReadCloser: content, What: given, Size: size, TakenAt: at}, nil
@@ -82,10 +81,10 @@ func (m *Machine) fromPath(given string) (*snapshots.Source, error) {
 
 // openGiven opens a file at a path that a user has given, and says how many bytes it has. Where it lies on a file system
 // whose server is gone, no call to it ever ends: each is given up once nothing comes of it.
-func (m *Machine) openGiven(given string) (io.ReadCloser, int64, error) {
+func (h Host) openGiven(given string) (io.ReadCloser, int64, error) {
 	size := make(chan int64, 1) // what was given up may come to its end
-	content, err := backup.OpenBounded(given, m.Backups().HangsAfter(), func() (io.ReadCloser, error) {
-		file, bytes, err := m.openFileGiven(given)
+	content, err := backup.OpenBounded(given, h.Hangs, func() (io.ReadCloser, error) {
+		file, bytes, err := h.openFileGiven(given)
 		size <- bytes
 		return file, err
 	})
@@ -100,22 +99,22 @@ func (m *Machine) openGiven(given string) (io.ReadCloser, int64, error) {
 
 // openFileGiven waits for nobody who is to write to a pipe. Other users of the host may put something else there at any time:
 // what is no file is refused.
-func (m *Machine) openFileGiven(given string) (io.ReadCloser, int64, error) {
-	info, err := os.Stat(m.path(given))
+func (h Host) openFileGiven(given string) (io.ReadCloser, int64, error) {
+	info, err := os.Stat(h.Files.Path(given))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, 0, refuse("%s is not there", given)
+		return nil, 0, api.Refuse("%s is not there", given)
 	case err != nil:
 		return nil, 0, err
 	case !info.Mode().IsRegular(): // to open a device may do something to it
-		return nil, 0, refuse("%s is no file", given)
+		return nil, 0, api.Refuse("%s is no file", given)
 	}
-	file, err := os.OpenFile(m.path(given), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	file, err := os.OpenFile(h.Files.Path(given), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() {
-		err = refuse("%s is no file", given)
+		err = api.Refuse("%s is no file", given)
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
@@ -124,16 +123,16 @@ func (m *Machine) openFileGiven(given string) (io.ReadCloser, int64, error) {
 }
 
 func fromS3(ctx context.Context, s api.S3) (*snapshots.Source, error) {
-	storage, err := s3(s)
+	storage, err := Bucket(s)
 	if err != nil {
-		return nil, refuse("%s", err)
+		return nil, api.Refuse("%s", err)
 	}
 	found, err := storage.List(ctx, s.Key)
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 || found[0].Key != s.Key {
-		return nil, refuse("%s holds no %s", storage, s.Key)
+		return nil, api.Refuse("%s holds no %s", storage, s.Key)
 	}
 	content, err := storage.Resume(ctx, s.Key)
 	if err != nil {
@@ -143,17 +142,17 @@ func fromS3(ctx context.Context, s api.S3) (*snapshots.Source, error) {
 	return &snapshots.Source{ReadCloser: content, What: fmt.Sprintf("%s in %s", s.Key, storage), Size: found[0].Size, TakenAt: at}, nil
 }
 
-// s3 is storage whose objects are called by their whole keys.
-func s3(s api.S3) (*backup.S3, error) {
+// Bucket is storage whose objects are called by their whole keys.
+func Bucket(s api.S3) (*backup.S3, error) {
 	return backup.NewS3(backup.S3Config{
-		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle, CA: s.CA, Patience: backups.StoragePatience,
+		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle, CA: s.CA, Patience: backup.StoragePatience,
 		Credentials: backup.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey},
 	})
 }
 
-// largestManifest is how many bytes of a manifest are read: it has some hundreds, and what lies in its place may have any
+// LargestManifest is how many bytes of a manifest are read: it has some hundreds, and what lies in its place may have any
 // number.
-const largestManifest = 1 << 20
+const LargestManifest = 1 << 20
 
 // takenAt is when a snapshot was taken: its own name says so, where it was taken before a change, or the manifest of
 // a backup beside it. Zero: nobody knows.
@@ -169,7 +168,7 @@ func takenAt(key string, open func(key string) (io.ReadCloser, error)) time.Time
 	}
 	defer beside.Close()
 	var manifest backup.Manifest
-	text, err := io.ReadAll(io.LimitReader(beside, largestManifest))
+	text, err := io.ReadAll(io.LimitReader(beside, LargestManifest))
 	if err != nil || json.Unmarshal(text, &manifest) != nil {
 		return time.Time{}
 	}
@@ -179,17 +178,20 @@ func takenAt(key string, open func(key string) (io.ReadCloser, error)) time.Time
 // errEncrypted marks what is wrong with the identities for something that is encrypted.
 var errEncrypted = errors.New("")
 
-// encryptedHeader is how a file begins that age has encrypted.
-var encryptedHeader = []byte("age-encryption.org/v1")
+// EncryptedHeader is how a file begins that age has encrypted.
+var EncryptedHeader = []byte("age-encryption.org/v1")
+
+// atOnce is how much is read of a source at once.
+const atOnce = 256 << 10
 
 // inTheClear decrypts what is encrypted, by age identities, and leaves alone what is not.
 func inTheClear(content io.Reader, identities string) (io.Reader, error) {
-	buffered := bufio.NewReaderSize(content, contentFrame)
-	head, err := buffered.Peek(len(encryptedHeader))
+	buffered := bufio.NewReaderSize(content, atOnce)
+	head, err := buffered.Peek(len(EncryptedHeader))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if !bytes.Equal(head, encryptedHeader) {
+	if !bytes.Equal(head, EncryptedHeader) {
 		return buffered, nil
 	}
 	var keys backup.Identities // none

@@ -1,4 +1,4 @@
-package host
+package arrivals
 
 import (
 	"bytes"
@@ -24,38 +24,38 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// arrivingName is what an upload is called of which only a part has come: it is gone on with.
-var arrivingName = regexp.MustCompile(`^arriving-[0-9a-f]{64}$`)
+// ArrivingName is what an upload is called of which only a part has come: it is gone on with.
+var ArrivingName = regexp.MustCompile(`^arriving-[0-9a-f]{64}$`)
 
-// arrivingFile is where an upload lies that is on its way, as it was sent.
-func arrivingFile(dataDir, sha256 string) string {
+// ArrivingFile is where an upload lies that is on its way, as it was sent.
+func ArrivingFile(dataDir, sha256 string) string {
 	return filepath.Join(api.SnapshotDir(dataDir), "arriving-"+sha256)
 }
 
 // Arrived says how much of an upload has come with a call that was cut short.
-func (m *Machine) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
+func (h Host) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	if err := systemd.CheckDataDir(r.DataDir); err != nil {
-		return api.Arrived{}, refuse("data directory %q: %s", r.DataDir, err)
+		return api.Arrived{}, api.Refuse("data directory %q: %s", r.DataDir, err)
 	}
 	if err := api.CheckSHA256(r.SHA256, "an upload"); err != nil {
 		return api.Arrived{}, err
 	}
-	has, err := m.trusted(arrivingFile(r.DataDir, r.SHA256))
+	has, err := h.trusted(ArrivingFile(r.DataDir, r.SHA256))
 	return api.Arrived{Bytes: has}, err
 }
 
 // trusted is how much of a part can be gone on with. Since the host has booted, that is all that was written. A power cut
 // may have taken the end from the disk and left the file its length, so of an older part the end counts as not come: nobody
 // would notice before the whole has come, and all of it would be brought again.
-func (m *Machine) trusted(part string) (int64, error) {
-	info, err := os.Lstat(m.path(part))
+func (h Host) trusted(part string) (int64, error) {
+	info, err := os.Lstat(h.Files.Path(part))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	switch _, err := os.Lstat(m.path(sinceBoot(part))); {
+	switch _, err := os.Lstat(h.Files.Path(sinceBoot(part))); {
 	case errors.Is(err, fs.ErrNotExist):
 		return max(0, info.Size()-durable.Unsynced), nil
 	case err != nil:
@@ -71,45 +71,45 @@ func sinceBoot(part string) string {
 	return filepath.Join(api.RunDir, "arriving-"+hex.EncodeToString(sum[:8]))
 }
 
-// noteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
-func (m *Machine) noteSinceBoot(part string) error {
-	if err := m.files().EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
+// NoteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
+func (h Host) NoteSinceBoot(part string) error {
+	if err := h.Files.EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return err
 	}
 	up := ""
-	if at, known := m.proc().Uptime(); known {
+	if at, known := h.proc().Uptime(); known {
 		up = strconv.FormatFloat(at.Seconds(), 'f', 2, 64) + "\n"
 	}
-	return os.WriteFile(m.path(sinceBoot(part)), []byte(up), 0o600)
+	return os.WriteFile(h.Files.Path(sinceBoot(part)), []byte(up), 0o600)
 }
 
 // begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
 // that were cut short. No name: it cannot be gone on with.
-func (m *Machine) begun(from *snapshots.Source, r api.FetchRequest) (before int64, part string, err error) {
+func (h Host) begun(from *snapshots.Source, r api.FetchRequest) (before int64, part string, err error) {
 	if r.Source.Upload != nil {
-		part = arrivingFile(r.DataDir, from.SHA256)
-		if err := m.release(part); err != nil {
+		part = ArrivingFile(r.DataDir, from.SHA256)
+		if err := h.Release(part); err != nil {
 			return 0, "", err
 		}
-		return r.From, part, m.cutTo(part, r.From) // who sends it says how much it leaves out
+		return r.From, part, h.CutTo(part, r.From) // who sends it says how much it leaves out
 	}
 	if part = partFile(from, r.DataDir); part == "" {
 		return 0, "", nil
 	}
-	if err := m.release(part); err != nil {
+	if err := h.Release(part); err != nil {
 		return 0, "", err
 	}
-	if before, err = m.trusted(part); err != nil {
+	if before, err = h.trusted(part); err != nil {
 		return 0, "", err
 	}
 	if before > from.Size {
 		before = 0
 	}
-	if err := m.cutTo(part, before); err != nil {
+	if err := h.CutTo(part, before); err != nil {
 		return 0, "", err
 	}
-	if m.disks().MustHoldRestore(r.DataDir, 2*from.Size-before, from.Size) != nil {
-		encrypted, err := m.comesEncrypted(from, before, part)
+	if h.disks().MustHoldRestore(r.DataDir, 2*from.Size-before, from.Size) != nil {
+		encrypted, err := h.comesEncrypted(from, before, part)
 		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
 			return 0, "", errors.Join(err, from.Skip(0))
 		}
@@ -117,29 +117,29 @@ func (m *Machine) begun(from *snapshots.Source, r api.FetchRequest) (before int6
 	return before, part, from.Skip(before)
 }
 
-// cutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and wanted
+// CutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and wanted
 // for what comes. What stays is on the disk, and counts as such from now on.
-func (m *Machine) cutTo(part string, before int64) error {
-	has, err := m.trusted(part)
+func (h Host) CutTo(part string, before int64) error {
+	has, err := h.trusted(part)
 	if err != nil || has < before {
 		return err // whoever goes on with it refuses
 	}
-	return m.inPart(part, func(file *os.File, size int64) error {
+	return h.inPart(part, func(file *os.File, size int64) error {
 		if size <= before {
 			return nil
 		}
-		return errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part))
+		return errors.Join(file.Truncate(before), file.Sync(), h.NoteSinceBoot(part))
 	})
 }
 
-// release gives back what a call that was killed had set aside for a part: it would count as taken by another.
-func (m *Machine) release(part string) error {
-	return m.inPart(part, func(file *os.File, _ int64) error { return durable.Release(file) })
+// Release gives back what a call that was killed had set aside for a part: it would count as taken by another.
+func (h Host) Release(part string) error {
+	return h.inPart(part, func(file *os.File, _ int64) error { return durable.Release(file) })
 }
 
 // inPart does something in a part, if it is there, which keeps the age by which it counts as given up.
-func (m *Machine) inPart(part string, do func(file *os.File, size int64) error) error {
-	file, err := inside.OpenFile(m.path(part), os.O_WRONLY, 0)
+func (h Host) inPart(part string, do func(file *os.File, size int64) error) error {
+	file, err := inside.OpenFile(h.Files.Path(part), os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -155,9 +155,9 @@ func (m *Machine) inPart(part string, do func(file *os.File, size int64) error) 
 }
 
 // comesEncrypted tells whether age has encrypted what comes behind what has come before.
-func (m *Machine) comesEncrypted(from *snapshots.Source, before int64, part string) (bool, error) {
-	if before >= int64(len(encryptedHeader)) {
-		return m.isEncrypted(part)
+func (h Host) comesEncrypted(from *snapshots.Source, before int64, part string) (bool, error) {
+	if before >= int64(len(EncryptedHeader)) {
+		return h.isEncrypted(part)
 	}
 	return beginsEncrypted(from)
 }
@@ -168,33 +168,33 @@ var errStays = errors.New("")
 // receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
 // has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
 // against the SHA-256 that it was announced with.
-func (m *Machine) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
-	if s, err = m.arrive(from, before, part); err != nil {
+func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
+	if s, err = h.Arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
-	encrypted, err := m.isEncrypted(part)
+	encrypted, err := h.isEncrypted(part)
 	if err != nil || !encrypted {
 		return part, s, err
 	}
-	s, err = m.decrypt(from, part, r, unfinished)
+	s, err = h.decrypt(from, part, r, unfinished)
 	return unfinished, s, err
 }
 
-// arrive appends what comes to what has come before, in so many bytes, until all of it is there.
-func (m *Machine) arrive(from *snapshots.Source, before int64, part string) (whole *etcdfs.Checksum, err error) {
-	file, err := inside.OpenFile(m.path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
+// Arrive appends what comes to what has come before, in so many bytes, until all of it is there.
+func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *etcdfs.Checksum, err error) {
+	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	has, err := m.trusted(part)
+	has, err := h.trusted(part)
 	if err == nil && has < before {
 		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", has, from.What, before)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(file.Truncate(before), file.Sync(), m.noteSinceBoot(part)); err != nil {
+	if err := errors.Join(file.Truncate(before), file.Sync(), h.NoteSinceBoot(part)); err != nil {
 		return nil, err
 	}
 	if err := disks.Reserve(file, from.Size); err != nil {
@@ -222,8 +222,8 @@ func (m *Machine) arrive(from *snapshots.Source, before int64, part string) (who
 }
 
 // isEncrypted tells whether age has encrypted a file.
-func (m *Machine) isEncrypted(path string) (bool, error) {
-	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
+func (h Host) isEncrypted(path string) (bool, error) {
+	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
 	if err != nil {
 		return false, err
 	}
@@ -232,23 +232,23 @@ func (m *Machine) isEncrypted(path string) (bool, error) {
 }
 
 func beginsEncrypted(content io.Reader) (bool, error) {
-	head := make([]byte, len(encryptedHeader))
+	head := make([]byte, len(EncryptedHeader))
 	_, err := io.ReadFull(content, head)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return bytes.Equal(head, encryptedHeader), err
+	return bytes.Equal(head, EncryptedHeader), err
 }
 
 // decrypt writes what has arrived encrypted in the clear.
-func (m *Machine) decrypt(from *snapshots.Source, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
-	if err := m.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
+func (h Host) decrypt(from *snapshots.Source, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
+	if err := h.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
-	file, err := inside.OpenFile(m.path(part), os.O_RDONLY, 0)
+	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return m.download(&snapshots.Source{ReadCloser: file, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
+	return h.download(&snapshots.Source{ReadCloser: file, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
 }
