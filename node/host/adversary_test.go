@@ -56,21 +56,23 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
 	kept, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
 	part, aside, next := arrivals.ArrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
-	purge := func() error { return m.purge(dataDir) }
+	purge := func() error { return m.dataDir(dataDir).Purge() }
 	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
 	return map[string]acts{
 		"data": {
-			"make it":                       func() error { return m.files().EnsureDir(dataDir, etcdOwner, files.DataMode) },
-			"make a directory in it":        func() error { return m.files().EnsureDir(dataDir+"/member/x", files.RootUser, files.DataMode) },
-			"set aside":                     func() error { _, err := m.setAside(dataDir, "retired"); return err },
-			"set aside in it":               func() error { return m.setContentsAside(dataDir, []string{"member"}, dataDir+"/aside-restore-x") },
+			"make it":                func() error { return m.files().EnsureDir(dataDir, etcdOwner, files.DataMode) },
+			"make a directory in it": func() error { return m.files().EnsureDir(dataDir+"/member/x", files.RootUser, files.DataMode) },
+			"set aside":              func() error { _, err := m.dataDir(dataDir).SetAside("retired"); return err },
+			"set aside in it": func() error {
+				return m.dataDir(dataDir).SetContentsAside([]string{"member"}, dataDir+"/aside-restore-x")
+			},
 			"put back":                      func() error { return m.moveContents(aside, dataDir) },
-			"sync what was set aside":       func() error { return m.syncMoved(dataDir) },
-			"copy":                          func() error { _, err := m.copyAside(dataDir, "copy"); return err },
+			"sync what was set aside":       func() error { return m.dataDir(dataDir).SyncMoved() },
+			"copy":                          func() error { _, err := m.dataDir(dataDir).CopyAside("copy"); return err },
 			"purge":                         purge,
 			"restore":                       restore,
 			"place what was restored":       func() error { return m.placeData("main", next, &records.Restoration{DataDir: dataDir}) },
-			"look":                          func() error { _, err := m.data(dataDir); return err },
+			"look":                          func() error { _, err := m.dataDir(dataDir).Data(); return err },
 			"read the log":                  func() error { return errors.New(m.etcd(dataDir).Log(false).Error) },
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
 		},

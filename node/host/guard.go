@@ -85,7 +85,7 @@ func (m *Machine) guardMount(marker api.Marker) error {
 // guardData wants a member that has joined its cluster to have its data: without, it would vote as
 // one that never saw what it has confirmed.
 func (m *Machine) guardData(marker api.Marker) error {
-	names, err := m.contents(marker.DataDir)
+	names, err := m.dataDir(marker.DataDir).Contents()
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("data directory %s is not there: if it is on a disk of its own, mount that; if it is lost, the plan says what can be done", marker.DataDir)
 	}

@@ -61,7 +61,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				if _, err := m.progressOf(dataDir); err == nil {
 					t.Error("how far it has come is read")
 				}
-				if to, err := m.copyAside(dataDir, "copy"); err == nil {
+				if to, err := m.dataDir(dataDir).CopyAside("copy"); err == nil {
 					t.Errorf("it is copied to %s", to)
 				}
 				if data, err := inside.Open(m.path(dataDir)); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/datadir"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -114,6 +115,11 @@ func (m *Machine) Backups() backups.Host {
 func (m *Machine) arrivals() arrivals.Host {
 	known := m.Backups()
 	return arrivals.Host{Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Backups: known, Now: m.Now, Hangs: known.HangsAfter()}
+}
+
+// dataDir is a data directory of it.
+func (m *Machine) dataDir(path string) datadir.Dir {
+	return datadir.Dir{Files: m.files(), Now: m.Now, Path: path}
 }
 
 // proc is what the host's kernel tells.

@@ -139,7 +139,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		dir = o.Marker.DataDir
 	}
 	if dir != "" {
-		if o.Data, err = m.data(dir); err != nil {
+		if o.Data, err = m.dataDir(dir).Data(); err != nil {
 			return o, err
 		}
 	}

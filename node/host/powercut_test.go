@@ -75,17 +75,17 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 	}{
 		"purge": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir)) },
-			again:   func(m *Machine) error { return m.purge(dataDir) },
+			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge() },
 			without: dataDir,
 		},
 		"purge, all but the directory": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir + "/member")) },
-			again:   func(m *Machine) error { return m.purge(dataDir) },
+			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge() },
 			without: dataDir,
 		},
 		"set aside": {
 			killed:  func(m *Machine) error { return os.Rename(m.path(dataDir), m.path(dataDir+".aside-retired-1")) },
-			again:   func(m *Machine) error { _, err := m.setAside(dataDir, "retired"); return err },
+			again:   func(m *Machine) error { _, err := m.dataDir(dataDir).SetAside("retired"); return err },
 			holds:   dataDir + ".aside-retired-1/member/wal/0.wal",
 			without: dataDir,
 		},

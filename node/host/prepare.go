@@ -126,7 +126,7 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	if err := m.mustNotCollide(marker); err != nil {
 		return err
 	}
-	data, err := m.data(marker.DataDir)
+	data, err := m.dataDir(marker.DataDir).Data()
 	if err != nil {
 		return err
 	}

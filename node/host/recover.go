@@ -212,7 +212,7 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	if err != nil {
 		return nil, err
 	}
-	to, err := m.copyAside(marker.DataDir, "recovered")
+	to, err := m.dataDir(marker.DataDir).CopyAside("recovered")
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs b
 	if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
 		return nil, refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen: somebody has put older data there; plan again", marker.Member, l.Index, l.Term, r.Index, r.Term)
 	}
-	return l, m.mustHoldCopy(marker.DataDir)
+	return l, m.dataDir(marker.DataDir).MustHoldCopy()
 }
 
 // putRecovery records a recovery that is under way.
@@ -266,7 +266,7 @@ func (m *Machine) underRecovery(cluster string) (*recovery, error) {
 
 // lastRecovered is the copy that the last recovery has made; empty: there is none.
 func (m *Machine) lastRecovered(dir string) string {
-	found, err := m.aside(dir)
+	found, err := m.dataDir(dir).Aside()
 	if err != nil {
 		return ""
 	}

@@ -18,12 +18,13 @@ func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
 		return nil
 	}
-	names, err := m.contents(under.DataDir)
+	data := m.dataDir(under.DataDir)
+	names, err := data.Contents()
 	if err != nil {
 		return err
 	}
 	if under.Aside == "" && len(names) > 0 {
-		if under.Aside, err = m.asidePath(under.DataDir, m.label("restore")); err != nil {
+		if under.Aside, err = data.PathAside("restore"); err != nil {
 			return err
 		}
 		if err := m.records().PutRestoration(cluster, under); err != nil {
@@ -31,11 +32,11 @@ func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 		}
 	}
 	if len(names) > 0 {
-		if err := m.setContentsAside(under.DataDir, names, under.Aside); err != nil {
+		if err := data.SetContentsAside(names, under.Aside); err != nil {
 			return err
 		}
 	}
-	if err := m.syncMoved(under.DataDir); err != nil { // what a call that was killed has moved
+	if err := data.SyncMoved(); err != nil { // what a call that was killed has moved
 		return err
 	}
 	under.Cleared = true                                   // which is written down before anything is put there
@@ -44,7 +45,7 @@ func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 
 // placeData moves restored data into the data directory, in place of what a call that was cut short has put there.
 func (m *Machine) placeData(cluster, next string, under *records.Restoration) error {
-	names, err := m.contents(under.DataDir)
+	names, err := m.dataDir(under.DataDir).Contents()
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (m *Machine) placeData(cluster, next string, under *records.Restoration) er
 // restoreOldData moves the old data back to where it was, after what the restore has put there has gone aside.
 func (m *Machine) restoreOldData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
-		if _, err := m.setAside(under.DataDir, "taken-back"); err != nil {
+		if _, err := m.dataDir(under.DataDir).SetAside("taken-back"); err != nil {
 			return err
 		}
 		under.Cleared, under.Made = false, ""
@@ -86,7 +87,7 @@ func (m *Machine) restoreOldData(cluster string, under *records.Restoration) err
 		return nil
 	}
 	if !files.IsDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
-		return errors.Join(m.syncMoved(under.DataDir), files.SyncAround(m.path(under.Aside)))
+		return errors.Join(m.dataDir(under.DataDir).SyncMoved(), files.SyncAround(m.path(under.Aside)))
 	}
 	etcd, err := m.systemUser()
 	if err != nil {

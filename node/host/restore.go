@@ -141,7 +141,7 @@ func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) err
 	if under.Cleared && under.DataDir != dir {
 		return refuse("%s into %s, and is to be restored into %s: keep to the former, or take it back", under, under.DataDir, dir)
 	}
-	names, err := m.contents(dir)
+	names, err := m.dataDir(dir).Contents()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
 		return nil
 	}
@@ -237,7 +237,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 
 // nextData is where restored data lies until it is whole.
 func (m *Machine) nextData(dir string) (string, error) {
-	return m.asidePath(dir, m.unfinished("restored"))
+	return m.dataDir(dir).PathUnfinished("restored")
 }
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.

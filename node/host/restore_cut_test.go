@@ -213,7 +213,7 @@ func mustBeRestored(t *testing.T, m *Machine, r api.RestoreRequest, before map[s
 		t.Errorf("%s: recorded is %+v", name, under)
 	}
 	mustHave(t, m, dataDir+"/member/snap/db", etcdOwner, 0o600)
-	aside, err := m.aside(dataDir)
+	aside, err := m.dataDir(dataDir).Aside()
 	if err != nil || len(aside) != 1 || aside[0] != under.Aside {
 		t.Fatalf("%s: aside is %q, %v", name, aside, err)
 	}

@@ -122,7 +122,7 @@ func TestRestoreRefuses(t *testing.T) {
 		r.Marker.Member = "z"
 		_, err := fenced.Restore(t.Context(), "main", r)
 		mustFail(t, err, api.CodeFailed, "for member z")
-		if aside, err := fenced.aside(dataDir); err != nil || len(aside) > 0 {
+		if aside, err := fenced.dataDir(dataDir).Aside(); err != nil || len(aside) > 0 {
 			t.Errorf("it has left %q, %v", aside, err)
 		}
 	})

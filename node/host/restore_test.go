@@ -214,7 +214,7 @@ func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 	if err := out.Stop(t.Context(), "main", api.StopRequest{Owner: fleetOwner}); err != nil {
 		t.Fatal(err)
 	}
-	aside, err := out.aside(dataDir)
+	aside, err := out.dataDir(dataDir).Aside()
 	if err != nil || len(aside) != 1 {
 		t.Fatalf("there are %q, %v", aside, err)
 	}

@@ -7,13 +7,14 @@ import (
 	"path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/datadir"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // SetAside stops the member, takes it out of the boot, and moves its data aside. Its flags go first: without
 // them the guard lets no member start, also where the phase allows an empty data directory.
 func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRequest) (api.SetAside, error) {
-	if err := checkWhy(r.Why); err != nil {
+	if err := datadir.CheckWhy(r.Why); err != nil {
 		return api.SetAside{}, err
 	}
 	marker, err := m.records().Owned(cluster, r.Owner)
@@ -38,7 +39,7 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err := files.Remove(m.path(api.FlagsFile(cluster))); err != nil {
 		return api.SetAside{}, err
 	}
-	to, err := m.moveAside(*marker, r.Why)
+	to, err := m.dataDir(marker.DataDir).MoveAside(*marker, r.Why)
 	if err == nil {
 		err = m.endRecovery(cluster) // that of this data, if there was one
 	}
@@ -109,12 +110,12 @@ func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring boo
 		}
 	}
 	if purge {
-		return "", m.purge(dataDir)
+		return "", m.dataDir(dataDir).Purge()
 	}
 	if marker == nil {
-		return m.setAside(dataDir, "retired")
+		return m.dataDir(dataDir).SetAside("retired")
 	}
-	return m.moveAside(*marker, "retired")
+	return m.dataDir(marker.DataDir).MoveAside(*marker, "retired")
 }
 
 // removeUnit stops the unit, takes it out of the boot, and removes its file.

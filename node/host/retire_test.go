@@ -187,7 +187,7 @@ func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	formAll(t, []*fleetMember{f})
 	f.units.end(syscall.SIGTERM)
-	if _, err := f.Machine.setAside(dataDir, "left"); err != nil { // and the call was killed
+	if _, err := f.Machine.dataDir(dataDir).SetAside("left"); err != nil { // and the call was killed
 		t.Fatal(err)
 	}
 	request := api.SetAsideRequest{Owner: fleetOwner, Why: "left"}
@@ -206,7 +206,7 @@ func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	if err := f.records().RewriteMarker(other); err != nil {
 		t.Fatal(err)
 	}
-	if to, err := f.moveAside(other, "retired"); err != nil || to != "" {
+	if to, err := f.dataDir(other.DataDir).MoveAside(other, "retired"); err != nil || to != "" {
 		t.Errorf("another's data lies in %q, %v", to, err)
 	}
 	if err := f.records().RewriteMarker(f.marker); err != nil {

@@ -78,10 +78,10 @@ func TestSnapshotOfAMember(t *testing.T) {
 		_, err := f.Snapshot(t.Context(), "main", r)
 		mustRefuse(t, err)
 	}
-	if err := f.purge(dataDir + "-2"); err != nil || len(snapshotsOf(t, f.Machine)) != 1 {
+	if err := f.dataDir(dataDir + "-2").Purge(); err != nil || len(snapshotsOf(t, f.Machine)) != 1 {
 		t.Errorf("a neighbour's purge: %v", err)
 	}
-	if err := f.purge(dataDir); err != nil {
+	if err := f.dataDir(dataDir).Purge(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(f.path(snapshotDir)); !os.IsNotExist(err) {

@@ -1,4 +1,4 @@
-package host
+package datadir
 
 import (
 	"errors"
@@ -13,22 +13,22 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
-// data reads the state of a data directory. A directory that is there and cannot be read is an error.
-func (m *Machine) data(dir string) (api.Data, error) {
-	data := api.Data{Path: dir}
-	entries, err := m.contents(dir)
+// Data reads the state of a data directory. A directory that is there and cannot be read is an error.
+func (d Dir) Data() (api.Data, error) {
+	data := api.Data{Path: d.Path}
+	entries, err := d.Contents()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return data, err
 	default:
 		data.Exists, data.Empty = true, len(entries) == 0
-		data.HasMember = m.etcd(dir).HasMember()
+		data.HasMember = d.etcd().HasMember()
 	}
-	if data.Aside, err = m.aside(dir); err != nil {
+	if data.Aside, err = d.Aside(); err != nil {
 		return data, err
 	}
-	nearest, err := m.files().Nearest(dir)
+	nearest, err := d.Files.Nearest(d.Path)
 	if err != nil {
 		return data, err
 	}
@@ -46,17 +46,17 @@ func (m *Machine) data(dir string) (api.Data, error) {
 	return data, nil
 }
 
-// contents are the names in a data directory, without what does not count as data: what mkfs makes
+// Contents are the names in a data directory, without what does not count as data: what mkfs makes
 // in a new file system, and what was moved aside.
-func (m *Machine) contents(dir string) ([]string, error) {
-	around, name, err := inside.Around(m.path(dir))
+func (d Dir) Contents() ([]string, error) {
+	around, name, err := inside.Around(d.path())
 	if err != nil {
 		return nil, err
 	}
 	defer around.Close()
 	info, err := around.Lstat(name)
 	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("data directory %s is no directory of its own, but a %s: name the directory itself", dir, info.Mode().Type())
+		err = fmt.Errorf("data directory %s is no directory of its own, but a %s: name the directory itself", d.Path, info.Mode().Type())
 	}
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package host
+package datadir
 
 import (
 	"errors"
@@ -18,66 +18,66 @@ import (
 // copySpare is what stays free beside a copy of the data, for the member that goes on writing.
 const copySpare = 256 << 20
 
-// copyAside copies a data directory to where data is moved aside to, and says where the copy lies. It bears
+// CopyAside copies a data directory to where data is moved aside to, and says where the copy lies. It bears
 // that name only once it is whole and on the disk; what a cut-short call has left is made anew.
-func (m *Machine) copyAside(dir, why string) (string, error) {
-	names, err := m.contents(dir)
+func (d Dir) CopyAside(why string) (string, error) {
+	names, err := d.Contents()
 	if err != nil {
 		return "", err
 	}
-	to, err := m.asidePath(dir, m.label(why))
+	to, err := d.PathAside(why)
 	if err != nil {
 		return "", err
 	}
-	next, err := m.asidePath(dir, m.unfinished(why))
+	next, err := d.PathUnfinished(why)
 	if err != nil {
 		return "", err
 	}
-	if err := files.RemoveAll(m.path(next)); err != nil {
+	if err := files.RemoveAll(d.Files.Path(next)); err != nil {
 		return "", err
 	}
-	if err := m.mustHoldCopy(dir); err != nil {
+	if err := d.MustHoldCopy(); err != nil {
 		return "", err
 	}
-	if err := m.copyNames(dir, next, names); err != nil {
-		return "", fmt.Errorf("copy %s to %s: %w", dir, next, err)
+	if err := d.copyNames(d.Path, next, names); err != nil {
+		return "", fmt.Errorf("copy %s to %s: %w", d.Path, next, err)
 	}
-	if err := m.files().Move(next, to); err != nil {
+	if err := d.Files.Move(next, to); err != nil {
 		return "", err
 	}
-	return to, files.SyncDir(m.path(filepath.Dir(to)))
+	return to, files.SyncDir(d.Files.Path(filepath.Dir(to)))
 }
 
-// mustHoldCopy refuses to copy a data directory that there is no room to copy to where data is moved aside to.
-func (m *Machine) mustHoldCopy(dir string) error {
-	names, err := m.contents(dir)
+// MustHoldCopy refuses to copy a data directory that there is no room to copy to where data is moved aside to.
+func (d Dir) MustHoldCopy() error {
+	names, err := d.Contents()
 	if err != nil {
 		return err
 	}
-	to, err := m.asidePath(dir, m.label("copy"))
+	to, err := d.PathAside("copy")
 	if err != nil {
 		return err
 	}
 	var bytes, files int64
 	for _, name := range names {
-		size, number, err := m.files().Size(filepath.Join(dir, name))
+		size, number, err := d.Files.Size(filepath.Join(d.Path, name))
 		if err != nil {
 			return err
 		}
 		bytes, files = bytes+size, files+number
 	}
-	return m.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+dir)
+	return d.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+d.Path)
 }
 
 // copyNames copies what is called so in a data directory into a new one, which is root's until all is in it, and brings it
 // to the disk.
-func (m *Machine) copyNames(from, to string, names []string) error {
-	source, err := inside.Open(m.path(from))
+func (d Dir) copyNames(from, to string, names []string) error {
+	source, err := inside.Open(d.Files.Path(from))
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	target, err := m.files().NewDir(to)
+	target, err := d.Files.NewDir(to)
 	if err != nil {
 		return err
 	}
