@@ -21,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/users"
 )
 
 // Machine is the machine that the store works on. Its methods carry out one call each, and those that
@@ -50,7 +51,7 @@ func New(etcdVersion, binary string) *Machine {
 		EtcdVersion: etcdVersion,
 		Binary:      binary,
 		Units:       units.Systemd{},
-		Users:       Shadow{Run: units.Exec},
+		Users:       users.Shadow{Run: units.Exec},
 		Run:         units.Exec,
 		Now:         time.Now,
 		Random:      rand.Reader,
@@ -130,3 +131,13 @@ func (m *Machine) etcd(dir string) etcdfs.Data { return etcdfs.Data{Root: m.Root
 
 // path is where a path of the host lies for this process.
 func (m *Machine) path(p string) string { return m.files().Path(p) }
+
+// systemUser is the user that members run as. A host that has lost it refuses what would be written for it: its files would
+// be another's, and be read by nobody who needs them. It is not made here, since it would get another number than the data has.
+func (m *Machine) systemUser() (files.Owner, error) {
+	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	if err == nil && !found {
+		err = refuse("this host has no user %s with a group of that name, which its members run as: make both again, with the numbers that the data has (stat -c '%%u %%g' of the data directory; groupadd --system --gid NUMBER %[1]s; useradd --system --no-create-home --uid NUMBER --gid %[1]s %[1]s), and apply again", api.SystemUser)
+	}
+	return etcd, err
+}

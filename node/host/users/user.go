@@ -1,4 +1,5 @@
-package host
+// Package users finds and makes the system user that members run as.
+package users
 
 import (
 	"context"
@@ -9,20 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
-
-// systemUser is the user that members run as. A host that has lost it refuses what would be written for it: its files would
-// be another's, and be read by nobody who needs them. It is not made here, since it would get another number than the data has.
-func (m *Machine) systemUser() (files.Owner, error) {
-	etcd, found, err := m.Users.Lookup(api.SystemUser)
-	if err == nil && !found {
-		err = refuse("this host has no user %s with a group of that name, which its members run as: make both again, with the numbers that the data has (stat -c '%%u %%g' of the data directory; groupadd --system --gid NUMBER %[1]s; useradd --system --no-create-home --uid NUMBER --gid %[1]s %[1]s), and apply again", api.SystemUser)
-	}
-	return etcd, err
-}
 
 // Shadow makes users by the tools of the shadow suite, and finds those that the machine knows from elsewhere as well:
 // systemd runs the unit by any of them, and useradd makes none whose name one of them has.
