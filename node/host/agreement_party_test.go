@@ -76,7 +76,7 @@ func (p *machineParty) settle()               {}
 func (p *machineParty) complaints() []string  { return nil }
 
 func (p *machineParty) exchange(at string, r api.Request, content []byte, result any) error {
-	if !p.hosts[at].isInstalled(storeA) {
+	if !p.hosts[at].stores().IsInstalled(storeA) {
 		return &api.Error{Code: api.CodeNoStore, Message: "there is no store on it to call"}
 	}
 	line, err := json.Marshal(r)

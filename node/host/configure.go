@@ -45,7 +45,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
-	if err := m.exclusively(ctx, func() error { return m.selectStore(cluster, r.Store) }); err != nil {
+	if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, r.Store) }); err != nil {
 		return err
 	}
 	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
@@ -103,7 +103,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if old.DataDir != r.Marker.DataDir || old.Member != r.Marker.Member {
 		return nil, refuse("this host was prepared for member %s with its data in %s, and is to be configured for member %s with its data in %s: prepare it for that first", old.Member, old.DataDir, r.Marker.Member, r.Marker.DataDir)
 	}
-	if !storeHash.MatchString(r.Store) || !m.isInstalled(r.Store) {
+	if !m.stores().IsInstalled(r.Store) {
 		return nil, refuse("store %q is not installed on this host", r.Store)
 	}
 	if r.Unit == "" {

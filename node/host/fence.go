@@ -54,7 +54,7 @@ func (m *Machine) before(ctx context.Context, marker api.Marker) (*records.Resto
 	if under.Flags, err = m.flags(marker.Cluster); err != nil {
 		return nil, err
 	}
-	under.Store, err = m.selected(marker.Cluster)
+	under.Store, err = m.stores().Selected(marker.Cluster)
 	return under, err
 }
 

@@ -154,6 +154,16 @@ func (m *Machine) awaitCalls(ctx context.Context, cluster string) error {
 	return call.wait(ctx)
 }
 
+// isRunning tells whether a run holds the lock of a cluster.
+func (m *Machine) isRunning(cluster string) (bool, error) {
+	lock, err := m.openLock(cluster + runLock)
+	if err != nil {
+		return false, err
+	}
+	held, err := lock.held()
+	return held, errors.Join(err, lock.Close())
+}
+
 // otherRuns says when the first of those runs began that hold the lock of another cluster on this host; false: none does. The zero
 // time is that of one of which it is not known: it has no record yet, or the clock has been put back since.
 func (m *Machine) otherRuns(cluster string) (began time.Time, found bool, err error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/users"
 )
@@ -121,6 +122,13 @@ func (m *Machine) arrivals() arrivals.Host {
 // dataDir is a data directory of it.
 func (m *Machine) dataDir(path string) datadir.Dir {
 	return datadir.Dir{Files: m.files(), Now: m.Now, Path: path}
+}
+
+// stores are the stores that are installed on it.
+func (m *Machine) stores() stores.Stores {
+	return stores.Stores{
+		Files: m.files(), Binary: m.Binary, EtcdVersion: m.EtcdVersion, Now: m.Now, OtherRuns: m.otherRuns, IsRunning: m.isRunning,
+	}
 }
 
 // proc is what the host's kernel tells.

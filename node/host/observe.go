@@ -115,7 +115,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	if o.Facts, err = m.facts(); err != nil {
 		return o, err
 	}
-	if o.Store, err = m.store(cluster); err != nil {
+	if o.Store, err = m.stores().State(cluster); err != nil {
 		return o, err
 	}
 	if o.Marker, err = m.records().Marker(cluster); err != nil {

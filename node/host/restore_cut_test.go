@@ -249,7 +249,7 @@ func mustTakeBack(t *testing.T, m *Machine, units *fakeUnits, before map[string]
 	if err := m.Guard("main"); err != nil || !units.enabled[api.Unit("main")] || len(units.active) > 0 {
 		t.Errorf("%s: the guard says %v, enabled are %v, and active %v", name, err, units.enabled, units.active)
 	}
-	if selected, err := m.selected("main"); err != nil || selected != storeA {
+	if selected, err := m.stores().Selected("main"); err != nil || selected != storeA {
 		t.Errorf("%s: the selected store is %s, %v", name, selected, err)
 	}
 }

@@ -68,7 +68,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 		}
 		dataDir = marker.DataDir
 	case under == nil:
-		return api.Retired{}, m.exclusively(ctx, func() error { return m.deselect(cluster) })
+		return api.Retired{}, m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
 	case under.Owner != r.Owner:
 		return api.Retired{}, refuse("%s, by another Terraform object: change it from the state that holds it", under)
 	default: // one that was cut short before it had written the marker
@@ -99,7 +99,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err := m.removeConfiguration(cluster, path.Base(last)); err != nil {
 		return retired, err
 	}
-	return retired, m.exclusively(ctx, func() error { return m.deselect(cluster) })
+	return retired, m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
 }
 
 // leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 )
 
 // formed is a machine whose member runs and has data.
@@ -145,10 +146,10 @@ func TestNeighboursKeepWhatTheyShare(t *testing.T) {
 	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner}); err != nil {
 		t.Fatal(err)
 	}
-	if selected, err := m.selected("events"); err != nil || selected != storeA || !m.isInstalled(storeA) {
+	if selected, err := m.stores().Selected("events"); err != nil || selected != storeA || !m.stores().IsInstalled(storeA) {
 		t.Errorf("the neighbour runs %q, %v", selected, err)
 	}
-	if !m.isInstalled(storeB) {
+	if !m.stores().IsInstalled(storeB) {
 		t.Error("a store that was installed this moment, for a create that is to select it, is gone")
 	}
 	if target, err := os.Readlink(m.path("/usr/local/bin/etcdctl")); err != nil || target != api.SelectedStore("events")+"/etcdctl" {
@@ -158,7 +159,7 @@ func TestNeighboursKeepWhatTheyShare(t *testing.T) {
 		t.Errorf("the neighbour's marker is %+v, %v", marker, err)
 	}
 
-	m.Now = func() time.Time { return time.Now().Add(2 * recent) }
+	m.Now = func() time.Time { return time.Now().Add(2 * stores.Recent) }
 	if _, err := m.Retire(t.Context(), "events", api.RetireRequest{Owner: events.Marker.Owner}); err != nil {
 		t.Fatal(err)
 	}

@@ -87,8 +87,8 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 	if err := m.putOrRemove(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: readable, Mode: files.ConfigFile}, under.Progress != records.Progress{}); err != nil {
 		return err
 	}
-	if m.isInstalled(under.Store) {
-		if err := m.exclusively(ctx, func() error { return m.selectStore(cluster, under.Store) }); err != nil {
+	if m.stores().IsInstalled(under.Store) {
+		if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, under.Store) }); err != nil {
 			return err
 		}
 	}
@@ -125,5 +125,5 @@ func (m *Machine) forget(ctx context.Context, cluster string, under *records.Res
 	if err := m.removeConfiguration(cluster, path.Base(api.RestoreFile(cluster))); err != nil {
 		return err
 	}
-	return m.exclusively(ctx, func() error { return m.deselect(cluster) })
+	return m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
 }
