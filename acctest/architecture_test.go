@@ -52,6 +52,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/datadir", "node/host", "rooms know nothing of the calls"},
 	{"node/host/users", "node/host", "rooms know nothing of the calls"},
 	{"node/host/stores", "node/host", "rooms know nothing of the calls"},
+	{"node/host/keys", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
 	{"node/host/files", "go.etcd.io", "files are anybody's"},
 	{"node/host/disks", "go.etcd.io", "disks hold anything"},
@@ -112,6 +113,7 @@ var alone = []struct {
 // rooms holds which rooms below node/host build on which others. A room that is not listed fails the test.
 var rooms = map[string][]string{
 	"units":      nil,
+	"keys":       {"files"},
 	"stores":     {"files", "procfs"},
 	"users":      {"files", "units"},
 	"datadir":    {"disks", "etcdfs", "files", "inside"},

@@ -2,9 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -37,11 +34,11 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
-	if err := m.completePairs(cluster); err != nil {
+	if err := m.keys().CompletePairs(cluster); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
-		if err := m.putPair(cluster, name, readable(api.CertificateFile(cluster, name), r.Certificates[name])); err != nil {
+		if err := m.keys().PutPair(cluster, name, readable(api.CertificateFile(cluster, name), r.Certificates[name])); err != nil {
 			return err
 		}
 	}
@@ -126,18 +123,8 @@ func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 		if err := api.CheckKeyName(name); err != nil {
 			return err
 		}
-		key, err := m.readKeyAt(api.NextKeyFile(cluster, name))
-		if err != nil || certifies([]byte(text), key) != nil {
-			key, err = m.readKey(cluster, name)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return refuse("there is no key %s: prepare the host first", name)
-		}
-		if err != nil {
-			return fmt.Errorf("read key %s: %w", name, err)
-		}
-		if err := certifies([]byte(text), key); err != nil {
-			return refuse("the certificate for key %s cannot be used: %s", name, err)
+		if err := m.keys().MayPair(cluster, name, text); err != nil {
+			return err
 		}
 	}
 	return nil

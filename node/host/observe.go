@@ -155,7 +155,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err
 	}
-	o.Certificates = m.certificates(cluster)
+	o.Certificates = m.keys().Certificates(cluster)
 	o.Member = m.ask(ctx, o)
 	o.Unit.Looping = m.loops(o.Unit)
 	if dir != "" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -33,11 +34,11 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 
 	prepared := api.Prepared{Requests: map[string]string{}}
 	for _, key := range r.Keys {
-		path, err := m.ensureKey(cluster, key, etcd)
+		path, err := m.keys().Ensure(cluster, key, etcd)
 		if err != nil {
 			return api.Prepared{}, err
 		}
-		if prepared.Requests[key.Name], err = m.request(path, key); err != nil {
+		if prepared.Requests[key.Name], err = m.keys().Request(path, key); err != nil {
 			return api.Prepared{}, err
 		}
 	}
@@ -56,7 +57,7 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 		if err := api.CheckKeyName(key.Name); err != nil {
 			return err
 		}
-		if _, known := keyKinds[key.Algorithm]; !known {
+		if !keys.Known(key.Algorithm) {
 			return refuse("key %s: there is no algorithm %q", key.Name, key.Algorithm)
 		}
 	}

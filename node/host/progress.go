@@ -26,7 +26,7 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	}
 	m.noteVain(ctx, cluster)
 	// A member that was started with half of a pair ends at once, and is started with all of it.
-	if err := m.completePairs(cluster); err != nil {
+	if err := m.keys().CompletePairs(cluster); err != nil {
 		return err
 	}
 	if !m.etcd(marker.DataDir).HasMember() {

@@ -1,4 +1,4 @@
-package host
+package keys
 
 import (
 	"crypto"
@@ -17,12 +17,12 @@ var bundleNames = map[string]func(cluster string) string{
 	"client-ca": api.ClientCAFile,
 }
 
-// certificates is what the host holds, by the name of the key pair or bundle.
-func (m *Machine) certificates(cluster string) map[string]api.Certificate {
+// Certificates is what the host holds, by the name of the key pair or bundle.
+func (k Keys) Certificates(cluster string) map[string]api.Certificate {
 	held := map[string]api.Certificate{}
 	for _, name := range api.KeyNames {
-		c := m.certificate(api.CertificateFile(cluster, name))
-		key, err := m.readKey(cluster, name)
+		c := k.certificate(api.CertificateFile(cluster, name))
+		key, err := k.Read(cluster, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -33,14 +33,14 @@ func (m *Machine) certificates(cluster string) map[string]api.Certificate {
 		held[name] = c
 	}
 	for name, path := range bundleNames {
-		held[name] = m.certificate(path(cluster))
+		held[name] = k.certificate(path(cluster))
 	}
 	return held
 }
 
 // certificate reads one file of certificates.
-func (m *Machine) certificate(path string) api.Certificate {
-	text, err := os.ReadFile(m.path(path))
+func (k Keys) certificate(path string) api.Certificate {
+	text, err := os.ReadFile(k.Files.Path(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return api.Certificate{}
 	}

@@ -1,4 +1,6 @@
-package host
+// Package keys makes the private keys of a host's members, requests certificates for them, and puts each certificate into its
+// place together with the key that it is of. No key leaves the host.
+package keys
 
 import (
 	"crypto"
@@ -19,11 +21,26 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
+// Keys are those of a host.
+type Keys struct {
+	Files  files.Tree
+	Random io.Reader // that keys are made of
+}
+
 // keyKind makes keys of one algorithm, and knows them again.
 type keyKind struct {
 	make func(io.Reader) (crypto.Signer, error)
 	fits func(crypto.Signer) bool
 }
+
+// Known tells whether keys of an algorithm can be made.
+func Known(name string) bool {
+	_, known := keyKinds[name]
+	return known
+}
+
+// Fits tells whether a key is one of an algorithm.
+func Fits(algorithm string, key crypto.Signer) bool { return keyKinds[algorithm].fits(key) }
 
 // keyKinds are the algorithms, as api.KeyRequest names them.
 var keyKinds = map[string]keyKind{
@@ -54,15 +71,15 @@ func rsaKind(bits int) keyKind {
 	}
 }
 
-// readKey reads one of the cluster's private keys; fs.ErrNotExist: it was not made yet. Its errors
+// Read reads one of the cluster's private keys; fs.ErrNotExist: it was not made yet. Its errors
 // never hold a part of the key.
-func (m *Machine) readKey(cluster, name string) (crypto.Signer, error) {
-	return m.readKeyAt(api.KeyFile(cluster, name))
+func (k Keys) Read(cluster, name string) (crypto.Signer, error) {
+	return k.readKeyAt(api.KeyFile(cluster, name))
 }
 
 // readKeyAt reads the private key that lies in a file.
-func (m *Machine) readKeyAt(path string) (crypto.Signer, error) {
-	text, err := os.ReadFile(m.path(path))
+func (k Keys) readKeyAt(path string) (crypto.Signer, error) {
+	text, err := os.ReadFile(k.Files.Path(path))
 	if err != nil {
 		return nil, err
 	}
@@ -81,84 +98,102 @@ func (m *Machine) readKeyAt(path string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// ensureKey makes the key of a request, unless a fit one is there, and says where it lies.
+// Ensure makes the key of a request, unless a fit one is there, and says where it lies.
 //
 // A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. Where it has
 // none that can be used, the new one goes into its place at once: no handshake succeeds before that either. One that it
 // uses stays until the certificate of the new key is there too.
-func (m *Machine) ensureKey(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
+func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
 	used := false
 	for _, path := range []string{api.KeyFile(cluster, r.Name), api.NextKeyFile(cluster, r.Name)} {
-		key, err := m.readKeyAt(path)
+		key, err := k.readKeyAt(path)
 		var unread *fs.PathError
 		if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
-		if err == nil && keyKinds[r.Algorithm].fits(key) {
+		if err == nil && Fits(r.Algorithm, key) {
 			return path, nil
 		}
 		used = used || err == nil
 		if !used {
-			return path, m.makeKey(path, r, etcd)
+			return path, k.makeKey(path, r, etcd)
 		}
 	}
 	path := api.NextKeyFile(cluster, r.Name)
-	return path, m.makeKey(path, r, etcd)
+	return path, k.makeKey(path, r, etcd)
 }
 
-// putPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
+// MayPair refuses a certificate that is neither of the key that waits nor of the one in use.
+func (k Keys) MayPair(cluster, name, certificate string) error {
+	key, err := k.readKeyAt(api.NextKeyFile(cluster, name))
+	if err != nil || certifies([]byte(certificate), key) != nil {
+		key, err = k.Read(cluster, name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return api.Refuse("there is no key %s: prepare the host first", name)
+	}
+	if err != nil {
+		return fmt.Errorf("read key %s: %w", name, err)
+	}
+	if err := certifies([]byte(certificate), key); err != nil {
+		return api.Refuse("the certificate for key %s cannot be used: %s", name, err)
+	}
+	return nil
+}
+
+// PutPair puts a certificate into its place, and with it the key that it is of, where that waits beside the one in use.
 //
-// Both are on the disk before either takes its place. A call that is cut short after the key did is ended by completePairs.
-func (m *Machine) putPair(cluster, name string, certificate files.File) error {
+// Both are on the disk before either takes its place. A call that is cut short after the key did is ended by CompletePairs.
+func (k Keys) PutPair(cluster, name string, certificate files.File) error {
 	next := api.NextKeyFile(cluster, name)
-	key, err := m.readKeyAt(next)
+	key, err := k.readKeyAt(next)
 	if !errors.Is(err, fs.ErrNotExist) {
 		if err == nil && certifies(certificate.Text, key) == nil {
 			beside := certificate
 			beside.Path = api.NextCertificateFile(cluster, name)
-			if _, err := m.files().Put(beside); err != nil {
+			if _, err := k.Files.Put(beside); err != nil {
 				return err
 			}
-			if err := m.files().Rename(next, api.KeyFile(cluster, name)); err != nil {
+			if err := k.Files.Rename(next, api.KeyFile(cluster, name)); err != nil {
 				return err
 			}
-			return m.completePair(cluster, name)
+			return k.completePair(cluster, name)
 		}
-		if err := files.Remove(m.path(next)); err != nil { // nobody waits for it any more
+		if err := files.Remove(k.Files.Path(next)); err != nil { // nobody waits for it any more
 			return err
 		}
 	}
-	if _, err := m.files().Put(certificate); err != nil {
+	if _, err := k.Files.Put(certificate); err != nil {
 		return err
 	}
-	return files.Remove(m.path(api.NextCertificateFile(cluster, name)))
+	return files.Remove(k.Files.Path(api.NextCertificateFile(cluster, name)))
 }
 
-// completePairs puts those certificates into their places whose keys are in theirs already: a call was cut short between
+// CompletePairs puts those certificates into their places whose keys are in theirs already: a call was cut short between
 // the two.
-func (m *Machine) completePairs(cluster string) error {
+func (k Keys) CompletePairs(cluster string) error {
 	for _, name := range api.KeyNames {
-		if err := m.completePair(cluster, name); err != nil {
+		if err := k.completePair(cluster, name); err != nil {
 			return fmt.Errorf("certificate %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (m *Machine) completePair(cluster, name string) error {
+func (k Keys) completePair(cluster, name string) error {
 	next := api.NextCertificateFile(cluster, name)
-	text, err := os.ReadFile(m.path(next))
+	text, err := os.ReadFile(k.Files.Path(next))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	key, err := m.readKey(cluster, name)
+	key, err := k.Read(cluster, name)
 	if err != nil || certifies(text, key) != nil {
 		return nil // its key is not in its place yet
 	}
-	err = m.files().Rename(next, api.CertificateFile(cluster, name))
+	err = k.Files.Rename(next, api.CertificateFile(cluster, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a call and the end of the member's unit both see to it
 	}
@@ -167,8 +202,8 @@ func (m *Machine) completePair(cluster, name string) error {
 
 // makeKey makes a private key and writes it where only its user reads it: etcd its own, root the
 // administrator's.
-func (m *Machine) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
-	key, err := keyKinds[r.Algorithm].make(m.Random)
+func (k Keys) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
+	key, err := keyKinds[r.Algorithm].make(k.Random)
 	if err != nil {
 		return fmt.Errorf("make a key of %s: %w", r.Algorithm, err)
 	}
@@ -181,13 +216,13 @@ func (m *Machine) makeKey(path string, r api.KeyRequest, etcd files.Owner) error
 		owner = files.RootUser
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	_, err = m.files().Put(files.File{Path: path, Text: text, Owner: owner, Mode: files.KeyFile})
+	_, err = k.Files.Put(files.File{Path: path, Text: text, Owner: owner, Mode: files.KeyFile})
 	return err
 }
 
-// request is the certificate request for the key in a file: exactly the subject and names that were asked for.
-func (m *Machine) request(path string, r api.KeyRequest) (string, error) {
-	key, err := m.readKeyAt(path)
+// Request is the certificate request for the key in a file: exactly the subject and names that were asked for.
+func (k Keys) Request(path string, r api.KeyRequest) (string, error) {
+	key, err := k.readKeyAt(path)
 	if err != nil {
 		return "", fmt.Errorf("read key %s: %w", r.Name, err)
 	}
@@ -202,7 +237,7 @@ func (m *Machine) request(path string, r api.KeyRequest) (string, error) {
 		}
 		template.IPAddresses = append(template.IPAddresses, ip)
 	}
-	der, err := x509.CreateCertificateRequest(m.Random, template, key)
+	der, err := x509.CreateCertificateRequest(k.Random, template, key)
 	if err != nil {
 		return "", fmt.Errorf("request a certificate for key %s: %w", r.Name, err)
 	}
