@@ -1,6 +1,9 @@
 package nodetest
 
-import "github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+import (
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+)
 
 // patience is how often a call that waits lets some time pass, before its own time is over.
 const patience = 8
@@ -13,7 +16,7 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 	if err := api.CheckTimeout(ask.Timeout); err != nil {
 		return api.Observation{}, err
 	}
-	before := c.on(c.cluster).unit.restarts
+	before := c.on(c.cluster).unit.Restarts
 	gained := false
 	for left := patience; left > 0; left-- {
 		reading := c.Reading
@@ -23,11 +26,11 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		}
 		// A start by hand begins to count anew.
 		u := &c.on(c.cluster).unit
-		before = min(before, u.restarts)
-		if u.active == "failed" || u.restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) {
+		before = min(before, u.Restarts)
+		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) {
 			break
 		}
-		if p := u.process; ask.Stalled && p != nil && p.stalled && p.leader != "" {
+		if p := u.Process; ask.Stalled && p != nil && p.Stalled && p.Leader != "" {
 			o, err := c.observe(ask.ObserveRequest)
 			o.Stalled = true
 			return o, err
@@ -39,11 +42,11 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 }
 
 // isReady tells whether the member is what is awaited.
-func isReady(u *unit, m api.Member, ask api.AwaitRequest) bool {
+func isReady(u *model.Unit, m api.Member, ask api.AwaitRequest) bool {
 	if ask.Learner {
 		return m.Responding && m.Leader != "" && m.Learner
 	}
-	if u.active != "active" || !m.Ready || !m.Healthy {
+	if u.Active != "active" || !m.Ready || !m.Healthy {
 		return false
 	}
 	if ask.Members == 0 {

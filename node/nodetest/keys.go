@@ -6,27 +6,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
-
-// digest is a SHA-256 over words, in hexadecimal: a name that is the same in every run of a test.
-func digest(words ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(words, "\n")))
-	return hex.EncodeToString(sum[:])
-}
-
-// identity is etcd's kind of ID: 64 bits of a hash, in hexadecimal as hosts spell it.
-func identity(words ...string) string { return strings.TrimLeft(digest(words...)[:16], "0") }
 
 // key is a private key on a host.
 type key struct {
@@ -68,7 +57,7 @@ func (c *cache[V]) get(name string, create func() (V, error)) (V, error) {
 
 // newKey makes the key of this name of a machine. Its algorithm is one of those of api.KeyRequest.
 func newKey(machine, name, algorithm string) (key, error) {
-	id := digest("key", machine, name, algorithm)
+	id := model.Digest("key", machine, name, algorithm)
 	return keys.get(id, func() (key, error) {
 		signer, err := newSigner(algorithm)
 		return key{Signer: signer, id: id}, err

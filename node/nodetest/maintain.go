@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // probe lets some time pass, and says how the local member is.
@@ -19,11 +20,11 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if c.on(c.cluster).marker == nil {
 		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
 	}
-	p := c.on(c.cluster).unit.process
-	if p == nil || !p.serves {
+	p := c.on(c.cluster).unit.Process
+	if p == nil || !p.Serves {
 		return api.Hash{}, failed("hash: the local member does not answer")
 	}
-	own := p.member.state().revision
+	own := p.Member.State().Revision
 	if r.Revision > own {
 		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
 	}
@@ -31,12 +32,12 @@ func (c call) hash(r api.HashRequest) (api.Hash, error) {
 	if at == 0 {
 		at = own
 	}
-	hash := api.Hash{Hash: p.member.hashAt(at), HashRevision: at, Revision: own}
+	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, Revision: own}
 	if r.CountAt > 0 {
-		hash.Keys = int64(p.member.state().keys())
-		if !p.proved {
-			p.proved = true
-			p.member.proofs++
+		hash.Keys = int64(p.Member.State().Keys())
+		if !p.Proved {
+			p.Proved = true
+			p.Member.Proofs++
 		}
 	}
 	return hash, nil
@@ -62,26 +63,26 @@ func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
 		return api.Snapshot{}, c.world.unexpected("%s: a snapshot of which %d are kept", c.Address, r.Keep)
 	}
 	part := c.on(c.cluster)
-	p := part.unit.process
+	p := part.unit.Process
 	switch {
-	case p == nil || !p.serves:
+	case p == nil || !p.Serves:
 		return api.Snapshot{}, failed("save a snapshot: the local member does not answer")
-	case !p.member.state().votes(p.member.id):
-		return api.Snapshot{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.member.name)
+	case !p.Member.State().Votes(p.Member.ID):
+		return api.Snapshot{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
 	}
 	if c.cramped(c.view(c.cluster)) {
 		return api.Snapshot{}, refuse("%s has %d MiB free, and a snapshot of the member's database wants more", api.SnapshotDir(part.marker.DataDir), c.FreeBytes>>20)
 	}
-	s := p.member.state()
+	s := p.Member.State()
 	dir := part.marker.DataDir
 	c.taken++
 	saved := api.Snapshot{
-		Path:      path.Join(api.SnapshotDir(dir), fmt.Sprintf("%06d-%d.db", c.taken, s.stored())),
-		SHA256:    digest("snapshot", s.content, fmt.Sprint(p.member.index)),
+		Path:      path.Join(api.SnapshotDir(dir), fmt.Sprintf("%06d-%d.db", c.taken, s.Stored())),
+		SHA256:    model.Digest("snapshot", s.Content, fmt.Sprint(p.Member.Index)),
 		SizeBytes: 1<<20 + 32,
-		Revision:  s.stored(),
-		Keys:      s.keys(),
-		Version:   p.member.storage.String(),
+		Revision:  s.Stored(),
+		Keys:      s.Keys(),
+		Version:   p.Member.Storage.String(),
 	}
 	kept := append(slices.Clone(c.snapshots[dir]), saved.Path)
 	c.snapshots[dir] = kept[max(0, len(kept)-r.Keep):]
