@@ -1,16 +1,12 @@
 package nodetest
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"time"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // What follows is what happens to a cluster behind the provider's back. A process that runs keeps what it was
@@ -82,22 +78,22 @@ func (h *Host) Certificates(cluster string) (certificates map[string]string) {
 
 // ExpireCertificates has all certificates of the cluster on the host be the same ones, but expired an hour
 // ago. The member runs on.
-func (h *Host) ExpireCertificates(cluster string, by *Authority) {
+func (h *Host) ExpireCertificates(cluster string, by *signing.Authority) {
 	h.reissue(cluster, by, h.world.Clock.Add(-time.Hour))
 }
 
 // ForeignCertificates has all certificates of the cluster on the host be for the same keys and names, but of
 // another authority: give one that the cluster does not trust.
-func (h *Host) ForeignCertificates(cluster string, by *Authority) {
+func (h *Host) ForeignCertificates(cluster string, by *signing.Authority) {
 	h.reissue(cluster, by, h.world.Clock.Add(by.Lifetime))
 }
 
-func (h *Host) reissue(cluster string, by *Authority, until time.Time) {
+func (h *Host) reissue(cluster string, by *signing.Authority, until time.Time) {
 	h.world.t.Helper()
 	h.change(cluster, func(part *installation) {
 		certificates := map[string]string{}
 		for name, text := range part.certificates {
-			again, err := by.again(name, text, until)
+			again, err := by.Again(name, text, until)
 			if err != nil {
 				h.world.t.Errorf("nodetest: certificate %s of %s: %v", name, h.Address, err)
 				return
@@ -106,26 +102,6 @@ func (h *Host) reissue(cluster string, by *Authority, until time.Time) {
 		}
 		part.certificates = certificates
 	})
-}
-
-// again is a certificate that says the same as another, but until when it holds.
-func (a *Authority) again(name, text string, until time.Time) (string, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return "", fmt.Errorf("it is no PEM")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "", err
-	}
-	from := a.client
-	if name == api.KeyPeer {
-		from = a.peer
-	}
-	return from.issue(&x509.Certificate{
-		SerialNumber: big.NewInt(3), Subject: cert.Subject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses,
-		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until, ExtKeyUsage: cert.ExtKeyUsage,
-	}, cert.PublicKey)
 }
 
 // Corrupt has the database of the cluster's member say something else than its log.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // Host is one simulated host. Its exported fields say what machine it is; a new one is bare, and fit
@@ -90,9 +91,9 @@ type Host struct {
 type installation struct {
 	selected     string // hash of a store; empty: none
 	marker       *api.Marker
-	keys         map[string]key
-	next         map[string]key    // that take the place of others once they are certified
-	certificates map[string]string // PEM by key name
+	keys         map[string]signing.Key
+	next         map[string]signing.Key // that take the place of others once they are certified
+	certificates map[string]string      // PEM by key name
 	peerCA       string
 	clientCA     string
 	flags        []string

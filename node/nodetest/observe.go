@@ -105,7 +105,7 @@ func (h *Host) cramped(view api.Member) bool {
 // unidentified is why the store and the local member cannot show each other who they are; empty: they can.
 func (i *installation) unidentified() string {
 	for _, name := range []string{api.KeyAdmin, api.KeyServer} {
-		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].belongs(i.certificates[name]) {
+		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].Belongs(i.certificates[name]) {
 			return "load the " + name + " certificate: open " + api.KeyFile(i.marker.Cluster, name) + ": no such file or directory"
 		}
 	}
@@ -116,7 +116,7 @@ func (i *installation) unidentified() string {
 func (i *installation) held() map[string]api.Certificate {
 	held := map[string]api.Certificate{"peer-ca": {PEM: i.peerCA}, "client-ca": {PEM: i.clientCA}}
 	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
-		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].belongs(i.certificates[name])}
+		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].Belongs(i.certificates[name])}
 	}
 	return held
 }
@@ -190,4 +190,93 @@ func (h *Host) view(cluster string) api.Member {
 func (h *Host) lags(p *model.Process) bool {
 	leader := leaderOf(h.group(p))
 	return h.Lag > 0 && leader != nil && p.Member.Index < leader.Index
+}
+
+// patience is how often a call that waits lets some time pass, before its own time is over.
+const patience = 8
+
+// lostRestarts is how many starts in vain make a member one that does not come.
+const lostRestarts = 3
+
+// await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
+func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
+	if err := api.CheckTimeout(ask.Timeout); err != nil {
+		return api.Observation{}, err
+	}
+	before := c.on(c.cluster).unit.Restarts
+	gained := false
+	for left := patience; left > 0; left-- {
+		reading := c.Reading
+		c.world.pass()
+		if c.Reading < reading { // it comes further, and has all of its time anew
+			left, gained = patience, true
+		}
+		// A start by hand begins to count anew.
+		u := &c.on(c.cluster).unit
+		before = min(before, u.Restarts)
+		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) {
+			break
+		}
+		if p := u.Process; ask.Stalled && p != nil && p.Stalled && p.Leader != "" {
+			o, err := c.observe(ask.ObserveRequest)
+			o.Stalled = true
+			return o, err
+		}
+	}
+	o, err := c.observe(ask.ObserveRequest)
+	o.Gained = gained
+	return o, err
+}
+
+// isReady tells whether the member is what is awaited.
+func isReady(u *model.Unit, m api.Member, ask api.AwaitRequest) bool {
+	if ask.Learner {
+		return m.Responding && m.Leader != "" && m.Learner
+	}
+	if u.Active != "active" || !m.Ready || !m.Healthy {
+		return false
+	}
+	if ask.Members == 0 {
+		return true
+	}
+	for _, l := range m.Members {
+		if l.Name == "" {
+			return false
+		}
+	}
+	return len(m.Members) == ask.Members
+}
+
+// probe lets some time pass, and says how the local member is.
+func (c call) probe(api.ProbeRequest) (api.Member, error) {
+	c.world.pass()
+	return c.sample(0), nil
+}
+
+// hash is the hash of what the local member holds.
+func (c call) hash(r api.HashRequest) (api.Hash, error) {
+	if c.on(c.cluster).marker == nil {
+		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
+	}
+	p := c.on(c.cluster).unit.Process
+	if p == nil || !p.Serves {
+		return api.Hash{}, failed("hash: the local member does not answer")
+	}
+	own := p.Member.State().Revision
+	if r.Revision > own {
+		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
+	}
+	at := r.Revision
+	if at == 0 {
+		at = own
+	}
+	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, Revision: own}
+	if r.CountAt > 0 {
+		hash.Keys = int64(p.Member.State().Keys())
+		if !p.Proved {
+			p.Proved = true
+			p.Member.Proofs++
+		}
+	}
+	return hash, nil
 }

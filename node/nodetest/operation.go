@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // call is one call as it is carried out.
@@ -95,28 +96,28 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	}
 	keys, next, prepared := maps.Clone(part.keys), maps.Clone(part.next), api.Prepared{Requests: map[string]string{}}
 	if keys == nil {
-		keys = map[string]key{}
+		keys = map[string]signing.Key{}
 	}
 	if next == nil {
-		next = map[string]key{}
+		next = map[string]signing.Key{}
 	}
 	for _, want := range r.Keys {
 		held, there := keys[want.Name]
-		if !there || !held.ofKind(want.Algorithm) {
-			made, err := newKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
+		if !there || !held.OfKind(want.Algorithm) {
+			made, err := signing.NewKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
 			if err != nil {
 				return api.Prepared{}, failed("%v", err)
 			}
 			switch waits, waiting := next[want.Name]; {
 			case !there:
 				keys[want.Name], held = made, made
-			case waiting && waits.ofKind(want.Algorithm):
+			case waiting && waits.OfKind(want.Algorithm):
 				held = waits
 			default:
 				next[want.Name], held = made, made
 			}
 		}
-		text, err := held.request(want)
+		text, err := held.Request(want)
 		if err != nil {
 			return api.Prepared{}, failed("request a certificate for key %s: %v", want.Name, err)
 		}
@@ -158,7 +159,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	maps.Copy(certificates, r.Certificates)
 	keys, next := maps.Clone(part.keys), maps.Clone(part.next)
 	for name, text := range r.Certificates {
-		if next[name].belongs(text) {
+		if next[name].Belongs(text) {
 			keys[name] = next[name]
 		}
 		delete(next, name)

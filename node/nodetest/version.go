@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
@@ -96,4 +97,15 @@ func (w *World) raise() {
 			leader.Append(1, next)
 		}
 	}
+}
+
+// try has a store parse flags.
+func (c call) try(r api.TryRequest) (api.Done, error) {
+	if !c.hasStore(r.Store) {
+		return api.Done{}, refuse("store %s is not installed", r.Store)
+	}
+	if why := c.world.archive(r.Store).parse(r.Flags); why != "" {
+		return api.Done{}, refuse("etcd %s does not take these flags: %s", c.world.archive(r.Store).version, why)
+	}
+	return api.Done{}, nil
 }

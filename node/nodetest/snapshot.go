@@ -1,7 +1,10 @@
 package nodetest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"path"
 	"slices"
 
@@ -9,49 +12,41 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// probe lets some time pass, and says how the local member is.
-func (c call) probe(api.ProbeRequest) (api.Member, error) {
-	c.world.pass()
-	return c.sample(0), nil
-}
+// snapshotSize is that of all snapshots that are sent: of a page, and a SHA-256 behind it.
+const snapshotSize = 512 + sha256.Size
 
-// hash is the hash of what the local member holds.
-func (c call) hash(r api.HashRequest) (api.Hash, error) {
-	if c.on(c.cluster).marker == nil {
-		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
+// save sends a snapshot of the local member, or says that it was uploaded.
+func (c call) save(r api.SaveRequest) (api.Saved, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Saved{}, err
 	}
 	p := c.on(c.cluster).unit.Process
-	if p == nil || !p.Serves {
-		return api.Hash{}, failed("hash: the local member does not answer")
+	switch {
+	case p == nil || !p.Serves:
+		return api.Saved{}, failed("save a snapshot: the local member does not answer")
+	case !p.Member.State().Votes(p.Member.ID):
+		return api.Saved{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
+	case p.Leader == "":
+		return api.Saved{}, refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter", p.Member.Name)
 	}
-	own := p.Member.State().Revision
-	if r.Revision > own {
-		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
+	s := p.Member.State()
+	content := snapshotOf(s)
+	sum := sha256.Sum256([]byte(content))
+	saved := api.Saved{
+		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.Stored(), Keys: s.Keys(), Version: p.Member.Storage.String(), TakenAt: c.world.Clock},
+		Hash:      crc32.ChecksumIEEE([]byte(content)),
+		ClusterID: p.Member.Cluster, MemberID: p.Member.ID, Etcd: p.Version,
 	}
-	at := r.Revision
-	if at == 0 {
-		at = own
+	if r.S3 != nil || c.out == nil {
+		return saved, nil
 	}
-	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, Revision: own}
-	if r.CountAt > 0 {
-		hash.Keys = int64(p.Member.State().Keys())
-		if !p.Proved {
-			p.Proved = true
-			p.Member.Proofs++
-		}
-	}
-	return hash, nil
+	_, err := c.out.Write([]byte(content))
+	return saved, err
 }
 
-// try has a store parse flags.
-func (c call) try(r api.TryRequest) (api.Done, error) {
-	if !c.hasStore(r.Store) {
-		return api.Done{}, refuse("store %s is not installed", r.Store)
-	}
-	if why := c.world.archive(r.Store).parse(r.Flags); why != "" {
-		return api.Done{}, refuse("etcd %s does not take these flags: %s", c.world.archive(r.Store).version, why)
-	}
-	return api.Done{}, nil
+// snapshotOf is what a snapshot of a state holds.
+func snapshotOf(s model.State) string {
+	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.Stored(), s.Bumped, s.Content))
 }
 
 // snapshot saves what the local member holds.

@@ -1,4 +1,4 @@
-package nodetest
+package signing
 
 import (
 	"crypto"
@@ -17,8 +17,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
-// key is a private key on a host.
-type key struct {
+// Key is a private key on a host.
+type Key struct {
 	crypto.Signer
 	id string
 }
@@ -27,7 +27,7 @@ type key struct {
 // for the same key of the same machine: properties that are tried on thousands of worlds would do
 // little else.
 var (
-	keys     cache[key]
+	keys     cache[Key]
 	requests cache[string]
 	matches  cache[bool]
 )
@@ -55,12 +55,12 @@ func (c *cache[V]) get(name string, create func() (V, error)) (V, error) {
 	return v, nil
 }
 
-// newKey makes the key of this name of a machine. Its algorithm is one of those of api.KeyRequest.
-func newKey(machine, name, algorithm string) (key, error) {
+// NewKey makes the key of this name of a machine. Its algorithm is one of those of api.KeyRequest.
+func NewKey(machine, name, algorithm string) (Key, error) {
 	id := model.Digest("key", machine, name, algorithm)
-	return keys.get(id, func() (key, error) {
+	return keys.get(id, func() (Key, error) {
 		signer, err := newSigner(algorithm)
-		return key{Signer: signer, id: id}, err
+		return Key{Signer: signer, id: id}, err
 	})
 }
 
@@ -80,8 +80,8 @@ func newSigner(algorithm string) (crypto.Signer, error) {
 	return nil, fmt.Errorf("there is no key algorithm %q", algorithm)
 }
 
-// ofKind tells whether the key is of the desired algorithm.
-func (k key) ofKind(algorithm string) bool {
+// OfKind tells whether the key is of the desired algorithm.
+func (k Key) OfKind(algorithm string) bool {
 	switch public := k.Public().(type) {
 	case *ecdsa.PublicKey:
 		return algorithm == "ecdsa-p"+fmt.Sprint(public.Params().BitSize)
@@ -91,8 +91,8 @@ func (k key) ofKind(algorithm string) bool {
 	return false
 }
 
-// request is the certificate request, PEM, that a host makes for one of its keys.
-func (k key) request(want api.KeyRequest) (string, error) {
+// Request is the certificate request, PEM, that a host makes for one of its keys.
+func (k Key) Request(want api.KeyRequest) (string, error) {
 	return requests.get(fmt.Sprintf("%s %v", k.id, want), func() (string, error) {
 		template := x509.CertificateRequest{
 			Subject:  pkix.Name{CommonName: want.CommonName, Organization: want.Organization},
@@ -113,8 +113,8 @@ func (k key) request(want api.KeyRequest) (string, error) {
 	})
 }
 
-// belongs tells whether a certificate is one of this key.
-func (k key) belongs(certificate string) bool {
+// Belongs tells whether a certificate is one of this key.
+func (k Key) Belongs(certificate string) bool {
 	if k.Signer == nil {
 		return false
 	}

@@ -1,4 +1,6 @@
-package nodetest
+// Package signing has the keys of simulated hosts and the authority that signs for them: keys are really made, and certificates
+// really signed.
+package signing
 
 import (
 	"context"
@@ -122,4 +124,24 @@ func (i issuer) issue(template *x509.Certificate, public any) (string, error) {
 
 func encodeCertificate(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// Again is a certificate that says the same as another, but until when it holds.
+func (a *Authority) Again(name, text string, until time.Time) (string, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return "", fmt.Errorf("it is no PEM")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	from := a.client
+	if name == api.KeyPeer {
+		from = a.peer
+	}
+	return from.issue(&x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: cert.Subject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses,
+		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until, ExtKeyUsage: cert.ExtKeyUsage,
+	}, cert.PublicKey)
 }
