@@ -234,6 +234,36 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
+// most is how many files a package may have, tests aside: one that wants more holds several rooms. The calls are one
+// contract, and Terraform's face is one provider.
+const most = 20
+
+var mayHaveMore = []string{"node/host", "resources"}
+
+// TestPackagesAreSmall holds how many files a package may have.
+func TestPackagesAreSmall(t *testing.T) {
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "*.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := map[string]int{}
+	for name := range strings.Lines(string(files)) {
+		if name = strings.TrimSpace(name); !strings.HasSuffix(name, "_test.go") {
+			packages[filepath.Dir(name)]++
+		}
+	}
+	for folder, n := range packages {
+		if n > most && !slices.Contains(mayHaveMore, folder) {
+			t.Errorf("%s has %d files, and may have %d", folder, n, most)
+		}
+	}
+	for _, folder := range mayHaveMore {
+		if packages[folder] <= most {
+			t.Errorf("%s has %d files, and need not be one that may have more than %d", folder, packages[folder], most)
+		}
+	}
+}
+
 // imports is what there is of packages, by path, with what each imports directly.
 type imports map[string]listed
 
