@@ -42,9 +42,24 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/etcdclient", "node/host", "rooms know nothing of the calls"},
 	{"node/host/etcdfs", "node/host", "rooms know nothing of the calls"},
 	{"node/host/inside", "node/host", "rooms know nothing of the calls"},
+	{"node/host/files", "node/host", "rooms know nothing of the calls"},
+	{"node/host/disks", "node/host", "rooms know nothing of the calls"},
+	{"node/host/records", "node/host", "rooms know nothing of the calls"},
+	{"node/host/pace", "node/host", "rooms know nothing of the calls"},
+	{"node/host/snapshots", "node/host", "rooms know nothing of the calls"},
+	{"node/host/backups", "node/host", "rooms know nothing of the calls"},
+	{"node/host/arrivals", "node/host", "rooms know nothing of the calls"},
+	{"node/host/datadir", "node/host", "rooms know nothing of the calls"},
+	{"node/host/users", "node/host", "rooms know nothing of the calls"},
+	{"node/host/stores", "node/host", "rooms know nothing of the calls"},
+	{"node/host/keys", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
+	{"node/host/files", "go.etcd.io", "files are anybody's"},
+	{"node/host/disks", "go.etcd.io", "disks hold anything"},
+	{"node/host/records", "go.etcd.io", "what is written down is ours"},
 	{"node/host/inside", "go.etcd.io", "files are anybody's"},
 	{"node/host/procfs", "go.etcd.io", "the kernel knows no etcd"},
+	{"node/nodetest/model", "node/nodetest", "what members agree on knows no hosts"},
 	{"node/backup", "go.etcd.io", "backups are streams, and the provider reads them too"},
 	{"node/backup", "node/host/...", "backups are streams, and the provider reads them too"},
 	{"node/backup", "github.com/hashicorp", "Terraform's face is on top"},
@@ -90,10 +105,32 @@ var alone = []struct {
 	{"filippo.io/age", []string{"node/backup"}, "one place encrypts backups"},
 	{"github.com/minio/minio-go/v7", []string{"node/backup", "node/backup/s3test"}, "one place speaks S3, and one tests that"},
 	{"node/nodetest", nil, "fakes are for tests"},
+	{"node/nodetest/model", []string{"node/nodetest", "node/nodetest/signing"}, "fakes are for tests"},
+	{"node/nodetest/signing", []string{"node/nodetest"}, "fakes are for tests"},
 	{"node/backup/s3test", nil, "servers are for tests"},
 	{"node/ssh/sshtest", nil, "fakes are for tests"},
 	{"resources/terraformtest", nil, "drivers are for tests"},
 	{"pgregory.net/rapid", []string{"acctest/sample"}, "properties are for tests"},
+}
+
+// rooms holds which rooms below node/host build on which others. A room that is not listed fails the test.
+var rooms = map[string][]string{
+	"units":      nil,
+	"keys":       {"files"},
+	"stores":     {"files", "procfs"},
+	"users":      {"files", "units"},
+	"datadir":    {"disks", "etcdfs", "files", "inside"},
+	"arrivals":   {"disks", "etcdfs", "files", "inside", "procfs", "records", "snapshots"},
+	"backups":    {"disks", "etcdclient", "etcdfs", "files", "inside", "procfs", "records", "snapshots", "units"},
+	"procfs":     nil,
+	"inside":     nil,
+	"etcdclient": nil,
+	"etcdfs":     {"inside"},
+	"files":      {"inside"},
+	"disks":      {"files", "inside"},
+	"records":    {"files"},
+	"pace":       {"etcdclient", "etcdfs", "inside", "procfs"},
+	"snapshots":  {"disks", "etcdclient", "etcdfs", "files", "inside", "pace", "procfs"},
 }
 
 // pure holds the folders that import nothing but the standard library and each other.
@@ -116,6 +153,19 @@ func TestArchitecture(t *testing.T) {
 				if within(imported, rule.thing) && !allowed {
 					t.Errorf("%s imports %s, and only %v may: %s", p, imported, rule.by, rule.why)
 				}
+			}
+		}
+	}
+	for _, p := range graph.in(t, "node/host/...") {
+		room := strings.TrimPrefix(p, module+"/node/host/")
+		on, listed := rooms[room]
+		if !listed && room != p {
+			t.Errorf("%s is no room that is listed", p)
+		}
+		for _, imported := range graph[p].Imports {
+			other, is := strings.CutPrefix(imported, module+"/node/host/")
+			if is && room != p && !slices.Contains(on, other) {
+				t.Errorf("room %s imports room %s, and may import %v", room, other, on)
 			}
 		}
 	}
@@ -180,6 +230,36 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		if lines := bytes.Count(text, []byte("\n")); lines > longest {
 			t.Errorf("%s has %d lines, and may have %d", name, lines, longest)
+		}
+	}
+}
+
+// most is how many files a package may have, tests aside: one that wants more holds several rooms. The calls are one
+// contract, and Terraform's face is one provider.
+const most = 20
+
+var mayHaveMore = []string{"node/host", "resources"}
+
+// TestPackagesAreSmall holds how many files a package may have.
+func TestPackagesAreSmall(t *testing.T) {
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "*.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := map[string]int{}
+	for name := range strings.Lines(string(files)) {
+		if name = strings.TrimSpace(name); !strings.HasSuffix(name, "_test.go") {
+			packages[filepath.Dir(name)]++
+		}
+	}
+	for folder, n := range packages {
+		if n > most && !slices.Contains(mayHaveMore, folder) {
+			t.Errorf("%s has %d files, and may have %d", folder, n, most)
+		}
+	}
+	for _, folder := range mayHaveMore {
+		if packages[folder] <= most {
+			t.Errorf("%s has %d files, and need not be one that may have more than %d", folder, packages[folder], most)
 		}
 	}
 }

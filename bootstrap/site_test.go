@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // now is when every test takes place.
@@ -30,8 +31,8 @@ var (
 	unmanaged = sync.OnceValue(newAuthority)
 )
 
-func newAuthority() *nodetest.Authority {
-	a, err := nodetest.NewAuthority(now)
+func newAuthority() *signing.Authority {
+	a, err := signing.NewAuthority(now)
 	if err != nil {
 		panic(err)
 	}
@@ -112,7 +113,7 @@ func serving(t *testing.T, c bootstrap.Cluster, m membership.Member, phase api.P
 }
 
 // held are a member's certificates, of this authority; change has a say in what each is signed for.
-func held(t *testing.T, c bootstrap.Cluster, m membership.Member, a *nodetest.Authority, change func(*api.KeyRequest)) map[string]api.Certificate {
+func held(t *testing.T, c bootstrap.Cluster, m membership.Member, a *signing.Authority, change func(*api.KeyRequest)) map[string]api.Certificate {
 	t.Helper()
 	certificates := map[string]api.Certificate{"peer-ca": {PEM: c.PeerCA}, "client-ca": {PEM: c.ClientCA}}
 	for _, want := range c.Keys(m) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -51,7 +52,7 @@ func (d drift) shows(before, after map[string]any) error {
 
 // TestDriftIsShownAndMended: the plan shows each as exactly what it is, and the apply mends it.
 func TestDriftIsShownAndMended(t *testing.T) {
-	foreign, err := nodetest.NewAuthority(time.Now())
+	foreign, err := signing.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // operation is one change of a living cluster: what has happened to it, and what is desired of it now.
@@ -294,9 +295,9 @@ func (l *life) rebuild(names ...string) {
 }
 
 // another is an authority that the cluster does not trust.
-func (l *life) another() *nodetest.Authority {
+func (l *life) another() *signing.Authority {
 	l.Helper()
-	another, err := nodetest.NewAuthority(nodetest.Start)
+	another, err := signing.NewAuthority(nodetest.Start)
 	if err != nil {
 		l.Fatalf("%v", err)
 	}

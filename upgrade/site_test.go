@@ -12,11 +12,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 var _ upgrade.Host = (*nodetest.Host)(nil)
-var _ upgrade.Signer = (*nodetest.Authority)(nil)
+var _ upgrade.Signer = (*signing.Authority)(nil)
 
 // tb is what both *testing.T and *rapid.T are.
 type tb interface {
@@ -29,7 +30,7 @@ type tb interface {
 type site struct {
 	tb
 	world     *nodetest.World
-	authority *nodetest.Authority
+	authority *signing.Authority
 	cluster   bootstrap.Cluster
 	members   []membership.Member // that the state knows, desired or not; of a cluster that was formed
 	runs      int
@@ -38,7 +39,7 @@ type site struct {
 }
 
 // authority is shared by all hosts.
-var authority = sync.OnceValues(func() (*nodetest.Authority, error) { return nodetest.NewAuthority(nodetest.Start) })
+var authority = sync.OnceValues(func() (*signing.Authority, error) { return signing.NewAuthority(nodetest.Start) })
 
 // newSite is a world of n bare hosts for the members a, b, c and so on.
 func newSite(t tb, n int) *site {

@@ -20,6 +20,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
+// StoragePatience is for how long hosts ask storage again that fails for reasons which may pass.
+const StoragePatience = 5 * time.Minute
+
 // S3Config says where S3-compatible storage is, and with which credentials to use it.
 type S3Config struct {
 	Endpoint    string      `json:"endpoint"`             // URL; http:// is not encrypted

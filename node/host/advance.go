@@ -11,11 +11,11 @@ var stages = []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked, a
 
 // Advance records that the host has come to a later stage, or that the restore is over.
 func (m *Machine) Advance(cluster string, r api.AdvanceRequest) error {
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return err
 	}
@@ -39,5 +39,5 @@ func (m *Machine) Advance(cluster string, r api.AdvanceRequest) error {
 		under.Opened = m.Now()
 	}
 	under.Stage = r.Stage
-	return m.putRestoration(cluster, under)
+	return m.records().PutRestoration(cluster, under)
 }

@@ -13,6 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // outside is a directory of root's with what nobody may write to, own or remove, and what there is of it.
@@ -21,8 +26,8 @@ func outside(t *testing.T, m *Machine) (dir string, is func() map[string]string)
 	const of = "/root/outside"
 	for path, text := range map[string]string{
 		"/precious": "of root's", "/member/wal/0.wal": "of another's", "/member/snap/db": "of another's", "/main.prom": "of another's",
-		"/fetching": "", "/" + unfinishedSnapshot: "", "/sending-1": "", "/1-20260304T050607Z.db": "", "/rehearsal/x": "", "/main.aside-x/y": "",
-		"/" + filepath.Base(recordFile(dataDir, runBackup)): "of another's",
+		"/fetching": "", "/" + snapshots.Unfinished: "", "/sending-1": "", "/1-20260304T050607Z.db": "", "/rehearsal/x": "", "/main.aside-x/y": "",
+		"/" + filepath.Base(backups.RecordFile(dataDir, backups.KindBackup)): "of another's",
 	} {
 		writeFile(t, m, of+path, text)
 	}
@@ -49,52 +54,58 @@ type acts map[string]func() error
 // asRoot is everything that root does in directories that the system user may write to, by what of them it is in.
 func asRoot(m *Machine, content []byte) map[string]acts {
 	marker := api.Marker{Cluster: "main", Member: "a", DataDir: dataDir}
-	snapshots, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
-	part, aside, next := arrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
-	purge := func() error { return m.purge(dataDir) }
+	kept, state := api.SnapshotDir(dataDir), api.BackupStateDir(dataDir)
+	part, aside, next := arrivals.ArrivingFile(dataDir, sha256Of(content)), dataDir+".aside-restore-x", dataDir+".aside-restored-unfinished"
+	purge := func() error { return m.dataDir(dataDir).Purge() }
 	restore := func() error { _, err := m.makeData(restoreAs(content), etcdOwner); return err }
 	return map[string]acts{
 		"data": {
-			"make it":                       func() error { return m.ensureDir(dataDir, etcdOwner, dataMode) },
-			"make a directory in it":        func() error { return m.ensureDir(dataDir+"/member/x", root, dataMode) },
-			"set aside":                     func() error { _, err := m.setAside(dataDir, "retired"); return err },
-			"set aside in it":               func() error { return m.setContentsAside(dataDir, []string{"member"}, dataDir+"/aside-restore-x") },
+			"make it":                func() error { return m.files().EnsureDir(dataDir, etcdOwner, files.DataMode) },
+			"make a directory in it": func() error { return m.files().EnsureDir(dataDir+"/member/x", files.RootUser, files.DataMode) },
+			"set aside":              func() error { _, err := m.dataDir(dataDir).SetAside("retired"); return err },
+			"set aside in it": func() error {
+				return m.dataDir(dataDir).SetContentsAside([]string{"member"}, dataDir+"/aside-restore-x")
+			},
 			"put back":                      func() error { return m.moveContents(aside, dataDir) },
-			"sync what was set aside":       func() error { return m.syncMoved(dataDir) },
-			"copy":                          func() error { _, err := m.copyAside(dataDir, "copy"); return err },
+			"sync what was set aside":       func() error { return m.dataDir(dataDir).SyncMoved() },
+			"copy":                          func() error { _, err := m.dataDir(dataDir).CopyAside("copy"); return err },
 			"purge":                         purge,
 			"restore":                       restore,
-			"place what was restored":       func() error { return m.placeData("main", next, &restoration{DataDir: dataDir}) },
-			"look":                          func() error { _, err := m.data(dataDir); return err },
+			"place what was restored":       func() error { return m.placeData("main", next, &records.Restoration{DataDir: dataDir}) },
+			"look":                          func() error { _, err := m.dataDir(dataDir).Data(); return err },
 			"read the log":                  func() error { return errors.New(m.etcd(dataDir).Log(false).Error) },
 			"have what is logged agreed on": func() error { return m.agreeAsUser(dataDir, 3*time.Second) },
 		},
 		"snapshots": {
-			"make it":            func() error { return m.ensureDir(snapshots, root, dataMode) },
-			"fetch":              func() error { return m.writeNew(filepath.Join(snapshots, fetching), 3, strings.NewReader("new")) },
-			"go on with a fetch": func() error { return m.release(part) },
+			"make it": func() error { return m.files().EnsureDir(kept, files.RootUser, files.DataMode) },
+			"fetch": func() error {
+				return m.disks().WriteNew(filepath.Join(kept, arrivals.Fetching), 3, strings.NewReader("new"))
+			},
+			"go on with a fetch": func() error { return m.arrivals().Release(part) },
 			"receive": func() error {
-				_, err := m.arrive(&snapshotSource{ReadCloser: io.NopCloser(strings.NewReader("new")), size: 3}, 0, part)
+				_, err := m.arrivals().Arrive(&snapshots.Source{ReadCloser: io.NopCloser(strings.NewReader("new")), Size: 3}, 0, part)
 				return err
 			},
-			"cut what has come":       func() error { return m.cutTo(part, 0) },
-			"remove what was fetched": func() error { return m.removeFetched(dataDir, "", false) },
-			"name what was fetched":   func() error { return m.rename(filepath.Join(snapshots, fetching), api.FetchedSnapshot(dataDir, "x")) },
-			"let go of snapshots":     func() error { return m.keepSnapshots(snapshots, "", 1) },
-			"take one to send":        func() error { _, err := m.nameless(snapshots); return err },
-			"purge":                   purge,
-			"restore":                 restore,
+			"cut what has come":       func() error { return m.arrivals().CutTo(part, 0) },
+			"remove what was fetched": func() error { return m.arrivals().RemoveFetched(dataDir, "", false) },
+			"name what was fetched": func() error {
+				return m.files().Rename(filepath.Join(kept, arrivals.Fetching), api.FetchedSnapshot(dataDir, "x"))
+			},
+			"let go of snapshots": func() error { return m.snapshots().KeepNewest(kept, "", 1) },
+			"take one to send":    func() error { _, err := m.files().Nameless(kept); return err },
+			"purge":               purge,
+			"restore":             restore,
 		},
 		"runs": {
-			"make it":         func() error { return m.ensureDir(state, root, publicDir) },
-			"remember a run":  func() error { return (&run{Machine: m, kind: runBackup, marker: marker}).putRecord(runRecord{}) },
-			"set room aside":  func() error { _, err := m.setAsideIn(state, 1); return err },
-			"tidy up":         func() error { return m.tidy(marker) },
-			"forget the runs": func() error { return m.removeBackupState("main", dataDir) },
+			"make it":         func() error { return m.files().EnsureDir(state, files.RootUser, files.PublicDir) },
+			"remember a run":  func() error { return m.Backups().PutRecord(marker, backups.KindBackup, backups.Record{}) },
+			"set room aside":  func() error { _, err := m.disks().ReserveIn(state, 1); return err },
+			"tidy up":         func() error { return m.Backups().Tidy("main") },
+			"forget the runs": func() error { return m.Backups().RemoveState("main", dataDir) },
 		},
 		"metrics": {
 			"write": func() error {
-				_, err := m.put(file{"/var/lib/etcd/metrics/main.prom", []byte("new"), root, unitFile})
+				_, err := m.files().Put(files.File{Path: "/var/lib/etcd/metrics/main.prom", Text: []byte("new"), Owner: files.RootUser, Mode: files.UnitFile})
 				return err
 			},
 		},
@@ -116,7 +127,7 @@ func lives(t *testing.T, content []byte) *Machine {
 	m.Users = userIs{etcdOwner}
 	for path, text := range map[string]string{
 		"/member/wal/0.wal": "log", "/member/snap/db": "database", ".aside-restore-x/member/wal/0.wal": "old", ".aside-restored-unfinished/member/x": "restored",
-		".snapshots/1-20260304T050607Z.db": "", ".snapshots/" + fetching: "", ".snapshots/restore-" + sha256Of(content) + ".db": string(content),
+		".snapshots/1-20260304T050607Z.db": "", ".snapshots/" + arrivals.Fetching: "", ".snapshots/restore-" + sha256Of(content) + ".db": string(content),
 		".backup/rehearsal/x": "", "/../metrics/main.prom": "old",
 	} {
 		writeFile(t, m, dataDir+path, text)
@@ -132,12 +143,12 @@ func lives(t *testing.T, content []byte) *Machine {
 func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 	t.Parallel()
 	_, _, content := aSnapshot(t)
-	part, record := filepath.Base(arrivingFile(dataDir, sha256Of(content))), filepath.Base(recordFile(dataDir, runBackup))
+	part, record := filepath.Base(arrivals.ArrivingFile(dataDir, sha256Of(content))), filepath.Base(backups.RecordFile(dataDir, backups.KindBackup))
 	for _, test := range []struct{ in, place, leads string }{
 		{in: "data", place: ""}, {in: "data", place: ".aside-restore-x"}, {in: "data", place: ".aside-restored-unfinished"},
 		{in: "data", place: ".aside-copy-unfinished"}, {in: "data", place: ".aside-retired-x"}, {in: "data", place: "/aside-restore-x"},
 		{"data", "/member", "/member"}, {"data", "/member/wal", "/member/wal"}, {"data", "/member/x", ""}, {"data", "/member/snap/db", "/precious"},
-		{in: "snapshots", place: ".snapshots"}, {"snapshots", ".snapshots/" + part, "/precious"}, {"snapshots", ".snapshots/" + fetching, "/precious"},
+		{in: "snapshots", place: ".snapshots"}, {"snapshots", ".snapshots/" + part, "/precious"}, {"snapshots", ".snapshots/" + arrivals.Fetching, "/precious"},
 		{"snapshots", ".snapshots/restore-" + sha256Of(content) + ".db", "/precious"}, {"snapshots", ".snapshots/1-20260304T050607Z.db", "/precious"},
 		{in: "runs", place: ".backup"}, {"runs", ".backup/rehearsal", "/rehearsal"}, {"runs", ".backup/" + record, "/precious"},
 		{in: "metrics", place: "/../metrics"}, {"metrics", "/../metrics/main.prom", "/precious"}, {"metrics", "/../metrics/.main.prom.new", "/precious"},
@@ -161,7 +172,7 @@ func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 // what is not theirs.
 func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
 	_, _, content := aSnapshot(t)
-	for in, place := range map[string]string{"snapshots": arrivingFile(dataDir, sha256Of(content)), "runs": recordFile(dataDir, runBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
+	for in, place := range map[string]string{"snapshots": arrivals.ArrivingFile(dataDir, sha256Of(content)), "runs": backups.RecordFile(dataDir, backups.KindBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
 		for what := range asRoot(&Machine{}, content)[in] {
 			m := lives(t, content)
 			elsewhere, is := outside(t, m)

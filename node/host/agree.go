@@ -12,7 +12,9 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
 // AgreeCommand is the store's own command by which it carries out Agree as the system user.
@@ -32,7 +34,7 @@ const (
 // etcd's code opens and makes files by their names, in a directory of the system user's, who may have put links there. So it
 // runs in a process of his, which links lead to nothing that is not his own.
 func (m *Machine) agree(dir string) error {
-	if err := m.agreeAsUser(dir, stallTimeout); err != nil {
+	if err := m.agreeAsUser(dir, pace.StallTimeout); err != nil {
 		return fmt.Errorf("have what %s holds count as agreed on: %w", etcdfs.LogDir(dir), err)
 	}
 	return nil
@@ -44,7 +46,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if etcd.UID == root.UID || etcd.GID == root.GID {
+	if etcd.UID == files.RootUser.UID || etcd.GID == files.RootUser.GID {
 		return fmt.Errorf("there is no system user %s that is not root", api.SystemUser)
 	}
 	log, err := inside.Open(m.path(etcdfs.LogDir(dir)))
@@ -77,7 +79,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 
 // endIfIdle ends a process that neither reads nor computes for so long.
 func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <-chan struct{}) error {
-	poll := time.NewTicker(pacePoll)
+	poll := time.NewTicker(pace.Poll)
 	defer poll.Stop()
 	mark, since := m.proc().Work(process.Pid), time.Now()
 	for {
@@ -86,7 +88,7 @@ func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <
 			return nil
 		case <-poll.C:
 		}
-		if now := m.proc().Work(process.Pid); now.Read-mark.Read >= leastRead || now.Busy-mark.Busy >= patience/busyShare {
+		if now := m.proc().Work(process.Pid); now.Read-mark.Read >= pace.LeastRead || now.Busy-mark.Busy >= patience/pace.BusyShare {
 			mark, since = now, time.Now()
 		}
 		if time.Since(since) >= patience {
@@ -97,7 +99,7 @@ func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <
 
 // Agree has all that the log in the directory behind agreeDir holds count as agreed on. It refuses to run as root.
 func Agree() error {
-	if os.Geteuid() == root.UID || os.Getegid() == root.GID {
+	if os.Geteuid() == files.RootUser.UID || os.Getegid() == files.RootUser.GID {
 		return errors.New("this is done as the system user of members, and not as root")
 	}
 	if err := os.NewFile(agreeDir, "the directory of the log").Chdir(); err != nil {

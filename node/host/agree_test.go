@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // TestAgreeAsTheSystemUser holds that the log is repaired and written to by nobody but the system user: the names of files
@@ -21,8 +22,8 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 	t.Parallel()
 	f := survivor(t)
 	f.units.end(syscall.SIGKILL)
-	files := f.etcd(dataDir).LogFiles()
-	last := f.path(files[len(files)-1])
+	logs := f.etcd(dataDir).LogFiles()
+	last := f.path(logs[len(logs)-1])
 	before := f.etcd(dataDir).ReadLog()
 	if commit, err := etcdfs.AgreedIndex(filepath.Dir(last)); err != nil || commit >= before.Index {
 		t.Fatalf("entry %d of %d is agreed on already, %v", commit, before.Index, err)
@@ -67,7 +68,7 @@ func TestAgreeAsTheSystemUser(t *testing.T) {
 		t.Errorf("entry %d of %+v is agreed on, before %+v, %v", commit, after, before, err)
 	}
 	info, err := os.Lstat(broken)
-	if err != nil || ownerOf(info) != etcdOwner {
+	if err != nil || files.OwnerOf(info) != etcdOwner {
 		t.Errorf("what was repaired is not the system user's: %v, %v", info, err)
 	}
 }
@@ -102,16 +103,16 @@ func tear(t *testing.T, file string) {
 }
 
 // userIs has a system user that is this one.
-type userIs struct{ Owner }
+type userIs struct{ files.Owner }
 
-func (u userIs) Lookup(string) (Owner, bool, error)            { return u.Owner, true, nil }
-func (u userIs) Ensure(context.Context, string) (Owner, error) { return u.Owner, nil }
+func (u userIs) Lookup(string) (files.Owner, bool, error)            { return u.Owner, true, nil }
+func (u userIs) Ensure(context.Context, string) (files.Owner, error) { return u.Owner, nil }
 
 // TestAgreeNeverAsRoot refuses a system user that is root.
 func TestAgreeNeverAsRoot(t *testing.T) {
 	m, _ := newMachine(t)
 	writeFile(t, m, etcdfs.LogDir(dataDir)+"/0.wal", "")
-	for _, user := range []Owner{root, {etcdOwner.UID, root.GID}, {root.UID, etcdOwner.GID}} {
+	for _, user := range []files.Owner{files.RootUser, {UID: etcdOwner.UID, GID: files.RootUser.GID}, files.RootFor(etcdOwner)} {
 		m.Users = userIs{user}
 		mustFail(t, m.agree(dataDir), api.CodeFailed, "not root")
 	}

@@ -78,7 +78,7 @@ func (p *machineParty) settle()               {}
 func (p *machineParty) complaints() []string  { return nil }
 
 func (p *machineParty) exchange(at string, r api.Request, content []byte, result any) error {
-	if !p.hosts[at].isInstalled(storeA) {
+	if !p.hosts[at].stores().IsInstalled(storeA) {
 		return &api.Error{Code: api.CodeNoStore, Message: "there is no store on it to call"}
 	}
 	line, err := json.Marshal(r)
@@ -122,10 +122,10 @@ func (p *machineParty) unlock(at string) { p.hosts[at].held.release(p.t) }
 
 func (p *machineParty) edit(at string, edit func(*api.Marker)) {
 	m := p.hosts[at].Machine
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err == nil {
 		edit(marker)
-		err = m.putMarker(*marker, etcdOwner)
+		err = m.records().PutMarker(*marker, etcdOwner)
 	}
 	if err != nil {
 		p.t.Fatal(err)

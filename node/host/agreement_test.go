@@ -18,7 +18,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
@@ -46,7 +46,7 @@ type row struct {
 type stage struct {
 	*testing.T
 	party
-	authority *nodetest.Authority
+	authority *signing.Authority
 	ids       map[string]string // member IDs, by the members' names
 	clusterID string
 	store     string
@@ -380,7 +380,7 @@ type arrangement struct {
 // agree plays an arrangement on machines and on the fake.
 func agree(t *testing.T, a arrangement) {
 	t.Parallel()
-	authority, err := nodetest.NewAuthority(time.Now())
+	authority, err := signing.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
 const (
@@ -41,9 +42,9 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	defer cancel()
 	w := &wait{Machine: m, cluster: cluster, request: r, hopeless: hopeless, over: time.AfterFunc(r.Timeout, cancel)}
 	defer w.over.Stop()
-	if marker, err := m.marker(cluster); err == nil && marker != nil {
-		w.pace = pace{machine: m, marker: *marker, patience: r.Timeout}
-		w.pace.gains(ctx, before.MainPID) // what it has reached before is no progress
+	if marker, err := m.records().Marker(cluster); err == nil && marker != nil {
+		w.pace = m.paces().Of(*marker, r.Timeout)
+		w.pace.Gains(ctx, before.MainPID) // what it has reached before is no progress
 	}
 	var stalled <-chan time.Time
 	for {
@@ -107,14 +108,14 @@ type wait struct {
 	request  api.AwaitRequest
 	hopeless func(api.UnitState) bool
 	over     *time.Timer // ends the wait
-	pace     pace
+	pace     pace.Pace
 	gained   bool // it has come further
 }
 
 // untilSettled waits until the member says that it is ready, serves as if it were, or its unit is hopeless;
 // false: the time was over before that.
 func (w *wait) untilSettled(ctx context.Context) (bool, error) {
-	marker, err := w.marker(w.cluster)
+	marker, err := w.records().Marker(w.cluster)
 	if err != nil || marker == nil {
 		return false, err
 	}
@@ -155,13 +156,13 @@ func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
 		return true
 	}
 	// A read before it has anything would only wait, and fill its journal.
-	return w.request.Stalled && w.pace.last.applied > 0 && w.local(marker).Answers(ctx, "/readyz/linearizable_read")
+	return w.request.Stalled && w.pace.Applied() > 0 && w.local(marker).Answers(ctx, "/readyz/linearizable_read")
 }
 
 // extend begins the time of the wait anew where the member has come further. What a voter applies that serves already
 // brings it no nearer to being ready.
 func (w *wait) extend(ctx context.Context, marker api.Marker, process int) {
-	if !w.pace.gains(ctx, process) || !w.request.Learner && w.local(marker).Answers(ctx, "/readyz/linearizable_read") {
+	if !w.pace.Gains(ctx, process) || !w.request.Learner && w.local(marker).Answers(ctx, "/readyz/linearizable_read") {
 		return
 	}
 	if ctx.Err() != nil {

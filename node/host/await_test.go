@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
 // starting is a machine whose member runs and has not called itself started, and what its metrics port answers.
@@ -90,17 +91,17 @@ func TestAwaitGoesOnWhileALearnerComesFurther(t *testing.T) {
 // TestReachGrowsWithWhatComesIn holds that a snapshot on its way counts before anything of it is applied.
 func TestReachGrowsWithWhatComesIn(t *testing.T) {
 	m := starting(t, map[string]http.HandlerFunc{"/metrics": applied("7")})
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := m.reach(t.Context(), *marker)
-	if before != (reached{applied: 7}) {
+	before := m.paces().Reach(t.Context(), *marker)
+	if before != (pace.Reached{Applied: 7}) {
 		t.Errorf("without a database it has reached %+v", before)
 	}
 	writeFile(t, m, etcdfs.Database(marker.DataDir), "12345")
 	writeFile(t, m, etcdfs.Database(marker.DataDir)+".tmp", "678")
-	if now := m.reach(t.Context(), *marker); now != (reached{bytes: 8, applied: 7}) {
+	if now := m.paces().Reach(t.Context(), *marker); now != (pace.Reached{Bytes: 8, Applied: 7}) {
 		t.Errorf("it has reached %+v", now)
 	}
 }

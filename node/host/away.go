@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // What lies under the mount point of a disk that is not mounted is not the cluster's data, whatever it looks like, and
@@ -15,7 +16,7 @@ func (m *Machine) away(dir, mount string) (string, error) {
 	if dir == "" || mount == "" {
 		return "", nil
 	}
-	now, err := m.mountPoint(dir)
+	now, err := m.disks().MountPoint(dir)
 	if err != nil || now == mount {
 		return "", err
 	}
@@ -24,7 +25,7 @@ func (m *Machine) away(dir, mount string) (string, error) {
 
 // mustHaveDisk refuses a call while a file system is away that data of the cluster's lies on: the member's own, and what
 // a restore has moved or made. Either may be nil.
-func (m *Machine) mustHaveDisk(marker *api.Marker, under *restoration) error {
+func (m *Machine) mustHaveDisk(marker *api.Marker, under *records.Restoration) error {
 	if marker != nil {
 		away, err := m.away(marker.DataDir, marker.Mount)
 		if err != nil {
@@ -37,18 +38,9 @@ func (m *Machine) mustHaveDisk(marker *api.Marker, under *restoration) error {
 	if under == nil {
 		return nil
 	}
-	away, err := m.away(under.DataDir, under.mount())
+	away, err := m.away(under.DataDir, under.MountPoint())
 	if err == nil && away != "" {
 		err = refuse("%s, and %s, so nothing is done to it: mount what belongs there", under, away)
 	}
 	return err
-}
-
-// mount is where the file system is mounted that a restore moves and makes data on; empty: it does not yet, or a store has
-// begun it that did not record that.
-func (r *restoration) mount() string {
-	if r.Mount == "" && r.Marker != nil && r.Marker.DataDir == r.DataDir {
-		return r.Marker.Mount
-	}
-	return r.Mount
 }

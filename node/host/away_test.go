@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // disk is a file system that comes to lie on the data directory, and goes away again, with what is on it.
@@ -61,14 +62,14 @@ func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
 	if err := os.MkdirAll(m.path(api.ConfigDir("main")), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	under := &restoration{DataDir: dataDir, Mount: m.path(dataDir), Owner: fleetOwner}
+	under := &records.Restoration{DataDir: dataDir, Mount: m.path(dataDir), Owner: fleetOwner}
 	under.Stage, under.Marker = api.StageFenced, old
 	if old != nil {
 		writeFile(t, m, dataDir+"/member/wal/0.wal", "old")
 		if old.Mount != "" {
 			old.Mount, under.Mount = m.path(dataDir), "" // as an earlier store has recorded it
 		}
-		if err := m.putMarker(*old, etcdOwner); err != nil {
+		if err := m.records().PutMarker(*old, etcdOwner); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,7 +78,7 @@ func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
 	}
 	under.Made = "abc"
 	writeFile(t, m, dataDir+"/member/wal/0.wal", "restored")
-	if err := m.putRestoration("main", under); err != nil {
+	if err := m.records().PutRestoration("main", under); err != nil {
 		t.Fatal(err)
 	}
 	return m, d
@@ -115,7 +116,7 @@ func TestTakeBackWithoutItsDisk(t *testing.T) {
 // once it is where it was.
 func TestTakeBackWithoutTheOldData(t *testing.T) {
 	m, _ := cutRestore(t, &api.Marker{Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed})
-	under, err := m.restoration("main")
+	under, err := m.records().Restoration("main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestTakeBackWithoutTheOldData(t *testing.T) {
 // TestTheGuardSaysThatTheDiskIsAway has the guard of a fenced member name the disk, which is what to mend first.
 func TestTheGuardSaysThatTheDiskIsAway(t *testing.T) {
 	m, d := cutRestore(t, &api.Marker{Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed, Mount: "recorded"})
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -55,7 +56,7 @@ func TestWhatWasLeftInABucketGoesFirst(t *testing.T) {
 	b.Directory = ""
 	b.S3 = &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 	backedUp(t, b, f)
-	if err := f.run(t, runBackup, true); err == nil || strings.Contains(err.Error(), "QuotaExceeded") { // this bucket lists nothing that it takes
+	if err := f.run(t, backups.KindBackup, true); err == nil || strings.Contains(err.Error(), "QuotaExceeded") { // this bucket lists nothing that it takes
 		t.Errorf("the run says %v", err)
 	}
 	all.Lock()

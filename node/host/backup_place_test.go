@@ -14,6 +14,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
@@ -28,26 +30,26 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	b.Directory, b.Keep = "", api.Keep{Last: 1}
 	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "etcd", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	mine, hers := fleetOf(t, newAuthority(t), "a")[0], fleetOf(t, newAuthority(t), "b")[0]
-	theirs, err := hers.Machine.marker("main")
+	theirs, err := hers.Machine.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs.Owner = "another-object"
-	if err := hers.rewriteMarker(*theirs); err != nil {
+	if err := hers.records().RewriteMarker(*theirs); err != nil {
 		t.Fatal(err)
 	}
 	backedUp(t, b, mine)
 	hers.Run, hers.Binary = mine.Run, mine.Binary
-	if err := hers.BackUp(t.Context(), "main", api.BackUpRequest{Owner: theirs.Owner, Backup: &b}); err != nil {
+	if err := hers.Backups().BackUp(t.Context(), "main", api.BackUpRequest{Owner: theirs.Owner, Backup: &b}); err != nil {
 		t.Fatal(err)
 	}
 	mine.put(t, 3)
 	hers.put(t, 5)
-	kept := mine.mustRun(t, runBackup)
+	kept := mine.mustRun(t, backups.KindBackup)
 	for range 3 {
-		hers.mustRun(t, runBackup)
+		hers.mustRun(t, backups.KindBackup)
 	}
-	last := hers.last(t, runBackup)
+	last := hers.last(t, backups.KindBackup)
 	for by, f := range map[string]*fleetMember{kept.Backup: mine, last.Backup: hers} {
 		all := f.backups(t).Backups
 		if len(all) != 2 || all[0].Foreign == all[1].Foreign {
@@ -59,24 +61,24 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 			}
 		}
 	}
-	mine.mustRun(t, runRehearsal) // of its own, which is not the newest there
+	mine.mustRun(t, backups.KindRehearsal) // of its own, which is not the newest there
 	for name, in := range map[string]*api.S3{"its own storage": nil, "a bucket that is named": b.S3} {
-		from, err := mine.fromBackup(t.Context(), "main", fleetOwner, api.LatestBackup, in)
-		if err != nil || from.what != "backup "+kept.Backup {
+		from, err := mine.Backups().Open(t.Context(), "main", fleetOwner, api.LatestBackup, in)
+		if err != nil || from.What != "backup "+kept.Backup {
 			t.Errorf("%s: the latest is %+v, %v", name, from, err)
 		} else if err := from.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := mine.fromBackup(t.Context(), "main", fleetOwner, last.Backup, in); err == nil || !strings.Contains(err.Error(), "another cluster of this name") || !strings.Contains(err.Error(), "restore.s3") {
+		if _, err := mine.Backups().Open(t.Context(), "main", fleetOwner, last.Backup, in); err == nil || !strings.Contains(err.Error(), "another cluster of this name") || !strings.Contains(err.Error(), "restore.s3") {
 			t.Errorf("%s, the other's by its name: %v", name, err)
 		}
 	}
 	// A host that is built anew by another object, after all was lost, is told which there are.
 	bare, _ := newMachine(t)
-	if _, err := bare.fromBackup(t.Context(), "main", "a third", api.LatestBackup, b.S3); err == nil || !strings.Contains(err.Error(), kept.Backup) || !strings.Contains(err.Error(), last.Backup) {
+	if _, err := bare.Backups().Open(t.Context(), "main", "a third", api.LatestBackup, b.S3); err == nil || !strings.Contains(err.Error(), kept.Backup) || !strings.Contains(err.Error(), last.Backup) {
 		t.Errorf("the latest of two: %v", err)
 	}
-	if from, err := bare.fromBackup(t.Context(), "main", "a third", last.Backup, b.S3); err != nil || from.Close() != nil {
+	if from, err := bare.Backups().Open(t.Context(), "main", "a third", last.Backup, b.S3); err != nil || from.Close() != nil {
 		t.Errorf("one of two by its name: %v", err)
 	}
 }
@@ -99,14 +101,14 @@ func TestDirectoryThatIsAway(t *testing.T) {
 	for i, says := range []string{"is not mounted", "is not there"} {
 		away[says](false)
 		before := tree(t, f.Machine, "/srv")
-		err := f.run(t, runBackup, true)
+		err := f.run(t, backups.KindBackup, true)
 		if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), says) {
 			t.Fatalf("a directory that %s: %v", says, err)
 		}
 		if diff := cmp.Diff(before, tree(t, f.Machine, "/srv")); diff != "" {
 			t.Errorf("a directory that %s was written to:\n%s", says, diff)
 		}
-		last, all := f.last(t, runBackup), f.backups(t)
+		last, all := f.last(t, backups.KindBackup), f.backups(t)
 		if len(all.Backups) != i+1 || all.Backups[0].Name != last.Backup || all.Backups[0].Destination != "s3" || len(all.Problems) != 1 || !strings.Contains(all.Problems[0], says) {
 			t.Errorf("where a directory %s there are %+v", says, all)
 		}
@@ -145,7 +147,7 @@ func TestADirectoryThatHangs(t *testing.T) {
 	hung(t, f.path(backupDir))
 	f.Hangs = time.Second
 	began := time.Now()
-	err := f.run(t, runBackup, true)
+	err := f.run(t, backups.KindBackup, true)
 	if err == nil || !strings.Contains(err.Error(), "directory: ") || !strings.Contains(err.Error(), "does not answer") {
 		t.Fatalf("the run says %v", err)
 	}
@@ -153,7 +155,7 @@ func TestADirectoryThatHangs(t *testing.T) {
 	if len(found.Backups) != 1 || found.Backups[0].Destination != "s3" || len(found.Problems) != 1 || !strings.Contains(found.Problems[0], "does not answer") {
 		t.Errorf("there are %+v", found)
 	}
-	mustRefuse(t, f.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}), "does not answer", "umount")
+	mustRefuse(t, f.Backups().BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}), "does not answer", "umount")
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
@@ -180,7 +182,7 @@ func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
 	links := func(when string, want ...string) {
 		t.Helper()
 		said = nil
-		mustNotFail(t, m.Reach("main", func(line string) { said = append(said, line) }))
+		mustNotFail(t, m.Backups().Reach("main", func(line string) { said = append(said, line) }))
 		for i, want := range want {
 			if to, _ := os.Readlink(m.path(systemd.WritableLink("main", i))); to != want {
 				t.Errorf("%s, link %d leads to %q, not to %q", when, i, to, want)
@@ -199,7 +201,7 @@ func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
 	})
 	links("where it is back", b.Directory, "")
 	mustNotFail(t, backUp(t, m, nil))
-	mustNotFail(t, m.Reach("main", func(string) {}))
+	mustNotFail(t, m.Backups().Reach("main", func(string) {}))
 	if left := paths(tree(t, m, "/")); slices.ContainsFunc(left, func(path string) bool { return strings.Contains(path, "reach") }) {
 		t.Errorf("these are left: %q", left)
 	}
@@ -212,14 +214,14 @@ func TestUnitsOfAnOlderStore(t *testing.T) {
 	b := backupOf()
 	mustNotFail(t, backUp(t, m, &b))
 	want := backupsOf(t, m).Units
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	mustNotFail(t, err)
-	texts, err := m.backupUnits(*marker, b)
+	texts, err := m.Backups().UnitTexts(*marker, b)
 	mustNotFail(t, err)
 	if want == "" || want != systemd.Digest(texts) {
 		t.Errorf("its units are %q, and those that it writes %q", want, systemd.Digest(texts))
 	}
-	mustNotFail(t, remove(m.path("/etc/systemd/system/"+api.ReachUnit("main"))))
+	mustNotFail(t, files.Remove(m.path("/etc/systemd/system/"+api.ReachUnit("main"))))
 	path := "/etc/systemd/system/" + api.BackupUnit("main") + ".service"
 	mustNotFail(t, os.WriteFile(m.path(path), []byte("[Service]\nReadWritePaths=/srv/backups\n"), 0o644))
 	if got := backupsOf(t, m).Units; got == "" || got == want {
@@ -282,10 +284,10 @@ func TestMetricsThatHang(t *testing.T) {
 	mustNotFail(t, os.MkdirAll(f.path(b.MetricsDir), 0o755))
 	backedUp(t, b, f)
 	hung(t, f.path(b.MetricsDir))
-	if err := f.run(t, runBackup, true); err == nil || !strings.Contains(err.Error(), "write metrics to /srv/metrics") || !strings.Contains(err.Error(), "does not answer") {
+	if err := f.run(t, backups.KindBackup, true); err == nil || !strings.Contains(err.Error(), "write metrics to /srv/metrics") || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("the run says %v", err)
 	}
-	if last := f.last(t, runBackup); last.Error != "" || last.Backup == "" {
+	if last := f.last(t, backups.KindBackup); last.Error != "" || last.Backup == "" {
 		t.Errorf("it has come to %+v", last)
 	}
 	mustRefuse(t, backUp(t, f.Machine, nil), "metrics directory /srv/metrics", "umount")

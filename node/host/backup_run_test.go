@@ -21,7 +21,9 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
@@ -37,10 +39,10 @@ func runAsChild(what string) error {
 	if kind == runFetch {
 		return m.fetchAsChild()
 	}
-	if kind == runRehearsal {
-		return m.RunRehearsal(context.Background(), "main", true, quiet)
+	if kind == backups.KindRehearsal {
+		return m.Backups().RunRehearsal(context.Background(), "main", true, quiet)
 	}
-	return m.RunBackup(context.Background(), "main", true, quiet)
+	return m.Backups().RunBackup(context.Background(), "main", true, quiet)
 }
 
 // child is a run in a process of its own.
@@ -68,7 +70,7 @@ func backedUp(t *testing.T, b api.Backup, members ...*fleetMember) {
 	t.Helper()
 	for _, f := range members {
 		f.Run, f.Binary = units.Exec, os.Args[0]
-		if err := f.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}); err != nil {
+		if err := f.Backups().BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: &b}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,10 +93,10 @@ func share(t *testing.T, members []*fleetMember) {
 func (f *fleetMember) run(t *testing.T, kind string, now bool) error {
 	t.Helper()
 	say := func(text string) { t.Logf("%s: %s", f.marker.Member, text) }
-	if kind == runRehearsal {
-		return f.runRehearsal(t.Context(), "main", now, time.Millisecond, say)
+	if kind == backups.KindRehearsal {
+		return f.Backups().RehearseAfter(t.Context(), "main", now, time.Millisecond, say)
 	}
-	return f.RunBackup(t.Context(), "main", now, say)
+	return f.Backups().RunBackup(t.Context(), "main", now, say)
 }
 
 // mustRun does one that is to succeed, and returns what its host remembers of it.
@@ -109,7 +111,7 @@ func (f *fleetMember) mustRun(t *testing.T, kind string) api.Run {
 // last is the last run of its host.
 func (f *fleetMember) last(t *testing.T, kind string) api.Run {
 	t.Helper()
-	last := f.runRecord(f.marker, kind).Last
+	last := f.Backups().Record(f.marker, kind).Last
 	if last == nil {
 		t.Fatalf("%s remembers no %s", f.marker.Member, kind)
 	}
@@ -119,23 +121,11 @@ func (f *fleetMember) last(t *testing.T, kind string) api.Run {
 // backups are those that a host knows of.
 func (f *fleetMember) backups(t *testing.T) api.Backups {
 	t.Helper()
-	all, err := f.Backups(t.Context(), "main")
+	all, err := f.Backups().List(t.Context(), "main")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
-}
-
-// record is what the members have agreed on.
-func (f *fleetMember) agreed(t *testing.T, kind string) (last slotRecord) {
-	t.Helper()
-	f.client(t, func(c *clientv3.Client) {
-		var err error
-		if last, err = (slotRun{kind: kind}).last(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
-	})
-	return last
 }
 
 // TestOneMemberDoesEachRun holds that of members that are started for one run, one does it, and that all know who.
@@ -145,7 +135,7 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 	backedUp(t, backupOf(), members...)
 	share(t, members)
 	members[0].put(t, 20)
-	for _, kind := range runKinds {
+	for _, kind := range backups.Kinds {
 		var all sync.WaitGroup
 		for _, f := range members {
 			all.Go(func() {
@@ -158,10 +148,10 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 		by := members[0].agreed(t, kind)
 		did := 0
 		for _, f := range members {
-			if newest := f.runRecord(f.marker, kind).newest(); newest.Before(by.At.Add(-time.Minute)) {
+			if newest := f.Backups().Record(f.marker, kind).Newest(); newest.Before(by.At.Add(-time.Minute)) {
 				t.Errorf("%s knows of no %s since %s", f.marker.Member, kind, newest)
 			}
-			if record := f.runRecord(f.marker, kind); record.Last != nil {
+			if record := f.Backups().Record(f.marker, kind); record.Last != nil {
 				did++
 				if record.Last.Error != "" || record.Last.Backup != by.Backup || f.marker.Member != by.Member {
 					t.Errorf("%s of %s is %+v, and the members know of %+v", kind, f.marker.Member, *record.Last, by)
@@ -177,8 +167,8 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 		t.Errorf("it is %+v", found)
 	}
 	// Whoever asks gets one all the same.
-	members[1].mustRun(t, runBackup)
-	if all := members[0].backups(t).Backups; len(all) != 2 || members[0].agreed(t, runBackup).Member != "b" {
+	members[1].mustRun(t, backups.KindBackup)
+	if all := members[0].backups(t).Backups; len(all) != 2 || members[0].agreed(t, backups.KindBackup).Member != "b" {
 		t.Errorf("there are %+v", all)
 	}
 	mustBeTidy(t, members...)
@@ -218,7 +208,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	if err := silent.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	killed := members[0].child(t, runBackup)
+	killed := members[0].child(t, backups.KindBackup)
 	conn, err := silent.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -228,11 +218,11 @@ func TestAnotherTakesOver(t *testing.T) {
 		t.Fatal(err) // it is at work
 	}
 	waiting := make(chan error, 1)
-	go func() { waiting <- members[1].run(t, runBackup, false) }()
+	go func() { waiting <- members[1].run(t, backups.KindBackup, false) }()
 	eventually(t, "the other waits for its turn", func() bool {
 		locks := 0
 		members[1].client(t, func(c *clientv3.Client) {
-			if all, err := c.Get(t.Context(), slotPrefix+"backup/lock/", clientv3.WithPrefix()); err == nil {
+			if all, err := c.Get(t.Context(), "_etcd-store/backup/lock/", clientv3.WithPrefix()); err == nil {
 				locks = len(all.Kvs)
 			}
 		})
@@ -245,7 +235,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	if err := <-waiting; err != nil {
 		t.Fatal(err)
 	}
-	if by := members[0].agreed(t, runBackup); by.Member != "b" || len(members[1].backups(t).Backups) != 1 {
+	if by := members[0].agreed(t, backups.KindBackup); by.Member != "b" || len(members[1].backups(t).Backups) != 1 {
 		t.Errorf("it was done by %+v", by)
 	}
 	mustBeTidy(t, members...) // a snapshot that was being stored had no name
@@ -264,10 +254,10 @@ func TestRunsThatAreNotNow(t *testing.T) {
 	learner.start(t)
 	learner.await(t, api.AwaitRequest{Learner: true})
 	backedUp(t, backupOf(), learner)
-	if err := learner.run(t, runBackup, false); err != nil || learner.runRecord(learner.marker, runBackup).Last != nil {
+	if err := learner.run(t, backups.KindBackup, false); err != nil || learner.Backups().Record(learner.marker, backups.KindBackup).Last != nil {
 		t.Errorf("a learner: %v", err)
 	}
-	if err := learner.run(t, runBackup, true); err == nil || !strings.Contains(err.Error(), "learner") || learner.last(t, runBackup).Error == "" {
+	if err := learner.run(t, backups.KindBackup, true); err == nil || !strings.Contains(err.Error(), "learner") || learner.last(t, backups.KindBackup).Error == "" {
 		t.Errorf("a learner that was asked: %v", err)
 	}
 }
@@ -283,7 +273,7 @@ func TestDestinationThatFails(t *testing.T) {
 	b.Keep = api.Keep{Last: 1}
 	b.S3 = &api.S3{Endpoint: server.Endpoint(), Region: s3test.Region, Bucket: "backups", Key: "some/where", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	backedUp(t, b, f)
-	good := f.mustRun(t, runBackup)
+	good := f.mustRun(t, backups.KindBackup)
 	if all := f.backups(t).Backups; len(all) != 2 || all[0].Name != all[1].Name || all[0].Destination == all[1].Destination {
 		t.Fatalf("there are %+v", all)
 	}
@@ -292,18 +282,18 @@ func TestDestinationThatFails(t *testing.T) {
 	*wrong.S3 = *b.S3
 	wrong.S3.SecretAccessKey = secret.New("another-secret-of-the-bucket")
 	backedUp(t, wrong, f)
-	err := f.run(t, runBackup, true)
+	err := f.run(t, backups.KindBackup, true)
 	if err == nil || !strings.Contains(err.Error(), "s3: ") || strings.Contains(err.Error(), wrong.S3.SecretAccessKey.Reveal()) {
 		t.Fatalf("with wrong credentials: %v", err)
 	}
-	failed := f.last(t, runBackup)
+	failed := f.last(t, backups.KindBackup)
 	if failed.Error == "" || failed.Backup == good.Backup || failed.Backup == "" {
 		t.Errorf("it is %+v", failed)
 	}
-	if record := f.runRecord(f.marker, runBackup); record.Failures != 1 || record.Good.Backup != good.Backup {
+	if record := f.Backups().Record(f.marker, backups.KindBackup); record.Failures != 1 || record.Good.Backup != good.Backup {
 		t.Errorf("the host remembers %+v", record)
 	}
-	text, err := os.ReadFile(f.path(metricsFile(api.BackupStateDir(dataDir), runBackup, "main")))
+	text, err := os.ReadFile(f.path(backups.MetricsFile(api.BackupStateDir(dataDir), backups.KindBackup, "main")))
 	if err != nil || !strings.Contains(string(text), "etcd_backup_last_run_success{cluster=\"main\"} 0\n") || !strings.Contains(string(text), "etcd_backup_failures_total{cluster=\"main\"} 1\n") {
 		t.Errorf("the metrics are %s, %v", text, err)
 	}
@@ -312,37 +302,37 @@ func TestDestinationThatFails(t *testing.T) {
 	if len(all.Backups) != 2 || all.Backups[0].Name != failed.Backup || all.Backups[0].Destination != "directory" || all.Backups[1].Name != good.Backup || all.Backups[1].Destination != "s3" {
 		t.Errorf("there are %+v", all)
 	}
-	for _, name := range []string{recordFile(dataDir, runBackup), metricsFile(api.BackupStateDir(dataDir), runBackup, "main")} {
-		mustHave(t, f.Machine, name, root, 0o644)
+	for _, name := range []string{backups.RecordFile(dataDir, backups.KindBackup), backups.MetricsFile(api.BackupStateDir(dataDir), backups.KindBackup, "main")} {
+		mustHave(t, f.Machine, name, files.RootUser, 0o644)
 		text, err := os.ReadFile(f.path(name))
 		if err != nil || strings.Contains(string(text), wrong.S3.SecretAccessKey.Reveal()) || strings.Contains(string(text), s3test.SecretAccessKey) {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
 	}
-	mustHave(t, f.Machine, api.BackupFile("main"), root, 0o600)
+	mustHave(t, f.Machine, api.BackupFile("main"), files.RootUser, 0o600)
 	// The next one is well again, and lets the older ones go.
-	f.mustRun(t, runBackup)
+	f.mustRun(t, backups.KindBackup)
 	if all := f.backups(t).Backups; len(all) != 2 || all[0].Name != all[1].Name {
 		t.Errorf("there are %+v", all)
 	}
 	// It is rehearsed from where it survives the host. What that has proved counts in the directory too, which is never
 	// rehearsed: there it stays, and the others go.
-	proved := f.mustRun(t, runRehearsal).Backup
+	proved := f.mustRun(t, backups.KindRehearsal).Backup
 	kept := b
 	kept.Digest, kept.Keep = "3", api.Keep{Last: 1, Verified: 1}
 	backedUp(t, kept, f)
 	for range 2 {
-		f.mustRun(t, runBackup)
+		f.mustRun(t, backups.KindBackup)
 	}
 	for _, one := range f.backups(t).Backups {
-		if newest := f.last(t, runBackup).Backup; one.Name != newest && one.Name != proved || one.VerifiedAt.IsZero() != (one.Name == newest) {
+		if newest := f.last(t, backups.KindBackup).Backup; one.Name != newest && one.Name != proved || one.VerifiedAt.IsZero() != (one.Name == newest) {
 			t.Errorf("%s: there is %+v", one.Destination, one)
 		}
 	}
 	if all := f.backups(t).Backups; len(all) != 4 {
 		t.Errorf("there are %+v", all)
 	}
-	f.mustRun(t, runRehearsal)
+	f.mustRun(t, backups.KindRehearsal)
 	// What a run that was killed has left does not wait for a run that is well.
 	left := f.path(backupDir + "/main/.partial-killed")
 	writeFile(t, f.Machine, backupDir+"/main/.partial-killed", "x")
@@ -351,7 +341,7 @@ func TestDestinationThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := 0
-	if err := f.RunBackup(t.Context(), "main", true, func(string) {
+	if err := f.Backups().RunBackup(t.Context(), "main", true, func(string) {
 		said++
 		if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("what was left by a run that was killed: %v", err)
@@ -360,8 +350,8 @@ func TestDestinationThatFails(t *testing.T) {
 		t.Errorf("it has said so much: %d, %v", said, err)
 	}
 	// A flipped byte there is found.
-	flip(t, server.File("backups", "some/where/main/"+f.last(t, runBackup).Backup+".db"))
-	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
+	flip(t, server.File("backups", "some/where/main/"+f.last(t, backups.KindBackup).Backup+".db"))
+	if err := f.run(t, backups.KindRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped byte in S3: %v", err)
 	}
 }
@@ -408,7 +398,7 @@ func TestBackupOfAFullCluster(t *testing.T) {
 			return errors.Is(err, rpctypes.ErrNoSpace)
 		})
 	})
-	for _, kind := range runKinds {
+	for _, kind := range backups.Kinds {
 		if err := f.run(t, kind, false); err != nil || f.last(t, kind).Backup == "" {
 			t.Errorf("%s: %v", kind, err)
 		}
@@ -425,17 +415,17 @@ func TestRehearsalByWhoHasTheBackup(t *testing.T) {
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	backedUp(t, backupOf(), members...)
 	a, b := members[0], members[1]
-	made := b.mustRun(t, runBackup)
+	made := b.mustRun(t, backups.KindBackup)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	// It waits, until it is told not to.
-	if err := a.runRehearsal(ctx, "main", false, time.Hour, func(string) { cancel() }); !errors.Is(err, context.Canceled) || a.runRecord(a.marker, runRehearsal).Last != nil {
+	if err := a.Backups().RehearseAfter(ctx, "main", false, time.Hour, func(string) { cancel() }); !errors.Is(err, context.Canceled) || a.Backups().Record(a.marker, backups.KindRehearsal).Last != nil {
 		t.Errorf("the member that has not got it: %v", err)
 	}
-	if err := b.runRehearsal(t.Context(), "main", false, time.Hour, func(string) {}); err != nil || b.last(t, runRehearsal).Backup != made.Backup {
+	if err := b.Backups().RehearseAfter(t.Context(), "main", false, time.Hour, func(string) {}); err != nil || b.last(t, backups.KindRehearsal).Backup != made.Backup {
 		t.Errorf("the member that has it: %v", err)
 	}
-	if err := a.run(t, runRehearsal, false); err != nil || a.runRecord(a.marker, runRehearsal).Last != nil {
+	if err := a.run(t, backups.KindRehearsal, false); err != nil || a.Backups().Record(a.marker, backups.KindRehearsal).Last != nil {
 		t.Errorf("the other, after it: %v", err)
 	}
 }

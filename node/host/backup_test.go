@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
@@ -37,7 +39,7 @@ func backing(t *testing.T) (*Machine, *fakeUnits) {
 
 func backUp(t *testing.T, m *Machine, b *api.Backup) error {
 	t.Helper()
-	return m.BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: b})
+	return m.Backups().BackUp(t.Context(), "main", api.BackUpRequest{Owner: fleetOwner, Backup: b})
 }
 
 // backupsOf is what a host says of its backups.
@@ -66,7 +68,7 @@ func TestBackUpAndDisable(t *testing.T) {
 	if status := backupsOf(t, m); status == nil || status.Digest != "1" || !status.Enabled || status.Last != nil || status.Rehearsed != nil {
 		t.Errorf("it says %+v", status)
 	}
-	all, err := m.allBackupUnits("main")
+	all, err := m.Backups().AllUnits("main")
 	if err != nil || len(all) != 5 {
 		t.Errorf("its units are %q, %v", all, err)
 	}
@@ -75,7 +77,7 @@ func TestBackUpAndDisable(t *testing.T) {
 			t.Errorf("unit %s: enabled %v: %s", name, units.enabled[name], units.loaded[name])
 		}
 	}
-	mustHave(t, m, api.BackupFile("main"), root, 0o600)
+	mustHave(t, m, api.BackupFile("main"), files.RootUser, 0o600)
 	for path, text := range tree(t, m, "/") {
 		if path != api.BackupFile("main") && strings.Contains(text, b.Rehearsal.Identity.Reveal()) {
 			t.Errorf("%s holds the identity", path)
@@ -103,7 +105,7 @@ func TestBackUpAndDisable(t *testing.T) {
 	if status := backupsOf(t, m); status.Digest != "2" || !status.Enabled || units.loaded[api.RehearsalUnit("main")+".timer"] != "" || !strings.Contains(units.loaded[api.BackupUnit("main")+".timer"], "OnCalendar=daily\n") {
 		t.Errorf("changed, it says %+v, and systemd knows %q", status, units.loaded)
 	}
-	writeFile(t, m, metricsFile(metrics, runBackup, "main"), "old news")
+	writeFile(t, m, backups.MetricsFile(metrics, backups.KindBackup, "main"), "old news")
 	writeFile(t, m, backupDir+"/main/kept", "x")
 	if err := backUp(t, m, nil); err != nil {
 		t.Fatal(err)
@@ -224,7 +226,7 @@ func TestBackUpRefuses(t *testing.T) {
 		t.Log(name)
 		mustRefuse(t, backUp(t, m, &b), test.says)
 	}
-	mustRefuse(t, m.BackUp(t.Context(), "main", api.BackUpRequest{Owner: "another"}), "another Terraform object")
+	mustRefuse(t, m.Backups().BackUp(t.Context(), "main", api.BackUpRequest{Owner: "another"}), "another Terraform object")
 	if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
 		t.Errorf("a refused call has changed the host:\n%s", diff)
 	}
@@ -233,7 +235,7 @@ func TestBackUpRefuses(t *testing.T) {
 // besides puts another cluster on a host.
 func besides(t *testing.T, m *Machine, cluster, dataDir string) string {
 	t.Helper()
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,9 +285,9 @@ func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
 				}
 				besides(t, m, by, "/data/next")
 			}
-			marker, err := m.marker(by)
+			marker, err := m.records().Marker(by)
 			if err == nil {
-				err = m.putBackup(*marker, b)
+				err = m.Backups().Put(*marker, b)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -300,7 +302,7 @@ func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
 			if by == "main" {
 				mustNotFail(t, backUp(t, m, nil))
 			}
-			mustHave(t, m, kept, root, 0o644)
+			mustHave(t, m, kept, files.RootUser, 0o644)
 			if by == "next" {
 				mustNotFail(t, os.RemoveAll(m.path(dir)))
 				mustNotFail(t, purge())
@@ -316,7 +318,7 @@ func TestRetireEndsBackups(t *testing.T) {
 	if err := backUp(t, m, &b); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, m, recordFile(dataDir, runBackup), "{}")
+	writeFile(t, m, backups.RecordFile(dataDir, backups.KindBackup), "{}")
 	writeFile(t, m, backupDir+"/main/kept", "x")
 	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner, Purge: true}); err != nil {
 		t.Fatal(err)
@@ -336,37 +338,37 @@ func TestRetireEndsBackups(t *testing.T) {
 func TestRunNow(t *testing.T) {
 	m, units := backing(t)
 	r := api.RunNowRequest{Owner: fleetOwner, Timeout: time.Minute}
-	_, err := m.RunNow(t.Context(), "main", r)
+	_, err := m.Backups().RunNow(t.Context(), "main", r)
 	mustRefuse(t, err, "makes no backup")
 	b := backupOf()
 	b.Rehearsal = nil
 	if err := backUp(t, m, &b); err != nil {
 		t.Fatal(err)
 	}
-	_, err = m.RunNow(t.Context(), "main", api.RunNowRequest{Owner: fleetOwner, Timeout: time.Minute, Rehearsal: true})
+	_, err = m.Backups().RunNow(t.Context(), "main", api.RunNowRequest{Owner: fleetOwner, Timeout: time.Minute, Rehearsal: true})
 	mustRefuse(t, err, "makes no rehearsal")
-	asked := m.path(askedFile(dataDir, runBackup))
+	asked := m.path(backups.AskedFile(dataDir, backups.KindBackup))
 
 	runs := 0
 	units.run = func(unit string) error {
 		if runs++; runs == 1 {
 			return nil // one that was under way before
 		}
-		writeFile(t, m, recordFile(dataDir, runBackup), `{"last": {"backup": "x", "revision": 7}}`)
+		writeFile(t, m, backups.RecordFile(dataDir, backups.KindBackup), `{"last": {"backup": "x", "revision": 7}}`)
 		return os.Remove(asked)
 	}
-	status, err := m.RunNow(t.Context(), "main", r)
+	status, err := m.Backups().RunNow(t.Context(), "main", r)
 	if err != nil || runs != 2 || status.Last == nil || status.Last.Backup != "x" || status.Digest != "1" {
 		t.Errorf("after %d runs: %+v, %v", runs, status, err)
 	}
 	units.run = func(unit string) error {
-		writeFile(t, m, recordFile(dataDir, runBackup), `{"last": {"error": "the bucket is gone"}}`)
+		writeFile(t, m, backups.RecordFile(dataDir, backups.KindBackup), `{"last": {"error": "the bucket is gone"}}`)
 		return errors.Join(errors.New("unit "+unit+": systemd says failed"), os.Remove(asked))
 	}
-	_, err = m.RunNow(t.Context(), "main", r)
+	_, err = m.Backups().RunNow(t.Context(), "main", r)
 	mustFail(t, err, api.CodeFailed, "the bucket is gone", "the end of the journal")
 	units.run = func(unit string) error { return errors.New("it did not even begin") }
-	_, err = m.RunNow(t.Context(), "main", r)
+	_, err = m.Backups().RunNow(t.Context(), "main", r)
 	mustFail(t, err, api.CodeFailed)
 	if _, err := os.Stat(asked); !os.IsNotExist(err) {
 		t.Errorf("the next run is still asked for: %v", err)

@@ -112,16 +112,16 @@ var operations = map[api.Operation]operation{
 		return api.Done{}, m.Lock(ctx, c.Cluster, r, c.input, api.LockSilence, func() { c.progress(api.LockTaken) })
 	}),
 	api.OpBackups: reads(func(ctx context.Context, m *Machine, c call, _ api.BackupsRequest) (any, error) {
-		return m.Backups(ctx, c.Cluster)
+		return m.Backups().List(ctx, c.Cluster)
 	}),
 	api.OpSendBackup: reads(func(ctx context.Context, m *Machine, c call, r api.SendBackupRequest) (any, error) {
-		return api.Done{}, m.SendBackup(ctx, c.Cluster, r, c.content)
+		return api.Done{}, m.Backups().Send(ctx, c.Cluster, r, c.content)
 	}),
 	api.OpArrived: reads(func(_ context.Context, m *Machine, _ call, r api.ArrivedRequest) (any, error) {
-		return m.Arrived(r)
+		return m.arrivals().Arrived(r)
 	}),
 	api.OpRunNow: asked(func(ctx context.Context, m *Machine, c call, r api.RunNowRequest) (any, error) {
-		return m.RunNow(ctx, c.Cluster, r)
+		return m.Backups().RunNow(ctx, c.Cluster, r)
 	}),
 	api.OpSave: asked(func(ctx context.Context, m *Machine, c call, r api.SaveRequest) (any, error) {
 		return m.Save(ctx, c.Cluster, r, c.content)
@@ -154,7 +154,7 @@ var operations = map[api.Operation]operation{
 		return m.Recover(ctx, c.Cluster, r)
 	}),
 	api.OpFetch: changes(func(ctx context.Context, m *Machine, c call, r api.FetchRequest) (any, error) {
-		return m.Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.bytesCame(c.Cluster)})
+		return m.arrivals().Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.bytesCame(c.Cluster)})
 	}),
 	api.OpFence: changes(func(ctx context.Context, m *Machine, c call, r api.FenceRequest) (any, error) {
 		return m.Fence(ctx, c.Cluster, r)
@@ -169,7 +169,7 @@ var operations = map[api.Operation]operation{
 		return api.Done{}, m.TakeBack(ctx, c.Cluster, r)
 	}),
 	api.OpBackUp: changes(func(ctx context.Context, m *Machine, c call, r api.BackUpRequest) (any, error) {
-		return api.Done{}, m.BackUp(ctx, c.Cluster, r)
+		return api.Done{}, m.Backups().BackUp(ctx, c.Cluster, r)
 	}),
 	api.OpAddLearner: changes(func(ctx context.Context, m *Machine, c call, r api.AddLearnerRequest) (any, error) {
 		return m.AddLearner(ctx, c.Cluster, r)

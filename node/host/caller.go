@@ -125,7 +125,7 @@ func (m *Machine) bytesCame(cluster string) func() {
 	return func() {
 		if now := time.Now(); now.Sub(last) >= lifeSign {
 			last = now
-			_ = os.Chtimes(m.path(filepath.Join(lockDir, cluster+".call")), now, now) // the lock's heartbeats may come through all the same
+			_ = os.Chtimes(m.path(filepath.Join(api.RunDir, cluster+".call")), now, now) // the lock's heartbeats may come through all the same
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (m *Machine) arrivesStill(cluster string, within time.Duration) bool {
 	if err != nil {
 		return false
 	}
-	for _, file := range append(stores, m.path(filepath.Join(lockDir, cluster+".call"))) {
+	for _, file := range append(stores, m.path(filepath.Join(api.RunDir, cluster+".call"))) {
 		if info, err := os.Stat(file); err == nil {
 			// A clock that was put back leaves files of the future, which say nothing of now.
 			if since := time.Since(info.ModTime()); since >= 0 && since < within {

@@ -16,15 +16,15 @@ const uncompared = "--feature-gates=InitialCorruptCheck=false"
 //
 // A member that reaches no other host may be one whose network is not up yet: etcd is to wait for that.
 func (m *Machine) Comparison(ctx context.Context, cluster string, flags []string) ([]string, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil || marker == nil || !m.etcd(marker.DataDir).HasMember() {
 		return nil, err // one without data compares nothing
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return nil, err
 	}
-	if (under == nil || !under.compares(m.Now())) && !m.local(*marker).PeersAreDown(ctx, flags) {
+	if (under == nil || !under.Compares(m.Now())) && !m.local(*marker).PeersAreDown(ctx, flags) {
 		return nil, nil
 	}
 	return []string{uncompared}, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // TestComparison holds that a member compares its data where somebody answers, and does not wait for peers that are
@@ -64,18 +65,18 @@ func TestComparison(t *testing.T) {
 	if err := os.Rename(a.path("/peer.key"), a.path(api.KeyFile("main", api.KeyPeer))); err != nil {
 		t.Fatal(err)
 	}
-	under := &restoration{Restoration: api.Restoration{Stage: api.StageRestored}}
-	if err := a.putRestoration("main", under); err != nil {
+	under := &records.Restoration{Restoration: api.Restoration{Stage: api.StageRestored}}
+	if err := a.records().PutRestoration("main", under); err != nil {
 		t.Fatal(err)
 	}
 	compares(false, "a restore is under way")
 	under.Stage = api.StageOpened
-	if err := a.putRestoration("main", under); err != nil {
+	if err := a.records().PutRestoration("main", under); err != nil {
 		t.Fatal(err)
 	}
 	compares(true, "the restore was opened, and its record remains")
 	under.Opened = a.Now()
-	if err := a.putRestoration("main", under); err != nil {
+	if err := a.records().PutRestoration("main", under); err != nil {
 		t.Fatal(err)
 	}
 	compares(false, "the restore is being opened, and the members are started together")

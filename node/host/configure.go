@@ -2,14 +2,12 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
@@ -24,25 +22,27 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if err != nil {
 		return err
 	}
-	readable := func(path, text string) file { return file{path, []byte(text), Owner{root.UID, etcd.GID}, configFile} }
-	files := []file{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
-	for path, bundle := range bundles(r) {
-		files = append(files, readable(path, bundle))
+	readable := func(path, text string) files.File {
+		return files.File{Path: path, Text: []byte(text), Owner: files.RootFor(etcd), Mode: files.ConfigFile}
 	}
-	for _, f := range files {
-		if _, err := m.put(f); err != nil {
+	public := []files.File{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
+	for path, bundle := range bundles(r) {
+		public = append(public, readable(path, bundle))
+	}
+	for _, f := range public {
+		if _, err := m.files().Put(f); err != nil {
 			return err
 		}
 	}
-	if err := m.completePairs(cluster); err != nil {
+	if err := m.keys().CompletePairs(cluster); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Certificates)) {
-		if err := m.putPair(cluster, name, readable(api.CertificateFile(cluster, name), r.Certificates[name])); err != nil {
+		if err := m.keys().PutPair(cluster, name, readable(api.CertificateFile(cluster, name), r.Certificates[name])); err != nil {
 			return err
 		}
 	}
-	if err := m.exclusively(ctx, func() error { return m.selectStore(cluster, r.Store) }); err != nil {
+	if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, r.Store) }); err != nil {
 		return err
 	}
 	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {
@@ -56,7 +56,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	// Last, so that a host that says it is formed has all that belongs to that.
 	marker := m.keepFormed(old, r.Marker)
 	marker.Mount = old.Mount // the host's own to say
-	return m.putMarker(marker, etcd)
+	return m.records().PutMarker(marker, etcd)
 }
 
 // bundles are the CA bundles that a request holds, by their place.
@@ -73,7 +73,7 @@ func bundles(r api.ConfigureRequest) map[string]string {
 
 // putUnit writes the unit file, and has systemd read it where it has not.
 func (m *Machine) putUnit(ctx context.Context, cluster, text string) error {
-	changed, err := m.put(file{api.UnitFile(cluster), []byte(text), root, unitFile})
+	changed, err := m.files().Put(files.File{Path: api.UnitFile(cluster), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
 	if err != nil {
 		return err
 	}
@@ -93,14 +93,14 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if r.Marker.Cluster != cluster {
 		return nil, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
 	}
-	old, err := m.owned(cluster, r.Marker.Owner)
+	old, err := m.records().Owned(cluster, r.Marker.Owner)
 	if err != nil {
 		return nil, err
 	}
 	if old.DataDir != r.Marker.DataDir || old.Member != r.Marker.Member {
 		return nil, refuse("this host was prepared for member %s with its data in %s, and is to be configured for member %s with its data in %s: prepare it for that first", old.Member, old.DataDir, r.Marker.Member, r.Marker.DataDir)
 	}
-	if !storeHash.MatchString(r.Store) || !m.isInstalled(r.Store) {
+	if !m.stores().IsInstalled(r.Store) {
 		return nil, refuse("store %q is not installed on this host", r.Store)
 	}
 	if r.Unit == "" {
@@ -123,18 +123,8 @@ func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 		if err := api.CheckKeyName(name); err != nil {
 			return err
 		}
-		key, err := m.readKeyAt(api.NextKeyFile(cluster, name))
-		if err != nil || certifies([]byte(text), key) != nil {
-			key, err = m.readKey(cluster, name)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return refuse("there is no key %s: prepare the host first", name)
-		}
-		if err != nil {
-			return fmt.Errorf("read key %s: %w", name, err)
-		}
-		if err := certifies([]byte(text), key); err != nil {
-			return refuse("the certificate for key %s cannot be used: %s", name, err)
+		if err := m.keys().MayPair(cluster, name, text); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -9,23 +9,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 func TestConfigureWritesAllThatAMemberRunsBy(t *testing.T) {
 	m, units := newMachine(t)
 	c := configured(t, m, prepareOf("main"))
-	readable := Owner{0, etcdOwner.GID}
+	readable := files.Owner{UID: 0, GID: etcdOwner.GID}
 	for _, path := range []string{api.FlagsFile("main"), api.PeerCAFile("main"), api.ClientCAFile("main"), api.CertificateFile("main", api.KeyPeer)} {
 		mustHave(t, m, path, readable, 0o640)
 	}
-	mustHave(t, m, api.UnitFile("main"), root, 0o644)
+	mustHave(t, m, api.UnitFile("main"), files.RootUser, 0o644)
 	if flags, err := m.flags("main"); err != nil || !cmp.Equal(flags, c.Flags) {
 		t.Errorf("the flags read back as %q, %v", flags, err)
 	}
 	if units.loaded[api.Unit("main")] != c.Unit || len(units.active)+len(units.enabled) > 0 {
 		t.Errorf("systemd has read %q, runs %v, and starts %v at boot", units.loaded, units.active, units.enabled)
 	}
-	for name, held := range m.certificates("main") {
+	for name, held := range m.keys().Certificates("main") {
 		if wantKey := !strings.HasSuffix(name, "-ca"); held.PEM == "" || held.Error != "" || held.HasKey != wantKey {
 			t.Errorf("certificate %s reads %+v", name, held)
 		}
@@ -80,13 +81,13 @@ func TestConfigureReloadsAfterACutShortCall(t *testing.T) {
 func TestConfigureKeepsWhatIsNotGiven(t *testing.T) {
 	m, _ := newMachine(t)
 	c := configured(t, m, prepareOf("main"))
-	before := m.certificates("main")
+	before := m.keys().Certificates("main")
 	c.Certificates, c.PeerCA, c.ClientCA = nil, "", ""
 	c.Flags = append(c.Flags, "--log-level=warn")
 	if err := m.Configure(t.Context(), "main", c); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, m.certificates("main")); diff != "" {
+	if diff := cmp.Diff(before, m.keys().Certificates("main")); diff != "" {
 		t.Errorf("certificates have changed:\n%s", diff)
 	}
 	if flags, _ := m.flags("main"); !cmp.Equal(flags, c.Flags) {
@@ -159,7 +160,7 @@ func TestAFormedMemberStaysFormed(t *testing.T) {
 	if err := m.Configure(t.Context(), "main", again); err != nil {
 		t.Fatal(err)
 	}
-	if marker, err := m.marker("main"); err != nil || marker.Phase != api.PhaseFormed || marker.ClusterID != c.Marker.ClusterID {
+	if marker, err := m.records().Marker("main"); err != nil || marker.Phase != api.PhaseFormed || marker.ClusterID != c.Marker.ClusterID {
 		t.Errorf("the marker is %+v, %v", marker, err)
 	}
 
@@ -167,7 +168,7 @@ func TestAFormedMemberStaysFormed(t *testing.T) {
 		t.Fatal(err)
 	}
 	prepared(t, m, r)
-	if marker, err := m.marker("main"); err != nil || marker.Phase != api.PhaseForming {
+	if marker, err := m.records().Marker("main"); err != nil || marker.Phase != api.PhaseForming {
 		t.Errorf("without its data the marker is %+v, %v", marker, err)
 	}
 }

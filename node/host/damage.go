@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
@@ -52,7 +53,7 @@ type idleness struct {
 
 // of is for how long the process has done nothing, as far as this has been asked; another process begins anew.
 func (i *idleness) of(did procfs.Work, now time.Time) time.Duration {
-	if i.since.IsZero() || did.Process != i.did.Process || did.Read-i.did.Read >= leastRead || did.Busy-i.did.Busy >= api.LongestWait/busyShare {
+	if i.since.IsZero() || did.Process != i.did.Process || did.Read-i.did.Read >= pace.LeastRead || did.Busy-i.did.Busy >= api.LongestWait/pace.BusyShare {
 		i.did, i.since = did, now
 	}
 	return now.Sub(i.since)

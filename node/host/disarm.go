@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
 // Disarm gives back the space that the local member's database does not use, where that pays, and disarms the
@@ -19,17 +20,17 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 		}
 		status := member.State
 		if pays(status) {
-			if err := m.mustHold(member.Marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
+			if err := m.disks().MustHold(member.Marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
 				return err
 			}
 			// It serves nothing meanwhile, and copies its database.
-			copying, stop := m.whileItGains(ctx, member.Marker, stallTimeout)
+			copying, stop := m.paces().WhileItGains(ctx, member.Marker, pace.StallTimeout)
 			defer stop()
 			if _, err := member.Defragment(copying, member.Endpoints()[0]); err != nil {
 				return fmt.Errorf("defragment the local member: %w", err)
 			}
 			var err error
-			asking, done := context.WithTimeout(ctx, stallTimeout)
+			asking, done := context.WithTimeout(ctx, pace.StallTimeout)
 			defer done()
 			if status, err = member.Status(asking, member.Endpoints()[0]); err != nil {
 				return fmt.Errorf("ask the local member for its status: %w", err)
@@ -41,7 +42,7 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 		if status.DbSizeQuota > 0 && status.DbSize >= status.DbSizeQuota {
 			return refuse("disarm the alarm that member %s has no space: its database has %d bytes, and its quota is %d; delete keys and compact, or raise quota_backend_bytes", member.Marker.Member, status.DbSize, status.DbSizeQuota)
 		}
-		asking, done := context.WithTimeout(ctx, stallTimeout)
+		asking, done := context.WithTimeout(ctx, pace.StallTimeout)
 		defer done()
 		return member.DisarmSpace(asking)
 	})

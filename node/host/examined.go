@@ -10,7 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // fileStamp is by what a file is known not to have changed since it was read.
@@ -22,13 +24,13 @@ type fileStamp struct {
 }
 
 // stamps are those of files of the host; none: one of them cannot be looked at.
-func (m *Machine) stamps(files []string) (found []fileStamp) {
-	for _, file := range files {
+func (m *Machine) stamps(paths []string) (found []fileStamp) {
+	for _, file := range paths {
 		info, err := os.Stat(m.path(file))
 		if err != nil {
 			return nil
 		}
-		found = append(found, fileStamp{file, inodeOf(info), info.Size(), info.ModTime().UTC()})
+		found = append(found, fileStamp{file, files.InodeOf(info), info.Size(), info.ModTime().UTC()})
 	}
 	return found
 }
@@ -64,7 +66,7 @@ type examined struct {
 // examinedFile is where findings are kept. They end with the boot: what lies on a disk may be another disk's after that.
 func examinedFile(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
-	return filepath.Join(lockDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
+	return filepath.Join(api.RunDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
 }
 
 // examined reads what has been found in a data directory. What cannot be read is found anew.
@@ -83,10 +85,10 @@ const settled = time.Second
 
 // once is what a check finds in files, or has found in them. One that was cut short begins where it had come to, if the files are
 // the same.
-func (e *examined) once(check string, files []string, do func(at *etcdfs.Position) error) error {
-	now, before := e.m.Now(), e.m.stamps(files)
+func (e *examined) once(check string, paths []string, do func(at *etcdfs.Position) error) error {
+	now, before := e.m.Now(), e.m.stamps(paths)
 	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
-	if says, known := e.kept(check, files); known {
+	if says, known := e.kept(check, paths); known {
 		if says != "" {
 			return etcdfs.Damaged(says)
 		}
@@ -99,7 +101,7 @@ func (e *examined) once(check string, files []string, do func(at *etcdfs.Positio
 	err := do(&at)
 	var found etcdfs.Damaged
 	recent := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
-	if len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(files)) {
+	if len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(paths)) {
 		return err
 	}
 	switch {
@@ -114,16 +116,16 @@ func (e *examined) once(check string, files []string, do func(at *etcdfs.Positio
 // keep writes down what a check has come to. Where that is in vain, the next look reads the files again.
 func (e *examined) keep(check string, found finding) {
 	e.found[check] = found
-	if text, failed := json.Marshal(e.found); failed == nil && e.m.ensureDir(lockDir, root, 0o700) == nil {
-		_, _ = e.m.put(file{e.path, text, root, keyFile})
+	if text, failed := json.Marshal(e.found); failed == nil && e.m.files().EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
+		_, _ = e.m.files().Put(files.File{Path: e.path, Text: text, Owner: files.RootUser, Mode: files.KeyFile})
 	}
 }
 
 // kept is what a check has found in files that have not changed since, or in a database that is taken for sound; false:
 // nobody knows.
-func (e *examined) kept(check string, files []string) (says string, known bool) {
+func (e *examined) kept(check string, paths []string) (says string, known bool) {
 	old, known := e.found[check]
-	now := e.m.stamps(files)
+	now := e.m.stamps(paths)
 	if !known || old.At != nil || len(now) == 0 {
 		return "", false
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // fenceTries is how often a member is stopped that somebody else starts before its host is fenced. After the first
@@ -17,11 +18,11 @@ func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest)
 	if err := api.CheckSHA256(r.Snapshot, "a snapshot"); err != nil {
 		return api.Restoration{}, err
 	}
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return api.Restoration{}, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	switch {
 	case err != nil:
 		return api.Restoration{}, err
@@ -43,23 +44,23 @@ func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest)
 }
 
 // before is what a host is before it is fenced.
-func (m *Machine) before(ctx context.Context, marker api.Marker) (*restoration, error) {
+func (m *Machine) before(ctx context.Context, marker api.Marker) (*records.Restoration, error) {
 	unit, err := m.unit(ctx, marker.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	under := &restoration{Owner: marker.Owner, Unit: unit.Text}
+	under := &records.Restoration{Owner: marker.Owner, Unit: unit.Text}
 	under.Stage, under.Began, under.Marker, under.Enabled = api.StageFenced, m.Now().UTC(), &marker, unit.FileState == "enabled"
 	if under.Flags, err = m.flags(marker.Cluster); err != nil {
 		return nil, err
 	}
-	under.Store, err = m.selected(marker.Cluster)
+	under.Store, err = m.stores().Selected(marker.Cluster)
 	return under, err
 }
 
 // fence stops the member, and records that it must not start again. The unit is taken out of the boot last: what it
 // was before is on the disk by then.
-func (m *Machine) fence(ctx context.Context, cluster string, under *restoration) error {
+func (m *Machine) fence(ctx context.Context, cluster string, under *records.Restoration) error {
 	for range fenceTries {
 		if err := m.stop(ctx, cluster); err != nil {
 			return err
@@ -67,7 +68,7 @@ func (m *Machine) fence(ctx context.Context, cluster string, under *restoration)
 		if err := m.lookBack(under); err != nil {
 			return err
 		}
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 		if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
@@ -82,7 +83,7 @@ func (m *Machine) fence(ctx context.Context, cluster string, under *restoration)
 }
 
 // lookBack reads what the old member's data says, for as long as it lies where it did.
-func (m *Machine) lookBack(under *restoration) (err error) {
+func (m *Machine) lookBack(under *records.Restoration) (err error) {
 	if under.Marker == nil || under.Aside != "" || under.Cleared {
 		return nil
 	}
@@ -94,6 +95,6 @@ func (m *Machine) lookBack(under *restoration) (err error) {
 	if under.Revision, err = m.etcd(dir).HighestRevision(); err != nil {
 		return err
 	}
-	under.Progress, _ = m.recorded(under.Marker.Cluster) // what cannot be read guards nothing
+	under.Progress, _ = m.records().Progress(under.Marker.Cluster) // what cannot be read guards nothing
 	return nil
 }

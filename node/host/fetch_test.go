@@ -20,6 +20,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -104,22 +106,22 @@ func mustHaveFetched(t *testing.T, m *Machine, want ...string) {
 func TestFetchKeepsWhatIsVerified(t *testing.T) {
 	t.Parallel()
 	f, saved, content := aSnapshot(t)
-	writeFile(t, f.Machine, snapshotDir+"/"+fetching, "half")
+	writeFile(t, f.Machine, snapshotDir+"/"+arrivals.Fetching, "half")
 	name := "restore-" + saved.SHA256 + ".db"
 	first := f.fetched(t, content)
 	if first.SHA256 != saved.SHA256 || first.Revision != 31 || first.Keys != 30 || first.Version == "" || first.Path != snapshotDir+"/"+name || !first.TakenAt.IsZero() {
 		t.Errorf("fetched is %+v", first)
 	}
-	mustHave(t, f.Machine, first.Path, root, 0o600)
+	mustHave(t, f.Machine, first.Path, files.RootUser, 0o600)
 	mustHaveFetched(t, f.Machine, name)
 
 	// What is here is not asked for again: as the same upload, by its SHA-256, and by its own path.
 	again := upload(content)
-	if s, err := f.Fetch(t.Context(), "main", again, strings.NewReader("")); err != nil || s != first {
+	if s, err := f.arrivals().Fetch(t.Context(), "main", again, strings.NewReader("")); err != nil || s != first {
 		t.Errorf("the same upload again: %+v, %v", s, err)
 	}
 	again.SHA256, again.Source = saved.SHA256, api.Source{Path: first.Path}
-	if s, err := f.Fetch(t.Context(), "main", again, nil); err != nil || s != first {
+	if s, err := f.arrivals().Fetch(t.Context(), "main", again, nil); err != nil || s != first {
 		t.Errorf("by its path: %+v, %v", s, err)
 	}
 	// One that was damaged here is not kept.
@@ -135,7 +137,7 @@ func TestFetchKeepsWhatIsVerified(t *testing.T) {
 	}
 	other := upload(content)
 	other.Source = api.Source{Path: taken.Path}
-	s, err := f.Fetch(t.Context(), "main", other, nil)
+	s, err := f.arrivals().Fetch(t.Context(), "main", other, nil)
 	if err != nil || !s.TakenAt.Equal(f.Now().Truncate(time.Second)) {
 		t.Errorf("from a path: %+v, %v", s, err)
 	}
@@ -188,7 +190,7 @@ func TestFetchRefuses(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(&r)
 			}
-			_, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(test.content))
+			_, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(test.content))
 			mustFail(t, err, test.code, test.says)
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the error cites an identity: %v", err)
@@ -205,13 +207,13 @@ func TestFetchRefuses(t *testing.T) {
 		prepared(t, m, prepareOf("main"))
 		r := upload(content)
 		r.Owner = "another"
-		_, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content))
+		_, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content))
 		mustRefuse(t, err, "another Terraform object")
 	})
 	t.Run("a small disk", func(t *testing.T) {
 		m, _ := newMachine(t)
 		mountData(t, m)
-		_, err := m.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
+		_, err := m.arrivals().Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
 		mustRefuse(t, err, m.path(dataDir)+" has 1 MiB free", "to restore a snapshot into")
 		mustHaveFetched(t, m)
 	})
@@ -236,7 +238,7 @@ func TestFetchOfWhatIsEncrypted(t *testing.T) {
 	storage := s3test.Start(t, s3test.Options{})
 	storage.MakeBucket(t, "backups")
 	at := api.S3{Endpoint: storage.Endpoint(), Region: s3test.Region, Bucket: "backups", PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
-	bucket, err := s3(at)
+	bucket, err := arrivals.Bucket(at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,10 +266,10 @@ func TestFetchOfWhatIsEncrypted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := upload(encrypted)
 			r.Source, r.Identity = from, secret.New(wrong.String())
-			_, err := f.Fetch(t.Context(), "main", r, bytes.NewReader(encrypted))
+			_, err := f.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(encrypted))
 			mustRefuse(t, err, "none of the given age identities opens it")
 			r.Identity = secret.New("# made today\n" + wrong.String() + "\n" + right.String() + "\n")
-			got, err := f.Fetch(t.Context(), "main", r, bytes.NewReader(encrypted))
+			got, err := f.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(encrypted))
 			if err != nil || got.SHA256 != saved.SHA256 {
 				t.Fatalf("it is %+v, %v", got, err)
 			}
@@ -279,7 +281,7 @@ func TestFetchOfWhatIsEncrypted(t *testing.T) {
 	at.Key = "main/nothing.db"
 	r := upload(nil)
 	r.Source = api.Source{S3: &at}
-	_, err = f.Fetch(t.Context(), "main", r, nil)
+	_, err = f.arrivals().Fetch(t.Context(), "main", r, nil)
 	mustRefuse(t, err, "holds no main/nothing.db")
 	if strings.Contains(fmt.Sprint(err), s3test.SecretAccessKey) {
 		t.Errorf("the error cites the key: %v", err)

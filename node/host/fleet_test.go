@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -102,7 +104,7 @@ func (l *liveUnits) end(signal os.Signal) {
 }
 
 // giveTree gives all that lies in a directory at a path of this process to its owner.
-func giveTree(path string, owner Owner) error {
+func giveTree(path string, owner files.Owner) error {
 	dir, err := inside.Open(path)
 	if err != nil {
 		return err
@@ -292,4 +294,26 @@ func ids(list []api.ListedMember, learners bool) []string {
 	}
 	slices.Sort(found)
 	return found
+}
+
+// slot is what the members have agreed on, in the cluster itself.
+type slot struct {
+	Member string    `json:"member"`
+	Backup string    `json:"backup"`
+	At     time.Time `json:"at"`
+}
+
+// agreed is the last run that was done of a kind.
+func (f *fleetMember) agreed(t *testing.T, kind string) (last slot) {
+	t.Helper()
+	f.client(t, func(c *clientv3.Client) {
+		answer, err := c.Get(t.Context(), "_etcd-store/"+kind+"/last")
+		if err == nil && len(answer.Kvs) > 0 {
+			err = json.Unmarshal(answer.Kvs[0].Value, &last)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	return last
 }

@@ -11,7 +11,7 @@ import (
 // Guard says why the cluster's member must not be started on this host now; nil: it may. It runs as
 // the user that etcd runs as, reads alone, and needs nothing but the files.
 func (m *Machine) Guard(cluster string) error {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (m *Machine) guardMount(marker api.Marker) error {
 // guardData wants a member that has joined its cluster to have its data: without, it would vote as
 // one that never saw what it has confirmed.
 func (m *Machine) guardData(marker api.Marker) error {
-	names, err := m.contents(marker.DataDir)
+	names, err := m.dataDir(marker.DataDir).Contents()
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("data directory %s is not there: if it is on a disk of its own, mount that; if it is lost, the plan says what can be done", marker.DataDir)
 	}
@@ -120,7 +120,7 @@ func (m *Machine) guardIdentity(marker api.Marker) error {
 // have forgotten what it has confirmed. A record of another member counts for nothing, and a database that
 // cannot be read is etcd's to complain of; one that is locked is a running member's, which has passed.
 func (m *Machine) guardProgress(marker api.Marker) error {
-	before, err := m.recorded(marker.Cluster)
+	before, err := m.records().Progress(marker.Cluster)
 	if err != nil || before.Index == 0 || !m.etcd(marker.DataDir).HasMember() {
 		return err
 	}

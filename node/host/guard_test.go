@@ -23,7 +23,7 @@ func TestGuard(t *testing.T) {
 		"formed, log emptied":     {api.PhaseFormed, func(t *testing.T, m *Machine) { writeFile(t, m, dataDir+"/member/wal/0.tmp", "") }, "holds no member's data"},
 		"a learner's first start": {phase: api.PhaseJoining},
 		"another file system": {api.PhaseForming, func(t *testing.T, m *Machine) {
-			marker, _ := m.marker("main")
+			marker, _ := m.records().Marker("main")
 			marker.Mount = "/data"
 			record(t, m, *marker)
 		}, "mounted on /data"},

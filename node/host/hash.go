@@ -4,20 +4,22 @@ import (
 	"context"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // Hash asks the local member for the hash of its key space, as a peer would: over its peer URL, with its own
 // peer certificate. That is where a learner answers too. The member reads the whole of its key space for it, which takes
 // seconds for gigabytes that are in memory, and many minutes from a slow disk: it is waited for while it does.
 func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (api.Hash, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return api.Hash{}, err
 	}
 	if marker == nil {
-		return api.Hash{}, refuse("%s: there is no %s", noCluster, api.MarkerFile(cluster))
+		return api.Hash{}, refuse("%s: there is no %s", records.NoCluster, api.MarkerFile(cluster))
 	}
-	ctx, stop := m.whileItGains(ctx, *marker, stallTimeout)
+	ctx, stop := m.paces().WhileItGains(ctx, *marker, pace.StallTimeout)
 	defer stop()
 	flags, err := m.flags(cluster)
 	if err != nil {

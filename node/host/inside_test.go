@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
 )
 
@@ -60,7 +61,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				if _, err := m.progressOf(dataDir); err == nil {
 					t.Error("how far it has come is read")
 				}
-				if to, err := m.copyAside(dataDir, "copy"); err == nil {
+				if to, err := m.dataDir(dataDir).CopyAside("copy"); err == nil {
 					t.Errorf("it is copied to %s", to)
 				}
 				if data, err := inside.Open(m.path(dataDir)); err != nil {
@@ -78,7 +79,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				t.Fatal("it waits")
 			}
 			info, err := os.Stat(secret)
-			if err != nil || ownerOf(info) == etcdOwner {
+			if err != nil || files.OwnerOf(info) == etcdOwner {
 				t.Errorf("root's file was given away: %v", err)
 			}
 		})

@@ -8,23 +8,26 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 )
 
 func TestKeysOfEveryAlgorithm(t *testing.T) {
 	t.Parallel()
-	for algorithm := range keyKinds {
+	algorithms := []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"}
+	for _, algorithm := range algorithms {
 		t.Run(algorithm, func(t *testing.T) {
 			m, _ := newMachine(t)
 			r := prepareOf("main")
 			r.Keys = keysOf(algorithm)[:1]
 			first := prepared(t, m, r)
-			key, err := m.readKey("main", api.KeyPeer)
+			key, err := m.keys().Read("main", api.KeyPeer)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for other, kind := range keyKinds {
-				if kind.fits(key) != (other == algorithm) {
-					t.Errorf("a key of %s fits %s: %v", algorithm, other, kind.fits(key))
+			for _, other := range algorithms {
+				if keys.Fits(other, key) != (other == algorithm) {
+					t.Errorf("a key of %s fits %s: %v", algorithm, other, keys.Fits(other, key))
 				}
 			}
 			again := prepared(t, m, r)
@@ -62,8 +65,8 @@ func TestKeysAreReadByTheirUsersAlone(t *testing.T) {
 	prepared(t, m, prepareOf("main"))
 	mustHave(t, m, api.KeyFile("main", api.KeyPeer), etcdOwner, 0o600)
 	mustHave(t, m, api.KeyFile("main", api.KeyServer), etcdOwner, 0o600)
-	mustHave(t, m, api.KeyFile("main", api.KeyAdmin), root, 0o600)
-	mustHave(t, m, api.TLSDir("main"), Owner{0, etcdOwner.GID}, 0o750)
+	mustHave(t, m, api.KeyFile("main", api.KeyAdmin), files.RootUser, 0o600)
+	mustHave(t, m, api.TLSDir("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o750)
 }
 
 func TestUnfitKeysAreMadeAnew(t *testing.T) {
@@ -95,7 +98,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 				}
 				spoil(t, m, &r)
 				before := tree(t, m, "/etc")
-				old, unusable := m.readKey("main", api.KeyPeer)
+				old, unusable := m.keys().Read("main", api.KeyPeer)
 
 				// One that it uses, or would when it is started, stays until the new one is certified.
 				if runs {
@@ -111,11 +114,11 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 				if err := m.Configure(t.Context(), "main", configureOf(t, r, p, ca)); err != nil {
 					t.Fatal(err)
 				}
-				key, err := m.readKey("main", api.KeyPeer)
-				if err != nil || !keyKinds[r.Keys[0].Algorithm].fits(key) {
+				key, err := m.keys().Read("main", api.KeyPeer)
+				if err != nil || !keys.Fits(r.Keys[0].Algorithm, key) {
 					t.Errorf("the key is of no use: %v", err)
 				}
-				for name, held := range m.certificates("main") {
+				for name, held := range m.keys().Certificates("main") {
 					if slices.Contains(api.KeyNames, name) && !held.HasKey {
 						t.Errorf("certificate %s is not of its key", name)
 					}
@@ -126,7 +129,7 @@ func TestUnfitKeysAreMadeAnew(t *testing.T) {
 					}
 				}
 				mustHave(t, m, api.KeyFile("main", api.KeyPeer), etcdOwner, 0o600)
-				mustHave(t, m, api.KeyFile("main", api.KeyAdmin), root, 0o600)
+				mustHave(t, m, api.KeyFile("main", api.KeyAdmin), files.RootUser, 0o600)
 			})
 		}
 	}
@@ -146,7 +149,7 @@ func TestErrorsHoldNoKey(t *testing.T) {
 	if err := os.WriteFile(path, append([]byte("x"), text...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, held := range m.certificates("main") {
+	for name, held := range m.keys().Certificates("main") {
 		if strings.Contains(held.PEM+held.Error, secret) || strings.Contains(held.PEM, "PRIVATE KEY") {
 			t.Errorf("certificate %s holds a private key: %+v", name, held)
 		}
@@ -173,7 +176,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 				whole := func(when string) {
 					t.Helper()
 					broken := 0
-					for name, held := range m.certificates("main") {
+					for name, held := range m.keys().Certificates("main") {
 						if slices.Contains(api.KeyNames, name) && !held.HasKey {
 							broken++
 						}
@@ -184,7 +187,7 @@ func TestAPairIsOneAtEachMoment(t *testing.T) {
 					if err := m.Record(t.Context(), "main"); err != nil {
 						t.Fatal(err)
 					}
-					for name, held := range m.certificates("main") {
+					for name, held := range m.keys().Certificates("main") {
 						if slices.Contains(api.KeyNames, name) && !held.HasKey {
 							t.Errorf("%s, cut %d: certificate %s is not of its key when the member is started again", when, n, name)
 						}

@@ -11,13 +11,15 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // TestLeftoversOfUploadsGo has a run find parts of uploads of a restore that was given up: old ones go, on a host of the
 // cluster and on a bare one, and what is recent, another's, or needed by a restore stays. What is recent takes no
 // room for what has not come.
 func TestLeftoversOfUploadsGo(t *testing.T) {
-	const old, recent = leftAfter + time.Hour, leftAfter - time.Hour
+	const old, recent = arrivals.LeftAfter + time.Hour, arrivals.LeftAfter - time.Hour
 	part, fetched := "arriving-"+strings.Repeat("a", 64), "restore-"+strings.Repeat("b", 64)+".db"
 	for name, test := range map[string]struct {
 		arrange func(t *testing.T, m *Machine) (dataDir string)
@@ -39,7 +41,7 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 		"a restore under way": {func(t *testing.T, m *Machine) string {
 			r := prepareOf("main")
 			prepared(t, m, r)
-			if err := m.putRestoration("main", &restoration{Restoration: api.Restoration{Stage: api.StageFenced}}); err != nil {
+			if err := m.records().PutRestoration("main", &records.Restoration{Restoration: api.Restoration{Stage: api.StageFenced}}); err != nil {
 				t.Fatal(err)
 			}
 			return r.Marker.DataDir
@@ -49,7 +51,7 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 			m, _ := newMachine(t)
 			dir := api.SnapshotDir(test.arrange(t, m))
 			ages := map[string]time.Duration{
-				part: old, fetched: old, fetching: old, "12-20260101T000000Z.db": old, "arriving-mine": old,
+				part: old, fetched: old, arrivals.Fetching: old, "12-20260101T000000Z.db": old, "arriving-mine": old,
 				"arriving-" + strings.Repeat("c", 64): recent,
 			}
 			for name, age := range ages {
@@ -77,7 +79,7 @@ func TestLeftoversOfUploadsGo(t *testing.T) {
 			}
 			for name := range ages {
 				_, err := os.Lstat(m.path(filepath.Join(dir, name)))
-				if goes := test.goes && slices.Contains([]string{part, fetched, fetching}, name); os.IsNotExist(err) != goes {
+				if goes := test.goes && slices.Contains([]string{part, fetched, arrivals.Fetching}, name); os.IsNotExist(err) != goes {
 					t.Errorf("%s is gone: %t", name, os.IsNotExist(err))
 				}
 			}
@@ -109,13 +111,13 @@ func TestLeftoversOutlastAClockThatJumps(t *testing.T) {
 				}
 				if test.noted != "" {
 					writeFile(t, m, "/proc/uptime", test.noted)
-					if err := m.noteSinceBoot(path); err != nil {
+					if err := m.arrivals().NoteSinceBoot(path); err != nil {
 						t.Fatal(err)
 					}
 				}
 				writeFile(t, m, "/proc/uptime", test.up)
-				m.Now = func() time.Time { return came.Add(10 * leftAfter) }
-				if err := m.tidyLeftovers("main"); err != nil {
+				m.Now = func() time.Time { return came.Add(10 * arrivals.LeftAfter) }
+				if err := m.arrivals().Tidy("main"); err != nil {
 					t.Fatal(err)
 				}
 				if exists(m.path(path)) != test.stays {
@@ -147,12 +149,12 @@ func TestPartsThatWereGivenUpGo(t *testing.T) {
 			if err := os.Chtimes(m.path(part), came, came); err != nil {
 				t.Fatal(err)
 			}
-			for age := time.Duration(0); age <= leftAfter; age += leftAfter / 3 {
+			for age := time.Duration(0); age <= arrivals.LeftAfter; age += arrivals.LeftAfter / 3 {
 				m.Now = func() time.Time { return came.Add(age) }
-				if err := m.tidyLeftovers("main"); err != nil {
+				if err := m.arrivals().Tidy("main"); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := os.Lstat(m.path(part)); os.IsNotExist(err) != (age >= leftAfter) {
+				if _, err := os.Lstat(m.path(part)); os.IsNotExist(err) != (age >= arrivals.LeftAfter) {
 					t.Errorf("after %v it is gone: %v", age, os.IsNotExist(err))
 				}
 			}

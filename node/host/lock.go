@@ -65,7 +65,7 @@ func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, b
 			if err != nil {
 				return err
 			}
-			_ = m.tidyLeftovers(cluster) // a disk that lets nothing be removed is for this very run to mend
+			_ = m.arrivals().Tidy(cluster) // a disk that lets nothing be removed is for this very run to mend
 			taken()
 		case <-beat:
 			silent.Reset(silence)
@@ -154,10 +154,20 @@ func (m *Machine) awaitCalls(ctx context.Context, cluster string) error {
 	return call.wait(ctx)
 }
 
+// isRunning tells whether a run holds the lock of a cluster.
+func (m *Machine) isRunning(cluster string) (bool, error) {
+	lock, err := m.openLock(cluster + runLock)
+	if err != nil {
+		return false, err
+	}
+	held, err := lock.held()
+	return held, errors.Join(err, lock.Close())
+}
+
 // otherRuns says when the first of those runs began that hold the lock of another cluster on this host; false: none does. The zero
 // time is that of one of which it is not known: it has no record yet, or the clock has been put back since.
 func (m *Machine) otherRuns(cluster string) (began time.Time, found bool, err error) {
-	entries, err := os.ReadDir(m.path(lockDir))
+	entries, err := os.ReadDir(m.path(api.RunDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return time.Time{}, false, err
 	}

@@ -13,21 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
-
-// lockDir holds the locks. It is root's alone, so that nobody else can hold one, and gone after a
-// boot, as every holder is.
-const lockDir = api.RunDir
 
 // lockFile is a lock, which ends with the process that holds it. It is an open file description's
 // own (F_OFD_SETLK), since that kind can be looked at without being taken.
 type lockFile struct{ *os.File }
 
 func (m *Machine) openLock(name string) (*lockFile, error) {
-	if err := m.ensureDir(lockDir, root, 0o700); err != nil {
+	if err := m.files().EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return nil, err
 	}
-	path := m.path(filepath.Join(lockDir, name))
+	path := m.path(filepath.Join(api.RunDir, name))
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

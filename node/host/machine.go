@@ -6,13 +6,24 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
-	"path/filepath"
+	"os"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/datadir"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/users"
 )
 
 // Machine is the machine that the store works on. Its methods carry out one call each, and those that
@@ -27,8 +38,8 @@ type Machine struct {
 	Now         func() time.Time
 	Random      io.Reader     // for keys
 	Silence     time.Duration // for how long a caller may be silent; 0: api.LockSilence
-	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: storeStall
-	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: hangPatience
+	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: as package backups has it
+	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: as package backups has it
 
 	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
 	// a call there as a power cut would.
@@ -42,7 +53,7 @@ func New(etcdVersion, binary string) *Machine {
 		EtcdVersion: etcdVersion,
 		Binary:      binary,
 		Units:       units.Systemd{},
-		Users:       Shadow{Run: units.Exec},
+		Users:       users.Shadow{Run: units.Exec},
 		Run:         units.Exec,
 		Now:         time.Now,
 		Random:      rand.Reader,
@@ -71,17 +82,58 @@ type Units interface {
 // Users finds and makes the system user that etcd runs as.
 type Users interface {
 	// Lookup finds a user; false: there is none.
-	Lookup(name string) (Owner, bool, error)
+	Lookup(name string) (files.Owner, bool, error)
 	// Ensure makes a system user without shell and home, and its group, unless they are there.
-	Ensure(ctx context.Context, name string) (Owner, error)
+	Ensure(ctx context.Context, name string) (files.Owner, error)
 }
 
-// aboutToRename tells the tests.
-func (m *Machine) aboutToRename(path string) {
-	if m.beforeRename != nil {
-		m.beforeRename(path)
+// files are the host's files.
+func (m *Machine) files() files.Tree { return files.Tree{Root: m.Root, BeforeRename: m.beforeRename} }
+
+// disks are the file systems that they lie on.
+func (m *Machine) disks() disks.Disks { return disks.Disks{Files: m.files()} }
+
+// records are what it has written down of its clusters.
+func (m *Machine) records() records.Records {
+	return records.Records{Files: m.files(), SystemUser: m.systemUser}
+}
+
+// paces tells whether members come further.
+func (m *Machine) paces() pace.Host { return pace.Host{Root: m.Root, Units: m.Units} }
+
+// snapshots are taken of its members, and its members are started from them.
+func (m *Machine) snapshots() snapshots.Host {
+	return snapshots.Host{Files: m.files(), Paces: m.paces(), Now: m.Now}
+}
+
+// Backups are those of its clusters, with the rehearsals of them.
+func (m *Machine) Backups() backups.Host {
+	return backups.Host{
+		Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Units: m.Units, Run: m.Run, Now: m.Now,
+		EtcdVersion: m.EtcdVersion, Binary: m.Binary, Environment: MemberEnvironment(os.Environ()), Stalls: m.Stalls, Hangs: m.Hangs,
 	}
 }
+
+// arrivals are the snapshots that are brought onto it.
+func (m *Machine) arrivals() arrivals.Host {
+	known := m.Backups()
+	return arrivals.Host{Files: m.files(), Records: m.records(), Snapshots: m.snapshots(), Backups: known, Now: m.Now, Hangs: known.HangsAfter()}
+}
+
+// dataDir is a data directory of it.
+func (m *Machine) dataDir(path string) datadir.Dir {
+	return datadir.Dir{Files: m.files(), Now: m.Now, Path: path}
+}
+
+// stores are the stores that are installed on it.
+func (m *Machine) stores() stores.Stores {
+	return stores.Stores{
+		Files: m.files(), Binary: m.Binary, EtcdVersion: m.EtcdVersion, Now: m.Now, OtherRuns: m.otherRuns, IsRunning: m.isRunning,
+	}
+}
+
+// keys are those of its members, with their certificates.
+func (m *Machine) keys() keys.Keys { return keys.Keys{Files: m.files(), Random: m.Random} }
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
@@ -90,4 +142,14 @@ func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
 func (m *Machine) etcd(dir string) etcdfs.Data { return etcdfs.Data{Root: m.Root, Dir: dir} }
 
 // path is where a path of the host lies for this process.
-func (m *Machine) path(p string) string { return filepath.Join(m.Root, p) }
+func (m *Machine) path(p string) string { return m.files().Path(p) }
+
+// systemUser is the user that members run as. A host that has lost it refuses what would be written for it: its files would
+// be another's, and be read by nobody who needs them. It is not made here, since it would get another number than the data has.
+func (m *Machine) systemUser() (files.Owner, error) {
+	etcd, found, err := m.Users.Lookup(api.SystemUser)
+	if err == nil && !found {
+		err = refuse("this host has no user %s with a group of that name, which its members run as: make both again, with the numbers that the data has (stat -c '%%u %%g' of the data directory; groupadd --system --gid NUMBER %[1]s; useradd --system --no-create-home --uid NUMBER --gid %[1]s %[1]s), and apply again", api.SystemUser)
+	}
+	return etcd, err
+}

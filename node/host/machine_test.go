@@ -10,14 +10,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // etcdOwner is the system user of test machines. It need not be an account.
-var etcdOwner = Owner{64123, 64124}
+var etcdOwner = files.Owner{UID: 64123, GID: 64124}
 
 // fakeUsers has the system user from its first Ensure on.
 type fakeUsers struct {
@@ -25,19 +27,19 @@ type fakeUsers struct {
 	fail error
 }
 
-func (f *fakeUsers) Lookup(name string) (Owner, bool, error) {
+func (f *fakeUsers) Lookup(name string) (files.Owner, bool, error) {
 	if name != api.SystemUser {
-		return Owner{}, false, fmt.Errorf("nobody asks for user %q", name)
+		return files.Owner{}, false, fmt.Errorf("nobody asks for user %q", name)
 	}
 	if !f.made {
-		return Owner{}, false, nil
+		return files.Owner{}, false, nil
 	}
 	return etcdOwner, true, nil
 }
 
-func (f *fakeUsers) Ensure(_ context.Context, name string) (Owner, error) {
+func (f *fakeUsers) Ensure(_ context.Context, name string) (files.Owner, error) {
 	if f.fail != nil {
-		return Owner{}, f.fail
+		return files.Owner{}, f.fail
 	}
 	f.made = true
 	return etcdOwner, nil
@@ -222,7 +224,7 @@ func tree(t *testing.T, m *Machine, path string) map[string]string {
 		case info.Mode()&fs.ModeSymlink != 0:
 			content, err = os.Readlink(p)
 		}
-		found[strings.TrimPrefix(p, m.Root)] = fmt.Sprintf("%s %v %s", info.Mode(), ownerOf(info), content)
+		found[strings.TrimPrefix(p, m.Root)] = fmt.Sprintf("%s %v %s", info.Mode(), files.OwnerOf(info), content)
 		return err
 	})
 	if err != nil {
@@ -235,16 +237,25 @@ func tree(t *testing.T, m *Machine, path string) map[string]string {
 func paths(tree map[string]string) []string { return slices.Sorted(maps.Keys(tree)) }
 
 // mustHave fails the test unless a path has this owner and mode.
-func mustHave(t *testing.T, m *Machine, path string, owner Owner, mode fs.FileMode) {
+func mustHave(t *testing.T, m *Machine, path string, owner files.Owner, mode fs.FileMode) {
 	t.Helper()
 	info, err := os.Stat(m.path(path))
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	if got := ownerOf(info); got != owner || info.Mode().Perm() != mode {
+	if got := files.OwnerOf(info); got != owner || info.Mode().Perm() != mode {
 		t.Errorf("%s is %v's with mode %o; want %v and %o", path, got, info.Mode().Perm(), owner, mode)
 	}
+}
+
+func inode(t *testing.T, path string) uint64 {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Ino
 }
 
 func mustNotFail(t *testing.T, err error) {

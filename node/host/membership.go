@@ -36,7 +36,7 @@ func (m *Machine) recordAdded(marker api.Marker, peerURL string) error {
 		return nil
 	}
 	marker.Added = append(slices.Clone(marker.Added), peerURL)
-	return m.rewriteMarker(marker)
+	return m.records().RewriteMarker(marker)
 }
 
 // RemoveMember removes a member, and waits until the local list has it no more.
@@ -76,7 +76,7 @@ const untilDone time.Duration = 0
 
 // through asks the local member for something that only a voter does.
 func (m *Machine) through(ctx context.Context, cluster, owner string, timeout time.Duration, do func(context.Context, etcdclient.Voter) error) error {
-	marker, err := m.owned(cluster, owner)
+	marker, err := m.records().Owned(cluster, owner)
 	if err != nil {
 		return err
 	}

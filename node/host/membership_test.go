@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // TestMembershipOfALivingCluster replaces a member of three by the calls that the provider makes: a learner
@@ -26,7 +27,7 @@ func TestMembershipOfALivingCluster(t *testing.T) {
 	if !slices.Equal(ids(added.Members, true), []string{added.ID}) || len(added.Members) != 4 {
 		t.Errorf("it was added as %+v", added)
 	}
-	if marker, err := follower.Machine.marker("main"); err != nil || !slices.Equal(marker.Added, []string{d.peerURL()}) {
+	if marker, err := follower.Machine.records().Marker("main"); err != nil || !slices.Equal(marker.Added, []string{d.peerURL()}) {
 		t.Errorf("the marker is %+v, %v", marker, err)
 	}
 	// Again, through another member too: it is the same learner.
@@ -109,7 +110,7 @@ func TestMembershipOfAMemberThatDoesNotRun(t *testing.T) {
 	if view, err := m.Probe(t.Context(), "main"); err != nil || view.Responding || view.Error == "" || view.Healthy {
 		t.Errorf("it reads %+v, %v", view, err)
 	}
-	if view, err := m.Probe(t.Context(), "events"); err != nil || view.Error != noCluster {
+	if view, err := m.Probe(t.Context(), "events"); err != nil || view.Error != records.NoCluster {
 		t.Errorf("a cluster that is not there reads %+v, %v", view, err)
 	}
 }

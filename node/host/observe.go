@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
@@ -66,7 +67,7 @@ func (m *Machine) leaderless(ctx context.Context, unit api.UnitState, cluster st
 	if unit.ActiveState != "active" {
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	return m.journal().Leaderless(ctx, api.Unit(cluster), unit.MainPID)
 }
@@ -114,13 +115,13 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	if o.Facts, err = m.facts(); err != nil {
 		return o, err
 	}
-	if o.Store, err = m.store(cluster); err != nil {
+	if o.Store, err = m.stores().State(cluster); err != nil {
 		return o, err
 	}
-	if o.Marker, err = m.marker(cluster); err != nil {
+	if o.Marker, err = m.records().Marker(cluster); err != nil {
 		return o, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return o, err
 	}
@@ -138,7 +139,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		dir = o.Marker.DataDir
 	}
 	if dir != "" {
-		if o.Data, err = m.data(dir); err != nil {
+		if o.Data, err = m.dataDir(dir).Data(); err != nil {
 			return o, err
 		}
 	}
@@ -147,14 +148,14 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		if o.GuardCheck, refused = m.maySetOut(*o.Marker, o.Flags, o.Unit.MainPID != 0 && m.proc().Runs(o.Unit.MainPID)); refused != nil {
 			o.Guard = refused.Error()
 		}
-		if o.Backup, err = m.backupStatus(ctx, *o.Marker); err != nil {
+		if o.Backup, err = m.Backups().Status(ctx, *o.Marker); err != nil {
 			return o, err
 		}
 	}
 	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err
 	}
-	o.Certificates = m.certificates(cluster)
+	o.Certificates = m.keys().Certificates(cluster)
 	o.Member = m.ask(ctx, o)
 	o.Unit.Looping = m.loops(o.Unit)
 	if dir != "" {
@@ -163,14 +164,11 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	return o, err
 }
 
-// noCluster is said of the member where there is no marker.
-const noCluster = "this host carries no such cluster"
-
 // ask asks the member, where there can be one to answer.
 func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 	switch {
 	case o.Marker == nil:
-		return api.Member{Error: noCluster}
+		return api.Member{Error: records.NoCluster}
 	case o.Unit.ActiveState != "active":
 		// It opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}

@@ -2,9 +2,7 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
@@ -41,16 +40,16 @@ func working(t *testing.T, moves int64, did func(moves int64) (ticks, bytes int6
 func TestAwaitGoesOnWhileAVoterWorks(t *testing.T) {
 	t.Parallel()
 	const without, moves = 10 * unitPoll, 25
-	enough := int64(without / busyShare / procfs.Tick)
+	enough := int64(without / pace.BusyShare / procfs.Tick)
 	for name, test := range map[string]struct {
 		size   int64 // of its database
 		did    func(n int64) (ticks, bytes int64)
 		gained bool
 	}{
-		"it computes":                {largeDatabase, func(n int64) (int64, int64) { return n * enough / 2, 0 }, true}, // in two fields
-		"it reads":                   {0, func(n int64) (int64, int64) { return 0, n * leastRead }, true},
-		"it waits":                   {largeDatabase, func(n int64) (int64, int64) { return n * enough / 100, n * leastRead / 100 }, false},
-		"it refuses its peers, busy": {largeDatabase - 1, func(n int64) (int64, int64) { return n * enough, 0 }, false},
+		"it computes":                {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 2, 0 }, true}, // in two fields
+		"it reads":                   {0, func(n int64) (int64, int64) { return 0, n * pace.LeastRead }, true},
+		"it waits":                   {pace.LargeDatabase, func(n int64) (int64, int64) { return n * enough / 100, n * pace.LeastRead / 100 }, false},
+		"it refuses its peers, busy": {pace.LargeDatabase - 1, func(n int64) (int64, int64) { return n * enough, 0 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,11 +83,11 @@ func TestAwaitOfAVoterThatServes(t *testing.T) {
 func TestWhileItGains(t *testing.T) {
 	t.Parallel()
 	m := starting(t, nil)
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting, stop := m.whileItGains(t.Context(), *marker, 4*pacePoll)
+	waiting, stop := m.paces().WhileItGains(t.Context(), *marker, 4*pace.Poll)
 	defer stop()
 	const writes = 8
 	for i := range writes {
@@ -96,7 +95,7 @@ func TestWhileItGains(t *testing.T) {
 		select {
 		case <-waiting.Done():
 			t.Fatalf("given up while its files grew: %v", context.Cause(waiting))
-		case <-time.After(pacePoll):
+		case <-time.After(pace.Poll):
 		}
 	}
 	select {
@@ -106,22 +105,5 @@ func TestWhileItGains(t *testing.T) {
 	}
 	if cause := context.Cause(waiting); !strings.Contains(cause.Error(), "has come no further for 4s") {
 		t.Errorf("the cause is %v", cause)
-	}
-}
-
-// TestFlowing holds that a reader is given up once nothing comes, and not before.
-func TestFlowing(t *testing.T) {
-	t.Parallel()
-	from, to := io.Pipe()
-	gone := errors.New("given up")
-	go func() {
-		for range 5 {
-			_, _ = to.Write([]byte("x"))
-			time.Sleep(20 * time.Millisecond)
-		}
-	}()
-	got, err := io.ReadAll(flowing{from, time.Second, func() { _ = from.CloseWithError(gone) }})
-	if string(got) != "xxxxx" || !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, gone) {
-		t.Errorf("%q, %v", got, err)
 	}
 }

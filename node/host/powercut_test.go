@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // onADisk puts an ext4 of its own on a directory of the host. cut is a power cut: what no sync has brought to the disk is gone.
@@ -73,17 +75,17 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 	}{
 		"purge": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir)) },
-			again:   func(m *Machine) error { return m.purge(dataDir) },
+			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge() },
 			without: dataDir,
 		},
 		"purge, all but the directory": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir + "/member")) },
-			again:   func(m *Machine) error { return m.purge(dataDir) },
+			again:   func(m *Machine) error { return m.dataDir(dataDir).Purge() },
 			without: dataDir,
 		},
 		"set aside": {
 			killed:  func(m *Machine) error { return os.Rename(m.path(dataDir), m.path(dataDir+".aside-retired-1")) },
-			again:   func(m *Machine) error { _, err := m.setAside(dataDir, "retired"); return err },
+			again:   func(m *Machine) error { _, err := m.dataDir(dataDir).SetAside("retired"); return err },
 			holds:   dataDir + ".aside-retired-1/member/wal/0.wal",
 			without: dataDir,
 		},
@@ -95,7 +97,7 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 				return os.Rename(m.path(dataDir+"/member"), m.path(dataDir+".aside-restore-1/member"))
 			},
 			again: func(m *Machine) error {
-				under := &restoration{DataDir: dataDir}
+				under := &records.Restoration{DataDir: dataDir}
 				under.Stage, under.Aside = api.StageFenced, dataDir+".aside-restore-1"
 				return m.clearData("main", under)
 			},
@@ -105,7 +107,7 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 		"put the old data back": {
 			killed: func(m *Machine) error { return os.Rename(m.path(dataDir), m.path("/var/lib/etcd/back")) },
 			again: func(m *Machine) error {
-				under := &restoration{DataDir: "/var/lib/etcd/back"}
+				under := &records.Restoration{DataDir: "/var/lib/etcd/back"}
 				under.Stage, under.Aside = api.StageFenced, dataDir
 				return m.restoreOldData("main", under)
 			},
@@ -114,35 +116,35 @@ func TestWhatACallFindsDoneIsOnTheDisk(t *testing.T) {
 		},
 		"remove": {
 			killed:  func(m *Machine) error { return os.Remove(m.path(wal)) },
-			again:   func(m *Machine) error { return remove(m.path(wal)) },
+			again:   func(m *Machine) error { return files.Remove(m.path(wal)) },
 			without: wal,
 		},
 		"remove what lay in a directory that is gone": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir)) },
-			again:   func(m *Machine) error { return remove(m.path(wal)) },
+			again:   func(m *Machine) error { return files.Remove(m.path(wal)) },
 			without: wal,
 		},
 		"remove all": {
 			killed:  func(m *Machine) error { return os.RemoveAll(m.path(dataDir + "/member")) },
-			again:   func(m *Machine) error { return removeAll(m.path(dataDir + "/member")) },
+			again:   func(m *Machine) error { return files.RemoveAll(m.path(dataDir + "/member")) },
 			without: dataDir + "/member",
 		},
 		"put": {
 			killed: func(m *Machine) error { return os.Rename(m.path(wal), m.path(dataDir+"/put")) },
 			again: func(m *Machine) error {
-				_, err := m.put(file{dataDir + "/put", []byte("log"), root, 0o600})
+				_, err := m.files().Put(files.File{Path: dataDir + "/put", Text: []byte("log"), Owner: files.RootUser, Mode: 0o600})
 				return err
 			},
 			holds: dataDir + "/put",
 		},
 		"link": {
 			killed: func(m *Machine) error { return os.Symlink("member", m.path(dataDir+"/link")) },
-			again:  func(m *Machine) error { return m.link(dataDir+"/link", "member") },
+			again:  func(m *Machine) error { return m.files().Link(dataDir+"/link", "member") },
 			holds:  dataDir + "/link",
 		},
 		"make a directory": {
 			killed: func(m *Machine) error { return os.Mkdir(m.path(dataDir+"/made"), 0o700) },
-			again:  func(m *Machine) error { return m.ensureDir(dataDir+"/made", root, 0o700) },
+			again:  func(m *Machine) error { return m.files().EnsureDir(dataDir+"/made", files.RootUser, 0o700) },
 			holds:  dataDir + "/made",
 		},
 	} {

@@ -2,9 +2,12 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -14,7 +17,7 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	if err := checkPrepare(cluster, r); err != nil {
 		return api.Prepared{}, err
 	}
-	var etcd Owner
+	var etcd files.Owner
 	err := m.exclusively(ctx, func() (err error) {
 		etcd, err = m.claim(ctx, r.Marker)
 		return err
@@ -22,20 +25,20 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	if err != nil {
 		return api.Prepared{}, err
 	}
-	if err := m.ensureDir(api.TLSDir(cluster), Owner{root.UID, etcd.GID}, configDir); err != nil {
+	if err := m.files().EnsureDir(api.TLSDir(cluster), files.RootFor(etcd), files.ConfigDir); err != nil {
 		return api.Prepared{}, err
 	}
-	if err := m.ensureDir(r.Marker.DataDir, etcd, dataMode); err != nil {
+	if err := m.files().EnsureDir(r.Marker.DataDir, etcd, files.DataMode); err != nil {
 		return api.Prepared{}, err
 	}
 
 	prepared := api.Prepared{Requests: map[string]string{}}
 	for _, key := range r.Keys {
-		path, err := m.ensureKey(cluster, key, etcd)
+		path, err := m.keys().Ensure(cluster, key, etcd)
 		if err != nil {
 			return api.Prepared{}, err
 		}
-		if prepared.Requests[key.Name], err = m.request(path, key); err != nil {
+		if prepared.Requests[key.Name], err = m.keys().Request(path, key); err != nil {
 			return api.Prepared{}, err
 		}
 	}
@@ -54,7 +57,7 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 		if err := api.CheckKeyName(key.Name); err != nil {
 			return err
 		}
-		if _, known := keyKinds[key.Algorithm]; !known {
+		if !keys.Known(key.Algorithm) {
 			return refuse("key %s: there is no algorithm %q", key.Name, key.Algorithm)
 		}
 	}
@@ -65,27 +68,27 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 //
 // The marker comes before the user whom it is to be readable for, so it is written again after it:
 // nothing is on a host that does not say whose it is.
-func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
-	old, err := m.marker(marker.Cluster)
+func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, error) {
+	old, err := m.records().Marker(marker.Cluster)
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if err := m.mayClaim(old, marker); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if marker.Mount, err = m.mountOfData(old, marker); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	marker = m.keepFormed(old, marker)
 	etcd, _, err := m.Users.Lookup(api.SystemUser) // one that is not there yet is made once the host is claimed
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if err := m.putClaim(marker, etcd); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	if etcd, err = m.Users.Ensure(ctx, api.SystemUser); err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	return etcd, m.putClaim(marker, etcd)
 }
@@ -93,7 +96,7 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (Owner, error) {
 // mountOfData is where the file system is mounted that the data is to lie on: for a host that was never a
 // part of a living cluster, the one that is there; for another, the one that was.
 func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error) {
-	now, err := m.mountPoint(marker.DataDir)
+	now, err := m.disks().MountPoint(marker.DataDir)
 	if err != nil || old == nil || old.Phase == api.PhaseForming || old.DataDir != marker.DataDir || old.Mount == "" || old.Mount == now {
 		return now, err
 	}
@@ -101,15 +104,15 @@ func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error
 }
 
 // putClaim writes the marker into a directory that etcd's group may enter.
-func (m *Machine) putClaim(marker api.Marker, etcd Owner) error {
+func (m *Machine) putClaim(marker api.Marker, etcd files.Owner) error {
 	dir := api.ConfigDir(marker.Cluster)
-	if err := m.ensureDir(path.Dir(dir), root, publicDir); err != nil {
+	if err := m.files().EnsureDir(path.Dir(dir), files.RootUser, files.PublicDir); err != nil {
 		return err
 	}
-	if err := m.ensureDir(dir, Owner{root.UID, etcd.GID}, configDir); err != nil {
+	if err := m.files().EnsureDir(dir, files.RootFor(etcd), files.ConfigDir); err != nil {
 		return err
 	}
-	return m.putMarker(marker, etcd)
+	return m.records().PutMarker(marker, etcd)
 }
 
 // mayClaim refuses a host that another has, a share of it that a neighbour has, and data that was not
@@ -124,7 +127,7 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	if err := m.mustNotCollide(marker); err != nil {
 		return err
 	}
-	data, err := m.data(marker.DataDir)
+	data, err := m.dataDir(marker.DataDir).Data()
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 
 // mustNotCollide refuses a share of the host that a neighbour has.
 func (m *Machine) mustNotCollide(marker api.Marker) error {
-	neighbours, err := m.neighbours(marker.Cluster)
+	neighbours, err := m.records().Neighbours(marker.Cluster)
 	if err != nil {
 		return err
 	}
@@ -146,7 +149,7 @@ func (m *Machine) mustNotCollide(marker api.Marker) error {
 			return refuse("cluster %s on this host has %s: give each cluster its own", other.Cluster, shared)
 		}
 	}
-	return m.mustNotTakeBackups(marker, neighbours)
+	return m.Backups().MustNotTake(marker, neighbours)
 }
 
 // keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,
@@ -159,4 +162,18 @@ func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 		marker.ClusterID, marker.MemberID = old.ClusterID, old.MemberID // those that a restore has given it
 	}
 	return marker
+}
+
+// collides says what a cluster would share with a neighbour that no two clusters can share; empty:
+// nothing.
+func collides(a, b api.Marker) string {
+	if api.Within(a.DataDir, b.DataDir) || api.Within(b.DataDir, a.DataDir) {
+		return fmt.Sprintf("data directory %s, beside %s", a.DataDir, b.DataDir)
+	}
+	for _, p := range []int{a.ClientPort, a.PeerPort, a.MetricsPort} {
+		if p == b.ClientPort || p == b.PeerPort || p == b.MetricsPort {
+			return fmt.Sprintf("port %d", p)
+		}
+	}
+	return ""
 }

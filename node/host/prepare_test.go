@@ -9,21 +9,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 func TestPrepareMakesUserAndDirectories(t *testing.T) {
 	m, _ := newMachine(t)
 	r := prepareOf("main")
 	prepared(t, m, r)
-	mustHave(t, m, "/etc/etcd", root, 0o755)
-	mustHave(t, m, "/etc/etcd/main", Owner{0, etcdOwner.GID}, 0o750)
-	mustHave(t, m, api.MarkerFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, m, "/etc/etcd", files.RootUser, 0o755)
+	mustHave(t, m, "/etc/etcd/main", files.Owner{UID: 0, GID: etcdOwner.GID}, 0o750)
+	mustHave(t, m, api.MarkerFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 	mustHave(t, m, r.Marker.DataDir, etcdOwner, 0o700)
-	mustHave(t, m, "/var/lib/etcd", root, 0o755)
-	if r.Marker.Mount, _ = m.mountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
+	mustHave(t, m, "/var/lib/etcd", files.RootUser, 0o755)
+	if r.Marker.Mount, _ = m.disks().MountPoint(r.Marker.DataDir); r.Marker.Mount == "" {
 		t.Error("nothing is mounted where the data lies")
 	}
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if diff := cmp.Diff(&r.Marker, marker); err != nil || diff != "" {
 		t.Errorf("the marker reads back as another: %v\n%s", err, diff)
 	}
@@ -48,7 +49,7 @@ func TestMarkerComesFirst(t *testing.T) {
 	if _, err := m.Prepare(t.Context(), "main", r); err == nil {
 		t.Fatal("it succeeded without a user")
 	}
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil || marker == nil || marker.Owner != r.Marker.Owner {
 		t.Errorf("the marker is %+v, %v", marker, err)
 	}
@@ -127,7 +128,7 @@ func TestPrepareRefuses(t *testing.T) {
 				record(t, m, marker)
 				b := backupOf()
 				b.Directory = "/var/lib/etcd"
-				mustNotFail(t, m.putBackup(marker, b))
+				mustNotFail(t, m.Backups().Put(marker, b))
 			},
 			texts: []string{"/var/lib/etcd", "cluster events", "backups"},
 		},

@@ -62,9 +62,8 @@ func (m *Machine) process(pid int) *api.Process {
 		p.Flags = p.Flags[:last] // it is not of its configuration, and was of that one start
 	}
 	// The kernel says " (deleted)" after the name of a file that is gone: that is no installed store.
-	binary, err := m.proc().Binary(pid)
-	if hash := filepath.Base(filepath.Dir(binary)); err == nil && storeHash.MatchString(hash) && m.isStore(binary, hash) {
-		p.Store = hash
+	if binary, err := m.proc().Binary(pid); err == nil {
+		p.Store = m.stores().Of(binary)
 	}
 	for _, variable := range m.proc().Environment(pid) {
 		var s started
@@ -73,14 +72,4 @@ func (m *Machine) process(pid int) *api.Process {
 		}
 	}
 	return &p
-}
-
-// isStore tells whether the kernel's name of a binary is that of an installed store. The kernel names files by where they
-// lie, and the directory of stores may be reached through a link: /usr/local is one on systems that are updated as a whole.
-func (m *Machine) isStore(binary, hash string) bool {
-	if binary == m.path(api.InstalledStore(hash)) {
-		return true
-	}
-	lies, err := filepath.EvalSymlinks(m.path(api.InstalledStore(hash)))
-	return err == nil && binary == lies
 }

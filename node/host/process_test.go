@@ -68,7 +68,7 @@ func TestProcessThatIsNoMember(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(linked.path(api.StoreRoot)), os.Symlink(linked.path("/var/stores"), linked.path(api.StoreRoot))); err != nil {
 		t.Fatal(err)
 	}
-	if !linked.isStore(linked.path("/var/stores/"+storeA+"/store"), storeA) || linked.isStore(linked.path("/var/stores/"+storeB+"/store"), storeB) {
+	if linked.stores().Of(linked.path("/var/stores/"+storeA+"/store")) != storeA || linked.stores().Of(linked.path("/var/stores/"+storeB+"/store")) != "" {
 		t.Error("a store behind a link is taken for none, or one that is not there for one")
 	}
 	for pid, want := range map[int]string{8: storeA, 9: "", 10: ""} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // TestGuardKnowsAMembersData holds that the guard lets a member start on its own data however it has ended,
@@ -44,8 +45,8 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	passes("while it runs")
 	down()
 	passes("stopped")
-	mustHave(t, f.Machine, api.ProgressFile("main"), Owner{0, etcdOwner.GID}, 0o640)
-	first, err := f.recorded("main")
+	mustHave(t, f.Machine, api.ProgressFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
+	first, err := f.records().Progress("main")
 	if err != nil || first.Index == 0 || first.MemberID != view.MemberID || first.ClusterID != view.ClusterID {
 		t.Errorf("recorded is %+v, %v", first, err)
 	}
@@ -61,7 +62,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	f.start(t)
 	f.await(t, api.AwaitRequest{Members: 1})
 	down()
-	second, err := f.recorded("main")
+	second, err := f.records().Progress("main")
 	if err != nil || second.Index <= first.Index {
 		t.Errorf("recorded is %+v after %+v, %v", second, first, err)
 	}
@@ -90,7 +91,7 @@ func TestGuardKnowsAMembersData(t *testing.T) {
 	swap(other.path(dataDir))
 	refuses("another member's data", api.GuardIdentity, "recorded member "+view.MemberID)
 	for phase, check := range map[api.Phase]api.GuardCheck{api.PhaseForming: "", api.PhaseJoining: api.GuardIdentity} {
-		marker, err := f.Machine.marker("main")
+		marker, err := f.Machine.records().Marker("main")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -40,7 +41,7 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			asked := api.ArrivedRequest{DataDir: r.DataDir, SHA256: r.Source.Upload.SHA256}
 			mustHaveArrived := func(want int) {
 				t.Helper()
-				if got, err := m.Arrived(asked); err != nil || got.Bytes != int64(want) {
+				if got, err := m.arrivals().Arrived(asked); err != nil || got.Bytes != int64(want) {
 					t.Fatalf("%d bytes have arrived, and should have %d; %v", got.Bytes, want, err)
 				}
 			}
@@ -50,14 +51,14 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 			cuts := []io.Reader{bytes.NewReader(sent[:third]), io.MultiReader(bytes.NewReader(sent[third:2*third]), iotest.ErrReader(errCallerGone))}
 			for i, cut := range cuts {
 				r.From = int64(i * third)
-				_, err := m.Fetch(t.Context(), "main", r, cut)
+				_, err := m.arrivals().Fetch(t.Context(), "main", r, cut)
 				mustFail(t, err, api.CodeFailed, "bytes of the snapshot that was sent have arrived, and stay")
 				mustHaveArrived((i + 1) * third)
 			}
 			mustHaveFetched(t, m, "arriving-"+asked.SHA256)
 
 			// What is on the host is believed no more than what comes.
-			part := m.path(arrivingFile(r.DataDir, asked.SHA256))
+			part := m.path(arrivals.ArrivingFile(r.DataDir, asked.SHA256))
 			good, err := os.ReadFile(part)
 			if err != nil {
 				t.Fatal(err)
@@ -68,16 +69,16 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.From = int64(2 * third)
-			_, err = m.Fetch(t.Context(), "main", r, bytes.NewReader(sent[2*third:]))
+			_, err = m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(sent[2*third:]))
 			mustFail(t, err, api.CodeFailed, "was damaged on its way")
 			mustHaveArrived(0)
-			_, err = m.Fetch(t.Context(), "main", r, bytes.NewReader(sent[2*third:]))
+			_, err = m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(sent[2*third:]))
 			mustFail(t, err, api.CodeFailed, "are on the host, and not")
 
 			if err := os.WriteFile(part, good, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(sent[2*third:]))
+			got, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(sent[2*third:]))
 			if err != nil || got.SHA256 != saved.SHA256 {
 				t.Fatalf("fetched is %+v, %v", got, err)
 			}
@@ -86,8 +87,8 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 	}
 	t.Run("another's part goes", func(t *testing.T) {
 		m, _ := newMachine(t)
-		writeFile(t, m, arrivingFile(dataDir, strings.Repeat("0", 64)), "of another restore")
-		if _, err := m.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content)); err != nil {
+		writeFile(t, m, arrivals.ArrivingFile(dataDir, strings.Repeat("0", 64)), "of another restore")
+		if _, err := m.arrivals().Fetch(t.Context(), "main", upload(content), bytes.NewReader(content)); err != nil {
 			t.Fatal(err)
 		}
 		mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
@@ -97,7 +98,7 @@ func TestUploadIsGoneOnWith(t *testing.T) {
 		for _, from := range []int64{-1, int64(len(content)) + 1} {
 			r := upload(content)
 			r.From = from
-			_, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(nil))
+			_, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(nil))
 			mustRefuse(t, err, "cannot be resumed")
 		}
 	})
@@ -109,23 +110,23 @@ func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 	_, saved, content := aSnapshot(t)
 	m, _ := newMachine(t)
 	r := upload(content)
-	part := arrivingFile(r.DataDir, r.Source.Upload.SHA256)
+	part := arrivals.ArrivingFile(r.DataDir, r.Source.Upload.SHA256)
 	boot := func() {
 		t.Helper()
-		if err := os.RemoveAll(m.path(lockDir)); err != nil {
+		if err := os.RemoveAll(m.path(api.RunDir)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	arrived := func() int64 {
 		t.Helper()
-		got, err := m.Arrived(api.ArrivedRequest{DataDir: r.DataDir, SHA256: r.Source.Upload.SHA256})
+		got, err := m.arrivals().Arrived(api.ArrivedRequest{DataDir: r.DataDir, SHA256: r.Source.Upload.SHA256})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got.Bytes
 	}
 	half := len(content) / 2
-	_, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content[:half]))
+	_, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content[:half]))
 	mustFail(t, err, api.CodeFailed, "have arrived, and stay")
 	if got := arrived(); got != int64(half) {
 		t.Errorf("%d bytes count, of %d that have come since the boot", got, half)
@@ -139,7 +140,7 @@ func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 		t.Errorf("%d bytes count, none of which the disk may have", got)
 	}
 	r.From = int64(half)
-	_, err = m.Fetch(t.Context(), "main", r, bytes.NewReader(content[half:]))
+	_, err = m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content[half:]))
 	mustFail(t, err, api.CodeFailed, "are on the host, and not")
 
 	// More has come than the disk may have missed.
@@ -155,54 +156,15 @@ func TestPartOfAnEarlierBootIsTrustedForWhatTheDiskHad(t *testing.T) {
 
 	// What comes after the boot counts at once, and is whole with the rest.
 	r.From = 0
-	_, err = m.Fetch(t.Context(), "main", r, bytes.NewReader(content[:half]))
+	_, err = m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content[:half]))
 	mustFail(t, err, api.CodeFailed, "have arrived, and stay")
 	if got := arrived(); got != int64(half) {
 		t.Errorf("%d bytes count, of %d that have come since the boot", got, half)
 	}
 	r.From = int64(half)
-	got, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content[half:]))
+	got, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content[half:]))
 	if err != nil || got.SHA256 != saved.SHA256 {
 		t.Fatalf("fetched is %+v, %v", got, err)
 	}
 	mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
-}
-
-// TestWhatComesAgainTakesNoRoom: what of a part counts as not come, after a boot, is given back before anybody looks for room
-// for it. What counts goes on to count, also where there is none.
-func TestWhatComesAgainTakesNoRoom(t *testing.T) {
-	m, _ := newMachine(t)
-	sum := strings.Repeat("0", 64)
-	r := api.FetchRequest{DataDir: dataDir, Source: api.Source{Upload: &api.Upload{SizeBytes: 2 * durable.Unsynced, SHA256: sum}}}
-	part := arrivingFile(dataDir, sum)
-	writeFile(t, m, part, "")
-	if err := os.Truncate(m.path(part), durable.Unsynced+10); err != nil {
-		t.Fatal(err)
-	}
-	arrived, err := m.Arrived(api.ArrivedRequest{DataDir: dataDir, SHA256: sum})
-	if err != nil || arrived.Bytes != 10 {
-		t.Fatalf("of the part count %d bytes, %v", arrived.Bytes, err)
-	}
-	r.From = arrived.Bytes
-	from := &snapshotSource{size: r.Source.Upload.SizeBytes, sha256: sum}
-	for range 2 {
-		before, _, err := m.begun(from, r)
-		if err != nil || before != 10 {
-			t.Fatalf("it begins behind byte %d, %v", before, err)
-		}
-		if info, err := os.Stat(m.path(part)); err != nil || info.Size() != 10 {
-			t.Fatalf("the part takes %v, %v", info, err)
-		}
-		if arrived, err := m.Arrived(api.ArrivedRequest{DataDir: dataDir, SHA256: sum}); err != nil || arrived.Bytes != 10 {
-			t.Fatalf("of the part count %d bytes now, %v", arrived.Bytes, err)
-		}
-	}
-	// Less is there than was asked for: the call that goes on refuses, and nothing is made longer.
-	r.From = 11
-	if _, _, err := m.begun(from, r); err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(m.path(part)); err != nil || info.Size() != 10 {
-		t.Errorf("the part takes %v, %v", info, err)
-	}
 }

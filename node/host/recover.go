@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // forced is the flag by which etcd starts a member that has others as the only one of its cluster.
@@ -72,7 +73,7 @@ func (m *Machine) Recover(ctx context.Context, cluster string, r api.RecoverRequ
 	}
 	forcing = true
 	done := api.Recovered{Path: under.Copy}
-	waiting, stop := m.whileItGains(ctx, *marker, r.Timeout)
+	waiting, stop := m.paces().WhileItGains(ctx, *marker, r.Timeout)
 	defer stop()
 	if err := m.standAlone(waiting, *marker, *under); err != nil {
 		return done, fmt.Errorf("recover member %s of cluster %s: %w; its data as it was lies in %s; apply again to go on", marker.Member, cluster, err, under.Copy)
@@ -95,7 +96,7 @@ func (m *Machine) endRecovery(cluster string) error {
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(remove(file), syncDir(m.path(api.ConfigDir(cluster))))
+	return errors.Join(files.Remove(file), files.SyncDir(m.path(api.ConfigDir(cluster))))
 }
 
 // mustBeAlone refuses to start a member of whose log all counts as agreed on, though nobody but itself has agreed on it,
@@ -177,7 +178,7 @@ func (m *Machine) mayRecover(cluster string, r api.RecoverRequest) (*api.Marker,
 	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return nil, err
 	}
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +212,7 @@ func (m *Machine) beginRecovery(ctx context.Context, marker api.Marker, r api.Re
 	if err != nil {
 		return nil, err
 	}
-	to, err := m.copyAside(marker.DataDir, "recovered")
+	to, err := m.dataDir(marker.DataDir).CopyAside("recovered")
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +231,7 @@ func (m *Machine) mayRecoverFrom(marker api.Marker, r api.RecoverRequest, runs b
 	if cmp.Or(cmp.Compare(l.Term, r.Term), cmp.Compare(l.Index, r.Index)) < 0 {
 		return nil, refuse("member %s is not recovered from: its log ends with entry %d of term %d, and it ended with entry %d of term %d when it was chosen: somebody has put older data there; plan again", marker.Member, l.Index, l.Term, r.Index, r.Term)
 	}
-	return l, m.mustHoldCopy(marker.DataDir)
+	return l, m.dataDir(marker.DataDir).MustHoldCopy()
 }
 
 // putRecovery records a recovery that is under way.
@@ -243,7 +244,7 @@ func (m *Machine) putRecovery(marker api.Marker, under recovery) (*recovery, err
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.put(file{recoveryFile(marker.Cluster), append(text, '\n'), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: recoveryFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return &under, err
 }
 
@@ -265,7 +266,7 @@ func (m *Machine) underRecovery(cluster string) (*recovery, error) {
 
 // lastRecovered is the copy that the last recovery has made; empty: there is none.
 func (m *Machine) lastRecovered(dir string) string {
-	found, err := m.aside(dir)
+	found, err := m.dataDir(dir).Aside()
 	if err != nil {
 		return ""
 	}
@@ -360,7 +361,7 @@ func (m *Machine) putForced(marker api.Marker, force bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.put(file{api.FlagsFile(marker.Cluster), []byte(strings.Join(flags, "\n") + "\n"), Owner{root.UID, etcd.GID}, configFile})
+	_, err = m.files().Put(files.File{Path: api.FlagsFile(marker.Cluster), Text: []byte(strings.Join(flags, "\n") + "\n"), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
 	return err
 }
 

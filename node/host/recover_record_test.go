@@ -88,7 +88,7 @@ func TestARecoveryIsGoneOnWithWhateverItsLogHolds(t *testing.T) {
 	}
 	done, err := f.Recover(t.Context(), "main", request)
 	mustNotFail(t, err)
-	if aside, err := f.aside(dataDir); err != nil || len(aside) != 1 || aside[0] != done.Path {
+	if aside, err := f.dataDir(dataDir).Aside(); err != nil || len(aside) != 1 || aside[0] != done.Path {
 		t.Errorf("aside lie %v, %v, and the copy is %s", aside, err, done.Path)
 	}
 }

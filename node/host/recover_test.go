@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // survivor is the leader of a cluster of three that has lost its quorum. The last that it has logged, key
@@ -370,7 +371,7 @@ func TestARecoveryThatIsCutShortStartsNobodyAmongOthers(t *testing.T) {
 	mustFail(t, err, api.CodeFailed, "connection reset")
 	delete(f.units.fail, "Start")
 	f.units.end(syscall.SIGKILL)
-	mustHave(t, f.Machine, recoveryFile("main"), Owner{root.UID, etcdOwner.GID}, configFile) // its guard is the system user's
+	mustHave(t, f.Machine, recoveryFile("main"), files.RootFor(etcdOwner), files.ConfigFile) // its guard is the system user's
 
 	const says = "must not meet the other voters"
 	mustRefuse(t, f.Start(t.Context(), "main"), says, "recover_from", "rebuild", cut.Path)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -36,20 +38,20 @@ func TestRehearsalProvesABackup(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "no backup") {
+	if err := f.run(t, backups.KindRehearsal, true); err == nil || !strings.Contains(err.Error(), "no backup") {
 		t.Errorf("without a backup: %v", err)
 	}
-	made := f.mustRun(t, runBackup)
+	made := f.mustRun(t, backups.KindBackup)
 	f.put(t, 5)
 	live := f.probe(t).Revision
-	done := f.mustRun(t, runRehearsal)
+	done := f.mustRun(t, backups.KindRehearsal)
 	if done.Error != "" || done.Backup != made.Backup || done.Revision != made.Revision || done.BehindRevisions < live-made.Revision || done.ChecksumsOnly {
 		t.Errorf("it is %+v, of %+v", done, made)
 	}
 	if found := f.backups(t).Backups[0]; found.VerifiedAt.IsZero() {
 		t.Errorf("it is not verified: %+v", found)
 	}
-	text, err := os.ReadFile(f.path(metricsFile(api.BackupStateDir(dataDir), runRehearsal, "main")))
+	text, err := os.ReadFile(f.path(backups.MetricsFile(api.BackupStateDir(dataDir), backups.KindRehearsal, "main")))
 	if err != nil || !strings.Contains(string(text), "etcd_rehearsal_last_run_success{cluster=\"main\"} 1\n") || !strings.Contains(string(text), "\netcd_rehearsal_behind_revisions{") {
 		t.Errorf("the metrics are %s, %v", text, err)
 	}
@@ -114,12 +116,12 @@ func TestRehearsalFindsWhatIsWrong(t *testing.T) {
 		"no manifest":        {func(name string) { writeFile(t, f.Machine, backupDir+"/main/"+name+".json", "{") }, "manifest", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			made := f.mustRun(t, runBackup)
+			made := f.mustRun(t, backups.KindBackup)
 			test.spoil(made.Backup)
-			if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), test.says) {
+			if err := f.run(t, backups.KindRehearsal, true); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Fatalf("it says %v", err)
 			}
-			if last := f.last(t, runRehearsal); last.Error == "" {
+			if last := f.last(t, backups.KindRehearsal); last.Error == "" {
 				t.Errorf("the host remembers %+v", last)
 			}
 			_, err := os.Stat(f.path(backupDir + "/main/" + made.Backup + ".rehearsal"))
@@ -158,28 +160,28 @@ func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 		backedUp(t, b, f)
 	}
 	with("1", "")
-	made := f.mustRun(t, runBackup)
+	made := f.mustRun(t, backups.KindBackup)
 	path := f.path(backupDir + "/main/" + made.Backup + ".db.age")
-	if text, err := os.ReadFile(path); err != nil || !strings.HasPrefix(string(text), string(encryptedHeader)) {
+	if text, err := os.ReadFile(path); err != nil || !strings.HasPrefix(string(text), string(arrivals.EncryptedHeader)) {
 		t.Fatalf("it is not encrypted: %v", err)
 	}
-	if done := f.mustRun(t, runRehearsal); !done.ChecksumsOnly || !f.backups(t).Backups[0].VerifiedAt.IsZero() {
+	if done := f.mustRun(t, backups.KindRehearsal); !done.ChecksumsOnly || !f.backups(t).Backups[0].VerifiedAt.IsZero() {
 		t.Errorf("without an identity: %+v", done)
 	}
 	with("2", other.String())
-	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "identit") || strings.Contains(err.Error(), other.String()) {
+	if err := f.run(t, backups.KindRehearsal, true); err == nil || !strings.Contains(err.Error(), "identit") || strings.Contains(err.Error(), other.String()) {
 		t.Errorf("with another's identity: %v", err)
 	}
 	if _, err := os.Stat(f.path(backupDir + "/main/" + made.Backup + ".rehearsal")); err == nil {
 		t.Error("that was held against the backup")
 	}
 	with("3", key.String())
-	if done := f.mustRun(t, runRehearsal); done.ChecksumsOnly || f.backups(t).Backups[0].VerifiedAt.IsZero() {
+	if done := f.mustRun(t, backups.KindRehearsal); done.ChecksumsOnly || f.backups(t).Backups[0].VerifiedAt.IsZero() {
 		t.Errorf("with its identity: %+v", done)
 	}
 	with("4", "")
 	flip(t, path)
-	if err := f.run(t, runRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if err := f.run(t, backups.KindRehearsal, true); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a flipped bit, without an identity: %v", err)
 	}
 	for name := range tree(t, f.Machine, api.BackupStateDir(dataDir)) {
@@ -196,11 +198,11 @@ func TestKilledRehearsal(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
-	f.mustRun(t, runBackup)
-	killed := f.child(t, runRehearsal)
+	f.mustRun(t, backups.KindBackup)
+	killed := f.child(t, backups.KindRehearsal)
 	pid := 0
 	eventually(t, "the rehearsed member runs", func() bool {
-		pid = processIn(t, f.path(rehearsalDir(dataDir)))
+		pid = processIn(t, f.path(backups.RehearsalDir(dataDir)))
 		return pid != 0
 	})
 	// It stands still, so that the run is not over before it is killed.
@@ -211,15 +213,15 @@ func TestKilledRehearsal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = killed.Wait() // it was killed
-	eventually(t, "the rehearsed member has ended", func() bool { return processIn(t, f.path(rehearsalDir(dataDir))) == 0 })
-	if _, err := os.Stat(f.path(rehearsalDir(dataDir))); err != nil {
+	eventually(t, "the rehearsed member has ended", func() bool { return processIn(t, f.path(backups.RehearsalDir(dataDir))) == 0 })
+	if _, err := os.Stat(f.path(backups.RehearsalDir(dataDir))); err != nil {
 		t.Fatalf("it was killed too late: %v", err)
 	}
-	if err := f.Tidy("main"); err != nil {
+	if err := f.Backups().Tidy("main"); err != nil {
 		t.Fatal(err)
 	}
 	mustBeTidy(t, f)
-	f.mustRun(t, runRehearsal) // once the lease of the other has ended
+	f.mustRun(t, backups.KindRehearsal) // once the lease of the other has ended
 }
 
 // TestRehearsedMemberThatStandsStill: a rehearsed member is waited for as long as it comes further, and no longer. That says
@@ -229,11 +231,11 @@ func TestRehearsedMemberThatStandsStill(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
-	made := f.mustRun(t, runBackup)
+	made := f.mustRun(t, backups.KindBackup)
 	f.Stalls = 5 * time.Second
-	rehearsed := f.path(rehearsalDir(dataDir))
+	rehearsed := f.path(backups.RehearsalDir(dataDir))
 	ended := make(chan error, 1)
-	go func() { ended <- f.run(t, runRehearsal, true) }()
+	go func() { ended <- f.run(t, backups.KindRehearsal, true) }()
 	eventually(t, "the rehearsed member stands still", func() bool {
 		pid := processIn(t, rehearsed)
 		runs, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it is etcd a moment after it was begun
@@ -280,9 +282,9 @@ func TestFetchOfABackup(t *testing.T) {
 	b.Recipients = []string{key.Recipient().String()}
 	backedUp(t, b, f)
 	f.put(t, 30)
-	made := f.mustRun(t, runBackup)
+	made := f.mustRun(t, backups.KindBackup)
 	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: api.Minor(f.EtcdVersion), Identity: secret.New(key.String())}
-	fetch := func() (api.Snapshot, error) { return f.Fetch(t.Context(), "main", r, strings.NewReader("")) }
+	fetch := func() (api.Snapshot, error) { return f.arrivals().Fetch(t.Context(), "main", r, strings.NewReader("")) }
 	got, err := fetch()
 	if err != nil {
 		t.Fatal(err)
@@ -290,14 +292,14 @@ func TestFetchOfABackup(t *testing.T) {
 	if known := f.backups(t).Backups[0]; got.SHA256 != known.SHA256 || got.Revision != made.Revision || got.Keys != known.Keys || !got.TakenAt.Equal(known.TakenAt) {
 		t.Errorf("fetched is %+v, of %+v", got, known)
 	}
-	if err := f.removeFetched(dataDir, "", false); err != nil {
+	if err := f.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 		t.Fatal(err)
 	}
 	r.Source.Backup = api.LatestBackup
 	if latest, err := fetch(); err != nil || latest.SHA256 != got.SHA256 {
 		t.Errorf("the latest is %+v, %v", latest, err)
 	}
-	if err := f.removeFetched(dataDir, "", false); err != nil {
+	if err := f.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 		t.Fatal(err)
 	}
 	r.Source.Backup = made.Backup + "x"
@@ -311,7 +313,7 @@ func TestFetchOfABackup(t *testing.T) {
 	}
 	send := func(name string) (string, error) {
 		var sent strings.Builder
-		err := f.SendBackup(t.Context(), "main", api.SendBackupRequest{Name: name}, &sent)
+		err := f.Backups().Send(t.Context(), "main", api.SendBackupRequest{Name: name}, &sent)
 		return sent.String(), err
 	}
 	if sent, err := send(made.Backup); err != nil || sent != string(want) {

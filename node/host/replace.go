@@ -5,92 +5,95 @@ import (
 	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // The old data goes aside, and the restored comes in its place, in steps that are written down before they are
 // taken: whoever finds them half done knows whose data lies where.
 
 // clearData moves what lies in the data directory aside, to where the record says.
-func (m *Machine) clearData(cluster string, under *restoration) error {
+func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
 		return nil
 	}
-	names, err := m.contents(under.DataDir)
+	data := m.dataDir(under.DataDir)
+	names, err := data.Contents()
 	if err != nil {
 		return err
 	}
 	if under.Aside == "" && len(names) > 0 {
-		if under.Aside, err = m.asidePath(under.DataDir, m.label("restore")); err != nil {
+		if under.Aside, err = data.PathAside("restore"); err != nil {
 			return err
 		}
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 	}
 	if len(names) > 0 {
-		if err := m.setContentsAside(under.DataDir, names, under.Aside); err != nil {
+		if err := data.SetContentsAside(names, under.Aside); err != nil {
 			return err
 		}
 	}
-	if err := m.syncMoved(under.DataDir); err != nil { // what a call that was killed has moved
+	if err := data.SyncMoved(); err != nil { // what a call that was killed has moved
 		return err
 	}
-	under.Cleared = true                             // which is written down before anything is put there
-	return remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
+	under.Cleared = true                                   // which is written down before anything is put there
+	return files.Remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
 }
 
 // placeData moves restored data into the data directory, in place of what a call that was cut short has put there.
-func (m *Machine) placeData(cluster, next string, under *restoration) error {
-	names, err := m.contents(under.DataDir)
+func (m *Machine) placeData(cluster, next string, under *records.Restoration) error {
+	names, err := m.dataDir(under.DataDir).Contents()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := removeAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
+		if err := files.RemoveAll(m.path(filepath.Join(under.DataDir, name))); err != nil {
 			return err
 		}
 	}
-	if err := m.putRestoration(cluster, under); err != nil {
+	if err := m.records().PutRestoration(cluster, under); err != nil {
 		return err
 	}
 	return m.moveContents(next, under.DataDir)
 }
 
 // restoreOldData moves the old data back to where it was, after what the restore has put there has gone aside.
-func (m *Machine) restoreOldData(cluster string, under *restoration) error {
+func (m *Machine) restoreOldData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
-		if _, err := m.setAside(under.DataDir, "taken-back"); err != nil {
+		if _, err := m.dataDir(under.DataDir).SetAside("taken-back"); err != nil {
 			return err
 		}
 		under.Cleared, under.Made = false, ""
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 	}
 	if under.DataDir == "" {
 		return nil
 	}
-	if isDir(m.path(under.DataDir)) {
+	if files.IsDir(m.path(under.DataDir)) {
 		next, err := m.nextData(under.DataDir)
 		if err != nil {
 			return err
 		}
-		if err := removeAll(m.path(next)); err != nil {
+		if err := files.RemoveAll(m.path(next)); err != nil {
 			return err
 		}
 	}
 	if under.Aside == "" {
 		return nil
 	}
-	if !isDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
-		return errors.Join(m.syncMoved(under.DataDir), syncAround(m.path(under.Aside)))
+	if !files.IsDir(m.path(under.Aside)) { // a call that was killed may have moved all of it
+		return errors.Join(m.dataDir(under.DataDir).SyncMoved(), files.SyncAround(m.path(under.Aside)))
 	}
 	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}
-	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
+	if err := m.files().EnsureDir(under.DataDir, etcd, files.DataMode); err != nil {
 		return err
 	}
 	return m.moveContents(under.Aside, under.DataDir)
@@ -106,8 +109,8 @@ func (m *Machine) moveContents(from, to string) error {
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
-	if err := m.moveNames(from, to, names); err != nil {
+	if err := m.files().MoveNames(from, to, names); err != nil {
 		return err
 	}
-	return remove(m.path(from))
+	return files.Remove(m.path(from))
 }

@@ -7,14 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"runtime/debug"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
-	"go.uber.org/zap"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -45,10 +46,10 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	under.DataDir, under.Mount = r.Marker.DataDir, mount
-	if err := m.putRestoration(cluster, under); err != nil {
+	if err := m.records().PutRestoration(cluster, under); err != nil {
 		return api.Restored{}, err
 	}
-	if err := m.ensureDir(under.DataDir, etcd, dataMode); err != nil {
+	if err := m.files().EnsureDir(under.DataDir, etcd, files.DataMode); err != nil {
 		return api.Restored{}, err
 	}
 	next, err := m.makeData(r, etcd)
@@ -56,7 +57,7 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 		return api.Restored{}, err
 	}
 	if err := m.mustBeAhead(next, *under); err != nil {
-		return api.Restored{}, errors.Join(err, removeAll(m.path(next)))
+		return api.Restored{}, errors.Join(err, files.RemoveAll(m.path(next)))
 	}
 	if err := m.clearData(cluster, under); err != nil {
 		return api.Restored{}, err
@@ -71,11 +72,11 @@ func (m *Machine) Restore(ctx context.Context, cluster string, r api.RestoreRequ
 	}
 	made := r.Marker
 	made.Mount, made.ClusterID, made.MemberID = mount, under.Made, api.FormatID(member)
-	if err := m.putMarker(made, etcd); err != nil {
+	if err := m.records().PutMarker(made, etcd); err != nil {
 		return api.Restored{}, err
 	}
 	under.Stage, under.Token, under.Bump = api.StageRestored, r.Marker.Token, r.Bump
-	if err := m.putRestoration(cluster, under); err != nil {
+	if err := m.records().PutRestoration(cluster, under); err != nil {
 		return api.Restored{}, err
 	}
 	return api.Restored{ClusterID: made.ClusterID, MemberID: made.MemberID, Aside: under.Aside}, nil
@@ -91,15 +92,15 @@ func checkRestore(cluster string, r api.RestoreRequest) error {
 
 // mayRestore refuses a host that is not fenced for this restore, unless there was never a member on it that could
 // have served anybody. It returns the host's marker, which may be nil, and what is under way.
-func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreRequest) (*api.Marker, *restoration, error) {
-	marker, err := m.marker(cluster)
+func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreRequest) (*api.Marker, *records.Restoration, error) {
+	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
-		marker, err = m.owned(cluster, r.Marker.Owner)
+		marker, err = m.records().Owned(cluster, r.Marker.Owner)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -121,8 +122,8 @@ func (m *Machine) mayRestore(ctx context.Context, cluster string, r api.RestoreR
 }
 
 // beginAnew begins a restore on a host that has no member to fence. It may have been prepared for this one.
-func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.RestoreRequest) (*restoration, error) {
-	under := &restoration{Owner: r.Marker.Owner}
+func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.RestoreRequest) (*records.Restoration, error) {
+	under := &records.Restoration{Owner: r.Marker.Owner}
 	if marker != nil && marker.Token != r.Marker.Token {
 		var err error
 		if under, err = m.before(ctx, *marker); err != nil {
@@ -135,12 +136,12 @@ func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.Resto
 
 // mayPlace refuses to restore into a directory in which something lies that is neither the old member's data nor of
 // this restore.
-func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
+func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) error {
 	dir := r.Marker.DataDir
 	if under.Cleared && under.DataDir != dir {
 		return refuse("%s into %s, and is to be restored into %s: keep to the former, or take it back", under, under.DataDir, dir)
 	}
-	names, err := m.contents(dir)
+	names, err := m.dataDir(dir).Contents()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
 		return nil
 	}
@@ -160,7 +161,7 @@ func (m *Machine) mayPlace(under *restoration, r api.RestoreRequest) error {
 }
 
 // restoredBefore is what an earlier call has made, where it was this one.
-func (m *Machine) restoredBefore(under restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
+func (m *Machine) restoredBefore(under records.Restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
 	if under.Token != r.Marker.Token || under.Bump != r.Bump {
 		return api.Restored{}, refuse("%s, with token %s and revisions raised by %d, and is to be restored with token %s and %d: go on with the former, or take it back",
 			under, under.Token, under.Bump, r.Marker.Token, r.Bump)
@@ -172,7 +173,7 @@ func (m *Machine) restoredBefore(under restoration, marker api.Marker, r api.Res
 }
 
 // admit makes room for the member on the host: the user that it runs as, and the directory of its configuration.
-func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd Owner, err error) {
+func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd files.Owner, err error) {
 	err = m.exclusively(ctx, func() error {
 		if err := m.mustNotCollide(marker); err != nil {
 			return err
@@ -181,22 +182,22 @@ func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd Owner, err
 		return err
 	})
 	if err != nil {
-		return Owner{}, err
+		return files.Owner{}, err
 	}
 	dir := api.ConfigDir(marker.Cluster)
-	if err := m.ensureDir(path.Dir(dir), root, publicDir); err != nil {
-		return Owner{}, err
+	if err := m.files().EnsureDir(path.Dir(dir), files.RootUser, files.PublicDir); err != nil {
+		return files.Owner{}, err
 	}
-	return etcd, m.ensureDir(dir, Owner{root.UID, etcd.GID}, configDir)
+	return etcd, m.files().EnsureDir(dir, files.RootFor(etcd), files.ConfigDir)
 }
 
 // makeData makes the restored member's data beside the data directory, all of it on the disk, and says where.
-func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
+func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, error) {
 	next, err := m.nextData(r.Marker.DataDir)
 	if err != nil {
 		return "", err
 	}
-	if err := removeAll(m.path(next)); err != nil {
+	if err := files.RemoveAll(m.path(next)); err != nil {
 		return "", err
 	}
 	from, err := inside.OpenFile(m.path(api.FetchedSnapshot(r.Marker.DataDir, r.Snapshot)), os.O_RDONLY, 0)
@@ -208,16 +209,16 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := m.mustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
+	if err := m.disks().MustHoldRestore(r.Marker.DataDir, 0, info.Size()); err != nil {
 		return "", err
 	}
-	made, err := m.newDir(next)
+	made, err := m.files().NewDir(next)
 	if err != nil {
 		return "", err
 	}
 	defer made.Close()
 	// It is root's until all is in it, and etcd's code finds it by the handle, wherever its name leads by now.
-	err = restoreSnapshot(snapshot.RestoreConfig{
+	err = snapshots.Restore(snapshot.RestoreConfig{
 		SnapshotPath: inside.PathOf(from), Name: r.Marker.Member, OutputDataDir: made.Path("."), PeerURLs: []string{r.PeerURL},
 		InitialCluster: r.Marker.InitialCluster, InitialClusterToken: r.Marker.Token,
 		RevisionBump: uint64(r.Bump), MarkCompacted: true,
@@ -229,30 +230,18 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd Owner) (string, error) {
 		err = settleTree(made, etcd)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), removeAll(m.path(next)))
+		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), files.RemoveAll(m.path(next)))
 	}
 	return next, nil
 }
 
 // nextData is where restored data lies until it is whole.
 func (m *Machine) nextData(dir string) (string, error) {
-	return m.asidePath(dir, m.unfinished("restored"))
-}
-
-// restoreSnapshot has etcd's own code restore a snapshot that was verified, page by page: etcd compares its sum alone. It panics
-// over some of what it does not like.
-func restoreSnapshot(c snapshot.RestoreConfig) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("etcd does not restore it: %v", r)
-		}
-	}()
-	return snapshot.NewV3(zap.NewNop()).Restore(c)
+	return m.dataDir(dir).PathUnfinished("restored")
 }
 
 // settleTree gives all that lies in a directory to its owner, and brings it to the disk.
-func settleTree(dir *inside.Dir, owner Owner) error {
+func settleTree(dir *inside.Dir, owner files.Owner) error {
 	return inside.Each(dir, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
 			return err
@@ -267,7 +256,7 @@ func settleTree(dir *inside.Dir, owner Owner) error {
 // mustBeAhead refuses restored data in which a revision would come again that clients of the old cluster may have
 // seen from this host, or from which one could watch on as if nothing had happened: it asks for the revision after
 // the last that it has seen, and has to hear that this one is compacted.
-func (m *Machine) mustBeAhead(next string, under restoration) error {
+func (m *Machine) mustBeAhead(next string, under records.Restoration) error {
 	made, err := m.etcd(next).Revisions()
 	if err != nil {
 		return fmt.Errorf("read what was restored: %w", err)

@@ -79,15 +79,15 @@ func twin(t *testing.T, f *fleetMember, mounted bool) (*Machine, *fakeUnits) {
 	if out, err := copied.CombinedOutput(); err != nil {
 		t.Fatalf("copy the machine: %v: %s", err, out)
 	}
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if marker.Mount, err = m.mountPoint(dataDir); err != nil {
+	if marker.Mount, err = m.disks().MountPoint(dataDir); err != nil {
 		t.Fatal(err)
 	}
 	m.Users = &fakeUsers{made: true}
-	if err := m.rewriteMarker(*marker); err != nil {
+	if err := m.records().RewriteMarker(*marker); err != nil {
 		t.Fatal(err)
 	}
 	units.enabled[api.Unit("main")] = true
@@ -139,7 +139,7 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 				}
 				again, _ := twin(t, f, mounted)
 				cutAt(t, again, n, func() error { return both(again, request) })
-				under, err := again.restoration("main")
+				under, err := again.records().Restoration("main")
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -183,7 +183,7 @@ func configuredAnew(t *testing.T, f *fleetMember, m *Machine, r api.RestoreReque
 // mustNotStartHalf wants a member to be let start on the old data or on the restored, as long as it is whole.
 func mustNotStartHalf(t *testing.T, m *Machine, name string) {
 	t.Helper()
-	under, err := m.restoration("main")
+	under, err := m.records().Restoration("main")
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
@@ -197,11 +197,11 @@ func mustNotStartHalf(t *testing.T, m *Machine, name string) {
 // mustBeRestored wants a machine to be what a restore makes of it, with all of the old data aside, once.
 func mustBeRestored(t *testing.T, m *Machine, r api.RestoreRequest, before map[string]string, name string) {
 	t.Helper()
-	marker, err := m.marker("main")
+	marker, err := m.records().Marker("main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	under, err := m.restoration("main")
+	under, err := m.records().Restoration("main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func mustBeRestored(t *testing.T, m *Machine, r api.RestoreRequest, before map[s
 		t.Errorf("%s: recorded is %+v", name, under)
 	}
 	mustHave(t, m, dataDir+"/member/snap/db", etcdOwner, 0o600)
-	aside, err := m.aside(dataDir)
+	aside, err := m.dataDir(dataDir).Aside()
 	if err != nil || len(aside) != 1 || aside[0] != under.Aside {
 		t.Fatalf("%s: aside is %q, %v", name, aside, err)
 	}
@@ -249,7 +249,7 @@ func mustTakeBack(t *testing.T, m *Machine, units *fakeUnits, before map[string]
 	if err := m.Guard("main"); err != nil || !units.enabled[api.Unit("main")] || len(units.active) > 0 {
 		t.Errorf("%s: the guard says %v, enabled are %v, and active %v", name, err, units.enabled, units.active)
 	}
-	if selected, err := m.selected("main"); err != nil || selected != storeA {
+	if selected, err := m.stores().Selected("main"); err != nil || selected != storeA {
 		t.Errorf("%s: the selected store is %s, %v", name, selected, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // donor is a machine on which a snapshot is to be restored, and never was anything, with the fetched snapshot.
@@ -31,13 +32,13 @@ func TestRestoreOnABareHost(t *testing.T) {
 	if err != nil || made.Aside != "" || made.ClusterID == "" {
 		t.Fatalf("made is %+v, %v", made, err)
 	}
-	mustHave(t, f.Machine, api.RestoreFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, f.Machine, api.RestoreFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 
 	// It can be prepared and configured as always, and keeps what it was restored as.
 	r := prepareOf("main")
 	r.Marker = request.Marker
 	c := configured(t, f.Machine, r)
-	marker, err := f.Machine.marker("main")
+	marker, err := f.Machine.records().Marker("main")
 	if err != nil || marker.ClusterID != made.ClusterID || marker.MemberID != made.MemberID || marker.Token != "token-2" {
 		t.Errorf("configured its marker reads %+v, %v", marker, err)
 	}
@@ -121,7 +122,7 @@ func TestRestoreRefuses(t *testing.T) {
 		r.Marker.Member = "z"
 		_, err := fenced.Restore(t.Context(), "main", r)
 		mustFail(t, err, api.CodeFailed, "for member z")
-		if aside, err := fenced.aside(dataDir); err != nil || len(aside) > 0 {
+		if aside, err := fenced.dataDir(dataDir).Aside(); err != nil || len(aside) > 0 {
 			t.Errorf("it has left %q, %v", aside, err)
 		}
 	})

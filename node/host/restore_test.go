@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // formAll has the machines of a fleet know that their members are formed.
@@ -50,7 +51,7 @@ func upload(content []byte) api.FetchRequest {
 
 func (f *fleetMember) fetched(t *testing.T, content []byte) api.Snapshot {
 	t.Helper()
-	s, err := f.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
+	s, err := f.arrivals().Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func mustBeFenced(t *testing.T, f *fleetMember) {
 	mustRefuse(t, f.Restart(t.Context(), "main", api.RestartRequest{Owner: fleetOwner}), "under way")
 	_, err = f.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: fleetOwner, Why: "lost"})
 	mustRefuse(t, err, "under way")
-	mustHave(t, f.Machine, api.RestoreFile("main"), Owner{0, etcdOwner.GID}, 0o640)
+	mustHave(t, f.Machine, api.RestoreFile("main"), files.Owner{UID: 0, GID: etcdOwner.GID}, 0o640)
 }
 
 // mustHaveMovedOn wants all that clients have seen to be compacted, and what is written to be new.
@@ -213,7 +214,7 @@ func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 	if err := out.Stop(t.Context(), "main", api.StopRequest{Owner: fleetOwner}); err != nil {
 		t.Fatal(err)
 	}
-	aside, err := out.aside(dataDir)
+	aside, err := out.dataDir(dataDir).Aside()
 	if err != nil || len(aside) != 1 {
 		t.Fatalf("there are %q, %v", aside, err)
 	}

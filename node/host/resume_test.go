@@ -25,6 +25,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -36,7 +38,7 @@ func (m *Machine) fetchAsChild() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&r); err != nil {
 		return err
 	}
-	_, err := m.Fetch(context.Background(), "main", r, nil)
+	_, err := m.arrivals().Fetch(context.Background(), "main", r, nil)
 	return err
 }
 
@@ -134,7 +136,7 @@ func arrivedParts(t *testing.T, m *Machine) (bytes int64) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && arrivingName.MatchString(entry.Name()) {
+		if info, err := entry.Info(); err == nil && arrivals.ArrivingName.MatchString(entry.Name()) {
 			bytes += info.Size()
 		}
 	}
@@ -161,7 +163,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	at := func(endpoint, key string) *api.S3 {
 		return &api.S3{Endpoint: endpoint, Region: s3test.Region, Bucket: "backups", Key: key, PathStyle: true, AccessKeyID: s3test.AccessKeyID, SecretAccessKey: secret.New(s3test.SecretAccessKey)}
 	}
-	bucket, err := s3(*at(storage.Endpoint(), ""))
+	bucket, err := arrivals.Bucket(*at(storage.Endpoint(), ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,14 +229,14 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			line.narrow(third)
 			ctx, cut := context.WithCancel(t.Context())
 			failed := make(chan error, 1)
-			go func() { _, err := m.Fetch(ctx, "main", request(from), nil); failed <- err }()
+			go func() { _, err := m.arrivals().Fetch(ctx, "main", request(from), nil); failed <- err }()
 			eventually(t, "more has come", func() bool { return arrivedParts(t, m) == 2*third })
 			cut()
 			mustFail(t, <-failed, api.CodeFailed, fmt.Sprintf("%d of ", 2*third), "have arrived, and stay", "apply again to go on from there")
 
 			line.narrow(0)
 			line.widen()
-			got, err := m.Fetch(t.Context(), "main", request(from), nil)
+			got, err := m.arrivals().Fetch(t.Context(), "main", request(from), nil)
 			if err != nil || got.SHA256 != saved.SHA256 {
 				t.Fatalf("fetched is %+v, %v", got, err)
 			}
@@ -256,7 +258,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		r := request(api.Source{S3: at(line.URL, key)})
 		ctx, cut := context.WithCancel(t.Context())
 		failed := make(chan error, 1)
-		go func() { _, err := m.Fetch(ctx, "main", r, nil); failed <- err }()
+		go func() { _, err := m.arrivals().Fetch(ctx, "main", r, nil); failed <- err }()
 		eventually(t, "a part has come", func() bool { return arrivedParts(t, m) == third })
 		cut()
 		<-failed
@@ -267,7 +269,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	t.Run("another object since", func(t *testing.T) {
 		m, _, r := begin(t, "since.db")
 		put(t, "since.db", otherContent)
-		got, err := m.Fetch(t.Context(), "main", r, nil)
+		got, err := m.arrivals().Fetch(t.Context(), "main", r, nil)
 		if err != nil || got.SHA256 != other.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)
 		}
@@ -281,7 +283,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			error
 		}
 		done := make(chan fetched, 1)
-		go func() { s, err := m.Fetch(t.Context(), "main", r, nil); done <- fetched{s, err} }()
+		go func() { s, err := m.arrivals().Fetch(t.Context(), "main", r, nil); done <- fetched{s, err} }()
 		eventually(t, "more has come", func() bool { return arrivedParts(t, m) == 2*third })
 		put(t, "meanwhile.db", otherContent)
 		line.CloseClientConnections() // what was open goes on with nothing
@@ -298,7 +300,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			t.Fatalf("there is %v, %v", entries, err)
 		}
 		writeFile(t, m, snapshotDir+"/"+entries[0].Name(), strings.Repeat("x", third))
-		got, err := m.Fetch(t.Context(), "main", r, nil)
+		got, err := m.arrivals().Fetch(t.Context(), "main", r, nil)
 		if err != nil || got.SHA256 != saved.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)
 		}
@@ -312,9 +314,9 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		if err := bucket.Remove(t.Context(), "gone.db"); err != nil {
 			t.Fatal(err)
 		}
-		_, err := m.Fetch(t.Context(), "main", r, nil)
+		_, err := m.arrivals().Fetch(t.Context(), "main", r, nil)
 		mustRefuse(t, err, "holds no gone.db")
-		_, err = m.Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
+		_, err = m.arrivals().Fetch(t.Context(), "main", upload(content), bytes.NewReader(content))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,9 +337,9 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			}
 		})
 		r := upload(content)
-		writeFile(t, m, arrivingFile(dataDir, r.Source.Upload.SHA256), string(content[:third]))
-		part, err := os.OpenFile(m.path(arrivingFile(dataDir, r.Source.Upload.SHA256)), os.O_WRONLY, 0)
-		err = errors.Join(err, m.noteSinceBoot(arrivingFile(dataDir, r.Source.Upload.SHA256)))
+		writeFile(t, m, arrivals.ArrivingFile(dataDir, r.Source.Upload.SHA256), string(content[:third]))
+		part, err := os.OpenFile(m.path(arrivals.ArrivingFile(dataDir, r.Source.Upload.SHA256)), os.O_WRONLY, 0)
+		err = errors.Join(err, m.arrivals().NoteSinceBoot(arrivals.ArrivingFile(dataDir, r.Source.Upload.SHA256)))
 		if err == nil {
 			err = unix.Fallocate(int(part.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, room-(8<<20))
 		}
@@ -346,14 +348,14 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		}
 		part.Close()
 		r.From = third
-		if got, err := m.Fetch(t.Context(), "main", r, bytes.NewReader(content[third:])); err != nil || got.SHA256 != saved.SHA256 {
+		if got, err := m.arrivals().Fetch(t.Context(), "main", r, bytes.NewReader(content[third:])); err != nil || got.SHA256 != saved.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)
 		}
 	})
 	t.Run("no room for it encrypted and in the clear", func(t *testing.T) {
 		m, _ := newMachine(t)
 		// Room for one and what is restored from it, and not for two.
-		size := 2*saved.SizeBytes + restoreSpare + snapshotSpare + saved.SizeBytes/2
+		size := 2*saved.SizeBytes + disks.RestoreSpare + disks.SnapshotSpare + saved.SizeBytes/2
 		if err := os.MkdirAll(m.path("/var/lib/etcd"), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +367,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		got, err := m.Fetch(t.Context(), "main", request(api.Source{Backup: names["encrypted"], In: at(storage.Endpoint(), "")}), nil)
+		got, err := m.arrivals().Fetch(t.Context(), "main", request(api.Source{Backup: names["encrypted"], In: at(storage.Endpoint(), "")}), nil)
 		if err != nil || got.SHA256 != saved.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)
 		}

@@ -7,19 +7,21 @@ import (
 	"path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/datadir"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // SetAside stops the member, takes it out of the boot, and moves its data aside. Its flags go first: without
 // them the guard lets no member start, also where the phase allows an empty data directory.
 func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRequest) (api.SetAside, error) {
-	if err := checkWhy(r.Why); err != nil {
+	if err := datadir.CheckWhy(r.Why); err != nil {
 		return api.SetAside{}, err
 	}
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return api.SetAside{}, err
 	}
-	if under, err := m.restoration(cluster); err != nil || under != nil {
+	if under, err := m.records().Restoration(cluster); err != nil || under != nil {
 		if err == nil {
 			err = refuse("%s, which keeps the data that was there before: %s", under, goOn)
 		}
@@ -34,10 +36,10 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	if err := m.Units.Disable(ctx, api.Unit(cluster)); err != nil {
 		return api.SetAside{}, err
 	}
-	if err := remove(m.path(api.FlagsFile(cluster))); err != nil {
+	if err := files.Remove(m.path(api.FlagsFile(cluster))); err != nil {
 		return api.SetAside{}, err
 	}
-	to, err := m.moveAside(*marker, r.Why)
+	to, err := m.dataDir(marker.DataDir).MoveAside(*marker, r.Why)
 	if err == nil {
 		err = m.endRecovery(cluster) // that of this data, if there was one
 	}
@@ -50,23 +52,23 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 // The marker goes after all that it speaks for, so that a call that was cut short is made again, and
 // before the store, by which it is made.
 func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireRequest) (api.Retired, error) {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return api.Retired{}, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	if err != nil {
 		return api.Retired{}, err
 	}
 	dataDir, last := "", api.MarkerFile(cluster)
 	switch {
 	case marker != nil:
-		if _, err := m.owned(cluster, r.Owner); err != nil {
+		if _, err := m.records().Owned(cluster, r.Owner); err != nil {
 			return api.Retired{}, err
 		}
 		dataDir = marker.DataDir
 	case under == nil:
-		return api.Retired{}, m.exclusively(ctx, func() error { return m.deselect(cluster) })
+		return api.Retired{}, m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
 	case under.Owner != r.Owner:
 		return api.Retired{}, refuse("%s, by another Terraform object: change it from the state that holds it", under)
 	default: // one that was cut short before it had written the marker
@@ -76,12 +78,12 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 		return api.Retired{}, err
 	}
 	if marker != nil && r.Purge {
-		if err := m.mustNotPurgeBackups(*marker); err != nil {
+		if err := m.Backups().MustNotPurge(*marker); err != nil {
 			return api.Retired{}, err
 		}
 	}
 	if dataDir != "" {
-		if err := m.disableBackups(ctx, cluster, dataDir); err != nil {
+		if err := m.Backups().Disable(ctx, cluster, dataDir); err != nil {
 			return api.Retired{}, err
 		}
 	}
@@ -97,23 +99,23 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err := m.removeConfiguration(cluster, path.Base(last)); err != nil {
 		return retired, err
 	}
-	return retired, m.exclusively(ctx, func() error { return m.deselect(cluster) })
+	return retired, m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
 }
 
 // leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.
 func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring bool) (string, error) {
 	if restoring {
-		if err := m.removeFetched(dataDir, "", false); err != nil {
+		if err := m.arrivals().RemoveFetched(dataDir, "", false); err != nil {
 			return "", err
 		}
 	}
 	if purge {
-		return "", m.purge(dataDir)
+		return "", m.dataDir(dataDir).Purge()
 	}
 	if marker == nil {
-		return m.setAside(dataDir, "retired")
+		return m.dataDir(dataDir).SetAside("retired")
 	}
-	return m.moveAside(*marker, "retired")
+	return m.dataDir(marker.DataDir).MoveAside(*marker, "retired")
 }
 
 // removeUnit stops the unit, takes it out of the boot, and removes its file.
@@ -125,7 +127,7 @@ func (m *Machine) removeUnit(ctx context.Context, cluster string) error {
 	if err := m.Units.Disable(ctx, unit); err != nil {
 		return err
 	}
-	if err := remove(m.path(api.UnitFile(cluster))); err != nil {
+	if err := files.Remove(m.path(api.UnitFile(cluster))); err != nil {
 		return err
 	}
 	return m.Units.Reload(ctx)
@@ -143,13 +145,13 @@ func (m *Machine) removeConfiguration(cluster, last string) error {
 		if entry.Name() == last {
 			continue
 		}
-		if err := removeAll(path.Join(dir, entry.Name())); err != nil {
+		if err := files.RemoveAll(path.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(syncDir(dir), removeAll(dir)); err != nil {
+	if err := errors.Join(files.SyncDir(dir), files.RemoveAll(dir)); err != nil {
 		return err
 	}
 	// The directory of all clusters stays where another one uses it.
-	return m.removeEmpty(path.Dir(api.ConfigDir(cluster)))
+	return m.files().RemoveEmpty(path.Dir(api.ConfigDir(cluster)))
 }

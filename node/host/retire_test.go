@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 )
 
 // formed is a machine whose member runs and has data.
@@ -80,7 +82,7 @@ func TestRetireGoesOn(t *testing.T) {
 			if _, err := m.Retire(t.Context(), "main", request); err == nil {
 				t.Fatal("it succeeded without systemd")
 			}
-			if marker, err := m.marker("main"); err != nil || marker == nil || marker.Owner != r.Marker.Owner {
+			if marker, err := m.records().Marker("main"); err != nil || marker == nil || marker.Owner != r.Marker.Owner {
 				t.Fatalf("the marker is %+v, %v", marker, err)
 			}
 			if state := stateOf(t, m); !state.HasMember {
@@ -144,20 +146,20 @@ func TestNeighboursKeepWhatTheyShare(t *testing.T) {
 	if _, err := m.Retire(t.Context(), "main", api.RetireRequest{Owner: r.Marker.Owner}); err != nil {
 		t.Fatal(err)
 	}
-	if selected, err := m.selected("events"); err != nil || selected != storeA || !m.isInstalled(storeA) {
+	if selected, err := m.stores().Selected("events"); err != nil || selected != storeA || !m.stores().IsInstalled(storeA) {
 		t.Errorf("the neighbour runs %q, %v", selected, err)
 	}
-	if !m.isInstalled(storeB) {
+	if !m.stores().IsInstalled(storeB) {
 		t.Error("a store that was installed this moment, for a create that is to select it, is gone")
 	}
 	if target, err := os.Readlink(m.path("/usr/local/bin/etcdctl")); err != nil || target != api.SelectedStore("events")+"/etcdctl" {
 		t.Errorf("an operator's etcdctl is %q, %v", target, err)
 	}
-	if marker, err := m.marker("events"); err != nil || marker == nil {
+	if marker, err := m.records().Marker("events"); err != nil || marker == nil {
 		t.Errorf("the neighbour's marker is %+v, %v", marker, err)
 	}
 
-	m.Now = func() time.Time { return time.Now().Add(2 * recent) }
+	m.Now = func() time.Time { return time.Now().Add(2 * stores.Recent) }
 	if _, err := m.Retire(t.Context(), "events", api.RetireRequest{Owner: events.Marker.Owner}); err != nil {
 		t.Fatal(err)
 	}
@@ -186,12 +188,12 @@ func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	formAll(t, []*fleetMember{f})
 	f.units.end(syscall.SIGTERM)
-	if _, err := f.Machine.setAside(dataDir, "left"); err != nil { // and the call was killed
+	if _, err := f.Machine.dataDir(dataDir).SetAside("left"); err != nil { // and the call was killed
 		t.Fatal(err)
 	}
 	request := api.SetAsideRequest{Owner: fleetOwner, Why: "left"}
 	moved, err := f.SetAside(t.Context(), "main", request)
-	if err != nil || moved.Path != dataDir+".aside-left-"+f.Now().UTC().Format(stamp) {
+	if err != nil || moved.Path != dataDir+".aside-left-"+f.Now().UTC().Format(files.Stamp) {
 		t.Errorf("its data lies in %q, %v", moved.Path, err)
 	}
 	if again, err := f.SetAside(t.Context(), "main", api.SetAsideRequest{Owner: fleetOwner, Why: "other"}); err != nil || again.Path != "" {
@@ -202,13 +204,13 @@ func TestDataThatAKilledCallHasMovedIsNamed(t *testing.T) {
 	}
 	other := f.marker
 	other.MemberID = "abc"
-	if err := f.rewriteMarker(other); err != nil {
+	if err := f.records().RewriteMarker(other); err != nil {
 		t.Fatal(err)
 	}
-	if to, err := f.moveAside(other, "retired"); err != nil || to != "" {
+	if to, err := f.dataDir(other.DataDir).MoveAside(other, "retired"); err != nil || to != "" {
 		t.Errorf("another's data lies in %q, %v", to, err)
 	}
-	if err := f.rewriteMarker(f.marker); err != nil {
+	if err := f.records().RewriteMarker(f.marker); err != nil {
 		t.Fatal(err)
 	}
 	retired, err := f.Retire(t.Context(), "main", api.RetireRequest{Owner: fleetOwner})

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"os"
@@ -11,13 +10,12 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
-
-// sending begins the names of snapshots that stay on the host no longer than the call that sends them.
-const sending = "sending-"
 
 // Save sends a snapshot of the local member, and says whether it is one once all of it was verified. It is taken into a
 // file first: the member holds a read transaction for as long as it is read, in which its database grows, and the line to
@@ -29,26 +27,26 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			return err
 		}
 		dir := api.SnapshotDir(member.Marker.DataDir)
-		if err := m.ensureDir(dir, root, dataMode); err != nil {
+		if err := m.files().EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
-		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
+		if err := m.disks().MustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
-		file, err := m.nameless(dir)
+		file, err := m.files().Nameless(dir)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		if err := reserve(file, member.State.DbSize); err != nil {
+		if err := disks.Reserve(file, member.State.DbSize); err != nil {
 			return err
 		}
-		s, err := send(ctx, member, file)
+		s, err := snapshots.Send(ctx, member, file)
 		if err = errors.Join(err, durable.Release(file)); err != nil {
 			return err
 		}
 		if r.S3 != nil {
-			if saved, err = m.checkedSnapshot(ctx, member, file, s); err != nil {
+			if saved, err = m.snapshots().Check(ctx, member, file, s); err != nil {
 				return err
 			}
 			return put(ctx, *r.S3, file, saved.SizeBytes)
@@ -62,7 +60,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			_, err := io.Copy(content, whileRead{verifying, whole})
 			sent <- err
 		}()
-		if saved, err = m.checkedSnapshot(ctx, member, file, s); err != nil {
+		if saved, err = m.snapshots().Check(ctx, member, file, s); err != nil {
 			failed(err)
 			<-sent
 			return err
@@ -85,90 +83,9 @@ func (r whileRead) Read(p []byte) (int, error) {
 	return r.from.Read(p)
 }
 
-// nameless is a new file of root's that is gone once it is closed, however this process ends. A name that a call
-// which was killed could not take away goes as well: whoever still writes to the file does not need it.
-func (m *Machine) nameless(dir string) (*os.File, error) {
-	in, err := inside.Open(m.path(dir))
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	left, err := in.ReadDir()
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range left {
-		if !strings.HasPrefix(entry.Name(), sending) {
-			continue
-		}
-		if err := removeFrom(in, entry.Name()); err != nil {
-			return nil, err
-		}
-	}
-	name := sending + rand.Text()
-	file, err := in.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, keyFile)
-	if err != nil {
-		return nil, err
-	}
-	if err := removeFrom(in, name); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
-}
-
-// saveTo streams a snapshot to where it ends up in a file, and verifies that.
-func (m *Machine) saveTo(ctx context.Context, member etcdclient.Voter, file *os.File, to io.Writer) (api.Saved, error) {
-	s, err := send(ctx, member, to)
-	if err != nil {
-		return api.Saved{}, err
-	}
-	return m.checkedSnapshot(ctx, member, file, s)
-}
-
-// checkedSnapshot verifies a snapshot that was streamed to a file.
-func (m *Machine) checkedSnapshot(ctx context.Context, member etcdclient.Voter, file *os.File, s *etcdfs.Checksum) (api.Saved, error) {
-	taken, err := etcdfs.Verify("of the local member", inside.PathOf(file), s)
-	if err != nil {
-		return api.Saved{}, err
-	}
-	saved := api.Saved{
-		Snapshot: taken, ClusterID: api.FormatID(member.State.Header.ClusterId), MemberID: api.FormatID(member.ID), Etcd: member.State.Version,
-	}
-	saved.TakenAt = m.Now().UTC()
-	live, err := inside.OpenFile(m.path(etcdfs.Database(member.Marker.DataDir)), os.O_RDONLY, 0)
-	if err != nil {
-		return api.Saved{}, err
-	}
-	letGo, err := etcdfs.Prefault(live) // it may have left the cache while it was streamed
-	if err := errors.Join(err, live.Close()); err != nil {
-		return api.Saved{}, err
-	}
-	saved.Hash, err = m.hashLike(ctx, member, taken, inside.PathOf(file))
-	return saved, errors.Join(err, letGo())
-}
-
-// hashLike is the hash that the member has of what a snapshot holds; 0 where it has compacted more since, or up to
-// the very revision: then it gives the hash that it took just before.
-func (m *Machine) hashLike(ctx context.Context, member etcdclient.Voter, taken api.Snapshot, path string) (uint32, error) {
-	inside, err := etcdfs.RevisionsIn(path)
-	if err != nil {
-		return 0, err
-	}
-	ctx, stop := m.whileItGains(ctx, member.Marker, stallTimeout)
-	defer stop()
-	answer, err := member.HashKV(ctx, member.Endpoints()[0], taken.Revision)
-	if err != nil {
-		return 0, nil // compacted, or a member that has gone: the snapshot is whole without
-	}
-	if answer.CompactRevision != inside.Compact || answer.HashRevision != taken.Revision {
-		return 0, nil
-	}
-	return answer.Hash, nil
-}
-
 // put uploads a verified snapshot.
 func put(ctx context.Context, s api.S3, file *os.File, size int64) error {
-	storage, err := s3(s)
+	storage, err := arrivals.Bucket(s)
 	if err != nil {
 		return refuse("%s", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
 // fullWriter takes so many bytes, and then none.
@@ -36,7 +37,7 @@ func TestSaveSendsAVerifiedSnapshot(t *testing.T) {
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	view := f.probe(t)
-	writeFile(t, f.Machine, snapshotDir+"/"+sending+"123", "what a killed call has left")
+	writeFile(t, f.Machine, snapshotDir+"/"+files.NamelessPrefix+"123", "what a killed call has left")
 	saved, content := f.saved(t)
 	if saved.SHA256 != sha256Of(content) || saved.SizeBytes != int64(len(content)) || saved.Revision != 31 || saved.Keys != 30 || saved.Path != "" {
 		t.Errorf("saved is %+v, and sent were %d bytes", saved, len(content))
@@ -134,15 +135,15 @@ func TestContentOfCalls(t *testing.T) {
 func keep(t *testing.T, m *Machine, marker api.Marker, text string) string {
 	t.Helper()
 	b := backupOf()
-	if err := m.putBackup(marker, b); err != nil {
+	if err := m.Backups().Put(marker, b); err != nil {
 		t.Fatal(err)
 	}
-	all, err := m.destinations(t.Context(), b)
+	at, err := backup.NewDirectory(m.path(b.Directory))
 	if err != nil {
 		t.Fatal(err)
 	}
 	about := backup.Snapshot{Cluster: marker.Cluster, Member: marker.Member, TakenAt: m.Now(), Revision: 2, SizeBytes: int64(len(text)), SHA256: sha256Of([]byte(text))}
-	kept, err := backup.Store(t.Context(), all[0], about, strings.NewReader(text), backup.Recipients{})
+	kept, err := backup.Store(t.Context(), at, about, strings.NewReader(text), backup.Recipients{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestAPipeInPlaceOfTheDatabase(t *testing.T) {
 	go func() {
 		_, err := f.Save(t.Context(), "main", api.SaveRequest{Owner: fleetOwner}, io.Discard)
 		done <- err
-		done <- f.RunBackup(t.Context(), "main", true, func(string) {})
+		done <- f.Backups().RunBackup(t.Context(), "main", true, func(string) {})
 	}()
 	for range 2 {
 		select {

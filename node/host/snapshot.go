@@ -1,32 +1,15 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
-)
-
-const (
-	// snapshotSpare is what stays free beside a snapshot: its file system may be that of the log, which has
-	// 64 MiB to a file.
-	snapshotSpare = 64 << 20
-	// unfinishedSnapshot is what a snapshot is called until it is verified. A call that was cut short leaves
-	// it, and the next one writes over it.
-	unfinishedSnapshot = "unfinished"
-	// stamp is how a time is spelled in a name.
-	stamp = "20060102T150405Z"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // Snapshot saves a snapshot of the local member beside its data, verifies it, and lets the oldest go.
@@ -37,98 +20,28 @@ func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRe
 	var taken api.Snapshot
 	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
 		dir := api.SnapshotDir(member.Marker.DataDir)
-		if err := m.ensureDir(dir, root, dataMode); err != nil {
+		if err := m.files().EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
 			return err
 		}
-		unfinished := filepath.Join(dir, unfinishedSnapshot)
-		if err := remove(m.path(unfinished)); err != nil {
+		unfinished := filepath.Join(dir, snapshots.Unfinished)
+		if err := files.Remove(m.path(unfinished)); err != nil {
 			return err
 		}
-		if err := m.mustHoldSnapshot(dir, member.State.DbSize); err != nil {
+		if err := m.disks().MustHoldSnapshot(dir, member.State.DbSize); err != nil {
 			return err
 		}
-		s, err := m.save(ctx, member, unfinished)
+		s, err := m.snapshots().Save(ctx, member, unfinished)
 		if err == nil {
-			taken, err = m.verifySaved(unfinished, s)
+			taken, err = m.snapshots().VerifySaved(unfinished, s)
 		}
 		if err != nil {
-			return errors.Join(err, remove(m.path(unfinished)))
+			return errors.Join(err, files.Remove(m.path(unfinished)))
 		}
-		taken.Path = filepath.Join(dir, fmt.Sprintf("%d-%s.db", taken.Revision, m.Now().UTC().Format(stamp)))
-		if err := m.rename(unfinished, taken.Path); err != nil {
+		taken.Path = filepath.Join(dir, fmt.Sprintf("%d-%s.db", taken.Revision, m.Now().UTC().Format(files.Stamp)))
+		if err := m.files().Rename(unfinished, taken.Path); err != nil {
 			return err
 		}
-		return m.keepSnapshots(dir, filepath.Base(taken.Path), r.Keep)
+		return m.snapshots().KeepNewest(dir, filepath.Base(taken.Path), r.Keep)
 	})
 	return taken, err
-}
-
-// save streams a snapshot to a file, and brings it to the disk.
-func (m *Machine) save(ctx context.Context, member etcdclient.Voter, path string) (*etcdfs.Checksum, error) {
-	out, err := inside.OpenFile(m.path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFile)
-	if err != nil {
-		return nil, err
-	}
-	if err := reserve(out, member.State.DbSize); err != nil {
-		return nil, errors.Join(err, out.Close())
-	}
-	disk := durable.NewWriter(out)
-	s, err := send(ctx, member, disk)
-	return s, errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
-}
-
-// verifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
-func (m *Machine) verifySaved(path string, s *etcdfs.Checksum) (api.Snapshot, error) {
-	file, err := inside.OpenFile(m.path(path), os.O_RDONLY, 0)
-	if err != nil {
-		return api.Snapshot{}, err
-	}
-	defer file.Close()
-	return etcdfs.Verify(path, inside.PathOf(file), s)
-}
-
-// send streams a snapshot of the local member.
-func send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*etcdfs.Checksum, error) {
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	stream, err := member.Snapshot(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
-	}
-	defer stream.Close()
-	s := etcdfs.NewChecksum()
-	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", stallTimeout)) }
-	if _, err := io.Copy(io.MultiWriter(to, s), flowing{stream, stallTimeout, silent}); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, fmt.Errorf("save a snapshot of the local member: %w", err)
-	}
-	return s, nil
-}
-
-// snapshotName is what a verified snapshot is called: its revision, and when it was taken.
-var snapshotName = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
-
-// keepSnapshots removes the oldest snapshots until so many are left, but never the one that was just taken,
-// whatever the clock says.
-func (m *Machine) keepSnapshots(dir, taken string, keep int) error {
-	entries, err := inside.ReadDir(m.path(dir))
-	if err != nil {
-		return err
-	}
-	type older struct{ name, at string }
-	var others []older
-	for _, entry := range entries {
-		if found := snapshotName.FindStringSubmatch(entry.Name()); found != nil && entry.Name() != taken {
-			others = append(others, older{entry.Name(), found[1]})
-		}
-	}
-	slices.SortFunc(others, func(a, b older) int { return cmp.Compare(a.at, b.at) })
-	for _, other := range others[:max(0, len(others)-keep+1)] {
-		if err := remove(m.path(filepath.Join(dir, other.name))); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 // TestSourceAtAPath: whatever lies at a path of the host, or beside it, where every user may write, keeps no call waiting and
@@ -25,7 +27,7 @@ func TestSourceAtAPath(t *testing.T) {
 	}
 	link := func(path string) error { return os.Symlink("/dev/zero", path) }
 	long := func(path string) error {
-		return os.WriteFile(path, []byte(strings.Repeat(" ", 2*largestManifest)+`{"taken_at":"2026-01-02T03:04:05Z"}`), 0o666)
+		return os.WriteFile(path, []byte(strings.Repeat(" ", 2*arrivals.LargestManifest)+`{"taken_at":"2026-01-02T03:04:05Z"}`), 0o666)
 	}
 	content := func(text string) func(string) error {
 		return func(path string) error { return os.WriteFile(path, []byte(text), 0o666) }
@@ -58,7 +60,7 @@ func TestSourceAtAPath(t *testing.T) {
 				}
 			}
 			type opened struct {
-				source *snapshotSource
+				source *snapshots.Source
 				err    error
 				bytes  uint64 // that were taken for it
 			}
@@ -66,7 +68,7 @@ func TestSourceAtAPath(t *testing.T) {
 			go func() {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				source, err := m.open(t.Context(), "main", "owner", api.Source{Path: snapshot}, nil)
+				source, err := m.arrivals().Open(t.Context(), "main", "owner", api.Source{Path: snapshot}, nil)
 				runtime.ReadMemStats(&after)
 				done <- opened{source, err, after.TotalAlloc - before.TotalAlloc}
 			}()
@@ -88,8 +90,8 @@ func TestSourceAtAPath(t *testing.T) {
 			}
 			defer got.source.Close()
 			text, err := io.ReadAll(got.source)
-			if err != nil || !bytes.Equal(text, []byte("content")) || got.source.size != int64(len(text)) || got.source.takenAt.IsZero() == test.dated {
-				t.Errorf("it reads %q, of %d bytes, taken at %s, %v", text, got.source.size, got.source.takenAt, err)
+			if err != nil || !bytes.Equal(text, []byte("content")) || got.source.Size != int64(len(text)) || got.source.TakenAt.IsZero() == test.dated {
+				t.Errorf("it reads %q, of %d bytes, taken at %s, %v", text, got.source.Size, got.source.TakenAt, err)
 			}
 		})
 	}
@@ -104,7 +106,7 @@ func TestSourceThatHangs(t *testing.T) {
 	hung(t, m.path("/nfs"))
 	failed := make(chan error, 1)
 	go func() {
-		_, err := m.fromPath("/nfs/snapshot.db")
+		_, err := m.arrivals().Open(t.Context(), "main", "owner", api.Source{Path: "/nfs/snapshot.db"}, nil)
 		failed <- err
 	}()
 	select {

@@ -11,11 +11,13 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
 const snapshotDir = dataDir + ".snapshots"
 
-func snapshots(t *testing.T, m *Machine) []string {
+func snapshotsOf(t *testing.T, m *Machine) []string {
 	t.Helper()
 	entries, err := os.ReadDir(m.path(snapshotDir))
 	if err != nil {
@@ -37,7 +39,7 @@ func TestSnapshotOfAMember(t *testing.T) {
 	clock := f.Now()
 	f.Now = func() time.Time { return clock }
 	// What a call that was cut short has left.
-	writeFile(t, f.Machine, snapshotDir+"/"+unfinishedSnapshot, "half")
+	writeFile(t, f.Machine, snapshotDir+"/"+snapshots.Unfinished, "half")
 
 	take := func(keep int) api.Snapshot {
 		t.Helper()
@@ -56,30 +58,30 @@ func TestSnapshotOfAMember(t *testing.T) {
 	if err != nil || info.Size() != s.SizeBytes {
 		t.Errorf("the file is %+v, %v", info, err)
 	}
-	mustHave(t, f.Machine, snapshotDir, root, 0o700)
-	mustHave(t, f.Machine, s.Path, root, 0o600)
-	if names := snapshots(t, f.Machine); len(names) != 1 {
+	mustHave(t, f.Machine, snapshotDir, files.RootUser, 0o700)
+	mustHave(t, f.Machine, s.Path, files.RootUser, 0o600)
+	if names := snapshotsOf(t, f.Machine); len(names) != 1 {
 		t.Errorf("there are %q", names)
 	}
 
 	take(2)
 	last := take(2)
-	if names := snapshots(t, f.Machine); len(names) != 2 || names[1] != filepath.Base(last.Path) || names[0] == filepath.Base(s.Path) {
+	if names := snapshotsOf(t, f.Machine); len(names) != 2 || names[1] != filepath.Base(last.Path) || names[0] == filepath.Base(s.Path) {
 		t.Errorf("of three, of which two are kept, there are %q", names)
 	}
 	clock = clock.Add(-24 * time.Hour) // a clock that was put back
-	if s := take(1); snapshots(t, f.Machine)[0] != filepath.Base(s.Path) || len(snapshots(t, f.Machine)) != 1 {
-		t.Errorf("there are %q, without %s", snapshots(t, f.Machine), s.Path)
+	if s := take(1); snapshotsOf(t, f.Machine)[0] != filepath.Base(s.Path) || len(snapshotsOf(t, f.Machine)) != 1 {
+		t.Errorf("there are %q, without %s", snapshotsOf(t, f.Machine), s.Path)
 	}
 
 	for _, r := range []api.SnapshotRequest{{Owner: fleetOwner}, {Owner: "another", Keep: 1}} {
 		_, err := f.Snapshot(t.Context(), "main", r)
 		mustRefuse(t, err)
 	}
-	if err := f.purge(dataDir + "-2"); err != nil || len(snapshots(t, f.Machine)) != 1 {
+	if err := f.dataDir(dataDir + "-2").Purge(); err != nil || len(snapshotsOf(t, f.Machine)) != 1 {
 		t.Errorf("a neighbour's purge: %v", err)
 	}
-	if err := f.purge(dataDir); err != nil {
+	if err := f.dataDir(dataDir).Purge(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(f.path(snapshotDir)); !os.IsNotExist(err) {
@@ -91,8 +93,8 @@ func TestSnapshotOfAMember(t *testing.T) {
 	_, err = f.Snapshot(t.Context(), "main", api.SnapshotRequest{Owner: fleetOwner, Keep: 1})
 	mustRefuse(t, err, snapshotDir+" has 3", "MiB free")
 	mountOn(t, f.Machine, snapshotDir, "256m")
-	if s := take(1); len(snapshots(t, f.Machine)) != 1 || snapshots(t, f.Machine)[0] != filepath.Base(s.Path) {
-		t.Errorf("on a disk of their own there are %q", snapshots(t, f.Machine))
+	if s := take(1); len(snapshotsOf(t, f.Machine)) != 1 || snapshotsOf(t, f.Machine)[0] != filepath.Base(s.Path) {
+		t.Errorf("on a disk of their own there are %q", snapshotsOf(t, f.Machine))
 	}
 }
 
@@ -125,7 +127,7 @@ func TestSnapshotThatIsDamaged(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := f.mustHold(dataDir, 1<<60, "a snapshot"); err == nil || !strings.Contains(err.Error(), "MiB free") {
+	if err := f.disks().MustHold(dataDir, 1<<60, "a snapshot"); err == nil || !strings.Contains(err.Error(), "MiB free") {
 		t.Errorf("a snapshot of an exbibyte: %v", err)
 	}
 }

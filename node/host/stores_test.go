@@ -1,58 +1,14 @@
 package host
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/stores"
 )
-
-func TestWhichStoresThereAre(t *testing.T) {
-	m, _ := newMachine(t)
-	installStore(t, m, storeB)
-	// What an upload that was cut short leaves is no store, and neither is one that cannot be run.
-	writeFile(t, m, api.StoreRoot+"/.incoming.x1/store", "half")
-	writeFile(t, m, api.InstalledStore(hex.EncodeToString(make([]byte, 32))), "not executable")
-	if err := m.link(api.SelectedStore("main"), storeB); err != nil {
-		t.Fatal(err)
-	}
-	got, err := m.store("main")
-	want := api.Store{EtcdVersion: "3.7.3", SHA256: storeA, Selected: storeB, Installed: []string{storeA, storeB}}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("%v\n%s", err, diff)
-	}
-}
-
-// TestAStoreThatIsNotInstalledKnowsItself holds that one that runs from elsewhere, as in a checkout,
-// has the name that it would be installed by.
-func TestAStoreThatIsNotInstalledKnowsItself(t *testing.T) {
-	m, _ := newMachine(t)
-	writeFile(t, m, "/home/me/store", "binary")
-	m.Binary = m.path("/home/me/store")
-	sum := sha256.Sum256([]byte("binary"))
-	if got, err := m.hash(); err != nil || got != hex.EncodeToString(sum[:]) {
-		t.Errorf("its hash is %s, %v", got, err)
-	}
-}
-
-func TestAMachineWithoutStores(t *testing.T) {
-	m, _ := newMachine(t)
-	if err := os.RemoveAll(m.path(api.StoreRoot)); err != nil {
-		t.Fatal(err)
-	}
-	if installed, err := m.installed(); err != nil || len(installed) > 0 {
-		t.Errorf("there are %q, %v", installed, err)
-	}
-	if err := m.deselect("main"); err != nil {
-		t.Error(err)
-	}
-}
 
 // TestSweepLeavesStoresToRunsOfOtherClusters holds that a store that nobody selects stays for as long as a run of another
 // cluster is under way that may have brought it, however slow that is; and that it goes with the next cluster after that.
@@ -68,11 +24,11 @@ func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 		"by a run that began by a clock that was ahead": {cluster: run, brought: time.Hour, ahead: 24 * time.Hour, stays: true},
 		"of another run, by a clock that was ahead":     {cluster: "main", brought: time.Hour, ahead: 24 * time.Hour},
 		"in the middle of the run":                      {cluster: run, brought: time.Hour, stays: true},
-		"before the run had the lock":                   {cluster: run, brought: -recent / 2, stays: true},
-		"long before the run":                           {cluster: run, brought: -2 * recent},
+		"before the run had the lock":                   {cluster: run, brought: -stores.Recent / 2, stays: true},
+		"long before the run":                           {cluster: run, brought: -2 * stores.Recent},
 		"by a run that has ended":                       {cluster: run, ended: true, brought: time.Hour},
 		"by an earlier run of this cluster":             {cluster: "main", brought: time.Minute},
-		"of late, by a run before its locks":            {cluster: "main", brought: elapsed - recent/2, stays: true},
+		"of late, by a run before its locks":            {cluster: "main", brought: elapsed - stores.Recent/2, stays: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
@@ -89,11 +45,11 @@ func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.Now = func() time.Time { return began.Add(elapsed) }
-			if err := m.deselect("main"); err != nil {
+			if err := m.stores().Deselect("main"); err != nil {
 				t.Fatal(err)
 			}
-			if m.isInstalled(storeA) || m.isInstalled(storeB) != test.stays {
-				t.Errorf("the store that was taken back is there: %t; the one that was brought: %t", m.isInstalled(storeA), m.isInstalled(storeB))
+			if m.stores().IsInstalled(storeA) || m.stores().IsInstalled(storeB) != test.stays {
+				t.Errorf("the store that was taken back is there: %t; the one that was brought: %t", m.stores().IsInstalled(storeA), m.stores().IsInstalled(storeB))
 			}
 		})
 	}
@@ -128,15 +84,15 @@ func TestSweepLeavesWantedStores(t *testing.T) {
 			writeFile(t, m, "/proc/uptime", test.since)
 			now := time.Now().Add(1000 * time.Hour) // the clock has jumped
 			m.Now = func() time.Time { return now }
-			if err := m.deselect("main"); err != nil {
+			if err := m.stores().Deselect("main"); err != nil {
 				t.Fatal(err)
 			}
 			for _, store := range []string{storeA, storeB} {
-				if m.isInstalled(store) != test.stays {
-					t.Errorf("store %s is there: %t", store, m.isInstalled(store))
+				if m.stores().IsInstalled(store) != test.stays {
+					t.Errorf("store %s is there: %t", store, m.stores().IsInstalled(store))
 				}
 			}
-			if left, _ := filepath.Glob(m.path(api.StoreRoot + "/" + leaving + "*")); len(left) > 0 {
+			if left, _ := filepath.Glob(m.path(api.StoreRoot + "/.leaving-*")); len(left) > 0 {
 				t.Errorf("beside them lie %q", left)
 			}
 		})
@@ -158,11 +114,11 @@ func TestSelectedStoresAreWantedNoMore(t *testing.T) {
 func TestSweepEndsARemovalThatWasCutShort(t *testing.T) {
 	m, _ := newMachine(t)
 	configured(t, m, prepareOf("main"))
-	writeFile(t, m, filepath.Join(api.StoreRoot, leaving+storeB, "store"), "half")
-	if err := m.deselect("main"); err != nil {
+	writeFile(t, m, filepath.Join(api.StoreRoot, stores.Leaving+storeB, "store"), "half")
+	if err := m.stores().Deselect("main"); err != nil {
 		t.Fatal(err)
 	}
-	if exists(m.path(filepath.Join(api.StoreRoot, leaving+storeB))) {
+	if exists(m.path(filepath.Join(api.StoreRoot, stores.Leaving+storeB))) {
 		t.Error("it is there still")
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
 // TakeBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
@@ -19,7 +21,7 @@ func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRe
 	}
 	if under.Stage != api.StageFenced {
 		under.Stage, under.Token, under.Bump = api.StageFenced, "", 0
-		if err := m.putRestoration(cluster, under); err != nil {
+		if err := m.records().PutRestoration(cluster, under); err != nil {
 			return err
 		}
 	}
@@ -38,19 +40,19 @@ func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRe
 	if err := m.restoreOldConfiguration(ctx, cluster, under); err != nil {
 		return err
 	}
-	return m.endRestoration(cluster, under.dataDir())
+	return m.endRestoration(cluster, under.Beside())
 }
 
 // mayTakeBack refuses what cannot be taken back, and is nil where nothing is left to take back.
-func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restoration, error) {
-	marker, err := m.marker(cluster)
+func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*records.Restoration, error) {
+	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
-		_, err = m.owned(cluster, r.Owner)
+		_, err = m.records().Owned(cluster, r.Owner)
 	}
 	if err != nil {
 		return nil, err
 	}
-	under, err := m.restoration(cluster)
+	under, err := m.records().Restoration(cluster)
 	switch {
 	case err != nil || under == nil:
 		return nil, err
@@ -62,39 +64,31 @@ func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*restorati
 	if err := m.mustHaveDisk(marker, under); err != nil {
 		return nil, err
 	}
-	if under.Cleared && under.Aside != "" && !isDir(m.path(under.Aside)) {
+	if under.Cleared && under.Aside != "" && !files.IsDir(m.path(under.Aside)) {
 		return nil, refuse("%s, and the old data is not in %s any more, where it was moved to: put it back there, or mount the disk that it is on; to go on without it, finish the restore (restore.take_back = false)", under, under.Aside)
 	}
 	return under, nil
 }
 
-// dataDir is where what was fetched lies beside.
-func (r restoration) dataDir() string {
-	if r.DataDir == "" && r.Marker != nil {
-		return r.Marker.DataDir
-	}
-	return r.DataDir
-}
-
 // restoreOldConfiguration puts back what the old member ran by, the marker last.
-func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *restoration) error {
+func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *records.Restoration) error {
 	etcd, err := m.systemUser()
 	if err != nil {
 		return err
 	}
-	readable := Owner{root.UID, etcd.GID}
-	if err := m.putOrRemove(file{api.FlagsFile(cluster), []byte(strings.Join(under.Flags, "\n") + "\n"), readable, configFile}, under.Flags != nil); err != nil {
+	readable := files.RootFor(etcd)
+	if err := m.putOrRemove(files.File{Path: api.FlagsFile(cluster), Text: []byte(strings.Join(under.Flags, "\n") + "\n"), Owner: readable, Mode: files.ConfigFile}, under.Flags != nil); err != nil {
 		return err
 	}
 	text, err := json.Marshal(under.Progress)
 	if err != nil {
 		return fmt.Errorf("encode how far the member had come: %w", err)
 	}
-	if err := m.putOrRemove(file{api.ProgressFile(cluster), append(text, '\n'), readable, configFile}, under.Progress != progress{}); err != nil {
+	if err := m.putOrRemove(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: readable, Mode: files.ConfigFile}, under.Progress != records.Progress{}); err != nil {
 		return err
 	}
-	if m.isInstalled(under.Store) {
-		if err := m.exclusively(ctx, func() error { return m.selectStore(cluster, under.Store) }); err != nil {
+	if m.stores().IsInstalled(under.Store) {
+		if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, under.Store) }); err != nil {
 			return err
 		}
 	}
@@ -108,28 +102,28 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 			return err
 		}
 	}
-	return m.rewriteMarker(*under.Marker)
+	return m.records().RewriteMarker(*under.Marker)
 }
 
 // putOrRemove makes a file what it was, which may be that there was none.
-func (m *Machine) putOrRemove(f file, there bool) error {
+func (m *Machine) putOrRemove(f files.File, there bool) error {
 	if !there {
-		return errors.Join(remove(m.path(f.path)), syncDir(m.path(path.Dir(f.path))))
+		return errors.Join(files.Remove(m.path(f.Path)), files.SyncDir(m.path(path.Dir(f.Path))))
 	}
-	_, err := m.put(f)
+	_, err := m.files().Put(f)
 	return err
 }
 
 // forget takes off a host what a restore has made of one that carried no cluster before. The record goes last.
-func (m *Machine) forget(ctx context.Context, cluster string, under *restoration) error {
+func (m *Machine) forget(ctx context.Context, cluster string, under *records.Restoration) error {
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return err
 	}
-	if err := m.removeFetched(under.DataDir, "", false); err != nil {
+	if err := m.arrivals().RemoveFetched(under.DataDir, "", false); err != nil {
 		return err
 	}
 	if err := m.removeConfiguration(cluster, path.Base(api.RestoreFile(cluster))); err != nil {
 		return err
 	}
-	return m.exclusively(ctx, func() error { return m.deselect(cluster) })
+	return m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
 }

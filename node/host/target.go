@@ -18,7 +18,7 @@ func (m *Machine) meant(cluster string, t *api.Target) error {
 		return refuse("this call is for the machine with the ID %s, and it came to the one with the ID %s: the address of member %s leads to another machine than before; check address, ssh_address and ssh_port, and plan again",
 			t.MachineID, here, t.For)
 	}
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const tryTimeout = 30 * time.Second
 // Try has an installed store parse flags as etcd. With --version behind them etcd parses all of them, and
 // ends before it looks at anything that they say.
 func (m *Machine) Try(ctx context.Context, r api.TryRequest) error {
-	if !storeHash.MatchString(r.Store) || !m.isInstalled(r.Store) {
+	if !m.stores().IsInstalled(r.Store) {
 		return refuse("store %q is not installed on this host", r.Store)
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)

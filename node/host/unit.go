@@ -5,20 +5,15 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// systemdTimeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
-// units on a big host in seconds.
-const systemdTimeout = 10 * time.Second
-
 // unit is the state of the cluster's unit, with the text of its file, and with its last words where
 // it failed or is being started again.
 func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, error) {
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	state, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil {
@@ -42,9 +37,6 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 // journal is the host's journal.
 func (m *Machine) journal() units.Journal { return units.Journal{Run: m.Run} }
 
-// calendar reads schedules as the host does.
-func (m *Machine) calendar() units.Calendar { return units.Calendar{Run: m.Run} }
-
 // running tells whether a unit's process is there, or on its way.
 func running(s api.UnitState) bool {
 	switch s.ActiveState {
@@ -56,7 +48,7 @@ func running(s api.UnitState) bool {
 
 // Start enables the unit and starts it, without waiting until it is ready.
 func (m *Machine) Start(ctx context.Context, cluster string) error {
-	marker, err := m.marker(cluster)
+	marker, err := m.records().Marker(cluster)
 	if err != nil {
 		return err
 	}
@@ -76,7 +68,7 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 // Restart stops the unit where it runs, waits until it has stopped, enables it and starts it, without
 // waiting until it is ready.
 func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequest) error {
-	marker, err := m.owned(cluster, r.Owner)
+	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
 		return err
 	}
@@ -94,7 +86,7 @@ func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequ
 
 // Stop stops the unit and waits until it has stopped.
 func (m *Machine) Stop(ctx context.Context, cluster string, r api.StopRequest) error {
-	if _, err := m.owned(cluster, r.Owner); err != nil {
+	if _, err := m.records().Owned(cluster, r.Owner); err != nil {
 		return err
 	}
 	if err := m.stop(ctx, cluster); err != nil || !r.Disable {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
 // A member whose data is large, on a disk that is slow, may take minutes until it ends over what is wrong with it. So how
@@ -20,18 +22,18 @@ type vain struct {
 }
 
 // vainFile is where it is kept, until the host boots.
-func vainFile(cluster string) string { return filepath.Join(lockDir, "vain-"+cluster+".json") }
+func vainFile(cluster string) string { return filepath.Join(api.RunDir, "vain-"+cluster+".json") }
 
 // noteVain notes how long the process has run that has just ended. It is a hint for who looks, and fails nothing.
 func (m *Machine) noteVain(ctx context.Context, cluster string) {
-	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
 	state, err := m.Units.State(ctx, api.Unit(cluster))
 	if err != nil || state.Vain == 0 && m.lastVain(cluster) == 0 {
 		return
 	}
-	if text, err := json.Marshal(vain{state.Vain}); err == nil && m.ensureDir(lockDir, root, 0o700) == nil {
-		_, _ = m.put(file{vainFile(cluster), text, root, keyFile})
+	if text, err := json.Marshal(vain{state.Vain}); err == nil && m.files().EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
+		_, _ = m.files().Put(files.File{Path: vainFile(cluster), Text: text, Owner: files.RootUser, Mode: files.KeyFile})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
 
@@ -148,7 +149,7 @@ func TestALookWaitsForAStartThatComesFurther(t *testing.T) {
 		at    func(minute int) procfs.Work
 		waits int // minutes
 	}{
-		"one that reads":    {func(minute int) procfs.Work { return did(int64(minute)*leastRead, 0) }, 25},
+		"one that reads":    {func(minute int) procfs.Work { return did(int64(minute)*pace.LeastRead, 0) }, 25},
 		"one that computes": {func(minute int) procfs.Work { return did(0, time.Duration(minute)*10*time.Second) }, 25},
 		"one that hangs":    {func(int) procfs.Work { return did(0, 0) }, 10},
 		"one after another": {func(minute int) procfs.Work { return procfs.Work{Process: minute} }, 25},

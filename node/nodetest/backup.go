@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -132,14 +133,14 @@ func (c call) runNow(r api.RunNowRequest) (api.BackupStatus, error) {
 
 // doRun does what a run does, and fills in what it came to.
 func (c call) doRun(part *installation, rehearsal bool, run *api.Run) error {
-	p := part.unit.process
+	p := part.unit.Process
 	switch {
-	case p == nil || !p.serves || p.leader == "":
+	case p == nil || !p.Serves || p.Leader == "":
 		return failed("the local member is not well")
-	case !p.member.state().votes(p.member.id):
+	case !p.Member.State().Votes(p.Member.ID):
 		return failed("the local member is a learner")
 	case rehearsal:
-		return c.rehearse(part.backups, p.member.state(), run)
+		return c.rehearse(part.backups, p.Member.State(), run)
 	case c.BackupFails != "":
 		return failed("%s", c.BackupFails)
 	}
@@ -149,14 +150,14 @@ func (c call) doRun(part *installation, rehearsal bool, run *api.Run) error {
 }
 
 // take stores a backup wherever the host keeps any.
-func (c call) take(part *installation, p *process) api.StoredBackup {
-	s := p.member.state()
+func (c call) take(part *installation, p *model.Process) api.StoredBackup {
+	s := p.Member.State()
 	content := snapshotOf(s)
 	sum := sha256.Sum256([]byte(content))
 	taken := api.StoredBackup{
-		Name: fmt.Sprintf("%s-r%d-%s", c.world.Clock.UTC().Format("20060102T150405Z"), s.stored(), part.marker.Member), TakenAt: c.world.Clock,
-		Revision: s.stored(), Keys: s.keys(), SHA256: hex.EncodeToString(sum[:]), SizeBytes: snapshotSize, StoredBytes: snapshotSize,
-		EtcdVersion: p.version, ClusterID: p.member.cluster, Member: part.marker.Member, Encrypted: len(part.backups.Recipients) > 0,
+		Name: fmt.Sprintf("%s-r%d-%s", c.world.Clock.UTC().Format("20060102T150405Z"), s.Stored(), part.marker.Member), TakenAt: c.world.Clock,
+		Revision: s.Stored(), Keys: s.Keys(), SHA256: hex.EncodeToString(sum[:]), SizeBytes: snapshotSize, StoredBytes: snapshotSize,
+		EtcdVersion: p.Version, ClusterID: p.Member.Cluster, Member: part.marker.Member, Encrypted: len(part.backups.Recipients) > 0,
 	}
 	for kind, place := range c.places(part.backups.Backup) {
 		taken.Destination = kind
@@ -166,13 +167,13 @@ func (c call) take(part *installation, p *process) api.StoredBackup {
 }
 
 // rehearse proves the newest backup.
-func (c call) rehearse(b *backups, live state, run *api.Run) error {
+func (c call) rehearse(b *backups, live model.State, run *api.Run) error {
 	newest := c.newestBackup(b.Backup, c.on(c.cluster).marker.Owner)
 	if newest == nil {
 		return failed("there is no backup to rehearse")
 	}
 	run.Backup, run.Revision = newest.Name, newest.Revision
-	run.BehindRevisions, run.BehindTime = max(0, live.revision-newest.Revision), c.world.Clock.Sub(newest.TakenAt)
+	run.BehindRevisions, run.BehindTime = max(0, live.Revision-newest.Revision), c.world.Clock.Sub(newest.TakenAt)
 	run.ChecksumsOnly = newest.Encrypted && b.Rehearsal.Identity.IsEmpty()
 	if c.RehearsalFails != "" {
 		return failed("%s", c.RehearsalFails)

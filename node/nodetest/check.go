@@ -31,7 +31,7 @@ func (i *installation) mayCertify(r api.ConfigureRequest) error {
 		if err := api.CheckKeyName(name); err != nil {
 			return err
 		}
-		if i.next[name].belongs(text) || i.keys[name].belongs(text) {
+		if i.next[name].Belongs(text) || i.keys[name].Belongs(text) {
 			continue
 		}
 		if _, there := i.keys[name]; !there {

@@ -1,15 +1,12 @@
 package nodetest
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"time"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // What follows is what happens to a cluster behind the provider's back. A process that runs keeps what it was
@@ -29,7 +26,7 @@ func (h *Host) change(cluster string, do func(*installation)) {
 }
 
 // onData does something to the data of a cluster's member, and fails the test where there is none.
-func (h *Host) onData(cluster string, do func(*installation, *member)) {
+func (h *Host) onData(cluster string, do func(*installation, *model.Member)) {
 	h.world.t.Helper()
 	h.change(cluster, func(part *installation) {
 		m := h.directory(part.marker.DataDir).member
@@ -43,12 +40,12 @@ func (h *Host) onData(cluster string, do func(*installation, *member)) {
 
 // DisableUnit takes the cluster's unit out of the boot. It runs on.
 func (h *Host) DisableUnit(cluster string) {
-	h.change(cluster, func(part *installation) { part.unit.enabled = false })
+	h.change(cluster, func(part *installation) { part.unit.Enabled = false })
 }
 
 // EditUnit changes the text of the unit file.
 func (h *Host) EditUnit(cluster, text string) {
-	h.change(cluster, func(part *installation) { part.unit.text = text })
+	h.change(cluster, func(part *installation) { part.unit.Text = text })
 }
 
 // EditFlags changes the lines of the flags file.
@@ -81,22 +78,22 @@ func (h *Host) Certificates(cluster string) (certificates map[string]string) {
 
 // ExpireCertificates has all certificates of the cluster on the host be the same ones, but expired an hour
 // ago. The member runs on.
-func (h *Host) ExpireCertificates(cluster string, by *Authority) {
+func (h *Host) ExpireCertificates(cluster string, by *signing.Authority) {
 	h.reissue(cluster, by, h.world.Clock.Add(-time.Hour))
 }
 
 // ForeignCertificates has all certificates of the cluster on the host be for the same keys and names, but of
 // another authority: give one that the cluster does not trust.
-func (h *Host) ForeignCertificates(cluster string, by *Authority) {
+func (h *Host) ForeignCertificates(cluster string, by *signing.Authority) {
 	h.reissue(cluster, by, h.world.Clock.Add(by.Lifetime))
 }
 
-func (h *Host) reissue(cluster string, by *Authority, until time.Time) {
+func (h *Host) reissue(cluster string, by *signing.Authority, until time.Time) {
 	h.world.t.Helper()
 	h.change(cluster, func(part *installation) {
 		certificates := map[string]string{}
 		for name, text := range part.certificates {
-			again, err := by.again(name, text, until)
+			again, err := by.Again(name, text, until)
 			if err != nil {
 				h.world.t.Errorf("nodetest: certificate %s of %s: %v", name, h.Address, err)
 				return
@@ -107,44 +104,24 @@ func (h *Host) reissue(cluster string, by *Authority, until time.Time) {
 	})
 }
 
-// again is a certificate that says the same as another, but until when it holds.
-func (a *Authority) again(name, text string, until time.Time) (string, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return "", fmt.Errorf("it is no PEM")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "", err
-	}
-	from := a.client
-	if name == api.KeyPeer {
-		from = a.peer
-	}
-	return from.issue(&x509.Certificate{
-		SerialNumber: big.NewInt(3), Subject: cert.Subject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses,
-		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until, ExtKeyUsage: cert.ExtKeyUsage,
-	}, cert.PublicKey)
-}
-
 // Corrupt has the database of the cluster's member say something else than its log.
 func (h *Host) Corrupt(cluster string) {
-	h.onData(cluster, func(_ *installation, m *member) { m.corrupt = "by a flipped bit on " + h.Address })
+	h.onData(cluster, func(_ *installation, m *model.Member) { m.Corrupt = "by a flipped bit on " + h.Address })
 }
 
 // What can be damaged of a member's data.
 const (
-	Log      = "log"
-	Database = "database"
+	Log      = model.Log
+	Database = model.Database
 )
 
 // Damage kills the cluster's member, and damages a part of its data: its log or its database. Each process that
 // systemd starts on it from then on ends. Ticks of the world let it do so.
 func (h *Host) Damage(cluster, part string) {
-	h.onData(cluster, func(i *installation, m *member) {
-		m.damaged = part
-		if i.unit.runs() {
-			i.unit.crash("signal: killed")
+	h.onData(cluster, func(i *installation, m *model.Member) {
+		m.Damaged = part
+		if i.unit.Runs() {
+			i.unit.Crash("signal: killed")
 		}
 		h.world.convene()
 	})
@@ -153,7 +130,7 @@ func (h *Host) Damage(cluster, part string) {
 // DamageData damages the log of the cluster's member, as a power cut may: its host boots, and etcd ends at each start.
 func (h *Host) DamageData(cluster string) {
 	h.PowerCut()
-	h.onData(cluster, func(_ *installation, m *member) { m.damaged = Log })
+	h.onData(cluster, func(_ *installation, m *model.Member) { m.Damaged = Log })
 	h.PowerOn()
 }
 
@@ -163,21 +140,21 @@ func (h *Host) LoseStore(cluster, stays string) {
 	h.change(cluster, func(part *installation) {
 		delete(h.stores, part.selected)
 		h.stores[stays] = h.world.Clock
-		part.unit.stop()
+		part.unit.Stop()
 		h.world.convene()
-		part.unit.start()
+		part.unit.Start()
 	})
 }
 
 // RollBack stops the cluster's unit, and takes the last n entries out of the member's data, as a restored
 // image of its disk does. The unit stays stopped.
 func (h *Host) RollBack(cluster string, n uint64) {
-	h.onData(cluster, func(part *installation, m *member) {
+	h.onData(cluster, func(part *installation, m *model.Member) {
 		h.note(part)
-		part.unit.stop()
-		m.index -= min(n, m.index)
-		for m.last != nil && m.last.index > m.index {
-			m.last = m.last.prev
+		part.unit.Stop()
+		m.Index -= min(n, m.Index)
+		for m.Last != nil && m.Last.Index > m.Index {
+			m.Last = m.Last.Prev
 		}
 		h.world.convene()
 	})
@@ -194,11 +171,11 @@ func (h *Host) Revert(cluster string, n uint64) {
 // stopped.
 func (h *Host) ForeignData(cluster string) {
 	h.change(cluster, func(part *installation) {
-		part.unit.stop()
-		id := identity("member", "foreign", h.Address)
-		h.data[part.marker.DataDir] = &directory{litter: true, member: &member{
-			cluster: identity("cluster", "foreign", h.Address), id: id, name: "foreign", index: 1,
-			known: state{revision: 1, members: []listed{{id: id, name: "foreign", peerURL: "https://198.51.100.1:2380"}}},
+		part.unit.Stop()
+		id := model.Identity("member", "foreign", h.Address)
+		h.data[part.marker.DataDir] = &directory{litter: true, member: &model.Member{
+			Cluster: model.Identity("cluster", "foreign", h.Address), ID: id, Name: "foreign", Index: 1,
+			Known: model.State{Revision: 1, Members: []model.Listed{{ID: id, Name: "foreign", PeerURL: "https://198.51.100.1:2380"}}},
 		}}
 		h.world.convene()
 	})
@@ -208,7 +185,7 @@ func (h *Host) ForeignData(cluster string) {
 // stays stopped.
 func (h *Host) Unmount(cluster string) {
 	h.change(cluster, func(part *installation) {
-		part.unit.stop()
+		part.unit.Stop()
 		dir := part.marker.DataDir
 		h.unmounted[dir], h.data[dir] = h.directory(dir), &directory{}
 		h.world.convene()
@@ -229,20 +206,20 @@ func (h *Host) Mount(cluster string) {
 // come to its quota, and a defragmentation makes it half of that: see FillDatabase.
 func (h *Host) RaiseAlarm(cluster, alarm string) {
 	h.world.t.Helper()
-	h.onData(cluster, func(part *installation, m *member) {
-		p := part.unit.process
-		if p == nil || p.leader == "" {
+	h.onData(cluster, func(part *installation, m *model.Member) {
+		p := part.unit.Process
+		if p == nil || p.Leader == "" {
 			h.world.t.Errorf("nodetest: %s: no member of cluster %s serves there", h.Address, cluster)
 			return
 		}
 		if alarm == "NOSPACE" {
-			m.dbSize = p.quota()
+			m.DBSize = p.Quota()
 		}
 		leader := leaderOf(h.group(p))
-		s := leader.state()
-		s.alarms = append(slices.Clone(s.alarms), alarm+" "+m.id)
-		slices.Sort(s.alarms)
-		leader.append(1, s)
+		s := leader.State()
+		s.Alarms = append(slices.Clone(s.Alarms), alarm+" "+m.ID)
+		slices.Sort(s.Alarms)
+		leader.Append(1, s)
 		h.world.convene()
 	})
 }
@@ -250,19 +227,19 @@ func (h *Host) RaiseAlarm(cluster, alarm string) {
 // FillDatabase has what the database of the cluster's member needs be this many bytes, which no
 // defragmentation makes less. 0 is as little as there is.
 func (h *Host) FillDatabase(cluster string, bytes int64) {
-	h.onData(cluster, func(_ *installation, m *member) { m.dbUsed = bytes })
+	h.onData(cluster, func(_ *installation, m *model.Member) { m.DBUsed = bytes })
 }
 
 // RemoveBehindOurBack removes a member from the cluster, by its name in the list.
 func (w *World) RemoveBehindOurBack(cluster, name string) {
 	w.t.Helper()
-	w.agree(cluster, func(s state) state {
-		i := slices.IndexFunc(s.members, func(l listed) bool { return l.name == name })
+	w.agree(cluster, func(s model.State) model.State {
+		i := slices.IndexFunc(s.Members, func(l model.Listed) bool { return l.Name == name })
 		if i < 0 {
 			w.t.Errorf("nodetest: cluster %s has no member %s", cluster, name)
 			return s
 		}
-		return s.without(s.members[i].id)
+		return s.Without(s.Members[i].ID)
 	})
 }
 
@@ -270,26 +247,26 @@ func (w *World) RemoveBehindOurBack(cluster, name string) {
 // quorum at once.
 func (w *World) AddUnmanaged(cluster, peerURL string, learner bool) {
 	w.t.Helper()
-	w.agree(cluster, func(s state) state {
-		return s.with(listed{id: identity("stranger", peerURL), peerURL: peerURL, learner: learner})
+	w.agree(cluster, func(s model.State) model.State {
+		return s.With(model.Listed{ID: model.Identity("stranger", peerURL), PeerURL: peerURL, Learner: learner})
 	})
 }
 
 // agree has the serving quorum of a cluster agree on something. It fails the test where there is none.
-func (w *World) agree(cluster string, on func(state) state) {
+func (w *World) agree(cluster string, on func(model.State) model.State) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var leader *member
+	var leader *model.Member
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.process; p != nil && part == h.on(cluster) && p.leader == p.member.id {
-			leader = p.member
+		if p := part.unit.Process; p != nil && part == h.on(cluster) && p.Leader == p.Member.ID {
+			leader = p.Member
 		}
 	})
 	if leader == nil {
 		w.t.Errorf("nodetest: no quorum of cluster %s serves", cluster)
 		return
 	}
-	leader.append(1, on(leader.state()))
+	leader.Append(1, on(leader.State()))
 	w.convene()
 }

@@ -7,11 +7,12 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // TestDriftIsSeen has things happen behind our back, and looks at what the host says.
 func TestDriftIsSeen(t *testing.T) {
-	others, err := nodetest.NewAuthority(nodetest.Start)
+	others, err := signing.NewAuthority(nodetest.Start)
 	if err != nil {
 		t.Fatal(err)
 	}

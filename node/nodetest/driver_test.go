@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
@@ -15,7 +16,7 @@ import (
 type driver struct {
 	*testing.T
 	world     *nodetest.World
-	authority *nodetest.Authority
+	authority *signing.Authority
 	addresses []string
 }
 
@@ -39,7 +40,7 @@ func driveFor(t *testing.T, witness nodetest.TB, n int) *driver {
 	}
 	d.world = nodetest.New(witness, d.addresses...)
 	var err error
-	if d.authority, err = nodetest.NewAuthority(nodetest.Start); err != nil {
+	if d.authority, err = signing.NewAuthority(nodetest.Start); err != nil {
 		t.Fatal(err)
 	}
 	for _, address := range d.addresses {

@@ -5,45 +5,47 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // boot is the start of a member's process: the guard looks first, then it opens its data, or begins it.
 func (h *Host) boot(part *installation) {
 	flags := parseFlags(part.flags)
 	if part.marker == nil {
-		part.unit.fail("guard: there is no marker")
+		part.unit.Fail("guard: there is no marker")
 		return
 	}
 	if _, why := h.guard(part); why != "" {
-		part.unit.fail("guard: " + why)
+		part.unit.Fail("guard: " + why)
 		return
 	}
 	if h.Reading > 0 {
 		h.Reading--
-		part.unit.sub = "start"
+		part.unit.Sub = "start"
 		return
 	}
 	dir := h.data[flags["data-dir"]]
 	if why := h.cannotRun(part, flags); why != "" {
-		part.unit.crash(why)
+		part.unit.Crash(why)
 		return
 	}
 	archive := h.world.archive(part.selected)
 	if dir.member == nil {
 		// etcd makes its directories and its database before it looks whether it may begin.
 		dir.litter = true
-		begun, why := h.begin(flags, minorOf(archive.version))
+		begun, why := h.begin(flags, model.MinorOf(archive.version))
 		if why != "" {
-			part.unit.crash(why)
+			part.unit.Crash(why)
 			return
 		}
 		dir.member = begun
-	} else if why := dir.member.cannotRead(minorOf(archive.version)); why != "" {
-		part.unit.crash(why)
+	} else if why := dir.member.CannotRead(model.MinorOf(archive.version)); why != "" {
+		part.unit.Crash(why)
 		return
 	}
 	if h.differs(dir.member) {
-		part.unit.crash(otherData)
+		part.unit.Crash(otherData)
 		return
 	}
 	h.pids++
@@ -51,12 +53,12 @@ func (h *Host) boot(part *installation) {
 	if stalled {
 		h.Stalls--
 	}
-	part.unit.sub = "start"
-	part.unit.process = &process{
-		pid: 1000 + h.pids, store: part.selected, version: archive.version, lines: part.flags, flags: flags,
-		unit: part.unit.text, peerCA: part.peerCA, clients: part.clientCA, member: dir.member,
-		catching: dir.member.last == nil && dir.member.known.version != 0,
-		stalled:  stalled,
+	part.unit.Sub = "start"
+	part.unit.Process = &model.Process{
+		PID: 1000 + h.pids, Store: part.selected, Version: archive.version, Lines: part.flags, Flags: flags,
+		Unit: part.unit.Text, PeerCA: part.peerCA, Clients: part.clientCA, Member: dir.member,
+		Catching: dir.member.Last == nil && dir.member.Known.Version != 0,
+		Stalled:  stalled,
 	}
 }
 
@@ -66,17 +68,17 @@ const otherData = "checkInitialHashKV failed: found data inconsistency with peer
 // differs tells whether a member that starts finds other data at a peer. Before it serves it asks each of those that do for
 // the hash at its own revision, which one that has not come so far cannot say. One that has nothing yet does not ask. Logs
 // that contradict each other are met later.
-func (h *Host) differs(m *member) bool {
-	if m.last == nil {
+func (h *Host) differs(m *model.Member) bool {
+	if m.Last == nil {
 		return false
 	}
-	own := m.last.state.revision
+	own := m.Last.State.Revision
 	for at, group := range h.world.groups() {
-		if at.cluster != m.cluster || at.alone != "" && at.alone != h.Address || at.alone == "" && h.CutOff {
+		if at.cluster != m.Cluster || at.alone != "" && at.alone != h.Address || at.alone == "" && h.CutOff {
 			continue
 		}
 		for _, r := range group {
-			if has := r.member().last; r.process().serves && r.member() != m && has != nil && has.state.revision >= own && has.holds(m.last) && r.member().hashAt(own) != m.hashAt(own) {
+			if has := r.member().Last; r.process().Serves && r.member() != m && has != nil && has.State.Revision >= own && has.Holds(m.Last) && r.member().HashAt(own) != m.HashAt(own) {
 				return true
 			}
 		}
@@ -123,31 +125,31 @@ func (h *Host) cannotRun(part *installation, flags map[string]string) string {
 }
 
 // begin is the first start of a member, or why it may not begin.
-func (h *Host) begin(flags map[string]string, own minor) (*member, string) {
+func (h *Host) begin(flags map[string]string, own model.Minor) (*model.Member, string) {
 	if flags["initial-cluster-state"] != "new" {
 		return h.join(flags, own)
 	}
-	m := &member{name: flags["name"], known: state{revision: 1}}
+	m := &model.Member{Name: flags["name"], Known: model.State{Revision: 1}}
 	token := flags["initial-cluster-token"]
 	for _, l := range initialCluster(flags) {
-		l.id = identity("member", l.peerURL, token)
-		m.known.members = append(m.known.members, l)
-		if l.name == m.name {
-			m.id = l.id
+		l.ID = model.Identity("member", l.PeerURL, token)
+		m.Known.Members = append(m.Known.Members, l)
+		if l.Name == m.Name {
+			m.ID = l.ID
 		}
 	}
-	if m.id == "" {
-		return nil, notInInitialCluster(m.name)
+	if m.ID == "" {
+		return nil, notInInitialCluster(m.Name)
 	}
-	m.cluster = identity("cluster", flags["initial-cluster"], token)
-	for _, l := range m.known.members {
-		peer := h.peer(l.peerURL)
-		if l.name == m.name || peer == nil {
+	m.Cluster = model.Identity("cluster", flags["initial-cluster"], token)
+	for _, l := range m.Known.Members {
+		peer := h.peer(l.PeerURL)
+		if l.Name == m.Name || peer == nil {
 			continue
 		}
 		// The first that answers is believed.
-		if s := peer.member.state(); s.find(m.id) >= 0 && len(s.members[s.find(m.id)].clientURLs) > 0 {
-			return nil, fmt.Sprintf("member %s has already been bootstrapped", m.id)
+		if s := peer.Member.State(); s.Find(m.ID) >= 0 && len(s.Members[s.Find(m.ID)].ClientURLs) > 0 {
+			return nil, fmt.Sprintf("member %s has already been bootstrapped", m.ID)
 		}
 		break
 	}
@@ -157,14 +159,14 @@ func (h *Host) begin(flags map[string]string, own minor) (*member, string) {
 // join is the first start of a member that is told that its cluster exists: it has to find its own peer URL in
 // the list of the first member that answers, as one that has never started. Of the others, their URLs and
 // their number count, and not how they are called.
-func (h *Host) join(flags map[string]string, own minor) (*member, string) {
-	told, mine, peer := initialCluster(flags), "", (*process)(nil)
+func (h *Host) join(flags map[string]string, own model.Minor) (*model.Member, string) {
+	told, mine, peer := initialCluster(flags), "", (*model.Process)(nil)
 	for _, l := range told {
 		switch {
-		case l.name == flags["name"]:
-			mine = l.peerURL
+		case l.Name == flags["name"]:
+			mine = l.PeerURL
 		case peer == nil:
-			peer = h.peer(l.peerURL)
+			peer = h.peer(l.PeerURL)
 		}
 	}
 	if mine == "" {
@@ -173,23 +175,23 @@ func (h *Host) join(flags map[string]string, own minor) (*member, string) {
 	if peer == nil {
 		return nil, "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"
 	}
-	there := peer.member.state()
-	if len(told) != len(there.members) {
+	there := peer.Member.State()
+	if len(told) != len(there.Members) {
 		return nil, "error validating peerURLs: member count is unequal"
 	}
 	for _, l := range told {
-		if there.at(l.peerURL) < 0 {
-			return nil, fmt.Sprintf("error validating peerURLs: PeerURLs: no match found for existing member (%s)", l.peerURL)
+		if there.At(l.PeerURL) < 0 {
+			return nil, fmt.Sprintf("error validating peerURLs: PeerURLs: no match found for existing member (%s)", l.PeerURL)
 		}
 	}
-	if own < there.version || own > there.version+1 {
-		return nil, fmt.Sprintf("incompatible with current running cluster: server version %s, cluster version %s", own, there.version)
+	if own < there.Version || own > there.Version+1 {
+		return nil, fmt.Sprintf("incompatible with current running cluster: server version %s, cluster version %s", own, there.Version)
 	}
-	self := there.members[there.at(mine)]
-	if self.name != "" {
+	self := there.Members[there.At(mine)]
+	if self.Name != "" {
 		return nil, "panic: tocommit(9) is out of range [lastIndex(0)]. Was the raft log corrupted, truncated, or lost?"
 	}
-	return &member{cluster: peer.member.cluster, id: self.id, name: flags["name"], known: there, storage: there.version}, ""
+	return &model.Member{Cluster: peer.Member.Cluster, ID: self.ID, Name: flags["name"], Known: there, Storage: there.Version}, ""
 }
 
 func notInInitialCluster(name string) string {
@@ -197,16 +199,16 @@ func notInInitialCluster(name string) string {
 }
 
 // initialCluster is what the flags say of a cluster's members.
-func initialCluster(flags map[string]string) (members []listed) {
+func initialCluster(flags map[string]string) (members []model.Listed) {
 	for _, entry := range strings.Split(flags["initial-cluster"], ",") {
 		name, peerURL, _ := strings.Cut(entry, "=")
-		members = append(members, listed{name: name, peerURL: peerURL})
+		members = append(members, model.Listed{Name: name, PeerURL: peerURL})
 	}
 	return members
 }
 
 // peer is the member that answers this host at a peer URL; nil: none does.
-func (h *Host) peer(peerURL string) *process {
+func (h *Host) peer(peerURL string) *model.Process {
 	at, err := url.Parse(peerURL)
 	if err != nil {
 		return nil
@@ -216,7 +218,7 @@ func (h *Host) peer(peerURL string) *process {
 		return nil
 	}
 	for _, part := range other.clusters {
-		if p := part.unit.process; p != nil && portOf(p.flags["listen-peer-urls"]) == portOf(peerURL) {
+		if p := part.unit.Process; p != nil && portOf(p.Flags["listen-peer-urls"]) == portOf(peerURL) {
 			return p
 		}
 	}
@@ -234,10 +236,10 @@ func (w *World) pass() {
 // a cluster, and versions follow.
 func (w *World) tick() {
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.process; p != nil && p.serves {
-			p.catching, p.settling = false, false
+		if p := part.unit.Process; p != nil && p.Serves {
+			p.Catching, p.Settling = false, false
 		}
-		if !h.off && part.unit.active == "activating" && part.unit.process == nil {
+		if !h.off && part.unit.Active == "activating" && part.unit.Process == nil {
 			h.boot(part)
 		}
 	})

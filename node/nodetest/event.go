@@ -26,8 +26,8 @@ func (h *Host) PowerOn() {
 	defer h.world.mu.Unlock()
 	h.off = false
 	for _, part := range h.clusters {
-		if part.unit.enabled {
-			part.unit.start()
+		if part.unit.Enabled {
+			part.unit.Start()
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (h *Host) Litter(dir string) {
 func (h *Host) StopUnit(cluster string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
-	h.on(cluster).unit.stop()
+	h.on(cluster).unit.Stop()
 	h.world.convene()
 }
 
@@ -68,9 +68,9 @@ func (h *Host) StopUnit(cluster string) {
 func (h *Host) RestartUnit(cluster string) {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
-	h.on(cluster).unit.stop()
+	h.on(cluster).unit.Stop()
 	h.world.convene()
-	h.on(cluster).unit.start()
+	h.on(cluster).unit.Start()
 	h.world.moment()
 }
 
@@ -125,9 +125,9 @@ func (h *Host) Leftovers(cluster, dir string) []string {
 		"keys":             len(part.keys) > 0,
 		"certificates":     len(part.certificates) > 0 || part.peerCA != "" || part.clientCA != "",
 		"flags":            part.flags != nil,
-		"unit":             part.unit.text != "",
-		"enabled unit":     part.unit.enabled,
-		"process":          part.unit.runs(),
+		"unit":             part.unit.Text != "",
+		"enabled unit":     part.unit.Enabled,
+		"process":          part.unit.Runs(),
 		"selected store":   part.selected != "",
 		"data":             !h.directory(dir).empty(),
 		"lock":             h.locks[cluster] != nil,
@@ -156,7 +156,7 @@ func (w *World) Unhealthy(cluster string, addresses ...string) []string {
 		}
 		view := h.view(cluster)
 		if !view.Healthy || !view.Ready {
-			why = append(why, fmt.Sprintf("%s is not healthy: %s%s, unit %s", address, view.Error, view.HealthError, h.on(cluster).unit.active))
+			why = append(why, fmt.Sprintf("%s is not healthy: %s%s, unit %s", address, view.Error, view.HealthError, h.on(cluster).unit.Active))
 		}
 		if view.ClusterID != "" {
 			ids[view.ClusterID] = true
@@ -171,7 +171,7 @@ func (w *World) Unhealthy(cluster string, addresses ...string) []string {
 // kill ends all processes and sessions of the host.
 func (h *Host) kill() {
 	for _, part := range h.clusters {
-		part.unit.halt()
+		part.unit.Halt()
 	}
 	for cluster, held := range h.locks {
 		h.free(cluster, held)

@@ -30,10 +30,10 @@ func (h *Host) guard(part *installation) (check api.GuardCheck, why string) {
 	case m == nil && formed:
 		return api.GuardData, "it has joined its cluster, and its data directory holds no member's data"
 	case m == nil || marker.Phase == api.PhaseForming:
-	case marker.ClusterID != "" && m.cluster != marker.ClusterID || marker.MemberID != "" && m.id != marker.MemberID:
-		return api.GuardIdentity, fmt.Sprintf("data directory %s holds the data of member %s of cluster %s, and it is member %s of cluster %s", dir, m.id, m.cluster, marker.MemberID, marker.ClusterID)
-	case formed && m.index < part.progress:
-		return api.GuardProgress, fmt.Sprintf("data directory %s ends with entry %d, and was seen to have entry %d: it was rolled back", dir, m.index, part.progress)
+	case marker.ClusterID != "" && m.Cluster != marker.ClusterID || marker.MemberID != "" && m.ID != marker.MemberID:
+		return api.GuardIdentity, fmt.Sprintf("data directory %s holds the data of member %s of cluster %s, and it is member %s of cluster %s", dir, m.ID, m.Cluster, marker.MemberID, marker.ClusterID)
+	case formed && m.Index < part.progress:
+		return api.GuardProgress, fmt.Sprintf("data directory %s ends with entry %d, and was seen to have entry %d: it was rolled back", dir, m.Index, part.progress)
 	}
 	return "", ""
 }
@@ -44,7 +44,7 @@ func (h *Host) note(part *installation) {
 		return
 	}
 	if m := h.directory(part.marker.DataDir).member; m != nil {
-		part.progress = max(part.progress, m.index)
+		part.progress = max(part.progress, m.Index)
 	}
 }
 

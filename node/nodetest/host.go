@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // Host is one simulated host. Its exported fields say what machine it is; a new one is bare, and fit
@@ -89,13 +91,13 @@ type Host struct {
 type installation struct {
 	selected     string // hash of a store; empty: none
 	marker       *api.Marker
-	keys         map[string]key
-	next         map[string]key    // that take the place of others once they are certified
-	certificates map[string]string // PEM by key name
+	keys         map[string]signing.Key
+	next         map[string]signing.Key // that take the place of others once they are certified
+	certificates map[string]string      // PEM by key name
 	peerCA       string
 	clientCA     string
 	flags        []string
-	unit         unit
+	unit         model.Unit
 	progress     uint64           // index of the last entry that the member was seen to have
 	restore      *api.Restoration // that is under way; nil: none
 	backups      *backups         // nil: none are made
@@ -104,8 +106,8 @@ type installation struct {
 
 // directory is a data directory.
 type directory struct {
-	litter bool    // something lies in it that is no member's data
-	member *member // nil: no member has written its log there
+	litter bool          // something lies in it that is no member's data
+	member *model.Member // nil: no member has written its log there
 }
 
 // lock is a held lock.
@@ -137,7 +139,7 @@ func newHost(w *World, address string) *Host {
 
 // reinstall is the host with nothing on it, as another machine.
 func (h *Host) reinstall(name string) {
-	h.MachineID = digest("machine", h.Address, name)[:32]
+	h.MachineID = model.Digest("machine", h.Address, name)[:32]
 	h.stores = map[string]time.Time{}
 	h.wanted = map[demand]time.Time{}
 	h.clusters = map[string]*installation{}
@@ -149,7 +151,7 @@ func (h *Host) reinstall(name string) {
 }
 
 // bootID is the ID of the host's boot.
-func (h *Host) bootID() string { return digest("boot", h.MachineID) }
+func (h *Host) bootID() string { return model.Digest("boot", h.MachineID) }
 
 // meant refuses a call that means another machine, or another member on it, as a real host does.
 func (h *Host) meant(cluster string, t api.Target) error {

@@ -3,11 +3,10 @@ package nodetest
 import (
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // observe is everything that the host knows about the cluster.
@@ -37,7 +36,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		},
 		Store:  api.Store{EtcdVersion: c.world.archive(c.store).version, SHA256: c.store, Selected: part.selected, Installed: c.installed()},
 		Marker: part.marker,
-		Unit:   part.unit.state(),
+		Unit:   part.unit.State(),
 		Flags:  part.flags,
 		Data: api.Data{
 			Path:       dir,
@@ -59,16 +58,16 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		observation.GuardCheck, observation.Guard = c.guard(part)
 	}
 	if view := observation.Member; held.member != nil && !view.Healthy && !(view.Responding && view.Learner && view.Leader != "") {
-		observation.Data.Log = held.member.log()
-		if part.unit.process != nil { // which has its database open
+		observation.Data.Log = held.member.Log()
+		if part.unit.Process != nil { // which has its database open
 			observation.Data.Log.Applied, observation.Data.Log.Version = 0, ""
 		}
 	}
-	if held.member != nil && part.unit.process == nil && part.unit.restarts >= lostRestarts {
-		observation.Data.Damage = held.member.damaged
-		observation.Data.Differs = held.member.damaged == "" && len(part.unit.journal) > 0 && part.unit.journal[0] == otherData
-		if own := held.member.state().revision; observation.Data.Differs && !c.Terse {
-			observation.Data.Own = &api.Hash{Hash: held.member.hashAt(own), HashRevision: own, Revision: own}
+	if held.member != nil && part.unit.Process == nil && part.unit.Restarts >= lostRestarts {
+		observation.Data.Damage = held.member.Damaged
+		observation.Data.Differs = held.member.Damaged == "" && len(part.unit.Journal) > 0 && part.unit.Journal[0] == otherData
+		if own := held.member.State().Revision; observation.Data.Differs && !c.Terse {
+			observation.Data.Own = &api.Hash{Hash: held.member.HashAt(own), HashRevision: own, Revision: own}
 		}
 	}
 	for _, l := range c.listeners(c.cluster) {
@@ -92,7 +91,7 @@ func (c call) sample(patience time.Duration) api.Member {
 			view.Healthy, view.HealthError, view.Leader = false, "context deadline exceeded", ""
 		}
 		part := c.on(c.cluster)
-		if patience == 0 || view.Healthy || part.unit.active != "active" || tries == samples {
+		if patience == 0 || view.Healthy || part.unit.Active != "active" || tries == samples {
 			return view
 		}
 	}
@@ -106,7 +105,7 @@ func (h *Host) cramped(view api.Member) bool {
 // unidentified is why the store and the local member cannot show each other who they are; empty: they can.
 func (i *installation) unidentified() string {
 	for _, name := range []string{api.KeyAdmin, api.KeyServer} {
-		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].belongs(i.certificates[name]) {
+		if i.marker != nil && i.certificates[name] != "" && !i.keys[name].Belongs(i.certificates[name]) {
 			return "load the " + name + " certificate: open " + api.KeyFile(i.marker.Cluster, name) + ": no such file or directory"
 		}
 	}
@@ -117,7 +116,7 @@ func (i *installation) unidentified() string {
 func (i *installation) held() map[string]api.Certificate {
 	held := map[string]api.Certificate{"peer-ca": {PEM: i.peerCA}, "client-ca": {PEM: i.clientCA}}
 	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
-		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].belongs(i.certificates[name])}
+		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].Belongs(i.certificates[name])}
 	}
 	return held
 }
@@ -127,11 +126,11 @@ func (h *Host) listeners(cluster string) []api.Listener {
 	found := slices.Clone(h.Listeners)
 	for _, name := range slices.Sorted(maps.Keys(h.clusters)) {
 		part := h.clusters[name]
-		if part.marker == nil || part.unit.process == nil {
+		if part.marker == nil || part.unit.Process == nil {
 			continue
 		}
 		for _, port := range []int{part.marker.ClientPort, part.marker.PeerPort, part.marker.MetricsPort} {
-			found = append(found, api.Listener{Port: port, Address: "0.0.0.0", PID: part.unit.process.pid, Process: "etcd", Ours: name == cluster})
+			found = append(found, api.Listener{Port: port, Address: "0.0.0.0", PID: part.unit.Process.PID, Process: "etcd", Ours: name == cluster})
 		}
 	}
 	return found
@@ -139,91 +138,145 @@ func (h *Host) listeners(cluster string) []api.Listener {
 
 // view is what the local member says of itself and of its cluster.
 func (h *Host) view(cluster string) api.Member {
-	p := h.on(cluster).unit.process
+	p := h.on(cluster).unit.Process
 	why := h.on(cluster).unidentified()
 	switch {
 	case why != "":
-		return api.Member{Error: why, HealthError: why, Ready: p != nil && p.leader != "" && p.member.state().votes(p.member.id) && !p.settling}
+		return api.Member{Error: why, HealthError: why, Ready: p != nil && p.Leader != "" && p.Member.State().Votes(p.Member.ID) && !p.Settling}
 	case p == nil:
 		return api.Member{Error: "connect: connection refused"}
-	case !p.serves:
+	case !p.Serves:
 		return api.Member{Error: "context deadline exceeded"}
 	}
-	m := p.member
-	s := m.state()
+	m := p.Member
+	s := m.State()
 	view := api.Member{
 		Responding:     true,
-		ClusterID:      m.cluster,
-		MemberID:       m.id,
-		Leader:         p.leader,
-		Learner:        !s.votes(m.id),
-		Version:        p.version,
-		ClusterVersion: s.version.String(),
-		Downgrade:      s.downgrade.String(),
-		RaftTerm:       m.term,
-		RaftIndex:      m.index,
-		AppliedIndex:   m.index,
-		Revision:       s.revision,
-		QuotaBytes:     p.quota(),
-		Members:        s.list(),
+		ClusterID:      m.Cluster,
+		MemberID:       m.ID,
+		Leader:         p.Leader,
+		Learner:        !s.Votes(m.ID),
+		Version:        p.Version,
+		ClusterVersion: s.Version.String(),
+		Downgrade:      s.Downgrade.String(),
+		RaftTerm:       m.Term,
+		RaftIndex:      m.Index,
+		AppliedIndex:   m.Index,
+		Revision:       s.Revision,
+		QuotaBytes:     p.Quota(),
+		Members:        s.List(),
 	}
 	// Only from 3.6 on does a database say its version.
-	if minorOf(p.version) >= 6 {
-		view.StorageVersion = m.storage.String()
+	if model.MinorOf(p.Version) >= 6 {
+		view.StorageVersion = m.Storage.String()
 	}
-	view.DBSizeBytes, view.DBUsedBytes = m.size()
+	view.DBSizeBytes, view.DBUsedBytes = m.Size()
 	switch {
-	case p.leader == "":
+	case p.Leader == "":
 		view.HealthError = "etcdserver: no leader"
 	case view.Learner:
 		// It answers its status, and no list of members.
 		view.HealthError = "etcdserver: rpc not supported for learner"
-		view.Members, view.Alarms = nil, s.alarms
+		view.Members, view.Alarms = nil, s.Alarms
 	case h.lags(p):
-		view.HealthError, view.Alarms = "context deadline exceeded", s.alarms
+		view.HealthError, view.Alarms = "context deadline exceeded", s.Alarms
 	default:
-		view.Healthy, view.Ready, view.Alarms = true, !p.settling, s.alarms
+		view.Healthy, view.Ready, view.Alarms = true, !p.Settling, s.Alarms
 	}
 	return view
 }
 
 // lags tells whether a member has not applied what its leader has: it serves no linearizable read before that.
-func (h *Host) lags(p *process) bool {
+func (h *Host) lags(p *model.Process) bool {
 	leader := leaderOf(h.group(p))
-	return h.Lag > 0 && leader != nil && p.member.index < leader.index
+	return h.Lag > 0 && leader != nil && p.Member.Index < leader.Index
 }
 
-// log is what a member that does not serve has written. One that was in no quorum yet has an entry for each
-// member that it was told of.
-func (m *member) log() *api.Log {
-	log := &api.Log{ClusterID: m.cluster, MemberID: m.id, Term: m.lastTerm(), Index: m.index, Applied: m.index}
-	if m.last == nil && m.known.version == 0 {
-		log.Term, log.Index = 1, uint64(len(m.known.members))
+// patience is how often a call that waits lets some time pass, before its own time is over.
+const patience = 8
+
+// lostRestarts is how many starts in vain make a member one that does not come.
+const lostRestarts = 3
+
+// await lets time pass until the member is ready, will not come, or is stalled, and answers what it then observes.
+func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
+	if err := api.CheckTimeout(ask.Timeout); err != nil {
+		return api.Observation{}, err
 	}
-	if agreed := m.state().version; agreed != 0 {
-		log.Version = agreed.String()
+	before := c.on(c.cluster).unit.Restarts
+	gained := false
+	for left := patience; left > 0; left-- {
+		reading := c.Reading
+		c.world.pass()
+		if c.Reading < reading { // it comes further, and has all of its time anew
+			left, gained = patience, true
+		}
+		// A start by hand begins to count anew.
+		u := &c.on(c.cluster).unit
+		before = min(before, u.Restarts)
+		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) {
+			break
+		}
+		if p := u.Process; ask.Stalled && p != nil && p.Stalled && p.Leader != "" {
+			o, err := c.observe(ask.ObserveRequest)
+			o.Stalled = true
+			return o, err
+		}
 	}
-	log.Corrupt = slices.ContainsFunc(m.state().alarms, func(alarm string) bool { return strings.HasPrefix(alarm, "CORRUPT ") })
-	switch m.damaged {
-	case Log:
-		log.Term, log.Index, log.Error = 0, 0, "a record does not have the checksum that it says"
-	case Database:
-		log.Applied, log.Version, log.DatabaseError = 0, "", "it is damaged"
-	}
-	return log
+	o, err := c.observe(ask.ObserveRequest)
+	o.Gained = gained
+	return o, err
 }
 
-// size is that of the member's database, and what of it is used.
-func (m *member) size() (bytes, used int64) {
-	// A restore raises the revision by far more than there were writes.
-	used = max(m.dbUsed, 16<<10+100*min(m.state().revision, 1<<20))
-	return max(m.dbSize, used), used
+// isReady tells whether the member is what is awaited.
+func isReady(u *model.Unit, m api.Member, ask api.AwaitRequest) bool {
+	if ask.Learner {
+		return m.Responding && m.Leader != "" && m.Learner
+	}
+	if u.Active != "active" || !m.Ready || !m.Healthy {
+		return false
+	}
+	if ask.Members == 0 {
+		return true
+	}
+	for _, l := range m.Members {
+		if l.Name == "" {
+			return false
+		}
+	}
+	return len(m.Members) == ask.Members
 }
 
-// quota is the size of the database at which the member takes no more writes.
-func (p *process) quota() int64 {
-	if bytes, err := strconv.ParseInt(p.flags["quota-backend-bytes"], 10, 64); err == nil && bytes > 0 {
-		return bytes
+// probe lets some time pass, and says how the local member is.
+func (c call) probe(api.ProbeRequest) (api.Member, error) {
+	c.world.pass()
+	return c.sample(0), nil
+}
+
+// hash is the hash of what the local member holds.
+func (c call) hash(r api.HashRequest) (api.Hash, error) {
+	if c.on(c.cluster).marker == nil {
+		return api.Hash{}, refuse("this host carries no cluster %s", c.cluster)
 	}
-	return 2 << 30
+	p := c.on(c.cluster).unit.Process
+	if p == nil || !p.Serves {
+		return api.Hash{}, failed("hash: the local member does not answer")
+	}
+	own := p.Member.State().Revision
+	if r.Revision > own {
+		return api.Hash{}, failed("hash at revision %d: etcdserver: mvcc: required revision is a future revision", r.Revision)
+	}
+	at := r.Revision
+	if at == 0 {
+		at = own
+	}
+	hash := api.Hash{Hash: p.Member.HashAt(at), HashRevision: at, Revision: own}
+	if r.CountAt > 0 {
+		hash.Keys = int64(p.Member.State().Keys())
+		if !p.Proved {
+			p.Proved = true
+			p.Member.Proofs++
+		}
+	}
+	return hash, nil
 }

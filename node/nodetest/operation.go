@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // call is one call as it is carried out.
@@ -95,28 +96,28 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	}
 	keys, next, prepared := maps.Clone(part.keys), maps.Clone(part.next), api.Prepared{Requests: map[string]string{}}
 	if keys == nil {
-		keys = map[string]key{}
+		keys = map[string]signing.Key{}
 	}
 	if next == nil {
-		next = map[string]key{}
+		next = map[string]signing.Key{}
 	}
 	for _, want := range r.Keys {
 		held, there := keys[want.Name]
-		if !there || !held.ofKind(want.Algorithm) {
-			made, err := newKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
+		if !there || !held.OfKind(want.Algorithm) {
+			made, err := signing.NewKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
 			if err != nil {
 				return api.Prepared{}, failed("%v", err)
 			}
 			switch waits, waiting := next[want.Name]; {
 			case !there:
 				keys[want.Name], held = made, made
-			case waiting && waits.ofKind(want.Algorithm):
+			case waiting && waits.OfKind(want.Algorithm):
 				held = waits
 			default:
 				next[want.Name], held = made, made
 			}
 		}
-		text, err := held.request(want)
+		text, err := held.Request(want)
 		if err != nil {
 			return api.Prepared{}, failed("request a certificate for key %s: %v", want.Name, err)
 		}
@@ -158,7 +159,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	maps.Copy(certificates, r.Certificates)
 	keys, next := maps.Clone(part.keys), maps.Clone(part.next)
 	for name, text := range r.Certificates {
-		if next[name].belongs(text) {
+		if next[name].Belongs(text) {
 			keys[name] = next[name]
 		}
 		delete(next, name)
@@ -171,7 +172,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		c.world.handedOver[r.Marker.ClusterID] = true
 	}
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
-	part.selected, part.flags, part.unit.text = r.Store, slices.Clone(r.Flags), r.Unit
+	part.selected, part.flags, part.unit.Text = r.Store, slices.Clone(r.Flags), r.Unit
 	delete(c.wanted, demand{c.cluster, r.Store})
 	part.recovery = nil
 	c.record(part, c.keepFormed(part.marker, r.Marker))
@@ -184,7 +185,7 @@ func (c call) mayHandOver(marker api.Marker) error {
 	if m == nil && marker.ClusterID != "" {
 		return nil // it has lost its data, and the guard sees to that
 	}
-	if m == nil || m.cluster != marker.ClusterID || m.id != marker.MemberID {
+	if m == nil || m.Cluster != marker.ClusterID || m.ID != marker.MemberID {
 		return c.world.unexpected("%s: handed over as member %q of cluster %q, and its data is %+v", c.Address, marker.MemberID, marker.ClusterID, m)
 	}
 	return nil
@@ -199,7 +200,7 @@ func (c call) start(api.StartRequest) (api.Done, error) {
 	if err := part.mustNotBeFenced(); err != nil {
 		return api.Done{}, err
 	}
-	if part.unit.text == "" {
+	if part.unit.Text == "" {
 		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
 	}
 	c.bringUp(part)
@@ -217,10 +218,10 @@ func (i *installation) mustNotBeFenced() error {
 // bringUp enables the unit and starts it.
 func (c call) bringUp(part *installation) {
 	part.recovery = nil
-	part.unit.enabled = true
-	part.unit.start()
+	part.unit.Enabled = true
+	part.unit.Start()
 	if c.DoomedStart != "" {
-		part.unit.fail(c.DoomedStart)
+		part.unit.Fail(c.DoomedStart)
 	}
 	c.world.moment()
 }
@@ -234,7 +235,7 @@ func (c call) restart(r api.RestartRequest) (api.Done, error) {
 	if err := part.mustNotBeFenced(); err != nil {
 		return api.Done{}, err
 	}
-	if part.unit.text == "" {
+	if part.unit.Text == "" {
 		return api.Done{}, failed("unit %s not found", api.Unit(c.cluster))
 	}
 	c.halt(part, "restart")
@@ -249,7 +250,7 @@ func (c call) stop(r api.StopRequest) (api.Done, error) {
 	}
 	part := c.on(c.cluster)
 	c.halt(part, "stop")
-	part.unit.enabled = part.unit.enabled && !r.Disable
+	part.unit.Enabled = part.unit.Enabled && !r.Disable
 	return api.Done{}, nil
 }
 
@@ -270,7 +271,7 @@ func (c call) setAside(r api.SetAsideRequest) (api.SetAside, error) {
 		return api.SetAside{}, err
 	}
 	c.halt(part, "set aside")
-	part.unit.enabled, part.flags, part.recovery = false, nil, nil
+	part.unit.Enabled, part.flags, part.recovery = false, nil, nil
 	return api.SetAside{Path: c.moveMemberAside(*part.marker, r.Why)}, nil
 }
 
@@ -287,7 +288,7 @@ func (c call) retire(r api.RetireRequest) (api.Retired, error) {
 		return api.Retired{}, err
 	}
 	c.unlisted(part)
-	part.unit.stop()
+	part.unit.Stop()
 	dir, path := part.marker.DataDir, ""
 	if r.Purge {
 		for _, aside := range c.aside(dir) {
@@ -311,7 +312,7 @@ func (h *Host) moveMemberAside(marker api.Marker, why string) string {
 	}
 	for _, moved := range slices.Backward(h.aside(marker.DataDir)) {
 		m := h.data[moved].member
-		if strings.HasPrefix(moved, marker.DataDir+"."+api.AsidePrefix+why+"-") && (marker.ClusterID == "" || m != nil && m.cluster == marker.ClusterID && m.id == marker.MemberID) {
+		if strings.HasPrefix(moved, marker.DataDir+"."+api.AsidePrefix+why+"-") && (marker.ClusterID == "" || m != nil && m.Cluster == marker.ClusterID && m.ID == marker.MemberID) {
 			return moved
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // running is a member whose process runs, and where.
@@ -13,8 +15,8 @@ type running struct {
 	part *installation
 }
 
-func (r running) process() *process { return r.part.unit.process }
-func (r running) member() *member   { return r.part.unit.process.member }
+func (r running) process() *model.Process { return r.part.unit.Process }
+func (r running) member() *model.Member   { return r.part.unit.Process.Member }
 
 // network is a cluster, by its ID, as far as its members reach each other.
 type network struct {
@@ -30,8 +32,8 @@ func (n network) compare(other network) int {
 func (w *World) groups() map[network][]running {
 	groups := map[network][]running{}
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.process; p != nil {
-			at := network{cluster: p.member.cluster}
+		if p := part.unit.Process; p != nil {
+			at := network{cluster: p.Member.Cluster}
 			if h.CutOff || !h.heard(p) {
 				at.alone = h.Address
 			}
@@ -42,9 +44,9 @@ func (w *World) groups() map[network][]running {
 }
 
 // group are the running members that the one on this host reaches, itself included.
-func (h *Host) group(p *process) []running {
-	at := network{cluster: p.member.cluster}
-	if h.CutOff || h.unheard(p.member.cluster) {
+func (h *Host) group(p *model.Process) []running {
+	at := network{cluster: p.Member.Cluster}
+	if h.CutOff || h.unheard(p.Member.Cluster) {
 		at.alone = h.Address
 	}
 	return h.world.groups()[at]
@@ -60,9 +62,9 @@ func (w *World) convene() {
 }
 
 // leaderOf is the member that leads a group; nil: none does.
-func leaderOf(group []running) *member {
+func leaderOf(group []running) *model.Member {
 	for _, r := range group {
-		if r.process().leader == r.member().id {
+		if r.process().Leader == r.member().ID {
 			return r.member()
 		}
 	}
@@ -74,13 +76,13 @@ func leaderOf(group []running) *member {
 func elect(w *World, group []running) {
 	leader := incumbent(group)
 	if leader == nil {
-		if gone := leaderOf(group); gone != nil && !gone.state().votes(gone.id) {
+		if gone := leaderOf(group); gone != nil && !gone.State().Votes(gone.ID) {
 			for _, r := range group { // they have agreed that it goes
-				r.member().follow(gone, r.within(gone))
+				r.member().Follow(gone, r.within(gone))
 			}
 		}
-		serves := func(r running) bool { return r.process().serves }
-		if leader = candidate(group); leader != nil && !w.waited && len(group) < len(leader.state().members) && !slices.ContainsFunc(group, serves) {
+		serves := func(r running) bool { return r.process().Serves }
+		if leader = candidate(group); leader != nil && !w.waited && len(group) < len(leader.State().Members) && !slices.ContainsFunc(group, serves) {
 			leader = nil // which members that start at once are the first is anybody's guess, and no test is to depend on it
 		}
 		if leader != nil {
@@ -89,17 +91,17 @@ func elect(w *World, group []running) {
 	}
 	if leader == nil {
 		for _, r := range group {
-			r.process().leader = ""
+			r.process().Leader = ""
 		}
 		return
 	}
 	var together []running
 	for _, r := range group {
 		switch m := r.member(); {
-		case leader.state().find(m.id) < 0:
-			r.part.unit.leave("the member has been permanently removed from the cluster")
-		case !leader.last.holds(m.last):
-			r.part.unit.crash("panic: conflict(4) with entry [committed]: the log of this member contradicts the leader's")
+		case leader.State().Find(m.ID) < 0:
+			r.part.unit.Leave("the member has been permanently removed from the cluster")
+		case !leader.Last.Holds(m.Last):
+			r.part.unit.Crash("panic: conflict(4) with entry [committed]: the log of this member contradicts the leader's")
 		default:
 			together = append(together, r)
 		}
@@ -109,22 +111,22 @@ func elect(w *World, group []running) {
 	}
 	for _, r := range together {
 		p := r.process()
-		p.member.follow(leader, r.within(leader))
-		p.leader = leader.id
-		if p.stalled {
+		p.Member.Follow(leader, r.within(leader))
+		p.Leader = leader.ID
+		if p.Stalled {
 			continue
 		}
-		p.serves = true
-		r.part.unit.active, r.part.unit.sub = "active", "running"
+		p.Serves = true
+		r.part.unit.Active, r.part.unit.Sub = "active", "running"
 	}
 }
 
 // incumbent is the leader that has its quorum still; nil: there is none.
-func incumbent(group []running) *member {
-	var best *member
+func incumbent(group []running) *model.Member {
+	var best *model.Member
 	for _, r := range group {
 		m := r.member()
-		if r.process().leader == m.id && m.state().votes(m.id) && hasQuorum(group, m) && (best == nil || m.term > best.term) {
+		if r.process().Leader == m.ID && m.State().Votes(m.ID) && hasQuorum(group, m) && (best == nil || m.Term > best.Term) {
 			best = m
 		}
 	}
@@ -132,81 +134,81 @@ func incumbent(group []running) *member {
 }
 
 // candidate is the voter with the longest log of those that a quorum would follow; nil: there is none.
-func candidate(group []running) *member {
-	var able []*member
+func candidate(group []running) *model.Member {
+	var able []*model.Member
 	for _, r := range group {
-		if m := r.member(); m.state().votes(m.id) && hasQuorum(group, m) {
+		if m := r.member(); m.State().Votes(m.ID) && hasQuorum(group, m) {
 			able = append(able, m)
 		}
 	}
 	if len(able) == 0 {
 		return nil
 	}
-	return slices.MinFunc(able, func(a, b *member) int {
-		return cmp.Or(cmp.Compare(b.lastTerm(), a.lastTerm()), cmp.Compare(b.index, a.index), cmp.Compare(a.name, b.name))
+	return slices.MinFunc(able, func(a, b *model.Member) int {
+		return cmp.Or(cmp.Compare(b.LastTerm(), a.LastTerm()), cmp.Compare(b.Index, a.Index), cmp.Compare(a.Name, b.Name))
 	})
 }
 
 // hasQuorum tells whether enough of a member's own list are there whose logs do not contradict its own.
-func hasQuorum(group []running, m *member) bool {
+func hasQuorum(group []running, m *model.Member) bool {
 	votes := 0
 	for _, r := range group {
-		if m.state().votes(r.member().id) && m.last.holds(r.member().last) {
+		if m.State().Votes(r.member().ID) && m.Last.Holds(r.member().Last) {
 			votes++
 		}
 	}
-	return votes >= m.state().quorum()
+	return votes >= m.State().Quorum()
 }
 
 // lead begins a new term. The first leader of all begins the log: one entry for each member, as etcd does.
-func lead(w *World, group []running, leader *member) {
+func lead(w *World, group []running, leader *model.Member) {
 	for _, r := range group {
-		leader.term = max(leader.term, r.member().term)
-		r.process().leader = ""
+		leader.Term = max(leader.Term, r.member().Term)
+		r.process().Leader = ""
 	}
-	leader.term++
-	s := leader.state()
-	if leader.last == nil {
+	leader.Term++
+	s := leader.State()
+	if leader.Last == nil {
 		w.histories++
-		s.revision, s.content = 1, digest("history", leader.cluster, string(rune('a'+w.histories)))
+		s.Revision, s.Content = 1, model.Digest("history", leader.Cluster, string(rune('a'+w.histories)))
 		for _, r := range group {
-			if own := minorOf(r.process().version); s.version == 0 || own < s.version {
-				s.version = own
+			if own := model.MinorOf(r.process().Version); s.Version == 0 || own < s.Version {
+				s.Version = own
 			}
 		}
-		leader.index = uint64(len(s.members))
+		leader.Index = uint64(len(s.Members))
 		for _, r := range group {
-			r.member().storage = s.version
+			r.member().Storage = s.Version
 		}
 	}
-	leader.append(1, s)
+	leader.Append(1, s)
 	for _, r := range group {
 		if r.member() == leader {
-			r.process().leader = leader.id
+			r.process().Leader = leader.ID
 		}
 	}
 }
 
 // publish has the list say who a member is and where its clients reach it, as every member sees to when it
 // starts.
-func publish(leader *member, p *process) {
-	l := leader.state().members[leader.state().find(p.member.id)]
-	urls := strings.Split(p.flags["advertise-client-urls"], ",")
-	if l.name == p.flags["name"] && slices.Equal(l.clientURLs, urls) {
+func publish(leader *model.Member, p *model.Process) {
+	l := leader.State().Members[leader.State().Find(p.Member.ID)]
+	urls := strings.Split(p.Flags["advertise-client-urls"], ",")
+	if l.Name == p.Flags["name"] && slices.Equal(l.ClientURLs, urls) {
 		return
 	}
-	l.name, l.clientURLs = p.flags["name"], urls
-	leader.append(1, leader.state().with(l))
+	l.Name, l.ClientURLs = p.Flags["name"], urls
+	leader.Append(1, leader.State().With(l))
 }
 
 // within is how far a member has come in its leader's log.
-func (r running) within(leader *member) uint64 {
+func (r running) within(leader *model.Member) uint64 {
 	behind := r.host.Lag
-	if r.process().catching {
-		behind = max(behind, leader.index/2)
+	if r.process().Catching {
+		behind = max(behind, leader.Index/2)
 	}
 	if r.member() == leader {
 		behind = 0
 	}
-	return leader.index - min(behind, leader.index)
+	return leader.Index - min(behind, leader.Index)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // Readdress gives the host another address beside those that it has.
@@ -68,15 +69,15 @@ func (w *World) holds(address string) *Host {
 }
 
 // heard tells whether the address that a process listens on for its peers is one of the host's still.
-func (h *Host) heard(p *process) bool {
-	at, err := url.Parse(p.flags["listen-peer-urls"])
+func (h *Host) heard(p *model.Process) bool {
+	at, err := url.Parse(p.Flags["listen-peer-urls"])
 	return err == nil && h.has(at.Hostname())
 }
 
 // unheard tells whether nobody reaches the host's member of a cluster.
 func (h *Host) unheard(cluster string) bool {
 	for _, part := range h.clusters {
-		if p := part.unit.process; p != nil && p.member.cluster == cluster {
+		if p := part.unit.Process; p != nil && p.Member.Cluster == cluster {
 			return !h.heard(p)
 		}
 	}
@@ -100,20 +101,20 @@ func (c call) updateMember(r api.UpdateMemberRequest) (api.Done, error) {
 	if err != nil {
 		return api.Done{}, err
 	}
-	i := s.find(r.ID)
+	i := s.Find(r.ID)
 	switch {
 	case i < 0:
 		return api.Done{}, refuse("update member %s: it is not in the list", r.ID)
-	case s.members[i].learner:
+	case s.Members[i].Learner:
 		return api.Done{}, c.world.unexpected("%s: learner %s is to be updated, to which some versions of etcd would give a vote by that", c.Address, r.ID)
-	case s.members[i].peerURL == r.PeerURL:
+	case s.Members[i].PeerURL == r.PeerURL:
 		return api.Done{}, nil
-	case s.at(r.PeerURL) >= 0:
+	case s.At(r.PeerURL) >= 0:
 		return api.Done{}, failed("update member %s: etcdserver: Peer URLs already exists", r.ID)
 	}
-	moved := s.members[i]
-	moved.peerURL = r.PeerURL
-	leader.append(1, s.with(moved))
+	moved := s.Members[i]
+	moved.PeerURL = r.PeerURL
+	leader.Append(1, s.With(moved))
 	c.world.convene()
 	c.world.moment()
 	return api.Done{}, nil

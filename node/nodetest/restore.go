@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // content is what a snapshot holds.
@@ -27,9 +28,9 @@ func (w *World) Snapshot(cluster string) []byte {
 	defer w.mu.Unlock()
 	var taken []byte
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.process; taken == nil && p != nil && p.leader != "" && part == h.on(cluster) {
-			s := p.member.state()
-			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.stored(), s.bumped, s.content)
+		if p := part.unit.Process; taken == nil && p != nil && p.Leader != "" && part == h.on(cluster) {
+			s := p.Member.State()
+			taken = fmt.Appendf(nil, "snapshot %d %d %s", s.Stored(), s.Bumped, s.Content)
 		}
 	})
 	return taken
@@ -73,7 +74,7 @@ func checkFetch(r api.FetchRequest) error {
 		return refuse("data directory %q: it is no absolute path", r.DataDir)
 	case r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes):
 		return refuse("an upload cannot be resumed after byte %d", r.From)
-	case minorOf(r.Line) == 0:
+	case model.MinorOf(r.Line) == 0:
 		return refuse("%q is no line of etcd, like 3.7", r.Line)
 	case r.SHA256 != "":
 		return api.CheckSHA256(r.SHA256, "an upload")
@@ -124,12 +125,12 @@ func (c call) arrived(r api.ArrivedRequest) (api.Arrived, error) {
 	return api.Arrived{Bytes: int64(len(c.Host.arriving[r.SHA256]))}, nil
 }
 
-func (s content) state() state {
-	return state{revision: max(1, s.revision), bumped: s.bumped, content: s.content}
+func (s content) state() model.State {
+	return model.State{Revision: max(1, s.revision), Bumped: s.bumped, Content: s.content}
 }
 
 func (s content) describe(dir string) api.Snapshot {
-	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.revision, Keys: s.state().keys(), TakenAt: Start}
+	return api.Snapshot{Path: api.FetchedSnapshot(dir, s.sha256), SHA256: s.sha256, SizeBytes: s.size, Revision: s.revision, Keys: s.state().Keys(), TakenAt: Start}
 }
 
 // fence stops the member and lets none start.
@@ -153,17 +154,17 @@ func (c call) fence(r api.FenceRequest) (api.Restoration, error) {
 	switch under := part.restore; {
 	case under == nil:
 		m := c.directory(part.marker.DataDir).member
-		part.restore = &api.Restoration{Stage: api.StageFenced, Began: c.world.Clock, Marker: part.markerCopy(), Flags: slices.Clone(part.flags), Enabled: part.unit.enabled, ClusterID: part.marker.ClusterID}
-		if m != nil && m.last != nil {
-			part.restore.Revision = m.last.state.revision + int64(m.index-m.last.index)
+		part.restore = &api.Restoration{Stage: api.StageFenced, Began: c.world.Clock, Marker: part.markerCopy(), Flags: slices.Clone(part.flags), Enabled: part.unit.Enabled, ClusterID: part.marker.ClusterID}
+		if m != nil && m.Last != nil {
+			part.restore.Revision = m.Last.State.Revision + int64(m.Index-m.Last.Index)
 		}
 	case under.Stage != api.StageFenced && under.Snapshot != r.Snapshot:
 		return api.Restoration{}, refuse("a restore of %s is under way", under.Source)
 	}
 	if part.restore.Stage == api.StageFenced {
 		part.restore.Source, part.restore.Snapshot = r.Source, r.Snapshot
-		part.unit.stop()
-		part.unit.enabled = false
+		part.unit.Stop()
+		part.unit.Enabled = false
 		c.world.convene()
 	}
 	return *part.restore, nil
@@ -187,7 +188,7 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 		return api.Restored{}, refuse("cluster %s on this host is managed by another Terraform object", c.cluster)
 	case part.marker != nil && under == nil:
 		return api.Restored{}, refuse("the member on this host was not fenced")
-	case part.unit.runs():
+	case part.unit.Runs():
 		return api.Restored{}, refuse("a member runs on this host")
 	case under != nil && under.Stage != api.StageFenced && (under.Token != r.Marker.Token || under.Bump != r.Bump):
 		return api.Restored{}, refuse("this host was restored with token %s and bump %d", under.Token, under.Bump)
@@ -198,41 +199,41 @@ func (c call) restore(r api.RestoreRequest) (api.Restored, error) {
 		return api.Restored{}, err
 	}
 	m := c.reborn(r, held)
-	c.noneServes(m.cluster)
+	c.noneServes(m.Cluster)
 	if part.restore == nil {
 		part.restore = &api.Restoration{Began: c.world.Clock}
 	}
 	part.restore.Source, part.restore.Snapshot, part.restore.Stage = r.Source, r.Snapshot, api.StageRestored
 	part.restore.Token, part.restore.Bump, part.restore.Aside = r.Marker.Token, r.Bump, c.moveAside(dir, "restore")
 	c.data[dir] = &directory{member: m}
-	r.Marker.ClusterID, r.Marker.MemberID = m.cluster, m.id
+	r.Marker.ClusterID, r.Marker.MemberID = m.Cluster, m.ID
 	c.record(part, r.Marker)
 	part.flags = nil
-	return api.Restored{ClusterID: m.cluster, MemberID: m.id, Aside: part.restore.Aside}, nil
+	return api.Restored{ClusterID: m.Cluster, MemberID: m.ID, Aside: part.restore.Aside}, nil
 }
 
 // reborn is a member of the restored cluster. All of them begin with one log.
-func (c call) reborn(r api.RestoreRequest, held content) *member {
+func (c call) reborn(r api.RestoreRequest, held content) *model.Member {
 	flags := map[string]string{"initial-cluster": r.Marker.InitialCluster, "initial-cluster-token": r.Marker.Token}
-	m := &member{cluster: identity("cluster", r.Marker.InitialCluster, r.Marker.Token), name: r.Marker.Member, storage: minorOf(c.world.archive(c.store).version), term: 1}
-	s := held.state().raised(r.Bump)
-	s.version = m.storage
+	m := &model.Member{Cluster: model.Identity("cluster", r.Marker.InitialCluster, r.Marker.Token), Name: r.Marker.Member, Storage: model.MinorOf(c.world.archive(c.store).version), Term: 1}
+	s := held.state().Raised(r.Bump)
+	s.Version = m.Storage
 	for _, l := range initialCluster(flags) {
-		l.id = identity("member", l.peerURL, r.Marker.Token)
-		if l.name == m.name {
-			m.id = l.id
+		l.ID = model.Identity("member", l.PeerURL, r.Marker.Token)
+		if l.Name == m.Name {
+			m.ID = l.ID
 		}
-		s.members = append(s.members, l)
+		s.Members = append(s.Members, l)
 	}
-	snapshotSource, begun := c.world.snapshotSources[m.cluster]
+	snapshotSource, begun := c.world.snapshotSources[m.Cluster]
 	if !begun {
-		snapshotSource = &entry{index: uint64(len(s.members)), term: 1, state: s}
-		c.world.snapshotSources[m.cluster] = snapshotSource
+		snapshotSource = &model.Entry{Index: uint64(len(s.Members)), Term: 1, State: s}
+		c.world.snapshotSources[m.Cluster] = snapshotSource
 	}
-	if snapshotSource.state.revision != s.revision || snapshotSource.state.content != s.content {
-		_ = c.world.unexpected("%s: restored to revision %d, and another member of the same cluster to %d", c.Address, s.revision, snapshotSource.state.revision)
+	if snapshotSource.State.Revision != s.Revision || snapshotSource.State.Content != s.Content {
+		_ = c.world.unexpected("%s: restored to revision %d, and another member of the same cluster to %d", c.Address, s.Revision, snapshotSource.State.Revision)
 	}
-	m.last, m.index, m.known = snapshotSource, snapshotSource.index, snapshotSource.state
+	m.Last, m.Index, m.Known = snapshotSource, snapshotSource.Index, snapshotSource.State
 	return m
 }
 
@@ -258,12 +259,12 @@ func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 	m := c.directory(part.marker.DataDir).member
 	switch r.Stage {
 	case api.StageChecked:
-		if m.proofs < 1 {
+		if m.Proofs < 1 {
 			c.broken(AgreedTwice, "it was checked, and nobody has compared it")
 		}
 	case api.StageOpened:
-		if m.proofs < 2 {
-			c.broken(AgreedTwice, "it was opened, and was compared %d times", m.proofs)
+		if m.Proofs < 2 {
+			c.broken(AgreedTwice, "it was opened, and was compared %d times", m.Proofs)
 		}
 		c.open(m)
 	case "":
@@ -277,15 +278,15 @@ func (c call) advance(r api.AdvanceRequest) (api.Done, error) {
 
 // open is the point from which on clients may have seen what a restored cluster holds. What the old one had
 // acknowledged is given up with it.
-func (c call) open(m *member) {
+func (c call) open(m *model.Member) {
 	w := c.world
-	if w.opened[c.cluster] == m.cluster {
+	if w.opened[c.cluster] == m.Cluster {
 		return
 	}
-	if begins := m.state().revision; begins < w.highest[c.cluster]+2 {
+	if begins := m.State().Revision; begins < w.highest[c.cluster]+2 {
 		c.broken(NewRevisions, "it begins with revision %d, and clients have seen %d", begins, w.highest[c.cluster])
 	}
-	w.opened[c.cluster] = m.cluster
+	w.opened[c.cluster] = m.Cluster
 	w.puts = slices.DeleteFunc(w.puts, func(p put) bool { return p.cluster == c.cluster })
 	w.oneServes()
 }
@@ -309,7 +310,7 @@ func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
 		return api.Done{}, err
 	}
 	dir := part.marker.DataDir
-	part.unit.stop()
+	part.unit.Stop()
 	c.world.convene()
 	if under.Stage != api.StageFenced {
 		c.moveAside(dir, "taken-back")
@@ -323,7 +324,7 @@ func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
 		delete(c.clusters, c.cluster)
 		return api.Done{}, nil
 	}
-	part.marker, part.flags, part.unit.enabled, part.selected = under.Marker, under.Flags, under.Enabled, orElse(under.Marker.Store, part.selected)
+	part.marker, part.flags, part.unit.Enabled, part.selected = under.Marker, under.Flags, under.Enabled, orElse(under.Marker.Store, part.selected)
 	part.progress = 0 // that of the restored member
 	c.note(part)
 	return api.Done{}, nil
@@ -332,8 +333,8 @@ func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
 // noneServes holds that no member of another cluster of the name runs where it could have been fenced.
 func (c call) noneServes(cluster string) {
 	c.world.each(func(h *Host, part *installation) {
-		if p := part.unit.process; p != nil && part == h.on(c.cluster) && p.member.cluster != cluster && h.Unreachable == nil && !c.world.struck[h.Address] {
-			c.broken(NoneServes, "restore: %s runs on %s", p.member.name, h.Address)
+		if p := part.unit.Process; p != nil && part == h.on(c.cluster) && p.Member.Cluster != cluster && h.Unreachable == nil && !c.world.struck[h.Address] {
+			c.broken(NoneServes, "restore: %s runs on %s", p.Member.Name, h.Address)
 		}
 	})
 }
@@ -341,18 +342,18 @@ func (c call) noneServes(cluster string) {
 // oneServes holds what must be so of every member that runs, in a restore.
 func (w *World) oneServes() {
 	w.each(func(h *Host, part *installation) {
-		p := part.unit.process
+		p := part.unit.Process
 		if p == nil || part.marker == nil {
 			return
 		}
 		name := part.marker.Cluster
 		c := call{Host: h, cluster: name}
-		if opened := w.opened[name]; opened != "" && p.leader != "" && p.member.cluster != opened && h.Unreachable == nil && !w.struck[h.Address] && part.restore == nil {
-			c.broken(OneServes, "%s of cluster %s serves", p.member.name, p.member.cluster)
+		if opened := w.opened[name]; opened != "" && p.Leader != "" && p.Member.Cluster != opened && h.Unreachable == nil && !w.struck[h.Address] && part.restore == nil {
+			c.broken(OneServes, "%s of cluster %s serves", p.Member.Name, p.Member.Cluster)
 		}
 		under := part.restore
-		if under != nil && under.Stage != api.StageOpened && slices.ContainsFunc(strings.Split(p.flags["listen-client-urls"], ","), func(url string) bool { return !strings.HasPrefix(url, "https://127.0.0.1:") }) {
-			c.broken(Isolated, "%s listens on %s", p.member.name, p.flags["listen-client-urls"])
+		if under != nil && under.Stage != api.StageOpened && slices.ContainsFunc(strings.Split(p.Flags["listen-client-urls"], ","), func(url string) bool { return !strings.HasPrefix(url, "https://127.0.0.1:") }) {
+			c.broken(Isolated, "%s listens on %s", p.Member.Name, p.Flags["listen-client-urls"])
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // Rule is what the world holds of every call. A call that breaks one fails the test, and is carried out all
@@ -52,15 +53,15 @@ func (c call) isFormed() bool {
 
 // keepingQuorum carries out what may cost a quorum.
 func (c call) keepingQuorum(what string, do func()) {
-	p := c.on(c.cluster).unit.process
-	if p == nil || p.leader == "" || !c.isFormed() || len(p.member.state().voters()) == 1 {
+	p := c.on(c.cluster).unit.Process
+	if p == nil || p.Leader == "" || !c.isFormed() || len(p.Member.State().Voters()) == 1 {
 		do()
 		return
 	}
-	cluster := p.member.cluster
+	cluster := p.Member.Cluster
 	do()
 	for _, group := range c.world.groups() {
-		if group[0].member().cluster == cluster && leaderOf(group) != nil {
+		if group[0].member().Cluster == cluster && leaderOf(group) != nil {
 			return
 		}
 	}
@@ -68,38 +69,38 @@ func (c call) keepingQuorum(what string, do func()) {
 }
 
 // leaderStays holds that a leader is spared that another voter could follow.
-func (c call) leaderStays(leader *member, what string) {
-	s := leader.state()
-	if !c.isFormed() || len(s.voters()) == 1 {
+func (c call) leaderStays(leader *model.Member, what string) {
+	s := leader.State()
+	if !c.isFormed() || len(s.Voters()) == 1 {
 		return
 	}
-	for _, id := range s.voters() {
-		if r := c.reached(id); r != nil && id != leader.id && r.process().serves {
-			c.broken(LeaderMoves, "%s: it leads, and %s could", what, r.member().name)
+	for _, id := range s.Voters() {
+		if r := c.reached(id); r != nil && id != leader.ID && r.process().Serves {
+			c.broken(LeaderMoves, "%s: it leads, and %s could", what, r.member().Name)
 			return
 		}
 	}
 }
 
 // oneChange holds that no change of membership begins while another is under way.
-func (c call) oneChange(s state, what string) {
-	for _, l := range s.members {
-		if l.learner || l.name == "" {
-			c.broken(OneChange, "%s: %s (%s) is a learner, or has not started", what, l.peerURL, l.id)
+func (c call) oneChange(s model.State, what string) {
+	for _, l := range s.Members {
+		if l.Learner || l.Name == "" {
+			c.broken(OneChange, "%s: %s (%s) is a learner, or has not started", what, l.PeerURL, l.ID)
 			return
 		}
 	}
 }
 
 // mayVote holds what has to be so before a learner is promoted; learner is nil where it does not run.
-func (c call) mayVote(leader *member, l listed, learner *running) {
-	what := fmt.Sprintf("promote %s (%s)", l.peerURL, l.id)
+func (c call) mayVote(leader *model.Member, l model.Listed, learner *running) {
+	what := fmt.Sprintf("promote %s (%s)", l.PeerURL, l.ID)
 	switch {
 	case learner == nil:
 		c.broken(CaughtUp, "%s: it is not connected", what)
 		return
-	case leader.index-learner.member().index > c.world.PromotableLag:
-		c.broken(CaughtUp, "%s: it has entry %d of %d", what, learner.member().index, leader.index)
+	case leader.Index-learner.member().Index > c.world.PromotableLag:
+		c.broken(CaughtUp, "%s: it has entry %d of %d", what, learner.member().Index, leader.Index)
 	}
 	if marker := learner.part.marker; marker == nil || marker.Phase != api.PhaseFormed {
 		c.broken(GuardedVoter, "%s: its host's marker is %+v", what, marker)
@@ -108,19 +109,19 @@ func (c call) mayVote(leader *member, l listed, learner *running) {
 
 // halt stops the unit, for a call.
 func (c call) halt(part *installation, what string) {
-	if p := part.unit.process; p != nil && p.leader == p.member.id {
-		c.leaderStays(p.member, what)
+	if p := part.unit.Process; p != nil && p.Leader == p.Member.ID {
+		c.leaderStays(p.Member, what)
 	}
 	c.note(part)
 	c.keepingQuorum(what, func() {
-		part.unit.stop()
+		part.unit.Stop()
 		c.world.convene()
 	})
 }
 
 // unlisted holds that a cluster that is to last is not retired from under itself.
 func (c call) unlisted(part *installation) {
-	if p := part.unit.process; c.world.Lasting && c.isFormed() && p != nil && p.leader != "" {
-		c.broken(NothingListed, "retire: %s is a member of cluster %s", p.member.name, c.cluster)
+	if p := part.unit.Process; c.world.Lasting && c.isFormed() && p != nil && p.Leader != "" {
+		c.broken(NothingListed, "retire: %s is a member of cluster %s", p.Member.Name, c.cluster)
 	}
 }

@@ -5,27 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
-
-// minor is etcd's minor version, of major 3; 0: none.
-type minor int
-
-// minorOf is the minor of a version, "3.7.3", or of a line, "3.7"; 0: it is none.
-func minorOf(version string) minor {
-	var major, n int
-	if read, err := fmt.Sscanf(version, "%d.%d", &major, &n); err != nil || read != 2 || major != 3 {
-		return 0
-	}
-	return minor(n)
-}
-
-// String is the minor as etcd spells cluster and storage versions; empty: there is none.
-func (m minor) String() string {
-	if m == 0 {
-		return ""
-	}
-	return fmt.Sprintf("3.%d.0", m)
-}
 
 // archive is a store that can be installed.
 type archive struct {
@@ -47,7 +30,7 @@ func (w *World) build(kind, version string) map[string]string {
 	defer w.mu.Unlock()
 	stores := map[string]string{}
 	for _, architecture := range []string{"amd64", "arm64"} {
-		stores[architecture] = digest(kind, version, architecture)
+		stores[architecture] = model.Digest(kind, version, architecture)
 		w.archives[stores[architecture]] = &archive{version: version, architecture: architecture}
 	}
 	return stores
@@ -95,22 +78,6 @@ func (a *archive) parse(flags []string) string {
 	return ""
 }
 
-// cannotRead says why a server of this version ends on what a member has written; empty: it does not.
-func (m *member) cannotRead(own minor) string {
-	s := m.state()
-	switch {
-	case m.damaged != "":
-		return fmt.Sprintf("panic: the %s of the member is damaged", m.damaged)
-	case m.storage > own:
-		return fmt.Sprintf("cannot detect storage schema version: version %q is not supported", m.storage)
-	case s.version > own && s.downgrade != own:
-		return fmt.Sprintf("invalid downgrade; server version is lower than determined cluster version: cluster cannot be downgraded (current version: %s is lower than determined cluster version: %s)", own, s.version)
-	case s.version != 0 && own > s.version+1:
-		return fmt.Sprintf("panic: cluster version %s cannot be raised to %s: one minor at a time", s.version, own)
-	}
-	return ""
-}
-
 // raise is what etcd's monitors do from time to time: storage follows the cluster version, the cluster
 // version follows the members' or the downgrade that was asked for, and that ends once all have followed.
 func (w *World) raise() {
@@ -120,39 +87,25 @@ func (w *World) raise() {
 		if leader == nil {
 			continue
 		}
-		versions := map[string]minor{}
+		versions := map[string]model.Minor{}
 		for _, r := range groups[key] {
-			p := r.part.unit.process
-			versions[p.member.id] = minorOf(p.version)
-			p.member.storage = p.member.state().version
+			p := r.part.unit.Process
+			versions[p.Member.ID] = model.MinorOf(p.Version)
+			p.Member.Storage = p.Member.State().Version
 		}
-		if next := decide(leader.state(), versions); next.version != leader.state().version || next.downgrade != leader.state().downgrade {
-			leader.append(1, next)
+		if next := model.Decide(leader.State(), versions); next.Version != leader.State().Version || next.Downgrade != leader.State().Downgrade {
+			leader.Append(1, next)
 		}
 	}
 }
 
-// decide is the state of a cluster once its leader has looked at the versions that its members run. One that
-// cannot be asked has it leave all as it is.
-func decide(s state, versions map[string]minor) state {
-	lowest, same := minor(0), true
-	for _, l := range s.members {
-		own, up := versions[l.id]
-		if !up {
-			return s
-		}
-		if lowest == 0 || own < lowest {
-			lowest = own
-		}
-		same = same && own == s.downgrade
+// try has a store parse flags.
+func (c call) try(r api.TryRequest) (api.Done, error) {
+	if !c.hasStore(r.Store) {
+		return api.Done{}, refuse("store %s is not installed", r.Store)
 	}
-	switch {
-	case s.downgrade != 0 && same && s.version == s.downgrade:
-		s.downgrade = 0
-	case s.downgrade != 0:
-		s.version = s.downgrade
-	case lowest == s.version+1:
-		s.version = lowest
+	if why := c.world.archive(r.Store).parse(r.Flags); why != "" {
+		return api.Done{}, refuse("etcd %s does not take these flags: %s", c.world.archive(r.Store).version, why)
 	}
-	return s
+	return api.Done{}, nil
 }

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // TB is what the world needs of a test; *testing.T and *rapid.T have it. Errorf is called from
@@ -84,12 +85,12 @@ type World struct {
 	histories       int                 // of clusters that came to a quorum from nothing
 	archives        map[string]*archive // by hash
 	waived          map[Rule]bool
-	puts            []put               // acknowledged
-	snapshotSources map[string]*entry   // what restored clusters begin with, by cluster ID
-	opened          map[string]string   // cluster IDs of restored clusters that clients may have reached, by name
-	stored          map[string][]stored // backups, oldest first, by place
-	highest         map[string]int64    // revision that clients have seen, by the cluster's name
-	handedOver      map[string]bool     // cluster IDs that were written into a marker as formed
+	puts            []put                   // acknowledged
+	snapshotSources map[string]*model.Entry // what restored clusters begin with, by cluster ID
+	opened          map[string]string       // cluster IDs of restored clusters that clients may have reached, by name
+	stored          map[string][]stored     // backups, oldest first, by place
+	highest         map[string]int64        // revision that clients have seen, by the cluster's name
+	handedOver      map[string]bool         // cluster IDs that were written into a marker as formed
 }
 
 // EtcdVersion is the version of etcd that World.Stores are.
@@ -102,7 +103,7 @@ var Start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func New(t TB, addresses ...string) *World {
 	w := &World{
 		Clock:  Start,
-		Stores: map[string]string{"amd64": digest("store", "amd64"), "arm64": digest("store", "arm64")},
+		Stores: map[string]string{"amd64": model.Digest("store", "amd64"), "arm64": model.Digest("store", "arm64")},
 		t:      t,
 
 		PromotableLag: 1000,
@@ -112,7 +113,7 @@ func New(t TB, addresses ...string) *World {
 		struck:          map[string]bool{},
 		hosts:           map[string]*Host{},
 		handedOver:      map[string]bool{},
-		snapshotSources: map[string]*entry{},
+		snapshotSources: map[string]*model.Entry{},
 		opened:          map[string]string{},
 		highest:         map[string]int64{},
 		stored:          map[string][]stored{},

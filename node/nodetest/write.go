@@ -3,12 +3,14 @@ package nodetest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
 )
 
 // put is a write that a quorum has acknowledged.
 type put struct {
 	cluster string // name
-	entry   *entry
+	entry   *model.Entry
 }
 
 // Write has a client put something through the member on this host. It fails the test where the member
@@ -33,7 +35,7 @@ func (w *World) Put(cluster string) error {
 	err := fmt.Errorf("there is no member of cluster %s", cluster)
 	taken := false
 	w.each(func(h *Host, part *installation) {
-		if !taken && part == h.on(cluster) && part.unit.process != nil {
+		if !taken && part == h.on(cluster) && part.unit.Process != nil {
 			err = h.write(cluster, 1)
 			taken = err == nil
 		}
@@ -43,27 +45,27 @@ func (w *World) Put(cluster string) error {
 
 // write puts something through the local member.
 func (h *Host) write(cluster string, n int) error {
-	p := h.on(cluster).unit.process
-	if p == nil || p.leader == "" {
+	p := h.on(cluster).unit.Process
+	if p == nil || p.Leader == "" {
 		return fmt.Errorf("no member of cluster %s serves there", cluster)
 	}
 	leader := leaderOf(h.group(p))
-	s := leader.state()
+	s := leader.State()
 	switch {
-	case !s.votes(p.member.id):
+	case !s.Votes(p.Member.ID):
 		return fmt.Errorf("etcdserver: rpc not supported for learner")
-	case strings.Contains(strings.Join(s.alarms, "\n"), "NOSPACE"):
+	case strings.Contains(strings.Join(s.Alarms, "\n"), "NOSPACE"):
 		return fmt.Errorf("etcdserver: mvcc: database space exceeded")
-	case strings.Contains(strings.Join(s.alarms, "\n"), "CORRUPT"):
+	case strings.Contains(strings.Join(s.Alarms, "\n"), "CORRUPT"):
 		// It is refused once it is applied, so that it is in the log all the same.
-		leader.append(uint64(n), s)
+		leader.Append(uint64(n), s)
 		h.world.convene()
 		return fmt.Errorf("etcdserver: corrupt cluster")
 	}
-	s.revision += int64(n)
-	s.content = digest("put", s.content, fmt.Sprint(s.revision))
-	h.world.highest[cluster] = max(h.world.highest[cluster], s.revision)
-	h.world.puts = append(h.world.puts, put{cluster, leader.append(uint64(n), s)})
+	s.Revision += int64(n)
+	s.Content = model.Digest("put", s.Content, fmt.Sprint(s.Revision))
+	h.world.highest[cluster] = max(h.world.highest[cluster], s.Revision)
+	h.world.puts = append(h.world.puts, put{cluster, leader.Append(uint64(n), s)})
 	h.world.convene()
 	return nil
 }
@@ -81,26 +83,26 @@ func (w *World) Acknowledged(cluster string) (n int64) {
 }
 
 // writes is how many writes one entry is the run of.
-func (p put) writes() int64 { return p.entry.state.revision - p.entry.prev.state.revision }
+func (p put) writes() int64 { return p.entry.State.Revision - p.entry.Prev.State.Revision }
 
 // Lost are the acknowledged writes to a cluster that no quorum which now serves has any more. Where none
 // serves, those are all.
 func (w *World) Lost(cluster string) (lost []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var leaders []*member
+	var leaders []*model.Member
 	w.each(func(h *Host, part *installation) {
-		if p := part.unit.process; p != nil && part == h.on(cluster) && p.leader == p.member.id {
-			leaders = append(leaders, p.member)
+		if p := part.unit.Process; p != nil && part == h.on(cluster) && p.Leader == p.Member.ID {
+			leaders = append(leaders, p.Member)
 		}
 	})
 	for _, p := range w.puts {
 		held := p.cluster != cluster
 		for _, leader := range leaders {
-			held = held || leader.last.holds(p.entry)
+			held = held || leader.Last.Holds(p.entry)
 		}
 		if !held {
-			lost = append(lost, fmt.Sprintf("%d writes up to revision %d (index %d, term %d)", p.writes(), p.entry.state.revision, p.entry.index, p.entry.term))
+			lost = append(lost, fmt.Sprintf("%d writes up to revision %d (index %d, term %d)", p.writes(), p.entry.State.Revision, p.entry.Index, p.entry.Term))
 		}
 	}
 	return lost

@@ -8,35 +8,35 @@ import (
 	"syscall"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 )
 
 // backUp does a run of the backup of a cluster.
 func backUp(cluster string, now bool) int {
-	return doRun("backup", cluster, func(ctx context.Context, m *host.Machine) error {
-		return m.RunBackup(ctx, cluster, now, say)
+	return doRun("backup", cluster, func(ctx context.Context, h backups.Host) error {
+		return h.RunBackup(ctx, cluster, now, say)
 	})
 }
 
 // rehearse does a rehearsal of a restore of a cluster.
 func rehearse(cluster string, now bool) int {
-	return doRun("rehearse", cluster, func(ctx context.Context, m *host.Machine) error {
-		return m.RunRehearsal(ctx, cluster, now, say)
+	return doRun("rehearse", cluster, func(ctx context.Context, h backups.Host) error {
+		return h.RunRehearsal(ctx, cluster, now, say)
 	})
 }
 
 // tidy removes what a rehearsal that was killed has left.
 func tidy(cluster string) int {
-	return doRun("tidy", cluster, func(_ context.Context, m *host.Machine) error { return m.Tidy(cluster) })
+	return doRun("tidy", cluster, func(_ context.Context, h backups.Host) error { return h.Tidy(cluster) })
 }
 
 // reach finds out which of the directories that the runs of a cluster write to answer.
 func reach(cluster string) int {
-	return doRun("reach", cluster, func(_ context.Context, m *host.Machine) error { return m.Reach(cluster, say) })
+	return doRun("reach", cluster, func(_ context.Context, h backups.Host) error { return h.Reach(cluster, say) })
 }
 
 // doRun carries out a command of a unit. A run that is stopped gives back what it holds before it ends.
-func doRun(command, cluster string, do func(context.Context, *host.Machine) error) int {
+func doRun(command, cluster string, do func(context.Context, backups.Host) error) int {
 	if !api.ClusterName.MatchString(cluster) {
 		fmt.Fprintf(os.Stderr, "store: %q is no name of a cluster\n", cluster)
 		return exitUsage
@@ -52,7 +52,7 @@ func doRun(command, cluster string, do func(context.Context, *host.Machine) erro
 	}()
 	machine, err := thisMachine()
 	if err == nil {
-		err = do(ctx, machine)
+		err = do(ctx, machine.Backups())
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "store %s: %s\n", command, err)

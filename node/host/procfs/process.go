@@ -104,3 +104,12 @@ func (f FS) Work(process int) Work {
 	}
 	return w
 }
+
+// AgeByBoot is the age of what was written down in a file at a path of this process, in seconds since the host had booted, by no
+// clock that jumps; false: it cannot be told.
+func (f FS) AgeByBoot(file string) (time.Duration, bool) {
+	now, known := f.Uptime()
+	text, err := os.ReadFile(file)
+	at, failed := ParseUptime(string(text))
+	return now - at, known && err == nil && failed == nil
+}

@@ -13,6 +13,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
+// Timeout bounds a question to systemd. It answers in milliseconds, and after a reload of its
+// units on a big host in seconds.
+const Timeout = 10 * time.Second
+
 // Systemd controls units over systemd's own socket, which needs root and no message bus.
 type Systemd struct{}
 

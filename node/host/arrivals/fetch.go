@@ -1,0 +1,264 @@
+package arrivals
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// Fetching is what a snapshot is called until it is verified.
+const Fetching = "fetching"
+
+// fetchedName is what a fetched snapshot is called.
+var fetchedName = regexp.MustCompile(`^restore-[0-9a-f]{64}\.db$`)
+
+// Fetch brings a snapshot onto the host, in the clear, and verifies it.
+func (h Host) Fetch(ctx context.Context, cluster string, r api.FetchRequest, input io.Reader) (api.Snapshot, error) {
+	if err := h.mayFetch(cluster, r); err != nil {
+		return api.Snapshot{}, err
+	}
+	dir := api.SnapshotDir(r.DataDir)
+	if err := h.tidyFetched(cluster, r); err != nil {
+		return api.Snapshot{}, err
+	}
+	if err := h.Files.EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
+		return api.Snapshot{}, err
+	}
+	here, err := h.fetchedBefore(r)
+	if here != nil || err != nil {
+		if here == nil {
+			here = &api.Snapshot{}
+		}
+		return *here, err
+	}
+	fetched, anew, err := h.fetchOnce(ctx, cluster, r, input)
+	if err != nil && anew && ctx.Err() == nil {
+		fetched, _, err = h.fetchOnce(ctx, cluster, r, input)
+	}
+	return fetched, err
+}
+
+// fetchOnce opens the source and brings what is missing of it. anew: of what came before nothing is left, since it
+// was of another object, or no part of a snapshot, and all of it may be brought.
+func (h Host) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest, input io.Reader) (fetched api.Snapshot, anew bool, err error) {
+	from, err := h.Open(ctx, cluster, r.Owner, r.Source, input)
+	if err != nil {
+		return api.Snapshot{}, false, err
+	}
+	defer from.Close()
+	unfinished := filepath.Join(api.SnapshotDir(r.DataDir), Fetching)
+	before, part, err := h.begun(from, r)
+	if err == nil {
+		err = h.tidyParts(r.DataDir, part)
+	}
+	if err != nil {
+		return api.Snapshot{}, false, err
+	}
+	fetched, err = h.fetch(from, r, before, part, unfinished)
+	if err != nil {
+		err = errors.Join(err, files.Remove(h.Files.Path(unfinished)))
+		if part == "" || errors.Is(err, errStays) && !errors.Is(err, backup.ErrChanged) {
+			return api.Snapshot{}, false, err
+		}
+		err = errors.Join(err, files.Remove(h.Files.Path(part)))
+		return api.Snapshot{}, r.Source.Upload == nil && (before > 0 || errors.Is(err, backup.ErrChanged)), err
+	}
+	fetched.TakenAt = from.TakenAt
+	return fetched, false, h.tidyParts(r.DataDir, "")
+}
+
+// mayFetch refuses a request that does not make sense, or is not for who asks.
+func (h Host) mayFetch(cluster string, r api.FetchRequest) error {
+	if err := systemd.CheckDataDir(r.DataDir); err != nil {
+		return api.Refuse("data directory %q: %s", r.DataDir, err)
+	}
+	if r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes) {
+		return api.Refuse("an upload cannot be resumed after byte %d", r.From)
+	}
+	if r.SHA256 != "" {
+		if err := api.CheckSHA256(r.SHA256, "a snapshot"); err != nil {
+			return err
+		}
+	}
+	if !api.IsVersion(r.Line) {
+		return api.Refuse("%q is no line of etcd, like 3.7", r.Line)
+	}
+	marker, err := h.Records.Marker(cluster)
+	if err == nil && marker != nil {
+		_, err = h.Records.Owned(cluster, r.Owner)
+	}
+	return err
+}
+
+// tidyFetched removes what fetches that were cut short, or were for another restore, have left.
+func (h Host) tidyFetched(cluster string, r api.FetchRequest) error {
+	under, err := h.Records.Restoration(cluster)
+	if err != nil {
+		return err
+	}
+	keep := r.SHA256
+	if keep == "" && r.Source.Upload != nil {
+		keep = r.Source.Upload.SHA256 // that of the snapshot, where it is not encrypted
+	}
+	if under != nil && under.Stage != api.StageFenced {
+		keep = under.Snapshot
+	}
+	return h.RemoveFetched(r.DataDir, keep, true)
+}
+
+// RemoveFetched removes what was fetched, but for the snapshot with this SHA-256, and the parts that have arrived, where
+// they are not to stay; and its directory if nothing else is in it.
+func (h Host) RemoveFetched(dataDir, keep string, parts bool) error {
+	dir := api.SnapshotDir(dataDir)
+	kept := filepath.Base(api.FetchedSnapshot(dataDir, keep))
+	if err := h.Files.RemoveIn(dir, func(entry fs.DirEntry) bool {
+		name := entry.Name()
+		return name == Fetching || fetchedName.MatchString(name) && name != kept || ArrivingName.MatchString(name) && !parts
+	}); err != nil || keep != "" || parts {
+		return err
+	}
+	return h.Files.RemoveEmpty(dir)
+}
+
+// tidyParts removes all parts of what was on its way but for one, which may have no name.
+func (h Host) tidyParts(dataDir, keep string) error {
+	return h.Files.RemoveIn(api.SnapshotDir(dataDir), func(entry fs.DirEntry) bool {
+		return ArrivingName.MatchString(entry.Name()) && entry.Name() != filepath.Base(keep)
+	})
+}
+
+// fetchedBefore is the snapshot where it is here already and is still whole; nil: it is to be fetched. One that is
+// not whole any more goes.
+func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
+	known := r.SHA256
+	if known == "" && r.Source.Upload != nil {
+		known = r.Source.Upload.SHA256
+	}
+	path := api.FetchedSnapshot(r.DataDir, known)
+	info, err := os.Lstat(h.Files.Path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	here, err := etcdfs.VerifySnapshot(path, h.Files.Path(path))
+	if err != nil || here.SHA256 != known {
+		return nil, files.Remove(h.Files.Path(path))
+	}
+	here.Path = path
+	if err := snapshots.MustSuit(path, here, r.Line); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(h.tidyParts(r.DataDir, ""), h.NoteSinceBoot(path)); err != nil {
+		return nil, err
+	}
+	return &here, h.disks().MustHoldRestore(r.DataDir, 0, info.Size())
+}
+
+// fetch brings a snapshot, verifies it, and gives it its name. unfinished is where it is written in the clear where it
+// does not arrive so; part is where it arrives, and can be gone on with, behind so many bytes before; empty: it cannot.
+func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (api.Snapshot, error) {
+	if from.Size == 0 {
+		return api.Snapshot{}, api.Refuse("%s is empty: a snapshot is what etcdctl snapshot save makes", from.What)
+	}
+	if err := h.disks().MustHoldRestore(r.DataDir, from.Size-before, from.Size); err != nil {
+		return api.Snapshot{}, fmt.Errorf("%w%w", errStays, err)
+	}
+	var s *etcdfs.Checksum
+	var err error
+	clear := unfinished
+	if part == "" {
+		s, err = h.download(from, r.Identity.Reveal(), unfinished)
+	} else {
+		clear, s, err = h.receive(from, r, before, part, unfinished)
+	}
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	fetched, err := h.verifyFetched(from.What, clear, s)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
+		return api.Snapshot{}, api.Refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.What, fetched.SHA256, r.SHA256)
+	}
+	if err := errors.Join(snapshots.MustSuit(from.What, fetched, r.Line), h.Snapshots.MustHoldInMemory(from.What, fetched.Keys)); err != nil {
+		return api.Snapshot{}, err
+	}
+	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)
+	return fetched, errors.Join(h.Files.Rename(clear, fetched.Path), h.NoteSinceBoot(fetched.Path))
+}
+
+// download writes what comes, in the clear, to a new file, and brings it to the disk. It holds what came against the
+// size and the SHA-256 that it was announced with.
+func (h Host) download(from *snapshots.Source, identities, path string) (*etcdfs.Checksum, error) {
+	arrived, s := &snapshots.Counted{From: from, Hash: sha256.New()}, etcdfs.NewChecksum()
+	content, failed := inTheClear(arrived, identities)
+	if failed == nil {
+		failed = h.disks().WriteNew(path, from.Size, io.TeeReader(content, s))
+	}
+	// What does not decrypt may be damaged: all of it is read before anything is said of the identities.
+	_, broken := io.Copy(io.Discard, arrived)
+	switch sum := hex.EncodeToString(arrived.Hash.Sum(nil)); {
+	case broken != nil:
+		return nil, fmt.Errorf("fetch %s: %w", from.What, broken)
+	case arrived.Bytes < from.Size:
+		return nil, fmt.Errorf("%d bytes of %s have arrived, of %d: it was cut off on its way; apply again", arrived.Bytes, from.What, from.Size)
+	case from.SHA256 != "" && sum != from.SHA256:
+		return nil, fmt.Errorf("%s has arrived with the SHA-256 %s, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.What, sum, from.SHA256)
+	case errors.Is(failed, errEncrypted):
+		return nil, api.Refuse("%s cannot be decrypted: %s", from.What, failed)
+	case failed != nil:
+		return nil, fmt.Errorf("fetch %s: %w", from.What, failed)
+	}
+	return s, nil
+}
+
+// verifyFetched verifies a snapshot, and says of what is none what it may be.
+func (h Host) verifyFetched(what, path string, s *etcdfs.Checksum) (api.Snapshot, error) {
+	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	// The first page of a database says what it is, behind its own head.
+	var head [20]byte
+	_, err = file.ReadAt(head[:], 0)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return api.Snapshot{}, err
+	case binary.LittleEndian.Uint32(head[16:]) != databaseMagic:
+		return api.Snapshot{}, api.Refuse("%s is no snapshot of etcd's: it does not begin as a database does; a snapshot is what etcdctl snapshot save makes, not packed", what)
+	case info.Size()%512 != sha256.Size:
+		return api.Snapshot{}, api.Refuse("%s has %d bytes, which is no database with a SHA-256 behind it: it was cut off, or is a copy of a member's own database, which nobody can verify; give a whole file that etcdctl snapshot save has made", what, info.Size())
+	}
+	fetched, err := etcdfs.Verify(path, inside.PathOf(file), s)
+	if err != nil {
+		return api.Snapshot{}, api.Refuse("%s is damaged: %s; give another copy of it, or another snapshot", what, err)
+	}
+	return fetched, nil
+}
+
+// databaseMagic is bbolt's.
+const databaseMagic = 0xED0CDAED

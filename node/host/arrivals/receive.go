@@ -1,0 +1,254 @@
+package arrivals
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// ArrivingName is what an upload is called of which only a part has come: it is gone on with.
+var ArrivingName = regexp.MustCompile(`^arriving-[0-9a-f]{64}$`)
+
+// ArrivingFile is where an upload lies that is on its way, as it was sent.
+func ArrivingFile(dataDir, sha256 string) string {
+	return filepath.Join(api.SnapshotDir(dataDir), "arriving-"+sha256)
+}
+
+// Arrived says how much of an upload has come with a call that was cut short.
+func (h Host) Arrived(r api.ArrivedRequest) (api.Arrived, error) {
+	if err := systemd.CheckDataDir(r.DataDir); err != nil {
+		return api.Arrived{}, api.Refuse("data directory %q: %s", r.DataDir, err)
+	}
+	if err := api.CheckSHA256(r.SHA256, "an upload"); err != nil {
+		return api.Arrived{}, err
+	}
+	has, err := h.trusted(ArrivingFile(r.DataDir, r.SHA256))
+	return api.Arrived{Bytes: has}, err
+}
+
+// trusted is how much of a part can be gone on with. Since the host has booted, that is all that was written. A power cut
+// may have taken the end from the disk and left the file its length, so of an older part the end counts as not come: nobody
+// would notice before the whole has come, and all of it would be brought again.
+func (h Host) trusted(part string) (int64, error) {
+	info, err := os.Lstat(h.Files.Path(part))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	switch _, err := os.Lstat(h.Files.Path(sinceBoot(part))); {
+	case errors.Is(err, fs.ErrNotExist):
+		return max(0, info.Size()-durable.Unsynced), nil
+	case err != nil:
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// sinceBoot is a file that says that a part, or a snapshot that was fetched, has been written to since the host has booted, and
+// how long after that.
+func sinceBoot(part string) string {
+	sum := sha256.Sum256([]byte(part))
+	return filepath.Join(api.RunDir, "arriving-"+hex.EncodeToString(sum[:8]))
+}
+
+// NoteSinceBoot says so. All that the part has is on the disk by then: what a power cut may take is what is written next.
+func (h Host) NoteSinceBoot(part string) error {
+	if err := h.Files.EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
+		return err
+	}
+	up := ""
+	if at, known := h.proc().Uptime(); known {
+		up = strconv.FormatFloat(at.Seconds(), 'f', 2, 64) + "\n"
+	}
+	return os.WriteFile(h.Files.Path(sinceBoot(part)), []byte(up), 0o600)
+}
+
+// begun says where what comes from far away lies until all of it is there, and how much of it came before, with calls
+// that were cut short. No name: it cannot be gone on with.
+func (h Host) begun(from *snapshots.Source, r api.FetchRequest) (before int64, part string, err error) {
+	if r.Source.Upload != nil {
+		part = ArrivingFile(r.DataDir, from.SHA256)
+		if err := h.Release(part); err != nil {
+			return 0, "", err
+		}
+		return r.From, part, h.CutTo(part, r.From) // who sends it says how much it leaves out
+	}
+	if part = partFile(from, r.DataDir); part == "" {
+		return 0, "", nil
+	}
+	if err := h.Release(part); err != nil {
+		return 0, "", err
+	}
+	if before, err = h.trusted(part); err != nil {
+		return 0, "", err
+	}
+	if before > from.Size {
+		before = 0
+	}
+	if err := h.CutTo(part, before); err != nil {
+		return 0, "", err
+	}
+	if h.disks().MustHoldRestore(r.DataDir, 2*from.Size-before, from.Size) != nil {
+		encrypted, err := h.comesEncrypted(from, before, part)
+		if err != nil || encrypted { // there is no room for it both as it comes and in the clear
+			return 0, "", errors.Join(err, from.Skip(0))
+		}
+	}
+	return before, part, from.Skip(before)
+}
+
+// CutTo takes off a part what comes again, before anybody looks for room: it would be taken by what came before, and wanted
+// for what comes. What stays is on the disk, and counts as such from now on.
+func (h Host) CutTo(part string, before int64) error {
+	has, err := h.trusted(part)
+	if err != nil || has < before {
+		return err // whoever goes on with it refuses
+	}
+	return h.inPart(part, func(file *os.File, size int64) error {
+		if size <= before {
+			return nil
+		}
+		return errors.Join(file.Truncate(before), file.Sync(), h.NoteSinceBoot(part))
+	})
+}
+
+// Release gives back what a call that was killed had set aside for a part: it would count as taken by another.
+func (h Host) Release(part string) error {
+	return h.inPart(part, func(file *os.File, _ int64) error { return durable.Release(file) })
+}
+
+// inPart does something in a part, if it is there, which keeps the age by which it counts as given up.
+func (h Host) inPart(part string, do func(file *os.File, size int64) error) error {
+	file, err := inside.OpenFile(h.Files.Path(part), os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(file, info.Size()), os.Chtimes(inside.PathOf(file), time.Time{}, info.ModTime()))
+}
+
+// comesEncrypted tells whether age has encrypted what comes behind what has come before.
+func (h Host) comesEncrypted(from *snapshots.Source, before int64, part string) (bool, error) {
+	if before >= int64(len(EncryptedHeader)) {
+		return h.isEncrypted(part)
+	}
+	return beginsEncrypted(from)
+}
+
+// errStays marks an error after which what has come stays, for the next call to go on with.
+var errStays = errors.New("")
+
+// receive takes what comes from far away, behind what has come of it before, and says where it lies in the clear: where it
+// has arrived, or, where it is encrypted, in a new file. What has come stays where the rest does not. The whole is held
+// against the SHA-256 that it was announced with.
+func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, part, unfinished string) (clear string, s *etcdfs.Checksum, err error) {
+	if s, err = h.Arrive(from, before, part); err != nil {
+		return "", nil, err
+	}
+	encrypted, err := h.isEncrypted(part)
+	if err != nil || !encrypted {
+		return part, s, err
+	}
+	s, err = h.decrypt(from, part, r, unfinished)
+	return unfinished, s, err
+}
+
+// Arrive appends what comes to what has come before, in so many bytes, until all of it is there.
+func (h Host) Arrive(from *snapshots.Source, before int64, part string) (whole *etcdfs.Checksum, err error) {
+	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDWR|os.O_CREATE, files.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	has, err := h.trusted(part)
+	if err == nil && has < before {
+		err = fmt.Errorf("%d bytes of %s are on the host, and not %d: apply again", has, from.What, before)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(file.Truncate(before), file.Sync(), h.NoteSinceBoot(part)); err != nil {
+		return nil, err
+	}
+	if err := disks.Reserve(file, from.Size); err != nil {
+		return nil, fmt.Errorf("%w%w", errStays, err) // what has come stays
+	}
+	defer func() { err = errors.Join(err, durable.Release(file)) }()
+	sum, s := sha256.New(), etcdfs.NewChecksum()
+	if _, err := io.Copy(io.MultiWriter(sum, s), file); err != nil {
+		return nil, err
+	}
+	disk, coming := durable.NewWriter(file), &snapshots.Counted{From: io.LimitReader(from, from.Size-before), Hash: sum}
+	_, err = io.Copy(io.MultiWriter(disk, s), coming)
+	arrived := before + coming.Bytes
+	switch broken := coming.Broken; {
+	case broken != nil:
+		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: %w; apply again to go on from there", errStays, arrived, from.Size, from.What, broken)
+	case err != nil:
+		return nil, fmt.Errorf("fetch %s: %w", from.What, err)
+	case arrived < from.Size:
+		return nil, fmt.Errorf("%w%d of %d bytes of %s have arrived, and stay: it was cut off on its way; apply again to go on from there", errStays, arrived, from.Size, from.What)
+	case from.SHA256 != "" && hex.EncodeToString(sum.Sum(nil)) != from.SHA256:
+		return nil, fmt.Errorf("%s has arrived with the SHA-256 %x, and was sent with %s: it was damaged on its way, or has changed meanwhile; apply again", from.What, sum.Sum(nil), from.SHA256)
+	}
+	return s, disk.Sync()
+}
+
+// isEncrypted tells whether age has encrypted a file.
+func (h Host) isEncrypted(path string) (bool, error) {
+	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	return beginsEncrypted(file)
+}
+
+func beginsEncrypted(content io.Reader) (bool, error) {
+	head := make([]byte, len(EncryptedHeader))
+	_, err := io.ReadFull(content, head)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return bytes.Equal(head, EncryptedHeader), err
+}
+
+// decrypt writes what has arrived encrypted in the clear.
+func (h Host) decrypt(from *snapshots.Source, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
+	if err := h.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
+		return nil, fmt.Errorf("%w%w", errStays, err)
+	}
+	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return h.download(&snapshots.Source{ReadCloser: file, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
+}

@@ -1,0 +1,377 @@
+package backups
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// destination is one of the places where the host keeps backups.
+type destination struct {
+	backup.Destination
+	kind      string            // as api.StoredBackup has it
+	away      error             // why it is not to be used now; nil: it can be tried
+	directory *backup.Directory // that it is, of whose calls none ends by itself; nil: it is none
+}
+
+// String names it in messages.
+func (d destination) String() string { return fmt.Sprint(d.Destination) }
+
+// distance is greater for what is further away.
+func (d destination) distance() int {
+	if d.directory != nil {
+		return 0
+	}
+	return 1
+}
+
+// resume opens an object, and one that is far away so that it can be gone on with.
+func (d destination) resume(ctx context.Context, key string) (io.ReadCloser, error) {
+	if far, ok := d.Destination.(backup.Far); ok {
+		return far.Resume(ctx, key)
+	}
+	return d.Open(ctx, key)
+}
+
+// destinations are where a backup goes. Where it is best fetched from comes first: what is not on this host
+// outlives it.
+func (h Host) destinations(ctx context.Context, b api.Backup) ([]destination, error) {
+	var all []destination
+	if b.S3 != nil {
+		storage, err := backup.NewS3(backup.S3Config{
+			Endpoint: b.S3.Endpoint, Region: b.S3.Region, Bucket: b.S3.Bucket, Prefix: strings.Trim(b.S3.Key, "/"), PathStyle: b.S3.PathStyle, CA: b.S3.CA, Patience: backup.StoragePatience, UploadPatience: h.stall(storeStall),
+			Credentials: backup.Credentials{AccessKeyID: b.S3.AccessKeyID, SecretAccessKey: b.S3.SecretAccessKey},
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, destination{Destination: storage, kind: "s3"})
+	}
+	if b.Directory != "" {
+		directory, err := h.directory(ctx, b.Directory)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, directory)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("a backup wants a destination: a directory, S3, or both")
+	}
+	return all, nil
+}
+
+// hangPatience is for how long a call to a directory of backups may come to nothing, until the directory counts as away.
+// A disk that has to start spinning, or a server that starts again, takes less.
+const hangPatience = 2 * time.Minute
+
+// HangsAfter is hangPatience, but in tests.
+func (h Host) HangsAfter() time.Duration { return cmp.Or(h.Hangs, hangPatience) }
+
+// directory is a destination on a file system. One that does not answer is away, and keeps no other from being used.
+func (h Host) directory(ctx context.Context, dir string) (destination, error) {
+	type place struct {
+		path   string
+		leaves int64
+	}
+	at, away := backup.UnlessItHangs(h.HangsAfter(), func(func()) (place, error) {
+		path := h.Files.Path(dir)
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			path = resolved // a link is looked into
+		}
+		if opened, err := os.Open(path); err == nil { // it has one mounted that is mounted when it is used
+			_, _ = opened.Stat()
+			_ = opened.Close() // nothing was written
+		}
+		return place{path, h.leftToMembers(path)}, nil
+	})
+	if away != nil {
+		at, away = place{path: h.Files.Path(dir)}, fmt.Errorf("backup directory %s: %w: see whether the server of its file system is there, or unmount it (umount -l)", dir, away)
+	} else {
+		away = h.mustBeMounted(ctx, dir)
+	}
+	directory, err := backup.NewDirectory(at.path)
+	if err != nil {
+		return destination{}, err
+	}
+	directory.Leave(at.leaves)
+	return destination{backup.Bounded(directory, h.HangsAfter()), "directory", away, directory}, nil
+}
+
+// mustBeMounted refuses a directory that lies on a file system which systemd knows how to mount, and which is not mounted:
+// what lies under its mount point is another one's.
+func (h Host) mustBeMounted(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
+	defer cancel()
+	for _, unit := range systemd.MountUnits(dir) {
+		state, err := h.Units.State(ctx, unit)
+		switch {
+		case err != nil:
+			return fmt.Errorf("whether what belongs to backup directory %s is mounted is not known: %w", dir, err)
+		case state.LoadState == "loaded" && state.ActiveState != "active":
+			return fmt.Errorf("backup directory %s lies on a file system that is not mounted (%s is %s): mount it", dir, unit, state.ActiveState)
+		}
+	}
+	return nil
+}
+
+// keys are whom backups are encrypted to, and by whom they are read.
+type keys struct {
+	recipients backup.Recipients
+	identities backup.Identities
+}
+
+// backupKeys reads the keys of a backup. Its errors cite none.
+func backupKeys(b api.Backup) (k keys, err error) {
+	if k.recipients, err = backup.ParseRecipients(b.Recipients...); err != nil {
+		return k, err
+	}
+	if b.Rehearsal != nil && !b.Rehearsal.Identity.IsBlank() {
+		k.identities, err = backup.ParseIdentities(b.Rehearsal.Identity.Reveal())
+	}
+	return k, err
+}
+
+// listStall is for how long a look at a destination may come no further. There may be thousands of backups.
+const listStall = 2 * time.Minute
+
+// List lists the backups at all destinations that this host knows of.
+func (h Host) List(ctx context.Context, cluster string) (api.Backups, error) {
+	all, err := h.knownDestinations(ctx, cluster)
+	if err != nil {
+		return api.Backups{}, err
+	}
+	owner, err := h.backupOwner(cluster)
+	if err != nil {
+		return api.Backups{}, err
+	}
+	found := api.Backups{Backups: []api.StoredBackup{}, Problems: []string{}}
+	lists, proofs := listAll(ctx, all, cluster, owner)
+	for _, l := range lists {
+		if l.err != nil {
+			found.Problems = append(found.Problems, l.err.Error())
+		}
+	}
+	for i, d := range all {
+		catalog := lists[i].Catalog
+		for _, entry := range proofs.Apply(catalog.Backups) {
+			found.Backups = append(found.Backups, stored(entry, d.kind))
+		}
+		for _, entry := range catalog.Others {
+			others := stored(entry, d.kind)
+			others.Foreign = true
+			found.Backups = append(found.Backups, others)
+		}
+		for _, problem := range catalog.Problems {
+			found.Problems = append(found.Problems, fmt.Sprintf("%s: %s: %s", d.kind, problem.Key, problem.Why))
+		}
+	}
+	api.SortNewestFirst(found.Backups, api.StoredBackup.Taken)
+	return found, nil
+}
+
+// knownDestinations are those of a cluster that this host backs up.
+func (h Host) knownDestinations(ctx context.Context, cluster string) ([]destination, error) {
+	b, err := h.backup(cluster)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, api.Refuse("this host does not back up cluster %s, and knows no backups of it", cluster)
+	}
+	return h.destinations(ctx, *b)
+}
+
+// backupOwner is how manifests name whom a cluster on this host belongs to.
+func (h Host) backupOwner(cluster string) (string, error) {
+	marker, err := h.Records.Marker(cluster)
+	if err != nil || marker == nil {
+		return "", err
+	}
+	return backup.Owner(marker.Owner), nil
+}
+
+// list lists what there is of a cluster at a destination, as its owner sees it.
+func list(ctx context.Context, at destination, cluster, owner string) (backup.Catalog, error) {
+	var catalog backup.Catalog
+	err := whileItMoves(ctx, listStall, fmt.Sprintf("the list of what is in %s", at), func(ctx context.Context, moved func()) (err error) {
+		catalog, err = listIn(ctx, at, at.tracked(moved).Destination, cluster, owner)
+		return err
+	})
+	return catalog, err
+}
+
+// listIn lists what there is of a cluster at a destination in a source, which is all of it or a part, for as long as it takes.
+func listIn(ctx context.Context, at destination, from backup.Source, cluster, owner string) (backup.Catalog, error) {
+	err := at.away
+	if err == nil {
+		var catalog backup.Catalog
+		if catalog, err = backup.List(ctx, from, cluster, owner); err == nil {
+			return catalog, nil
+		}
+	}
+	return backup.Catalog{}, fmt.Errorf("%s: %w", at.kind, err)
+}
+
+// listing is what there is at a destination, or why nobody knows that.
+type listing struct {
+	backup.Catalog
+	err error
+}
+
+// listAll lists what there is of a cluster at each destination, and what has been proved at any of them: that counts at all,
+// since rehearsals fetch from one.
+func listAll(ctx context.Context, all []destination, cluster, owner string) ([]listing, backup.Proofs) {
+	lists, proofs := make([]listing, len(all)), backup.Proofs{}
+	for i, d := range all {
+		if lists[i].Catalog, lists[i].err = list(ctx, d, cluster, owner); lists[i].err == nil {
+			proofs.Add(lists[i].Catalog)
+		}
+	}
+	return lists, proofs
+}
+
+func stored(e backup.Entry, at string) api.StoredBackup {
+	s := api.StoredBackup{
+		Name: e.Name, Destination: at, TakenAt: e.TakenAt, Revision: e.Revision, Keys: e.Keys, Hash: e.Hash, SHA256: e.SHA256,
+		SizeBytes: e.SizeBytes, StoredBytes: e.StoredSizeBytes, EtcdVersion: e.EtcdVersion, ClusterID: e.ClusterID, Member: e.Member, Encrypted: e.Encrypted(),
+	}
+	if e.Verified() {
+		s.VerifiedAt = e.Rehearsal.At
+	}
+	return s
+}
+
+// Open opens an owner's backup by its name, or the newest one: in a bucket, or wherever this host stores
+// its own. The owner is that of the marker, where there is a marker.
+func (h Host) Open(ctx context.Context, cluster, owner, name string, in *api.S3) (*snapshots.Source, error) {
+	fresh, err := h.isFresh(cluster)
+	if err != nil {
+		return nil, err
+	}
+	var all []destination
+	where := "the destinations of this host"
+	if in == nil {
+		all, err = h.knownDestinations(ctx, cluster)
+	} else {
+		all, err = h.destinations(ctx, api.Backup{S3: in})
+		where = fmt.Sprintf("bucket %s at %s, prefix %q", in.Bucket, in.Endpoint, in.Key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	for _, d := range all {
+		var from backup.Source = named{d, name}
+		called := name
+		if name == api.LatestBackup {
+			from, called = d, ""
+		}
+		// As long as it takes: who waits for a restore says for how long.
+		catalog, err := listIn(ctx, d, from, cluster, backup.Owner(owner))
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		for _, problem := range catalog.Problems {
+			problems = append(problems, fmt.Errorf("%s: %s: %w", d.kind, problem.Key, problem.Why))
+		}
+		entries, err := catalog.Restorable(called, backup.Owner(owner), fresh)
+		if err != nil {
+			return nil, api.Refuse("backup %s of cluster %s in %s: %s", name, cluster, d, err)
+		}
+		for _, entry := range entries {
+			content, err := d.resume(ctx, entry.Key())
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", d.kind, err))
+				continue
+			}
+			return &snapshots.Source{ReadCloser: content, What: "backup " + entry.Name, Size: entry.StoredSizeBytes, SHA256: entry.StoredSHA256, TakenAt: entry.TakenAt}, nil
+		}
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("open backup %s of cluster %s: %w", name, cluster, errors.Join(problems...))
+	}
+	return nil, api.Refuse("there is no backup %q of cluster %s at %s", name, cluster, where)
+}
+
+// isFresh tells whether the host carries no cluster of this name, or did not before the restore that is under way.
+func (h Host) isFresh(cluster string) (bool, error) {
+	marker, err := h.Records.Marker(cluster)
+	if err != nil || marker == nil {
+		return err == nil, err
+	}
+	under, err := h.Records.Restoration(cluster)
+	return under != nil && under.Marker == nil, err
+}
+
+// Send sends a backup as it is stored at a destination of this host, and fails where that is not what its manifest
+// says.
+func (h Host) Send(ctx context.Context, cluster string, r api.SendBackupRequest, content io.Writer) error {
+	marker, err := h.Records.Marker(cluster)
+	if err != nil {
+		return err
+	}
+	if marker == nil {
+		return api.Refuse("%s, and no backups of it", records.NoCluster)
+	}
+	from, err := h.Open(ctx, cluster, marker.Owner, r.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	sent := &snapshots.Counted{From: from, Hash: sha256.New()}
+	if _, err := io.Copy(content, sent); err != nil {
+		return fmt.Errorf("send %s: %w", from.What, err)
+	}
+	if sum := hex.EncodeToString(sent.Hash.Sum(nil)); sent.Bytes != from.Size || sum != from.SHA256 {
+		return fmt.Errorf("send %s: it is damaged: it has %d bytes with the SHA-256 %s, and its manifest says %d and %s; restore another one", from.What, sent.Bytes, sum, from.Size, from.SHA256)
+	}
+	return nil
+}
+
+// named is a source of which only the objects of one backup are seen.
+type named struct {
+	backup.Source
+	name string
+}
+
+func (n named) List(ctx context.Context, prefix string) ([]backup.Object, error) {
+	objects, err := n.Source.List(ctx, prefix)
+	return slices.DeleteFunc(objects, func(o backup.Object) bool { return !strings.HasPrefix(o.Key, prefix+n.name+".") }), err
+}
+
+// leftToMembers is what big files leave free where a path of this process lies, in favour of the members of this host that
+// have their data or their log on that file system. 0: none has.
+func (h Host) leftToMembers(path string) int64 {
+	members, err := h.Records.Neighbours("")
+	if err != nil {
+		return 0 // what is wrong with a marker is said where it is gone by
+	}
+	for _, member := range members {
+		for _, dir := range []string{h.Files.Path(member.DataDir), h.Files.Path(etcdfs.LogDir(member.DataDir))} {
+			if shared, err := disks.SameFilesystem(path, dir); err == nil && shared {
+				live, _ := disks.RoomToLive(path)
+				return live
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,285 @@
+package backups
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
+)
+
+// giveWay is for how long a member that has not got the newest backup leaves the rehearsal to the one that has:
+// where backups lie in directories of the hosts' own. It is longer than what timers differ by.
+const giveWay = 2 * time.Minute
+
+// unfit is what a rehearsal has shown of a backup: it does not restore, or does not become what its manifest says.
+// Everything else that can go wrong says nothing of the backup.
+type unfit struct{ error }
+
+func (u unfit) Unwrap() error { return u.error }
+
+// RunRehearsal does a rehearsal of a restore of the newest backup, if no other member does it. It says what it does.
+func (h Host) RunRehearsal(ctx context.Context, cluster string, now bool, say func(string)) error {
+	return h.RehearseAfter(ctx, cluster, now, giveWay, say)
+}
+
+func (h Host) RehearseAfter(ctx context.Context, cluster string, now bool, giveWay time.Duration, say func(string)) (err error) {
+	r, err := h.newRun(cluster, KindRehearsal, now, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.tidy(r.marker)) }()
+	if !r.asked && !r.hasNewest(ctx) {
+		r.say("the newest backup is on the host of another member, which goes first")
+		select {
+		case <-time.After(giveWay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return r.carryOut(ctx, r.config.Rehearsal.Schedule, r.rehearse)
+}
+
+// hasNewest tells whether the newest backup that any member has made is at a destination of this host. Where that
+// cannot be told, the rehearsal itself will say why.
+func (r *run) hasNewest(ctx context.Context) bool {
+	client, err := r.local(r.marker).Dial(ctx)
+	if err != nil {
+		return true
+	}
+	defer client.Close()
+	last, err := slotRun{marker: r.marker, kind: KindBackup}.last(ctx, client)
+	if err != nil || last.Backup == "" || last.Member == r.marker.Member || r.config.S3 != nil {
+		return true
+	}
+	content, err := r.Open(ctx, r.marker.Cluster, r.marker.Owner, last.Backup, nil)
+	if err != nil {
+		return false
+	}
+	return content.Close() == nil
+}
+
+// Tidy removes what a rehearsal that was killed has left.
+func (h Host) Tidy(cluster string) error {
+	marker, err := h.Records.Marker(cluster)
+	if err != nil || marker == nil {
+		return err
+	}
+	return h.tidy(*marker)
+}
+
+func (h Host) tidy(marker api.Marker) error {
+	return files.RemoveAll(h.Files.Path(RehearsalDir(marker.DataDir)))
+}
+
+// RehearsalDir is where a rehearsal works.
+func RehearsalDir(dataDir string) string {
+	return filepath.Join(api.BackupStateDir(dataDir), KindRehearsal)
+}
+
+// rehearsedData is what the data directory of a rehearsed member is called in that.
+const rehearsedData = "data"
+
+// rehearse proves the newest backup, and writes down beside it what became of that.
+func (r *run) rehearse(ctx context.Context) (string, error) {
+	at, entry, err := r.newest(ctx)
+	if err != nil {
+		return r.doneIfUnfit(err, "the newest backup")
+	}
+	r.result.Backup, r.result.Revision, r.bytes = entry.Name, entry.Revision, entry.SizeBytes
+	r.result.BehindTime = max(0, r.Now().Sub(entry.TakenAt))
+	if live := r.local(r.marker).Look(ctx); live.ClusterID == entry.ClusterID { // revisions of another one do not compare
+		r.result.BehindRevisions = max(0, live.Revision-entry.Revision)
+	}
+	began := r.Now()
+	if entry.Encrypted() && r.config.Rehearsal.Identity.IsBlank() {
+		r.result.ChecksumsOnly = true
+		err = checksum(ctx, at, entry.Manifest)
+	} else {
+		err = r.prove(ctx, at, entry.Manifest)
+	}
+	if errors.Is(err, backup.ErrDamaged) {
+		err = unfit{err}
+	}
+	result := backup.Rehearsal{At: r.Now().UTC(), Member: r.marker.Member, Took: r.Now().Sub(began)}
+	switch failure := (unfit{}); {
+	case errors.As(err, &failure):
+		result.Failure = failure.Error()
+		err = errors.Join(err, backup.Record(ctx, at, entry.Manifest, result))
+	case err == nil && !r.result.ChecksumsOnly:
+		err = backup.Record(ctx, at, entry.Manifest, result)
+	}
+	if err == nil {
+		r.say(fmt.Sprintf("%s in %s: %s", entry.Manifest, at, map[bool]string{false: "restores, and is what its manifest says", true: "is what was stored; it is encrypted, and without an identity nobody knows whether it restores"}[r.result.ChecksumsOnly]))
+		return entry.Name, nil
+	}
+	return r.doneIfUnfit(err, entry.Name)
+}
+
+// doneIfUnfit ends the slot where the backup itself is bad: another member would find the same.
+func (r *run) doneIfUnfit(err error, name string) (string, error) {
+	if failure := (unfit{}); errors.As(err, &failure) {
+		return name, err
+	}
+	return "", err
+}
+
+// newest is the newest backup, and where it lies.
+func (r *run) newest(ctx context.Context) (destination, backup.Entry, error) {
+	all, err := r.destinations(ctx, r.config)
+	if err != nil {
+		return destination{}, backup.Entry{}, err
+	}
+	at := all[0]
+	catalog, err := list(ctx, at, r.marker.Cluster, backup.Owner(r.marker.Owner))
+	if err != nil {
+		return at, backup.Entry{}, err
+	}
+	for _, problem := range catalog.Problems {
+		if problem.Newest {
+			return at, backup.Entry{}, unfit{fmt.Errorf("the newest backup in %s cannot be used: %s: %w", at, problem.Key, problem.Why)}
+		}
+	}
+	if len(catalog.Backups) == 0 {
+		return at, backup.Entry{}, fmt.Errorf("there is no backup of cluster %s in %s to rehearse", r.marker.Cluster, at)
+	}
+	return at, catalog.Backups[0], nil
+}
+
+// checksum compares what lies at a destination with what was stored there.
+func checksum(ctx context.Context, at destination, m backup.Manifest) error {
+	content, err := at.Open(ctx, m.Key())
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, content)
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); size != m.StoredSizeBytes || got != m.StoredSHA256 {
+		return unfit{fmt.Errorf("%s is %d bytes long with the SHA-256 %s, and %d bytes with %s were stored: it is damaged", m, size, got, m.StoredSizeBytes, m.StoredSHA256)}
+	}
+	return nil
+}
+
+// prove restores a backup beside the live member, and compares what comes of it with its manifest.
+func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) error {
+	if err := snapshots.MustSuit(m.String(), api.Snapshot{Version: m.StorageVersion}, api.Minor(r.EtcdVersion)); err != nil {
+		return err
+	}
+	dir := RehearsalDir(r.marker.DataDir)
+	if err := r.tidy(r.marker); err != nil {
+		return err
+	}
+	// The snapshot and what is restored from it are there at the same time.
+	restored := m.SizeBytes + disks.RestoreSpare
+	if err := r.disks().MustLeaveRoom(api.BackupStateDir(r.marker.DataDir), m.SizeBytes+restored, "a rehearsal"); err != nil {
+		return err
+	}
+	if err := r.Snapshots.MustRehearseInMemory(m.Keys); err != nil {
+		return err
+	}
+	work, err := r.Files.NewDir(dir)
+	if err != nil {
+		return err
+	}
+	defer work.Close()
+	room, err := r.disks().ReserveIn(dir, restored) // the fetch may take long
+	if err != nil {
+		return err
+	}
+	defer room.Close()
+	file := filepath.Join(dir, "snapshot.db")
+	if err := r.fetchBackup(ctx, at, m, file); err != nil {
+		return err
+	}
+	if err := r.compareSnapshot(m, file); err != nil {
+		return err
+	}
+	peer, err := freeLoopback()
+	if err != nil {
+		return err
+	}
+	// etcd's code finds it by the handle, wherever its name leads by now.
+	err = room.GiveWay(filepath.Join(dir, rehearsedData), func() error {
+		return snapshots.Restore(snapshot.RestoreConfig{
+			SnapshotPath: work.Path(filepath.Base(file)), Name: KindRehearsal, OutputDataDir: work.Path(rehearsedData), PeerURLs: []string{peer.url()},
+			InitialCluster: KindRehearsal + "=" + peer.url(), InitialClusterToken: KindRehearsal + "-" + m.Name,
+		})
+	})
+	if err != nil {
+		return unfit{fmt.Errorf("%s does not restore: %w", m, err)}
+	}
+	if err := files.Remove(r.Files.Path(file)); err != nil {
+		return err
+	}
+	return r.compareMember(ctx, m, work, peer)
+}
+
+// fetchBackup brings a backup onto the host, in the clear.
+func (r *run) fetchBackup(ctx context.Context, at destination, m backup.Manifest, path string) error {
+	out, err := inside.OpenFile(r.Files.Path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
+	if err != nil {
+		return err
+	}
+	if err := disks.Reserve(out, m.SizeBytes); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return errors.Join(backup.Fetch(ctx, at, m, r.keys.identities, out), durable.Release(out), out.Close())
+}
+
+// compareSnapshot verifies a snapshot, and compares what is in it with its manifest.
+func (r *run) compareSnapshot(m backup.Manifest, path string) error {
+	found, err := etcdfs.VerifySnapshot(m.String(), r.Files.Path(path))
+	if err != nil {
+		return unfit{err}
+	}
+	inside, err := etcdfs.RevisionsIn(r.Files.Path(path))
+	if err != nil {
+		return unfit{fmt.Errorf("%s: %w", m, err)}
+	}
+	return differs(m, []difference{
+		{"revision", found.Revision, m.Revision},
+		{"compacted revision", inside.Compact, m.CompactRevision},
+		{"keys", found.Keys, m.Keys},
+		{"storage version", api.Minor(found.Version), m.StorageVersion},
+	})
+}
+
+// difference is something that a backup has, and what its manifest says of it.
+type difference struct {
+	what      string
+	has, says any
+}
+
+// differs says in what a backup is not what its manifest says.
+func differs(m backup.Manifest, all []difference) error {
+	var found []string
+	for _, d := range all {
+		if fmt.Sprint(d.has) != fmt.Sprint(d.says) {
+			found = append(found, fmt.Sprintf("%s %v instead of %v", d.what, d.has, d.says))
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return unfit{fmt.Errorf("%s is not what its manifest says: it has %s", m, strings.Join(found, ", "))}
+}

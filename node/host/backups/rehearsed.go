@@ -1,0 +1,181 @@
+package backups
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+)
+
+// rehearsedStall is for how long a rehearsed member may come no further. It reads all of its data twice, at the lowest
+// priority: on a busy host it gets little of the machine.
+const rehearsedStall = time.Hour
+
+// compareMember starts a member of its own on restored data, alone and for this host only, reads all of it, and
+// compares it with the manifest. The member ends with this process, however that ends.
+func (r *run) compareMember(ctx context.Context, m backup.Manifest, work *inside.Dir, peer port) error {
+	// The kernel ends the child with the thread that has started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	port, err := freeLoopback()
+	if err != nil {
+		return err
+	}
+	said := &tail{}
+	member := exec.Command(r.Binary)
+	member.Args = append([]string{"etcd"}, r.rehearsedFlags(peer, port)...)
+	member.Env = r.Environment
+	member.Dir = work.Path(".") // where its data lies, whatever lies under that name by now
+	member.Stdout, member.Stderr = said, said
+	member.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := member.Start(); err != nil {
+		return fmt.Errorf("start a member on the restored data: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = member.Wait() // it is killed, or what it has said is told
+		close(ended)
+	}()
+	alone := r.marker
+	alone.ClientPort, alone.Member, alone.DataDir, alone.MetricsPort = int(port), KindRehearsal, filepath.Join(RehearsalDir(r.marker.DataDir), rehearsedData), 0
+	pid := func(context.Context) (int, error) { return member.Process.Pid, nil }
+	waiting, stop := r.Snapshots.Paces.WhileProcessGains(ctx, alone, r.stall(rehearsedStall), pid, r.gained)
+	if err = r.compareAnswers(waiting, m, alone, ended); err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(waiting), err)
+	}
+	stop()
+	_ = member.Process.Kill() // it may have ended by itself
+	<-ended
+	if errors.Is(err, errRehearsedEnded) {
+		return fmt.Errorf("%s: %w: %s: %s", m, err, member.ProcessState, said)
+	}
+	return err
+}
+
+// errRehearsedEnded is said of a member that has ended by itself.
+var errRehearsedEnded = errors.New("the member that was started on the restored data has ended")
+
+// compareAnswers waits until a member serves, and compares what it says with the manifest.
+func (r *run) compareAnswers(ctx context.Context, m backup.Manifest, alone api.Marker, ended <-chan struct{}) error {
+	client, err := r.awaitRehearsed(ctx, alone, ended)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	status, err := client.Status(ctx, client.Endpoints()[0])
+	if err != nil {
+		return endedOr(ended, fmt.Errorf("ask the rehearsed member for its status: %w", err))
+	}
+	for _, alarm := range etcdclient.Raised(status.Errors) { // that it is full is no fault of the backup
+		if strings.HasPrefix(alarm, "CORRUPT ") {
+			return unfit{fmt.Errorf("%s was taken of a cluster that has found itself corrupt: alarm %s", m, alarm)}
+		}
+	}
+	// all at the revision of the backup: leases that end meanwhile delete keys.
+	all, err := client.Get(ctx, "", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(m.Revision))
+	if err != nil {
+		return endedOr(ended, fmt.Errorf("count the keys of the rehearsed member: %w", err))
+	}
+	hash, err := client.HashKV(ctx, client.Endpoints()[0], m.Revision)
+	if err != nil {
+		return endedOr(ended, fmt.Errorf("ask the rehearsed member for its hash: %w", err))
+	}
+	found := []difference{{"keys", all.Count, m.Keys}, {"hash of the revision", hash.HashRevision, m.Revision}}
+	if m.Hash != 0 { // 0: the cluster was compacted while the snapshot was taken
+		found = append(found, difference{"hash", hash.Hash, m.Hash}, difference{"compacted revision", hash.CompactRevision, m.CompactRevision})
+	}
+	return differs(m, found)
+}
+
+// endedOr is why a question was not answered.
+func endedOr(ended <-chan struct{}, err error) error {
+	select {
+	case <-ended:
+		return errRehearsedEnded
+	case <-time.After(readyPoll):
+		return err
+	}
+}
+
+// awaitRehearsed waits until a member answers a read.
+func (r *run) awaitRehearsed(ctx context.Context, alone api.Marker, ended <-chan struct{}) (*clientv3.Client, error) {
+	for {
+		client, err := r.local(alone).Dial(ctx)
+		if err == nil {
+			asking, cancel := context.WithTimeout(ctx, slotTimeout)
+			_, err = client.Get(asking, "health")
+			cancel()
+			if err == nil {
+				return client, nil
+			}
+			err = errors.Join(err, client.Close())
+		}
+		select {
+		case <-ended:
+			return nil, errRehearsedEnded
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the member that was started on the restored data does not answer: %w: %w", ctx.Err(), err)
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// rehearsedFlags are what a rehearsed member runs by: it listens on loopback alone, wants the certificates that the
+// live member wants, and knows no other member.
+func (r *run) rehearsedFlags(peer, client port) []string {
+	cluster := r.marker.Cluster
+	return []string{
+		"--name=" + KindRehearsal, "--data-dir=" + rehearsedData, "--log-level=error", "--unsafe-no-fsync=true",
+		"--initial-cluster=" + KindRehearsal + "=" + peer.url(), "--initial-advertise-peer-urls=" + peer.url(), "--listen-peer-urls=" + peer.url(),
+		"--peer-client-cert-auth=true", "--peer-trusted-ca-file=" + r.Files.Path(api.PeerCAFile(cluster)),
+		"--peer-cert-file=" + r.Files.Path(api.CertificateFile(cluster, api.KeyPeer)), "--peer-key-file=" + r.Files.Path(api.KeyFile(cluster, api.KeyPeer)),
+		"--listen-client-urls=" + client.url(), "--advertise-client-urls=" + client.url(),
+		"--client-cert-auth=true", "--trusted-ca-file=" + r.Files.Path(api.ClientCAFile(cluster)),
+		"--cert-file=" + r.Files.Path(api.CertificateFile(cluster, api.KeyServer)), "--key-file=" + r.Files.Path(api.KeyFile(cluster, api.KeyServer)),
+	}
+}
+
+// port is one of loopback's.
+type port int
+
+func (p port) url() string {
+	return "https://" + net.JoinHostPort(etcdclient.Loopback, strconv.Itoa(int(p)))
+}
+
+// freeLoopback is a port that nobody listens on.
+func freeLoopback() (port, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(etcdclient.Loopback, "0"))
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	return port(l.Addr().(*net.TCPAddr).Port), l.Close()
+}
+
+// tailBytes is how much of what a program has said is told.
+const tailBytes = 2048
+
+// tail keeps the end of what is written to it.
+type tail struct{ text []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.text = append(t.text, p...)
+	t.text = t.text[max(0, len(t.text)-tailBytes):]
+	return len(p), nil
+}
+
+func (t *tail) String() string { return strings.ToValidUTF8(string(bytes.TrimSpace(t.text)), "?") }

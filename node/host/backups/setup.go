@@ -1,0 +1,388 @@
+package backups
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
+)
+
+// unitDir is where units lie.
+const unitDir = "/etc/systemd/system"
+
+// BackUp has the host back its cluster up by timers, or cease to.
+//
+// What it goes by is written after the units, so that who finds it knows that they are there, and before the
+// timers run, so that no run finds nothing to go by.
+func (h Host) BackUp(ctx context.Context, cluster string, r api.BackUpRequest) error {
+	marker, err := h.Records.Owned(cluster, r.Owner)
+	if err != nil {
+		return err
+	}
+	if r.Backup == nil {
+		return h.Disable(ctx, cluster, marker.DataDir)
+	}
+	if err := h.mayBackUp(ctx, *marker, *r.Backup); err != nil {
+		return err
+	}
+	units, err := h.UnitTexts(*marker, *r.Backup)
+	if err != nil {
+		return err
+	}
+	if err := h.Files.EnsureDir(api.BackupStateDir(marker.DataDir), files.RootUser, files.PublicDir); err != nil {
+		return err
+	}
+	if err := h.putUnits(ctx, cluster, units); err != nil {
+		return err
+	}
+	if err := h.Put(*marker, *r.Backup); err != nil {
+		return err
+	}
+	for _, name := range timers(cluster, *r.Backup) {
+		if err := h.Units.Start(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayBackUp refuses what no run could go by.
+func (h Host) mayBackUp(ctx context.Context, marker api.Marker, b api.Backup) error {
+	if b.Digest == "" {
+		return api.Refuse("the backup has no digest to know it by")
+	}
+	schedules := []string{b.Schedule}
+	if b.Rehearsal != nil {
+		schedules = append(schedules, b.Rehearsal.Schedule)
+	}
+	for _, schedule := range schedules {
+		if _, err := h.calendar().Slot(ctx, schedule); err != nil {
+			return api.Refuse("%s", err)
+		}
+	}
+	if err := h.mayWriteTo(marker, "backup directory", b.Directory); err != nil {
+		return err
+	}
+	if err := h.mayWriteTo(marker, "metrics directory", b.MetricsDir); err != nil {
+		return err
+	}
+	if b.MetricsDir != "" && !files.IsDir(h.Files.Path(b.MetricsDir)) {
+		return api.Refuse("metrics directory %s is not there: name the one that node_exporter reads (--collector.textfile.directory)", b.MetricsDir)
+	}
+	if _, err := backupKeys(b); err != nil {
+		return api.Refuse("%s", err)
+	}
+	all, err := h.destinations(ctx, b)
+	if err != nil {
+		return api.Refuse("%s", err)
+	}
+	for _, d := range all {
+		if errors.Is(d.away, backup.ErrHangs) {
+			return api.Refuse("%s", d.away) // nothing can be made there, or be seen to be there
+		}
+	}
+	return nil
+}
+
+// Put records what runs go by. The directory of backups is made once: where it is gone later on, a disk may be
+// away that belongs there.
+func (h Host) Put(marker api.Marker, b api.Backup) error {
+	text, err := json.MarshalIndent(secret.Revealed(b), "", "  ")
+	if err != nil {
+		return errors.New("encode the backup") // and nothing of what is in it
+	}
+	if old, err := h.backup(marker.Cluster); b.Directory != "" && (err != nil || old == nil || old.Directory != b.Directory) && !files.IsDir(h.Files.Path(b.Directory)) {
+		if err := h.Files.EnsureDir(b.Directory, files.RootUser, files.DataMode); err != nil {
+			return err
+		}
+	}
+	_, err = h.Files.Put(files.File{Path: api.BackupFile(marker.Cluster), Text: append(text, '\n'), Owner: files.RootUser, Mode: files.KeyFile})
+	return err
+}
+
+// backup is what the host backs its cluster up by; nil: it does not.
+func (h Host) backup(cluster string) (*api.Backup, error) {
+	text, err := os.ReadFile(h.Files.Path(api.BackupFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var b api.Backup
+	if json.Unmarshal(text, &b) != nil {
+		return nil, errBackupFile // and nothing of what is in it
+	}
+	return &b, nil
+}
+
+// errBackupFile is said of a BackupFile that no call of this store can have written.
+var errBackupFile = errors.New("the file that says how the cluster is backed up cannot be read: apply again")
+
+// UnitTexts are the units that a backup asks for, by their names.
+func (h Host) UnitTexts(marker api.Marker, b api.Backup) (map[string]string, error) {
+	memory, err := h.proc().Memory()
+	if err != nil {
+		return nil, err
+	}
+	o := systemd.RunOptions{
+		Cluster: marker.Cluster, Store: api.SelectedStore(marker.Cluster), StateDir: api.BackupStateDir(marker.DataDir),
+		Schedule: b.Schedule, Rehearsals: b.Rehearsals(), Writable: b.Writable(), MemoryBytes: memory,
+	}
+	units, err := systemd.RenderRuns(o)
+	if err != nil {
+		return nil, api.Refuse("%s", err)
+	}
+	return units, nil
+}
+
+// timers are those that a backup asks for.
+func timers(cluster string, b api.Backup) []string {
+	names := []string{api.BackupUnit(cluster) + ".timer"}
+	if b.Rehearsal != nil {
+		names = append(names, api.RehearsalUnit(cluster)+".timer")
+	}
+	return names
+}
+
+// AllUnits are all that a backup may ask for, and those that a newer version of the provider has written, which call what
+// this store does not have. Those that start others come first.
+func (h Host) AllUnits(cluster string) ([]string, error) {
+	backup, rehearsal := api.BackupUnit(cluster), api.RehearsalUnit(cluster)
+	known := []string{backup + ".timer", rehearsal + ".timer", backup + ".service", rehearsal + ".service", api.ReachUnit(cluster)}
+	entries, err := os.ReadDir(h.Files.Path(unitDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var others []string
+	for _, entry := range entries {
+		name := entry.Name()
+		if of := "@" + cluster; !entry.Type().IsRegular() || !strings.HasPrefix(name, "etcd-") || !strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), of) || slices.Contains(known, name) {
+			continue
+		}
+		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
+		if err != nil {
+			return nil, err
+		}
+		if systemd.IsOurs(string(text)) {
+			others = append(others, name)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b string) int {
+		return -cmp.Compare(path.Ext(a), path.Ext(b)) // a timer before its service
+	})
+	return append(others, known...), nil
+}
+
+// unitsDigest stands for the units of backups as they lie on the host; empty: it cannot be told.
+func (h Host) unitsDigest(cluster string) string {
+	all, err := h.AllUnits(cluster)
+	if err != nil {
+		return ""
+	}
+	units := map[string]string{}
+	for _, name := range all {
+		text, err := os.ReadFile(h.Files.Path(path.Join(unitDir, name)))
+		if err == nil {
+			units[name] = string(text)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+	}
+	return systemd.Digest(units)
+}
+
+// putUnits writes units, removes those of them that are not to be, and has systemd read them where it has not.
+func (h Host) putUnits(ctx context.Context, cluster string, units map[string]string) error {
+	all, err := h.AllUnits(cluster)
+	if err != nil {
+		return err
+	}
+	stale := false
+	for _, name := range all {
+		text, desired := units[name]
+		if !desired {
+			removed, err := h.removeUnit(ctx, name)
+			if err != nil {
+				return err
+			}
+			stale = stale || removed
+			continue
+		}
+		changed, err := h.Files.Put(files.File{Path: path.Join(unitDir, name), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
+		if err != nil {
+			return err
+		}
+		state, err := h.Units.State(ctx, name)
+		if err != nil {
+			return err
+		}
+		stale = stale || changed || state.LoadState != "loaded" || state.NeedReload
+	}
+	if !stale {
+		return nil
+	}
+	return h.Units.Reload(ctx)
+}
+
+// removeUnit stops a unit, takes it out of the boot, and removes its file.
+func (h Host) removeUnit(ctx context.Context, name string) (removed bool, err error) {
+	file := h.Files.Path(path.Join(unitDir, name))
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err := h.Units.Stop(ctx, name); err != nil {
+		return false, err
+	}
+	if err := h.Units.Disable(ctx, name); err != nil {
+		return false, err
+	}
+	return true, files.Remove(file)
+}
+
+// Disable removes all by which the host backs its cluster up. The backups stay. What says that there is
+// something to remove goes last.
+func (h Host) Disable(ctx context.Context, cluster, dataDir string) error {
+	if err := h.putUnits(ctx, cluster, nil); err != nil {
+		return err
+	}
+	if b, err := h.backup(cluster); err == nil && b != nil && b.MetricsDir != "" {
+		if err := h.removeMetrics(b.MetricsDir, cluster); err != nil {
+			return err
+		}
+	}
+	if err := h.RemoveState(cluster, dataDir); err != nil {
+		return err
+	}
+	file := h.Files.Path(api.BackupFile(cluster))
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(files.Remove(file), files.SyncDir(filepath.Dir(file)))
+}
+
+// removeMetrics removes what runs have written for monitoring.
+func (h Host) removeMetrics(dir, cluster string) error {
+	_, err := backup.UnlessItHangs(h.HangsAfter(), func(func()) (struct{}, error) {
+		for _, kind := range Kinds {
+			if err := files.Remove(h.Files.Path(MetricsFile(dir, kind, cluster))); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	if errors.Is(err, backup.ErrHangs) {
+		return api.Refuse("metrics directory %s: %s: see whether the server of its file system is there, or unmount it (umount -l)", dir, err)
+	}
+	return err
+}
+
+// Status is what the host knows of its cluster's backups; nil: it makes none.
+func (h Host) Status(ctx context.Context, marker api.Marker) (*api.BackupStatus, error) {
+	b, err := h.backup(marker.Cluster)
+	switch {
+	case errors.Is(err, errBackupFile):
+		return &api.BackupStatus{}, nil // to be written anew
+	case err != nil || b == nil:
+		return nil, err
+	}
+	status := &api.BackupStatus{Digest: b.Digest, Enabled: true, Units: h.unitsDigest(marker.Cluster)}
+	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
+	defer cancel()
+	for _, name := range timers(marker.Cluster, *b) {
+		state, err := h.Units.State(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		status.Enabled = status.Enabled && state.FileState == "enabled" && state.ActiveState == "active"
+	}
+	record := h.Record(marker, KindBackup)
+	status.Last, status.Rehearsed, status.Newest = record.Last, h.Record(marker, KindRehearsal).Last, record.Newest()
+	status.Every = h.calendar().LongestGap(ctx, b.Schedule)
+	// The timer is written where its schedule is another one, and at no other change of the backup.
+	if info, err := os.Stat(h.Files.Path(path.Join(unitDir, api.BackupUnit(marker.Cluster)+".timer"))); err == nil {
+		status.Since = info.ModTime().UTC()
+	}
+	return status, nil
+}
+
+// RunNow starts a run in its unit, has it do its work whoever did the last one, and waits for its end.
+func (h Host) RunNow(ctx context.Context, cluster string, r api.RunNowRequest) (api.BackupStatus, error) {
+	marker, err := h.Records.Owned(cluster, r.Owner)
+	if err != nil {
+		return api.BackupStatus{}, err
+	}
+	b, err := h.backup(cluster)
+	if err != nil {
+		return api.BackupStatus{}, err
+	}
+	kind, unit := KindBackup, api.BackupUnit(cluster)+".service"
+	if r.Rehearsal {
+		kind, unit = KindRehearsal, api.RehearsalUnit(cluster)+".service"
+	}
+	if b == nil || r.Rehearsal && b.Rehearsal == nil {
+		return api.BackupStatus{}, api.Refuse("this host makes no %s of cluster %s", kind, cluster)
+	}
+	if r.Timeout <= 0 {
+		return api.BackupStatus{}, api.Refuse("%s is no time to wait for a %s", r.Timeout, kind)
+	}
+	waiting, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	failed := h.runUnit(waiting, *marker, kind, unit)
+	status, err := h.Status(ctx, *marker)
+	if err != nil {
+		return api.BackupStatus{}, errors.Join(failed, err)
+	}
+	if failed != nil {
+		return *status, h.runFailure(ctx, *marker, kind, unit, failed)
+	}
+	return *status, nil
+}
+
+// runUnit has a unit do a run, and waits for its end. A run that was under way already, and has not seen that it was
+// asked for, is waited for as well.
+func (h Host) runUnit(ctx context.Context, marker api.Marker, kind, unit string) error {
+	asked := AskedFile(marker.DataDir, kind)
+	if _, err := h.Files.Put(files.File{Path: asked, Text: []byte(h.Now().UTC().Format(time.RFC3339Nano) + "\n"), Owner: files.RootUser, Mode: files.UnitFile}); err != nil {
+		return err
+	}
+	var failed error
+	for range 2 {
+		failed = h.Units.Run(ctx, unit)
+		if _, err := os.Lstat(h.Files.Path(asked)); errors.Is(err, fs.ErrNotExist) {
+			return failed
+		}
+	}
+	if failed == nil {
+		failed = errors.New("it has not done what it was asked for")
+	}
+	return errors.Join(failed, files.Remove(h.Files.Path(asked)))
+}
+
+// runFailure is why a run has failed: in its own words, where it lived to tell, with the end of its journal.
+func (h Host) runFailure(ctx context.Context, marker api.Marker, kind, unit string, failed error) error {
+	message := fmt.Sprintf("%s of cluster %s: %s", kind, marker.Cluster, failed)
+	if last := h.Record(marker, kind).Last; last != nil && last.Error != "" {
+		message = fmt.Sprintf("%s of cluster %s at %s: %s", kind, marker.Cluster, last.Ended.Format(time.RFC3339), last.Error)
+	}
+	e := &api.Error{Code: api.CodeFailed, Message: message}
+	for _, line := range h.journal().Failure(ctx, unit) {
+		e.Detail += line + "\n"
+	}
+	return e
+}

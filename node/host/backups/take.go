@@ -1,0 +1,110 @@
+package backups
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+)
+
+// taken is a snapshot that was taken for a backup, in a file without a name.
+type taken struct {
+	backup.Snapshot
+	file   *os.File
+	staged *backup.Directory // where it lies already, and is on the disk; nil: at no destination
+	room   int64             // bytes that are set aside for it
+}
+
+// snapshotTries is how often a snapshot is taken until it can be compared with the member that it is of. It cannot
+// where the cluster was compacted in between.
+const snapshotTries = 2
+
+// take saves a verified snapshot of the local member, where it is to stay if it can.
+func (r *run) take(ctx context.Context, to []destination) (t taken, err error) {
+	err = r.asVoter(ctx, r.marker, func(ctx context.Context, member etcdclient.Voter) error {
+		if err := member.MustReachOthers(ctx); err != nil {
+			return err
+		}
+		if t, err = r.newFile(to, member.State.DbSize); err != nil {
+			return err
+		}
+		if err = r.fill(ctx, member, &t); err != nil {
+			return errors.Join(err, t.file.Close())
+		}
+		return nil
+	})
+	return t, err
+}
+
+// newFile is what a snapshot is taken into: where a directory is to keep it in the clear, a file in there, so that it is
+// written once, and not to the member's disk if that is another. What is in the way of that the directory says when it
+// is to be stored there.
+func (r *run) newFile(to []destination, size int64) (taken, error) {
+	for _, d := range to {
+		if d.directory == nil || d.away != nil || len(r.config.Recipients) > 0 {
+			continue
+		}
+		// Network file systems have no files without names: what is staged lies on a disk of this host.
+		file, err := backup.UnlessItHangs(r.HangsAfter(), func(func()) (*os.File, error) { return d.directory.Stage(r.marker.Cluster, size) })
+		if err == nil {
+			return taken{file: file, staged: d.directory, room: size}, nil
+		}
+	}
+	dir := api.BackupStateDir(r.marker.DataDir)
+	if err := r.disks().MustHoldSnapshot(dir, size); err != nil {
+		return taken{}, err
+	}
+	file, err := r.Files.Nameless(dir)
+	return taken{file: file, room: size}, err
+}
+
+// fill takes the snapshot.
+func (r *run) fill(ctx context.Context, member etcdclient.Voter, t *taken) error {
+	disk := durable.NewWriter(t.file)
+	var to io.Writer = t.file
+	if t.staged != nil {
+		to = disk
+	}
+	var saved api.Saved
+	for try := 0; try < snapshotTries && saved.Hash == 0; try++ {
+		_, err := t.file.Seek(0, io.SeekStart)
+		if err = errors.Join(err, t.file.Truncate(0)); err == nil {
+			err = disks.Reserve(t.file, t.room)
+		}
+		if err != nil {
+			return err
+		}
+		if saved, err = r.Snapshots.SaveTo(ctx, member, t.file, to); err != nil {
+			return err
+		}
+	}
+	if err := durable.Release(t.file); err != nil {
+		return err
+	}
+	inside, err := etcdfs.RevisionsIn(inside.PathOf(t.file))
+	if err == nil && t.staged != nil {
+		err = disk.Sync()
+	}
+	t.Snapshot = backup.Snapshot{
+		Cluster: r.marker.Cluster, ClusterID: saved.ClusterID, Owner: backup.Owner(r.marker.Owner), Member: r.marker.Member, TakenAt: saved.TakenAt,
+		Revision: saved.Revision, CompactRevision: inside.Compact, Keys: saved.Keys, Hash: saved.Hash,
+		EtcdVersion: saved.Etcd, StorageVersion: api.Minor(saved.Version), SizeBytes: saved.SizeBytes, SHA256: saved.SHA256,
+	}
+	return err
+}
+
+// storeAt makes a backup of it.
+func (t taken) storeAt(ctx context.Context, to destination, recipients backup.Recipients) (backup.Manifest, error) {
+	if to.directory != nil && to.directory == t.staged {
+		return backup.StoreStaged(ctx, to.directory, t.Snapshot, t.file)
+	}
+	return backup.Store(ctx, to, t.Snapshot, io.NewSectionReader(t.file, 0, t.SizeBytes), recipients)
+}

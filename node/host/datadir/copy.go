@@ -1,0 +1,160 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+)
+
+// copySpare is what stays free beside a copy of the data, for the member that goes on writing.
+const copySpare = 256 << 20
+
+// CopyAside copies a data directory to where data is moved aside to, and says where the copy lies. It bears
+// that name only once it is whole and on the disk; what a cut-short call has left is made anew.
+func (d Dir) CopyAside(why string) (string, error) {
+	names, err := d.Contents()
+	if err != nil {
+		return "", err
+	}
+	to, err := d.PathAside(why)
+	if err != nil {
+		return "", err
+	}
+	next, err := d.PathUnfinished(why)
+	if err != nil {
+		return "", err
+	}
+	if err := files.RemoveAll(d.Files.Path(next)); err != nil {
+		return "", err
+	}
+	if err := d.MustHoldCopy(); err != nil {
+		return "", err
+	}
+	if err := d.copyNames(d.Path, next, names); err != nil {
+		return "", fmt.Errorf("copy %s to %s: %w", d.Path, next, err)
+	}
+	if err := d.Files.Move(next, to); err != nil {
+		return "", err
+	}
+	return to, files.SyncDir(d.Files.Path(filepath.Dir(to)))
+}
+
+// MustHoldCopy refuses to copy a data directory that there is no room to copy to where data is moved aside to.
+func (d Dir) MustHoldCopy() error {
+	names, err := d.Contents()
+	if err != nil {
+		return err
+	}
+	to, err := d.PathAside("copy")
+	if err != nil {
+		return err
+	}
+	var bytes, files int64
+	for _, name := range names {
+		size, number, err := d.Files.Size(filepath.Join(d.Path, name))
+		if err != nil {
+			return err
+		}
+		bytes, files = bytes+size, files+number
+	}
+	return d.disks().MustHoldFiles(filepath.Dir(to), bytes+copySpare, files+disks.FewFiles, "a copy of the data in "+d.Path)
+}
+
+// copyNames copies what is called so in a data directory into a new one, which is root's until all is in it, and brings it
+// to the disk.
+func (d Dir) copyNames(from, to string, names []string) error {
+	source, err := inside.Open(d.Files.Path(from))
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := d.Files.NewDir(to)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	if err := copyBetween(source, target, names); err != nil {
+		return err
+	}
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	owner := files.OwnerOf(info)
+	return errors.Join(target.Own(owner.UID, owner.GID, info.Mode().Perm()), target.Sync())
+}
+
+func copyBetween(source, target *inside.Dir, names []string) error {
+	in, err := source.Root()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := target.Root()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	for _, name := range names {
+		if err := copyTree(in, out, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTree copies a file, or a directory and all that is in it, with owners and modes, and brings it to the disk. What it
+// copies into is given to its owner once all is in it.
+func copyTree(in, out *os.Root, name string) error {
+	info, err := in.Lstat(name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Mode().IsRegular():
+		return copyFile(in, out, name, info)
+	case !info.IsDir():
+		return fmt.Errorf("%s is neither a file nor a directory, which a member does not make", name)
+	}
+	if err := out.Mkdir(name, files.DataMode); err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(in.FS(), name)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := copyTree(in, out, filepath.Join(name, entry.Name())); err != nil {
+			return err
+		}
+	}
+	owner := files.OwnerOf(info)
+	return errors.Join(out.Lchown(name, owner.UID, owner.GID), out.Chmod(name, info.Mode().Perm()), inside.SyncIn(out, name))
+}
+
+// copyFile copies a file, sharing its blocks where the file system can.
+func copyFile(from, to *os.Root, name string, info fs.FileInfo) error {
+	in, err := inside.OpenIn(from, name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
+	if err != nil {
+		return err
+	}
+	if unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) != nil {
+		_, err = io.Copy(out, in)
+	}
+	owner := files.OwnerOf(info)
+	return errors.Join(err, out.Chown(owner.UID, owner.GID), out.Chmod(info.Mode().Perm()), out.Sync(), out.Close())
+}

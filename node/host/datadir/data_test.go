@@ -1,0 +1,194 @@
+package datadir
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+)
+
+const dataDir = "/var/lib/etcd/main"
+
+// newDir is a data directory that is not there, on a host of its own.
+func newDir(t *testing.T) Dir {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Dir{files.Tree{Root: root}, func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }, dataDir}
+}
+
+func writeFile(t *testing.T, d Dir, path, text string) {
+	t.Helper()
+	at := d.Files.Path(path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mountOn mounts a file system on the directory.
+func mountOn(t *testing.T, d Dir) {
+	t.Helper()
+	if err := os.MkdirAll(d.path(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", d.path(), "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("this machine does not let us mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(d.path(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// stateOf is the state of the data directory, without what depends on the disk.
+func stateOf(t *testing.T, d Dir) api.Data {
+	t.Helper()
+	data, err := d.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data.Filesystem == "" || data.FreeBytes <= 0 {
+		t.Errorf("the file system reads %q with %d bytes free", data.Filesystem, data.FreeBytes)
+	}
+	data.Filesystem, data.FreeBytes, data.Full = "", 0, false
+	return data
+}
+
+func TestDataDirectories(t *testing.T) {
+	for name, test := range map[string]struct {
+		files []string
+		want  api.Data
+	}{
+		"missing":                  {nil, api.Data{}},
+		"empty":                    {[]string{dataDir + "/"}, api.Data{Exists: true, Empty: true}},
+		"a fresh file system":      {[]string{dataDir + "/lost+found/"}, api.Data{Exists: true, Empty: true}},
+		"a member":                 {[]string{dataDir + "/member/wal/0.wal", dataDir + "/member/snap/db"}, api.Data{Exists: true, HasMember: true}},
+		"a member without a log":   {[]string{dataDir + "/member/snap/db"}, api.Data{Exists: true}},
+		"something else":           {[]string{dataDir + "/notes.txt"}, api.Data{Exists: true}},
+		"moved aside":              {[]string{dataDir + ".aside-retired-1/member/", dataDir + ".aside-unfinished-2/member/", dataDir + "-2.aside-retired-1/"}, api.Data{Aside: []string{dataDir + ".aside-retired-1", dataDir + ".aside-unfinished-2"}}},
+		"moved aside in a mount":   {[]string{dataDir + "/aside-retired-1/member/wal/"}, api.Data{Exists: true, Empty: true, Aside: []string{dataDir + "/aside-retired-1"}}},
+		"a name that begins alike": {[]string{dataDir + "/asides/"}, api.Data{Exists: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDir(t)
+			for _, file := range test.files {
+				if file[len(file)-1] != '/' {
+					writeFile(t, d, file, "")
+				} else if err := os.MkdirAll(d.Files.Path(file), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			test.want.Path = dataDir
+			if diff := cmp.Diff(test.want, stateOf(t, d)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSetAsideMovesTheDirectory(t *testing.T) {
+	d := newDir(t)
+	writeFile(t, d, dataDir+"/member/wal/0.wal", "log")
+	to, err := d.SetAside("unfinished")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := dataDir + ".aside-unfinished-20260304T050607Z"; to != want {
+		t.Errorf("it lies in %s, want %s", to, want)
+	}
+	if text, err := os.ReadFile(d.Files.Path(to + "/member/wal/0.wal")); err != nil || string(text) != "log" {
+		t.Errorf("the log reads %q, %v", text, err)
+	}
+	if state := stateOf(t, d); state.Exists {
+		t.Errorf("the directory is still there: %+v", state)
+	}
+
+	// Within the same second the name is taken. What was moved aside is never written over.
+	writeFile(t, d, dataDir+"/member/wal/0.wal", "second")
+	if _, err := d.SetAside("unfinished"); err == nil {
+		t.Error("the second was moved over the first")
+	}
+	if text, _ := os.ReadFile(d.Files.Path(to + "/member/wal/0.wal")); string(text) != "log" {
+		t.Errorf("the first log reads %q now", text)
+	}
+}
+
+func TestSetAsideOfNothing(t *testing.T) {
+	d := newDir(t)
+	for range 2 {
+		if to, err := d.SetAside("retired"); to != "" || err != nil {
+			t.Errorf("it lies in %q, %v", to, err)
+		}
+		if err := os.MkdirAll(d.Files.Path(dataDir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if to, err := d.SetAside("retired"); to != "" || err != nil || stateOf(t, d).Exists {
+		t.Errorf("of an empty directory: %q, %v, %+v", to, err, stateOf(t, d))
+	}
+}
+
+func TestPurge(t *testing.T) {
+	d := newDir(t)
+	writeFile(t, d, dataDir+"/member/wal/0.wal", "")
+	writeFile(t, d, dataDir+".aside-retired-1/member/wal/0.wal", "")
+	writeFile(t, d, "/var/lib/etcd/events/member/wal/0.wal", "")
+	for range 2 {
+		if err := d.Purge(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := os.ReadDir(d.Files.Path("/var/lib/etcd"))
+	if err != nil || len(left) != 1 || left[0].Name() != "events" {
+		t.Errorf("these are left: %v, %v", left, err)
+	}
+}
+
+func TestSetAsideInAMountPoint(t *testing.T) {
+	d := newDir(t)
+	mountOn(t, d)
+	if data, err := d.Data(); err != nil || data.Filesystem != "tmpfs" || data.FreeBytes != 1<<20 || data.Full {
+		t.Errorf("the disk reads %+v, %v", data, err)
+	}
+	writeFile(t, d, dataDir+"/member/wal/0.wal", "log")
+	if data, err := d.Data(); err != nil || !data.Full {
+		t.Errorf("the disk of a member reads %+v, %v", data, err)
+	}
+	writeFile(t, d, dataDir+"/lost+found/inode", "")
+	to, err := d.SetAside("retired")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := dataDir + "/aside-retired-20260304T050607Z"; to != want {
+		t.Errorf("it lies in %s, want %s", to, want)
+	}
+	if _, err := os.Stat(d.Files.Path(filepath.Join(to, "member/wal/0.wal"))); err != nil {
+		t.Error(err)
+	}
+	want := api.Data{Path: dataDir, Exists: true, Empty: true, Aside: []string{to}}
+	if diff := cmp.Diff(want, stateOf(t, d)); diff != "" {
+		t.Error(diff)
+	}
+
+	// A call that was cut short has left some of it: the next one moves that too.
+	writeFile(t, d, dataDir+"/member-2/file", "")
+	if again, err := d.SetAside("retired"); err != nil || again != to || !stateOf(t, d).Empty {
+		t.Errorf("the rest lies in %q, %v", again, err)
+	}
+	if err := d.Purge(); err != nil {
+		t.Fatal(err)
+	}
+	if state := stateOf(t, d); !state.Exists || !state.Empty || len(state.Aside) > 0 {
+		t.Errorf("after the purge: %+v", state)
+	}
+}

@@ -1,0 +1,49 @@
+package records
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+)
+
+// Progress is what api.ProgressFile holds: that the database of a member had come this far, for good.
+type Progress struct {
+	ClusterID string `json:"cluster_id"`
+	MemberID  string `json:"member_id"`
+	Index     uint64 `json:"index"` // the database's consistent index
+}
+
+// PutProgress records how far a member has come. etcd's group may read it, for the guard.
+func (r Records) PutProgress(cluster string, now Progress) error {
+	text, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("encode how far the member has come: %w", err)
+	}
+	etcd, err := r.SystemUser()
+	if err != nil {
+		return err
+	}
+	_, err = r.Files.Put(files.File{Path: api.ProgressFile(cluster), Text: append(text, '\n'), Owner: files.RootFor(etcd), Mode: files.ConfigFile})
+	return err
+}
+
+// Progress is what was recorded last; the zero progress: nothing was.
+func (r Records) Progress(cluster string) (Progress, error) {
+	text, err := os.ReadFile(r.Files.Path(api.ProgressFile(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Progress{}, nil
+	}
+	var p Progress
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	if err != nil {
+		return p, fmt.Errorf("%s, which says how far the member has come, cannot be read: %w", api.ProgressFile(cluster), err)
+	}
+	return p, nil
+}

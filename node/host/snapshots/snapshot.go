@@ -1,0 +1,109 @@
+// Package snapshots takes snapshots of the local member, verifies them, and says whether etcd can be started from one on this
+// host: by its version, and by the host's memory.
+package snapshots
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
+)
+
+// Unfinished is what a snapshot is called until it is verified. A call that was cut short leaves
+// it, and the next one writes over it.
+const Unfinished = "unfinished"
+
+// Host is where the members run that snapshots are taken of, and started from.
+type Host struct {
+	Files files.Tree
+	Paces pace.Host // says whether a member comes further that is asked for a hash
+	Now   func() time.Time
+}
+
+func (h Host) proc() procfs.FS { return procfs.FS{Root: h.Files.Root} }
+
+// Save streams a snapshot to a file, and brings it to the disk.
+func (h Host) Save(ctx context.Context, member etcdclient.Voter, path string) (*etcdfs.Checksum, error) {
+	out, err := inside.OpenFile(h.Files.Path(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, files.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := disks.Reserve(out, member.State.DbSize); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	disk := durable.NewWriter(out)
+	s, err := Send(ctx, member, disk)
+	return s, errors.Join(err, durable.Release(out), disk.Sync(), out.Close())
+}
+
+// VerifySaved verifies a snapshot at a path of the host whose checksum was taken on its way there.
+func (h Host) VerifySaved(path string, s *etcdfs.Checksum) (api.Snapshot, error) {
+	file, err := inside.OpenFile(h.Files.Path(path), os.O_RDONLY, 0)
+	if err != nil {
+		return api.Snapshot{}, err
+	}
+	defer file.Close()
+	return etcdfs.Verify(path, inside.PathOf(file), s)
+}
+
+// Send streams a snapshot of the local member.
+func Send(ctx context.Context, member etcdclient.Voter, to io.Writer) (*etcdfs.Checksum, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	stream, err := member.Snapshot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the local member for a snapshot: %w", err)
+	}
+	defer stream.Close()
+	s := etcdfs.NewChecksum()
+	silent := func() { giveUp(fmt.Errorf("it has sent nothing for %s", pace.StallTimeout)) }
+	if _, err := io.Copy(io.MultiWriter(to, s), pace.Flowing(stream, pace.StallTimeout, silent)); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("save a snapshot of the local member: %w", err)
+	}
+	return s, nil
+}
+
+// Name is what a verified snapshot is called: its revision, and when it was taken.
+var Name = regexp.MustCompile(`^\d+-(\d{8}T\d{6}Z)\.db$`)
+
+// KeepNewest removes the oldest snapshots until so many are left, but never the one that was just taken,
+// whatever the clock says.
+func (h Host) KeepNewest(dir, taken string, keep int) error {
+	entries, err := inside.ReadDir(h.Files.Path(dir))
+	if err != nil {
+		return err
+	}
+	type older struct{ name, at string }
+	var others []older
+	for _, entry := range entries {
+		if found := Name.FindStringSubmatch(entry.Name()); found != nil && entry.Name() != taken {
+			others = append(others, older{entry.Name(), found[1]})
+		}
+	}
+	slices.SortFunc(others, func(a, b older) int { return cmp.Compare(a.at, b.at) })
+	for _, other := range others[:max(0, len(others)-keep+1)] {
+		if err := files.Remove(h.Files.Path(filepath.Join(dir, other.name))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

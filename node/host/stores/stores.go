@@ -1,0 +1,279 @@
+// Package stores is the installed stores of a host: which there are, which a cluster selects, and which no cluster needs any more.
+package stores
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
+)
+
+// programs are the names under which the store is etcd's programs.
+var programs = []string{"etcd", "etcdctl", "etcdutl"}
+
+// toolsDir is where an operator who logs in finds the programs.
+const toolsDir = "/usr/local/bin"
+
+// name is the name of the directory of an installed store: the SHA-256 of its binary.
+var name = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Stores are those of a host.
+type Stores struct {
+	Files       files.Tree
+	Binary      string // path of the store that this is, links resolved
+	EtcdVersion string // that it is
+	Now         func() time.Time
+
+	// OtherRuns says when the first of those runs began that are under way for another cluster on this host, and that may
+	// have brought a store which they have yet to select; false: none is.
+	OtherRuns func(cluster string) (began time.Time, found bool, err error)
+	// IsRunning tells whether a run is under way for a cluster.
+	IsRunning func(cluster string) (bool, error)
+}
+
+// State says which store this is, which are installed, and which the cluster selects.
+func (s Stores) State(cluster string) (api.Store, error) {
+	state := api.Store{EtcdVersion: s.EtcdVersion}
+	var err error
+	if state.SHA256, err = s.Hash(); err != nil {
+		return state, err
+	}
+	if state.Selected, err = s.Selected(cluster); err != nil {
+		return state, err
+	}
+	state.Installed, err = s.Installed()
+	return state, err
+}
+
+// Hash is the SHA-256 of the store that this is. An installed one has it in its name, which was
+// verified when it was installed.
+func (s Stores) Hash() (string, error) {
+	if hash := s.Of(s.Binary); hash != "" {
+		return hash, nil
+	}
+	binary, err := os.Open(s.Binary)
+	if err != nil {
+		return "", err
+	}
+	defer binary.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, binary); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// Selected is the hash of the store that a cluster selects; empty: none.
+func (s Stores) Selected(cluster string) (string, error) {
+	target, err := os.Readlink(s.Files.Path(api.SelectedStore(cluster)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return path.Base(target), err
+}
+
+// Installed are the hashes of the installed stores, sorted.
+func (s Stores) Installed() ([]string, error) {
+	entries, err := os.ReadDir(s.Files.Path(api.StoreRoot))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var found []string
+	for _, entry := range entries {
+		if entry.IsDir() && s.IsInstalled(entry.Name()) {
+			found = append(found, entry.Name())
+		}
+	}
+	return found, nil
+}
+
+// IsInstalled tells whether a store can be run.
+func (s Stores) IsInstalled(hash string) bool {
+	if !name.MatchString(hash) {
+		return false
+	}
+	info, err := os.Stat(s.Files.Path(api.InstalledStore(hash)))
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o100 != 0
+}
+
+// Select makes a cluster run an installed store, in one rename, and gives operators its programs.
+func (s Stores) Select(cluster, hash string) error {
+	for _, program := range programs {
+		if err := s.Files.Link(path.Join(api.StoreRoot, hash, program), "store"); err != nil {
+			return err
+		}
+	}
+	if err := s.Files.Link(api.SelectedStore(cluster), hash); err != nil {
+		return err
+	}
+	if err := files.Remove(s.Files.Path(api.WantedStore(cluster, hash))); err != nil { // it is kept by that from now on
+		return err
+	}
+	if err := os.MkdirAll(s.Files.Path(toolsDir), files.PublicDir); err != nil {
+		return err
+	}
+	for _, program := range programs {
+		if err := s.offer(cluster, program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer links a program for operators, unless something else has its name already: another etcd, or
+// another cluster's.
+func (s Stores) offer(cluster, program string) error {
+	tool := path.Join(toolsDir, program)
+	if _, err := os.Lstat(s.Files.Path(tool)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return s.Files.Link(tool, path.Join(api.SelectedStore(cluster), program))
+}
+
+// Deselect takes a cluster's selection back: the programs that it offered, its link, and the stores
+// that no cluster selects any more.
+func (s Stores) Deselect(cluster string) error {
+	selected, err := s.Selected(cluster)
+	if err != nil {
+		return err
+	}
+	for _, program := range programs {
+		tool := s.Files.Path(path.Join(toolsDir, program))
+		if target, err := os.Readlink(tool); err == nil && target == path.Join(api.SelectedStore(cluster), program) {
+			if err := files.Remove(tool); err != nil {
+				return err
+			}
+		}
+	}
+	if err := files.Remove(s.Files.Path(api.SelectedStore(cluster))); err != nil {
+		return err
+	}
+	return s.sweep(cluster, selected)
+}
+
+// Recent is for how long a store is another run's that has said that it wants it, or, of an older version's, that has brought it:
+// a create installs stores before it has the lock.
+const Recent = time.Hour
+
+// Leaving is in front of the name of a store that is removed.
+const Leaving = ".leaving-"
+
+// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just taken back, and others,
+// unless they are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a store long after
+// it has installed it. The programs go on to the first of the clusters that are left.
+func (s Stores) sweep(cluster, dropped string) error {
+	entries, err := os.ReadDir(s.Files.Path(api.StoreRoot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept := map[string]bool{}
+	for _, entry := range entries {
+		if entry.Type() != fs.ModeSymlink {
+			continue
+		}
+		hash, err := s.Selected(entry.Name())
+		if err != nil {
+			return err
+		}
+		kept[hash] = true
+		for _, program := range programs {
+			if err := s.offer(entry.Name(), program); err != nil {
+				return err
+			}
+		}
+	}
+	since := s.Now()
+	if began, found, err := s.OtherRuns(cluster); err != nil {
+		return err
+	} else if found && began.Before(since) {
+		since = began
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		hash, cutShort := strings.CutPrefix(entry.Name(), Leaving)
+		if err != nil || !name.MatchString(hash) || kept[entry.Name()] {
+			continue
+		}
+		if cutShort || hash == dropped || since.Sub(info.ModTime()) > Recent {
+			if err := s.removeStore(cluster, hash, cutShort); err != nil {
+				return fmt.Errorf("remove store %s: %w", hash, err)
+			}
+		}
+	}
+	// Gone only where it was the last: a directory that holds something stays.
+	return s.Files.RemoveEmpty(api.StoreRoot)
+}
+
+// removeStore removes a store that no run of another cluster wants, or what is left of one whose removal was cut short. It is moved
+// away before it is asked for the last time: who finds it in its place has said by then that it wants it.
+func (s Stores) removeStore(cluster, hash string, cutShort bool) error {
+	place, away := s.Files.Path(filepath.Join(api.StoreRoot, hash)), s.Files.Path(filepath.Join(api.StoreRoot, Leaving+hash))
+	if cutShort {
+		return files.RemoveAll(away)
+	}
+	wanted, err := s.wantedByOthers(cluster, hash)
+	if err != nil || wanted {
+		return err
+	}
+	if err := errors.Join(files.RemoveAll(away), os.Rename(place, away)); err != nil {
+		return err
+	}
+	if wanted, err = s.wantedByOthers(cluster, hash); wanted && os.Rename(away, place) == nil {
+		return nil
+	}
+	return errors.Join(err, files.RemoveAll(away)) // where it was wanted, it was brought anew meanwhile
+}
+
+// wantedByOthers tells whether a run of another cluster wants a store: one that is under way, or may not have its lock yet.
+func (s Stores) wantedByOthers(cluster, hash string) (bool, error) {
+	entries, err := os.ReadDir(s.Files.Path(api.RunDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	for _, entry := range entries {
+		other, found := strings.CutPrefix(entry.Name(), path.Base(api.WantedStore("", hash)))
+		if !found || other == cluster {
+			continue
+		}
+		if runs, err := s.IsRunning(other); err != nil || runs {
+			return runs, err
+		}
+		file := s.Files.Path(api.WantedStore(other, hash))
+		if age, known := (procfs.FS{Root: s.Files.Root}).AgeByBoot(file); !known || age < Recent {
+			return true, nil
+		}
+		if err := files.Remove(file); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// Of is the hash of the installed store that a binary is, by the kernel's name of it; empty: it is none. The kernel names files by
+// where they lie, and the directory of stores may be reached through a link: /usr/local is one on systems that are updated as a whole.
+func (s Stores) Of(binary string) string {
+	hash := filepath.Base(filepath.Dir(binary))
+	if !name.MatchString(hash) {
+		return ""
+	}
+	installed := s.Files.Path(api.InstalledStore(hash))
+	if lies, err := filepath.EvalSymlinks(installed); binary == installed || err == nil && binary == lies {
+		return hash
+	}
+	return ""
+}

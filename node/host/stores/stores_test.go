@@ -1,0 +1,97 @@
+package stores
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+)
+
+// Hashes of stores.
+var (
+	storeA = strings.Repeat("a1", 32)
+	storeB = strings.Repeat("b2", 32)
+)
+
+// newStores is a host with one store, which this is.
+func newStores(t *testing.T) Stores {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Stores{
+		Files: files.Tree{Root: root}, EtcdVersion: "3.7.3", Now: time.Now,
+		IsRunning: func(string) (bool, error) { return false, nil },
+		OtherRuns: func(string) (time.Time, bool, error) { return time.Time{}, false, nil },
+	}
+	s.Binary = s.Files.Path(api.InstalledStore(storeA))
+	install(t, s, storeA)
+	return s
+}
+
+func writeFile(t *testing.T, s Stores, path, text string) {
+	t.Helper()
+	at := s.Files.Path(path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func install(t *testing.T, s Stores, hash string) {
+	t.Helper()
+	writeFile(t, s, api.InstalledStore(hash), "#!/bin/true")
+	if err := os.Chmod(s.Files.Path(api.InstalledStore(hash)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhichStoresThereAre(t *testing.T) {
+	s := newStores(t)
+	install(t, s, storeB)
+	// What an upload that was cut short leaves is no store, and neither is one that cannot be run.
+	writeFile(t, s, api.StoreRoot+"/.incoming.x1/store", "half")
+	writeFile(t, s, api.InstalledStore(hex.EncodeToString(make([]byte, 32))), "not executable")
+	if err := s.Files.Link(api.SelectedStore("main"), storeB); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.State("main")
+	want := api.Store{EtcdVersion: "3.7.3", SHA256: storeA, Selected: storeB, Installed: []string{storeA, storeB}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+// TestAStoreThatIsNotInstalledKnowsItself holds that one that runs from elsewhere, as in a checkout,
+// has the name that it would be installed by.
+func TestAStoreThatIsNotInstalledKnowsItself(t *testing.T) {
+	s := newStores(t)
+	writeFile(t, s, "/home/me/store", "binary")
+	s.Binary = s.Files.Path("/home/me/store")
+	sum := sha256.Sum256([]byte("binary"))
+	if got, err := s.Hash(); err != nil || got != hex.EncodeToString(sum[:]) {
+		t.Errorf("its hash is %s, %v", got, err)
+	}
+}
+
+func TestAMachineWithoutStores(t *testing.T) {
+	s := newStores(t)
+	if err := os.RemoveAll(s.Files.Path(api.StoreRoot)); err != nil {
+		t.Fatal(err)
+	}
+	if installed, err := s.Installed(); err != nil || len(installed) > 0 {
+		t.Errorf("there are %q, %v", installed, err)
+	}
+	if err := s.Deselect("main"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,129 @@
+// Package users finds and makes the system user that members run as.
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
+)
+
+// Shadow makes users by the tools of the shadow suite, and finds those that the machine knows from elsewhere as well:
+// systemd runs the unit by any of them, and useradd makes none whose name one of them has.
+type Shadow struct{ Run units.Runner }
+
+// Lookup finds a user, with the group of its name: the unit names both. The user's primary group may be another.
+// False: the user or the group is missing.
+func (s Shadow) Lookup(name string) (files.Owner, bool, error) {
+	return s.lookup(context.Background(), name)
+}
+
+func (s Shadow) lookup(ctx context.Context, name string) (files.Owner, bool, error) {
+	uid, isUser, err := s.id(ctx, users, name)
+	if err != nil || !isUser {
+		return files.Owner{}, false, err
+	}
+	gid, isGroup, err := s.id(ctx, groups, name)
+	if err != nil || !isGroup {
+		return files.Owner{}, false, err
+	}
+	return files.Owner{UID: uid, GID: gid}, true, nil
+}
+
+// Ensure makes the user, and the group of its name, unless they are there. A group that is there already becomes that of
+// a user that it makes.
+func (s Shadow) Ensure(ctx context.Context, name string) (files.Owner, error) {
+	_, isUser, err := s.id(ctx, users, name)
+	if err != nil {
+		return files.Owner{}, err
+	}
+	_, isGroup, err := s.id(ctx, groups, name)
+	if err != nil {
+		return files.Owner{}, err
+	}
+	args := []string{"--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"}
+	switch {
+	case !isUser && !isGroup:
+		_, err = s.Run(ctx, "useradd", append(args, "--user-group", name)...)
+	case !isUser:
+		_, err = s.Run(ctx, "useradd", append(args, "--gid", name, name)...)
+	case !isGroup:
+		_, err = s.Run(ctx, "groupadd", "--system", name)
+	}
+	if err != nil {
+		return files.Owner{}, fmt.Errorf("make system user %s and its group: %w", name, err)
+	}
+	owner, found, err := s.lookup(ctx, name)
+	if err == nil && !found {
+		err = fmt.Errorf("make system user %s and its group: the host does not know both after that: see `getent passwd %[1]s` and `getent group %[1]s` there", name)
+	}
+	return owner, err
+}
+
+// The databases of getent.
+const (
+	users  = "passwd"
+	groups = "group"
+)
+
+// notFound is the exit status of getent that says that there is no such name.
+const notFound = 2
+
+// id finds the number of a user or a group; false: the machine knows none of that name. It asks getent, since the store is
+// linked without the C library, and reads /etc/passwd and /etc/group alone by itself: users may come from sssd, from an
+// image (altfiles) or from systemd-userdbd. The files count where getent is missing, or has not noticed them yet.
+func (s Shadow) id(ctx context.Context, database, name string) (int, bool, error) {
+	text, err := s.Run(ctx, "getent", database, name)
+	if err == nil {
+		fields := strings.Split(strings.TrimSpace(string(text)), ":") // NAME:PASSWORD:ID:...
+		if len(fields) < 3 {
+			return 0, false, fmt.Errorf("look up %s: getent %s says %q", name, database, text)
+		}
+		return number(database, name, fields[2])
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() != notFound {
+		return 0, false, fmt.Errorf("look up %s: %w", name, err)
+	}
+	return idInFiles(database, name)
+}
+
+// idInFiles finds the number of a user in /etc/passwd, or of a group in /etc/group.
+func idInFiles(database, name string) (int, bool, error) {
+	var text string
+	var err error
+	if database == users {
+		var found *user.User
+		if found, err = user.Lookup(name); err == nil {
+			text = found.Uid
+		}
+	} else {
+		var found *user.Group
+		if found, err = user.LookupGroup(name); err == nil {
+			text = found.Gid
+		}
+	}
+	var noUser user.UnknownUserError
+	var noGroup user.UnknownGroupError
+	switch {
+	case errors.As(err, &noUser), errors.As(err, &noGroup):
+		return 0, false, nil
+	case err != nil:
+		return 0, false, fmt.Errorf("look up %s in /etc/%s: %w", name, database, err)
+	}
+	return number(database, name, text)
+}
+
+func number(database, name, text string) (int, bool, error) {
+	id, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, false, fmt.Errorf("look up %s in %s: %q is no number", name, database, text)
+	}
+	return id, true, nil
+}

@@ -1,0 +1,120 @@
+package model
+
+import (
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Unit is a cluster's systemd unit on a host.
+type Unit struct {
+	Text     string
+	Enabled  bool
+	Active   string // ActiveState; empty: inactive
+	Sub      string
+	result   string
+	Restarts int
+	Journal  []string
+	Process  *Process // nil: none runs
+}
+
+// Process is a running member.
+type Process struct {
+	PID     int
+	Store   string // hash
+	Version string // of etcd
+	Lines   []string
+	Flags   map[string]string // of lines
+	Unit    string            // text of the unit file at the start
+	PeerCA  string            // bundle at the start
+	Clients string            // likewise, that of clients
+	Member  *Member
+	// serves: it has been in a quorum since it started. Only from then on do clients get an answer, and
+	// systemd has its READY.
+	Serves bool
+	Leader string // ID of the leader of its quorum; empty: it has none
+	// catching: it is new, and only a part of the log has reached it.
+	Catching bool
+	// proved: it has been compared with the others, keys and all.
+	Proved bool
+	// stalled: it has come into its cluster, and does not call itself started.
+	Stalled bool
+	// settling: it has just been promoted, and does not call itself ready yet.
+	Settling bool
+}
+
+// Start is what systemd does with a unit that is not running yet.
+func (u *Unit) Start() {
+	if u.Runs() {
+		return
+	}
+	u.Active, u.Sub, u.result, u.Restarts, u.Journal = "activating", "start", "success", 0, nil
+}
+
+// Stop is the end of the process because systemd was told so.
+func (u *Unit) Stop() {
+	u.Process, u.Active, u.Sub, u.result, u.Journal = nil, "inactive", "dead", "success", nil
+}
+
+// Halt is the end of the unit with the end of its machine.
+func (u *Unit) Halt() {
+	if u.Runs() {
+		u.Stop()
+	}
+}
+
+// Runs tells whether systemd runs the unit or is about to.
+func (u *Unit) Runs() bool { return u.Active == "active" || u.Active == "activating" }
+
+// Crash is the end of a process that systemd will start again.
+func (u *Unit) Crash(last string) {
+	u.Process, u.Active, u.Sub, u.result = nil, "activating", "auto-restart", "exit-code"
+	u.Restarts++
+	u.Journal = []string{last}
+}
+
+// Leave is the end of a process with status 0, which systemd does not start again.
+func (u *Unit) Leave(last string) {
+	u.Stop()
+	u.Journal = []string{last}
+}
+
+// Fail is the end of a process that systemd will not start again.
+func (u *Unit) Fail(last string) {
+	u.Process, u.Active, u.Sub, u.result = nil, "failed", "failed", "exit-code"
+	u.Journal = []string{last}
+}
+
+// started is what the process was started with.
+func (p *Process) started() *api.Process {
+	return &api.Process{Store: p.Store, Flags: slices.Clone(p.Lines), UnitSHA256: Digest(p.Unit), PeerCA: Digest(p.PeerCA), ClientCA: Digest(p.Clients)}
+}
+
+// State is the unit in systemd's words.
+func (u *Unit) State() api.UnitState {
+	state := api.UnitState{
+		Text:        u.Text,
+		LoadState:   "loaded",
+		ActiveState: u.Active,
+		SubState:    u.Sub,
+		FileState:   "disabled",
+		Result:      u.result,
+		Restarts:    u.Restarts,
+		Looping:     u.Active == "activating" && u.Process == nil && u.Restarts >= 3,
+		Journal:     slices.Clone(u.Journal),
+	}
+	if u.Text == "" {
+		state.LoadState, state.FileState = "not-found", ""
+	}
+	if u.Active == "" {
+		state.ActiveState, state.SubState = "inactive", "dead"
+	}
+	if u.Enabled {
+		state.FileState = "enabled"
+	}
+	if u.Process != nil {
+		state.MainPID = u.Process.PID
+		state.Process = u.Process.started()
+	}
+	return state
+}

@@ -1,0 +1,147 @@
+// Package signing has the keys of simulated hosts and the authority that signs for them: keys are really made, and certificates
+// really signed.
+package signing
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+)
+
+// Authority signs what hosts request, as an authority for peers and one for clients and servers do.
+// The same request gets the same certificate. It may be shared by tests that run at the same time.
+type Authority struct {
+	// Lifetime is how long the certificates hold that it signs, from now on. New gives it a year.
+	Lifetime time.Duration
+
+	now          time.Time
+	peer, client issuer
+	signed       cache[string]
+}
+
+// issuer is one of the two authorities.
+type issuer struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+// NewAuthority makes two authorities that hold from now on for ten years.
+func NewAuthority(now time.Time) (*Authority, error) {
+	peer, err := newIssuer("peers", now)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newIssuer("clients and servers", now)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{Lifetime: 365 * 24 * time.Hour, now: now, peer: peer, client: client}, nil
+}
+
+// PeerCA is the bundle that members trust each other by.
+func (a *Authority) PeerCA() string { return a.peer.bundle() }
+
+// ClientCA is the bundle that clients and servers trust each other by.
+func (a *Authority) ClientCA() string { return a.client.bundle() }
+
+// Sign signs a request if it asks for exactly what is desired.
+func (a *Authority) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
+	block, _ := pem.Decode([]byte(request))
+	if block == nil {
+		return "", fmt.Errorf("the request for key %s is no PEM", want.Name)
+	}
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return "", err
+	}
+	if csr.Subject.CommonName != want.CommonName || !slices.Equal(csr.DNSNames, want.DNSNames) || !slices.EqualFunc(csr.IPAddresses, want.IPs, sameIP) {
+		return "", fmt.Errorf("the request for key %s asks for %s %v %v, which is not what is wanted", want.Name, csr.Subject, csr.DNSNames, csr.IPAddresses)
+	}
+	from := a.client
+	if want.Name == api.KeyPeer {
+		from = a.peer
+	}
+	return a.signed.get(fmt.Sprint(want.Name, a.Lifetime, request), func() (string, error) {
+		return from.issue(&x509.Certificate{
+			SerialNumber: big.NewInt(2),
+			Subject:      csr.Subject,
+			DNSNames:     csr.DNSNames,
+			IPAddresses:  csr.IPAddresses,
+			NotBefore:    a.now.Add(-5 * time.Minute),
+			NotAfter:     a.now.Add(a.Lifetime),
+			ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		}, csr.PublicKey)
+	})
+}
+
+func sameIP(ip net.IP, text string) bool { return ip.Equal(net.ParseIP(text)) }
+
+func newIssuer(name string, now time.Time) (issuer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return issuer{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             now.AddDate(-2, 0, 0), // it may have signed what has expired since
+		NotAfter:              now.AddDate(10, 0, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return issuer{}, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return issuer{key: key, cert: cert}, err
+}
+
+func (i issuer) bundle() string { return encodeCertificate(i.cert.Raw) }
+
+func (i issuer) issue(template *x509.Certificate, public any) (string, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, i.cert, public, i.key)
+	if err != nil {
+		return "", err
+	}
+	return encodeCertificate(der), nil
+}
+
+func encodeCertificate(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// Again is a certificate that says the same as another, but until when it holds.
+func (a *Authority) Again(name, text string, until time.Time) (string, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return "", fmt.Errorf("it is no PEM")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	from := a.client
+	if name == api.KeyPeer {
+		from = a.peer
+	}
+	return from.issue(&x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: cert.Subject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses,
+		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until, ExtKeyUsage: cert.ExtKeyUsage,
+	}, cert.PublicKey)
+}

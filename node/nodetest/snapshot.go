@@ -1,0 +1,92 @@
+package nodetest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"path"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+)
+
+// snapshotSize is that of all snapshots that are sent: of a page, and a SHA-256 behind it.
+const snapshotSize = 512 + sha256.Size
+
+// save sends a snapshot of the local member, or says that it was uploaded.
+func (c call) save(r api.SaveRequest) (api.Saved, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Saved{}, err
+	}
+	p := c.on(c.cluster).unit.Process
+	switch {
+	case p == nil || !p.Serves:
+		return api.Saved{}, failed("save a snapshot: the local member does not answer")
+	case !p.Member.State().Votes(p.Member.ID):
+		return api.Saved{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
+	case p.Leader == "":
+		return api.Saved{}, refuse("member %s cannot reach a majority of the voters, and may be behind: ask another voter", p.Member.Name)
+	}
+	s := p.Member.State()
+	content := snapshotOf(s)
+	sum := sha256.Sum256([]byte(content))
+	saved := api.Saved{
+		Snapshot:  api.Snapshot{SHA256: hex.EncodeToString(sum[:]), SizeBytes: int64(len(content)), Revision: s.Stored(), Keys: s.Keys(), Version: p.Member.Storage.String(), TakenAt: c.world.Clock},
+		Hash:      crc32.ChecksumIEEE([]byte(content)),
+		ClusterID: p.Member.Cluster, MemberID: p.Member.ID, Etcd: p.Version,
+	}
+	if r.S3 != nil || c.out == nil {
+		return saved, nil
+	}
+	_, err := c.out.Write([]byte(content))
+	return saved, err
+}
+
+// snapshotOf is what a snapshot of a state holds.
+func snapshotOf(s model.State) string {
+	return fmt.Sprintf("%-*s", snapshotSize, fmt.Sprintf("snapshot %d %d %s", s.Stored(), s.Bumped, s.Content))
+}
+
+// snapshot saves what the local member holds.
+func (c call) snapshot(r api.SnapshotRequest) (api.Snapshot, error) {
+	if err := c.mayChange(r.Owner); err != nil {
+		return api.Snapshot{}, err
+	}
+	if r.Keep < 1 {
+		return api.Snapshot{}, c.world.unexpected("%s: a snapshot of which %d are kept", c.Address, r.Keep)
+	}
+	part := c.on(c.cluster)
+	p := part.unit.Process
+	switch {
+	case p == nil || !p.Serves:
+		return api.Snapshot{}, failed("save a snapshot: the local member does not answer")
+	case !p.Member.State().Votes(p.Member.ID):
+		return api.Snapshot{}, refuse("member %s is a learner, through which nothing of the cluster can be changed or saved: ask a voter", p.Member.Name)
+	}
+	if c.cramped(c.view(c.cluster)) {
+		return api.Snapshot{}, refuse("%s has %d MiB free, and a snapshot of the member's database wants more", api.SnapshotDir(part.marker.DataDir), c.FreeBytes>>20)
+	}
+	s := p.Member.State()
+	dir := part.marker.DataDir
+	c.taken++
+	saved := api.Snapshot{
+		Path:      path.Join(api.SnapshotDir(dir), fmt.Sprintf("%06d-%d.db", c.taken, s.Stored())),
+		SHA256:    model.Digest("snapshot", s.Content, fmt.Sprint(p.Member.Index)),
+		SizeBytes: 1<<20 + 32,
+		Revision:  s.Stored(),
+		Keys:      s.Keys(),
+		Version:   p.Member.Storage.String(),
+	}
+	kept := append(slices.Clone(c.snapshots[dir]), saved.Path)
+	c.snapshots[dir] = kept[max(0, len(kept)-r.Keep):]
+	return saved, nil
+}
+
+// Snapshots are the paths of the snapshots that lie beside a data directory, oldest first.
+func (h *Host) Snapshots(dir string) []string {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	return slices.Clone(h.snapshots[dir])
+}
