@@ -25,6 +25,7 @@ func (m *Machine) certificates(cluster string) map[string]api.Certificate {
 		key, err := m.readKey(cluster, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			c.NoKey = true
 		case err != nil:
 			c.Error = fmt.Sprintf("key %s cannot be used: %s", api.KeyFile(cluster, name), err)
 		case c.PEM != "" && c.Error == "":

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -20,6 +22,8 @@ func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) 
 		return false
 	case isFollowing(o.Member) || o.Member.Healthy && o.Member.Ready:
 		return false
+	case unusable(o.Certificates) != "": // no wait mends a file
+		return false
 	case o.Unit.ActiveState == "active" && failed < lastingFailure: // systemd heard from it once it served
 		return true
 	case o.Guard != "" || o.Unit.FileState != "enabled" || o.Unit.ActiveState == "failed" || o.Unit.Restarts >= lostRestarts:
@@ -29,6 +33,19 @@ func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) 
 	}
 	age, known := m.proc().Age(o.Unit.MainPID)
 	return known && age < patience
+}
+
+// unusable is the key pair or bundle of a member that is missing, or that cannot be used; empty: all can. A member that does not
+// serve will not do so before it is mended: etcd reads them at its start, and its key pairs at each handshake again. nil: nobody
+// has looked.
+func unusable(held map[string]api.Certificate) string {
+	for _, name := range slices.Sorted(maps.Keys(held)) {
+		_, bundle := bundleNames[name]
+		if c := held[name]; c.PEM == "" || c.Error != "" || !bundle && !c.HasKey {
+			return name
+		}
+	}
+	return ""
 }
 
 // loopAge is how much older than the one before it a process has to be before it counts as one that stays, where those
