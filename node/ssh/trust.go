@@ -12,7 +12,7 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// Trust is what vouches for a host's key. At least one field is needed. A pinned HostKey stands
+// Trust is what vouches for a host's key. Where it is empty every host is unknown: it is asked for its key, and no login is tried. A pinned HostKey stands
 // alone: nothing else is accepted beside it. HostCA and KnownHosts add up. A key that a known_hosts
 // file marks @revoked is never accepted.
 type Trust struct {
@@ -23,6 +23,7 @@ type Trust struct {
 
 // trust is a Trust that has been read, for one endpoint.
 type trust struct {
+	empty       bool                             // nothing was configured that could vouch for any host
 	keys        []gossh.PublicKey                // the host's own, known beforehand
 	authorities []gossh.PublicKey                // may sign certificates for the host
 	revoked     func(key gossh.PublicKey) string // file and line of the mark; empty: none
@@ -30,14 +31,12 @@ type trust struct {
 
 // load reads everything that vouches for the endpoint (host:port).
 func (t Trust) load(endpoint string) (*trust, error) {
-	if strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0 {
-		return nil, errors.New("nothing vouches for the host's key: set host_key (its public key), host_ca (the authority that signs its certificate) or known_hosts_file")
-	}
 	pins, err := parseHostKeys("host_key", t.HostKey)
 	if err != nil {
 		return nil, err
 	}
-	loaded := &trust{revoked: func(gossh.PublicKey) string { return "" }}
+	loaded := &trust{empty: strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0,
+		revoked: func(gossh.PublicKey) string { return "" }}
 	if loaded.authorities, err = parseHostKeys("host_ca", t.HostCA); err != nil {
 		return nil, err
 	}
