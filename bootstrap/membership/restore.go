@@ -43,6 +43,8 @@ type RestoreStatus struct {
 	Desired bool
 
 	Unreachable bool   // it could not be asked: what runs there is not known
+	Unasked     string // why it could not be asked
+	Barred      string // what lets a run into its host, which answers; empty: nothing keeps it out, or nobody answers
 	Unimported  bool   // it is refused since it carries a finished cluster that no state here holds
 	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 

@@ -46,6 +46,7 @@ type MemberStatus struct {
 	State     State
 	Unfit     bool     // of a host that is taken: it is nobody's, and lacks something that a member needs
 	Why       string   // what is behind the state, for those who read: the guard's words, an error
+	Barred    string   // what lets a run into its host, which answers and may serve, where it could not be asked; empty: nothing keeps it out, or nobody answers
 	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
 	Staged    string   // version of etcd whose store this run has put on the host and tried the flags against; empty: none
 	Outdated  []string // what it runs by that is not what is desired, and takes a restart to change; sorted

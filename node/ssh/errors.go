@@ -23,10 +23,20 @@ var (
 	// ErrAuth: the host is who it should be, and does not let this user in.
 	ErrAuth = errors.New("login refused")
 
+	// ErrBastion: the bastion cannot be reached, does not let this user in, or refuses to forward. Of the host behind it nothing
+	// is known.
+	ErrBastion = errors.New("the bastion lets nobody through")
+
 	// ErrDisconnected: the connection ended while a command ran. Whether the command did its work,
 	// and whether it still runs, is unknown.
 	ErrDisconnected = errors.New("connection lost")
 )
+
+// bastionError is an error of the bastion. It says what it wraps, and is ErrBastion too.
+type bastionError struct{ error }
+
+func (e bastionError) Unwrap() error        { return e.error }
+func (e bastionError) Is(target error) bool { return target == ErrBastion }
 
 // ExitError is a command that ran to its end and failed: the connection held.
 type ExitError struct {

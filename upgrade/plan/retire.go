@@ -61,6 +61,9 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 
 // toAbandon says what to do about a host that cannot be asked and is not abandoned.
 func (r Retirement) toAbandon(m membership.Member, reports bootstrap.Reports) string {
+	if barrier := bootstrap.Barrier(reports[m].Err); barrier != "" {
+		return barrier.Remedy() + ", and destroy again"
+	}
 	for _, other := range r.Abandons {
 		if other.Name == m.Name && reports[other].Err != nil {
 			return fmt.Sprintf("abandon_on_destroy stands for %s (%s), whose host could not be asked at the last refresh, when this one answered: bring it back, or refresh (terraform apply -refresh-only), and destroy again", other.Name, other.Address)
