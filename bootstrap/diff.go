@@ -94,8 +94,12 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, n
 	for _, want := range c.Keys(m) {
 		have := held[want.Name]
 		switch {
-		case have.Error != "" || have.PEM == "":
-			return fmt.Sprintf("its %s certificate is missing", want.Name)
+		case have.Error != "":
+			return have.Error
+		case have.PEM == "":
+			return fmt.Sprintf("its certificate %s is missing", api.CertificateFile(c.Name, want.Name))
+		case have.NoKey:
+			return fmt.Sprintf("its key %s is missing, and is made anew", api.KeyFile(c.Name, want.Name))
 		case !have.HasKey:
 			return fmt.Sprintf("its %s certificate and key do not belong together", want.Name)
 		}

@@ -33,6 +33,9 @@ func TestStatusOfCertificates(t *testing.T) {
 			}
 		}
 	}
+	noCertificate := "its certificate " + api.CertificateFile(c.Name, api.KeyPeer) + " is missing"
+	noKey := "its key " + api.KeyFile(c.Name, api.KeyServer) + " is missing, and is made anew"
+	unread := "/etc/etcd/main/tls/admin.crt cannot be used: it holds no PEM"
 	for name, test := range map[string]struct {
 		change  func(map[string]api.Certificate)
 		at      time.Time
@@ -43,8 +46,9 @@ func TestStatusOfCertificates(t *testing.T) {
 		"about to expire":      {func(map[string]api.Certificate) {}, now.Add(364 * 24 * time.Hour), "", ""},
 		"expired":              {func(map[string]api.Certificate) {}, now.AddDate(2, 0, 0), "its peer certificate has expired", ""},
 		"not yet":              {func(map[string]api.Certificate) {}, now.Add(-time.Hour), "its peer certificate does not hold yet", ""},
-		"peer missing":         {edit(api.KeyPeer, func(h *api.Certificate) { *h = api.Certificate{} }), now, "its peer certificate is missing", "its peer certificate is missing"},
-		"admin unread":         {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "permission denied" }), now, "its admin certificate is missing", "its admin certificate is missing"},
+		"peer missing":         {edit(api.KeyPeer, func(h *api.Certificate) { *h = api.Certificate{} }), now, noCertificate, noCertificate},
+		"admin unread":         {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "/etc/etcd/main/tls/admin.crt cannot be used: it holds no PEM" }), now, unread, unread},
+		"server key missing":   {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey, h.NoKey = false, true }), now, noKey, noKey},
 		"server, another key":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
 		"server is no PEM":     {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
 		"another authority":    {from(held(t, c, b, unmanaged(), nil)), now, "its peer " + other, "its peer " + other},

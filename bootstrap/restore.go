@@ -55,7 +55,9 @@ func (c Cluster) Restoring(owner string, creating bool, reports Reports, now tim
 			continue
 		}
 		s := membership.RestoreStatus{Member: m, Desired: slices.Contains(c.Members, m), Unreachable: report.Err != nil}
-		if !s.Unreachable {
+		if s.Unreachable {
+			s.Unasked, s.Barred = WhyUnasked(report.Err), remedy(report.Err)
+		} else {
 			s.Refused = cmp.Or(mistakes[m], c.untouchable(m, report, owner, creating))
 			s.Unimported = s.Refused != "" && creating && c.unimported(m, report, Formation{Owner: owner})
 		}

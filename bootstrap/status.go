@@ -45,6 +45,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 		s := membership.MemberStatus{Member: m, Desired: slices.Contains(c.Members, m), State: membership.Missing, Why: "its host carries nothing of it"}
 		if seen {
 			s.State, s.Why = c.state(m, report, owner)
+			s.Barred = remedy(report.Err)
 			if why, _ := routes.mistake(m); why != "" {
 				s.State, s.Why = membership.Foreign, why
 			}
@@ -178,7 +179,7 @@ func (c Cluster) state(m membership.Member, report Report, owner string) (member
 	marker := report.Marker()
 	switch {
 	case report.Err != nil:
-		return membership.Unreachable, "its host cannot be reached"
+		return membership.Unreachable, WhyUnasked(report.Err)
 	case report.Contact.MarkerError != "":
 		return membership.Foreign, report.Contact.MarkerError
 	case marker == nil:

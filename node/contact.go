@@ -37,7 +37,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 	}
 	contact, err := parseContact(stdout.String(), ask.Ports)
 	if err != nil {
-		return api.Contact{}, fmt.Errorf("first contact: %w", err)
+		return api.Contact{}, &api.Barred{Barrier: api.BarrierProgram, Err: fmt.Errorf("first contact: %w", err)}
 	}
 	contact.OneSession = errors.Is(spare, ssh.ErrOneSession)
 	return contact, nil

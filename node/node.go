@@ -109,11 +109,11 @@ func (n *Node) outcome(answer *answer, op api.Operation, ended error, result any
 func (n *Node) run(ctx context.Context, name, script string, stdin io.Reader, stdout io.Writer) error {
 	client, err := n.connect(ctx)
 	if err != nil {
-		return err
+		return barred(err)
 	}
 	line, stdin := n.sudo.wrap(script, stdin)
 	err = client.Run(ctx, ssh.Command{Name: name, Line: line, Stdin: stdin, Stdout: stdout})
-	return n.sudo.explain(n.target.User, err)
+	return barred(n.sudo.explain(n.target.User, err))
 }
 
 // connect is the connection to the host.

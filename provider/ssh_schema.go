@@ -111,7 +111,7 @@ func loginAttributes() map[string]schema.Attribute {
 		},
 		"private_key_file": schema.StringAttribute{
 			Optional:            true,
-			MarkdownDescription: "Path of a private key to log in with; `~/` is the home directory.",
+			MarkdownDescription: "Path of a private key to log in with; `~/` is the home directory. One that others than its owner can read or write is refused, as OpenSSH does (`chmod 600`).",
 			Validators:          notEmpty,
 		},
 		"private_key_passphrase": schema.StringAttribute{

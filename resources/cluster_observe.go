@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -29,9 +30,12 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 			continue
 		}
 		if s.State == membership.Unreachable {
+			way := "Bring the host back, or the network to it, and apply again; if it is gone for good, give the member the address of another host"
+			if s.Barred != "" { // nothing says that anything is wrong with the member
+				way = strings.ToUpper(s.Why[:1]) + s.Why[1:] + ": the member may serve, and is not given up. To let the provider in, " + s.Barred + "; then plan again"
+			}
 			diags.AddAttributeWarning(path.Root("members").AtMapKey(s.Name), fmt.Sprintf("Member %s of cluster %s could not be asked", s.Name, c.Name.ValueString()),
-				fmt.Sprintf("%s: %s\n\nNothing is done to it, and the state keeps what was last seen of it, but for its health. Bring the host back, or the network to it, and apply again; "+
-					"if it is gone for good, give the member the address of another host.", s, reports[s.Member].Err))
+				fmt.Sprintf("%s: %s\n\nNothing is done to it, and the state keeps what was last seen of it, but for its health. %s.", s, reports[s.Member].Err, way))
 		}
 		m.observe(s, reports[s.Member].Observation)
 		members[s.Name] = m

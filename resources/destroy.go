@@ -69,7 +69,16 @@ func (s memberReport) member() membership.Member {
 func planLeaving(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
 	last, _, _ := lastReports(ctx, private) // without it the destroy itself looks
 	var away, left, names []string
-	for _, m := range last.unreachable() {
+	for _, member := range last.Members {
+		m := member.member()
+		if !member.Unreachable {
+			continue
+		}
+		if member.Barred != "" && !slices.Contains(state.abandoned(), m.Name) {
+			diags.AddAttributeError(path.Root("members").AtMapKey(m.Name), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
+				fmt.Sprintf("At the last refresh %s could not be asked: %s. %s; then refresh (terraform apply -refresh-only), and destroy. Nothing was changed.", m, member.Barred.Why(), member.Barred.Remedy()))
+			continue
+		}
 		if slices.Contains(state.abandoned(), m.Name) {
 			left = append(left, m.String())
 		} else {

@@ -41,6 +41,7 @@ type memberReport struct {
 	Contact     api.Contact      `json:"contact"`
 	Observation *api.Observation `json:"observation,omitempty"`
 	Unreachable bool             `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
+	Barred      api.Barrier      `json:"barred,omitempty"`      // it answered, and this kept the look out
 	Data        string           `json:"data,omitempty"`        // as the report has it
 	Reach       *Reach           `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
@@ -81,7 +82,7 @@ func newKeptReports(reports bootstrap.Reports, members []membership.Member, othe
 		} else if !slices.Contains(members, m) {
 			continue
 		}
-		kept.Unreachable = report.Err != nil
+		kept.Unreachable, kept.Barred = report.Err != nil, bootstrap.Barrier(report.Err)
 		// Whether there is room for a store is a question of megabytes.
 		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
 		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
@@ -128,6 +129,9 @@ func (s keptReports) reports() bootstrap.Reports {
 		report := bootstrap.Report{Contact: member.Contact, Observation: member.Observation, Data: member.Data}
 		if member.Unreachable {
 			report.Err = errUnreachable
+			if member.Barred != "" {
+				report.Err = &api.Barred{Barrier: member.Barred, Err: errUnreachable}
+			}
 		}
 		reports[membership.Member{Name: member.Name, Address: member.Address}] = report
 	}

@@ -205,7 +205,7 @@ var operations = map[string]operation{
 	"another binary":       {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
 	"certificates expired": {does: "renew certificates of b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
 	"certificates foreign": {does: "renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
-	"admin key gone": {does: "renew certificates of b (192.0.2.12): its admin certificate and key do not belong together", members: 3, happen: func(l *life) {
+	"admin key gone": {does: "renew certificates of b (192.0.2.12): its key /etc/etcd/prod/tls/admin.key is missing, and is made anew", members: 3, happen: func(l *life) {
 		l.host("b").LoseKey(cluster, api.KeyAdmin)
 	}},
 	"admin key gone, beside a dead one": {does: "remove c (192.0.2.13): dead", members: 5, happen: func(l *life) {

@@ -77,7 +77,7 @@ func notOwned(report bootstrap.Report, owner string) string {
 	o := report.Observation
 	switch {
 	case report.Err != nil:
-		return "its host cannot be reached: " + report.Err.Error()
+		return bootstrap.WhyUnasked(report.Err) + ": " + report.Err.Error()
 	case o == nil || o.Marker == nil:
 		return "its host carries no such cluster"
 	case o.Marker.Owner != owner:

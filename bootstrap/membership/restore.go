@@ -43,6 +43,8 @@ type RestoreStatus struct {
 	Desired bool
 
 	Unreachable bool   // it could not be observed: what runs there is not known
+	Unasked     string // why it could not be observed
+	Barred      string // the remedy if its host answers and keeps the run out; empty: nothing does, or nobody answers
 	Unimported  bool   // it is refused because it carries a finished cluster that this state does not hold
 	Refused     string // why it must not be touched: it is someone else's, or unfit, or its disk is not mounted; empty: it may be
 

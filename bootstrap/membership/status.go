@@ -46,6 +46,7 @@ type MemberStatus struct {
 	State     State
 	Unfit     bool     // its state is foreign because the host lacks something that a member needs
 	Why       string   // the reason for the state, for display
+	Barred    string   // the remedy if its host answers, keeps the run out, and may serve; empty: nothing does, or nobody answers
 	Version   string   // of etcd, that it runs or would run: 3.7.3; empty: not known
 	Staged    string   // version of etcd whose store this run has installed and tried the flags with; empty: none
 	Outdated  []string // differences from what is desired that need a restart; sorted

@@ -198,9 +198,10 @@ type Listener struct {
 
 // Certificate is what the host has for one key pair or bundle.
 type Certificate struct {
-	PEM    string `json:"pem"`     // empty: not there
-	HasKey bool   `json:"has_key"` // the key is there and belongs to the certificate
-	Error  string `json:"error"`   // why it could not be read; empty: it could
+	PEM    string `json:"pem"`              // empty: not there
+	HasKey bool   `json:"has_key"`          // the key is there and belongs to the certificate
+	NoKey  bool   `json:"no_key,omitempty"` // the key is not there; older stores do not say
+	Error  string `json:"error"`            // why it could not be read; empty: it could
 }
 
 // Member is what the local member reports, asked over loopback with the admin certificate.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 )
@@ -30,7 +31,7 @@ func crashes(o api.Observation) bool {
 // two seconds between two starts would hardly ever be met. A process that reads and computes is waited for however long that is;
 // one that does neither is given up after idle has lasted for api.LongestWait.
 func (m *Machine) maySoonCrash(o api.Observation, patience, waited, idle time.Duration) bool {
-	if !crashes(o) || o.Unit.MainPID == 0 || !o.Data.HasMember {
+	if !crashes(o) || o.Unit.MainPID == 0 || !o.Data.HasMember || keys.Unusable(o.Certificates) != "" {
 		return false
 	}
 	age, known := m.proc().Age(o.Unit.MainPID)

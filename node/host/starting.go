@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 )
 
 // lastingFailure is for how long a member that has served has to have failed before a look reports it: elections on
@@ -19,6 +20,8 @@ func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) 
 	case patience <= 0 || o.Marker == nil || o.Marker.Phase == api.PhaseForming || o.Restore != nil:
 		return false
 	case isFollowing(o.Member) || o.Member.Healthy && o.Member.Ready:
+		return false
+	case keys.Unusable(o.Certificates) != "": // no wait mends a file
 		return false
 	case o.Unit.ActiveState == "active" && failed < lastingFailure: // systemd heard from it once it served
 		return true

@@ -26,6 +26,11 @@ func TestPatience(t *testing.T) {
 	starting := func() api.Observation {
 		return api.Observation{Marker: &api.Marker{Phase: api.PhaseFormed}, Unit: api.UnitState{ActiveState: "activating", FileState: "enabled", MainPID: 7}}
 	}
+	held := func(c api.Certificate) func(*api.Observation) {
+		return func(o *api.Observation) {
+			o.Certificates = map[string]api.Certificate{"peer-ca": {PEM: "a"}, "server": c}
+		}
+	}
 	for name, test := range map[string]struct {
 		edit func(*api.Observation)
 		want bool
@@ -48,6 +53,15 @@ func TestPatience(t *testing.T) {
 		"refused":             {func(o *api.Observation) { o.Guard = "the data is gone" }, false},
 		"forming":             {func(o *api.Observation) { o.Marker.Phase = api.PhaseForming }, false},
 		"restored":            {func(o *api.Observation) { o.Restore = &api.Restoration{} }, false},
+		"its keys are there":  {held(api.Certificate{PEM: "a", HasKey: true}), true},
+		"a key is missing":    {held(api.Certificate{PEM: "a", NoKey: true}), false},
+		"another's key":       {held(api.Certificate{PEM: "a"}), false},
+		"no certificate":      {held(api.Certificate{}), false},
+		"a certificate of garbage, has served": {func(o *api.Observation) {
+			o.Unit.ActiveState, o.Unit.MainPID = "active", 8
+			held(api.Certificate{Error: "it holds no PEM"})(o)
+		}, false},
+		"a bundle is missing": {func(o *api.Observation) { o.Certificates = map[string]api.Certificate{"peer-ca": {}} }, false},
 		"no member":           {func(o *api.Observation) { o.Marker = nil }, false},
 	} {
 		o := starting()

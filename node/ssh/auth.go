@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	gossh "golang.org/x/crypto/ssh"
 
@@ -145,6 +146,11 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 	if err != nil {
 		return "", "", fmt.Errorf("%s: %w", fileName, err)
 	}
+	if fileName == "private_key_file" {
+		if err := keepsSecret(path); err != nil {
+			return "", "", fmt.Errorf("%s: %w", fileName, err)
+		}
+	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: %w", fileName, err)
@@ -153,6 +159,20 @@ func oneOf(inlineName, inline, fileName, file string) (text, from string, err er
 		return "", "", fmt.Errorf("%s: %s is empty", fileName, path)
 	}
 	return string(content), fmt.Sprintf("%s %s", fileName, path), nil
+}
+
+// keepsSecret refuses a key file of this user that others may read or write, as OpenSSH does. One that somebody else owns is their
+// matter: containers are often given keys like that.
+func keepsSecret(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if mode := info.Mode().Perm(); known && int(owner.Uid) == os.Getuid() && mode&0o077 != 0 {
+		return fmt.Errorf("%s has mode %04o, so that others than its owner can read or change the key: chmod 600 %s", path, mode, Quote(path))
+	}
+	return nil
 }
 
 // credentialCache caches loaded credentials: decrypting a private key takes a tenth of a second and more, by design,

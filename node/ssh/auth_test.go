@@ -146,6 +146,7 @@ func TestBadAuth(t *testing.T) {
 		"passphrase only":    {ssh.Auth{Passphrase: secret.New("x")}, "set private_key, private_key_file or agent"},
 		"both keys":          {ssh.Auth{PrivateKey: secret.New(text), PrivateKeyFile: missing}, "both private_key and private_key_file"},
 		"missing file":       {ssh.Auth{PrivateKeyFile: missing}, missing},
+		"others read it":     {ssh.Auth{PrivateKeyFile: openTo(t, text, 0o640)}, "has mode 0640, so that others than its owner can read or change the key: chmod 600 "},
 		"empty file":         {ssh.Auth{PrivateKeyFile: writeFile(t, "\n")}, "is empty"},
 		"no key":             {ssh.Auth{PrivateKey: secret.New("hello")}, "private_key is no private key"},
 		"public key":         {ssh.Auth{PrivateKey: secret.New(sshtest.PublicLine(key.PublicKey()))}, "it is a public key"},
@@ -317,4 +318,14 @@ func TestRefusedLogin(t *testing.T) {
 	if server.Accepted() != 1 {
 		t.Errorf("%d connections: a refused login was tried again", server.Accepted())
 	}
+}
+
+// openTo is a file of this text with a mode.
+func openTo(t *testing.T, text string, mode os.FileMode) string {
+	t.Helper()
+	path := writeFile(t, text)
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

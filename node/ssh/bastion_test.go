@@ -99,7 +99,7 @@ func TestErrorsNameTheHop(t *testing.T) {
 			target := behind(bastion, server)
 			target.Bastion.Trust = ssh.Trust{}
 			return target
-		}, nil, []string{"bastion: connect to tester@" + bastion.Endpoint(), "nothing vouches"}},
+		}, ssh.ErrHostKeyUnknown, []string{"bastion: connect to tester@" + bastion.Endpoint(), "SHA256:", "nothing is configured that vouches for any host"}},
 		"forwarding forbidden": {func() ssh.Target { return behind(forbidding, server) },
 			ssh.ErrUnreachable, []string{"bastion tester@" + forbidding.Endpoint() + " refuses to forward to " + server.Endpoint(), "AllowTcpForwarding"}},
 		"target down": {func() ssh.Target {

@@ -76,7 +76,7 @@ func (p *Pool) route(ctx context.Context, t Target, optional bool) (dialer, erro
 	}
 	bastion, err := p.connect(ctx, *t.Bastion, optional)
 	if err != nil {
-		return nil, fmt.Errorf("bastion: %w", err)
+		return nil, bastionError{fmt.Errorf("bastion: %w", err)}
 	}
 	return bastion.forward, nil
 }
@@ -159,7 +159,7 @@ func (c *Client) forward(ctx context.Context, network, address string) (net.Conn
 	case err == nil:
 		return conn, nil
 	case errors.As(err, &refusal) && refusal.Reason == gossh.Prohibited:
-		return nil, fmt.Errorf("bastion %s refuses to forward to %s: %w: allow it in its sshd (AllowTcpForwarding, PermitOpen)", c, address, err)
+		return nil, bastionError{fmt.Errorf("bastion %s refuses to forward to %s: %w: allow it in its sshd (AllowTcpForwarding, PermitOpen)", c, address, err)}
 	}
 	return nil, fmt.Errorf("bastion %s cannot reach %s: %w", c, address, err)
 }

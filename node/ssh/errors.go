@@ -22,9 +22,19 @@ var (
 	// ErrAuth: the host is the right one, and refuses the login.
 	ErrAuth = errors.New("login refused")
 
+	// ErrBastion: the bastion cannot be reached, does not let this user in, or refuses to forward. Nothing is known of the
+	// host behind it.
+	ErrBastion = errors.New("the bastion lets nobody through")
+
 	// ErrDisconnected: the connection ended while a command ran. Whether the command succeeded or still runs is unknown.
 	ErrDisconnected = errors.New("connection lost")
 )
+
+// bastionError is an error of the bastion. It says what it wraps, and is ErrBastion too.
+type bastionError struct{ error }
+
+func (e bastionError) Unwrap() error        { return e.error }
+func (e bastionError) Is(target error) bool { return target == ErrBastion }
 
 // ExitError is the error of a command that ran to its end and failed, over a connection that held.
 type ExitError struct {

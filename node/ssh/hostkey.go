@@ -74,7 +74,7 @@ func (t *trust) verify(target Target, now func() time.Time) gossh.HostKeyCallbac
 		if len(t.keys) > 0 {
 			return mismatch(target, t.keys, key)
 		}
-		return unknown(target, t.authorities, presented)
+		return unknown(target, t, presented)
 	}
 }
 
@@ -120,8 +120,12 @@ somebody listens in. Compare the fingerprint on the host's console
 		howToTrust(target, presented))
 }
 
-func unknown(target Target, authorities []gossh.PublicKey, presented gossh.PublicKey) error {
+func unknown(target Target, t *trust, presented gossh.PublicKey) error {
+	authorities := t.authorities
 	what := "and nothing that is configured knows it"
+	if t.empty {
+		what = "and nothing is configured that vouches for any host (host_key, host_ca or known_hosts_file)"
+	}
 	if len(authorities) > 0 {
 		what = "without a certificate of " + describeKey(authorities[0])
 	}

@@ -12,8 +12,9 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// Trust says what vouches for a host's key. At least one field is required. If HostKey is set, only that is accepted.
-// HostCA and KnownHosts add up. A key that a known_hosts file marks @revoked is never accepted.
+// Trust says what vouches for a host's key. If it is empty, every host is unknown: it is asked for its key, and no login is
+// tried. If HostKey is set, only that is accepted. HostCA and KnownHosts add up. A key that a known_hosts file marks
+// @revoked is never accepted.
 type Trust struct {
 	HostKey    string   // the host's public key, "ssh-ed25519 AAAA..."; several, one per line, while it is being changed
 	HostCA     string   // public key of an authority that signs host certificates; several, one per line
@@ -22,6 +23,7 @@ type Trust struct {
 
 // trust is a loaded Trust, for one endpoint.
 type trust struct {
+	empty       bool                             // nothing was configured that could vouch for a host
 	keys        []gossh.PublicKey                // the host's own keys
 	authorities []gossh.PublicKey                // may sign certificates for the host
 	revoked     func(key gossh.PublicKey) string // file and line of the mark; empty: none
@@ -29,14 +31,12 @@ type trust struct {
 
 // load loads everything that vouches for the endpoint (host:port).
 func (t Trust) load(endpoint string) (*trust, error) {
-	if strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0 {
-		return nil, errors.New("nothing vouches for the host's key: set host_key (its public key), host_ca (the authority that signs its certificate) or known_hosts_file")
-	}
 	pins, err := parseHostKeys("host_key", t.HostKey)
 	if err != nil {
 		return nil, err
 	}
-	loaded := &trust{revoked: func(gossh.PublicKey) string { return "" }}
+	loaded := &trust{empty: strings.TrimSpace(t.HostKey) == "" && strings.TrimSpace(t.HostCA) == "" && len(t.KnownHosts) == 0,
+		revoked: func(gossh.PublicKey) string { return "" }}
 	if loaded.authorities, err = parseHostKeys("host_ca", t.HostCA); err != nil {
 		return nil, err
 	}

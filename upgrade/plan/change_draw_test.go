@@ -34,10 +34,10 @@ var courses = []versions{
 }
 
 // conditions are what can be wrong with a member's host: what can be mended without leaving here first.
-var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsynced", "stopped", "stopped settings", "starting", "broken", "lost", "missing", "unreachable", "unmounted", "foreign"}
+var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsynced", "stopped", "stopped settings", "starting", "broken", "lost", "missing", "unreachable", "barred", "unmounted", "foreign"}
 
 // hopeful are the conditions that apply mends by itself, or would without the others.
-var hopeful = conditions[:len(conditions)-3]
+var hopeful = conditions[:len(conditions)-4]
 
 // inflict does to a host what a condition says.
 func (e *etcd) inflict(address, condition string) {
@@ -72,6 +72,8 @@ func (e *etcd) inflict(address, condition string) {
 			*h = machine{}
 		case "unreachable":
 			h.silent = true
+		case "barred":
+			h.silent, h.barred = true, true
 		case "unmounted":
 			stop()
 			h.unmounted = h.marker // which says what is to be mounted
@@ -167,7 +169,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 		case left == 0: // of a member that was removed
 			*e.at(m.Address) = machine{marker: true, voted: true, data: "removed", version: course.runs[0], current: true}
 		case slices.Contains(wrong, "unreachable") && left == 1:
-			e.inflict(m.Address, rapid.SampledFrom([]string{"unreachable", "foreign"}).Draw(t, "condition of "+m.Address))
+			e.inflict(m.Address, rapid.SampledFrom([]string{"unreachable", "barred", "foreign"}).Draw(t, "condition of "+m.Address))
 		}
 	}
 	for _, m := range e.want.Members {

@@ -119,7 +119,7 @@ func TestPlansMeetFaults(t *testing.T) {
 				e.must(t, step)
 			}
 			m := rapid.SampledFrom(e.list).Draw(t, "whom")
-			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "missing", "unreachable", "stopped", "unmounted", "foreign", "broken"}).Draw(t, "fault"))
+			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "missing", "unreachable", "barred", "stopped", "unmounted", "foreign", "broken"}).Draw(t, "fault"))
 			e.heartbeat()
 			if rapid.Bool().Draw(t, "restart") {
 				e.forget()
@@ -129,7 +129,7 @@ func TestPlansMeetFaults(t *testing.T) {
 			if h.taken {
 				*h = machine{}
 			}
-			h.silent, h.unmounted = false, false
+			h.silent, h.barred, h.unmounted = false, false, false
 		}
 		e.heartbeat()
 		began := show(e.status())

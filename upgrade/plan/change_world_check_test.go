@@ -247,6 +247,9 @@ func (e *etcd) checkRemove(step membership.Step, _ *machine, m *entry) error {
 	s := e.member(membership.Member{Name: step.Member, Address: step.At})
 	gone := s.State == membership.Lost || s.State == membership.Foreign && m.learner || s.State == membership.Missing && (!m.learner || m.started)
 	rebuilt := s.Rebuild != "" && (s.State == membership.Healthy || s.State == membership.Unhealthy || s.State == membership.Stopped)
+	if s.Barred != "" && !m.learner {
+		return errors.New("its host answers, and nobody knows whether it serves")
+	}
 	if s.Desired && !gone && !rebuilt {
 		return fmt.Errorf("it is wanted, and %s", s.State)
 	}

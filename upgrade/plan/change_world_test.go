@@ -49,6 +49,7 @@ const again = "again"
 // machine is a host.
 type machine struct {
 	silent, unmounted, taken bool
+	barred                   bool // silent, since it does not let the run in, and answers
 
 	marker   bool   // it carries a part of the cluster
 	voted    bool   // its marker says that the member votes
@@ -235,6 +236,9 @@ func (e *etcd) member(m membership.Member) membership.MemberStatus {
 		s.State = membership.Unhealthy
 	}
 	s.Why = reasons[s.State]
+	if h.silent && h.barred {
+		s.Why, s.Barred = "its host answers, and refuses the login", "set ssh.user"
+	}
 	if s.Desired && slices.Contains(e.want.Rebuild, m.Name) && (h.silent || h.marker && !h.taken && h.built != again) {
 		s.Rebuild = again
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -310,7 +311,7 @@ func (c *planner) rebuild() (membership.Step, bool) {
 	}
 	for _, s := range c.Members {
 		if asked(s) && !rebuildable(s) {
-			c.defers(s, "it cannot be built anew: "+s.Why, "fix that, and apply again; or give the member another address")
+			c.defers(s, "it cannot be built anew: "+s.Why, cmp.Or(s.Barred, "fix that, and apply again; or give the member another address"))
 		}
 	}
 	healthy, n := len(c.Healthy()), c.Size()

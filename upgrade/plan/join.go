@@ -126,7 +126,7 @@ func (c *planner) admit() (membership.Step, bool) {
 	s := learners[0]
 	n, healthy := c.Size(), len(c.Healthy())
 	if stuck(s) {
-		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), "fix that, or give the member another address; no other member is added, rolled or replaced meanwhile")
+		return c.defers(s, fmt.Sprintf("it is a learner that has not caught up, and %s", s.Why), wayOn(s)+"; no other member is added, rolled or replaced meanwhile")
 	}
 	if s.State != membership.Healthy { // the join is safe to repeat, however far it has come
 		version := c.joinVersion()
@@ -209,7 +209,7 @@ func (c *planner) deferUnaddable() (membership.Step, bool) {
 		if by, occupied := c.occupant(s); joinable(s) && occupied {
 			c.deferToOccupant(s, by)
 		} else if s.Desired && s.Role == membership.Absent && s.Failed == "" {
-			c.defers(s, s.Why, "fix that, or give the member another address; it is not added meanwhile")
+			c.defers(s, s.Why, wayOn(s)+"; it is not added meanwhile")
 		}
 	}
 	return membership.Step{}, false

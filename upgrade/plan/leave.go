@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -9,11 +10,19 @@ import (
 
 // dead tells whether a voter will come back neither by itself nor by a start.
 func dead(s membership.MemberStatus) bool {
+	if s.Barred != "" { // its host answers, and the member may serve
+		return false
+	}
 	switch s.State {
 	case membership.Unreachable, membership.Stopped, membership.Unhealthy, membership.Blocked:
 		return !s.Desired || rebuildable(s) // a run does not wait for a member in this state that the configuration no longer has
 	}
 	return s.HasNothing()
+}
+
+// wayOn is what to do about a member that cannot join. A host that answers is not to be given up for its credentials.
+func wayOn(s membership.MemberStatus) string {
+	return cmp.Or(s.Barred, "fix that, or give the member another address")
 }
 
 // removeDead removes one dead voter, and the next one only after the first has its replacement.
@@ -23,6 +32,10 @@ func (c *planner) removeDead() (membership.Step, bool) {
 		return membership.Step{}, false
 	}
 	for _, s := range c.Voters() {
+		if s.Barred != "" && !s.Desired {
+			c.defers(s, "it cannot be removed: "+s.Why+", and it may serve", s.Barred+"; or switch the host off; where another machine has its address by now, etcdctl member remove "+s.ID+" ends it")
+			continue
+		}
 		if !dead(s) || c.staysListed(s) {
 			continue
 		}
@@ -69,7 +82,7 @@ func (c *planner) staysListed(s membership.MemberStatus) bool {
 		return true
 	}
 	if found && heir.Role == membership.Absent && !joinable(heir) {
-		c.defers(heir, heir.Why, "fix that, or give the member another address; the dead member stays in the list until its replacement can come")
+		c.defers(heir, heir.Why, wayOn(heir)+"; the dead member stays in the list until its replacement can come")
 		return true
 	}
 	return false
@@ -155,8 +168,12 @@ func (c *planner) lead(from membership.MemberStatus, why string) (membership.Ste
 
 // bringBack returns the remedy that names the voters to bring back.
 func (c *planner) bringBack() string {
-	var down []string
+	var down, barred []string
 	for _, s := range c.Voters() {
+		if s.Barred != "" {
+			barred = append(barred, fmt.Sprintf("%s could not be asked (%s): %s", s, s.Why, s.Barred))
+			continue
+		}
 		if s.State != membership.Healthy {
 			text := fmt.Sprintf("%s is %s", s, s.State)
 			if s.Why != "" {
@@ -165,8 +182,8 @@ func (c *planner) bringBack() string {
 			down = append(down, text)
 		}
 	}
-	if len(down) == 0 {
-		return "apply again"
+	if len(down) > 0 {
+		barred = append([]string{"bring back what is down: " + strings.Join(down, "; ")}, barred...)
 	}
-	return "bring back what is down: " + strings.Join(down, "; ")
+	return cmp.Or(strings.Join(barred, "; "), "apply again")
 }

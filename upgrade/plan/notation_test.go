@@ -184,6 +184,8 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 			s.Cramped = true
 		case word == "failed":
 			s.Failed = "renew its certificates"
+		case word == "barred":
+			s.State, s.Why, s.Barred = membership.Unreachable, "its host answers, and refuses the login", "set ssh.user"
 		case word == "storeless":
 			s.Storeless = true
 		case word == "disabled":

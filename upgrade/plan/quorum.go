@@ -13,7 +13,7 @@ import (
 func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	n := p.Size()
 	able, open, empty, taken := 0, 0, 0, 0 // open: may be able once somebody has fixed its host
-	var missing, ending, withoutAddress, apart []string
+	var missing, ending, withoutAddress, apart, barred []string
 	for _, s := range p.Voters() {
 		if p.WasPutBack(s) {
 			missing = append(missing, fmt.Sprintf("%s: %s", s, membership.PutBack(s.Index, s.Had)))
@@ -29,6 +29,8 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 			withoutAddress = append(withoutAddress, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
 		case cannotComeUp(p, want, s) && s.From != "" && s.Survives():
 			apart = append(apart, fmt.Sprintf("%s (%s)", s.Name, s.From))
+		case s.Barred != "":
+			barred = append(barred, fmt.Sprintf("%s: %s", s.Name, s.Barred))
 		case s.Looping:
 			ending = append(ending, s.Name)
 		case s.State == membership.Missing:
@@ -66,6 +68,8 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 			remedy += ", or, if none of that is possible, " + way
 		}
 		return refuse("the quorum is lost", remedy)
+	case len(barred) > 0 && able+open+len(barred) >= needed: // nothing is given up while hosts that answer were not asked
+		return refuse("no quorum can be seen", strings.Join(barred, "; ")+"; and plan again; nothing is changed while it is not known what they hold")
 	case able+open >= needed:
 		remedy := "fix those hosts, or the network to them, and plan again; nothing is changed until it is known what they hold"
 		if way := recommended(p); way != "" {

@@ -44,6 +44,9 @@ func recovery(p membership.ClusterStatus, want membership.Spec) (membership.Step
 		return refuse("the cluster cannot be recovered from it: "+seed.Damaged, "name another survivor in recover_from.member, or restore a snapshot")
 	}
 	others := slices.DeleteFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Member == seed.Member })
+	if s, found := first(others, func(s membership.MemberStatus) bool { return s.Barred != "" }); found {
+		return refuse(fmt.Sprintf("the cluster is not recovered from it: %s may serve, or have come further: %s", s, s.Why), s.Barred+"; or switch its host off, and plan again")
+	}
 	var names []string
 	var doubts []string // voters that may have more than the survivor, and cannot be brought up with it
 	doubtful := map[string]string{}

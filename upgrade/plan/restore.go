@@ -220,7 +220,7 @@ func (r *restorePlanner) leftOut() (deferred []*membership.Refusal) {
 	for _, s := range r.Members {
 		switch {
 		case s.Unreachable && !s.Desired:
-			hold(s, "its host cannot be reached: a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", "make sure that it stays off, or bring its host back and plan again")
+			hold(s, cmp.Or(s.Unasked, unreached)+": a member of the old cluster may run there, and answer clients with what it had; it can never join the restored one", cmp.Or(s.Barred, "make sure that it stays off, or bring its host back")+" and plan again")
 		case s.Refused != "" && !s.Desired:
 			hold(s, s.Refused, "check whether a member of the old cluster runs there; it can never join the restored one")
 		case s.Desired && r.Opened() && !s.Finished:

@@ -60,6 +60,9 @@ func underWay(s membership.RestoreStatus) *membership.Refusal {
 	return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("a restore of %s is under way since %s", s.Source, s.Since), Remedy: remedy}
 }
 
+// unreached is said of a host that does not answer.
+const unreached = "its host cannot be reached"
+
 // allReachable refuses desired hosts that cannot be reached or touched, all of them in one error.
 func (r *restorePlanner) allReachable() error {
 	var refusals []error
@@ -68,8 +71,8 @@ func (r *restorePlanner) allReachable() error {
 		unimported = unimported || s.Desired && s.Unimported
 		switch {
 		case s.Desired && s.Unreachable:
-			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: "its host cannot be reached, and a cluster is restored on all of its hosts or none",
-				Remedy: "bring it back, or give the member another host; nothing is changed until that is fixed"})
+			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: cmp.Or(s.Unasked, unreached) + ", and a cluster is restored on all of its hosts or none",
+				Remedy: cmp.Or(s.Barred, "bring it back, or give the member another host") + "; nothing is changed until that is fixed"})
 		case s.Desired && s.Refused != "":
 			refusals = append(refusals, &membership.Refusal{Member: s.Name, At: s.Address, Rule: s.Refused, Remedy: "nothing is changed until that is fixed"})
 		}

@@ -61,6 +61,9 @@ func Retire(cluster bootstrap.Cluster, reports bootstrap.Reports, r Retirement) 
 
 // remedyFor says what to do about a host that cannot be reached and is not abandoned.
 func (r Retirement) remedyFor(m membership.Member, reports bootstrap.Reports) string {
+	if barrier := bootstrap.Barrier(reports[m].Err); barrier != "" {
+		return barrier.Remedy() + ", and destroy again"
+	}
 	for _, other := range r.Abandons {
 		if other.Name == m.Name && reports[other].Err != nil {
 			return fmt.Sprintf("abandon_on_destroy applies to %s (%s), whose host could not be reached at the last refresh, when this one answered: bring it back, or refresh (terraform apply -refresh-only), and destroy again", other.Name, other.Address)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
@@ -25,6 +27,7 @@ func (k Keys) Certificates(cluster string) map[string]api.Certificate {
 		key, err := k.Read(cluster, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			c.NoKey = true
 		case err != nil:
 			c.Error = fmt.Sprintf("key %s cannot be used: %s", api.KeyFile(cluster, name), err)
 		case c.PEM != "" && c.Error == "":
@@ -36,6 +39,19 @@ func (k Keys) Certificates(cluster string) map[string]api.Certificate {
 		held[name] = k.certificate(path(cluster))
 	}
 	return held
+}
+
+// Unusable is the key pair or bundle of a member that is missing, or that cannot be used; empty: all can. A member that does not
+// serve will not do so before it is mended: etcd reads them at its start, and its key pairs at each handshake again. nil: nobody
+// has looked.
+func Unusable(held map[string]api.Certificate) string {
+	for _, name := range slices.Sorted(maps.Keys(held)) {
+		_, bundle := bundleNames[name]
+		if c := held[name]; c.PEM == "" || c.Error != "" || !bundle && !c.HasKey {
+			return name
+		}
+	}
+	return ""
 }
 
 // certificate reads one file of certificates.

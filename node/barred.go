@@ -1,0 +1,36 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+)
+
+// barred marks the error of a host that answers and does not let the run do its work. A host that does not answer, and a
+// connection that was lost, are left as they are: nothing is known of those.
+func barred(err error) error {
+	barrier := barrierOf(err)
+	if barrier == "" {
+		return err
+	}
+	return &api.Barred{Barrier: barrier, Err: err}
+}
+
+func barrierOf(err error) api.Barrier {
+	var known *api.Barred
+	var exit *ssh.ExitError
+	switch {
+	case err == nil || errors.As(err, &known):
+		return ""
+	case errors.Is(err, ssh.ErrBastion):
+		return api.BarrierBastion
+	case errors.Is(err, ssh.ErrAuth):
+		return api.BarrierLogin
+	case errors.Is(err, ssh.ErrHostKeyUnknown), errors.Is(err, ssh.ErrHostKeyMismatch):
+		return api.BarrierHostKey
+	case errors.As(err, &exit):
+		return api.BarrierProgram
+	}
+	return ""
+}
