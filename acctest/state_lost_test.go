@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -63,16 +64,22 @@ func TestStateLost(t *testing.T) {
 	}
 }
 
-// loseAll loses the state with the authorities in it, of which their PEM files were kept. The guide's import blocks bring
+// importBlock finds the import blocks in what Terraform prints.
+var importBlock = regexp.MustCompile(`import \{\s+to = \S+\s+id = "[^"]+"\s+\}`)
+
+// loseAll loses the state with the authorities in it, of which their PEM files were kept. The import blocks that the refusal prints bring
 // authorities and cluster back, and the client keeps its key. without is the environment in which nothing vouches for the hosts
 // but their pins.
 func (w *workspace) loseAll(t *testing.T, clusterID string, without []string) {
 	t.Helper()
 	authorities, _ := w.state("etcd_pki.prod")
+	if err := os.Mkdir(filepath.Join(w.dir, "authorities"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, role := range []string{"peer", "client"} {
 		pair := authorities["authority"].(map[string]any)[role].(map[string]any)
-		w.write(role+"-ca.crt", pair["certificate"].(string))
-		w.write(role+"-ca.key", pair["private_key"].(string))
+		w.write("authorities/"+role+"-ca.crt", pair["certificate"].(string))
+		w.write("authorities/"+role+"-ca.key", pair["private_key"].(string))
 	}
 	key := w.read("client.key")
 	for _, name := range []string{"terraform.tfstate", "terraform.tfstate.backup"} {
@@ -80,19 +87,13 @@ func (w *workspace) loseAll(t *testing.T, clusterID string, without []string) {
 			t.Fatal(err)
 		}
 	}
-	w.applyFails("finished cluster prod", "to = etcd_cluster.prod")
+	printed := w.applyFails("finished cluster prod", "to = etcd_pki.prod", "to = etcd_cluster.prod", "state-lost.md")
+	blocks := importBlock.FindAllString(printed, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("two import blocks are to be printed, not %q:\n%s", blocks, printed)
+	}
 
-	w.write("imports.tf", `
-import {
-  to = etcd_pki.prod
-  id = "prod@."
-}
-
-import {
-  to = etcd_cluster.prod
-  id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"
-}
-`)
+	w.write("imports.tf", strings.Join(blocks, "\n"))
 	w.env = append(slices.Clip(without), "ETCD_SSH_KNOWN_HOSTS_FILE="+filepath.Join(w.dir, "known_hosts"))
 	if output := w.apply(); !strings.Contains(output, "2 imported, 1 added, 1 changed, 0 destroyed") {
 		t.Errorf("authorities and cluster are to be imported, and the certificate made anew:\n%s", output)

@@ -89,15 +89,22 @@ func claimable(observed membership.Observed, spec membership.Spec) error {
 	return errors.Join(refusals...)
 }
 
-// HowToImport tells how to import an existing cluster. The address of the resource is not known here, so the text says
-// which one the block has to name.
+// HowToImport tells how the existing cluster comes into a state, with the authorities that its members trust: a new etcd_pki can
+// sign nothing for them. The planner does not know the addresses of resources, so the text says which ones the blocks name.
 func HowToImport(spec membership.Spec) string {
 	var hosts []string
 	for _, m := range spec.Members {
 		hosts = append(hosts, m.Address)
 	}
-	return fmt.Sprintf("To manage the existing cluster from here, put this beside its resource, with that resource's address in `to`:\n\nimport {\n  to = etcd_cluster.%s\n  id = %q\n}\n\n"+
-		"In a module the address is module.NAME.etcd_cluster.NAME, and the block belongs into the root module", strings.ReplaceAll(spec.Name, "-", "_"), spec.Name+"@"+strings.Join(hosts, ","))
+	resource := strings.ReplaceAll(spec.Name, "-", "_")
+	return fmt.Sprintf("To manage the existing cluster from here, put these blocks beside its resources, with their addresses in `to`:\n\n"+
+		"import {\n  to = etcd_pki.%[1]s\n  id = \"%[2]s@./authorities\"\n}\n\n"+
+		"import {\n  to = etcd_cluster.%[1]s\n  id = \"%[2]s@%[3]s\"\n}\n\n"+
+		"./authorities is a directory with the kept PEM files of the cluster's own authorities: peer-ca.crt, peer-ca.key, client-ca.crt and client-ca.key. "+
+		"Members trust no other authority. If an apply has made another etcd_pki meanwhile, run `terraform state rm etcd_pki.%[1]s` first. "+
+		"Leave the first block out where the state still holds the cluster's own etcd_pki, or where pki comes from elsewhere. "+
+		"In a module the address is module.NAME.etcd_cluster.NAME, and the blocks belong into the root module. The guide state-lost.md has all of it",
+		resource, spec.Name, strings.Join(hosts, ","))
 }
 
 // agreed tells whether every member is ready, in one cluster, under one leader.

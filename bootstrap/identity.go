@@ -231,7 +231,7 @@ func (w routes) mistake(m membership.Member) (why, remedy string) {
 		return cloneMistake(i, right)
 	case i.carries != m.Name:
 		return fmt.Sprintf("its address leads to the machine of member %s, which its cluster knows at %s", i.carries, host),
-			fmt.Sprintf("check address, ssh_address and ssh_port of %s and %s: were two of them swapped?", m.Name, i.carries)
+			fmt.Sprintf("check address, ssh_address and ssh_port of %s and %s, which may have been swapped", m.Name, i.carries)
 	}
 	return fmt.Sprintf("this is another address of the machine that carries %s already, and its cluster knows it at %s", i.carries, host),
 		"put the address back: a member is not re-addressed before it has joined, or while a snapshot is restored"

@@ -33,7 +33,7 @@ func TestWaysThatMislead(t *testing.T) {
 	}{
 		"as it ought to be": {func(*bootstrap.Cluster, bootstrap.Reports) {}, nil, "a b c"},
 		"routes swapped": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { swap(reports, c.Members[0], c.Members[1]) },
-			[]string{"a (192.0.2.11): its address leads to the machine of member b, which its cluster knows at https://192.0.2.12:2380; check address, ssh_address and ssh_port of a and b: were two of them swapped?",
+			[]string{"a (192.0.2.11): its address leads to the machine of member b, which its cluster knows at https://192.0.2.12:2380; check address, ssh_address and ssh_port of a and b, which may have been swapped",
 				"b (192.0.2.12): its address leads to the machine of member a"}, "a b c"},
 		"one route to another's machine": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[c.Members[0]] = reports[c.Members[1]] },
 			[]string{"a (192.0.2.11): its address leads to the machine of member b"}, "a b c"},

@@ -198,9 +198,9 @@ func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 		}
 		switch step.Kind {
 		case membership.AddLearner, membership.Join, membership.Promote:
-			m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
+			m.ID, m.CertificateExpiresAt = types.StringUnknown(), types.StringUnknown()
 		case membership.RenewCertificates, membership.Configure, membership.Readdress:
-			m.CertificateExpiry = types.StringUnknown()
+			m.CertificateExpiresAt = types.StringUnknown()
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (c *clusterModel) nothingKnown(state clusterModel, members, before map[stri
 
 // notKnown leaves what is observed of a member to the apply.
 func (m *memberModel) notKnown() {
-	m.ID, m.Health, m.CertificateExpiry, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.ID, m.Health, m.CertificateExpiresAt, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	m.Drift = types.ListUnknown(types.StringType)
 }
 
@@ -321,7 +321,7 @@ func (m *memberModel) keepObserved(state memberModel) {
 		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
 		return
 	}
-	m.ID, m.Health, m.CertificateExpiry = state.ID, state.Health, state.CertificateExpiry
+	m.ID, m.Health, m.CertificateExpiresAt = state.ID, state.Health, state.CertificateExpiresAt
 	m.Drift, m.EtcdVersion = state.Drift, state.EtcdVersion
 	m.PeerURL, m.ClientURL = state.PeerURL, state.ClientURL
 }

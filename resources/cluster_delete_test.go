@@ -190,7 +190,7 @@ func TestReplacementBeforehandIsRefused(t *testing.T) {
 	w.run(t, tftest.TestStep{Config: config},
 		tftest.TestStep{
 			PreConfig: w.Forget, Config: config, Taint: []string{cluster},
-			ExpectError: saysApply("it runs member a of a finished cluster prod already", "c (192.0.2.13)", "import {", "to = etcd_cluster.prod", `id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"`, "In a module the address is module.NAME.etcd_cluster.NAME"),
+			ExpectError: saysApply("it runs member a of a finished cluster prod already", "c (192.0.2.13)", "import {", "to = etcd_pki.prod", `id = "prod@./authorities"`, "to = etcd_cluster.prod", `id = "prod@192.0.2.11,192.0.2.12,192.0.2.13"`, "terraform state rm etcd_pki.prod", "In a module the address is module.NAME.etcd_cluster.NAME", "state-lost.md"),
 		},
 		// Terraform has the old cluster as a deposed object now, which the next apply would destroy beside a new create.
 		tftest.TestStep{PreConfig: func() {

@@ -63,13 +63,13 @@ type memberModel struct {
 	Zone       types.String `tfsdk:"zone"`
 	Rebuild    types.String `tfsdk:"rebuild"`
 
-	ID                types.String `tfsdk:"id"`
-	Health            types.String `tfsdk:"health"`
-	Drift             types.List   `tfsdk:"drift"`
-	EtcdVersion       types.String `tfsdk:"etcd_version"`
-	CertificateExpiry types.String `tfsdk:"certificate_expiry"`
-	PeerURL           types.String `tfsdk:"peer_url"`
-	ClientURL         types.String `tfsdk:"client_url"`
+	ID                   types.String `tfsdk:"id"`
+	Health               types.String `tfsdk:"health"`
+	Drift                types.List   `tfsdk:"drift"`
+	EtcdVersion          types.String `tfsdk:"etcd_version"`
+	CertificateExpiresAt types.String `tfsdk:"certificate_expires_at"`
+	PeerURL              types.String `tfsdk:"peer_url"`
+	ClientURL            types.String `tfsdk:"client_url"`
 }
 
 // memberType is the type of a member's object.

@@ -117,7 +117,7 @@ func (m *memberModel) observe(s membership.MemberStatus, o *api.Observation) {
 		return
 	}
 	if expiry, ok := firstExpiry(o.Certificates); ok {
-		m.CertificateExpiry = types.StringValue(expiry.UTC().Format(time.RFC3339))
+		m.CertificateExpiresAt = types.StringValue(expiry.UTC().Format(time.RFC3339))
 	}
 }
 
@@ -146,7 +146,7 @@ func (c *clusterModel) formed(ctx context.Context, members map[string]memberMode
 		o := formed.Reports[m.member(name)].Observation
 		m.ID = types.StringValue(o.Member.MemberID)
 		if expiry, ok := firstExpiry(o.Certificates); ok {
-			m.CertificateExpiry = types.StringValue(expiry.UTC().Format(time.RFC3339))
+			m.CertificateExpiresAt = types.StringValue(expiry.UTC().Format(time.RFC3339))
 		}
 		members[name] = m
 		c.ClusterID = types.StringValue(o.Member.ClusterID)
@@ -197,7 +197,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 // settle takes over what was found of a member where its plan left it to the apply.
 func (m *memberModel) settle(found memberModel) {
 	for _, text := range []struct{ planned, found *types.String }{
-		{&m.ID, &found.ID}, {&m.Health, &found.Health}, {&m.EtcdVersion, &found.EtcdVersion}, {&m.CertificateExpiry, &found.CertificateExpiry},
+		{&m.ID, &found.ID}, {&m.Health, &found.Health}, {&m.EtcdVersion, &found.EtcdVersion}, {&m.CertificateExpiresAt, &found.CertificateExpiresAt},
 	} {
 		if text.planned.IsUnknown() {
 			*text.planned = *text.found

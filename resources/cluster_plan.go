@@ -142,7 +142,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	}
 	cluster := c.cluster(members)
 	for name, m := range members {
-		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
+		m.ID, m.CertificateExpiresAt = types.StringUnknown(), types.StringUnknown()
 		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
 		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
 		member := membership.Member{Name: name, Address: m.Address.ValueString()}

@@ -62,7 +62,7 @@ func TestClusterLife(t *testing.T) {
 				tftest.TestCheckResourceAttrPair(cluster, "peer_ca_certificate", "etcd_pki.prod", "peer_ca_certificate"),
 				tftest.TestCheckResourceAttrSet(cluster, "cluster_id"),
 				tftest.TestCheckResourceAttrSet(cluster, "members.c.id"),
-				tftest.TestMatchResourceAttr(cluster, "members.c.certificate_expiry", regexp.MustCompile(`^20.*Z$`)),
+				tftest.TestMatchResourceAttr(cluster, "members.c.certificate_expires_at", regexp.MustCompile(`^20.*Z$`)),
 				tftest.TestCheckNoResourceAttr(cluster, "pki"),
 			),
 		},

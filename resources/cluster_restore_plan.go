@@ -101,7 +101,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	c.Endpoints = stringList(ch.cluster.Endpoints())
 	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
 	for name, m := range members {
-		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
+		m.ID, m.CertificateExpiresAt = types.StringUnknown(), types.StringUnknown()
 		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
 		m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(m.member(name))), types.StringValue(ch.cluster.ClientURL(m.member(name)))
 		members[name] = m

@@ -274,7 +274,7 @@ func memberAttributes() map[string]schema.Attribute {
 			Computed:            true,
 			MarkdownDescription: "Version of etcd that the member ran at the last refresh, like `3.7.3`.",
 		},
-		"certificate_expiry": schema.StringAttribute{
+		"certificate_expires_at": schema.StringAttribute{
 			Computed:            true,
 			MarkdownDescription: "When the first of the member's certificates expires, as RFC 3339 in UTC.",
 		},

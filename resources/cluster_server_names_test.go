@@ -66,10 +66,10 @@ func TestExtraServerNames(t *testing.T) {
 		changes(`["192.0.2.100"]`, []string{"renew certificates of c (192.0.2.13): its server certificate names etcd.example.com, 2001:db8::100, and should not"}, "192.0.2.100"),
 		changes("null", []string{"renew certificates of b (192.0.2.12): its server certificate names 192.0.2.100, and should not"}),
 		tftest.TestStep{Config: config(`[]`), ExpectError: says("at least 1")},
-		tftest.TestStep{Config: config(`["*.example.com"]`), ExpectError: says("this is neither")},
-		tftest.TestStep{Config: config(`["https://etcd.example.com"]`), ExpectError: says("this is neither")},
-		tftest.TestStep{Config: config(`["etcd.example.com:2379"]`), ExpectError: says("this is neither")},
-		tftest.TestStep{Config: config(`["192.0.2.100%eth0"]`), ExpectError: says("this is neither")},
+		tftest.TestStep{Config: config(`["*.example.com"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
+		tftest.TestStep{Config: config(`["https://etcd.example.com"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
+		tftest.TestStep{Config: config(`["etcd.example.com:2379"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
+		tftest.TestStep{Config: config(`["192.0.2.100%eth0"]`), ExpectError: says("this is neither an IP address nor a DNS name")},
 		// What an apply has not known, no plan has shown.
 		tftest.TestStep{Config: `resource "terraform_data" "name" { input = "late.example.com" }` + config(`[terraform_data.name.output]`), Check: w.named("late.example.com")},
 	)

@@ -52,11 +52,11 @@ func edited(text []byte, edit func(stateObject)) ([]byte, error) {
 }
 
 // clusterSchemaVersion is the version of etcd_cluster's schema. A change of a name or of a meaning raises it, and adds to UpgradeState.
-const clusterSchemaVersion = 1
+const clusterSchemaVersion = 2
 
 // UpgradeState brings states of earlier schema versions up to this one.
 func (r *clusterResource) UpgradeState(context.Context) map[int64]resource.StateUpgrader {
-	return map[int64]resource.StateUpgrader{0: upgrading(clusterFrom0)}
+	return map[int64]resource.StateUpgrader{0: upgrading(clusterFrom0), 1: upgrading(clusterFrom1)}
 }
 
 // clusterFrom0 names things as etcd_pki, etcd_snapshot and the field do.
@@ -71,6 +71,15 @@ func clusterFrom0(state stateObject) {
 			restore["triggers"] = stateObject{formerTrigger: trigger}
 		}
 		delete(restore, "trigger")
+	}
+	clusterFrom1(state)
+}
+
+// clusterFrom1 names the end of members' certificates as the other resources name such times.
+func clusterFrom1(state stateObject) {
+	members := state.in("members")
+	for name := range members {
+		members.in(name).rename("certificate_expiry", "certificate_expires_at")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was renamed has
 // its new name, and all else is as it was.
 func TestEarlierStates(t *testing.T) {
+	const expiry = "2027-11-28T20:39:31Z"
 	for name, test := range map[string]struct {
 		kind    string
 		version int64
@@ -26,6 +27,14 @@ func TestEarlierStates(t *testing.T) {
 		"etcd_cluster-0.json": {"etcd_cluster", 0, map[string]any{
 			"ca_certificate": nil, "client_ca_certificate": "ca", "status": "no_quorum",
 			"backup.s3.key": nil, "backup.s3.prefix": "etcd/prod", "restore.trigger": nil, "restore.triggers": `{"trigger":"once more"}`,
+			"members.a.certificate_expiry": nil, "members.a.certificate_expires_at": expiry,
+			"members.b.certificate_expiry": nil, "members.b.certificate_expires_at": expiry,
+			"members.c.certificate_expiry": nil, "members.c.certificate_expires_at": expiry,
+		}},
+		"etcd_cluster-1.json": {"etcd_cluster", 1, map[string]any{
+			"members.a.certificate_expiry": nil, "members.a.certificate_expires_at": expiry,
+			"members.b.certificate_expiry": nil, "members.b.certificate_expires_at": expiry,
+			"members.c.certificate_expiry": nil, "members.c.certificate_expires_at": expiry,
 		}},
 		"etcd_snapshot-0.json": {"etcd_snapshot", 0, map[string]any{"purge": nil, "purge_data": "true"}},
 	} {

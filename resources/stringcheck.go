@@ -101,7 +101,7 @@ func checkAddress(text string) error {
 	ip, err := netip.ParseAddr(text)
 	switch {
 	case err != nil && (len(text) > 253 || !dnsName.MatchString(text)):
-		return errors.New("this is neither")
+		return errors.New("this is neither an IP address nor a DNS name")
 	case err != nil:
 		return nil
 	case ip.Zone() != "":

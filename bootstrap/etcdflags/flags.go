@@ -26,7 +26,7 @@ var free = map[string]kind{
 	"backend-batch-interval":               duration,
 	"backend-batch-limit":                  count,
 	"backend-bbolt-freelist-type":          oneOf("array", "map"),
-	"bcrypt-cost":                          count,
+	"bcrypt-cost":                          bcryptCost,
 	"bootstrap-defrag-threshold-megabytes": count,
 	"cipher-suites":                        cipherSuites,
 	"client-crl-file":                      file,

@@ -38,6 +38,14 @@ func count(value, _ string) error {
 	return nil
 }
 
+// bcryptCost refuses what etcd would replace by its default with no more than a line in its log.
+func bcryptCost(value, _ string) error {
+	if n, err := strconv.ParseUint(value, 10, 31); err != nil || n < 4 || n > 31 {
+		return fmt.Errorf("%q is no number from 4 to 31, and etcd would use its default, 10, instead", value)
+	}
+	return nil
+}
+
 func duration(value, _ string) error {
 	if d, err := time.ParseDuration(value); err != nil || d < 0 {
 		return fmt.Errorf("%q is no duration: set one like \"5m\" or \"200ms\"", value)

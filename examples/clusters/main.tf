@@ -28,7 +28,16 @@ variable "ssh_private_key" {
 variable "clusters" {
   description = "The clusters, by name, with their members."
   type = map(object({
-    members = map(object({ address = string, host_key = string, zone = string }))
+    members = map(object({ # as in ../module, or Terraform drops what is missing here
+      address     = string
+      host_key    = string
+      host_ca     = optional(string)
+      ssh_address = optional(string)
+      ssh_port    = optional(number)
+      ssh_user    = optional(string)
+      zone        = string
+      rebuild     = optional(string)
+    }))
   }))
 }
 

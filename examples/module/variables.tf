@@ -19,11 +19,16 @@ variable "etcd_version" {
 
 variable "members" {
   description = "The members, by name: the address of each one's host, the host's SSH key, and its failure domain."
+  # Terraform drops, without a word, what this type does not name: it names all that a member takes.
   type = map(object({
-    address  = string
-    host_key = string
-    zone     = string
-    rebuild  = optional(string)
+    address     = string
+    host_key    = string
+    host_ca     = optional(string)
+    ssh_address = optional(string)
+    ssh_port    = optional(number)
+    ssh_user    = optional(string)
+    zone        = string
+    rebuild     = optional(string)
   }))
 
   validation {

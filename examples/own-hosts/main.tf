@@ -38,7 +38,17 @@ variable "private_key_file" {
 
 variable "hosts" {
   description = "The hosts, by the name of the member that each is to carry."
-  type        = map(object({ address = string, host_key = string }))
+  # Terraform drops, without a word, what this type does not name: it names all that a member takes.
+  type = map(object({
+    address     = string
+    host_key    = optional(string)
+    host_ca     = optional(string)
+    ssh_address = optional(string)
+    ssh_port    = optional(number)
+    ssh_user    = optional(string)
+    zone        = optional(string)
+    rebuild     = optional(string)
+  }))
 }
 
 resource "etcd_pki" "prod" {
