@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
@@ -127,4 +128,10 @@ func pairFrom(ctx context.Context, object types.Object, name string) (pair keyPa
 		return pair, diags
 	}
 	return keyPairModel{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
+}
+
+// sameCertificate tells whether two texts are of one certificate, whatever stands around it and however its lines break: a vault
+// and openssl write the same one differently. One that is not known is none that is.
+func sameCertificate(a, b types.String) bool {
+	return a.Equal(b) || !a.IsUnknown() && !b.IsUnknown() && cert.Same(a.ValueString(), b.ValueString())
 }

@@ -389,7 +389,7 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
 	}
 	for _, ca := range [][2]types.String{{authority.Client.Certificate, state.CACertificate}, {authority.Peer.Certificate, state.PeerCACertificate}} {
-		if !ca[0].IsUnknown() && strings.TrimSpace(ca[0].ValueString()) != strings.TrimSpace(ca[1].ValueString()) {
+		if !ca[0].IsUnknown() && !sameCertificate(ca[0], ca[1]) {
 			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with; where its state was lost, import the etcd_pki from the files of its authorities.")
 			break
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
@@ -131,19 +132,42 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 
 // refuseChanges refuses what would need other authorities.
 func (p pkiModel) refuseChanges(state pkiModel) (diags diag.Diagnostics) {
-	refuse := func(name string, before types.String) {
+	refuse := func(name, remedy string, is types.String) {
 		diags.AddAttributeError(path.Root(name), name+" of authorities cannot be changed",
-			fmt.Sprintf("It would take new authorities, and this version of the provider does not exchange those of a living cluster. Put back %s.", before))
+			fmt.Sprintf("The authorities that are there have %s, and this version of the provider does not exchange those of a living cluster. "+remedy+".", is))
 	}
 	if !p.Name.Equal(state.Name) {
-		refuse("name", state.Name)
+		refuse("name", "Set name to that", state.Name)
 	}
 	if !p.Algorithm.Equal(state.Algorithm) {
-		refuse("algorithm", state.Algorithm)
+		refuse("algorithm", "Set algorithm to that, or leave it out", state.Algorithm)
 	}
 	desired, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
 	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); desired != lasts {
-		refuse("validity", state.Validity)
+		refuse("validity", "Set validity to that, or leave it out", state.Validity)
 	}
 	return diags
+}
+
+// asMade leaves what a configuration does not set as the authorities were made, here or elsewhere. Its value is the default of
+// those that are yet to be made.
+type asMade string
+
+// Description implements planmodifier.Describer.
+func (d asMade) Description(context.Context) string {
+	return "authorities that are there keep theirs; " + string(d) + " for new ones"
+}
+
+// MarkdownDescription implements planmodifier.Describer.
+func (d asMade) MarkdownDescription(ctx context.Context) string { return d.Description(ctx) }
+
+// PlanModifyString plans what the configuration leaves out.
+func (d asMade) PlanModifyString(_ context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
+	switch {
+	case !req.ConfigValue.IsNull():
+	case req.State.Raw.IsNull():
+		resp.PlanValue = types.StringValue(string(d))
+	default:
+		resp.PlanValue = req.StateValue
+	}
 }

@@ -3,11 +3,15 @@ package resources
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
 func TestPKI(t *testing.T) {
@@ -37,10 +41,42 @@ func TestPKI(t *testing.T) {
 				plancheck.ExpectResourceAction(name, plancheck.ResourceActionUpdate),
 			}},
 		},
-		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`Put back "2880m"`)},
-		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`Put back "prod"`)},
-		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\"\n algorithm = \"ecdsa-p384\""), ExpectError: says(`Put back "ecdsa-p256"`)},
+		tftest.TestStep{Config: config("name = \"prod\""), PlanOnly: true}, // what they were made by stays, and the default is for new ones
+		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`have "2880m", and this version of the provider does not exchange those of a living cluster. Set validity to that, or leave it out`)},
+		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`have "prod", and this version of the provider does not exchange those of a living cluster. Set name to that`)},
+		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\"\n algorithm = \"ecdsa-p384\""), ExpectError: says(`Set algorithm to that, or leave it out`)},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Taint: []string{name}, ExpectError: says("one half of a replacement")},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Destroy: true},
 	)
+}
+
+// TestSameAuthorityInAnotherText: a vault or openssl writes the same certificate with other lines around it. Whoever takes the
+// authorities from another place changes nothing by that: no cluster is refused, and no client gets another certificate.
+func TestSameAuthorityInAnotherText(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "app")
+	config := func(authority string) string {
+		return of("a b c", unprotected) + fmt.Sprintf(`
+			resource "etcd_certificate" "client" {
+				pki              = local.pki
+				common_name      = "app"
+				private_key_file = %q
+				ca_certificate_file = "%s.ca"
+			}
+			locals {
+				pki = %s
+			}`, file, file, authority)
+	}
+	own := func(text string) string { return strings.Replace(text, "etcd_pki.prod.authority", "local.pki", 1) }
+	const reworded = `{ for role, pair in etcd_pki.prod.authority : role => {
+		certificate = "Certificate:\n    Version: 3\n${replace(pair.certificate, "\n", "\r\n")}\n"
+		private_key = pair.private_key
+	} }`
+	changes := 0
+	w.run(t,
+		tftest.TestStep{Config: own(config("etcd_pki.prod.authority")), Check: func(*terraform.State) error { w.Forget(); return nil }},
+		tftest.TestStep{Config: own(config(reworded)), PlanOnly: true},
+		tftest.TestStep{Config: own(config(reworded)), Check: func(*terraform.State) error { changes = len(w.changes()); return nil }})
+	if changes > 0 {
+		t.Errorf("hosts were changed: %v", w.changes())
+	}
 }

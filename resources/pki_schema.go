@@ -2,7 +2,7 @@ package resources
 
 import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
@@ -10,6 +10,9 @@ import (
 
 // authorityValidity is how long an authority lasts by default: ten years.
 const authorityValidity = "87600h"
+
+// aboutAsMade ends the description of what authorities are made by.
+const aboutAsMade = " Authorities that are there, imported ones among them, keep what they were made by where this is not set; it cannot be changed yet."
 
 func pkiSchema() schema.Schema {
 	return schema.Schema{
@@ -27,15 +30,15 @@ func pkiSchema() schema.Schema {
 			},
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
-				Default:             stringdefault.StaticString(string(pki.DefaultAlgorithm)),
-				MarkdownDescription: "Algorithm of the authorities' keys, and of the keys that members make. " + aboutAlgorithms() + " Cannot be changed yet.",
+				MarkdownDescription: "Algorithm of the authorities' keys, and of the keys that members make. " + aboutAlgorithms() + aboutAsMade,
 				Validators:          []validator.String{oneOfAlgorithms()},
+				PlanModifiers:       []planmodifier.String{asMade(pki.DefaultAlgorithm)},
 			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,
-				Default:             stringdefault.StaticString(authorityValidity),
-				MarkdownDescription: "How long the authorities' certificates are valid, as a duration like `87600h`. At least 10m. Default: `87600h` (ten years). Cannot be changed yet.",
+				MarkdownDescription: "How long the authorities' certificates are valid, as a duration like `87600h`. At least 10m. Default: `87600h` (ten years)." + aboutAsMade,
 				Validators:          []validator.String{lifetime},
+				PlanModifiers:       []planmodifier.String{asMade(authorityValidity)},
 			},
 			"authority": schema.SingleNestedAttribute{
 				Computed: true, Sensitive: true,
