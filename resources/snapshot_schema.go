@@ -24,7 +24,8 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A snapshot of a cluster, taken when the resource is created: of a healthy voter that has all that was agreed on, never of a learner, and of one that does not lead where there is one. " +
 			"It is verified at once, by the SHA-256 that it ends in, which etcd's own `snapshot status` does not look at, and by a read of all of its keys. " +
 			"It is sent over SSH into a file of the machine that runs Terraform, or uploaded to S3-compatible storage by the host. A file gets its name once the whole snapshot is in it, verified and on the disk.\n\n" +
-			"It is not taken anew by itself: change `triggers` for that. The new snapshot then takes the place of the one before, or, where that fails, the one before stays.",
+			"It is not taken anew by itself: change `triggers` for that. The new snapshot then takes the place of the one before, or, where that fails, the one before stays. " +
+			"It cannot be imported, since it is verified when it is taken; a restore needs the file alone.",
 		Attributes: map[string]schema.Attribute{
 			"cluster": schema.SingleNestedAttribute{
 				Required: true,
