@@ -62,9 +62,12 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if restoration.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
 		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, backup}, before, last, restoration) {
-			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record, by an apply that this state does not know of: it was imported, say. "+
-				"The apply notes that in the state, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
+			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record. "+
+				"The apply notes in the state what restore says now, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
 			restoration = membership.Restoration{}
+		}
+		if !diags.HasError() && restoration.Source != "" {
+			diags.Append(c.checkSource(ctx)...)
 		}
 		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
