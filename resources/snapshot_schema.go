@@ -70,7 +70,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			"size":         number("Its size in bytes."),
 			"sha256":       computed("SHA-256 of the whole file, hexadecimal."),
 			"hash":         number("etcd's hash of the key space at the revision, as `etcdctl endpoint hashkv --rev` prints it."),
-			"etcd_version": computed("Version of etcd that it was taken from, like `3.7.3`. A snapshot can be restored by this line or a newer one, never by an older."),
+			"etcd_version": computed("Version of etcd that it was taken from, like `3.7.3`. A snapshot can be restored by this minor version of etcd or a newer one, never by an older."),
 			"cluster_id":   computed("etcd's ID of the cluster that it was taken from, hexadecimal."),
 			"member":       computed("Name of the member that it was taken from."),
 			"taken_at":     computed("When it was taken, as RFC 3339 in UTC, by the clock of the host."),
@@ -90,14 +90,9 @@ func memberReferenceAttributes() map[string]schema.Attribute {
 
 // snapshotTimeouts bound what takes a snapshot.
 func snapshotTimeouts(ctx context.Context) schema.Attribute {
-	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+	return boundedBy("How long operations may take.", timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Update: true,
 		CreateDescription: "How long taking it may take, as a duration like `30m`. Default: `30m`.",
 		UpdateDescription: "How long taking another may take, as a duration. Default: `30m`.",
-	})
-	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
-		nested.MarkdownDescription = "How long operations may take."
-		return nested
-	}
-	return attribute
+	}))
 }
