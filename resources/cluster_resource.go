@@ -159,6 +159,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.providerData.Now())...)
+	resp.Diagnostics.Append(state.warnOfAuthorities(r.providerData.Now())...)
 	resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged).keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }

@@ -29,6 +29,7 @@ type pkiModel struct {
 	Validity            types.String `tfsdk:"validity"`
 	Authority           types.Object `tfsdk:"authority"`
 	ClientAuthority     types.Object `tfsdk:"client_authority"`
+	ExpiresAt           types.String `tfsdk:"expires_at"`
 	PeerCACertificate   types.String `tfsdk:"peer_ca_certificate"`
 	ClientCACertificate types.String `tfsdk:"client_ca_certificate"`
 }
@@ -79,11 +80,28 @@ func (p *pkiModel) hold(ctx context.Context, authorities pki.Authorities) (diags
 	p.Authority, diags = types.ObjectValueFrom(ctx, authorityType().AttrTypes, authority)
 	p.ClientAuthority, d = types.ObjectValueFrom(ctx, clientAuthorityType().AttrTypes, clientAuthorityModel{Client: authority.Client})
 	p.PeerCACertificate, p.ClientCACertificate = authority.Peer.Certificate, authority.Client.Certificate
+	p.expire()
 	return append(diags, d...)
 }
 
-// Read changes nothing.
-func (r *pkiResource) Read(context.Context, resource.ReadRequest, *resource.ReadResponse) {}
+// expire fills in when the authorities expire, by their certificates.
+func (p *pkiModel) expire() {
+	p.ExpiresAt = types.StringNull()
+	if first, err := firstToExpire(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err == nil {
+		p.ExpiresAt = types.StringValue(first.NotAfter.UTC().Format(time.RFC3339))
+	}
+}
+
+// Read changes nothing, but for what a release has added since.
+func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state pkiModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	state.expire()
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
 
 // Update saves another spelling of the same values; every other change is refused by its plan.
 func (r *pkiResource) Update(_ context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -126,6 +144,7 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	plan.Name, plan.Algorithm, plan.Validity = orBefore(plan.Name, state.Name), orBefore(plan.Algorithm, state.Algorithm), orBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
 	plan.Authority, plan.ClientAuthority = state.Authority, state.ClientAuthority
+	plan.ExpiresAt = state.ExpiresAt
 	plan.PeerCACertificate, plan.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }

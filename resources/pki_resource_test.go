@@ -26,6 +26,7 @@ func TestPKI(t *testing.T) {
 			Check: tftest.ComposeAggregateTestCheckFunc(
 				tftest.TestCheckResourceAttrPair(name, "peer_ca_certificate", name, "authority.peer.certificate"),
 				tftest.TestCheckResourceAttrPair(name, "client_ca_certificate", name, "authority.client.certificate"),
+				tftest.TestCheckResourceAttr(name, "expires_at", w.Clock.Add(48*time.Hour).UTC().Format(time.RFC3339)),
 				tftest.TestCheckResourceAttrWith(name, "client_ca_certificate", func(text string) error {
 					block, _ := pem.Decode([]byte(text))
 					parsed, err := x509.ParseCertificate(block.Bytes)
@@ -48,6 +49,26 @@ func TestPKI(t *testing.T) {
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Taint: []string{name}, ExpectError: says("one half of a replacement")},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Destroy: true},
 	)
+}
+
+// TestAuthoritiesAboutToExpire: nobody else says that all certificates of a cluster are to end on one day, and that long before there
+// is something to be done.
+func TestAuthoritiesAboutToExpire(t *testing.T) {
+	w := newWorld(t)
+	config := strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"26280h\"\n}", 1)
+	said := func(left time.Duration, warns bool) tftest.TestStep {
+		return tftest.TestStep{
+			PreConfig: func() { w.Clock = w.Clock.Add(26280*time.Hour - left); w.warned() }, Config: config,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(map[string]any, map[string]any) error {
+				w.Clock = w.Clock.Add(left - 26280*time.Hour)
+				if text := w.warned(); strings.Contains(text, `The authority "etcd prod peers" of cluster prod expires at`) != warns {
+					return fmt.Errorf("%s before the end it says %q", left, text)
+				}
+				return nil
+			})}},
+		}
+	}
+	w.run(t, tftest.TestStep{Config: config}, said(181*24*time.Hour, false), said(179*24*time.Hour, true))
 }
 
 // TestSameAuthorityInAnotherText: a vault or openssl writes the same certificate with other lines around it. Whoever takes the

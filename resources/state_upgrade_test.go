@@ -193,6 +193,7 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 			o.rename("purge_data", "purge")
 		case "etcd_pki":
 			delete(o, "client_authority")
+			delete(o, "expires_at")
 		case "etcd_certificate":
 			o.rename("certificate", "certificate_pem")
 			o.rename("ca_certificate", "ca_certificate_pem")
