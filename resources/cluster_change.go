@@ -125,6 +125,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		c.nothingKnown(state, members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)
+		diags.Append(c.warnUsedUp(ch, state)...)
 		c.mayAskForNothing(ctx)
 	}
 	diags.Append(c.setMembers(ctx, members)...)

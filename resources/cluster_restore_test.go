@@ -134,6 +134,32 @@ func TestRestoreIsTidied(t *testing.T) {
 	)...)
 }
 
+// TestRestoreThatIsUsedUp loses the cluster once more with the restore in the configuration that made it: what the refusal advises is
+// there, so the plan says that it is used up, and the way that it tells works.
+func TestRestoreThatIsUsedUp(t *testing.T) {
+	p, steps := saved(t)
+	p.run(t, append(steps,
+		p.restored(p.restoring("a b c", ""), "open a"),
+		tftest.TestStep{
+			PreConfig: func() {
+				for last := 11; last <= 13; last++ {
+					p.host(last).LoseData(dir)
+				}
+				p.warned()
+			},
+			Config: p.restoring("a b c", ""), ExpectError: says("The quorum is lost"),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				if text := p.warned(); !strings.Contains(text, "restore does nothing: It is the same as at the last apply") {
+					t.Errorf("the plan warns of %q", text)
+				}
+			},
+			Config: p.restoring("a b c", "triggers = { again = 1 }\n"), Check: p.allWell,
+		},
+	)...)
+}
+
 // TestRestoreThatAStateDoesNotKnowOf has a restore in the configuration of a cluster that was made by it, and a state that does not
 // know that: it was imported, or the restore was taken out and is put back. The plan says that nothing is restored.
 func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
