@@ -117,6 +117,24 @@ func TestParseAuthorityTakesEveryFormOfKey(t *testing.T) {
 	}
 }
 
+// TestParseAuthorityWithoutKeyUsage: openssl req makes authorities without this extension, and what they sign is trusted.
+func TestParseAuthorityWithoutKeyUsage(t *testing.T) {
+	own := key(t, ECDSAP256)
+	certificate := homemade(t, own, func(c *x509.Certificate) { c.KeyUsage = 0 })
+	der, err := x509.MarshalPKCS8PrivateKey(own)
+	authority, err := ParseAuthority(certificate, pemOf(t, "PRIVATE KEY", der, err), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range []Profile{Peer, Server, Client} {
+		want := member()
+		want.Profile, want.Lifetime = profile, 30*time.Minute
+		if _, err := authority.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err != nil {
+			t.Errorf("%v: %v", profile, err)
+		}
+	}
+}
+
 func TestParseAuthorityRefuses(t *testing.T) {
 	good := func(*x509.Certificate) {}
 	own := key(t, ECDSAP256)
@@ -148,7 +166,7 @@ func TestParseAuthorityRefuses(t *testing.T) {
 		"P-521":              {homemade(t, p521, good), pkcs8(p521), `"ecdsa-p521" is not supported`},
 		"ed25519":            {homemade(t, ed, good), pkcs8(ed), "is not supported"},
 		"a leaf":             {homemade(t, own, func(c *x509.Certificate) { c.IsCA = false; c.KeyUsage = x509.KeyUsageDigitalSignature }), pkcs8(own), "do not say CA"},
-		"no key usage":       {homemade(t, own, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), pkcs8(own), "lacks certificate signing"},
+		"no signing":         {homemade(t, own, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), pkcs8(own), "lacks certificate signing"},
 		"not yet":            {homemade(t, own, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) }), pkcs8(own), "is the clock right"},
 		"expired":            {homemade(t, own, func(c *x509.Certificate) { c.NotAfter = now }), pkcs8(own), "it expired at 2031-05-06T07:08:09Z"},
 	} {

@@ -3,6 +3,7 @@ package provider
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +23,7 @@ func variable(attribute string) string { return "ETCD_SSH_" + strings.ToUpper(at
 func bastionVariable(attribute string) string { return variable("bastion_" + attribute) }
 
 // fill sets attributes that the configuration omits from the environment. Credentials belong together: if the
-// configuration has a key or an agent, no variable adds another. So does a bastion: one in the configuration is used
-// as it is.
+// configuration has a key or an agent, no variable adds another. A passphrase is for whichever key there is.
 func (s *sshModel) fill() error {
 	if err := s.loginModel.fill(variable); err != nil {
 		return err
@@ -32,19 +32,55 @@ func (s *sshModel) fill() error {
 		*value = orVariable(*value, variable(name))
 	}
 	s.SudoPassword = secretOrVariable(s.SudoPassword, variable("sudo_password"))
-	if s.Bastion != nil || os.Getenv(bastionVariable("address")) == "" {
+	return s.fillBastion()
+}
+
+// fillBastion does the same for the bastion. Its variables belong to the bastion whose address is among them, and to that of the
+// configuration where none is: no bastion gets the login of another.
+func (s *sshModel) fillBastion() error {
+	address := orVariable(types.StringNull(), bastionVariable("address"))
+	switch {
+	case s.Bastion == nil && address.IsNull():
+		if set := setVariables(bastionVariable, bastionAttributes()); len(set) > 0 {
+			return fmt.Errorf("the environment has %s, and no bastion: set %s or ssh.bastion, or unset the others", strings.Join(set, ", "), bastionVariable("address"))
+		}
+		return nil
+	case s.Bastion == nil:
+		s.Bastion = &bastionModel{Address: address}
+	case !address.IsNull() && !address.Equal(s.Bastion.Address):
 		return nil
 	}
-	s.Bastion = &bastionModel{Address: orVariable(types.StringNull(), bastionVariable("address")), HostKey: orVariable(types.StringNull(), bastionVariable("host_key"))}
+	s.Bastion.HostKey = orVariable(s.Bastion.HostKey, bastionVariable("host_key"))
 	return s.Bastion.fill(bastionVariable)
+}
+
+// setVariables are the variables of attributes that the environment has.
+func setVariables[T any](variable func(attribute string) string, attributes map[string]T) (set []string) {
+	for name := range attributes {
+		if os.Getenv(variable(name)) != "" {
+			set = append(set, variable(name))
+		}
+	}
+	slices.Sort(set)
+	return set
+}
+
+// fromEnvironment ends the text of an error with the variables that may have brought what is wrong; empty: there are none.
+func fromEnvironment() string {
+	set := append(setVariables(variable, hostAttributes()), setVariables(bastionVariable, bastionAttributes())...)
+	if len(set) == 0 {
+		return ""
+	}
+	return "\n\nWhat the configuration leaves out comes from the environment, which has " + strings.Join(set, ", ") + "."
 }
 
 // fill sets attributes of a login that are not set from their variables.
 func (l *loginModel) fill(variable func(attribute string) string) error {
 	set := map[string]*types.String{"user": &l.User, "host_ca": &l.HostCA}
+	l.Passphrase = secretOrVariable(l.Passphrase, variable("private_key_passphrase")) // of no use where no key is encrypted
 	if !l.hasCredentials() {
 		set["private_key_file"] = &l.PrivateKeyFile
-		l.PrivateKey, l.Passphrase = secretOrVariable(l.PrivateKey, variable("private_key")), secretOrVariable(l.Passphrase, variable("private_key_passphrase"))
+		l.PrivateKey = secretOrVariable(l.PrivateKey, variable("private_key"))
 		if l.Agent.IsNull() {
 			set["agent_socket"], set["agent_key"] = &l.AgentSocket, &l.AgentKey
 			if text := os.Getenv(variable("agent")); text != "" {

@@ -102,16 +102,17 @@ func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores no
 	if !object.IsNull() {
 		resp.Diagnostics.Append(object.As(ctx, &settings, basetypes.ObjectAsOptions{})...)
 	}
-	err := settings.fill()
-	if err == nil && (!object.IsNull() || settings != sshModel{}) {
-		err = settings.validate()
-	}
-	if err != nil {
-		resp.Diagnostics.AddAttributeError(at, "The SSH settings cannot be used", err.Error())
+	const unusable = "The SSH settings cannot be used"
+	if err := settings.fill(); err != nil {
+		resp.Diagnostics.AddAttributeError(at, unusable, err.Error())
+	} else if !object.IsNull() || settings != (sshModel{}) {
+		if err := settings.validate(); err != nil {
+			resp.Diagnostics.AddAttributeError(at, unusable, err.Error()+fromEnvironment())
+		}
 	}
 	options, err := settings.options()
 	if err != nil {
-		resp.Diagnostics.AddAttributeError(at.AtName("connect_timeout"), "Bad value for ssh.connect_timeout", err.Error())
+		resp.Diagnostics.AddAttributeError(at.AtName("connect_timeout"), "Bad value for ssh.connect_timeout", err.Error()+fromEnvironment())
 	}
 	return overSSH{pool: ssh.NewPool(options), ssh: settings, stores: stores}
 }

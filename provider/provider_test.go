@@ -106,6 +106,8 @@ func TestBadSettings(t *testing.T) {
 func TestUnknownAndEphemeralSettings(t *testing.T) {
 	run(t,
 		tftest.TestStep{Config: configured(`ssh = { private_key = terraform_data.key.output }`) + `resource "terraform_data" "key" { input = "nonsense" }`, PlanOnly: true, ExpectNonEmptyPlan: true},
+		tftest.TestStep{Config: configured(`ssh = { agent = true, bastion = terraform_data.bastion.output }`) + `resource "terraform_data" "bastion" { input = { address = "jump" } }`, PlanOnly: true, ExpectNonEmptyPlan: true},
+		tftest.TestStep{Config: configured(`ssh = terraform_data.ssh.output`) + `resource "terraform_data" "ssh" { input = { bastion = { address = "jump" } } }`, PlanOnly: true, ExpectNonEmptyPlan: true},
 		tftest.TestStep{Config: configured(``)},
 		tftest.TestStep{
 			Config:          configured("ssh = { private_key = var.key }") + "variable \"key\" {\n type = string\n ephemeral = true\n}",

@@ -118,7 +118,7 @@ func TestTheEnvironmentFillsIn(t *testing.T) {
 		"nothing is set": {sshModel{}, sshModel{loginModel: loginModel{User: text("ops"), PrivateKeyFile: text("~/key"), Passphrase: sensitive.Of("secret"), CertificateFile: text("~/key-cert.pub"),
 			Agent: types.BoolValue(true), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("90s")}},
 		"what is set stands": {sshModel{loginModel: loginModel{User: text("root"), PrivateKey: sensitive.Of("key")}, ConnectTimeout: text("5s")},
-			sshModel{loginModel: loginModel{User: text("root"), PrivateKey: sensitive.Of("key"), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("5s")}},
+			sshModel{loginModel: loginModel{User: text("root"), PrivateKey: sensitive.Of("key"), Passphrase: sensitive.Of("secret"), HostCA: text("ca")}, KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("5s")}},
 		"a certificate for the environment's key": {sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false)}},
 			sshModel{loginModel: loginModel{Certificate: text("own"), User: text("root"), Agent: types.BoolValue(false), PrivateKeyFile: text("~/key"), Passphrase: sensitive.Of("secret"), HostCA: text("ca")},
 				KnownHostsFile: text("known"), SudoPassword: sensitive.Of("sudo"), ConnectTimeout: text("90s")}},
@@ -157,6 +157,8 @@ func TestTheEnvironmentHasABastion(t *testing.T) {
 		"one is configured":  {sshModel{Bastion: own()}, sshModel{loginModel: login, Bastion: own()}},
 		"a key of its own": {sshModel{loginModel: loginModel{PrivateKey: sensitive.Of("key"), Port: types.Int64Value(22)}, Bastion: own()},
 			sshModel{loginModel: loginModel{PrivateKey: sensitive.Of("key"), Port: types.Int64Value(22)}, Bastion: own()}},
+		"the same is configured": {sshModel{Bastion: &bastionModel{Address: text("jump"), loginModel: loginModel{User: text("ops")}}},
+			sshModel{loginModel: login, Bastion: &bastionModel{Address: text("jump"), HostKey: text("pin"), loginModel: loginModel{User: text("ops"), Port: types.Int64Value(22022), PrivateKeyFile: text("~/jump")}}}},
 		"no agent": {sshModel{loginModel: loginModel{Agent: types.BoolValue(false)}, Bastion: own()},
 			sshModel{loginModel: loginModel{Agent: types.BoolValue(false), Port: types.Int64Value(2222)}, Bastion: own()}},
 	} {
@@ -166,6 +168,25 @@ func TestTheEnvironmentHasABastion(t *testing.T) {
 		if diff := cmp.Diff(test.want, test.configured, cmp.AllowUnexported(sshModel{}, bastionModel{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// TestBastionVariablesWithoutAnAddress: they are for the bastion of the configuration, and where that has none, nobody means them.
+func TestBastionVariablesWithoutAnAddress(t *testing.T) {
+	t.Setenv("ETCD_SSH_BASTION_PRIVATE_KEY_PASSPHRASE", "opens")
+	t.Setenv("ETCD_SSH_BASTION_HOST_KEY", "pin")
+	text := types.StringValue
+	configured := sshModel{Bastion: &bastionModel{Address: text("jump"), loginModel: loginModel{PrivateKeyFile: text("~/jump")}}}
+	want := sshModel{Bastion: &bastionModel{Address: text("jump"), HostKey: text("pin"), loginModel: loginModel{PrivateKeyFile: text("~/jump"), Passphrase: sensitive.Of("opens")}}}
+	if err := configured.fill(); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(want, configured, cmp.AllowUnexported(sshModel{}, bastionModel{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	err := new(sshModel).fill()
+	if err == nil || !strings.Contains(err.Error(), "the environment has ETCD_SSH_BASTION_HOST_KEY, ETCD_SSH_BASTION_PRIVATE_KEY_PASSPHRASE, and no bastion: set ETCD_SSH_BASTION_ADDRESS or ssh.bastion") {
+		t.Errorf("without a bastion it says %v", err)
 	}
 }
 
@@ -218,7 +239,10 @@ func TestTheEnvironmentIsTaken(t *testing.T) {
 	if over, is := hosts.(overSSH); !is || over.ssh.User.ValueString() != "ops" {
 		t.Errorf("the hosts are reached as %+v", hosts)
 	}
-	if text := fmt.Sprint(resp.Diagnostics); !strings.Contains(text, "/nowhere/key") {
-		t.Errorf("a key file that is not there: %s", text)
+	text := fmt.Sprint(resp.Diagnostics)
+	for _, want := range []string{"/nowhere/key", "comes from the environment, which has ETCD_SSH_PRIVATE_KEY_FILE, ETCD_SSH_USER."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("a key file that is not there: no %q in %s", want, text)
+		}
 	}
 }

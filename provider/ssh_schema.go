@@ -22,6 +22,26 @@ func notEmptyInsteadOf(name string) []validator.String {
 
 // sshAttribute returns the ssh attribute.
 func sshAttribute() schema.SingleNestedAttribute {
+	attributes := hostAttributes()
+	attributes["bastion"] = schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "Host through which all members are reached. It is verified like any other, by `host_key`, `host_ca` or the provider's known_hosts file. " +
+			"It is logged in to as the hosts are, unless it has a key or an agent of its own; a `certificate` or a passphrase of its own without these is for the hosts' key. " +
+			"It needs to allow nothing but TCP forwarding to the members' sshd. " +
+			"Where it is not set, and the environment variable `" + bastionVariable("address") + "` is, the bastion is what that and the others of its attributes say. " +
+			"Where it is set, they say what it leaves out, unless `" + bastionVariable("address") + "` names another bastion.",
+		Attributes: bastionAttributes(),
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "How hosts are reached. Nothing is dialed before a host is needed, and values may be unknown until then. " +
+			"Host keys are always verified; there is no switch to skip it. Terraform drops an attribute in here that this reference does not name, and says nothing: one that is misspelt counts as not set.",
+		Attributes: attributes,
+	}
+}
+
+// hostAttributes are how all hosts are reached, but for the bastion.
+func hostAttributes() map[string]schema.Attribute {
 	attributes := loginAttributes()
 	attributes["known_hosts_file"] = schema.StringAttribute{
 		Optional: true,
@@ -44,6 +64,11 @@ func sshAttribute() schema.SingleNestedAttribute {
 	for name := range attributes {
 		attributes[name] = orFrom(attributes[name], variable(name))
 	}
+	return attributes
+}
+
+// bastionAttributes are how the bastion is reached.
+func bastionAttributes() map[string]schema.Attribute {
 	bastion := loginAttributes()
 	bastion["address"] = schema.StringAttribute{
 		Required:            true,
@@ -58,20 +83,7 @@ func sshAttribute() schema.SingleNestedAttribute {
 	for name := range bastion {
 		bastion[name] = orFrom(bastion[name], bastionVariable(name))
 	}
-	attributes["bastion"] = schema.SingleNestedAttribute{
-		Optional: true,
-		MarkdownDescription: "Host through which all members are reached. It is verified like any other, by `host_key`, `host_ca` or the provider's known_hosts file. " +
-			"It is logged in to as the hosts are, unless it has a key or an agent of its own; a `certificate` or a passphrase of its own without these is for the hosts' key. " +
-			"It needs to allow nothing but TCP forwarding to the members' sshd. " +
-			"Where it is not set, and the environment variable `" + bastionVariable("address") + "` is, the bastion is what that and the others of its attributes say.",
-		Attributes: bastion,
-	}
-	return schema.SingleNestedAttribute{
-		Optional: true,
-		MarkdownDescription: "How hosts are reached. Nothing is dialed before a host is needed, and values may be unknown until then. " +
-			"Host keys are always verified; there is no switch to skip it. Terraform drops an attribute in here that this reference does not name, and says nothing: one that is misspelt counts as not set.",
-		Attributes: attributes,
-	}
+	return bastion
 }
 
 // orFrom adds to an attribute's description which environment variable sets it.

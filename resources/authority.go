@@ -2,14 +2,20 @@ package resources
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	ephemeral "github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
@@ -127,4 +133,35 @@ func pairFrom(ctx context.Context, object types.Object, name string) (pair keyPa
 		return pair, diags
 	}
 	return keyPairModel{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
+}
+
+// authorityWarning is how long before an authority expires plans warn: time enough to move the data into another cluster.
+const authorityWarning = 180 * 24 * time.Hour
+
+// firstToExpire is what the certificate of that one of two authorities says that expires first.
+func firstToExpire(peer, client string) (first cert.Info, err error) {
+	peers, errPeer := cert.Inspect([]byte(peer))
+	clients, errClient := cert.Inspect([]byte(client))
+	if clients.NotAfter.Before(peers.NotAfter) {
+		peers = clients
+	}
+	return peers, errors.Join(errPeer, errClient)
+}
+
+// warnOfAuthorities says that the authorities of a cluster are about to expire, and with them every certificate that it has.
+func (c clusterModel) warnOfAuthorities(now time.Time) (diags diag.Diagnostics) {
+	first, err := firstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString())
+	if err != nil || !pki.NeedsRenewal(first, now, authorityWarning) {
+		return nil
+	}
+	diags.AddAttributeWarning(path.Root("pki"), "The authorities are about to expire", fmt.Sprintf("The authority %q of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. "+
+		"This version of the provider does not exchange the authorities of a living cluster. Before that day, form another cluster, with an etcd_pki of its own, from a snapshot of this one (restore), and have the clients follow.",
+		first.CommonName, c.Name.ValueString(), first.NotAfter.UTC().Format(time.RFC3339)))
+	return diags
+}
+
+// sameCertificate tells whether two texts are of one certificate, whatever stands around it and however its lines break: a vault
+// and openssl write the same one differently. One that is not known is none that is.
+func sameCertificate(a, b types.String) bool {
+	return a.Equal(b) || !a.IsUnknown() && !b.IsUnknown() && cert.Same(a.ValueString(), b.ValueString())
 }

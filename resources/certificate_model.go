@@ -108,7 +108,7 @@ func (c certificateModel) purpose(ca types.String, state *certificateModel) type
 	switch {
 	case state == nil:
 		return types.StringValue(purposeCreate)
-	case !ca.Equal(state.CACertificate), !slices.EqualFunc(c.asked(), state.asked(), attr.Value.Equal):
+	case !sameCertificate(ca, state.CACertificate), !slices.EqualFunc(c.asked(), state.asked(), attr.Value.Equal):
 		return types.StringValue(purposeChange)
 	}
 	return state.PlannedChange
@@ -122,7 +122,7 @@ func (c certificateModel) asked() []attr.Value {
 // reissues tells whether the certificate that is there says anything but what is desired, or is due.
 func (c certificateModel) reissues(ca types.String, state certificateModel) bool {
 	return !state.RenewalDue.IsNull() ||
-		!ca.Equal(state.CACertificate) ||
+		!sameCertificate(ca, state.CACertificate) ||
 		!c.CommonName.Equal(state.CommonName) ||
 		!c.Organization.Equal(state.Organization) ||
 		!c.Validity.Equal(state.Validity) ||

@@ -361,3 +361,12 @@ func mustChmod(t *testing.T, file string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 }
+
+// TestImportRefused: who tries to import what is made anew is told what to do instead.
+func TestImportRefused(t *testing.T) {
+	const snapshot = "\nresource \"etcd_snapshot\" \"s\" {\n cluster = { name = \"prod\", owner = \"o\", members = { a = { address = \"192.0.2.11\" } } }\n file = \"s.db\"\n}\n"
+	config := client(`private_key_file = %q`, filepath.Join(t.TempDir(), "app")) + snapshot
+	newWorld(t).run(t,
+		tftest.TestStep{Config: config, ResourceName: certificate, ImportState: true, ImportStateId: "app", ExpectError: says("Take the import out, and apply: where private_key_file is there, that key is used")},
+		tftest.TestStep{Config: config, ResourceName: "etcd_snapshot.s", ImportState: true, ImportStateId: "s.db", ExpectError: says("Take the import out, move the file that is there away")})
+}

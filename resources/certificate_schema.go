@@ -30,7 +30,8 @@ func certificateSchema() schema.Schema {
 		MarkdownDescription: "A client certificate, to connect to a cluster with. No state holds its private key: " +
 			"the key is either made by this provider in a file of the machine that runs Terraform (`private_key_file`), or never seen by it (`csr`). " +
 			"For a key and certificate that exist for the time of one run alone, there is the ephemeral resource of the same name.\n\n" +
-			"Changes, and the time before it expires, issue another certificate for the same key, in place.",
+			"Changes, and the time before it expires, issue another certificate for the same key, in place.\n\n" +
+			"There is nothing to import: creating it uses the key that is in `private_key_file`, or that of `csr`, and replaces a certificate of the same authority in `certificate_file`. The earlier certificate stays valid until it expires.",
 		Attributes: map[string]schema.Attribute{
 			"pki": clientAuthorityWriteOnly(),
 			"common_name": schema.StringAttribute{

@@ -109,7 +109,7 @@ func TestFixedValuesMayBeKnownLater(t *testing.T) {
 					}
 					return nil
 				}},
-				tftest.TestStep{Config: of("3", "other"), ExpectError: says("Put back")},
+				tftest.TestStep{Config: of("3", "other"), ExpectError: says("cannot be changed")},
 				tftest.TestStep{Config: of("4", "prod")},
 			)
 		})

@@ -62,9 +62,12 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if restoration.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
 		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, backup}, before, last, restoration) {
-			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record, by an apply that this state does not know of: it was imported, say. "+
-				"The apply notes that in the state, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
+			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record. "+
+				"The apply notes in the state what restore says now, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
 			restoration = membership.Restoration{}
+		}
+		if !diags.HasError() && restoration.Source != "" {
+			diags.Append(c.checkSource(ctx)...)
 		}
 		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
@@ -122,6 +125,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 		c.nothingKnown(state, members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)
+		diags.Append(c.warnUsedUp(ch, state)...)
 		c.mayAskForNothing(ctx)
 	}
 	diags.Append(c.setMembers(ctx, members)...)
@@ -389,7 +393,7 @@ func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel
 			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
 	}
 	for _, ca := range [][2]types.String{{authority.Client.Certificate, state.CACertificate}, {authority.Peer.Certificate, state.PeerCACertificate}} {
-		if !ca[0].IsUnknown() && strings.TrimSpace(ca[0].ValueString()) != strings.TrimSpace(ca[1].ValueString()) {
+		if !ca[0].IsUnknown() && !sameCertificate(ca[0], ca[1]) {
 			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with; where its state was lost, import the etcd_pki from the files of its authorities.")
 			break
 		}

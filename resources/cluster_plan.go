@@ -171,6 +171,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel, backup *api.Backup) (diags diag.Diagnostics) {
 	restoration, diags := c.restoration(ctx, clusterModel{})
 	if restoration.Source != "" || diags.HasError() {
+		diags.Append(c.checkSource(ctx)...)
 		cluster := c.cluster(members)
 		cluster.Restore = restoration
 		forming, err := plan.Restore(cluster.Restoring("", true, nil, time.Time{}), cluster.Spec)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -29,7 +31,7 @@ func recoverAttribute() schema.SingleNestedAttribute {
 		MarkdownDescription: "The way out of a lost quorum, if lost hosts cannot be brought back with their data and you do not restore a snapshot: one survivor becomes the whole cluster, " +
 			"with everything in its log, and the other members join it anew, their data moved aside. **Writes that only the others had are lost.** " +
 			"A plan without this shows how the log of each survivor ends, whatever its unit does: name the one whose log ends last; another one is refused. This does nothing while a quorum can be had, and an apply recovers once: " +
-			"take it out of the configuration afterwards. While it stays there unchanged, it does nothing more.",
+			"take it out of the configuration afterwards. While it stays there unchanged, it does nothing more, also where the quorum is lost again.",
 		Attributes: map[string]schema.Attribute{
 			"member":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the survivor with the highest term and index, at the address that it has."},
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "`cluster_id` of the cluster that is overwritten."},
@@ -90,6 +92,29 @@ func warnOfRecovery(steps []membership.Step, asked membership.Recovery) (diags d
 			diags.AddAttributeWarning(path.Root("recover_from"), "This recovery overwrites the cluster", step.String()+
 				".\n\nA host that was not seen may serve others at this moment, or have writes that were acknowledged and are on no host that was seen: be certain that it does not come back.")
 		}
+	}
+	return diags
+}
+
+// warnUsedUp says that recover_from or restore does nothing, and what to do about it: in an emergency nobody should have to find out
+// why a plan advises what the configuration says already.
+func (c clusterModel) warnUsedUp(ch change, state clusterModel) (diags diag.Diagnostics) {
+	warn := func(text string) {
+		diags.AddAttributeWarning(path.Root("recover_from"), "recover_from does nothing", text)
+	}
+	advises := func(what string) bool { return ch.err != nil && strings.Contains(ch.err.Error(), what) }
+	if !c.Restore.IsNull() && c.Restore.Equal(state.Restore) && advises("restore a snapshot") {
+		diags.AddAttributeWarning(path.Root("restore"), "restore does nothing", "It is the same as at the last apply, and an apply restores once. If you mean this emergency, name the snapshot to restore now, or change restore.triggers to restore from the same place once more.")
+	}
+	recovers := slices.ContainsFunc(ch.plan.Steps, func(s membership.Step) bool { return s.Kind == membership.Recover })
+	switch {
+	case c.RecoverFrom.IsNull():
+	case !c.RecoverFrom.Equal(state.RecoverFrom):
+		if ch.err == nil && !recovers {
+			warn("A quorum can be had, and nobody is given up while that is so. Take recover_from out of the configuration: once it is applied, it does nothing any more, also where the quorum is lost later.")
+		}
+	case advises("recover_from"):
+		warn("It is the same as at the last apply, and an apply recovers once. If you mean this emergency, take recover_from out of the configuration and apply, which changes no host; then put it back, name in it who is given up now, and plan again.")
 	}
 	return diags
 }

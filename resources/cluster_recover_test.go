@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -55,8 +56,14 @@ func TestRecovery(t *testing.T) {
 	w.run(t,
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(remember, func(*terraform.State) error { w.put(t); return nil })},
 		tftest.TestStep{ // While there is a quorum it does nothing.
-			Config: from("a", `"b", "c"`),
-			Check:  tftest.ComposeAggregateTestCheckFunc(values("rollout.#", "0", "planned_change", "change"), w.allWell),
+			PreConfig: func() { w.warned() },
+			Config:    from("a", `"b", "c"`),
+			Check: tftest.ComposeAggregateTestCheckFunc(values("rollout.#", "0", "planned_change", "change"), w.allWell, func(*terraform.State) error {
+				if text := w.warned(); !strings.Contains(text, "recover_from does nothing: A quorum can be had") {
+					return fmt.Errorf("the plan warns of %q", text)
+				}
+				return nil
+			}),
 		},
 		tftest.TestStep{Config: three(unprotected), Check: remember},
 		another,
@@ -72,6 +79,39 @@ func TestRecovery(t *testing.T) {
 		},
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, w.allWell)},
 	)
+}
+
+// TestRecoveryThatIsUsedUp loses the quorum with a recover_from in the configuration that was applied while there was one. The
+// refusal advises what is there already, so the plan says that it is used up, and the way that it tells works.
+func TestRecoveryThatIsUsedUp(t *testing.T) {
+	w := newWorld(t)
+	x := w.terminal(t)
+	does := func(config, verb string, want int, says string) {
+		t.Helper()
+		write(t, filepath.Join(x.dir, "main.tf"), config, 0o600)
+		args := map[string][]string{"plan": {"plan", "-no-color", "-detailed-exitcode"}, "apply": {"apply", "-no-color", "-auto-approve"}}[verb]
+		if text, code := x.run(args...); code != want || !strings.Contains(strings.Join(strings.Fields(text), " "), says) {
+			t.Fatalf("%s: exit code %d, and no %q in\n%s", verb, code, says, text)
+		}
+	}
+	write(t, filepath.Join(x.dir, "main.tf"), three(unprotected), 0o600)
+	x.must("init", "-no-color")
+	does(three(unprotected), "apply", 0, "")
+	from := three(fmt.Sprintf("%srecover_from = { member = \"a\", cluster_id = %q, abandons = [\"b\", \"c\"] }\n", unprotected, x.attributes("etcd_cluster")["cluster_id"]))
+	does(from, "apply", 0, "recover_from does nothing")
+	w.Lasting = false
+	w.host(12).LoseData(dir)
+	w.host(13).LoseData(dir)
+	does(from, "plan", 1, "recover_from does nothing with etcd_cluster.prod")
+	does(from, "plan", 1, "take recover_from out of the configuration and apply")
+	w.Forget()
+	does(three(unprotected), "apply", 0, "This plan repairs no member")
+	if changes := w.changes(); len(changes) > 0 {
+		t.Errorf("hosts were changed: %v", changes)
+	}
+	does(from, "plan", 2, "recover a (192.0.2.11): it alone is the cluster")
+	does(from, "apply", 0, "This recovery overwrites the cluster")
+	does(from, "plan", 0, "No changes")
 }
 
 // TestRecoveryThatMayLose has one of three lose its data, and another crash on a log that cannot be read: it may have what the

@@ -83,6 +83,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	restoration, diags := plan.restoration(ctx, clusterModel{})
 	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.checkSource(ctx)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -158,6 +159,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.providerData.Now())...)
+	resp.Diagnostics.Append(state.warnOfAuthorities(r.providerData.Now())...)
 	resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged).keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -192,6 +194,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	want := desired{members: members, stores: r.providerData.Stores, backup: backup}
 	if plan.restoredBefore(state, want, before, last, restoration) {
 		restoration = membership.Restoration{}
+	} else if restoration.Source != "" {
+		resp.Diagnostics.Append(plan.checkSource(ctx)...)
+		if resp.Diagnostics.HasError() {
+			return
+		}
 	}
 	ch := plan.changed(state, want, before, last, asked)
 	if restoration.Source != "" {

@@ -44,7 +44,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 		MarkdownDescription: "The snapshot that the cluster is made from: a new cluster, one whose hosts are gone, or one that serves, if `overwrite_cluster_id` names it. " +
 			"Every host gets the snapshot and verifies it before any member is stopped. Then the old members are stopped for good, their data is moved aside, " +
 			"and all hosts restore the snapshot, with revisions above all that clients have seen, and everything up to there marked as compacted. The members have to agree, and agree again after a cold start, before clients reach them. " +
-			"An apply restores once: while this stays in the configuration unchanged, it does nothing more. If an apply was cut short, the next one continues.",
+			"An apply restores once: while this stays in the configuration unchanged, it does nothing more; another snapshot, or a change of `triggers`, restores again. If an apply was cut short, the next one continues.",
 		Attributes: map[string]schema.Attribute{
 			"file": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home directory. It is sent to all hosts over SSH."},
@@ -104,15 +104,6 @@ func (c clusterModel) restoration(ctx context.Context, state clusterModel) (memb
 	}
 	var r restoreModel
 	diags := c.Restore.As(ctx, &r, basetypes.ObjectAsOptions{})
-	if !r.File.IsUnknown() && !r.File.IsNull() && !r.TakeBack.ValueBool() && !diags.HasError() {
-		local, err := ssh.ExpandHome(r.File.ValueString())
-		if err == nil {
-			err = source.Check(local)
-		}
-		if err != nil {
-			diags.AddAttributeError(path.Root("restore").AtName("file"), "This cannot be restored", err.Error()+". No host was changed.")
-		}
-	}
 	restoration := membership.Restoration{
 		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: triggersText(r.Triggers),
 		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
@@ -121,6 +112,27 @@ func (c clusterModel) restoration(ctx context.Context, state clusterModel) (memb
 		restoration.Kept = r.Backup.ValueString()
 	}
 	return restoration, diags
+}
+
+// checkSource refuses a snapshot on this machine that nothing can be restored from. It is for a restore that is to be done: of one
+// that was, nobody has to keep the file.
+func (c clusterModel) checkSource(ctx context.Context) (diags diag.Diagnostics) {
+	if c.Restore.IsNull() || c.Restore.IsUnknown() {
+		return nil
+	}
+	var r restoreModel
+	diags.Append(c.Restore.As(ctx, &r, basetypes.ObjectAsOptions{})...)
+	if r.File.IsUnknown() || r.File.IsNull() || r.TakeBack.ValueBool() || diags.HasError() {
+		return diags
+	}
+	local, err := ssh.ExpandHome(r.File.ValueString())
+	if err == nil {
+		err = source.Check(local)
+	}
+	if err != nil {
+		diags.AddAttributeError(path.Root("restore").AtName("file"), "This cannot be restored", err.Error()+". No host was changed.")
+	}
+	return diags
 }
 
 // formerTrigger is the key under which an upgraded state has what was one text before there were triggers.

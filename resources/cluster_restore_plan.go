@@ -43,8 +43,26 @@ func (c clusterModel) restoredBefore(state clusterModel, want desired, before ma
 	if restoration.Source == "" || restoration.TakeBack || len(last.Members) == 0 || !addressesKnown(want.members) {
 		return false
 	}
-	ch := c.restored(state, want, before, last, restoration)
-	return ch.err == nil && len(ch.plan.Steps) == 0
+	recorded := func(sha256 string) bool {
+		restoration.SHA256 = sha256
+		ch := c.restored(state, want, before, last, restoration)
+		return ch.err == nil && len(ch.plan.Steps) == 0
+	}
+	is := restoration.SHA256
+	if recorded(is) {
+		return true
+	}
+	// A checksum that was added later, or taken out, is of the snapshot that was restored, unless the cluster that is there is
+	// given up by its name.
+	var stored restoreModel
+	if diags := state.Restore.As(context.Background(), &stored, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true}); diags.HasError() {
+		return false
+	}
+	was := stored.SHA256.ValueString()
+	if restoration.Overwrites == state.ClusterID.ValueString() || is != "" && was != "" && is != was {
+		return false
+	}
+	return recorded(was) || recorded("")
 }
 
 // undone are the reports of hosts once the restores that they record are taken back: their old members are there, and

@@ -91,29 +91,79 @@ func TestRestoreOverALivingCluster(t *testing.T) {
 	)...)
 }
 
+// nothing is an apply whose plan says that nothing is restored, and which restores nothing.
+func (p *past) nothing(config string) tftest.TestStep {
+	return tftest.TestStep{
+		PreConfig: func() { p.Forget(); p.warned() },
+		Config:    config,
+		ConfigPlanChecks: tftest.ConfigPlanChecks{
+			PreApply: []plancheck.PlanCheck{planned(func(after, unknown map[string]any) error {
+				if warned := p.warned(); !strings.Contains(warned, "Nothing is restored: This cluster was made from file "+p.file) {
+					return fmt.Errorf("the plan does not say that nothing is restored:\n%s", warned)
+				}
+				if unknown["cluster_id"] == true || unknown["rollout"] == true || strings.Contains(fmt.Sprint(unknown["members"]), "true") {
+					return fmt.Errorf("not known: %v", unknown)
+				}
+				return nil
+			})},
+			PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+		},
+		Check: tftest.ComposeAggregateTestCheckFunc(p.untouched, p.hasMoved, p.allWell),
+	}
+}
+
+// TestRestoreIsTidied edits a restore that was done, as people do afterwards: a checksum, the name of the cluster that was given up,
+// what is a default anyway. None of it restores again, or wants the snapshot that was restored from to be kept; another
+// checksum in the place of one does, and so does the name of the cluster that is there.
+func TestRestoreIsTidied(t *testing.T) {
+	p, steps := saved(t)
+	some, other := fmt.Sprintf("sha256 = %q\n", strings.Repeat("a", 64)), fmt.Sprintf("sha256 = %q\n", strings.Repeat("b", 64))
+	tidied := func(more string) string {
+		return of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\n%s}\n", p.file, more))
+	}
+	p.run(t, append(steps,
+		p.restored(p.restoring("a b c", ""), "open a"),
+		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file, p.file+".kept") }, Config: p.restoring("a b c", ""), PlanOnly: true},
+		p.nothing(p.restoring("a b c", "take_back = false\ntriggers = {}\n")),
+		p.nothing(p.restoring("a b c", some)),
+		p.nothing(tidied(some)),
+		tftest.TestStep{Config: tidied(other), ExpectError: says("This cannot be restored")},
+		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("A living cluster would be overwritten")},
+		tftest.TestStep{Config: of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\nsha256 = %q\ntriggers = { again = 1 }\n}\n", p.file, strings.Repeat("a", 64))), ExpectError: says("A living cluster would be overwritten")},
+		p.nothing(tidied("")),
+	)...)
+}
+
+// TestRestoreThatIsUsedUp loses the cluster once more with the restore in the configuration that made it: what the refusal advises is
+// there, so the plan says that it is used up, and the way that it tells works.
+func TestRestoreThatIsUsedUp(t *testing.T) {
+	p, steps := saved(t)
+	p.run(t, append(steps,
+		p.restored(p.restoring("a b c", ""), "open a"),
+		tftest.TestStep{
+			PreConfig: func() {
+				for last := 11; last <= 13; last++ {
+					p.host(last).LoseData(dir)
+				}
+				p.warned()
+			},
+			Config: p.restoring("a b c", ""), ExpectError: says("The quorum is lost"),
+		},
+		tftest.TestStep{
+			PreConfig: func() {
+				if text := p.warned(); !strings.Contains(text, "restore does nothing: It is the same as at the last apply") {
+					t.Errorf("the plan warns of %q", text)
+				}
+			},
+			Config: p.restoring("a b c", "triggers = { again = 1 }\n"), Check: p.allWell,
+		},
+	)...)
+}
+
 // TestRestoreThatAStateDoesNotKnowOf has a restore in the configuration of a cluster that was made by it, and a state that does not
 // know that: it was imported, or the restore was taken out and is put back. The plan says that nothing is restored.
 func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	p, steps := saved(t)
-	nothing := func(config string) tftest.TestStep {
-		return tftest.TestStep{
-			PreConfig: func() { p.Forget(); p.warned() },
-			Config:    config,
-			ConfigPlanChecks: tftest.ConfigPlanChecks{
-				PreApply: []plancheck.PlanCheck{planned(func(after, unknown map[string]any) error {
-					if warned := p.warned(); !strings.Contains(warned, "Nothing is restored: This cluster was made from file "+p.file) {
-						return fmt.Errorf("the plan does not say that nothing is restored:\n%s", warned)
-					}
-					if unknown["cluster_id"] == true || unknown["rollout"] == true || strings.Contains(fmt.Sprint(unknown["members"]), "true") {
-						return fmt.Errorf("not known: %v", unknown)
-					}
-					return nil
-				})},
-				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
-			},
-			Check: tftest.ComposeAggregateTestCheckFunc(p.untouched, p.hasMoved, p.allWell),
-		}
-	}
 	config := p.restoring("a b c", "")
 	forgotten := `
 		resource "etcd_pki" "prod" { name = "prod" }
@@ -124,9 +174,9 @@ func TestRestoreThatAStateDoesNotKnowOf(t *testing.T) {
 	p.run(t, append(steps,
 		p.restored(config, "open a"),
 		tftest.TestStep{PreConfig: p.Forget, Config: three(unprotected), Check: p.untouched},
-		nothing(config),
+		p.nothing(config),
 		tftest.TestStep{Config: forgotten},
-		nothing(config+`
+		p.nothing(config+`
 			import {
 				to = etcd_cluster.prod
 				id = "prod@192.0.2.11"

@@ -191,18 +191,30 @@ func portAttribute(port int64, description, change string) schema.Int64Attribute
 
 // timeoutsAttribute bounds the operations.
 func timeoutsAttribute(ctx context.Context) schema.Attribute {
-	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+	return boundedBy("How long operations may take. A step that has begun is finished all the same; none is begun after that.", timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Read: true, Update: true, Delete: true,
 		CreateDescription: "How long forming the cluster may take, as a duration like `20m`. Default: `20m`.",
 		ReadDescription:   "How long looking at the hosts may take, as a duration. Default: `2m`.",
 		UpdateDescription: "How long a change or a repair may take, as a duration. Default: `30m`.",
 		DeleteDescription: "How long taking the cluster off its hosts may take, as a duration. Default: `20m`.",
-	})
-	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
-		nested.MarkdownDescription = "How long operations may take. A step that has begun is finished all the same; none is begun after that."
-		return nested
+	}))
+}
+
+// boundedBy describes timeouts, and refuses those that are over before anything has begun: a plan would say of every host that its time
+// is up.
+func boundedBy(description string, timeouts schema.Attribute) schema.Attribute {
+	nested, is := timeouts.(schema.SingleNestedAttribute)
+	if !is {
+		return timeouts
 	}
-	return attribute
+	nested.MarkdownDescription = description
+	for name, attribute := range nested.Attributes {
+		if text, is := attribute.(schema.StringAttribute); is {
+			text.Validators = []validator.String{duration}
+			nested.Attributes[name] = text
+		}
+	}
+	return nested
 }
 
 // memberAttributes are what a configuration says of a member, and what is observed of it.

@@ -56,22 +56,29 @@ func TestPKIImport(t *testing.T) {
 	}
 }
 
-// TestPKIImportOfForeignAuthorities: authorities that were made elsewhere come in as what they are.
+// TestPKIImportOfForeignAuthorities: authorities that were made elsewhere come in as what they are, and nothing that the
+// configuration has to repeat: with their name alone nothing is planned, and what it says otherwise is refused with what they are.
 func TestPKIImportOfForeignAuthorities(t *testing.T) {
 	w, directory := newWorld(t), t.TempDir()
 	for file, lifetime := range map[string]time.Duration{"peer-ca": 100 * time.Hour, "client-ca": 50 * time.Hour} {
 		foreign(t, filepath.Join(directory, file), file+" of the company", "ecdsa-p384", w.Clock, lifetime)
 	}
+	config := func(more string) string {
+		return "resource \"etcd_pki\" \"prod\" {\n name = \"prod\"\n" + more + "\n}\n"
+	}
 	w.run(t,
-		tftest.TestStep{Config: `resource "etcd_pki" "prod" { name = "prod" }`},
-		tftest.TestStep{ResourceName: ownPKI, ImportState: true, ImportStateId: "prod@" + directory, ImportStateCheck: func(states []*terraform.InstanceState) error {
+		tftest.TestStep{Config: config(""), ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory, ImportStateCheck: func(states []*terraform.InstanceState) error {
 			for name, want := range map[string]string{"name": "prod", "algorithm": "ecdsa-p384", "validity": "50h5m"} {
 				if got := states[0].Attributes[name]; got != want {
 					return fmt.Errorf("%s is %q, not %q", name, got, want)
 				}
 			}
 			return nil
-		}})
+		}},
+		tftest.TestStep{Config: config(""), PlanOnly: true},
+		tftest.TestStep{Config: config("algorithm = \"ecdsa-p384\"\n validity = \"50h5m\""), PlanOnly: true},
+		tftest.TestStep{Config: config(`validity = "87600h"`), PlanOnly: true, ExpectError: says(`The authorities that are there have "50h5m", and this version of the provider does not exchange those of a living cluster. Set validity to that, or leave it out`)},
+		tftest.TestStep{Config: config(`algorithm = "rsa-2048"`), PlanOnly: true, ExpectError: says(`have "ecdsa-p384", and this version of the provider does not exchange those of a living cluster. Set algorithm to that, or leave it out`)})
 }
 
 // foreign writes an authority with a name of somebody else's.

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
@@ -28,6 +29,7 @@ type pkiModel struct {
 	Validity            types.String `tfsdk:"validity"`
 	Authority           types.Object `tfsdk:"authority"`
 	ClientAuthority     types.Object `tfsdk:"client_authority"`
+	ExpiresAt           types.String `tfsdk:"expires_at"`
 	PeerCACertificate   types.String `tfsdk:"peer_ca_certificate"`
 	ClientCACertificate types.String `tfsdk:"client_ca_certificate"`
 }
@@ -78,11 +80,28 @@ func (p *pkiModel) hold(ctx context.Context, authorities pki.Authorities) (diags
 	p.Authority, diags = types.ObjectValueFrom(ctx, authorityType().AttrTypes, authority)
 	p.ClientAuthority, d = types.ObjectValueFrom(ctx, clientAuthorityType().AttrTypes, clientAuthorityModel{Client: authority.Client})
 	p.PeerCACertificate, p.ClientCACertificate = authority.Peer.Certificate, authority.Client.Certificate
+	p.expire()
 	return append(diags, d...)
 }
 
-// Read changes nothing.
-func (r *pkiResource) Read(context.Context, resource.ReadRequest, *resource.ReadResponse) {}
+// expire fills in when the authorities expire, by their certificates.
+func (p *pkiModel) expire() {
+	p.ExpiresAt = types.StringNull()
+	if first, err := firstToExpire(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err == nil {
+		p.ExpiresAt = types.StringValue(first.NotAfter.UTC().Format(time.RFC3339))
+	}
+}
+
+// Read changes nothing, but for what a release has added since.
+func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state pkiModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	state.expire()
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
 
 // Update saves another spelling of the same values; every other change is refused by its plan.
 func (r *pkiResource) Update(_ context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -125,25 +144,49 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	plan.Name, plan.Algorithm, plan.Validity = orBefore(plan.Name, state.Name), orBefore(plan.Algorithm, state.Algorithm), orBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
 	plan.Authority, plan.ClientAuthority = state.Authority, state.ClientAuthority
+	plan.ExpiresAt = state.ExpiresAt
 	plan.PeerCACertificate, plan.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 
 // refuseChanges refuses what would need other authorities.
 func (p pkiModel) refuseChanges(state pkiModel) (diags diag.Diagnostics) {
-	refuse := func(name string, before types.String) {
+	refuse := func(name, remedy string, is types.String) {
 		diags.AddAttributeError(path.Root(name), name+" of authorities cannot be changed",
-			fmt.Sprintf("It would take new authorities, and this version of the provider does not exchange those of a living cluster. Put back %s.", before))
+			fmt.Sprintf("The authorities that are there have %s, and this version of the provider does not exchange those of a living cluster. "+remedy+".", is))
 	}
 	if !p.Name.Equal(state.Name) {
-		refuse("name", state.Name)
+		refuse("name", "Set name to that", state.Name)
 	}
 	if !p.Algorithm.Equal(state.Algorithm) {
-		refuse("algorithm", state.Algorithm)
+		refuse("algorithm", "Set algorithm to that, or leave it out", state.Algorithm)
 	}
 	desired, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
 	if lasts, _ := time.ParseDuration(state.Validity.ValueString()); desired != lasts {
-		refuse("validity", state.Validity)
+		refuse("validity", "Set validity to that, or leave it out", state.Validity)
 	}
 	return diags
+}
+
+// asMade leaves what a configuration does not set as the authorities were made, here or elsewhere. Its value is the default of
+// those that are yet to be made.
+type asMade string
+
+// Description implements planmodifier.Describer.
+func (d asMade) Description(context.Context) string {
+	return "authorities that are there keep theirs; " + string(d) + " for new ones"
+}
+
+// MarkdownDescription implements planmodifier.Describer.
+func (d asMade) MarkdownDescription(ctx context.Context) string { return d.Description(ctx) }
+
+// PlanModifyString plans what the configuration leaves out.
+func (d asMade) PlanModifyString(_ context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
+	switch {
+	case !req.ConfigValue.IsNull():
+	case req.State.Raw.IsNull():
+		resp.PlanValue = types.StringValue(string(d))
+	default:
+		resp.PlanValue = req.StateValue
+	}
 }

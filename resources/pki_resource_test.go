@@ -3,11 +3,15 @@ package resources
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
 func TestPKI(t *testing.T) {
@@ -22,6 +26,7 @@ func TestPKI(t *testing.T) {
 			Check: tftest.ComposeAggregateTestCheckFunc(
 				tftest.TestCheckResourceAttrPair(name, "peer_ca_certificate", name, "authority.peer.certificate"),
 				tftest.TestCheckResourceAttrPair(name, "client_ca_certificate", name, "authority.client.certificate"),
+				tftest.TestCheckResourceAttr(name, "expires_at", w.Clock.Add(48*time.Hour).UTC().Format(time.RFC3339)),
 				tftest.TestCheckResourceAttrWith(name, "client_ca_certificate", func(text string) error {
 					block, _ := pem.Decode([]byte(text))
 					parsed, err := x509.ParseCertificate(block.Bytes)
@@ -37,10 +42,62 @@ func TestPKI(t *testing.T) {
 				plancheck.ExpectResourceAction(name, plancheck.ResourceActionUpdate),
 			}},
 		},
-		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`Put back "2880m"`)},
-		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`Put back "prod"`)},
-		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\"\n algorithm = \"ecdsa-p384\""), ExpectError: says(`Put back "ecdsa-p256"`)},
+		tftest.TestStep{Config: config("name = \"prod\""), PlanOnly: true}, // what they were made by stays, and the default is for new ones
+		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`have "2880m", and this version of the provider does not exchange those of a living cluster. Set validity to that, or leave it out`)},
+		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`have "prod", and this version of the provider does not exchange those of a living cluster. Set name to that`)},
+		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\"\n algorithm = \"ecdsa-p384\""), ExpectError: says(`Set algorithm to that, or leave it out`)},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Taint: []string{name}, ExpectError: says("one half of a replacement")},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Destroy: true},
 	)
+}
+
+// TestAuthoritiesAboutToExpire: nobody else says that all certificates of a cluster are to end on one day, and that long before there
+// is something to be done.
+func TestAuthoritiesAboutToExpire(t *testing.T) {
+	w := newWorld(t)
+	config := strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"26280h\"\n}", 1)
+	said := func(left time.Duration, warns bool) tftest.TestStep {
+		return tftest.TestStep{
+			PreConfig: func() { w.Clock = w.Clock.Add(26280*time.Hour - left); w.warned() }, Config: config,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(map[string]any, map[string]any) error {
+				w.Clock = w.Clock.Add(left - 26280*time.Hour)
+				if text := w.warned(); strings.Contains(text, `The authority "etcd prod peers" of cluster prod expires at`) != warns {
+					return fmt.Errorf("%s before the end it says %q", left, text)
+				}
+				return nil
+			})}},
+		}
+	}
+	w.run(t, tftest.TestStep{Config: config}, said(181*24*time.Hour, false), said(179*24*time.Hour, true))
+}
+
+// TestSameAuthorityInAnotherText: a vault or openssl writes the same certificate with other lines around it. Whoever takes the
+// authorities from another place changes nothing by that: no cluster is refused, and no client gets another certificate.
+func TestSameAuthorityInAnotherText(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "app")
+	config := func(authority string) string {
+		return of("a b c", unprotected) + fmt.Sprintf(`
+			resource "etcd_certificate" "client" {
+				pki              = local.pki
+				common_name      = "app"
+				private_key_file = %q
+				ca_certificate_file = "%s.ca"
+			}
+			locals {
+				pki = %s
+			}`, file, file, authority)
+	}
+	own := func(text string) string { return strings.Replace(text, "etcd_pki.prod.authority", "local.pki", 1) }
+	const reworded = `{ for role, pair in etcd_pki.prod.authority : role => {
+		certificate = "Certificate:\n    Version: 3\n${replace(pair.certificate, "\n", "\r\n")}\n"
+		private_key = pair.private_key
+	} }`
+	changes := 0
+	w.run(t,
+		tftest.TestStep{Config: own(config("etcd_pki.prod.authority")), Check: func(*terraform.State) error { w.Forget(); return nil }},
+		tftest.TestStep{Config: own(config(reworded)), PlanOnly: true},
+		tftest.TestStep{Config: own(config(reworded)), Check: func(*terraform.State) error { changes = len(w.changes()); return nil }})
+	if changes > 0 {
+		t.Errorf("hosts were changed: %v", w.changes())
+	}
 }

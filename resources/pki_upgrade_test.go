@@ -81,6 +81,7 @@ func TestUpgradePKI(t *testing.T) {
 		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h",
 		"authority":           map[string]any{"peer": pair("peer"), "client": pair("client")},
 		"client_authority":    map[string]any{"client": pair("client")},
+		"expires_at":          nil,
 		"peer_ca_certificate": "peer certificate", "client_ca_certificate": "client certificate",
 	}
 	mustUpgrade(t, "etcd_pki", old, want)

@@ -248,6 +248,7 @@ func TestSnapshotRefusals(t *testing.T) {
 		"half a credential": {`s3 = {` + place + `, access_key_id = "AKIA" }`, "access_key_id and secret_access_key are given together"},
 		"a bucket's URL":    {`s3 = { endpoint = "https://s3.example.com/backups", bucket = "backups", key = "prod.db" }`, `write it as "https://s3.example.com"`},
 		"no URL":            {`s3 = { endpoint = "s3.example.com", bucket = "backups", key = "prod.db" }`, "this is no such address"},
+		"no time at all":    {"file = \"x.db\"\ntimeouts = { create = \"0s\" }", "it is not positive"},
 		"a secret in a URL": {`s3 = { endpoint = "https://key:SECRET@s3.example.com", bucket = "backups", key = "prod.db" }`, "credentials have attributes of their own"},
 	} {
 		t.Run(name, func(t *testing.T) {

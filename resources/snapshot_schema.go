@@ -24,7 +24,8 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A snapshot of a cluster, taken when the resource is created: of a healthy voter that has all that was agreed on, never of a learner, and of one that does not lead where there is one. " +
 			"It is verified at once, by the SHA-256 that it ends in, which etcd's own `snapshot status` does not look at, and by a read of all of its keys. " +
 			"It is sent over SSH into a file of the machine that runs Terraform, or uploaded to S3-compatible storage by the host. A file gets its name once the whole snapshot is in it, verified and on the disk.\n\n" +
-			"It is not taken anew by itself: change `triggers` for that. The new snapshot then takes the place of the one before, or, where that fails, the one before stays.",
+			"It is not taken anew by itself: change `triggers` for that. The new snapshot then takes the place of the one before, or, where that fails, the one before stays. " +
+			"It cannot be imported, since it is verified when it is taken; a restore needs the file alone.",
 		Attributes: map[string]schema.Attribute{
 			"cluster": schema.SingleNestedAttribute{
 				Required: true,
@@ -69,7 +70,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			"size":         number("Its size in bytes."),
 			"sha256":       computed("SHA-256 of the whole file, hexadecimal."),
 			"hash":         number("etcd's hash of the key space at the revision, as `etcdctl endpoint hashkv --rev` prints it."),
-			"etcd_version": computed("Version of etcd that it was taken from, like `3.7.3`. A snapshot can be restored by this line or a newer one, never by an older."),
+			"etcd_version": computed("Version of etcd that it was taken from, like `3.7.3`. A snapshot can be restored by this minor version of etcd or a newer one, never by an older."),
 			"cluster_id":   computed("etcd's ID of the cluster that it was taken from, hexadecimal."),
 			"member":       computed("Name of the member that it was taken from."),
 			"taken_at":     computed("When it was taken, as RFC 3339 in UTC, by the clock of the host."),
@@ -89,14 +90,9 @@ func memberReferenceAttributes() map[string]schema.Attribute {
 
 // snapshotTimeouts bound what takes a snapshot.
 func snapshotTimeouts(ctx context.Context) schema.Attribute {
-	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+	return boundedBy("How long operations may take.", timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Update: true,
 		CreateDescription: "How long taking it may take, as a duration like `30m`. Default: `30m`.",
 		UpdateDescription: "How long taking another may take, as a duration. Default: `30m`.",
-	})
-	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
-		nested.MarkdownDescription = "How long operations may take."
-		return nested
-	}
-	return attribute
+	}))
 }

@@ -140,16 +140,36 @@ func TestUnreadableStates(t *testing.T) {
 	}
 }
 
-// TestEarlierStatesPlanNothing upgrades the provider under a cluster that was restored and makes backups, with a snapshot: with the
+// TestEarlierStatesPlanNothing upgrades the provider under a cluster that was restored and makes backups, with a snapshot and clients: with the
 // configuration brought to the new names, nothing is left to do, and nothing is restored again.
 func TestEarlierStatesPlanNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	x := w.terminal(t)
-	file := filepath.Join(x.dir, "prod.db")
+	file, key := filepath.Join(x.dir, "prod.db"), filepath.Join(x.dir, "app.key")
+	_, csr := madeKey(t)
+	write(t, filepath.Join(x.dir, "request.pem"), string(csr), 0o600)
 	config := func(more string) string {
-		return of("a b c", unprotected+backedUp("secret", "")+more) + fmt.Sprintf("\nresource \"etcd_snapshot\" \"before\" {\n"+
-			"cluster = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }\nfile = %q\npurge_data = true\n}\n", file)
+		return of("a b c", unprotected+backedUp("secret", "")+more) + fmt.Sprintf(`
+			resource "etcd_snapshot" "before" {
+				cluster    = { name = etcd_cluster.prod.name, owner = etcd_cluster.prod.owner, members = etcd_cluster.prod.members }
+				file       = %q
+				purge_data = true
+			}
+			resource "etcd_certificate" "app" {
+				pki                 = etcd_pki.prod.client_authority
+				common_name         = "app"
+				organization        = ["platform"]
+				private_key_file    = %q
+				certificate_file    = "%[2]s.crt"
+				ca_certificate_file = "%[2]s.ca"
+			}
+			resource "etcd_certificate" "requested" {
+				pki         = etcd_pki.prod.authority
+				common_name = "requested"
+				csr         = file("request.pem")
+			}
+		`, file, key)
 	}
 	apply := func(config string) string {
 		if err := os.WriteFile(filepath.Join(x.dir, "main.tf"), []byte(config), 0o600); err != nil {
@@ -180,6 +200,14 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 			delete(o, "hold_restarts")
 		case "etcd_snapshot":
 			o.rename("purge_data", "purge")
+		case "etcd_pki":
+			delete(o, "client_authority")
+			delete(o, "expires_at")
+		case "etcd_certificate":
+			o.rename("certificate", "certificate_pem")
+			o.rename("ca_certificate", "ca_certificate_pem")
+			o.rename("csr", "csr_pem")
+			o.rename("expires_at", "not_after")
 		}
 	})
 	if text, code := x.run("plan", "-no-color", "-detailed-exitcode"); code != 0 {

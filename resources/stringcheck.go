@@ -29,7 +29,7 @@ var (
 	memberName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
 		"must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end")
 	etcdVersion = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`),
-		`must be a line of etcd, like "3.7", or an exact version, like "3.7.3"`)
+		`must be a minor version of etcd, like "3.7", or an exact version, like "3.7.3"`)
 )
 
 // oneOfAlgorithms wants an algorithm of keys.

@@ -91,6 +91,17 @@ func IsOf(certificate, authority *x509.Certificate) bool {
 	return certificate.Equal(authority) || certificate.CheckSignatureFrom(authority) == nil
 }
 
+// Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these and however their
+// lines break. Texts that hold none are the same where they are equal.
+func Same(a, b string) bool {
+	ofA, errA := Parse([]byte(a))
+	ofB, errB := Parse([]byte(b))
+	if errA != nil || errB != nil {
+		return a == b
+	}
+	return slices.EqualFunc(ofA, ofB, (*x509.Certificate).Equal)
+}
+
 // Issued returns when a certificate was signed, as far as that is known: authorities backdate.
 func Issued(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(Backdate) }
 

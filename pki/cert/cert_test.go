@@ -94,3 +94,27 @@ func TestWhoseItIs(t *testing.T) {
 		t.Error("an authority vouches for another of its name")
 	}
 }
+
+// TestSame: what is around certificates does not tell them apart, and what they are does.
+func TestSame(t *testing.T) {
+	textA, _ := authority(t, "a")
+	textB, _ := authority(t, "a")
+	one, other := string(textA), string(textB)
+	for name, test := range map[string]struct {
+		a, b string
+		want bool
+	}{
+		"itself":             {one, one, true},
+		"as openssl writes":  {one, "Certificate:\n    Data:\n" + strings.ReplaceAll(one, "\n", "\r\n") + "\n", true},
+		"another":            {one, other, false},
+		"one more":           {one, one + other, false},
+		"another order":      {one + other, other + one, false},
+		"no certificate":     {one, "", false},
+		"two texts of none":  {"x", "y", false},
+		"a text that's none": {"x", "x", true},
+	} {
+		if Same(test.a, test.b) != test.want || Same(test.b, test.a) != test.want {
+			t.Errorf("%s: not %t", name, test.want)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
 	}
 	if empty == n {
 		return &membership.Refusal{Summary: "No host carries a member any more", Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
-			Remedy: "if that was meant, remove it from the state (terraform state rm) and apply to form a new one; if not, bring the hosts back first"}
+			Remedy: "bring the hosts back with their data, or restore a snapshot; if it was meant, and nobody needs the data, remove the cluster from the state (terraform state rm) and apply to form a new, empty one"}
 	}
 	needed := membership.Quorum(n)
 	refuse := func(what, remedy string) error {
