@@ -23,6 +23,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // backupModel is how a cluster is backed up.
@@ -130,7 +131,7 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 		diags.Append(m.Rehearsal.As(ctx, &r, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})...)
 	}
 	b.Rehearsal = &api.Rehearsal{Schedule: orElse(r.Schedule, rehearsalSchedule), Identity: secret.New(r.Identity.Reveal()), MaxAge: durationOr(r.MaxAge, rehearsalMaxAge)}
-	if known(ctx, object) {
+	if value.Known(ctx, object) {
 		b.Digest = digest(*b, cluster)
 	}
 	return b, diags

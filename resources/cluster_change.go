@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -48,7 +49,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	}
 	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused before it
 	// begins.
-	c.Name, c.DataDir = orBefore(c.Name, state.Name), orBefore(c.DataDir, state.DataDir)
+	c.Name, c.DataDir = value.OrBefore(c.Name, state.Name), value.OrBefore(c.DataDir, state.DataDir)
 	c.keepObserved(state)
 	diags.Append(c.checkAbandoned(before, last)...)
 	diags.Append(c.refuseChanges(authority, state)...)
@@ -165,7 +166,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
 	diags.Append(ch.warnUnasked()...)
-	c.Endpoints, c.Alarms, c.Status = stringList(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
+	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
 		if m, desired := ch.members[s.Name]; desired && s.Desired {
 			m.foresee(s, ch)
@@ -329,7 +330,7 @@ func (m *memberModel) keepObserved(state memberModel) {
 // mayAskForNothing leaves what a plan is for to the apply, where it depends on values that are not known: they may turn out
 // to be what they were.
 func (c *clusterModel) mayAskForNothing(ctx context.Context) {
-	if !known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
+	if !value.Known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
 		c.PlannedChange = types.StringUnknown()
 	}
 }
@@ -366,14 +367,6 @@ func rebuilds(members, before map[string]memberModel) (names []string) {
 		}
 	}
 	return names
-}
-
-// orBefore is a value that is planned, or the one before where it is not known.
-func orBefore(planned, before types.String) types.String {
-	if planned.IsUnknown() {
-		return before
-	}
-	return planned
 }
 
 // refuseChanges refuses what is not possible on a living cluster, the members aside.

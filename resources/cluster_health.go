@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // Values of status.
@@ -83,7 +84,7 @@ func driftOf(s membership.MemberStatus) types.List {
 	if len(drift) == 0 {
 		return types.ListNull(types.StringType)
 	}
-	return stringList(drift)
+	return value.List(drift)
 }
 
 // alarmsOf are etcd's alarms; null where there are none.
@@ -98,7 +99,7 @@ func alarmsOf(p membership.ClusterStatus) types.List {
 	if len(alarms) == 0 {
 		return types.ListNull(types.StringType)
 	}
-	return stringList(alarms)
+	return value.List(alarms)
 }
 
 // statusOf sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is

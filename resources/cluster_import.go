@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 var _ resource.ResourceWithImportState = (*clusterResource)(nil)
@@ -122,7 +123,7 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 		}
 	}
 	cluster := state.cluster(members)
-	state.Endpoints, state.LastRollout = stringList(cluster.Endpoints()), types.ListNull(types.StringType)
+	state.Endpoints, state.LastRollout = value.List(cluster.Endpoints()), types.ListNull(types.StringType)
 	state.closeRollout()
 	for _, m := range cluster.Members {
 		member := members[m.Name]
@@ -173,7 +174,7 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 		c.ExtraFlags = extraFlagsFrom(flags)
 		c.ExtraServerNames = types.SetNull(types.StringType)
 		if names := c.cluster(nil).ServerNamesOf(m, o.Certificates[api.KeyServer].PEM); len(names) > 0 {
-			c.ExtraServerNames = types.SetValueMust(types.StringType, stringList(names).Elements())
+			c.ExtraServerNames = types.SetValueMust(types.StringType, value.List(names).Elements())
 		}
 		c.Settings, c.EtcdVersion = settings, types.StringValue(o.Store.EtcdVersion)
 		c.CACertificate = types.StringValue(o.Certificates["client-ca"].PEM)

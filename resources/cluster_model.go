@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // clusterModel is etcd_cluster as Terraform has it.
@@ -138,7 +139,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		PeerPort:    int(c.PeerPort.ValueInt64()),
 		MetricsPort: int(c.MetricsPort.ValueInt64()),
 		Settings:    c.flags(),
-		ServerNames: textsOf(c.ExtraServerNames),
+		ServerNames: value.Texts(c.ExtraServerNames),
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 	}
@@ -188,32 +189,11 @@ func (m memberModel) reach() Reach {
 	}
 }
 
-// stringList is a list of texts as Terraform has it.
-func stringList(texts []string) types.List {
-	values := make([]attr.Value, len(texts))
-	for i, text := range texts {
-		values[i] = types.StringValue(text)
-	}
-	return types.ListValueMust(types.StringType, values)
-}
-
-// textsOf are the texts of a set that are known, sorted.
-func textsOf(set types.Set) []string {
-	var texts []string
-	for _, element := range set.Elements() {
-		if text, ok := element.(types.String); ok && !text.IsUnknown() {
-			texts = append(texts, text.ValueString())
-		}
-	}
-	slices.Sort(texts)
-	return texts
-}
-
 // stepList is the text of each step.
 func stepList(steps []membership.Step) types.List {
 	texts := make([]string, len(steps))
 	for i, step := range steps {
 		texts[i] = step.String()
 	}
-	return stringList(texts)
+	return value.List(texts)
 }

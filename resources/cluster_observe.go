@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -178,7 +179,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		}
 	}
 	if c.Endpoints.IsUnknown() {
-		c.Endpoints = stringList(ch.cluster.Endpoints())
+		c.Endpoints = value.List(ch.cluster.Endpoints())
 	}
 	if c.Status.IsUnknown() {
 		c.Status = seen.Status

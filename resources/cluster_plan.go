@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -15,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -156,11 +156,11 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	}
 	diags.Append(c.setMembers(ctx, members)...)
 	if addressesKnown(members) && !c.ClientPort.IsUnknown() {
-		c.Endpoints = stringList(cluster.Endpoints())
+		c.Endpoints = value.List(cluster.Endpoints())
 	}
 	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
 	diags.Append(d...)
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && allKnown(config.Backup, backup) && known(ctx, c.Restore) {
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && allKnown(config.Backup, backup) && value.Known(ctx, c.Restore) {
 		diags.Append(c.setRollout(ctx, members, backup)...)
 	}
 	return diags
@@ -193,17 +193,9 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 	return nil
 }
 
-// known tells whether values are known to their end.
-func known(ctx context.Context, values ...attr.Value) bool {
-	return !slices.ContainsFunc(values, func(v attr.Value) bool {
-		text, err := v.ToTerraformValue(ctx)
-		return err != nil || !text.IsFullyKnown()
-	})
-}
-
 // plannable tells whether all of the members and of what they run by is known that steps are planned from.
 func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
-	return addressesKnown(members) && known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.HoldRestarts)
+	return addressesKnown(members) && value.Known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.HoldRestarts)
 }
 
 // rebuildsKnown tells whether it is known of every member by what it is to be built anew.

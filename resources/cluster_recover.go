@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // recoverModel is the named way out of a lost quorum.
@@ -45,8 +46,8 @@ func recoverAttribute() schema.SingleNestedAttribute {
 // mustShow refuses to plan what gives up data of a living cluster, where the plan cannot show what that is: an apply would do
 // what nobody has seen.
 func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
-	hidden := func(name string, value attr.Value) {
-		if !known(ctx, value) {
+	hidden := func(name string, of attr.Value) {
+		if !value.Known(ctx, of) {
 			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
 				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
@@ -79,7 +80,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	if !restoration.TakeBack {
 		c.ClusterID = types.StringUnknown()
 	}
-	if !c.plannable(ctx, members) || !known(ctx, c.Restore) {
+	if !c.plannable(ctx, members) || !value.Known(ctx, c.Restore) {
 		diags.Append(refuseOverwrite(last.reports(), restoration)...)
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
@@ -98,7 +99,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		diags.AddAttributeWarning(refusedAt(deferred), "A host is left out of the restore", deferred.Error())
 	}
 	c.plansSteps(c.asked(ch, state), ch.plan.Steps)
-	c.Endpoints = stringList(ch.cluster.Endpoints())
+	c.Endpoints = value.List(ch.cluster.Endpoints())
 	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
 	for name, m := range members {
 		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()

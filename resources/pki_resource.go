@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 var (
@@ -122,7 +123,7 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		return
 	}
 	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
-	plan.Name, plan.Algorithm, plan.Validity = orBefore(plan.Name, state.Name), orBefore(plan.Algorithm, state.Algorithm), orBefore(plan.Validity, state.Validity)
+	plan.Name, plan.Algorithm, plan.Validity = value.OrBefore(plan.Name, state.Name), value.OrBefore(plan.Algorithm, state.Algorithm), value.OrBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
 	plan.Authority, plan.ClientAuthority = state.Authority, state.ClientAuthority
 	plan.PeerCACertificate, plan.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
