@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
@@ -65,12 +66,12 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,
 				MarkdownDescription: "How long the certificate is valid, as a duration like `1h`: at least 10m. Default: `1h`.",
-				Validators:          []validator.String{lifetime},
+				Validators:          []validator.String{validate.Lifetime},
 			},
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Algorithm of the key. " + aboutAlgorithms(),
-				Validators:          []validator.String{oneOfAlgorithms()},
+				MarkdownDescription: "Algorithm of the key. " + validate.AboutAlgorithms(),
+				Validators:          []validator.String{validate.OneOfAlgorithms()},
 			},
 			"private_key":    schema.StringAttribute{Computed: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: "The private key, PEM."},
 			"certificate":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 // How long a client certificate lasts by default, and when it is renewed.
@@ -47,14 +48,14 @@ func certificateSchema() schema.Schema {
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(certificateValidity),
 				MarkdownDescription: "How long a certificate is valid, as a duration like `8760h`: at least 10m, and never longer than the authority's own. Default: `8760h` (a year).",
-				Validators:          []validator.String{lifetime},
+				Validators:          []validator.String{validate.Lifetime},
 			},
 			"renew_before": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default: stringdefault.StaticString(certificateRenewal),
 				MarkdownDescription: "How long before its end a certificate is renewed by the next apply, as a duration shorter than `validity`. " +
 					"Default: `720h` (30 days).",
-				Validators: []validator.String{duration},
+				Validators: []validator.String{validate.Duration},
 			},
 			"private_key_file": schema.StringAttribute{
 				Optional: true,
@@ -70,8 +71,8 @@ func certificateSchema() schema.Schema {
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(string(pki.DefaultAlgorithm)),
-				MarkdownDescription: "Algorithm of a key that is made; it does nothing to one that is there. " + aboutAlgorithms(),
-				Validators:          []validator.String{oneOfAlgorithms()},
+				MarkdownDescription: "Algorithm of a key that is made; it does nothing to one that is there. " + validate.AboutAlgorithms(),
+				Validators:          []validator.String{validate.OneOfAlgorithms()},
 			},
 			"certificate_file": schema.StringAttribute{
 				Optional:            true,

@@ -23,6 +23,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
@@ -78,7 +79,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 		Attributes: map[string]schema.Attribute{
 			"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar{}},
 				MarkdownDescription: "When, as a systemd calendar event. Default: `" + backupSchedule + "`."},
-			"directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
+			"directory": schema.StringAttribute{Optional: true, Validators: []validator.String{validate.Path},
 				MarkdownDescription: "Directory on the hosts to store backups in; it is made where it is not there, readable by root alone. It lies apart from `data_dir` and what members keep beside it (`DATA_DIR.backup`, `DATA_DIR.snapshots`, `DATA_DIR.aside-*`), which are moved and deleted as a whole. Each is on the host that made it, unless that is a file system that the hosts share."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3PrefixAttributes("Prefix that the keys of all objects begin with, like `etcd/prod`."),
 				MarkdownDescription: "S3-compatible storage to store backups in. Credentials are kept on the hosts, readable by root alone."},
@@ -89,7 +90,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "Which backups stay: all that any of these keeps. The newest always stays. Default: `{ hourly = 48, daily = 14, weekly = 8, verified = 2 }`.",
 				Attributes: map[string]schema.Attribute{
 					"last":     count("The last so many."),
-					"within":   schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "All that are no older than the newest by more than this, as a duration like `72h`. A gap between two backups counts as no more than the longest time that `schedule` has between two runs, and an hour. So neither an outage nor a clock that is ahead drops a backup."},
+					"within":   schema.StringAttribute{Optional: true, Validators: []validator.String{validate.Duration}, MarkdownDescription: "All that are no older than the newest by more than this, as a duration like `72h`. A gap between two backups counts as no more than the longest time that `schedule` has between two runs, and an hour. So neither an outage nor a clock that is ahead drops a backup."},
 					"hourly":   count("The newest of each of the last so many hours that have one."),
 					"daily":    count("The newest of each of the last so many days (UTC) that have one."),
 					"weekly":   count("The newest of each of the last so many weeks (ISO 8601) that have one."),
@@ -99,12 +100,12 @@ func backupAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "Rehearsals: on a schedule, the newest backup is fetched as a restore would, restored beside the live member on one of the hosts, started alone and out of reach, read, compared with its manifest, and removed. Default: `{}`, with the defaults below.",
 				Attributes: map[string]schema.Attribute{
 					"schedule": schema.StringAttribute{Optional: true, Validators: []validator.String{calendar{}}, MarkdownDescription: "When, as a systemd calendar event. Default: `" + rehearsalSchedule + "`."},
-					"max_age":  schema.StringAttribute{Optional: true, Validators: []validator.String{duration}, MarkdownDescription: "How old the last successful one may be before plans warn, as a duration. Default: `192h` (8 days)."},
+					"max_age":  schema.StringAttribute{Optional: true, Validators: []validator.String{validate.Duration}, MarkdownDescription: "How old the last successful one may be before plans warn, as a duration. Default: `192h` (8 days)."},
 					"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 						MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, with which encrypted backups are read. Kept on the hosts, readable by root alone: " +
 							"who has broken into one can read the backups. Without it, of an encrypted backup only the checksum of what is stored is proved. Write-only: no state holds it."},
 				}},
-			"metrics_directory": schema.StringAttribute{Optional: true, Validators: []validator.String{cleanPath},
+			"metrics_directory": schema.StringAttribute{Optional: true, Validators: []validator.String{validate.Path},
 				MarkdownDescription: "Directory of node_exporter's textfile collector on the hosts, for metrics of backups and rehearsals, also apart from `data_dir`. Default: they are written to `DATA_DIR.backup`."},
 		},
 	}

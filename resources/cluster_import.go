@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
@@ -53,8 +54,8 @@ func parseImport(id string) (name string, hosts []string, err error) {
 	}
 	for host := range strings.SplitSeq(list, ",") {
 		host = strings.TrimSpace(host)
-		if err := checkAddress(host); err != nil {
-			return "", nil, fmt.Errorf("%q in %q is no host: %w; it must be %s", host, id, err, hostAddress.wants)
+		if err := validate.Address(host); err != nil {
+			return "", nil, fmt.Errorf("%q in %q is no host: %w; it %s", host, id, err, validate.HostAddress.Description(context.Background()))
 		}
 		hosts = append(hosts, host)
 	}

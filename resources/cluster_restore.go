@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
 )
 
@@ -48,7 +49,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 		Attributes: map[string]schema.Attribute{
 			"file": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home directory. It is sent to all hosts over SSH."},
-			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{httpsURL},
+			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{validate.HTTPSURL},
 				MarkdownDescription: "A snapshot at a URL, `https://...`. The machine that runs Terraform downloads it, and resumes a download that breaks. Needs `sha256`. The state keeps the URL: if the URL itself grants access, download the snapshot and use `file`."},
 			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3ObjectAttributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},

@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 // etcd's own ports, and one beside them for metrics.
@@ -43,7 +45,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Required: true,
 				MarkdownDescription: "Name of the cluster: 1 to 32 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen. " +
 					"It scopes everything on a host (unit `etcd@NAME.service`, `/etc/etcd/NAME`), so that clusters of different names can share hosts. Cannot be changed.",
-				Validators: []validator.String{clusterName},
+				Validators: []validator.String{validate.ClusterName},
 			},
 			"pki": authorityWriteOnly("The authorities that sign the cluster's certificates: `etcd_pki.NAME.authority`, or an object of the same shape " +
 				"from elsewhere (an ephemeral resource, say). Write-only: no key enters this resource's state or plan. " +
@@ -55,8 +57,8 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"several in one plan; the apply takes them one at a time, after a snapshot: a healthy member goes once its replacement votes, a dead one before its replacement joins. " +
 					"A plan that moves more members at once than the cluster can lose (one of 3, two of 5) is refused; an address that is not known before apply counts as moved. So is a plan that moves a member while another is down. " +
 					"A member with another name is another member: it cannot take over a host in the apply in which another leaves it.",
-				NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes(), Validators: []validator.Object{required{"address"}}},
-				Validators:   []validator.Map{mapvalidator.KeysAre(memberName)},
+				NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes(), Validators: []validator.Object{validate.Required{"address"}}},
+				Validators:   []validator.Map{mapvalidator.KeysAre(validate.MemberName)},
 			},
 			"version": schema.StringAttribute{
 				Optional: true,
@@ -64,7 +66,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"Default: for a new cluster the newest that the provider carries; a cluster that serves stays on its minor version. If a release of the provider carries a newer patch, " +
 					"the next plan rolls it out, unless `hold_restarts` is true; a cluster that runs a newer patch than the provider carries keeps it. A change restarts member by member, one minor version at a time (3.6 to 3.7), " +
 					"upwards, and downwards through etcd's own downgrade. `etcd_version` says what runs." + aboutCarried(carried),
-				Validators: []validator.String{etcdVersion},
+				Validators: []validator.String{validate.EtcdVersion},
 			},
 			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", byRoll),
 			"peer_port":    portAttribute(defaultPeerPort, "TCP port that members use among themselves, on the member's address.", " A change re-addresses the members: each is listed at its new peer URL and restarted, one by one, the leader last, with its data and its ID."),
@@ -74,7 +76,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Computed: true,
 				MarkdownDescription: "Directory of the data on every host: an absolute path, in its shortest spelling, that does not exist or is empty before the cluster is formed. " +
 					"Default: `/var/lib/etcd/NAME`." + notYet,
-				Validators: []validator.String{cleanPath},
+				Validators: []validator.String{validate.Path},
 			},
 			"settings":    settingsAttribute(),
 			"extra_flags": extraFlagsAttribute(),
@@ -82,7 +84,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Further DNS names and IP addresses that clients reach members by, like those of a load balancer: every member's server certificate names them, beside the member's own address and loopback. " +
 					"No wildcards. A change issues these certificates anew; members take them up without a restart. Default: none.",
-				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(hostAddress)},
+				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(validate.HostAddress)},
 			},
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
@@ -213,24 +215,24 @@ func memberAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Required. IP address (IPv4, or IPv6 in its shortest spelling) or DNS name, in lower case, by which the other members and clients reach this one. " +
 				"Its certificates name it, and nothing else may have it. A member with an IP address listens on it alone (and on loopback), one with a DNS name on all addresses. " +
 				"An address of another machine is a replacement: the member is built there, and its old host is left, with the data moved aside. Another address of the machine that the member is on, which an interface of it has to have already, keeps its data and its ID: it is re-addressed, with one restart.",
-			Validators: []validator.String{hostAddress},
+			Validators: []validator.String{validate.HostAddress},
 		},
 		"host_key": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Public SSH key of the host, like `ssh-ed25519 AAAA...`; several, one a line, while it is being changed. " +
 				"Where it is set, no other key is accepted. Can be changed at any time.",
-			Validators: []validator.String{publicKeys},
+			Validators: []validator.String{validate.PublicKeys},
 		},
 		"host_ca": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Public key of the authority that signs this host's SSH host certificate. Default: the provider's `ssh.host_ca`. " +
 				"Can be changed at any time.",
-			Validators: []validator.String{publicKeys},
+			Validators: []validator.String{validate.PublicKeys},
 		},
 		"ssh_address": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Host name or IP address to reach the host's sshd by, where that is not `address`. Can be changed at any time.",
-			Validators:          []validator.String{hostAddress},
+			Validators:          []validator.String{validate.HostAddress},
 		},
 		"ssh_port": schema.Int64Attribute{
 			Optional:            true,

@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 // What etcd assumes where a setting is not given, and its limits (embed/config.go of etcd 3.7).
@@ -63,13 +65,13 @@ func settingsAttribute() schema.SingleNestedAttribute {
 				Optional: true,
 				MarkdownDescription: "Time between two heartbeats of the leader, as a duration of whole milliseconds: about the round trip between the members " +
 					"that are farthest apart. etcd's default: `100ms`.",
-				Validators: []validator.String{millisecond},
+				Validators: []validator.String{validate.Millisecond},
 			},
 			"election_timeout": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Time without a heartbeat after which a follower stands for election, as a duration of whole milliseconds: " +
 					"at least 5 times `heartbeat_interval` and at most `50s`. etcd's default: `1s`.",
-				Validators: []validator.String{millisecond},
+				Validators: []validator.String{validate.Millisecond},
 			},
 			"max_request_bytes": schema.Int64Attribute{
 				Optional:            true,
@@ -180,7 +182,7 @@ func checkRetention(mode, retention string) error {
 		}
 		return nil
 	}
-	if err := checkDuration(retention); err != nil {
+	if err := validate.CheckDuration(retention); err != nil {
 		return fmt.Errorf("%q is no duration, which auto_compaction_mode %q wants: set one like \"5m\" or \"1h\"", retention, modePeriodic)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 var _ resource.ResourceWithImportState = (*pkiResource)(nil)
@@ -28,7 +29,7 @@ const (
 // ImportState takes authorities into the state that were made earlier: NAME@DIRECTORY. Their PEM files are in the directory.
 func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	name, directory, found := strings.Cut(req.ID, "@")
-	if !found || directory == "" || !clusterNamePattern.MatchString(name) {
+	if !found || directory == "" || !validate.ClusterNamePattern.MatchString(name) {
 		resp.Diagnostics.AddError("The import ID of the authorities is not valid", fmt.Sprintf("%q does not say which: it has to be NAME@DIRECTORY, like \"prod@./authorities\", "+
 			"with the name of the cluster as `name` has it. The directory holds %s.", req.ID, importedFiles()))
 		return

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 // authorityValidity is how long an authority lasts by default: ten years.
@@ -23,19 +24,19 @@ func pkiSchema() schema.Schema {
 				Required: true,
 				MarkdownDescription: "Name in the subjects of the authorities, usually the cluster's: 1 to 32 lower-case letters, digits and hyphens, " +
 					"beginning with a letter and not ending with a hyphen. Cannot be changed.",
-				Validators: []validator.String{clusterName},
+				Validators: []validator.String{validate.ClusterName},
 			},
 			"algorithm": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(string(pki.DefaultAlgorithm)),
-				MarkdownDescription: "Algorithm of the authorities' keys, and of the keys that members make. " + aboutAlgorithms() + " Cannot be changed yet.",
-				Validators:          []validator.String{oneOfAlgorithms()},
+				MarkdownDescription: "Algorithm of the authorities' keys, and of the keys that members make. " + validate.AboutAlgorithms() + " Cannot be changed yet.",
+				Validators:          []validator.String{validate.OneOfAlgorithms()},
 			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(authorityValidity),
 				MarkdownDescription: "How long the authorities' certificates are valid, as a duration like `87600h`. At least 10m. Default: `87600h` (ten years). Cannot be changed yet.",
-				Validators:          []validator.String{lifetime},
+				Validators:          []validator.String{validate.Lifetime},
 			},
 			"authority": schema.SingleNestedAttribute{
 				Computed: true, Sensitive: true,

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 // s3Model is S3-compatible storage.
@@ -51,7 +52,7 @@ func s3PrefixAttributes(about string) map[string]schema.Attribute {
 func s3Attributes(name, about string) map[string]schema.Attribute {
 	some := []validator.String{stringvalidator.LengthAtLeast(1)}
 	return map[string]schema.Attribute{
-		"endpoint": schema.StringAttribute{Required: true, Validators: []validator.String{s3Endpoint},
+		"endpoint": schema.StringAttribute{Required: true, Validators: []validator.String{validate.S3Endpoint},
 			MarkdownDescription: "Address of the storage: `https://HOST` or `https://HOST:PORT`. With `http://` everything, the data too, crosses the network in the clear."},
 		"region":     schema.StringAttribute{Optional: true, MarkdownDescription: "Region of the bucket. Default: `us-east-1`, which most storage that is not Amazon's takes for any.", Validators: some},
 		"bucket":     schema.StringAttribute{Required: true, MarkdownDescription: "Name of the bucket. It has to exist.", Validators: some},

@@ -1,4 +1,4 @@
-package resources
+package validate
 
 import (
 	"context"
@@ -8,18 +8,18 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
-// required wants attributes of an object that is an element of a map, list or set. The framework's own Required is of no
+// Required wants attributes of an object that is an element of a map, list or set. The framework's own Required is of no
 // use there: it takes the attributes of an element that is not known yet, as one of a module or of yamldecode, for missing.
-type required []string
+type Required []string
 
 // Description implements validator.Describer.
-func (r required) Description(context.Context) string { return "must have " + strings.Join(r, ", ") }
+func (r Required) Description(context.Context) string { return "must have " + strings.Join(r, ", ") }
 
 // MarkdownDescription implements validator.Describer.
-func (r required) MarkdownDescription(ctx context.Context) string { return r.Description(ctx) }
+func (r Required) MarkdownDescription(ctx context.Context) string { return r.Description(ctx) }
 
 // ValidateObject checks an object that is known.
-func (r required) ValidateObject(_ context.Context, req validator.ObjectRequest, resp *validator.ObjectResponse) {
+func (r Required) ValidateObject(_ context.Context, req validator.ObjectRequest, resp *validator.ObjectResponse) {
 	if req.ConfigValue.IsUnknown() {
 		return
 	}

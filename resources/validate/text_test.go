@@ -1,4 +1,4 @@
-package resources
+package validate
 
 import "testing"
 
@@ -9,13 +9,13 @@ func TestStringChecks(t *testing.T) {
 		good  []string
 		bad   []string
 	}{
-		{"address", checkAddress,
+		{"address", Address,
 			[]string{"192.0.2.1", "2001:db8::1", "etcd-1.example.com", "localhost", "a"},
 			[]string{"", "192.0.2", "192.0.2.1:2379", "[2001:db8::1]", "2001:DB8::1", "2001:db8:0:0::1", "::ffff:192.0.2.1", "fe80::1%eth0", "0.0.0.0", "::", "224.0.0.1", "https://a", "A.example.com", "a.", "-a", "a_b", "a b"}},
 		{"path", checkPath,
 			[]string{"/data", "/var/lib/etcd/prod"},
 			[]string{"", "/", "data", "~/data", "/data/", "/var//lib", "/var/../lib", "/data\n", `/a"b`, "/a%b"}},
-		{"duration", checkDuration, []string{"1h", "5m", "100ms", "1h30m"}, []string{"", "0s", "-1h", "5", "5 m", "1d"}},
+		{"duration", CheckDuration, []string{"1h", "5m", "100ms", "1h30m"}, []string{"", "0s", "-1h", "5", "5 m", "1d"}},
 		{"lifetime", checkLifetime, []string{"10m", "8760h"}, []string{"9m", "0s", "1y"}},
 		{"milliseconds", checkMilliseconds, []string{"100ms", "1.5s"}, []string{"1us", "1.5ms", "0s", "100"}},
 		{"public keys", checkPublicKeys,

@@ -1,4 +1,5 @@
-package resources
+// Package validate refuses values that could never be right, as a validator of the attribute that has them.
+package validate
 
 import (
 	"bytes"
@@ -22,18 +23,18 @@ import (
 
 // Names, as their attributes describe them.
 var (
-	clusterNamePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+	ClusterNamePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-	clusterName = stringvalidator.RegexMatches(clusterNamePattern,
+	ClusterName = stringvalidator.RegexMatches(ClusterNamePattern,
 		"must be 1 to 32 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen")
-	memberName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
+	MemberName = stringvalidator.RegexMatches(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
 		"must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end")
-	etcdVersion = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`),
+	EtcdVersion = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`),
 		`must be a line of etcd, like "3.7", or an exact version, like "3.7.3"`)
 )
 
-// oneOfAlgorithms wants an algorithm of keys.
-func oneOfAlgorithms() validator.String {
+// OneOfAlgorithms wants an algorithm of keys.
+func OneOfAlgorithms() validator.String {
 	var names []string
 	for _, algorithm := range pki.Algorithms() {
 		names = append(names, string(algorithm))
@@ -41,8 +42,8 @@ func oneOfAlgorithms() validator.String {
 	return stringvalidator.OneOf(names...)
 }
 
-// aboutAlgorithms says what algorithms there are, and which is the default.
-func aboutAlgorithms() string {
+// AboutAlgorithms says what algorithms there are, and which is the default.
+func AboutAlgorithms() string {
 	var names []string
 	for _, algorithm := range pki.Algorithms() {
 		names = append(names, fmt.Sprintf("`%s`", algorithm))
@@ -50,17 +51,17 @@ func aboutAlgorithms() string {
 	return fmt.Sprintf("One of %s. Default: `%s`.", strings.Join(names, ", "), pki.DefaultAlgorithm)
 }
 
-// stringCheck is a validator made of a function that says what is wrong with a text.
-type stringCheck struct {
+// textCheck is a validator made of a function that says what is wrong with a text.
+type textCheck struct {
 	wants string // what a good value is
 	check func(string) error
 }
 
-func (c stringCheck) Description(context.Context) string         { return "must be " + c.wants }
-func (c stringCheck) MarkdownDescription(context.Context) string { return "must be " + c.wants }
+func (c textCheck) Description(context.Context) string         { return "must be " + c.wants }
+func (c textCheck) MarkdownDescription(context.Context) string { return "must be " + c.wants }
 
 // ValidateString checks a value that is known.
-func (c stringCheck) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+func (c textCheck) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
 		return
 	}
@@ -71,33 +72,27 @@ func (c stringCheck) ValidateString(_ context.Context, req validator.StringReque
 
 // Checks of texts.
 var (
-	httpsURL    = stringCheck{"an address that begins with https://", checkHTTPS}
-	s3Endpoint  = stringCheck{"https://HOST or https://HOST:PORT (or http://, for a network that is trusted)", checkEndpoint}
-	hostAddress = stringCheck{"an IP address or a DNS name, in lower case and without a port", checkAddress}
-	cleanPath   = stringCheck{"an absolute path in its shortest spelling", checkPath}
-	publicKeys  = stringCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
-	duration    = stringCheck{`a positive duration like "8760h", "5m" or "100ms"`, checkDuration}
-	lifetime    = stringCheck{`a duration like "8760h", of 10 minutes at least`, checkLifetime}
-	millisecond = stringCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
+	HTTPSURL    = textCheck{"an address that begins with https://", checkHTTPS}
+	S3Endpoint  = textCheck{"https://HOST or https://HOST:PORT (or http://, for a network that is trusted)", checkEndpoint}
+	HostAddress = textCheck{"an IP address or a DNS name, in lower case and without a port", Address}
+	Path        = textCheck{"an absolute path in its shortest spelling", checkPath}
+	PublicKeys  = textCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
+	Duration    = textCheck{`a positive duration like "8760h", "5m" or "100ms"`, CheckDuration}
+	Lifetime    = textCheck{`a duration like "8760h", of 10 minutes at least`, checkLifetime}
+	Millisecond = textCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
 )
 
-// Checks of texts that the provider block has in common with resources.
-var (
-	Duration   validator.String = duration
-	PublicKeys validator.String = publicKeys
-)
-
-// TextCheck is a validator of texts by a function that says what is wrong with one; wants is what a good one is. The text stands in
+// Text is a validator of texts by a function that says what is wrong with one; wants is what a good one is. The text stands in
 // the error: it is for no secret.
-func TextCheck(wants string, check func(string) error) validator.String {
-	return stringCheck{wants, check}
+func Text(wants string, check func(string) error) validator.String {
+	return textCheck{wants, check}
 }
 
 var dnsName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// checkAddress wants one spelling of every address, since addresses become parts of URLs that etcd
+// Address wants one spelling of every address, since addresses become parts of URLs that etcd
 // and certificates compare letter by letter.
-func checkAddress(text string) error {
+func Address(text string) error {
 	ip, err := netip.ParseAddr(text)
 	switch {
 	case err != nil && (len(text) > 253 || !dnsName.MatchString(text)):
@@ -167,7 +162,7 @@ func checkPublicKeys(text string) error {
 	return nil
 }
 
-func checkDuration(text string) error {
+func CheckDuration(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
@@ -179,7 +174,7 @@ func checkDuration(text string) error {
 }
 
 func checkLifetime(text string) error {
-	if err := checkDuration(text); err != nil {
+	if err := CheckDuration(text); err != nil {
 		return err
 	}
 	if d, _ := time.ParseDuration(text); d < pki.MinimumLifetime {
@@ -189,7 +184,7 @@ func checkLifetime(text string) error {
 }
 
 func checkMilliseconds(text string) error {
-	if err := checkDuration(text); err != nil {
+	if err := CheckDuration(text); err != nil {
 		return err
 	}
 	if d, _ := time.ParseDuration(text); d%time.Millisecond != 0 {
