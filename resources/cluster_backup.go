@@ -22,6 +22,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -81,7 +82,7 @@ func backupAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "When, as a systemd calendar event. Default: `" + backupSchedule + "`."},
 			"directory": schema.StringAttribute{Optional: true, Validators: []validator.String{validate.Path},
 				MarkdownDescription: "Directory on the hosts to store backups in; it is made where it is not there, readable by root alone. It lies apart from `data_dir` and what members keep beside it (`DATA_DIR.backup`, `DATA_DIR.snapshots`, `DATA_DIR.aside-*`), which are moved and deleted as a whole. Each is on the host that made it, unless that is a file system that the hosts share."},
-			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3PrefixAttributes("Prefix that the keys of all objects begin with, like `etcd/prod`."),
+			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3.PrefixAttributes("Prefix that the keys of all objects begin with, like `etcd/prod`."),
 				MarkdownDescription: "S3-compatible storage to store backups in. Credentials are kept on the hosts, readable by root alone."},
 			"recipients": schema.SetAttribute{Optional: true, ElementType: types.StringType,
 				Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ageRecipient)},
@@ -121,7 +122,7 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 	var m backupModel
 	diags := object.As(ctx, &m, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})
 	b := &api.Backup{Schedule: orElse(m.Schedule, backupSchedule), Directory: m.Directory.ValueString(), MetricsDir: m.MetricsDirectory.ValueString(), Keep: m.keep()}
-	s3, d := s3PrefixFrom(ctx, m.S3)
+	s3, d := s3.PrefixFrom(ctx, m.S3)
 	diags.Append(d...)
 	b.S3 = s3
 	if !m.Recipients.IsUnknown() {
@@ -202,7 +203,7 @@ func checkBackup(ctx context.Context, object types.Object, dataDir string) (diag
 	if m.Directory.IsNull() && m.S3.IsNull() {
 		diags.AddAttributeError(at, "The backup has no destination", "backup wants a directory, s3, or both.")
 	}
-	diags.Append(checkS3(at.AtName("s3"), m.S3)...)
+	diags.Append(s3.Check(at.AtName("s3"), m.S3)...)
 	for attribute, dir := range map[string]string{"directory": m.Directory.ValueString(), "metrics_directory": m.MetricsDirectory.ValueString()} {
 		if dir == "" || dataDir == "" {
 			continue

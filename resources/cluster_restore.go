@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
@@ -51,7 +52,7 @@ func restoreAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "A snapshot on the machine that runs Terraform: a path, in which `~/` is the home directory. It is sent to all hosts over SSH."},
 			"url": schema.StringAttribute{Optional: true, Validators: []validator.String{validate.HTTPSURL},
 				MarkdownDescription: "A snapshot at a URL, `https://...`. The machine that runs Terraform downloads it, and resumes a download that breaks. Needs `sha256`. The state keeps the URL: if the URL itself grants access, download the snapshot and use `file`."},
-			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3ObjectAttributes("Key of the object."),
+			"s3": schema.SingleNestedAttribute{Optional: true, Attributes: s3.ObjectAttributes("Key of the object."),
 				MarkdownDescription: "A snapshot in S3-compatible storage, which the hosts download themselves."},
 			"backup": schema.StringAttribute{Optional: true, Validators: []validator.String{backupName},
 				MarkdownDescription: "The name of a backup in the bucket of `backup.s3`, as `etcd_backups` lists it, or `latest`: the newest, by revision and not by a clock. The hosts download it themselves. " +
@@ -93,7 +94,7 @@ func checkRestore(ctx context.Context, object, backup types.Object) (diags diag.
 	if !r.Backup.IsNull() && backup.IsNull() {
 		diags.AddAttributeError(at.AtName("backup"), "restore.backup needs backup", "restore.backup names a backup at the destinations of backup, and backup is not set. Set it, or name the snapshot by file, url or s3.")
 	}
-	diags.Append(checkS3(at.AtName("s3"), r.S3)...)
+	diags.Append(s3.Check(at.AtName("s3"), r.S3)...)
 	return diags
 }
 

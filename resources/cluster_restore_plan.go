@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -215,7 +216,7 @@ func content(ctx context.Context, object types.Object, backup *api.Backup) (g gi
 		}
 		return g, done, nil
 	default:
-		s3, diags := s3ObjectFrom(ctx, r.S3)
+		s3, diags := s3.ObjectFrom(ctx, r.S3)
 		if diags.HasError() {
 			return g, done, fmt.Errorf("restore.s3: %s", diags.Errors()[0].Detail())
 		}

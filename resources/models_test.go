@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 )
 
 // aSecret is what stands in every attribute that is one.
@@ -73,7 +75,7 @@ func TestModelsPrintNoSecrets(t *testing.T) {
 			t.Errorf("%s: %d secrets were found, and there are %d at least", name, found, c.least)
 		}
 		printsNone(t, name, c.model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), c.model))
-		for attribute, inner := range map[string]any{"pki": &authorityModel{}, "authority": &authorityModel{}, "backup": &backupModel{}, "restore": &restoreModel{}, "s3": &s3Object{}} {
+		for attribute, inner := range map[string]any{"pki": &authorityModel{}, "authority": &authorityModel{}, "backup": &backupModel{}, "restore": &restoreModel{}, "s3": &s3.Object{}} {
 			if _, has := resp.Schema.Attributes[attribute]; has && (attribute != "pki" || name == "etcd_cluster") {
 				printsNone(t, name+"."+attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
 			}

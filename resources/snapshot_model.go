@@ -25,6 +25,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -116,7 +117,7 @@ func (c clusterReference) executor(ctx context.Context, s *ProviderData, to rout
 func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan *snapshotModel, before snapshotModel) (diags diag.Diagnostics) {
 	var cluster clusterReference
 	diags.Append(plan.Cluster.As(ctx, &cluster, basetypes.ObjectAsOptions{})...)
-	s3, d := s3ObjectFrom(ctx, config.S3)
+	s3, d := s3.ObjectFrom(ctx, config.S3)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags

@@ -7,6 +7,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 )
 
 var (
@@ -46,7 +48,7 @@ func (r *snapshotResource) ConfigValidators(context.Context) []resource.ConfigVa
 func (r *snapshotResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config snapshotModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	resp.Diagnostics.Append(checkS3(path.Root("s3"), config.S3)...)
+	resp.Diagnostics.Append(s3.Check(path.Root("s3"), config.S3)...)
 }
 
 // Create takes the snapshot.

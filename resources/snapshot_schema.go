@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 )
 
 func snapshotSchema(ctx context.Context) schema.Schema {
@@ -50,7 +52,7 @@ func snapshotSchema(ctx context.Context) schema.Schema {
 			"s3": schema.SingleNestedAttribute{
 				Optional:            true,
 				MarkdownDescription: "S3-compatible storage that the host uploads the snapshot to. It is not looked at again afterwards: no state holds the credentials for that.",
-				Attributes:          s3ObjectAttributes("Key of the object. One that is there is overwritten."),
+				Attributes:          s3.ObjectAttributes("Key of the object. One that is there is overwritten."),
 			},
 			"triggers": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,

@@ -1,4 +1,5 @@
-package resources
+// Package s3 has the attributes that say where objects lie in S3-compatible storage, and tells hosts of them.
+package s3
 
 import (
 	"context"
@@ -17,8 +18,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
-// s3Model is S3-compatible storage.
-type s3Model struct {
+// storage is S3-compatible storage.
+type storage struct {
 	Endpoint        types.String     `tfsdk:"endpoint"`
 	Region          types.String     `tfsdk:"region"`
 	Bucket          types.String     `tfsdk:"bucket"`
@@ -28,28 +29,28 @@ type s3Model struct {
 	SecretAccessKey sensitive.String `tfsdk:"secret_access_key"` // write-only: null but in a configuration
 }
 
-// s3Object is one object in it.
-type s3Object struct {
-	s3Model
+// Object is one object in it.
+type Object struct {
+	storage
 	Key types.String `tfsdk:"key"`
 }
 
-// s3Prefix is all objects in it whose keys begin with a prefix.
-type s3Prefix struct {
-	s3Model
+// prefix is all objects in it whose keys begin with a prefix.
+type prefix struct {
+	storage
 	Prefix types.String `tfsdk:"prefix"`
 }
 
-// s3ObjectAttributes say where an object is; about, what its key is.
-func s3ObjectAttributes(about string) map[string]schema.Attribute { return s3Attributes("key", about) }
+// ObjectAttributes say where an object is; about, what its key is.
+func ObjectAttributes(about string) map[string]schema.Attribute { return attributes("key", about) }
 
-// s3PrefixAttributes say where objects are; about, what their prefix is.
-func s3PrefixAttributes(about string) map[string]schema.Attribute {
-	return s3Attributes("prefix", about)
+// PrefixAttributes say where objects are; about, what their prefix is.
+func PrefixAttributes(about string) map[string]schema.Attribute {
+	return attributes("prefix", about)
 }
 
-// s3Attributes say where objects are; name is the attribute that says which.
-func s3Attributes(name, about string) map[string]schema.Attribute {
+// attributes say where objects are; name is the attribute that says which.
+func attributes(name, about string) map[string]schema.Attribute {
 	some := []validator.String{stringvalidator.LengthAtLeast(1)}
 	return map[string]schema.Attribute{
 		"endpoint": schema.StringAttribute{Required: true, Validators: []validator.String{validate.S3Endpoint},
@@ -67,28 +68,28 @@ func s3Attributes(name, about string) map[string]schema.Attribute {
 	}
 }
 
-// s3ObjectFrom is the object as hosts are told of it; nil: none is meant, or it is not known yet which.
-func s3ObjectFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
+// ObjectFrom is the object as hosts are told of it; nil: none is meant, or it is not known yet which.
+func ObjectFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
 	}
-	var s s3Object
+	var s Object
 	diags := object.As(ctx, &s, basetypes.ObjectAsOptions{})
 	return s.at(s.Key), diags
 }
 
-// s3PrefixFrom is the same of all objects below a prefix.
-func s3PrefixFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
+// PrefixFrom is the same of all objects below a prefix.
+func PrefixFrom(ctx context.Context, object types.Object) (*api.S3, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
 	}
-	var s s3Prefix
+	var s prefix
 	diags := object.As(ctx, &s, basetypes.ObjectAsOptions{})
 	return s.at(s.Prefix), diags
 }
 
 // at is a key or a prefix in the storage, as hosts are told of it.
-func (s s3Model) at(key types.String) *api.S3 {
+func (s storage) at(key types.String) *api.S3 {
 	return &api.S3{
 		Endpoint: s.Endpoint.ValueString(), Region: s.Region.ValueString(), Bucket: s.Bucket.ValueString(), Key: key.ValueString(),
 		PathStyle: s.PathStyle.ValueBool(), CA: s.CACertificate.ValueString(),
@@ -96,8 +97,8 @@ func (s s3Model) at(key types.String) *api.S3 {
 	}
 }
 
-// checkS3 refuses half of the credentials.
-func checkS3(at path.Path, object types.Object) (diags diag.Diagnostics) {
+// Check refuses half of the credentials.
+func Check(at path.Path, object types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
 	}
