@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
 // notOverwritten is how the refusal to overwrite a file is called.
@@ -26,7 +27,7 @@ const keyMadeAt = "key_made_at"
 
 // issue has the certificate signed, and writes it into the model and to the files.
 // The files of the state are written.
-func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private privateState) diag.Diagnostics {
+func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private private.State) diag.Diagnostics {
 	authority, diags := pairFrom(ctx, object, "client")
 	organizations, d := organizations(ctx, plan.Organization)
 	diags.Append(d...)
@@ -150,7 +151,7 @@ func warnLeft(err error) (diags diag.Diagnostics) {
 }
 
 // noteKeyMade remembers that the private key in a file was made here.
-func noteKeyMade(ctx context.Context, private privateState, file string) diag.Diagnostics {
+func noteKeyMade(ctx context.Context, private private.State, file string) diag.Diagnostics {
 	encoded, err := json.Marshal(file)
 	if err != nil {
 		return diag.Diagnostics{diag.NewErrorDiagnostic("The path of the private key cannot be kept", fmt.Sprintf("%q: %s", file, err))}
@@ -159,7 +160,7 @@ func noteKeyMade(ctx context.Context, private privateState, file string) diag.Di
 }
 
 // keyMade is the file of the private key that was made here; empty: none was.
-func keyMade(ctx context.Context, private privateState) (file string, diags diag.Diagnostics) {
+func keyMade(ctx context.Context, private private.State) (file string, diags diag.Diagnostics) {
 	encoded, diags := private.GetKey(ctx, keyMadeAt)
 	if len(encoded) > 0 {
 		if err := json.Unmarshal(encoded, &file); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
@@ -27,13 +26,6 @@ const (
 // that has served and does not at the moment: a plan that was made a moment earlier would mend what comes by itself.
 // Members with little data serve in 2 s after their start.
 const startPatience = 30 * time.Second
-
-// deadline bounds an operation by one of its timeouts.
-func deadline(ctx context.Context, timeout func(context.Context, time.Duration) (time.Duration, diag.Diagnostics), fallback time.Duration, diags *diag.Diagnostics) (context.Context, context.CancelFunc) {
-	limit, d := timeout(ctx, fallback)
-	diags.Append(d...)
-	return context.WithTimeout(ctx, limit)
-}
 
 // form is the create, in the engine's terms.
 func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -27,7 +28,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		resp.Diagnostics.Append(refuseProtected(state)...)
 		resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...)
 		resp.Diagnostics.Append(planLeaving(ctx, state, req.Private)...)
-		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
+		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(warnOfRemains(state)...)
 		}
@@ -99,7 +100,7 @@ type startingPoint struct {
 }
 
 // startingPoint reads what the plan of a configuration starts from. state is the zero model where there is none.
-func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, private privateState) (from startingPoint, diags diag.Diagnostics) {
+func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, private private.State) (from startingPoint, diags diag.Diagnostics) {
 	from.members, diags = c.memberModels(ctx)
 	if state.Owner.IsNull() {
 		return from, diags

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
 
 // ahead is what a plan has seen of the hosts that it brings to the cluster, or reaches in another way than before. What it sees never
@@ -163,7 +164,7 @@ func names(hosts routes) string {
 // lookAt reads hosts. It changes nothing.
 func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Reports, error) {
 	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
-	looking, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, diags)
+	looking, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
 	cluster := plan.clusterWith(nil, r.providerData.Stores)
 	cluster.Members = hosts.members()

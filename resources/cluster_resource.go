@@ -13,6 +13,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -76,7 +78,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	members, diags := plan.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores, members)...)
-	ctx, cancel := deadline(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
+	ctx, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
@@ -130,7 +132,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	r.providerData.owners.Store(state.Owner.ValueString(), true)
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
-	looking, cancel := deadline(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)
+	looking, cancel := timeout.Bound(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
@@ -183,7 +185,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	backup, diags := backupFrom(ctx, config.Backup, plan.Name.ValueString())
 	resp.Diagnostics.Append(diags...)
-	working, cancel := deadline(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
+	working, cancel := timeout.Bound(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
@@ -256,7 +258,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	planned, diags := takeDestroyPlan(ctx, resp.Private)
+	planned, diags := private.TakeDestroyPlan(ctx, resp.Private)
 	resp.Diagnostics.Append(diags...)
 	if !resp.Diagnostics.HasError() && !planned {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s is not replaced", state.Name.ValueString()), refusedReplacement)
@@ -265,7 +267,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...) // where addresses are known by now, the create may have been met only here
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
-	working, cancel := deadline(ctx, state.Timeouts.Delete, deleteTimeout, &resp.Diagnostics)
+	working, cancel := timeout.Bound(ctx, state.Timeouts.Delete, deleteTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return

@@ -12,17 +12,9 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
-
-// destroyPlanned is the key of private state that a planned destroy sets and a replacement does not.
-const destroyPlanned = "destroy_planned"
-
-// privateState is what Terraform keeps beside a state without showing it.
-type privateState interface {
-	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-}
 
 // abandoned are the names of the members that a destroy leaves behind.
 func (c clusterModel) abandoned() []string {
@@ -66,7 +58,7 @@ func (s memberReport) member() membership.Member {
 
 // planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
 // by then: a host could not be asked at the last refresh, and is not among those that are left behind. Of these it warns.
-func planLeaving(ctx context.Context, state clusterModel, private privateState) (diags diag.Diagnostics) {
+func planLeaving(ctx context.Context, state clusterModel, private private.State) (diags diag.Diagnostics) {
 	last, _, _ := lastReports(ctx, private) // without it the destroy itself looks
 	var away, left, names []string
 	for _, m := range last.unreachable() {
@@ -165,19 +157,4 @@ func warnWhoDestroys(config, state clusterModel) (diags diag.Diagnostics) {
 			"says how to destroy an unhealthy cluster. Otherwise there is nothing to do about this warning.")
 	}
 	return diags
-}
-
-// planDestroy notes that the object is to be destroyed for its own sake. Terraform plans the delete
-// half of a replacement (taint, -replace, a failed provisioner) without asking the provider, so a
-// Delete that does not find the note is one of those.
-func planDestroy(ctx context.Context, private privateState) diag.Diagnostics {
-	return private.SetKey(ctx, destroyPlanned, []byte("true"))
-}
-
-// takeDestroyPlan tells whether a destroy was planned, and forgets it: where the Delete fails, the
-// private state is kept, and the next one has to be planned anew.
-func takeDestroyPlan(ctx context.Context, private privateState) (bool, diag.Diagnostics) {
-	planned, diags := private.GetKey(ctx, destroyPlanned)
-	diags.Append(private.SetKey(ctx, destroyPlanned, nil)...)
-	return len(planned) > 0, diags
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
 // reportsKey is the key of private state under which the last look at the hosts is kept: what a plan is made
@@ -146,7 +147,7 @@ func (s keptReports) others() routes {
 }
 
 // keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
-func (s keptReports) keep(ctx context.Context, private privateState) (diags diag.Diagnostics) {
+func (s keptReports) keep(ctx context.Context, private private.State) (diags diag.Diagnostics) {
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed)
 	err := json.NewEncoder(zip).Encode(s)
@@ -162,7 +163,7 @@ func (s keptReports) keep(ctx context.Context, private privateState) (diags diag
 }
 
 // lastReports reads the look back; false: there is none.
-func lastReports(ctx context.Context, private privateState) (s keptReports, found bool, diags diag.Diagnostics) {
+func lastReports(ctx context.Context, private private.State) (s keptReports, found bool, diags diag.Diagnostics) {
 	text, diags := private.GetKey(ctx, reportsKey)
 	if diags.HasError() || len(text) == 0 {
 		return s, false, diags

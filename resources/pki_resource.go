@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
@@ -93,7 +94,7 @@ func (r *pkiResource) Update(_ context.Context, req resource.UpdateRequest, resp
 // Delete forgets the authorities, unless that is half of a replacement, and with them the files of their certificate that etcd_certificate
 // resources have left in the same run.
 func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
-	planned, diags := takeDestroyPlan(ctx, resp.Private)
+	planned, diags := private.TakeDestroyPlan(ctx, resp.Private)
 	resp.Diagnostics.Append(diags...)
 	if !resp.Diagnostics.HasError() && !planned {
 		resp.Diagnostics.AddError("The authorities are not replaced", "Their destruction is one half of a replacement (terraform taint, or -replace): "+
@@ -110,7 +111,7 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 // ModifyPlan refuses changes: a cluster trusts the authorities as they are.
 func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
-		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
+		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
 		return
 	}
 	if req.State.Raw.IsNull() {

@@ -8,7 +8,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
 
 var (
@@ -57,7 +59,7 @@ func (r *snapshotResource) Create(ctx context.Context, req resource.CreateReques
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	plan.notTaken()
-	working, cancel := deadline(ctx, plan.Timeouts.Create, snapshotTimeout, &resp.Diagnostics)
+	working, cancel := timeout.Bound(ctx, plan.Timeouts.Create, snapshotTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
@@ -85,7 +87,7 @@ func (r *snapshotResource) Update(ctx context.Context, req resource.UpdateReques
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	working, cancel := deadline(ctx, plan.Timeouts.Update, snapshotTimeout, &resp.Diagnostics)
+	working, cancel := timeout.Bound(ctx, plan.Timeouts.Update, snapshotTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
@@ -105,7 +107,7 @@ func (r *snapshotResource) Update(ctx context.Context, req resource.UpdateReques
 func (r *snapshotResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state snapshotModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	planned, diags := takeDestroyPlan(ctx, resp.Private)
+	planned, diags := private.TakeDestroyPlan(ctx, resp.Private)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
@@ -118,7 +120,7 @@ func (r *snapshotResource) Delete(ctx context.Context, req resource.DeleteReques
 // ModifyPlan is a function of configuration and state alone: what became of the file was found by the last look.
 func (r *snapshotResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
-		resp.Diagnostics.Append(planDestroy(ctx, resp.Private)...)
+		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
 		return
 	}
 	var plan snapshotModel

@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
 // TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was renamed has
@@ -161,16 +163,16 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 	x.rewrite(func(kind string, instance map[string]any) {
 		state, _ := instance["attributes"].(map[string]any)
 		instance["schema_version"] = 0
-		switch o := stateObject(state); kind {
+		switch o := stateupgrade.Object(state); kind {
 		case "etcd_cluster":
-			o.rename("client_ca_certificate", "ca_certificate")
-			o.in("backup").in("s3").rename("prefix", "key")
-			delete(o.in("restore"), "triggers")
-			o.in("restore")["trigger"] = "once more"
+			o.Rename("client_ca_certificate", "ca_certificate")
+			o.In("backup").In("s3").Rename("prefix", "key")
+			delete(o.In("restore"), "triggers")
+			o.In("restore")["trigger"] = "once more"
 			delete(o, "extra_flags")
 			delete(o, "hold_restarts")
 		case "etcd_snapshot":
-			o.rename("purge_data", "purge")
+			o.Rename("purge_data", "purge")
 		}
 	})
 	if text, code := x.run("plan", "-no-color", "-detailed-exitcode"); code != 0 {

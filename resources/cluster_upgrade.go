@@ -1,0 +1,32 @@
+package resources
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
+)
+
+// clusterSchemaVersion is the version of etcd_cluster's schema. A change of a name or of a meaning raises it, and adds to UpgradeState.
+const clusterSchemaVersion = 1
+
+// UpgradeState brings states of earlier schema versions up to this one.
+func (r *clusterResource) UpgradeState(context.Context) map[int64]resource.StateUpgrader {
+	return map[int64]resource.StateUpgrader{0: stateupgrade.Edit(clusterFrom0)}
+}
+
+// clusterFrom0 names things as etcd_pki, etcd_snapshot and the field do.
+func clusterFrom0(state stateupgrade.Object) {
+	state.Rename("ca_certificate", "client_ca_certificate")
+	if state["status"] == "no quorum" {
+		state["status"] = statusNoQuorum
+	}
+	state.In("backup").In("s3").Rename("key", "prefix")
+	if restore := state.In("restore"); restore != nil {
+		if trigger, is := restore["trigger"].(string); is {
+			restore["triggers"] = stateupgrade.Object{formerTrigger: trigger}
+		}
+		delete(restore, "trigger")
+	}
+}
