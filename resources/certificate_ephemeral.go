@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
@@ -52,7 +53,7 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 		MarkdownDescription: "A client certificate with its key, for the time of one run: no state and no plan holds any of it. " +
 			"To configure another provider with, or to hand to a write-only attribute. Each run makes another one; they are not revoked, and expire by themselves.",
 		Attributes: map[string]schema.Attribute{
-			"pki": clientAuthorityEphemeral(),
+			"pki": authority.ClientEphemeral(),
 			"common_name": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: aboutCommonName,
@@ -90,7 +91,7 @@ func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.Config
 func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var model ephemeralModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	authority, diags := pairFrom(ctx, model.PKI, "client")
+	authority, diags := authority.PairFrom(ctx, model.PKI, "client")
 	resp.Diagnostics.Append(diags...)
 	organizations, diags := organizations(ctx, model.Organization)
 	resp.Diagnostics.Append(diags...)
@@ -111,9 +112,9 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 }
 
 // open makes key and certificate.
-func (e *ephemeralCertificate) open(model *ephemeralModel, authority keyPairModel, organizations []string) error {
+func (e *ephemeralCertificate) open(model *ephemeralModel, authority authority.KeyPair, organizations []string) error {
 	now := e.providerData.Now()
-	clients, err := authority.parse(now)
+	clients, err := authority.Parse(now)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 )
 
@@ -28,13 +29,13 @@ const keyMadeAt = "key_made_at"
 // issue has the certificate signed, and writes it into the model and to the files.
 // The files of the state are written.
 func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private private.State) diag.Diagnostics {
-	authority, diags := pairFrom(ctx, object, "client")
+	authority, diags := authority.PairFrom(ctx, object, "client")
 	organizations, d := organizations(ctx, plan.Organization)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags
 	}
-	clients, err := authority.parse(r.providerData.Now())
+	clients, err := authority.Parse(r.providerData.Now())
 	if err != nil {
 		diags.AddAttributeError(path.Root("pki"), "The authority cannot sign", err.Error())
 		return diags

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
 // certificateModel is etcd_certificate as Terraform has it.
@@ -90,7 +91,7 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 
 // plan fills in what becomes of the certificate: where a new one is to be issued, what only that one
 // will say is unknown. state is nil where there is none yet.
-func (c *certificateModel) plan(authority keyPairModel, state *certificateModel) {
+func (c *certificateModel) plan(authority authority.KeyPair, state *certificateModel) {
 	ca := authority.Certificate
 	c.PlannedChange = c.purpose(ca, state)
 	if state != nil && !c.reissues(ca, *state) {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
 var (
@@ -154,9 +155,9 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	authority, diags := pairFrom(ctx, config.PKI, "client")
+	authority, diags := authority.PairFrom(ctx, config.PKI, "client")
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(authority.check()...)
+	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(plan.check()...)
 	plan.plan(authority, state)
 	resp.Diagnostics.Append(plan.refuseFiles(state)...)

@@ -22,6 +22,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
 const certificate = "etcd_certificate.client"
@@ -256,7 +257,7 @@ func TestCertificateRefuses(t *testing.T) {
 
 // TestForeignAuthorities: what is brought along as pki has to be able to sign.
 func TestForeignAuthorities(t *testing.T) {
-	one, err := authorityOf(madeAuthorities(t, "one", time.Hour))
+	one, err := authority.Of(madeAuthorities(t, "one", time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

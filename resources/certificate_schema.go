@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
@@ -33,7 +34,7 @@ func certificateSchema() schema.Schema {
 			"For a key and certificate that exist for the time of one run alone, there is the ephemeral resource of the same name.\n\n" +
 			"Changes, and the time before it expires, issue another certificate for the same key, in place.",
 		Attributes: map[string]schema.Attribute{
-			"pki": clientAuthorityWriteOnly(),
+			"pki": authority.ClientWriteOnly(),
 			"common_name": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: aboutCommonName,

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -39,7 +40,7 @@ type desired struct {
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authorityModel, state clusterModel, stores Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authority.Model, state clusterModel, stores Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
 	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
 		return diags
 	}
@@ -370,7 +371,7 @@ func rebuilds(members, before map[string]memberModel) (names []string) {
 }
 
 // refuseChanges refuses what is not possible on a living cluster, the members aside.
-func (c clusterModel) refuseChanges(authority authorityModel, state clusterModel) (diags diag.Diagnostics) {
+func (c clusterModel) refuseChanges(authority authority.Model, state clusterModel) (diags diag.Diagnostics) {
 	refuse := func(name, why string) {
 		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a living cluster", why+" No host was changed.")
 	}

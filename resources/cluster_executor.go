@@ -10,6 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -28,7 +29,7 @@ const (
 const startPatience = 30 * time.Second
 
 // form is the create, in the engine's terms.
-func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
+func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authority.Model) (upgrade.Formed, error) {
 	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members), nobody)
 	if err != nil {
 		return upgrade.Formed{}, err
@@ -41,7 +42,7 @@ func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, m
 }
 
 // change is the update, in the engine's terms. What the plan could show is all that may be done.
-func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authorityModel, owner string) (upgrade.Outcome, error) {
+func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authority.Model, owner string) (upgrade.Outcome, error) {
 	hosts := ch.routes()
 	// Where the plan could not know what is to be done, machines may have been made anew since it looked: they are other
 	// ones, and are waited for while they boot.
@@ -110,12 +111,12 @@ func (ch change) serving(owner string) (members []membership.Member) {
 }
 
 // signing is an executor that has the hosts' certificate requests signed.
-func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, authority authorityModel, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
-	authorities, err := authority.parse(r.providerData.Now())
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
+	authorities, err := by.Parse(r.providerData.Now())
 	if err != nil {
 		return nil, err
 	}
-	algorithm, err := keyAlgorithm(cluster.ClientCA)
+	algorithm, err := authority.Algorithm(cluster.ClientCA)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -40,9 +41,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	authority, diags := authorityFrom(ctx, config.PKI)
+	authority, diags := authority.From(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(authority.check()...)
+	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
 	resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...) // a plan has no secrets
 	dataDir := config.dataDir()
@@ -116,7 +117,7 @@ func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, pri
 
 // planCreate fills in what a new cluster is going to be, and its members. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
-func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authorityModel, stores Stores, members map[string]memberModel) (diags diag.Diagnostics) {
+func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authority.Model, stores Stores, members map[string]memberModel) (diags diag.Diagnostics) {
 	diags.Append(c.checkAbandoned(nil, keptReports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -73,11 +74,11 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
-	authority, diags := authorityFrom(ctx, config.PKI)
+	by, diags := authority.From(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
 	members, diags := plan.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores, members)...)
+	resp.Diagnostics.Append(plan.planCreate(ctx, config, by, r.providerData.Stores, members)...)
 	ctx, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
@@ -96,14 +97,14 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	cluster := plan.clusterWith(members, r.providerData.Stores).BackedUp(backup)
 	form := r.form
 	if restoration.Source != "" {
-		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authorityModel) (upgrade.Formed, error) {
+		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, by authority.Model) (upgrade.Formed, error) {
 			ch := change{members: members, others: routes{}, cluster: cluster}
 			ch.cluster.Restore = restoration
-			restored, err := r.restore(ctx, config, plan, ch, authority, "")
+			restored, err := r.restore(ctx, config, plan, ch, by, "")
 			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
 		}
 	}
-	formed, err := form(ctx, cluster, members, authority)
+	formed, err := form(ctx, cluster, members, by)
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 		return
@@ -175,7 +176,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	members, diags := plan.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
-	authority, diags := authorityFrom(ctx, config.PKI)
+	by, diags := authority.From(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
 	last, _, diags := lastReports(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
@@ -209,13 +210,13 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	var err error
 	if restoration.Source != "" {
 		var restored upgrade.Restored
-		restored, err = r.restore(working, config, plan, ch, authority, state.Owner.ValueString())
+		restored, err = r.restore(working, config, plan, ch, by, state.Owner.ValueString())
 		outcome = restored.Outcome
 		if plan.ClusterID.IsUnknown() {
 			plan.ClusterID = types.StringValue(restored.ClusterID)
 		}
 	} else {
-		outcome, err = r.change(working, plan, ch, authority, state.Owner.ValueString())
+		outcome, err = r.change(working, plan, ch, by, state.Owner.ValueString())
 		if err == nil && ch.asksForChange(state) {
 			asked := outcome
 			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -129,7 +130,7 @@ func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration)
 
 // revive is the restore, in the engine's terms, and what comes after it: where it was taken back, the old members are
 // brought up.
-func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authorityModel, owner string) (restored upgrade.Restored, err error) {
+func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authority.Model, owner string) (restored upgrade.Restored, err error) {
 	hosts := ch.routes()
 	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
@@ -47,7 +48,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"It scopes everything on a host (unit `etcd@NAME.service`, `/etc/etcd/NAME`), so that clusters of different names can share hosts. Cannot be changed.",
 				Validators: []validator.String{validate.ClusterName},
 			},
-			"pki": authorityWriteOnly("The authorities that sign the cluster's certificates: `etcd_pki.NAME.authority`, or an object of the same shape " +
+			"pki": authority.WriteOnly("The authorities that sign the cluster's certificates: `etcd_pki.NAME.authority`, or an object of the same shape " +
 				"from elsewhere (an ephemeral resource, say). Write-only: no key enters this resource's state or plan. " +
 				"Its certificates cannot be exchanged for those of another authority yet."),
 			"members": schema.MapNestedAttribute{

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 )
 
@@ -75,7 +76,7 @@ func TestModelsPrintNoSecrets(t *testing.T) {
 			t.Errorf("%s: %d secrets were found, and there are %d at least", name, found, c.least)
 		}
 		printsNone(t, name, c.model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), c.model))
-		for attribute, inner := range map[string]any{"pki": &authorityModel{}, "authority": &authorityModel{}, "backup": &backupModel{}, "restore": &restoreModel{}, "s3": &s3.Object{}} {
+		for attribute, inner := range map[string]any{"pki": &authority.Model{}, "authority": &authority.Model{}, "backup": &backupModel{}, "restore": &restoreModel{}, "s3": &s3.Object{}} {
 			if _, has := resp.Schema.Attributes[attribute]; has && (attribute != "pki" || name == "etcd_cluster") {
 				printsNone(t, name+"."+attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
 			}

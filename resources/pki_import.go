@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
@@ -95,12 +96,12 @@ func readAuthority(directory, file, commonName string, now time.Time) (*pki.Auth
 func (p *pkiModel) describe(authorities pki.Authorities) error {
 	var ends []cert.Info
 	var algorithms []pki.Algorithm
-	for _, authority := range []*pki.Authority{authorities.Peers, authorities.Clients} {
-		algorithm, err := keyAlgorithm(string(authority.CertificatePEM()))
+	for _, of := range []*pki.Authority{authorities.Peers, authorities.Clients} {
+		algorithm, err := authority.Algorithm(string(of.CertificatePEM()))
 		if err != nil {
 			return err
 		}
-		info, err := cert.Inspect(authority.CertificatePEM())
+		info, err := cert.Inspect(of.CertificatePEM())
 		if err != nil {
 			return err
 		}

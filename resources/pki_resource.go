@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
@@ -71,15 +72,15 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 
 // hold takes the authorities into the model.
 func (p *pkiModel) hold(ctx context.Context, authorities pki.Authorities) (diags diag.Diagnostics) {
-	authority, err := authorityOf(authorities)
+	both, err := authority.Of(authorities)
 	if err != nil {
 		diags.AddError("The keys of the authorities cannot be kept", err.Error())
 		return diags
 	}
 	var d diag.Diagnostics
-	p.Authority, diags = types.ObjectValueFrom(ctx, authorityType().AttrTypes, authority)
-	p.ClientAuthority, d = types.ObjectValueFrom(ctx, clientAuthorityType().AttrTypes, clientAuthorityModel{Client: authority.Client})
-	p.PeerCACertificate, p.ClientCACertificate = authority.Peer.Certificate, authority.Client.Certificate
+	p.Authority, diags = types.ObjectValueFrom(ctx, authority.Type().AttrTypes, both)
+	p.ClientAuthority, d = types.ObjectValueFrom(ctx, authority.ClientType().AttrTypes, authority.ClientModel{Client: both.Client})
+	p.PeerCACertificate, p.ClientCACertificate = both.Peer.Certificate, both.Client.Certificate
 	return append(diags, d...)
 }
 

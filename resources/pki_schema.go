@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
@@ -41,13 +42,13 @@ func pkiSchema() schema.Schema {
 			"authority": schema.SingleNestedAttribute{
 				Computed: true, Sensitive: true,
 				MarkdownDescription: "Both authorities with their keys: what `etcd_cluster` takes as `pki`.",
-				Attributes:          map[string]schema.Attribute{"peer": pairComputed(aboutPeer), "client": pairComputed(aboutClient)},
+				Attributes:          map[string]schema.Attribute{"peer": authority.PairComputed(authority.AboutPeer), "client": authority.PairComputed(authority.AboutClient)},
 			},
 			"client_authority": schema.SingleNestedAttribute{
 				Computed: true, Sensitive: true,
 				MarkdownDescription: "The authority for clients alone, with its key: what `etcd_certificate` takes as `pki`. Whoever issues certificates to clients needs no more, " +
 					"and with the key of the peers could take part in the cluster as a member.",
-				Attributes: map[string]schema.Attribute{"client": pairComputed(aboutClient)},
+				Attributes: map[string]schema.Attribute{"client": authority.PairComputed(authority.AboutClient)},
 			},
 			"peer_ca_certificate":   schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that members trust each other by."},
 			"client_ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that clients and servers trust each other by."},

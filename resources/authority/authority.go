@@ -1,4 +1,6 @@
-package resources
+// Package authority has the authorities of a cluster as Terraform has them: etcd_pki gives them, and etcd_cluster and
+// etcd_certificate sign by them.
+package authority
 
 import (
 	"context"
@@ -13,29 +15,29 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// authorityModel are the two authorities of a cluster: what etcd_pki gives as `authority`, and what
+// Model are the two authorities of a cluster: what etcd_pki gives as `authority`, and what
 // etcd_cluster takes as `pki`.
-type authorityModel struct {
-	Peer   keyPairModel `tfsdk:"peer"`
-	Client keyPairModel `tfsdk:"client"`
+type Model struct {
+	Peer   KeyPair `tfsdk:"peer"`
+	Client KeyPair `tfsdk:"client"`
 }
 
-// clientAuthorityModel is the authority for clients alone: what etcd_pki gives as `client_authority`, and what
+// ClientModel is the authority for clients alone: what etcd_pki gives as `client_authority`, and what
 // etcd_certificate takes as `pki`.
-type clientAuthorityModel struct {
-	Client keyPairModel `tfsdk:"client"`
+type ClientModel struct {
+	Client KeyPair `tfsdk:"client"`
 }
 
-// keyPairModel is one authority.
-type keyPairModel struct {
+// KeyPair is one authority.
+type KeyPair struct {
 	Certificate types.String     `tfsdk:"certificate"`
 	PrivateKey  sensitive.String `tfsdk:"private_key"`
 }
 
 // Descriptions of the object's attributes, the same wherever it stands.
 const (
-	aboutPeer        = "The authority that members trust each other by."
-	aboutClient      = "The authority that clients and servers trust each other by."
+	AboutPeer        = "The authority that members trust each other by."
+	AboutClient      = "The authority that clients and servers trust each other by."
 	aboutCertificate = "The authority's certificate, PEM."
 	aboutPrivateKey  = "The authority's private key, PEM."
 )
@@ -49,13 +51,13 @@ func pairType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType, "private_key": sensitive.StringType{}}}
 }
 
-// authorityType is the type of both.
-func authorityType() types.ObjectType {
+// Type is the type of both.
+func Type() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"peer": pairType(), "client": pairType()}}
 }
 
-// clientAuthorityType is the type of the authority for clients.
-func clientAuthorityType() types.ObjectType {
+// ClientType is the type of the authority for clients.
+func ClientType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"client": pairType()}}
 }
 
@@ -70,25 +72,25 @@ func pairWriteOnly(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// authorityWriteOnly are both authorities as a resource takes them.
-func authorityWriteOnly(description string) schema.SingleNestedAttribute {
+// WriteOnly are both authorities as a resource takes them.
+func WriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: description,
-		Attributes: map[string]schema.Attribute{"peer": pairWriteOnly(aboutPeer), "client": pairWriteOnly(aboutClient)},
+		Attributes: map[string]schema.Attribute{"peer": pairWriteOnly(AboutPeer), "client": pairWriteOnly(AboutClient)},
 	}
 }
 
-// clientAuthorityWriteOnly is the authority for clients as a resource takes it. It has no attribute for the peers' one, so
+// ClientWriteOnly is the authority for clients as a resource takes it. It has no attribute for the peers' one, so
 // Terraform drops that of an object that has both.
-func clientAuthorityWriteOnly() schema.SingleNestedAttribute {
+func ClientWriteOnly() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: aboutClientAuthority + " Write-only.",
-		Attributes: map[string]schema.Attribute{"client": pairWriteOnly(aboutClient)},
+		Attributes: map[string]schema.Attribute{"client": pairWriteOnly(AboutClient)},
 	}
 }
 
-// pairComputed is one authority as etcd_pki gives it.
-func pairComputed(description string) schema.SingleNestedAttribute {
+// PairComputed is one authority as etcd_pki gives it.
+func PairComputed(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Computed: true, MarkdownDescription: description,
 		Attributes: map[string]schema.Attribute{
@@ -98,12 +100,12 @@ func pairComputed(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// clientAuthorityEphemeral is the authority for clients as an ephemeral resource takes it.
-func clientAuthorityEphemeral() ephemeral.SingleNestedAttribute {
+// ClientEphemeral is the authority for clients as an ephemeral resource takes it.
+func ClientEphemeral() ephemeral.SingleNestedAttribute {
 	return ephemeral.SingleNestedAttribute{
 		Required: true, Sensitive: true, MarkdownDescription: aboutClientAuthority,
 		Attributes: map[string]ephemeral.Attribute{"client": ephemeral.SingleNestedAttribute{
-			Required: true, MarkdownDescription: aboutClient,
+			Required: true, MarkdownDescription: AboutClient,
 			Attributes: map[string]ephemeral.Attribute{
 				"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate},
 				"private_key": ephemeral.StringAttribute{Required: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
@@ -112,19 +114,19 @@ func clientAuthorityEphemeral() ephemeral.SingleNestedAttribute {
 	}
 }
 
-// authorityFrom reads both authorities. What is not known of them, on whichever level, is unknown in the model.
-func authorityFrom(ctx context.Context, object types.Object) (authorityModel, diag.Diagnostics) {
-	peer, diags := pairFrom(ctx, object, "peer")
-	client, d := pairFrom(ctx, object, "client")
+// From reads both authorities. What is not known of them, on whichever level, is unknown in the model.
+func From(ctx context.Context, object types.Object) (Model, diag.Diagnostics) {
+	peer, diags := PairFrom(ctx, object, "peer")
+	client, d := PairFrom(ctx, object, "client")
 	diags.Append(d...)
-	return authorityModel{Peer: peer, Client: client}, diags
+	return Model{Peer: peer, Client: client}, diags
 }
 
-// pairFrom reads one of the authorities of an object.
-func pairFrom(ctx context.Context, object types.Object, name string) (pair keyPairModel, diags diag.Diagnostics) {
+// PairFrom reads one of the authorities of an object.
+func PairFrom(ctx context.Context, object types.Object, name string) (pair KeyPair, diags diag.Diagnostics) {
 	if value, ok := object.Attributes()[name].(types.Object); ok && !value.IsUnknown() {
 		diags = value.As(ctx, &pair, basetypes.ObjectAsOptions{})
 		return pair, diags
 	}
-	return keyPairModel{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
+	return KeyPair{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
 }
