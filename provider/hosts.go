@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -19,12 +19,12 @@ type overSSH struct {
 }
 
 // Host is the host that reach leads to.
-func (h overSSH) Host(reach resources.Reach) (upgrade.Host, error) {
+func (h overSSH) Host(reach providerdata.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores), nil
 }
 
 // Briefly is the same host for who only looks.
-func (h overSSH) Briefly(reach resources.Reach) (upgrade.Host, error) {
+func (h overSSH) Briefly(reach providerdata.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores).Briefly(), nil
 }
 
@@ -34,9 +34,9 @@ type notKnown struct {
 }
 
 // Briefly fails.
-func (h notKnown) Briefly(reach resources.Reach) (upgrade.Host, error) { return h.Host(reach) }
+func (h notKnown) Briefly(reach providerdata.Reach) (upgrade.Host, error) { return h.Host(reach) }
 
 // Host fails.
-func (h notKnown) Host(resources.Reach) (upgrade.Host, error) {
-	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), resources.ErrNotKnown)
+func (h notKnown) Host(providerdata.Reach) (upgrade.Host, error) {
+	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), providerdata.ErrNotKnown)
 }

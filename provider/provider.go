@@ -23,6 +23,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/embedded"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 var (
@@ -81,7 +82,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		resp.Diagnostics.AddError("This build of the provider is broken", err.Error())
 		return
 	}
-	services := &resources.ProviderData{
+	services := &providerdata.Data{
 		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
 		Stores:   stores,
 		Progress: p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
@@ -93,7 +94,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 }
 
 // hosts is the way to all hosts.
-func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores node.Stores, resp *provider.ConfigureResponse) resources.Hosts {
+func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores node.Stores, resp *provider.ConfigureResponse) providerdata.Hosts {
 	at := path.Root("ssh")
 	if unknown := unknownIn(at, object); len(unknown) > 0 {
 		return notKnown{unknown}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
@@ -91,7 +91,7 @@ func (l loginModel) hasCredentials() bool {
 }
 
 // target is the way to a host: what is set for it, and what is set for all where nothing is.
-func (s sshModel) target(reach resources.Reach) ssh.Target {
+func (s sshModel) target(reach providerdata.Reach) ssh.Target {
 	return ssh.Target{
 		Address: reach.Address,
 		Port:    or(reach.Port, int(s.Port.ValueInt64())),
@@ -146,7 +146,7 @@ func usersKnownHosts() string {
 // validate finds what is wrong with the settings before any host is needed: keys and certificates
 // that cannot be read, files that are not there.
 func (s sshModel) validate() error {
-	target := s.target(resources.Reach{Address: "localhost"})
+	target := s.target(providerdata.Reach{Address: "localhost"})
 	if target.Trust.HostCA == "" && len(target.Trust.KnownHosts) == 0 {
 		// Nothing vouches for all hosts, so that each has to bring its own pin. That is seen when it is reached.
 		target.Trust.KnownHosts = []string{os.DevNull}

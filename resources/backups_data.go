@@ -13,13 +13,14 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
 var _ datasource.DataSourceWithConfigure = (*backupsData)(nil)
 
 // backupsData is the data source etcd_backups.
-type backupsData struct{ providerData *ProviderData }
+type backupsData struct{ providerData *providerdata.Data }
 
 // NewBackups is the data source etcd_backups.
 func NewBackups() datasource.DataSource { return &backupsData{} }
@@ -36,7 +37,7 @@ func (d *backupsData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 
 // Configure takes what the provider gives.
 func (d *backupsData) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	d.providerData = providerData(req.ProviderData, &resp.Diagnostics)
+	d.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // backupsModel is etcd_backups as Terraform has it.
@@ -144,7 +145,7 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	var list []upgrade.ListedBackup
 	executor, err := cluster.executor(ctx, d.providerData, to)
 	if err == nil {
-		list, model.Problems, err = executor.Backups(ctx, looking, cluster.Owner.ValueString(), to.members())
+		list, model.Problems, err = executor.Backups(ctx, looking, cluster.Owner.ValueString(), to.Members())
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The backups of cluster %s cannot be listed", cluster.Name.ValueString()), err.Error())

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
@@ -24,7 +25,7 @@ var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
 const ephemeralValidity = "1h"
 
 // ephemeralCertificate is the ephemeral etcd_certificate.
-type ephemeralCertificate struct{ providerData *ProviderData }
+type ephemeralCertificate struct{ providerData *providerdata.Data }
 
 // ephemeralModel is the ephemeral etcd_certificate as Terraform has it.
 type ephemeralModel struct {
@@ -84,7 +85,7 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 
 // Configure takes what the provider gives.
 func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
-	e.providerData = providerData(req.ProviderData, &resp.Diagnostics)
+	e.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // Open makes key and certificate.

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 // notOverwritten is how the refusal to overwrite a file is called.
@@ -132,10 +133,10 @@ func (c certificateModel) writeFiles(written map[string]string) error {
 
 // removeFiles deletes the certificate, and leaves that of the authority to whoever has it as well, but for the places where next
 // writes too.
-func (c certificateModel) removeFiles(next certificateModel, authorities *authorityFiles) error {
+func (c certificateModel) removeFiles(next certificateModel, authorities *providerdata.AuthorityFiles) error {
 	kept := next.files()
 	if file := c.CACertificateFile.ValueString(); file != "" && !kept[file] {
-		authorities.leave(file)
+		authorities.Leave(file)
 	}
 	if file := c.CertificateFile.ValueString(); file != "" && !kept[file] {
 		return removeIfHolds(file, c.Certificate.ValueString())

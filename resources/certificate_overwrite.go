@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
@@ -83,32 +82,4 @@ func leftOf(text, written string) bool {
 func issuedBy(held *x509.Certificate, authority string) bool {
 	ca, err := cert.ParseLeaf([]byte(authority))
 	return err == nil && cert.IsOf(held, ca)
-}
-
-// authorityFiles are the files with the certificate of an authority that resources which are gone have left: others may have the
-// same one as ca_certificate_file. They go with the authority, where that is destroyed by the same run.
-type authorityFiles struct {
-	mu    sync.Mutex
-	files map[string]bool
-}
-
-// leave leaves a file to others.
-func (a *authorityFiles) leave(file string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.files == nil {
-		a.files = map[string]bool{}
-	}
-	a.files[file] = true
-}
-
-// remove deletes those of the files that hold the certificate of an authority that is gone.
-func (a *authorityFiles) remove(certificate string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var failures []error
-	for file := range a.files {
-		failures = append(failures, removeIfHolds(file, certificate))
-	}
-	return errors.Join(failures...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 var (
@@ -22,7 +23,7 @@ var (
 )
 
 // certificateResource is etcd_certificate.
-type certificateResource struct{ providerData *ProviderData }
+type certificateResource struct{ providerData *providerdata.Data }
 
 // NewCertificate is the resource etcd_certificate.
 func NewCertificate() resource.Resource { return &certificateResource{} }
@@ -39,7 +40,7 @@ func (r *certificateResource) Schema(_ context.Context, _ resource.SchemaRequest
 
 // Configure takes what the provider gives.
 func (r *certificateResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // ConfigValidators want one key, from one place.
@@ -99,7 +100,7 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.providerData.authorities))...)
+	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.providerData.AuthorityFiles))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
@@ -112,7 +113,7 @@ func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	err := state.removeFiles(certificateModel{}, &r.providerData.authorities)
+	err := state.removeFiles(certificateModel{}, &r.providerData.AuthorityFiles)
 	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
 		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
 			local, _ := ssh.ExpandHome(file) // it has just been read

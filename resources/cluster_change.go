@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -24,7 +25,7 @@ type change struct {
 	before, members map[string]memberModel // of the state, and as they are desired
 	cluster         bootstrap.Cluster      // as it is desired
 	seen            bootstrap.Reports
-	others          routes                   // to hosts that an earlier change has not come to its end on
+	others          providerdata.Routes      // to hosts that an earlier change has not come to its end on
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
 	err             error
@@ -33,14 +34,14 @@ type change struct {
 // desired is what a change is to come to, beside what the model itself says.
 type desired struct {
 	members map[string]memberModel
-	stores  Stores
+	stores  providerdata.Stores
 	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
 }
 
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authority.Model, state clusterModel, stores Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authority.Model, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
 	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
 		return diags
 	}
@@ -258,13 +259,13 @@ func (ch change) lists(peerURL string) bool {
 }
 
 // routes are the ways to all hosts that the change may come to. What is desired says last how one is reached.
-func (ch change) routes() routes {
-	return ch.others.and(routesTo(ch.before)).and(routesTo(ch.members))
+func (ch change) routes() providerdata.Routes {
+	return ch.others.And(routesTo(ch.before)).And(routesTo(ch.members))
 }
 
 // reachesAnew tells whether a host that could not be asked will be, in another way.
 func (ch change) reachesAnew() bool {
-	was := ch.others.and(routesTo(ch.before))
+	was := ch.others.And(routesTo(ch.before))
 	for m, reach := range routesTo(ch.members) {
 		if old, known := was[m]; known && ch.seen[m].Err != nil && reach != old {
 			return true

@@ -11,6 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -55,7 +56,7 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	if err != nil {
 		return upgrade.Outcome{}, err
 	}
-	order := upgrade.Order{Owner: owner, Members: hosts.members(), Served: ch.serving(owner)}
+	order := upgrade.Order{Owner: owner, Members: hosts.Members(), Served: ch.serving(owner)}
 	if known {
 		order.Approved, order.Machines = append([]membership.Step{}, ch.plan.Steps...), ch.seen.Machines()
 	}
@@ -68,12 +69,12 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 
 // lookAgain is what is seen of the hosts after a run that has failed. One that became unreachable in the middle of the run is
 // not waited for once more.
-func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to routes) bootstrap.Reports {
+func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to providerdata.Routes) bootstrap.Reports {
 	hosts, err := r.hosts(to, everybody)
 	if err == nil { // the run has had all of them
 		executor.Hosts = hosts
 	}
-	return executor.Observe(ctx, to.members())
+	return executor.Observe(ctx, to.Members())
 }
 
 // everybody and nobody are the hosts that an operation can go on without.
@@ -83,12 +84,12 @@ func nobody(membership.Member) bool    { return false }
 // askedInVain tells whether a host could not be asked when the change was planned, on the way that is taken now too. The
 // plan does nothing on it, so the run need not wait for it.
 func (ch change) askedInVain(m membership.Member) bool {
-	was := ch.others.and(routesTo(ch.before))
+	was := ch.others.And(routesTo(ch.before))
 	return ch.seen[m].Err != nil && ch.routes()[m] == was[m]
 }
 
 // hosts are those that routes lead to. Those that the operation can go on without are not waited for.
-func (r *clusterResource) hosts(to routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
+func (r *clusterResource) hosts(to providerdata.Routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
 	hosts = map[membership.Member]upgrade.Host{}
 	for m, reach := range to {
 		find := r.providerData.Hosts.Host
@@ -111,7 +112,7 @@ func (ch change) serving(owner string) (members []membership.Member) {
 }
 
 // signing is an executor that has the hosts' certificate requests signed.
-func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
 	authorities, err := by.Parse(r.providerData.Now())
 	if err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 
 // executor is what carries out one operation on hosts, of which it can go on without some. It fails with ErrNotKnown where the provider's settings are
 // not known yet.
-func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
+func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
 	run, err := newToken(r.providerData.Random)
 	if err != nil {
 		return nil, err

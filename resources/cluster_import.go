@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
@@ -68,7 +69,7 @@ func (r *clusterResource) markers(ctx context.Context, name string, hosts []stri
 	var failures []error
 	unasked := false
 	for _, address := range hosts {
-		host, err := r.providerData.Hosts.Host(Reach{Address: address})
+		host, err := r.providerData.Hosts.Host(providerdata.Reach{Address: address})
 		if err != nil {
 			return nil, err
 		}
@@ -135,11 +136,11 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 	if err != nil {
 		return err
 	}
-	reports := executor.Observe(ctx, routesTo(members).members())
+	reports := executor.Observe(ctx, routesTo(members).Members())
 	if err := state.readBack(reports); err != nil {
 		return err
 	}
-	_, diags := state.observe(ctx, state.clusterWith(members, r.providerData.Stores), members, reports, routes{}, r.providerData.Now())
+	_, diags := state.observe(ctx, state.clusterWith(members, r.providerData.Stores), members, reports, providerdata.Routes{}, r.providerData.Now())
 	if diags.HasError() {
 		return errors.New(diags[0].Detail())
 	}

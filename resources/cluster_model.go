@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
@@ -154,7 +155,7 @@ func (c clusterModel) dataDir() string {
 }
 
 // clusterWith is the cluster that the model wants, with the stores that its members can be given.
-func (c clusterModel) clusterWith(members map[string]memberModel, stores Stores) bootstrap.Cluster {
+func (c clusterModel) clusterWith(members map[string]memberModel, stores providerdata.Stores) bootstrap.Cluster {
 	cluster := c.cluster(members)
 	cluster.Carried, cluster.Stores = stores.Versions(), stores.Hashes(cluster.Version)
 	cluster.StoresOf = map[string]map[string]string{}
@@ -175,18 +176,8 @@ func (m memberModel) member(name string) membership.Member {
 }
 
 // reach is the way to the member's host.
-func (m memberModel) reach() Reach {
-	address := m.SSHAddress.ValueString()
-	if address == "" {
-		address = m.Address.ValueString()
-	}
-	return Reach{
-		Address: address,
-		Port:    int(m.SSHPort.ValueInt64()),
-		User:    m.SSHUser.ValueString(),
-		HostKey: m.HostKey.ValueString(),
-		HostCA:  m.HostCA.ValueString(),
-	}
+func (m memberModel) reach() providerdata.Reach {
+	return providerdata.ReachOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
 }
 
 // stepList is the text of each step.
@@ -196,4 +187,13 @@ func stepList(steps []membership.Step) types.List {
 		texts[i] = step.String()
 	}
 	return value.List(texts)
+}
+
+// routesTo are the ways to the hosts of members.
+func routesTo(members map[string]memberModel) providerdata.Routes {
+	r := providerdata.Routes{}
+	for name, m := range members {
+		r[m.member(name)] = m.reach()
+	}
+	return r
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -22,7 +23,7 @@ import (
 // next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
 // unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
 // those that a change which was cut short has not come to its end on.
-func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts routes, now time.Time) (kept keptReports, diags diag.Diagnostics) {
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, now time.Time) (kept keptReports, diags diag.Diagnostics) {
 	status := cluster.Status(c.Owner.ValueString(), reports, now)
 	for _, s := range status.Members {
 		m, known := members[s.Name]
@@ -46,7 +47,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	c.Status, c.Alarms = types.StringValue(statusOf(status)), alarmsOf(status)
 	diags.Append(c.setMembers(ctx, members)...)
 	timeless := cluster.Status(c.Owner.ValueString(), reports, time.Time{})
-	return newKeptReports(reports, cluster.Members, unfinished(status, hosts).and(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
+	return newKeptReports(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
 }
 
 // servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
@@ -65,8 +66,8 @@ func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
 
 // unfinished are the ways to the hosts of members that nobody wants, and that have not left to the end. A host that
 // cannot be asked, and is in no list, is not waited for.
-func unfinished(p membership.ClusterStatus, hosts routes) routes {
-	left := routes{}
+func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerdata.Routes {
+	left := providerdata.Routes{}
 	for _, s := range p.Members {
 		if reach, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces) {
 			left[s.Member] = reach
@@ -77,8 +78,8 @@ func unfinished(p membership.ClusterStatus, hosts routes) routes {
 
 // secondWays are the ways by other addresses to machines that carry a member: those that an apply has found, and that the
 // next plan has to know of.
-func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Reports, hosts routes) routes {
-	ways := routes{}
+func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Reports, hosts providerdata.Routes) providerdata.Routes {
+	ways := providerdata.Routes{}
 	for m, reach := range hosts {
 		marker := reports[m].Marker()
 		if marker != nil && marker.Owner == owner && marker.Member == m.Name && !slices.Contains(cluster.Members, m) {

@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -75,7 +76,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 			resp.Diagnostics.Append(warnZones(from.members, nil)...)
 		}
 	} else {
-		r.providerData.owners.Store(state.Owner.ValueString(), true)
+		r.providerData.Meet(state.Owner.ValueString())
 		seen, diags := r.lookAhead(ctx, plan, state, from)
 		resp.Diagnostics.Append(diags...)
 		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.providerData.Stores, from, seen)...)
@@ -117,7 +118,7 @@ func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, pri
 
 // planCreate fills in what a new cluster is going to be, and its members. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
-func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authority.Model, stores Stores, members map[string]memberModel) (diags diag.Diagnostics) {
+func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authority.Model, stores providerdata.Stores, members map[string]memberModel) (diags diag.Diagnostics) {
 	diags.Append(c.checkAbandoned(nil, keptReports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {

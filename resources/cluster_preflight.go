@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
 
@@ -41,9 +42,9 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 	var err error
 	a.reports, err = r.lookAt(ctx, plan, state, look, &diags)
 	switch {
-	case errors.Is(err, ErrNotKnown):
+	case errors.Is(err, providerdata.ErrNotKnown):
 		a.skipped = append(a.skipped, fmt.Sprintf("%s: %s", names(look), err))
-		a.open = a.open || slices.ContainsFunc(look.members(), func(m membership.Member) bool { return from.mayFind(m, seen) })
+		a.open = a.open || slices.ContainsFunc(look.Members(), func(m membership.Member) bool { return from.mayFind(m, seen) })
 	case err != nil:
 		diags.AddError("The hosts could not be checked", err.Error())
 	case ctx.Err() != nil:
@@ -74,7 +75,7 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 }
 
 // lookedBy is the model by which hosts are looked at: what a change of a living cluster leaves open is as in the state.
-func (c clusterModel) lookedBy(state clusterModel, stores Stores) clusterModel {
+func (c clusterModel) lookedBy(state clusterModel, stores providerdata.Stores) clusterModel {
 	if state.Owner.IsNull() {
 		return c
 	}
@@ -89,11 +90,11 @@ func (c clusterModel) lookedBy(state clusterModel, stores Stores) clusterModel {
 
 // toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before; what is to be said of those
 // that nobody can look at yet; and whether the apply may find one of these to be more than a bare host.
-func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look routes, skipped []string, open bool) {
+func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look providerdata.Routes, skipped []string, open bool) {
 	if from.members == nil {
 		return nil, []string{"which members there are is known after apply"}, false
 	}
-	look = routes{}
+	look = providerdata.Routes{}
 	for _, name := range slices.Sorted(maps.Keys(from.members)) {
 		m, old := from.members[name], from.before[name]
 		if m.sameWay(old) {
@@ -153,33 +154,33 @@ func (m memberModel) wayKnown() bool {
 }
 
 // names are the names of the members.
-func names(hosts routes) string {
+func names(hosts providerdata.Routes) string {
 	var all []string
-	for _, m := range hosts.members() {
+	for _, m := range hosts.Members() {
 		all = append(all, m.Name)
 	}
 	return strings.Join(all, ", ")
 }
 
 // lookAt reads hosts. It changes nothing.
-func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts routes, diags *diag.Diagnostics) (bootstrap.Reports, error) {
+func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts providerdata.Routes, diags *diag.Diagnostics) (bootstrap.Reports, error) {
 	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
 	looking, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
 	cluster := plan.clusterWith(nil, r.providerData.Stores)
-	cluster.Members = hosts.members()
+	cluster.Members = hosts.Members()
 	executor, err := r.executor(ctx, cluster, "plan", hosts, nobody)
 	if err != nil {
 		return nil, err
 	}
 	if state.Owner.IsNull() && plan.Restore.IsNull() {
-		return executor.LookToForm(looking, hosts.members()), nil
+		return executor.LookToForm(looking, hosts.Members()), nil
 	}
-	return executor.Observe(looking, hosts.members()), nil
+	return executor.Observe(looking, hosts.Members()), nil
 }
 
 // refuseHosts refuses hosts for what was seen on them.
-func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *ProviderData) (diags diag.Diagnostics) {
+func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
 	restoration, diags := c.restoration(ctx, state)
 	if diags.HasError() {
 		return diags
@@ -202,7 +203,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	}
 	for _, report := range seen {
 		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.
-		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && providerData.holds(marker.Owner) {
+		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && providerData.Holds(marker.Owner) {
 			diags.AddWarning(fmt.Sprintf("Cluster %s is there already", c.Name.ValueString()), "Its hosts carry it, and a resource of this state holds it. The apply refuses to create it once more. "+
 				"Where it was to be replaced: "+refusedReplacement+" Where this is another resource, give it other hosts, or another name.")
 			return diags

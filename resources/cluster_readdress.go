@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
@@ -18,7 +19,7 @@ import (
 // Which of the two, the machine alone tells: a plan looks there.
 
 // foundMoved are the reports of other addresses of machines that members are on already.
-func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports bootstrap.Reports, stores Stores) bootstrap.Reports {
+func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports bootstrap.Reports, stores providerdata.Stores) bootstrap.Reports {
 	seen := from.last.reports()
 	if len(seen) == 0 {
 		return nil
@@ -65,10 +66,10 @@ func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberM
 
 // routesToLook are the ways to all hosts that the change has come to, without those by which a machine was reached that
 // another way of a member leads to: they are looked at no more once all is done.
-func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Time) routes {
+func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Time) providerdata.Routes {
 	look := ch.routes()
 	status := ch.cluster.Status(owner, seen, now)
-	maps.DeleteFunc(look, func(m membership.Member, _ Reach) bool { return status.Member(m) == nil })
+	maps.DeleteFunc(look, func(m membership.Member, _ providerdata.Reach) bool { return status.Member(m) == nil })
 	return look
 }
 

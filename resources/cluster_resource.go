@@ -1,3 +1,6 @@
+// Package resources is Terraform's face of the provider: what a configuration may say, what a plan
+// shows, and how both are told to the packages that know etcd. Types of the framework live here and
+// in package provider alone.
 package resources
 
 import (
@@ -15,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -28,7 +32,7 @@ var (
 
 // clusterResource is etcd_cluster.
 type clusterResource struct {
-	providerData *ProviderData
+	providerData *providerdata.Data
 	carried      []string // versions of etcd that the reference names
 }
 
@@ -49,7 +53,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 
 // Configure takes what the provider gives.
 func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // ValidateConfig refuses what could never become a cluster.
@@ -98,7 +102,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	form := r.form
 	if restoration.Source != "" {
 		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, by authority.Model) (upgrade.Formed, error) {
-			ch := change{members: members, others: routes{}, cluster: cluster}
+			ch := change{members: members, others: providerdata.Routes{}, cluster: cluster}
 			ch.cluster.Restore = restoration
 			restored, err := r.restore(ctx, config, plan, ch, by, "")
 			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
@@ -130,7 +134,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	state.closeRollout()
-	r.providerData.owners.Store(state.Owner.ValueString(), true)
+	r.providerData.Meet(state.Owner.ValueString())
 	members, diags := state.memberModels(ctx)
 	resp.Diagnostics.Append(diags...)
 	looking, cancel := timeout.Bound(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)
@@ -140,9 +144,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	dropUnmanaged(members)
 	last, _, _ := lastReports(ctx, req.Private) // one that is damaged is mended by this look
-	hosts := last.others().and(routesTo(members))
+	hosts := last.others().And(routesTo(members))
 	executor, err := r.executor(ctx, state.clusterWith(members, r.providerData.Stores), "read", hosts, everybody)
-	if errors.Is(err, ErrNotKnown) {
+	if errors.Is(err, providerdata.ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s could not be checked", state.Name.ValueString()), err.Error()+
 			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -153,7 +157,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	executor.Patience, executor.Cluster.Acknowledged = startPatience, last.Acknowledged
-	reports := executor.Observe(looking, hosts.members())
+	reports := executor.Observe(looking, hosts.Members())
 	if ctx.Err() != nil {
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
 		return
@@ -275,13 +279,13 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	}
 	dropUnmanaged(members)
 	last, _, _ := lastReports(ctx, req.Private) // without it the hosts of the state are left
-	hosts := last.others().and(routesTo(members))
+	hosts := last.others().And(routesTo(members))
 	cluster := state.cluster(members)
-	cluster.Members = hosts.members() // those of a change that was cut short too
+	cluster.Members = hosts.Members() // those of a change that was cut short too
 	seen := last.reports()
 	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
 	if err == nil {
-		err = executor.Retire(working, plan.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.members(), last)})
+		err = executor.Retire(working, plan.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.Members(), last)})
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not destroyed", state.Name.ValueString()), err.Error()+"\n\nDestroy again to go on.")

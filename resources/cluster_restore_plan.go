@@ -136,7 +136,7 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 	if err != nil {
 		return restored, err
 	}
-	order := upgrade.RestoreOrder{Creating: owner == "", Members: hosts.members()}
+	order := upgrade.RestoreOrder{Creating: owner == "", Members: hosts.Members()}
 	if order.Formation, err = newFormation(ch.cluster.Name, r.providerData.Random); err != nil {
 		return restored, err
 	}

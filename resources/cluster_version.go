@@ -8,12 +8,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 // chooseVersion is the version that the members are to run: an exact one, or the newest patch that this provider
 // carries of the minor version that is desired. Without a version the cluster stays on its own. A cluster whose patch is
 // newer than what is carried keeps it, and so does one whose restarts are held back.
-func (c *clusterModel) chooseVersion(state clusterModel, stores Stores) (diags diag.Diagnostics) {
+func (c *clusterModel) chooseVersion(state clusterModel, stores providerdata.Stores) (diags diag.Diagnostics) {
 	running := state.EtcdVersion.ValueString()
 	if c.Version.IsUnknown() {
 		c.EtcdVersion = types.StringUnknown()

@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 // reportsKey is the key of private state under which the last look at the hosts is kept: what a plan is made
@@ -37,13 +38,13 @@ type keptReports struct {
 
 // memberReport is one host as it was seen.
 type memberReport struct {
-	Name        string           `json:"name"`
-	Address     string           `json:"address"`
-	Contact     api.Contact      `json:"contact"`
-	Observation *api.Observation `json:"observation,omitempty"`
-	Unreachable bool             `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
-	Data        string           `json:"data,omitempty"`        // as the report has it
-	Reach       *Reach           `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
+	Name        string              `json:"name"`
+	Address     string              `json:"address"`
+	Contact     api.Contact         `json:"contact"`
+	Observation *api.Observation    `json:"observation,omitempty"`
+	Unreachable bool                `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
+	Data        string              `json:"data,omitempty"`        // as the report has it
+	Reach       *providerdata.Reach `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
 // acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
@@ -73,7 +74,7 @@ func (s keptReports) acknowledging(known ...map[string]uint64) keptReports {
 var errUnreachable = errors.New("it could not be asked")
 
 // newKeptReports is a look at the hosts of members, and of others, without what changes by itself.
-func newKeptReports(reports bootstrap.Reports, members []membership.Member, others routes, expired bool, now time.Time) keptReports {
+func newKeptReports(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, expired bool, now time.Time) keptReports {
 	var s keptReports
 	for m, report := range reports {
 		kept := memberReport{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
@@ -136,8 +137,8 @@ func (s keptReports) reports() bootstrap.Reports {
 }
 
 // others are the ways to the hosts that are of no member in the state.
-func (s keptReports) others() routes {
-	others := routes{}
+func (s keptReports) others() providerdata.Routes {
+	others := providerdata.Routes{}
 	for _, member := range s.Members {
 		if member.Reach != nil {
 			others[membership.Member{Name: member.Name, Address: member.Address}] = *member.Reach

@@ -20,6 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 // beside is private state.
@@ -58,13 +59,13 @@ func unpacked(t *testing.T, private []byte) string {
 func TestReportsIsKept(t *testing.T) {
 	a, b, c := membership.Member{Name: "a", Address: "192.0.2.11"}, membership.Member{Name: "b", Address: "192.0.2.12"}, membership.Member{Name: "b", Address: "192.0.2.22"}
 	at := time.Date(2026, 3, 1, 12, 34, 56, 0, time.UTC)
-	way := Reach{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
+	way := providerdata.Reach{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
 	s := newKeptReports(bootstrap.Reports{
 		a:                                  {Observation: &api.Observation{Flags: []string{"--name=a"}, Member: api.Member{Healthy: true, RaftIndex: 7}}},
 		b:                                  {Err: errors.New("read tcp 198.51.100.7:51234->192.0.2.12:22: connection reset by peer")},
 		c:                                  {Contact: api.Contact{Machine: "x86_64", FreeBytes: 5 << 30}},
 		{Name: "d", Address: "192.0.2.14"}: {},
-	}, []membership.Member{a, b}, routes{c: way}, true, at)
+	}, []membership.Member{a, b}, providerdata.Routes{c: way}, true, at)
 	private := beside{}
 	if diags := s.keep(t.Context(), private); diags.HasError() {
 		t.Fatal(diags)
@@ -80,7 +81,7 @@ func TestReportsIsKept(t *testing.T) {
 	if len(reports) != 3 || reports[b].Err == nil || reports[a].Observation.Member.RaftIndex != 0 || reports[c].Contact.FreeBytes != 1<<30 {
 		t.Errorf("reports are %+v", reports)
 	}
-	if diff := cmp.Diff(routes{c: way}, back.others()); diff != "" {
+	if diff := cmp.Diff(providerdata.Routes{c: way}, back.others()); diff != "" {
 		t.Errorf("the ways to others (-want +got):\n%s", diff)
 	}
 	if want := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC); !back.At.Equal(want) {

@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
@@ -22,7 +23,7 @@ var (
 )
 
 // pkiResource is etcd_pki. All of it is in the state; there is nothing outside to look at.
-type pkiResource struct{ providerData *ProviderData }
+type pkiResource struct{ providerData *providerdata.Data }
 
 // pkiModel is etcd_pki as Terraform has it.
 type pkiModel struct {
@@ -50,7 +51,7 @@ func (r *pkiResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 
 // Configure takes what the provider gives.
 func (r *pkiResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // Create makes both authorities.
@@ -105,7 +106,7 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	var state pkiModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if !resp.Diagnostics.HasError() {
-		resp.Diagnostics.Append(warnLeft(r.providerData.authorities.remove(state.ClientCACertificate.ValueString()))...)
+		resp.Diagnostics.Append(warnLeft(r.providerData.AuthorityFiles.Each(func(file string) error { return removeIfHolds(file, state.ClientCACertificate.ValueString()) }))...)
 	}
 }
 

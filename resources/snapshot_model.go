@@ -25,6 +25,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/durable"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -77,22 +78,21 @@ type memberReference struct {
 }
 
 // routes are the ways to all of its hosts.
-func (c clusterReference) routes(ctx context.Context) (routes, diag.Diagnostics) {
+func (c clusterReference) routes(ctx context.Context) (providerdata.Routes, diag.Diagnostics) {
 	var members map[string]memberReference
 	diags := c.Members.ElementsAs(ctx, &members, false)
-	to := routes{}
+	to := providerdata.Routes{}
 	for name, m := range members {
 		if m.Address.IsNull() {
 			continue
 		}
-		member := memberModel{Address: m.Address, HostKey: m.HostKey, HostCA: m.HostCA, SSHAddress: m.SSHAddress, SSHPort: m.SSHPort, SSHUser: m.SSHUser}
-		to[member.member(name)] = member.reach()
+		to[membership.Member{Name: name, Address: m.Address.ValueString()}] = providerdata.ReachOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
 	}
 	return to, diags
 }
 
 // executor reads the hosts of the cluster. It goes on with those that answer.
-func (c clusterReference) executor(ctx context.Context, s *ProviderData, to routes) (*upgrade.Executor, error) {
+func (c clusterReference) executor(ctx context.Context, s *providerdata.Data, to providerdata.Routes) (*upgrade.Executor, error) {
 	hosts := map[membership.Member]upgrade.Host{}
 	for m, reach := range to {
 		host, err := s.Hosts.Briefly(reach)
@@ -130,7 +130,7 @@ func (r *snapshotResource) take(ctx context.Context, config snapshotModel, plan 
 		return diags
 	}
 	save := func(out io.Writer) (api.Saved, error) {
-		from, saved, err := executor.Save(ctx, cluster.Owner.ValueString(), to.members(), out, s3)
+		from, saved, err := executor.Save(ctx, cluster.Owner.ValueString(), to.Members(), out, s3)
 		plan.Member = types.StringValue(from.Name)
 		return saved, err
 	}

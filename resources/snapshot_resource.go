@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
@@ -21,7 +22,7 @@ var (
 )
 
 // snapshotResource is etcd_snapshot.
-type snapshotResource struct{ providerData *ProviderData }
+type snapshotResource struct{ providerData *providerdata.Data }
 
 // NewSnapshot is the resource etcd_snapshot.
 func NewSnapshot() resource.Resource { return &snapshotResource{} }
@@ -38,7 +39,7 @@ func (r *snapshotResource) Schema(ctx context.Context, _ resource.SchemaRequest,
 
 // Configure takes what the provider gives.
 func (r *snapshotResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.providerData = providerData(req.ProviderData, &resp.Diagnostics)
+	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
 // ConfigValidators want one place to keep it.
