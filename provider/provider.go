@@ -169,20 +169,20 @@ func carried() []string {
 
 // Resources are what can be managed.
 func (p *etcdProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{resources.NewPKI, resources.NewCluster(carried()...), resources.NewCertificate, resources.NewSnapshot}
+	return resources.Managed(carried()...)
 }
 
 // EphemeralResources are what no state ever holds.
 func (p *etcdProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{resources.NewEphemeralCertificate}
+	return resources.Ephemeral()
 }
 
 // Functions are the arithmetic of clusters.
 func (p *etcdProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{resources.NewQuorum, resources.NewFaultTolerance}
+	return resources.Functions()
 }
 
 // DataSources are what a configuration can read.
 func (p *etcdProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{resources.NewBackups}
+	return resources.Data()
 }

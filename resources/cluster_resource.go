@@ -1,6 +1,3 @@
-// Package resources is Terraform's face of the provider: what a configuration may say, what a plan
-// shows, and how both are told to the packages that know etcd. Types of the framework live here and
-// in package provider alone.
 package resources
 
 import (

@@ -336,19 +336,19 @@ func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *
 }
 
 func (w *world) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{NewPKI, NewCluster(), NewCertificate, NewSnapshot}
+	return Managed()
 }
 
 func (w *world) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{NewEphemeralCertificate}
+	return Ephemeral()
 }
 
 func (w *world) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{NewQuorum, NewFaultTolerance}
+	return Functions()
 }
 
 func (w *world) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{NewBackups}
+	return Data()
 }
 
 // Newest implements Stores.

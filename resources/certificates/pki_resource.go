@@ -1,4 +1,4 @@
-package resources
+package certificates
 
 import (
 	"context"

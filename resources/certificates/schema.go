@@ -1,4 +1,4 @@
-package resources
+package certificates
 
 import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"

@@ -1,4 +1,5 @@
-package resources
+// Package certificates has etcd_pki, the authorities of a cluster, and etcd_certificate, by which clients are let in.
+package certificates
 
 import (
 	"context"

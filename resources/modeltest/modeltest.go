@@ -1,4 +1,5 @@
-package resources
+// Package modeltest tests that no model which Terraform's values are read into prints a secret.
+package modeltest
 
 import (
 	"bytes"
@@ -14,9 +15,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
-
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 )
 
 // aSecret is what stands in every attribute that is one.
@@ -52,48 +50,41 @@ func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isS
 	return tftypes.NewValue(kind, "open")
 }
 
-// TestModelsPrintNoSecrets: whatever model a configuration, a plan or a state is read into, and however it is printed, an
-// attribute that its schema marks as sensitive is not in the text. An attribute that is added later is looked at too.
-func TestModelsPrintNoSecrets(t *testing.T) {
-	for name, c := range map[string]struct {
-		of    resource.Resource
-		model any
-		least int
-	}{
-		"etcd_pki":         {NewPKI(), &pkiModel{}, 3},
-		"etcd_certificate": {NewCertificate(), &certificateModel{}, 1},
-		"etcd_cluster":     {NewCluster()(), &clusterModel{}, 5},
-		"etcd_snapshot":    {NewSnapshot(), &snapshotModel{}, 1},
-	} {
-		var resp resource.SchemaResponse
-		c.of.Schema(t.Context(), resource.SchemaRequest{}, &resp)
-		found := 0
-		raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
-			attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
-			return err == nil && attribute.IsSensitive()
-		}, &found)
-		if found < c.least {
-			t.Errorf("%s: %d secrets were found, and there are %d at least", name, found, c.least)
-		}
-		printsNone(t, name, c.model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), c.model))
-		for attribute, inner := range map[string]any{"pki": &authority.Model{}, "authority": &authority.Model{}, "backup": &backupModel{}, "restore": &restoreModel{}, "s3": &s3.Object{}} {
-			if _, has := resp.Schema.Attributes[attribute]; has && (attribute != "pki" || name == "etcd_cluster") {
-				printsNone(t, name+"."+attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
-			}
-		}
-	}
-	var resp ephemeral.SchemaResponse
-	NewEphemeralCertificate().Schema(t.Context(), ephemeral.SchemaRequest{}, &resp)
+// PrintsNoSecrets reads a configuration, a plan or a state of a resource into its model, and attributes of it into theirs (inner, by
+// their names). However these are printed, an attribute that the schema marks as sensitive is not in the text. An attribute that is
+// added later is looked at too; least is how many secrets there are at least.
+func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, inner map[string]any) {
+	t.Helper()
+	var resp resource.SchemaResponse
+	of.Schema(t.Context(), resource.SchemaRequest{}, &resp)
 	found := 0
 	raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
 		attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
 		return err == nil && attribute.IsSensitive()
 	}, &found)
-	if found != 2 {
-		t.Errorf("the ephemeral etcd_certificate has %d secrets", found)
+	if found < least {
+		t.Errorf("%d secrets were found, and there are %d at least", found, least)
 	}
-	var model ephemeralModel
-	printsNone(t, "the ephemeral etcd_certificate", &model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), &model))
+	printsNone(t, "the resource", model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
+	for attribute, inner := range inner {
+		printsNone(t, attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
+	}
+}
+
+// EphemeralPrintsNoSecrets is the same for an ephemeral resource.
+func EphemeralPrintsNoSecrets(t *testing.T, of ephemeral.EphemeralResource, model any, least int) {
+	t.Helper()
+	var resp ephemeral.SchemaResponse
+	of.Schema(t.Context(), ephemeral.SchemaRequest{}, &resp)
+	found := 0
+	raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
+		attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
+		return err == nil && attribute.IsSensitive()
+	}, &found)
+	if found < least {
+		t.Errorf("%d secrets were found, and there are %d at least", found, least)
+	}
+	printsNone(t, "the ephemeral resource", model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
 }
 
 // printsNone checks that no printer prints a secret of a model.

@@ -1,0 +1,33 @@
+// Package resources is Terraform's face of the provider: what a configuration may say, what a plan
+// shows, and how both are told to the packages that know etcd. Types of the framework live below this folder and
+// in package provider alone. This package lists what there is; each package below has what it manages.
+package resources
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/certificates"
+)
+
+// Managed are what can be managed, by a provider that carries these versions of etcd.
+func Managed(carried ...string) []func() resource.Resource {
+	return []func() resource.Resource{certificates.NewPKI, NewCluster(carried...), certificates.NewCertificate, NewSnapshot}
+}
+
+// Ephemeral are what no state ever holds.
+func Ephemeral() []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{certificates.NewEphemeralCertificate}
+}
+
+// Data are what a configuration can read.
+func Data() []func() datasource.DataSource {
+	return []func() datasource.DataSource{NewBackups}
+}
+
+// Functions are the arithmetic of clusters.
+func Functions() []func() function.Function {
+	return []func() function.Function{NewQuorum, NewFaultTolerance}
+}
