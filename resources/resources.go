@@ -10,11 +10,12 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/certificates"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/snapshots"
 )
 
 // Managed are what can be managed, by a provider that carries these versions of etcd.
 func Managed(carried ...string) []func() resource.Resource {
-	return []func() resource.Resource{certificates.NewPKI, NewCluster(carried...), certificates.NewCertificate, NewSnapshot}
+	return []func() resource.Resource{certificates.NewPKI, NewCluster(carried...), certificates.NewCertificate, snapshots.New}
 }
 
 // Ephemeral are what no state ever holds.
@@ -24,7 +25,7 @@ func Ephemeral() []func() ephemeral.EphemeralResource {
 
 // Data are what a configuration can read.
 func Data() []func() datasource.DataSource {
-	return []func() datasource.DataSource{NewBackups}
+	return []func() datasource.DataSource{snapshots.NewBackups}
 }
 
 // Functions are the arithmetic of clusters.

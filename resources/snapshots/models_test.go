@@ -1,4 +1,4 @@
-package resources
+package snapshots
 
 import (
 	"testing"
@@ -9,5 +9,5 @@ import (
 
 // TestSnapshotPrintsNoSecrets of the storage that it goes to.
 func TestSnapshotPrintsNoSecrets(t *testing.T) {
-	modeltest.PrintsNoSecrets(t, NewSnapshot(), &snapshotModel{}, 1, map[string]any{"s3": &s3.Object{}})
+	modeltest.PrintsNoSecrets(t, New(), &snapshotModel{}, 1, map[string]any{"s3": &s3.Object{}})
 }

@@ -1,4 +1,4 @@
-package resources
+package snapshots
 
 import (
 	"context"
@@ -18,6 +18,9 @@ import (
 )
 
 var _ datasource.DataSourceWithConfigure = (*backupsData)(nil)
+
+// listTimeout bounds looking at the hosts for their backups.
+const listTimeout = 2 * time.Minute
 
 // backupsData is the data source etcd_backups.
 type backupsData struct{ providerData *providerdata.Data }
@@ -140,7 +143,7 @@ func (d *backupsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 		return
 	}
 	// Hosts give up a destination of which nothing comes, and nobody else says how long its list may take.
-	looking, cancel := context.WithTimeout(ctx, readTimeout)
+	looking, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var list []upgrade.ListedBackup
 	executor, err := cluster.executor(ctx, d.providerData, to)

@@ -1,4 +1,5 @@
-package resources
+// Package snapshots has etcd_snapshot, a snapshot that an apply takes, and etcd_backups, the list of those that hosts make.
+package snapshots
 
 import (
 	"context"
@@ -24,8 +25,8 @@ var (
 // snapshotResource is etcd_snapshot.
 type snapshotResource struct{ providerData *providerdata.Data }
 
-// NewSnapshot is the resource etcd_snapshot.
-func NewSnapshot() resource.Resource { return &snapshotResource{} }
+// New is the resource etcd_snapshot.
+func New() resource.Resource { return &snapshotResource{} }
 
 // Metadata names it.
 func (r *snapshotResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
