@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -168,7 +169,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	}
 	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
 	diags.Append(ch.warnUnasked()...)
-	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), alarmsOf(ch.plan.End), types.StringValue(statusOf(ch.plan.End))
+	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), health.Alarms(ch.plan.End), types.StringValue(health.Status(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
 		if m, desired := ch.members[s.Name]; desired && s.Desired {
 			m.foresee(s, ch)
@@ -189,8 +190,8 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 // looks again.
 func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 	m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(s.Member)), types.StringValue(ch.cluster.ClientURL(s.Member))
-	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
-	if healthOf(s) != healthHealthy {
+	m.Health, m.Drift = types.StringValue(health.Of(s)), health.Drift(s)
+	if health.Of(s) != health.Healthy {
 		m.notKnown()
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
@@ -109,7 +110,7 @@ func (c *clusterModel) setMembers(ctx context.Context, members map[string]member
 func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString(), HoldRestarts: c.HoldRestarts.ValueBool()}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if m := members[name]; m.Health.ValueString() != healthStranger {
+		if m := members[name]; m.Health.ValueString() != health.Unmanaged {
 			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})
 			setText(&spec.Built, name, m.Rebuild)
 			setText(&spec.Zones, name, m.Zone)
@@ -167,7 +168,7 @@ func (c clusterModel) clusterWith(members map[string]memberModel, stores provide
 
 // dropStrangers leaves the members that a configuration knows.
 func dropUnmanaged(members map[string]memberModel) {
-	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == healthStranger })
+	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == health.Unmanaged })
 }
 
 // member is the member's place.

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 )
 
 // refuseMoves refuses a plan that takes more members off their hosts at once than the cluster can spare. An
@@ -37,7 +38,7 @@ func refuseMoves(members, before map[string]memberModel, stay map[membership.Mem
 		case !address.Equal(old.Address) && !stay[members[name].member(name)]:
 			moves = append(moves, fmt.Sprintf("%s moves from %s to %s", name, old.Address.ValueString(), address.ValueString()))
 		default:
-			if old.Health.ValueString() == healthHealthy {
+			if old.Health.ValueString() == health.Healthy {
 				keptHealthy++
 			}
 		}

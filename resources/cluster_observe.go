@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -44,7 +45,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	if id := servedID(status, reports); id != "" {
 		c.ClusterID = types.StringValue(id)
 	}
-	c.Status, c.Alarms = types.StringValue(statusOf(status)), alarmsOf(status)
+	c.Status, c.Alarms = types.StringValue(health.Status(status)), health.Alarms(status)
 	diags.Append(c.setMembers(ctx, members)...)
 	timeless := cluster.Status(c.Owner.ValueString(), reports, time.Time{})
 	return newKeptReports(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
@@ -101,7 +102,7 @@ func anyExpired(now, timeless membership.ClusterStatus) bool {
 
 // observe takes over what was seen of a member.
 func (m *memberModel) observe(s membership.MemberStatus, o *api.Observation) {
-	m.Health, m.Drift = types.StringValue(healthOf(s)), driftOf(s)
+	m.Health, m.Drift = types.StringValue(health.Of(s)), health.Drift(s)
 	if s.State == membership.Foreign || s.State == membership.Unreachable {
 		return
 	}
@@ -132,7 +133,7 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 
 // strangerModel is a member that etcd has and no configuration does, so that a plan shows it.
 func unmanagedModel(s membership.UnmanagedMember) memberModel {
-	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(healthStranger),
+	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(health.Unmanaged),
 		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}
 }
 
@@ -176,7 +177,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		members[name] = m
 		if !m.Health.Equal(found[name].Health) || !m.Drift.Equal(found[name].Drift) {
 			diags.AddAttributeError(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s is not as it was planned", name),
-				didSay(outcome.Done)+" "+foundSay(ch.cluster.Status(c.Owner.ValueString(), outcome.Reports, now).Member(m.member(name)), outcome.Reports)+" Plan again: the plan says what is left to do.")
+				health.Did(outcome.Done)+" "+health.Found(ch.cluster.Status(c.Owner.ValueString(), outcome.Reports, now).Member(m.member(name)), outcome.Reports)+" Plan again: the plan says what is left to do.")
 		}
 	}
 	if c.Endpoints.IsUnknown() {
@@ -210,4 +211,16 @@ func (m *memberModel) settle(found memberModel) {
 	if m.Drift.IsUnknown() {
 		m.Drift = types.ListNull(types.StringType)
 	}
+}
+
+// strangerKey is the name under which a plan shows a member that no configuration knows.
+func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
+	name := s.Name
+	if name == "" { // it has been added, and has never started
+		name = s.ID
+	}
+	if _, known := taken[name]; known {
+		return fmt.Sprintf("%s (%s)", name, s.ID)
+	}
+	return name
 }

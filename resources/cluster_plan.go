@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -135,7 +136,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	}
 	c.CACertificate, c.PeerCACertificate = authority.Client.Certificate, authority.Peer.Certificate
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
-	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
+	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.LastRollout = types.ListUnknown(types.StringType), types.ListNull(types.StringType)
 	c.plansUnknownSteps()
 	c.BackupStatus = types.ObjectNull(backupStatusType())
@@ -146,7 +147,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	cluster := c.cluster(members)
 	for name, m := range members {
 		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
-		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
+		m.Health, m.Drift, m.EtcdVersion = types.StringValue(health.Healthy), types.ListNull(types.StringType), c.EtcdVersion
 		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
 		member := membership.Member{Name: name, Address: m.Address.ValueString()}
 		if !m.Address.IsUnknown() && !c.PeerPort.IsUnknown() {

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
@@ -103,7 +104,7 @@ func afterRecovery(before map[string]memberModel, asked membership.Recovery) map
 		delete(left, name)
 	}
 	if m, known := left[asked.Member]; known {
-		m.Health = types.StringValue(healthHealthy)
+		m.Health = types.StringValue(health.Healthy)
 		left[asked.Member] = m
 	}
 	return left

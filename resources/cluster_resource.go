@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
@@ -221,7 +222,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		if err == nil && ch.asksForChange(state) {
 			asked := outcome
 			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)
-			err = leftUndone(asked)
+			err = health.LeftUndone(asked)
 		}
 	}
 	if err == nil {

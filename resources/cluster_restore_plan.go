@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -102,10 +103,10 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	}
 	c.plansSteps(c.asked(ch, state), ch.plan.Steps)
 	c.Endpoints = value.List(ch.cluster.Endpoints())
-	c.Status, c.Alarms = types.StringValue(statusHealthy), types.ListNull(types.StringType)
+	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
 	for name, m := range members {
 		m.ID, m.CertificateExpiry = types.StringUnknown(), types.StringUnknown()
-		m.Health, m.Drift, m.EtcdVersion = types.StringValue(healthHealthy), types.ListNull(types.StringType), c.EtcdVersion
+		m.Health, m.Drift, m.EtcdVersion = types.StringValue(health.Healthy), types.ListNull(types.StringType), c.EtcdVersion
 		m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(m.member(name))), types.StringValue(ch.cluster.ClientURL(m.member(name)))
 		members[name] = m
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
@@ -20,7 +21,7 @@ func (r *clusterResource) UpgradeState(context.Context) map[int64]resource.State
 func clusterFrom0(state stateupgrade.Object) {
 	state.Rename("ca_certificate", "client_ca_certificate")
 	if state["status"] == "no quorum" {
-		state["status"] = statusNoQuorum
+		state["status"] = health.StatusNoQuorum
 	}
 	state.In("backup").In("s3").Rename("key", "prefix")
 	if restore := state.In("restore"); restore != nil {

@@ -1,8 +1,7 @@
-package resources
+// Package health says how a cluster and its members are in the words that attributes, warnings and errors have for it.
+package health
 
 import (
-	"fmt"
-
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -11,52 +10,49 @@ import (
 
 // Values of status.
 const (
-	statusHealthy  = "healthy"
-	statusDegraded = "degraded"
-	statusNoQuorum = "no_quorum"
-	statusUnknown  = "unknown"
+	StatusHealthy  = "healthy"
+	StatusDegraded = "degraded"
+	StatusNoQuorum = "no_quorum"
+	StatusUnknown  = "unknown"
 )
 
-// Values of a member's health: what the planner calls its state, and what its role adds to that.
+// Values of a member's health that are more than what the planner calls its state.
 const (
-	healthHealthy     = string(membership.Healthy)
-	healthUnhealthy   = string(membership.Unhealthy)
-	healthStopped     = string(membership.Stopped)
-	healthMissing     = string(membership.Missing)
-	healthLost        = string(membership.Lost)
-	healthBlocked     = string(membership.Blocked)
-	healthForeign     = string(membership.Foreign)
+	Healthy           = string(membership.Healthy)
+	unhealthy         = string(membership.Unhealthy)
+	blocked           = string(membership.Blocked)
+	foreign           = string(membership.Foreign)
 	healthUnreachable = string(membership.Unreachable)
 
-	healthLearner  = "learner"  // it has not been given a vote yet
-	healthRemoved  = "removed"  // it is no longer in etcd's list
-	healthStranger = "stranger" // etcd's list has it, and no configuration does
+	learner   = "learner"  // it has not been given a vote yet
+	removed   = "removed"  // it is no longer in etcd's list
+	Unmanaged = "stranger" // etcd's list has it, and no configuration does
 )
 
-// healthOf is the one word for a member.
-func healthOf(s membership.MemberStatus) string {
+// Of is the one word for a member.
+func Of(s membership.MemberStatus) string {
 	switch s.State {
 	case membership.Foreign:
 		if s.Unfit {
-			return healthBlocked
+			return blocked
 		}
-		return healthForeign
+		return foreign
 	case membership.Unreachable, membership.Blocked, membership.Missing, membership.Lost:
 		return string(s.State)
 	}
 	switch {
 	case s.Role == membership.Absent:
-		return healthRemoved
+		return removed
 	case s.State == membership.StoreMissing:
-		return healthUnhealthy
+		return unhealthy
 	case s.State == membership.Healthy && s.Role == membership.Learner:
-		return healthLearner
+		return learner
 	}
 	return string(s.State)
 }
 
-// driftOf is what differs on a member's host from what was last applied; null where nothing does.
-func driftOf(s membership.MemberStatus) types.List {
+// Drift is what differs on a member's host from what was last applied; null where nothing does.
+func Drift(s membership.MemberStatus) types.List {
 	var drift []string
 	switch s.State {
 	case membership.Lost, membership.Blocked, membership.Foreign, membership.StoreMissing:
@@ -87,8 +83,8 @@ func driftOf(s membership.MemberStatus) types.List {
 	return value.List(drift)
 }
 
-// alarmsOf are etcd's alarms; null where there are none.
-func alarmsOf(p membership.ClusterStatus) types.List {
+// Alarms are etcd's alarms; null where there are none.
+func Alarms(p membership.ClusterStatus) types.List {
 	var alarms []string
 	if p.Corrupt {
 		alarms = append(alarms, "CORRUPT")
@@ -102,9 +98,9 @@ func alarmsOf(p membership.ClusterStatus) types.List {
 	return value.List(alarms)
 }
 
-// statusOf sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
+// Status sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
 // known of the others; hosts that could not be asked may be one.
-func statusOf(p membership.ClusterStatus) string {
+func Status(p membership.ClusterStatus) string {
 	healthy, unreachable, well := 0, 0, true
 	for _, s := range p.Members {
 		if s.Role == membership.Voter && s.State == membership.Healthy {
@@ -113,27 +109,15 @@ func statusOf(p membership.ClusterStatus) string {
 		if s.State == membership.Unreachable {
 			unreachable++
 		}
-		well = well && (!s.Desired || healthOf(s) == healthHealthy)
+		well = well && (!s.Desired || Of(s) == Healthy)
 	}
 	switch {
 	case well && healthy > 0 && len(p.Unmanaged) == 0:
-		return statusHealthy
+		return StatusHealthy
 	case healthy > 0:
-		return statusDegraded
+		return StatusDegraded
 	case unreachable >= membership.Quorum(max(p.Size(), 1)):
-		return statusUnknown
+		return StatusUnknown
 	}
-	return statusNoQuorum
-}
-
-// strangerKey is the name under which a plan shows a member that no configuration knows.
-func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
-	name := s.Name
-	if name == "" { // it has been added, and has never started
-		name = s.ID
-	}
-	if _, known := taken[name]; known {
-		return fmt.Sprintf("%s (%s)", name, s.ID)
-	}
-	return name
+	return StatusNoQuorum
 }

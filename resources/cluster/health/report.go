@@ -1,4 +1,4 @@
-package resources
+package health
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// leftUndone is what a change was asked for and could not do, and what it did; nil: it did all. What is held back of a repair is
+// LeftUndone is what a change was asked for and could not do, and what it did; nil: it did all. What is held back of a repair is
 // for the next plan to show.
-func leftUndone(outcome upgrade.Outcome) error {
+func LeftUndone(outcome upgrade.Outcome) error {
 	var left []error
 	for _, deferred := range outcome.Deferred {
 		refusal := *deferred
@@ -25,11 +25,11 @@ func leftUndone(outcome upgrade.Outcome) error {
 	if len(left) == 0 {
 		return nil
 	}
-	return errors.Join(append(left, errors.New(didSay(outcome.Done)))...)
+	return errors.Join(append(left, errors.New(Did(outcome.Done)))...)
 }
 
-// didSay says what a run has done.
-func didSay(done []membership.Step) string {
+// Did says what a run has done.
+func Did(done []membership.Step) string {
 	switch len(done) {
 	case 0:
 		return "No step was done, and no host was changed."
@@ -39,8 +39,8 @@ func didSay(done []membership.Step) string {
 	return fmt.Sprintf("%d steps were done, the last of them: %s.", len(done), done[len(done)-1])
 }
 
-// foundSay says how a member was found; nil: it is no member any more.
-func foundSay(s *membership.MemberStatus, seen bootstrap.Reports) string {
+// Found says how a member was found; nil: it is no member any more.
+func Found(s *membership.MemberStatus, seen bootstrap.Reports) string {
 	if s == nil {
 		return "Its host has no part in the cluster now."
 	}
@@ -51,13 +51,13 @@ func foundSay(s *membership.MemberStatus, seen bootstrap.Reports) string {
 	if err := seen[s.Member].Err; err != nil {
 		how = append(how, err.Error())
 	}
-	for _, drift := range driftOf(*s).Elements() {
+	for _, drift := range Drift(*s).Elements() {
 		if text := drift.(interface{ ValueString() string }).ValueString(); text != s.Why {
 			how = append(how, text)
 		}
 	}
-	is := healthOf(*s)
-	if is == healthLearner {
+	is := Of(*s)
+	if is == learner {
 		is = "a learner"
 	}
 	text := fmt.Sprintf("It is %s now", is)

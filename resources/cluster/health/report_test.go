@@ -1,4 +1,4 @@
-package resources
+package health
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ func TestWhatAnApplySays(t *testing.T) {
 	away := bootstrap.Reports{c: {Err: errors.New("no route to host")}}
 	var said []string
 	for n := range 3 {
-		said = append(said, didSay(steps[:n]))
+		said = append(said, Did(steps[:n]))
 	}
 	for _, s := range []membership.MemberStatus{
 		{Member: c, State: membership.Unreachable, Why: "its host cannot be reached"},
@@ -32,9 +32,9 @@ func TestWhatAnApplySays(t *testing.T) {
 		if s.State == membership.Unreachable {
 			seen = away
 		}
-		said = append(said, foundSay(&s, seen))
+		said = append(said, Found(&s, seen))
 	}
-	said = append(said, foundSay(nil, nil), leftUndone(upgrade.Outcome{Reports: away, Done: steps,
+	said = append(said, Found(nil, nil), LeftUndone(upgrade.Outcome{Reports: away, Done: steps,
 		Deferred: []*membership.Refusal{{Member: "c", At: "192.0.2.21", Rule: "its host cannot be reached", Remedy: "fix that"}}}).Error())
 	want := []string{
 		"No step was done, and no host was changed.",
@@ -51,7 +51,7 @@ func TestWhatAnApplySays(t *testing.T) {
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)
 	}
-	if err := leftUndone(upgrade.Outcome{Done: steps}); err != nil {
+	if err := LeftUndone(upgrade.Outcome{Done: steps}); err != nil {
 		t.Errorf("nothing is left undone, and it says %s", strings.TrimSpace(err.Error()))
 	}
 }
