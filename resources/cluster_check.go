@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 )
 
 // check refuses what could never become a cluster, as far as it is known. It is asked when the
@@ -31,10 +32,10 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	if err != nil {
 		diags.AddAttributeError(refusedAt(err), "These members cannot be a cluster", err.Error())
 	}
-	if attribute, err := checkSettings(c.Settings); err != nil {
+	if attribute, err := settings.Check(c.Settings); err != nil {
 		diags.AddAttributeError(path.Root("settings").AtName(attribute), "These settings do not fit together", err.Error())
 	}
-	diags.Append(c.checkExtraFlags(c.minorVersion())...)
+	diags.Append(settings.CheckExtraFlags(c.ExtraFlags, c.minorVersion())...)
 	diags.Append(c.checkPorts()...)
 	return diags
 }

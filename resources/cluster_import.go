@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -169,16 +170,16 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 			name, value, _ := strings.Cut(strings.TrimPrefix(line, "--"), "=")
 			flags[name] = value
 		}
-		settings, err := settingsFrom(flags)
+		own, err := settings.From(flags)
 		if err != nil {
 			return err
 		}
-		c.ExtraFlags = extraFlagsFrom(flags)
+		c.ExtraFlags = settings.ExtraFlagsFrom(flags)
 		c.ExtraServerNames = types.SetNull(types.StringType)
 		if names := c.cluster(nil).ServerNamesOf(m, o.Certificates[api.KeyServer].PEM); len(names) > 0 {
 			c.ExtraServerNames = types.SetValueMust(types.StringType, value.List(names).Elements())
 		}
-		c.Settings, c.EtcdVersion = settings, types.StringValue(o.Store.EtcdVersion)
+		c.Settings, c.EtcdVersion = own, types.StringValue(o.Store.EtcdVersion)
 		c.CACertificate = types.StringValue(o.Certificates["client-ca"].PEM)
 		c.PeerCACertificate = types.StringValue(o.Certificates["peer-ca"].PEM)
 		return nil

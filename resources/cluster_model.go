@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
@@ -140,7 +141,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		ClientPort:  int(c.ClientPort.ValueInt64()),
 		PeerPort:    int(c.PeerPort.ValueInt64()),
 		MetricsPort: int(c.MetricsPort.ValueInt64()),
-		Settings:    c.flags(),
+		Settings:    settings.Flags(c.Settings, c.ExtraFlags),
 		ServerNames: value.Texts(c.ExtraServerNames),
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),

@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -129,7 +130,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 			return diags
 		}
 		c.EtcdVersion = types.StringValue(version)
-		diags.Append(c.checkExtraFlags(version)...)
+		diags.Append(settings.CheckExtraFlags(c.ExtraFlags, version)...)
 	}
 	if config.DataDir.IsNull() && !c.Name.IsUnknown() {
 		c.DataDir = types.StringValue(api.DefaultDataDir(c.Name.ValueString()))

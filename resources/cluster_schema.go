@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
@@ -25,11 +26,8 @@ const (
 	defaultMetricsPort = 2381
 )
 
-// How the description of an attribute ends, by what a change of it takes on a living cluster.
-const (
-	notYet = " Cannot be changed on a living cluster: a plan that does is refused."
-	byRoll = " A change is rolled: members are restarted one by one, the leader last, each once the others are healthy; a cluster of one serves nobody meanwhile."
-)
+// notYet is how the description of an attribute ends that cannot be changed.
+const notYet = " Cannot be changed on a living cluster: a plan that does is refused."
 
 // clusterSchema is the schema of etcd_cluster, which names the versions of etcd that are carried.
 func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
@@ -69,9 +67,9 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"upwards, and downwards through etcd's own downgrade. `etcd_version` says what runs." + aboutCarried(carried),
 				Validators: []validator.String{validate.EtcdVersion},
 			},
-			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", byRoll),
+			"client_port":  portAttribute(defaultClientPort, "TCP port that clients use, on the member's address and on loopback. Clients have to follow a change: each member listens on the new port alone once it was restarted.", settings.ByRoll),
 			"peer_port":    portAttribute(defaultPeerPort, "TCP port that members use among themselves, on the member's address.", " A change re-addresses the members: each is listed at its new peer URL and restarted, one by one, the leader last, with its data and its ID."),
-			"metrics_port": portAttribute(defaultMetricsPort, "TCP port for metrics and health checks, plain HTTP on 127.0.0.1 alone.", byRoll),
+			"metrics_port": portAttribute(defaultMetricsPort, "TCP port for metrics and health checks, plain HTTP on 127.0.0.1 alone.", settings.ByRoll),
 			"data_dir": schema.StringAttribute{
 				Optional: true,
 				Computed: true,
@@ -79,8 +77,8 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"Default: `/var/lib/etcd/NAME`." + notYet,
 				Validators: []validator.String{validate.Path},
 			},
-			"settings":    settingsAttribute(),
-			"extra_flags": extraFlagsAttribute(),
+			"settings":    settings.Attribute(),
+			"extra_flags": settings.ExtraFlagsAttribute(),
 			"extra_server_names": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Further DNS names and IP addresses that clients reach members by, like those of a load balancer: every member's server certificate names them, beside the member's own address and loopback. " +

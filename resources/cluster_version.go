@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
@@ -33,7 +34,7 @@ func (c *clusterModel) chooseVersion(state clusterModel, stores providerdata.Sto
 	}
 	c.EtcdVersion = types.StringValue(version)
 	if !diags.HasError() {
-		diags.Append(c.checkExtraFlags(version)...)
+		diags.Append(settings.CheckExtraFlags(c.ExtraFlags, version)...)
 	}
 	return diags
 }
@@ -45,3 +46,6 @@ func aboutCarried(versions []string) string {
 	}
 	return " This release of the provider carries `" + strings.Join(versions, "`, `") + "`."
 }
+
+// minorVersion is the minor version of etcd that a configuration names; empty: it names none, or that is not known yet.
+func (c clusterModel) minorVersion() string { return membership.Minor(c.Version.ValueString()) }

@@ -18,11 +18,10 @@ const (
 
 // Values of a member's health that are more than what the planner calls its state.
 const (
-	Healthy           = string(membership.Healthy)
-	unhealthy         = string(membership.Unhealthy)
-	blocked           = string(membership.Blocked)
-	foreign           = string(membership.Foreign)
-	healthUnreachable = string(membership.Unreachable)
+	Healthy   = string(membership.Healthy)
+	unhealthy = string(membership.Unhealthy)
+	blocked   = string(membership.Blocked)
+	foreign   = string(membership.Foreign)
 
 	learner   = "learner"  // it has not been given a vote yet
 	removed   = "removed"  // it is no longer in etcd's list

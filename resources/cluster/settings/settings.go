@@ -1,8 +1,8 @@
-package resources
+// Package settings is what a configuration says of how etcd runs, and the flags of etcd that it comes to.
+package settings
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,16 +29,19 @@ const (
 	modeRevision = "revision"
 )
 
+// ByRoll says how a change of what every member runs by is made.
+const ByRoll = " A change is rolled: members are restarted one by one, the leader last, each once the others are healthy; a cluster of one serves nobody meanwhile."
+
 // inMilliseconds are the settings that are durations here and numbers of milliseconds to etcd.
 var inMilliseconds = []string{"heartbeat_interval", "election_timeout"}
 
-// settingsAttribute holds etcd's own settings. Each attribute is the flag of etcd of the same name,
+// Attribute holds etcd's own settings. Each attribute is the flag of etcd of the same name,
 // with hyphens for the underscores.
-func settingsAttribute() schema.SingleNestedAttribute {
+func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "etcd's own settings, each named as etcd's flag for it, and the same on all members. " +
-			"What is not set has etcd's default." + byRoll,
+			"What is not set has etcd's default." + ByRoll,
 		Attributes: map[string]schema.Attribute{
 			"quota_backend_bytes": schema.Int64Attribute{
 				Optional: true,
@@ -97,11 +100,11 @@ func settingsAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-// settingsType is the type of the settings' object.
-func settingsType() types.ObjectType { return settingsAttribute().GetType().(types.ObjectType) }
+// objectType is the type of the settings' object.
+func objectType() types.ObjectType { return Attribute().GetType().(types.ObjectType) }
 
-// settingsFlags are the settings as etcd's flags, by name without dashes. What is not known is left out.
-func settingsFlags(settings types.Object) map[string]string {
+// own are the settings as etcd's flags, by name without dashes. What is not known is left out.
+func own(settings types.Object) map[string]string {
 	flags := map[string]string{}
 	for name, value := range settings.Attributes() {
 		if value.IsNull() || value.IsUnknown() {
@@ -123,11 +126,11 @@ func settingsFlags(settings types.Object) map[string]string {
 	return flags
 }
 
-// settingsFrom reads the settings back from flags; null where there are none among them.
-func settingsFrom(flags map[string]string) (types.Object, error) {
+// From reads the settings back from flags; null where there are none among them.
+func From(flags map[string]string) (types.Object, error) {
 	attributes := map[string]attr.Value{}
 	found := false
-	for name, kind := range settingsType().AttrTypes {
+	for name, kind := range objectType().AttrTypes {
 		text, set := flags[strings.ReplaceAll(name, "_", "-")]
 		found = found || set
 		switch {
@@ -148,14 +151,14 @@ func settingsFrom(flags map[string]string) (types.Object, error) {
 		}
 	}
 	if !found {
-		return types.ObjectNull(settingsType().AttrTypes), nil
+		return types.ObjectNull(objectType().AttrTypes), nil
 	}
-	return types.ObjectValueMust(settingsType().AttrTypes, attributes), nil
+	return types.ObjectValueMust(objectType().AttrTypes, attributes), nil
 }
 
-// checkSettings refuses settings that etcd would refuse together, as far as they are known: the name
+// Check refuses settings that etcd would refuse together, as far as they are known: the name
 // of the attribute that is to be changed, and why.
-func checkSettings(settings types.Object) (attribute string, err error) {
+func Check(settings types.Object) (attribute string, err error) {
 	text := func(name string) (string, bool) {
 		value, _ := settings.Attributes()[name].(types.String)
 		return value.ValueString(), !value.IsUnknown()
@@ -204,6 +207,3 @@ func orDefault(text string, fallback time.Duration) time.Duration {
 	}
 	return fallback
 }
-
-// sameSettings tells whether two settings come to the same flags: "1s" is "1000ms".
-func sameSettings(a, b types.Object) bool { return maps.Equal(settingsFlags(a), settingsFlags(b)) }

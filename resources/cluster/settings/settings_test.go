@@ -1,4 +1,4 @@
-package resources
+package settings
 
 import (
 	"maps"
@@ -8,11 +8,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-// settings makes a settings object of the attributes that are given.
-func settings(t *testing.T, set map[string]attr.Value) types.Object {
+// given makes a settings object of the attributes that are given.
+func given(t *testing.T, set map[string]attr.Value) types.Object {
 	t.Helper()
 	all := map[string]attr.Value{}
-	for name, kind := range settingsType().AttrTypes {
+	for name, kind := range objectType().AttrTypes {
 		if kind == types.StringType {
 			all[name] = types.StringNull()
 		} else {
@@ -20,33 +20,33 @@ func settings(t *testing.T, set map[string]attr.Value) types.Object {
 		}
 	}
 	maps.Copy(all, set)
-	return types.ObjectValueMust(settingsType().AttrTypes, all)
+	return types.ObjectValueMust(objectType().AttrTypes, all)
 }
 
 func TestSettingsAreFlags(t *testing.T) {
-	given := settings(t, map[string]attr.Value{
+	given := given(t, map[string]attr.Value{
 		"quota_backend_bytes":       types.Int64Value(8 << 30),
 		"heartbeat_interval":        types.StringValue("200ms"),
 		"auto_compaction_retention": types.StringValue("5m"),
 		"log_level":                 types.StringUnknown(),
 	})
-	flags := settingsFlags(given)
+	flags := own(given)
 	want := map[string]string{"quota-backend-bytes": "8589934592", "heartbeat-interval": "200", "auto-compaction-retention": "5m"}
 	if !maps.Equal(flags, want) {
 		t.Errorf("flags are %v, want %v", flags, want)
 	}
 	flags["name"] = "a" // others are none of the settings' business
-	back, err := settingsFrom(flags)
+	back, err := From(flags)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !sameSettings(given, back) {
+	if !maps.Equal(own(given), own(back)) { // "0.2s" is "200ms"
 		t.Errorf("read back as %s", back)
 	}
-	if none, err := settingsFrom(map[string]string{"name": "a"}); err != nil || !none.IsNull() {
+	if none, err := From(map[string]string{"name": "a"}); err != nil || !none.IsNull() {
 		t.Errorf("no settings read back as %s, %v", none, err)
 	}
-	if _, err := settingsFrom(map[string]string{"snapshot-count": "many"}); err == nil {
+	if _, err := From(map[string]string{"snapshot-count": "many"}); err == nil {
 		t.Error("a count that is no number was taken")
 	}
 }
@@ -57,20 +57,20 @@ func TestCheckSettings(t *testing.T) {
 		for i := 0; i < len(pairs); i += 2 {
 			set[pairs[i]] = types.StringValue(pairs[i+1])
 		}
-		return settings(t, set)
+		return given(t, set)
 	}
 	for _, good := range []types.Object{
-		types.ObjectNull(settingsType().AttrTypes),
-		types.ObjectUnknown(settingsType().AttrTypes),
+		types.ObjectNull(objectType().AttrTypes),
+		types.ObjectUnknown(objectType().AttrTypes),
 		text("auto_compaction_retention", "5m"),
 		text("auto_compaction_mode", "revision", "auto_compaction_retention", "1000"),
 		text("heartbeat_interval", "200ms"),
 		text("heartbeat_interval", "1s", "election_timeout", "5s"),
 		text("election_timeout", "50s"),
-		settings(t, map[string]attr.Value{"heartbeat_interval": types.StringValue("1s"), "election_timeout": types.StringUnknown()}),
-		settings(t, map[string]attr.Value{"auto_compaction_mode": types.StringUnknown(), "auto_compaction_retention": types.StringValue("1000")}),
+		given(t, map[string]attr.Value{"heartbeat_interval": types.StringValue("1s"), "election_timeout": types.StringUnknown()}),
+		given(t, map[string]attr.Value{"auto_compaction_mode": types.StringUnknown(), "auto_compaction_retention": types.StringValue("1000")}),
 	} {
-		if attribute, err := checkSettings(good); err != nil {
+		if attribute, err := Check(good); err != nil {
 			t.Errorf("%s: %s: %v", good, attribute, err)
 		}
 	}
@@ -83,7 +83,7 @@ func TestCheckSettings(t *testing.T) {
 		text("election_timeout", "499ms"),
 		text("election_timeout", "51s"),
 	} {
-		if _, err := checkSettings(bad); err == nil {
+		if _, err := Check(bad); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
 	}

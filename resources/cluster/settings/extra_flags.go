@@ -1,4 +1,4 @@
-package resources
+package settings
 
 import (
 	"maps"
@@ -14,25 +14,24 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// extraFlagsAttribute holds flags of etcd that no attribute stands for.
-func extraFlagsAttribute() schema.MapAttribute {
+// ExtraFlagsAttribute holds flags of etcd that no attribute stands for.
+func ExtraFlagsAttribute() schema.MapAttribute {
 	return schema.MapAttribute{
 		Optional:    true,
 		ElementType: types.StringType,
 		MarkdownDescription: "Flags of etcd that no attribute stands for, by their names without dashes, and the same on all members: `{ \"warning-apply-duration\" = \"200ms\" }`. " +
 			"A flag that the provider sets itself is refused, with the attribute to use instead; so is one that etcd of this `version` does not have, and a value that it would not take. " +
-			"`feature-gates` are added to those that the provider sets. Files that a flag names have to be on every host already. What a flag does is etcd's: it may change with a minor version." + byRoll,
+			"`feature-gates` are added to those that the provider sets. Files that a flag names have to be on every host already. What a flag does is etcd's: it may change with a minor version." + ByRoll,
 		Validators: []validator.Map{mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
 	}
 }
 
-// flags are all flags of etcd that the configuration says, by name without dashes. What is not known is left out.
-func (c clusterModel) flags() map[string]string {
-	flags := settingsFlags(c.Settings)
-	maps.Copy(flags, extraFlags(c.ExtraFlags))
+// Flags are all flags of etcd that a configuration says, by name without dashes. What is not known is left out.
+func Flags(settings types.Object, extra types.Map) map[string]string {
+	flags := own(settings)
+	maps.Copy(flags, extraFlags(extra))
 	return flags
 }
 
@@ -47,8 +46,8 @@ func extraFlags(extra types.Map) map[string]string {
 	return flags
 }
 
-// extraFlagsFrom reads the extra flags back from all flags of a member; null where there are none among them.
-func extraFlagsFrom(flags map[string]string) types.Map {
+// ExtraFlagsFrom reads the extra flags back from all flags of a member; null where there are none among them.
+func ExtraFlagsFrom(flags map[string]string) types.Map {
 	extra := map[string]attr.Value{}
 	for name, value := range etcdflags.Extra(flags) {
 		extra[name] = types.StringValue(value)
@@ -59,14 +58,14 @@ func extraFlagsFrom(flags map[string]string) types.Map {
 	return types.MapValueMust(types.StringType, extra)
 }
 
-// checkExtraFlags refuses extra flags that are not a configuration's to set, and that etcd of this version or minor version does not
+// CheckExtraFlags refuses extra flags that are not a configuration's to set, and that etcd of this version or minor version does not
 // take; empty: which one is not known yet.
-func (c clusterModel) checkExtraFlags(version string) (diags diag.Diagnostics) {
+func CheckExtraFlags(extra types.Map, version string) (diags diag.Diagnostics) {
 	refuse := func(name string, err error) {
 		diags.AddAttributeError(path.Root("extra_flags").AtMapKey(name), "This flag cannot be set", err.Error()+".")
 	}
-	known := extraFlags(c.ExtraFlags)
-	for _, name := range slices.Sorted(maps.Keys(c.ExtraFlags.Elements())) {
+	known := extraFlags(extra)
+	for _, name := range slices.Sorted(maps.Keys(extra.Elements())) {
 		value, isKnown := known[name]
 		err := etcdflags.CheckName(name)
 		if err == nil && isKnown {
@@ -81,6 +80,3 @@ func (c clusterModel) checkExtraFlags(version string) (diags diag.Diagnostics) {
 	}
 	return diags
 }
-
-// minorVersion is the minor version of etcd that a configuration names; empty: it names none, or that is not known yet.
-func (c clusterModel) minorVersion() string { return membership.Minor(c.Version.ValueString()) }
