@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -82,7 +83,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	if diags.HasError() {
 		return diags
 	}
-	seen := last.reports()
+	seen := last.Reports()
 	maps.Copy(seen, looked.moved)
 	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), before, state, seen))...)
 	diags.Append(c.chooseVersion(state, stores)...)
@@ -133,8 +134,8 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 }
 
 // changed is the change from state to the model, as the engine plans it.
-func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last keptReports, asked membership.Recovery) change {
-	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
+func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
 	ch.cluster.Rebuild = rebuilds(want.members, before)
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -24,7 +25,7 @@ import (
 // next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
 // unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
 // those that a change which was cut short has not come to its end on.
-func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, now time.Time) (kept keptReports, diags diag.Diagnostics) {
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
 	status := cluster.Status(c.Owner.ValueString(), reports, now)
 	for _, s := range status.Members {
 		m, known := members[s.Name]
@@ -48,7 +49,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	c.Status, c.Alarms = types.StringValue(health.Status(status)), health.Alarms(status)
 	diags.Append(c.setMembers(ctx, members)...)
 	timeless := cluster.Status(c.Owner.ValueString(), reports, time.Time{})
-	return newKeptReports(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
+	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
 }
 
 // servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
@@ -156,7 +157,7 @@ func (c *clusterModel) formed(ctx context.Context, members map[string]memberMode
 
 // concluded writes what a change has made into the model: what its plan left unknown. What is not as it was
 // planned is an error, since the plan has promised it.
-func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept keptReports, diags diag.Diagnostics) {
+func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
 	seen, members, found := *c, ch.members, map[string]memberModel{}
 	for name, m := range members {
 		if m.PeerURL.IsUnknown() {

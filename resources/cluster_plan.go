@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -99,7 +100,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 type startingPoint struct {
 	members map[string]memberModel // as they are desired; nil: which there are is not known
 	before  map[string]memberModel // of the state; nil: there is none yet
-	last    keptReports            // the last look at the hosts
+	last    refreshed.Reports      // the last look at the hosts
 	found   bool                   // the state keeps one
 }
 
@@ -113,7 +114,7 @@ func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, pri
 	from.before, d = state.memberModels(ctx)
 	diags.Append(d...)
 	dropUnmanaged(from.before)
-	from.last, from.found, d = lastReports(ctx, private)
+	from.last, from.found, d = refreshed.Last(ctx, private)
 	diags.Append(d...)
 	return from, diags
 }
@@ -121,7 +122,7 @@ func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, pri
 // planCreate fills in what a new cluster is going to be, and its members. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
 func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authority.Model, stores providerdata.Stores, members map[string]memberModel) (diags diag.Diagnostics) {
-	diags.Append(c.checkAbandoned(nil, keptReports{})...)
+	diags.Append(c.checkAbandoned(nil, refreshed.Reports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {
 		version, err := stores.Newest(c.Version.ValueString())

@@ -33,7 +33,7 @@ type ahead struct {
 // answer as the apply would. state is the zero model where there is none.
 func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, from startingPoint) (a ahead, diags diag.Diagnostics) {
 	plan = plan.lookedBy(state, r.providerData.Stores)
-	seen := from.last.reports()
+	seen := from.last.Reports()
 	look, skipped, open := plan.toLookAt(from, seen)
 	a = ahead{skipped: skipped, open: open}
 	if len(look) == 0 {
@@ -199,7 +199,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 		}
 		refusals = append(refusals, cluster.PreflightForm(reports, providerData.Now()))
 	default:
-		refusals = append(refusals, known.PreflightChange(owner, from.last.reports(), seen))
+		refusals = append(refusals, known.PreflightChange(owner, from.last.Reports(), seen))
 	}
 	for _, report := range seen {
 		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.

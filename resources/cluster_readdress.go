@@ -20,7 +20,7 @@ import (
 
 // foundMoved are the reports of other addresses of machines that members are on already.
 func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports bootstrap.Reports, stores providerdata.Stores) bootstrap.Reports {
-	seen := from.last.reports()
+	seen := from.last.Reports()
 	if len(seen) == 0 {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
@@ -141,8 +142,8 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	dropUnmanaged(members)
-	last, _, _ := lastReports(ctx, req.Private) // one that is damaged is mended by this look
-	hosts := last.others().And(routesTo(members))
+	last, _, _ := refreshed.Last(ctx, req.Private) // one that is damaged is mended by this look
+	hosts := last.Others().And(routesTo(members))
 	executor, err := r.executor(ctx, state.clusterWith(members, r.providerData.Stores), "read", hosts, everybody)
 	if errors.Is(err, providerdata.ErrNotKnown) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s could not be checked", state.Name.ValueString()), err.Error()+
@@ -163,7 +164,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.providerData.Now())...)
-	resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged).keep(ctx, resp.Private)...)
+	resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged).Keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -180,7 +181,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	by, diags := authority.From(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
-	last, _, diags := lastReports(ctx, req.Private)
+	last, _, diags := refreshed.Last(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
 	asked, diags := plan.recovery(ctx, state)
 	resp.Diagnostics.Append(diags...)
@@ -234,7 +235,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		}
 		seen, diags := plan.concluded(ctx, ch, outcome, r.providerData.Now())
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
+		resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged, outcome.Acknowledged).Keep(ctx, resp.Private)...)
 	}
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed completely", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
@@ -246,7 +247,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 			cluster.Acknowledged = last.Acknowledged
 			seen, diags := state.observe(ctx, cluster, before, outcome.Reports, ch.routes(), r.providerData.Now())
 			resp.Diagnostics.Append(diags...)
-			resp.Diagnostics.Append(seen.acknowledging(last.Acknowledged, outcome.Acknowledged).keep(ctx, resp.Private)...)
+			resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged, outcome.Acknowledged).Keep(ctx, resp.Private)...)
 		}
 		plan = state
 		if len(outcome.Done) > 0 {
@@ -276,11 +277,11 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		return
 	}
 	dropUnmanaged(members)
-	last, _, _ := lastReports(ctx, req.Private) // without it the hosts of the state are left
-	hosts := last.others().And(routesTo(members))
+	last, _, _ := refreshed.Last(ctx, req.Private) // without it the hosts of the state are left
+	hosts := last.Others().And(routesTo(members))
 	cluster := state.cluster(members)
 	cluster.Members = hosts.Members() // those of a change that was cut short too
-	seen := last.reports()
+	seen := last.Reports()
 	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
 	if err == nil {
 		err = executor.Retire(working, plan.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.Members(), last)})

@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -27,8 +28,8 @@ import (
 )
 
 // restored is the change that a restore makes, or the taking back of one, as the engine plans it.
-func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last keptReports, restoration membership.Restoration) change {
-	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.reports(), others: last.others()}
+func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) change {
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Restore = restoration
 	owner := state.Owner.ValueString()
 	ch.plan, ch.err = plan.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
@@ -43,7 +44,7 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 
 // restoredBefore tells whether the hosts record that what a configuration wants restored was: the configuration is fulfilled, and the state does
 // not know it. It is a function of state and configuration, as a plan has to be.
-func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last keptReports, restoration membership.Restoration) bool {
+func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) bool {
 	if restoration.Source == "" || restoration.TakeBack || len(last.Members) == 0 || !addressesKnown(want.members) {
 		return false
 	}
@@ -84,7 +85,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		c.ClusterID = types.StringUnknown()
 	}
 	if !c.plannable(ctx, members) || !value.Known(ctx, c.Restore) {
-		diags.Append(refuseOverwrite(last.reports(), restoration)...)
+		diags.Append(refuseOverwrite(last.Reports(), restoration)...)
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
@@ -31,8 +32,8 @@ func (c clusterModel) abandoned() []string {
 // abandonedMembers are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
 // for those that could not be asked at the last refresh, so that nothing is left behind that the user has not seen to be away; the
 // cluster is taken off the others. Where all of them answered, it stands for all, and the destroy refuses them.
-func (c clusterModel) abandonedMembers(members []membership.Member, last keptReports) (left []membership.Member) {
-	away := last.unreachable()
+func (c clusterModel) abandonedMembers(members []membership.Member, last refreshed.Reports) (left []membership.Member) {
+	away := last.Unreachable()
 	for _, m := range members {
 		sameName := func(other membership.Member) bool { return other.Name == m.Name }
 		if slices.Contains(c.abandoned(), m.Name) && (slices.Contains(away, m) || !slices.ContainsFunc(away, sameName)) {
@@ -42,26 +43,12 @@ func (c clusterModel) abandonedMembers(members []membership.Member, last keptRep
 	return left
 }
 
-// unreachable are the members whose hosts could not be asked.
-func (s keptReports) unreachable() (away []membership.Member) {
-	for _, member := range s.Members {
-		if member.Unreachable {
-			away = append(away, member.member())
-		}
-	}
-	return away
-}
-
-func (s memberReport) member() membership.Member {
-	return membership.Member{Name: s.Name, Address: s.Address}
-}
-
 // planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
 // by then: a host could not be asked at the last refresh, and is not among those that are left behind. Of these it warns.
 func planLeaving(ctx context.Context, state clusterModel, private private.State) (diags diag.Diagnostics) {
-	last, _, _ := lastReports(ctx, private) // without it the destroy itself looks
+	last, _, _ := refreshed.Last(ctx, private) // without it the destroy itself looks
 	var away, left, names []string
-	for _, m := range last.unreachable() {
+	for _, m := range last.Unreachable() {
 		if slices.Contains(state.abandoned(), m.Name) {
 			left = append(left, m.String())
 		} else {
@@ -85,35 +72,30 @@ func planLeaving(ctx context.Context, state clusterModel, private private.State)
 
 // planWithoutDisks refuses to plan a destroy that would be refused because the disk of a member's data was not mounted at the last
 // look, and warns of those that are left behind for that.
-func planWithoutDisks(state clusterModel, last keptReports) (diags diag.Diagnostics) {
+func planWithoutDisks(state clusterModel, last refreshed.Reports) (diags diag.Diagnostics) {
 	for _, member := range last.Members {
-		if !member.diskAway() {
+		if !member.DiskAway() {
 			continue
 		}
 		if slices.Contains(state.abandoned(), member.Name) {
 			diags.AddAttributeWarning(path.Root("abandon_on_destroy"), "A host is left behind",
-				fmt.Sprintf("This destroy does not touch the host of %s, which abandon_on_destroy names, if the disk of its data is not mounted then: the member's configuration, keys and data stay.", member.member()))
+				fmt.Sprintf("This destroy does not touch the host of %s, which abandon_on_destroy names, if the disk of its data is not mounted then: the member's configuration, keys and data stay.", member.Member()))
 			continue
 		}
 		diags.AddAttributeError(path.Root("abandon_on_destroy"), fmt.Sprintf("Cluster %s cannot be destroyed", state.Name.ValueString()),
 			fmt.Sprintf("At the last refresh the disk of %s's data was not mounted (%s), and a destroy would leave the data there. Mount it, refresh (terraform apply -refresh-only), and destroy; "+
-				"where it is gone for good, add %q to abandon_on_destroy, apply, and destroy then. Nothing was changed.", member.member(), member.Observation.Guard, member.Name))
+				"where it is gone for good, add %q to abandon_on_destroy, apply, and destroy then. Nothing was changed.", member.Member(), member.Observation.Guard, member.Name))
 	}
 	return diags
 }
 
-// diskAway tells whether the member's own host answered, and the disk of its data was not mounted.
-func (r memberReport) diskAway() bool {
-	return !r.Unreachable && r.Observation != nil && r.Observation.GuardCheck == api.GuardMount
-}
-
 // checkAbandoned wants names of members: of those that are desired, of those in the state, and of those whose hosts an unfinished
 // change has not left yet.
-func (c clusterModel) checkAbandoned(before map[string]memberModel, last keptReports) (diags diag.Diagnostics) {
+func (c clusterModel) checkAbandoned(before map[string]memberModel, last refreshed.Reports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
 		_, desired := c.Members.Elements()[name]
 		_, known := before[name]
-		if !desired && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Members, func(s memberReport) bool { return s.Name == name }) {
+		if !desired && !known && !c.Members.IsUnknown() && !slices.ContainsFunc(last.Members, func(s refreshed.Report) bool { return s.Name == name }) {
 			diags.AddAttributeError(path.Root("abandon_on_destroy"), "There is no such member", fmt.Sprintf("%q is the name of no member. Name members whose hosts are gone for good.", name))
 		}
 	}
@@ -122,17 +104,17 @@ func (c clusterModel) checkAbandoned(before map[string]memberModel, last keptRep
 
 // warnAbandoned says of members that a destroy is to leave behind that they are there, and of those that have several hosts,
 // what becomes of each.
-func (c clusterModel) warnAbandoned(last keptReports) (diags diag.Diagnostics) {
+func (c clusterModel) warnAbandoned(last refreshed.Reports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
 		var away, there []string
 		for _, member := range last.Members {
 			switch {
 			case member.Name != name:
-			case member.diskAway(): // which the plan of a destroy speaks of
+			case member.DiskAway(): // which the plan of a destroy speaks of
 			case member.Unreachable:
-				away = append(away, member.member().String())
+				away = append(away, member.Member().String())
 			default:
-				there = append(there, member.member().String())
+				there = append(there, member.Member().String())
 			}
 		}
 		switch {

@@ -1,12 +1,8 @@
-package resources
+package refreshed
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
-	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -33,55 +27,32 @@ func (b beside) SetKey(_ context.Context, key string, value []byte) diag.Diagnos
 	return nil
 }
 
-// unpacked is the look at the hosts in the private state of a resource, as text.
-func unpacked(t *testing.T, private []byte) string {
-	t.Helper()
-	var kept map[string][]byte
-	var packed []byte
-	err := json.Unmarshal(private, &kept)
-	if err == nil {
-		err = json.Unmarshal(kept[reportsKey], &packed)
-	}
-	if err != nil {
-		t.Fatalf("private state %.80s...: %v", private, err)
-	}
-	zip, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(zip)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 func TestReportsIsKept(t *testing.T) {
 	a, b, c := membership.Member{Name: "a", Address: "192.0.2.11"}, membership.Member{Name: "b", Address: "192.0.2.12"}, membership.Member{Name: "b", Address: "192.0.2.22"}
 	at := time.Date(2026, 3, 1, 12, 34, 56, 0, time.UTC)
 	way := providerdata.Reach{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
-	s := newKeptReports(bootstrap.Reports{
+	s := New(bootstrap.Reports{
 		a:                                  {Observation: &api.Observation{Flags: []string{"--name=a"}, Member: api.Member{Healthy: true, RaftIndex: 7}}},
 		b:                                  {Err: errors.New("read tcp 198.51.100.7:51234->192.0.2.12:22: connection reset by peer")},
 		c:                                  {Contact: api.Contact{Machine: "x86_64", FreeBytes: 5 << 30}},
 		{Name: "d", Address: "192.0.2.14"}: {},
 	}, []membership.Member{a, b}, providerdata.Routes{c: way}, true, at)
 	private := beside{}
-	if diags := s.keep(t.Context(), private); diags.HasError() {
+	if diags := s.Keep(t.Context(), private); diags.HasError() {
 		t.Fatal(diags)
 	}
-	back, found, diags := lastReports(t.Context(), private)
+	back, found, diags := Last(t.Context(), private)
 	if !found || diags.HasError() {
 		t.Fatalf("found %v, %v", found, diags)
 	}
 	if diff := cmp.Diff(s, back); diff != "" {
 		t.Errorf("read back (-kept +read):\n%s", diff)
 	}
-	reports := back.reports()
+	reports := back.Reports()
 	if len(reports) != 3 || reports[b].Err == nil || reports[a].Observation.Member.RaftIndex != 0 || reports[c].Contact.FreeBytes != 1<<30 {
 		t.Errorf("reports are %+v", reports)
 	}
-	if diff := cmp.Diff(providerdata.Routes{c: way}, back.others()); diff != "" {
+	if diff := cmp.Diff(providerdata.Routes{c: way}, back.Others()); diff != "" {
 		t.Errorf("the ways to others (-want +got):\n%s", diff)
 	}
 	if want := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC); !back.At.Equal(want) {
@@ -91,48 +62,19 @@ func TestReportsIsKept(t *testing.T) {
 
 func TestReportsIsDamaged(t *testing.T) {
 	private := beside{}
-	if s := (keptReports{}); s.keep(t.Context(), private).HasError() {
+	if s := (Reports{}); s.Keep(t.Context(), private).HasError() {
 		t.Fatal("an empty look was not kept")
 	}
 	whole := private[reportsKey]
 	for name, text := range map[string][]byte{
 		"no JSON": []byte("x"), "no gzip": []byte(`"AAAA"`), "cut short": append(slices.Clone(whole[:len(whole)/2]), '"'), "another's": []byte(`{"seats":[]}`),
 	} {
-		_, found, diags := lastReports(t.Context(), beside{reportsKey: text})
+		_, found, diags := Last(t.Context(), beside{reportsKey: text})
 		if found || !diags.HasError() || !strings.Contains(diags[0].Detail(), "terraform apply -refresh-only") {
 			t.Errorf("%s: found %v, %v", name, found, diags)
 		}
 	}
-	if _, found, diags := lastReports(t.Context(), beside{}); found || diags.HasError() {
+	if _, found, diags := Last(t.Context(), beside{}); found || diags.HasError() {
 		t.Errorf("nothing: found %v, %v", found, diags)
 	}
 }
-
-// TestReportsIsStill: two looks at hosts on which nothing has changed but time and data leave the same behind.
-func TestReportsIsStill(t *testing.T) {
-	w := newWorld(t)
-	var first []byte
-	w.run(t, w.begun(t, three(unprotected)),
-		tftest.TestStep{
-			RefreshState: true,
-			Check: func(*terraform.State) error {
-				first = last(w.privately())
-				w.put(t)
-				w.Clock = w.Clock.Add(time.Hour)
-				w.host(12).FreeBytes -= 1 << 30
-				return nil
-			},
-		},
-		tftest.TestStep{
-			RefreshState: true,
-			Check: func(*terraform.State) error {
-				second := last(w.privately())
-				if diff := cmp.Diff(unpacked(t, first), unpacked(t, second)); diff != "" || !bytes.Equal(first, second) {
-					return errors.New("the second look differs:\n" + diff)
-				}
-				return nil
-			},
-		})
-}
-
-func last(all [][]byte) []byte { return all[len(all)-1] }

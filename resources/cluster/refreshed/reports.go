@@ -1,4 +1,5 @@
-package resources
+// Package refreshed keeps what the last refresh has seen of the hosts, in private state: plans are made from it.
+package refreshed
 
 import (
 	"bytes"
@@ -25,9 +26,9 @@ import (
 // from, since it looks at no host itself. It holds no secret: hosts do not tell any.
 const reportsKey = "sight"
 
-// keptReports is the last look at the hosts.
-type keptReports struct {
-	Members []memberReport `json:"seats"`
+// Reports is the last look at the hosts.
+type Reports struct {
+	Members []Report `json:"seats"`
 	// At is when that was, where a certificate had expired by then. A time that changed with every look would
 	// change the state with every look.
 	At time.Time `json:"at,omitzero"`
@@ -36,8 +37,8 @@ type keptReports struct {
 	Acknowledged map[string]uint64 `json:"acknowledged,omitempty"`
 }
 
-// memberReport is one host as it was seen.
-type memberReport struct {
+// Report is one host as it was seen.
+type Report struct {
 	Name        string              `json:"name"`
 	Address     string              `json:"address"`
 	Contact     api.Contact         `json:"contact"`
@@ -47,9 +48,9 @@ type memberReport struct {
 	Reach       *providerdata.Reach `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
-// acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
+// Acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
 // that no member list has any more are forgotten.
-func (s keptReports) acknowledging(known ...map[string]uint64) keptReports {
+func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
 	s.Acknowledged = nil
 	for _, member := range s.Members {
 		if member.Observation == nil {
@@ -73,11 +74,11 @@ func (s keptReports) acknowledging(known ...map[string]uint64) keptReports {
 // errUnreachable is the error of a look that was kept.
 var errUnreachable = errors.New("it could not be asked")
 
-// newKeptReports is a look at the hosts of members, and of others, without what changes by itself.
-func newKeptReports(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, expired bool, now time.Time) keptReports {
-	var s keptReports
+// New is a look at the hosts of members, and of others, without what changes by itself.
+func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, expired bool, now time.Time) Reports {
+	var s Reports
 	for m, report := range reports {
-		kept := memberReport{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
+		kept := Report{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
 		if reach, other := others[m]; other {
 			kept.Reach = &reach
 		} else if !slices.Contains(members, m) {
@@ -93,7 +94,7 @@ func newKeptReports(reports bootstrap.Reports, members []membership.Member, othe
 		}
 		s.Members = append(s.Members, kept)
 	}
-	slices.SortFunc(s.Members, func(a, b memberReport) int {
+	slices.SortFunc(s.Members, func(a, b Report) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
 	if expired {
@@ -123,8 +124,8 @@ func still(o api.Observation) api.Observation {
 	return o
 }
 
-// reports are the look as the engine takes it.
-func (s keptReports) reports() bootstrap.Reports {
+// Reports are the look as the engine takes it.
+func (s Reports) Reports() bootstrap.Reports {
 	reports := bootstrap.Reports{}
 	for _, member := range s.Members {
 		report := bootstrap.Report{Contact: member.Contact, Observation: member.Observation, Data: member.Data}
@@ -136,8 +137,8 @@ func (s keptReports) reports() bootstrap.Reports {
 	return reports
 }
 
-// others are the ways to the hosts that are of no member in the state.
-func (s keptReports) others() providerdata.Routes {
+// Others are the ways to the hosts that are of no member in the state.
+func (s Reports) Others() providerdata.Routes {
 	others := providerdata.Routes{}
 	for _, member := range s.Members {
 		if member.Reach != nil {
@@ -147,8 +148,8 @@ func (s keptReports) others() providerdata.Routes {
 	return others
 }
 
-// keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
-func (s keptReports) keep(ctx context.Context, private private.State) (diags diag.Diagnostics) {
+// Keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
+func (s Reports) Keep(ctx context.Context, private private.State) (diags diag.Diagnostics) {
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed)
 	err := json.NewEncoder(zip).Encode(s)
@@ -163,8 +164,8 @@ func (s keptReports) keep(ctx context.Context, private private.State) (diags dia
 	return private.SetKey(ctx, reportsKey, text)
 }
 
-// lastReports reads the look back; false: there is none.
-func lastReports(ctx context.Context, private private.State) (s keptReports, found bool, diags diag.Diagnostics) {
+// Last reads the look back; false: there is none.
+func Last(ctx context.Context, private private.State) (s Reports, found bool, diags diag.Diagnostics) {
 	text, diags := private.GetKey(ctx, reportsKey)
 	if diags.HasError() || len(text) == 0 {
 		return s, false, diags
@@ -181,4 +182,23 @@ func lastReports(ctx context.Context, private private.State) (s keptReports, fou
 		diags.AddError("The last refresh of the hosts cannot be read", fmt.Sprintf("What this state keeps of it is damaged: %s. Refresh (terraform apply -refresh-only), which reads the hosts again.", err))
 	}
 	return s, err == nil, diags
+}
+
+// Unreachable are the members whose hosts could not be asked.
+func (s Reports) Unreachable() (away []membership.Member) {
+	for _, member := range s.Members {
+		if member.Unreachable {
+			away = append(away, member.Member())
+		}
+	}
+	return away
+}
+
+func (s Report) Member() membership.Member {
+	return membership.Member{Name: s.Name, Address: s.Address}
+}
+
+// DiskAway tells whether the member's own host answered, and the disk of its data was not mounted.
+func (r Report) DiskAway() bool {
+	return !r.Unreachable && r.Observation != nil && r.Observation.GuardCheck == api.GuardMount
 }
