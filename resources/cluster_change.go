@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -61,7 +62,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	diags.Append(d...)
 	restoration, d := c.restoration(ctx, state)
 	diags.Append(d...)
-	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
+	backup, d := backups.From(ctx, config.Backup, c.Name.ValueString())
 	diags.Append(d...)
 	newBackup := !c.Backup.Equal(state.Backup)
 	if restoration.Source != "" && members != nil {
@@ -97,7 +98,7 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	}
 	c.takeOver(members, before)
 	if !c.plannable(ctx, members) || !rebuildsKnown(members) ||
-		newBackup && !allKnown(config.Backup, backup) {
+		newBackup && !backups.AllKnown(config.Backup, backup) {
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags

@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -135,7 +136,7 @@ func setText(texts *map[string]string, member string, text types.String) {
 // make backups is part of it, and by which units, but not how: of that, secrets are part, which only a configuration has.
 func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster {
 	return bootstrap.Cluster{
-		Backup:      openBackup(c.Backup),
+		Backup:      backups.Open(c.Backup),
 		Spec:        c.spec(members),
 		DataDir:     c.DataDir.ValueString(),
 		ClientPort:  int(c.ClientPort.ValueInt64()),

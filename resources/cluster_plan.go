@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
@@ -56,7 +57,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		dataDir = state.DataDir.ValueString()
 	}
-	resp.Diagnostics.Append(checkBackup(ctx, config.Backup, dataDir)...)
+	resp.Diagnostics.Append(backups.Check(ctx, config.Backup, dataDir)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -141,7 +142,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.LastRollout = types.ListUnknown(types.StringType), types.ListNull(types.StringType)
 	c.plansUnknownSteps()
-	c.BackupStatus = types.ObjectNull(backupStatusType())
+	c.BackupStatus = types.ObjectNull(backups.StatusType())
 
 	if members == nil || diags.HasError() {
 		return diags
@@ -164,9 +165,9 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	if addressesKnown(members) && !c.ClientPort.IsUnknown() {
 		c.Endpoints = value.List(cluster.Endpoints())
 	}
-	backup, d := backupFrom(ctx, config.Backup, c.Name.ValueString())
+	backup, d := backups.From(ctx, config.Backup, c.Name.ValueString())
 	diags.Append(d...)
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && allKnown(config.Backup, backup) && value.Known(ctx, c.Restore) {
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && backups.AllKnown(config.Backup, backup) && value.Known(ctx, c.Restore) {
 		diags.Append(c.setRollout(ctx, members, backup)...)
 	}
 	return diags

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
@@ -62,7 +63,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(config.check(ctx)...)
 		resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...)
-		resp.Diagnostics.Append(checkBackup(ctx, config.Backup, config.dataDir())...)
+		resp.Diagnostics.Append(backups.Check(ctx, config.Backup, config.dataDir())...)
 	}
 }
 
@@ -92,7 +93,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	backup, diags := backupFrom(ctx, config.Backup, plan.Name.ValueString())
+	backup, diags := backups.From(ctx, config.Backup, plan.Name.ValueString())
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
@@ -163,7 +164,8 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(state.watchBackups(ctx, reports, r.providerData.Now())...)
+	state.BackupStatus, diags = backups.Watch(ctx, state.Backup, state.Name.ValueString(), reports, r.providerData.Now())
+	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged).Keep(ctx, resp.Private)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -187,7 +189,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	restoration, diags := plan.restoration(ctx, state)
 	resp.Diagnostics.Append(diags...)
-	backup, diags := backupFrom(ctx, config.Backup, plan.Name.ValueString())
+	backup, diags := backups.From(ctx, config.Backup, plan.Name.ValueString())
 	resp.Diagnostics.Append(diags...)
 	working, cancel := timeout.Bound(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
@@ -114,7 +115,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			},
 			"recover_from": recoverAttribute(),
 			"restore":      restoreAttribute(),
-			"backup":       backupAttribute(),
+			"backup":       backups.Attribute(),
 			"timeouts":     timeoutsAttribute(ctx),
 
 			"etcd_version": schema.StringAttribute{
@@ -174,7 +175,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				MarkdownDescription: "Random token that ties the hosts to this object: a destroy leaves a host alone that carries another one. " +
 					"It is an identifier and no secret.",
 			},
-			"backup_status": backupStatusAttribute(),
+			"backup_status": backups.StatusAttribute(),
 		},
 	}
 }

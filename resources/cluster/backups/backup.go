@@ -1,4 +1,5 @@
-package resources
+// Package backups is what a configuration says of the backups that the hosts of a cluster make, and what the hosts say of them.
+package backups
 
 import (
 	"context"
@@ -28,8 +29,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// backupModel is how a cluster is backed up.
-type backupModel struct {
+// Model is how a cluster is backed up.
+type Model struct {
 	Schedule         types.String `tfsdk:"schedule"`
 	Directory        types.String `tfsdk:"directory"`
 	S3               types.Object `tfsdk:"s3"`
@@ -69,7 +70,7 @@ var defaultKeep = api.Keep{Hourly: 48, Daily: 14, Weekly: 8, Verified: 2}
 
 var ageRecipient = stringvalidator.RegexMatches(regexp.MustCompile(`^age1[02-9ac-hj-np-z]{58}$`), "must be a public key of age, like age1...")
 
-func backupAttribute() schema.SingleNestedAttribute {
+func Attribute() schema.SingleNestedAttribute {
 	count := func(description string) schema.Int64Attribute {
 		return schema.Int64Attribute{Optional: true, MarkdownDescription: description, Validators: []validator.Int64{int64validator.Between(0, 100_000)}}
 	}
@@ -112,14 +113,14 @@ func backupAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-// backupFrom is what hosts back the cluster up by; nil: they do not. Secrets are in a configuration alone.
+// From is what hosts back the cluster up by; nil: they do not. Secrets are in a configuration alone.
 //
 // Of an object that is not known to its end, or that a state or a plan holds, the backup has no digest.
-func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.Backup, diag.Diagnostics) {
+func From(ctx context.Context, object types.Object, cluster string) (*api.Backup, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, nil
 	}
-	var m backupModel
+	var m Model
 	diags := object.As(ctx, &m, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})
 	b := &api.Backup{Schedule: orElse(m.Schedule, backupSchedule), Directory: m.Directory.ValueString(), MetricsDir: m.MetricsDirectory.ValueString(), Keep: m.keep()}
 	s3, d := s3.PrefixFrom(ctx, m.S3)
@@ -139,26 +140,26 @@ func backupFrom(ctx context.Context, object types.Object, cluster string) (*api.
 	return b, diags
 }
 
-// openBackup is what of a backup the units depend on that make it, which holds no secret; nil: there is none. Of one that is not
+// Open is what of a backup the units depend on that make it, which holds no secret; nil: there is none. Of one that is not
 // all known it is empty.
-func openBackup(object types.Object) *api.Backup {
+func Open(object types.Object) *api.Backup {
 	if object.IsNull() {
 		return nil
 	}
-	b, diags := backupFrom(context.Background(), object, "")
+	b, diags := From(context.Background(), object, "")
 	if b == nil || b.Digest == "" || diags.HasError() {
 		return &api.Backup{}
 	}
 	return &api.Backup{Schedule: b.Schedule, Directory: b.Directory, MetricsDir: b.MetricsDir, Rehearsal: &api.Rehearsal{Schedule: b.Rehearsal.Schedule}}
 }
 
-// allKnown tells whether what hosts back the cluster up by is known to its end, or is known to be nothing.
-func allKnown(object types.Object, backup *api.Backup) bool {
+// AllKnown tells whether what hosts back the cluster up by is known to its end, or is known to be nothing.
+func AllKnown(object types.Object, backup *api.Backup) bool {
 	return object.IsNull() || backup != nil && backup.Digest != ""
 }
 
 // keep is which backups stay. Where no rehearsal can read them, none is ever proved, and none is waited for.
-func (m backupModel) keep() api.Keep {
+func (m Model) keep() api.Keep {
 	keep := defaultKeep
 	if k := m.Keep; k != nil {
 		keep = api.Keep{
@@ -177,7 +178,7 @@ func (m backupModel) keep() api.Keep {
 }
 
 // readable tells whether the hosts can read their own backups.
-func (m backupModel) readable() bool {
+func (m Model) readable() bool {
 	identity := m.Rehearsal.Attributes()["identity"]
 	return m.Recipients.IsNull() || identity != nil && !identity.IsNull()
 }
@@ -192,12 +193,12 @@ func digest(b api.Backup, cluster string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// checkBackup refuses what does not fit together. Empty: the data directory is not known yet.
-func checkBackup(ctx context.Context, object types.Object, dataDir string) (diags diag.Diagnostics) {
+// Check refuses what does not fit together. Empty: the data directory is not known yet.
+func Check(ctx context.Context, object types.Object, dataDir string) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
 	}
-	var m backupModel
+	var m Model
 	at := path.Root("backup")
 	diags.Append(object.As(ctx, &m, basetypes.ObjectAsOptions{UnhandledUnknownAsEmpty: true})...)
 	if m.Directory.IsNull() && m.S3.IsNull() {

@@ -1,4 +1,4 @@
-package resources
+package backups
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// backupStatusModel is what the hosts said of the cluster's backups at the last refresh.
-type backupStatusModel struct {
+// statusModel is what the hosts said of the cluster's backups at the last refresh.
+type statusModel struct {
 	Backup           types.String `tfsdk:"backup"`
 	TakenAt          types.String `tfsdk:"taken_at"`
 	Revision         types.Int64  `tfsdk:"revision"`
@@ -31,7 +31,7 @@ type backupStatusModel struct {
 	RehearsalError   types.String `tfsdk:"rehearsal_error"`
 }
 
-func backupStatusAttribute() schema.SingleNestedAttribute {
+func StatusAttribute() schema.SingleNestedAttribute {
 	text := func(description string) schema.StringAttribute {
 		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
 	}
@@ -57,16 +57,15 @@ func backupStatusAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-func backupStatusType() map[string]attr.Type {
-	return backupStatusAttribute().GetType().(types.ObjectType).AttrTypes //nolint:forcetypeassert // a nested attribute is an object
+func StatusType() map[string]attr.Type {
+	return StatusAttribute().GetType().(types.ObjectType).AttrTypes //nolint:forcetypeassert // a nested attribute is an object
 }
 
-// watchBackups takes over what the hosts say of the backups, and warns of what has gone wrong. Each host knows of its own
+// Watch is what the hosts say of the backups of a cluster, and warns of what has gone wrong. Each host knows of its own
 // runs alone: the newest of all counts.
-func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Reports, now time.Time) (diags diag.Diagnostics) {
-	c.BackupStatus = types.ObjectNull(backupStatusType())
-	if c.Backup.IsNull() {
-		return nil
+func Watch(ctx context.Context, backup types.Object, name string, reports bootstrap.Reports, now time.Time) (said types.Object, diags diag.Diagnostics) {
+	if backup.IsNull() {
+		return types.ObjectNull(StatusType()), nil
 	}
 	var runs, rehearsals []api.Run
 	for _, report := range reports {
@@ -74,8 +73,8 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Repor
 			runs, rehearsals = withRun(runs, o.Backup.Last), withRun(rehearsals, o.Backup.Rehearsed)
 		}
 	}
-	var status backupStatusModel
-	at, name := path.Root("backup"), c.Name.ValueString()
+	var status statusModel
+	at := path.Root("backup")
 	if run, found := newestRun(runs, func(api.Run) bool { return true }); found && run.Error != "" {
 		status.Error = types.StringValue(run.Error)
 		diags.AddAttributeWarning(at, fmt.Sprintf("The last backup of cluster %s failed", name),
@@ -84,7 +83,7 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Repor
 	if run, found := newestRun(runs, func(r api.Run) bool { return r.Error == "" }); found {
 		status.Backup, status.TakenAt, status.Revision = types.StringValue(run.Backup), types.StringValue(run.Ended.UTC().Format(time.RFC3339)), types.Int64Value(run.Revision)
 	}
-	diags.Append(c.missBackups(reports, runs, now)...)
+	diags.Append(missBackups(name, reports, runs, now)...)
 	if run, found := newestRun(rehearsals, func(api.Run) bool { return true }); found {
 		status.rehearsal(run)
 		if run.Error != "" {
@@ -93,23 +92,22 @@ func (c *clusterModel) watchBackups(ctx context.Context, reports bootstrap.Repor
 		}
 	}
 	if run, found := newestRun(rehearsals, func(r api.Run) bool { return r.Error == "" }); found {
-		desired, d := backupFrom(ctx, c.Backup, name)
+		desired, d := From(ctx, backup, name)
 		diags.Append(d...)
 		if !d.HasError() && now.Sub(run.Ended) > desired.Rehearsal.MaxAge {
 			diags.AddAttributeWarning(at.AtName("rehearsal"), fmt.Sprintf("The last successful rehearsal of a restore of cluster %s is stale", name),
 				fmt.Sprintf("It was at %s, and rehearsal.max_age is %s. See why none has succeeded since: systemctl status %s.timer on the hosts.", run.Ended.UTC().Format(time.RFC3339), desired.Rehearsal.MaxAge, api.RehearsalUnit(name)))
 		}
 	}
-	object, d := basetypes.NewObjectValueFrom(ctx, backupStatusType(), status)
+	said, d := basetypes.NewObjectValueFrom(ctx, StatusType(), status)
 	diags.Append(d...)
-	c.BackupStatus = object
-	return diags
+	return said, diags
 }
 
 // missBackups warns where the newest backup is older than the schedule has it: of a run that has not started, or was
 // killed, nobody says that it failed. A schedule counts from when it came into force: it says nothing of the time before.
 // A run may take as long as the last one, and some time more.
-func (c *clusterModel) missBackups(reports bootstrap.Reports, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
+func missBackups(name string, reports bootstrap.Reports, runs []api.Run, now time.Time) (diags diag.Diagnostics) {
 	var newest, since time.Time
 	var every time.Duration
 	for _, report := range reports {
@@ -136,7 +134,7 @@ func (c *clusterModel) missBackups(reports bootstrap.Reports, runs []api.Run, no
 	if every == 0 || now.Sub(last) <= due {
 		return nil
 	}
-	name, said := c.Name.ValueString(), fmt.Sprintf("None was stored since backups were set up at %s", since.UTC().Format(time.RFC3339))
+	said := fmt.Sprintf("None was stored since backups were set up at %s", since.UTC().Format(time.RFC3339))
 	if !newest.IsZero() {
 		said = fmt.Sprintf("The newest backup was stored at %s", newest.UTC().Format(time.RFC3339))
 	}
@@ -147,7 +145,7 @@ func (c *clusterModel) missBackups(reports bootstrap.Reports, runs []api.Run, no
 }
 
 // rehearsal takes over what the newest rehearsal came to.
-func (s *backupStatusModel) rehearsal(run api.Run) {
+func (s *statusModel) rehearsal(run api.Run) {
 	s.RehearsedAt = types.StringValue(run.Ended.UTC().Format(time.RFC3339))
 	if run.Backup != "" {
 		s.Rehearsed = types.StringValue(run.Backup)
