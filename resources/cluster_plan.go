@@ -18,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -50,7 +51,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(plan.check(ctx)...)
-	resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...) // a plan has no secrets
+	resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...) // a plan has no secrets
 	dataDir := config.dataDir()
 	if !req.State.Raw.IsNull() && config.DataDir.IsNull() { // one that was imported may have another than the default
 		var state clusterModel
@@ -176,7 +177,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 // setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
 // planned from: a plan looks at no host.
 func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel, backup *api.Backup) (diags diag.Diagnostics) {
-	restoration, diags := c.restoration(ctx, clusterModel{})
+	restoration, diags := restore.Asked(ctx, c.Restore, types.Object{}, c.Backup)
 	if restoration.Source != "" || diags.HasError() {
 		cluster := c.cluster(members)
 		cluster.Restore = restoration

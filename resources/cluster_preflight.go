@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
@@ -181,7 +182,7 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 
 // refuseHosts refuses hosts for what was seen on them.
 func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
-	restoration, diags := c.restoration(ctx, state)
+	restoration, diags := restore.Asked(ctx, c.Restore, state.Restore, c.Backup)
 	if diags.HasError() {
 		return diags
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
@@ -62,7 +63,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(config.check(ctx)...)
-		resp.Diagnostics.Append(checkRestore(ctx, config.Restore, config.Backup)...)
+		resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...)
 		resp.Diagnostics.Append(backups.Check(ctx, config.Backup, config.dataDir())...)
 	}
 }
@@ -88,7 +89,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	restoration, diags := plan.restoration(ctx, clusterModel{})
+	restoration, diags := restore.Asked(ctx, plan.Restore, types.Object{}, plan.Backup)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
@@ -187,7 +188,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(diags...)
 	asked, diags := plan.recovery(ctx, state)
 	resp.Diagnostics.Append(diags...)
-	restoration, diags := plan.restoration(ctx, state)
+	restoration, diags := restore.Asked(ctx, plan.Restore, state.Restore, plan.Backup)
 	resp.Diagnostics.Append(diags...)
 	backup, diags := backups.From(ctx, config.Backup, plan.Name.ValueString())
 	resp.Diagnostics.Append(diags...)

@@ -4,27 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/s3"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
 )
 
 // restored is the change that a restore makes, or the taking back of one, as the engine plans it.
@@ -148,12 +142,12 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 	if !plan.Rollout.IsUnknown() && !order.Creating {
 		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
 	}
-	content, done, err := content(ctx, config.Restore, ch.cluster.Backup)
+	content, done, err := restore.ContentOf(ctx, config.Restore, ch.cluster.Backup)
 	if err != nil {
 		return restored, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	order.Content, order.Identity = content.Content, content.identity
+	order.Content, order.Identity = content.Content, content.Identity
 	restored, err = executor.Restore(ctx, order)
 	if err == nil && ch.cluster.Restore.TakeBack {
 		back := restored.Done
@@ -164,76 +158,4 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 		restored.Reports = r.lookAgain(ctx, *executor, hosts)
 	}
 	return restored, err
-}
-
-// given is a snapshot as hosts get it, and what decrypts it.
-type given struct {
-	upgrade.Content
-	identity secret.Text
-}
-
-// content is the snapshot that a configuration names. done ends its use.
-func content(ctx context.Context, object types.Object, backup *api.Backup) (g given, done func() error, err error) {
-	done = func() error { return nil }
-	var r restoreModel
-	if diags := object.As(ctx, &r, basetypes.ObjectAsOptions{}); diags.HasError() {
-		return g, done, fmt.Errorf("restore: %s", diags.Errors()[0].Detail())
-	}
-	g.identity = secret.New(r.Identity.Reveal())
-	var local *source.Content
-	switch {
-	case r.TakeBack.ValueBool():
-		return g, done, nil
-	case !r.File.IsNull():
-		file, err := ssh.ExpandHome(r.File.ValueString())
-		if err == nil {
-			local, err = source.File(file)
-		}
-		if err != nil {
-			return g, done, fmt.Errorf("restore.file: %w", err)
-		}
-	case !r.URL.IsNull():
-		if local, err = source.Download(ctx, r.URL.ValueString(), os.TempDir()); err != nil {
-			return g, done, fmt.Errorf("restore.url: %w", err)
-		}
-	case !r.Backup.IsNull():
-		if g.identity.IsEmpty() {
-			g.identity = backup.Rehearsal.Identity
-		}
-		if backup.S3 != nil {
-			g.Remote = &api.Source{Backup: r.Backup.ValueString(), In: backup.S3}
-			return g, done, nil
-		}
-		var spool *source.Content
-		g.Kept = &upgrade.Kept{Name: r.Backup.ValueString(), Receive: func(fill func(io.Writer) error) (open upgrade.Opener, err error) {
-			if spool, err = source.Received(os.TempDir(), fill); err != nil {
-				return nil, err
-			}
-			return opens(spool), nil
-		}}
-		done = func() error {
-			if spool == nil {
-				return nil
-			}
-			return spool.Close()
-		}
-		return g, done, nil
-	default:
-		s3, diags := s3.ObjectFrom(ctx, r.S3)
-		if diags.HasError() {
-			return g, done, fmt.Errorf("restore.s3: %s", diags.Errors()[0].Detail())
-		}
-		g.Remote = &api.Source{S3: s3}
-		return g, done, nil
-	}
-	g.Open = opens(local)
-	return g, local.Close, nil
-}
-
-// opens is how the executor reads what is on this machine.
-func opens(c *source.Content) upgrade.Opener {
-	return func(context.Context) (io.ReadCloser, api.Upload, error) {
-		reader, err := c.Open()
-		return reader, api.Upload{SizeBytes: c.SizeBytes, SHA256: c.SHA256}, err
-	}
 }

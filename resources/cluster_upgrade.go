@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
@@ -24,10 +25,10 @@ func clusterFrom0(state stateupgrade.Object) {
 		state["status"] = health.StatusNoQuorum
 	}
 	state.In("backup").In("s3").Rename("key", "prefix")
-	if restore := state.In("restore"); restore != nil {
-		if trigger, is := restore["trigger"].(string); is {
-			restore["triggers"] = stateupgrade.Object{formerTrigger: trigger}
+	if from := state.In("restore"); from != nil {
+		if trigger, is := from["trigger"].(string); is {
+			from["triggers"] = stateupgrade.Object{restore.FormerTrigger: trigger}
 		}
-		delete(restore, "trigger")
+		delete(from, "trigger")
 	}
 }

@@ -1,4 +1,5 @@
-package resources
+// Package restore is what a configuration says of the snapshot that a cluster is made from.
+package restore
 
 import (
 	"context"
@@ -22,8 +23,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/source"
 )
 
-// restoreModel is the snapshot that a cluster is made from.
-type restoreModel struct {
+// Model is the snapshot that a cluster is made from.
+type Model struct {
 	File               types.String     `tfsdk:"file"`
 	URL                types.String     `tfsdk:"url"`
 	S3                 types.Object     `tfsdk:"s3"`
@@ -40,7 +41,7 @@ var backupName = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9][A
 
 var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`), "must be a SHA-256: 64 hexadecimal digits, in lower case")
 
-func restoreAttribute() schema.SingleNestedAttribute {
+func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "The snapshot that the cluster is made from: a new cluster, one whose hosts are gone, or one that serves, if `overwrite_cluster_id` names it. " +
@@ -71,13 +72,13 @@ func restoreAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-// checkRestore refuses what does not fit together, before any host is asked.
-func checkRestore(ctx context.Context, object, backup types.Object) (diags diag.Diagnostics) {
+// Check refuses what does not fit together, before any host is asked.
+func Check(ctx context.Context, object, backup types.Object) (diags diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil
 	}
 	at := path.Root("restore")
-	var r restoreModel
+	var r Model
 	diags.Append(object.As(ctx, &r, basetypes.ObjectAsOptions{})...)
 	given := 0
 	for _, is := range []bool{!r.File.IsNull(), !r.URL.IsNull(), !r.S3.IsNull(), !r.Backup.IsNull()} {
@@ -98,14 +99,14 @@ func checkRestore(ctx context.Context, object, backup types.Object) (diags diag.
 	return diags
 }
 
-// restoration is the restore that a configuration asks for beyond what the state says was done; the zero Restoration:
-// none.
-func (c clusterModel) restoration(ctx context.Context, state clusterModel) (membership.Restoration, diag.Diagnostics) {
-	if c.Restore.IsNull() || c.Restore.IsUnknown() || c.Restore.Equal(state.Restore) {
+// Asked is the restore that a configuration asks for beyond what the state says was done; the zero Restoration:
+// none. backup is how the configuration has the cluster backed up.
+func Asked(ctx context.Context, object, done, backup types.Object) (membership.Restoration, diag.Diagnostics) {
+	if object.IsNull() || object.IsUnknown() || object.Equal(done) {
 		return membership.Restoration{}, nil
 	}
-	var r restoreModel
-	diags := c.Restore.As(ctx, &r, basetypes.ObjectAsOptions{})
+	var r Model
+	diags := object.As(ctx, &r, basetypes.ObjectAsOptions{})
 	if !r.File.IsUnknown() && !r.File.IsNull() && !r.TakeBack.ValueBool() && !diags.HasError() {
 		local, err := ssh.ExpandHome(r.File.ValueString())
 		if err == nil {
@@ -115,18 +116,18 @@ func (c clusterModel) restoration(ctx context.Context, state clusterModel) (memb
 			diags.AddAttributeError(path.Root("restore").AtName("file"), "This cannot be restored", err.Error()+". No host was changed.")
 		}
 	}
-	restoration := membership.Restoration{
+	asked := membership.Restoration{
 		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: triggersText(r.Triggers),
 		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
 	}
-	if s3, given := c.Backup.Attributes()["s3"]; given && s3.IsNull() {
-		restoration.Kept = r.Backup.ValueString()
+	if s3, given := backup.Attributes()["s3"]; given && s3.IsNull() {
+		asked.Kept = r.Backup.ValueString()
 	}
-	return restoration, diags
+	return asked, diags
 }
 
-// formerTrigger is the key under which an upgraded state has what was one text before there were triggers.
-const formerTrigger = "trigger"
+// FormerTrigger is the key under which an upgraded state has what was one text before there were triggers.
+const FormerTrigger = "trigger"
 
 // triggersText are triggers as one text, which hosts have recorded a digest of. That of the former text alone is itself, so
 // that what was restored by it is not restored again.
@@ -137,7 +138,7 @@ func triggersText(triggers types.Map) string {
 			values[name] = text.ValueString()
 		}
 	}
-	if text, is := values[formerTrigger]; is && len(values) == 1 {
+	if text, is := values[FormerTrigger]; is && len(values) == 1 {
 		return text
 	}
 	if len(values) == 0 {
@@ -148,7 +149,7 @@ func triggersText(triggers types.Map) string {
 }
 
 // name is the snapshot as plans, hosts and errors call it.
-func (r restoreModel) name() string {
+func (r Model) name() string {
 	switch {
 	case !r.File.IsNull():
 		return "file " + r.File.ValueString()
