@@ -2,7 +2,9 @@ package resources
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -124,7 +126,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 	cluster.KeyAlgorithm = string(algorithm)
 	executor, err := r.executor(ctx, cluster, operation, to, without)
 	if err == nil {
-		executor.Signer = memberSigner{authorities, r.providerData.Now}
+		executor.Signer = authority.Signer{Authorities: authorities, Now: r.providerData.Now}
 	}
 	return executor, err
 }
@@ -150,4 +152,26 @@ func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluste
 			r.providerData.Progress(cluster.Name, line)
 		},
 	}, nil
+}
+
+// tokenBytes is the length of a random token. 128 bits: two never meet by chance.
+const tokenBytes = 16
+
+// newToken makes a random token, in hexadecimal.
+func newToken(random io.Reader) (string, error) {
+	token := make([]byte, tokenBytes)
+	if _, err := io.ReadFull(random, token); err != nil {
+		return "", fmt.Errorf("make a random token: %w", err)
+	}
+	return hex.EncodeToString(token), nil
+}
+
+// newFormation identifies a new attempt to form a cluster. The initial-cluster-token is another one
+// each time, so that a new cluster on the same hosts has another cluster ID than the one before it.
+func newFormation(cluster string, random io.Reader) (bootstrap.Formation, error) {
+	owner, err := newToken(random)
+	if err != nil {
+		return bootstrap.Formation{}, err
+	}
+	return bootstrap.Formation{Owner: owner, Token: cluster + "-" + owner[:12]}, nil
 }

@@ -1,4 +1,4 @@
-package resources
+package authority
 
 import (
 	"context"
@@ -10,17 +10,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 )
 
-// memberSigner signs what the hosts of members request. It implements upgrade.Signer.
-type memberSigner struct {
-	authorities pki.Authorities
-	now         func() time.Time
+// Signer signs what the hosts of members request. It implements upgrade.Signer.
+type Signer struct {
+	Authorities pki.Authorities
+	Now         func() time.Time
 }
 
 // profiles are what the certificates of a member's keys may be used for.
 var profiles = map[string]pki.Profile{api.KeyPeer: pki.Peer, api.KeyServer: pki.Server, api.KeyAdmin: pki.Client}
 
 // Sign signs a request that holds exactly what is desired.
-func (s memberSigner) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
+func (s Signer) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
 	profile, known := profiles[want.Name]
 	if !known {
 		return "", fmt.Errorf("it is not known what key %q is for", want.Name)
@@ -33,6 +33,6 @@ func (s memberSigner) Sign(_ context.Context, want api.KeyRequest, request strin
 		}
 		desired.IPs = append(desired.IPs, ip)
 	}
-	certificate, err := s.authorities.For(profile).Sign([]byte(request), desired, s.now())
+	certificate, err := s.Authorities.For(profile).Sign([]byte(request), desired, s.Now())
 	return string(certificate), err
 }
