@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -71,6 +72,20 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node", "upgrade/...", "a host knows no plans"},
 	{"node/...", "resources/...", "Terraform's face is on top"},
 	{"resources/...", "provider/...", "the provider registers resources"},
+	{"resources/cluster/...", "resources/certificates", "rooms share what lies below them"},
+	{"resources/cluster/...", "resources/snapshots", "rooms share what lies below them"},
+	{"resources/certificates", "resources/cluster/...", "rooms share what lies below them"},
+	{"resources/certificates", "resources/snapshots", "rooms share what lies below them"},
+	{"resources/snapshots", "resources/cluster/...", "rooms share what lies below them"},
+	{"resources/snapshots", "resources/certificates", "rooms share what lies below them"},
+	{"resources/cluster/backups", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/health", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/refreshed", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/restore", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/settings", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/authority", "upgrade/...", "authorities know no clusters"},
+	{"resources/validate", "resources/providerdata", "a validator reads a value alone"},
+	{"resources/value", "resources/providerdata", "values are anybody's"},
 	{"templates/...", "bootstrap/...", "templates are told what to render"},
 	{"templates/...", "node/...", "templates are told what to render"},
 }
@@ -93,6 +108,7 @@ var alone = []struct {
 	{"node/backup/s3test", nil, "servers are for tests"},
 	{"node/ssh/sshtest", nil, "fakes are for tests"},
 	{"resources/terraformtest", nil, "drivers are for tests"},
+	{"resources/modeltest", nil, "what prints models is for tests"},
 	{"pgregory.net/rapid", []string{"acctest/sample"}, "properties are for tests"},
 }
 
@@ -180,6 +196,29 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		if lines := bytes.Count(text, []byte("\n")); lines > longest {
 			t.Errorf("%s has %d lines, and may have %d", name, lines, longest)
+		}
+	}
+}
+
+// most is how many files a package may have, its tests aside: one that wants more holds two rooms. The calls are one a file.
+const most = 20
+
+// TestPackagesAreSmall holds how many files there may be in a package.
+func TestPackagesAreSmall(t *testing.T) {
+	calls := []string{"node/host", "node/nodetest"}
+	output, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "*.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]int{}
+	for name := range strings.Lines(string(output)) {
+		if name = strings.TrimSpace(name); !strings.HasSuffix(name, "_test.go") {
+			files[path.Dir(name)]++
+		}
+	}
+	for folder, n := range files {
+		if n > most && !slices.Contains(calls, folder) {
+			t.Errorf("%s has %d files, and may have %d", folder, n, most)
 		}
 	}
 }

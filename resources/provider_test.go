@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"context"
@@ -30,6 +30,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/terraformtest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -336,19 +337,19 @@ func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *
 }
 
 func (w *world) Resources(context.Context) []func() resource.Resource {
-	return Managed()
+	return resources.Managed()
 }
 
 func (w *world) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return Ephemeral()
+	return resources.Ephemeral()
 }
 
 func (w *world) Functions(context.Context) []func() function.Function {
-	return Functions()
+	return resources.Functions()
 }
 
 func (w *world) DataSources(context.Context) []func() datasource.DataSource {
-	return Data()
+	return resources.Data()
 }
 
 // Newest implements Stores.

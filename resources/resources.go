@@ -10,12 +10,14 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/certificates"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/functions"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/snapshots"
 )
 
 // Managed are what can be managed, by a provider that carries these versions of etcd.
 func Managed(carried ...string) []func() resource.Resource {
-	return []func() resource.Resource{certificates.NewPKI, NewCluster(carried...), certificates.NewCertificate, snapshots.New}
+	return []func() resource.Resource{certificates.NewPKI, cluster.New(carried...), certificates.NewCertificate, snapshots.New}
 }
 
 // Ephemeral are what no state ever holds.
@@ -30,5 +32,5 @@ func Data() []func() datasource.DataSource {
 
 // Functions are the arithmetic of clusters.
 func Functions() []func() function.Function {
-	return []func() function.Function{NewQuorum, NewFaultTolerance}
+	return []func() function.Function{functions.NewQuorum, functions.NewFaultTolerance}
 }

@@ -1,4 +1,5 @@
-package resources
+// Package functions is the arithmetic of clusters, as functions of Terraform.
+package functions
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package resources
+package cluster
 
 import (
 	"testing"
@@ -11,5 +11,5 @@ import (
 
 // TestClusterPrintsNoSecrets of its authorities, of its backup, and of what it is restored from.
 func TestClusterPrintsNoSecrets(t *testing.T) {
-	modeltest.PrintsNoSecrets(t, NewCluster()(), &clusterModel{}, 5, map[string]any{"pki": &authority.Model{}, "backup": &backups.Model{}, "restore": &restore.Model{}})
+	modeltest.PrintsNoSecrets(t, New()(), &clusterModel{}, 5, map[string]any{"pki": &authority.Model{}, "backup": &backups.Model{}, "restore": &restore.Model{}})
 }

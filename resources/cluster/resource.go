@@ -1,4 +1,6 @@
-package resources
+// Package cluster has etcd_cluster: what a configuration may say of a cluster, what a plan of it shows, and what an apply has the
+// executor do.
+package cluster
 
 import (
 	"context"
@@ -37,8 +39,8 @@ type clusterResource struct {
 	carried      []string // versions of etcd that the reference names
 }
 
-// NewCluster is the resource etcd_cluster of a provider that carries these versions of etcd.
-func NewCluster(carried ...string) func() resource.Resource {
+// New is the resource etcd_cluster of a provider that carries these versions of etcd.
+func New(carried ...string) func() resource.Resource {
 	return func() resource.Resource { return &clusterResource{carried: carried} }
 }
 
