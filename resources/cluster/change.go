@@ -18,7 +18,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
@@ -45,7 +44,7 @@ type desired struct {
 // planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
-func (c *clusterModel) planChange(ctx context.Context, config clusterModel, authority authority.Model, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
 	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
 		return diags
 	}
@@ -58,13 +57,9 @@ func (c *clusterModel) planChange(ctx context.Context, config clusterModel, auth
 	c.Name, c.DataDir = value.OrBefore(c.Name, state.Name), value.OrBefore(c.DataDir, state.DataDir)
 	c.keepObserved(state)
 	diags.Append(c.checkAbandoned(before, last)...)
-	diags.Append(c.refuseChanges(authority, state)...)
-	asked, d := c.recovery(ctx, state)
-	diags.Append(d...)
-	restoration, d := restore.Asked(ctx, c.Restore, state.Restore, c.Backup)
-	diags.Append(d...)
-	backup, d := backups.From(ctx, config.Backup, c.Name.ValueString())
-	diags.Append(d...)
+	diags.Append(c.refuseChanges(from.authority, state)...)
+	diags.Append(from.wrong()...)
+	asked, restoration, backup := from.recovery, from.restoration, from.backup
 	newBackup := !c.Backup.Equal(state.Backup)
 	if restoration.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)

@@ -47,32 +47,27 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	authority, diags := authority.From(ctx, config.PKI)
-	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(authority.Check()...)
-	resp.Diagnostics.Append(plan.check(ctx)...)
-	resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...) // a plan has no secrets
-	dataDir := config.dataDir()
-	if !req.State.Raw.IsNull() && config.DataDir.IsNull() { // one that was imported may have another than the default
-		var state clusterModel
-		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-		dataDir = state.DataDir.ValueString()
-	}
-	resp.Diagnostics.Append(backups.Check(ctx, config.Backup, dataDir)...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
 	var state clusterModel
 	if !req.State.Raw.IsNull() {
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	}
-	from, diags := plan.startingPoint(ctx, state, req.Private)
-	resp.Diagnostics.Append(diags...)
+	from, diags := plan.startingPoint(ctx, config, state, req.Private)
+	resp.Diagnostics.Append(from.authority.Check()...)
+	resp.Diagnostics.Append(plan.check(ctx)...)
+	resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...) // a plan has no secrets
+	dataDir := config.dataDir()
+	if !req.State.Raw.IsNull() && config.DataDir.IsNull() { // one that was imported may have another than the default
+		dataDir = state.DataDir.ValueString()
+	}
+	resp.Diagnostics.Append(backups.Check(ctx, config.Backup, dataDir)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(diags...)
+	}
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	if req.State.Raw.IsNull() {
-		resp.Diagnostics.Append(plan.planCreate(ctx, config, authority, r.providerData.Stores, from.members)...)
+		resp.Diagnostics.Append(plan.planCreate(ctx, config, r.providerData.Stores, from)...)
 		if !resp.Diagnostics.HasError() {
 			seen, diags := r.lookAhead(ctx, plan, state, from)
 			resp.Diagnostics.Append(diags...)
@@ -84,7 +79,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		r.providerData.Meet(state.Owner.ValueString())
 		seen, diags := r.lookAhead(ctx, plan, state, from)
 		resp.Diagnostics.Append(diags...)
-		resp.Diagnostics.Append(plan.planChange(ctx, config, authority, state, r.providerData.Stores, from, seen)...)
+		resp.Diagnostics.Append(plan.planChange(ctx, config, state, r.providerData.Stores, from, seen)...)
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
 			resp.Diagnostics.Append(warnZones(from.members, from.before)...)
@@ -98,21 +93,35 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 }
 
-// startingPoint is what a plan starts from, read once out of Terraform's values.
+// startingPoint is what a plan or an apply starts from, read once out of Terraform's values.
 type startingPoint struct {
-	members map[string]memberModel // as they are desired; nil: which there are is not known
-	before  map[string]memberModel // of the state; nil: there is none yet
-	last    refreshed.Reports      // the last look at the hosts
-	found   bool                   // the state keeps one
+	authority authority.Model
+	members   map[string]memberModel // as they are desired; nil: which there are is not known
+	before    map[string]memberModel // of the state; nil: there is none yet
+	last      refreshed.Reports      // the last look at the hosts
+	found     bool                   // the state keeps one
+
+	recovery    membership.Recovery    // what the configuration asks for beyond what the state says was done
+	restoration membership.Restoration // the same
+	backup      *api.Backup            // with its secrets, which only a configuration has; nil: none
+
+	// What is wrong with these. It is no reason to read no further: a plan may have to say other things of them first, and a create
+	// does not come to what is restored before it knows where.
+	wrongRecovery, wrongRestoration, wrongBackup diag.Diagnostics
 }
 
-// startingPoint reads what the plan of a configuration starts from. state is the zero model where there is none.
-func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, private private.State) (from startingPoint, diags diag.Diagnostics) {
-	from.members, diags = c.memberModels(ctx)
+// startingPoint reads what the plan or the apply of a configuration starts from. state is the zero model where there is none.
+func (c clusterModel) startingPoint(ctx context.Context, config, state clusterModel, private private.State) (from startingPoint, diags diag.Diagnostics) {
+	from.authority, diags = authority.From(ctx, config.PKI)
+	var d diag.Diagnostics
+	from.members, d = c.memberModels(ctx)
+	diags.Append(d...)
+	from.restoration, from.wrongRestoration = restore.Asked(ctx, c.Restore, state.Restore, c.Backup)
+	from.backup, from.wrongBackup = backups.From(ctx, config.Backup, value.OrBefore(c.Name, state.Name).ValueString())
 	if state.Owner.IsNull() {
 		return from, diags
 	}
-	var d diag.Diagnostics
+	from.recovery, from.wrongRecovery = c.recovery(ctx, state)
 	from.before, d = state.memberModels(ctx)
 	diags.Append(d...)
 	dropUnmanaged(from.before)
@@ -121,9 +130,18 @@ func (c clusterModel) startingPoint(ctx context.Context, state clusterModel, pri
 	return from, diags
 }
 
+// wrong is all that is wrong with what is asked for.
+func (s startingPoint) wrong() (diags diag.Diagnostics) {
+	diags.Append(s.wrongRecovery...)
+	diags.Append(s.wrongRestoration...)
+	diags.Append(s.wrongBackup...)
+	return diags
+}
+
 // planCreate fills in what a new cluster is going to be, and its members. What cannot be known before it exists stays
 // unknown: tokens and IDs, and all that follows from an address that is not known.
-func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, authority authority.Model, stores providerdata.Stores, members map[string]memberModel) (diags diag.Diagnostics) {
+func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stores providerdata.Stores, from startingPoint) (diags diag.Diagnostics) {
+	members := from.members
 	diags.Append(c.checkAbandoned(nil, refreshed.Reports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {
@@ -138,7 +156,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	if config.DataDir.IsNull() && !c.Name.IsUnknown() {
 		c.DataDir = types.StringValue(api.DefaultDataDir(c.Name.ValueString()))
 	}
-	c.CACertificate, c.PeerCACertificate = authority.Client.Certificate, authority.Peer.Certificate
+	c.CACertificate, c.PeerCACertificate = from.authority.Client.Certificate, from.authority.Peer.Certificate
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
 	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.LastRollout = types.ListUnknown(types.StringType), types.ListNull(types.StringType)
@@ -166,21 +184,20 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, auth
 	if addressesKnown(members) && !c.ClientPort.IsUnknown() {
 		c.Endpoints = value.List(cluster.Endpoints())
 	}
-	backup, d := backups.From(ctx, config.Backup, c.Name.ValueString())
-	diags.Append(d...)
-	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && backups.AllKnown(config.Backup, backup) && value.Known(ctx, c.Restore) {
-		diags.Append(c.setRollout(ctx, members, backup)...)
+	diags.Append(from.wrongBackup...)
+	if addressesKnown(members) && !c.EtcdVersion.IsUnknown() && backups.AllKnown(config.Backup, from.backup) && value.Known(ctx, c.Restore) {
+		diags.Append(c.setRollout(from)...)
 	}
 	return diags
 }
 
 // setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
 // planned from: a plan looks at no host.
-func (c *clusterModel) setRollout(ctx context.Context, members map[string]memberModel, backup *api.Backup) (diags diag.Diagnostics) {
-	restoration, diags := restore.Asked(ctx, c.Restore, types.Object{}, c.Backup)
-	if restoration.Source != "" || diags.HasError() {
-		cluster := c.cluster(members)
-		cluster.Restore = restoration
+func (c *clusterModel) setRollout(from startingPoint) (diags diag.Diagnostics) {
+	if from.restoration.Source != "" || from.wrongRestoration.HasError() {
+		diags.Append(from.wrongRestoration...)
+		cluster := c.cluster(from.members)
+		cluster.Restore = from.restoration
 		forming, err := plan.Restore(cluster.Restoring("", true, nil, time.Time{}), cluster.Spec)
 		if err != nil {
 			diags.AddAttributeError(refusedAt(err), "This cluster cannot be formed", err.Error())
@@ -188,7 +205,7 @@ func (c *clusterModel) setRollout(ctx context.Context, members map[string]member
 		c.plansSteps(plan.Asked{Create: true, Restore: true}, forming.Steps)
 		return diags
 	}
-	spec, bare := c.cluster(members).BackedUp(backup).Spec, membership.Observed{}
+	spec, bare := c.cluster(from.members).BackedUp(from.backup).Spec, membership.Observed{}
 	for _, m := range spec.Members {
 		bare[m.Name] = membership.Host{Claim: membership.Bare}
 	}

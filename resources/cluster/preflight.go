@@ -15,7 +15,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
@@ -182,10 +181,10 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 
 // refuseHosts refuses hosts for what was seen on them.
 func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
-	restoration, diags := restore.Asked(ctx, c.Restore, state.Restore, c.Backup)
-	if diags.HasError() {
-		return diags
+	if from.wrongRestoration.HasError() {
+		return from.wrongRestoration
 	}
+	restoration := from.restoration
 	cluster := c.clusterWith(from.members, providerData.Stores)
 	known := cluster.Located()
 	var refusals []error

@@ -81,37 +81,30 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
-	by, diags := authority.From(ctx, config.PKI)
+	from, diags := plan.startingPoint(ctx, config, clusterModel{}, nil)
 	resp.Diagnostics.Append(diags...)
-	members, diags := plan.memberModels(ctx)
-	resp.Diagnostics.Append(diags...)
-	resp.Diagnostics.Append(plan.planCreate(ctx, config, by, r.providerData.Stores, members)...)
+	resp.Diagnostics.Append(plan.planCreate(ctx, config, r.providerData.Stores, from)...)
 	ctx, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	restoration, diags := restore.Asked(ctx, plan.Restore, types.Object{}, plan.Backup)
-	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(from.wrong()...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	backup, diags := backups.From(ctx, config.Backup, plan.Name.ValueString())
-	resp.Diagnostics.Append(diags...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	cluster := plan.clusterWith(members, r.providerData.Stores).BackedUp(backup)
+	members := from.members
+	cluster := plan.clusterWith(members, r.providerData.Stores).BackedUp(from.backup)
 	form := r.form
-	if restoration.Source != "" {
+	if from.restoration.Source != "" {
 		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, by authority.Model) (upgrade.Formed, error) {
 			ch := change{members: members, others: providerdata.Routes{}, cluster: cluster}
-			ch.cluster.Restore = restoration
+			ch.cluster.Restore = from.restoration
 			restored, err := r.restore(ctx, config, plan, ch, by, "")
 			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
 		}
 	}
-	formed, err := form(ctx, cluster, members, by)
+	formed, err := form(ctx, cluster, members, from.authority)
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 		return
@@ -180,31 +173,20 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	before, diags := state.memberModels(ctx)
+	from, diags := plan.startingPoint(ctx, config, state, req.Private)
 	resp.Diagnostics.Append(diags...)
-	members, diags := plan.memberModels(ctx)
-	resp.Diagnostics.Append(diags...)
-	by, diags := authority.From(ctx, config.PKI)
-	resp.Diagnostics.Append(diags...)
-	last, _, diags := refreshed.Last(ctx, req.Private)
-	resp.Diagnostics.Append(diags...)
-	asked, diags := plan.recovery(ctx, state)
-	resp.Diagnostics.Append(diags...)
-	restoration, diags := restore.Asked(ctx, plan.Restore, state.Restore, plan.Backup)
-	resp.Diagnostics.Append(diags...)
-	backup, diags := backups.From(ctx, config.Backup, plan.Name.ValueString())
-	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(from.wrong()...)
 	working, cancel := timeout.Bound(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	dropUnmanaged(before)
-	want := desired{members: members, stores: r.providerData.Stores, backup: backup}
+	before, members, last, restoration := from.before, from.members, from.last, from.restoration
+	want := desired{members: members, stores: r.providerData.Stores, backup: from.backup}
 	if plan.restoredBefore(state, want, before, last, restoration) {
 		restoration = membership.Restoration{}
 	}
-	ch := plan.changed(state, want, before, last, asked)
+	ch := plan.changed(state, want, before, last, from.recovery)
 	if restoration.Source != "" {
 		ch = plan.restored(state, want, before, last, restoration)
 	} else if !plan.takesHosts(ch, members) {
@@ -218,13 +200,13 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	var err error
 	if restoration.Source != "" {
 		var restored upgrade.Restored
-		restored, err = r.restore(working, config, plan, ch, by, state.Owner.ValueString())
+		restored, err = r.restore(working, config, plan, ch, from.authority, state.Owner.ValueString())
 		outcome = restored.Outcome
 		if plan.ClusterID.IsUnknown() {
 			plan.ClusterID = types.StringValue(restored.ClusterID)
 		}
 	} else {
-		outcome, err = r.change(working, plan, ch, by, state.Owner.ValueString())
+		outcome, err = r.change(working, plan, ch, from.authority, state.Owner.ValueString())
 		if err == nil && ch.asksForChange(state) {
 			asked := outcome
 			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)
