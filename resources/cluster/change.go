@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -17,6 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -165,7 +167,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	if diags.HasError() {
 		return diags
 	}
-	diags.Append(warnOfRecovery(ch.plan.Steps, ch.cluster.Recover)...)
+	diags.Append(recovery.Warn(ch.plan.Steps, ch.cluster.Recover)...)
 	diags.Append(ch.warnUnasked()...)
 	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), health.Alarms(ch.plan.End), types.StringValue(health.Status(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
@@ -388,5 +390,23 @@ func (c clusterModel) refuseChanges(authority authority.Model, state clusterMode
 			break
 		}
 	}
+	return diags
+}
+
+// mustShow refuses to plan what gives up data of a living cluster, where the plan cannot show what that is: an apply would do
+// what nobody has seen.
+func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
+	hidden := func(name string, of attr.Value) {
+		if !value.Known(ctx, of) {
+			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
+				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
+		}
+	}
+	hidden("recover_from", c.RecoverFrom)
+	overwrites := attr.Value(c.Restore)
+	if id, known := c.Restore.Attributes()["overwrite_cluster_id"]; known {
+		overwrites = id // what it is restored from may be made in the same apply
+	}
+	hidden("restore", overwrites)
 	return diags
 }

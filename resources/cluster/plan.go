@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
@@ -121,7 +122,7 @@ func (c clusterModel) startingPoint(ctx context.Context, config, state clusterMo
 	if state.Owner.IsNull() {
 		return from, diags
 	}
-	from.recovery, from.wrongRecovery = c.recovery(ctx, state)
+	from.recovery, from.wrongRecovery = recovery.Asked(ctx, c.RecoverFrom, state.RecoverFrom, state.ClusterID)
 	from.before, d = state.memberModels(ctx)
 	diags.Append(d...)
 	dropUnmanaged(from.before)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -189,4 +190,18 @@ func refuseTaken(members, before map[string]memberModel) (diags diag.Diagnostics
 		}
 	}
 	return diags
+}
+
+// afterRecovery are the members that a recovery leaves: those that are given up are gone already, and the one that
+// it is made from is as good as healthy.
+func afterRecovery(before map[string]memberModel, asked membership.Recovery) map[string]memberModel {
+	left := maps.Clone(before)
+	for _, name := range asked.Abandons {
+		delete(left, name)
+	}
+	if m, known := left[asked.Member]; known {
+		m.Health = types.StringValue(health.Healthy)
+		left[asked.Member] = m
+	}
+	return left
 }

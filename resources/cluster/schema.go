@@ -16,6 +16,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
@@ -114,7 +115,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				MarkdownDescription: "Names of members whose hosts are gone for good: a destroy leaves them behind, and takes the cluster off the other hosts. The destroy looks at them all the same, and is refused " +
 					"if one of them answers, unless the disk of its data is not mounted. Of a member that is being moved, and so has two hosts, it leaves behind those that could not be reached at the last refresh. **Should such a host come back, its member starts again** by itself: then, as root, `systemctl disable --now etcd@NAME`. Takes effect once applied; does nothing else.",
 			},
-			"recover_from": recoverAttribute(),
+			"recover_from": recovery.Attribute(),
 			"restore":      restore.Attribute(),
 			"backup":       backups.Attribute(),
 			"timeouts":     timeoutsAttribute(ctx),

@@ -1,11 +1,10 @@
-package cluster
+// Package recovery is what a configuration says of the way out of a lost quorum.
+package recovery
 
 import (
 	"context"
 	"fmt"
-	"maps"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -13,19 +12,17 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// recoverModel is the named way out of a lost quorum.
-type recoverModel struct {
+// model is the named way out of a lost quorum.
+type model struct {
 	Member    types.String `tfsdk:"member"`
 	ClusterID types.String `tfsdk:"cluster_id"`
 	Abandons  types.Set    `tfsdk:"abandons"`
 	Loses     types.Set    `tfsdk:"loses"`
 }
 
-func recoverAttribute() schema.SingleNestedAttribute {
+func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "The way out of a lost quorum, if lost hosts cannot be brought back with their data and you do not restore a snapshot: one survivor becomes the whole cluster, " +
@@ -44,45 +41,28 @@ func recoverAttribute() schema.SingleNestedAttribute {
 	}
 }
 
-// mustShow refuses to plan what gives up data of a living cluster, where the plan cannot show what that is: an apply would do
-// what nobody has seen.
-func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
-	hidden := func(name string, of attr.Value) {
-		if !value.Known(ctx, of) {
-			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
-				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
-		}
-	}
-	hidden("recover_from", c.RecoverFrom)
-	overwrites := attr.Value(c.Restore)
-	if id, known := c.Restore.Attributes()["overwrite_cluster_id"]; known {
-		overwrites = id // what it is restored from may be made in the same apply
-	}
-	hidden("restore", overwrites)
-	return diags
-}
-
-// recovery is what the configuration asks for beyond what the state says was done; the zero Recovery: nothing.
-func (c clusterModel) recovery(ctx context.Context, state clusterModel) (membership.Recovery, diag.Diagnostics) {
-	if c.RecoverFrom.IsNull() || c.RecoverFrom.IsUnknown() || c.RecoverFrom.Equal(state.RecoverFrom) {
+// Asked is what a configuration asks for beyond what the state says was done; the zero Recovery: nothing. clusterID is the ID of the
+// cluster that there is.
+func Asked(ctx context.Context, object, done types.Object, clusterID types.String) (membership.Recovery, diag.Diagnostics) {
+	if object.IsNull() || object.IsUnknown() || object.Equal(done) {
 		return membership.Recovery{}, nil
 	}
-	var desired recoverModel
-	diags := c.RecoverFrom.As(ctx, &desired, basetypes.ObjectAsOptions{})
+	var desired model
+	diags := object.As(ctx, &desired, basetypes.ObjectAsOptions{})
 	asked := membership.Recovery{Member: desired.Member.ValueString()}
 	diags.Append(desired.Abandons.ElementsAs(ctx, &asked.Abandons, false)...)
 	if !desired.Loses.IsNull() {
 		diags.Append(desired.Loses.ElementsAs(ctx, &asked.Loses, false)...)
 	}
-	if !diags.HasError() && !desired.ClusterID.Equal(state.ClusterID) {
+	if !diags.HasError() && !desired.ClusterID.Equal(clusterID) {
 		diags.AddAttributeError(path.Root("recover_from").AtName("cluster_id"), "This is another cluster",
-			fmt.Sprintf("recover_from.cluster_id is %s, and the cluster's ID is %s. A recovery overwrites what is named, and nothing else: name this cluster, if it is the one that is meant. No host was changed.", desired.ClusterID, state.ClusterID))
+			fmt.Sprintf("recover_from.cluster_id is %s, and the cluster's ID is %s. A recovery overwrites what is named, and nothing else: name this cluster, if it is the one that is meant. No host was changed.", desired.ClusterID, clusterID))
 	}
 	return asked, diags
 }
 
-// warnOfRecovery says before an apply what a recovery gives up.
-func warnOfRecovery(steps []membership.Step, asked membership.Recovery) (diags diag.Diagnostics) {
+// Warn says before an apply what a recovery gives up.
+func Warn(steps []membership.Step, asked membership.Recovery) (diags diag.Diagnostics) {
 	for _, step := range steps {
 		switch {
 		case step.Kind == membership.Recover && asked.Member == "":
@@ -94,18 +74,4 @@ func warnOfRecovery(steps []membership.Step, asked membership.Recovery) (diags d
 		}
 	}
 	return diags
-}
-
-// afterRecovery are the members that a recovery leaves: those that are given up are gone already, and the one that
-// it is made from is as good as healthy.
-func afterRecovery(before map[string]memberModel, asked membership.Recovery) map[string]memberModel {
-	left := maps.Clone(before)
-	for _, name := range asked.Abandons {
-		delete(left, name)
-	}
-	if m, known := left[asked.Member]; known {
-		m.Health = types.StringValue(health.Healthy)
-		left[asked.Member] = m
-	}
-	return left
 }
