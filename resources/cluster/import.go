@@ -56,7 +56,7 @@ func parseImport(id string) (name string, hosts []string, err error) {
 	}
 	for host := range strings.SplitSeq(list, ",") {
 		host = strings.TrimSpace(host)
-		if err := validate.Address(host); err != nil {
+		if err := validate.CheckAddress(host); err != nil {
 			return "", nil, fmt.Errorf("%q in %q is no host: %w; it %s", host, id, err, validate.HostAddress.Description(context.Background()))
 		}
 		hosts = append(hosts, host)

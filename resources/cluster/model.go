@@ -168,7 +168,7 @@ func (c clusterModel) clusterWith(members map[string]memberModel, stores provide
 	return cluster
 }
 
-// dropStrangers leaves the members that a configuration knows.
+// dropUnmanaged leaves the members that a configuration knows.
 func dropUnmanaged(members map[string]memberModel) {
 	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == health.Unmanaged })
 }

@@ -132,7 +132,7 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 	return first, found
 }
 
-// strangerModel is a member that etcd has and no configuration does, so that a plan shows it.
+// unmanagedModel is a member that etcd has and no configuration does, so that a plan shows it.
 func unmanagedModel(s membership.UnmanagedMember) memberModel {
 	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(health.Unmanaged),
 		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}

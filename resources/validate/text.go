@@ -74,7 +74,7 @@ func (c textCheck) ValidateString(_ context.Context, req validator.StringRequest
 var (
 	HTTPSURL    = textCheck{"an address that begins with https://", checkHTTPS}
 	S3Endpoint  = textCheck{"https://HOST or https://HOST:PORT (or http://, for a network that is trusted)", checkEndpoint}
-	HostAddress = textCheck{"an IP address or a DNS name, in lower case and without a port", Address}
+	HostAddress = textCheck{"an IP address or a DNS name, in lower case and without a port", CheckAddress}
 	Path        = textCheck{"an absolute path in its shortest spelling", checkPath}
 	PublicKeys  = textCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
 	Duration    = textCheck{`a positive duration like "8760h", "5m" or "100ms"`, CheckDuration}
@@ -90,9 +90,9 @@ func Text(wants string, check func(string) error) validator.String {
 
 var dnsName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// Address wants one spelling of every address, since addresses become parts of URLs that etcd
+// CheckAddress wants one spelling of every address, since addresses become parts of URLs that etcd
 // and certificates compare letter by letter.
-func Address(text string) error {
+func CheckAddress(text string) error {
 	ip, err := netip.ParseAddr(text)
 	switch {
 	case err != nil && (len(text) > 253 || !dnsName.MatchString(text)):
@@ -162,6 +162,7 @@ func checkPublicKeys(text string) error {
 	return nil
 }
 
+// CheckDuration says what is wrong with a text that is to be a positive duration.
 func CheckDuration(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {

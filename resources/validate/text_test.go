@@ -9,7 +9,7 @@ func TestStringChecks(t *testing.T) {
 		good  []string
 		bad   []string
 	}{
-		{"address", Address,
+		{"address", CheckAddress,
 			[]string{"192.0.2.1", "2001:db8::1", "etcd-1.example.com", "localhost", "a"},
 			[]string{"", "192.0.2", "192.0.2.1:2379", "[2001:db8::1]", "2001:DB8::1", "2001:db8:0:0::1", "::ffff:192.0.2.1", "fe80::1%eth0", "0.0.0.0", "::", "224.0.0.1", "https://a", "A.example.com", "a.", "-a", "a_b", "a b"}},
 		{"path", checkPath,

@@ -70,6 +70,7 @@ var defaultKeep = api.Keep{Hourly: 48, Daily: 14, Weekly: 8, Verified: 2}
 
 var ageRecipient = stringvalidator.RegexMatches(regexp.MustCompile(`^age1[02-9ac-hj-np-z]{58}$`), "must be a public key of age, like age1...")
 
+// Attribute is how a configuration has the hosts make backups.
 func Attribute() schema.SingleNestedAttribute {
 	count := func(description string) schema.Int64Attribute {
 		return schema.Int64Attribute{Optional: true, MarkdownDescription: description, Validators: []validator.Int64{int64validator.Between(0, 100_000)}}

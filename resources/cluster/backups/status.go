@@ -31,6 +31,7 @@ type statusModel struct {
 	RehearsalError   types.String `tfsdk:"rehearsal_error"`
 }
 
+// StatusAttribute is what the hosts said of them.
 func StatusAttribute() schema.SingleNestedAttribute {
 	text := func(description string) schema.StringAttribute {
 		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
@@ -57,6 +58,7 @@ func StatusAttribute() schema.SingleNestedAttribute {
 	}
 }
 
+// StatusType is the type of that.
 func StatusType() map[string]attr.Type {
 	return StatusAttribute().GetType().(types.ObjectType).AttrTypes //nolint:forcetypeassert // a nested attribute is an object
 }

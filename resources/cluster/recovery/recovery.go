@@ -22,6 +22,7 @@ type model struct {
 	Loses     types.Set    `tfsdk:"loses"`
 }
 
+// Attribute is how a configuration has a lost quorum recovered.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,

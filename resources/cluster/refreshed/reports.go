@@ -194,6 +194,7 @@ func (s Reports) Unreachable() (away []membership.Member) {
 	return away
 }
 
+// Member is the member whose host it is.
 func (s Report) Member() membership.Member {
 	return membership.Member{Name: s.Name, Address: s.Address}
 }

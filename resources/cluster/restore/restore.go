@@ -41,6 +41,7 @@ var backupName = stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9][A
 
 var sha256Text = stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`), "must be a SHA-256: 64 hexadecimal digits, in lower case")
 
+// Attribute is how a configuration has a cluster made from a snapshot.
 func Attribute() schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
