@@ -7,7 +7,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
@@ -19,12 +19,12 @@ type overSSH struct {
 }
 
 // Host returns the host at reach.
-func (h overSSH) Host(reach resources.Reach) (upgrade.Host, error) {
+func (h overSSH) Host(reach providerdata.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores), nil
 }
 
 // Briefly returns the host at reach, for a caller that can continue without it.
-func (h overSSH) Briefly(reach resources.Reach) (upgrade.Host, error) {
+func (h overSSH) Briefly(reach providerdata.Reach) (upgrade.Host, error) {
 	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores).Briefly(), nil
 }
 
@@ -34,9 +34,9 @@ type unknownHosts struct {
 }
 
 // Briefly fails.
-func (h unknownHosts) Briefly(reach resources.Reach) (upgrade.Host, error) { return h.Host(reach) }
+func (h unknownHosts) Briefly(reach providerdata.Reach) (upgrade.Host, error) { return h.Host(reach) }
 
 // Host fails.
-func (h unknownHosts) Host(resources.Reach) (upgrade.Host, error) {
-	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), resources.ErrNotKnown)
+func (h unknownHosts) Host(providerdata.Reach) (upgrade.Host, error) {
+	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), providerdata.ErrNotKnown)
 }

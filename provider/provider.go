@@ -23,6 +23,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/embedded"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
 var (
@@ -81,7 +82,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 		resp.Diagnostics.AddError("This build of the provider is broken", err.Error())
 		return
 	}
-	data := &resources.ProviderData{
+	data := &providerdata.Data{
 		Hosts:    p.hosts(ctx, config.SSH, stores, resp),
 		Stores:   stores,
 		Progress: p.progress(orVariable(config.ProgressLog, progressLogVariable), resp),
@@ -93,7 +94,7 @@ func (p *etcdProvider) Configure(ctx context.Context, req provider.ConfigureRequ
 }
 
 // hosts returns the access to all hosts.
-func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores node.Stores, resp *provider.ConfigureResponse) resources.Hosts {
+func (p *etcdProvider) hosts(ctx context.Context, object types.Object, stores node.Stores, resp *provider.ConfigureResponse) providerdata.Hosts {
 	at := path.Root("ssh")
 	if unknown := unknownIn(at, object); len(unknown) > 0 {
 		return unknownHosts{unknown}
@@ -169,20 +170,20 @@ func carried() []string {
 
 // Resources returns the managed resources.
 func (p *etcdProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{resources.NewPKI, resources.NewCluster(carried()...), resources.NewCertificate, resources.NewSnapshot}
+	return resources.Managed(carried()...)
 }
 
 // EphemeralResources returns the resources that no state ever holds.
 func (p *etcdProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{resources.NewEphemeralCertificate}
+	return resources.Ephemeral()
 }
 
 // Functions returns the functions about sizes of clusters.
 func (p *etcdProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{resources.NewQuorum, resources.NewFaultTolerance}
+	return resources.Functions()
 }
 
 // DataSources returns the data sources.
 func (p *etcdProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{resources.NewBackups}
+	return resources.Data()
 }

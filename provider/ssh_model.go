@@ -10,7 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
@@ -91,7 +91,7 @@ func (l loginModel) hasCredentials() bool {
 }
 
 // target returns the SSH target for a host: its own settings, or else those for all hosts.
-func (s sshModel) target(reach resources.Reach) ssh.Target {
+func (s sshModel) target(reach providerdata.Reach) ssh.Target {
 	return ssh.Target{
 		Address: reach.Address,
 		Port:    firstSet(reach.Port, int(s.Port.ValueInt64())),
@@ -146,7 +146,7 @@ func usersKnownHosts() string {
 // validate checks the settings before any host is needed: keys and certificates have to be readable, and files to
 // exist.
 func (s sshModel) validate() error {
-	target := s.target(resources.Reach{Address: "localhost"})
+	target := s.target(providerdata.Reach{Address: "localhost"})
 
 	return target.Validate()
 }

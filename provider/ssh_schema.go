@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
 // notEmpty requires a text that is not empty: an empty one would be taken for none.
@@ -59,7 +59,7 @@ func hostAttributes() map[string]schema.Attribute {
 			"a machine that has just been made refuses connections until it has booted. Default: `30s`. " +
 			"A refresh, and a change that can go on without a host, give it up after 2 s where it refuses connections or there is no way to it, " +
 			"and where it is silent after `5s`, or after the time that is set here, of which `10s` count.",
-		Validators: []validator.String{resources.Duration},
+		Validators: []validator.String{validate.Duration},
 	}
 	for name := range attributes {
 		attributes[name] = orFrom(attributes[name], variable(name))
@@ -73,12 +73,12 @@ func bastionAttributes() map[string]schema.Attribute {
 	bastion["address"] = schema.StringAttribute{
 		Required:            true,
 		MarkdownDescription: "Host name or IP address of the bastion, without a port.",
-		Validators:          []validator.String{stringvalidator.LengthAtLeast(1), resources.TextCheck("a host name or an IP address, without a port", ssh.CheckAddress)},
+		Validators:          []validator.String{stringvalidator.LengthAtLeast(1), validate.Text("a host name or an IP address, without a port", ssh.CheckAddress)},
 	}
 	bastion["host_key"] = schema.StringAttribute{
 		Optional:            true,
 		MarkdownDescription: "Public SSH key of the bastion, like `ssh-ed25519 AAAA...`. Where it is set, no other key is accepted.",
-		Validators:          []validator.String{resources.PublicKeys},
+		Validators:          []validator.String{validate.PublicKeys},
 	}
 	for name := range bastion {
 		bastion[name] = orFrom(bastion[name], bastionVariable(name))
@@ -153,13 +153,13 @@ func loginAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "Public key (`ssh-ed25519 AAAA...`) of the one key of the agent to use: sshd disconnects after several keys that it does not know. " +
 				"Implies `agent`.",
-			Validators: []validator.String{resources.PublicKeys},
+			Validators: []validator.String{validate.PublicKeys},
 		},
 		"host_ca": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Public key of an authority that signs SSH host certificates; several, one a line. " +
 				"The way to trust machines that are created in the same apply.",
-			Validators: []validator.String{resources.PublicKeys},
+			Validators: []validator.String{validate.PublicKeys},
 		},
 	}
 }

@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"crypto/ecdsa"
@@ -16,12 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/certificates"
 )
 
 const certificate = "etcd_certificate.client"
@@ -256,7 +259,7 @@ func TestCertificateRefuses(t *testing.T) {
 
 // TestForeignAuthorities: what is brought along as pki has to be able to sign.
 func TestForeignAuthorities(t *testing.T) {
-	one, err := authorityOf(madeAuthorities(t, "one", time.Hour))
+	one, err := authority.Of(madeAuthorities(t, "one", time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +306,9 @@ func TestCertificateByEitherAuthority(t *testing.T) {
 				return nil
 			})},
 		tftest.TestStep{Config: strings.Replace(config, half, both, 1), PlanOnly: true})
-	if _, takes := certificateSchema().Attributes["pki"].(schema.SingleNestedAttribute).Attributes["peer"]; takes {
+	var resp resource.SchemaResponse
+	certificates.NewCertificate().Schema(t.Context(), resource.SchemaRequest{}, &resp)
+	if _, takes := resp.Schema.Attributes["pki"].(schema.SingleNestedAttribute).Attributes["peer"]; takes {
 		t.Error("a certificate is handed the key of the peers")
 	}
 }
@@ -319,11 +324,11 @@ func madeKey(t *testing.T) (key, csr []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	csr, err = requestFor(private, rand.Reader)
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), csr
+	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request})
 }
 
 func request(t *testing.T, template x509.CertificateRequest) string {

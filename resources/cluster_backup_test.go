@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"encoding/json"
@@ -51,12 +51,12 @@ func TestBackupsFollowTheirConfiguration(t *testing.T) {
 		return nil
 	})}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
 	stopped := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by b"}, changed(drift{
-		health: "healthy", drift: "its backups are switched off: a timer does not run", status: statusHealthy}.shows))
+		health: "healthy", drift: "its backups are switched off: a timer does not run", status: "healthy"}.shows))
 	stopped.PreConfig = func() { w.Forget(); w.host(12).StopBackups("prod") }
 	again := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"by b"})
 	again.PreConfig = stopped.PreConfig // the same repair as the one before
 	older := w.asPlanned(t, config("a b c", "two", "schedule = \"daily\""), []string{"back up: daily to", "by b"}, changed(drift{
-		health: "healthy", drift: "the units of its backups are not as this version of the provider writes them", status: statusHealthy}.shows))
+		health: "healthy", drift: "the units of its backups are not as this version of the provider writes them", status: "healthy"}.shows))
 	older.PreConfig = func() { w.Forget(); w.host(12).RunsByOldUnits("prod") }
 	w.run(t, first,
 		w.asPlanned(t, config("a b c", "one", "schedule = \"daily\""), []string{"back up: daily to", "by a, b, c"}),

@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"fmt"
@@ -32,16 +32,16 @@ func (d drift) shows(before, after map[string]any) error {
 	was, is := before["members"].(map[string]any)["b"].(map[string]any), after["members"].(map[string]any)["b"].(map[string]any)
 	status := d.status
 	if status == "" {
-		status = statusDegraded
+		status = "degraded"
 	}
 	for _, seen := range []struct {
 		what      string
 		got, want any
 	}{
-		{"health", was["health"], d.health}, {"health afterwards", is["health"], healthHealthy},
+		{"health", was["health"], d.health}, {"health afterwards", is["health"], "healthy"},
 		{"drift", strings.Join(texts(was["drift"]), "; "), d.drift}, {"drift afterwards", strings.Join(texts(is["drift"]), "; "), ""},
 		{"alarms", strings.Join(texts(before["alarms"]), "; "), d.alarms}, {"alarms afterwards", strings.Join(texts(after["alarms"]), "; "), ""},
-		{"status", before["status"], status}, {"status afterwards", after["status"], statusHealthy},
+		{"status", before["status"], status}, {"status afterwards", after["status"], "healthy"},
 	} {
 		if seen.got != seen.want {
 			return fmt.Errorf("%s is %q, want %q", seen.what, seen.got, seen.want)
@@ -59,24 +59,24 @@ func TestDriftIsShownAndMended(t *testing.T) {
 	for name, drifts := range map[string][]drift{
 		"of the unit": {
 			{happen: func(w *world) { w.host(12).StopUnit("prod") }, health: "stopped", says: []string{"start b (192.0.2.12)"}},
-			{happen: func(w *world) { w.host(12).DisableUnit("prod") }, health: "healthy", drift: "its unit is disabled", status: statusHealthy,
+			{happen: func(w *world) { w.host(12).DisableUnit("prod") }, health: "healthy", drift: "its unit is disabled", status: "healthy",
 				says: []string{"start b (192.0.2.12): its unit is disabled, and would not start at boot"}},
 			{happen: func(w *world) { w.host(12).StopUnit("prod"); w.host(12).DisableUnit("prod") }, health: "stopped", drift: "its unit is disabled", says: []string{"start b (192.0.2.12)"}},
-			{happen: func(w *world) { w.host(12).EditUnit("prod", "[Service]\nExecStart=/bin/true\n") }, health: "healthy", drift: "its unit", status: statusHealthy,
+			{happen: func(w *world) { w.host(12).EditUnit("prod", "[Service]\nExecStart=/bin/true\n") }, health: "healthy", drift: "its unit", status: "healthy",
 				says: []string{"roll b (192.0.2.12): its unit; voters 3, quorum 2, healthy 2 meanwhile"}},
 			{happen: func(w *world) {
 				w.host(12).EditFlags("prod", func(flags []string) []string { return append(flags, "--max-txn-ops=1") })
-			}, health: "healthy", drift: "flags --max-txn-ops 1 -> (not set)", status: statusHealthy, says: []string{"roll b (192.0.2.12): flags --max-txn-ops 1 -> (not set); voters"}},
+			}, health: "healthy", drift: "flags --max-txn-ops 1 -> (not set)", status: "healthy", says: []string{"roll b (192.0.2.12): flags --max-txn-ops 1 -> (not set); voters"}},
 		},
 		"of the host": {
-			{happen: func(w *world) { w.host(12).SwapBinary("prod", w.AddStores("3.7.1")["amd64"]) }, health: "healthy", drift: "another store was put in place of its own", status: statusHealthy,
+			{happen: func(w *world) { w.host(12).SwapBinary("prod", w.AddStores("3.7.1")["amd64"]) }, health: "healthy", drift: "another store was put in place of its own", status: "healthy",
 				says: []string{"roll b (192.0.2.12): another store was put in place of its own"}},
-			{happen: func(w *world) { w.host(12).ForeignCertificates("prod", foreign) }, health: "healthy", status: statusHealthy,
+			{happen: func(w *world) { w.host(12).ForeignCertificates("prod", foreign) }, health: "healthy", status: "healthy",
 				drift: "its peer certificate is not of the cluster's authority, or does not say what it has to",
 				says:  []string{"renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority, or does not say what it has to; loaded without a restart"}},
-			{happen: func(w *world) { w.Clock = w.Clock.AddDate(2, 0, 0) }, health: "healthy", drift: "its peer certificate has expired", status: statusHealthy,
+			{happen: func(w *world) { w.Clock = w.Clock.AddDate(2, 0, 0) }, health: "healthy", drift: "its peer certificate has expired", status: "healthy",
 				says: []string{"renew certificates of a (192.0.2.11): its peer certificate has expired", "renew certificates of b (192.0.2.12): its peer certificate has expired", "renew certificates of c (192.0.2.13): its peer certificate has expired"}},
-			{happen: func(w *world) { w.host(12).RaiseAlarm("prod", "NOSPACE") }, health: "healthy", alarms: "NOSPACE", status: statusHealthy, says: []string{"disarm: members defragmented"}},
+			{happen: func(w *world) { w.host(12).RaiseAlarm("prod", "NOSPACE") }, health: "healthy", alarms: "NOSPACE", status: "healthy", says: []string{"disarm: members defragmented"}},
 		},
 		"of the list": {
 			{happen: func(w *world) { w.RemoveBehindOurBack("prod", "b") }, health: "removed", says: []string{"set aside b (192.0.2.12): it is no longer in the member list, and joins anew"}},

@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"fmt"
@@ -44,7 +44,7 @@ func TestImportAfterChanges(t *testing.T) {
 		tftest.TestStep{
 			PreConfig: func() { w.host(14).StopUnit("prod") }, ResourceName: cluster, ImportState: true,
 			ImportStateId: "prod@192.0.2.12,192.0.2.14", ImportStateCheck: func(states []*terraform.InstanceState) error {
-				if health := states[0].Attributes["members.d.health"]; health != "stopped" || states[0].Attributes["status"] != statusDegraded {
+				if health := states[0].Attributes["members.d.health"]; health != "stopped" || states[0].Attributes["status"] != "degraded" {
 					return fmt.Errorf("%v", states[0].Attributes)
 				}
 				return nil

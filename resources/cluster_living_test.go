@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"errors"
@@ -85,7 +85,7 @@ func (w *world) allWell(s *terraform.State) error {
 	attributes := s.RootModule().Resources[cluster].Primary.Attributes
 	var wrong []error
 	for name, value := range attributes {
-		if strings.HasSuffix(name, ".health") && value != healthHealthy || strings.HasPrefix(name, "members.") && strings.Contains(name, ".drift.") && !strings.HasSuffix(name, "#") {
+		if strings.HasSuffix(name, ".health") && value != "healthy" || strings.HasPrefix(name, "members.") && strings.Contains(name, ".drift.") && !strings.HasSuffix(name, "#") {
 			wrong = append(wrong, fmt.Errorf("%s is %q", name, value))
 		}
 		if strings.HasPrefix(name, "members.") && strings.HasSuffix(name, ".etcd_version") && value != attributes["etcd_version"] {
@@ -95,7 +95,7 @@ func (w *world) allWell(s *terraform.State) error {
 			wrong = append(wrong, fmt.Errorf("%s is not set", name))
 		}
 	}
-	if attributes["status"] != statusHealthy {
+	if attributes["status"] != "healthy" {
 		wrong = append(wrong, fmt.Errorf("status is %q", attributes["status"]))
 	}
 	if lost := w.Lost("prod"); len(lost) > 0 {

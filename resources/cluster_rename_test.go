@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"fmt"
@@ -12,29 +12,6 @@ import (
 // renamed is a configuration whose cluster has another name in Terraform.
 func renamed(config string) string {
 	return strings.Replace(config, `"etcd_cluster" "prod"`, `"etcd_cluster" "main"`, 1)
-}
-
-// TestOneClusterGoesAndComes in both orders in which Terraform may plan that, by addresses or by what is on the hosts.
-func TestOneClusterGoesAndComes(t *testing.T) {
-	old := claim{"prod", []string{"192.0.2.11", "192.0.2.12"}, []string{"token"}}
-	for name, test := range map[string]struct {
-		new  claim
-		same bool
-	}{
-		"the same hosts":     {claim{"prod", []string{"192.0.2.12", "192.0.2.13"}, nil}, true},
-		"the hosts by names": {claim{"prod", []string{"a.example.com"}, []string{"token"}}, true},
-		"other hosts":        {claim{"prod", []string{"192.0.2.21"}, nil}, false},
-		"another name":       {claim{"staging", []string{"192.0.2.11"}, nil}, false},
-		"another cluster's":  {claim{"prod", []string{"192.0.2.21"}, []string{"another token"}}, false},
-	} {
-		var first, second claims
-		if first.created(test.new) || first.destroyed(old) != test.same {
-			t.Errorf("%s: created first, it is one cluster: %v", name, !test.same)
-		}
-		if second.destroyed(old) || second.created(test.new) != test.same {
-			t.Errorf("%s: destroyed first, it is one cluster: %v", name, !test.same)
-		}
-	}
 }
 
 // TestRenamedResource: with a moved block a cluster goes on under another name in Terraform, and no warning is read. Without one,

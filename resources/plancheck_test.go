@@ -1,11 +1,12 @@
-package resources
+package resources_test
 
 import (
 	"context"
 	"fmt"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // planFunc is a check of what a plan does to the cluster.

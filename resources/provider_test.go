@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"context"
@@ -30,6 +30,8 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/terraformtest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
@@ -240,23 +242,23 @@ func (w *world) refused() string {
 type ways struct{ *world }
 
 // Host notes whose it is.
-func (w ways) Host(reach Reach) (upgrade.Host, error) {
+func (w ways) Host(reach providerdata.Reach) (upgrade.Host, error) {
 	w.progress.Lock()
 	w.progress.awaited = append(w.progress.awaited, reach.Address)
 	w.progress.Unlock()
 	return w.to(reach)
 }
 
-func (w ways) Briefly(reach Reach) (upgrade.Host, error) {
+func (w ways) Briefly(reach providerdata.Reach) (upgrade.Host, error) {
 	if w.slow != "" && reach.Address == w.slow {
 		return shut{}, nil
 	}
 	return w.to(reach)
 }
 
-func (w ways) to(reach Reach) (upgrade.Host, error) {
+func (w ways) to(reach providerdata.Reach) (upgrade.Host, error) {
 	if w.notKnown {
-		return nil, fmt.Errorf("ssh.private_key: %w", ErrNotKnown)
+		return nil, fmt.Errorf("ssh.private_key: %w", providerdata.ErrNotKnown)
 	}
 	if door, moved := w.doors[reach.Address]; moved && door != reach.Port {
 		return shut{}, nil
@@ -325,7 +327,7 @@ func (w *world) Metadata(_ context.Context, _ provider.MetadataRequest, resp *pr
 func (w *world) Schema(context.Context, provider.SchemaRequest, *provider.SchemaResponse) {}
 
 func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	s := &ProviderData{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now,
+	s := &providerdata.Data{Hosts: ways{w}, Stores: w, Who: "ops@ci-7", Random: rand.Reader, Now: w.Now,
 		Progress: func(cluster, line string) {
 			w.progress.Lock()
 			defer w.progress.Unlock()
@@ -335,19 +337,19 @@ func (w *world) Configure(_ context.Context, _ provider.ConfigureRequest, resp *
 }
 
 func (w *world) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{NewPKI, NewCluster(), NewCertificate, NewSnapshot}
+	return resources.Managed()
 }
 
 func (w *world) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{NewEphemeralCertificate}
+	return resources.Ephemeral()
 }
 
 func (w *world) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{NewQuorum, NewFaultTolerance}
+	return resources.Functions()
 }
 
 func (w *world) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{NewBackups}
+	return resources.Data()
 }
 
 // Newest implements Stores.

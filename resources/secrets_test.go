@@ -1,12 +1,14 @@
-package resources
+package resources_test
 
 import (
 	"archive/zip"
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
@@ -150,17 +152,31 @@ func secretsOf(t *testing.T, file string, authorities, allowed []string) [][]byt
 	}
 	var secrets [][]byte
 	for _, text := range texts {
-		key, err := parseKey([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		scalar, err := key.(*ecdsa.PrivateKey).Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		secrets = append(secrets, scalar)
+		secrets = append(secrets, scalarOf(t, text))
 	}
 	return secrets
+}
+
+// scalarOf are the bytes of an ECDSA key, PEM.
+func scalarOf(t *testing.T, text string) []byte {
+	t.Helper()
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		t.Fatal("there is no PEM")
+	}
+	key, err := x509.ParseECPrivateKey(block.Bytes)
+	if err != nil {
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key = parsed.(*ecdsa.PrivateKey)
+	}
+	scalar, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scalar
 }
 
 var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*-----END [A-Z ]*PRIVATE KEY-----`)
@@ -193,14 +209,7 @@ func findKeys(content []byte, allowed []string, secrets [][]byte) error {
 // TestScanFindsBytes: the scan itself can fail.
 func TestScanFindsBytes(t *testing.T) {
 	key, _ := madeKey(t)
-	parsed, err := parseKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scalar, err := parsed.(*ecdsa.PrivateKey).Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
+	scalar := scalarOf(t, string(key))
 	asJSON, err := json.Marshal(map[string]string{"key": string(key)})
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package resources
+package resources_test
 
 import (
 	"encoding/json"
@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/stateupgrade"
 )
 
 // TestEarlierStates brings over a state of every earlier schema version, as a release that had it wrote it: what was renamed has
@@ -190,24 +192,24 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 	x.rewrite(func(kind string, instance map[string]any) {
 		state, _ := instance["attributes"].(map[string]any)
 		instance["schema_version"] = 0
-		switch o := stateObject(state); kind {
+		switch o := stateupgrade.Object(state); kind {
 		case "etcd_cluster":
-			o.rename("client_ca_certificate", "ca_certificate")
-			o.in("backup").in("s3").rename("prefix", "key")
-			delete(o.in("restore"), "triggers")
-			o.in("restore")["trigger"] = "once more"
+			o.Rename("client_ca_certificate", "ca_certificate")
+			o.In("backup").In("s3").Rename("prefix", "key")
+			delete(o.In("restore"), "triggers")
+			o.In("restore")["trigger"] = "once more"
 			delete(o, "extra_flags")
 			delete(o, "hold_restarts")
 		case "etcd_snapshot":
-			o.rename("purge_data", "purge")
+			o.Rename("purge_data", "purge")
 		case "etcd_pki":
 			delete(o, "client_authority")
 			delete(o, "expires_at")
 		case "etcd_certificate":
-			o.rename("certificate", "certificate_pem")
-			o.rename("ca_certificate", "ca_certificate_pem")
-			o.rename("csr", "csr_pem")
-			o.rename("expires_at", "not_after")
+			o.Rename("certificate", "certificate_pem")
+			o.Rename("ca_certificate", "ca_certificate_pem")
+			o.Rename("csr", "csr_pem")
+			o.Rename("expires_at", "not_after")
 		}
 	})
 	if text, code := x.run("plan", "-no-color", "-detailed-exitcode"); code != 0 {

@@ -1,0 +1,100 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+)
+
+// Of are the two authorities of a cluster as Terraform has them.
+func Of(authorities pki.Authorities) (Model, error) {
+	peer, err := keyPairFrom(authorities.Peers)
+	if err != nil {
+		return Model{}, err
+	}
+	client, err := keyPairFrom(authorities.Clients)
+	return Model{Peer: peer, Client: client}, err
+}
+
+func keyPairFrom(authority *pki.Authority) (KeyPair, error) {
+	key, err := authority.PrivateKeyPEM()
+	return KeyPair{Certificate: types.StringValue(string(authority.CertificatePEM())), PrivateKey: sensitive.Of(string(key))}, err
+}
+
+// Parse reads the authorities, and refuses those that could not sign at now.
+func (a Model) Parse(now time.Time) (pki.Authorities, error) {
+	peers, err := a.Peer.Parse(now)
+	if err != nil {
+		return pki.Authorities{}, fmt.Errorf("pki.peer: %w", err)
+	}
+	clients, err := a.Client.Parse(now)
+	if err != nil {
+		return pki.Authorities{}, fmt.Errorf("pki.client: %w", err)
+	}
+	authorities := pki.Authorities{Peers: peers, Clients: clients}
+	return authorities, authorities.Check()
+}
+
+// Check refuses authorities that could never sign, as far as they are known. It reads no clock, since a
+// plan does not: it takes the authorities at a time at which they hold.
+func (a Model) Check() (diags diag.Diagnostics) {
+	if !a.Peer.known() || !a.Client.known() {
+		return nil
+	}
+	peer, errPeer := a.Peer.Parse(a.Peer.notBefore())
+	client, errClient := a.Client.Parse(a.Client.notBefore())
+	err := errors.Join(errPeer, errClient)
+	if err == nil {
+		err = pki.Authorities{Peers: peer, Clients: client}.Check()
+	}
+	if err != nil {
+		diags.AddAttributeError(path.Root("pki"), "These authorities cannot be used", err.Error())
+	}
+	return diags
+}
+
+// known tells whether all of an authority is known.
+func (k KeyPair) known() bool { return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() }
+
+// Check refuses an authority for clients that could never sign, as far as it is known. It reads no clock either.
+func (k KeyPair) Check() (diags diag.Diagnostics) {
+	if !k.known() {
+		return nil
+	}
+	if _, err := k.Parse(k.notBefore()); err != nil {
+		diags.AddAttributeError(path.Root("pki"), "This authority cannot be used", fmt.Sprintf("pki.client: %s", err))
+	}
+	return diags
+}
+
+// notBefore is when the authority begins to hold; the zero time where its certificate cannot be read.
+func (k KeyPair) notBefore() time.Time {
+	info, _ := cert.Inspect([]byte(k.Certificate.ValueString()))
+	return info.NotBefore
+}
+
+// Parse reads the authority, and refuses one that could not sign at now.
+func (k KeyPair) Parse(now time.Time) (*pki.Authority, error) {
+	return pki.ParseAuthority([]byte(k.Certificate.ValueString()), []byte(k.PrivateKey.Reveal()), now)
+}
+
+// Algorithm is the algorithm of an authority's key, which the keys of members are to have too.
+func Algorithm(certificate string) (pki.Algorithm, error) {
+	parsed, err := cert.ParseLeaf([]byte(certificate))
+	if err != nil {
+		return "", fmt.Errorf("read the authority's certificate: %w", err)
+	}
+	algorithm, err := pki.AlgorithmOf(parsed.PublicKey)
+	if err != nil {
+		return "", fmt.Errorf("the authority %q: %w", parsed.Subject.CommonName, err)
+	}
+	return algorithm, nil
+}

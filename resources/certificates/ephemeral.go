@@ -1,0 +1,140 @@
+package certificates
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
+)
+
+var _ ephemeral.EphemeralResourceWithConfigure = (*ephemeralCertificate)(nil)
+
+// ephemeralValidity is how long a certificate lasts that is made for one run.
+const ephemeralValidity = "1h"
+
+// ephemeralCertificate is the ephemeral etcd_certificate.
+type ephemeralCertificate struct{ providerData *providerdata.Data }
+
+// ephemeralModel is the ephemeral etcd_certificate as Terraform has it.
+type ephemeralModel struct {
+	PKI           types.Object     `tfsdk:"pki"`
+	CommonName    types.String     `tfsdk:"common_name"`
+	Organization  types.List       `tfsdk:"organization"`
+	Validity      types.String     `tfsdk:"validity"`
+	Algorithm     types.String     `tfsdk:"algorithm"`
+	PrivateKey    sensitive.String `tfsdk:"private_key"`
+	Certificate   types.String     `tfsdk:"certificate"`
+	CACertificate types.String     `tfsdk:"ca_certificate"`
+	NotAfter      types.String     `tfsdk:"expires_at"`
+}
+
+// NewEphemeralCertificate is the ephemeral resource etcd_certificate.
+func NewEphemeralCertificate() ephemeral.EphemeralResource { return &ephemeralCertificate{} }
+
+// Metadata names it.
+func (e *ephemeralCertificate) Metadata(_ context.Context, req ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_certificate"
+}
+
+// Schema says what a configuration may say.
+func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "A client certificate with its key, for the time of one run: no state and no plan holds any of it. " +
+			"To configure another provider with, or to hand to a write-only attribute. Each run makes another one; they are not revoked, and expire by themselves.",
+		Attributes: map[string]schema.Attribute{
+			"pki": authority.ClientEphemeral(),
+			"common_name": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: aboutCommonName,
+				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
+			},
+			"organization": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: aboutOrganization,
+				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
+			},
+			"validity": schema.StringAttribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "How long the certificate is valid, as a duration like `1h`: at least 10m. Default: `1h`.",
+				Validators:          []validator.String{validate.Lifetime},
+			},
+			"algorithm": schema.StringAttribute{
+				Optional: true, Computed: true,
+				MarkdownDescription: "Algorithm of the key. " + validate.AboutAlgorithms(),
+				Validators:          []validator.String{validate.OneOfAlgorithms()},
+			},
+			"private_key":    schema.StringAttribute{Computed: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: "The private key, PEM."},
+			"certificate":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
+			"ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
+			"expires_at":     schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
+		},
+	}
+}
+
+// Configure takes what the provider gives.
+func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
+	e.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
+}
+
+// Open makes key and certificate.
+func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
+	var model ephemeralModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
+	authority, diags := authority.PairFrom(ctx, model.PKI, "client")
+	resp.Diagnostics.Append(diags...)
+	organizations, diags := organizations(ctx, model.Organization)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if model.Validity.IsNull() {
+		model.Validity = types.StringValue(ephemeralValidity)
+	}
+	if model.Algorithm.IsNull() {
+		model.Algorithm = types.StringValue(string(pki.DefaultAlgorithm))
+	}
+	if err := e.open(&model, authority, organizations); err != nil {
+		resp.Diagnostics.AddError("The certificate was not issued", err.Error())
+		return
+	}
+	resp.Diagnostics.Append(resp.Result.Set(ctx, &model)...)
+}
+
+// open makes key and certificate.
+func (e *ephemeralCertificate) open(model *ephemeralModel, authority authority.KeyPair, organizations []string) error {
+	now := e.providerData.Now()
+	clients, err := authority.Parse(now)
+	if err != nil {
+		return err
+	}
+	lifetime, _ := time.ParseDuration(model.Validity.ValueString()) // its validator has parsed it
+	want := pki.Request{Profile: pki.Client, CommonName: model.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
+	leaf, err := clients.NewLeaf(want, pki.Algorithm(model.Algorithm.ValueString()), now)
+	if err != nil {
+		return err
+	}
+	key, err := leaf.PrivateKeyPEM()
+	if err != nil {
+		return err
+	}
+	info, err := cert.Inspect(leaf.CertificatePEM())
+	if err != nil {
+		return err
+	}
+	model.PrivateKey, model.Certificate = sensitive.Of(string(key)), types.StringValue(string(leaf.CertificatePEM()))
+	model.CACertificate = authority.Certificate
+	model.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
+	return nil
+}

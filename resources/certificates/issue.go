@@ -1,0 +1,173 @@
+package certificates
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+)
+
+// notOverwritten is how the refusal to overwrite a file is called.
+const notOverwritten = "A file holds something else than a certificate of this authority"
+
+// keyMadeAt is the key of private state that names the file of a private key that this resource has
+// made, as opposed to one that it has found.
+const keyMadeAt = "key_made_at"
+
+// issue has the certificate signed, and writes it into the model and to the files.
+// The files of the state are written.
+func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private private.State) diag.Diagnostics {
+	authority, diags := authority.PairFrom(ctx, object, "client")
+	organizations, d := organizations(ctx, plan.Organization)
+	diags.Append(d...)
+	if diags.HasError() {
+		return diags
+	}
+	clients, err := authority.Parse(r.providerData.Now())
+	if err != nil {
+		diags.AddAttributeError(path.Root("pki"), "The authority cannot sign", err.Error())
+		return diags
+	}
+	if err := plan.refuseOverwriting(authority.Certificate.ValueString(), written); err != nil {
+		diags.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
+		return diags
+	}
+	lifetime, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
+	want := pki.Request{Profile: pki.Client, CommonName: plan.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
+	certificate, made, err := r.sign(clients, want, *plan)
+	if err != nil {
+		diags.AddError("The certificate was not issued", err.Error())
+		return diags
+	}
+	if made {
+		diags.Append(noteKeyMade(ctx, private, plan.PrivateKeyFile.ValueString())...)
+	}
+	info, err := cert.Inspect(certificate)
+	if err != nil {
+		diags.AddError("The certificate was not issued", err.Error())
+		return diags
+	}
+	plan.Certificate, plan.CACertificate = types.StringValue(string(certificate)), authority.Certificate
+	plan.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
+	plan.SerialNumber = types.StringValue(info.SerialNumber)
+	if err := plan.writeFiles(written); err != nil {
+		diags.AddError("The certificate was not written", err.Error())
+	}
+	return diags
+}
+
+// sign certifies the key of the request that was brought along, or the one in the file, which is made
+// where there is none. made tells that it was.
+func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, plan certificateModel) (certificate []byte, made bool, err error) {
+	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
+	if file == "" {
+		certificate, err = clients.SignRequest([]byte(plan.CSR.ValueString()), want, now)
+		return certificate, false, err
+	}
+	key, err := readKey(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && plan.PlannedChange.ValueString() == purposeRenewal:
+		return nil, false, fmt.Errorf("private_key_file: %s was there when this was planned, and is not by now: no other key is made for what was to be a renewal. Plan again, on the machine that has the key", file)
+	case errors.Is(err, fs.ErrNotExist):
+		leaf, err := clients.NewLeaf(want, pki.Algorithm(plan.Algorithm.ValueString()), now)
+		if err != nil {
+			return nil, false, err
+		}
+		text, err := leaf.PrivateKeyPEM()
+		if err != nil {
+			return nil, false, err
+		}
+		return leaf.CertificatePEM(), true, writeFile(file, string(text), 0o600, os.Link)
+	case err != nil:
+		return nil, false, fmt.Errorf("private_key_file: %w", err)
+	}
+	request, err := requestFor(key, r.providerData.Random)
+	if err != nil {
+		return nil, false, err
+	}
+	certificate, err = clients.SignRequest(request, want, now)
+	return certificate, false, err
+}
+
+// certificates are the files that the certificates are written to, with what each holds.
+func (c certificateModel) certificates() map[string]string {
+	files := map[string]string{}
+	for file, content := range map[types.String]types.String{c.CertificateFile: c.Certificate, c.CACertificateFile: c.CACertificate} {
+		if file.ValueString() != "" {
+			files[file.ValueString()] = content.ValueString()
+		}
+	}
+	return files
+}
+
+// writeFiles writes the certificates to where they are desired as well. Each place is looked at right before: the key that was just
+// made may lie there, by a path that nobody could tell was the same.
+func (c certificateModel) writeFiles(written map[string]string) error {
+	var failures []error
+	for file, content := range c.certificates() {
+		if holds(file, content) {
+			continue
+		}
+		before, ours := written[file]
+		if err := overwritable(file, c.CACertificate.ValueString(), before, ours); err != nil {
+			failures = append(failures, fmt.Errorf("%s is not overwritten: %w", file, err))
+			continue
+		}
+		failures = append(failures, writeFile(file, content, 0o644, os.Rename))
+	}
+	return errors.Join(failures...)
+}
+
+// removeFiles deletes the certificate, and leaves that of the authority to whoever has it as well, but for the places where next
+// writes too.
+func (c certificateModel) removeFiles(next certificateModel, authorities *providerdata.AuthorityFiles) error {
+	kept := next.files()
+	if file := c.CACertificateFile.ValueString(); file != "" && !kept[file] {
+		authorities.Leave(file)
+	}
+	if file := c.CertificateFile.ValueString(); file != "" && !kept[file] {
+		return removeIfHolds(file, c.Certificate.ValueString())
+	}
+	return nil
+}
+
+// warnLeft tells of files that could not be deleted: no reason to fail, and to be known.
+func warnLeft(err error) (diags diag.Diagnostics) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		diags.AddWarning("A file was left behind", err.Error())
+	}
+	return diags
+}
+
+// noteKeyMade remembers that the private key in a file was made here.
+func noteKeyMade(ctx context.Context, private private.State, file string) diag.Diagnostics {
+	encoded, err := json.Marshal(file)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("The path of the private key cannot be kept", fmt.Sprintf("%q: %s", file, err))}
+	}
+	return private.SetKey(ctx, keyMadeAt, encoded)
+}
+
+// keyMade is the file of the private key that was made here; empty: none was.
+func keyMade(ctx context.Context, private private.State) (file string, diags diag.Diagnostics) {
+	encoded, diags := private.GetKey(ctx, keyMadeAt)
+	if len(encoded) > 0 {
+		if err := json.Unmarshal(encoded, &file); err != nil {
+			diags.AddError("The private state cannot be read", err.Error())
+		}
+	}
+	return file, diags
+}

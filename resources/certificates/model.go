@@ -1,0 +1,180 @@
+package certificates
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+)
+
+// certificateModel is etcd_certificate as Terraform has it.
+type certificateModel struct {
+	PKI               types.Object `tfsdk:"pki"` // write-only: null but in a configuration
+	CommonName        types.String `tfsdk:"common_name"`
+	Organization      types.List   `tfsdk:"organization"`
+	Validity          types.String `tfsdk:"validity"`
+	RenewBefore       types.String `tfsdk:"renew_before"`
+	PrivateKeyFile    types.String `tfsdk:"private_key_file"`
+	CSR               types.String `tfsdk:"csr"`
+	Algorithm         types.String `tfsdk:"algorithm"`
+	CertificateFile   types.String `tfsdk:"certificate_file"`
+	CACertificateFile types.String `tfsdk:"ca_certificate_file"`
+
+	Certificate   types.String `tfsdk:"certificate"`
+	CACertificate types.String `tfsdk:"ca_certificate"`
+	NotAfter      types.String `tfsdk:"expires_at"`
+	SerialNumber  types.String `tfsdk:"serial_number"`
+	RenewalDue    types.String `tfsdk:"renewal_due"`
+	PlannedChange types.String `tfsdk:"planned_change"`
+}
+
+// What a plan is for, as planned_change says it.
+const (
+	purposeNone    = "none"
+	purposeCreate  = "create"
+	purposeRenewal = "renewal" // it is about to expire, and nothing else is the matter: the same key gets another certificate
+	purposeReissue = "reissue" // a file is gone, or holds something else; where that is the key's, another key is made
+	purposeChange  = "change"  // the configuration asks for something else
+)
+
+// check refuses what does not fit together, as far as it is known.
+func (c certificateModel) check() (diags diag.Diagnostics) {
+	validity, err := time.ParseDuration(c.Validity.ValueString())
+	before, errBefore := time.ParseDuration(c.RenewBefore.ValueString())
+	if err == nil && errBefore == nil && before >= validity {
+		diags.AddAttributeError(path.Root("renew_before"), "The certificate would always be about to expire",
+			fmt.Sprintf("renew_before is %s and validity %s: set a renew_before that is shorter.", c.RenewBefore.ValueString(), c.Validity.ValueString()))
+	}
+	diags.Append(c.checkPlaces()...)
+	if file := c.PrivateKeyFile.ValueString(); file != "" {
+		if _, err := ownKey(file); errors.Is(err, errOpenKey) { // what else is the matter concerns who issues by it
+			diags.Append(refuseKey(err)...)
+		}
+	}
+	return diags
+}
+
+// checkPlaces refuses two files at one place, of which the second would take that of the first.
+func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
+	taken := map[string]string{}
+	for _, file := range []struct {
+		attribute string
+		path      types.String
+	}{{"private_key_file", c.PrivateKeyFile}, {"certificate_file", c.CertificateFile}, {"ca_certificate_file", c.CACertificateFile}} {
+		if file.path.ValueString() == "" {
+			continue
+		}
+		place, err := placeOf(file.path.ValueString())
+		if err != nil {
+			diags.AddAttributeError(path.Root(file.attribute), "This is not a valid path", err.Error())
+			continue
+		}
+		if other := taken[place]; other != "" {
+			diags.AddAttributeError(path.Root(file.attribute), "Two files have one path",
+				fmt.Sprintf("%s and %s are both %s: one would overwrite the other. Name a file of its own for each.", other, file.attribute, place))
+		}
+		taken[place] = file.attribute
+	}
+	return diags
+}
+
+// plan fills in what becomes of the certificate: where a new one is to be issued, what only that one
+// will say is unknown. state is nil where there is none yet.
+func (c *certificateModel) plan(authority authority.KeyPair, state *certificateModel) {
+	ca := authority.Certificate
+	c.PlannedChange = c.purpose(ca, state)
+	if state != nil && !c.reissues(ca, *state) {
+		c.Certificate, c.CACertificate, c.NotAfter = state.Certificate, state.CACertificate, state.NotAfter
+		c.SerialNumber, c.RenewalDue = state.SerialNumber, state.RenewalDue
+		return
+	}
+	c.CACertificate = ca
+	c.Certificate, c.NotAfter, c.SerialNumber = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	c.RenewalDue = types.StringNull()
+}
+
+// purpose says what the plan is for. Where the configuration is as it was, the last look has found it.
+func (c certificateModel) purpose(ca types.String, state *certificateModel) types.String {
+	switch {
+	case state == nil:
+		return types.StringValue(purposeCreate)
+	case !authority.Same(ca, state.CACertificate), !slices.EqualFunc(c.asked(), state.asked(), attr.Value.Equal):
+		return types.StringValue(purposeChange)
+	}
+	return state.PlannedChange
+}
+
+// asked is all that a configuration says, but for what is write-only.
+func (c certificateModel) asked() []attr.Value {
+	return []attr.Value{c.CommonName, c.Organization, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
+}
+
+// reissues tells whether the certificate that is there says anything but what is desired, or is due.
+func (c certificateModel) reissues(ca types.String, state certificateModel) bool {
+	return !state.RenewalDue.IsNull() ||
+		!authority.Same(ca, state.CACertificate) ||
+		!c.CommonName.Equal(state.CommonName) ||
+		!c.Organization.Equal(state.Organization) ||
+		!c.Validity.Equal(state.Validity) ||
+		!c.CSR.Equal(state.CSR) ||
+		!c.PrivateKeyFile.Equal(state.PrivateKeyFile)
+}
+
+// look says what the next apply has to do if the configuration stays as it is, and why.
+func (c *certificateModel) look(now time.Time) {
+	c.PlannedChange, c.RenewalDue = types.StringValue(purposeNone), types.StringNull()
+	var reasons []string
+	info, err := cert.Inspect([]byte(c.Certificate.ValueString()))
+	before, _ := time.ParseDuration(c.RenewBefore.ValueString()) // its validator has parsed it
+	if err == nil && pki.NeedsRenewal(info, now, before) {
+		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
+	}
+	// Whatever else is the matter is no mere renewal: a key that is gone is made anew.
+	if err != nil {
+		reasons, c.PlannedChange = append(reasons, err.Error()), types.StringValue(purposeReissue)
+	} else if why := c.lookAtFiles(); why != "" {
+		reasons, c.PlannedChange = append(reasons, why), types.StringValue(purposeReissue)
+	}
+	if len(reasons) > 0 {
+		c.RenewalDue = types.StringValue(strings.Join(reasons, "; "))
+	}
+}
+
+// lookAtFiles says which of the files does not hold what it has to; empty: all of them do.
+func (c certificateModel) lookAtFiles() string {
+	if file := c.PrivateKeyFile.ValueString(); file != "" {
+		key, err := readKey(file)
+		if err != nil {
+			return fmt.Sprintf("private_key_file cannot be used: %s", err)
+		}
+		if !belongs(c.Certificate.ValueString(), key) {
+			return "private_key_file holds the key of another certificate"
+		}
+	}
+	if file := c.CertificateFile.ValueString(); file != "" && !holds(file, c.Certificate.ValueString()) {
+		return "certificate_file does not hold it"
+	}
+	if file := c.CACertificateFile.ValueString(); file != "" && !holds(file, c.CACertificate.ValueString()) {
+		return "ca_certificate_file does not hold the authority's certificate"
+	}
+	return ""
+}
+
+// organizations are the organizations of a subject.
+func organizations(ctx context.Context, list types.List) (names []string, diags diag.Diagnostics) {
+	if !list.IsNull() {
+		diags = list.ElementsAs(ctx, &names, false)
+	}
+	return names, diags
+}

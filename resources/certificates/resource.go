@@ -1,0 +1,171 @@
+// Package certificates has etcd_pki, the authorities of a cluster, and etcd_certificate, by which clients are let in.
+package certificates
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+)
+
+var (
+	_ resource.ResourceWithConfigure        = (*certificateResource)(nil)
+	_ resource.ResourceWithConfigValidators = (*certificateResource)(nil)
+	_ resource.ResourceWithValidateConfig   = (*certificateResource)(nil)
+	_ resource.ResourceWithModifyPlan       = (*certificateResource)(nil)
+)
+
+// certificateResource is etcd_certificate.
+type certificateResource struct{ providerData *providerdata.Data }
+
+// NewCertificate is the resource etcd_certificate.
+func NewCertificate() resource.Resource { return &certificateResource{} }
+
+// Metadata names it.
+func (r *certificateResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_certificate"
+}
+
+// Schema says what a configuration may say.
+func (r *certificateResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = certificateSchema()
+}
+
+// Configure takes what the provider gives.
+func (r *certificateResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
+}
+
+// ConfigValidators want one key, from one place.
+func (r *certificateResource) ConfigValidators(context.Context) []resource.ConfigValidator {
+	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("private_key_file"), path.MatchRoot("csr"))}
+}
+
+// ValidateConfig refuses what does not fit together.
+func (r *certificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(config.check()...)
+}
+
+// Create issues the certificate.
+func (r *certificateResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var config, plan certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, nil, resp.Private)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	}
+}
+
+// Read looks at the clock and at the files, and says whether the certificate has to be issued anew.
+func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state certificateModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	state.look(r.providerData.Now())
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// Update issues another certificate, where the plan says so, and writes the files where they are
+// desired by now.
+func (r *certificateResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var config, plan, state certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if plan.Certificate.IsUnknown() {
+		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, state.certificates(), resp.Private)...)
+	} else if err := plan.refuseOverwriting(plan.CACertificate.ValueString(), state.certificates()); err != nil {
+		resp.Diagnostics.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
+	} else if err := plan.writeFiles(state.certificates()); err != nil {
+		resp.Diagnostics.AddError("The certificate was not written", err.Error())
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(warnLeft(state.removeFiles(plan, &r.providerData.AuthorityFiles))...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// Delete deletes the files that were written, and a key that was made.
+func (r *certificateResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state certificateModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	made, diags := keyMade(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	err := state.removeFiles(certificateModel{}, &r.providerData.AuthorityFiles)
+	if file := state.PrivateKeyFile.ValueString(); file != "" && file == made {
+		if key, unreadable := readKey(file); unreadable == nil && belongs(state.Certificate.ValueString(), key) {
+			local, _ := ssh.ExpandHome(file) // it has just been read
+			err = errors.Join(err, os.Remove(local))
+		}
+	}
+	resp.Diagnostics.Append(warnLeft(err)...)
+}
+
+// refuseFiles refuses a plan that would overwrite what is of another authority, where it is known which one this is. The files are
+// looked at again before they are written.
+func (c certificateModel) refuseFiles(state *certificateModel) (diags diag.Diagnostics) {
+	if c.CACertificate.IsUnknown() || c.CertificateFile.IsUnknown() || c.CACertificateFile.IsUnknown() {
+		return nil
+	}
+	written := map[string]string{}
+	if state != nil {
+		written = state.certificates()
+	}
+	if err := c.refuseOverwriting(c.CACertificate.ValueString(), written); err != nil {
+		diags.AddError(notOverwritten, err.Error()+"\n\nNothing was changed.")
+	}
+	return diags
+}
+
+// ModifyPlan is a function of configuration and state alone: that a certificate is due was found by
+// the last look, which has a clock.
+func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return
+	}
+	var config, plan certificateModel
+	var state *certificateModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		state = new(certificateModel)
+		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	authority, diags := authority.PairFrom(ctx, config.PKI, "client")
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(authority.Check()...)
+	resp.Diagnostics.Append(plan.check()...)
+	plan.plan(authority, state)
+	resp.Diagnostics.Append(plan.refuseFiles(state)...)
+	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {
+		_, err := readKey(file)
+		resp.Diagnostics.Append(refuseKey(err)...)
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+}

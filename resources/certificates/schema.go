@@ -1,0 +1,108 @@
+package certificates
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
+)
+
+// How long a client certificate lasts by default, and when it is renewed.
+const (
+	certificateValidity = "8760h"
+	certificateRenewal  = "720h"
+)
+
+// Descriptions of what all client certificates have.
+const (
+	aboutCommonName    = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
+	aboutOrganization  = "Organizations of the subject, each 1 to 64 characters. Default: none."
+	aboutCACertificate = "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."
+)
+
+func certificateSchema() schema.Schema {
+	return schema.Schema{
+		Version: certificateSchemaVersion,
+		MarkdownDescription: "A client certificate, to connect to a cluster with. No state holds its private key: " +
+			"the key is either made by this provider in a file of the machine that runs Terraform (`private_key_file`), or never seen by it (`csr`). " +
+			"For a key and certificate that exist for the time of one run alone, there is the ephemeral resource of the same name.\n\n" +
+			"Changes, and the time before it expires, issue another certificate for the same key, in place.\n\n" +
+			"There is nothing to import: creating it uses the key that is in `private_key_file`, or that of `csr`, and replaces a certificate of the same authority in `certificate_file`. The earlier certificate stays valid until it expires.",
+		Attributes: map[string]schema.Attribute{
+			"pki": authority.ClientWriteOnly(),
+			"common_name": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: aboutCommonName,
+				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
+			},
+			"organization": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: aboutOrganization,
+				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
+			},
+			"validity": schema.StringAttribute{
+				Optional: true, Computed: true,
+				Default:             stringdefault.StaticString(certificateValidity),
+				MarkdownDescription: "How long a certificate is valid, as a duration like `8760h`: at least 10m, and never longer than the authority's own. Default: `8760h` (a year).",
+				Validators:          []validator.String{validate.Lifetime},
+			},
+			"renew_before": schema.StringAttribute{
+				Optional: true, Computed: true,
+				Default: stringdefault.StaticString(certificateRenewal),
+				MarkdownDescription: "How long before its end a certificate is renewed by the next apply, as a duration shorter than `validity`. " +
+					"Default: `720h` (30 days).",
+				Validators: []validator.String{validate.Duration},
+			},
+			"private_key_file": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Path of the private key, PEM. Where the file does not exist, a key is made, for its owner alone (mode 0600). A key that is there is used and never overwritten; " +
+					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. Exactly one of this and `csr`.",
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"csr": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "PKCS #10 certificate request, PEM, made with a key that this provider never sees. Its public key is certified; " +
+					"subject and usage are what this resource says. A request that asks for anything more is refused.",
+			},
+			"algorithm": schema.StringAttribute{
+				Optional: true, Computed: true,
+				Default:             stringdefault.StaticString(string(pki.DefaultAlgorithm)),
+				MarkdownDescription: "Algorithm of a key that is made; it does nothing to one that is there. " + validate.AboutAlgorithms(),
+				Validators:          []validator.String{validate.OneOfAlgorithms()},
+			},
+			"certificate_file": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Path to write the certificate to as well. A file that holds anything but certificates of this authority (a certificate of another one, say, or a private key beside its certificate) is never overwritten: this is refused. Destroying the resource deletes the file, if it still holds the certificate. Default: none.",
+				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"ca_certificate_file": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Path to write the certificate of the authority to as well, which clients verify members with. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`. " +
+					"It stays when the resource is destroyed, since others may use it, and is deleted where the `etcd_pki` whose certificate it holds is destroyed in the same run. Default: none.",
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+
+			"certificate":    schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate, PEM."},
+			"ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCACertificate},
+			"expires_at":     schema.StringAttribute{Computed: true, MarkdownDescription: "When the certificate expires, as RFC 3339 in UTC."},
+			"serial_number":  schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, hexadecimal."},
+			"renewal_due": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "Why the next apply issues another certificate: it is about to expire, or one of its files is gone or holds something else. Null: it does not.",
+			},
+			"planned_change": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "What a plan is for, so that automation can tell a renewal from what somebody has to approve: `none`, `create`, " +
+					"`renewal` (the certificate is about to expire, and nothing else is the matter: the same key gets another one), " +
+					"`reissue` (the configuration is as it was, and a file is gone or holds something else on the machine that plans: another certificate is written, and where the key is gone, another key is made), or " +
+					"`change` (the configuration asks for something else). Between an apply and the next refresh it says what that apply was for.",
+			},
+		},
+	}
+}

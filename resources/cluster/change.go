@@ -1,0 +1,417 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// change is what a plan makes of a living cluster.
+type change struct {
+	before, members map[string]memberModel // of the state, and as they are desired
+	cluster         bootstrap.Cluster      // as it is desired
+	seen            bootstrap.Reports
+	others          providerdata.Routes      // to hosts that an earlier change has not come to its end on
+	began           membership.ClusterStatus // what the plan begins with
+	plan            plan.Plan
+	err             error
+}
+
+// desired is what a change is to come to, beside what the model itself says.
+type desired struct {
+	members map[string]memberModel
+	stores  providerdata.Stores
+	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
+}
+
+// planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
+// deletion_protection or a host key, change nothing on the hosts. looked is what the plan
+// has seen of hosts that are new to it.
+func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
+		return diags
+	}
+	before, members, last := from.before, maps.Clone(from.members), from.last
+	if config.DataDir.IsNull() {
+		c.DataDir = state.DataDir
+	}
+	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused before it
+	// begins.
+	c.Name, c.DataDir = value.OrBefore(c.Name, state.Name), value.OrBefore(c.DataDir, state.DataDir)
+	c.keepObserved(state)
+	diags.Append(c.checkAbandoned(before, last)...)
+	diags.Append(c.refuseChanges(from.authority, state)...)
+	diags.Append(from.wrong()...)
+	asked, restoration, backup := from.recovery, from.restoration, from.backup
+	newBackup := !c.Backup.Equal(state.Backup)
+	if restoration.Source != "" && members != nil {
+		diags.Append(c.chooseVersion(state, stores)...)
+		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, backup}, before, last, restoration) {
+			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record. "+
+				"The apply notes in the state what restore says now, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
+			restoration = membership.Restoration{}
+		}
+		if !diags.HasError() && restoration.Source != "" {
+			diags.Append(restore.CheckSource(ctx, c.Restore)...)
+		}
+		if !diags.HasError() && restoration.Source != "" {
+			c.takeOver(members, before)
+			diags.Append(c.planRestore(ctx, state, desired{members, stores, backup}, from, restoration)...)
+		}
+		if diags.HasError() || restoration.Source != "" {
+			return diags
+		}
+	}
+	diags.Append(refuseTaken(members, before)...)
+	if diags.HasError() {
+		return diags
+	}
+	seen := last.Reports()
+	maps.Copy(seen, looked.moved)
+	diags.Append(refuseMoves(members, afterRecovery(before, asked), c.moves(c.clusterWith(members, stores), before, state, seen))...)
+	diags.Append(c.chooseVersion(state, stores)...)
+	if !c.ClientPort.IsUnknown() && !c.PeerPort.IsUnknown() && !c.MetricsPort.IsUnknown() {
+		if err := c.clusterWith(members, stores).Located().RefusePorts(state.cluster(before), seen); err != nil {
+			refusePlan(&diags, err)
+		}
+	}
+	if diags.HasError() {
+		return diags
+	}
+	c.takeOver(members, before)
+	if !c.plannable(ctx, members) || !rebuildsKnown(members) ||
+		newBackup && !backups.AllKnown(config.Backup, backup) {
+		c.nothingKnown(state, members, before)
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	}
+	diags.Append(c.warnAbandoned(last)...)
+	ch := c.changed(state, desired{members, stores, backup}, before, last, asked)
+	switch {
+	case !from.found && (ch.asksForChange(state) || newBackup):
+		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
+		return diags
+	case !from.found:
+		if asked := c.asked(ch, state); asked.Change {
+			c.plansSteps(asked, nil)
+			c.mayAskForNothing(ctx)
+		}
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	case len(ch.unseen()) > 0:
+		diags.AddAttributeWarning(path.Root("members"), "The apply continues an unfinished change",
+			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
+				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
+		c.nothingKnown(state, members, before)
+	case len(looked.moved)+len(looked.back) > 0:
+		diags.Append(c.foreseeFound(ch, state, looked)...)
+		c.nothingKnown(state, members, before)
+	case looked.open || ch.reachesAnew() || ch.ordersByUnknownZones():
+		c.nothingKnown(state, members, before)
+	default:
+		diags.Append(c.foresee(ch, state)...)
+		diags.Append(c.warnUsedUp(ch, state)...)
+		c.mayAskForNothing(ctx)
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	return diags
+}
+
+// changed is the change from state to the model, as the engine plans it.
+func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
+	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
+	ch.cluster.Rebuild = rebuilds(want.members, before)
+	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
+	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
+	return ch
+}
+
+// foresee fills in what the plan makes of the cluster, or refuses it.
+func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagnostics) {
+	asksForChange := ch.asksForChange(state)
+	switch {
+	case ch.err != nil && !asksForChange && c.changesOwn(state, ch.members, ch.before):
+		c.plansSteps(c.asked(ch, state), nil)
+		diags.AddWarning("This plan repairs no member", ch.err.Error())
+		return diags
+	case ch.err != nil:
+		refusePlan(&diags, ch.err)
+		return diags
+	}
+	for _, deferred := range ch.plan.Deferred {
+		switch {
+		case asksForChange && !ch.mayWait(deferred):
+			refusePlan(&diags, deferred)
+		case deferred.Held():
+			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
+		default:
+			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
+		}
+	}
+	if diags.HasError() {
+		return diags
+	}
+	diags.Append(recovery.Warn(ch.plan.Steps, ch.cluster.Recover)...)
+	diags.Append(ch.warnUnasked()...)
+	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), health.Alarms(ch.plan.End), types.StringValue(health.Status(ch.plan.End))
+	for _, s := range ch.plan.End.Members {
+		if m, desired := ch.members[s.Name]; desired && s.Desired {
+			m.foresee(s, ch)
+			ch.members[s.Name] = m
+			if m.Health.IsUnknown() {
+				c.Status = types.StringUnknown()
+			}
+		}
+	}
+	// Where nothing is to be planned the state stays as it is, also where no refresh has closed its rollout.
+	if asked := c.asked(ch, state); asked.For(ch.plan.Steps) != plan.PurposeNone || ch.pends() {
+		c.plansSteps(asked, ch.plan.Steps)
+	}
+	return diags
+}
+
+// foresee fills in what the plan makes of a member. What is not well at its end is not known: the apply
+// looks again.
+func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
+	m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(s.Member)), types.StringValue(ch.cluster.ClientURL(s.Member))
+	m.Health, m.Drift = types.StringValue(health.Of(s)), health.Drift(s)
+	if health.Of(s) != health.Healthy {
+		m.notKnown()
+		return
+	}
+	m.EtcdVersion = types.StringValue(s.Version)
+	for _, step := range ch.plan.Steps {
+		if step.Subject() != s.Member {
+			continue
+		}
+		switch step.Kind {
+		case membership.AddLearner, membership.Join, membership.Promote:
+			m.ID, m.CertificateExpiresAt = types.StringUnknown(), types.StringUnknown()
+		case membership.RenewCertificates, membership.Configure, membership.Readdress:
+			m.CertificateExpiresAt = types.StringUnknown()
+		}
+	}
+}
+
+// nothingKnown leaves what becomes of the hosts to the apply.
+func (c *clusterModel) nothingKnown(state clusterModel, members, before map[string]memberModel) {
+	for name, m := range members {
+		moves := !m.Address.Equal(before[name].Address)
+		if moves || !c.PeerPort.Equal(state.PeerPort) {
+			m.PeerURL = types.StringUnknown()
+		}
+		if moves || !c.ClientPort.Equal(state.ClientPort) {
+			m.ClientURL = types.StringUnknown()
+		}
+		m.notKnown()
+		members[name] = m
+	}
+	c.plansUnknownSteps()
+	c.Endpoints = types.ListUnknown(types.StringType)
+	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
+}
+
+// notKnown leaves what is observed of a member to the apply.
+func (m *memberModel) notKnown() {
+	m.ID, m.Health, m.CertificateExpiresAt, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.Drift = types.ListUnknown(types.StringType)
+}
+
+// unseen are the desired members that etcd lists and nobody has looked at.
+func (ch change) unseen() []string {
+	var names []string
+	for _, m := range ch.cluster.Members {
+		if _, looked := ch.seen[m]; !looked && ch.lists(ch.cluster.PeerURL(m)) {
+			names = append(names, m.String())
+		}
+	}
+	return names
+}
+
+// lists tells whether a member's own list has a peer URL.
+func (ch change) lists(peerURL string) bool {
+	for _, report := range ch.seen {
+		if report.Observation == nil {
+			continue
+		}
+		for _, entry := range report.Observation.Member.Members {
+			if slices.Contains(entry.PeerURLs, peerURL) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// routes are the ways to all hosts that the change may come to. What is desired says last how one is reached.
+func (ch change) routes() providerdata.Routes {
+	return ch.others.And(routesTo(ch.before)).And(routesTo(ch.members))
+}
+
+// reachesAnew tells whether a host that could not be asked will be, in another way.
+func (ch change) reachesAnew() bool {
+	was := ch.others.And(routesTo(ch.before))
+	for m, reach := range routesTo(ch.members) {
+		if old, known := was[m]; known && ch.seen[m].Err != nil && reach != old {
+			return true
+		}
+	}
+	return false
+}
+
+// reroutes tells whether the way to a host that stays changes. Where the new one leads is seen before it is kept.
+func (ch change) reroutes() bool {
+	was := routesTo(ch.before)
+	for m, reach := range routesTo(ch.members) {
+		if old, known := was[m]; known && reach != old {
+			return true
+		}
+	}
+	return false
+}
+
+// takesHosts tells whether the hosts have to be looked at to carry out a plan: it has steps, or has left
+// something to the apply, or changes the way to a host.
+func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool {
+	return c.Rollout.IsUnknown() || len(ch.plan.Steps) > 0 || ch.reroutes() ||
+		slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Health.IsUnknown() })
+}
+
+// asksForChange tells whether something else is asked of the hosts than at the last apply.
+func (ch change) asksForChange(state clusterModel) bool {
+	was := state.cluster(ch.before)
+	is := ch.cluster
+	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
+		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0
+}
+
+// keepObserved takes over what was observed, and what was last done.
+func (c *clusterModel) keepObserved(state clusterModel) {
+	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
+	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
+	c.Status, c.Alarms, c.Owner = state.Status, state.Alarms, state.Owner
+	c.Rollout, c.LastRollout, c.PlannedChange = state.Rollout, state.LastRollout, state.PlannedChange
+	c.BackupStatus = state.BackupStatus
+}
+
+// takeOver has every member keep what was observed of it.
+func (c *clusterModel) takeOver(members, before map[string]memberModel) {
+	for name, m := range members {
+		m.keepObserved(before[name])
+		members[name] = m
+	}
+}
+
+// keepObserved takes over what was observed. Of a member that is new nothing was.
+func (m *memberModel) keepObserved(state memberModel) {
+	if state.Address.IsNull() {
+		m.notKnown()
+		m.PeerURL, m.ClientURL = types.StringUnknown(), types.StringUnknown()
+		return
+	}
+	m.ID, m.Health, m.CertificateExpiresAt = state.ID, state.Health, state.CertificateExpiresAt
+	m.Drift, m.EtcdVersion = state.Drift, state.EtcdVersion
+	m.PeerURL, m.ClientURL = state.PeerURL, state.ClientURL
+}
+
+// mayAskForNothing leaves what a plan is for to the apply, where it depends on values that are not known: they may turn out
+// to be what they were.
+func (c *clusterModel) mayAskForNothing(ctx context.Context) {
+	if !value.Known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
+		c.PlannedChange = types.StringUnknown()
+	}
+}
+
+// changesOwn tells whether something changes that is between Terraform and the provider alone.
+func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
+	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
+		!c.PurgeData.Equal(state.PurgeData) ||
+		!c.PreflightAtPlan.Equal(state.PreflightAtPlan) || !c.HoldRestarts.Equal(state.HoldRestarts) ||
+		!c.AbandonOnDestroy.Equal(state.AbandonOnDestroy) ||
+		!c.RecoverFrom.Equal(state.RecoverFrom) ||
+		!c.Restore.Equal(state.Restore) ||
+		!c.Backup.Equal(state.Backup) ||
+		!c.Timeouts.Equal(state.Timeouts) ||
+		!c.Version.Equal(state.Version) ||
+		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
+		!c.ExtraServerNames.Equal(state.ExtraServerNames) ||
+		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
+}
+
+// sameConfiguration tells whether a configuration says the same of two members.
+func (m memberModel) sameConfiguration(other memberModel) bool {
+	return m.Address.Equal(other.Address) && m.HostKey.Equal(other.HostKey) && m.HostCA.Equal(other.HostCA) &&
+		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone) && m.Rebuild.Equal(other.Rebuild)
+}
+
+// rebuilds are the names of the members that are to be built anew where they are: those whose text has changed since
+// the last apply. Which of them an apply that was cut short has built by it already, their hosts say.
+func rebuilds(members, before map[string]memberModel) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		m, was := members[name], before[name]
+		if !was.Address.IsNull() && m.Rebuild.ValueString() != "" && !m.Rebuild.Equal(was.Rebuild) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// refuseChanges refuses what is not possible on a living cluster, the members aside.
+func (c clusterModel) refuseChanges(pki authority.Model, state clusterModel) (diags diag.Diagnostics) {
+	refuse := func(name, why string) {
+		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a living cluster", why+" No host was changed.")
+	}
+	if !c.Name.Equal(state.Name) {
+		refuse("name", fmt.Sprintf("Everything on the hosts is named after the cluster. Put back %s; for a cluster of another name, add another resource.", state.Name))
+	}
+	if !c.DataDir.Equal(state.DataDir) {
+		refuse("data_dir", fmt.Sprintf("A member is told by the directory and the file system that its data is on, and another one looks like a member that has lost it. Put back %s. To have the data on another disk, mount that at this directory of a spare host, "+
+			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
+	}
+	for _, ca := range [][2]types.String{{pki.Client.Certificate, state.CACertificate}, {pki.Peer.Certificate, state.PeerCACertificate}} {
+		if !ca[0].IsUnknown() && !authority.Same(ca[0], ca[1]) {
+			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with; where its state was lost, import the etcd_pki from the files of its authorities.")
+			break
+		}
+	}
+	return diags
+}
+
+// mustShow refuses to plan what gives up data of a living cluster, where the plan cannot show what that is: an apply would do
+// what nobody has seen.
+func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
+	hidden := func(name string, of attr.Value) {
+		if !value.Known(ctx, of) {
+			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
+				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
+		}
+	}
+	hidden("recover_from", c.RecoverFrom)
+	overwrites := attr.Value(c.Restore)
+	if id, known := c.Restore.Attributes()["overwrite_cluster_id"]; known {
+		overwrites = id // what it is restored from may be made in the same apply
+	}
+	hidden("restore", overwrites)
+	return diags
+}

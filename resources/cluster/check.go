@@ -1,0 +1,106 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
+)
+
+// check refuses what could never become a cluster, as far as it is known. It is asked when the
+// configuration is validated, and again when it is planned and more of it is known.
+func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
+	var diags diag.Diagnostics
+	members, d := c.memberModels(ctx)
+	diags.Append(d...)
+	var err error
+	switch {
+	case diags.HasError() || c.Members.IsUnknown():
+	case members == nil:
+		err = membership.CheckSize(len(c.Members.Elements()))
+	default:
+		err = checkMembers(members)
+	}
+	if err != nil {
+		diags.AddAttributeError(refusedAt(err), "These members cannot be a cluster", err.Error())
+	}
+	if attribute, err := settings.Check(c.Settings); err != nil {
+		diags.AddAttributeError(path.Root("settings").AtName(attribute), "These settings do not fit together", err.Error())
+	}
+	diags.Append(settings.CheckExtraFlags(c.ExtraFlags, c.minorVersion())...)
+	diags.Append(c.checkPorts()...)
+	return diags
+}
+
+// checkMembers asks the engine. An address that is not known yet counts as a member, and as one that
+// no other has.
+func checkMembers(members map[string]memberModel) error {
+	var spec membership.Spec
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		address := members[name].Address.ValueString()
+		if members[name].Address.IsUnknown() {
+			address = fmt.Sprintf("(%s: known after apply)", name)
+		}
+		spec.Members = append(spec.Members, membership.Member{Name: name, Address: address})
+	}
+	return spec.Check()
+}
+
+// checkPorts wants three ports. One that is not given has its default, which is not known yet while
+// the configuration is only validated.
+func (c clusterModel) checkPorts() (diags diag.Diagnostics) {
+	taken := map[int64]string{}
+	for _, port := range []struct {
+		name     string
+		value    types.Int64
+		fallback int64
+	}{
+		{"client_port", c.ClientPort, defaultClientPort},
+		{"peer_port", c.PeerPort, defaultPeerPort},
+		{"metrics_port", c.MetricsPort, defaultMetricsPort},
+	} {
+		number := port.value.ValueInt64()
+		if port.value.IsUnknown() {
+			continue
+		}
+		if port.value.IsNull() {
+			number = port.fallback
+		}
+		if other, is := taken[number]; is {
+			diags.AddAttributeError(path.Root(port.name), "Two ports are the same",
+				fmt.Sprintf("%s and %s are both %d: give each a port of its own.", other, port.name, number))
+		}
+		taken[number] = port.name
+	}
+	return diags
+}
+
+// refusedAt is the attribute that a refusal is about.
+func refusedAt(err error) path.Path {
+	var refusal *membership.Refusal
+	switch {
+	case !errors.As(err, &refusal):
+	case refusal.Attribute != "":
+		return path.Root(refusal.Attribute)
+	case refusal.Member != "":
+		return path.Root("members").AtMapKey(refusal.Member)
+	}
+	return path.Root("members")
+}
+
+// refusePlan says why a plan is refused, at the attribute that it is about.
+func refusePlan(diags *diag.Diagnostics, err error) {
+	summary := "This plan is refused"
+	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) && refusal.Summary != "" {
+		summary = refusal.Summary
+	}
+	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
+}

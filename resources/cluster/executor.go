@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// How long an operation may take where the configuration does not say. Forming three members takes
+// seconds; the rest is for slow networks and disks.
+const (
+	createTimeout = 20 * time.Minute
+	readTimeout   = 2 * time.Minute
+	updateTimeout = 30 * time.Minute
+	deleteTimeout = 20 * time.Minute
+)
+
+// startPatience is how long a refresh waits for a member that has just been started, as after its host has booted, or
+// that has served and does not at the moment: a plan that was made a moment earlier would mend what comes by itself.
+// Members with little data serve in 2 s after their start.
+const startPatience = 30 * time.Second
+
+// form is the create, in the engine's terms.
+func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authority.Model) (upgrade.Formed, error) {
+	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members), nobody)
+	if err != nil {
+		return upgrade.Formed{}, err
+	}
+	fresh, err := newFormation(executor.Cluster.Name, r.providerData.Random)
+	if err != nil {
+		return upgrade.Formed{}, err
+	}
+	return executor.Form(ctx, fresh)
+}
+
+// change is the update, in the engine's terms. What the plan could show is all that may be done.
+func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authority.Model, owner string) (upgrade.Outcome, error) {
+	hosts := ch.routes()
+	// Where the plan could not know what is to be done, machines may have been made anew since it looked: they are other
+	// ones, and are waited for while they boot.
+	known := !plan.Rollout.IsUnknown()
+	without := nobody
+	if known {
+		without = ch.askedInVain
+	}
+	executor, err := r.signing(ctx, ch.cluster, authority, "update", hosts, without)
+	if err != nil {
+		return upgrade.Outcome{}, err
+	}
+	order := upgrade.Order{Owner: owner, Members: hosts.Members(), Served: ch.serving(owner)}
+	if known {
+		order.Approved, order.Machines = append([]membership.Step{}, ch.plan.Steps...), ch.seen.Machines()
+	}
+	outcome, err := executor.Change(ctx, order)
+	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
+		outcome.Reports = r.lookAgain(ctx, *executor, hosts)
+	}
+	return outcome, err
+}
+
+// lookAgain is what is seen of the hosts after a run that has failed. One that became unreachable in the middle of the run is
+// not waited for once more.
+func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to providerdata.Routes) bootstrap.Reports {
+	hosts, err := r.hosts(to, everybody)
+	if err == nil { // the run has had all of them
+		executor.Hosts = hosts
+	}
+	return executor.Observe(ctx, to.Members())
+}
+
+// everybody and nobody are the hosts that an operation can go on without.
+func everybody(membership.Member) bool { return true }
+func nobody(membership.Member) bool    { return false }
+
+// askedInVain tells whether a host could not be asked when the change was planned, on the way that is taken now too. The
+// plan does nothing on it, so the run need not wait for it.
+func (ch change) askedInVain(m membership.Member) bool {
+	was := ch.others.And(routesTo(ch.before))
+	return ch.seen[m].Err != nil && ch.routes()[m] == was[m]
+}
+
+// hosts are those that routes lead to. Those that the operation can go on without are not waited for.
+func (r *clusterResource) hosts(to providerdata.Routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
+	hosts = map[membership.Member]upgrade.Host{}
+	for m, reach := range to {
+		find := r.providerData.Hosts.Host
+		if without(m) {
+			find = r.providerData.Hosts.Briefly
+		}
+		if hosts[m], err = find(reach); err != nil {
+			return nil, err
+		}
+	}
+	return hosts, nil
+}
+
+// serving are the voters that served when the change was planned.
+func (ch change) serving(owner string) (members []membership.Member) {
+	for _, s := range ch.cluster.Status(owner, ch.seen, time.Time{}).Healthy() {
+		members = append(members, s.Member)
+	}
+	return members
+}
+
+// signing is an executor that has the hosts' certificate requests signed.
+func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
+	authorities, err := by.Parse(r.providerData.Now())
+	if err != nil {
+		return nil, err
+	}
+	algorithm, err := authority.Algorithm(cluster.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	cluster.KeyAlgorithm = string(algorithm)
+	executor, err := r.executor(ctx, cluster, operation, to, without)
+	if err == nil {
+		executor.Signer = authority.Signer{Authorities: authorities, Now: r.providerData.Now}
+	}
+	return executor, err
+}
+
+// executor is what carries out one operation on hosts, of which it can go on without some. It fails with ErrNotKnown where the provider's settings are
+// not known yet.
+func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
+	run, err := newToken(r.providerData.Random)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := r.hosts(to, without)
+	if err != nil {
+		return nil, err
+	}
+	return &upgrade.Executor{
+		Cluster: cluster,
+		Hosts:   hosts,
+		Holder:  api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.providerData.Who, operation)},
+		Now:     r.providerData.Now,
+		Progress: func(line string) {
+			tflog.Info(ctx, line, map[string]any{"cluster": cluster.Name})
+			r.providerData.Progress(cluster.Name, line)
+		},
+	}, nil
+}
+
+// tokenBytes is the length of a random token. 128 bits: two never meet by chance.
+const tokenBytes = 16
+
+// newToken makes a random token, in hexadecimal.
+func newToken(random io.Reader) (string, error) {
+	token := make([]byte, tokenBytes)
+	if _, err := io.ReadFull(random, token); err != nil {
+		return "", fmt.Errorf("make a random token: %w", err)
+	}
+	return hex.EncodeToString(token), nil
+}
+
+// newFormation identifies a new attempt to form a cluster. The initial-cluster-token is another one
+// each time, so that a new cluster on the same hosts has another cluster ID than the one before it.
+func newFormation(cluster string, random io.Reader) (bootstrap.Formation, error) {
+	owner, err := newToken(random)
+	if err != nil {
+		return bootstrap.Formation{}, err
+	}
+	return bootstrap.Formation{Owner: owner, Token: cluster + "-" + owner[:12]}, nil
+}

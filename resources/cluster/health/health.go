@@ -1,0 +1,122 @@
+// Package health says how a cluster and its members are in the words that attributes, warnings and errors have for it.
+package health
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+)
+
+// Values of status.
+const (
+	StatusHealthy  = "healthy"
+	StatusDegraded = "degraded"
+	StatusNoQuorum = "no_quorum"
+	StatusUnknown  = "unknown"
+)
+
+// Values of a member's health that are more than what the planner calls its state.
+const (
+	Healthy   = string(membership.Healthy)
+	unhealthy = string(membership.Unhealthy)
+	blocked   = string(membership.Blocked)
+	foreign   = string(membership.Foreign)
+
+	learner   = "learner"  // it has not been given a vote yet
+	removed   = "removed"  // it is no longer in etcd's list
+	Unmanaged = "stranger" // etcd's list has it, and no configuration does
+)
+
+// Of is the one word for a member.
+func Of(s membership.MemberStatus) string {
+	switch s.State {
+	case membership.Foreign:
+		if s.Unfit {
+			return blocked
+		}
+		return foreign
+	case membership.Unreachable, membership.Blocked, membership.Missing, membership.Lost:
+		return string(s.State)
+	}
+	switch {
+	case s.Role == membership.Absent:
+		return removed
+	case s.State == membership.StoreMissing:
+		return unhealthy
+	case s.State == membership.Healthy && s.Role == membership.Learner:
+		return learner
+	}
+	return string(s.State)
+}
+
+// Drift is what differs on a member's host from what was last applied; null where nothing does.
+func Drift(s membership.MemberStatus) types.List {
+	var drift []string
+	switch s.State {
+	case membership.Lost, membership.Blocked, membership.Foreign, membership.StoreMissing:
+		drift = append(drift, s.Why)
+	}
+	if s.From != "" {
+		drift = append(drift, "its cluster reaches it at "+s.From)
+	}
+	if s.Restoring != "" {
+		drift = append(drift, "a restore of "+s.Restoring+" is under way")
+	}
+	drift = append(drift, s.Outdated...)
+	if s.Invalid != "" {
+		drift = append(drift, s.Invalid)
+	}
+	if s.Unbacked != "" {
+		drift = append(drift, s.Unbacked)
+	}
+	if s.Disabled {
+		drift = append(drift, "its unit is disabled")
+	}
+	if s.Unsynced && s.Role == membership.Voter {
+		drift = append(drift, "its configuration names other members than there are")
+	}
+	if len(drift) == 0 {
+		return types.ListNull(types.StringType)
+	}
+	return value.List(drift)
+}
+
+// Alarms are etcd's alarms; null where there are none.
+func Alarms(p membership.ClusterStatus) types.List {
+	var alarms []string
+	if p.Corrupt {
+		alarms = append(alarms, "CORRUPT")
+	}
+	if p.Full {
+		alarms = append(alarms, "NOSPACE")
+	}
+	if len(alarms) == 0 {
+		return types.ListNull(types.StringType)
+	}
+	return value.List(alarms)
+}
+
+// Status sums up a cluster. One member that serves a linearizable read proves a quorum, whatever is
+// known of the others; hosts that could not be asked may be one.
+func Status(p membership.ClusterStatus) string {
+	healthy, unreachable, well := 0, 0, true
+	for _, s := range p.Members {
+		if s.Role == membership.Voter && s.State == membership.Healthy {
+			healthy++
+		}
+		if s.State == membership.Unreachable {
+			unreachable++
+		}
+		well = well && (!s.Desired || Of(s) == Healthy)
+	}
+	switch {
+	case well && healthy > 0 && len(p.Unmanaged) == 0:
+		return StatusHealthy
+	case healthy > 0:
+		return StatusDegraded
+	case unreachable >= membership.Quorum(max(p.Size(), 1)):
+		return StatusUnknown
+	}
+	return StatusNoQuorum
+}

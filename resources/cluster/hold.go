@@ -1,0 +1,45 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// holdAttribute holds restarts back that an upgrade of the provider brings.
+func holdAttribute() schema.BoolAttribute {
+	return schema.BoolAttribute{
+		Optional: true,
+		MarkdownDescription: "Whether members that serve are left running where nothing but an upgrade of the provider asks for their restart: it carries a newer patch of etcd (unless `version` names that), or gives members another unit, or other flags among those " +
+			"that it sets by itself. A plan warns of what is held back, and `drift` of the member has it. A member that is restarted for another reason gets all of it. Default: `false`: such restarts are rolled, and the plan says that the configuration does not ask for them.",
+	}
+}
+
+// warnUnasked says which members are restarted for what the configuration does not ask for.
+func (ch change) warnUnasked() (diags diag.Diagnostics) {
+	var names []string
+	why := ""
+	for _, step := range ch.plan.Steps {
+		if s := ch.began.Member(step.Subject()); step.Kind == membership.Roll && s != nil && s.Unasked {
+			names, why = append(names, s.String()), strings.Join(s.Outdated, ", ")
+		}
+	}
+	if len(names) > 0 {
+		diags.AddAttributeWarning(path.Root(membership.HoldRestarts), "This release of the provider restarts members",
+			fmt.Sprintf("The configuration of %s is the same as at the last apply, and this release of the provider configures members otherwise than their hosts are (%s): "+
+				"another release has set them up, or somebody has edited files on the hosts. The apply restarts them one by one, as rollout says. To leave them as they are for now, set hold_restarts = true.", strings.Join(names, ", "), why))
+	}
+	return diags
+}
+
+// mayWait tells whether a change has done what was asked for where this is left of it: those that a recovery gives up join
+// when their hosts can be had, and restarts that are held back wait for the configuration.
+func (ch change) mayWait(deferred *membership.Refusal) bool {
+	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.Held()
+}

@@ -1,0 +1,202 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+)
+
+// clusterModel is etcd_cluster as Terraform has it.
+type clusterModel struct {
+	Name               types.String   `tfsdk:"name"`
+	PKI                types.Object   `tfsdk:"pki"` // write-only: null but in a configuration
+	Members            types.Map      `tfsdk:"members"`
+	Version            types.String   `tfsdk:"version"`
+	ClientPort         types.Int64    `tfsdk:"client_port"`
+	PeerPort           types.Int64    `tfsdk:"peer_port"`
+	MetricsPort        types.Int64    `tfsdk:"metrics_port"`
+	DataDir            types.String   `tfsdk:"data_dir"`
+	Settings           types.Object   `tfsdk:"settings"`
+	ExtraFlags         types.Map      `tfsdk:"extra_flags"`
+	ExtraServerNames   types.Set      `tfsdk:"extra_server_names"`
+	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
+	PurgeData          types.Bool     `tfsdk:"purge_data"`
+	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
+	RecoverFrom        types.Object   `tfsdk:"recover_from"`
+	Restore            types.Object   `tfsdk:"restore"`
+	Backup             types.Object   `tfsdk:"backup"`
+	PreflightAtPlan    types.Bool     `tfsdk:"preflight_at_plan"`
+	HoldRestarts       types.Bool     `tfsdk:"hold_restarts"`
+	Timeouts           timeouts.Value `tfsdk:"timeouts"`
+
+	EtcdVersion       types.String `tfsdk:"etcd_version"`
+	ClusterID         types.String `tfsdk:"cluster_id"`
+	Endpoints         types.List   `tfsdk:"endpoints"`
+	CACertificate     types.String `tfsdk:"client_ca_certificate"`
+	PeerCACertificate types.String `tfsdk:"peer_ca_certificate"`
+	Status            types.String `tfsdk:"status"`
+	Alarms            types.List   `tfsdk:"alarms"`
+	Rollout           types.List   `tfsdk:"rollout"`
+	LastRollout       types.List   `tfsdk:"last_rollout"`
+	PlannedChange     types.String `tfsdk:"planned_change"`
+	Owner             types.String `tfsdk:"owner"`
+	BackupStatus      types.Object `tfsdk:"backup_status"`
+}
+
+// memberModel is one of its members.
+type memberModel struct {
+	Address    types.String `tfsdk:"address"`
+	HostKey    types.String `tfsdk:"host_key"`
+	HostCA     types.String `tfsdk:"host_ca"`
+	SSHAddress types.String `tfsdk:"ssh_address"`
+	SSHPort    types.Int64  `tfsdk:"ssh_port"`
+	SSHUser    types.String `tfsdk:"ssh_user"`
+	Zone       types.String `tfsdk:"zone"`
+	Rebuild    types.String `tfsdk:"rebuild"`
+
+	ID                   types.String `tfsdk:"id"`
+	Health               types.String `tfsdk:"health"`
+	Drift                types.List   `tfsdk:"drift"`
+	EtcdVersion          types.String `tfsdk:"etcd_version"`
+	CertificateExpiresAt types.String `tfsdk:"certificate_expires_at"`
+	PeerURL              types.String `tfsdk:"peer_url"`
+	ClientURL            types.String `tfsdk:"client_url"`
+}
+
+// memberType is the type of a member's object.
+func memberType() types.ObjectType {
+	kinds := map[string]attr.Type{}
+	for name, attribute := range memberAttributes() {
+		kinds[name] = attribute.GetType()
+	}
+	return types.ObjectType{AttrTypes: kinds}
+}
+
+// memberModels are the members by name; nil where the map, or a member as a whole, is not known.
+func (c clusterModel) memberModels(ctx context.Context) (map[string]memberModel, diag.Diagnostics) {
+	if c.Members.IsUnknown() {
+		return nil, nil
+	}
+	for _, member := range c.Members.Elements() {
+		if member.IsUnknown() {
+			return nil, nil
+		}
+	}
+	var members map[string]memberModel
+	diags := c.Members.ElementsAs(ctx, &members, false)
+	return members, diags
+}
+
+// setMembers writes the members back.
+func (c *clusterModel) setMembers(ctx context.Context, members map[string]memberModel) (diags diag.Diagnostics) {
+	c.Members, diags = types.MapValueFrom(ctx, memberType(), members)
+	return diags
+}
+
+// spec are the members, sorted by name, as a cluster wants them. Unmanaged members are left out: they are
+// observed, and never desired.
+func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
+	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString(), HoldRestarts: c.HoldRestarts.ValueBool()}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if m := members[name]; m.Health.ValueString() != health.Unmanaged {
+			spec.Members = append(spec.Members, membership.Member{Name: name, Address: m.Address.ValueString()})
+			setText(&spec.Built, name, m.Rebuild)
+			setText(&spec.Zones, name, m.Zone)
+		}
+	}
+	return spec
+}
+
+// setText notes a text of a member, where it has one.
+func setText(texts *map[string]string, member string, text types.String) {
+	if text.ValueString() == "" {
+		return
+	}
+	if *texts == nil {
+		*texts = map[string]string{}
+	}
+	(*texts)[member] = text.ValueString()
+}
+
+// cluster is the cluster that the model wants, without what only a create needs: authorities and stores. That its hosts
+// make backups is part of it, and by which units, but not how: of that, secrets are part, which only a configuration has.
+func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster {
+	return bootstrap.Cluster{
+		Backup:      backups.Open(c.Backup),
+		Spec:        c.spec(members),
+		DataDir:     c.DataDir.ValueString(),
+		ClientPort:  int(c.ClientPort.ValueInt64()),
+		PeerPort:    int(c.PeerPort.ValueInt64()),
+		MetricsPort: int(c.MetricsPort.ValueInt64()),
+		Settings:    settings.Flags(c.Settings, c.ExtraFlags),
+		ServerNames: value.Texts(c.ExtraServerNames),
+		PeerCA:      c.PeerCACertificate.ValueString(),
+		ClientCA:    c.CACertificate.ValueString(),
+	}
+}
+
+// dataDir is where a configuration has a new cluster's data; empty: that is not known yet.
+func (c clusterModel) dataDir() string {
+	if c.DataDir.IsNull() && c.Name.ValueString() != "" {
+		return api.DefaultDataDir(c.Name.ValueString())
+	}
+	return c.DataDir.ValueString()
+}
+
+// clusterWith is the cluster that the model wants, with the stores that its members can be given.
+func (c clusterModel) clusterWith(members map[string]memberModel, stores providerdata.Stores) bootstrap.Cluster {
+	cluster := c.cluster(members)
+	cluster.Carried, cluster.Stores = stores.Versions(), stores.Hashes(cluster.Version)
+	cluster.StoresOf = map[string]map[string]string{}
+	for _, version := range cluster.Carried {
+		cluster.StoresOf[version] = stores.Hashes(version)
+	}
+	return cluster
+}
+
+// dropUnmanaged leaves the members that a configuration knows.
+func dropUnmanaged(members map[string]memberModel) {
+	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == health.Unmanaged })
+}
+
+// member is the member's place.
+func (m memberModel) member(name string) membership.Member {
+	return membership.Member{Name: name, Address: m.Address.ValueString()}
+}
+
+// reach is the way to the member's host.
+func (m memberModel) reach() providerdata.Reach {
+	return providerdata.ReachOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
+}
+
+// stepList is the text of each step.
+func stepList(steps []membership.Step) types.List {
+	texts := make([]string, len(steps))
+	for i, step := range steps {
+		texts[i] = step.String()
+	}
+	return value.List(texts)
+}
+
+// routesTo are the ways to the hosts of members.
+func routesTo(members map[string]memberModel) providerdata.Routes {
+	r := providerdata.Routes{}
+	for name, m := range members {
+		r[m.member(name)] = m.reach()
+	}
+	return r
+}

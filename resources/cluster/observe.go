@@ -1,0 +1,245 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// observe writes what was seen of the cluster into the model, and says what has to be kept of it for the
+// next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
+// unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
+// those that a change which was cut short has not come to its end on.
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
+	status := cluster.Status(c.Owner.ValueString(), reports, now)
+	for _, s := range status.Members {
+		m, known := members[s.Name]
+		if !known || !s.Desired {
+			continue
+		}
+		if s.State == membership.Unreachable {
+			way := "Bring the host back, or the network to it, and apply again; if it is gone for good, give the member the address of another host"
+			if s.Barred != "" { // nothing says that anything is wrong with the member
+				way = strings.ToUpper(s.Why[:1]) + s.Why[1:] + ": the member may serve, and is not given up. To let the provider in, " + s.Barred + "; then plan again"
+			}
+			diags.AddAttributeWarning(path.Root("members").AtMapKey(s.Name), fmt.Sprintf("Member %s of cluster %s could not be asked", s.Name, c.Name.ValueString()),
+				fmt.Sprintf("%s: %s\n\nNothing is done to it, and the state keeps what was last seen of it, but for its health. %s.", s, reports[s.Member].Err, way))
+		}
+		m.observe(s, reports[s.Member].Observation)
+		members[s.Name] = m
+	}
+	for _, s := range status.Unmanaged {
+		members[strangerKey(s, members)] = unmanagedModel(s)
+	}
+	if id := servedID(status, reports); id != "" {
+		c.ClusterID = types.StringValue(id)
+	}
+	c.Status, c.Alarms = types.StringValue(health.Status(status)), health.Alarms(status)
+	diags.Append(c.setMembers(ctx, members)...)
+	timeless := cluster.Status(c.Owner.ValueString(), reports, time.Time{})
+	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
+}
+
+// servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
+// restore was carried out by a run that could not say so any more. Empty: nobody says, or a restore is under way.
+func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
+	id := ""
+	for _, s := range p.Healthy() {
+		o := reports[s.Member].Observation
+		if o == nil || o.Restore != nil || o.Marker == nil || id != "" && id != o.Member.ClusterID {
+			return ""
+		}
+		id = o.Member.ClusterID
+	}
+	return id
+}
+
+// unfinished are the ways to the hosts of members that nobody wants, and that have not left to the end. A host that
+// cannot be asked, and is in no list, is not waited for.
+func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerdata.Routes {
+	left := providerdata.Routes{}
+	for _, s := range p.Members {
+		if reach, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces) {
+			left[s.Member] = reach
+		}
+	}
+	return left
+}
+
+// secondWays are the ways by other addresses to machines that carry a member: those that an apply has found, and that the
+// next plan has to know of.
+func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Reports, hosts providerdata.Routes) providerdata.Routes {
+	ways := providerdata.Routes{}
+	for m, reach := range hosts {
+		marker := reports[m].Marker()
+		if marker != nil && marker.Owner == owner && marker.Member == m.Name && !slices.Contains(cluster.Members, m) {
+			ways[m] = reach
+		}
+	}
+	return ways
+}
+
+// anyExpired tells whether a certificate would hold but for the time.
+func anyExpired(now, timeless membership.ClusterStatus) bool {
+	for i, s := range now.Members {
+		if s.Invalid != timeless.Members[i].Invalid {
+			return true
+		}
+	}
+	return false
+}
+
+// observe takes over what was seen of a member.
+func (m *memberModel) observe(s membership.MemberStatus, o *api.Observation) {
+	m.Health, m.Drift = types.StringValue(health.Of(s)), health.Drift(s)
+	if s.State == membership.Foreign || s.State == membership.Unreachable {
+		return
+	}
+	if s.ID != "" {
+		m.ID = types.StringValue(s.ID)
+	}
+	if s.Version != "" {
+		m.EtcdVersion = types.StringValue(s.Version)
+	}
+	if o == nil {
+		return
+	}
+	if expiry, ok := firstExpiry(o.Certificates); ok {
+		m.CertificateExpiresAt = types.StringValue(expiry.UTC().Format(time.RFC3339))
+	}
+}
+
+// firstExpiry is when the first of a member's own certificates expires.
+func firstExpiry(certificates map[string]api.Certificate) (first time.Time, found bool) {
+	for _, key := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
+		leaf, err := cert.ParseLeaf([]byte(certificates[key].PEM))
+		if err == nil && (!found || leaf.NotAfter.Before(first)) {
+			first, found = leaf.NotAfter, true
+		}
+	}
+	return first, found
+}
+
+// unmanagedModel is a member that etcd has and no configuration does, so that a plan shows it.
+func unmanagedModel(s membership.UnmanagedMember) memberModel {
+	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(health.Unmanaged),
+		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}
+}
+
+// formed writes what a create has made into the model: what its plan left unknown. Rollout stays
+// as planned; where addresses were not known then, it is what would have been planned with them.
+func (c *clusterModel) formed(ctx context.Context, members map[string]memberModel, formed upgrade.Formed) (diags diag.Diagnostics) {
+	c.Owner = types.StringValue(formed.Owner)
+	for name, m := range members {
+		o := formed.Reports[m.member(name)].Observation
+		m.ID = types.StringValue(o.Member.MemberID)
+		if expiry, ok := firstExpiry(o.Certificates); ok {
+			m.CertificateExpiresAt = types.StringValue(expiry.UTC().Format(time.RFC3339))
+		}
+		members[name] = m
+		c.ClusterID = types.StringValue(o.Member.ClusterID)
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	return diags
+}
+
+// concluded writes what a change has made into the model: what its plan left unknown. What is not as it was
+// planned is an error, since the plan has promised it.
+func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
+	seen, members, found := *c, ch.members, map[string]memberModel{}
+	for name, m := range members {
+		if m.PeerURL.IsUnknown() {
+			m.PeerURL = types.StringValue(ch.cluster.PeerURL(m.member(name)))
+		}
+		if m.ClientURL.IsUnknown() {
+			m.ClientURL = types.StringValue(ch.cluster.ClientURL(m.member(name)))
+		}
+		members[name] = m
+		if old := ch.before[name]; old.Address.Equal(m.Address) { // what could not be seen stays as it was last seen
+			m.keepObserved(old)
+		}
+		found[name] = m
+	}
+	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Reports, ch.routesToLook(c.Owner.ValueString(), outcome.Reports, now), now)
+	for name, m := range members {
+		m.settle(found[name])
+		members[name] = m
+		if !m.Health.Equal(found[name].Health) || !m.Drift.Equal(found[name].Drift) {
+			diags.AddAttributeError(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s is not as it was planned", name),
+				health.Did(outcome.Done)+" "+health.Found(ch.cluster.Status(c.Owner.ValueString(), outcome.Reports, now).Member(m.member(name)), outcome.Reports)+" Plan again: the plan says what is left to do.")
+		}
+	}
+	if c.Endpoints.IsUnknown() {
+		c.Endpoints = value.List(ch.cluster.Endpoints())
+	}
+	if c.Status.IsUnknown() {
+		c.Status = seen.Status
+	}
+	if c.Alarms.IsUnknown() {
+		c.Alarms = seen.Alarms
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	return kept, diags
+}
+
+// settle takes over what was found of a member where its plan left it to the apply.
+func (m *memberModel) settle(found memberModel) {
+	for _, text := range []struct{ planned, found *types.String }{
+		{&m.ID, &found.ID}, {&m.Health, &found.Health}, {&m.EtcdVersion, &found.EtcdVersion}, {&m.CertificateExpiresAt, &found.CertificateExpiresAt},
+	} {
+		if text.planned.IsUnknown() {
+			*text.planned = *text.found
+		}
+		if text.planned.IsUnknown() { // nobody could be asked
+			*text.planned = types.StringNull()
+		}
+	}
+	if m.Drift.IsUnknown() {
+		m.Drift = found.Drift
+	}
+	if m.Drift.IsUnknown() {
+		m.Drift = types.ListNull(types.StringType)
+	}
+}
+
+// strangerKey is the name under which a plan shows a member that no configuration knows.
+func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
+	name := s.Name
+	if name == "" { // it has been added, and has never started
+		name = s.ID
+	}
+	if _, known := taken[name]; known {
+		return fmt.Sprintf("%s (%s)", name, s.ID)
+	}
+	return name
+}
+
+// warnOfAuthorities says that the authorities of a cluster are about to expire, and with them every certificate that it has.
+func (c clusterModel) warnOfAuthorities(now time.Time) (diags diag.Diagnostics) {
+	first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString())
+	if err != nil || !pki.NeedsRenewal(first, now, authority.Warning) {
+		return nil
+	}
+	diags.AddAttributeWarning(path.Root("pki"), "The authorities are about to expire", fmt.Sprintf("The authority %q of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. "+
+		"This version of the provider does not exchange the authorities of a living cluster. Before that day, form another cluster, with an etcd_pki of its own, from a snapshot of this one (restore), and have the clients follow.",
+		first.CommonName, c.Name.ValueString(), first.NotAfter.UTC().Format(time.RFC3339)))
+	return diags
+}

@@ -1,0 +1,222 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
+)
+
+// ahead is what a plan has seen of the hosts that it brings to the cluster, or reaches in another way than before. What it sees never
+// becomes a value of the plan, but for what is left to the apply: Terraform plans again during the apply, and compares.
+type ahead struct {
+	reports bootstrap.Reports
+	moved   bootstrap.Reports // those of other addresses of machines that members are on already
+	back    bootstrap.Reports // those of hosts that carry what an earlier member of this cluster has left
+	skipped []string          // what is to be said of hosts that nobody could look at
+	open    bool              // the apply may look at hosts of a living cluster that this plan could not, and find either
+}
+
+// lookAhead looks at hosts that are new to a plan. It reads only, all hosts at once. During the apply it gives a host as long to
+// answer as the apply would. state is the zero model where there is none.
+func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, from startingPoint) (a ahead, diags diag.Diagnostics) {
+	plan = plan.lookedBy(state, r.providerData.Stores)
+	seen := from.last.Reports()
+	look, skipped, open := plan.toLookAt(from, seen)
+	a = ahead{skipped: skipped, open: open}
+	if len(look) == 0 {
+		return a, diags
+	}
+	var err error
+	a.reports, err = r.lookAt(ctx, plan, state, look, &diags)
+	switch {
+	case errors.Is(err, providerdata.ErrNotKnown):
+		a.skipped = append(a.skipped, fmt.Sprintf("%s: %s", names(look), err))
+		a.open = a.open || slices.ContainsFunc(look.Members(), func(m membership.Member) bool { return from.mayFind(m, seen) })
+	case err != nil:
+		diags.AddError("The hosts could not be checked", err.Error())
+	case ctx.Err() != nil:
+		diags.AddError("Interrupted", "The hosts were not all looked at. No host was changed.")
+	default:
+		a.moved = plan.foundMoved(from, state, a.reports, r.providerData.Stores)
+		a.back = foundBack(state, seen, a.reports)
+	}
+	return a, diags
+}
+
+// preflight refuses a plan for what is in the way on the hosts that it has looked at. During the apply it refuses nothing that the
+// apply would not refuse right afterwards: it asks the same question.
+func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, from startingPoint, a ahead) (diags diag.Diagnostics) {
+	if len(a.reports) > 0 {
+		plan = plan.lookedBy(state, r.providerData.Stores)
+		diags.Append(plan.refuseHosts(ctx, state, from, a.reports, r.providerData)...)
+	}
+	if len(a.skipped) > 0 {
+		text := "The plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
+			"\n\nThe apply looks at them before it changes anything on a host, and refuses then what could not carry a member."
+		if a.open {
+			text += " Whether a member moves to another host, or is given another address on its own, and whether a host carries what an earlier member has left, it finds out too: so what becomes of the members, and by which steps, is known after apply."
+		}
+		diags.AddAttributeWarning(path.Root("members"), "This plan has not checked all hosts", text)
+	}
+	return diags
+}
+
+// lookedBy is the model by which hosts are looked at: what a change of a living cluster leaves open is as in the state.
+func (c clusterModel) lookedBy(state clusterModel, stores providerdata.Stores) clusterModel {
+	if state.Owner.IsNull() {
+		return c
+	}
+	if c.DataDir.IsUnknown() {
+		c.DataDir = state.DataDir
+	}
+	if c.chooseVersion(state, stores); c.EtcdVersion.IsUnknown() { // what is wrong with a version, the plan itself says
+		c.EtcdVersion = state.EtcdVersion
+	}
+	return c
+}
+
+// toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before; what is to be said of those
+// that nobody can look at yet; and whether the apply may find one of these to be more than a bare host.
+func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look providerdata.Routes, skipped []string, open bool) {
+	if from.members == nil {
+		return nil, []string{"which members there are is known after apply"}, false
+	}
+	look = providerdata.Routes{}
+	for _, name := range slices.Sorted(maps.Keys(from.members)) {
+		m, old := from.members[name], from.before[name]
+		if m.sameWay(old) {
+			continue
+		}
+		switch {
+		case m.Address.IsUnknown():
+			skipped = append(skipped, name+": its address is known after apply")
+		case !m.wayKnown():
+			skipped = append(skipped, name+": how its host is reached is known after apply")
+			open = open || from.mayFind(m.member(name), seen)
+		default:
+			look[m.member(name)] = m.reach()
+		}
+	}
+	why := ""
+	switch {
+	case len(look) == 0:
+	case c.PreflightAtPlan.IsUnknown():
+		why = "preflight_at_plan is known after apply"
+	case !c.PreflightAtPlan.IsNull() && !c.PreflightAtPlan.ValueBool():
+		return nil, append(skipped, names(look)+": preflight_at_plan is off"), false // the apply's own plan does not look either
+	case slices.ContainsFunc([]attr.Value{c.Name, c.EtcdVersion, c.DataDir, c.ClientPort, c.PeerPort, c.MetricsPort}, attr.Value.IsUnknown):
+		why = "name, version, ports or data_dir of the cluster are known after apply"
+	}
+	if why == "" {
+		return look, skipped, open
+	}
+	for m := range look {
+		open = open || from.mayFind(m, seen)
+	}
+	return nil, append(skipped, names(look)+": "+why), open
+}
+
+// mayFind tells whether the host of a living cluster's member, which the last look has not seen, may be found to be another address
+// of the member's machine, or to carry what an earlier member has left.
+func (from startingPoint) mayFind(m membership.Member, seen bootstrap.Reports) bool {
+	_, looked := seen[m]
+	return from.before != nil && !looked
+}
+
+// mayMove tells whether a member's address may be another one of the machine that the member is on already, which only a look tells.
+func mayMove(m membership.Member, before map[string]memberModel, seen bootstrap.Reports) bool {
+	old, there := before[m.Name]
+	_, looked := seen[m]
+	return there && !looked && old.Address.ValueString() != m.Address
+}
+
+// sameWay tells whether a host is the one of the state, and reached as before.
+func (m memberModel) sameWay(old memberModel) bool {
+	return m.Address.Equal(old.Address) && m.wayKnown() && m.reach() == old.reach()
+}
+
+// wayKnown tells whether how a host is reached is known.
+func (m memberModel) wayKnown() bool {
+	return !slices.ContainsFunc([]attr.Value{m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA}, attr.Value.IsUnknown)
+}
+
+// names are the names of the members.
+func names(hosts providerdata.Routes) string {
+	var all []string
+	for _, m := range hosts.Members() {
+		all = append(all, m.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// lookAt reads hosts. It changes nothing.
+func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts providerdata.Routes, diags *diag.Diagnostics) (bootstrap.Reports, error) {
+	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
+	looking, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, diags)
+	defer cancel()
+	cluster := plan.clusterWith(nil, r.providerData.Stores)
+	cluster.Members = hosts.Members()
+	executor, err := r.executor(ctx, cluster, "plan", hosts, nobody)
+	if err != nil {
+		return nil, err
+	}
+	if state.Owner.IsNull() && plan.Restore.IsNull() {
+		return executor.LookToForm(looking, hosts.Members()), nil
+	}
+	return executor.Observe(looking, hosts.Members()), nil
+}
+
+// refuseHosts refuses hosts for what was seen on them.
+func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
+	if from.wrongRestoration.HasError() {
+		return from.wrongRestoration
+	}
+	restoration := from.restoration
+	cluster := c.clusterWith(from.members, providerData.Stores)
+	known := cluster.Located()
+	var refusals []error
+	switch owner := state.Owner.ValueString(); {
+	case restoration.Source != "" && !restoration.TakeBack && !c.restoredBefore(state, desired{members: from.members, stores: providerData.Stores}, nil, from.last, restoration):
+		known.Restore = restoration
+		refusals = append(refusals, known.PreflightRestore(owner, seen, providerData.Now()))
+	case state.Owner.IsNull():
+		reports := map[string]bootstrap.Report{}
+		for m, report := range seen {
+			reports[m.Name] = report
+		}
+		refusals = append(refusals, cluster.PreflightForm(reports, providerData.Now()))
+	default:
+		refusals = append(refusals, known.PreflightChange(owner, from.last.Reports(), seen))
+	}
+	for _, report := range seen {
+		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.
+		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && providerData.Holds(marker.Owner) {
+			diags.AddWarning(fmt.Sprintf("Cluster %s is there already", c.Name.ValueString()), "Its hosts carry it, and a resource of this state holds it. The apply refuses to create it once more. "+
+				"Where it was to be replaced: "+refusedReplacement+" Where this is another resource, give it other hosts, or another name.")
+			return diags
+		}
+	}
+	refused := errors.Join(refusals...)
+	if refused == nil {
+		return nil
+	}
+	text := refused.Error() + ".\n\nNo host was changed."
+	if slices.ContainsFunc(slices.Collect(maps.Values(seen)), func(report bootstrap.Report) bool { return errors.Is(report.Err, ssh.ErrUnreachable) }) {
+		text += " Where this very plan is to make the machine, take the address from the resource that makes it, so that it is known after apply, or set preflight_at_plan = false."
+	}
+	diags.AddAttributeError(refusedAt(refused), "The hosts do not allow this plan", text)
+	return diags
+}

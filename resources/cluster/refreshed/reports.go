@@ -1,0 +1,209 @@
+// Package refreshed keeps what the last refresh has seen of the hosts, in private state: plans are made from it.
+package refreshed
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+)
+
+// reportsKey is the key of private state under which the last look at the hosts is kept: what a plan is made
+// from, since it looks at no host itself. It holds no secret: hosts do not tell any.
+const reportsKey = "sight"
+
+// Reports is the last look at the hosts.
+type Reports struct {
+	Members []Report `json:"seats"`
+	// At is when that was, where a certificate had expired by then. A time that changed with every look would
+	// change the state with every look.
+	At time.Time `json:"at,omitzero"`
+	// Acknowledged are entries of the log that members, by their ID, had on their disks at the last apply that looked
+	// twice. A refresh keeps them as they are, for the same reason.
+	Acknowledged map[string]uint64 `json:"acknowledged,omitempty"`
+}
+
+// Report is one host as it was seen.
+type Report struct {
+	Name        string              `json:"name"`
+	Address     string              `json:"address"`
+	Contact     api.Contact         `json:"contact"`
+	Observation *api.Observation    `json:"observation,omitempty"`
+	Unreachable bool                `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
+	Barred      api.Barrier         `json:"barred,omitempty"`      // it answered, and this kept the look out
+	Data        string              `json:"data,omitempty"`        // as the report has it
+	Reach       *providerdata.Reach `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
+}
+
+// Acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
+// that no member list has any more are forgotten.
+func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
+	s.Acknowledged = nil
+	for _, member := range s.Members {
+		if member.Observation == nil {
+			continue
+		}
+		for _, entry := range member.Observation.Member.Members {
+			for _, entries := range known {
+				if index := entries[entry.ID]; index > 0 {
+					if s.Acknowledged == nil {
+						s.Acknowledged = map[string]uint64{}
+					}
+					// What was known last counts: it is less where all machines were put back together, and serve.
+					s.Acknowledged[entry.ID] = index
+				}
+			}
+		}
+	}
+	return s
+}
+
+// errUnreachable is the error of a look that was kept.
+var errUnreachable = errors.New("it could not be asked")
+
+// New is a look at the hosts of members, and of others, without what changes by itself.
+func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, expired bool, now time.Time) Reports {
+	var s Reports
+	for m, report := range reports {
+		kept := Report{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
+		if reach, other := others[m]; other {
+			kept.Reach = &reach
+		} else if !slices.Contains(members, m) {
+			continue
+		}
+		kept.Unreachable, kept.Barred = report.Err != nil, bootstrap.Barrier(report.Err)
+		// Whether there is room for a store is a question of megabytes.
+		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
+		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
+		if report.Observation != nil {
+			o := still(*report.Observation)
+			kept.Observation = &o
+		}
+		s.Members = append(s.Members, kept)
+	}
+	slices.SortFunc(s.Members, func(a, b Report) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
+	})
+	if expired {
+		s.At = now.UTC().Truncate(time.Hour)
+	}
+	return s
+}
+
+// still is an observation without what changes by itself, and without what no plan asks for. How a log ends is kept
+// where a member does not serve.
+func still(o api.Observation) api.Observation {
+	o.Facts = api.Facts{MachineID: o.Facts.MachineID, BootID: o.Facts.BootID, Architecture: o.Facts.Architecture, MemoryBytes: o.Facts.MemoryBytes, FirstPort: o.Facts.FirstPort}
+	o.Listeners, o.Unit.Journal, o.Unit.MainPID, o.Unit.Restarts, o.Unit.Queued = nil, nil, 0, 0, false
+	o.Data.FreeBytes, o.Data.Aside = 0, nil
+	o.Member.Revision, o.Member.DBSizeBytes, o.Member.DBUsedBytes = 0, 0, 0
+	o.Member.Error, o.Member.HealthError = "", ""
+	o.Member.AppliedIndex, o.Member.RaftTerm, o.Member.RaftIndex = 0, 0, 0
+	if l := o.Data.Log; l != nil && l.Applied <= l.Index { // it cannot be read while a process has the database open
+		kept := *l
+		kept.Applied = 0
+		o.Data.Log = &kept
+	}
+	if b := o.Backup; b != nil {
+		o.Backup = &api.BackupStatus{Digest: b.Digest, Units: b.Units, Enabled: b.Enabled}
+	}
+	o.Certificates = maps.Clone(o.Certificates)
+	return o
+}
+
+// Reports are the look as the engine takes it.
+func (s Reports) Reports() bootstrap.Reports {
+	reports := bootstrap.Reports{}
+	for _, member := range s.Members {
+		report := bootstrap.Report{Contact: member.Contact, Observation: member.Observation, Data: member.Data}
+		if member.Unreachable {
+			report.Err = errUnreachable
+			if member.Barred != "" {
+				report.Err = &api.Barred{Barrier: member.Barred, Err: errUnreachable}
+			}
+		}
+		reports[membership.Member{Name: member.Name, Address: member.Address}] = report
+	}
+	return reports
+}
+
+// Others are the ways to the hosts that are of no member in the state.
+func (s Reports) Others() providerdata.Routes {
+	others := providerdata.Routes{}
+	for _, member := range s.Members {
+		if member.Reach != nil {
+			others[membership.Member{Name: member.Name, Address: member.Address}] = *member.Reach
+		}
+	}
+	return others
+}
+
+// Keep writes the look into private state: JSON, as Terraform wants it, that holds the gzip of JSON.
+func (s Reports) Keep(ctx context.Context, private private.State) (diags diag.Diagnostics) {
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	err := json.NewEncoder(zip).Encode(s)
+	if err == nil {
+		err = zip.Close()
+	}
+	text, e := json.Marshal(packed.Bytes())
+	if err != nil || e != nil {
+		diags.AddError("The last refresh of the hosts cannot be kept", fmt.Sprint(err, e))
+		return diags
+	}
+	return private.SetKey(ctx, reportsKey, text)
+}
+
+// Last reads the look back; false: there is none.
+func Last(ctx context.Context, private private.State) (s Reports, found bool, diags diag.Diagnostics) {
+	text, diags := private.GetKey(ctx, reportsKey)
+	if diags.HasError() || len(text) == 0 {
+		return s, false, diags
+	}
+	var packed []byte
+	err := json.Unmarshal(text, &packed)
+	if err == nil {
+		var zip *gzip.Reader
+		if zip, err = gzip.NewReader(bytes.NewReader(packed)); err == nil {
+			err = json.NewDecoder(zip).Decode(&s)
+		}
+	}
+	if err != nil {
+		diags.AddError("The last refresh of the hosts cannot be read", fmt.Sprintf("What this state keeps of it is damaged: %s. Refresh (terraform apply -refresh-only), which reads the hosts again.", err))
+	}
+	return s, err == nil, diags
+}
+
+// Unreachable are the members whose hosts could not be asked.
+func (s Reports) Unreachable() (away []membership.Member) {
+	for _, member := range s.Members {
+		if member.Unreachable {
+			away = append(away, member.Member())
+		}
+	}
+	return away
+}
+
+// Member is the member whose host it is.
+func (s Report) Member() membership.Member {
+	return membership.Member{Name: s.Name, Address: s.Address}
+}
+
+// DiskAway tells whether the member's own host answered, and the disk of its data was not mounted.
+func (r Report) DiskAway() bool {
+	return !r.Unreachable && r.Observation != nil && r.Observation.GuardCheck == api.GuardMount
+}

@@ -1,0 +1,80 @@
+package refreshed
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+)
+
+// beside is private state.
+type beside map[string][]byte
+
+func (b beside) GetKey(_ context.Context, key string) ([]byte, diag.Diagnostics) { return b[key], nil }
+
+func (b beside) SetKey(_ context.Context, key string, value []byte) diag.Diagnostics {
+	b[key] = value
+	return nil
+}
+
+func TestReportsIsKept(t *testing.T) {
+	a, b, c := membership.Member{Name: "a", Address: "192.0.2.11"}, membership.Member{Name: "b", Address: "192.0.2.12"}, membership.Member{Name: "b", Address: "192.0.2.22"}
+	at := time.Date(2026, 3, 1, 12, 34, 56, 0, time.UTC)
+	way := providerdata.Reach{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
+	s := New(bootstrap.Reports{
+		a:                                  {Observation: &api.Observation{Flags: []string{"--name=a"}, Member: api.Member{Healthy: true, RaftIndex: 7}}},
+		b:                                  {Err: errors.New("read tcp 198.51.100.7:51234->192.0.2.12:22: connection reset by peer")},
+		c:                                  {Contact: api.Contact{Machine: "x86_64", FreeBytes: 5 << 30}},
+		{Name: "d", Address: "192.0.2.14"}: {},
+	}, []membership.Member{a, b}, providerdata.Routes{c: way}, true, at)
+	private := beside{}
+	if diags := s.Keep(t.Context(), private); diags.HasError() {
+		t.Fatal(diags)
+	}
+	back, found, diags := Last(t.Context(), private)
+	if !found || diags.HasError() {
+		t.Fatalf("found %v, %v", found, diags)
+	}
+	if diff := cmp.Diff(s, back); diff != "" {
+		t.Errorf("read back (-kept +read):\n%s", diff)
+	}
+	reports := back.Reports()
+	if len(reports) != 3 || reports[b].Err == nil || reports[a].Observation.Member.RaftIndex != 0 || reports[c].Contact.FreeBytes != 1<<30 {
+		t.Errorf("reports are %+v", reports)
+	}
+	if diff := cmp.Diff(providerdata.Routes{c: way}, back.Others()); diff != "" {
+		t.Errorf("the ways to others (-want +got):\n%s", diff)
+	}
+	if want := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC); !back.At.Equal(want) {
+		t.Errorf("at %s", back.At)
+	}
+}
+
+func TestReportsIsDamaged(t *testing.T) {
+	private := beside{}
+	if s := (Reports{}); s.Keep(t.Context(), private).HasError() {
+		t.Fatal("an empty look was not kept")
+	}
+	whole := private[reportsKey]
+	for name, text := range map[string][]byte{
+		"no JSON": []byte("x"), "no gzip": []byte(`"AAAA"`), "cut short": append(slices.Clone(whole[:len(whole)/2]), '"'), "another's": []byte(`{"seats":[]}`),
+	} {
+		_, found, diags := Last(t.Context(), beside{reportsKey: text})
+		if found || !diags.HasError() || !strings.Contains(diags[0].Detail(), "terraform apply -refresh-only") {
+			t.Errorf("%s: found %v, %v", name, found, diags)
+		}
+	}
+	if _, found, diags := Last(t.Context(), beside{}); found || diags.HasError() {
+		t.Errorf("nothing: found %v, %v", found, diags)
+	}
+}

@@ -1,0 +1,308 @@
+// Package cluster has etcd_cluster: what a configuration may say of a cluster, what a plan of it shows, and what an apply has the
+// executor do.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*clusterResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*clusterResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*clusterResource)(nil)
+)
+
+// clusterResource is etcd_cluster.
+type clusterResource struct {
+	providerData *providerdata.Data
+	carried      []string // versions of etcd that the reference names
+}
+
+// New is the resource etcd_cluster of a provider that carries these versions of etcd.
+func New(carried ...string) func() resource.Resource {
+	return func() resource.Resource { return &clusterResource{carried: carried} }
+}
+
+// Metadata names it.
+func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_cluster"
+}
+
+// Schema says what a configuration may say.
+func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = clusterSchema(ctx, r.carried...)
+}
+
+// Configure takes what the provider gives.
+func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
+}
+
+// ValidateConfig refuses what could never become a cluster.
+func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(config.check(ctx)...)
+		resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...)
+		resp.Diagnostics.Append(backups.Check(ctx, config.Backup, config.dataDir())...)
+	}
+}
+
+// Create forms the cluster, or goes on where an earlier create was cut short. It fails without a
+// state: an object that failed with one is tainted, and the next apply would destroy it first. What
+// has been done is written on the hosts, where the next create finds it.
+func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var config, plan clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
+	from, diags := plan.startingPoint(ctx, config, clusterModel{}, nil)
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(plan.planCreate(ctx, config, r.providerData.Stores, from)...)
+	ctx, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(from.wrong()...)
+	resp.Diagnostics.Append(restore.CheckSource(ctx, plan.Restore)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	members := from.members
+	cluster := plan.clusterWith(members, r.providerData.Stores).BackedUp(from.backup)
+	form := r.form
+	if from.restoration.Source != "" {
+		form = func(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, by authority.Model) (upgrade.Formed, error) {
+			ch := change{members: members, others: providerdata.Routes{}, cluster: cluster}
+			ch.cluster.Restore = from.restoration
+			restored, err := r.restore(ctx, config, plan, ch, by, "")
+			return upgrade.Formed{Owner: restored.Owner, Reports: restored.Reports}, err
+		}
+	}
+	formed, err := form(ctx, cluster, members, from.authority)
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not formed", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
+		return
+	}
+	resp.Diagnostics.Append(plan.formed(ctx, members, formed)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// howToGoOn is what a user does about a create or a change that has failed.
+func howToGoOn(err error) string {
+	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) {
+		if refusal.Outdated {
+			return "This plan cannot be applied any more. A new one shows what is to be done from here."
+		}
+		return "Fix what stands in the way, and apply again."
+	}
+	return "What was done so far is kept on the hosts; apply again to go on from there."
+}
+
+// Read looks at the hosts. A cluster is never dropped from the state: hosts that do not answer, or
+// that carry it no longer, are what the next plan has to show.
+func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	state.closeRollout()
+	r.providerData.Meet(state.Owner.ValueString())
+	members, diags := state.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	looking, cancel := timeout.Bound(ctx, state.Timeouts.Read, readTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	dropUnmanaged(members)
+	last, _, _ := refreshed.Last(ctx, req.Private) // one that is damaged is mended by this look
+	hosts := last.Others().And(routesTo(members))
+	executor, err := r.executor(ctx, state.clusterWith(members, r.providerData.Stores), "read", hosts, everybody)
+	if errors.Is(err, providerdata.ErrNotKnown) {
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %s could not be checked", state.Name.ValueString()), err.Error()+
+			"\n\nThe plan is made from what the state says. Apply, and plan again to see how the hosts are.")
+		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+		return
+	}
+	if err != nil {
+		resp.Diagnostics.AddError("The hosts could not be checked", err.Error())
+		return
+	}
+	executor.Patience, executor.Cluster.Acknowledged = startPatience, last.Acknowledged
+	reports := executor.Observe(looking, hosts.Members())
+	if ctx.Err() != nil {
+		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
+		return
+	}
+	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
+	resp.Diagnostics.Append(diags...)
+	state.BackupStatus, diags = backups.Watch(ctx, state.Backup, state.Name.ValueString(), reports, r.providerData.Now())
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(state.warnOfAuthorities(r.providerData.Now())...)
+	resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged).Keep(ctx, resp.Private)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// Update makes the cluster what is desired, where the plan says that it takes anything. Where that fails the old
+// configurations are saved with what was seen last, so that the next plan shows exactly what is left.
+func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var config, state, plan clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	from, diags := plan.startingPoint(ctx, config, state, req.Private)
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(from.wrong()...)
+	working, cancel := timeout.Bound(ctx, plan.Timeouts.Update, updateTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	before, members, last, restoration := from.before, from.members, from.last, from.restoration
+	want := desired{members: members, stores: r.providerData.Stores, backup: from.backup}
+	if plan.restoredBefore(state, want, before, last, restoration) {
+		restoration = membership.Restoration{}
+	} else if restoration.Source != "" {
+		resp.Diagnostics.Append(restore.CheckSource(ctx, plan.Restore)...)
+		if resp.Diagnostics.HasError() {
+			return
+		}
+	}
+	ch := plan.changed(state, want, before, last, from.recovery)
+	if restoration.Source != "" {
+		ch = plan.restored(state, want, before, last, restoration)
+	} else if !plan.takesHosts(ch, members) {
+		if plan.PlannedChange.IsUnknown() {
+			plan.PlannedChange = types.StringValue(string(plan.asked(ch, state).For(nil)))
+		}
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		return
+	}
+	var outcome upgrade.Outcome
+	var err error
+	if restoration.Source != "" {
+		var restored upgrade.Restored
+		restored, err = r.restore(working, config, plan, ch, from.authority, state.Owner.ValueString())
+		outcome = restored.Outcome
+		if plan.ClusterID.IsUnknown() {
+			plan.ClusterID = types.StringValue(restored.ClusterID)
+		}
+	} else {
+		outcome, err = r.change(working, plan, ch, from.authority, state.Owner.ValueString())
+		if err == nil && ch.asksForChange(state) {
+			asked := outcome
+			asked.Deferred = slices.DeleteFunc(slices.Clone(outcome.Deferred), ch.mayWait)
+			err = health.LeftUndone(asked)
+		}
+	}
+	if err == nil {
+		if plan.Rollout.IsUnknown() {
+			plan.Rollout = stepList(outcome.Done)
+		}
+		if plan.PlannedChange.IsUnknown() {
+			plan.PlannedChange = types.StringValue(string(plan.asked(ch, state).For(outcome.Done)))
+		}
+		seen, diags := plan.concluded(ctx, ch, outcome, r.providerData.Now())
+		resp.Diagnostics.Append(diags...)
+		resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged, outcome.Acknowledged).Keep(ctx, resp.Private)...)
+	}
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed completely", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
+	}
+	if resp.Diagnostics.HasError() {
+		// A look that was cut short says nothing, and one by ways that are not kept says nothing of the members.
+		if working.Err() == nil && len(outcome.Reports) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
+			cluster := state.clusterWith(before, r.providerData.Stores)
+			cluster.Acknowledged = last.Acknowledged
+			seen, diags := state.observe(ctx, cluster, before, outcome.Reports, ch.routes(), r.providerData.Now())
+			resp.Diagnostics.Append(diags...)
+			resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged, outcome.Acknowledged).Keep(ctx, resp.Private)...)
+		}
+		plan = state
+		if len(outcome.Done) > 0 {
+			plan.Rollout = stepList(outcome.Done)
+		}
+		plan.closeRollout()
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// Delete takes the cluster off its hosts.
+func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	planned, diags := private.TakeDestroyPlan(ctx, resp.Private)
+	resp.Diagnostics.Append(diags...)
+	if !resp.Diagnostics.HasError() && !planned {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s is not replaced", state.Name.ValueString()), refusedReplacement)
+	}
+	resp.Diagnostics.Append(refuseProtected(state)...)
+	resp.Diagnostics.Append(r.refuseDestroyed(ctx, state)...) // where addresses are known by now, the create may have been met only here
+	members, diags := state.memberModels(ctx)
+	resp.Diagnostics.Append(diags...)
+	working, cancel := timeout.Bound(ctx, state.Timeouts.Delete, deleteTimeout, &resp.Diagnostics)
+	defer cancel()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	dropUnmanaged(members)
+	last, _, _ := refreshed.Last(ctx, req.Private) // without it the hosts of the state are left
+	hosts := last.Others().And(routesTo(members))
+	cluster := state.cluster(members)
+	cluster.Members = hosts.Members() // those of a change that was cut short too
+	seen := last.Reports()
+	executor, err := r.executor(ctx, cluster, "delete", hosts, func(m membership.Member) bool { return seen[m].Err != nil })
+	if err == nil {
+		err = executor.Retire(working, plan.Retirement{Owner: state.Owner.ValueString(), Purge: state.PurgeData.ValueBool(), Abandons: state.abandonedMembers(hosts.Members(), last)})
+	}
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not destroyed", state.Name.ValueString()), err.Error()+"\n\nDestroy again to go on.")
+	}
+}
+
+// refusedReplacement is why Terraform does not get to replace a cluster.
+const refusedReplacement = "Its destruction is one half of a replacement (terraform taint, -replace, or a provisioner that failed): " +
+	"the cluster would be lost with all of its data, for another one that is empty. Nothing was changed. " +
+	"Untaint it (terraform untaint), or plan without -replace; to be rid of the cluster, destroy it."
+
+// becomesOfData says what a destroy does with the members' data.
+func becomesOfData(state clusterModel) string {
+	if state.PurgeData.ValueBool() {
+		return "deletes their data, since purge_data is on"
+	}
+	return "moves their data aside, where it stays on the hosts"
+}
+
+// refuseProtected refuses to destroy a cluster that is protected.
+func refuseProtected(state clusterModel) (diags diag.Diagnostics) {
+	if state.DeletionProtection.ValueBool() {
+		diags.AddAttributeError(path.Root("deletion_protection"), fmt.Sprintf("Cluster %s is protected", state.Name.ValueString()),
+			"deletion_protection is on. To destroy the cluster, set it to false, apply, and destroy then: that takes the members off their hosts, and "+becomesOfData(state)+". Nothing was changed.")
+	}
+	return diags
+}

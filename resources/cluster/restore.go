@@ -1,0 +1,180 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// restored is the change that a restore makes, or the taking back of one, as the engine plans it.
+func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) change {
+	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
+	ch.cluster.Restore = restoration
+	owner := state.Owner.ValueString()
+	ch.plan, ch.err = plan.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
+	if ch.err != nil || !restoration.TakeBack {
+		return ch
+	}
+	back := ch.plan.Steps
+	ch.plan, ch.err = plan.Change(ch.cluster.Status(owner, undone(ch.seen), last.At), ch.cluster.Spec)
+	ch.plan.Steps = append(back, ch.plan.Steps...)
+	return ch
+}
+
+// restoredBefore tells whether the hosts record that what a configuration wants restored was: the configuration is fulfilled, and the state does
+// not know it. It is a function of state and configuration, as a plan has to be.
+func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) bool {
+	if restoration.Source == "" || restoration.TakeBack || len(last.Members) == 0 || !addressesKnown(want.members) {
+		return false
+	}
+	recorded := func(sha256 string) bool {
+		restoration.SHA256 = sha256
+		ch := c.restored(state, want, before, last, restoration)
+		return ch.err == nil && len(ch.plan.Steps) == 0
+	}
+	is := restoration.SHA256
+	if recorded(is) {
+		return true
+	}
+	// A checksum that was added later, or taken out, is of the snapshot that was restored, unless the cluster that is there is
+	// given up by its name.
+	var stored restore.Model
+	if diags := state.Restore.As(context.Background(), &stored, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true}); diags.HasError() {
+		return false
+	}
+	was := stored.SHA256.ValueString()
+	if restoration.Overwrites == state.ClusterID.ValueString() || is != "" && was != "" && is != was {
+		return false
+	}
+	return recorded(was) || recorded("")
+}
+
+// undone are the reports of hosts once the restores that they record are taken back: their old members are there, and
+// stopped.
+func undone(seen bootstrap.Reports) bootstrap.Reports {
+	before := bootstrap.Reports{}
+	for m, report := range seen {
+		if o := report.Observation; o != nil && o.Restore != nil {
+			was := *o
+			was.Marker, was.Flags, was.Restore = o.Restore.Marker, o.Restore.Flags, nil
+			was.Unit.ActiveState, was.Unit.SubState, was.Unit.Process = "inactive", "dead", nil
+			was.Unit.FileState = "disabled"
+			if o.Restore.Enabled {
+				was.Unit.FileState = "enabled"
+			}
+			was.Data.HasMember, was.Data.Log = o.Restore.Revision > 0, nil
+			was.Guard, was.GuardCheck, was.Member = "", "", api.Member{}
+			report.Observation = &was
+		}
+		before[m] = report
+	}
+	return before
+}
+
+// planRestore fills in what a restore makes of a cluster, or refuses it.
+func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (diags diag.Diagnostics) {
+	members, before, last := want.members, from.before, from.last
+	if !from.found {
+		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
+		return diags
+	}
+	if !restoration.TakeBack {
+		c.ClusterID = types.StringUnknown()
+	}
+	if !c.plannable(ctx, members) || !value.Known(ctx, c.Restore) {
+		diags.Append(refuseOverwrite(last.Reports(), restoration)...)
+		c.nothingKnown(state, members, before)
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	}
+	ch := c.restored(state, want, before, last, restoration)
+	if restoration.TakeBack || ch.err != nil {
+		diags.Append(c.foresee(ch, state)...)
+		diags.Append(c.setMembers(ctx, members)...)
+		return diags
+	}
+	for _, deferred := range ch.plan.Deferred {
+		if deferred.Held() {
+			continue // of a cluster that is about to be stopped
+		}
+		diags.AddAttributeWarning(refusedAt(deferred), "A host is left out of the restore", deferred.Error())
+	}
+	c.plansSteps(c.asked(ch, state), ch.plan.Steps)
+	c.Endpoints = value.List(ch.cluster.Endpoints())
+	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
+	for name, m := range members {
+		m.ID, m.CertificateExpiresAt = types.StringUnknown(), types.StringUnknown()
+		m.Health, m.Drift, m.EtcdVersion = types.StringValue(health.Healthy), types.ListNull(types.StringType), c.EtcdVersion
+		m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(m.member(name))), types.StringValue(ch.cluster.ClientURL(m.member(name)))
+		members[name] = m
+	}
+	diags.Append(c.setMembers(ctx, members)...)
+	return diags
+}
+
+// refuseOverwrite refuses to give up a living cluster that is not named, where the plan cannot be made yet: Terraform may
+// be about to destroy its hosts.
+func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration) (diags diag.Diagnostics) {
+	for m, report := range seen {
+		o := report.Observation
+		if o == nil || o.Marker == nil || o.Restore != nil || !o.Member.Responding || o.Marker.ClusterID == restoration.Overwrites {
+			continue
+		}
+		diags.AddAttributeError(path.Root("restore").AtName("overwrite_cluster_id"), "This plan is refused",
+			fmt.Sprintf("A running cluster is on these hosts, %s on %s among them, and a restore discards all its data. If that is meant, set restore.overwrite_cluster_id = %q. No host was changed.", o.Marker.ClusterID, m, o.Marker.ClusterID))
+		return diags
+	}
+	return nil
+}
+
+// revive is the restore, in the engine's terms, and what comes after it: where it was taken back, the old members are
+// brought up.
+func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authority.Model, owner string) (restored upgrade.Restored, err error) {
+	hosts := ch.routes()
+	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)
+	if err != nil {
+		return restored, err
+	}
+	order := upgrade.RestoreOrder{Creating: owner == "", Members: hosts.Members()}
+	if order.Formation, err = newFormation(ch.cluster.Name, r.providerData.Random); err != nil {
+		return restored, err
+	}
+	if !order.Creating {
+		order.Formation.Owner = owner
+	}
+	if !plan.Rollout.IsUnknown() && !order.Creating {
+		order.Approved = append([]membership.Step{}, ch.plan.Steps...)
+	}
+	content, done, err := restore.ContentOf(ctx, config.Restore, ch.cluster.Backup)
+	if err != nil {
+		return restored, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	order.Content, order.Identity = content.Content, content.Identity
+	restored, err = executor.Restore(ctx, order)
+	if err == nil && ch.cluster.Restore.TakeBack {
+		back := restored.Done
+		restored.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Members: order.Members, Approved: order.Approved})
+		restored.Done = append(back, restored.Done...)
+	}
+	if err != nil && ctx.Err() == nil { // what a step did before it failed is not seen yet
+		restored.Reports = r.lookAgain(ctx, *executor, hosts)
+	}
+	return restored, err
+}

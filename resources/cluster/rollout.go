@@ -1,0 +1,107 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// plansSteps is a plan of these steps: what the apply does, and what for.
+func (c *clusterModel) plansSteps(asked plan.Asked, steps []membership.Step) {
+	c.Rollout, c.PlannedChange = stepList(steps), types.StringValue(string(asked.For(steps)))
+}
+
+// plansUnknownSteps is a plan whose steps are left to the apply.
+func (c *clusterModel) plansUnknownSteps() {
+	c.Rollout, c.PlannedChange = types.ListUnknown(types.StringType), types.StringUnknown()
+}
+
+// closeRollout moves what an apply has done out of rollout: a plan shows the difference to the state, and steps that
+// are still in the state would show as removed, or, where the same step is to be done again, not at all.
+func (c *clusterModel) closeRollout() {
+	if len(c.Rollout.Elements()) > 0 {
+		c.LastRollout = c.Rollout
+	}
+	c.plansSteps(plan.Asked{}, nil)
+}
+
+// asked is what the configuration asks for beyond what was applied last.
+func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
+	return plan.Asked{
+		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesVersion(),
+		Restore: ch.cluster.Restore.Source != "",
+	}
+}
+
+// changesBackup tells whether the configuration backs the cluster up by other settings than were applied last. Secrets are
+// in no state, so that the hosts tell: where one of them has the settings as they are, the others have drifted.
+func (ch change) changesBackup() bool {
+	if ch.cluster.Backup == nil || ch.cluster.Backup.Digest == "" {
+		return false
+	}
+	others := false
+	for _, report := range ch.seen {
+		if report.Observation == nil || report.Observation.Backup == nil {
+			continue
+		}
+		switch report.Observation.Backup.Digest {
+		case ch.cluster.Backup.Digest:
+			return false
+		case "": // the file is damaged
+		default:
+			others = true
+		}
+	}
+	return others
+}
+
+// changesVersion tells whether a member runs another version of etcd than is desired. No drift takes a member there: the
+// version is that of an upgrade or a downgrade that was cut short, and to go on with it or to revert it is for whoever
+// approves upgrades.
+func (ch change) changesVersion() bool {
+	for _, report := range ch.seen {
+		if o := report.Observation; o != nil && o.Member.Responding && o.Member.Version != "" && o.Member.Version != ch.cluster.Version {
+			return true
+		}
+	}
+	return false
+}
+
+// pends tells whether a plan leaves anything of the members to the apply, as where a host could not be asked.
+func (ch change) pends() bool {
+	for _, m := range ch.members {
+		if m.Health.IsUnknown() {
+			return true
+		}
+	}
+	return false
+}
+
+// warnUsedUp says that recover_from or restore does nothing, and what to do about it: in an emergency nobody should have to find out
+// why a plan advises what the configuration says already.
+func (c clusterModel) warnUsedUp(ch change, state clusterModel) (diags diag.Diagnostics) {
+	warn := func(text string) {
+		diags.AddAttributeWarning(path.Root("recover_from"), "recover_from does nothing", text)
+	}
+	advises := func(what string) bool { return ch.err != nil && strings.Contains(ch.err.Error(), what) }
+	if !c.Restore.IsNull() && c.Restore.Equal(state.Restore) && advises("restore a snapshot") {
+		diags.AddAttributeWarning(path.Root("restore"), "restore does nothing", "It is the same as at the last apply, and an apply restores once. If you mean this emergency, name the snapshot to restore now, or change restore.triggers to restore from the same place once more.")
+	}
+	recovers := slices.ContainsFunc(ch.plan.Steps, func(s membership.Step) bool { return s.Kind == membership.Recover })
+	switch {
+	case c.RecoverFrom.IsNull():
+	case !c.RecoverFrom.Equal(state.RecoverFrom):
+		if ch.err == nil && !recovers {
+			warn("A quorum can be had, and nobody is given up while that is so. Take recover_from out of the configuration: once it is applied, it does nothing any more, also where the quorum is lost later.")
+		}
+	case advises("recover_from"):
+		warn("It is the same as at the last apply, and an apply recovers once. If you mean this emergency, take recover_from out of the configuration and apply, which changes no host; then put it back, name in it who is given up now, and plan again.")
+	}
+	return diags
+}

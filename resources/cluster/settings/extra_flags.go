@@ -1,0 +1,82 @@
+package settings
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/etcdflags"
+)
+
+// ExtraFlagsAttribute holds flags of etcd that no attribute stands for.
+func ExtraFlagsAttribute() schema.MapAttribute {
+	return schema.MapAttribute{
+		Optional:    true,
+		ElementType: types.StringType,
+		MarkdownDescription: "Flags of etcd that no attribute stands for, by their names without dashes, and the same on all members: `{ \"warning-apply-duration\" = \"200ms\" }`. " +
+			"A flag that the provider sets itself is refused, with the attribute to use instead; so is one that etcd of this `version` does not have, and a value that it would not take. " +
+			"`feature-gates` are added to those that the provider sets. Files that a flag names have to be on every host already. What a flag does is etcd's: it may change with a minor version." + ByRoll,
+		Validators: []validator.Map{mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1))},
+	}
+}
+
+// Flags are all flags of etcd that a configuration says, by name without dashes. What is not known is left out.
+func Flags(settings types.Object, extra types.Map) map[string]string {
+	flags := own(settings)
+	maps.Copy(flags, extraFlags(extra))
+	return flags
+}
+
+// extraFlags are the extra flags that are known.
+func extraFlags(extra types.Map) map[string]string {
+	flags := map[string]string{}
+	for name, value := range extra.Elements() {
+		if text, is := value.(types.String); is && !text.IsNull() && !text.IsUnknown() {
+			flags[name] = text.ValueString()
+		}
+	}
+	return flags
+}
+
+// ExtraFlagsFrom reads the extra flags back from all flags of a member; null where there are none among them.
+func ExtraFlagsFrom(flags map[string]string) types.Map {
+	extra := map[string]attr.Value{}
+	for name, value := range etcdflags.Extra(flags) {
+		extra[name] = types.StringValue(value)
+	}
+	if len(extra) == 0 {
+		return types.MapNull(types.StringType)
+	}
+	return types.MapValueMust(types.StringType, extra)
+}
+
+// CheckExtraFlags refuses extra flags that are not a configuration's to set, and that etcd of this version or minor version does not
+// take; empty: which one is not known yet.
+func CheckExtraFlags(extra types.Map, version string) (diags diag.Diagnostics) {
+	refuse := func(name string, err error) {
+		diags.AddAttributeError(path.Root("extra_flags").AtMapKey(name), "This flag cannot be set", err.Error()+".")
+	}
+	known := extraFlags(extra)
+	for _, name := range slices.Sorted(maps.Keys(extra.Elements())) {
+		value, isKnown := known[name]
+		err := etcdflags.CheckName(name)
+		if err == nil && isKnown {
+			err = etcdflags.Check(name, value, version)
+		}
+		if err != nil {
+			refuse(name, err)
+		}
+	}
+	if name, err := etcdflags.CheckTogether(known); err != nil {
+		refuse(name, err)
+	}
+	return diags
+}

@@ -1,0 +1,110 @@
+// Package modeltest tests that no model which Terraform's values are read into prints a secret.
+package modeltest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+)
+
+// aSecret is what stands in every attribute that is one.
+const aSecret = "hunter2-and-no-other"
+
+// withSecrets is a value of a type in which every string that a schema marks as sensitive is a secret, and how many there are.
+// An object that is a secret as a whole holds some that are, and a certificate beside them that is none.
+func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isSecret func(*tftypes.AttributePath) bool, found *int) tftypes.Value {
+	t.Helper()
+	switch kind := kind.(type) {
+	case tftypes.Object:
+		values := map[string]tftypes.Value{}
+		for name, inner := range kind.AttributeTypes {
+			values[name] = withSecrets(t, inner, at.WithAttributeName(name), isSecret, found)
+		}
+		return tftypes.NewValue(kind, values)
+	case tftypes.Map:
+		return tftypes.NewValue(kind, map[string]tftypes.Value{"a": withSecrets(t, kind.ElementType, at.WithElementKeyString("a"), isSecret, found)})
+	case tftypes.List:
+		return tftypes.NewValue(kind, []tftypes.Value{withSecrets(t, kind.ElementType, at.WithElementKeyInt(0), isSecret, found)})
+	case tftypes.Set:
+		return tftypes.NewValue(kind, []tftypes.Value{tftypes.NewValue(kind.ElementType, "open")})
+	}
+	switch {
+	case kind.Is(tftypes.Number):
+		return tftypes.NewValue(kind, 1)
+	case kind.Is(tftypes.Bool):
+		return tftypes.NewValue(kind, true)
+	case isSecret(at):
+		*found++
+		return tftypes.NewValue(kind, aSecret)
+	}
+	return tftypes.NewValue(kind, "open")
+}
+
+// PrintsNoSecrets reads a configuration, a plan or a state of a resource into its model, and attributes of it into theirs (inner, by
+// their names). However these are printed, an attribute that the schema marks as sensitive is not in the text. An attribute that is
+// added later is looked at too; least is how many secrets there are at least.
+func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, inner map[string]any) {
+	t.Helper()
+	var resp resource.SchemaResponse
+	of.Schema(t.Context(), resource.SchemaRequest{}, &resp)
+	found := 0
+	raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
+		attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
+		return err == nil && attribute.IsSensitive()
+	}, &found)
+	if found < least {
+		t.Errorf("%d secrets were found, and there are %d at least", found, least)
+	}
+	printsNone(t, "the resource", model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
+	for attribute, inner := range inner {
+		printsNone(t, attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
+	}
+}
+
+// EphemeralPrintsNoSecrets is the same for an ephemeral resource.
+func EphemeralPrintsNoSecrets(t *testing.T, of ephemeral.EphemeralResource, model any, least int) {
+	t.Helper()
+	var resp ephemeral.SchemaResponse
+	of.Schema(t.Context(), ephemeral.SchemaRequest{}, &resp)
+	found := 0
+	raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
+		attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
+		return err == nil && attribute.IsSensitive()
+	}, &found)
+	if found < least {
+		t.Errorf("%d secrets were found, and there are %d at least", found, least)
+	}
+	printsNone(t, "the ephemeral resource", model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
+}
+
+// printsNone checks that no printer prints a secret of a model.
+func printsNone(t *testing.T, name string, model any, diags diag.Diagnostics) {
+	t.Helper()
+	if diags.HasError() {
+		t.Fatalf("%s: %v", name, diags)
+	}
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		fmt.Fprintf(&out, verb+"\n", model)
+	}
+	slog.New(slog.NewTextHandler(&out, nil)).Info("", "model", model)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("", "model", model)
+	if err := json.NewEncoder(&out).Encode(model); err != nil {
+		t.Fatal(err)
+	}
+	if said := out.String(); strings.Contains(said, aSecret) || strings.Contains(said, fmt.Sprintf("%x", aSecret)) {
+		t.Errorf("%s: the model prints a secret: %s", name, said)
+	} else if !strings.Contains(said, "open") && !strings.Contains(said, "(sensitive)") {
+		t.Errorf("%s: the model prints nothing: the test looks at nothing", name)
+	}
+}

@@ -1,0 +1,36 @@
+// Package resources is Terraform's face of the provider: what a configuration may say, what a plan
+// shows, and how both are told to the packages that know etcd. Types of the framework live below this folder and
+// in package provider alone. This package lists what there is; each package below has what it manages.
+package resources
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/certificates"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/functions"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/snapshots"
+)
+
+// Managed are what can be managed, by a provider that carries these versions of etcd.
+func Managed(carried ...string) []func() resource.Resource {
+	return []func() resource.Resource{certificates.NewPKI, cluster.New(carried...), certificates.NewCertificate, snapshots.New}
+}
+
+// Ephemeral are what no state ever holds.
+func Ephemeral() []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{certificates.NewEphemeralCertificate}
+}
+
+// Data are what a configuration can read.
+func Data() []func() datasource.DataSource {
+	return []func() datasource.DataSource{snapshots.NewBackups}
+}
+
+// Functions are the arithmetic of clusters.
+func Functions() []func() function.Function {
+	return []func() function.Function{functions.NewQuorum, functions.NewFaultTolerance}
+}

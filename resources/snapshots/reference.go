@@ -1,0 +1,67 @@
+package snapshots
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+)
+
+// clusterReference says which cluster is meant, and the ways to its hosts.
+type clusterReference struct {
+	Name    types.String `tfsdk:"name"`
+	Owner   types.String `tfsdk:"owner"`
+	Members types.Map    `tfsdk:"members"`
+}
+
+// memberReference is the way to one member's host.
+type memberReference struct {
+	Address    types.String `tfsdk:"address"`
+	HostKey    types.String `tfsdk:"host_key"`
+	HostCA     types.String `tfsdk:"host_ca"`
+	SSHAddress types.String `tfsdk:"ssh_address"`
+	SSHPort    types.Int64  `tfsdk:"ssh_port"`
+	SSHUser    types.String `tfsdk:"ssh_user"`
+}
+
+// routes are the ways to all of its hosts.
+func (c clusterReference) routes(ctx context.Context) (providerdata.Routes, diag.Diagnostics) {
+	var members map[string]memberReference
+	diags := c.Members.ElementsAs(ctx, &members, false)
+	to := providerdata.Routes{}
+	for name, m := range members {
+		if m.Address.IsNull() {
+			continue
+		}
+		to[membership.Member{Name: name, Address: m.Address.ValueString()}] = providerdata.ReachOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
+	}
+	return to, diags
+}
+
+// executor reads the hosts of the cluster. It goes on with those that answer.
+func (c clusterReference) executor(ctx context.Context, s *providerdata.Data, to providerdata.Routes) (*upgrade.Executor, error) {
+	hosts := map[membership.Member]upgrade.Host{}
+	for m, reach := range to {
+		host, err := s.Hosts.Briefly(reach)
+		if err != nil {
+			return nil, err
+		}
+		hosts[m] = host
+	}
+	name := c.Name.ValueString()
+	return &upgrade.Executor{
+		Cluster: bootstrap.Cluster{Spec: membership.Spec{Name: name}},
+		Hosts:   hosts,
+		Now:     s.Now,
+		Progress: func(line string) {
+			tflog.Info(ctx, line, map[string]any{"cluster": name})
+			s.Progress(name, line)
+		},
+	}, nil
+}
