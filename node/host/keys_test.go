@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
 func TestKeysOfEveryAlgorithm(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "certificates are read by Go's TLS in each")
 	for algorithm := range keyKinds {
 		t.Run(algorithm, func(t *testing.T) {
 			m, _ := newMachine(t)
@@ -156,6 +158,7 @@ func TestErrorsHoldNoKey(t *testing.T) {
 // TestAPairIsOneAtEachMoment changes the algorithm of keys, and cuts the power at each name that changes on the disk: what a
 // member is started with then is whole, or is once it has ended, or the next call makes it so.
 func TestAPairIsOneAtEachMoment(t *testing.T) {
+	sample.LeaveToNewestLine(t, "certificates are read by Go's TLS in each")
 	for _, runs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("it runs: %t", runs), func(t *testing.T) {
 			changed := 0
