@@ -22,10 +22,15 @@ type living struct {
 	measured load.Yardstick
 }
 
-// lived forms a cluster on some of a lab's hosts, and puts load on it.
+// lived forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads of
+// the membership, which a slow machine can serve beside the change itself.
 func lived(t *testing.T, l *lab.Lab, s setup) *living {
 	t.Helper()
-	return livedUnder(t, l, s, load.Config{Rate: 150, Every: 50 * time.Millisecond})
+	pace := load.Config{Rate: 150, Every: 50 * time.Millisecond}
+	if testing.Short() {
+		pace.Rate, pace.ListEvery = 75, 25*time.Millisecond
+	}
+	return livedUnder(t, l, s, pace)
 }
 
 // livedBesideOthers is lived for a test that runs beside others. Its load is light: it is there to tell what becomes of

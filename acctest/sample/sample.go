@@ -35,8 +35,11 @@ func LeaveToNewestLine(t testing.TB, same string) {
 	}
 }
 
-// budget is how long `make test` draws for one property. A property is tried once at least, however long that takes.
-const budget = 4 * time.Second
+// budget is how long `make test` draws for one property, and least how often it is tried, however long that takes.
+const (
+	budget = 2 * time.Second
+	least  = 5
+)
 
 // Drew is how the line begins that says how often a property was tried.
 const Drew = "drew "
@@ -83,7 +86,7 @@ func check(t *testing.T, tb rapid.TB, draws int, over *atomic.Bool, property fun
 	}
 	set(t, "rapid.checks", once)
 	seed, n := uint64(1), 0
-	for ; n < draws && (n == 0 || !over.Load()); n++ {
+	for ; n < draws && (n < least || !over.Load()); n++ {
 		set(t, "rapid.seed", strconv.FormatUint(seed+uint64(n)*uint64(n+1)/2, 10))
 		rapid.Check(quiet{tb}, property)
 	}
