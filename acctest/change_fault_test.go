@@ -132,7 +132,7 @@ func (v *living) disturbAt(step int, disturb func(v *living, begun []string, cli
 				v.t.Fatalf("apply failed by itself before step %d: %v\n%s", step, err, output)
 			}
 			return true
-		case <-time.After(time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestTwoChangesAtOnce(t *testing.T) {
 		select {
 		case err := <-ended:
 			t.Fatalf("the first change ended early: %v\n%s", err, output)
-		case <-time.After(time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 	second.mustFail([]string{"apply", "-auto-approve", "-no-color", "-parallelism=10"}, "cluster prod is locked by")
@@ -241,7 +241,7 @@ func TestLearnerBehindIsNotPromoted(t *testing.T) {
 		select {
 		case err := <-ended:
 			t.Fatalf("the change ended before it came to the promotion: %v\n%s", err, output)
-		case <-time.After(time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 	if err := l.Host("d").Throttle("256kbit"); err != nil {

@@ -27,7 +27,7 @@ func TestTwoCreatesAtOnce(t *testing.T) {
 		select {
 		case err := <-ended:
 			t.Fatalf("the first create ended early: %v\n%s", err, output)
-		case <-time.After(time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 	refusal := flatten(second.applyFails())

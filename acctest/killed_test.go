@@ -102,7 +102,7 @@ func (w *workspace) duringStep(step int, do func(cli int)) (printed string, tota
 		select {
 		case err := <-ended:
 			w.t.Fatalf("apply ended before step %d: %v\n%s", step, err, output)
-		case <-time.After(time.Millisecond):
+		case <-time.After(look):
 			total = stepsBegun(w.read("progress.log"), step)
 		}
 	}
@@ -113,13 +113,20 @@ func (w *workspace) duringStep(step int, do func(cli int)) (printed string, tota
 	return output.String(), total
 }
 
+// look is between two looks at a log for the beginning of a step. Steps take longer, and looks cost the machine what the
+// hosts in it need.
+const look = 5 * time.Millisecond
+
 // stepsBegun is how many steps there are, once the log holds the line of this one; else 0.
 func stepsBegun(log string, step int) int {
 	for line := range strings.Lines(log) {
 		for field := range strings.FieldsSeq(line) {
-			var k, n int
-			if read, _ := fmt.Sscanf(field, "%d/%d", &k, &n); read == 2 && k == step {
-				return n
+			k, n, _ := strings.Cut(field, "/")
+			if k != strconv.Itoa(step) {
+				continue
+			}
+			if total, err := strconv.Atoi(n); err == nil {
+				return total
 			}
 		}
 	}

@@ -22,25 +22,31 @@ type living struct {
 	measured load.Yardstick
 }
 
-// lived forms a cluster on some of a lab's hosts, and puts load on it.
+// lived forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads of
+// the membership, which a slow machine can serve beside the change itself.
 func lived(t *testing.T, l *lab.Lab, s setup) *living {
 	t.Helper()
-	return livedUnder(t, l, s, 150, 50*time.Millisecond)
+	pace := load.Config{Rate: 150, Every: 50 * time.Millisecond}
+	if testing.Short() {
+		pace.Rate, pace.ListEvery = 75, 25*time.Millisecond
+	}
+	return livedUnder(t, l, s, pace)
 }
 
 // livedBesideOthers is lived for a test that runs beside others. Its load is light: it is there to tell what becomes of
-// acknowledged writes, not for how long a writer waits.
+// acknowledged writes, not for how long a writer waits. More of it takes more of the machine than all else that such a
+// test does. A change of the membership takes a call to a host, which takes longer than passes between two reads of it.
 func livedBesideOthers(t *testing.T, l *lab.Lab, s setup) *living {
 	t.Helper()
-	return livedUnder(t, l, s, 40, 200*time.Millisecond)
+	return livedUnder(t, l, s, load.Config{Rate: 10, Every: 200 * time.Millisecond, ListEvery: 25 * time.Millisecond})
 }
 
-// livedUnder has so many puts a second in each mode, and so much time between two questions to a member.
-func livedUnder(t *testing.T, l *lab.Lab, s setup, rate int, every time.Duration) *living {
+// livedUnder puts and samples at the pace of a configuration that does not say yet how the cluster is reached.
+func livedUnder(t *testing.T, l *lab.Lab, s setup, pace load.Config) *living {
 	t.Helper()
 	v := &living{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
 	v.apply()
-	v.load(rate, every)
+	v.load(pace)
 	return v
 }
 
@@ -68,10 +74,10 @@ func (w *workspace) fillWith(megabytes int) {
 }
 
 // load begins to write and to sample, and measures what a bare move of the leadership costs.
-func (v *living) load(rate int, every time.Duration) {
+func (v *living) load(pace load.Config) {
 	v.t.Helper()
 	config := v.loading()
-	config.Rate, config.Every, config.Sync = rate, every, time.Second
+	config.Rate, config.Every, config.ListEvery, config.Sync = pace.Rate, pace.Every, pace.ListEvery, time.Second
 	run, err := load.Start(v.t.Context(), v.lab.Command, config)
 	if err != nil {
 		v.t.Fatal(err)

@@ -59,7 +59,7 @@ func (v *saved) disturb(step int, cut bool) bool {
 				v.t.Fatalf("apply failed by itself before step %d: %v\n%s", step, err, output)
 			}
 			return true
-		case <-time.After(time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 	begun := v.begun(step)

@@ -21,7 +21,7 @@ func TestChangeSurvivesEveryFault(t *testing.T) {
 	for _, name := range cut {
 		t.Run(name, func(t *testing.T) {
 			o := operations[name]
-			for _, fault := range sample.EveryNth(t, 4, everyFaultOf(t, o)) {
+			for _, fault := range sample.EveryNth(t, 7, everyFaultOf(t, o)) {
 				t.Run(describe(fault), func(t *testing.T) {
 					t.Parallel()
 					bubble(t, func(t *testing.T) {
@@ -90,36 +90,52 @@ func TestChangeSurvivesPowerCuts(t *testing.T) {
 	for _, name := range cut {
 		t.Run(name, func(t *testing.T) {
 			o := operations[name]
-			for step := range stepsOf(t, o) {
-				for later := range 3 {
-					t.Run(fmt.Sprintf("%d-%d", step+1, later), func(t *testing.T) {
-						bubble(t, func(t *testing.T) {
-							l := o.begin(t)
-							shown := l.planned().Steps
-							off := l.cutPowerAt(step+1, later)
-							_, err := l.change(context.Background(), shown)
-							first := l.progress
-							l.atStep, l.world.Watch = nil, nil
-							if *off == nil { // the step asks fewer calls of its host
-								return
-							}
-							(*off).PowerOn()
-							for range 3 {
-								l.world.Tick()
-							}
-							if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") { // else the only one may be down, or nobody served
-								l.put()
-							}
-							l.mustConverge(1)
-							if t.Failed() {
-								t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
-							}
-						})
+			for _, at := range sample.EveryNth(t, callsOfAStep, everyPowerCutOf(t, o)) {
+				t.Run(fmt.Sprintf("%d-%d", at.step, at.later), func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						l := o.begin(t)
+						shown := l.planned().Steps
+						off := l.cutPowerAt(at.step, at.later)
+						_, err := l.change(context.Background(), shown)
+						first := l.progress
+						l.atStep, l.world.Watch = nil, nil
+						if *off == nil { // the step asks fewer calls of its host
+							return
+						}
+						(*off).PowerOn()
+						for range 3 {
+							l.world.Tick()
+						}
+						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") { // else the only one may be down, or nobody served
+							l.put()
+						}
+						l.mustConverge(1)
+						if t.Failed() {
+							t.Logf("after %v, in\n%s", err, strings.Join(first, "\n"))
+						}
 					})
-				}
+				})
 			}
 		})
 	}
+}
+
+// callsOfAStep is before how many of a step's calls the power is cut, a life each.
+const callsOfAStep = 3
+
+// powerCut is before which call of which step, counted from 1, the power is cut.
+type powerCut struct{ step, later int }
+
+// everyPowerCutOf is all cuts at all steps of a change. Each step begins with another of its calls than the one before,
+// so that a sample which has every step once has each call too.
+func everyPowerCutOf(t *testing.T, o operation) (cuts []powerCut) {
+	t.Helper()
+	for step := range stepsOf(t, o) {
+		for i := range callsOfAStep {
+			cuts = append(cuts, powerCut{step + 1, (step + i) % callsOfAStep})
+		}
+	}
+	return cuts
 }
 
 // stepsOf is how many steps a change takes.

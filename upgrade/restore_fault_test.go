@@ -19,7 +19,7 @@ func TestRestoreSurvivesEveryFault(t *testing.T) {
 	for _, name := range cutRestores {
 		t.Run(name, func(t *testing.T) {
 			begin := restores[name]
-			for _, fault := range sample.EveryNth(t, 4, everyFaultOfRestore(t, begin)) {
+			for _, fault := range sample.EveryNth(t, 7, everyFaultOfRestore(t, begin)) {
 				t.Run(describe(fault), func(t *testing.T) {
 					t.Parallel()
 					bubble(t, func(t *testing.T) {

@@ -31,8 +31,9 @@ type Config struct {
 	ValueBytes int           // of a value, which does not compress; 0: just enough to tell values apart
 	Timeout    time.Duration // of a put; 0: 5 s
 
-	Every  time.Duration // between two questions to a member; 0: nothing is sampled
-	Limits Limits        // what counts as healthy
+	Every     time.Duration // between two questions to a member; 0: nothing is sampled
+	ListEvery time.Duration // between two reads of the membership; 0: 10 ms
+	Limits    Limits        // what counts as healthy
 }
 
 // Limits are the bounds of what counts as healthy, as the package's documentation explains. They are judged
@@ -52,6 +53,7 @@ type Limits struct {
 const (
 	defaultPrefix    = "load/"
 	defaultTimeout   = 5 * time.Second
+	defaultListEvery = 10 * time.Millisecond
 	defaultSilent    = 300 * time.Millisecond
 	defaultUnread    = 500 * time.Millisecond
 	defaultTolerance = 150 * time.Millisecond
@@ -66,7 +68,7 @@ func (c Config) complete() (Config, error) {
 	switch {
 	case len(c.Endpoints) == 0:
 		return c, errors.New("load: no endpoints are given")
-	case c.Rate < 0 || c.Count < 0 || c.For < 0 || c.InFlight < 0 || c.ValueBytes < 0 || c.Timeout < 0 || c.Every < 0 || c.Sync < 0:
+	case c.Rate < 0 || c.Count < 0 || c.For < 0 || c.InFlight < 0 || c.ValueBytes < 0 || c.Timeout < 0 || c.Every < 0 || c.ListEvery < 0 || c.Sync < 0:
 		return c, fmt.Errorf("load: a negative number in %+v", c)
 	case !c.writes() && c.Every == 0:
 		return c, errors.New("load: nothing is to be written, for want of a Rate, Count or For, and nothing sampled, for want of Every")
@@ -87,6 +89,7 @@ func (c Config) complete() (Config, error) {
 	c.Modes = slices.Compact(slices.Sorted(slices.Values(c.Modes)))
 	c.Prefix = cmp.Or(c.Prefix, defaultPrefix)
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.ListEvery = cmp.Or(c.ListEvery, defaultListEvery)
 	if c.Rate > 0 {
 		c.InFlight = cmp.Or(c.InFlight, 1024)
 	} else {

@@ -53,10 +53,10 @@
 //
 // # What a healthy voter is
 //
-// The membership is read linearizably every 10 ms, by one reader that starts a read only after the last has
-// ended: so successive answers are in the order of the cluster's own log, whichever member gave them. Two
-// answers may differ by one change of one member: two changes within the 10 ms are taken for two at once, and a
-// member that came and went within them is not seen. Between the last answer that surely was before a change and
+// The membership is read linearizably every Config.ListEvery, by one reader that starts a read only after the last
+// has ended: so successive answers are in the order of the cluster's own log, whichever member gave them. Two
+// answers may differ by one change of one member: two changes within that time are taken for two at once, and a
+// member that came and went within it is not seen. Between the last answer that surely was before a change and
 // the first after it nothing is judged.
 //
 // Each member is asked for its status and for a linearizable read every Config.Every. An answer proves the

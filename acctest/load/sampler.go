@@ -15,10 +15,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-const (
-	listEvery    = 10 * time.Millisecond
-	probeTimeout = 250 * time.Millisecond
-)
+const probeTimeout = 250 * time.Millisecond
 
 // sampler asks members, those that it was told of and those of the list.
 type sampler struct {
@@ -108,7 +105,7 @@ func (s *sampler) every(ctx context.Context, do func()) {
 func (s *sampler) run(ctx context.Context) {
 	var last []Member
 	var before time.Duration
-	for next := time.Now(); pause(ctx, time.Until(next)); next = time.Now().Add(listEvery) {
+	for next := time.Now(); pause(ctx, time.Until(next)); next = time.Now().Add(s.Config.ListEvery) {
 		start := s.now()
 		members, err := s.list(ctx)
 		if err != nil {

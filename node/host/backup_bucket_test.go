@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
@@ -18,6 +19,7 @@ import (
 // one that is under way, for days, stay.
 func TestWhatWasLeftInABucketGoesFirst(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "backups are files of one kind in a bucket, whichever etcd they are of")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	const key = "main/20260101T000000Z-r1-a.db"
 	old := f.Now().Add(-72 * time.Hour).UTC().Format(time.RFC3339)

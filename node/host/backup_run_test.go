@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
@@ -193,6 +194,7 @@ func mustBeTidy(t *testing.T, members ...*fleetMember) {
 // TestAnotherTakesOver holds that a run whose member was killed is done by the one that waits for it.
 func TestAnotherTakesOver(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	// S3 that takes connections, and never says a word.
 	silent, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP(etcdclient.Loopback)})
@@ -244,6 +246,7 @@ func TestAnotherTakesOver(t *testing.T) {
 // TestRunsThatAreNotNow holds that a learner leaves runs to others, and says so to who has asked for one.
 func TestRunsThatAreNotNow(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	ca := newAuthority(t)
 	members := fleetOf(t, ca, "a")
 	learner := newcomer(t, ca, "b")
@@ -266,6 +269,7 @@ func TestRunsThatAreNotNow(t *testing.T) {
 // backup, that nothing is let go where none came, and that no secret is in what it says.
 func TestDestinationThatFails(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
@@ -383,6 +387,7 @@ func identityOf(t *testing.T) *age.X25519Identity {
 // member.
 func TestBackupOfAFullCluster(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	members := []*fleetMember{newcomer(t, newAuthority(t), "a")}
 	f := members[0]
 	f.configure(t, members, "new")
@@ -412,6 +417,7 @@ func TestBackupOfAFullCluster(t *testing.T) {
 // the member that has the newest.
 func TestRehearsalByWhoHasTheBackup(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	backedUp(t, backupOf(), members...)
 	a, b := members[0], members[1]

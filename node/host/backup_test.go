@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -164,6 +165,7 @@ func TestBackupsCountFromTheirSchedule(t *testing.T) {
 // TestBackUpGoesOn holds that a call that was cut short does not pass for done.
 func TestBackUpGoesOn(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	for _, cut := range []string{"Reload", "Start"} {
 		m, units := backing(t)
 		b := backupOf()
@@ -188,6 +190,7 @@ func TestBackUpGoesOn(t *testing.T) {
 }
 
 func TestBackUpRefuses(t *testing.T) {
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	m, _ := backing(t)
 	next := besides(t, m, "next", "/data/next")
 	if err := os.Symlink(m.path("/var/lib/etcd"), m.path("/link")); err != nil {
@@ -270,6 +273,7 @@ func TestBackUpRefusesAMountOfTheData(t *testing.T) {
 // TestBackupsOutliveWhatTheyLieIn: where a store of before had backups stored in what is a member's own, neither the end of
 // backups nor a purge deletes them.
 func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
+	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
 	for _, directory := range []string{"/var/lib/etcd", dataDir + ".backup", dataDir + ".snapshots", dataDir + ".aside-old"} {
 		for _, by := range []string{"main", "next"} {
 			m, _ := backing(t)

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
@@ -222,6 +223,7 @@ func TestFetchRefuses(t *testing.T) {
 // TestFetchOfWhatIsEncrypted holds that only who has the identity gets at it, by an upload, a path and S3.
 func TestFetchOfWhatIsEncrypted(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "what is encrypted is the same bytes to the code that decrypts it")
 	f, saved, content := aSnapshot(t)
 	right, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -3,11 +3,14 @@ package host
 import (
 	"bytes"
 	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
 // TestFetchWantsMemory holds that a host on which a snapshot cannot be restored says so while nothing is stopped.
 func TestFetchWantsMemory(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "a snapshot is bytes while it is on its way")
 	_, _, content := aSnapshot(t)
 	t.Run("memory", func(t *testing.T) {
 		m, _ := newMachine(t)

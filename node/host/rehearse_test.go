@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
@@ -151,6 +152,7 @@ func cutOff(t *testing.T, path string) {
 // TestRehearsalOfAnEncryptedBackup holds what can be proved with, without, and with the wrong identity.
 func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every line")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	key, other := identityOf(t), identityOf(t)
@@ -195,6 +197,7 @@ func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 // is removed.
 func TestKilledRehearsal(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every line")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
@@ -228,6 +231,7 @@ func TestKilledRehearsal(t *testing.T) {
 // nothing of the backup.
 func TestRehearsedMemberThatStandsStill(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every line")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)

@@ -22,6 +22,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
@@ -148,6 +149,7 @@ func arrivedParts(t *testing.T, m *Machine) (bytes int64) {
 // than what comes.
 func TestFetchIsGoneOnWith(t *testing.T) {
 	t.Parallel()
+	sample.LeaveToNewestLine(t, "a snapshot is bytes while it is on its way")
 	_, saved, content := aSnapshot(t)
 	_, other, otherContent := aSnapshot(t)
 	identity, err := age.GenerateX25519Identity()
