@@ -128,8 +128,8 @@ func TestRestoreIsTidied(t *testing.T) {
 		p.nothing(p.restoring("a b c", some)),
 		p.nothing(tidied(some)),
 		tftest.TestStep{Config: tidied(other), ExpectError: says("This cannot be restored")},
-		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("A living cluster would be overwritten")},
-		tftest.TestStep{Config: of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\nsha256 = %q\ntriggers = { again = 1 }\n}\n", p.file, strings.Repeat("a", 64))), ExpectError: says("A living cluster would be overwritten")},
+		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("A running cluster would be overwritten")},
+		tftest.TestStep{Config: of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\nsha256 = %q\ntriggers = { again = 1 }\n}\n", p.file, strings.Repeat("a", 64))), ExpectError: says("A running cluster would be overwritten")},
 		p.nothing(tidied("")),
 	)...)
 }
