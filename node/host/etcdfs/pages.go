@@ -323,6 +323,10 @@ func (t tree) each(from []byte, do func(key, value []byte, bucket bool) error) e
 			continue
 		}
 		if !at.leaf {
+			// Its keys lead a search. bbolt's own check reads them all, in a goroutine that nobody can recover.
+			if _, err := at.key(i); err != nil {
+				return err
+			}
 			id := at.child(i)
 			below, err := t.of.below(id)
 			if err = errors.Join(err, t.of.see(id, below.spans)); err != nil {
