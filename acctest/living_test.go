@@ -38,8 +38,11 @@ func lived(t *testing.T, l *lab.Lab, s setup) *living {
 // test does. A change of the membership takes a call to a host, which takes longer than passes between two reads of it.
 func livedBesideOthers(t *testing.T, l *lab.Lab, s setup) *living {
 	t.Helper()
-	return livedUnder(t, l, s, load.Config{Rate: 10, Every: 200 * time.Millisecond, ListEvery: 25 * time.Millisecond})
+	return livedUnder(t, l, s, light)
 }
+
+// light is load that tells what becomes of acknowledged writes.
+var light = load.Config{Rate: 10, Every: 200 * time.Millisecond, ListEvery: 25 * time.Millisecond}
 
 // livedUnder puts and samples at the pace of a configuration that does not say yet how the cluster is reached.
 func livedUnder(t *testing.T, l *lab.Lab, s setup, pace load.Config) *living {

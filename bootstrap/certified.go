@@ -35,22 +35,18 @@ func (c Cluster) certified(m membership.Member, held map[string]api.Certificate,
 	}
 	for _, want := range c.Keys(m) {
 		have := held[want.Name]
-		if !have.HasKey || have.Error != "" || !matches(have.PEM, want, c.Authority(want.Name), now) {
+		if !have.HasKey || have.Error != "" || !matches(have.PEM, want, parseAuthorities(c.Authority(want.Name)), now) {
 			return false
 		}
 	}
 	return true
 }
 
-// matches tells whether a certificate is signed by an authority in bundle, is valid at now, and has exactly the
-// desired subject and names.
-func matches(text string, want api.KeyRequest, bundle string, now time.Time) bool {
+// matches tells whether a certificate is signed by one of these authorities, is valid at now, and has exactly the desired
+// subject and names.
+func matches(text string, want api.KeyRequest, by authorities, now time.Time) bool {
 	leaf, err := cert.ParseLeaf([]byte(text))
-	if err != nil {
-		return false
-	}
-	authorities, err := cert.Parse([]byte(bundle))
-	if err != nil || cert.Verify(leaf, authorities, now, x509.ExtKeyUsageAny) != nil {
+	if err != nil || cert.Verify(leaf, by, now, x509.ExtKeyUsageAny) != nil {
 		return false
 	}
 	has, err := cert.Claims(leaf)

@@ -22,12 +22,14 @@ type Cluster struct {
 	ClientPort   int
 	PeerPort     int
 	MetricsPort  int
-	Settings     map[string]string // additional etcd flags by name, without dashes; feature gates add to the provider's own
-	ServerNames  []string          // additional DNS names and IP addresses that clients reach members by
-	KeyAlgorithm string            // of the keys that hosts make, as api.KeyRequest names it
-	PeerCA       string            // PEM bundle that members trust each other by
-	ClientCA     string            // PEM bundle that clients and servers trust each other by
-	Stores       map[string]string // SHA-256 of the store to run, by architecture as Go names it
+	Settings     map[string]string  // additional etcd flags by name, without dashes; feature gates add to the provider's own
+	ServerNames  []string           // additional DNS names and IP addresses that clients reach members by
+	KeyAlgorithm string             // of the keys that hosts make, as api.KeyRequest names it
+	PeerCA       string             // PEM bundle that members trust each other by
+	ClientCA     string             // PEM bundle that clients and servers trust each other by
+	Renewal      Renewal            // of members' certificates
+	Signers      membership.Signers // the authorities whose keys are at hand; zero: the first of each bundle
+	Stores       map[string]string  // SHA-256 of the store to run, by architecture as Go names it
 
 	// StoresOf are the SHA-256 of all stores that a member can get, by version and then by architecture.
 	StoresOf map[string]map[string]string

@@ -16,7 +16,7 @@ import (
 
 // diff compares a desired member's configuration, and the one that its process was started with, with what is desired.
 // The cluster has the current voters as members.
-func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, now time.Time) {
+func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, known trust, now time.Time) {
 	o := report.Observation
 	if o == nil || o.Marker == nil || o.Marker.Owner != owner || s.State == membership.Missing || s.State == membership.Lost {
 		return
@@ -44,7 +44,8 @@ func (c Cluster) diff(s *membership.MemberStatus, report Report, owner string, n
 	s.Unbacked, s.OldRuns = c.Unbacked(o), c.hasOldUnits(o)
 	s.Disabled = o.Unit.FileState == "disabled" || o.Unit.FileState == "masked"
 	if s.State != membership.Unreachable && s.From == "" {
-		s.Invalid = c.invalid(s.Member, o.Certificates, now)
+		s.Invalid = c.invalid(s.Member, o.Certificates, known, now)
+		s.Due = c.due(s.Member, o.Certificates, known, now)
 	}
 	marker := c.Marker(s.Member, f, o.Marker.Phase)
 	s.Unsynced = s.Role == membership.Voter && s.From == "" &&
@@ -79,18 +80,12 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
 		reasons = append(reasons, "its unit")
 	}
-	if p := o.Unit.Process; p != nil && (p.PeerCA != "" && p.PeerCA != digest(o.Certificates[observedPeerCA].PEM) ||
-		p.ClientCA != "" && p.ClientCA != digest(o.Certificates[observedClientCA].PEM)) {
-		reasons, unasked = append(reasons, "it trusts other authorities than its files name"), false
-	}
 	return reasons, unasked && len(reasons) > 0
 }
 
-// invalid returns why a member's certificates have to be renewed, or "".
-func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, now time.Time) string {
-	if !samePEM(held[observedPeerCA].PEM, c.PeerCA) || !samePEM(held[observedClientCA].PEM, c.ClientCA) {
-		return "it trusts other authorities than the cluster's"
-	}
+// invalid returns why a member's certificates have to be renewed, or "". The planner decides which of the known authorities
+// they have to be of.
+func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) string {
 	for _, want := range c.Keys(m) {
 		have := held[want.Name]
 		switch {
@@ -108,10 +103,10 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, n
 			at = issued(have.PEM)
 		}
 		switch {
-		case matches(have.PEM, want, c.Authority(want.Name), at):
+		case matches(have.PEM, want, known.of(want.Name), at):
 		case misnamed(have.PEM, want) != "":
 			return fmt.Sprintf("its %s certificate %s", want.Name, misnamed(have.PEM, want))
-		case !matches(have.PEM, want, c.Authority(want.Name), issued(have.PEM)):
+		case !matches(have.PEM, want, known.of(want.Name), issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate is not of the cluster's authority, or does not say what it has to", want.Name)
 		case at.Before(issued(have.PEM)):
 			return fmt.Sprintf("its %s certificate does not hold yet", want.Name)

@@ -120,7 +120,7 @@ func held(t *testing.T, c bootstrap.Cluster, m membership.Member, a *signing.Aut
 		if change != nil {
 			change(&want)
 		}
-		signed, err := a.Sign(t.Context(), want, request(t, want))
+		signed, err := a.Sign(t.Context(), "", want, request(t, want))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,8 @@ func (c Cluster) AllMembers(reports Reports) []membership.Member {
 // validity at now; a zero now skips that check.
 func (c Cluster) Status(owner string, reports Reports, now time.Time) membership.ClusterStatus {
 	p := membership.ClusterStatus{}
+	p.Trusts, p.Signers = c.desiredAuthorities()
+	known := c.trust(owner, reports)
 	list := c.memberList(owner, reports)
 	routes := c.routesTo(c.AllMembers(reports), list, owner, reports)
 	p.Mistakes = routes.mistakes()
@@ -64,6 +66,9 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 		if s.Role == membership.Learner && (s.State == membership.Stopped || s.State == membership.Unhealthy) && formedAsAnother(report, s.ID) {
 			s.State, s.Why = membership.Lost, lostBy[api.GuardIdentity]
 		}
+		if o := report.Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner && s.State != membership.Foreign {
+			s.Issued = c.issued(o, known)
+		}
 		if s.State == membership.Unreachable && !s.Desired && s.Role == membership.Absent {
 			continue // it has left, and its host cannot be observed
 		}
@@ -83,7 +88,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	as := c.As(p)
 	for i := range p.Members {
 		if s := &p.Members[i]; s.Desired {
-			as.diff(s, reports[s.Member], owner, now)
+			as.diff(s, reports[s.Member], owner, known, now)
 		}
 	}
 	return p

@@ -109,8 +109,6 @@ func TestStatusOfEachDrift(t *testing.T) {
 		"another version":      {func(o *api.Observation) { o.Member.Version = "3.6.16" }, "voter healthy, outdated: etcd 3.6.16 -> 3.7.3"},
 		"runs another binary":  {func(o *api.Observation) { process(o).Store = "01d" }, "voter healthy, outdated: it runs another store than its own"},
 		"binary from under it": {func(o *api.Observation) { process(o).Store = "" }, "voter healthy, outdated: it runs another store than its own"},
-		"older authorities": {func(o *api.Observation) { process(o).PeerCA = "01d" },
-			"voter healthy, outdated: it trusts other authorities than its files name"},
 
 		"marker: member":  {func(o *api.Observation) { o.Marker.MemberID = "x1" }, "voter healthy, unsynced"},
 		"marker: phase":   {func(o *api.Observation) { o.Marker.Phase = api.PhaseJoining }, "voter healthy, unsynced"},

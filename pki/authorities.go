@@ -2,6 +2,9 @@ package pki
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,11 +31,35 @@ func PeersName(name string) string { return namePrefix + name + peersSuffix }
 // ClientsName returns the common name of a cluster's authority for clients and servers.
 func ClientsName(name string) string { return namePrefix + name + clientsSuffix }
 
+// numbered is a name and the number of an authority that succeeds others of this name.
+var numbered = regexp.MustCompile(`^(.*) ([1-9][0-9]{0,5})$`)
+
+// Numberless is the common name of an authority without the number that Succeeding gives.
+func Numberless(commonName string) string {
+	if parts := numbered.FindStringSubmatch(commonName); parts != nil {
+		return parts[1]
+	}
+	return commonName
+}
+
+// Succeeding is the common name of the authority that succeeds one called before: name, with a number that is one higher. Two
+// authorities of one subject would be mixed up by whoever verifies certificates.
+func Succeeding(name, before string) string {
+	switch parts := numbered.FindStringSubmatch(before); {
+	case before == name:
+		return name + " 2"
+	case parts != nil && parts[1] == name:
+		number, _ := strconv.Atoi(parts[2]) // it has six digits at most
+		return fmt.Sprintf("%s %d", name, number+1)
+	}
+	return name
+}
+
 // IsMadeHere tells whether a common name is that of a generated authority, of any cluster; then it says what the
 // authority is for.
 func IsMadeHere(commonName string) bool {
-	return strings.HasPrefix(commonName, namePrefix) &&
-		(strings.HasSuffix(commonName, peersSuffix) || strings.HasSuffix(commonName, clientsSuffix))
+	name := Numberless(commonName)
+	return strings.HasPrefix(name, namePrefix) && (strings.HasSuffix(name, peersSuffix) || strings.HasSuffix(name, clientsSuffix))
 }
 
 // NewAuthorities generates the two authorities of the cluster called name.

@@ -87,6 +87,9 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 	return authority, nil
 }
 
+// Name is what the authority is called wherever authorities are compared.
+func (a *Authority) Name() string { return cert.Name(a.certificate) }
+
 // check returns why an authority cannot sign, or nil.
 func (a *Authority) check(now time.Time) error {
 	c := a.certificate

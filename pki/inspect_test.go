@@ -106,7 +106,7 @@ func TestNeedsRenewal(t *testing.T) {
 		{"renewBefore is longer than it all: just signed", hours, 0, 90 * day, false},
 		{"renewBefore is longer than it all: a third", hours, 20 * time.Hour, 90 * day, true},
 	} {
-		if got := NeedsRenewal(c.info, now.Add(c.after), c.renewBefore); got != c.want {
+		if got := cert.NeedsRenewal(c.info, now.Add(c.after), c.renewBefore); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
 		}
 	}
@@ -129,7 +129,7 @@ func TestRenewalComesToAnEnd(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if NeedsRenewal(info, now.Add(at), renewBefore) {
+				if cert.NeedsRenewal(info, now.Add(at), renewBefore) {
 					t.Errorf("lifetime %s, signed %s in, renewed %s before: due at once", lifetime, at, renewBefore)
 				}
 			}

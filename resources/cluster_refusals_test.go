@@ -144,7 +144,6 @@ func TestForbiddenPlans(t *testing.T) {
 			"another name":                              {config: strings.Replace(three(line), `name    = "prod"`, `name = "other"`, 1), says: []string{"name cannot be changed", `Put back "prod"`}},
 			"another peer port while one is down":       {hosts: unreachableHosts(13), config: three(line + "peer_port = 9999"), says: []string{"it cannot be given another address than https://192.0.2.12:2380, which takes a restart: 2 of 3 voters are healthy, and all have to be"}},
 			"another directory":                         {config: three(line + `data_dir = "/data"`), says: []string{`Put back "/var/lib/etcd/prod"`, "mount that at this directory of a spare host"}},
-			"another authority":                         {config: strings.Replace(three(line), "etcd_pki.prod.authority", "etcd_pki.other.authority", 1) + otherPKI, says: []string{"These are not the authorities", "Put back the pki"}},
 			"two ports that are one":                    {config: three(twoPorts), says: []string{"client_port and metrics_port are both 2381"}},
 			"settings that do not fit together":         {config: three(line + `settings = { heartbeat_interval = "300ms" }`), says: []string{"etcd wants 5 heartbeats at least, which is 1.5s"}},
 			"an upgrade with a move while one is down":  {hosts: unreachableHosts(13), config: of("a b@22 c", unprotected+`version = "3.6"`), says: []string{"Move at most 1 at a time, with all others healthy"}},

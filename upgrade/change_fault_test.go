@@ -13,7 +13,8 @@ import (
 
 // cut are the changes that are cut short at every call.
 var cut = []string{"replace dead, new address", "replace healthy leader", "grow 1 to 3", "shrink 5 to 3", "upgrade", "downgrade", "readdress", "readdress, old address gone", "readdress the only one", "readdress the only one, gone",
-	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings"}
+	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings",
+	"authorities exchanged, settings", "authorities rotated, one is dead"}
 
 // TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next
 // run, which was shown nothing, always finishes what was begun.

@@ -294,9 +294,9 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	case membership.Agree:
 		return r.agree(ctx, step)
 	case membership.Configure:
-		return r.configure(ctx, m)
+		return r.configure(ctx, step)
 	case membership.RenewCertificates:
-		return r.renewCertificates(ctx, m)
+		return r.renewCertificates(ctx, step)
 	case membership.SyncConfiguration:
 		return r.syncConfiguration(ctx, step)
 	case membership.BackUp:
@@ -304,13 +304,13 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 	case membership.MoveLeader:
 		return r.moveLeader(ctx, m, step.To)
 	case membership.Readdress:
-		return r.readdress(ctx, m)
+		return r.readdress(ctx, step)
 	case membership.Roll:
-		return r.roll(ctx, m)
+		return r.roll(ctx, step)
 	case membership.AddLearner:
 		return r.addLearner(ctx, m)
 	case membership.Join:
-		return r.join(ctx, m, step.To)
+		return r.join(ctx, step)
 	case membership.Promote:
 		return r.promote(ctx, m)
 	case membership.Remove:
@@ -333,7 +333,7 @@ func (r *changeRun) carryOut(ctx context.Context, step membership.Step) error {
 		}
 		return r.disarm(ctx)
 	case membership.Recover:
-		return r.recover(ctx, m)
+		return r.recover(ctx, step)
 	}
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }

@@ -201,10 +201,24 @@ var operations = map[string]operation{
 		l.host("b").RestartUnit(cluster)
 		l.world.Tick()
 	}},
-	"unit edited":          {does: "roll b (192.0.2.12): its unit", members: 3, happen: func(l *life) { l.host("b").EditUnit(cluster, "[Service]\nExecStart=/bin/true\n") }},
-	"another binary":       {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
-	"certificates expired": {does: "renew certificates of b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
-	"certificates foreign": {does: "renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
+	"unit edited":                              {does: "roll b (192.0.2.12): its unit", members: 3, happen: func(l *life) { l.host("b").EditUnit(cluster, "[Service]\nExecStart=/bin/true\n") }},
+	"another binary":                           {does: "roll b (192.0.2.12): another store was put in place of its own", members: 3, happen: func(l *life) { l.host("b").SwapBinary(cluster, l.versions[older]["amd64"]) }},
+	"certificates expired":                     {does: "renew certificates of b (192.0.2.12): its peer certificate has expired", members: 3, happen: func(l *life) { l.host("b").ExpireCertificates(cluster, l.authority) }},
+	"certificates foreign":                     {does: "renew certificates of b (192.0.2.12): its peer certificate is not of the cluster's authority", members: 3, happen: func(l *life) { l.host("b").ForeignCertificates(cluster, l.another()) }},
+	"authorities rotated":                      {does: "roll b (192.0.2.12): comes to trust authority ", members: 3, happen: func(l *life) { l.exchange(true) }},
+	"another of the trusted authorities signs": {does: "renew certificates of b (192.0.2.12): they are of authority ", members: 3, happen: func(l *life) { l.exchange(true); l.mustConverge(5); l.signBy(1) }},
+	"authorities exchanged":                    {does: "renew certificates of b (192.0.2.12): they are of authority ", members: 3, happen: func(l *life) { l.exchange(false) }},
+	"authorities of one exchanged":             {does: "roll a (192.0.2.11): no longer trusts authority ", members: 1, happen: func(l *life) { l.exchange(false) }},
+	"authorities of five exchanged":            {does: "roll e (192.0.2.15): no longer trusts authority ", members: 5, happen: func(l *life) { l.exchange(false) }},
+	"authorities rotated, one is dead":         {does: "join c (192.0.2.21)", members: 3, happen: func(l *life) { l.exchange(true); l.host("c").Wipe(); l.want("a", "b", "c@21") }},
+	"authorities rotated, readdress": {does: "readdress b (192.0.2.52)", members: 3, happen: func(l *life) {
+		l.exchange(true)
+		l.readdress("b", "52", false)
+	}},
+	"authorities exchanged, upgrade":  {does: "roll b (192.0.2.12): etcd 3.6.16 -> 3.7.3, comes to trust authority ", members: 3, version: older, happen: func(l *life) { l.exchange(false); l.run(nodetest.EtcdVersion) }},
+	"authorities exchanged, settings": {does: "roll b (192.0.2.12): flags --quota-backend-bytes", members: 3, happen: func(l *life) { l.exchange(false); l.set("quota-backend-bytes", "8589934592") }},
+	"authorities rotated, recovered":  {does: "recover a (192.0.2.11): it alone is the cluster", members: 3, happen: func(l *life) { l.exchange(true); l.loseAllBut("a") }},
+
 	"admin key gone": {does: "renew certificates of b (192.0.2.12): its key /etc/etcd/prod/tls/admin.key is missing, and is made anew", members: 3, happen: func(l *life) {
 		l.host("b").LoseKey(cluster, api.KeyAdmin)
 	}},

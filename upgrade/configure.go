@@ -80,10 +80,17 @@ func (r *changeRun) clusterID() string {
 	return ""
 }
 
-// currentConfiguration returns what a member is configured with now.
+// currentConfiguration returns what a member is configured with now, except its certificates.
 func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureRequest {
 	o := r.reports[m].Observation
-	return api.ConfigureRequest{Marker: *o.Marker, Store: o.Store.Selected, Flags: o.Flags, Unit: o.Unit.Text}
+	peers, clients := bootstrap.Held(o)
+	return api.ConfigureRequest{Marker: *o.Marker, Store: o.Store.Selected, Flags: o.Flags, Unit: o.Unit.Text, PeerCA: peers, ClientCA: clients}
+}
+
+// trusting is a configuration with the authorities that a step gives its member to trust.
+func (r *changeRun) trusting(request api.ConfigureRequest, step membership.Step) (_ api.ConfigureRequest, err error) {
+	request.PeerCA, request.ClientCA, err = r.Cluster.Bundles(step.Subject(), r.order.Owner, r.reports, step.Trusts)
+	return request, err
 }
 
 // stage installs the store that a member is to run on its host, and tries the flags with it.
@@ -136,13 +143,14 @@ func (r *changeRun) mustHaveRoom(ctx context.Context, m membership.Member, store
 	return nil
 }
 
-// certificates has the host make the keys that it lacks, and signs the certificates that it requests.
+// certificates has the host make the keys that it lacks, and has the desired authorities sign the certificates that it
+// requests.
 func (r *run) certificates(ctx context.Context, m membership.Member, marker api.Marker) (map[string]string, error) {
-	return r.certificatesFor(ctx, m, marker, r.Cluster.Keys(m))
+	return r.certificatesBy(ctx, m, membership.Authorities{}, marker, r.Cluster.Keys(m))
 }
 
-// certificatesFor does the same for the given keys.
-func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker api.Marker, keys []api.KeyRequest) (map[string]string, error) {
+// certificatesBy does the same for the given keys, by the given authorities.
+func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers membership.Authorities, marker api.Marker, keys []api.KeyRequest) (map[string]string, error) {
 	prepared, err := ask[api.Prepared](ctx, r, m, api.OpPrepare, api.PrepareRequest{Marker: marker, Keys: keys})
 	if err != nil {
 		return nil, err
@@ -153,7 +161,11 @@ func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker a
 		if !made {
 			return nil, fmt.Errorf("its store made no certificate request for key %s", want.Name)
 		}
-		if certificates[want.Name], err = r.Signer.Sign(ctx, want, request); err != nil {
+		by := signers.Clients
+		if want.Name == api.KeyPeer {
+			by = signers.Peers
+		}
+		if certificates[want.Name], err = r.Signer.Sign(ctx, string(by), want, request); err != nil {
 			return nil, fmt.Errorf("sign the certificate of key %s: %w", want.Name, err)
 		}
 	}
@@ -161,20 +173,35 @@ func (r *run) certificatesFor(ctx context.Context, m membership.Member, marker a
 }
 
 // configure writes everything that a member runs by. The member does not serve meanwhile.
-func (r *changeRun) configure(ctx context.Context, m membership.Member) error {
+func (r *changeRun) configure(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
 	request, err := r.configureRequest(m, r.Cluster.Version, r.phase(m))
 	if err != nil {
 		return err
 	}
-	return r.configureWithCertificates(ctx, m, request)
-}
-
-// configureWithCertificates writes a configuration together with new certificates.
-func (r *changeRun) configureWithCertificates(ctx context.Context, m membership.Member, request api.ConfigureRequest) (err error) {
-	if request.Certificates, err = r.certificates(ctx, m, request.Marker); err != nil {
+	if !step.Keeps {
+		return r.issue(ctx, step, request)
+	}
+	if request, err = r.trusting(request, step); err != nil {
 		return err
 	}
-	request.PeerCA, request.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
+	return r.tell(ctx, m, api.OpConfigure, request)
+}
+
+// issue writes a configuration together with new certificates and the authorities to trust.
+func (r *changeRun) issue(ctx context.Context, step membership.Step, request api.ConfigureRequest) error {
+	return r.issueFor(ctx, step, request, r.Cluster.Keys(step.Subject()))
+}
+
+// issueFor does the same with certificates for the given keys.
+func (r *changeRun) issueFor(ctx context.Context, step membership.Step, request api.ConfigureRequest, keys []api.KeyRequest) (err error) {
+	m := step.Subject()
+	if request, err = r.trusting(request, step); err != nil {
+		return err
+	}
+	if request.Certificates, err = r.certificatesBy(ctx, m, step.Signers, request.Marker, keys); err != nil {
+		return err
+	}
 	return r.tell(ctx, m, api.OpConfigure, request)
 }
 
@@ -188,8 +215,9 @@ func (r *changeRun) phase(m membership.Member) api.Phase {
 
 // renewCertificates issues new certificates and changes nothing else. A running member reads them by itself; the run
 // waits for it if certificates may be all that it lacks.
-func (r *changeRun) renewCertificates(ctx context.Context, m membership.Member) error {
-	if err := r.configureWithCertificates(ctx, m, r.currentConfiguration(m)); err != nil {
+func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
+	if err := r.issue(ctx, step, r.currentConfiguration(m)); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -48,9 +48,9 @@ type Executor struct {
 }
 
 // Signer signs the certificate request that a host made for one of its keys. It refuses a request for anything but
-// what is desired.
+// what is desired. by names the authority (cert.Name); empty: the desired one.
 type Signer interface {
-	Sign(ctx context.Context, want api.KeyRequest, request string) (certificate string, err error)
+	Sign(ctx context.Context, by string, want api.KeyRequest, request string) (certificate string, err error)
 }
 
 // run is the state of one run across all of its steps.

@@ -28,12 +28,13 @@ func (r *changeRun) addLearner(ctx context.Context, m membership.Member) error {
 }
 
 // join configures a learner, starts it, and waits until it has copied the data.
-func (r *changeRun) join(ctx context.Context, m membership.Member, version string) error {
-	request, err := r.configureRequest(m, version, r.joiningPhase(m))
+func (r *changeRun) join(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
+	request, err := r.configureRequest(m, step.To, r.joiningPhase(m))
 	if err != nil {
 		return err
 	}
-	if err := r.configureWithCertificates(ctx, m, request); err != nil {
+	if err := r.issue(ctx, step, request); err != nil {
 		return err
 	}
 	if err := r.tell(ctx, m, api.OpStart, api.StartRequest{}); err != nil {

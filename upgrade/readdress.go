@@ -13,10 +13,11 @@ import (
 // readdress gives a member its new address. Meanwhile its certificates also name the old address: peers reach the
 // member at either, and it may have to be rolled back. A member that served and does not come up at its new address is
 // rolled back to the old one.
-func (r *changeRun) readdress(ctx context.Context, m membership.Member) error {
+func (r *changeRun) readdress(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
 	s := r.member(m)
 	before := r.currentConfiguration(m)
-	if err := r.issueCertificates(ctx, m, before, r.Cluster.BothNames(m, s.From)); err != nil {
+	if err := r.issueFor(ctx, step, before, r.Cluster.BothNames(m, s.From)); err != nil {
 		return err
 	}
 	alone := r.status.Size() == 1 && s.State != membership.Healthy // the member updates the list itself once it serves
@@ -51,7 +52,7 @@ func (r *changeRun) readdress(ctx context.Context, m membership.Member) error {
 	if err := r.verify(ctx, m); err != nil {
 		return err
 	}
-	return r.issueCertificates(ctx, m, request, r.Cluster.Keys(m))
+	return r.issue(ctx, step, request)
 }
 
 // moveBack rolls a member back to its old address.
@@ -71,15 +72,6 @@ func (r *changeRun) moveBack(ctx context.Context, m membership.Member, before ap
 		}
 	}
 	return fmt.Errorf("it did not come up at its new address, and was rolled back to %s, where it is healthy: %w", membership.HostOf(s.From), failure)
-}
-
-// issueCertificates gives a member certificates for these keys, and changes nothing else.
-func (r *changeRun) issueCertificates(ctx context.Context, m membership.Member, as api.ConfigureRequest, keys []api.KeyRequest) (err error) {
-	if as.Certificates, err = r.certificatesFor(ctx, m, as.Marker, keys); err != nil {
-		return err
-	}
-	as.PeerCA, as.ClientCA = r.Cluster.PeerCA, r.Cluster.ClientCA
-	return r.tell(ctx, m, api.OpConfigure, as)
 }
 
 // updatePeerURL updates a member's peer URL in the member list: through another voter, or through itself if there is

@@ -10,14 +10,15 @@ import (
 )
 
 // recover turns one member into the whole cluster.
-func (r *changeRun) recover(ctx context.Context, m membership.Member) error {
+func (r *changeRun) recover(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
 	seen := r.member(m)
 	if r.Cluster.Recover.Member == "" {
 		if err := r.stopOthers(ctx, m); err != nil {
 			return err
 		}
 	}
-	as, err := r.configureSeed(ctx, m)
+	as, err := r.configureSeed(ctx, step)
 	if err != nil {
 		return err
 	}
@@ -26,7 +27,7 @@ func (r *changeRun) recover(ctx context.Context, m membership.Member) error {
 		return err
 	}
 	r.Progress(fmt.Sprintf("%s: a copy of its data as it was lies in %s", m, done.Path))
-	return r.finishMove(ctx, m, as)
+	return r.finishMove(ctx, step, as)
 }
 
 // stopOthers stops all other voters, so that none of them can commit anything more, and observes the logs again: they
@@ -64,7 +65,8 @@ func (r *changeRun) stopOthers(ctx context.Context, seed membership.Member) erro
 // configureSeed configures the member to recover from: for its new address, if it gets one, since it could not listen
 // on the old address; and with everything desired if its current configuration may be why it is down. Its marker keeps
 // the URL in the member list, so that a resumed run re-addresses it.
-func (r *changeRun) configureSeed(ctx context.Context, m membership.Member) (api.ConfigureRequest, error) {
+func (r *changeRun) configureSeed(ctx context.Context, step membership.Step) (api.ConfigureRequest, error) {
+	m := step.Subject()
 	s, now := r.member(m), r.currentConfiguration(m)
 	whole := plan.Misconfigured(r.status, r.Cluster.Spec, m)
 	there := s.From == "" || api.FlagValue(now.Flags, "initial-advertise-peer-urls") == r.Cluster.PeerURL(m)
@@ -76,19 +78,20 @@ func (r *changeRun) configureSeed(ctx context.Context, m membership.Member) (api
 	case there && !whole && s.Invalid == "":
 		return now, nil
 	case there && !whole:
-		return now, r.issueCertificates(ctx, m, now, keys)
+		return now, r.issueFor(ctx, step, now, keys)
 	}
 	request, err := r.readdressedRequest(m, now, whole)
 	if err != nil {
 		return request, err
 	}
 	request.Marker.InitialCluster = now.Marker.InitialCluster
-	return request, r.issueCertificates(ctx, m, request, keys)
+	return request, r.issueFor(ctx, step, request, keys)
 }
 
 // finishMove updates the address of the recovered member in its own list, and removes the old address from its
 // certificates.
-func (r *changeRun) finishMove(ctx context.Context, m membership.Member, as api.ConfigureRequest) error {
+func (r *changeRun) finishMove(ctx context.Context, step membership.Step, as api.ConfigureRequest) error {
+	m := step.Subject()
 	s := r.member(m)
 	if s.From == "" {
 		return nil
@@ -96,5 +99,5 @@ func (r *changeRun) finishMove(ctx context.Context, m membership.Member, as api.
 	if err := r.tell(ctx, m, api.OpUpdateMember, api.UpdateMemberRequest{Owner: r.order.Owner, ID: s.ID, PeerURL: r.Cluster.PeerURL(m), Timeout: retryTimeout}); err != nil {
 		return err
 	}
-	return r.issueCertificates(ctx, m, as, r.Cluster.Keys(m))
+	return r.issue(ctx, step, as)
 }

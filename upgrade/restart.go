@@ -81,10 +81,14 @@ func failureKnown(err error) bool {
 // roll configures a member and restarts it. A member that does not come back is rolled back to its previous
 // configuration; the error includes what its journal says. A member whose host can no longer be reached is left as it
 // is: it may have come back, and its cluster may have agreed on an etcd version that the previous one cannot follow.
-func (r *changeRun) roll(ctx context.Context, m membership.Member) error {
+func (r *changeRun) roll(ctx context.Context, step membership.Step) error {
+	m := step.Subject()
 	before := r.currentConfiguration(m)
 	request, err := r.configureRequest(m, r.Cluster.Version, api.PhaseFormed)
 	if err != nil {
+		return err
+	}
+	if request, err = r.trusting(request, step); err != nil {
 		return err
 	}
 	failure := r.configureAndRestart(ctx, m, request)

@@ -36,6 +36,7 @@ type site struct {
 	runs      int
 	progress  []string          // of the last run
 	atStep    func(line string) // is told of each step before it is done; nil: nobody
+	signer    upgrade.Signer    // of runs
 }
 
 // authority is shared by all hosts.
@@ -63,7 +64,7 @@ func newSiteWith(t tb, n, hosts int) *site {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	return &site{tb: t, world: world, authority: authority, cluster: bootstrap.Cluster{
+	return &site{tb: t, world: world, authority: authority, signer: authority, cluster: bootstrap.Cluster{
 		Spec:         membership.Spec{Name: "prod", Version: nodetest.EtcdVersion, Members: members},
 		DataDir:      api.DefaultDataDir("prod"),
 		ClientPort:   2379,
@@ -88,7 +89,7 @@ func (s *site) executor() *upgrade.Executor {
 	return &upgrade.Executor{
 		Cluster: s.cluster,
 		Hosts:   hosts,
-		Signer:  s.authority,
+		Signer:  s.signer,
 		Holder:  api.Holder{ID: fmt.Sprintf("run-%d", s.runs), Who: fmt.Sprintf("ops@ci-%d, create", s.runs)},
 		Now:     s.world.Now,
 		Progress: func(line string) {

@@ -52,6 +52,8 @@ type MemberStatus struct {
 	Outdated  []string // differences from what is desired that need a restart; sorted
 	Unasked   bool     // it is outdated only by its unit, or by flags that the provider sets by itself
 	Invalid   string   // why its certificates have to be renewed; empty: they are valid
+	Due       string   // which of its certificates are valid and to be renewed by now, and when they expire; empty: none
+	Issued    Issued   // the authorities that signed its certificates, and that it trusts
 	Active    bool     // its unit is active: it has served since its process started, so its configuration allows that
 	Failed    string   // the step on it that failed in this run, which then leaves it alone; empty: none
 	Certified bool     // this run has renewed its certificates
@@ -78,6 +80,13 @@ type MemberStatus struct {
 	Unread    string   // why the end of its log is not known though its host was observed and may have one; empty: it is known, or there is none
 	Damaged   string   // why no etcd starts on its data, though its log could be read; empty: none known
 	Corrupt   bool     // it does not serve, and its database has the CORRUPT alarm
+}
+
+// Issued says which authorities matter to a member. The zero value: that is not known.
+type Issued struct {
+	By     Authorities // those that signed its certificates
+	Trusts Authorities // those that its process trusts, which it reads once, when it starts; of one that does not run, those of its files
+	Files  Authorities // those that its files name
 }
 
 // Move says what a member is re-addressed from.
@@ -108,10 +117,16 @@ type ClusterStatus struct {
 	Unseen    []string  // peer URLs in members' configurations that belong to no known member, if nobody can be asked for the list
 	Mistakes  []Refusal // addresses that lead to the wrong machine or member: no step is taken while there are any
 	Leader    string    // member ID; empty: none is known
-	Corrupt   bool      // the alarm CORRUPT is raised
-	Agreed    bool      // a quorum of the voters holds the same data, though the alarm is raised
-	Full      bool      // the alarm NOSPACE is raised: a database has reached its quota
-	Saved     bool      // this run has taken a snapshot and verified it
+
+	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as desired.
+	// Zero: authorities are not compared.
+	Trusts  Authorities
+	Signers Signers
+
+	Corrupt bool // the alarm CORRUPT is raised
+	Agreed  bool // a quorum of the voters holds the same data, though the alarm is raised
+	Full    bool // the alarm NOSPACE is raised: a database has reached its quota
+	Saved   bool // this run has taken a snapshot and verified it
 
 	ClusterVersion string // minor version that the members have agreed on: 3.7; empty: not known
 	Downgrade      string // minor version that a downgrade under way goes to: 3.6; empty: none

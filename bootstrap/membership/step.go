@@ -48,7 +48,7 @@ const (
 // Parallel tells whether adjacent steps of this kind may be done at the same time, each on its own host.
 func (k Kind) Parallel() bool {
 	switch k {
-	case Install, Stop, SetAside, Configure, Start, SyncConfiguration, Retire, Stage, RenewCertificates, Fetch, Fence, Restore, Open, TakeBack:
+	case Install, Stop, SetAside, Configure, Start, SyncConfiguration, Retire, Stage, Fetch, Fence, Restore, Open, TakeBack:
 		return true
 	}
 	return false
@@ -63,6 +63,11 @@ type Step struct {
 	To     string // what the kind calls for: a version, a size, a member
 	Why    string // the reason
 	Sum    string // the arithmetic of the voters that allows it
+
+	// Trusts are the authorities that the member is given to trust, and Signers those that sign its certificates; the zero
+	// values: the desired ones.
+	Trusts, Signers Authorities
+	Keeps           bool // the member keeps the certificates that it has
 }
 
 // Subject returns the member that the step is done to.

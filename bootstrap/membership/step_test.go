@@ -70,7 +70,7 @@ func TestBatch(t *testing.T) {
 // TestKindsThatWaitAreAlone holds which kinds concern the whole cluster, or take a member from it: these are
 // never done beside anything.
 func TestKindsThatWaitAreAlone(t *testing.T) {
-	alone := []Kind{Agree, Snapshot, Readdress, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
+	alone := []Kind{Agree, Snapshot, RenewCertificates, Readdress, Roll, MoveLeader, AddLearner, Join, Promote, Remove, Downgrade, Cancel, Disarm, Recover}
 	for _, kind := range kinds {
 		if got, want := kind.Parallel(), !slices.Contains(alone, kind); got != want {
 			t.Errorf("%s: parallel %t", kind, got)

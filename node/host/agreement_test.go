@@ -166,7 +166,7 @@ func (s *stage) configuration(at string, marker api.Marker, state string, prepar
 	}
 	for _, key := range s.keys(at) {
 		if request, asked := prepared.Requests[key.Name]; asked {
-			signed, err := s.authority.Sign(s.Context(), key, request)
+			signed, err := s.authority.Sign(s.Context(), "", key, request)
 			if err != nil {
 				s.Fatal(err)
 			}

@@ -108,7 +108,7 @@ func (d *driver) configureAs(i int, marker api.Marker, state, store string) {
 	}
 	certificates := map[string]string{}
 	for _, key := range keys {
-		signed, err := d.authority.Sign(d.Context(), key, prepared.Requests[key.Name])
+		signed, err := d.authority.Sign(d.Context(), "", key, prepared.Requests[key.Name])
 		if err != nil {
 			d.Fatal(err)
 		}

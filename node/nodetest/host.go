@@ -285,7 +285,13 @@ func (h *Host) exchange(ctx context.Context, store string, request api.Request, 
 		if err := h.markerKnown(request.Operation); err != nil {
 			return err
 		}
-		answer, err := carryOut(call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}, request.Body)
+		c := call{Host: h, cluster: request.Cluster, store: h.resolve(store, request.Cluster), in: in, out: out}
+		do := func() (any, error) { return carryOut(c, request.Body) }
+		if !request.Operation.ReadOnly() {
+			one := do
+			do = func() (any, error) { return c.keepingTrust(one) }
+		}
+		answer, err := do()
 		if err != nil || result == nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
 // Rule is what the world holds of every call. A call that breaks one fails the test, and is carried out all
@@ -14,12 +15,13 @@ type Rule string
 
 // Rules.
 const (
-	KeepQuorum    Rule = "a cluster that has its quorum does not lose it through a call"
-	LeaderMoves   Rule = "a leader is not stopped or removed while another voter could lead"
-	OneChange     Rule = "of learners, members that have not started and voters to be removed there is one at a time"
-	CaughtUp      Rule = "a learner is promoted when it runs and is at most World.PromotableLag entries behind"
-	GuardedVoter  Rule = "the marker of a learner's host says formed before it is promoted"
-	NothingListed Rule = "a host is retired once its member is in no list" // see World.Lasting
+	KeepQuorum     Rule = "a cluster that has its quorum does not lose it through a call"
+	LeaderMoves    Rule = "a leader is not stopped or removed while another voter could lead"
+	OneChange      Rule = "of learners, members that have not started and voters to be removed there is one at a time"
+	CaughtUp       Rule = "a learner is promoted when it runs and is at most World.PromotableLag entries behind"
+	GuardedVoter   Rule = "the marker of a learner's host says formed before it is promoted"
+	TrustEachOther Rule = "running members that trust each other's certificates do so after every call"
+	NothingListed  Rule = "a host is retired once its member is in no list" // see World.Lasting
 
 	VerifiedFirst Rule = "no member is fenced before every wanted host has the snapshot, verified" // see World.Wanted
 	NoneServes    Rule = "nothing is restored while a member of the old cluster that could be fenced runs"
@@ -124,4 +126,45 @@ func (c call) unlisted(part *installation) {
 	if p := part.unit.Process; c.world.Lasting && c.isFormed() && p != nil && p.Leader != "" {
 		c.broken(NothingListed, "retire: %s is a member of cluster %s", p.Member.Name, c.cluster)
 	}
+}
+
+// trusts tells whether a member takes the certificate that another one shows as its peer: it reads the authorities once, when
+// its process starts, and certificates anew each time.
+func (r running) trusts(other running) bool {
+	return signing.IsOf(other.part.certificates[api.KeyPeer], r.process().PeerCA)
+}
+
+// estranged are the pairs of running members of a cluster of which one does not take the other's certificate.
+func (w *World) estranged(cluster string) map[string]bool {
+	var all []running
+	w.each(func(h *Host, part *installation) {
+		if p := part.unit.Process; p != nil && p.Member.Cluster == cluster {
+			all = append(all, running{h, part})
+		}
+	})
+	pairs := map[string]bool{}
+	for _, a := range all {
+		for _, b := range all {
+			if a != b && !a.trusts(b) {
+				pairs[fmt.Sprintf("%s does not trust %s", a.host.Address, b.host.Address)] = true
+			}
+		}
+	}
+	return pairs
+}
+
+// keepingTrust carries out a call after which members that trusted each other have to do so still.
+func (c call) keepingTrust(do func() (any, error)) (any, error) {
+	marker := c.on(c.cluster).marker
+	if marker == nil || marker.ClusterID == "" || !c.isFormed() {
+		return do()
+	}
+	before := c.world.estranged(marker.ClusterID)
+	answer, err := do()
+	for pair := range c.world.estranged(marker.ClusterID) {
+		if !before[pair] {
+			c.broken(TrustEachOther, "%s", pair)
+		}
+	}
+	return answer, err
 }

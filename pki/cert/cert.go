@@ -91,6 +91,24 @@ func IsOf(certificate, authority *x509.Certificate) bool {
 	return certificate.Equal(authority) || certificate.CheckSignatureFrom(authority) == nil
 }
 
+// Name is what an authority is called wherever authorities are compared: the first 12 digits of its certificate's SHA-256.
+func Name(authority *x509.Certificate) string {
+	sum := sha256.Sum256(authority.Raw)
+	return hex.EncodeToString(sum[:6])
+}
+
+// NeedsRenewal decides whether a certificate is due for renewal: when renewBefore is left of its
+// lifetime, or a third of the lifetime where renewBefore is not positive. The third also counts where
+// renewBefore is no shorter than the whole lifetime: that would renew a certificate for ever, which
+// an authority about to expire, whose leaves are cut short, would otherwise bring about.
+func NeedsRenewal(info Info, now time.Time, renewBefore time.Duration) bool {
+	lifetime := info.NotAfter.Sub(info.NotBefore)
+	if renewBefore <= 0 || renewBefore >= lifetime-Backdate {
+		renewBefore = lifetime / 3
+	}
+	return !now.Before(info.NotAfter.Add(-renewBefore))
+}
+
 // Same tells whether two texts, PEM, hold the same certificates in the same order, whatever stands around these and however their
 // lines break. Texts that hold none are the same where they are equal.
 func Same(a, b string) bool {
@@ -159,6 +177,11 @@ func Inspect(text []byte) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("read the certificate: %w", err)
 	}
+	return InfoOf(c), nil
+}
+
+// InfoOf is what a certificate says.
+func InfoOf(c *x509.Certificate) Info {
 	fingerprint := sha256.Sum256(c.Raw)
 	return Info{
 		CommonName:      c.Subject.CommonName,
@@ -173,5 +196,5 @@ func Inspect(text []byte) (Info, error) {
 		SHA256:          hex.EncodeToString(fingerprint[:]),
 		PublicKeySHA256: PublicKeySHA256(c),
 		IsCA:            c.IsCA,
-	}, nil
+	}
 }

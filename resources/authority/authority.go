@@ -18,11 +18,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// Model are the two authorities of a cluster: what etcd_pki gives as `authority`, and what
-// etcd_cluster takes as `pki`.
-type Model struct {
+// Both are the two authorities of a cluster as etcd_pki gives them as `authority`.
+type Both struct {
 	Peer   KeyPair `tfsdk:"peer"`
 	Client KeyPair `tfsdk:"client"`
+}
+
+// Model are the authorities that etcd_cluster takes as `pki`: both of etcd_pki, and those that are trusted beside them.
+type Model struct {
+	Peer    KeyPair  `tfsdk:"peer"`
+	Client  KeyPair  `tfsdk:"client"`
+	Trusted *Trusted `tfsdk:"trusted"`
 }
 
 // ClientModel is the authority for clients alone: what etcd_pki gives as `client_authority`, and what
@@ -43,6 +49,8 @@ const (
 	AboutClient      = "The authority that clients and servers trust each other by."
 	aboutCertificate = "The authority's certificate, PEM."
 	aboutPrivateKey  = "The authority's private key, PEM."
+	aboutTrusted     = "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come."
+	aboutTrustedKey  = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
 )
 
 // aboutClientAuthority is what everything says of `pki` that signs for clients.
@@ -75,11 +83,11 @@ func pairWriteOnly(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// WriteOnly are both authorities as a resource takes them.
+// WriteOnly are the authorities as a resource takes them.
 func WriteOnly(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Required: true, WriteOnly: true, MarkdownDescription: description,
-		Attributes: map[string]schema.Attribute{"peer": pairWriteOnly(AboutPeer), "client": pairWriteOnly(AboutClient)},
+		Attributes: map[string]schema.Attribute{"peer": pairWriteOnly(AboutPeer), "client": pairWriteOnly(AboutClient), "trusted": trustedWriteOnly()},
 	}
 }
 
@@ -122,7 +130,9 @@ func From(ctx context.Context, object types.Object) (Model, diag.Diagnostics) {
 	peer, diags := PairFrom(ctx, object, "peer")
 	client, d := PairFrom(ctx, object, "client")
 	diags.Append(d...)
-	return Model{Peer: peer, Client: client}, diags
+	trusted, d := trustedFrom(ctx, object)
+	diags.Append(d...)
+	return Model{Peer: peer, Client: client, Trusted: trusted}, diags
 }
 
 // PairFrom reads one of the authorities of an object.
@@ -139,12 +149,21 @@ const Warning = 180 * 24 * time.Hour
 
 // FirstToExpire is what the certificate of that one of two authorities says that expires first.
 func FirstToExpire(peer, client string) (first cert.Info, err error) {
-	peers, errPeer := cert.Inspect([]byte(peer))
-	clients, errClient := cert.Inspect([]byte(client))
+	peers, errPeer := inspectFirst(peer)
+	clients, errClient := inspectFirst(client)
 	if clients.NotAfter.Before(peers.NotAfter) {
 		peers = clients
 	}
 	return peers, errors.Join(errPeer, errClient)
+}
+
+// inspectFirst reads the first certificate of a bundle, which is the authority that signs.
+func inspectFirst(bundle string) (cert.Info, error) {
+	certificate, err := cert.ParseLeaf([]byte(bundle))
+	if err != nil {
+		return cert.Info{}, err
+	}
+	return cert.InfoOf(certificate), nil
 }
 
 // Same tells whether two texts are of one certificate, whatever stands around it and however its lines break: a vault

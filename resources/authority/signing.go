@@ -15,13 +15,13 @@ import (
 )
 
 // Of are the two authorities of a cluster as Terraform has them.
-func Of(authorities pki.Authorities) (Model, error) {
+func Of(authorities pki.Authorities) (Both, error) {
 	peer, err := keyPairFrom(authorities.Peers)
 	if err != nil {
-		return Model{}, err
+		return Both{}, err
 	}
 	client, err := keyPairFrom(authorities.Clients)
-	return Model{Peer: peer, Client: client}, err
+	return Both{Peer: peer, Client: client}, err
 }
 
 func keyPairFrom(authority *pki.Authority) (KeyPair, error) {
@@ -46,8 +46,8 @@ func (a Model) Parse(now time.Time) (pki.Authorities, error) {
 // Check refuses authorities that could never sign, as far as they are known. It reads no clock, since a
 // plan does not: it takes the authorities at a time at which they hold.
 func (a Model) Check() (diags diag.Diagnostics) {
-	if !a.Peer.known() || !a.Client.known() {
-		return nil
+	if diags = a.checkTrusted(); !a.Peer.known() || !a.Client.known() || diags.HasError() {
+		return diags
 	}
 	peer, errPeer := a.Peer.Parse(a.Peer.notBefore())
 	client, errClient := a.Client.Parse(a.Client.notBefore())

@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
@@ -137,7 +136,7 @@ func (c *certificateModel) look(now time.Time) {
 	var reasons []string
 	info, err := cert.Inspect([]byte(c.Certificate.ValueString()))
 	before, _ := time.ParseDuration(c.RenewBefore.ValueString()) // its validator has parsed it
-	if err == nil && pki.NeedsRenewal(info, now, before) {
+	if err == nil && cert.NeedsRenewal(info, now, before) {
 		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
 	}
 	// Whatever else is the matter is no mere renewal: a key that is gone is made anew.

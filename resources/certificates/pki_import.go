@@ -85,7 +85,7 @@ func readAuthority(directory, file, commonName string, now time.Time) (*pki.Auth
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", certificate, err)
 	}
-	if pki.IsMadeHere(info.CommonName) && info.CommonName != commonName {
+	if pki.IsMadeHere(info.CommonName) && pki.Numberless(info.CommonName) != commonName {
 		return nil, fmt.Errorf("%s is of the authority %q, and %q is wanted here: give the files of each authority, and the cluster, the right name",
 			certificate, info.CommonName, commonName)
 	}

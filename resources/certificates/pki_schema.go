@@ -57,8 +57,8 @@ func pkiSchema() schema.Schema {
 			},
 			"expires_at": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "When the first of the authorities expires, as RFC 3339 in UTC. No certificate of the cluster holds longer, and this version of the provider does not exchange authorities: " +
-					"plans of `etcd_cluster` warn for the last 180 days.",
+				MarkdownDescription: "When the first of the authorities expires, as RFC 3339 in UTC. No certificate of the cluster holds longer: give the cluster others in time. " +
+					"Plans of `etcd_cluster` warn for the last 180 days.",
 			},
 			"peer_ca_certificate":   schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that members trust each other by."},
 			"client_ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that clients and servers trust each other by."},

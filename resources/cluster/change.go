@@ -41,6 +41,7 @@ type change struct {
 type desired struct {
 	members map[string]memberModel
 	stores  providerdata.Stores
+	signers membership.Signers
 	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
 }
 
@@ -59,14 +60,15 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	// begins.
 	c.Name, c.DataDir = value.OrBefore(c.Name, state.Name), value.OrBefore(c.DataDir, state.DataDir)
 	c.keepObserved(state)
+	c.exchange(from.authority, state)
 	diags.Append(c.checkAbandoned(before, last)...)
-	diags.Append(c.refuseChanges(from.authority, state)...)
+	diags.Append(c.refuseChanges(state)...)
 	diags.Append(from.wrong()...)
 	asked, restoration, backup := from.recovery, from.restoration, from.backup
 	newBackup := !c.Backup.Equal(state.Backup)
 	if restoration.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
-		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, backup}, before, last, restoration) {
+		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, from.authority.Signers(), backup}, before, last, restoration) {
 			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record. "+
 				"The apply notes in the state what restore says now, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
 			restoration = membership.Restoration{}
@@ -76,7 +78,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		}
 		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
-			diags.Append(c.planRestore(ctx, state, desired{members, stores, backup}, from, restoration)...)
+			diags.Append(c.planRestore(ctx, state, desired{members, stores, from.authority.Signers(), backup}, from, restoration)...)
 		}
 		if diags.HasError() || restoration.Source != "" {
 			return diags
@@ -99,14 +101,14 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		return diags
 	}
 	c.takeOver(members, before)
-	if !c.plannable(ctx, members) || !rebuildsKnown(members) ||
+	if !c.plannable(ctx, members) || !rebuildsKnown(members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() ||
 		newBackup && !backups.AllKnown(config.Backup, backup) {
 		c.nothingKnown(state, members, before)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}
 	diags.Append(c.warnAbandoned(last)...)
-	ch := c.changed(state, desired{members, stores, backup}, before, last, asked)
+	ch := c.changed(state, desired{members, stores, from.authority.Signers(), backup}, before, last, asked)
 	switch {
 	case !from.found && (ch.asksForChange(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
@@ -141,7 +143,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
-	ch.cluster.Rebuild = rebuilds(want.members, before)
+	ch.cluster.Rebuild, ch.cluster.Signers = rebuilds(want.members, before), want.signers
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
 	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
 	return ch
@@ -303,7 +305,32 @@ func (ch change) asksForChange(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
-		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0
+		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 ||
+		is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
+}
+
+// settle fills in the authorities of an apply that its plan did not know. It refuses others than those that were planned: an
+// ephemeral value may have changed since.
+func (c *clusterModel) settle(pki authority.Model) (diags diag.Diagnostics) {
+	planned := *c
+	c.exchange(pki, planned)
+	if !planned.PeerCACertificate.IsUnknown() && !c.PeerCACertificate.Equal(planned.PeerCACertificate) ||
+		!planned.CACertificate.IsUnknown() && !c.CACertificate.Equal(planned.CACertificate) {
+		diags.AddAttributeError(path.Root("pki"), "The authorities are not those that were planned", "Since the plan, pki has come to hold other authorities. No host was changed. Plan again.")
+	}
+	return diags
+}
+
+// exchange has the model name the authorities that members are to trust: those of the configuration. The text of the state
+// stays where they are the same.
+func (c *clusterModel) exchange(pki authority.Model, state clusterModel) {
+	peers, clients := pki.Bundles()
+	if !authority.Same(peers, state.PeerCACertificate) {
+		c.PeerCACertificate = peers
+	}
+	if !authority.Same(clients, state.CACertificate) {
+		c.CACertificate = clients
+	}
 }
 
 // keepObserved takes over what was observed, and what was last done.
@@ -378,7 +405,7 @@ func rebuilds(members, before map[string]memberModel) (names []string) {
 }
 
 // refuseChanges refuses what is not possible on a living cluster, the members aside.
-func (c clusterModel) refuseChanges(pki authority.Model, state clusterModel) (diags diag.Diagnostics) {
+func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics) {
 	refuse := func(name, why string) {
 		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a living cluster", why+" No host was changed.")
 	}
@@ -389,12 +416,7 @@ func (c clusterModel) refuseChanges(pki authority.Model, state clusterModel) (di
 		refuse("data_dir", fmt.Sprintf("A member is told by the directory and the file system that its data is on, and another one looks like a member that has lost it. Put back %s. To have the data on another disk, mount that at this directory of a spare host, "+
 			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
 	}
-	for _, ca := range [][2]types.String{{pki.Client.Certificate, state.CACertificate}, {pki.Peer.Certificate, state.PeerCACertificate}} {
-		if !ca[0].IsUnknown() && !authority.Same(ca[0], ca[1]) {
-			refuse("pki", "These are not the authorities that the cluster's certificates were signed by, and this version of the provider does not exchange them. Put back the pki that the cluster was formed with; where its state was lost, import the etcd_pki from the files of its authorities.")
-			break
-		}
-	}
+
 	return diags
 }
 

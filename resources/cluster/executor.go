@@ -115,10 +115,11 @@ func (ch change) serving(owner string) (members []membership.Member) {
 
 // signing is an executor that has the hosts' certificate requests signed.
 func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
-	authorities, err := by.Parse(r.providerData.Now())
+	signer, err := by.Signer(r.providerData.Now)
 	if err != nil {
 		return nil, err
 	}
+	cluster.Signers = by.Signers()
 	algorithm, err := authority.Algorithm(cluster.ClientCA)
 	if err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 	cluster.KeyAlgorithm = string(algorithm)
 	executor, err := r.executor(ctx, cluster, operation, to, without)
 	if err == nil {
-		executor.Signer = authority.Signer{Authorities: authorities, Now: r.providerData.Now}
+		executor.Signer = signer
 	}
 	return executor, err
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
@@ -22,6 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
 // observe writes what was seen of the cluster into the model, and says what has to be kept of it for the
@@ -29,7 +29,7 @@ import (
 // unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
 // those that a change which was cut short has not come to its end on.
 func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
-	status := cluster.Status(c.Owner.ValueString(), reports, now)
+	status := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, now))
 	for _, s := range status.Members {
 		m, known := members[s.Name]
 		if !known || !s.Desired {
@@ -54,7 +54,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	}
 	c.Status, c.Alarms = types.StringValue(health.Status(status)), health.Alarms(status)
 	diags.Append(c.setMembers(ctx, members)...)
-	timeless := cluster.Status(c.Owner.ValueString(), reports, time.Time{})
+	timeless := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, time.Time{}))
 	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
 }
 
@@ -235,11 +235,11 @@ func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) str
 // warnOfAuthorities says that the authorities of a cluster are about to expire, and with them every certificate that it has.
 func (c clusterModel) warnOfAuthorities(now time.Time) (diags diag.Diagnostics) {
 	first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString())
-	if err != nil || !pki.NeedsRenewal(first, now, authority.Warning) {
+	if err != nil || !cert.NeedsRenewal(first, now, authority.Warning) {
 		return nil
 	}
 	diags.AddAttributeWarning(path.Root("pki"), "The authorities are about to expire", fmt.Sprintf("The authority %q of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. "+
-		"This version of the provider does not exchange the authorities of a living cluster. Before that day, form another cluster, with an etcd_pki of its own, from a snapshot of this one (restore), and have the clients follow.",
+		"Before that day, give the cluster other authorities, with the present ones in pki.trusted until all clients have certificates of the new ones.",
 		first.CommonName, c.Name.ValueString(), first.NotAfter.UTC().Format(time.RFC3339)))
 	return diags
 }

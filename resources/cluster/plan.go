@@ -157,7 +157,7 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stor
 	if config.DataDir.IsNull() && !c.Name.IsUnknown() {
 		c.DataDir = types.StringValue(api.DefaultDataDir(c.Name.ValueString()))
 	}
-	c.CACertificate, c.PeerCACertificate = from.authority.Client.Certificate, from.authority.Peer.Certificate
+	c.PeerCACertificate, c.CACertificate = from.authority.Bundles()
 	c.ClusterID, c.Owner = types.StringUnknown(), types.StringUnknown()
 	c.Status, c.Alarms = types.StringValue(health.StatusHealthy), types.ListNull(types.StringType)
 	c.Endpoints, c.LastRollout = types.ListUnknown(types.StringType), types.ListNull(types.StringType)

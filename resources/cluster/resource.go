@@ -183,8 +183,12 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	resp.Diagnostics.Append(plan.settle(from.authority)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
 	before, members, last, restoration := from.before, from.members, from.last, from.restoration
-	want := desired{members: members, stores: r.providerData.Stores, backup: from.backup}
+	want := desired{members: members, stores: r.providerData.Stores, signers: from.authority.Signers(), backup: from.backup}
 	if plan.restoredBefore(state, want, before, last, restoration) {
 		restoration = membership.Restoration{}
 	} else if restoration.Source != "" {

@@ -52,7 +52,8 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 			},
 			"pki": authority.WriteOnly("The authorities that sign the cluster's certificates: `etcd_pki.NAME.authority`, or an object of the same shape " +
 				"from elsewhere (an ephemeral resource, say). Write-only: no key enters this resource's state or plan. " +
-				"Its certificates cannot be exchanged for those of another authority yet."),
+				"Other authorities are exchanged for those that the cluster has, with no outage: every member comes to trust the new ones beside the old, which takes a restart each; then it is given certificates of the new ones, which takes none; " +
+				"then the old ones go, with another restart, unless `trusted` keeps them. Keep them until all clients have certificates of the new ones, and trust these."),
 			"members": schema.MapNestedAttribute{
 				Required: true,
 				MarkdownDescription: "The members, by name: 1, 3, 5 or 7 of them, each on a host of its own. A name is 1 to 63 lower-case letters, digits and hyphens, " +

@@ -75,18 +75,24 @@ type planner struct {
 	membership.ClusterStatus
 	want     membership.Spec
 	deferred []*membership.Refusal
+	given    membership.Authorities // that every member is to trust by now
+	sign     membership.Authorities // that can sign by now; of peers, or of clients, empty: none can
 }
 
 // choose returns the first step of the first rule that has one, or the zero Step. A rule whose step is not safe now
 // defers it and says why, and choose asks the next rule.
 func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
+	c := &planner{ClusterStatus: p, want: want}
+	c.given, c.sign = c.needed(), c.able()
 	if step, err := recovery(p, want); err != nil || step != (membership.Step{}) {
-		return step, nil, err
+		return c.provide(step), nil, err
 	}
 	if err := preconditions(p, want); err != nil {
 		return membership.Step{}, nil, err
 	}
-	c := &planner{ClusterStatus: p, want: want}
+	if err := c.authorities(); err != nil {
+		return membership.Step{}, nil, err
+	}
 	rules := []func() (membership.Step, bool){
 		c.expel,               // a member with other data than the rest gives its readers wrong answers
 		c.heal,                // what is down comes up: nothing is safer than more healthy members
@@ -119,7 +125,7 @@ func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, 
 	}
 	for _, rule := range rules {
 		if step, found := rule(); found {
-			return step, nil, nil
+			return c.provide(step), nil, nil
 		}
 	}
 	return membership.Step{}, c.deferred, nil

@@ -69,6 +69,9 @@ func TestPlansResume(t *testing.T) {
 		patience := rapid.IntRange(0, 12).Draw(t, "cuts")
 		for taken := 0; ; taken++ {
 			planned, err := e.planned(t)
+			if err != nil && e.notYet(err) {
+				continue
+			}
 			if err != nil {
 				if taken > 0 || e.active() >= quorum(len(e.voters())) && e.serves {
 					t.Fatalf("refused: %v\nbegan as %s\nthen %s\nnow %s", err, began, strings.Join(did, "\n"), show(e.status()))
@@ -135,6 +138,9 @@ func TestPlansMeetFaults(t *testing.T) {
 		began := show(e.status())
 		for range 20 {
 			planned, err := e.planned(t)
+			if err != nil && e.notYet(err) {
+				continue
+			}
 			if err != nil {
 				if e.serves {
 					t.Fatalf("it serves, and is refused: %v\nin %s", err, show(e.status()))
@@ -166,6 +172,9 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, []string{""})
 		planned, err := e.planned(t)
+		if err != nil && e.notYet(err) {
+			planned, err = e.planned(t)
+		}
 		if err != nil && !e.serves {
 			return // so many are renumbered that the others are no quorum
 		}

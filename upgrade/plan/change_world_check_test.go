@@ -70,8 +70,8 @@ func (e *etcd) checkServing(membership.Step, *machine, *entry) error {
 }
 
 func (e *etcd) checkRenewCertificates(_ membership.Step, h *machine, m *entry) error {
-	if m == nil || !h.marker || !h.expired || h.from != "" {
-		return errors.New("nothing of it has expired")
+	if m == nil || !h.marker || !h.expired && h.issued.By == e.signers.First() || h.from != "" {
+		return errors.New("nothing of it has expired, and it is of the right authority")
 	}
 	return nil
 }
@@ -145,6 +145,9 @@ func (e *etcd) checkAgree(membership.Step, *machine, *entry) error {
 		case e.stays(m) && (e.awaited(m.address) || !e.seen && e.desired(m.address)) && !h.silent && !h.taken:
 			return fmt.Errorf("%s does not come up by its configuration", m.address)
 		}
+	}
+	if err := e.estranged(); err != nil {
+		return err
 	}
 	if able < quorum(len(e.voters())) {
 		return fmt.Errorf("%d of %d run", able, len(e.voters()))
@@ -308,7 +311,7 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		return fmt.Errorf("%d of %d would be healthy", healthy-1, n)
 	case h.from != "":
 		return errors.New("it would be configured for an address that it does not have in the list")
-	case h.version == e.want.Version && h.current:
+	case h.version == e.want.Version && h.current && h.issued.Trusts == e.trusts && step.Trusts == (membership.Authorities{}):
 		return errors.New("it runs by what is wanted")
 	case membership.Minor(e.want.Version) < e.version:
 		return fmt.Errorf("etcd %s does not start on storage of %s", e.want.Version, e.version)

@@ -13,6 +13,7 @@ func (e *etcd) take(step membership.Step) {
 	configure := func(version string) {
 		h.version, h.current, h.expired, h.broken = version, true, false, false
 	}
+	e.issue(step)
 	switch step.Kind {
 	case membership.Stage:
 		e.staged[step.At] = step.To
@@ -21,7 +22,7 @@ func (e *etcd) take(step membership.Step) {
 	case membership.RenewCertificates:
 		h.expired, e.certified[step.At] = false, true
 		if h.running && e.seen {
-			h.ready = true
+			h.ready = !h.broken
 		}
 	case membership.Stop:
 		h.running, h.ready = false, false
@@ -46,7 +47,7 @@ func (e *etcd) take(step membership.Step) {
 			// Beside a quorum, one that is not desired is waited for by nobody: let it never come.
 			if h := e.at(v.address); h.running && h.data == v.id && (e.awaited(v.address) || !e.seen) {
 				h.gone = false // its list has its new address
-				h.ready = true
+				h.ready = !h.broken
 			}
 		}
 		e.serves = true
@@ -113,13 +114,16 @@ func (e *etcd) cut(step membership.Step, way int) {
 	switch is := func(kind membership.Kind, at int) bool { return step.Kind == kind && way == at }; {
 	case way == 0:
 	case is(membership.Join, 1): // prepared, and not started
+		e.issue(step)
 		h.marker, h.version, h.built = true, step.To, again
 	case is(membership.Join, 2): // started, and not heard of
 		h.built = again
+		e.issue(step)
 		h.marker, h.version, h.current, h.data, h.running = true, step.To, true, m.id, true
 	case is(membership.Roll, 1): // stopped
-		h.running, h.ready = false, false
+		h.running, h.ready, h.issued.Trusts = false, false, h.issued.Files
 	case is(membership.Roll, 2): // stopped and configured
+		e.issue(step)
 		h.running, h.ready, h.version, h.current = false, false, step.To, true
 	case is(membership.Readdress, 1): // in the list, and not restarted
 		m.moved = true
@@ -161,7 +165,7 @@ func (e *etcd) unmet() []string {
 			left = append(left, m.Name+" does not vote")
 		case !e.healthy(in):
 			left = append(left, m.Name+" is not healthy")
-		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names():
+		case h.version != e.want.Version || !h.current || h.expired || h.disabled || h.settled != e.names() || h.issued != e.issuedAsDesired():
 			left = append(left, fmt.Sprintf("%s is not as wanted: %+v", m.Name, *h))
 		}
 	}

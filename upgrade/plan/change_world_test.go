@@ -26,7 +26,10 @@ type etcd struct {
 	downgrade string // line
 	restless  bool   // a downgrade that is under way goes on by itself, not only while a step waits for it
 	full      bool
-	vain      bool // the run has waited in vain, and has ended
+	trusts    membership.Authorities // of the configuration
+	signers   membership.Signers     // likewise
+	reverted  bool                   // the configuration names the authorities again that it named before
+	vain      bool                   // the run has waited in vain, and has ended
 	ids       int
 
 	saved  bool              // a snapshot was taken by this run
@@ -67,6 +70,7 @@ type machine struct {
 	gone     bool   // its host does not have that address any more
 	unheard  bool   // nobody answers there
 	logged   uint64 // the last entry of its log
+	issued   membership.Issued
 }
 
 func (e *etcd) at(address string) *machine {
@@ -174,7 +178,7 @@ func (e *etcd) elect() {
 
 // status is the cluster as it would be seen.
 func (e *etcd) status() membership.ClusterStatus {
-	p := membership.ClusterStatus{Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
+	p := membership.ClusterStatus{Trusts: e.trusts, Signers: e.signers, Full: e.full, Saved: e.saved, ClusterVersion: e.version, Downgrade: e.downgrade, Lowered: e.downgrade != "" && e.version == e.downgrade}
 	if e.serves {
 		p.Leader = e.leader
 	}
@@ -246,6 +250,7 @@ func (e *etcd) member(m membership.Member) membership.MemberStatus {
 	case membership.Unreachable, membership.Foreign, membership.Missing, membership.Lost:
 		return s
 	}
+	s.Issued = h.issued
 	if s.Version = h.version; s.Role == membership.Voter && s.State != membership.Healthy && s.State != membership.Blocked {
 		s.Term, s.Index = 1, h.logged
 	}
@@ -359,5 +364,5 @@ func (e *etcd) do(step membership.Step) error {
 		return fmt.Errorf("%s: the quorum is gone: %d of %d are active", step, e.active(), len(e.voters()))
 	}
 	e.heartbeat()
-	return nil
+	return e.estranged()
 }

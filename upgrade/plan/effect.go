@@ -87,6 +87,10 @@ func rewriteRuns(s *membership.MemberStatus) {
 // effectOnMember applies a step to the member that it is done to.
 func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want membership.Spec, done membership.Step) {
 	switch done.Kind {
+	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress:
+		issue(p, s, done)
+	}
+	switch done.Kind {
 	case membership.Stage:
 		s.Staged = done.To
 		s.Storeless = s.Storeless && done.To != s.Version
@@ -99,14 +103,15 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		}
 	case membership.Configure:
 		s.Move = membership.Move{}
-		s.Outdated, s.Invalid, s.Behind, s.Version, s.Storeless = nil, "", false, want.Version, false
+		s.Outdated, s.Invalid, s.Due, s.Behind, s.Version, s.Storeless = nil, "", "", false, want.Version, false
 		rewriteRuns(s)
 	case membership.RenewCertificates:
-		s.Invalid, s.Certified = "", true
+		s.Invalid, s.Due, s.Certified = "", "", true
 		if s.State == membership.Unhealthy && p.HasQuorum() { // its certificate was the cause
 			s.State = membership.Healthy
 		}
 	case membership.Readdress:
+		s.Due = ""
 		listed := s.Moved
 		s.Move = membership.Move{}
 		if (&planner{ClusterStatus: p, want: want}).misconfigured(*s) {
@@ -129,7 +134,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		s.Role, s.ID, s.Started = membership.Learner, "new "+s.Address, false
 	case membership.Join:
 		s.State, s.Started, s.Traces, s.Version = membership.Healthy, true, true, done.To
-		s.Outdated, s.Invalid, s.Disabled, s.Rebuild, s.Storeless = nil, "", false, "", false
+		s.Outdated, s.Invalid, s.Due, s.Disabled, s.Rebuild, s.Storeless = nil, "", "", false, "", false
 		if want.Backups != "" {
 			s.Unbacked = bootstrap.NoBackups
 		}

@@ -72,7 +72,7 @@ func (c *planner) heal() (membership.Step, bool) {
 	}
 	// Before any member is stopped: without a valid certificate and its key, a member cannot even be asked.
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Unhealthy
+		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Unhealthy && trusts(s, c.sign)
 	}); found {
 		return c.certificates(s), true
 	}
@@ -197,7 +197,7 @@ func runs(s membership.MemberStatus) bool {
 // renewCertificates issues new certificates to running members, without a restart.
 func (c *planner) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == ""
+		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == "" && c.canSign()
 	})
 	return c.certificates(s), found
 }

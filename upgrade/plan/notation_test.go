@@ -19,16 +19,18 @@ import (
 //
 // A member is NAME[@ADDRESS][*][~][-][=VERSION][/WORD,...]: * leads, ~ is a learner, - is not in the list;
 // a voter otherwise. A member called a has 192.0.2.11 where no address is given, b 192.0.2.12, and so on. Words
-// are a state, and settings, unit, invalid, active, rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that
+// are a state, trusts:, files: and of: for the authorities (old where these do not say), and settings, unit, invalid, active, rebuild, storeless, disabled, unsynced, behind, unstarted, traces, differs, from:13 for one that
 // its cluster knows at 192.0.2.13, moved, unheard, gone (the machine lacks that address), had:812 for an entry that it is known to have had, and 4.812 for a log that ends
 // with entry 812 of term 4. ? begins an unmanaged member
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a list of members and a version, and
 // hold where restarts are held back, zone:r1:a,b for the members of a zone, and
+// trusts:old+new for the authorities that are to be trusted and signs:new+old for those that can sign, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Carried: []string{"3.7.3", "3.6.16"}}
+	p := membership.ClusterStatus{ClusterVersion: "3.7"}
 	var observed []string
 	for line := range strings.Lines(script) {
 		fields := strings.Fields(line)
@@ -41,6 +43,14 @@ func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Sp
 				if names, recovers := strings.CutPrefix(field, "recover:"); recovers {
 					survivors := strings.Split(names, ",")
 					want.Recover.Member, want.Recover.Abandons = survivors[0], survivors[1:]
+					continue
+				}
+				if names, are := strings.CutPrefix(field, "trusts:"); are {
+					p.Trusts = authorities(names)
+					continue
+				}
+				if names, are := strings.CutPrefix(field, "signs:"); are {
+					p.Signers = membership.Signers{Peers: strings.Split(names, "+"), Clients: strings.Split(names, "+")}
 					continue
 				}
 				if field == "hold" {
@@ -73,7 +83,6 @@ func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Sp
 	}
 	want.Members = membership.Sort(want.Members)
 
-	p := membership.ClusterStatus{ClusterVersion: "3.7"}
 	for _, field := range observed {
 		switch name, value, _ := strings.Cut(field, ":"); {
 		case field == "full":
@@ -122,6 +131,12 @@ func unmanaged(text string) membership.UnmanagedMember {
 	return s
 }
 
+// authorities are those of peers and of clients by the same names.
+func authorities(names string) membership.Authorities {
+	set := membership.NamesOf(strings.Split(names, "+")...)
+	return membership.Authorities{Peers: set, Clients: set}
+}
+
 var states = []membership.State{membership.Healthy, membership.Unhealthy, membership.Stopped, membership.Missing, membership.Lost, membership.Blocked, membership.Foreign, membership.Unreachable}
 
 // reasons are what is behind a state.
@@ -153,19 +168,33 @@ func memberStatus(t testing.TB, p *membership.ClusterStatus, text string, want m
 	case strings.Contains(signs, "-"):
 		s.Role, s.ID, s.Started = membership.Absent, "", false
 	}
+	if p.Trusts != (membership.Authorities{}) && s.Role != membership.Absent {
+		s.Issued = membership.Issued{By: authorities("old"), Trusts: authorities("old"), Files: authorities("old")}
+	}
 	for word := range strings.SplitSeq(words, ",") {
 		switch {
 		case word == "":
+		case strings.HasPrefix(word, "trusts:"):
+			s.Issued.Trusts, s.Issued.Files = authorities(word[len("trusts:"):]), authorities(word[len("trusts:"):])
+		case strings.HasPrefix(word, "files:"):
+			s.Issued.Files = authorities(word[len("files:"):])
+		case strings.HasPrefix(word, "of:"):
+			s.Issued.By = authorities(word[len("of:"):])
 		case slices.Contains(states, membership.State(word)):
 			s.State = membership.State(word)
 			s.Why = reasons[s.State]
 			if s.State == membership.Missing {
 				s.Traces = false
 			}
+			if s.State == membership.Missing || s.State == membership.Unreachable {
+				s.Issued = membership.Issued{}
+			}
 		case word == "settings" || word == "unit":
 			s.Outdated = append(s.Outdated, word)
 		case word == "unasked":
 			s.Outdated, s.Unasked = append(s.Outdated, "its unit"), true
+		case word == "due":
+			s.Due = "its peer certificate expires at 2027-03-01T00:00:00Z"
 		case word == "invalid":
 			s.Invalid = "its certificates have expired"
 		case word == "rebuild":

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
+	"strings"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
@@ -90,4 +92,132 @@ func versionsInReach(p membership.ClusterStatus, desired string) error {
 		return &membership.Refusal{Summary: "A downgrade is under way", Attribute: "version", Rule: fmt.Sprintf("a downgrade to etcd %s is under way, and version asks for etcd %s", p.Downgrade, desired), Remedy: fmt.Sprintf("set version to %q, and apply that first", p.Downgrade)}
 	}
 	return nil
+}
+
+// quorumInReach refuses a cluster without a quorum that would have none either once every member that can be started
+// runs.
+func quorumInReach(p membership.ClusterStatus, want membership.Spec) error {
+	n := p.Size()
+	able, open, empty, taken := 0, 0, 0, 0 // open: may be able once somebody has fixed its host
+	var missing, ending, withoutAddress, apart, barred []string
+	for _, s := range p.Voters() {
+		if p.WasPutBack(s) {
+			missing = append(missing, fmt.Sprintf("%s: %s", s, membership.PutBack(s.Index, s.Had)))
+			continue
+		}
+		if s.Survives() && !cannotComeUp(p, want, s) || s.State == membership.Healthy || s.State == membership.StoreMissing {
+			able++
+			continue
+		}
+		missing = append(missing, fmt.Sprintf("%s: %s", s, s.Why))
+		switch {
+		case cannotComeUp(p, want, s) && s.From != "" && s.Survives() && mayLackAddress(s):
+			withoutAddress = append(withoutAddress, fmt.Sprintf("%s (%s)", s.Name, membership.HostOf(s.From)))
+		case cannotComeUp(p, want, s) && s.From != "" && s.Survives():
+			apart = append(apart, fmt.Sprintf("%s (%s)", s.Name, s.From))
+		case s.Barred != "":
+			barred = append(barred, fmt.Sprintf("%s: %s", s.Name, s.Barred))
+		case s.Looping:
+			ending = append(ending, s.Name)
+		case s.State == membership.Missing:
+			empty++
+		case s.State == membership.Foreign:
+			taken++
+		case (s.State == membership.Unreachable || s.State == membership.Blocked && !s.Alone) && s.Desired: // a run does not wait for a member that the configuration no longer has
+			open++
+		}
+	}
+	if empty == n {
+		return &membership.Refusal{Summary: "No host carries a member any more", Rule: "no host carries a member of this cluster any more: somebody has taken it off all of them",
+			Remedy: "bring the hosts back with their data, or restore a snapshot; if it was meant, and nobody needs the data, remove the cluster from the state (terraform state rm) and apply to form a new, empty one"}
+	}
+	needed := membership.Quorum(n)
+	refuse := func(what, remedy string) error {
+		return &membership.Refusal{Summary: strings.ToUpper(what[:1]) + what[1:], Rule: fmt.Sprintf("%s: %d of %d voters serve or can be started, and %d are needed (%s)", what, able, n, needed, strings.Join(missing, "; ")), Remedy: remedy}
+	}
+	switch {
+	case able >= needed:
+		return nil
+	case able+len(withoutAddress)+len(apart) >= needed:
+		var ways []string
+		if len(withoutAddress) > 0 {
+			ways = append(ways, fmt.Sprintf("their machines may lack the addresses that the cluster knows: add those addresses for now (ip address add) and plan again, and the members are re-addressed one by one: %s", strings.Join(withoutAddress, ", ")))
+		}
+		if len(apart) > 0 {
+			ways = append(ways, fmt.Sprintf("only a quorum can change members' peer URLs: revert address or peer_port of %s, apply, and change it once the members serve", strings.Join(apart, ", ")))
+		}
+		if logs := tellLogs(p); logs != "" {
+			ways = append(ways, logs)
+		}
+		remedy := strings.Join(ways, "; ")
+		if way := recommended(p); way != "" {
+			remedy += ", or, if none of that is possible, " + way
+		}
+		return refuse("the quorum is lost", remedy)
+	case len(barred) > 0 && able+open+len(barred) >= needed: // nothing is given up while hosts that answer were not asked
+		return refuse("no quorum can be seen", strings.Join(barred, "; ")+"; and plan again; nothing is changed while it is not known what they hold")
+	case able+open >= needed:
+		remedy := "fix those hosts, or the network to them, and plan again; nothing is changed until it is known what they hold"
+		if way := recommended(p); way != "" {
+			remedy += fmt.Sprintf(" (of those that were seen, %s); if they are gone for good, and you restore no snapshot, %s", tellLogs(p), way)
+		} else {
+			remedy += "; if they are gone for good, restore a snapshot"
+		}
+		return refuse("no quorum can be seen", remedy)
+	case able+taken >= needed:
+		return refuse("the quorum is lost", "find out what manages those hosts now, before anything else")
+	}
+	remedy := "bring a lost host back with its data, or restore a snapshot"
+	if len(ending) > 0 {
+		remedy = fmt.Sprintf("fix what ends %s (see journalctl -u etcd@%s on the host), %s", strings.Join(ending, ", "), want.Name, remedy)
+	}
+	if howToUncontradict := howToUncontradict(p, want); howToUncontradict != "" {
+		remedy = howToUncontradict + "; else " + remedy
+	}
+	if logs := tellLogs(p); logs != "" {
+		remedy = logs + "; " + remedy
+	}
+	if way := recommended(p); way != "" {
+		remedy += ", or, if none of that is possible, " + way
+	}
+	return refuse("the quorum is lost", remedy)
+}
+
+// mayLackAddress tells whether a member's machine has lost the address by which its cluster knows it, or may have, if
+// that is a DNS name.
+func mayLackAddress(s membership.MemberStatus) bool {
+	_, err := netip.ParseAddr(membership.HostOf(s.From))
+	return !s.Moved && (s.Gone || err != nil && !s.There)
+}
+
+// howToUncontradict tells what to do about members that do not start because a running member holds different data. It
+// is empty if there are none.
+func howToUncontradict(p membership.ClusterStatus, want membership.Spec) string {
+	var kept, running []string
+	for _, s := range p.Voters() {
+		switch {
+		case s.Differs:
+			kept = append(kept, s.String())
+		case runs(s) && !s.Looping:
+			running = append(running, s.String())
+		}
+	}
+	if len(kept) == 0 || len(running) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("since a running peer holds different data, %s do not start: stop %s (systemctl stop etcd@%s on its host), and they start by themselves if they hold the same; then give the stopped member another rebuild, plan again, and apply",
+		strings.Join(kept, ", "), strings.Join(running, ", "), want.Name)
+}
+
+// cannotComeUp tells whether neither a start nor a wait brings a member up: its process ends each time with its
+// desired configuration.
+func cannotComeUp(p membership.ClusterStatus, want membership.Spec, s membership.MemberStatus) bool {
+	if s.Alone {
+		return true // until it is recovered or rebuilt
+	}
+	c := &planner{ClusterStatus: p, want: want}
+	if s.From != "" { // a quorum of the others can update the list, or it is alone
+		return (s.Looping && !c.mustConfigureFirst(s) || unreachable(s)) && p.Size() > 1 && !p.HasQuorum()
+	}
+	return s.Looping && !c.mustConfigureFirst(s) && (s.Invalid == "" || !c.canBringUp(s))
 }

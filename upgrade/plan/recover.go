@@ -120,8 +120,8 @@ func recovered(p *membership.ClusterStatus, want membership.Spec, seed membershi
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
-			s.State, s.Unsynced, s.Why, s.Looping, s.Alone = membership.Healthy, true, "", false, false
-			s.Move, s.Invalid = membership.Move{}, ""
+			s.State, s.Unsynced, s.Why, s.Looping, s.Alone, s.Disabled = membership.Healthy, true, "", false, false, false
+			s.Move, s.Invalid, s.Due = membership.Move{}, "", ""
 			p.Leader = s.ID
 			continue
 		}

@@ -56,7 +56,7 @@ func (a *Authority) PeerCA() string { return a.peer.bundle() }
 func (a *Authority) ClientCA() string { return a.client.bundle() }
 
 // Sign signs a request if it asks for exactly what is desired.
-func (a *Authority) Sign(_ context.Context, want api.KeyRequest, request string) (string, error) {
+func (a *Authority) Sign(_ context.Context, _ string, want api.KeyRequest, request string) (string, error) {
 	block, _ := pem.Decode([]byte(request))
 	if block == nil {
 		return "", fmt.Errorf("the request for key %s is no PEM", want.Name)

@@ -1,0 +1,169 @@
+package bootstrap
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// authorities are certificates of authorities, each once, in an order of their own.
+type authorities []*x509.Certificate
+
+// parseAuthorities are those of a bundle, PEM; none where it cannot be read.
+func parseAuthorities(bundle string) authorities {
+	parsed, err := cert.Parse([]byte(bundle))
+	if err != nil {
+		return nil
+	}
+	return parsed
+}
+
+// names is the set of the authorities.
+func (a authorities) names() membership.AuthorityNames {
+	var names []string
+	for _, authority := range a {
+		names = append(names, cert.Name(authority))
+	}
+	return membership.NamesOf(names...)
+}
+
+// with are the authorities, and of others those that are not among them.
+func (a authorities) with(others authorities) authorities {
+	all := slices.Clone(a)
+	for _, other := range others {
+		if !slices.ContainsFunc(all, other.Equal) {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// signed is the first authority that a certificate was signed by; empty: none of these.
+func (a authorities) signed(leaf *x509.Certificate) membership.AuthorityNames {
+	for _, authority := range a {
+		if leaf.CheckSignatureFrom(authority) == nil {
+			return membership.AuthorityNames(cert.Name(authority))
+		}
+	}
+	return ""
+}
+
+// trust are the authorities that the cluster's members may have to do with: the desired ones first, then whatever hosts have.
+type trust struct{ peers, clients authorities }
+
+// trust collects them.
+func (c Cluster) trust(owner string, reports Reports) trust {
+	known := trust{parseAuthorities(c.PeerCA), parseAuthorities(c.ClientCA)}
+	for _, m := range c.AllMembers(reports) {
+		if o := reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner {
+			known.peers = known.peers.with(parseAuthorities(o.Certificates[observedPeerCA].PEM))
+			known.clients = known.clients.with(parseAuthorities(o.Certificates[observedClientCA].PEM))
+		}
+	}
+	return known
+}
+
+// of are the authorities that a key's certificate may be of.
+func (t trust) of(key string) authorities {
+	if key == api.KeyPeer {
+		return t.peers
+	}
+	return t.clients
+}
+
+// desiredAuthorities are those that members are to trust, and, of these, the ones that sign.
+func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signers) {
+	peers, clients := parseAuthorities(c.PeerCA), parseAuthorities(c.ClientCA)
+	signers := c.Signers
+	if len(signers.Peers) == 0 && len(peers) > 0 {
+		signers.Peers = []string{cert.Name(peers[0])}
+	}
+	if len(signers.Clients) == 0 && len(clients) > 0 {
+		signers.Clients = []string{cert.Name(clients[0])}
+	}
+	return membership.Authorities{Peers: peers.names(), Clients: clients.names()}, signers
+}
+
+// issued is which authorities a member's certificates are of, and which it trusts, by what its host reports.
+func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issued) {
+	for _, key := range api.KeyNames {
+		leaf, err := cert.ParseLeaf([]byte(o.Certificates[key].PEM))
+		if err != nil {
+			continue
+		}
+		by := known.of(key).signed(leaf)
+		if key == api.KeyPeer {
+			issued.By.Peers = issued.By.Peers.With(by)
+		} else {
+			issued.By.Clients = issued.By.Clients.With(by)
+		}
+	}
+	peers, clients := o.Certificates[observedPeerCA].PEM, o.Certificates[observedClientCA].PEM
+	issued.Files = membership.Authorities{Peers: parseAuthorities(peers).names(), Clients: parseAuthorities(clients).names()}
+	issued.Trusts = issued.Files
+	if p := o.Unit.Process; p != nil {
+		issued.Trusts.Peers = trusted(p.PeerCA, peers, c.PeerCA)
+		issued.Trusts.Clients = trusted(p.ClientCA, clients, c.ClientCA)
+	}
+	return issued
+}
+
+// trusted is what a process trusts that has started by a bundle of this SHA-256, which its file or the desired one may have;
+// empty: that is not known. A store that has not recorded the bundle has one that its file still holds.
+func trusted(started, file, desired string) membership.AuthorityNames {
+	switch started {
+	case "", digest(file):
+		return parseAuthorities(file).names()
+	case digest(desired):
+		return parseAuthorities(desired).names()
+	}
+	return ""
+}
+
+// Bundles are the bundles of authorities, PEM, that a member is given: those of these names, of what is desired and of what
+// hosts have. The zero value stands for the desired ones.
+func (c Cluster) Bundles(m membership.Member, owner string, reports Reports, names membership.Authorities) (peers, clients string, err error) {
+	if names == (membership.Authorities{}) {
+		names, _ = c.desiredAuthorities()
+	}
+	known := c.trust(owner, reports)
+	heldPeers, heldClients := Held(reports[m].Observation)
+	if peers, err = known.peers.bundle(names.Peers, heldPeers, c.PeerCA); err != nil {
+		return "", "", err
+	}
+	clients, err = known.clients.bundle(names.Clients, heldClients, c.ClientCA)
+	return peers, clients, err
+}
+
+// bundle is the text of those of the authorities that have these names. Where the host's own bundle has them, that is kept as it
+// is: by its hash, the text tells what a process has started by.
+func (a authorities) bundle(names membership.AuthorityNames, held, desired string) (string, error) {
+	for _, text := range []string{held, desired} {
+		if parseAuthorities(text).names() == names {
+			return text, nil
+		}
+	}
+	var text strings.Builder
+	for _, name := range names.All() {
+		i := slices.IndexFunc(a, func(authority *x509.Certificate) bool { return cert.Name(authority) == name })
+		if i < 0 {
+			return "", fmt.Errorf("no host has the certificate of authority %s any more", name)
+		}
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: cert.BlockType, Bytes: a[i].Raw}))
+	}
+	return text.String(), nil
+}
+
+// Held are the bundles of authorities, PEM, that a host has: of peers, and of clients.
+func Held(o *api.Observation) (peers, clients string) {
+	if o == nil {
+		return "", ""
+	}
+	return o.Certificates[observedPeerCA].PEM, o.Certificates[observedClientCA].PEM
+}

@@ -1,0 +1,41 @@
+package bootstrap
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// Renewal is for how long members' certificates are issued, and when they are renewed.
+type Renewal struct {
+	Lifetime time.Duration // 0: the default of what signs
+	Before   time.Duration // before its end a certificate is renewed; 0: in the last third of its life
+}
+
+// due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with its
+// authority is left as it is: another would end at the same time.
+func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) string {
+	if now.IsZero() {
+		return ""
+	}
+	for _, want := range c.Keys(m) {
+		leaf, err := cert.ParseLeaf([]byte(held[want.Name].PEM))
+		if err != nil || !cert.NeedsRenewal(cert.InfoOf(leaf), now, c.Renewal.Before) || endsWithItsAuthority(leaf, known.of(want.Name)) {
+			continue
+		}
+		return fmt.Sprintf("its %s certificate expires at %s", want.Name, leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
+// endsWithItsAuthority tells whether a certificate was cut short at the end of the authority that it is of.
+func endsWithItsAuthority(leaf *x509.Certificate, known authorities) bool {
+	return slices.ContainsFunc(known, func(authority *x509.Certificate) bool {
+		return leaf.CheckSignatureFrom(authority) == nil && !leaf.NotAfter.Before(authority.NotAfter)
+	})
+}

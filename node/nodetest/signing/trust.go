@@ -1,0 +1,37 @@
+package signing
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+)
+
+// verified remembers which certificates are of an authority of which bundles.
+var verified cache[bool]
+
+// IsOf tells whether a certificate, PEM, is of an authority of a bundle.
+func IsOf(certificate, bundle string) bool {
+	is, _ := verified.get(model.Digest(bundle, certificate), func() (bool, error) { return signedByAny(certificate, bundle), nil })
+	return is
+}
+
+func signedByAny(certificate, bundle string) bool {
+	block, _ := pem.Decode([]byte(certificate))
+	if block == nil {
+		return false
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return false
+	}
+	for rest := []byte(bundle); ; {
+		var ca *pem.Block
+		if ca, rest = pem.Decode(rest); ca == nil {
+			return false
+		}
+		if authority, err := x509.ParseCertificate(ca.Bytes); err == nil && leaf.CheckSignatureFrom(authority) == nil {
+			return true
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package authority
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+)
+
+// Trusted are authorities that members trust beside those that sign: their predecessors, or their successors. nil: none.
+type Trusted struct {
+	Peer   *KeyPair `tfsdk:"peer"`
+	Client *KeyPair `tfsdk:"client"`
+}
+
+func (t *Trusted) peer() *KeyPair {
+	if t == nil {
+		return nil
+	}
+	return t.Peer
+}
+
+func (t *Trusted) client() *KeyPair {
+	if t == nil {
+		return nil
+	}
+	return t.Client
+}
+
+// trustedWriteOnly are those authorities as a resource takes them. Their keys need not be at hand.
+func trustedWriteOnly() schema.SingleNestedAttribute {
+	pair := func(description string) schema.SingleNestedAttribute {
+		return schema.SingleNestedAttribute{
+			Optional: true, WriteOnly: true, MarkdownDescription: description,
+			Attributes: map[string]schema.Attribute{
+				"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
+				"private_key": schema.StringAttribute{
+					Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{},
+					MarkdownDescription: "The authority's private key, PEM. With it, the authority signs for members as long as not all of them trust the one that is to sign: a member can be replaced meanwhile.",
+				},
+			},
+		}
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true, WriteOnly: true,
+		MarkdownDescription: "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come.",
+		Attributes:          map[string]schema.Attribute{"peer": pair(AboutPeer), "client": pair(AboutClient)},
+	}
+}
+
+// trustedFrom reads the authorities that are trusted beside those that sign.
+func trustedFrom(ctx context.Context, object types.Object) (*Trusted, diag.Diagnostics) {
+	value, is := object.Attributes()["trusted"].(types.Object)
+	if !is || value.IsNull() {
+		return nil, nil
+	}
+	var read Trusted
+	var diags diag.Diagnostics
+	for name, into := range map[string]**KeyPair{"peer": &read.Peer, "client": &read.Client} {
+		if one, is := value.Attributes()[name].(types.Object); is && one.IsNull() {
+			continue
+		}
+		pair, d := PairFrom(ctx, value, name)
+		diags.Append(d...)
+		*into = &pair
+	}
+	return &read, diags
+}
+
+// of are the authorities for one of members' keys: the one that signs first.
+func (a Model) of(key string) []KeyPair {
+	signs, trusted := a.Client, a.Trusted.client()
+	if key == api.KeyPeer {
+		signs, trusted = a.Peer, a.Trusted.peer()
+	}
+	if trusted == nil {
+		return []KeyPair{signs}
+	}
+	return []KeyPair{signs, *trusted}
+}
+
+// Bundles are the certificates that members are to trust, those of peers and those of clients; unknown where one is not known.
+func (a Model) Bundles() (peers, clients types.String) {
+	return bundle(a.of(api.KeyPeer)), bundle(a.of(api.KeyServer))
+}
+
+func bundle(authorities []KeyPair) types.String {
+	if len(authorities) == 1 { // as it is given
+		return authorities[0].Certificate
+	}
+	var texts []string
+	for _, authority := range authorities {
+		if authority.Certificate.IsUnknown() {
+			return types.StringUnknown()
+		}
+		if text := strings.TrimSpace(authority.Certificate.ValueString()); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return types.StringValue(strings.Join(texts, "\n") + "\n")
+}
+
+// Signers name the authorities whose keys are at hand, the one that is to sign first.
+func (a Model) Signers() membership.Signers {
+	return membership.Signers{Peers: signers(a.of(api.KeyPeer)), Clients: signers(a.of(api.KeyServer))}
+}
+
+func signers(authorities []KeyPair) (names []string) {
+	for _, authority := range authorities {
+		certificate, err := cert.ParseLeaf([]byte(authority.Certificate.ValueString()))
+		if err == nil && authority.PrivateKey.Reveal() != "" {
+			names = append(names, cert.Name(certificate))
+		}
+	}
+	return names
+}
+
+// checkTrusted refuses authorities that are to be trusted, and cannot be, as far as they are known.
+func (a Model) checkTrusted() (diags diag.Diagnostics) {
+	for _, key := range []string{api.KeyPeer, api.KeyServer} {
+		for _, k := range a.of(key)[1:] {
+			if !k.known() {
+				continue
+			}
+			_, err := cert.ParseOne([]byte(k.Certificate.ValueString()))
+			if err == nil && k.PrivateKey.Reveal() != "" {
+				_, err = k.Parse(k.notBefore())
+			}
+			if err != nil {
+				diags.AddAttributeError(path.Root("pki").AtName("trusted"), "A trusted authority cannot be used", err.Error())
+			}
+		}
+	}
+	return diags
+}

@@ -1,0 +1,82 @@
+package resources_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// issuedBy checks which cluster's authorities the certificates of all members are of, and which the output names as trusted.
+func (w *world) issuedBy(by string, trusted ...string) tftest.TestCheckFunc {
+	return func(state *terraform.State) error {
+		for last := 11; last <= 13; last++ {
+			for key, text := range w.host(last).Certificates("prod") {
+				leaf, err := cert.ParseLeaf([]byte(text))
+				if err != nil {
+					return err
+				}
+				want := "etcd " + by + " clients"
+				if key == api.KeyPeer {
+					want = "etcd " + by + " peers"
+				}
+				if leaf.Issuer.CommonName != want {
+					return fmt.Errorf("the %s certificate of 192.0.2.%d is of %q, want %q", key, last, leaf.Issuer.CommonName, want)
+				}
+			}
+		}
+		for attribute, kind := range map[string]string{"peer_ca_certificate": "peers", "client_ca_certificate": "clients"} {
+			bundle, err := cert.Parse([]byte(state.RootModule().Resources["etcd_cluster.prod"].Primary.Attributes[attribute]))
+			if err != nil {
+				return fmt.Errorf("%s: %w", attribute, err)
+			}
+			var names []string
+			for _, authority := range bundle {
+				names = append(names, strings.TrimSuffix(strings.TrimPrefix(authority.Subject.CommonName, "etcd "), " "+kind))
+			}
+			if !slices.Equal(names, trusted) {
+				return fmt.Errorf("%s has %q, want %q", attribute, names, trusted)
+			}
+		}
+		return nil
+	}
+}
+
+// TestAuthoritiesAreExchanged: the authorities of a living cluster are exchanged for any others, with the old ones trusted
+// until they are taken out, or in one apply.
+func TestAuthoritiesAreExchanged(t *testing.T) {
+	w := newWorld(t)
+	config := func(pki string) string {
+		return strings.Replace(three(line), "etcd_pki.prod.authority", pki, 1) + otherPKI
+	}
+	both := "{ peer = etcd_pki.other.authority.peer, client = etcd_pki.other.authority.client, trusted = { peer = etcd_pki.prod.authority.peer, client = etcd_pki.prod.authority.client } }"
+	changes := func(pki, by string, says []string, trusted ...string) tftest.TestStep {
+		step := w.asPlanned(t, config(pki), says, purpose(plan.PurposeChange))
+		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, w.issuedBy(by, trusted...))
+		return step
+	}
+	w.run(t,
+		w.begun(t, config("etcd_pki.prod.authority")),
+		tftest.TestStep{Config: config("etcd_pki.prod.authority"), Check: w.issuedBy("prod", "prod")},
+		changes(both, "other", []string{"roll b (192.0.2.12): comes to trust authority ", "renew certificates of a (192.0.2.11): they are of authority "}, "other", "prod"),
+		changes("etcd_pki.other.authority", "other", []string{"roll b (192.0.2.12): no longer trusts authority "}, "other"),
+		changes("etcd_pki.prod.authority", "prod", []string{"roll b (192.0.2.12): comes to trust authority ", "renew certificates of c (192.0.2.13): they are of authority ", "roll a (192.0.2.11): no longer trusts authority "}, "prod"),
+		tftest.TestStep{
+			PreConfig:   func() { unreachableHosts(13)(w) },
+			Config:      config("etcd_pki.other.authority"),
+			ExpectError: says("it cannot be restarted (comes to trust authority "),
+		},
+		tftest.TestStep{
+			PreConfig: func() { w.host(13).Unreachable = nil },
+			Config:    config("etcd_pki.prod.authority"),
+			Check:     w.issuedBy("prod", "prod"),
+		},
+	)
+}

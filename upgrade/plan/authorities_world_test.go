@@ -1,0 +1,112 @@
+package plan_test
+
+import (
+	"fmt"
+
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+)
+
+// drawAuthorities draws which authorities are desired, and how far an exchange of them has come: each member trusts the new ones
+// before any certificate is of them, and the old ones until none is any more.
+func (e *etcd) drawAuthorities(t *rapid.T) {
+	desired := rapid.SampledFrom([]string{"", "", "rotated", "exchanged", "put back"}).Draw(t, "authorities")
+	old, both, latest := authorities("old"), authorities("old+new"), authorities("new")
+	switch desired {
+	case "":
+		return
+	case "rotated":
+		e.trusts, e.signers = both, signers("new", "old")
+	case "exchanged":
+		e.trusts, e.signers = latest, signers("new")
+	case "put back":
+		e.trusts, e.signers = old, signers("old")
+	}
+	phase := rapid.IntRange(0, 3).Draw(t, "phase of the exchange")
+	for _, m := range e.list {
+		h := e.at(m.address)
+		if !h.marker {
+			continue
+		}
+		trusts, by := old, old
+		further := rapid.Bool().Draw(t, "further "+m.address)
+		switch {
+		case phase == 1 && further, phase == 2 && !further:
+			trusts = both
+		case phase == 2 && further, phase == 3 && !further:
+			trusts, by = both, latest
+		case phase == 3:
+			trusts, by = latest, latest
+		}
+		h.issued = membership.Issued{By: by, Trusts: trusts, Files: trusts}
+	}
+}
+
+func signers(names ...string) membership.Signers {
+	return membership.Signers{Peers: names, Clients: names}
+}
+
+// issuedAsDesired is what a member holds and trusts at the end.
+func (e *etcd) issuedAsDesired() membership.Issued {
+	return membership.Issued{By: e.signers.First(), Trusts: e.trusts, Files: e.trusts}
+}
+
+// issue is what a step makes of a member's authorities: its process reads those of its files once, at its start.
+func (e *etcd) issue(step membership.Step) {
+	h := e.at(step.At)
+	given := e.issuedAsDesired()
+	if step.Trusts != (membership.Authorities{}) {
+		given.Trusts, given.Files = step.Trusts, step.Trusts
+	}
+	if step.Signers != (membership.Authorities{}) {
+		given.By = step.Signers
+	}
+	switch step.Kind {
+	case membership.Configure, membership.Join, membership.Readdress:
+		if step.Keeps {
+			given.By = h.issued.By
+		}
+		h.issued = given
+	case membership.RenewCertificates:
+		h.issued.By, h.issued.Files = given.By, given.Files
+		if !h.running {
+			h.issued.Trusts = given.Files
+		}
+	case membership.Roll:
+		h.issued.Trusts, h.issued.Files = given.Trusts, given.Files
+	case membership.Start:
+		if !h.running {
+			h.issued.Trusts = h.issued.Files
+		}
+	case membership.Stop:
+		h.issued.Trusts = h.issued.Files
+	}
+}
+
+// estranged names two members that run and do not trust each other. A learner that is to go need not be served.
+func (e *etcd) estranged() error {
+	for _, a := range e.list {
+		for _, b := range e.list {
+			if (a.learner || b.learner) && !(e.desired(a.address) && e.desired(b.address)) {
+				continue
+			}
+			by, trusts := e.at(a.address).issued.By, e.at(b.address).issued.Trusts
+			if e.up(a) && e.up(b) && by.Without(trusts) != (membership.Authorities{}) {
+				return fmt.Errorf("%s has certificates of %s, and %s trusts %s", a.address, by, b.address, trusts)
+			}
+		}
+	}
+	return nil
+}
+
+// notYet tells whether a refusal says that the authorities cannot be exchanged now, and puts them back, as it advises.
+func (e *etcd) notYet(err error) bool {
+	refusal, is := err.(*membership.Refusal)
+	if !is || refusal.Attribute != "pki" || e.reverted {
+		return false
+	}
+	before := map[string]string{"new": "old", "old": "new"}[e.signers.Peers[0]]
+	e.trusts, e.signers, e.reverted = authorities(before), signers(before), true
+	return true
+}
