@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"testing"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -62,4 +65,24 @@ func (l *life) signBy(n int) {
 	slices.Reverse(l.cluster.Signers.Peers)
 	slices.Reverse(l.cluster.Signers.Clients)
 	l.authority = first
+}
+
+// TestRenewalThatBecomesDueBetweenPlanAndApply has the certificates come into the last third of their life after a plan was made:
+// the plan is carried out as it was shown, and the next one renews them.
+func TestRenewalThatBecomesDueBetweenPlanAndApply(t *testing.T) {
+	for _, name := range []string{"flags edited", "authorities rotated"} {
+		bubble(t, func(t *testing.T) {
+			l := operations[name].begin(t)
+			shown := l.planned().Steps
+			l.world.Clock = l.world.Clock.Add(300 * 24 * time.Hour)
+			if _, err := l.change(t.Context(), shown); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			// The authority of tests signs from its own time on, so that those of a rotation are due too.
+			left := l.planned().Steps
+			if text := fmt.Sprint(left); len(left) != 3 || !strings.Contains(text, "renew certificates of a (192.0.2.11): its peer certificate expires at ") {
+				t.Errorf("%s: the next plan is %s", name, text)
+			}
+		})
+	}
 }

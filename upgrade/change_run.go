@@ -162,8 +162,18 @@ func (r *changeRun) assessed() membership.ClusterStatus {
 	for i := range p.Members {
 		s := &p.Members[i]
 		s.Failed, s.Staged, s.Certified = r.failed[s.Member], r.staged[s.Member], r.renewed[s.Member]
+		if !r.showsRenewal(*s) {
+			s.Due = "" // it has become due since the plan, which is no reason to refuse the plan: the next one shows it
+		}
 	}
 	return p
+}
+
+// showsRenewal tells whether the plan showed that a member's certificates are renewed since they are due, or showed no steps.
+func (r *changeRun) showsRenewal(s membership.MemberStatus) bool {
+	return r.order.Approved == nil || slices.ContainsFunc(r.order.Approved, func(shown membership.Step) bool {
+		return shown.Kind == membership.RenewCertificates && shown.Subject() == s.Member && shown.Why == s.Due
+	})
 }
 
 // otherMachine refuses a host that is not the machine that the plan saw there.
