@@ -62,8 +62,8 @@ func (c Cluster) trust(owner string, reports Reports) trust {
 	known := trust{parseAuthorities(c.PeerCA), parseAuthorities(c.ClientCA)}
 	for _, m := range c.AllMembers(reports) {
 		if o := reports[m].Observation; o != nil && o.Marker != nil && o.Marker.Owner == owner {
-			known.peers = known.peers.with(parseAuthorities(o.Certificates[observedPeerCA].PEM))
-			known.clients = known.clients.with(parseAuthorities(o.Certificates[observedClientCA].PEM))
+			peers, clients := Held(o)
+			known.peers, known.clients = known.peers.with(parseAuthorities(peers)), known.clients.with(parseAuthorities(clients))
 		}
 	}
 	return known
@@ -104,7 +104,7 @@ func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issu
 			issued.By.Clients = issued.By.Clients.With(by)
 		}
 	}
-	peers, clients := o.Certificates[observedPeerCA].PEM, o.Certificates[observedClientCA].PEM
+	peers, clients := Held(o)
 	issued.Files = membership.Authorities{Peers: parseAuthorities(peers).names(), Clients: parseAuthorities(clients).names()}
 	issued.Trusts = issued.Files
 	if p := o.Unit.Process; p != nil {

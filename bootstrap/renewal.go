@@ -11,10 +11,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Renewal is for how long members' certificates are issued, and when they are renewed.
+// Renewal is when members' certificates are renewed.
 type Renewal struct {
-	Lifetime time.Duration // 0: the default of what signs
-	Before   time.Duration // before its end a certificate is renewed; 0: in the last third of its life
+	Before time.Duration // before its end a certificate is renewed; 0: in the last third of its life
 }
 
 // due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with its

@@ -22,20 +22,6 @@ type Trusted struct {
 	Client *KeyPair `tfsdk:"client"`
 }
 
-func (t *Trusted) peer() *KeyPair {
-	if t == nil {
-		return nil
-	}
-	return t.Peer
-}
-
-func (t *Trusted) client() *KeyPair {
-	if t == nil {
-		return nil
-	}
-	return t.Client
-}
-
 // trustedWriteOnly are those authorities as a resource takes them. Their keys need not be at hand.
 func trustedWriteOnly() schema.SingleNestedAttribute {
 	pair := func(description string) schema.SingleNestedAttribute {
@@ -78,9 +64,13 @@ func trustedFrom(ctx context.Context, object types.Object) (*Trusted, diag.Diagn
 
 // of are the authorities for one of members' keys: the one that signs first.
 func (a Model) of(key string) []KeyPair {
-	signs, trusted := a.Client, a.Trusted.client()
+	var beside Trusted
+	if a.Trusted != nil {
+		beside = *a.Trusted
+	}
+	signs, trusted := a.Client, beside.Client
 	if key == api.KeyPeer {
-		signs, trusted = a.Peer, a.Trusted.peer()
+		signs, trusted = a.Peer, beside.Peer
 	}
 	if trusted == nil {
 		return []KeyPair{signs}

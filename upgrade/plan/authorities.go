@@ -15,9 +15,6 @@ import (
 // authorities compares what the members hold and trust with what is desired. What differs makes them outdated or their
 // certificates invalid.
 func (c *planner) authorities() error {
-	if c.Trusts == (membership.Authorities{}) {
-		return nil
-	}
 	if err := c.exchangeable(); err != nil {
 		return err
 	}
@@ -27,14 +24,17 @@ func (c *planner) authorities() error {
 
 // WithAuthorities is a status that also says of members what differs of their authorities from what is desired.
 func WithAuthorities(p membership.ClusterStatus) membership.ClusterStatus {
-	c := &planner{ClusterStatus: p}
-	if c.given, c.sign = c.needed(), c.able(); c.Trusts != (membership.Authorities{}) {
-		c.compareAuthorities()
-	}
+	c := newPlanner(p, membership.Spec{})
+	c.compareAuthorities()
 	return c.ClusterStatus
 }
 
+// compareAuthorities says of members what differs of their authorities. A status that does not say which are desired has nothing
+// to compare.
 func (c *planner) compareAuthorities() {
+	if c.Trusts == (membership.Authorities{}) {
+		return
+	}
 	c.ClusterStatus = c.Clone()
 	for i := range c.Members {
 		s := &c.Members[i]

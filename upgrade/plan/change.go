@@ -79,11 +79,17 @@ type planner struct {
 	sign     membership.Authorities // that can sign by now; of peers, or of clients, empty: none can
 }
 
+// newPlanner returns the planner of a status, with the authorities that count for its members by now.
+func newPlanner(p membership.ClusterStatus, want membership.Spec) *planner {
+	c := &planner{ClusterStatus: p, want: want}
+	c.given, c.sign = c.needed(), c.able()
+	return c
+}
+
 // choose returns the first step of the first rule that has one, or the zero Step. A rule whose step is not safe now
 // defers it and says why, and choose asks the next rule.
 func choose(p membership.ClusterStatus, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
-	c := &planner{ClusterStatus: p, want: want}
-	c.given, c.sign = c.needed(), c.able()
+	c := newPlanner(p, want)
 	if step, err := recovery(p, want); err != nil || step != (membership.Step{}) {
 		return c.provide(step), nil, err
 	}
