@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -91,6 +92,27 @@ func TestLockSaysWhenItIsTaken(t *testing.T) {
 	lines, ok := say(t, m, `{"version":1,"operation":"lock","cluster":"main","body":{"holder":{"id":"1","who":"ops"}}}`+"\n\n\n")
 	if !ok || lines[len(lines)-1].Result == nil {
 		t.Errorf("a lock whose holder has gone: %v, %+v", ok, lines)
+	}
+}
+
+// TestNothingOfALockStaysAtWork holds that a lock that is freed looks for no calls any more.
+func TestNothingOfALockStaysAtWork(t *testing.T) {
+	m, _ := newMachine(t)
+	runs := m.path(api.RunDir)
+	for range 100 {
+		if err := m.Lock(t.Context(), "main", api.LockRequest{Holder: api.Holder{ID: "1", Who: "ops"}}, strings.NewReader(""), patience, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(runs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(runs); err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != 2 {
+			t.Fatalf("the lock has ended before its wait for calls: %v", entries)
+		}
 	}
 }
 

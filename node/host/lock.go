@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -53,10 +54,12 @@ func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, b
 	}
 
 	beat, ended := listen(beats)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	free := make(chan error, 1)
-	go func() { free <- m.awaitCalls(ctx, cluster) }()
+	waiting.Go(func() { free <- m.awaitCalls(ctx, cluster) })
 	silent := time.NewTimer(silence)
 	defer silent.Stop()
 	for {
