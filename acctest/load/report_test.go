@@ -224,6 +224,23 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestYardstickIsNotJudged: an election that etcd's own move of the leadership ends in is none of the operations that are
+// judged by it, and one in any other phase is.
+func TestYardstickIsNotJudged(t *testing.T) {
+	const end = 10 * time.Second
+	var probes []Probe
+	for _, member := range []string{"a", "b", "c"} {
+		probes = slices.Concat(probes, alive(member, 0, 2*time.Second), failing(member, "etcdserver: no leader", 2*time.Second, 3500*ms), alive(member, 3500*ms, end))
+	}
+	for name, judged := range map[string]bool{bareMove: false, "replace c": true} {
+		r := Report{Limits: Limits{Told: true}, Configurations: []Configuration{voters(0, 0, "a", "b", "c")}, Probes: probes, End: end,
+			Marks: []Mark{{Name: name, At: time.Second}, {Name: "after " + name, At: 5 * time.Second}}}
+		if broken := r.Violations(); len(broken) > 0 != judged {
+			t.Errorf("%s: violations: %v", name, broken)
+		}
+	}
+}
+
 // TestStallsAreNoLateness: members that are late while the disk of their machine takes nothing are not down for it, and those
 // that are late for longer are.
 func TestStallsAreNoLateness(t *testing.T) {

@@ -73,6 +73,9 @@ func (r *Run) SetEndpoints(ctx context.Context, endpoints ...string) error {
 	return r.process.order(ctx, order{Endpoints: endpoints}, r.answered("endpoints"))
 }
 
+// bareMove is the phase in which MoveLeaders measures.
+const bareMove = "bare MoveLeader"
+
 // MoveLeaders moves the leadership so many times, half a second apart, in a phase of its own, "bare
 // MoveLeader", and says what that did to the writers: the yardstick of all planned operations. The phase
 // lasts until the next Mark.
@@ -82,7 +85,7 @@ func (r *Run) MoveLeaders(ctx context.Context, times int) (Yardstick, error) {
 	}
 	moves := 0
 	r.process.look(func() { moves = len(r.report.Moves) })
-	if err := r.Mark(ctx, "bare MoveLeader"); err != nil {
+	if err := r.Mark(ctx, bareMove); err != nil {
 		return Yardstick{}, err
 	}
 	if err := r.process.order(ctx, order{Moves: times}, r.answered("moves")); err != nil {
