@@ -74,3 +74,22 @@ func TestExtraServerNames(t *testing.T) {
 		tftest.TestStep{Config: `resource "terraform_data" "name" { input = "late.example.com" }` + config(`[terraform_data.name.output]`), Check: w.named("late.example.com")},
 	)
 }
+
+// TestExtraServerNamesSaidOtherwise: other spellings of the same names plan nothing, or are refused with the one spelling there is.
+func TestExtraServerNamesSaidOtherwise(t *testing.T) {
+	w := newWorld(t)
+	config := func(names string) string { return three(unprotected + "extra_server_names = " + names) }
+	quiet := func(names string) tftest.TestStep { return tftest.TestStep{Config: config(names), PlanOnly: true} }
+	w.run(t,
+		w.begun(t, config(`["etcd.example.com", "2001:db8::100"]`)),
+		quiet(`["2001:db8::100", "etcd.example.com"]`),
+		quiet(`["etcd.example.com", "2001:db8::100", "etcd.example.com"]`),
+		tftest.TestStep{Config: config(`["Etcd.example.com"]`), ExpectError: says(`write it as "etcd.example.com"`)},
+		tftest.TestStep{Config: config(`["etcd.example.com."]`), ExpectError: says(`write it as "etcd.example.com"`)},
+		tftest.TestStep{Config: config(`["2001:DB8:0::100"]`), ExpectError: says(`write it as "2001:db8::100"`)},
+		tftest.TestStep{Config: config(`["::ffff:192.0.2.100"]`), ExpectError: says(`write it as "192.0.2.100"`)},
+		// Names that every member, or one of them, has anyhow.
+		tftest.TestStep{Config: config(`["localhost", "127.0.0.1", "192.0.2.11", "etcd.example.com"]`), Check: w.allWell},
+		quiet(`["localhost", "127.0.0.1", "192.0.2.11", "etcd.example.com"]`),
+	)
+}

@@ -95,7 +95,10 @@ var dnsName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](
 func CheckAddress(text string) error {
 	ip, err := netip.ParseAddr(text)
 	switch {
-	case err != nil && (len(text) > 253 || !dnsName.MatchString(text)):
+	case err != nil && !isDNSName(text):
+		if plain := strings.TrimSuffix(strings.ToLower(text), "."); isDNSName(plain) {
+			return fmt.Errorf("write it as %q", plain)
+		}
 		return errors.New("this is neither an IP address nor a DNS name")
 	case err != nil:
 		return nil
@@ -108,6 +111,8 @@ func CheckAddress(text string) error {
 	}
 	return nil
 }
+
+func isDNSName(text string) bool { return len(text) <= 253 && dnsName.MatchString(text) }
 
 func checkHTTPS(text string) error {
 	if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "https" {
