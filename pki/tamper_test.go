@@ -135,6 +135,14 @@ func TestBrokenRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		request []byte
 		says    string
@@ -150,6 +158,8 @@ func TestBrokenRequests(t *testing.T) {
 		"the public key exchanged": {exchanged(t, block.Bytes), "not signed by its own key"},
 		"P-521":                    {requestPEM(t, template(want), p521), `"ecdsa-p521" is not supported`},
 		"ed25519":                  {requestPEM(t, template(want), ed), "is not supported; it must be one of ecdsa-p256"},
+		"P-224":                    {requestPEM(t, template(want), p224), `"ecdsa-p224" is not supported`},
+		"a weak RSA":               {requestPEM(t, template(want), weak), `"rsa-1024" is not supported`},
 		"an odd RSA":               {requestPEM(t, template(want), odd), `"rsa-2056" is not supported`},
 	} {
 		for method, sign := range map[string]func() ([]byte, error){
