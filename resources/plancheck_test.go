@@ -43,7 +43,7 @@ func purpose(want plan.Purpose) plancheck.PlanCheck {
 	})
 }
 
-// purposeOf checks what a plan says that it is for, of another resource than the cluster.
+// purposeOf checks what a plan says that it is for, of another resource than the cluster; empty: that only the apply can tell.
 type purposeOf struct{ address, want string }
 
 func (p purposeOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
@@ -52,8 +52,9 @@ func (p purposeOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, 
 			continue
 		}
 		after, _ := change.Change.After.(map[string]any)
-		if after["planned_change"] != p.want {
-			resp.Error = fmt.Errorf("planned_change of %s is %v, want %s", p.address, after["planned_change"], p.want)
+		unknown, _ := change.Change.AfterUnknown.(map[string]any)
+		if is, _ := after["planned_change"].(string); is != p.want || (unknown["planned_change"] == true) != (p.want == "") {
+			resp.Error = fmt.Errorf("planned_change of %s is %q (unknown: %v), want %q", p.address, is, unknown["planned_change"], p.want)
 		}
 		return
 	}

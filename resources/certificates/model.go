@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // certificateModel is etcd_certificate as Terraform has it.
@@ -89,11 +89,11 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 }
 
 // plan fills in what becomes of the certificate: where a new one is to be issued, what only that one
-// will say is unknown. state is nil where there is none yet.
-func (c *certificateModel) plan(authority authority.KeyPair, state *certificateModel) {
+// will say is unknown. state is nil where there is none yet; looked is when it was refreshed.
+func (c *certificateModel) plan(ctx context.Context, authority authority.KeyPair, state *certificateModel, looked time.Time) {
 	ca := authority.Certificate
-	c.PlannedChange = c.purpose(ca, state)
-	if state != nil && !c.reissues(ca, *state) {
+	c.PlannedChange = c.purpose(ctx, ca, state)
+	if state != nil && !c.reissues(ca, *state, looked) {
 		c.Certificate, c.CACertificate, c.NotAfter = state.Certificate, state.CACertificate, state.NotAfter
 		c.SerialNumber, c.RenewalDue = state.SerialNumber, state.RenewalDue
 		return
@@ -103,13 +103,27 @@ func (c *certificateModel) plan(authority authority.KeyPair, state *certificateM
 	c.RenewalDue = types.StringNull()
 }
 
-// purpose says what the plan is for. Where the configuration is as it was, the last look has found it.
-func (c certificateModel) purpose(ca types.String, state *certificateModel) types.String {
-	switch {
-	case state == nil:
+// purpose says what the plan is for. Where the configuration is as it was, the last look has found it; where it may turn out to be so,
+// that is left to the apply.
+func (c certificateModel) purpose(ctx context.Context, ca types.String, state *certificateModel) types.String {
+	if state == nil {
 		return types.StringValue(purposeCreate)
-	case !authority.Same(ca, state.CACertificate), !slices.EqualFunc(c.asked(), state.asked(), attr.Value.Equal):
+	}
+	if !authority.Same(ca, state.CACertificate) {
 		return types.StringValue(purposeChange)
+	}
+	open := false
+	was := state.asked()
+	for i, asked := range c.asked() {
+		switch {
+		case !value.Known(ctx, asked):
+			open = true
+		case !asked.Equal(was[i]):
+			return types.StringValue(purposeChange)
+		}
+	}
+	if open {
+		return types.StringUnknown()
 	}
 	return state.PlannedChange
 }
@@ -120,23 +134,52 @@ func (c certificateModel) asked() []attr.Value {
 }
 
 // reissues tells whether the certificate that is there says anything but what is desired, or is due.
-func (c certificateModel) reissues(ca types.String, state certificateModel) bool {
+func (c certificateModel) reissues(ca types.String, state certificateModel, looked time.Time) bool {
 	return !state.RenewalDue.IsNull() ||
 		!authority.Same(ca, state.CACertificate) ||
 		!c.CommonName.Equal(state.CommonName) ||
 		!c.Organization.Equal(state.Organization) ||
 		!c.Validity.Equal(state.Validity) ||
 		!c.CSR.Equal(state.CSR) ||
-		!c.PrivateKeyFile.Equal(state.PrivateKeyFile)
+		!c.PrivateKeyFile.Equal(state.PrivateKeyFile) ||
+		c.dueBy(state, looked)
+}
+
+// dueBy tells whether another renew_before makes the certificate due that was there at the last refresh: what it asks for would
+// otherwise wait for the plan after the apply.
+func (c certificateModel) dueBy(state certificateModel, looked time.Time) bool {
+	if c.RenewBefore.IsUnknown() || c.RenewBefore.Equal(state.RenewBefore) || looked.IsZero() {
+		return false
+	}
+	state.RenewBefore = c.RenewBefore
+	due, ends := state.due(looked)
+	return due && !ends
+}
+
+// due tells whether the certificate is to be renewed by now. One that ends with its authority is not, since another would end at
+// the same moment: a plan that renewed it would never be empty.
+func (c certificateModel) due(now time.Time) (due, endsWithAuthority bool) {
+	leaf, err := cert.ParseLeaf([]byte(c.Certificate.ValueString()))
+	if err != nil {
+		return false, false
+	}
+	before, _ := time.ParseDuration(c.RenewBefore.ValueString()) // its validator has parsed it
+	ca, err := cert.ParseLeaf([]byte(c.CACertificate.ValueString()))
+	return cert.NeedsRenewal(cert.InfoOf(leaf), now, before), err == nil && !leaf.NotAfter.Before(ca.NotAfter)
 }
 
 // look says what the next apply has to do if the configuration stays as it is, and why.
-func (c *certificateModel) look(now time.Time) {
+func (c *certificateModel) look(now time.Time) (diags diag.Diagnostics) {
 	c.PlannedChange, c.RenewalDue = types.StringValue(purposeNone), types.StringNull()
 	var reasons []string
-	info, err := cert.Inspect([]byte(c.Certificate.ValueString()))
-	before, _ := time.ParseDuration(c.RenewBefore.ValueString()) // its validator has parsed it
-	if err == nil && cert.NeedsRenewal(info, now, before) {
+	_, err := cert.Inspect([]byte(c.Certificate.ValueString()))
+	due, ends := c.due(now)
+	switch {
+	case !due:
+	case ends:
+		diags.AddAttributeWarning(path.Root("pki"), c.endsWithAuthority(now), fmt.Sprintf("The authority that has signed it expires at %s, and another certificate of the same authority would end at that moment too: none is issued. "+
+			"Give the cluster another authority, and then this certificate, as pki.", c.NotAfter.ValueString()))
+	default:
 		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
 	}
 	// Whatever else is the matter is no mere renewal: a key that is gone is made anew.
@@ -148,6 +191,16 @@ func (c *certificateModel) look(now time.Time) {
 	if len(reasons) > 0 {
 		c.RenewalDue = types.StringValue(strings.Join(reasons, "; "))
 	}
+	return diags
+}
+
+// endsWithAuthority says that the certificate ends, or has ended, with its authority.
+func (c certificateModel) endsWithAuthority(now time.Time) string {
+	ends := "ends"
+	if info, err := cert.Inspect([]byte(c.Certificate.ValueString())); err == nil && !now.Before(info.NotAfter) {
+		ends = "has ended"
+	}
+	return fmt.Sprintf("The certificate of %s %s with its authority", c.CommonName.ValueString(), ends)
 }
 
 // lookAtFiles says which of the files does not hold what it has to; empty: all of them do.

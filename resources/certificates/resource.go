@@ -77,7 +77,9 @@ func (r *certificateResource) Read(ctx context.Context, req resource.ReadRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	state.look(r.providerData.Now())
+	now := r.providerData.Now()
+	resp.Diagnostics.Append(state.look(now)...)
+	resp.Diagnostics.Append(noteLook(ctx, resp.Private, now)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -161,7 +163,15 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(plan.check()...)
-	plan.plan(authority, state)
+	if state != nil {
+		resp.Diagnostics.Append(authority.MustShow("client")...)
+	}
+	looked, diags := lookedAt(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	plan.plan(ctx, authority, state, looked)
 	resp.Diagnostics.Append(plan.refuseFiles(state)...)
 	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {
 		_, err := readKey(file)

@@ -56,7 +56,7 @@ func certificateSchema() schema.Schema {
 				Optional: true, Computed: true,
 				Default: stringdefault.StaticString(certificateRenewal),
 				MarkdownDescription: "How long before its end a certificate is renewed by the next apply, as a duration shorter than `validity`. " +
-					"Default: `720h` (30 days).",
+					"Default: `720h` (30 days). A certificate that ends with its authority is not renewed, since another one would end then too: a refresh warns instead.",
 				Validators: []validator.String{validate.Duration},
 			},
 			"private_key_file": schema.StringAttribute{
