@@ -132,7 +132,7 @@ var alone = []struct {
 // rooms holds which rooms below node/host build on which others. A room that is not listed fails the test.
 var rooms = map[string][]string{
 	"units":      nil,
-	"keys":       {"files"},
+	"keys":       {"files", "inside"},
 	"stores":     {"files", "procfs"},
 	"users":      {"files", "units"},
 	"datadir":    {"disks", "etcdfs", "files", "inside"},

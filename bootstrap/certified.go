@@ -35,7 +35,7 @@ func (c Cluster) certified(m membership.Member, held map[string]api.Certificate,
 	}
 	for _, want := range c.Keys(m) {
 		have := held[want.Name]
-		if !have.HasKey || have.Error != "" || !matches(have.PEM, want, parseAuthorities(c.Authority(want.Name)), now) {
+		if !have.HasKey || have.Exposed || have.Error != "" || !matches(have.PEM, want, parseAuthorities(c.Authority(want.Name)), now) {
 			return false
 		}
 	}

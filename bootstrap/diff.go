@@ -97,6 +97,8 @@ func (c Cluster) invalid(m membership.Member, held map[string]api.Certificate, k
 			return fmt.Sprintf("its key %s is missing, and is made anew", api.KeyFile(c.Name, want.Name))
 		case !have.HasKey:
 			return fmt.Sprintf("its %s certificate and key do not belong together", want.Name)
+		case have.Exposed:
+			return fmt.Sprintf("others than its user can read its key %s, which is made anew", api.KeyFile(c.Name, want.Name))
 		}
 		at := now
 		if at.IsZero() {

@@ -34,6 +34,7 @@ func TestStatusOfCertificates(t *testing.T) {
 		}
 	}
 	noCertificate := "its certificate " + api.CertificateFile(c.Name, api.KeyPeer) + " is missing"
+	exposed := "others than its user can read its key " + api.KeyFile(c.Name, api.KeyServer) + ", which is made anew"
 	noKey := "its key " + api.KeyFile(c.Name, api.KeyServer) + " is missing, and is made anew"
 	unread := "/etc/etcd/main/tls/admin.crt cannot be used: it holds no PEM"
 	for name, test := range map[string]struct {
@@ -50,6 +51,7 @@ func TestStatusOfCertificates(t *testing.T) {
 		"admin unread":        {edit(api.KeyAdmin, func(h *api.Certificate) { h.Error = "/etc/etcd/main/tls/admin.crt cannot be used: it holds no PEM" }), now, unread, unread},
 		"server key missing":  {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey, h.NoKey = false, true }), now, noKey, noKey},
 		"server, another key": {edit(api.KeyServer, func(h *api.Certificate) { h.HasKey = false }), now, "its server certificate and key do not belong together", "its server certificate and key do not belong together"},
+		"server key exposed":  {edit(api.KeyServer, func(h *api.Certificate) { h.Exposed = true }), now, exposed, exposed},
 		"server is no PEM":    {edit(api.KeyServer, func(h *api.Certificate) { h.PEM = "garbage" }), now, "its server " + other, "its server " + other},
 		"another authority":   {from(held(t, c, b, unmanaged(), nil)), now, "its peer " + other, "its peer " + other},
 		"another address":     {from(held(t, c, c.Members[0], authority(), nil)), now, "its peer certificate does not name 192.0.2.12", "its peer certificate does not name 192.0.2.12"},

@@ -201,7 +201,9 @@ type Certificate struct {
 	PEM    string `json:"pem"`              // empty: not there
 	HasKey bool   `json:"has_key"`          // the key is there and belongs to the certificate
 	NoKey  bool   `json:"no_key,omitempty"` // the key is not there; older stores do not say
-	Error  string `json:"error"`            // why it could not be read; empty: it could
+	Error  string `json:"error"`            // why it could not be read, by this store or by etcd; empty: it could
+	// Exposed means that others than the key's user can read its file, or change it.
+	Exposed bool `json:"exposed,omitempty"`
 }
 
 // Member is what the local member reports, asked over loopback with the admin certificate.

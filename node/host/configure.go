@@ -25,12 +25,8 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	readable := func(path, text string) files.File {
 		return files.File{Path: path, Text: []byte(text), Owner: files.RootFor(etcd), Mode: files.ConfigFile}
 	}
-	public := []files.File{readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")}
 	for path, bundle := range bundles(r) {
-		public = append(public, readable(path, bundle))
-	}
-	for _, f := range public {
-		if _, err := m.files().Put(f); err != nil {
+		if _, err := m.files().Put(readable(path, bundle)); err != nil {
 			return err
 		}
 	}
@@ -41,6 +37,10 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 		if err := m.keys().PutPair(cluster, name, readable(api.CertificateFile(cluster, name), r.Certificates[name])); err != nil {
 			return err
 		}
+	}
+	// After the files that they name, which a member needs that systemd starts meanwhile.
+	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
+		return err
 	}
 	if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, r.Store) }); err != nil {
 		return err

@@ -133,7 +133,10 @@ func (m *Machine) stores() stores.Stores {
 }
 
 // keys are those of its members, with their certificates.
-func (m *Machine) keys() keys.Keys { return keys.Keys{Files: m.files(), Random: m.Random} }
+func (m *Machine) keys() keys.Keys {
+	systemUser := func() (files.Owner, bool, error) { return m.Users.Lookup(api.SystemUser) }
+	return keys.Keys{Files: m.files(), Random: m.Random, SystemUser: systemUser}
+}
 
 // proc is what the host's kernel tells.
 func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }

@@ -48,8 +48,12 @@ func ParseOne(text []byte) (*x509.Certificate, error) {
 }
 
 // Parse parses all certificates in text, PEM, at least one: a chain that begins with its leaf, or a bundle of
-// authorities. Unlike x509.CertPool it skips none silently. Text around them is ignored.
+// authorities. Unlike x509.CertPool it skips none silently. Text around them is ignored, unless it is what has become of a
+// private key: whoever takes the text for certificates stores it where others read it.
 func Parse(text []byte) ([]*x509.Certificate, error) {
+	if bytes.Contains(text, []byte("PRIVATE KEY")) {
+		return nil, errors.New(`it holds a private key (PEM "PRIVATE KEY") where certificates alone belong`)
+	}
 	var all []*x509.Certificate
 	for {
 		block, rest := pem.Decode(text)
@@ -60,6 +64,8 @@ func Parse(text []byte) ([]*x509.Certificate, error) {
 			return nil, errors.New("it holds no certificate")
 		case block == nil:
 			return all, nil
+		case bytes.Count(text[:len(text)-len(rest)], []byte("-----BEGIN ")) > 1: // Decode skips broken blocks
+			return nil, errors.New("it holds a PEM block that cannot be read")
 		case block.Type != BlockType:
 			return nil, fmt.Errorf("it holds a PEM block %.80q where a certificate should be", block.Type)
 		}

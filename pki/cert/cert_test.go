@@ -48,7 +48,14 @@ func TestParse(t *testing.T) {
 		"nothing":                {nil, "", "no certificate"},
 		"no PEM":                 {[]byte("x"), "", "no certificate"},
 		"the second is cut off":  {join(string(a), string(b[:len(b)/2])), "", "cannot be read"},
-		"a key beside it":        {join(string(a), key), "", `"PRIVATE KEY" where a certificate should be`},
+		"a key beside it":        {join(string(a), key), "", "private key"},
+		"line ends of Windows":   {[]byte(strings.ReplaceAll(string(join(string(a), "# and", string(b))), "\n", "\r\n")), "a b", ""},
+		"a broken key before":    {join(strings.Replace(key, "\n", "\n!", 1), string(a)), "", "private key"},
+		"a broken block between": {join(string(a), strings.Replace(string(b), "\n", "\n!", 1), string(a)), "", "cannot be read"},
+		"a key in a comment":     {join(string(a), "# "+strings.ReplaceAll(strings.TrimSpace(key), "\n", "\n# ")), "", "private key"},
+		"a key in its headers":   {bytes.Replace(a, []byte("\n"), []byte("\nNote: -----BEGIN EC PRIVATE KEY-----\n\n"), 1), "", "private key"},
+		"a key of openssh":       {join("-----BEGIN OPENSSH PRIVATE KEY-----", string(a)), "", "private key"},
+		"a key indented":         {join("  "+strings.ReplaceAll(key, "\n", "\n  "), string(a)), "", "private key"},
 		"a block of other bytes": {pem.EncodeToMemory(&pem.Block{Type: BlockType, Bytes: []byte("x")}), "", "x509"},
 	} {
 		all, err := Parse(test.text)

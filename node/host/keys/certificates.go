@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -22,9 +21,28 @@ var bundleNames = map[string]func(cluster string) string{
 // Certificates is what the host holds, by the name of the key pair or bundle.
 func (k Keys) Certificates(cluster string) map[string]api.Certificate {
 	held := map[string]api.Certificate{}
+	etcd, known, err := k.SystemUser()
+	known = known && err == nil // else nothing is said of owners
+	usable := func(info fs.FileInfo) error {
+		if !known {
+			return nil
+		}
+		return k.mayRead(cluster, info, etcd)
+	}
 	for _, name := range api.KeyNames {
-		c := k.certificate(api.CertificateFile(cluster, name))
-		key, err := k.Read(cluster, name)
+		readable := usable
+		if name == api.KeyAdmin {
+			readable = func(fs.FileInfo) error { return nil } // root's
+		}
+		c := k.certificate(api.CertificateFile(cluster, name), readable)
+		text, info, err := k.read(api.KeyFile(cluster, name))
+		var key crypto.Signer
+		if err == nil {
+			c.Exposed = known && exposed(info, userOf(name, etcd))
+			if key, err = parseKey(text); err == nil {
+				err = readable(info)
+			}
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			c.NoKey = true
@@ -36,7 +54,7 @@ func (k Keys) Certificates(cluster string) map[string]api.Certificate {
 		held[name] = c
 	}
 	for name, path := range bundleNames {
-		held[name] = k.certificate(path(cluster))
+		held[name] = k.certificate(path(cluster), usable)
 	}
 	return held
 }
@@ -54,14 +72,17 @@ func Unusable(held map[string]api.Certificate) string {
 	return ""
 }
 
-// certificate reads one file of certificates.
-func (k Keys) certificate(path string) api.Certificate {
-	text, err := os.ReadFile(k.Files.Path(path))
+// certificate reads one file of certificates, which has to be readable for those who read it.
+func (k Keys) certificate(path string, readable func(fs.FileInfo) error) api.Certificate {
+	text, info, err := k.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return api.Certificate{}
 	}
 	if err == nil {
 		_, err = cert.Parse(text)
+	}
+	if err == nil {
+		err = readable(info)
 	}
 	if err != nil {
 		// Without its text: who knows what was put there, and this goes off the host.

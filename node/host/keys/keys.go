@@ -15,7 +15,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"os"
+	"path/filepath"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
@@ -25,6 +25,8 @@ import (
 type Keys struct {
 	Files  files.Tree
 	Random io.Reader // that keys are made of
+	// SystemUser finds the user that members run as; false: the host has none.
+	SystemUser func() (files.Owner, bool, error)
 }
 
 // keyKind makes keys of one algorithm, and knows them again.
@@ -79,10 +81,14 @@ func (k Keys) Read(cluster, name string) (crypto.Signer, error) {
 
 // readKeyAt reads the private key that lies in a file.
 func (k Keys) readKeyAt(path string) (crypto.Signer, error) {
-	text, err := os.ReadFile(k.Files.Path(path))
+	text, _, err := k.read(path)
 	if err != nil {
 		return nil, err
 	}
+	return parseKey(text)
+}
+
+func parseKey(text []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("it holds no PEM")
@@ -102,17 +108,24 @@ func (k Keys) readKeyAt(path string) (crypto.Signer, error) {
 //
 // A running member reads its keys anew at each handshake, and a stopped one when it is started, by whomever. Where it has
 // none that can be used, the new one goes into its place at once: no handshake succeeds before that either. One that it
-// uses stays until the certificate of the new key is there too.
+// uses stays until the certificate of the new key is there too. A key that others can read is not fit.
 func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string, error) {
-	used := false
+	if err := k.removeUnfinished(cluster); err != nil {
+		return "", err
+	}
+	used, user := false, userOf(r.Name, etcd)
 	for _, path := range []string{api.KeyFile(cluster, r.Name), api.NextKeyFile(cluster, r.Name)} {
-		key, err := k.readKeyAt(path)
+		text, info, err := k.read(path)
 		var unread *fs.PathError
 		if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
-		if err == nil && Fits(r.Algorithm, key) {
-			return path, nil
+		var key crypto.Signer
+		if err == nil {
+			key, err = parseKey(text)
+		}
+		if err == nil && Fits(r.Algorithm, key) && !exposed(info, user) {
+			return path, k.give(path, user)
 		}
 		used = used || err == nil
 		if !used {
@@ -121,6 +134,17 @@ func (k Keys) Ensure(cluster string, r api.KeyRequest, etcd files.Owner) (string
 	}
 	path := api.NextKeyFile(cluster, r.Name)
 	return path, k.makeKey(path, r, etcd)
+}
+
+// removeUnfinished removes what calls have left that were killed while they wrote keys, and that nothing would write over.
+func (k Keys) removeUnfinished(cluster string) error {
+	unfinished := map[string]bool{}
+	for _, name := range api.KeyNames {
+		for _, path := range []string{api.KeyFile(cluster, name), api.NextKeyFile(cluster, name), api.NextCertificateFile(cluster, name)} {
+			unfinished[filepath.Base(files.NextName(path))] = true
+		}
+	}
+	return k.Files.RemoveIn(api.TLSDir(cluster), func(entry fs.DirEntry) bool { return unfinished[entry.Name()] })
 }
 
 // MayPair refuses a certificate that is neither of the key that waits nor of the one in use.
@@ -182,12 +206,13 @@ func (k Keys) CompletePairs(cluster string) error {
 
 func (k Keys) completePair(cluster, name string) error {
 	next := api.NextCertificateFile(cluster, name)
-	text, err := os.ReadFile(k.Files.Path(next))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	text, _, err := k.read(next)
+	var unread *fs.PathError
+	if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err != nil {
-		return err
+		return nil // nothing is there, or no file
 	}
 	key, err := k.Read(cluster, name)
 	if err != nil || certifies(text, key) != nil {
@@ -211,12 +236,8 @@ func (k Keys) makeKey(path string, r api.KeyRequest, etcd files.Owner) error {
 	if err != nil {
 		return fmt.Errorf("encode a key of %s: %w", r.Algorithm, err)
 	}
-	owner := etcd
-	if r.Name == api.KeyAdmin {
-		owner = files.RootUser
-	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	_, err = k.Files.Put(files.File{Path: path, Text: text, Owner: owner, Mode: files.KeyFile})
+	_, err = k.Files.Put(files.File{Path: path, Text: text, Owner: userOf(r.Name, etcd), Mode: files.KeyFile})
 	return err
 }
 

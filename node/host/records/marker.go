@@ -96,7 +96,7 @@ func (r Records) Neighbours(cluster string) ([]api.Marker, error) {
 	}
 	var markers []api.Marker
 	for _, entry := range clusters {
-		if entry.Name() == cluster || !api.ClusterName.MatchString(entry.Name()) {
+		if entry.Name() == cluster || !api.ClusterName.MatchString(entry.Name()) || entry.Type().IsRegular() { // somebody's file
 			continue
 		}
 		marker, err := r.Marker(entry.Name())
