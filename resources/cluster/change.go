@@ -49,6 +49,7 @@ type desired struct {
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
 func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
+	diags.Append(from.authority.MustShow(state.PeerCACertificate.ValueString(), state.CACertificate.ValueString())...)
 	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
 		return diags
 	}
