@@ -369,3 +369,32 @@ func TestSettingsNotKnownYet(t *testing.T) {
 		tftest.TestStep{PreConfig: func() { w.notKnown = true; w.Host("192.0.2.12").StopUnit("prod") }, Config: three(unprotected), PlanOnly: true},
 		tftest.TestStep{PreConfig: func() { w.notKnown = false }, Config: three(unprotected), Check: values("rollout.#", "2")})
 }
+
+// TestMembersCertificatesBecomeDue: a plan renews what its refresh has found due, from the second on in which it is, and refreshes
+// of a cluster that nobody changes are the same.
+func TestMembersCertificatesBecomeDue(t *testing.T) {
+	w := newWorld(t)
+	due := w.Clock.Add(8760*time.Hour - (8760*time.Hour+5*time.Minute)/3) // the last third of a year, and of five minutes before it
+	looks := func(at time.Time) tftest.TestStep {
+		return tftest.TestStep{PreConfig: func() { w.Clock = at }, Config: three(unprotected), PlanOnly: true, ExpectNonEmptyPlan: true}
+	}
+	renews := w.asPlanned(t, three(unprotected), []string{"renew certificates of a (192.0.2.11): its peer certificate expires at", "renew certificates of c (192.0.2.13)"}, purpose(plan.PurposeRepair))
+	var first string
+	renews.PreConfig = func() {
+		kept := w.privately()
+		if last := unpacked(t, kept[len(kept)-1]); last != first {
+			t.Errorf("private state is %s\nafter %s", last, first)
+		}
+		w.Clock = w.Clock.Add(time.Minute)
+		w.Forget()
+	}
+	w.run(t,
+		w.begun(t, three(unprotected)),
+		tftest.TestStep{PreConfig: func() { w.Clock = due.Add(-time.Second) }, Config: three(unprotected), PlanOnly: true},
+		tftest.TestStep{PreConfig: func() { w.Clock = due.Add(time.Second) }, Config: three(unprotected), PlanOnly: true, ExpectNonEmptyPlan: true},
+		tftest.TestStep{RefreshState: true, ExpectNonEmptyPlan: true},
+		tftest.TestStep{PreConfig: func() { kept := w.privately(); first = unpacked(t, kept[len(kept)-1]) }, RefreshState: true, ExpectNonEmptyPlan: true},
+		looks(due.Add(90*time.Minute)),
+		renews,
+	)
+}

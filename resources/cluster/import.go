@@ -141,7 +141,7 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 	if err := state.readBack(reports); err != nil {
 		return err
 	}
-	_, diags := state.observe(ctx, state.clusterWith(members, r.providerData.Stores), members, reports, providerdata.Routes{}, r.providerData.Now())
+	_, diags := state.observe(ctx, state.clusterWith(members, r.providerData.Stores), members, reports, providerdata.Routes{}, moments{now: r.providerData.Now()})
 	if diags.HasError() {
 		return errors.New(diags[0].Detail())
 	}

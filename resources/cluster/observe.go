@@ -28,8 +28,8 @@ import (
 // next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
 // unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
 // those that a change which was cut short has not come to its end on.
-func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
-	status := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, now))
+func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, when moments) (kept refreshed.Reports, diags diag.Diagnostics) {
+	status := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, when.now))
 	for _, s := range status.Members {
 		m, known := members[s.Name]
 		if !known || !s.Desired {
@@ -54,8 +54,10 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	}
 	c.Status, c.Alarms = types.StringValue(health.Status(status)), health.Alarms(status)
 	diags.Append(c.setMembers(ctx, members)...)
-	timeless := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, time.Time{}))
-	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), anyExpired(status, timeless), now), diags
+	at := when.since(status, func(at time.Time) membership.ClusterStatus {
+		return plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, at))
+	})
+	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), at), diags
 }
 
 // servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
@@ -97,14 +99,23 @@ func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Repor
 	return ways
 }
 
-// anyExpired tells whether a certificate would hold but for the time.
-func anyExpired(now, timeless membership.ClusterStatus) bool {
-	for i, s := range now.Members {
-		if s.Invalid != timeless.Members[i].Invalid {
-			return true
+// moments are the time of a look, and the one that the look before kept; the zero time where it kept none.
+type moments struct{ now, before time.Time }
+
+// since is a time for plans by which certificates are what they are by now: none where time changes nothing, and the one that was
+// kept before as long as that will do, so that looks at an unchanged cluster are the same.
+func (m moments) since(status membership.ClusterStatus, at func(time.Time) membership.ClusterStatus) time.Time {
+	for _, before := range []time.Time{{}, m.before} {
+		if sameCertificates(status, at(before)) {
+			return before
 		}
 	}
-	return false
+	return m.now.UTC().Truncate(time.Second) // certificates begin, end and become due at whole ones
+}
+
+// sameCertificates tells whether the certificates of all members hold alike, and are due alike.
+func sameCertificates(a, b membership.ClusterStatus) bool {
+	return slices.EqualFunc(a.Members, b.Members, func(a, b membership.MemberStatus) bool { return a.Invalid == b.Invalid && a.Due == b.Due })
 }
 
 // observe takes over what was seen of a member.
@@ -178,7 +189,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 		}
 		found[name] = m
 	}
-	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Reports, ch.routesToLook(c.Owner.ValueString(), outcome.Reports, now), now)
+	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Reports, ch.routesToLook(c.Owner.ValueString(), outcome.Reports, now), moments{now: now})
 	for name, m := range members {
 		m.settle(found[name])
 		members[name] = m

@@ -159,7 +159,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddError("Interrupted", "The hosts were not all looked at; the state stays as it was.")
 		return
 	}
-	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, r.providerData.Now())
+	seen, diags := state.observe(ctx, executor.Cluster, members, reports, hosts, moments{r.providerData.Now(), last.At})
 	resp.Diagnostics.Append(diags...)
 	state.BackupStatus, diags = backups.Watch(ctx, state.Backup, state.Name.ValueString(), reports, r.providerData.Now())
 	resp.Diagnostics.Append(diags...)
@@ -243,7 +243,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		if working.Err() == nil && len(outcome.Reports) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
 			cluster := state.clusterWith(before, r.providerData.Stores)
 			cluster.Acknowledged = last.Acknowledged
-			seen, diags := state.observe(ctx, cluster, before, outcome.Reports, ch.routes(), r.providerData.Now())
+			seen, diags := state.observe(ctx, cluster, before, outcome.Reports, ch.routes(), moments{now: r.providerData.Now()})
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(seen.Acknowledging(last.Acknowledged, outcome.Acknowledged).Keep(ctx, resp.Private)...)
 		}

@@ -29,8 +29,8 @@ const reportsKey = "sight"
 // Reports is the last look at the hosts.
 type Reports struct {
 	Members []Report `json:"seats"`
-	// At is when that was, where a certificate had expired by then. A time that changed with every look would
-	// change the state with every look.
+	// At is the time that plans take for that of the look, where a certificate had expired or was due by then. A time that changed with
+	// every look would change the state with every look.
 	At time.Time `json:"at,omitzero"`
 	// Acknowledged are entries of the log that members, by their ID, had on their disks at the last apply that looked
 	// twice. A refresh keeps them as they are, for the same reason.
@@ -76,8 +76,8 @@ func (s Reports) Acknowledging(known ...map[string]uint64) Reports {
 var errUnreachable = errors.New("it could not be asked")
 
 // New is a look at the hosts of members, and of others, without what changes by itself.
-func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, expired bool, now time.Time) Reports {
-	var s Reports
+func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, at time.Time) Reports {
+	s := Reports{At: at}
 	for m, report := range reports {
 		kept := Report{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
 		if reach, other := others[m]; other {
@@ -98,9 +98,6 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 	slices.SortFunc(s.Members, func(a, b Report) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
-	if expired {
-		s.At = now.UTC().Truncate(time.Hour)
-	}
 	return s
 }
 

@@ -36,7 +36,7 @@ func TestReportsIsKept(t *testing.T) {
 		b:                                  {Err: errors.New("read tcp 198.51.100.7:51234->192.0.2.12:22: connection reset by peer")},
 		c:                                  {Contact: api.Contact{Machine: "x86_64", FreeBytes: 5 << 30}},
 		{Name: "d", Address: "192.0.2.14"}: {},
-	}, []membership.Member{a, b}, providerdata.Routes{c: way}, true, at)
+	}, []membership.Member{a, b}, providerdata.Routes{c: way}, at)
 	private := beside{}
 	if diags := s.Keep(t.Context(), private); diags.HasError() {
 		t.Fatal(diags)
@@ -55,7 +55,7 @@ func TestReportsIsKept(t *testing.T) {
 	if diff := cmp.Diff(providerdata.Routes{c: way}, back.Others()); diff != "" {
 		t.Errorf("the ways to others (-want +got):\n%s", diff)
 	}
-	if want := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC); !back.At.Equal(want) {
+	if !back.At.Equal(at) {
 		t.Errorf("at %s", back.At)
 	}
 }
