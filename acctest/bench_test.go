@@ -94,7 +94,7 @@ func stageFloor(b *testing.B, l *lab.Lab) *floor {
 	must(err)
 	leaf := func(dir, name string, want pki.Request) {
 		b.Helper()
-		pair, err := authority.NewLeaf(want, pki.ECDSAP256, time.Now())
+		pair, err := authority.NewLeaf(b.Context(), want, pki.ECDSAP256, time.Now())
 		must(err)
 		key, err := pair.PrivateKeyPEM()
 		must(err)

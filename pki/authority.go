@@ -21,7 +21,13 @@ import (
 )
 
 // Authority signs certificates. It is safe for concurrent use, and prints its name, never its key.
-type Authority struct{ KeyPair }
+type Authority struct {
+	KeyPair   // without a key where the issuer alone has it
+	issuer    Issuer
+	tolerated x509.KeyUsage // what the issuer may allow a leaf's key beside what TLS requires
+}
+
+func newEmbedded(pair KeyPair) *Authority { return &Authority{KeyPair: pair, issuer: embedded{pair}} }
 
 // NewAuthority generates a self-signed authority that may sign leaves but no further authorities. It is valid from 5
 // minutes before now until lifetime after now.
@@ -63,7 +69,7 @@ func newAuthority(commonName string, algorithm Algorithm, lifetime time.Duration
 	if err != nil {
 		return nil, err
 	}
-	return &Authority{KeyPair{certificate, key}}, nil
+	return newEmbedded(KeyPair{certificate, key}), nil
 }
 
 // ParseAuthority parses an existing authority, self-signed or intermediate. The key may be PKCS #8, PKCS #1 or SEC 1,
@@ -80,7 +86,22 @@ func ParseAuthority(certificatePEM, keyPEM []byte, now time.Time) (*Authority, e
 		return nil, fmt.Errorf("read the private key of the authority %q: it must be PEM (PKCS #8, PKCS #1 or SEC 1) and not encrypted",
 			certificate.Subject.CommonName)
 	}
-	authority := &Authority{KeyPair{certificate, key}}
+	authority := newEmbedded(KeyPair{certificate, key})
+	if err := authority.check(now); err != nil {
+		return nil, fmt.Errorf("the authority %s cannot be used: %w", authority, err)
+	}
+	return authority, nil
+}
+
+// ParseExternal parses the certificate of an authority whose key only the issuer has. It refuses what ParseAuthority
+// refuses, as far as the certificate tells. An issuer has policies of its own: it may sign for another time than is
+// ordered, and allow a key to encipher keys, as most profiles of cfssl do.
+func ParseExternal(certificatePEM []byte, issuer Issuer, now time.Time) (*Authority, error) {
+	certificate, err := cert.ParseOne(certificatePEM)
+	if err != nil {
+		return nil, fmt.Errorf("read the authority's certificate: %w", err)
+	}
+	authority := &Authority{KeyPair: KeyPair{certificate: certificate}, issuer: issuer, tolerated: x509.KeyUsageKeyEncipherment}
 	if err := authority.check(now); err != nil {
 		return nil, fmt.Errorf("the authority %s cannot be used: %w", authority, err)
 	}
@@ -97,7 +118,7 @@ func (a *Authority) check(now time.Time) error {
 		return err
 	}
 	switch {
-	case !cert.IsFor(c, a.key.Public()):
+	case a.key != nil && !cert.IsFor(c, a.key.Public()):
 		return errors.New("the private key belongs to another certificate")
 	case !c.BasicConstraintsValid || !c.IsCA:
 		return errors.New("its certificate is not an authority's: basic constraints do not say CA")

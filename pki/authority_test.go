@@ -129,7 +129,7 @@ func TestParseAuthorityWithoutKeyUsage(t *testing.T) {
 	for _, profile := range []Profile{Peer, Server, Client} {
 		want := member()
 		want.Profile, want.Lifetime = profile, 30*time.Minute
-		if _, err := authority.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err != nil {
+		if _, err := authority.Sign(t.Context(), requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err != nil {
 			t.Errorf("%v: %v", profile, err)
 		}
 	}

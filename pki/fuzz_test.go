@@ -27,11 +27,11 @@ func FuzzSign(f *testing.F) {
 	f.Fuzz(func(t *testing.T, der []byte) {
 		encoded := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 		for _, text := range [][]byte{der, encoded} {
-			signed, err := ca.Sign(text, want, now)
+			signed, err := ca.Sign(t.Context(), text, want, now)
 			if err == nil {
 				exact(t, signed, der, want)
 			}
-			if signed, err = ca.SignRequest(text, want, now); err == nil {
+			if signed, err = ca.SignRequest(t.Context(), text, want, now); err == nil {
 				exact(t, signed, der, want)
 			}
 		}

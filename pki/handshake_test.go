@@ -68,7 +68,7 @@ func TestWhoOpensWhichPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf := func(profile Profile) KeyPair {
-		made, err := cluster.For(profile).NewLeaf(Request{Profile: profile, CommonName: "a", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, ECDSAP256, now)
+		made, err := cluster.For(profile).NewLeaf(t.Context(), Request{Profile: profile, CommonName: "a", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, ECDSAP256, now)
 		if err != nil {
 			t.Fatal(err)
 		}

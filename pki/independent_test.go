@@ -65,7 +65,7 @@ func issuedOfEachKind(t *testing.T, do func(name string, ca *Authority, profile 
 			for _, profile := range []Profile{Peer, Server, Client} {
 				want := member()
 				want.Profile = profile
-				signed, err := ca.Sign(requestPEM(t, template(want), key(t, algorithm)), want, now)
+				signed, err := ca.Sign(t.Context(), requestPEM(t, template(want), key(t, algorithm)), want, now)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -116,11 +116,11 @@ func TestOpensslVerifies(t *testing.T) {
 func TestOpensslTakesNoLeafForAnAuthority(t *testing.T) {
 	o, ca := newOpenssl(t), authority(t, PeersName("prod"))
 	want := member()
-	leaf, err := ca.NewLeaf(want, ECDSAP256, now)
+	leaf, err := ca.NewLeaf(t.Context(), want, ECDSAP256, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged, err := (&Authority{leaf}).NewLeaf(want, ECDSAP256, now)
+	forged, err := (&Authority{leaf}).NewLeaf(t.Context(), want, ECDSAP256, now)
 	if err == nil {
 		t.Fatalf("a member's key signs: %s", forged)
 	}

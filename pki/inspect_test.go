@@ -14,7 +14,7 @@ import (
 
 func TestInspect(t *testing.T) {
 	ca, want := authority(t, "etcd prod clients"), member()
-	signed, err := ca.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now)
+	signed, err := ca.Sign(t.Context(), requestPEM(t, template(want), key(t, ECDSAP256)), want, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestInspect(t *testing.T) {
 func TestVerify(t *testing.T) {
 	ca, other, want := authority(t, "ca"), authority(t, "ca"), member()
 	want.Profile = Client
-	signed, err := ca.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now)
+	signed, err := ca.Sign(t.Context(), requestPEM(t, template(want), key(t, ECDSAP256)), want, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestRenewalComesToAnEnd(t *testing.T) {
 	for _, lifetime := range []time.Duration{MinimumLifetime, time.Hour, 0} {
 		for _, renewBefore := range []time.Duration{0, time.Minute, MinimumLifetime, time.Hour, 47 * time.Hour, DefaultLeafLifetime} {
 			for _, at := range []time.Duration{0, 47 * time.Hour, 48*time.Hour - MinimumLifetime} {
-				leaf, err := ca.NewLeaf(Request{Profile: Client, CommonName: "a", Lifetime: lifetime}, ECDSAP256, now.Add(at))
+				leaf, err := ca.NewLeaf(t.Context(), Request{Profile: Client, CommonName: "a", Lifetime: lifetime}, ECDSAP256, now.Add(at))
 				if err != nil {
 					t.Fatal(err)
 				}

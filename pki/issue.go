@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -9,50 +10,30 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cloudflare/cfssl/config"
-	"github.com/cloudflare/cfssl/signer"
-	"github.com/cloudflare/cfssl/signer/local"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// issue has cfssl sign, and checks the result before it returns it.
-func (a *Authority) issue(requestDER []byte, public crypto.PublicKey, want Request, now time.Time) (*x509.Certificate, error) {
+// issue orders a certificate from the authority's issuer, and checks the certificate before it returns it.
+func (a *Authority) issue(ctx context.Context, requestDER []byte, public crypto.PublicKey, want Request, now time.Time) (*x509.Certificate, error) {
 	notAfter, err := a.notAfter(want.lifetime(), now)
 	if err != nil {
 		return nil, err
 	}
-	usages, err := want.Profile.usages()
+	signed, err := a.issuer.Issue(ctx, Order{
+		Request: want,
+		// Encoded again, so that the issuer reads exactly the bytes that were checked.
+		RequestPEM: pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: requestDER}),
+		NotBefore:  now.Add(-cert.Backdate),
+		NotAfter:   notAfter,
+	})
 	if err != nil {
 		return nil, err
-	}
-	ca, err := local.NewSigner(a.key, a.certificate, signer.DefaultSigAlgo(a.key), &config.Signing{
-		Default: &config.SigningProfile{
-			Usage:  append([]string{"digital signature"}, usages...),
-			Expiry: want.lifetime(), // cfssl requires one; NotAfter below decides
-			// Nothing that is not listed here is taken from the request.
-			CSRWhitelist: &config.CSRWhitelist{PublicKey: true, PublicKeyAlgorithm: true, SignatureAlgorithm: true},
-		},
-	})
-	if err != nil {
-		return nil, plain(err)
-	}
-	signed, err := ca.Sign(signer.SignRequest{
-		// Encoded again, so that cfssl reads exactly the bytes that were checked.
-		Request:   string(pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: requestDER})),
-		Hosts:     want.hosts(),
-		Subject:   want.subject(),
-		NotBefore: now.Add(-cert.Backdate),
-		NotAfter:  notAfter,
-	})
-	if err != nil {
-		return nil, plain(err)
 	}
 	certificate, err := cert.ParseOne(signed)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = a.conforms(certificate, public, want, now)
 	}
-	if err := a.conforms(certificate, public, want, now); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("the signed certificate is not what was requested, and was discarded: %w", err)
 	}
 	return certificate, nil
@@ -93,7 +74,7 @@ func (a *Authority) conforms(certificate *x509.Certificate, public crypto.Public
 		return errors.New("it is for another key")
 	case certificate.IsCA:
 		return errors.New("it is an authority's")
-	case certificate.KeyUsage != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
+	case certificate.KeyUsage&^a.tolerated != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
 		return fmt.Errorf("its usages are not those of profile %s", want.Profile)
 	}
 	return verify(certificate, []*x509.Certificate{a.certificate}, want.Profile, now)

@@ -35,7 +35,7 @@ func traces(t *testing.T, pair KeyPair) []string {
 
 func TestKeysAreNeverPrinted(t *testing.T) {
 	ca, want := authority(t, "ca"), member()
-	leaf, err := ca.NewLeaf(want, ECDSAP256, now)
+	leaf, err := ca.NewLeaf(t.Context(), want, ECDSAP256, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,12 +91,12 @@ func TestCfsslIsSilent(t *testing.T) {
 	log.SetOutput(&logged)
 	defer log.SetOutput(before)
 	ca, want := authority(t, "ca"), member()
-	if _, err := ca.NewLeaf(want, ECDSAP256, now); err != nil {
+	if _, err := ca.NewLeaf(t.Context(), want, ECDSAP256, now); err != nil {
 		t.Fatal(err)
 	}
 	made := template(want)
 	smuggled[0].edit(t, &made)
-	if _, err := ca.Sign(requestPEM(t, made, key(t, ECDSAP256)), want, now); err == nil {
+	if _, err := ca.Sign(t.Context(), requestPEM(t, made, key(t, ECDSAP256)), want, now); err == nil {
 		t.Fatal("signed")
 	}
 	if logged.Len() > 0 {

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"time"
@@ -18,26 +19,26 @@ import (
 // The certificate, PEM, is valid from 5 minutes before now until its lifetime after now, but never longer than the
 // authority. So a cluster stays manageable in the last year of its authority. Sign refuses only if less than
 // MinimumLifetime is left.
-func (a *Authority) Sign(requestPEM []byte, want Request, now time.Time) ([]byte, error) {
-	return a.sign(requestPEM, want, now, true)
+func (a *Authority) Sign(ctx context.Context, requestPEM []byte, want Request, now time.Time) ([]byte, error) {
+	return a.sign(ctx, requestPEM, want, now, true)
 }
 
 // SignRequest is Sign for a user's request whose subject and names the configuration decides: it may omit what is
 // desired, but not add anything.
-func (a *Authority) SignRequest(requestPEM []byte, want Request, now time.Time) ([]byte, error) {
-	return a.sign(requestPEM, want, now, false)
+func (a *Authority) SignRequest(ctx context.Context, requestPEM []byte, want Request, now time.Time) ([]byte, error) {
+	return a.sign(ctx, requestPEM, want, now, false)
 }
 
 // NewLeaf generates a key and signs a certificate for it.
-func (a *Authority) NewLeaf(want Request, algorithm Algorithm, now time.Time) (KeyPair, error) {
-	leaf, err := a.newLeaf(want, algorithm, now)
+func (a *Authority) NewLeaf(ctx context.Context, want Request, algorithm Algorithm, now time.Time) (KeyPair, error) {
+	leaf, err := a.newLeaf(ctx, want, algorithm, now)
 	if err != nil {
 		return KeyPair{}, a.failed(want, err)
 	}
 	return leaf, nil
 }
 
-func (a *Authority) newLeaf(want Request, algorithm Algorithm, now time.Time) (KeyPair, error) {
+func (a *Authority) newLeaf(ctx context.Context, want Request, algorithm Algorithm, now time.Time) (KeyPair, error) {
 	if err := want.check(); err != nil {
 		return KeyPair{}, err
 	}
@@ -49,14 +50,14 @@ func (a *Authority) newLeaf(want Request, algorithm Algorithm, now time.Time) (K
 	if err != nil {
 		return KeyPair{}, plain(err)
 	}
-	certificate, err := a.issue(der, key.Public(), want, now)
+	certificate, err := a.issue(ctx, der, key.Public(), want, now)
 	if err != nil {
 		return KeyPair{}, err
 	}
 	return KeyPair{certificate, key}, nil
 }
 
-func (a *Authority) sign(requestPEM []byte, want Request, now time.Time, complete bool) ([]byte, error) {
+func (a *Authority) sign(ctx context.Context, requestPEM []byte, want Request, now time.Time, complete bool) ([]byte, error) {
 	if err := want.check(); err != nil {
 		return nil, a.failed(want, err)
 	}
@@ -67,7 +68,7 @@ func (a *Authority) sign(requestPEM []byte, want Request, now time.Time, complet
 	if err := checkRequest(request, want, complete); err != nil {
 		return nil, a.failed(want, err)
 	}
-	certificate, err := a.issue(request.Raw, request.PublicKey, want, now)
+	certificate, err := a.issue(ctx, request.Raw, request.PublicKey, want, now)
 	if err != nil {
 		return nil, a.failed(want, err)
 	}

@@ -42,7 +42,7 @@ func TestSignEveryProfileAndKey(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%s", of, algorithm, profile), func(t *testing.T) {
 					want, holder := member(), key(t, algorithm)
 					want.Profile = profile
-					signed, err := ca.Sign(requestPEM(t, template(want), holder), want, now)
+					signed, err := ca.Sign(t.Context(), requestPEM(t, template(want), holder), want, now)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -95,11 +95,11 @@ func TestCertificatesSayExactlyWhatIsAsked(t *testing.T) {
 	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
 	rapid.Check(t, func(rt *rapid.T) {
 		want := desired().Draw(rt, "want")
-		signed, err := ca.Sign(requestPEM(t, template(want), holder), want, now)
+		signed, err := ca.Sign(t.Context(), requestPEM(t, template(want), holder), want, now)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		brought, err := ca.SignRequest(requestPEM(t, x509.CertificateRequest{}, holder), want, now)
+		brought, err := ca.SignRequest(t.Context(), requestPEM(t, x509.CertificateRequest{}, holder), want, now)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -125,10 +125,10 @@ func TestRequestsOfAnythingElseAreRefused(t *testing.T) {
 		want, made := desired().Draw(rt, "want"), desired().Draw(rt, "made")
 		extra, missing := cert.CompareClaims(want.claims(), made.claims())
 		request := requestPEM(t, template(made), holder)
-		if _, err := ca.Sign(request, want, now); (err == nil) != (len(extra)+len(missing) == 0) {
+		if _, err := ca.Sign(t.Context(), request, want, now); (err == nil) != (len(extra)+len(missing) == 0) {
 			rt.Fatalf("Sign: %v, though it adds %q and lacks %q", err, extra, missing)
 		}
-		if _, err := ca.SignRequest(request, want, now); (err == nil) != (len(extra) == 0) {
+		if _, err := ca.SignRequest(t.Context(), request, want, now); (err == nil) != (len(extra) == 0) {
 			rt.Fatalf("SignRequest: %v, though it adds %q", err, extra)
 		}
 	})
@@ -139,11 +139,11 @@ func TestSignRequestTakesWhatIsLeftOut(t *testing.T) {
 	part := template(want)
 	part.Subject.Organization, part.DNSNames, part.IPAddresses = nil, part.DNSNames[:1], nil
 	request := requestPEM(t, part, key(t, ECDSAP256))
-	if _, err := ca.Sign(request, want, now); err == nil || !strings.Contains(err.Error(),
+	if _, err := ca.Sign(t.Context(), request, want, now); err == nil || !strings.Contains(err.Error(),
 		`lacks what was requested: organization "etcd", organization "platform", DNS name "localhost", IP address 192.0.2.11, IP address 2001:db8::11`) {
 		t.Errorf("Sign: %v", err)
 	}
-	signed, err := ca.SignRequest(request, want, now)
+	signed, err := ca.SignRequest(t.Context(), request, want, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,10 +175,10 @@ func TestSignRefusesBadRequests(t *testing.T) {
 		want := member()
 		request := requestPEM(t, template(want), holder)
 		edit(&want)
-		if _, err := ca.Sign(request, want, now); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := ca.Sign(t.Context(), request, want, now); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("Sign: got %v, want %q", err, says)
 		}
-		if _, err := ca.NewLeaf(want, ECDSAP256, now); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := ca.NewLeaf(t.Context(), want, ECDSAP256, now); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("NewLeaf: got %v, want %q", err, says)
 		}
 	}
@@ -199,7 +199,7 @@ func TestLeavesEndWithTheirAuthority(t *testing.T) {
 		now.Add(500 * time.Second):    now.Add(500*time.Second + DefaultLeafLifetime),
 		end.Add(-DefaultLeafLifetime): end,
 	} {
-		signed, err := ca.Sign(request, want, at)
+		signed, err := ca.Sign(t.Context(), request, want, at)
 		switch {
 		case ends.IsZero() && err == nil:
 			t.Errorf("at %s it signs", at)
@@ -215,7 +215,7 @@ func TestNewLeaf(t *testing.T) {
 	ca, want := authority(t, "ca"), member()
 	want.Profile = Client
 	for _, algorithm := range []Algorithm{ECDSAP256, ECDSAP384, RSA2048} {
-		leaf, err := ca.NewLeaf(want, algorithm, now)
+		leaf, err := ca.NewLeaf(t.Context(), want, algorithm, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +245,7 @@ func TestAuthorityMayBeShared(t *testing.T) {
 	serials := make([]string, 8)
 	for i := range serials {
 		group.Go(func() {
-			if signed, err := ca.Sign(request, want, now); err != nil {
+			if signed, err := ca.Sign(t.Context(), request, want, now); err != nil {
 				t.Error(err)
 			} else if info, err := cert.Inspect(signed); err != nil {
 				t.Error(err)

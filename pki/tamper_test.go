@@ -85,10 +85,10 @@ func TestSmuggledClaims(t *testing.T) {
 		made := template(want)
 		c.edit(t, &made)
 		request := requestPEM(t, made, holder)
-		if _, err := ca.Sign(request, want, now); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := ca.Sign(t.Context(), request, want, now); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: Sign says %v, want %q", c.name, err, c.says)
 		}
-		if _, err := ca.SignRequest(request, want, now); c.lacks != (err == nil) {
+		if _, err := ca.SignRequest(t.Context(), request, want, now); c.lacks != (err == nil) {
 			t.Errorf("%s: SignRequest says %v", c.name, err)
 		}
 	}
@@ -101,7 +101,7 @@ func TestNothingOfARequestGetsPastItsCheck(t *testing.T) {
 		made := template(want)
 		c.edit(t, &made)
 		block, _ := pem.Decode(requestPEM(t, made, holder))
-		signed, err := ca.issue(block.Bytes, holder.Public(), want, now)
+		signed, err := ca.issue(t.Context(), block.Bytes, holder.Public(), want, now)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -163,8 +163,8 @@ func TestBrokenRequests(t *testing.T) {
 		"an odd RSA":               {requestPEM(t, template(want), odd), `"rsa-2056" is not supported`},
 	} {
 		for method, sign := range map[string]func() ([]byte, error){
-			"Sign":        func() ([]byte, error) { return ca.Sign(c.request, want, now) },
-			"SignRequest": func() ([]byte, error) { return ca.SignRequest(c.request, want, now) },
+			"Sign":        func() ([]byte, error) { return ca.Sign(t.Context(), c.request, want, now) },
+			"SignRequest": func() ([]byte, error) { return ca.SignRequest(t.Context(), c.request, want, now) },
 		} {
 			signed, err := sign()
 			if err == nil || signed != nil || !strings.Contains(err.Error(), c.says) {
@@ -176,7 +176,7 @@ func TestBrokenRequests(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"} {
-		if _, err := ca.Sign(append([]byte("text that openssl writes\n"), encode(kind, block.Bytes)...), want, now); err != nil {
+		if _, err := ca.Sign(t.Context(), append([]byte("text that openssl writes\n"), encode(kind, block.Bytes)...), want, now); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestRefusalsStayShort(t *testing.T) {
 	for range 1000 {
 		made.DNSNames = append(made.DNSNames, strings.Repeat("evil.", 200))
 	}
-	_, err := ca.Sign(requestPEM(t, made, key(t, ECDSAP256)), want, now)
+	_, err := ca.Sign(t.Context(), requestPEM(t, made, key(t, ECDSAP256)), want, now)
 	if err == nil || len(err.Error()) > 2000 || !strings.Contains(err.Error(), "and 995 more") {
 		t.Errorf("got %v", err)
 	}
@@ -211,7 +211,7 @@ func TestRefusalsStayShort(t *testing.T) {
 // What cfssl signed, or another signer in its place, is looked at before it is let go.
 func TestWhatIsSignedIsLookedAt(t *testing.T) {
 	ca, want := authority(t, "ca"), member()
-	leaf, err := ca.NewLeaf(want, ECDSAP256, now)
+	leaf, err := ca.NewLeaf(t.Context(), want, ECDSAP256, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestALimitedAuthorityIsFoundOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := member()
-		if _, err := ca.Sign(requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err == nil || !strings.Contains(err.Error(), "was discarded") {
+		if _, err := ca.Sign(t.Context(), requestPEM(t, template(want), key(t, ECDSAP256)), want, now); err == nil || !strings.Contains(err.Error(), "was discarded") {
 			t.Errorf("limited %s: %v", name, err)
 		}
 	}

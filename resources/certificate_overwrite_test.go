@@ -19,7 +19,7 @@ import (
 func another(t *testing.T) (authority, certificate string) {
 	t.Helper()
 	made := madeAuthorities(t, "prod", 1000*time.Hour)
-	leaf, err := made.Clients.NewLeaf(pki.Request{Profile: pki.Client, CommonName: "app", Lifetime: 100 * time.Hour}, "ecdsa-p256", time.Now())
+	leaf, err := made.Clients.NewLeaf(t.Context(), pki.Request{Profile: pki.Client, CommonName: "app", Lifetime: 100 * time.Hour}, "ecdsa-p256", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

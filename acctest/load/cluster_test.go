@@ -86,7 +86,7 @@ func (c *cluster) certify() {
 		"client": {Profile: pki.Client, CommonName: "client"},
 		"member": {Profile: pki.Peer, CommonName: "member", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 	} {
-		pair := must[pki.KeyPair](c.t)(authority.NewLeaf(want, pki.ECDSAP256, time.Now()))
+		pair := must[pki.KeyPair](c.t)(authority.NewLeaf(c.t.Context(), want, pki.ECDSAP256, time.Now()))
 		c.write(name+".crt", pair.CertificatePEM())
 		c.write(name+".key", must[[]byte](c.t)(pair.PrivateKeyPEM()))
 	}

@@ -40,7 +40,7 @@ func (a Model) Signer(now func() time.Time) (Signer, error) {
 var profiles = map[string]pki.Profile{api.KeyPeer: pki.Peer, api.KeyServer: pki.Server, api.KeyAdmin: pki.Client}
 
 // Sign signs a request that holds exactly what is desired.
-func (s Signer) Sign(_ context.Context, by string, want api.KeyRequest, request string) (string, error) {
+func (s Signer) Sign(ctx context.Context, by string, want api.KeyRequest, request string) (string, error) {
 	profile, known := profiles[want.Name]
 	if !known {
 		return "", fmt.Errorf("it is not known what key %q is for", want.Name)
@@ -55,7 +55,7 @@ func (s Signer) Sign(_ context.Context, by string, want api.KeyRequest, request 
 	}
 	for _, authority := range s.authorities[profile] {
 		if by == "" || by == authority.Name() {
-			certificate, err := authority.Sign([]byte(request), desired, s.now())
+			certificate, err := authority.Sign(ctx, []byte(request), desired, s.now())
 			return string(certificate), err
 		}
 	}

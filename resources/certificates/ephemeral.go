@@ -105,7 +105,7 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 	if model.Algorithm.IsNull() {
 		model.Algorithm = types.StringValue(string(pki.DefaultAlgorithm))
 	}
-	if err := e.open(&model, authority, organizations); err != nil {
+	if err := e.open(ctx, &model, authority, organizations); err != nil {
 		resp.Diagnostics.AddError("The certificate was not issued", err.Error())
 		return
 	}
@@ -113,7 +113,7 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 }
 
 // open makes key and certificate.
-func (e *ephemeralCertificate) open(model *ephemeralModel, authority authority.KeyPair, organizations []string) error {
+func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, authority authority.KeyPair, organizations []string) error {
 	now := e.providerData.Now()
 	clients, err := authority.Parse(now)
 	if err != nil {
@@ -121,7 +121,7 @@ func (e *ephemeralCertificate) open(model *ephemeralModel, authority authority.K
 	}
 	lifetime, _ := time.ParseDuration(model.Validity.ValueString()) // its validator has parsed it
 	want := pki.Request{Profile: pki.Client, CommonName: model.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
-	leaf, err := clients.NewLeaf(want, pki.Algorithm(model.Algorithm.ValueString()), now)
+	leaf, err := clients.NewLeaf(ctx, want, pki.Algorithm(model.Algorithm.ValueString()), now)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 	}
 	lifetime, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
 	want := pki.Request{Profile: pki.Client, CommonName: plan.CommonName.ValueString(), Organization: organizations, Lifetime: lifetime}
-	certificate, made, err := r.sign(clients, want, *plan)
+	certificate, made, err := r.sign(ctx, clients, want, *plan)
 	if err != nil {
 		diags.AddError("The certificate was not issued", err.Error())
 		return diags
@@ -71,10 +71,10 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 
 // sign certifies the key of the request that was brought along, or the one in the file, which is made
 // where there is none. made tells that it was.
-func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, plan certificateModel) (certificate []byte, made bool, err error) {
+func (r *certificateResource) sign(ctx context.Context, clients *pki.Authority, want pki.Request, plan certificateModel) (certificate []byte, made bool, err error) {
 	now, file := r.providerData.Now(), plan.PrivateKeyFile.ValueString()
 	if file == "" {
-		certificate, err = clients.SignRequest([]byte(plan.CSR.ValueString()), want, now)
+		certificate, err = clients.SignRequest(ctx, []byte(plan.CSR.ValueString()), want, now)
 		return certificate, false, err
 	}
 	key, err := readKey(file)
@@ -82,7 +82,7 @@ func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, pla
 	case errors.Is(err, fs.ErrNotExist) && plan.PlannedChange.ValueString() == purposeRenewal:
 		return nil, false, fmt.Errorf("private_key_file: %s was there when this was planned, and is not by now: no other key is made for what was to be a renewal. Plan again, on the machine that has the key", file)
 	case errors.Is(err, fs.ErrNotExist):
-		leaf, err := clients.NewLeaf(want, pki.Algorithm(plan.Algorithm.ValueString()), now)
+		leaf, err := clients.NewLeaf(ctx, want, pki.Algorithm(plan.Algorithm.ValueString()), now)
 		if err != nil {
 			return nil, false, err
 		}
@@ -98,7 +98,7 @@ func (r *certificateResource) sign(clients *pki.Authority, want pki.Request, pla
 	if err != nil {
 		return nil, false, err
 	}
-	certificate, err = clients.SignRequest(request, want, now)
+	certificate, err = clients.SignRequest(ctx, request, want, now)
 	return certificate, false, err
 }
 

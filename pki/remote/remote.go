@@ -1,0 +1,247 @@
+// Package remote has certificates signed by a cfssl server, whose authority's key is in no process of ours.
+//
+// It speaks the authenticated sign call of cfssl's API over TLS, and tries again where the server is not there, or says
+// that it is not now. What the server returns is trusted by nobody here: pki compares each certificate with what was
+// ordered.
+package remote
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/cloudflare/cfssl/auth"
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+)
+
+// Server is a cfssl server, and how to ask it.
+type Server struct {
+	URL           string                 // https://HOST:PORT, with or without a path before cfssl's own
+	Key           secret.Text            // shared with the server, which tells our calls by it: hexadecimal, at least 16 bytes
+	Label         string                 // of the authority, where the server has several; empty: its only one
+	Profiles      map[pki.Profile]string // the server's signing profile for each of ours; one that is missing has our name
+	CACertificate string                 // PEM: the authorities that the server's own certificate is verified by; empty: the system's
+}
+
+// Bounds of a call.
+const (
+	path      = "/api/v1/cfssl/authsign"
+	tries     = 5           // with pauses that double: 15 seconds, and what the answers take
+	pause     = time.Second // before the second try
+	answer    = time.Minute // of one try; a signer in a hardware module takes seconds
+	mostBytes = 1 << 20     // of an answer: a certificate has a few thousand
+	leastKey  = 16          // bytes: what `cfssl` and its documentation take for an authentication key
+)
+
+// Check returns why no server can be asked so, naming the attribute at fault.
+func (s Server) Check() error {
+	_, err := s.Issuer()
+	return err
+}
+
+// Issuer returns what asks the server. It makes no connection yet.
+func (s Server) Issuer() (pki.Issuer, error) {
+	address, err := s.address()
+	if err != nil {
+		return nil, err
+	}
+	provider, err := s.provider()
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := s.trusted()
+	if err != nil {
+		return nil, err
+	}
+	client := retryablehttp.NewClient()
+	client.Logger = nil // nobody reads it
+	client.RetryMax, client.RetryWaitMin = tries-1, pause
+	client.CheckRetry = again
+	client.ErrorHandler = retryablehttp.PassthroughErrorHandler // the server's last word
+	client.HTTPClient.Timeout = answer
+	client.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	transport, is := client.HTTPClient.Transport.(*http.Transport)
+	if !is {
+		return nil, errors.New("the HTTP client has no transport that takes authorities")
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
+	return issuer{s, address, provider, client}, nil
+}
+
+func (s Server) address() (string, error) {
+	u, err := url.Parse(s.URL)
+	switch {
+	case err != nil || u.Host == "":
+		return "", fmt.Errorf("url: %.200q is not the address of a server; it must be https://HOST:PORT", s.URL)
+	case u.User != nil:
+		return "", errors.New("url: it holds a user or a password, which would be shown; cfssl tells its callers by auth_key")
+	case u.Scheme != "https":
+		return "", fmt.Errorf("url: %.200q must begin with https://: certificates are ordered over TLS only", s.URL)
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("url: %.200q must end with the host, its port, or a path", s.URL)
+	}
+	return u.JoinPath(path).String(), nil
+}
+
+// provider reads the key. cfssl's own reading of it would follow `file:` and `env:`, which lead to what is on the
+// machine that runs Terraform.
+func (s Server) provider() (auth.Provider, error) {
+	key, err := hex.DecodeString(s.Key.Reveal())
+	switch {
+	case err != nil:
+		return nil, errors.New("auth_key: it must be hexadecimal, as in the server's auth_keys")
+	case len(key) < leastKey:
+		return nil, fmt.Errorf("auth_key: it has %d bytes, and must have at least %d, which are %d hexadecimal digits", len(key), leastKey, 2*leastKey)
+	}
+	return auth.New(hex.EncodeToString(key), nil)
+}
+
+func (s Server) trusted() (*x509.CertPool, error) {
+	if s.CACertificate == "" {
+		return nil, nil
+	}
+	trusted := x509.NewCertPool()
+	if !trusted.AppendCertsFromPEM([]byte(s.CACertificate)) {
+		return nil, errors.New("ca_certificate: it holds no certificate in PEM; it must be the authority that signed the server's own certificate")
+	}
+	return trusted, nil
+}
+
+type issuer struct {
+	server   Server
+	address  string
+	provider auth.Provider
+	client   *retryablehttp.Client
+}
+
+// What cfssl takes and gives. Certificates last as long as the server's profile says: the call cannot ask for a time.
+type (
+	signRequest struct {
+		Hosts   []string `json:"hosts"`
+		Request string   `json:"certificate_request"`
+		Subject subject  `json:"subject"`
+		Profile string   `json:"profile"`
+		Label   string   `json:"label,omitempty"`
+	}
+	subject struct {
+		CN    string `json:"CN"`
+		Names []name `json:"names"`
+	}
+	name struct {
+		O string `json:"O"`
+	}
+	response struct {
+		Success bool `json:"success"`
+		Result  struct {
+			Certificate string `json:"certificate"`
+		} `json:"result"`
+		Errors []struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+)
+
+// Issue asks the server for a certificate.
+func (i issuer) Issue(ctx context.Context, order pki.Order) ([]byte, error) {
+	body, err := i.body(order)
+	if err != nil {
+		return nil, err
+	}
+	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, i.address, body)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	certificate, err := i.ask(request)
+	if err != nil {
+		return nil, fmt.Errorf("ask the cfssl server at %s to sign with profile %q: %w", i.server.URL, i.profile(order), err)
+	}
+	return certificate, nil
+}
+
+func (i issuer) profile(order pki.Order) string {
+	if profile := i.server.Profiles[order.Profile]; profile != "" {
+		return profile
+	}
+	return string(order.Profile)
+}
+
+// body is the call with the proof that we may make it.
+func (i issuer) body(order pki.Order) ([]byte, error) {
+	sign := signRequest{Hosts: order.Hosts(), Request: string(order.RequestPEM), Subject: subject{CN: order.CommonName}, Profile: i.profile(order), Label: i.server.Label}
+	for _, o := range order.Organization {
+		sign.Subject.Names = append(sign.Subject.Names, name{o})
+	}
+	call, err := json.Marshal(sign)
+	if err != nil {
+		return nil, err
+	}
+	token, err := i.provider.Token(call)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(auth.AuthenticatedRequest{Token: token, Request: call})
+}
+
+// ask makes the call, as often as it takes, and reads the answer.
+func (i issuer) ask(request *retryablehttp.Request) ([]byte, error) {
+	answered, err := i.client.Do(request)
+	if err != nil {
+		for told := (*url.Error)(nil); errors.As(err, &told); { // it cites the address once more
+			err = told.Err
+		}
+		return nil, fmt.Errorf("%w; nothing was signed. Apply again when the server answers, with a certificate that ca_certificate verifies", err)
+	}
+	defer answered.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answered.Body, mostBytes))
+	if err != nil {
+		return nil, fmt.Errorf("its answer broke off: %w", err)
+	}
+	read, is := parse(text)
+	switch {
+	case !is:
+		return nil, fmt.Errorf("it answered %s, and not as cfssl does; is url that of a cfssl server?", answered.Status)
+	case len(read.Errors) > 0:
+		return nil, fmt.Errorf("it refused: %.200q (code %d). %s", read.Errors[0].Message, read.Errors[0].Code, remedy)
+	case !read.Success || read.Result.Certificate == "":
+		return nil, fmt.Errorf("it answered %s, without a certificate and without a reason", answered.Status)
+	}
+	return []byte(read.Result.Certificate), nil
+}
+
+const remedy = "Compare auth_key, label and profiles with the server's configuration: the profile has to have an auth_key, and allow what is requested"
+
+// parse reads an answer of cfssl's; anything else is none.
+func parse(text []byte) (read response, is bool) {
+	text = bytes.TrimSpace(text)
+	if !bytes.HasPrefix(text, []byte("{")) || json.Unmarshal(text, &read) != nil {
+		return response{}, false
+	}
+	return read, read.Success || len(read.Errors) > 0
+}
+
+// final are the server's words that another try does not change, beside all of success.
+var final = []int{http.StatusInternalServerError, http.StatusNotImplemented}
+
+// again tells whether to try again: not after a refusal of cfssl's, which says 400 or 500, and not where the server's
+// certificate is not trusted.
+func again(ctx context.Context, answered *http.Response, err error) (bool, error) {
+	if answered != nil && slices.Contains(final, answered.StatusCode) {
+		return false, nil
+	}
+	return retryablehttp.DefaultRetryPolicy(ctx, answered, err)
+}

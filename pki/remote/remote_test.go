@@ -1,0 +1,278 @@
+package remote
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloudflare/cfssl/api/signhandler"
+	"github.com/cloudflare/cfssl/auth"
+	"github.com/cloudflare/cfssl/config"
+	"github.com/cloudflare/cfssl/helpers"
+	"github.com/cloudflare/cfssl/log"
+	"github.com/cloudflare/cfssl/signer"
+	"github.com/cloudflare/cfssl/signer/local"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+const authKey = "00112233445566778899aabbccddeeff"
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(value T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+// cfsslHandler is cfssl's own handler of authenticated calls, which signs by an authority with the profiles that
+// cfssl's documentation has.
+func cfsslHandler(t *testing.T, authority *pki.Authority, edit func(*config.Signing)) http.Handler {
+	t.Helper()
+	log.Level = log.LevelFatal
+	certificate := must[*x509.Certificate](t)(cert.ParseOne(authority.CertificatePEM()))
+	key, err := helpers.ParsePrivateKeyPEM(must[[]byte](t)(authority.PrivateKeyPEM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := must[*auth.Standard](t)(auth.New(authKey, nil))
+	profile := func(usages ...string) *config.SigningProfile {
+		return &config.SigningProfile{Usage: append([]string{"signing", "key encipherment"}, usages...), Expiry: 8760 * time.Hour,
+			ExpiryString: "8760h", AuthKeyName: "ours", Provider: provider}
+	}
+	policy := &config.Signing{
+		Profiles: map[string]*config.SigningProfile{"peer": profile("server auth", "client auth"), "server": profile("server auth", "client auth"), "client": profile("client auth")},
+		Default:  profile("server auth"),
+	}
+	if edit != nil {
+		edit(policy)
+	}
+	ca := must[*local.Signer](t)(local.NewSigner(key, certificate, signer.DefaultSigAlgo(key), policy))
+	handler := must[http.Handler](t)(signhandler.NewAuthHandlerFromSigner(ca))
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/cfssl/authsign", handler)
+	return mux
+}
+
+// serve starts a server with TLS, and says how to ask it.
+func serve(t *testing.T, handler http.Handler) Server {
+	t.Helper()
+	s := httptest.NewTLSServer(handler)
+	t.Cleanup(s.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	return Server{URL: s.URL, Key: secret.New(authKey), CACertificate: string(ca)}
+}
+
+// external is the authority as those have it who have no key of it.
+func external(t *testing.T, authority *pki.Authority, server Server) *pki.Authority {
+	t.Helper()
+	issuer := must[pki.Issuer](t)(server.Issuer())
+	return must[*pki.Authority](t)(pki.ParseExternal(authority.CertificatePEM(), issuer, time.Now()))
+}
+
+func newAuthority(t *testing.T, name string) *pki.Authority {
+	t.Helper()
+	return must[*pki.Authority](t)(pki.NewAuthority(name, pki.ECDSAP256, 10000*time.Hour, time.Now()))
+}
+
+func want(profile pki.Profile) pki.Request {
+	return pki.Request{Profile: profile, CommonName: "a", Organization: []string{"etcd"}, DNSNames: []string{"a.example.com"},
+		IPs: []netip.Addr{netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::11")}}
+}
+
+// request is a request with all that is wanted, as hosts make it.
+func request(t *testing.T, want pki.Request) []byte {
+	t.Helper()
+	key := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := x509.CertificateRequest{Subject: pkix.Name{CommonName: want.CommonName, Organization: want.Organization}, DNSNames: want.DNSNames}
+	for _, ip := range want.IPs {
+		template.IPAddresses = append(template.IPAddresses, net.IP(ip.AsSlice()))
+	}
+	der := must[[]byte](t)(x509.CreateCertificateRequest(rand.Reader, &template, key))
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+// TestSign has cfssl's own server sign certificates of every profile, by the authority whose key it alone has.
+func TestSign(t *testing.T) {
+	ca := newAuthority(t, "etcd main clients")
+	authority := external(t, ca, serve(t, cfsslHandler(t, ca, nil)))
+	for _, profile := range []pki.Profile{pki.Peer, pki.Server, pki.Client} {
+		want := want(profile)
+		signed, err := authority.Sign(t.Context(), request(t, want), want, time.Now())
+		if err != nil {
+			t.Errorf("%s: %v", profile, err)
+			continue
+		}
+		if err := pki.Verify(signed, ca.CertificatePEM(), profile, time.Now()); err != nil {
+			t.Errorf("%s: %v", profile, err)
+		}
+		leaf, err := authority.NewLeaf(t.Context(), want, pki.ECDSAP256, time.Now())
+		if err != nil {
+			t.Errorf("%s: %v", profile, err)
+		} else if err := pki.Verify(leaf.CertificatePEM(), ca.CertificatePEM(), profile, time.Now()); err != nil {
+			t.Errorf("%s: %v", profile, err)
+		}
+	}
+	if key, err := authority.PrivateKeyPEM(); err == nil {
+		t.Errorf("an authority without a key gave %d bytes of one", len(key))
+	}
+}
+
+// TestRefusals has each thing that is wrong about server and configuration said, and nothing accepted.
+func TestRefusals(t *testing.T) {
+	ca, other := newAuthority(t, "etcd main peers"), newAuthority(t, "etcd main peers")
+	for name, test := range map[string]struct {
+		handler http.Handler
+		edit    func(*Server)
+		says    string
+	}{
+		"another key":                       {cfsslHandler(t, ca, nil), func(s *Server) { s.Key = secret.New("ff" + authKey[2:]) }, `"invalid token"`},
+		"a profile that is not":             {cfsslHandler(t, ca, nil), func(s *Server) { s.Profiles = map[pki.Profile]string{pki.Peer: "client"} }, "its usages are not those of profile peer"},
+		"a profile without a key":           {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].Provider = nil }), nil, `"no authentication provider"`},
+		"another authority":                 {cfsslHandler(t, other, nil), nil, "was discarded"},
+		"a profile that adds a CA":          {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].CAConstraint.IsCA = true }), nil, "was discarded"},
+		"a profile that allows other names": {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].NameWhitelist = regexp.MustCompile("^b$") }), nil, "it refused"},
+		"an expiry of a minute":             {cfsslHandler(t, ca, func(c *config.Signing) { c.Profiles["peer"].Expiry = time.Minute }), nil, "was discarded"},
+		"no cfssl":                          {http.NotFoundHandler(), nil, "404 Not Found, and not as cfssl does"},
+		"a page":                            {answer200("<html>welcome</html>"), nil, "200 OK, and not as cfssl does"},
+		"nothing":                           {answer200(""), nil, "200 OK, and not as cfssl does"},
+		"half an answer":                    {answer200(`{"success": true, "result": {"certif`), nil, "not as cfssl does"},
+		"success with nothing":              {answer200(`{"success": true, "result": {}, "errors": []}`), nil, "without a certificate"},
+		"nonsense for a certificate": {answer200(`{"success": true, "result": {"certificate": "MIIB"}, "errors": []}`), nil,
+			"was discarded"},
+		"the authority's own certificate": {answer200(fmt.Sprintf(`{"success": true, "result": {"certificate": %q}}`, ca.CertificatePEM())), nil, "was discarded"},
+		"another place":                   {http.RedirectHandler("/elsewhere", http.StatusTemporaryRedirect), nil, "307 Temporary Redirect"},
+		"a server that is not trusted":    {cfsslHandler(t, ca, nil), func(s *Server) { s.CACertificate = string(ca.CertificatePEM()) }, "certificate"},
+		"an endless answer":               {http.HandlerFunc(endless), nil, "not as cfssl does"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, test.handler)
+			if test.edit != nil {
+				test.edit(&server)
+			}
+			want := want(pki.Peer)
+			signed, err := external(t, ca, server).Sign(t.Context(), request(t, want), want, time.Now())
+			if err == nil || !strings.Contains(err.Error(), test.says) || signed != nil {
+				t.Errorf("the error is %v, want one that says %s; signed: %s", err, test.says, signed)
+			}
+			if err != nil && (strings.Contains(err.Error(), authKey) || strings.Contains(err.Error(), authKey[2:])) {
+				t.Errorf("the error holds the key: %v", err)
+			}
+		})
+	}
+}
+
+func answer200(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) })
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	for range 100 {
+		if _, err := w.Write([]byte(strings.Repeat("{", 1<<16))); err != nil {
+			return
+		}
+	}
+}
+
+// TestTriedAgain has a server that is away for two calls asked a third time, and one that refuses asked once.
+func TestTriedAgain(t *testing.T) {
+	ca := newAuthority(t, "etcd main peers")
+	cfssl := cfsslHandler(t, ca, nil)
+	for name, test := range map[string]struct {
+		status int
+		edit   func(*Server)
+		calls  int32
+		signs  bool
+	}{
+		"a proxy without a server": {status: http.StatusBadGateway, calls: 3, signs: true},
+		"too many calls":           {status: http.StatusTooManyRequests, calls: 3, signs: true},
+		"a refusal":                {edit: func(s *Server) { s.Key = secret.New("ff" + authKey[2:]) }, calls: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n := calls.Add(1); test.status != 0 && n < 3 {
+					w.WriteHeader(test.status)
+					return
+				}
+				cfssl.ServeHTTP(w, r)
+			}))
+			if test.edit != nil {
+				test.edit(&server)
+			}
+			want := want(pki.Peer)
+			_, err := external(t, ca, server).Sign(t.Context(), request(t, want), want, time.Now())
+			if (err == nil) != test.signs || calls.Load() != test.calls {
+				t.Errorf("after %d calls: %v", calls.Load(), err)
+			}
+		})
+	}
+}
+
+// TestEndsWithTheRun has a call to a server that does not answer end with its context, and says so.
+func TestEndsWithTheRun(t *testing.T) {
+	ca := newAuthority(t, "etcd main peers")
+	ctx, cancel := context.WithCancel(t.Context())
+	server := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server notices that its caller has gone
+		cancel()
+		<-r.Context().Done()
+	}))
+	want := want(pki.Peer)
+	_, err := external(t, ca, server).Sign(ctx, request(t, want), want, time.Now())
+	if err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) || !strings.Contains(err.Error(), server.URL) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := Server{URL: "https://signer.example.com:8888", Key: secret.New(authKey)}
+	for name, test := range map[string]struct {
+		edit func(*Server)
+		says string
+	}{
+		"good":              {func(*Server) {}, ""},
+		"behind a path":     {func(s *Server) { s.URL += "/pki/" }, ""},
+		"no TLS":            {func(s *Server) { s.URL = "http://signer.example.com:8888" }, "url: "},
+		"no scheme":         {func(s *Server) { s.URL = "signer.example.com:8888" }, "url: "},
+		"a password in it":  {func(s *Server) { s.URL = "https://me:hunter2@signer.example.com" }, "url: it holds a user"},
+		"a query":           {func(s *Server) { s.URL += "/?a=b" }, "url: "},
+		"no key":            {func(s *Server) { s.Key = secret.Text{} }, "auth_key: it has 0 bytes"},
+		"a short key":       {func(s *Server) { s.Key = secret.New("0011") }, "auth_key: it has 2 bytes"},
+		"a key from a file": {func(s *Server) { s.Key = secret.New("file:/etc/shadow") }, "auth_key: it must be hexadecimal"},
+		"a key from the environment": {func(s *Server) { s.Key = secret.New("env:HOME") },
+			"auth_key: it must be hexadecimal"},
+		"no certificate": {func(s *Server) { s.CACertificate = "hunter2" }, "ca_certificate: "},
+	} {
+		server := good
+		test.edit(&server)
+		err := server.Check()
+		if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.HasPrefix(err.Error(), test.says)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error holds a secret: %v", name, err)
+		}
+	}
+}
