@@ -349,3 +349,41 @@ func TestRestoreRefusals(t *testing.T) {
 	)
 	p.run(t, steps...)
 }
+
+// TestRestoreThatAStateDoesNotKnowOfBesideAChange puts a restore that was done back together with a change: the change is made, and
+// nothing is restored or refused.
+func TestRestoreThatAStateDoesNotKnowOfBesideAChange(t *testing.T) {
+	for name, test := range map[string]struct {
+		happen  func(*past)
+		members string
+		more    string
+		says    []string
+	}{
+		"a member moves":           {func(*past) {}, "a b c@23", "", []string{"promote c (192.0.2.23)", "retire c (192.0.2.13)"}},
+		"the cluster grows":        {func(*past) {}, "a b c d e", "", []string{"promote d (192.0.2.14)", "promote e (192.0.2.15)"}},
+		"a dead member is moved":   {func(p *past) { p.host(13).PowerCut() }, "a b c@23", "", []string{"remove c (192.0.2.13)", "promote c (192.0.2.23)"}},
+		"a member is stopped":      {func(p *past) { p.host(12).StopUnit("prod") }, "a b c", "", []string{"start b (192.0.2.12)"}},
+		"a host was wiped":         {func(p *past) { p.host(12).Wipe() }, "a b c", "", []string{"remove b (192.0.2.12)", "promote b (192.0.2.12)"}},
+		"a setting changes":        {func(*past) {}, "a b c", "settings = { snapshot_count = 5000 }\n", []string{"roll b (192.0.2.12)"}},
+		"a member leaves its host": {func(p *past) {}, "a b d", "", []string{"promote d (192.0.2.14)", "retire c (192.0.2.13)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, steps := saved(t)
+			config := strings.Replace(p.restoring(test.members, ""), "restore = {", test.more+"restore = {", 1)
+			change := p.asPlanned(t, config, test.says)
+			change.PreConfig = func() { test.happen(p); p.Forget(); p.steps(); p.warned() }
+			change.Check = tftest.ComposeAggregateTestCheckFunc(change.Check, func(s *terraform.State) error {
+				for _, call := range p.Changes() {
+					if call.Operation == api.OpRestore {
+						return fmt.Errorf("%s was restored", call.Address)
+					}
+				}
+				return nil
+			})
+			p.run(t, append(steps,
+				p.restored(p.restoring("a b c", ""), "open a"),
+				tftest.TestStep{Config: three(unprotected), Check: p.allWell}, // the state forgets the restore
+				change)...)
+		})
+	}
+}
