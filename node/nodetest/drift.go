@@ -62,6 +62,11 @@ func (h *Host) LoseKey(cluster, name string) {
 	})
 }
 
+// OpenKey has others be able to read a private key of the cluster on the host. The member runs on.
+func (h *Host) OpenKey(cluster, name string) {
+	h.change(cluster, func(part *installation) { part.exposed = name; h.keysLost++ })
+}
+
 // SwapBinary selects another store for the cluster, and installs it where it is not there.
 func (h *Host) SwapBinary(cluster, store string) {
 	h.change(cluster, func(part *installation) {

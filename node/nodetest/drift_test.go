@@ -49,6 +49,10 @@ func TestDriftIsSeen(t *testing.T) {
 			func(before, after api.Observation) bool {
 				return after.Certificates["server"].HasKey && after.Certificates["server"].PEM != before.Certificates["server"].PEM
 			}},
+		"a key that others can read": {func(_ *driver, h *nodetest.Host) { h.OpenKey("prod", api.KeyPeer) },
+			func(_, after api.Observation) bool {
+				return after.Certificates[api.KeyPeer].Exposed && !after.Certificates[api.KeyServer].Exposed
+			}},
 		"foreign data": {func(_ *driver, h *nodetest.Host) { h.ForeignData("prod") },
 			func(before, after api.Observation) bool {
 				return after.GuardCheck == api.GuardIdentity && after.Data.Log.ClusterID != before.Member.ClusterID

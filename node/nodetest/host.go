@@ -94,6 +94,7 @@ type installation struct {
 	keys         map[string]signing.Key
 	next         map[string]signing.Key // that take the place of others once they are certified
 	certificates map[string]string      // PEM by key name
+	exposed      string                 // key that others can read; empty: none
 	peerCA       string
 	clientCA     string
 	flags        []string

@@ -116,7 +116,7 @@ func (i *installation) unidentified() string {
 func (i *installation) held() map[string]api.Certificate {
 	held := map[string]api.Certificate{"peer-ca": {PEM: i.peerCA}, "client-ca": {PEM: i.clientCA}}
 	for _, name := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
-		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].Belongs(i.certificates[name]), NoKey: i.keys[name].Signer == nil}
+		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].Belongs(i.certificates[name]), NoKey: i.keys[name].Signer == nil, Exposed: i.exposed == name}
 	}
 	return held
 }

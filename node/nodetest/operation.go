@@ -103,7 +103,7 @@ func (c call) prepare(r api.PrepareRequest) (api.Prepared, error) {
 	}
 	for _, want := range r.Keys {
 		held, there := keys[want.Name]
-		if !there || !held.OfKind(want.Algorithm) {
+		if !there || !held.OfKind(want.Algorithm) || part.exposed == want.Name {
 			made, err := signing.NewKey(c.MachineID, strings.Repeat("another ", c.keysLost)+want.Name, want.Algorithm)
 			if err != nil {
 				return api.Prepared{}, failed("%v", err)
@@ -161,6 +161,9 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	for name, text := range r.Certificates {
 		if next[name].Belongs(text) {
 			keys[name] = next[name]
+			if part.exposed == name {
+				part.exposed = ""
+			}
 		}
 		delete(next, name)
 	}
