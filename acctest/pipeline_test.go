@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -123,6 +124,10 @@ func TestRepairScriptCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Under nohup a shell would never hear of SIGHUP: what a program ignores its children ignore, unless it listens itself.
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(told) })
 	for _, shell := range []string{"sh", "dash", "bash", "busybox"} {
 		if _, err := exec.LookPath(shell); err != nil {
 			continue

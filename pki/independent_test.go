@@ -120,7 +120,7 @@ func TestOpensslTakesNoLeafForAnAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged, err := (&Authority{leaf}).NewLeaf(t.Context(), want, ECDSAP256, now)
+	forged, err := newEmbedded(leaf).NewLeaf(t.Context(), want, ECDSAP256, now)
 	if err == nil {
 		t.Fatalf("a member's key signs: %s", forged)
 	}
@@ -187,7 +187,7 @@ func TestSerialNumbersAreRandom(t *testing.T) {
 	request := requestPEM(t, template(want), holder)
 	longest := 0
 	for range 64 {
-		signed, err := ca.Sign(request, want, now)
+		signed, err := ca.Sign(t.Context(), request, want, now)
 		if err != nil {
 			t.Fatal(err)
 		}
