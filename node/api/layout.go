@@ -74,6 +74,11 @@ func PeerCAFile(cluster string) string { return path.Join(TLSDir(cluster), "peer
 // ClientCAFile is the bundle of authorities for client and server certificates.
 func ClientCAFile(cluster string) string { return path.Join(TLSDir(cluster), "client-ca.crt") }
 
+// CertificateMetricsFile says, for node_exporter's textfile collector, when a cluster's certificates expire. All may read it.
+func CertificateMetricsFile(cluster string) string {
+	return path.Join("/var/lib/etcd-metrics", "etcd_certificates_"+cluster+".prom")
+}
+
 // DefaultDataDir is the data directory of a cluster whose configuration names none.
 func DefaultDataDir(cluster string) string { return path.Join("/var/lib/etcd", cluster) }
 

@@ -38,6 +38,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
+	_ = m.keys().PutMetrics(cluster, r.Marker.Member) // a full disk elsewhere keeps no certificate from being renewed
 	// After the files that they name, which a member needs that systemd starts meanwhile.
 	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
 		return err

@@ -29,6 +29,7 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	if err := m.keys().CompletePairs(cluster); err != nil {
 		return err
 	}
+	_ = m.keys().PutMetrics(cluster, marker.Member) // after a restart by a newer store, say, which has configured nothing
 	if !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}

@@ -96,6 +96,9 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 			return retired, err
 		}
 	}
+	if err := m.keys().RemoveMetrics(cluster); err != nil {
+		return retired, err
+	}
 	if err := m.removeConfiguration(cluster, path.Base(last)); err != nil {
 		return retired, err
 	}

@@ -1,0 +1,77 @@
+package keys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// expiryMetric is the metric that says when a certificate expires.
+const expiryMetric = "etcd_certificate_expiry_timestamp_seconds"
+
+// PutMetrics tells monitoring when the cluster's certificates and authorities on this host expire. They say it themselves, so
+// that it is told once, by whoever has written them: no timer has to, and nothing is asked of the member or of who manages it.
+func (k Keys) PutMetrics(cluster, member string) error {
+	file := api.CertificateMetricsFile(cluster)
+	if err := k.Files.EnsureDir(path.Dir(file), files.RootUser, files.PublicDir); err != nil {
+		return err
+	}
+	_, err := k.Files.Put(files.File{Path: file, Text: k.metrics(cluster, member), Owner: files.RootUser, Mode: files.UnitFile})
+	return err
+}
+
+// RemoveMetrics removes what was told of a cluster that leaves the host.
+func (k Keys) RemoveMetrics(cluster string) error {
+	file := api.CertificateMetricsFile(cluster)
+	return errors.Join(files.Remove(k.Files.Path(file)), k.Files.RemoveEmpty(path.Dir(file)))
+}
+
+// metrics are the ends of the certificates in Prometheus' text format. What cannot be read is missing there, which an alert
+// for absent certificates finds.
+func (k Keys) metrics(cluster, member string) []byte {
+	places := map[string]string{}
+	for _, name := range api.KeyNames {
+		places[name] = api.CertificateFile(cluster, name)
+	}
+	for name, place := range bundleNames {
+		places[name] = place(cluster)
+	}
+	var lines []string
+	for name, place := range places {
+		text, _, err := k.read(place)
+		if err != nil {
+			continue
+		}
+		certificates, err := cert.Parse(text)
+		if err != nil {
+			continue
+		}
+		for _, c := range certificates {
+			lines = append(lines, fmt.Sprintf("%s{cluster=%q,member=%q,file=%q,subject=%q,sha256=%q} %d\n", expiryMetric, cluster, member, name, label(c.Subject.CommonName), cert.Name(c), c.NotAfter.Unix()))
+		}
+	}
+	slices.Sort(lines)
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "# HELP %s When a certificate of the member on this host, or an authority that it trusts, expires.\n# TYPE %[1]s gauge\n", expiryMetric)
+	for _, line := range slices.Compact(lines) { // one that is there twice would be refused
+		text.WriteString(line)
+	}
+	return text.Bytes()
+}
+
+// label is a text without what is written in different ways in Go and in Prometheus' format.
+func label(text string) string {
+	clean := []rune(text)
+	for i, char := range clean {
+		if char < ' ' || char == '"' || char == '\\' || char > '~' {
+			clean[i] = '_'
+		}
+	}
+	return string(clean)
+}
