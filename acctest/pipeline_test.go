@@ -255,7 +255,7 @@ resource "etcd_certificate" "operator" {
 			return errors.Join(stopped(), os.WriteFile(file("prod.db"), []byte("something else"), 0o600))
 		}, asIs, 0, "repair.sh: repaired"},
 		{"a setting beside a repair", stopped, describing("settings = { snapshot_count = 5000 }"), 1, cluster},
-		{"the setting taken back", nothing, asIs, 0, "repair.sh: repaired"},
+		{"the setting undone", nothing, asIs, 0, "repair.sh: repaired"},
 		{"another version", nothing, describing(`version = "3.6"`), 1, cluster},
 		{"a member taken out", nothing, setup{ssh: quick, at: on("a")}, 1, cluster},
 		{"no protection", nothing, describing("purge_data = true"), 1, cluster},

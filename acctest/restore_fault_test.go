@@ -10,7 +10,7 @@ import (
 )
 
 // TestRestoreKilledAtEveryStep kills the provider as steps of a restore begin, and cuts the power of hosts that steps
-// are done to: the next apply finishes it. Once it is taken back instead.
+// are done to: the next apply finishes it. Once it is rolled back instead.
 func TestRestoreKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
@@ -123,10 +123,10 @@ func TestRestoreIsTakenBack(t *testing.T) {
 	}
 	v.duringStep(agree, func(cli int) { v.killProvider(cli) })
 	v.write("main.tf", configuration(t, l, v.setup))
-	v.mustFail([]string{"plan", "-no-color"}, "a restore of file prod.db", "is under way", "restore.take_back = true")
-	v.restoring(nil, "take_back = true")
+	v.mustFail([]string{"plan", "-no-color"}, "a restore of file prod.db", "is under way", "restore.roll_back = true")
+	v.restoring(nil, "roll_back = true")
 	v.apply()
-	v.mustRollOut("take back a", "start a")
+	v.mustRollOut("roll back a", "start a")
 	if v.clusterID() != v.id {
 		t.Errorf("it is cluster %s, and was %s", v.clusterID(), v.id)
 	}

@@ -94,8 +94,8 @@ func TestWaysThatMislead(t *testing.T) {
 			old := c.Members[2]
 			c.Members[2], reports[second], reports[old] = second, reports[old], bare(old)
 		}, nil, "a b c(https://192.0.2.13:2380)"},
-		"a second address of c, taken back": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[second] = reports[c.Members[2]] }, nil, "a b c"},
-		"a second address of c, taken back, the first unreachable": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
+		"a second address of c, given up": {func(c *bootstrap.Cluster, reports bootstrap.Reports) { reports[second] = reports[c.Members[2]] }, nil, "a b c"},
+		"a second address of c, given up, the first unreachable": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {
 			reports[second], reports[c.Members[2]] = reports[c.Members[2]], bootstrap.Report{Err: gone}
 		}, nil, "a b c"},
 		"a clone of c": {func(c *bootstrap.Cluster, reports bootstrap.Reports) {

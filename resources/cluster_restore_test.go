@@ -124,9 +124,11 @@ func TestRestoreIsTidied(t *testing.T) {
 	p.run(t, append(steps,
 		p.restored(p.restoring("a b c", ""), "open a"),
 		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file, p.file+".kept") }, Config: p.restoring("a b c", ""), PlanOnly: true},
-		p.nothing(p.restoring("a b c", "take_back = false\ntriggers = {}\n")),
+		p.nothing(p.restoring("a b c", "roll_back = false\ntriggers = {}\n")),
 		p.nothing(p.restoring("a b c", some)),
 		p.nothing(tidied(some)),
+		tftest.TestStep{Config: tidied("take_back = true\n"), ExpectError: says("restore.take_back is called restore.roll_back now")},
+		tftest.TestStep{Config: tidied("take_back = false\n"), ExpectError: says("restore.take_back is called restore.roll_back now")},
 		tftest.TestStep{Config: tidied(other), ExpectError: says("This cannot be restored")},
 		tftest.TestStep{PreConfig: func() { _ = os.Rename(p.file+".kept", p.file) }, Config: tidied(other), ExpectError: says("A running cluster would be overwritten")},
 		tftest.TestStep{Config: of("a b c", unprotected+fmt.Sprintf("restore = {\nfile = %q\nsha256 = %q\ntriggers = { again = 1 }\n}\n", p.file, strings.Repeat("a", 64))), ExpectError: says("A running cluster would be overwritten")},
@@ -291,7 +293,7 @@ func TestRestoreIsGoneOnWith(t *testing.T) {
 // TestRestoreIsTakenBack has a restore fail half way, and takes it back: everything that was written before is there.
 func TestRestoreIsTakenBack(t *testing.T) {
 	p, steps := saved(t)
-	taken := p.asPlanned(t, p.restoring("a b c", "take_back = true\n"), []string{"take back b (192.0.2.12)", "start c (192.0.2.13)"}, purpose(plan.PurposeRestore))
+	taken := p.asPlanned(t, p.restoring("a b c", "roll_back = true\n"), []string{"roll back b (192.0.2.12)", "start c (192.0.2.13)"}, purpose(plan.PurposeRestore))
 	taken.PreConfig = func() { p.Heal(); p.Forget(); p.steps() }
 	taken.Check = tftest.ComposeAggregateTestCheckFunc(taken.Check, p.isAsBefore)
 	p.run(t, append(steps, p.cutShort(), taken,
@@ -300,7 +302,7 @@ func TestRestoreIsTakenBack(t *testing.T) {
 		p.restored(p.restoring("a b c", ""), "open a"),
 		tftest.TestStep{
 			PreConfig:   p.Forget,
-			Config:      p.restoring("a b c", "take_back = true\n"),
+			Config:      p.restoring("a b c", "roll_back = true\n"),
 			ExpectError: says("cannot be undone: clients may have read from its member and written to it"),
 		},
 		tftest.TestStep{Config: three(unprotected), Check: tftest.ComposeAggregateTestCheckFunc(p.untouched, p.hasMoved)},

@@ -156,7 +156,7 @@ func TestUnfinishedChange(t *testing.T) {
 	}
 }
 
-// TestUnfinishedChangeIsGivenUp: whatever was begun is taken back where it is no longer desired.
+// TestUnfinishedChangeIsGivenUp: whatever was begun is undone where it is no longer desired.
 func TestUnfinishedChangeIsGivenUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		to, then string

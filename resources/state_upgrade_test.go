@@ -29,15 +29,18 @@ func TestEarlierStates(t *testing.T) {
 		"etcd_cluster-0.json": {"etcd_cluster", 0, map[string]any{
 			"ca_certificate": nil, "client_ca_certificate": "ca", "status": "no_quorum",
 			"backup.s3.key": nil, "backup.s3.prefix": "etcd/prod", "restore.trigger": nil, "restore.triggers": `{"trigger":"once more"}`,
+			"restore.take_back": "null", "restore.roll_back": "null",
 			"members.a.certificate_expiry": nil, "members.a.certificate_expires_at": expiry,
 			"members.b.certificate_expiry": nil, "members.b.certificate_expires_at": expiry,
 			"members.c.certificate_expiry": nil, "members.c.certificate_expires_at": expiry,
 		}},
 		"etcd_cluster-1.json": {"etcd_cluster", 1, map[string]any{
+			"restore.take_back": "null", "restore.roll_back": "null",
 			"members.a.certificate_expiry": nil, "members.a.certificate_expires_at": expiry,
 			"members.b.certificate_expiry": nil, "members.b.certificate_expires_at": expiry,
 			"members.c.certificate_expiry": nil, "members.c.certificate_expires_at": expiry,
 		}},
+		"etcd_cluster-2.json":  {"etcd_cluster", 2, map[string]any{"restore.take_back": "null", "restore.roll_back": "true"}},
 		"etcd_snapshot-0.json": {"etcd_snapshot", 0, map[string]any{"purge": nil, "purge_data": "true"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,6 +201,7 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 			o.In("backup").In("s3").Rename("prefix", "key")
 			delete(o.In("restore"), "triggers")
 			o.In("restore")["trigger"] = "once more"
+			o.In("restore").Rename("roll_back", "take_back")
 			delete(o, "extra_flags")
 			delete(o, "hold_restarts")
 		case "etcd_snapshot":

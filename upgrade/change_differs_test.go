@@ -57,7 +57,7 @@ func TestDifferentDataIsFoundAmongWriters(t *testing.T) {
 					}
 				}
 				if test.lags != "" && strings.Contains(texts(outcome.Done), "disarm") {
-					t.Errorf("the alarm was taken back:\n%s", texts(outcome.Done))
+					t.Errorf("the alarm was disarmed:\n%s", texts(outcome.Done))
 				}
 				if lost := l.world.Lost(cluster); len(lost) > 0 {
 					t.Errorf("lost: %v", lost)

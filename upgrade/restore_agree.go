@@ -126,9 +126,9 @@ func (r *restoreRun) compare(members []membership.Member, hashes []api.Hash) err
 	}
 	switch {
 	case len(slices.Compact(same)) > 1:
-		return fmt.Errorf("the data of the members differs: %s; the restore stops here: apply again to retry, or set restore.take_back to undo it", strings.Join(texts, "; "))
+		return fmt.Errorf("the data of the members differs: %s; the restore stops here: apply again to retry, or set restore.roll_back to undo it", strings.Join(texts, "; "))
 	case missing:
-		return fmt.Errorf("the members do not have the %d keys of the snapshot: %s; the restore stops here: set restore.take_back to undo it", keys, strings.Join(texts, "; "))
+		return fmt.Errorf("the members do not have the %d keys of the snapshot: %s; the restore stops here: set restore.roll_back to undo it", keys, strings.Join(texts, "; "))
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 // TestRestoreConverges cuts restores short at any call, cuts power, wipes hosts, and takes restores back, in any order:
 // once all hosts are there, one restore finishes, and the hosts are one cluster with what the snapshot has; or it is
-// taken back, and no write is lost.
+// rolled back, and no write is lost.
 func TestRestoreConverges(t *testing.T) {
 	sample.CheckInBubble(t, 100, func(t *rapid.T) {
 		r := outdone(t, rapid.SampledFrom([]int{1, 3}).Draw(t, "members"))
@@ -45,8 +45,8 @@ func TestRestoreConverges(t *testing.T) {
 		for range 3 {
 			r.world.Tick()
 		}
-		if rapid.Bool().Draw(t, "take back") && !wiped {
-			r.cluster.Restore.TakeBack = true
+		if rapid.Bool().Draw(t, "roll back") && !wiped {
+			r.cluster.Restore.RollBack = true
 			_, err := r.restore(context.Background(), nil)
 			if err == nil {
 				r.cluster.Restore, r.cluster.Members = membership.Restoration{}, r.old
@@ -54,9 +54,9 @@ func TestRestoreConverges(t *testing.T) {
 				return
 			}
 			if !strings.Contains(err.Error(), "cannot be undone: clients may have") {
-				t.Fatalf("take back: %v", err)
+				t.Fatalf("roll back: %v", err)
 			}
-			r.cluster.Restore.TakeBack = false
+			r.cluster.Restore.RollBack = false
 		}
 		r.mustFinish()
 	})

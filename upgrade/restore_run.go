@@ -92,7 +92,7 @@ func (e *Executor) Restore(ctx context.Context, order RestoreOrder) (Restored, e
 	r.formation = order.Formation
 	r.result.Aside = map[membership.Member]string{}
 	j := loop{look: r.look, plan: r.plan, act: r.act}
-	if !e.Cluster.Restore.TakeBack {
+	if !e.Cluster.Restore.RollBack {
 		j.finish = r.conclude
 	}
 	err := r.repeat(ctx, j)
@@ -197,7 +197,7 @@ func (r *restoreRun) plan() ([]membership.Step, error) {
 // client reaches, are always approved.
 func (r *restoreRun) approved(step membership.Step) bool {
 	switch step.Kind {
-	case membership.Restore, membership.Fence, membership.Open, membership.Retire, membership.TakeBack:
+	case membership.Restore, membership.Fence, membership.Open, membership.Retire, membership.RollBack:
 		return r.order.Approved == nil || slices.Contains(r.order.Approved, step)
 	}
 	return true
@@ -276,8 +276,8 @@ func (r *restoreRun) act(ctx context.Context, step membership.Step) error {
 		return err
 	case membership.Snapshot:
 		return r.save(ctx, m)
-	case membership.TakeBack:
-		return r.tell(ctx, m, api.OpTakeBack, api.TakeBackRequest{Owner: r.owner(m)})
+	case membership.RollBack:
+		return r.tell(ctx, m, api.OpRollBack, api.RollBackRequest{Owner: r.owner(m)})
 	}
 	return fmt.Errorf("this build of the provider cannot carry out a step of kind %q", step.Kind)
 }

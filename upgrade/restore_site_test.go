@@ -113,7 +113,7 @@ func (r *restoreCase) restore(ctx context.Context, approved []membership.Step) (
 			r.members = append(r.members, m)
 		}
 	}
-	if err == nil && !r.cluster.Restore.TakeBack {
+	if err == nil && !r.cluster.Restore.RollBack {
 		for _, m := range r.members {
 			left := !slices.Contains(r.cluster.Members, m)
 			r.forgotten[m.Address] = r.forgotten[m.Address] || left && done.Reports[m].Err != nil

@@ -11,7 +11,7 @@ type Restoration struct {
 	SHA256     string // of the unencrypted snapshot; empty: not known before it is fetched
 	Trigger    string // distinguishes two restores of one snapshot
 	Overwrites string // ID of the running cluster that may be overwritten; empty: none may
-	TakeBack   bool   // undo the restore that is under way instead
+	RollBack   bool   // undo the restore that is under way instead
 	Kept       string // name of the backup, or LatestKept, if it is in the hosts' own directories; empty: it is elsewhere
 }
 
@@ -96,7 +96,7 @@ func (r Restoring) Member(m Member) *RestoreStatus {
 // Findable refuses a restore of a backup in the hosts' own directories, before it begins, if nobody will find the
 // backup. Hosts know the backups of a cluster that they carry, and not of one that was removed from them.
 func (r Restoring) Findable(want Restoration) error {
-	if want.Kept == "" || want.TakeBack || r.UnderWay() {
+	if want.Kept == "" || want.RollBack || r.UnderWay() {
 		return nil
 	}
 	var backless, unreachable []string

@@ -42,13 +42,13 @@ const (
 	Fence    Kind = "fence"     // stop the member that is there, and let none start
 	Restore  Kind = "restore"   // make the data directory from the snapshot
 	Open     Kind = "open"      // let clients reach the member; the restore can no longer be undone
-	TakeBack Kind = "take-back" // undo the restore: the old data is back in place
+	RollBack Kind = "roll-back" // undo the restore: the old data is back in place
 )
 
 // Parallel tells whether adjacent steps of this kind may be done at the same time, each on its own host.
 func (k Kind) Parallel() bool {
 	switch k {
-	case Install, Stop, SetAside, Configure, Start, SyncConfiguration, Retire, Stage, Fetch, Fence, Restore, Open, TakeBack:
+	case Install, Stop, SetAside, Configure, Start, SyncConfiguration, Retire, Stage, Fetch, Fence, Restore, Open, RollBack:
 		return true
 	}
 	return false
@@ -154,8 +154,8 @@ func (s Step) text() string {
 		return fmt.Sprintf("restore %s: data directory made from the snapshot, revisions raised; what was there is kept", at)
 	case Open:
 		return fmt.Sprintf("open %s: clients reach it from here on; the restore can no longer be undone", at)
-	case TakeBack:
-		return fmt.Sprintf("take back %s: the restore is undone, and the old data is back in place", at)
+	case RollBack:
+		return fmt.Sprintf("roll back %s: the restore is undone, and the old data is back in place", at)
 	case Recover:
 		return fmt.Sprintf("recover %s: it alone is the cluster, %s", at, s.Why)
 	}

@@ -55,7 +55,7 @@ const (
 	OpFence    Operation = "fence"     // FenceRequest -> Restoration
 	OpRestore  Operation = "restore"   // RestoreRequest -> Restored
 	OpAdvance  Operation = "advance"   // AdvanceRequest -> Done
-	OpTakeBack Operation = "take-back" // TakeBackRequest -> Done
+	OpRollBack Operation = "take-back" // RollBackRequest -> Done; hosts may run a store that knows the call by its former name alone
 )
 
 // Operations that change the cluster through the member on this host. They require the lock too.

@@ -137,9 +137,9 @@ type AdvanceRequest struct {
 	Stage Stage  `json:"stage"`
 }
 
-// TakeBackRequest undoes a restore on the host: it stops the restored member, moves its data aside, and restores the
+// RollBackRequest undoes a restore on the host: it stops the restored member, moves its data aside, and restores the
 // old data, marker, flags and unit state. It starts nothing. From StageOpened on it is refused.
-type TakeBackRequest struct {
+type RollBackRequest struct {
 	Owner string `json:"owner"`
 }
 

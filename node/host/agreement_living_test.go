@@ -198,9 +198,9 @@ var fencedHost = arrangement{hosts: []string{"a"},
 		{name: "restore what was not fetched", at: "a", op: api.OpRestore, body: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "another file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}
 		}, want: api.CodeRefused},
-		{name: "take back for another", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: another}), want: api.CodeRefused, says: "another Terraform object"},
-		{at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner})},
-		{name: "start what was taken back", at: "a", op: api.OpStart, body: body(api.StartRequest{})},
+		{name: "roll back for another", at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: another}), want: api.CodeRefused, says: "another Terraform object"},
+		{at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner})},
+		{name: "start what was rolled back", at: "a", op: api.OpStart, body: body(api.StartRequest{})},
 	},
 }
 
@@ -215,9 +215,9 @@ var diskAway = arrangement{hosts: []string{"a"},
 		{name: "the disk comes", event: func(s *stage) { s.mount("a") }},
 		{name: "fence it", at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: noSum})},
 		{name: "the disk goes", event: func(s *stage) { s.unmount("a") }},
-		{name: "take back without it", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "was on the file system"},
+		{name: "roll back without it", at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "was on the file system"},
 		{name: "the disk comes again", event: func(s *stage) { s.mount("a") }},
-		{name: "take back with it", at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner})},
+		{name: "roll back with it", at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner})},
 		{name: "purge with it", at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner, Purge: true})},
 	},
 }

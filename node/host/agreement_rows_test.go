@@ -162,7 +162,7 @@ var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 	each(changing(fleetOwner), api.CodeRefused, "this host carries no cluster main"),
 	[]row{
 		{at: "a", op: api.OpStart, body: body(api.StartRequest{}), want: api.CodeRefused, says: "this host carries no cluster main"},
-		{at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner})},
+		{at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner})},
 		{at: "a", op: api.OpAwait, body: body(api.AwaitRequest{}), want: api.CodeRefused},
 		{at: "a", op: api.OpProbe, body: body(api.ProbeRequest{})},
 		{at: "a", op: api.OpHash, body: body(api.HashRequest{}), want: api.CodeRefused},
@@ -257,7 +257,7 @@ var foreignHost = arrangement{hosts: []string{"a"}, arrange: claimed(api.PhaseFo
 	each(changing(fleetOwner), api.CodeRefused, "is managed by another Terraform object"),
 	[]row{
 		{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "another Terraform object"},
-		{at: "a", op: api.OpTakeBack, body: body(api.TakeBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "another Terraform object"},
+		{at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "another Terraform object"},
 		{at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", Source: api.Source{Path: "/tmp/x"}}), want: api.CodeRefused, says: "another Terraform object"},
 		{at: "a", op: api.OpRestore, body: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}
@@ -278,7 +278,7 @@ var damagedMarker = arrangement{hosts: []string{"a"},
 		api.OpPrepare:  prepareA(nil),
 		api.OpStart:    body(api.StartRequest{}),
 		api.OpRetire:   body(api.RetireRequest{Owner: fleetOwner}),
-		api.OpTakeBack: body(api.TakeBackRequest{Owner: fleetOwner}),
+		api.OpRollBack: body(api.RollBackRequest{Owner: fleetOwner}),
 		api.OpFetch:    body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", Source: api.Source{Path: "/tmp/x"}}),
 		api.OpRestore: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}
@@ -303,7 +303,7 @@ var wrongTarget = arrangement{hosts: []string{"a"},
 // meant has a row for calls that change the host, meant for a target.
 func meant(want api.Code, says string, target func(*stage) *api.Target) []row {
 	requests := also(changing(fleetOwner), map[api.Operation]func(*stage) any{
-		api.OpPrepare: prepareA(nil), api.OpStart: body(api.StartRequest{}), api.OpRetire: body(api.RetireRequest{Owner: fleetOwner}), api.OpTakeBack: body(api.TakeBackRequest{Owner: fleetOwner}),
+		api.OpPrepare: prepareA(nil), api.OpStart: body(api.StartRequest{}), api.OpRetire: body(api.RetireRequest{Owner: fleetOwner}), api.OpRollBack: body(api.RollBackRequest{Owner: fleetOwner}),
 	})
 	delete(requests, api.OpSave) // changes nothing, and takes no target
 	delete(requests, api.OpRunNow)

@@ -84,9 +84,9 @@ func cutRestore(t *testing.T, old *api.Marker) (*Machine, *disk) {
 	return m, d
 }
 
-// TestTakeBackWithoutItsDisk takes a restore back while the disk is away that the old data was put aside on. All of it is
+// TestRollBackWithoutItsDisk rolls a restore back while the disk is away that the old data was moved aside to. All of it is
 // refused, with no trace on what lies under the mount point, and done once the disk is there.
-func TestTakeBackWithoutItsDisk(t *testing.T) {
+func TestRollBackWithoutItsDisk(t *testing.T) {
 	for name, old := range map[string]*api.Marker{
 		"a member": {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed},
 		"one of which only its marker says where": {Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed, Mount: "recorded"},
@@ -96,12 +96,12 @@ func TestTakeBackWithoutItsDisk(t *testing.T) {
 			m, d := cutRestore(t, old)
 			d.unmount()
 			before := tree(t, m, "/")
-			mustRefuse(t, m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}), "mount what belongs there")
+			mustRefuse(t, m.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}), "mount what belongs there")
 			if diff := cmp.Diff(before, tree(t, m, "/")); diff != "" {
 				t.Errorf("the refusal has changed (-before +after):\n%s", diff)
 			}
 			d.mount()
-			if err := m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}); err != nil {
+			if err := m.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}); err != nil {
 				t.Fatal(err)
 			}
 			text, err := os.ReadFile(m.path(dataDir + "/member/wal/0.wal"))
@@ -112,9 +112,9 @@ func TestTakeBackWithoutItsDisk(t *testing.T) {
 	}
 }
 
-// TestTakeBackWithoutTheOldData refuses before anything is moved where somebody has moved the old data away, and goes on
+// TestRollBackWithoutTheOldData refuses before anything is moved where somebody has moved the old data away, and goes on
 // once it is where it was.
-func TestTakeBackWithoutTheOldData(t *testing.T) {
+func TestRollBackWithoutTheOldData(t *testing.T) {
 	m, _ := cutRestore(t, &api.Marker{Cluster: "main", Owner: fleetOwner, Member: "a", DataDir: dataDir, Phase: api.PhaseFormed})
 	under, err := m.records().Restoration("main")
 	if err != nil {
@@ -123,14 +123,14 @@ func TestTakeBackWithoutTheOldData(t *testing.T) {
 	if err := os.Rename(m.path(under.Aside), m.path(dataDir+"/aside-by-hand")); err != nil {
 		t.Fatal(err)
 	}
-	mustRefuse(t, m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}), under.Aside)
+	mustRefuse(t, m.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}), under.Aside)
 	if text, err := os.ReadFile(m.path(dataDir + "/member/wal/0.wal")); string(text) != "restored" {
 		t.Errorf("the data is %q, %v", text, err)
 	}
 	if err := os.Rename(m.path(dataDir+"/aside-by-hand"), m.path(under.Aside)); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}); err != nil {
+	if err := m.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(m.path(dataDir + "/member/wal/0.wal")); string(text) != "old" {

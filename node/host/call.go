@@ -165,8 +165,8 @@ var operations = map[api.Operation]operation{
 	api.OpAdvance: changes(func(_ context.Context, m *Machine, c call, r api.AdvanceRequest) (any, error) {
 		return api.Done{}, m.Advance(c.Cluster, r)
 	}),
-	api.OpTakeBack: changes(func(ctx context.Context, m *Machine, c call, r api.TakeBackRequest) (any, error) {
-		return api.Done{}, m.TakeBack(ctx, c.Cluster, r)
+	api.OpRollBack: changes(func(ctx context.Context, m *Machine, c call, r api.RollBackRequest) (any, error) {
+		return api.Done{}, m.RollBack(ctx, c.Cluster, r)
 	}),
 	api.OpBackUp: changes(func(ctx context.Context, m *Machine, c call, r api.BackUpRequest) (any, error) {
 		return api.Done{}, m.Backups().BackUp(ctx, c.Cluster, r)

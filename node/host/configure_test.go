@@ -143,7 +143,7 @@ func TestConfigureWantsAPreparedHost(t *testing.T) {
 	mustRefuse(t, m.Configure(t.Context(), "main", c), "carries no cluster main")
 }
 
-// TestAFormedMemberStaysFormed holds that to configure a member anew does not take back that it has
+// TestAFormedMemberStaysFormed holds that to configure a member anew does not undo that it has
 // joined, by which the guard goes, unless its data is gone.
 func TestAFormedMemberStaysFormed(t *testing.T) {
 	m, _ := newMachine(t)

@@ -17,7 +17,7 @@ func (m *Machine) endRestoration(cluster, dataDir string) error {
 }
 
 // goOn is what a person does about a restore that is under way.
-const goOn = "apply with this restore in the configuration to finish it, or with restore.take_back = true to go back to what was there before"
+const goOn = "apply with this restore in the configuration to finish it, or with restore.roll_back = true to go back to what was there before"
 
 // guardFenced wants no member that a restore has fenced.
 func (m *Machine) guardFenced(marker api.Marker) error {

@@ -98,7 +98,7 @@ func twin(t *testing.T, f *fleetMember, mounted bool) (*Machine, *fakeUnits) {
 	return m, units
 }
 
-// was is a machine as it is before a restore, or after it was taken back: all but what was put aside then.
+// was is a machine as it is before a restore, or after it was rolled back: all but what was put aside then.
 func was(t *testing.T, m *Machine) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -113,7 +113,7 @@ func was(t *testing.T, m *Machine) map[string]string {
 }
 
 // TestRestoreCutShortAnywhere cuts a restore off at each of its steps. The same call again comes to the same end,
-// one with another token and another snapshot's source to its own, and to take it back leaves what was there before.
+// one with another token and another snapshot's source to its own, and a rollback leaves what was there before.
 // In make test each step is cut off once: every other one where the data lies on a file system of its own, the rest where
 // it does not.
 func TestRestoreCutShortAnywhere(t *testing.T) {
@@ -162,7 +162,7 @@ func TestRestoreCutShortAnywhere(t *testing.T) {
 			if !cut {
 				configuredAnew(t, f, m, request)
 			}
-			mustTakeBack(t, m, units, before, name)
+			mustRollBack(t, m, units, before, name)
 			if !cut {
 				break
 			}
@@ -235,18 +235,18 @@ func mustBeRestored(t *testing.T, m *Machine, r api.RestoreRequest, before map[s
 	}
 }
 
-// mustTakeBack takes a restore back, cut short at each of its steps as well, and wants all to be what it was.
-func mustTakeBack(t *testing.T, m *Machine, units *fakeUnits, before map[string]string, name string) {
+// mustRollBack rolls a restore back, cut short at each of its steps as well, and wants all to be what it was.
+func mustRollBack(t *testing.T, m *Machine, units *fakeUnits, before map[string]string, name string) {
 	t.Helper()
-	take := func() error { return m.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}) }
-	for n := 0; cutAt(t, m, n, take); n++ {
-		mustNotStartHalf(t, m, fmt.Sprintf("%s, and taken back until rename %d", name, n))
+	rollBack := func() error { return m.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}) }
+	for n := 0; cutAt(t, m, n, rollBack); n++ {
+		mustNotStartHalf(t, m, fmt.Sprintf("%s, and rolled back until rename %d", name, n))
 	}
-	if err := take(); err != nil {
+	if err := rollBack(); err != nil {
 		t.Errorf("%s: once more: %v", name, err)
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(was(t, m)))); diff != "" {
-		t.Errorf("%s: taken back it has (+) and had (-):\n%s", name, diff)
+		t.Errorf("%s: rolled back it has (+) and had (-):\n%s", name, diff)
 		return
 	}
 	for path, what := range was(t, m) {

@@ -59,12 +59,12 @@ func TestRestoreOnABareHost(t *testing.T) {
 	}
 
 	for range 2 {
-		if err := f.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}); err != nil {
+		if err := f.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if left := leftovers(t, f.Machine); len(left) > len(empty) {
-		t.Errorf("taken back it has %q, and had %q", left, empty)
+		t.Errorf("rolled back it has %q, and had %q", left, empty)
 	}
 	f.fetched(t, content)
 	if _, err := f.Restore(t.Context(), "main", request); err != nil {
@@ -138,9 +138,9 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 		mustRefuse(t, fenced.Advance("main", api.AdvanceRequest{Owner: "another", Stage: api.StageChecked}))
 		mustRefuse(t, free.Advance("main", api.AdvanceRequest{Owner: fleetOwner, Stage: api.StageChecked}), "no restore is under way")
-		mustRefuse(t, fenced.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: "another"}))
-		if err := free.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}); err != nil {
-			t.Errorf("nothing to take back: %v", err)
+		mustRefuse(t, fenced.RollBack(t.Context(), "main", api.RollBackRequest{Owner: "another"}))
+		if err := free.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}); err != nil {
+			t.Errorf("nothing to roll back: %v", err)
 		}
 	})
 	t.Run("a record that cannot be read", func(t *testing.T) {

@@ -150,7 +150,7 @@ func TestRestoreAFleet(t *testing.T) {
 
 	for _, f := range members {
 		f.advance(t, api.StageChecked, api.StageOpened, api.StageOpened)
-		mustRefuse(t, f.TakeBack(t.Context(), "main", api.TakeBackRequest{Owner: fleetOwner}), "clients may have written")
+		mustRefuse(t, f.RollBack(t.Context(), "main", api.RollBackRequest{Owner: fleetOwner}), "clients may have written")
 		f.advance(t, "", "")
 		o, err := f.Observe(t.Context(), "main", api.ObserveRequest{})
 		if err != nil || o.Restore != nil || o.Guard != "" {
@@ -168,7 +168,7 @@ func TestRestoreAFleet(t *testing.T) {
 func mustBeFenced(t *testing.T, f *fleetMember) {
 	t.Helper()
 	o, err := f.Observe(t.Context(), "main", api.ObserveRequest{})
-	if err != nil || o.Unit.ActiveState != "inactive" || o.Unit.FileState != "disabled" || o.GuardCheck != api.GuardRestore || !strings.Contains(o.Guard, "file:///backup.db") || !strings.Contains(o.Guard, "take_back") {
+	if err != nil || o.Unit.ActiveState != "inactive" || o.Unit.FileState != "disabled" || o.GuardCheck != api.GuardRestore || !strings.Contains(o.Guard, "file:///backup.db") || !strings.Contains(o.Guard, "roll_back") {
 		t.Errorf("fenced it reads %v, %+v, %s: %q", err, o.Unit, o.GuardCheck, o.Guard)
 	}
 	if err := f.Guard("main"); err == nil {

@@ -49,7 +49,7 @@ func TestSweepLeavesStoresToRunsOfOtherClusters(t *testing.T) {
 				t.Fatal(err)
 			}
 			if m.stores().IsInstalled(storeA) || m.stores().IsInstalled(storeB) != test.stays {
-				t.Errorf("the store that was taken back is there: %t; the one that was brought: %t", m.stores().IsInstalled(storeA), m.stores().IsInstalled(storeB))
+				t.Errorf("the store that was deselected is there: %t; the one that was brought: %t", m.stores().IsInstalled(storeA), m.stores().IsInstalled(storeB))
 			}
 		})
 	}

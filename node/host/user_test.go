@@ -26,7 +26,7 @@ func TestAHostThatHasLostItsUser(t *testing.T) {
 		"a restore":           func() error { return m.records().PutRestoration("main", under) },
 		"a recovery":          func() error { _, err := m.putRecovery(marker, recovery{}); return err },
 		"flags that force":    func() error { return m.putForced(marker, true) },
-		"what was taken back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
+		"what was rolled back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
 		"the old data": func() error {
 			return m.restoreOldData("main", &records.Restoration{DataDir: dataDir, Restoration: under.Restoration})
 		},

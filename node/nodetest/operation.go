@@ -47,7 +47,7 @@ var operations = map[api.Operation]func(call, json.RawMessage) (any, error){
 	api.OpFence:    operation(call.fence),
 	api.OpRestore:  operation(call.restore),
 	api.OpAdvance:  operation(call.advance),
-	api.OpTakeBack: operation(call.takeBack),
+	api.OpRollBack: operation(call.rollBack),
 
 	api.OpBackUp:  operation(call.backUp),
 	api.OpRunNow:  operation(call.runNow),

@@ -291,8 +291,8 @@ func (c call) open(m *model.Member) {
 	w.oneServes()
 }
 
-// takeBack makes the host what it was before the restore.
-func (c call) takeBack(r api.TakeBackRequest) (api.Done, error) {
+// rollBack makes the host what it was before the restore.
+func (c call) rollBack(r api.RollBackRequest) (api.Done, error) {
 	part := c.on(c.cluster)
 	under := part.restore
 	if part.marker != nil {

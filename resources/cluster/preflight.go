@@ -189,7 +189,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	known := cluster.Located()
 	var refusals []error
 	switch owner := state.Owner.ValueString(); {
-	case restoration.Source != "" && !restoration.TakeBack && !c.restoredBefore(state, desired{members: from.members, stores: providerData.Stores}, nil, from.last, restoration):
+	case restoration.Source != "" && !restoration.RollBack && !c.restoredBefore(state, desired{members: from.members, stores: providerData.Stores}, nil, from.last, restoration):
 		known.Restore = restoration
 		refusals = append(refusals, known.PreflightRestore(owner, seen, providerData.Now()))
 	case state.Owner.IsNull():

@@ -22,13 +22,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// restored is the change that a restore makes, or the taking back of one, as the engine plans it.
+// restored is the change that a restore makes, or the rollback of one, as the engine plans it.
 func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Restore = restoration
 	owner := state.Owner.ValueString()
 	ch.plan, ch.err = plan.Restore(ch.cluster.Restoring(owner, false, ch.seen, last.At), ch.cluster.Spec)
-	if ch.err != nil || !restoration.TakeBack {
+	if ch.err != nil || !restoration.RollBack {
 		return ch
 	}
 	back := ch.plan.Steps
@@ -40,7 +40,7 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 // restoredBefore tells whether the hosts record that what a configuration wants restored was: the configuration is fulfilled, and the state does
 // not know it. It is a function of state and configuration, as a plan has to be.
 func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) bool {
-	if restoration.Source == "" || restoration.TakeBack || len(last.Members) == 0 || !addressesKnown(want.members) {
+	if restoration.Source == "" || restoration.RollBack || len(last.Members) == 0 || !addressesKnown(want.members) {
 		return false
 	}
 	recorded := func(sha256 string) bool {
@@ -65,7 +65,7 @@ func (c clusterModel) restoredBefore(state clusterModel, want desired, before ma
 	return recorded(was) || recorded("")
 }
 
-// undone are the reports of hosts once the restores that they record are taken back: their old members are there, and
+// undone are the reports of hosts once the restores that they record are rolled back: their old members are there, and
 // stopped.
 func undone(seen bootstrap.Reports) bootstrap.Reports {
 	before := bootstrap.Reports{}
@@ -94,7 +94,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags
 	}
-	if !restoration.TakeBack {
+	if !restoration.RollBack {
 		c.ClusterID = types.StringUnknown()
 	}
 	if !c.plannable(ctx, members) || !value.Known(ctx, c.Restore) {
@@ -104,7 +104,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		return diags
 	}
 	ch := c.restored(state, want, before, last, restoration)
-	if restoration.TakeBack || ch.err != nil {
+	if restoration.RollBack || ch.err != nil {
 		diags.Append(c.foresee(ch, state)...)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
@@ -143,7 +143,7 @@ func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration)
 	return nil
 }
 
-// revive is the restore, in the engine's terms, and what comes after it: where it was taken back, the old members are
+// revive is the restore, in the engine's terms, and what comes after it: where it was rolled back, the old members are
 // brought up.
 func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authority.Model, owner string) (restored upgrade.Restored, err error) {
 	hosts := ch.routes()
@@ -168,7 +168,7 @@ func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel
 	defer func() { err = errors.Join(err, done()) }()
 	order.Content, order.Identity = content.Content, content.Identity
 	restored, err = executor.Restore(ctx, order)
-	if err == nil && ch.cluster.Restore.TakeBack {
+	if err == nil && ch.cluster.Restore.RollBack {
 		back := restored.Done
 		restored.Outcome, err = executor.Change(ctx, upgrade.Order{Owner: owner, Members: order.Members, Approved: order.Approved})
 		restored.Done = append(back, restored.Done...)

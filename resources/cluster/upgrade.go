@@ -11,11 +11,11 @@ import (
 )
 
 // clusterSchemaVersion is the version of etcd_cluster's schema. A change of a name or of a meaning raises it, and adds to UpgradeState.
-const clusterSchemaVersion = 2
+const clusterSchemaVersion = 3
 
 // UpgradeState brings states of earlier schema versions up to this one.
 func (r *clusterResource) UpgradeState(context.Context) map[int64]resource.StateUpgrader {
-	return map[int64]resource.StateUpgrader{0: stateupgrade.Edit(clusterFrom0), 1: stateupgrade.Edit(clusterFrom1)}
+	return map[int64]resource.StateUpgrader{0: stateupgrade.Edit(clusterFrom0), 1: stateupgrade.Edit(clusterFrom1), 2: stateupgrade.Edit(clusterFrom2)}
 }
 
 // clusterFrom0 names things as etcd_pki, etcd_snapshot and the field do.
@@ -40,4 +40,10 @@ func clusterFrom1(state stateupgrade.Object) {
 	for name := range members {
 		members.In(name).Rename("certificate_expiry", "certificate_expires_at")
 	}
+	clusterFrom2(state)
+}
+
+// clusterFrom2 names the undoing of a restore as the field does.
+func clusterFrom2(state stateupgrade.Object) {
+	state.In("restore").Rename("take_back", "roll_back")
 }

@@ -158,7 +158,7 @@ func checkRun(o RunOptions) error {
 var schedule = regexp.MustCompile(`^[A-Za-z0-9*:,./~_+-]+( [A-Za-z0-9*:,./~_+-]+)*$`)
 
 // RunMemory is what a run of a backup or a rehearsal may use, in bytes: a quarter of the host's memory. The pages of files that it reads are
-// a part of it, which the kernel takes back.
+// a part of it, which the kernel reclaims.
 func RunMemory(memory int64) int64 { return max(nominal(memory)/4, 256<<20) }
 
 // MountUnits are the units by which systemd would mount a file system that an absolute path lies on, the outermost first,

@@ -34,7 +34,7 @@ func (asked Asked) For(steps []membership.Step) Purpose {
 		switch step.Kind {
 		case membership.Recover:
 			return PurposeRecovery
-		case membership.Fetch, membership.Fence, membership.Restore, membership.Open, membership.TakeBack:
+		case membership.Fetch, membership.Fence, membership.Restore, membership.Open, membership.RollBack:
 			return PurposeRestore
 		case membership.Downgrade: // it changes the storage format of all members, which no repair needs
 			asked.Change = true

@@ -32,7 +32,7 @@ func TestPurpose(t *testing.T) {
 		"a recovery":                     {Asked{Change: true}, append(steps(membership.Recover), replaced...), PurposeRecovery},
 		"a restore":                      {Asked{Change: true, Restore: true}, steps(membership.Install, membership.Fetch, membership.Fence), PurposeRestore},
 		"the rest of a restore":          {Asked{Change: true, Restore: true}, steps(membership.SyncConfiguration, membership.Retire), PurposeRestore},
-		"a restore undone":               {Asked{}, append(steps(membership.TakeBack), replaced...), PurposeRestore},
+		"a restore undone":               {Asked{}, append(steps(membership.RollBack), replaced...), PurposeRestore},
 		"a new cluster":                  {Asked{Create: true, Change: true}, steps(membership.Install, membership.Start), PurposeCreate},
 		"a new cluster of a snapshot":    {Asked{Create: true, Restore: true}, steps(membership.Install, membership.Fetch), PurposeRestore},
 	} {

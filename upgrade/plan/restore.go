@@ -28,8 +28,8 @@ type restorePlanner struct {
 // chooseRestoring returns the first step of the first rule that has one.
 func chooseRestoring(p membership.Restoring, want membership.Spec) (membership.Step, []*membership.Refusal, error) {
 	r := &restorePlanner{Restoring: p, want: want}
-	if want.Restore.TakeBack {
-		step, err := r.takeBack()
+	if want.Restore.RollBack {
+		step, err := r.rollBack()
 		return step, nil, err
 	}
 	if err := r.restorable(); err != nil {
@@ -260,7 +260,7 @@ func afterRestoring(p membership.Restoring, want membership.Spec, done membershi
 		s.Stage, s.Finished = membership.Untouched, true
 	case membership.Snapshot:
 		p.Saved = true
-	case membership.TakeBack:
+	case membership.RollBack:
 		s.Stage = membership.Untouched
 	case membership.Retire:
 		p.Members = slices.DeleteFunc(p.Members, func(s membership.RestoreStatus) bool { return s.Member == done.Subject() })

@@ -15,7 +15,7 @@ import (
 // drawRestoring is hosts in any condition, and what is to be restored on them.
 func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Restore: membership.Restoration{Source: "backup.db", SHA256: rapid.SampledFrom([]string{"", "5e"}).Draw(t, "sha"),
-		Overwrites: rapid.SampledFrom([]string{"", "old", "old", "old"}).Draw(t, "overwrites"), TakeBack: rapid.IntRange(0, 5).Draw(t, "take back") == 0}}
+		Overwrites: rapid.SampledFrom([]string{"", "old", "old", "old"}).Draw(t, "overwrites"), RollBack: rapid.IntRange(0, 5).Draw(t, "roll back") == 0}}
 	p := membership.Restoring{Agreed: rapid.Bool().Draw(t, "agreed"), Saved: rapid.Bool().Draw(t, "saved")}
 	size := rapid.SampledFrom(membership.Sizes()).Draw(t, "size")
 	for i := range size + rapid.IntRange(0, 2).Draw(t, "leavers") {
@@ -130,9 +130,9 @@ func TestRestorePlansAreSafe(t *testing.T) {
 				if !opened && (agreements < 2 || !served) {
 					fail(fmt.Sprintf("the members have agreed %d times", agreements))
 				}
-			case membership.TakeBack:
-				if opened || !want.Restore.TakeBack {
-					fail("it is not to be taken back")
+			case membership.RollBack:
+				if opened || !want.Restore.RollBack {
+					fail("it is not to be rolled back")
 				}
 			case membership.Retire:
 				if s.Desired || !opened && !slices.ContainsFunc(planned.Steps, func(s membership.Step) bool { return s.Kind == membership.Open }) {

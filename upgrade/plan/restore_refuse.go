@@ -45,7 +45,7 @@ func (r *restorePlanner) otherRestore() error {
 		case s.Source != desired.Source || desired.SHA256 != "" && s.Snapshot != desired.SHA256:
 			return underWay(*s)
 		case s.Snapshot != first.Snapshot || s.Token != first.Token:
-			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it belongs to another restore than %s", *first), Remedy: "set restore.take_back = true, apply, and restore again"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("it belongs to another restore than %s", *first), Remedy: "set restore.roll_back = true, apply, and restore again"}
 		}
 	}
 	return nil
@@ -53,7 +53,7 @@ func (r *restorePlanner) otherRestore() error {
 
 // underWay returns the refusal of anything but the restore that a host records.
 func underWay(s membership.RestoreStatus) *membership.Refusal {
-	remedy := "put `restore` back into the configuration as it was to finish it, or with restore.take_back = true beside what it names, to undo it"
+	remedy := "put `restore` back into the configuration as it was to finish it, or with restore.roll_back = true beside what it names, to undo it"
 	if s.Stage == membership.Opened {
 		remedy = "put `restore` back into the configuration as it was to finish it; it was opened to clients, and cannot be undone"
 	}
@@ -121,16 +121,16 @@ func (r *restorePlanner) aboveSeen() error {
 	for _, s := range r.Members {
 		if r.Top > 0 && s.Seen > 0 && r.Top < s.Seen+clearance {
 			return &membership.Refusal{Member: s.Name, At: s.Address, Rule: fmt.Sprintf("its member has come back since, and its clients may have seen revision %d; the restored cluster begins with %d", s.Seen, r.Top),
-				Remedy: "set restore.take_back = true, apply, and restore again"}
+				Remedy: "set restore.roll_back = true, apply, and restore again"}
 		}
 	}
 	return nil
 }
 
-// takeBack undoes a restore on all hosts that record one. No client can have reached a restored member if no host says
+// rollBack undoes a restore on all hosts that record one. No client can have reached a restored member if no host says
 // that it was opened, and no unreachable host can have been opened: hosts are opened only after all of them were
 // checked.
-func (r *restorePlanner) takeBack() (membership.Step, error) {
+func (r *restorePlanner) rollBack() (membership.Step, error) {
 	if !r.UnderWay() && !r.Opened() {
 		return membership.Step{}, nil
 	}
@@ -140,7 +140,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 		switch {
 		case s.Stage == membership.Opened || s.Finished:
 			return membership.Step{}, &membership.Refusal{Summary: "The restore cannot be undone", Attribute: "restore", Member: s.Name, At: s.Address, Rule: fmt.Sprintf("the restore of %s cannot be undone: clients may have read from its member and written to it", cmp.Or(s.Source, r.want.Restore.Source)),
-				Remedy: "remove take_back to finish it; to have the old data back after that, restore a snapshot of it"}
+				Remedy: "remove roll_back to finish it; to have the old data back after that, restore a snapshot of it"}
 		case s.Desired && (s.Unreachable || s.Refused != "" && s.Stage == membership.Untouched):
 			unreachable = append(unreachable, s.String())
 		case s.Desired && s.Stage.Before(membership.Checked):
@@ -154,7 +154,7 @@ func (r *restorePlanner) takeBack() (membership.Step, error) {
 	if err := r.mayUndo(); err != nil {
 		return membership.Step{}, err
 	}
-	step, _ := r.onFirst(membership.TakeBack, func(s membership.RestoreStatus) bool { return s.Stage != membership.Untouched })
+	step, _ := r.onFirst(membership.RollBack, func(s membership.RestoreStatus) bool { return s.Stage != membership.Untouched })
 	return step, nil
 }
 
@@ -176,7 +176,7 @@ func (r *restorePlanner) mayUndo() error {
 func restoring(p membership.ClusterStatus) error {
 	for _, s := range p.Members {
 		if s.Restoring != "" && (s.Desired || s.Role != membership.Absent) {
-			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or with restore.take_back = true beside what it names, to undo it"}
+			return &membership.Refusal{Summary: "A restore is under way", Attribute: "restore", Member: s.Name, At: s.Address, Rule: "a restore of " + s.Restoring + " is under way", Remedy: "put `restore` back into the configuration to finish it, or with restore.roll_back = true beside what it names, to undo it"}
 		}
 	}
 	return nil

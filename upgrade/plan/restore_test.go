@@ -21,7 +21,7 @@ import (
 // A site that is not observed carries nothing, not even the store. Words are living (of cluster old), finished, silent,
 // taken, away (its disk), mute, installed, marked; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
 // for one under way otherwise, seen:N; fetched, configured, running, rested. What is desired is a list of members,
-// overwrites:ID, source:S, sha:S, kept:NAME (in directories of the hosts) and take-back; words of the whole are agreed, saved, top:N.
+// overwrites:ID, source:S, sha:S, kept:NAME (in directories of the hosts) and roll-back; words of the whole are agreed, saved, top:N.
 func parseRestoring(t testing.TB, script string) (membership.Restoring, membership.Spec) {
 	t.Helper()
 	want := membership.Spec{Name: "prod", Version: "3.7.3", Restore: membership.Restoration{Source: "backup.db"}}
@@ -44,8 +44,8 @@ func parseRestoring(t testing.TB, script string) (membership.Restoring, membersh
 					want.Restore.SHA256 = value
 				case "kept":
 					want.Restore.Source, want.Restore.Kept = "backup "+value, value
-				case "take-back":
-					want.Restore.TakeBack = true
+				case "roll-back":
+					want.Restore.RollBack = true
 				default:
 					want.Members = append(want.Members, member(field))
 				}

@@ -170,7 +170,7 @@ const Recent = time.Hour
 // Leaving is in front of the name of a store that is removed.
 const Leaving = ".leaving-"
 
-// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just taken back, and others,
+// sweep removes the stores that no cluster selects, and none wants: dropped, the one that was just deselected, and others,
 // unless they are recent, or as young as a run of another cluster that is under way: a slow upgrade selects a store long after
 // it has installed it. The programs go on to the first of the clusters that are left.
 func (s Stores) sweep(cluster, dropped string) error {

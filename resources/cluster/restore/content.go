@@ -33,7 +33,7 @@ func ContentOf(ctx context.Context, object types.Object, backup *api.Backup) (c 
 	c.Identity = secret.New(r.Identity.Reveal())
 	var local *source.Content
 	switch {
-	case r.TakeBack.ValueBool():
+	case r.RollBack.ValueBool():
 		return c, done, nil
 	case !r.File.IsNull():
 		file, err := ssh.ExpandHome(r.File.ValueString())

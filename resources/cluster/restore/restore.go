@@ -32,7 +32,8 @@ type Model struct {
 	SHA256             types.String     `tfsdk:"sha256"`
 	Identity           sensitive.String `tfsdk:"identity"` // write-only: null but in a configuration
 	OverwriteClusterID types.String     `tfsdk:"overwrite_cluster_id"`
-	TakeBack           types.Bool       `tfsdk:"take_back"`
+	RollBack           types.Bool       `tfsdk:"roll_back"`
+	TakeBack           types.Bool       `tfsdk:"take_back"` // the former name of RollBack: null but in a configuration, which is refused
 	Triggers           types.Map        `tfsdk:"triggers"`
 }
 
@@ -65,8 +66,10 @@ func Attribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Default: for a `backup`, those of `backup.rehearsal`. Write-only: no state and no host keeps them."},
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "`cluster_id` of the living cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
-			"take_back": schema.BoolAttribute{Optional: true,
+			"roll_back": schema.BoolAttribute{Optional: true,
 				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back. Default: `false`."},
+			"take_back": schema.BoolAttribute{Optional: true, Validators: []validator.Bool{validate.Renamed("roll_back")},
+				MarkdownDescription: "The former name of `roll_back`, which is refused."},
 			"triggers": schema.MapAttribute{Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Any values. Where one of them changes, what is named here is restored once more."},
 		},
@@ -110,7 +113,7 @@ func Asked(ctx context.Context, object, done, backup types.Object) (membership.R
 	diags := object.As(ctx, &r, basetypes.ObjectAsOptions{})
 	asked := membership.Restoration{
 		Source: r.name(), SHA256: r.SHA256.ValueString(), Trigger: triggersText(r.Triggers),
-		Overwrites: r.OverwriteClusterID.ValueString(), TakeBack: r.TakeBack.ValueBool(),
+		Overwrites: r.OverwriteClusterID.ValueString(), RollBack: r.RollBack.ValueBool(),
 	}
 	if s3, given := backup.Attributes()["s3"]; given && s3.IsNull() {
 		asked.Kept = r.Backup.ValueString()
@@ -126,7 +129,7 @@ func CheckSource(ctx context.Context, object types.Object) (diags diag.Diagnosti
 	}
 	var r Model
 	diags.Append(object.As(ctx, &r, basetypes.ObjectAsOptions{})...)
-	if r.File.IsUnknown() || r.File.IsNull() || r.TakeBack.ValueBool() || diags.HasError() {
+	if r.File.IsUnknown() || r.File.IsNull() || r.RollBack.ValueBool() || diags.HasError() {
 		return diags
 	}
 	local, err := ssh.ExpandHome(r.File.ValueString())

@@ -13,9 +13,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// TakeBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
-func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRequest) error {
-	under, err := m.mayTakeBack(cluster, r)
+// RollBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
+func (m *Machine) RollBack(ctx context.Context, cluster string, r api.RollBackRequest) error {
+	under, err := m.mayRollBack(cluster, r)
 	if err != nil || under == nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (m *Machine) TakeBack(ctx context.Context, cluster string, r api.TakeBackRe
 	return m.endRestoration(cluster, under.Beside())
 }
 
-// mayTakeBack refuses what cannot be taken back, and is nil where nothing is left to take back.
-func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*records.Restoration, error) {
+// mayRollBack refuses what cannot be rolled back, and is nil where nothing is left to roll back.
+func (m *Machine) mayRollBack(cluster string, r api.RollBackRequest) (*records.Restoration, error) {
 	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
 		_, err = m.records().Owned(cluster, r.Owner)
@@ -57,7 +57,7 @@ func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*records.R
 	case err != nil || under == nil:
 		return nil, err
 	case under.Owner != r.Owner:
-		return nil, refuse("%s, by another Terraform object: take it back from the state that holds it", under)
+		return nil, refuse("%s, by another Terraform object: roll it back from the state that holds it", under)
 	case under.Stage == api.StageOpened:
 		return nil, refuse("%s: clients may have written to the restored cluster, and would lose that; the old data lies in %s", under, under.Aside)
 	}
@@ -65,7 +65,7 @@ func (m *Machine) mayTakeBack(cluster string, r api.TakeBackRequest) (*records.R
 		return nil, err
 	}
 	if under.Cleared && under.Aside != "" && !files.IsDir(m.path(under.Aside)) {
-		return nil, refuse("%s, and the old data is not in %s any more, where it was moved to: put it back there, or mount the disk that it is on; to go on without it, finish the restore (restore.take_back = false)", under, under.Aside)
+		return nil, refuse("%s, and the old data is not in %s any more, where it was moved to: put it back there, or mount the disk that it is on; to go on without it, finish the restore (restore.roll_back = false)", under, under.Aside)
 	}
 	return under, nil
 }

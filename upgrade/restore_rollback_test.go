@@ -39,23 +39,23 @@ func TestRestoreTakenBack(t *testing.T) {
 							t.Fatal("it was not stopped")
 						}
 						r.atStep = nil
-						r.cluster.Restore.TakeBack = true
+						r.cluster.Restore.RollBack = true
 						plan, err := r.tryPlan()
 						if opened {
 							var refusal *membership.Refusal
 							if !errors.As(err, &refusal) || !strings.Contains(refusal.Error(), "cannot be undone: clients may have read from its member and written to it") {
-								t.Errorf("take back: %v", err)
+								t.Errorf("roll back: %v", err)
 							}
-							r.cluster.Restore.TakeBack = false
+							r.cluster.Restore.RollBack = false
 							r.mustFinish()
 							return
 						}
 						done, err := r.restore(context.Background(), plan)
 						if err != nil || texts(done.Done) != texts(plan) {
-							t.Fatalf("take back: %v\n%s", err, texts(done.Done))
+							t.Fatalf("roll back: %v\n%s", err, texts(done.Done))
 						}
 						if again, err := r.restore(context.Background(), nil); err != nil || len(again.Done) > 0 {
-							t.Errorf("take back once more: %v\n%s", err, texts(again.Done))
+							t.Errorf("roll back once more: %v\n%s", err, texts(again.Done))
 						}
 						if diff := cmp.Diff(before, r.carried()); diff != "" {
 							t.Errorf("what hosts carry (-before +after):\n%s", diff)
@@ -92,9 +92,9 @@ func (r *restoreCase) carried() map[string]string {
 	return carried
 }
 
-// TestTakeBackNeedsCertainty has a host go away once all were checked: whether it was opened is not known, so
-// nothing is taken back. Before that, those that are there are.
-func TestTakeBackNeedsCertainty(t *testing.T) {
+// TestRollBackNeedsCertainty has a host go away once all were checked: whether it was opened is not known, so
+// nothing is rolled back. Before that, those that are there are.
+func TestRollBackNeedsCertainty(t *testing.T) {
 	for _, at := range []struct {
 		op      api.Operation
 		nth     int
@@ -109,17 +109,17 @@ func TestTakeBackNeedsCertainty(t *testing.T) {
 				}
 				r.world.Heal()
 				r.host("b").Unreachable = errors.New("no route to host")
-				r.cluster.Restore.TakeBack = true
+				r.cluster.Restore.RollBack = true
 				done, err := r.restore(context.Background(), nil)
 				switch {
 				case at.refused && (err == nil || !strings.Contains(err.Error(), "so b (192.0.2.12) may have been opened to clients")):
-					t.Errorf("take back: %v", err)
+					t.Errorf("roll back: %v", err)
 				case !at.refused && (err != nil || len(done.Done) != 2):
-					t.Errorf("take back: %v\n%s", err, texts(done.Done))
+					t.Errorf("roll back: %v\n%s", err, texts(done.Done))
 				}
 				r.host("b").Unreachable = nil
 				if _, err := r.restore(context.Background(), nil); err != nil {
-					t.Errorf("take back with all hosts: %v", err)
+					t.Errorf("roll back with all hosts: %v", err)
 				}
 				r.cluster.Restore = membership.Restoration{}
 				if _, err := r.change(context.Background(), nil); err != nil {
@@ -143,7 +143,7 @@ func TestChangeRefusesDuringRestore(t *testing.T) {
 		r.world.Heal()
 		r.world.Forget()
 		_, err := r.change(context.Background(), nil)
-		want := "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way; put `restore` back into the configuration to finish it, or with restore.take_back = true beside what it names, to undo it"
+		want := "a restore of backup.db, since 2026-03-01T12:00:00Z, is under way; put `restore` back into the configuration to finish it, or with restore.roll_back = true beside what it names, to undo it"
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("change: %v", err)
 		}
