@@ -32,7 +32,7 @@ func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 	}
 	w.run(t,
 		tftest.TestStep{Config: config(prod, laterPKI), Check: w.issuedBy("prod", "prod")}, // a new cluster has nothing to lose
-		refused(config(other, laterPKI), "The certificate of pki.peer is known after apply", "terraform apply -target", "import"),
+		refused(config(other, laterPKI), "The certificate of pki.peer and of pki.client is known after apply", "terraform apply -target", "import"),
 		refused(config(prod, laterPKI), "The certificate of pki.peer"), // who knows
 		refused(config(other, half(laterPKI, prod)), "The certificate of pki.peer"),
 		refused(config(other, half(prod, laterPKI)), "The certificate of pki.client"),

@@ -101,3 +101,28 @@ func TestSameAuthorityInAnotherText(t *testing.T) {
 		t.Errorf("hosts were changed: %v", w.changes())
 	}
 }
+
+// TestAuthoritiesGo: whoever takes the authorities out of a configuration learns from the plan what is lost with them, and what to do
+// first. A replacement under a cluster that lives from them is refused by the plan.
+func TestAuthoritiesGo(t *testing.T) {
+	w := newWorld(t)
+	kept := strings.ReplaceAll(three(unprotected), "etcd_pki.prod", "etcd_pki.kept")
+	kept = strings.Replace(kept, `"etcd_pki" "prod"`, `"etcd_pki" "kept"`, 1)
+	both := kept + "\n" + `resource "etcd_pki" "prod" { name = "prod" }`
+	w.run(t,
+		tftest.TestStep{Config: both},
+		tftest.TestStep{
+			PreConfig: func() { w.warned() }, Config: kept,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction("etcd_pki.prod", plancheck.ResourceActionDestroy),
+				planned(func(map[string]any, map[string]any) error {
+					if text := w.warned(); !strings.Contains(text, "The keys of the authorities of prod are lost") || !strings.Contains(text, "give it other authorities first") {
+						return fmt.Errorf("it says %q", text)
+					}
+					return nil
+				}),
+			}},
+		},
+		tftest.TestStep{Config: kept, Taint: []string{"etcd_pki.kept"}, ExpectError: saysInOrder("The authority has to be known at plan time", "The certificate of pki.peer and of pki.client is known after apply", "terraform untaint")},
+	)
+}

@@ -133,6 +133,9 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
+		var state pkiModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		resp.Diagnostics.Append(state.warnGone()...)
 		return
 	}
 	if req.State.Raw.IsNull() {

@@ -164,7 +164,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(plan.check()...)
 	if state != nil {
-		resp.Diagnostics.Append(authority.MustShow("client")...)
+		resp.Diagnostics.Append(authority.MustShow()...)
 	}
 	looked, diags := lookedAt(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
