@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +105,51 @@ func TestSweepKeepsWhatIsNoStore(t *testing.T) {
 	}
 }
 
+// ownPackages are the folders of this repo that the store is built of, those that hold others first.
+func ownPackages(t *testing.T, s source) []string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.Dir}}{{end}}{{end}}", "./node/store")
+	list.Dir, list.Stderr = s.root, os.Stderr
+	output, err := list.Output()
+	if err != nil {
+		t.Fatalf("list what the store is built of: %v", err)
+	}
+	var folders []string
+	for _, dir := range strings.Fields(string(output)) {
+		folder, err := filepath.Rel(s.root, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, folder)
+	}
+	slices.Sort(folders)
+	if !slices.Contains(folders, "node/store") {
+		t.Fatalf("the store is built of %q", folders)
+	}
+	return folders
+}
+
+// TestMakeKnowsWhatStoresAreBuiltOf holds that a change of any package that the store is built of has make compile it again.
+func TestMakeKnowsWhatStoresAreBuiltOf(t *testing.T) {
+	s, err := findSource(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(s.root, "GNUmakefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^STORE_FILES := .*$`).FindString(string(text))
+	for _, folder := range ownPackages(t, s) {
+		known := slices.ContainsFunc(regexp.MustCompile(`\S+/%`).FindAllString(line, -1), func(pattern string) bool {
+			return strings.HasPrefix(folder+"/", strings.TrimSuffix(pattern, "%"))
+		})
+		if !known {
+			t.Errorf("the store is built of %s, and STORE_FILES of GNUmakefile does not hold it: %s", folder, line)
+		}
+	}
+}
+
 // TestCompileIsReproducible compiles the store of each line in this checkout and in a copy that lies
 // elsewhere: the same source gives the same bytes. The compiler's cache makes it two links a line.
 func TestCompileIsReproducible(t *testing.T) {
@@ -112,8 +159,11 @@ func TestCompileIsReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := source{root: filepath.Join(t.TempDir(), "elsewhere"), lines: here.lines}
-	for _, part := range []string{"go.mod", "go.sum", "node/store", "node/host", "node/api", "node/backup", "node/durable", "templates/systemd"} {
+	for _, part := range append(ownPackages(t, here), "go.mod", "go.sum") {
 		to := filepath.Join(there.root, part)
+		if _, err := os.Stat(to); err == nil {
+			continue // with the folder that it lies in
+		}
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			t.Fatal(err)
 		}
