@@ -146,6 +146,11 @@ func (c certificateModel) refuseFiles(state *certificateModel) (diags diag.Diagn
 // the last look, which has a clock.
 func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
+		var state certificateModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		if !resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(state.refuseDestroyed(ctx, req.Private, &r.providerData.Files)...)
+		}
 		return
 	}
 	var config, plan certificateModel
@@ -173,6 +178,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	plan.plan(ctx, authority, state, looked)
 	resp.Diagnostics.Append(plan.refuseFiles(state)...)
+	resp.Diagnostics.Append(plan.refuseShared(ctx, state, req.Private, &r.providerData.Files)...)
 	if file := plan.PrivateKeyFile.ValueString(); file != "" && plan.Certificate.IsUnknown() {
 		_, err := readKey(file)
 		resp.Diagnostics.Append(refuseKey(err)...)

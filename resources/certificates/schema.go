@@ -62,7 +62,7 @@ func certificateSchema() schema.Schema {
 			"private_key_file": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Path of the private key, PEM. Where the file does not exist, a key is made, for its owner alone (mode 0600). A key that is there is used and never overwritten; " +
-					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. Exactly one of this and `csr`.",
+					"it has to be readable by its owner alone. Destroying the resource deletes a key that it made. No other resource may name the file of a key that one of them makes, or that of a certificate. Exactly one of this and `csr`.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"csr": schema.StringAttribute{
