@@ -22,7 +22,7 @@ func TestBarredHostIsNotGivenUp(t *testing.T) {
 		tftest.TestStep{
 			PreConfig: func() { w.host(13).Unreachable = barred; w.Forget() },
 			Config:    three(unprotected), ExpectNonEmptyPlan: true,
-			Check: tftest.ComposeAggregateTestCheckFunc(values("members.c.health", "unreachable"), w.untouched, func(*terraform.State) error {
+			Check: tftest.ComposeAggregateTestCheckFunc(values("members.c.health", "barred", "status", "degraded"), w.untouched, func(*terraform.State) error {
 				warned := w.warned()
 				for _, text := range []string{"login refused", "Its host answers, and refuses the login: the member may serve, and is not given up", "ssh.private_key_file"} {
 					if !strings.Contains(warned, text) {

@@ -263,7 +263,7 @@ func memberAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "How the member was at the last refresh: `healthy` (a linearizable read through it succeeds), `unhealthy` (it runs, and such a read fails), " +
 				"`stopped`, `learner` (it has no vote yet), `removed` (it is no longer in etcd's member list), `missing` (its host carries no part of the cluster), `lost` (its data is gone, another's, or older than it was), " +
 				"`blocked` (its host has to be fixed first: its file system is not mounted, or it has no room, say), `foreign` (its host is someone else's), " +
-				"`unreachable` (its host could not be asked), or `stranger` (it is in etcd's member list, and no configuration knows it).",
+				"`unreachable` (its host does not answer), `barred` (its host answers and keeps the provider out: login, SSH host key, bastion, or a program that may not run there; the member may serve), or `stranger` (it is in etcd's member list, and no configuration knows it).",
 		},
 		"drift": schema.ListAttribute{
 			Computed:    true,

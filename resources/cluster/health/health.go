@@ -25,6 +25,7 @@ const (
 
 	learner   = "learner"  // it has not been given a vote yet
 	removed   = "removed"  // it is no longer in etcd's list
+	barred    = "barred"   // its host answers, and keeps the provider out: the member may serve
 	Unmanaged = "stranger" // etcd's list has it, and no configuration does
 )
 
@@ -36,7 +37,12 @@ func Of(s membership.MemberStatus) string {
 			return blocked
 		}
 		return foreign
-	case membership.Unreachable, membership.Blocked, membership.Missing, membership.Lost:
+	case membership.Unreachable:
+		if s.Barred != "" {
+			return barred
+		}
+		return string(s.State)
+	case membership.Blocked, membership.Missing, membership.Lost:
 		return string(s.State)
 	}
 	switch {

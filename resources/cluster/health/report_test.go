@@ -23,6 +23,7 @@ func TestWhatAnApplySays(t *testing.T) {
 	}
 	for _, s := range []membership.MemberStatus{
 		{Member: c, State: membership.Unreachable, Why: "its host cannot be reached"},
+		{Member: c, State: membership.Unreachable, Why: "its host answers, and refuses the login", Barred: "set ssh.user"},
 		{Member: c, State: membership.Foreign, Unfit: true, Why: "40 MiB are free"},
 		{Member: c, State: membership.Foreign, Why: "something else listens on port 2380"},
 		{Member: c, State: membership.Healthy, Role: membership.Voter, Outdated: []string{"flags --snapshot-count"}},
@@ -41,6 +42,7 @@ func TestWhatAnApplySays(t *testing.T) {
 		"One step was done: start a (192.0.2.11).",
 		"2 steps were done, the last of them: start b (192.0.2.12).",
 		"It is unreachable now: its host cannot be reached; no route to host.",
+		"It is barred now: its host answers, and refuses the login; no route to host.",
 		"It is blocked now: 40 MiB are free.",
 		"It is foreign now: something else listens on port 2380.",
 		"It is healthy now: flags --snapshot-count.",
