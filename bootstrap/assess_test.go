@@ -245,6 +245,7 @@ func TestAssessCertificates(t *testing.T) {
 		"other client bundle": {with(t, c, "client-ca", func(h *api.Certificate) { h.PEM += unmanaged().ClientCA() }), now, false},
 		"no bundle":           {with(t, c, "client-ca", func(h *api.Certificate) { *h = api.Certificate{} }), now, false},
 		"bundle, line end":    {with(t, c, "peer-ca", func(h *api.Certificate) { h.PEM = strings.TrimSpace(h.PEM) }), now, true},
+		"bundle, comment":     {with(t, c, "peer-ca", func(h *api.Certificate) { h.PEM = "# peers\n" + h.PEM }), now, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			report := serving(t, c, a, api.PhaseForming)

@@ -71,10 +71,7 @@ func (c Cluster) trust(owner string, reports Reports) trust {
 
 // of are the authorities that a key's certificate may be of.
 func (t trust) of(key string) authorities {
-	if key == api.KeyPeer {
-		return t.peers
-	}
-	return t.clients
+	return api.ForKey(key, t.peers, t.clients)
 }
 
 // desiredAuthorities are those that members are to trust, and, of these, the ones that sign.
@@ -97,12 +94,8 @@ func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issu
 		if err != nil {
 			continue
 		}
-		by := known.of(key).signed(leaf)
-		if key == api.KeyPeer {
-			issued.By.Peers = issued.By.Peers.With(by)
-		} else {
-			issued.By.Clients = issued.By.Clients.With(by)
-		}
+		by := api.ForKey(key, &issued.By.Peers, &issued.By.Clients)
+		*by = by.With(known.of(key).signed(leaf))
 	}
 	peers, clients := Held(o)
 	issued.Files = membership.Authorities{Peers: parseAuthorities(peers).names(), Clients: parseAuthorities(clients).names()}

@@ -21,16 +21,13 @@ const (
 
 // Authority returns the bundle that signs a key pair's certificate and verifies its peers.
 func (c Cluster) Authority(key string) string {
-	if key == api.KeyPeer {
-		return c.PeerCA
-	}
-	return c.ClientCA
+	return api.ForKey(key, c.PeerCA, c.ClientCA)
 }
 
 // certified tells whether a host trusts the desired bundles and has, for every key pair, a valid certificate of the
 // desired authority with the desired claims.
 func (c Cluster) certified(m membership.Member, held map[string]api.Certificate, now time.Time) bool {
-	if !samePEM(held[observedPeerCA].PEM, c.PeerCA) || !samePEM(held[observedClientCA].PEM, c.ClientCA) {
+	if !cert.Same(held[observedPeerCA].PEM, c.PeerCA) || !cert.Same(held[observedClientCA].PEM, c.ClientCA) {
 		return false
 	}
 	for _, want := range c.Keys(m) {
@@ -139,5 +136,3 @@ func issued(text string) time.Time {
 	}
 	return cert.Issued(leaf)
 }
-
-func samePEM(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }

@@ -161,10 +161,7 @@ func (r *run) certificatesBy(ctx context.Context, m membership.Member, signers m
 		if !made {
 			return nil, fmt.Errorf("its store made no certificate request for key %s", want.Name)
 		}
-		by := signers.Clients
-		if want.Name == api.KeyPeer {
-			by = signers.Peers
-		}
+		by := api.ForKey(want.Name, signers.Peers, signers.Clients)
 		if certificates[want.Name], err = r.Signer.Sign(ctx, string(by), want, request); err != nil {
 			return nil, fmt.Errorf("sign the certificate of key %s: %w", want.Name, err)
 		}

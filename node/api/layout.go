@@ -36,6 +36,14 @@ const (
 // KeyNames are the keys that a host has for a cluster.
 var KeyNames = []string{KeyPeer, KeyServer, KeyAdmin}
 
+// ForKey returns what belongs to the authority that signs the certificate of a key: peers for KeyPeer, clients for the others.
+func ForKey[T any](key string, peers, clients T) T {
+	if key == KeyPeer {
+		return peers
+	}
+	return clients
+}
+
 // InstalledStore is the path of the store binary with this SHA-256, in hexadecimal.
 func InstalledStore(sha256 string) string { return path.Join(StoreRoot, sha256, "store") }
 

@@ -68,10 +68,7 @@ func (a Model) of(key string) []KeyPair {
 	if a.Trusted != nil {
 		beside = *a.Trusted
 	}
-	signs, trusted := a.Client, beside.Client
-	if key == api.KeyPeer {
-		signs, trusted = a.Peer, beside.Peer
-	}
+	signs, trusted := api.ForKey(key, a.Peer, a.Client), api.ForKey(key, beside.Peer, beside.Client)
 	if trusted == nil {
 		return []KeyPair{signs}
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -58,12 +56,12 @@ func (e *ephemeralCertificate) Schema(_ context.Context, _ ephemeral.SchemaReque
 			"common_name": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: aboutCommonName,
-				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
+				Validators:          commonNameRules,
 			},
 			"organization": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: aboutOrganization,
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
+				Validators:          organizationRules,
 			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,

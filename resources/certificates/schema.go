@@ -26,6 +26,12 @@ const (
 	aboutCACertificate = "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."
 )
 
+// Rules of what all client certificates have.
+var (
+	commonNameRules   = []validator.String{stringvalidator.LengthBetween(1, 64)}
+	organizationRules = []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))}
+)
+
 func certificateSchema() schema.Schema {
 	return schema.Schema{
 		Version: certificateSchemaVersion,
@@ -39,12 +45,12 @@ func certificateSchema() schema.Schema {
 			"common_name": schema.StringAttribute{
 				Required:            true,
 				MarkdownDescription: aboutCommonName,
-				Validators:          []validator.String{stringvalidator.LengthBetween(1, 64)},
+				Validators:          commonNameRules,
 			},
 			"organization": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: aboutOrganization,
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 64))},
+				Validators:          organizationRules,
 			},
 			"validity": schema.StringAttribute{
 				Optional: true, Computed: true,

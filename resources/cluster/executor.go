@@ -7,8 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-log/tflog"
-
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -144,14 +142,11 @@ func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluste
 		return nil, err
 	}
 	return &upgrade.Executor{
-		Cluster: cluster,
-		Hosts:   hosts,
-		Holder:  api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.providerData.Who, operation)},
-		Now:     r.providerData.Now,
-		Progress: func(line string) {
-			tflog.Info(ctx, line, map[string]any{"cluster": cluster.Name})
-			r.providerData.Progress(cluster.Name, line)
-		},
+		Cluster:  cluster,
+		Hosts:    hosts,
+		Holder:   api.Holder{ID: run, Who: fmt.Sprintf("%s, %s", r.providerData.Who, operation)},
+		Now:      r.providerData.Now,
+		Progress: r.providerData.ProgressOf(ctx, cluster.Name),
 	}, nil
 }
 

@@ -3,12 +3,14 @@ package modeltest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -57,14 +59,7 @@ func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, i
 	t.Helper()
 	var resp resource.SchemaResponse
 	of.Schema(t.Context(), resource.SchemaRequest{}, &resp)
-	found := 0
-	raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
-		attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
-		return err == nil && attribute.IsSensitive()
-	}, &found)
-	if found < least {
-		t.Errorf("%d secrets were found, and there are %d at least", found, least)
-	}
+	raw := secretValue(t, resp.Schema, least)
 	printsNone(t, "the resource", model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
 	for attribute, inner := range inner {
 		printsNone(t, attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
@@ -76,15 +71,25 @@ func EphemeralPrintsNoSecrets(t *testing.T, of ephemeral.EphemeralResource, mode
 	t.Helper()
 	var resp ephemeral.SchemaResponse
 	of.Schema(t.Context(), ephemeral.SchemaRequest{}, &resp)
+	raw := secretValue(t, resp.Schema, least)
+	printsNone(t, "the ephemeral resource", model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
+}
+
+// secretValue makes a value of a schema in which every sensitive attribute is a secret, of which there are least at least.
+func secretValue[A interface{ IsSensitive() bool }](t *testing.T, of interface {
+	Type() attr.Type
+	AttributeAtTerraformPath(context.Context, *tftypes.AttributePath) (A, error)
+}, least int) tftypes.Value {
+	t.Helper()
 	found := 0
-	raw := withSecrets(t, resp.Schema.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
-		attribute, err := resp.Schema.AttributeAtTerraformPath(t.Context(), at)
+	raw := withSecrets(t, of.Type().TerraformType(t.Context()), tftypes.NewAttributePath(), func(at *tftypes.AttributePath) bool {
+		attribute, err := of.AttributeAtTerraformPath(t.Context(), at)
 		return err == nil && attribute.IsSensitive()
 	}, &found)
 	if found < least {
 		t.Errorf("%d secrets were found, and there are %d at least", found, least)
 	}
-	printsNone(t, "the ephemeral resource", model, (&tfsdk.Config{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
+	return raw
 }
 
 // printsNone checks that no printer prints a secret of a model.

@@ -3,12 +3,14 @@
 package providerdata
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 )
 
 // Data are what resources use of the provider that configured them.
@@ -38,6 +40,15 @@ type Stores interface {
 
 	// Hashes are the SHA-256 of the stores of a version, by architecture as Go names it.
 	Hashes(version string) map[string]string
+}
+
+// ProgressOf returns what an executor calls with each step of a cluster: it writes the step to Terraform's log and to the
+// progress log.
+func (d *Data) ProgressOf(ctx context.Context, cluster string) func(line string) {
+	return func(line string) {
+		tflog.Info(ctx, line, map[string]any{"cluster": cluster})
+		d.Progress(cluster, line)
+	}
 }
 
 // From is what the provider hands to a resource. It is nil while Terraform only validates.

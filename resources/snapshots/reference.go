@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
@@ -56,12 +55,9 @@ func (c clusterReference) executor(ctx context.Context, s *providerdata.Data, to
 	}
 	name := c.Name.ValueString()
 	return &upgrade.Executor{
-		Cluster: bootstrap.Cluster{Spec: membership.Spec{Name: name}},
-		Hosts:   hosts,
-		Now:     s.Now,
-		Progress: func(line string) {
-			tflog.Info(ctx, line, map[string]any{"cluster": name})
-			s.Progress(name, line)
-		},
+		Cluster:  bootstrap.Cluster{Spec: membership.Spec{Name: name}},
+		Hosts:    hosts,
+		Now:      s.Now,
+		Progress: s.ProgressOf(ctx, name),
 	}, nil
 }

@@ -71,10 +71,7 @@ func (a *Authority) Sign(_ context.Context, _ string, want api.KeyRequest, reque
 	if csr.Subject.CommonName != want.CommonName || !slices.Equal(csr.DNSNames, want.DNSNames) || !slices.EqualFunc(csr.IPAddresses, want.IPs, sameIP) {
 		return "", fmt.Errorf("the request for key %s asks for %s %v %v, which is not what is wanted", want.Name, csr.Subject, csr.DNSNames, csr.IPAddresses)
 	}
-	from := a.client
-	if want.Name == api.KeyPeer {
-		from = a.peer
-	}
+	from := api.ForKey(want.Name, a.peer, a.client)
 	return a.signed.get(fmt.Sprint(want.Name, a.Lifetime, request), func() (string, error) {
 		return from.issue(&x509.Certificate{
 			SerialNumber: big.NewInt(2),
@@ -136,10 +133,7 @@ func (a *Authority) Again(name, text string, until time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	from := a.client
-	if name == api.KeyPeer {
-		from = a.peer
-	}
+	from := api.ForKey(name, a.peer, a.client)
 	return from.issue(&x509.Certificate{
 		SerialNumber: big.NewInt(3), Subject: cert.Subject, DNSNames: cert.DNSNames, IPAddresses: cert.IPAddresses,
 		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until, ExtKeyUsage: cert.ExtKeyUsage,
