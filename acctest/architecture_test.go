@@ -63,7 +63,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/backup", "go.etcd.io", "backups are streams, and the provider reads them too"},
 	{"node/backup", "node/host/...", "backups are streams, and the provider reads them too"},
 	{"node/backup", "github.com/hashicorp", "Terraform's face is on top"},
-	{"bootstrap/...", "upgrade/...", "a living cluster builds on a new one"},
+	{"bootstrap/...", "upgrade/...", "a running cluster builds on a new one"},
 	{"bootstrap/...", "node", "planners reach no host"},
 	{"bootstrap/...", "node/ssh/...", "planners reach no host"},
 	{"bootstrap/...", "node/host/...", "planners reach no host"},

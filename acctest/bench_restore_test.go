@@ -18,7 +18,7 @@ import (
 const savedMegabytes = 2000
 
 // BenchmarkSnapshotAndRestore saves a cluster with 2 GB of data into a file, backs it up to a directory of a host, and
-// restores the file over the living cluster, with terraform apply, each beside its floor: to save it with etcdctl and
+// restores the file over the running cluster, with terraform apply, each beside its floor: to save it with etcdctl and
 // read it, to copy it on a host and read it, and to copy it to all hosts at once and have etcdutl restore it there.
 // That is what "made" took of the restore, until all hosts had their new data; the rest is what no floor has: members
 // are stopped and started, compared three times, and a snapshot is taken.

@@ -64,7 +64,7 @@ func TestFlags(t *testing.T) {
 		}
 	}
 	if want := []string{"--initial-cluster-state=existing"}; !slices.Equal(differ, want) {
-		t.Errorf("a living cluster differs from a new one in %v, want %v", differ, want)
+		t.Errorf("a running cluster differs from a new one in %v, want %v", differ, want)
 	}
 
 	c.Settings = map[string]string{"quota-backend-bytes": "8589934592", "auto-compaction-retention": "5m"}

@@ -47,8 +47,8 @@ var laters = map[string]later{
 	"peer_port":           {"peer_port = terraform_data.later.output", `12380`, ""},
 	"metrics_port":        {"metrics_port = terraform_data.later.output", `12381`, ""},
 	"data_dir":            {"data_dir = terraform_data.later.output", `"/var/lib/etcd/prod"`, ""},
-	"a recovery":          {"recover_from = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a living cluster gives up"},
-	"a restore":           {"restore = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a living cluster gives up"},
+	"a recovery":          {"recover_from = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a running cluster gives up"},
+	"a restore":           {"restore = jsondecode(terraform_data.later.output)", `jsonencode(null)`, "says what a running cluster gives up"},
 }
 
 // TestEveryAttributeMayBeKnownLater forms a cluster, and changes one, by a value that a plan does not know: the apply keeps

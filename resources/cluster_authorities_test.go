@@ -49,7 +49,7 @@ func (w *world) issuedBy(by string, trusted ...string) tftest.TestCheckFunc {
 	}
 }
 
-// TestAuthoritiesAreExchanged: the authorities of a living cluster are exchanged for any others, with the old ones trusted
+// TestAuthoritiesAreExchanged: the authorities of a running cluster are exchanged for any others, with the old ones trusted
 // until they are taken out, or in one apply.
 func TestAuthoritiesAreExchanged(t *testing.T) {
 	w := newWorld(t)

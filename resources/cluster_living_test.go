@@ -155,7 +155,7 @@ func (w *world) begun(t *testing.T, config string) tftest.TestStep {
 	}}
 }
 
-// alteration is one change of a living cluster.
+// alteration is one change of a running cluster.
 type alteration struct {
 	happen func(*world)
 	to     string

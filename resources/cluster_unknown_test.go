@@ -52,9 +52,9 @@ func TestObjectsThatAreNotKnown(t *testing.T) {
 		{"settings", later("settings", "{ snapshot_count = 5000 }") + cluster(known, "settings = jsondecode(terraform_data.settings.output)"), ""},
 		{"a backup", later("backup", `{ directory = "/srv/backups", schedule = "daily", keep = { last = 3 } }`) + cluster(known, "backup = jsondecode(terraform_data.backup.output)"), ""},
 		{"the storage of a backup", later("s3", `{ endpoint = "https://192.0.2.1", bucket = "backups", prefix = "prod", region = "eu" }`) + cluster(known, "backup = {\n schedule = \"daily\"\n keep = { last = 3 }\n s3 = merge(jsondecode(terraform_data.s3.output), { access_key_id = \"a\", secret_access_key = \"b\" })\n}"), ""},
-		{"a recovery", later("recovery", `{ cluster_id = "1f", member = "a", abandons = ["b", "c"] }`) + cluster(known, "recover_from = jsondecode(terraform_data.recovery.output)"), "says what a living cluster gives up"},
-		{"who is abandoned by a recovery", later("names", `["b", "c"]`) + cluster(known, "recover_from = {\n cluster_id = \"1f\"\n member = \"a\"\n abandons = jsondecode(terraform_data.names.output)\n loses = jsondecode(terraform_data.names.output)\n}"), "says what a living cluster gives up"},
-		{"a restore", later("restore", `{ url = "file:///srv/backup.db" }`) + cluster(known, "restore = jsondecode(terraform_data.restore.output)"), "says what a living cluster gives up"},
+		{"a recovery", later("recovery", `{ cluster_id = "1f", member = "a", abandons = ["b", "c"] }`) + cluster(known, "recover_from = jsondecode(terraform_data.recovery.output)"), "says what a running cluster gives up"},
+		{"who is abandoned by a recovery", later("names", `["b", "c"]`) + cluster(known, "recover_from = {\n cluster_id = \"1f\"\n member = \"a\"\n abandons = jsondecode(terraform_data.names.output)\n loses = jsondecode(terraform_data.names.output)\n}"), "says what a running cluster gives up"},
+		{"a restore", later("restore", `{ url = "file:///srv/backup.db" }`) + cluster(known, "restore = jsondecode(terraform_data.restore.output)"), "says what a running cluster gives up"},
 		{"time limits", later("limits", `{ create = "30m", update = "1h" }`) + cluster(known, "timeouts = jsondecode(terraform_data.limits.output)"), ""},
 		{"who is left behind", later("names", `["c"]`) + cluster(known, "abandon_on_destroy = jsondecode(terraform_data.names.output)"), ""},
 		{"a module", `

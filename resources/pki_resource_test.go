@@ -43,8 +43,8 @@ func TestPKI(t *testing.T) {
 			}},
 		},
 		tftest.TestStep{Config: config("name = \"prod\""), PlanOnly: true}, // what they were made by stays, and the default is for new ones
-		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`have "2880m", and this version of the provider does not exchange those of a living cluster. Set validity to that, or leave it out`)},
-		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`have "prod", and this version of the provider does not exchange those of a living cluster. Set name to that`)},
+		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"49h\""), ExpectError: says(`have "2880m", and this version of the provider does not exchange those of a running cluster. Set validity to that, or leave it out`)},
+		tftest.TestStep{Config: config("name = \"other\"\n validity = \"48h\""), ExpectError: says(`have "prod", and this version of the provider does not exchange those of a running cluster. Set name to that`)},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\"\n algorithm = \"ecdsa-p384\""), ExpectError: says(`Set algorithm to that, or leave it out`)},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Taint: []string{name}, ExpectError: says("one half of a replacement")},
 		tftest.TestStep{Config: config("name = \"prod\"\n validity = \"48h\""), Destroy: true},

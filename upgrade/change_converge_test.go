@@ -15,7 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// drifts are what happens to a host of a living cluster that costs nobody its data.
+// drifts are what happens to a host of a running cluster that costs nobody its data.
 var drifts = map[string]func(*life, *nodetest.Host){
 	"power cut":    func(_ *life, h *nodetest.Host) { h.PowerCut() },
 	"power on":     func(_ *life, h *nodetest.Host) { h.PowerOn() },

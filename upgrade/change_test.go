@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
 )
 
-// operation is one change of a living cluster: what has happened to it, and what is desired of it now.
+// operation is one change of a running cluster: what has happened to it, and what is desired of it now.
 type operation struct {
 	members int
 	version string // that it was formed with; empty: the newest

@@ -1,4 +1,4 @@
-// Package load holds the instruments that acceptance tests measure a living cluster with: a writer that
+// Package load holds the instruments that acceptance tests measure a running cluster with: a writer that
 // puts through all endpoints and logs every acknowledged revision, and a sampler of membership and health.
 // What they record is a Report, and everything that is said of it (gaps, failures, losses, changes of
 // membership, healthy voters) is computed from it by functions without I/O.

@@ -94,7 +94,7 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, er
 }
 
 // mountOfData is where the file system is mounted that the data is to lie on: for a host that was never a
-// part of a living cluster, the one that is there; for another, the one that was.
+// part of a running cluster, the one that is there; for another, the one that was.
 func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error) {
 	now, err := m.disks().MountPoint(marker.DataDir)
 	if err != nil || old == nil || old.Phase == api.PhaseForming || old.DataDir != marker.DataDir || old.Mount == "" || old.Mount == now {

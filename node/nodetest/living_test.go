@@ -28,7 +28,7 @@ func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 // peerURL is that of the ith member.
 func (d *driver) peerURL(i int) string { return "https://" + d.addresses[i] + ":2380" }
 
-// settle hands the host of the ith member over, as the living cluster lists its members.
+// settle hands the host of the ith member over, as the running cluster lists its members.
 func (d *driver) settle(i int) {
 	d.Helper()
 	o := d.observe(i)

@@ -160,7 +160,7 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 func (p pkiModel) refuseChanges(state pkiModel) (diags diag.Diagnostics) {
 	refuse := func(name, remedy string, is types.String) {
 		diags.AddAttributeError(path.Root(name), name+" of authorities cannot be changed",
-			fmt.Sprintf("The authorities that are there have %s, and this version of the provider does not exchange those of a living cluster. "+remedy+".", is))
+			fmt.Sprintf("The authorities that are there have %s, and this version of the provider does not exchange those of a running cluster. "+remedy+".", is))
 	}
 	if !p.Name.Equal(state.Name) {
 		refuse("name", "Set name to that", state.Name)

@@ -26,7 +26,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// change is what a plan makes of a living cluster.
+// change is what a plan makes of a running cluster.
 type change struct {
 	before, members map[string]memberModel // of the state, and as they are desired
 	cluster         bootstrap.Cluster      // as it is desired
@@ -45,7 +45,7 @@ type desired struct {
 	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
 }
 
-// planChange fills in what becomes of a living cluster. Settings of the provider's own, such as
+// planChange fills in what becomes of a running cluster. Settings of the provider's own, such as
 // deletion_protection or a host key, change nothing on the hosts. looked is what the plan
 // has seen of hosts that are new to it.
 func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
@@ -405,10 +405,10 @@ func rebuilds(members, before map[string]memberModel) (names []string) {
 	return names
 }
 
-// refuseChanges refuses what is not possible on a living cluster, the members aside.
+// refuseChanges refuses what is not possible on a running cluster, the members aside.
 func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics) {
 	refuse := func(name, why string) {
-		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a living cluster", why+" No host was changed.")
+		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a running cluster", why+" No host was changed.")
 	}
 	if !c.Name.Equal(state.Name) {
 		refuse("name", fmt.Sprintf("Everything on the hosts is named after the cluster. Put back %s; for a cluster of another name, add another resource.", state.Name))
@@ -421,13 +421,13 @@ func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics)
 	return diags
 }
 
-// mustShow refuses to plan what gives up data of a living cluster, where the plan cannot show what that is: an apply would do
+// mustShow refuses to plan what gives up data of a running cluster, where the plan cannot show what that is: an apply would do
 // what nobody has seen.
 func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
 	hidden := func(name string, of attr.Value) {
 		if !value.Known(ctx, of) {
 			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
-				fmt.Sprintf("%s is known after apply, and says what a living cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
+				fmt.Sprintf("%s is known after apply, and says what a running cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
 		}
 	}
 	hidden("recover_from", c.RecoverFrom)

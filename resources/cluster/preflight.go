@@ -26,7 +26,7 @@ type ahead struct {
 	moved   bootstrap.Reports // those of other addresses of machines that members are on already
 	back    bootstrap.Reports // those of hosts that carry what an earlier member of this cluster has left
 	skipped []string          // what is to be said of hosts that nobody could look at
-	open    bool              // the apply may look at hosts of a living cluster that this plan could not, and find either
+	open    bool              // the apply may look at hosts of a running cluster that this plan could not, and find either
 }
 
 // lookAhead looks at hosts that are new to a plan. It reads only, all hosts at once. During the apply it gives a host as long to
@@ -74,7 +74,7 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 	return diags
 }
 
-// lookedBy is the model by which hosts are looked at: what a change of a living cluster leaves open is as in the state.
+// lookedBy is the model by which hosts are looked at: what a change of a running cluster leaves open is as in the state.
 func (c clusterModel) lookedBy(state clusterModel, stores providerdata.Stores) clusterModel {
 	if state.Owner.IsNull() {
 		return c
@@ -129,7 +129,7 @@ func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look
 	return nil, append(skipped, names(look)+": "+why), open
 }
 
-// mayFind tells whether the host of a living cluster's member, which the last look has not seen, may be found to be another address
+// mayFind tells whether the host of a running cluster's member, which the last look has not seen, may be found to be another address
 // of the member's machine, or to carry what an earlier member has left.
 func (from startingPoint) mayFind(m membership.Member, seen bootstrap.Reports) bool {
 	_, looked := seen[m]

@@ -38,7 +38,7 @@ func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports
 	return found
 }
 
-// foundBack are the reports of hosts that are new to a living cluster and carry a part of it: a member that was replaced while
+// foundBack are the reports of hosts that are new to a running cluster and carry a part of it: a member that was replaced while
 // nobody could reach it, say.
 func foundBack(state clusterModel, seen, reports bootstrap.Reports) bootstrap.Reports {
 	found := bootstrap.Reports{}
@@ -125,7 +125,7 @@ func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead)
 // the cluster has changed, and they are taken one at a time. Nor do those that stay on their machines, at other addresses.
 func refuseMoves(members, before map[string]memberModel, stay map[membership.Member]bool) (diags diag.Diagnostics) {
 	if members == nil {
-		diags.AddAttributeError(path.Root("members"), "The members of a living cluster have to be known",
+		diags.AddAttributeError(path.Root("members"), "The members of a running cluster have to be known",
 			"Which members there are is not known before apply, so that nobody can tell whether the cluster survives this plan. Name them in the configuration; only their addresses may come out of other resources. No host was changed.")
 		return diags
 	}

@@ -128,7 +128,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	return diags
 }
 
-// refuseOverwrite refuses to give up a living cluster that is not named, where the plan cannot be made yet: Terraform may
+// refuseOverwrite refuses to give up a running cluster that is not named, where the plan cannot be made yet: Terraform may
 // be about to destroy its hosts.
 func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration) (diags diag.Diagnostics) {
 	for m, report := range seen {

@@ -31,7 +31,7 @@ const (
 )
 
 // notYet is how the description of an attribute ends that cannot be changed.
-const notYet = " Cannot be changed on a living cluster: a plan that does is refused."
+const notYet = " Cannot be changed on a running cluster: a plan that does is refused."
 
 // clusterSchema is the schema of etcd_cluster, which names the versions of etcd that are carried.
 func clusterSchema(ctx context.Context, carried ...string) schema.Schema {

@@ -65,7 +65,7 @@ func Attribute() schema.SingleNestedAttribute {
 			"identity": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "age identities (`AGE-SECRET-KEY-1...`), one a line, where the snapshot is encrypted. Default: for a `backup`, those of `backup.rehearsal`. Write-only: no state and no host keeps them."},
 			"overwrite_cluster_id": schema.StringAttribute{Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "`cluster_id` of the living cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
+				MarkdownDescription: "`cluster_id` of the running cluster that is given up, with everything that was written to it since the snapshot was taken. Not needed where none of its members lives."},
 			"roll_back": schema.BoolAttribute{Optional: true,
 				MarkdownDescription: "Undo a restore that is under way, and has not been opened to clients yet: the old data, configuration and members come back. Default: `false`."},
 			"take_back": schema.BoolAttribute{Optional: true, Validators: []validator.Bool{validate.Renamed("roll_back")},
