@@ -53,7 +53,9 @@ var never = []struct{ folder, forbidden, why string }{
 	{"node/host/users", "node/host", "rooms know nothing of the calls"},
 	{"node/host/stores", "node/host", "rooms know nothing of the calls"},
 	{"node/host/keys", "node/host", "rooms know nothing of the calls"},
+	{"node/host/locks", "node/host", "rooms know nothing of the calls"},
 	{"node/host/units", "go.etcd.io", "units are systemd's"},
+	{"node/host/locks", "go.etcd.io", "locks are anybody's"},
 	{"node/host/files", "go.etcd.io", "files are anybody's"},
 	{"node/host/disks", "go.etcd.io", "disks hold anything"},
 	{"node/host/records", "go.etcd.io", "what is written down is ours"},
@@ -135,6 +137,7 @@ var alone = []struct {
 var rooms = map[string][]string{
 	"units":      nil,
 	"keys":       {"files", "inside"},
+	"locks":      {"files"},
 	"stores":     {"files", "procfs"},
 	"users":      {"files", "units"},
 	"datadir":    {"disks", "etcdfs", "files", "inside"},

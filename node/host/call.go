@@ -154,7 +154,7 @@ var operations = map[api.Operation]operation{
 		return m.Recover(ctx, c.Cluster, r)
 	}),
 	api.OpFetch: changes(func(ctx context.Context, m *Machine, c call, r api.FetchRequest) (any, error) {
-		return m.arrivals().Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.bytesCame(c.Cluster)})
+		return m.arrivals().Fetch(ctx, c.Cluster, r, &arriving{from: c.input, silence: m.silence(), came: m.locks().BytesCame(c.Cluster)})
 	}),
 	api.OpFence: changes(func(ctx context.Context, m *Machine, c call, r api.FenceRequest) (any, error) {
 		return m.Fence(ctx, c.Cluster, r)
@@ -226,7 +226,7 @@ func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) op
 		if err := decodeStrictly(c, &body); err != nil {
 			return nil, err
 		}
-		err = m.underLock(ctx, c.Cluster, c.Holder, func() error {
+		err = m.locks().Under(ctx, c.Cluster, c.Holder, func() error {
 			if err = m.meant(c.Cluster, c.Target); err != nil {
 				return err
 			}

@@ -6,16 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 )
 
 // errCallerGone is why a call ends that nobody waits for any more: its caller was killed, sleeps, or is cut off. sshd
 // itself would notice after hours.
 var errCallerGone = errors.New("the caller has gone")
+
+// Lock holds the cluster's lock for a run (locks.Host.Hold). Before it calls taken, it deletes what earlier runs have given
+// up.
+func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
+	return m.locks().Hold(ctx, cluster, r.Holder, beats, silence, func() {
+		_ = m.arrivals().Tidy(cluster) // a disk that lets nothing be removed is for this very run to mend
+		taken()
+	})
+}
 
 // silence is how long a caller may be silent.
 func (m *Machine) silence() time.Duration {
@@ -32,7 +40,7 @@ func (m *Machine) attended(ctx context.Context, c call) (context.Context, contex
 		return context.WithCancel(ctx)
 	}
 	ctx, gone := context.WithCancelCause(ctx)
-	beat, ended := listen(c.input)
+	beat, ended := locks.Listen(c.input)
 	go func() {
 		silent := time.NewTimer(m.silence())
 		defer silent.Stop()
@@ -114,35 +122,4 @@ func (a *arriving) Read(p []byte) (int, error) {
 	n, err := a.from.Read(p)
 	a.came()
 	return n, err
-}
-
-// lifeSign is how often it is written down that bytes arrive.
-const lifeSign = time.Second
-
-// bytesCame is what is called when bytes have arrived for a call of a cluster that holds its lock.
-func (m *Machine) bytesCame(cluster string) func() {
-	var last time.Time
-	return func() {
-		if now := time.Now(); now.Sub(last) >= lifeSign {
-			last = now
-			_ = os.Chtimes(m.path(filepath.Join(api.RunDir, cluster+".call")), now, now) // the lock's heartbeats may come through all the same
-		}
-	}
-}
-
-// arrivesStill tells whether bytes have come within some time: content of a call, or a store that is uploaded.
-func (m *Machine) arrivesStill(cluster string, within time.Duration) bool {
-	stores, err := filepath.Glob(m.path(filepath.Join(api.StoreRoot, ".incoming.*", "store")))
-	if err != nil {
-		return false
-	}
-	for _, file := range append(stores, m.path(filepath.Join(api.RunDir, cluster+".call"))) {
-		if info, err := os.Stat(file); err == nil {
-			// A clock that was put back leaves files of the future, which say nothing of now.
-			if since := time.Since(info.ModTime()); since >= 0 && since < within {
-				return true
-			}
-		}
-	}
-	return false
 }

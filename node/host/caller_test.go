@@ -111,7 +111,7 @@ func TestUploadThatFallsSilent(t *testing.T) {
 	if !strings.Contains(out.String(), "nothing has arrived for 500ms") {
 		t.Errorf("it says %s", out)
 	}
-	if err := m.awaitCalls(t.Context(), "main"); err != nil {
+	if err := m.locks().Alone(t.Context(), "main.call", func() error { return nil }); err != nil {
 		t.Errorf("the next call is not let in: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestUploadThatFallsSilent(t *testing.T) {
 func TestLockOutlastsLateHeartbeats(t *testing.T) {
 	t.Parallel()
 	for name, touch := range map[string]func(*Machine) error{
-		"content of a call": func(m *Machine) error { m.bytesCame("main")(); return nil },
+		"content of a call": func(m *Machine) error { m.locks().BytesCame("main")(); return nil },
 		"a store": func(m *Machine) error {
 			return os.WriteFile(m.path(filepath.Join(api.StoreRoot, ".incoming.1", "store")), []byte(time.Now().String()), 0o600)
 		},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
@@ -43,7 +44,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
 		return err
 	}
-	if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, r.Store) }); err != nil {
+	if err := m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Select(cluster, r.Store) }); err != nil {
 		return err
 	}
 	if err := m.putUnit(ctx, cluster, r.Unit); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,55 +102,37 @@ func TestLockOfASpeakingHolderIsKept(t *testing.T) {
 func TestChangesWantTheLock(t *testing.T) {
 	m, _ := newMachine(t)
 	do := func() error { t.Error("it was done"); return nil }
-	mustRefuse(t, m.underLock(t.Context(), "main", "1", do), "lock of cluster main is not held")
+	mustRefuse(t, m.locks().Under(t.Context(), "main", "1", do), "lock of cluster main is not held")
 
 	h := hold(t, m, "main", "1", patience)
-	mustFail(t, m.underLock(t.Context(), "main", "2", do), api.CodeBusy, "ops@ci-1")
-	mustRefuse(t, m.underLock(t.Context(), "events", "1", do), "lock of cluster events is not held")
+	mustFail(t, m.locks().Under(t.Context(), "main", "2", do), api.CodeBusy, "ops@ci-1")
+	mustRefuse(t, m.locks().Under(t.Context(), "events", "1", do), "lock of cluster events is not held")
 
 	done := false
-	if err := m.underLock(t.Context(), "main", "1", func() error { done = true; return nil }); err != nil || !done {
+	if err := m.locks().Under(t.Context(), "main", "1", func() error { done = true; return nil }); err != nil || !done {
 		t.Errorf("the holder's own call: done %v, %v", done, err)
 	}
 	h.release(t)
-	mustRefuse(t, m.underLock(t.Context(), "main", "1", do), "not held")
+	mustRefuse(t, m.locks().Under(t.Context(), "main", "1", do), "not held")
 }
 
-// TestWhoHoldsTheLockIsNotMistaken has records of locks say less than is the case, or something that was: a lock that was taken
-// this moment has none, or that of the run before.
-func TestWhoHoldsTheLockIsNotMistaken(t *testing.T) {
+// TestLocksOfTwoClusters holds that nobody acts by the lock of another cluster, or by none.
+func TestLocksOfTwoClusters(t *testing.T) {
 	do := func() error { t.Error("it was done"); return nil }
-	for name, record := range map[string]string{"none yet": "", "half of one": `{"id":"1","w`, "one without an ID": `{"who":"ops@ci-1"}`} {
-		t.Run(name, func(t *testing.T) {
-			m, _ := newMachine(t)
-			lock := openRunLock(t, m)
-			if got, err := lock.try(); err != nil || !got {
-				t.Fatal(got, err)
-			}
-			if _, err := lock.WriteAt([]byte(record), 0); err != nil {
-				t.Fatal(err)
-			}
-			for _, id := range []string{"", "1"} { // a call that names nobody is nobody's
-				if err := m.underLock(t.Context(), "main", id, do); err == nil {
-					t.Errorf("holder %q has the lock", id)
-				}
-			}
-		})
-	}
 	m, _ := newMachine(t)
 	if err := m.Lock(t.Context(), "main", api.LockRequest{}, os.Stdin, patience, func() { t.Error("it was taken") }); err == nil {
 		t.Error("a lock is held by nobody")
 	}
 	// The runs of two clusters on one host: neither acts by the lock of the other, and each record stays its own.
 	main, events := hold(t, m, "main", "1", patience), hold(t, m, "events", "2", patience)
-	mustFail(t, m.underLock(t.Context(), "events", "1", do), api.CodeBusy, "ops@ci-2")
-	mustFail(t, m.underLock(t.Context(), "main", "2", do), api.CodeBusy, "ops@ci-1")
+	mustFail(t, m.locks().Under(t.Context(), "events", "1", do), api.CodeBusy, "ops@ci-2")
+	mustFail(t, m.locks().Under(t.Context(), "main", "2", do), api.CodeBusy, "ops@ci-1")
 	events.release(t)
-	mustRefuse(t, m.underLock(t.Context(), "events", "1", do), "lock of cluster events is not held")
-	if _, found, err := m.otherRuns("main"); err != nil || found {
+	mustRefuse(t, m.locks().Under(t.Context(), "events", "1", do), "lock of cluster events is not held")
+	if _, found, err := m.locks().OtherRuns("main"); err != nil || found {
 		t.Errorf("a run that has ended counts as under way: %t, %v", found, err)
 	}
-	if _, found, err := m.otherRuns("events"); err != nil || !found {
+	if _, found, err := m.locks().OtherRuns("events"); err != nil || !found {
 		t.Errorf("a run that is under way does not count: %t, %v", found, err)
 	}
 	main.release(t)
@@ -161,7 +145,7 @@ func TestOrphansAreWaitedFor(t *testing.T) {
 	killed := hold(t, m, "main", "1", patience)
 	begun, finish, orphan := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		orphan <- m.underLock(context.Background(), "main", "1", func() error {
+		orphan <- m.locks().Under(context.Background(), "main", "1", func() error {
 			close(begun)
 			<-finish
 			return nil
@@ -170,7 +154,7 @@ func TestOrphansAreWaitedFor(t *testing.T) {
 	<-begun
 	late := make(chan error, 1)
 	go func() {
-		late <- m.underLock(context.Background(), "main", "1", func() error { return errors.New("it was done") })
+		late <- m.locks().Under(context.Background(), "main", "1", func() error { return errors.New("it was done") })
 	}()
 	killed.release(t)
 
@@ -181,12 +165,17 @@ func TestOrphansAreWaitedFor(t *testing.T) {
 		next <- m.Lock(context.Background(), "main", api.LockRequest{Holder: api.Holder{ID: "2", Who: "ops@ci-2"}}, input, patience, func() { close(taken) })
 	}()
 	// The run that comes next holds the lock, and is not told so while the orphan is at work.
-	for lock := openRunLock(t, m); lock.holder().ID != "2"; time.Sleep(time.Millisecond) {
+	for record := ""; !strings.Contains(record, `"id":"2"`); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(m.path(filepath.Join(api.RunDir, "main.run")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		record = string(text)
 	}
 	select {
 	case <-taken:
 		t.Error("the next run may look while the orphan is at work")
-	case <-time.After(3 * orphanPoll):
+	case <-time.After(150 * time.Millisecond):
 	}
 	close(finish)
 	if err := <-orphan; err != nil {
@@ -200,30 +189,4 @@ func TestOrphansAreWaitedFor(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the next run waits for nothing")
 	}
-}
-
-func TestWaitForAnOrphanEndsWithTheCall(t *testing.T) {
-	m, _ := newMachine(t)
-	orphan, err := m.openLock("main.call")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer orphan.Close()
-	if got, err := orphan.try(); err != nil || !got {
-		t.Fatal(got, err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*orphanPoll)
-	defer cancel()
-	mustFail(t, m.underLock(ctx, "main", "1", func() error { return nil }), api.CodeBusy, "earlier run")
-}
-
-// openRunLock is the run's lock of cluster main, to look at.
-func openRunLock(t *testing.T, m *Machine) *lockFile {
-	t.Helper()
-	lock, err := m.openLock("main.run")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { lock.Close() })
-	return lock
 }

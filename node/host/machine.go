@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
@@ -93,6 +94,9 @@ func (m *Machine) files() files.Tree { return files.Tree{Root: m.Root, BeforeRen
 // disks are the file systems that they lie on.
 func (m *Machine) disks() disks.Disks { return disks.Disks{Files: m.files()} }
 
+// locks keep runs and calls on it apart.
+func (m *Machine) locks() locks.Host { return locks.Host{Files: m.files(), Now: m.Now} }
+
 // records are what it has written down of its clusters.
 func (m *Machine) records() records.Records {
 	return records.Records{Files: m.files(), SystemUser: m.systemUser}
@@ -128,7 +132,7 @@ func (m *Machine) dataDir(path string) datadir.Dir {
 // stores are the stores that are installed on it.
 func (m *Machine) stores() stores.Stores {
 	return stores.Stores{
-		Files: m.files(), Binary: m.Binary, EtcdVersion: m.EtcdVersion, Now: m.Now, OtherRuns: m.otherRuns, IsRunning: m.isRunning,
+		Files: m.files(), Binary: m.Binary, EtcdVersion: m.EtcdVersion, Now: m.Now, OtherRuns: m.locks().OtherRuns, IsRunning: m.locks().IsRunning,
 	}
 }
 

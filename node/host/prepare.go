@@ -8,6 +8,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
@@ -18,7 +19,7 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 		return api.Prepared{}, err
 	}
 	var etcd files.Owner
-	err := m.exclusively(ctx, func() (err error) {
+	err := m.locks().Alone(ctx, locks.Shared, func() (err error) {
 		etcd, err = m.claim(ctx, r.Marker)
 		return err
 	})

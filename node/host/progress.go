@@ -10,6 +10,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
@@ -34,26 +35,20 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 		return nil
 	}
 	// systemd records after each end of the member, and a call after it has stopped one.
-	lock, err := m.openLock(cluster + ".progress")
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if err := lock.wait(ctx); err != nil {
-		return err
-	}
-	now, err := m.progressOf(marker.DataDir)
-	if err != nil {
-		return fmt.Errorf("record how far member %s of cluster %s has come: %w", marker.Member, cluster, err)
-	}
-	old, err := m.records().Progress(cluster)
-	if err != nil {
-		return err
-	}
-	if old.ClusterID == now.ClusterID && old.MemberID == now.MemberID && old.Index >= now.Index {
-		return nil
-	}
-	return m.records().PutProgress(cluster, now)
+	return m.locks().Alone(ctx, locks.Progress(cluster), func() error {
+		now, err := m.progressOf(marker.DataDir)
+		if err != nil {
+			return fmt.Errorf("record how far member %s of cluster %s has come: %w", marker.Member, cluster, err)
+		}
+		old, err := m.records().Progress(cluster)
+		if err != nil {
+			return err
+		}
+		if old.ClusterID == now.ClusterID && old.MemberID == now.MemberID && old.Index >= now.Index {
+			return nil
+		}
+		return m.records().PutProgress(cluster, now)
+	})
 }
 
 // progressOf is how far the database in a data directory has come, once the disk has it. A member that was

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/inside"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
@@ -174,7 +175,7 @@ func (m *Machine) restoredBefore(under records.Restoration, marker api.Marker, r
 
 // admit makes room for the member on the host: the user that it runs as, and the directory of its configuration.
 func (m *Machine) admit(ctx context.Context, marker api.Marker) (etcd files.Owner, err error) {
-	err = m.exclusively(ctx, func() error {
+	err = m.locks().Alone(ctx, locks.Shared, func() error {
 		if err := m.mustNotCollide(marker); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/datadir"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 )
 
 // SetAside stops the member, takes it out of the boot, and moves its data aside. Its flags go first: without
@@ -68,7 +69,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 		}
 		dataDir = marker.DataDir
 	case under == nil:
-		return api.Retired{}, m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
+		return api.Retired{}, m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Deselect(cluster) })
 	case under.Owner != r.Owner:
 		return api.Retired{}, refuse("%s, by another Terraform object: change it from the state that holds it", under)
 	default: // one that was cut short before it had written the marker
@@ -102,7 +103,7 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	if err := m.removeConfiguration(cluster, path.Base(last)); err != nil {
 		return retired, err
 	}
-	return retired, m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
+	return retired, m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Deselect(cluster) })
 }
 
 // leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
@@ -88,7 +89,7 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 		return err
 	}
 	if m.stores().IsInstalled(under.Store) {
-		if err := m.exclusively(ctx, func() error { return m.stores().Select(cluster, under.Store) }); err != nil {
+		if err := m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Select(cluster, under.Store) }); err != nil {
 			return err
 		}
 	}
@@ -125,5 +126,5 @@ func (m *Machine) forget(ctx context.Context, cluster string, under *records.Res
 	if err := m.removeConfiguration(cluster, path.Base(api.RestoreFile(cluster))); err != nil {
 		return err
 	}
-	return m.exclusively(ctx, func() error { return m.stores().Deselect(cluster) })
+	return m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Deselect(cluster) })
 }

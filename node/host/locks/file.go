@@ -1,4 +1,4 @@
-package host
+package locks
 
 import (
 	"context"
@@ -16,30 +16,30 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
 )
 
-// lockFile is a lock, which ends with the process that holds it. It is an open file description's
+// file is a lock, which ends with the process that holds it. It is an open file description's
 // own (F_OFD_SETLK), since that kind can be looked at without being taken.
-type lockFile struct{ *os.File }
+type file struct{ *os.File }
 
-func (m *Machine) openLock(name string) (*lockFile, error) {
-	if err := m.files().EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
+// open opens a lock, and takes nothing.
+func (h Host) open(name string) (*file, error) {
+	if err := h.Files.EnsureDir(api.RunDir, files.RootUser, 0o700); err != nil {
 		return nil, err
 	}
-	path := m.path(filepath.Join(api.RunDir, name))
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	opened, err := os.OpenFile(h.Files.Path(filepath.Join(api.RunDir, name)), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &lockFile{file}, nil
+	return &file{opened}, nil
 }
 
-func (l *lockFile) control(command int) (kind int16, err error) {
+func (l *file) control(command int) (kind int16, err error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	err = unix.FcntlFlock(l.Fd(), command, &lock)
 	return lock.Type, err
 }
 
 // try takes the lock; false: another has it.
-func (l *lockFile) try() (bool, error) {
+func (l *file) try() (bool, error) {
 	_, err := l.control(unix.F_OFD_SETLK)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		return false, nil
@@ -51,7 +51,7 @@ func (l *lockFile) try() (bool, error) {
 }
 
 // held tells whether another has the lock.
-func (l *lockFile) held() (bool, error) {
+func (l *file) held() (bool, error) {
 	kind, err := l.control(unix.F_OFD_GETLK)
 	if err != nil {
 		return false, fmt.Errorf("look at lock %s: %w", l.Name(), err)
@@ -60,7 +60,7 @@ func (l *lockFile) held() (bool, error) {
 }
 
 // wait takes the lock as soon as it is free.
-func (l *lockFile) wait(ctx context.Context) error {
+func (l *file) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanWait)
 	defer cancel()
 	for {
@@ -76,7 +76,7 @@ func (l *lockFile) wait(ctx context.Context) error {
 }
 
 // record writes down who holds the lock.
-func (l *lockFile) record(holder api.Holder) error {
+func (l *file) record(holder api.Holder) error {
 	text, err := json.Marshal(holder)
 	if err != nil {
 		return fmt.Errorf("encode the holder of %s: %w", l.Name(), err)
@@ -89,7 +89,7 @@ func (l *lockFile) record(holder api.Holder) error {
 }
 
 // holder is who recorded itself last. A lock that was taken this moment may have no record yet.
-func (l *lockFile) holder() api.Holder {
+func (l *file) holder() api.Holder {
 	var holder api.Holder
 	text, err := io.ReadAll(io.NewSectionReader(l, 0, 1<<16))
 	if err != nil || json.Unmarshal(text, &holder) != nil {

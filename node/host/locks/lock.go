@@ -1,0 +1,234 @@
+// Package locks keeps runs of a cluster apart, and calls that change a host.
+package locks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/files"
+)
+
+// Host has the locks of one host, which end with the processes that hold them.
+type Host struct {
+	Files files.Tree
+	Now   func() time.Time
+}
+
+// Shared is the lock of what all clusters on this host share: the system user, who has which port and directory, the
+// programs for operators. Calls for two clusters can be at work at a time.
+const Shared = "machine"
+
+// Progress is the lock of the record of how far a cluster's member has come.
+func Progress(cluster string) string { return cluster + ".progress" }
+
+const (
+	// orphanWait bounds the wait for a call that a killed run has left behind. Stopping a member, the longest
+	// of those that every run makes, is ended by systemd after 60 s. A snapshot, a copy or a defragmentation of
+	// many gigabytes may take longer: then the next run is told to come again.
+	orphanWait = 3 * time.Minute
+	// orphanPoll is how often such a call is looked for.
+	orphanPoll = 50 * time.Millisecond
+	// lateBeats is how often within the time of silence it is looked whether bytes arrive still.
+	lateBeats = 10
+	// runLock ends the name of the lock that a run holds, behind that of its cluster.
+	runLock = ".run"
+	// callLock ends the name of the lock of calls that change the host.
+	callLock = ".call"
+	// lifeSign is how often it is written down that bytes arrive.
+	lifeSign = time.Second
+)
+
+// Hold holds the cluster's lock until beats ends, or is silent for longer than silence. It takes the lock at once or not
+// at all. It calls taken once it holds the lock and no call of an earlier run is left: what is observed from then on stays
+// true.
+func (h Host) Hold(ctx context.Context, cluster string, holder api.Holder, beats io.Reader, silence time.Duration, taken func()) error {
+	if holder.ID == "" {
+		return api.Refuse("the lock of cluster %s wants a holder with an ID", cluster)
+	}
+	lock, err := h.open(cluster + runLock)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	got, err := lock.try()
+	if err != nil {
+		return err
+	}
+	if !got {
+		return busy(cluster, lock)
+	}
+	holder.Since = h.Now()
+	if err := lock.record(holder); err != nil {
+		return err
+	}
+
+	beat, ended := Listen(beats)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	free := make(chan error, 1)
+	waiting.Go(func() { free <- h.Alone(ctx, cluster+callLock, func() error { return nil }) })
+	silent := time.NewTimer(silence)
+	defer silent.Stop()
+	for {
+		select {
+		case err := <-free:
+			if err != nil {
+				return err
+			}
+			taken()
+		case <-beat:
+			silent.Reset(silence)
+		case <-ended:
+			return nil
+		case <-silent.C:
+			if h.arrivesStill(cluster, silence) { // its heartbeats wait behind what it uploads
+				silent.Reset(silence / lateBeats)
+				continue
+			}
+			return fmt.Errorf("the lock of cluster %s was freed: its holder %s has been silent for %s", cluster, holder.Who, silence)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Listen tells of every line that arrives, and of the end.
+func Listen(from io.Reader) (line <-chan struct{}, ended <-chan struct{}) {
+	beat, end := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(end)
+		for lines := bufio.NewScanner(from); lines.Scan(); {
+			select {
+			case beat <- struct{}{}:
+			default: // one that nobody waits for has been counted by the one before
+			}
+		}
+	}()
+	return beat, end
+}
+
+// Under runs a call that changes the host, alone, for the holder of the cluster's lock.
+//
+// The call before it may be one that a killed run has left behind, so Under waits for its end. It looks at the holder
+// after that wait: a call that waited longer than its own run lived must not act any more.
+func (h Host) Under(ctx context.Context, cluster, holder string, do func() error) error {
+	return h.Alone(ctx, cluster+callLock, func() error {
+		run, err := h.open(cluster + runLock)
+		if err != nil {
+			return err
+		}
+		defer run.Close()
+		held, err := run.held()
+		if err != nil {
+			return err
+		}
+		if !held {
+			return api.Refuse("the lock of cluster %s is not held on this host: the run that took it has ended or lost its connection; apply again", cluster)
+		}
+		if holder == "" || run.holder().ID != holder { // a lock that was taken this moment has no record yet
+			return busy(cluster, run)
+		}
+		return do()
+	})
+}
+
+// Alone runs do while no other process on this host has the lock of this name. It waits for the lock.
+func (h Host) Alone(ctx context.Context, name string, do func() error) error {
+	lock, err := h.open(name)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := lock.wait(ctx); err != nil {
+		return err
+	}
+	return do()
+}
+
+// IsRunning tells whether a run holds the lock of a cluster.
+func (h Host) IsRunning(cluster string) (bool, error) {
+	lock, err := h.open(cluster + runLock)
+	if err != nil {
+		return false, err
+	}
+	held, err := lock.held()
+	return held, errors.Join(err, lock.Close())
+}
+
+// OtherRuns returns when the first of those runs began that hold the lock of another cluster on this host; false: none
+// does. The zero time means that nobody knows: the run has no record yet, or the clock has been put back since.
+func (h Host) OtherRuns(cluster string) (began time.Time, found bool, err error) {
+	entries, err := os.ReadDir(h.Files.Path(api.RunDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, false, err
+	}
+	for _, entry := range entries {
+		if name, isRun := strings.CutSuffix(entry.Name(), runLock); !isRun || name == cluster {
+			continue
+		}
+		lock, err := h.open(entry.Name())
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		held, err := lock.held()
+		since := lock.holder().Since
+		if since.After(h.Now()) {
+			since = time.Time{}
+		}
+		if err = errors.Join(err, lock.Close()); err != nil {
+			return time.Time{}, false, err
+		}
+		if held && (!found || since.Before(began)) {
+			began, found = since, true
+		}
+	}
+	return began, found, nil
+}
+
+// BytesCame returns what a call of the lock's holder calls when bytes have arrived for it: on a thin line the lock's
+// heartbeats wait behind them.
+func (h Host) BytesCame(cluster string) func() {
+	var last time.Time
+	return func() {
+		if now := time.Now(); now.Sub(last) >= lifeSign {
+			last = now
+			_ = os.Chtimes(h.Files.Path(filepath.Join(api.RunDir, cluster+callLock)), now, now) // the lock's heartbeats may come through all the same
+		}
+	}
+}
+
+// arrivesStill tells whether bytes have come within some time: content of a call, or a store that is uploaded.
+func (h Host) arrivesStill(cluster string, within time.Duration) bool {
+	stores, err := filepath.Glob(h.Files.Path(filepath.Join(api.StoreRoot, ".incoming.*", "store")))
+	if err != nil {
+		return false
+	}
+	for _, file := range append(stores, h.Files.Path(filepath.Join(api.RunDir, cluster+callLock))) {
+		if info, err := os.Stat(file); err == nil {
+			// A clock that was put back leaves files of the future, which say nothing of now.
+			if since := time.Since(info.ModTime()); since >= 0 && since < within {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// busy is the error of whoever comes second.
+func busy(cluster string, lock *file) error {
+	holder := lock.holder()
+	return &api.Error{Code: api.CodeBusy, Holder: &holder,
+		Message: fmt.Sprintf("cluster %s is locked by %s: wait until that run has ended, and apply again", cluster, holder)}
+}
