@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
 // TestAuthoritiesAreNotExchangedUnseen: an apply exchanges no authority whose plan did not show which one comes: not those that sign, and
@@ -46,5 +50,34 @@ func TestAuthoritiesAreNotExchangedUnseen(t *testing.T) {
 		// By now both are trusted, and what comes later might leave one out.
 		refused(config(prod, trusting(prod, laterPKI)), "The certificate of pki.trusted.peer"),
 		tftest.TestStep{Config: config(prod, prod), Check: w.issuedBy("prod", "prod")},
+	)
+}
+
+// TestAuthorityIsRefusedAtPlan: what no apply could sign by is refused before it begins: when the configuration is validated, or by the
+// plan where that takes a clock.
+func TestAuthorityIsRefusedAtPlan(t *testing.T) {
+	w := newWorld(t)
+	with := func(pki string) string {
+		return strings.Replace(three(line), "etcd_pki.prod.authority", pki, 1)
+	}
+	made := func(name string, lifetime time.Duration, at time.Time) string {
+		authorities, err := pki.NewAuthorities(name, pki.DefaultAlgorithm, lifetime, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both, err := authority.Of(authorities)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("{ peer = { certificate = %q, private_key = %q }, client = { certificate = %q, private_key = %q } }",
+			both.Peer.Certificate.ValueString(), both.Peer.PrivateKey.Reveal(), both.Client.Certificate.ValueString(), both.Client.PrivateKey.Reveal())
+	}
+	late, over := made("late", time.Hour, w.Clock.Add(24*time.Hour)), made("over", time.Hour, w.Clock.Add(-24*time.Hour))
+	w.run(t,
+		tftest.TestStep{Config: with(`{ peer = etcd_pki.prod.authority.peer, client = { certificate = "x", private_key = "y" } }`), ExpectError: saysInOrder("pki.client: read the authority's certificate")},
+		tftest.TestStep{Config: with(late), ExpectError: saysInOrder("The authority is not valid yet", `The authority "etcd late peers" (pki.peer) is valid from`)},
+		tftest.TestStep{Config: with(over), ExpectError: saysInOrder("The authority has expired")},
+		tftest.TestStep{Config: with("etcd_pki.prod.authority")},
+		tftest.TestStep{Config: with(late), ExpectError: saysInOrder("The authority is not valid yet", "pki.trusted")},
 	)
 }

@@ -1,8 +1,11 @@
 package authority
 
 import (
+	"crypto/x509"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -26,6 +29,35 @@ func (a Model) MustShow(peersBefore, clientsBefore string) diag.Diagnostics {
 		}
 	}
 	return mustShow(hidden)
+}
+
+// Wait refuses authorities that are to sign for a cluster that trusts others, or none yet, before they begin to hold or after they have
+// ended: an apply would fail in the middle. It reads a clock, and does nothing but refuse.
+func (a Model) Wait(now time.Time, peersBefore, clientsBefore string) (diags diag.Diagnostics) {
+	for _, kind := range []struct{ key, name, before string }{{api.KeyPeer, "peer", peersBefore}, {api.KeyServer, "client", clientsBefore}} {
+		signs := a.of(kind.key)[0]
+		certificate, err := cert.ParseLeaf([]byte(signs.Certificate.ValueString()))
+		if err != nil || contains(kind.before, certificate) {
+			continue
+		}
+		refuse := func(summary, text string) {
+			diags.AddAttributeError(path.Root("pki"), summary, fmt.Sprintf("The authority %q (pki.%s) "+text+" Nothing was changed.", certificate.Subject.CommonName, kind.name))
+		}
+		switch {
+		case now.Before(certificate.NotBefore):
+			refuse("The authority is not valid yet", fmt.Sprintf("is valid from %s, and it is %s now. A running cluster can trust it until then beside the one that it has (pki.trusted); plan again when it is valid, or set the clock right.",
+				certificate.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+		case !now.Before(certificate.NotAfter):
+			refuse("The authority has expired", fmt.Sprintf("expired at %s, so that nothing trusts what it signs. Give pki another one.", certificate.NotAfter.UTC().Format(time.RFC3339)))
+		}
+	}
+	return diags
+}
+
+// contains tells whether an authority is in a bundle.
+func contains(bundle string, authority *x509.Certificate) bool {
+	all, err := cert.Parse([]byte(bundle))
+	return err == nil && slices.ContainsFunc(all, authority.Equal)
 }
 
 // stays tells whether all authorities of a bundle are among some others, as far as those are known.

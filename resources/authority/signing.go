@@ -43,16 +43,14 @@ func (a Model) Parse(now time.Time) (pki.Authorities, error) {
 	return authorities, authorities.Check()
 }
 
-// Check refuses authorities that could never sign, as far as they are known. It reads no clock, since a
+// Check refuses authorities that could never sign, each as far as it is known. It reads no clock, since a
 // plan does not: it takes the authorities at a time at which they hold.
 func (a Model) Check() (diags diag.Diagnostics) {
-	if diags = a.checkTrusted(); !a.Peer.known() || !a.Client.known() || diags.HasError() {
-		return diags
-	}
-	peer, errPeer := a.Peer.Parse(a.Peer.notBefore())
-	client, errClient := a.Client.Parse(a.Client.notBefore())
+	diags = a.checkTrusted()
+	peer, errPeer := a.Peer.check("pki.peer")
+	client, errClient := a.Client.check("pki.client")
 	err := errors.Join(errPeer, errClient)
-	if err == nil {
+	if err == nil && peer != nil && client != nil {
 		err = pki.Authorities{Peers: peer, Clients: client}.Check()
 	}
 	if err != nil {
@@ -61,16 +59,25 @@ func (a Model) Check() (diags diag.Diagnostics) {
 	return diags
 }
 
+// check reads an authority, which stands at a place of the configuration; nil: it is not known.
+func (k KeyPair) check(at string) (*pki.Authority, error) {
+	if !k.known() {
+		return nil, nil
+	}
+	authority, err := k.Parse(k.notBefore())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	return authority, nil
+}
+
 // known tells whether all of an authority is known.
 func (k KeyPair) known() bool { return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() }
 
 // Check refuses an authority for clients that could never sign, as far as it is known. It reads no clock either.
 func (k KeyPair) Check() (diags diag.Diagnostics) {
-	if !k.known() {
-		return nil
-	}
-	if _, err := k.Parse(k.notBefore()); err != nil {
-		diags.AddAttributeError(path.Root("pki"), "This authority cannot be used", fmt.Sprintf("pki.client: %s", err))
+	if _, err := k.check("pki.client"); err != nil {
+		diags.AddAttributeError(path.Root("pki"), "This authority cannot be used", err.Error())
 	}
 	return diags
 }

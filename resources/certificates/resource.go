@@ -53,6 +53,9 @@ func (r *certificateResource) ConfigValidators(context.Context) []resource.Confi
 func (r *certificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config certificateModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	authority, diags := authority.PairFrom(ctx, config.PKI, "client")
+	resp.Diagnostics.Append(diags...)
+	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(config.check()...)
 }
 

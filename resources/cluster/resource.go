@@ -64,6 +64,9 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	var config clusterModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if !resp.Diagnostics.HasError() {
+		authorities, diags := authority.From(ctx, config.PKI)
+		resp.Diagnostics.Append(diags...)
+		resp.Diagnostics.Append(authorities.Check()...)
 		resp.Diagnostics.Append(config.check(ctx)...)
 		resp.Diagnostics.Append(restore.Check(ctx, config.Restore, config.Backup)...)
 		resp.Diagnostics.Append(backups.Check(ctx, config.Backup, config.dataDir())...)

@@ -1,0 +1,105 @@
+package authority
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+)
+
+// made are the authorities of a cluster.
+func made(t *testing.T, name string, lifetime time.Duration, now time.Time) Model {
+	t.Helper()
+	authorities, err := pki.NewAuthorities(name, pki.DefaultAlgorithm, lifetime, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := Of(authorities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Model{Peer: both.Peer, Client: both.Client}
+}
+
+// say fails unless the diagnostics say a text; empty: unless there are none.
+func say(t *testing.T, diags diag.Diagnostics, text string) {
+	t.Helper()
+	var said []string
+	for _, d := range diags {
+		said = append(said, d.Summary()+": "+d.Detail())
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, text) || (text == "") != (all == "") {
+		t.Errorf("it says %q, want %q", all, text)
+	}
+}
+
+// TestCheck: what could never sign is refused as soon as it is known, and what is not known yet is not.
+func TestCheck(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	prod, other := made(t, "prod", time.Hour, now), made(t, "other", time.Hour, now)
+	unknown := KeyPair{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}
+	text := func(certificate, key string) KeyPair {
+		return KeyPair{Certificate: types.StringValue(certificate), PrivateKey: sensitive.Of(key)}
+	}
+	certificateOf := func(k KeyPair) string { return k.Certificate.ValueString() }
+	for name, c := range map[string]struct {
+		of   Model
+		says string
+	}{
+		"sound":                        {prod, ""},
+		"long over":                    {made(t, "old", time.Hour, now.AddDate(-20, 0, 0)), ""}, // no clock is read
+		"nothing known":                {Model{Peer: unknown, Client: unknown}, ""},
+		"one known, and wrong":         {Model{Peer: unknown, Client: text("nonsense", "nonsense")}, "pki.client: read the authority's certificate"},
+		"another one's key":            {Model{Peer: KeyPair{prod.Peer.Certificate, other.Peer.PrivateKey}, Client: prod.Client}, "pki.peer: the authority"},
+		"no key":                       {Model{Peer: text(certificateOf(prod.Peer), "nonsense"), Client: prod.Client}, "it must be PEM"},
+		"both wrong":                   {Model{Peer: text("nonsense", ""), Client: text("nonsense", "")}, "pki.client: read the authority's certificate"},
+		"a chain":                      {Model{Peer: text(certificateOf(prod.Peer)+certificateOf(other.Peer), prod.Peer.PrivateKey.Reveal()), Client: prod.Client}, "it must be the only one"},
+		"one key for both":             {Model{Peer: prod.Peer, Client: prod.Peer}, "have the same key"},
+		"trusted without a key":        {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{Certificate: other.Peer.Certificate}}}, ""},
+		"trusted by another's key":     {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{other.Peer.Certificate, prod.Peer.PrivateKey}}}, "A trusted authority cannot be used"},
+		"trusted that is not known":    {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &unknown}}, ""},
+		"trusted that is no authority": {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Client: &KeyPair{Certificate: types.StringValue("nonsense")}}}, "A trusted authority cannot be used"},
+	} {
+		t.Run(name, func(t *testing.T) { say(t, c.of.Check(), c.says) })
+	}
+}
+
+// TestAuthoritiesWait: an authority signs for no cluster before it begins to hold, nor after it has ended, and may be trusted before.
+// One that the cluster has already is not refused for its age.
+func TestAuthoritiesWait(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	prod := made(t, "prod", time.Hour, now)
+	next := made(t, "next", time.Hour, now.Add(24*time.Hour))
+	over := made(t, "over", time.Hour, now.AddDate(-1, 0, 0))
+	peers, clients := prod.Bundles()
+	begun := next
+	begun.Trusted = &Trusted{Peer: &prod.Peer, Client: &prod.Client}
+	ahead := prod
+	ahead.Trusted = &Trusted{Peer: &next.Peer, Client: &next.Client}
+	for name, c := range map[string]struct {
+		of    Model
+		after time.Duration
+		says  string
+	}{
+		"its own":                  {prod, 0, ""},
+		"its own, ended":           {prod, 48 * time.Hour, ""},
+		"trusted ahead":            {ahead, 0, ""},
+		"the next too early":       {next, 0, `The authority "etcd next peers" (pki.peer) is valid from 2026-03-01T23:55:00Z`},
+		"the next, beside the old": {begun, 0, "The authority is not valid yet"},
+		"the next in time":         {next, 24 * time.Hour, ""},
+		"one that has ended":       {over, 0, `The authority "etcd over clients" (pki.client) expired at 2025-03-01T01:00:00Z`},
+		"not known":                {Model{Peer: KeyPair{Certificate: types.StringUnknown()}, Client: prod.Client}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			say(t, c.of.Wait(now.Add(c.after), peers.ValueString(), clients.ValueString()), c.says)
+		})
+	}
+	if diags := next.Wait(now, "", ""); len(diags) != 2 {
+		t.Errorf("for a new cluster it says %v", diags)
+	}
+}
