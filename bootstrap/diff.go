@@ -80,6 +80,9 @@ func (c Cluster) outdated(s membership.MemberStatus, o api.Observation, desired 
 	if o.Unit.Text != unit || o.Unit.NeedReload || o.Unit.Process != nil && o.Unit.Process.UnitSHA256 != "" && o.Unit.Process.UnitSHA256 != digest(unit) {
 		reasons = append(reasons, "its unit")
 	}
+	if len(reasons) == 0 && s.State == membership.Healthy {
+		reasons = append(reasons, c.ServesOther(o)...)
+	}
 	return reasons, unasked && len(reasons) > 0
 }
 

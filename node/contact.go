@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
@@ -86,7 +87,7 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 	for line := range strings.Lines(output) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch key {
-		case "kernel", "machine", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end":
+		case "kernel", "machine", "time", "init", "machine-id", "boot-id", "no-user-namespaces", "first-port", "read-only", "free-kib", "data-free-kib", "root", "marker", "data", "end":
 			// None of these can be true twice: somebody else prints them too.
 			if first, again := told[key]; again {
 				return c, fmt.Errorf("the host's shell said %s twice, %.80q and %.80q: does its login shell print something of its own, or a user of the host?", key, first, value)
@@ -98,6 +99,12 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			c.Kernel = value
 		case "machine":
 			c.Machine = value
+		case "time":
+			seconds, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return c, fmt.Errorf("the host's time reads %q, which is no number", value)
+			}
+			c.Time = time.Unix(seconds, 0).UTC()
 		case "init":
 			c.Systemd = value == "systemd"
 		case "machine-id":

@@ -13,6 +13,7 @@ say() {
 
 say kernel "$(uname -r)"
 say machine "$(uname -m)"
+say time "$(date +%s)"
 say init "$(cat /proc/1/comm)"
 [ ! -r /etc/machine-id ] || say machine-id "$(cat /etc/machine-id)"
 [ ! -r /proc/sys/kernel/random/boot_id ] || say boot-id "$(cat /proc/sys/kernel/random/boot_id)"

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,7 +38,11 @@ func runContact(t *testing.T, root string) api.Contact {
 
 func TestContactReadsWhatIsThere(t *testing.T) {
 	root := t.TempDir()
+	begun := time.Now().Truncate(time.Second)
 	bare := runContact(t, root)
+	if bare.Time.Before(begun) || bare.Time.After(time.Now()) {
+		t.Errorf("it is %s here, between %s and now", bare.Time, begun)
+	}
 	if bare.Kernel == "" || bare.Machine == "" || bare.FreeBytes == 0 || bare.ReadOnly {
 		t.Errorf("this machine reads as %+v", bare)
 	}
@@ -87,7 +92,7 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 func TestParseContact(t *testing.T) {
 	broken := base64.StdEncoding.EncodeToString([]byte("not json"))
 	output := strings.Join([]string{
-		"kernel 6.1.0-28-amd64", "machine x86_64", "init systemd", "machine-id f00d", "boot-id b007", "root /var/stores", "no-user-namespaces yes", "first-port 0",
+		"kernel 6.1.0-28-amd64", "machine x86_64", "time 1924758489", "init systemd", "machine-id f00d", "boot-id b007", "root /var/stores", "no-user-namespaces yes", "first-port 0",
 		"missing gzip", "missing useradd", "read-only /usr", "free-kib 2048", "data-free-kib 0",
 		"marker " + broken, "data yes",
 		"listen 094C", "listen 094B", "listen 094B", "listen 0016",
@@ -103,7 +108,7 @@ func TestParseContact(t *testing.T) {
 	}
 	got.MarkerError = ""
 	want := api.Contact{
-		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true, FirstPort: 1,
+		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Time: time.Unix(1924758489, 0).UTC(), Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true, FirstPort: 1,
 		Missing: []string{"gzip", "useradd"}, ReadOnly: true, FreeBytes: 2 << 20, DataFreeBytes: 1,
 		DataNotEmpty: true, Listening: []int{2379, 2380}, ForeignEtcd: []string{"/usr/bin/etcd"},
 	}
@@ -146,7 +151,7 @@ func TestContactIsToldNothingByOthers(t *testing.T) {
 // TestParseContactRefusesASecondValue: a fact that is told twice is told by somebody else, once at least.
 func TestParseContactRefusesASecondValue(t *testing.T) {
 	facts := []string{
-		"kernel 6.1", "machine x86_64", "init systemd", "machine-id f00d", "boot-id b007", "no-user-namespaces yes", "first-port 0", "read-only /usr",
+		"kernel 6.1", "machine x86_64", "time 7", "init systemd", "machine-id f00d", "boot-id b007", "no-user-namespaces yes", "first-port 0", "read-only /usr",
 		"free-kib 2048", "data-free-kib 1", "marker e30=", "data yes", "root /var/stores", "end .",
 	}
 	whole := strings.Join(append([]string{"missing gzip", "missing find", "installed a", "installed b", "listen 094C", "listen 094B", "etcd /a", "etcd /b"}, facts...), "\n") + "\n"
@@ -164,7 +169,7 @@ func TestParseContactRefusesASecondValue(t *testing.T) {
 }
 
 func TestParseContactRefusesWhatItDidNotAskFor(t *testing.T) {
-	for _, output := range []string{"", "Welcome to this host!\n", "kernel 6.1\nmachine x86_64\n", "free-kib lots\nend .\n", "data-free-kib lots\nend .\n", "first-port none\nend .\n"} {
+	for _, output := range []string{"", "Welcome to this host!\n", "kernel 6.1\nmachine x86_64\n", "free-kib lots\nend .\n", "data-free-kib lots\nend .\n", "first-port none\nend .\n", "time noon\nend .\n"} {
 		if contact, err := parseContact(output, nil); err == nil {
 			t.Errorf("%q was read as %+v", output, contact)
 		}

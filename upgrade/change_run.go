@@ -256,7 +256,7 @@ var tolerated = []membership.Kind{membership.Stage, membership.Stop, membership.
 // error at its end.
 func (r *changeRun) act(ctx context.Context, step membership.Step) error {
 	err := r.carryOut(ctx, step)
-	if slices.Contains(tolerated, step.Kind) {
+	if slices.Contains(tolerated, step.Kind) && !errors.Is(err, errServesOther) {
 		return r.noteFailure(step, step.Subject(), err)
 	}
 	return err

@@ -191,15 +191,20 @@ func (r *changeRun) issue(ctx context.Context, step membership.Step, request api
 }
 
 // issueFor does the same with certificates for the given keys.
-func (r *changeRun) issueFor(ctx context.Context, step membership.Step, request api.ConfigureRequest, keys []api.KeyRequest) (err error) {
-	m := step.Subject()
-	if request, err = r.trusting(request, step); err != nil {
+func (r *changeRun) issueFor(ctx context.Context, step membership.Step, request api.ConfigureRequest, keys []api.KeyRequest) error {
+	request, err := r.certified(ctx, step, request, keys)
+	if err != nil {
 		return err
 	}
-	if request.Certificates, err = r.certificatesBy(ctx, m, step.Signers, request.Marker, keys); err != nil {
-		return err
+	return r.tell(ctx, step.Subject(), api.OpConfigure, request)
+}
+
+// certified adds new certificates for the given keys to a configuration, and the authorities to trust.
+func (r *changeRun) certified(ctx context.Context, step membership.Step, request api.ConfigureRequest, keys []api.KeyRequest) (_ api.ConfigureRequest, err error) {
+	if request, err = r.trusting(request, step); err == nil {
+		request.Certificates, err = r.certificatesBy(ctx, step.Subject(), step.Signers, request.Marker, keys)
 	}
-	return r.tell(ctx, m, api.OpConfigure, request)
+	return request, err
 }
 
 // phase returns the phase that the member's marker is to name.
@@ -210,20 +215,29 @@ func (r *changeRun) phase(m membership.Member) api.Phase {
 	return api.PhaseJoining
 }
 
-// renewCertificates issues new certificates and changes nothing else. A running member reads them by itself; the run
-// waits for it if certificates may be all that it lacks.
+// renewCertificates issues new certificates and changes nothing else. A running member reads them by itself, and is seen to
+// serve them before the run goes on; the run waits for it if certificates may be all that it lacks.
 func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	if err := r.issue(ctx, step, r.currentConfiguration(m)); err != nil {
+	request, err := r.certified(ctx, step, r.currentConfiguration(m), r.Cluster.Keys(m))
+	if err == nil {
+		err = r.tell(ctx, m, api.OpConfigure, request)
+	}
+	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	r.renewed[m] = true
 	r.mu.Unlock()
-	if s := r.member(m); s.State == membership.Unhealthy && len(s.Outdated) == 0 && r.status.HasQuorum() {
-		return r.awaitReady(ctx, m)
+	s := r.member(m)
+	if s.State == membership.Unhealthy && len(s.Outdated) == 0 && r.status.HasQuorum() {
+		if err := r.awaitReady(ctx, m); err != nil {
+			return err
+		}
+	} else if s.State != membership.Healthy {
+		return nil
 	}
-	return nil
+	return r.mustServe(ctx, m, request.Certificates, s.Role == membership.Learner)
 }
 
 // syncConfiguration writes the current member list into every member's configuration, without a restart.

@@ -1,19 +1,22 @@
 package api
 
+import "time"
+
 // Contact is what the first-contact shell script finds out about a host, before it has a store to call. The script
 // needs only POSIX sh and coreutils, and changes nothing.
 type Contact struct {
-	Kernel           string   // release: 6.1.0-28-amd64
-	Machine          string   // as uname names it: x86_64, aarch64
-	Systemd          bool     // PID 1 is systemd
-	MachineID        string   // of /etc/machine-id; machines that were cloned from one image may share it
-	BootID           string   // random, of this boot: with MachineID it identifies a machine
-	Missing          []string // required commands that are not there
-	NoUserNamespaces bool     // the machine allows none, and a member's sandbox needs one
-	OneSession       bool     // its sshd allows one session per connection, and a run needs two
-	FirstPort        int      // the lowest port that users other than root may bind, 1 at least; 0: not known
-	ReadOnly         bool     // StoreRoot lies on a file system that is mounted read-only
-	FreeBytes        int64    // free for StoreRoot
+	Kernel           string    // release: 6.1.0-28-amd64
+	Machine          string    // as uname names it: x86_64, aarch64
+	Systemd          bool      // PID 1 is systemd
+	Time             time.Time // the host's clock, in whole seconds; zero: not known
+	MachineID        string    // of /etc/machine-id; machines that were cloned from one image may share it
+	BootID           string    // random, of this boot: with MachineID it identifies a machine
+	Missing          []string  // required commands that are not there
+	NoUserNamespaces bool      // the machine allows none, and a member's sandbox needs one
+	OneSession       bool      // its sshd allows one session per connection, and a run needs two
+	FirstPort        int       // the lowest port that users other than root may bind, 1 at least; 0: not known
+	ReadOnly         bool      // StoreRoot lies on a file system that is mounted read-only
+	FreeBytes        int64     // free for StoreRoot
 	// DataFreeBytes is what is free for the data directory; 0: not known. A full file system has 1.
 	DataFreeBytes int64
 	Installed     []string // hashes of installed stores, sorted

@@ -26,6 +26,8 @@ type AwaitRequest struct {
 	Learner bool          `json:"learner"` // await a learner: it is ready once it answers its status, knows a leader, and is a learner
 	Stalled bool          `json:"stalled"` // also end if the member is stalled, see Observation.Stalled
 	Timeout time.Duration `json:"timeout"` // nanoseconds without progress; at most ten minutes
+	// Serving are SHA-256 of certificates by key name: the wait also lasts until the member's ports serve these. Empty: any.
+	Serving map[string]string `json:"serving,omitempty"`
 }
 
 // ProbeRequest asks only for the local member's status. It is cheap enough to poll.
@@ -63,10 +65,11 @@ type Observation struct {
 	Unit         UnitState              `json:"unit"`
 	Flags        []string               `json:"flags"` // the lines of the flags file; nil: there is none
 	Data         Data                   `json:"data"`
-	Listeners    []Listener             `json:"listeners"`    // on the requested ports
-	Certificates map[string]Certificate `json:"certificates"` // by key name, and "peer-ca", "client-ca"
-	Guard        string                 `json:"guard"`        // why the guard would not let the member start now; empty: it would, or there is no marker
-	GuardCheck   GuardCheck             `json:"guard_check"`  // the check that fails; empty: none
+	Listeners    []Listener             `json:"listeners"`        // on the requested ports
+	Certificates map[string]Certificate `json:"certificates"`     // by key name, and "peer-ca", "client-ca"
+	Served       map[string]Served      `json:"served,omitempty"` // by key name: what the ports of a member that has started serve; a port without an answer is missing
+	Guard        string                 `json:"guard"`            // why the guard would not let the member start now; empty: it would, or there is no marker
+	GuardCheck   GuardCheck             `json:"guard_check"`      // the check that fails; empty: none
 	Member       Member                 `json:"member"`
 	Restore      *Restoration           `json:"restore,omitempty"` // the restore under way on this host; nil: none
 	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host makes no backups
@@ -204,6 +207,22 @@ type Certificate struct {
 	Error  string `json:"error"`            // why it could not be read, by this store or by etcd; empty: it could
 	// Exposed means that others than the key's user can read its file, or change it.
 	Exposed bool `json:"exposed,omitempty"`
+}
+
+// Served is the certificate that one of the member's ports serves, as its own host sees it by connecting.
+type Served struct {
+	SHA256 string `json:"sha256"` // its fingerprint, in lower-case hexadecimal
+	Serial string `json:"serial"` // likewise
+}
+
+// ServesAll tells whether ports serve all of these certificates, given by their SHA-256.
+func ServesAll(served map[string]Served, want map[string]string) bool {
+	for key, sha256 := range want {
+		if served[key].SHA256 != sha256 {
+			return false
+		}
+	}
+	return true
 }
 
 // Member is what the local member reports, asked over loopback with the admin certificate.

@@ -232,6 +232,7 @@ type bearing struct {
 	Data         string
 	Aside        []string // why it was moved
 	Certificates map[string]string
+	Served       []string // the keys whose certificates are served as they lie in their files
 	Guard        api.GuardCheck
 	Member       string
 	List         []string
@@ -275,6 +276,12 @@ func (s *stage) bear(at string) bearing {
 			b.Certificates[name] = fmt.Sprintf("%s, its key there %t", kindOf(c.PEM), c.HasKey)
 		}
 	}
+	for name, served := range o.Served {
+		if leaf, err := cert.ParseLeaf([]byte(o.Certificates[name].PEM)); err == nil && cert.InfoOf(leaf).SHA256 == served.SHA256 {
+			b.Served = append(b.Served, name)
+		}
+	}
+	slices.Sort(b.Served)
 	if m := o.Member; m.Responding {
 		b.Member = fmt.Sprintf("%s healthy %t, learner %t, led %t, alarms %d", s.named(m.MemberID), m.Healthy, m.Learner, m.Leader != "", len(m.Alarms))
 		for _, l := range m.Members {

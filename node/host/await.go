@@ -75,7 +75,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 // many, each with its name.
 func isReady(o api.Observation, r api.AwaitRequest) bool {
 	switch {
-	case o.Unit.ActiveState != "active":
+	case o.Unit.ActiveState != "active", !api.ServesAll(o.Served, r.Serving):
 		return false
 	case r.Learner:
 		return isFollowing(o.Member)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -156,7 +157,12 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 		return o, err
 	}
 	o.Certificates = m.keys().Certificates(cluster)
-	o.Member = m.ask(ctx, o)
+	var served map[string]api.Served
+	var asking sync.WaitGroup
+	asking.Go(func() { served = m.served(ctx, o) })
+	view := m.ask(ctx, o)
+	asking.Wait()
+	o.Member, o.Served = view, served
 	o.Unit.Looping = m.loops(o.Unit)
 	if dir != "" {
 		o.Data.Cramped, err = m.isCramped(dir, o.Member)
@@ -174,6 +180,18 @@ func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}
 	}
 	return m.local(*o.Marker).Look(ctx)
+}
+
+// served is what the ports of a member serve that has started; nil: it has not.
+func (m *Machine) served(ctx context.Context, o api.Observation) map[string]api.Served {
+	if o.Marker == nil || o.Unit.ActiveState != "active" {
+		return nil
+	}
+	flags := o.Flags
+	if o.Unit.Process != nil {
+		flags = o.Unit.Process.Flags
+	}
+	return m.local(*o.Marker).Served(ctx, flags)
 }
 
 // flags are the lines of the flags file; nil where there is none.

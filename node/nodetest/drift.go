@@ -67,6 +67,17 @@ func (h *Host) OpenKey(cluster, name string) {
 	h.change(cluster, func(part *installation) { part.exposed = name; h.keysLost++ })
 }
 
+// KeepServing has the cluster's member go on serving the certificates that it serves now, until it is restarted.
+func (h *Host) KeepServing(cluster string) {
+	h.change(cluster, func(part *installation) {
+		if part.unit.Process == nil {
+			h.world.t.Errorf("nodetest: %s: no member of cluster %s runs there", h.Address, cluster)
+			return
+		}
+		part.unit.Process.Shows = maps.Clone(part.certificates)
+	})
+}
+
 // SwapBinary selects another store for the cluster, and installs it where it is not there.
 func (h *Host) SwapBinary(cluster, store string) {
 	h.change(cluster, func(part *installation) {

@@ -66,6 +66,9 @@ type Host struct {
 	// read within the time that a question has, as while a disk stalls or a leader is elected.
 	Hangs int
 
+	// Skew is by how much the host's clock is ahead of that of the world.
+	Skew time.Duration
+
 	// BackupFails and RehearsalFails are why every run of those fails on this host; empty: it does not.
 	BackupFails, RehearsalFails string
 
@@ -195,6 +198,7 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 			Kernel:        h.Kernel,
 			Machine:       h.Machine,
 			Systemd:       h.Systemd,
+			Time:          h.world.Clock.Add(h.Skew).Truncate(time.Second),
 			MachineID:     h.MachineID,
 			BootID:        h.bootID(),
 			Missing:       slices.Clone(h.Missing),

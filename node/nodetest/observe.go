@@ -7,6 +7,7 @@ import (
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/model"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // observe is everything that the host knows about the cluster.
@@ -32,7 +33,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			MemoryBytes:  c.MemoryBytes,
 			Addresses:    slices.Clone(c.addresses),
 			FirstPort:    max(c.FirstPort, 1),
-			Time:         c.world.Clock,
+			Time:         c.world.Clock.Add(c.Skew),
 		},
 		Store:  api.Store{EtcdVersion: c.world.archive(c.store).version, SHA256: c.store, Selected: part.selected, Installed: c.installed()},
 		Marker: part.marker,
@@ -49,6 +50,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 			Aside:      c.aside(dir),
 		},
 		Certificates: part.held(),
+		Served:       part.served(),
 		Member:       c.sample(ask.Patience),
 		Restore:      part.restore,
 		Backup:       part.backups.status(),
@@ -119,6 +121,28 @@ func (i *installation) held() map[string]api.Certificate {
 		held[name] = api.Certificate{PEM: i.certificates[name], HasKey: i.keys[name].Belongs(i.certificates[name]), NoKey: i.keys[name].Signer == nil, Exposed: i.exposed == name}
 	}
 	return held
+}
+
+// served is what the ports of a member that has started serve: etcd reads its certificates anew at each handshake.
+func (i *installation) served() map[string]api.Served {
+	p := i.unit.Process
+	if p == nil || i.unit.Active != "active" {
+		return nil
+	}
+	served := map[string]api.Served{}
+	for _, name := range []string{api.KeyPeer, api.KeyServer} {
+		shown := i.certificates[name]
+		if p.Shows != nil {
+			shown = p.Shows[name]
+		} else if !i.keys[name].Belongs(shown) {
+			continue
+		}
+		if leaf, err := cert.ParseLeaf([]byte(shown)); err == nil {
+			info := cert.InfoOf(leaf)
+			served[name] = api.Served{SHA256: info.SHA256, Serial: info.SerialNumber}
+		}
+	}
+	return served
 }
 
 // listeners are all that listen on the host, as the unit of this cluster sees them.
@@ -214,7 +238,7 @@ func (c call) await(ask api.AwaitRequest) (api.Observation, error) {
 		// A start by hand begins to count anew.
 		u := &c.on(c.cluster).unit
 		before = min(before, u.Restarts)
-		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) {
+		if u.Active == "failed" || u.Restarts >= before+lostRestarts || isReady(u, c.view(c.cluster), ask) && api.ServesAll(c.on(c.cluster).served(), ask.Serving) {
 			break
 		}
 		if p := u.Process; ask.Stalled && p != nil && p.Stalled && p.Leader != "" {

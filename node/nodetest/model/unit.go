@@ -28,6 +28,7 @@ type Process struct {
 	Unit    string            // text of the unit file at the start
 	PeerCA  string            // bundle at the start
 	Clients string            // likewise, that of clients
+	Shows   map[string]string // certificates that it goes on serving, by the name of their key; nil: those of its files
 	Member  *Member
 	// serves: it has been in a quorum since it started. Only from then on do clients get an answer, and
 	// systemd has its READY.
