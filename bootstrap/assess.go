@@ -20,6 +20,8 @@ type Report struct {
 	// Data is a letter for the data that a voter holds, set if members' data was compared: voters with the same letter
 	// hold the same data. Empty: not compared.
 	Data string
+	// Clock compares the host's clock with the operator's.
+	Clock Clock
 }
 
 // Resume returns the formation to continue: that of an unfinished create of this very cluster on its hosts, or fresh.

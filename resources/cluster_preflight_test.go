@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -34,13 +35,14 @@ var unfitHosts = map[string]struct {
 	"a kernel that is old":   {func(h *nodetest.Host) { h.Kernel = "3.10.0-1160.el7.x86_64" }, "its kernel is 3.10.0-1160.el7.x86_64; 4.15 or newer is needed"},
 	"a machine of no store":  {func(h *nodetest.Host) { h.Machine = "riscv64" }, "it is a riscv64 machine"},
 	"one session at a time":  {func(h *nodetest.Host) { h.OneSession = true }, "its sshd opens one session at a time on a connection (MaxSessions 1)"},
+	"a clock that is behind": {func(h *nodetest.Host) { h.Skew = -10 * time.Minute }, "its clock is at least 9m59s behind this machine's, and no certificate is signed then"},
 	"commands that are gone": {func(h *nodetest.Host) { h.Missing = []string{"useradd"} }, "commands are missing on it: useradd"},
 }
 
 // asNew is the host as it was made.
 func asNew(h *nodetest.Host) {
 	h.Unreachable, h.FreeBytes, h.DataBytes, h.ForeignEtcd, h.Listeners = nil, 20<<30, 0, nil, nil
-	h.Kernel, h.Machine, h.Missing, h.OneSession = "6.1.0-28-amd64", "x86_64", nil, false
+	h.Kernel, h.Machine, h.Missing, h.OneSession, h.Skew = "6.1.0-28-amd64", "x86_64", nil, false, 0
 	h.Wipe()
 }
 

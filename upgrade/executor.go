@@ -108,6 +108,9 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 		if err != nil || len(steps) == 0 && j.finish == nil {
 			return err
 		}
+		if err := r.maySign(steps); err != nil {
+			return err
+		}
 		batch := membership.Batch(steps)
 		// A host needs a store before it can hold a lock, and installing one disturbs nobody. Everything else waits
 		// for the lock, and is planned again under it.
@@ -141,6 +144,15 @@ func (r *run) repeat(ctx context.Context, j loop) error {
 			next = strconv.Quote(left[0].String())
 		}
 	}
+}
+
+// maySign refuses steps of which any has certificates signed, where clocks differ too much for that: before the first step, and
+// whatever has changed since.
+func (r *run) maySign(steps []membership.Step) error {
+	if !slices.ContainsFunc(steps, membership.Step.Signs) {
+		return nil
+	}
+	return r.reports.MaySign(r.Cluster.Members)
 }
 
 // maxRepeats is how often a run may repeat the same step. The most that a plan needs is one for each of seven members

@@ -37,10 +37,7 @@ func (e *Executor) Form(ctx context.Context, fresh bootstrap.Formation) (Formed,
 
 // contact reads from every host what can be known before a store is installed.
 func (r *run) contact(ctx context.Context) {
-	r.reports = askEach(r.members, func(m membership.Member) bootstrap.Report {
-		contact, err := r.Hosts[m].Contact(ctx, r.Cluster.Name, r.Cluster.Ask())
-		return bootstrap.Report{Contact: contact, Err: err}
-	})
+	r.reports = askEach(r.members, func(m membership.Member) bootstrap.Report { return r.Executor.contact(ctx, m) })
 }
 
 // lookAtForming observes every host that has the desired store. The other hosts are known from the first contact.

@@ -24,15 +24,33 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 		if report.Err != nil || report.Observation != nil {
 			return report
 		}
-		contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
-		if err == nil && len(contact.Installed) > 0 {
-			report = e.observe(ctx, m, contact.Installed[0], patience(m))
-			err = report.Err
+		found := e.contact(ctx, m)
+		if found.Err == nil && len(found.Contact.Installed) > 0 {
+			report = e.observe(ctx, m, found.Contact.Installed[0], patience(m))
+			found.Observation, found.Err = report.Observation, report.Err
+			if report.Clock.Known {
+				found.Clock = report.Clock
+			}
 		}
-		return bootstrap.Report{Contact: contact, Observation: report.Observation, Err: err}
+		return found
 	})
 	e.compare(ctx, reports)
 	return reports
+}
+
+// contact reads what one host tells before a store is called on it.
+func (e *Executor) contact(ctx context.Context, m membership.Member) bootstrap.Report {
+	asked := e.clock()
+	contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
+	return bootstrap.Report{Contact: contact, Err: err, Clock: bootstrap.ClockOf(asked, e.clock(), contact.Time, time.Second)}
+}
+
+// clock returns the operator's time; zero: nobody asks for it.
+func (e *Executor) clock() time.Time {
+	if e.Now == nil {
+		return time.Time{}
+	}
+	return e.Now()
 }
 
 // observe reads one host through one of its stores. Without a store the report has neither an observation nor an
@@ -40,6 +58,7 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 func (e *Executor) observe(ctx context.Context, m membership.Member, store string, patience time.Duration) bootstrap.Report {
 	ask := e.Cluster.Ask()
 	ask.Patience = patience
+	asked := e.clock()
 	o, err := call[api.Observation](ctx, e.Hosts[m], store, api.OpObserve, e.Cluster.Name, "", ask)
 	var refusal *api.Error
 	switch {
@@ -48,7 +67,7 @@ func (e *Executor) observe(ctx context.Context, m membership.Member, store strin
 	case err != nil:
 		return bootstrap.Report{Err: err}
 	}
-	return bootstrap.Report{Observation: &o}
+	return bootstrap.Report{Observation: &o, Clock: bootstrap.ClockOf(asked, e.clock(), o.Facts.Time, 0)}
 }
 
 // target names whom calls to a member's host are meant for: the machine and the member that were observed there. The

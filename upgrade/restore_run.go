@@ -110,7 +110,7 @@ func (r *restoreRun) look(ctx context.Context) {
 		if o := report.Observation; o != nil {
 			if store := r.Cluster.Stores[o.Facts.Architecture]; store != o.Store.SHA256 && slices.Contains(o.Store.Installed, store) {
 				fresh := r.observe(ctx, m, store, r.Patience)
-				report.Observation, report.Err = fresh.Observation, fresh.Err
+				report.Observation, report.Err, report.Clock = fresh.Observation, fresh.Err, fresh.Clock
 				seen[m] = report
 			}
 		}

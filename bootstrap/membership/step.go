@@ -162,6 +162,15 @@ func (s Step) text() string {
 	return fmt.Sprintf("%s %s %s", s.Kind, at, s.To)
 }
 
+// Signs tells whether the step has certificates signed.
+func (s Step) Signs() bool {
+	switch s.Kind {
+	case Configure, RenewCertificates, Join, Readdress, Recover:
+		return !s.Keeps
+	}
+	return false
+}
+
 // Batch returns the first steps that may be done together: the first step alone or, if its kind is parallel, with the
 // following steps of the same kind.
 func Batch(steps []Step) []Step {

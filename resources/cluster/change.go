@@ -147,6 +147,9 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	ch.cluster.Rebuild, ch.cluster.Signers = rebuilds(want.members, before), want.signers
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
 	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
+	if ch.err == nil && slices.ContainsFunc(ch.plan.Steps, membership.Step.Signs) {
+		ch.err = ch.seen.MaySign(ch.cluster.Members)
+	}
 	return ch
 }
 

@@ -243,6 +243,26 @@ func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) str
 	return name
 }
 
+// warnOfClocks says which hosts' clocks differ, from the operator's or from each other, by more than goes unnoticed.
+func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membership.Member) (diags diag.Diagnostics) {
+	wrong := reports.Clocks(members, bootstrap.NoticeableSkew)
+	if len(wrong) == 0 {
+		return nil
+	}
+	var texts []string
+	for _, refusal := range wrong {
+		texts = append(texts, refusal.Error())
+	}
+	text := "Certificates, leases and backups go by the clocks of hosts:\n\n  " + strings.Join(texts, "\n  ") + "\n\n"
+	if reports.MaySign(members) != nil {
+		text += fmt.Sprintf("Until then no certificate is signed: a plan that needs one is refused, since clocks differ by more than the %s by which certificates are backdated.", cert.Backdate)
+	} else {
+		text += fmt.Sprintf("Certificates are backdated by %s, so that nothing is refused for that yet.", cert.Backdate)
+	}
+	diags.AddAttributeWarning(path.Root("members"), fmt.Sprintf("The clocks of cluster %s differ", c.Name.ValueString()), text)
+	return diags
+}
+
 // warnOfAuthorities says that the authorities of a cluster are about to expire, and with them every certificate that it has.
 func (c clusterModel) warnOfAuthorities(now time.Time) (diags diag.Diagnostics) {
 	first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString())

@@ -62,6 +62,9 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 	if len(a.reports) > 0 {
 		plan = plan.lookedBy(state, r.providerData.Stores)
 		diags.Append(plan.refuseHosts(ctx, state, from, a.reports, r.providerData)...)
+		if !diags.HasError() {
+			diags.Append(plan.warnOfClocks(a.reports, slices.Collect(maps.Keys(a.reports)))...)
+		}
 	}
 	if len(a.skipped) > 0 {
 		text := "The plan has not looked at hosts that may be new to the cluster:\n\n  " + strings.Join(a.skipped, "\n  ") +
@@ -209,6 +212,9 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 			return diags
 		}
 	}
+	told := from.last.Reports()
+	maps.Copy(told, seen)
+	refusals = append(refusals, told.MaySign(known.Members))
 	refused := errors.Join(refusals...)
 	if refused == nil {
 		return nil

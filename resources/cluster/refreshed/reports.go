@@ -46,6 +46,7 @@ type Report struct {
 	Unreachable bool                `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
 	Barred      api.Barrier         `json:"barred,omitempty"`      // it answered, and this kept the look out
 	Data        string              `json:"data,omitempty"`        // as the report has it
+	Skew        *time.Duration      `json:"skew,omitempty"`        // of its clock, in nanoseconds, where clocks differ too much to sign certificates
 	Reach       *providerdata.Reach `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
@@ -78,6 +79,7 @@ var errUnreachable = errors.New("it could not be asked")
 // New is a look at the hosts of members, and of others, without what changes by itself.
 func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, at time.Time) Reports {
 	s := Reports{At: at}
+	skewed := reports.MaySign(members) != nil
 	for m, report := range reports {
 		kept := Report{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
 		if reach, other := others[m]; other {
@@ -86,6 +88,11 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 			continue
 		}
 		kept.Unreachable, kept.Barred = report.Err != nil, bootstrap.Barrier(report.Err)
+		kept.Contact.Time = time.Time{}
+		if skewed && report.Clock.Known {
+			skew := report.Clock.Skew().Truncate(skewUnit)
+			kept.Skew = &skew
+		}
 		// Whether there is room for a store is a question of megabytes.
 		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
 		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
@@ -100,6 +107,9 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 	})
 	return s
 }
+
+// skewUnit is the unit in which the skew of a clock is kept: more would change the state with every look.
+const skewUnit = 10 * time.Second
 
 // still is an observation without what changes by itself, and without what no plan asks for. How a log ends is kept
 // where a member does not serve.
@@ -127,6 +137,9 @@ func (s Reports) Reports() bootstrap.Reports {
 	reports := bootstrap.Reports{}
 	for _, member := range s.Members {
 		report := bootstrap.Report{Contact: member.Contact, Observation: member.Observation, Data: member.Data}
+		if member.Skew != nil {
+			report.Clock = bootstrap.Clock{From: *member.Skew, To: *member.Skew, Known: true}
+		}
 		if member.Unreachable {
 			report.Err = errUnreachable
 			if member.Barred != "" {
