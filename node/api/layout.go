@@ -82,6 +82,10 @@ func PeerCAFile(cluster string) string { return path.Join(TLSDir(cluster), "peer
 // ClientCAFile is the bundle of authorities for client and server certificates.
 func ClientCAFile(cluster string) string { return path.Join(TLSDir(cluster), "client-ca.crt") }
 
+// ClientCRLFile is the list of revoked certificates of clients, DER: etcd reads nothing else, anew at each handshake, and lets no
+// client in where it cannot.
+func ClientCRLFile(cluster string) string { return path.Join(TLSDir(cluster), "client.crl") }
+
 // CertificateMetricsFile says, for node_exporter's textfile collector, when a cluster's certificates expire. All may read it.
 func CertificateMetricsFile(cluster string) string {
 	return path.Join("/var/lib/etcd-metrics", "etcd_certificates_"+cluster+".prom")

@@ -65,11 +65,12 @@ type Observation struct {
 	Unit         UnitState              `json:"unit"`
 	Flags        []string               `json:"flags"` // the lines of the flags file; nil: there is none
 	Data         Data                   `json:"data"`
-	Listeners    []Listener             `json:"listeners"`        // on the requested ports
-	Certificates map[string]Certificate `json:"certificates"`     // by key name, and "peer-ca", "client-ca"
-	Served       map[string]Served      `json:"served,omitempty"` // by key name: what the ports of a member that has started serve; a port without an answer is missing
-	Guard        string                 `json:"guard"`            // why the guard would not let the member start now; empty: it would, or there is no marker
-	GuardCheck   GuardCheck             `json:"guard_check"`      // the check that fails; empty: none
+	Listeners    []Listener             `json:"listeners"`            // on the requested ports
+	Certificates map[string]Certificate `json:"certificates"`         // by key name, and "peer-ca", "client-ca"
+	ClientCRL    string                 `json:"client_crl,omitempty"` // the list of clients' revoked certificates, PEM; empty: there is none, or etcd cannot read it
+	Served       map[string]Served      `json:"served,omitempty"`     // by key name: what the ports of a member that has started serve; a port without an answer is missing
+	Guard        string                 `json:"guard"`                // why the guard would not let the member start now; empty: it would, or there is no marker
+	GuardCheck   GuardCheck             `json:"guard_check"`          // the check that fails; empty: none
 	Member       Member                 `json:"member"`
 	Restore      *Restoration           `json:"restore,omitempty"` // the restore under way on this host; nil: none
 	Backup       *BackupStatus          `json:"backup,omitempty"`  // nil: this host makes no backups

@@ -209,6 +209,7 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "configure a certificate of another key", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates[api.KeyPeer] = r.Certificates[api.KeyAdmin] }), want: api.CodeRefused, says: "certificate"},
 	{name: "configure a certificate of no key", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates["spare"] = r.Certificates[api.KeyAdmin] }), want: api.CodeRefused, says: `"spare"`},
 	{name: "configure what is no bundle", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.PeerCA = "none" }), want: api.CodeRefused, says: "bundle"},
+	{name: "configure what is no list of revoked certificates", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.ClientCRL = "none" }), want: api.CodeRefused, says: "revoked certificates"},
 	{at: "a", op: api.OpConfigure, body: configureA(nil)},
 	{name: "configure, and keep the certificates", at: "a", op: api.OpConfigure, body: configureA(func(r *api.ConfigureRequest) { r.Certificates, r.PeerCA, r.ClientCA = nil, "", "" })},
 	{name: "a key of another kind waits for its certificate", at: "a", op: api.OpPrepare, body: prepareA(ofKind("ecdsa-p384"))},

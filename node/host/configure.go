@@ -39,6 +39,16 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
+	// After the pairs, since etcd refuses whoever has a certificate that is in it, the store too.
+	if r.ClientCRL != "" {
+		list, err := cert.ParseRevocationList([]byte(r.ClientCRL))
+		if err != nil {
+			return err
+		}
+		if _, err := m.files().Put(readable(api.ClientCRLFile(cluster), string(list.Raw))); err != nil {
+			return err
+		}
+	}
 	_ = m.keys().PutMetrics(cluster, r.Marker.Member) // a full disk elsewhere keeps no certificate from being renewed
 	// After the files that they name, which a member needs that systemd starts meanwhile.
 	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
@@ -119,6 +129,11 @@ func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
 	for path, bundle := range bundles(r) {
 		if _, err := cert.Parse([]byte(bundle)); err != nil {
 			return refuse("the bundle for %s cannot be used: %s", path, err)
+		}
+	}
+	if r.ClientCRL != "" {
+		if _, err := cert.ParseRevocationList([]byte(r.ClientCRL)); err != nil {
+			return refuse("the list of revoked certificates for %s cannot be used: %s", api.ClientCRLFile(cluster), err)
 		}
 	}
 	for name, text := range r.Certificates {

@@ -156,7 +156,7 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	if o.Listeners, err = m.proc().Listeners(r.Ports, o.Unit.MainPID); err != nil {
 		return o, err
 	}
-	o.Certificates = m.keys().Certificates(cluster)
+	o.Certificates, o.ClientCRL = m.keys().Certificates(cluster), m.keys().ClientCRL(cluster)
 	var served map[string]api.Served
 	var asking sync.WaitGroup
 	asking.Go(func() { served = m.served(ctx, o) })

@@ -27,6 +27,9 @@ func (i *installation) mayCertify(r api.ConfigureRequest) error {
 			return refuse("the bundle cannot be used: it holds no certificate")
 		}
 	}
+	if block, _ := pem.Decode([]byte(r.ClientCRL)); r.ClientCRL != "" && block == nil {
+		return refuse("the list of revoked certificates cannot be used: it holds no PEM block")
+	}
 	for name, text := range r.Certificates {
 		if err := api.CheckKeyName(name); err != nil {
 			return err

@@ -123,7 +123,7 @@ func (h *Host) Leftovers(cluster, dir string) []string {
 	for what, there := range map[string]bool{
 		"marker":           part.marker != nil,
 		"keys":             len(part.keys) > 0,
-		"certificates":     len(part.certificates) > 0 || part.peerCA != "" || part.clientCA != "",
+		"certificates":     len(part.certificates) > 0 || part.peerCA != "" || part.clientCA != "" || part.clientCRL != "",
 		"flags":            part.flags != nil,
 		"unit":             part.unit.Text != "",
 		"enabled unit":     part.unit.Enabled,

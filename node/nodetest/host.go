@@ -99,6 +99,7 @@ type installation struct {
 	certificates map[string]string      // PEM by key name
 	exposed      string                 // key that others can read; empty: none
 	peerCA       string
+	clientCRL    string
 	clientCA     string
 	flags        []string
 	unit         model.Unit

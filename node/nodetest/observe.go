@@ -51,6 +51,7 @@ func (c call) observe(ask api.ObserveRequest) (api.Observation, error) {
 		},
 		Certificates: part.held(),
 		Served:       part.served(),
+		ClientCRL:    part.clientCRL,
 		Member:       c.sample(ask.Patience),
 		Restore:      part.restore,
 		Backup:       part.backups.status(),

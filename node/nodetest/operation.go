@@ -174,6 +174,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 		}
 		c.world.handedOver[r.Marker.ClusterID] = true
 	}
+	part.clientCRL = orElse(r.ClientCRL, part.clientCRL)
 	part.keys, part.next, part.certificates, part.peerCA, part.clientCA = keys, next, certificates, peerCA, clientCA
 	part.selected, part.flags, part.unit.Text = r.Store, slices.Clone(r.Flags), r.Unit
 	delete(c.wanted, demand{c.cluster, r.Store})

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,6 +90,22 @@ func (k Keys) certificate(path string, readable func(fs.FileInfo) error) api.Cer
 		return api.Certificate{Error: fmt.Sprintf("%s cannot be used: %s", path, err)}
 	}
 	return api.Certificate{PEM: string(text)}
+}
+
+// ClientCRL is the list of clients' revoked certificates, PEM, as etcd reads it; empty: there is none, or etcd cannot read it.
+func (k Keys) ClientCRL(cluster string) string {
+	text, info, err := k.read(api.ClientCRLFile(cluster))
+	if err != nil {
+		return ""
+	}
+	if etcd, known, err := k.SystemUser(); err == nil && known && k.mayRead(cluster, info, etcd) != nil {
+		return ""
+	}
+	list, err := x509.ParseRevocationList(text)
+	if err != nil || len(list.Raw) != len(text) {
+		return ""
+	}
+	return cert.EncodeRevocationList(list.Raw)
 }
 
 // certifies says why a certificate is not one of this key; nil: it is.

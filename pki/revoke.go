@@ -1,0 +1,39 @@
+package pki
+
+import (
+	"crypto/sha1"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// Revoke returns the list of the certificates that are revoked by the authority, by their serial numbers, as PEM. The same
+// request has the same answer, so that a plan can say what an apply signs: the list says that it holds, and that certificates
+// were revoked, from when the authority holds, and until it ends. Which of two lists is the later one, their numbers say.
+func (a *Authority) Revoke(serials []*big.Int, number int64) (string, error) {
+	if a.key == nil {
+		return "", errors.New("the key of the authority is not at hand")
+	}
+	issuer := *a.certificate
+	if issuer.KeyUsage == 0 {
+		issuer.KeyUsage = x509.KeyUsageCRLSign // without this extension, which openssl req omits, every usage is allowed
+	}
+	if len(issuer.SubjectKeyId) == 0 {
+		sum := sha1.Sum(issuer.RawSubjectPublicKeyInfo) // as RFC 5280 has it
+		issuer.SubjectKeyId = sum[:]
+	}
+	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: issuer.NotBefore, NextUpdate: issuer.NotAfter}
+	sorted := slices.SortedFunc(slices.Values(serials), (*big.Int).Cmp)
+	for _, serial := range slices.CompactFunc(sorted, func(a, b *big.Int) bool { return a.Cmp(b) == 0 }) {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: issuer.NotBefore})
+	}
+	der, err := x509.CreateRevocationList(nil, list, &issuer, a.key) // no randomness: signatures are deterministic then
+	if err != nil {
+		return "", fmt.Errorf("sign the list of revoked certificates of %s: %w", a, err)
+	}
+	return cert.EncodeRevocationList(der), nil
+}
