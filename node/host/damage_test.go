@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -150,7 +149,7 @@ func TestDamageIsWhatEtcdFailsBy(t *testing.T) {
 			}
 			test.inflict()
 			before := tree(t, f.Machine, filepath.Join(dataDir, "member"))
-			says := f.damage(t.Context(), dataDir, lostRestarts)
+			says := f.damage(dataDir, lostRestarts).Find(t.Context())
 			if (says == "") != (test.says == "") || !strings.Contains(says, test.says) {
 				t.Errorf("it says %q, and not %q", says, test.says)
 			}
@@ -267,81 +266,5 @@ func TestAMemberThatIsMendedWhileItsDataIsRead(t *testing.T) {
 	units.asked, units.from = 0, units.asked+1
 	if o, err = f.Observe(t.Context(), "main", api.ObserveRequest{DataDir: dataDir}); err != nil || o.Unit.ActiveState != "active" || o.Data.Damage != "" {
 		t.Errorf("it is said to be %s, damaged %q, %v", o.Unit.ActiveState, o.Data.Damage, err)
-	}
-}
-
-// TestAFileIsReadForDamageOnce looks at the same files twice, and at changed ones.
-func TestAFileIsReadForDamageOnce(t *testing.T) {
-	t.Parallel()
-	m, _ := newMachine(t)
-	path := m.path(etcdfs.Database(dataDir))
-	writeFile(t, m, etcdfs.Database(dataDir), "half")
-	m.Now = time.Now
-	look := func(err error, wants int) {
-		t.Helper()
-		read := 0
-		for range 2 {
-			got := m.examined(dataDir, 0).once("database", []string{etcdfs.Database(dataDir)}, func(*etcdfs.Position) error { read++; return err })
-			if !errors.Is(got, err) {
-				t.Errorf("it says %v, and not %v", got, err)
-			}
-		}
-		if read != wants {
-			t.Errorf("it was read %d times, and not %d times", read, wants)
-		}
-	}
-	age := func(age time.Duration) {
-		t.Helper()
-		if err := os.Chtimes(path, time.Now(), time.Now().Add(-age)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	look(nil, 2) // it may be written to within the same tick of the clock
-	age(time.Minute)
-	look(etcdfs.Damaged("it is damaged"), 1)
-	look(etcdfs.Damaged("it is damaged"), 0)
-	age(time.Hour)
-	look(etcdfs.ErrInUse, 2)
-	look(nil, 1)
-	look(nil, 0)
-	if err := os.Truncate(path, 2); err != nil {
-		t.Fatal(err)
-	}
-	age(time.Hour)
-	look(etcdfs.Damaged("it is short"), 1)
-}
-
-// TestASoundDatabaseIsReadSeldom has a member write to its database before it ends, at each start in vain.
-func TestASoundDatabaseIsReadSeldom(t *testing.T) {
-	t.Parallel()
-	m, _ := newMachine(t)
-	files := []string{etcdfs.Database(dataDir)}
-	writeFile(t, m, files[0], "good")
-	m.Now = time.Now
-	written := 0
-	read := func(check string, restarts int, says error) (done bool) {
-		t.Helper()
-		written++
-		if err := os.Chtimes(m.path(files[0]), time.Now(), time.Now().Add(-time.Hour+time.Duration(written)*time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		_ = m.examined(dataDir, restarts).once(check, files, func(*etcdfs.Position) error { done = true; return says })
-		return done
-	}
-	for _, look := range []struct {
-		restarts int
-		reads    bool
-	}{{3, true}, {3, false}, {5, false}, {6, true}, {11, false}, {12, true}, {4, true}, {5, false}} { // somebody has started it anew before the last two
-		if got := read(etcdfs.CheckDatabase, look.restarts, nil); got != look.reads {
-			t.Errorf("after %d starts in vain it is read: %t", look.restarts, got)
-		}
-	}
-	// Another file is another matter, and so are damage and a log, which are of the last start.
-	if err := os.Rename(m.path(files[0]), m.path(files[0])+".old"); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, m, files[0], "another")
-	if !read(etcdfs.CheckDatabase, 5, etcdfs.Damaged("it is damaged")) || !read(etcdfs.CheckDatabase, 5, nil) || !read("log", 5, nil) || !read("log", 5, nil) {
-		t.Error("what says nothing of now is believed")
 	}
 }

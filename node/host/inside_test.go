@@ -52,7 +52,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				if l := m.etcd(dataDir).Log(false); l.Error == "" || strings.Contains(l.Error, "of root's") {
 					t.Errorf("its log is read: %+v", l)
 				}
-				if why := m.damage(t.Context(), dataDir, lostRestarts); strings.Contains(why, "of root's") {
+				if why := m.damage(dataDir, lostRestarts).Find(t.Context()); strings.Contains(why, "of root's") {
 					t.Error(why)
 				}
 				if _, err := m.etcd(dataDir).HighestRevision(); err != nil && strings.Contains(err.Error(), "of root's") {

@@ -12,6 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/arrivals"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/damage"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/datadir"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/disks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
@@ -127,6 +128,11 @@ func (m *Machine) arrivals() arrivals.Host {
 // dataDir is a data directory of it.
 func (m *Machine) dataDir(path string) datadir.Dir {
 	return datadir.Dir{Files: m.files(), Now: m.Now, Path: path}
+}
+
+// damage reads whether the data in a directory is damaged, of a member that systemd has started in vain so often.
+func (m *Machine) damage(dir string, restarts int) damage.Reader {
+	return damage.Reader{Files: m.files(), Now: m.Now, Dir: dir, Restarts: restarts}
 }
 
 // stores are the stores that are installed on it.

@@ -27,7 +27,7 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 		o, err := m.look(ctx, cluster, r)
 		waited, idle := time.Since(begun), process.of(m.proc().Work(o.Unit.MainPID), time.Now())
 		if first && err == nil && o.Unit.Looping && o.Unit.MainPID != 0 && o.Data.HasMember {
-			_, known = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
+			_, known = m.damage(o.Data.Path, o.Unit.Restarts).Known(ctx)
 		}
 		if first && err == nil && m.mayComeYet(o, patience, waited) {
 			leaderless = m.leaderless(ctx, o.Unit, cluster)
@@ -85,9 +85,9 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	runs := o.Unit.MainPID != 0
 	switch {
 	case !runs:
-		o.Data.Damage = m.damage(ctx, o.Data.Path, o.Unit.Restarts)
+		o.Data.Damage = m.damage(o.Data.Path, o.Unit.Restarts).Find(ctx)
 	case o.Unit.Looping: // what the start before has ended by holds until this one has come further
-		o.Data.Damage, _ = m.seenDamage(ctx, o.Data.Path, o.Unit.Restarts)
+		o.Data.Damage, _ = m.damage(o.Data.Path, o.Unit.Restarts).Known(ctx)
 	default:
 		return o
 	}

@@ -22,10 +22,10 @@ func TestAHostThatHasLostItsUser(t *testing.T) {
 	writeFile(t, m, under.Aside+"/member/x", "")
 	before := tree(t, m, "/")
 	for what, write := range map[string]func() error{
-		"a marker":            func() error { return m.records().RewriteMarker(marker) },
-		"a restore":           func() error { return m.records().PutRestoration("main", under) },
-		"a recovery":          func() error { _, err := m.putRecovery(marker, recovery{}); return err },
-		"flags that force":    func() error { return m.putForced(marker, true) },
+		"a marker":             func() error { return m.records().RewriteMarker(marker) },
+		"a restore":            func() error { return m.records().PutRestoration("main", under) },
+		"a recovery":           func() error { _, err := m.putRecovery(marker, recovery{}); return err },
+		"flags that force":     func() error { return m.putForced(marker, true) },
 		"what was rolled back": func() error { return m.restoreOldConfiguration(t.Context(), "main", under) },
 		"the old data": func() error {
 			return m.restoreOldData("main", &records.Restoration{DataDir: dataDir, Restoration: under.Restoration})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -120,12 +121,14 @@ func TestDamageWhereAStartTakesLong(t *testing.T) {
 		text[4096] = 0xff
 		return text
 	})
-	if says := f.damage(t.Context(), dataDir, lostRestarts); says == "" {
+	if says := f.damage(dataDir, lostRestarts).Find(t.Context()); says == "" {
 		t.Fatal("the log is not damaged")
 	}
-	if err := errors.Join(os.Remove(f.path(examinedFile(dataDir)))); err != nil {
-		t.Fatal(err)
+	kept, err := filepath.Glob(f.path(filepath.Join(api.RunDir, "examined-*.json")))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
 	}
+	mustNotFail(t, os.Remove(kept[0]))
 	if o, _ := look(0); o.Data.Damage == "" {
 		t.Error("the log was not read")
 	}

@@ -1,4 +1,4 @@
-package host
+package damage
 
 import (
 	"crypto/sha256"
@@ -24,9 +24,9 @@ type fileStamp struct {
 }
 
 // stamps are those of files of the host; none: one of them cannot be looked at.
-func (m *Machine) stamps(paths []string) (found []fileStamp) {
+func (r Reader) stamps(paths []string) (found []fileStamp) {
 	for _, file := range paths {
-		info, err := os.Stat(m.path(file))
+		info, err := os.Stat(r.Files.Path(file))
 		if err != nil {
 			return nil
 		}
@@ -50,17 +50,15 @@ type finding struct {
 // twice as many, or the files are others.
 func (f finding) stillSound(now []fileStamp, restarts int) bool {
 	same := func(a, b fileStamp) bool { return a.Path == b.Path && a.Inode == b.Inode }
-	return f.Says == "" && f.Restarts >= lostRestarts && restarts >= f.Restarts && restarts < 2*f.Restarts && slices.EqualFunc(f.Files, now, same)
+	return f.Says == "" && f.Restarts > 0 && restarts >= f.Restarts && restarts < 2*f.Restarts && slices.EqualFunc(f.Files, now, same)
 }
 
 // examined is what has been found in the files of a member since the host has booted. A member that crashes over and over
 // is looked at again and again, and its database may take minutes to read.
 type examined struct {
-	m    *Machine
-	path string
-	// restarts is how often systemd has started the member in vain; 0: that says nothing.
-	restarts int
-	found    map[string]finding // by check
+	of    Reader
+	path  string
+	found map[string]finding // by check
 }
 
 // examinedFile is where findings are kept. They end with the boot: what lies on a disk may be another disk's after that.
@@ -69,10 +67,10 @@ func examinedFile(dir string) string {
 	return filepath.Join(api.RunDir, "examined-"+hex.EncodeToString(sum[:8])+".json")
 }
 
-// examined reads what has been found in a data directory. What cannot be read is found anew.
-func (m *Machine) examined(dir string, restarts int) *examined {
-	e := &examined{m: m, path: examinedFile(dir), restarts: restarts}
-	text, err := os.ReadFile(m.path(e.path))
+// examined reads what has been found in the data directory. What cannot be read is found again.
+func (r Reader) examined() *examined {
+	e := &examined{of: r, path: examinedFile(r.Dir)}
+	text, err := os.ReadFile(r.Files.Path(e.path))
 	if err != nil || json.Unmarshal(text, &e.found) != nil || e.found == nil {
 		e.found = map[string]finding{}
 	}
@@ -86,7 +84,7 @@ const settled = time.Second
 // once is what a check finds in files, or has found in them. One that was cut short begins where it had come to, if the files are
 // the same.
 func (e *examined) once(check string, paths []string, do func(at *etcdfs.Position) error) error {
-	now, before := e.m.Now(), e.m.stamps(paths)
+	now, before := e.of.Now(), e.of.stamps(paths)
 	unchanged := func(since []fileStamp) bool { return slices.EqualFunc(since, before, fileStamp.equal) }
 	if says, known := e.kept(check, paths); known {
 		if says != "" {
@@ -101,12 +99,12 @@ func (e *examined) once(check string, paths []string, do func(at *etcdfs.Positio
 	err := do(&at)
 	var found etcdfs.Damaged
 	recent := func(file fileStamp) bool { return now.Sub(file.Modified) < settled }
-	if len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.m.stamps(paths)) {
+	if len(before) == 0 || slices.ContainsFunc(before, recent) || !unchanged(e.of.stamps(paths)) {
 		return err
 	}
 	switch {
 	case err == nil || errors.As(err, &found):
-		e.keep(check, finding{Files: before, Says: string(found), Restarts: e.restarts})
+		e.keep(check, finding{Files: before, Says: string(found), Restarts: e.of.Restarts})
 	case at.Bucket != nil:
 		e.keep(check, finding{Files: before, At: &at})
 	}
@@ -116,8 +114,8 @@ func (e *examined) once(check string, paths []string, do func(at *etcdfs.Positio
 // keep writes down what a check has come to. Where that is in vain, the next look reads the files again.
 func (e *examined) keep(check string, found finding) {
 	e.found[check] = found
-	if text, failed := json.Marshal(e.found); failed == nil && e.m.files().EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
-		_, _ = e.m.files().Put(files.File{Path: e.path, Text: text, Owner: files.RootUser, Mode: files.KeyFile})
+	if text, failed := json.Marshal(e.found); failed == nil && e.of.Files.EnsureDir(api.RunDir, files.RootUser, 0o700) == nil {
+		_, _ = e.of.Files.Put(files.File{Path: e.path, Text: text, Owner: files.RootUser, Mode: files.KeyFile})
 	}
 }
 
@@ -125,11 +123,11 @@ func (e *examined) keep(check string, found finding) {
 // nobody knows.
 func (e *examined) kept(check string, paths []string) (says string, known bool) {
 	old, known := e.found[check]
-	now := e.m.stamps(paths)
+	now := e.of.stamps(paths)
 	if !known || old.At != nil || len(now) == 0 {
 		return "", false
 	}
-	if slices.EqualFunc(old.Files, now, fileStamp.equal) || check == etcdfs.CheckDatabase && old.stillSound(now, e.restarts) {
+	if slices.EqualFunc(old.Files, now, fileStamp.equal) || check == etcdfs.CheckDatabase && old.stillSound(now, e.of.Restarts) {
 		return old.Says, true
 	}
 	return "", false

@@ -1,12 +1,9 @@
 package host
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdfs"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/procfs"
@@ -58,49 +55,4 @@ func (i *idleness) of(did procfs.Work, now time.Time) time.Duration {
 		i.did, i.since = did, now
 	}
 	return now.Sub(i.since)
-}
-
-// seenDamage says what is known of a member's files while a process has them open that may soon end over them: what the
-// log shows, which anybody may read, and what was found before in files that have not changed since. The second value says
-// whether that is all there is to know.
-func (m *Machine) seenDamage(ctx context.Context, dir string, restarts int) (string, bool) {
-	if !m.etcd(dir).AreFiles() {
-		return "", true
-	}
-	known, all := m.examined(dir, restarts), true
-	for i, check := range m.etcd(dir).Checks() {
-		if i == 0 {
-			// What it says counts once it is kept: nobody has written to the log meanwhile.
-			_ = known.once(check.Name, check.Files, func(at *etcdfs.Position) error { return check.Do(ctx, at) })
-		}
-		says, kept := known.kept(check.Name, check.Files)
-		if says != "" {
-			return says, true
-		}
-		all = all && kept
-	}
-	return "", all
-}
-
-// damage says what in a member's files keeps etcd from starting on them; empty: nothing that can be seen. It reads
-// all of the log and of the database, as etcd does when it starts. What cannot be read because the disk fails, because
-// a process has it open, or because ctx ends, is not known to be damaged. A database of which ctx ended the reading is gone on with by
-// the next look: it may take longer than any look lasts.
-// restarts is how often systemd has started the member in vain.
-func (m *Machine) damage(ctx context.Context, dir string, restarts int) string {
-	if !m.etcd(dir).AreFiles() {
-		return "" // what lies there is none of etcd's making, and may keep whoever reads it for ever
-	}
-	known := m.examined(dir, restarts)
-	for _, check := range m.etcd(dir).Checks() {
-		err := known.once(check.Name, check.Files, func(at *etcdfs.Position) error { return check.Do(ctx, at) })
-		var found etcdfs.Damaged
-		if errors.As(err, &found) {
-			return string(found)
-		}
-		if ctx.Err() != nil {
-			return ""
-		}
-	}
-	return ""
 }
