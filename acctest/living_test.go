@@ -225,7 +225,7 @@ func TestGrowAndShrinkUnderLoad(t *testing.T) {
 	v.judge(nil)
 }
 
-// TestVersionsUnderLoad takes a cluster up one line of etcd and back, with a writer on it.
+// TestVersionsUnderLoad takes a cluster up one minor version of etcd and back, with a writer on it.
 func TestVersionsUnderLoad(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := lived(t, l, setup{cluster: `version = "3.6"`})

@@ -329,7 +329,7 @@ func TestBadSnapshots(t *testing.T) {
 		t.Errorf("a member was restarted: %s, and before %s", now, started)
 	}
 
-	// A snapshot of a newer line.
+	// A snapshot of a newer minor version.
 	v.restoring(nil, "")
 	v.write("main.tf", strings.Replace(v.read("main.tf"), `version = "3.7"`, `version = "3.6"`, 1))
 	v.applyFails("3.7", "3.6")

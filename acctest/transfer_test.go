@@ -13,7 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/backup/s3test"
 )
 
-// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a thin line, where the heartbeats of
+// TestTransfersGoOn has a snapshot of many megabytes on its way to a host. On a slow connection, where the heartbeats of
 // the lock wait behind it, the run keeps its lock. Then its machine falls asleep in the middle: the
 // host is free again after the 30 s that the guide promises, and the next run sends the rest. At last the host fetches
 // from S3, its call is killed, and the next one fetches the rest.
@@ -67,7 +67,7 @@ func TestTransfersGoOn(t *testing.T) {
 	for size = 0; time.Since(began) < 90*time.Second || size < 3<<20; size = arrivedOn(t, a) {
 		select {
 		case err := <-ended:
-			t.Fatalf("the run ended on a thin line, after %s and %d bytes: %v\n%s", time.Since(began), size, err, output)
+			t.Fatalf("the run ended on a slow connection, after %s and %d bytes: %v\n%s", time.Since(began), size, err, output)
 		case <-time.After(time.Second):
 		}
 	}

@@ -284,7 +284,7 @@ func TestVersionStaysOnItsMinor(t *testing.T) {
 		tftest.TestStep{Config: three(unprotected + `version = "3.6"`), Check: tftest.ComposeAggregateTestCheckFunc(w.untouched, values("etcd_version", older))},
 		w.asPlanned(t, three(unprotected+`version = "3.7"`), []string{"etcd 3.6.16 -> 3.7.3"}),
 		w.asPlanned(t, three(unprotected+`version = "3.6"`), []string{"downgrade: enabled to etcd 3.6"}),
-		// A provider that carries the line no more leaves its clusters alone.
+		// A provider that no longer carries the minor version leaves its clusters alone.
 		tftest.TestStep{PreConfig: func() { w.carry("3.7.4") }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
 		tftest.TestStep{PreConfig: func() { w.carry("3.6.15") }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},
 		tftest.TestStep{PreConfig: func() { w.carry(newest, older) }, Config: three(unprotected + `version = "3.6"`), PlanOnly: true},

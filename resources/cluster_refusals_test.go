@@ -129,7 +129,7 @@ func TestForbiddenPlans(t *testing.T) {
 		"settings and versions of three": {carried: []string{"3.9.0", newest, older, "3.5.35"}, from: three(line) + otherPKI, plans: map[string]forbidden{
 			"a minor skipped":                           {config: three(unprotected + `version = "3.9"`), says: []string{"The cluster cannot change to this version yet", `version = "3.9"`, "it runs etcd 3.7.3, and version asks for etcd 3.9.0: etcd changes by one minor version at a time", "set version to the minor version in between"}},
 			"down by two":                               {config: three(unprotected + `version = "3.5"`), says: []string{"it runs etcd 3.7.3, and version asks for etcd 3.5.35: etcd changes by one minor version at a time"}},
-			"a line that is not carried":                {config: three(unprotected + `version = "3.8"`), says: []string{"this build carries no store of etcd 3.8"}},
+			"a minor version that is not carried":       {config: three(unprotected + `version = "3.8"`), says: []string{"this build carries no store of etcd 3.8"}},
 			"a patch that is not carried":               {config: three(unprotected + `version = "3.7.9"`), says: []string{"this build carries no store of etcd 3.7.9"}},
 			"no version":                                {config: three(unprotected + `version = "latest"`), says: []string{`"latest"`}},
 			"settings while one is down":                {hosts: unreachableHosts(13), config: three(settled), says: []string{"it cannot be restarted (flags --snapshot-count (not set) -> 5000): 2 of 3 voters are healthy, and all have to be", "bring back what is down: c (192.0.2.13)"}},

@@ -16,7 +16,7 @@ import (
 // fetch has a member's host fetch the snapshot and verify it. A snapshot that an earlier run fetched is verified
 // again, and fetched anew only if it is gone.
 func (r *restoreRun) fetch(ctx context.Context, m membership.Member) error {
-	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, Line: membership.Minor(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
+	request := api.FetchRequest{DataDir: r.Cluster.DataDir, SHA256: r.Cluster.Restore.SHA256, MinorVersion: membership.Minor(r.Cluster.Version), Identity: r.order.Identity, Owner: r.order.Formation.Owner}
 	o := r.reports[m].Observation
 	if o.Marker != nil {
 		request.Owner = o.Marker.Owner

@@ -26,12 +26,12 @@ func Leave(t testing.TB, instead string) {
 	}
 }
 
-// LeaveToNewestLine skips a test in `make test` where it is run with an older line of etcd, as it is with the newest.
-// same is what in it no line of etcd has its own way of.
-func LeaveToNewestLine(t testing.TB, same string) {
+// LeaveToNewestMinor skips a test in `make test` where it is run with an older minor version of etcd, as it is with the
+// newest. same says what in the test depends on no version of etcd.
+func LeaveToNewestMinor(t testing.TB, same string) {
 	t.Helper()
-	if strings.Contains(os.Getenv("GOFLAGS"), "-modfile=") { // as the Makefile tests an older line
-		Leave(t, "it runs with the newest line, and "+same)
+	if strings.Contains(os.Getenv("GOFLAGS"), "-modfile=") { // as the Makefile tests an older minor version
+		Leave(t, "it runs with the newest minor version, and "+same)
 	}
 }
 

@@ -18,9 +18,9 @@ func TestFloor(t *testing.T) {
 
 func TestNewestOf(t *testing.T) {
 	carried := []string{"3.7.3", "3.6.9", "3.6.16", "3.7.10"}
-	for line, want := range map[string]string{"3.6": "3.6.16", "3.7": "3.7.10", "3.5": "", "": ""} {
-		if got := NewestOf(line, carried); got != want {
-			t.Errorf("NewestOf(%q) = %q, want %q", line, got, want)
+	for minor, want := range map[string]string{"3.6": "3.6.16", "3.7": "3.7.10", "3.5": "", "": ""} {
+		if got := NewestOf(minor, carried); got != want {
+			t.Errorf("NewestOf(%q) = %q, want %q", minor, got, want)
 		}
 	}
 }

@@ -47,13 +47,13 @@ type Restoration struct {
 // that the host has the space to restore it. It stops nothing. A snapshot that was fetched before is verified again,
 // and not fetched anew. An unverified file never has its name.
 type FetchRequest struct {
-	Owner    string      `json:"owner"`    // must be the marker's, if there is one; tells which backups are ours
-	DataDir  string      `json:"data_dir"` // absolute
-	Source   Source      `json:"source"`
-	SHA256   string      `json:"sha256"`            // of the unencrypted snapshot; empty: not known before it is fetched
-	From     int64       `json:"from,omitempty"`    // the content starts after this many bytes, which the host has already (see ArrivedRequest)
-	Line     string      `json:"line"`              // minor version of the etcd that is to start from it: 3.7
-	Identity secret.Text `json:"identity,omitzero"` // age identities, one per line; empty: none. Never stored, and never part of an error
+	Owner        string      `json:"owner"`    // must be the marker's, if there is one; tells which backups are ours
+	DataDir      string      `json:"data_dir"` // absolute
+	Source       Source      `json:"source"`
+	SHA256       string      `json:"sha256"`            // of the unencrypted snapshot; empty: not known before it is fetched
+	From         int64       `json:"from,omitempty"`    // the content starts after this many bytes, which the host has already (see ArrivedRequest)
+	MinorVersion string      `json:"line"`              // of the etcd that is to start from it: 3.7; the JSON name is older
+	Identity     secret.Text `json:"identity,omitzero"` // age identities, one per line; empty: none. Never stored, and never part of an error
 }
 
 // Source says where a snapshot comes from. Exactly one field is set; In goes with Backup.

@@ -73,7 +73,7 @@ type traffic struct {
 // upload is an upload that is under way.
 type upload struct{ moves func() }
 
-// follow has whoever waits for an upload told of each byte that goes out, until done is called: a part may take a thin line
+// follow has whoever waits for an upload told of each byte that goes out, until done is called: a part may take a slow connection
 // longer than anybody waits who sees no more of it than when the next one is read.
 func (t *traffic) follow(ctx context.Context) (done func()) {
 	of := &upload{func() { beat(ctx) }}

@@ -26,12 +26,12 @@ func TestPatienceCountsTheTimeInWhichNothingMoves(t *testing.T) {
 		failures int
 		ends     bool // it is given up
 	}{
-		"a thin line, and once":      {20 * time.Minute, 0, 1, false},
-		"a thin line, and often":     {134 * time.Second, 0, 20, false},
-		"a line that breaks, twice":  {20 * time.Minute, time.Minute, 2, false},
-		"an endpoint that is gone":   {0, 10 * time.Second, 1 << 20, true},
-		"one that answers nothing":   {0, 2 * time.Minute, 1 << 20, true},
-		"one that refuses each part": {134 * time.Second, 0, 1 << 20, true},
+		"a slow connection, and once":  {20 * time.Minute, 0, 1, false},
+		"a slow connection, and often": {134 * time.Second, 0, 20, false},
+		"a line that breaks, twice":    {20 * time.Minute, time.Minute, 2, false},
+		"an endpoint that is gone":     {0, 10 * time.Second, 1 << 20, true},
+		"one that answers nothing":     {0, 2 * time.Minute, 1 << 20, true},
+		"one that refuses each part":   {134 * time.Second, 0, 1 << 20, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &S3{config: S3Config{Patience: 5 * time.Minute}, traffic: &traffic{began: time.Now()}}

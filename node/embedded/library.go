@@ -68,7 +68,7 @@ var ErrNoStores = errors.New("this build of the provider carries no etcd to inst
 // Stores are all stores, the newest first.
 func (l *Library) Stores() []Store { return slices.Clone(l.stores) }
 
-// Newest is the newest version that satisfies what is asked for: a line ("3.7"), an exact version
+// Newest is the newest version that satisfies what is asked for: a minor version ("3.7"), an exact version
 // ("3.7.3"), or empty for any.
 func (l *Library) Newest(desired string) (string, error) {
 	for _, s := range l.stores {

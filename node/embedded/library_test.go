@@ -83,7 +83,7 @@ func TestHashesAndArchives(t *testing.T) {
 		t.Errorf("they are %v, want %v", got, want)
 	}
 	if got := l.Hashes("3.7"); len(got) != 0 {
-		t.Errorf("of a line they are %v", got)
+		t.Errorf("of a minor version they are %v", got)
 	}
 	if got, err := l.Archive(arm.SHA256); err != nil || string(got) != "\x1f\x8b"+arm.SHA256 {
 		t.Errorf("it is %q, %v", got, err)

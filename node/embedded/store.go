@@ -31,7 +31,7 @@ func Parse(file string) (Store, error) {
 	return Store{EtcdVersion: parts[1], Architecture: parts[2], SHA256: parts[3]}, nil
 }
 
-// satisfies tells whether a version is what is asked for: it itself, its line, or anything.
+// satisfies tells whether a version is what is asked for: it itself, its minor version, or anything.
 func satisfies(version, desired string) bool {
 	return desired == "" || version == desired || strings.Count(desired, ".") == 1 && strings.HasPrefix(version, desired+".")
 }

@@ -143,7 +143,7 @@ func lives(t *testing.T, content []byte) *Machine {
 // link between two calls of root's, nothing that the link leads to is written to, given away, moved or removed.
 func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "what root does by paths it does alike with each")
+	sample.LeaveToNewestMinor(t, "what root does by paths it does alike with each")
 	_, _, content := aSnapshot(t)
 	part, record := filepath.Base(arrivals.ArrivingFile(dataDir, sha256Of(content))), filepath.Base(backups.RecordFile(dataDir, backups.KindBackup))
 	for _, test := range []struct{ in, place, leads string }{
@@ -173,7 +173,7 @@ func TestRootFollowsNoLinkOfTheSystemUser(t *testing.T) {
 // TestRootWritesToNoFileThatTheSystemUserHasLinked: a file of root's may get another name, where the kernel lets users link
 // what is not theirs.
 func TestRootWritesToNoFileThatTheSystemUserHasLinked(t *testing.T) {
-	sample.LeaveToNewestLine(t, "what root does by paths it does alike with each")
+	sample.LeaveToNewestMinor(t, "what root does by paths it does alike with each")
 	_, _, content := aSnapshot(t)
 	for in, place := range map[string]string{"snapshots": arrivals.ArrivingFile(dataDir, sha256Of(content)), "runs": backups.RecordFile(dataDir, backups.KindBackup), "metrics": "/var/lib/etcd/metrics/main.prom"} {
 		for what := range asRoot(&Machine{}, content)[in] {
@@ -214,7 +214,7 @@ func exchangeAsUser(trap, place string) bool {
 // TestRootFollowsNoLinkThatComesMeanwhile: the system user exchanges a directory for a link, and back, all the time.
 func TestRootFollowsNoLinkThatComesMeanwhile(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "what root does by paths it does alike with each")
+	sample.LeaveToNewestMinor(t, "what root does by paths it does alike with each")
 	_, _, content := aSnapshot(t)
 	for _, place := range []string{dataDir, dataDir + "/member", dataDir + ".snapshots", dataDir + ".backup", dataDir + ".aside-restored-unfinished", dataDir + ".aside-copy-unfinished"} {
 		t.Run(filepath.Base(place), func(t *testing.T) {

@@ -77,9 +77,9 @@ var oneMember = arrangement{hosts: []string{"a"}, arrange: func(s *stage) { s.fo
 	{name: "add a learner at no URL", at: "a", op: api.OpAddLearner, body: body(api.AddLearnerRequest{Owner: fleetOwner, Timeout: inTime}), want: api.CodeRefused, says: "no peer URL"},
 	{name: "add a learner in no time", at: "a", op: api.OpAddLearner, body: func(s *stage) any { return api.AddLearnerRequest{Owner: fleetOwner, PeerURL: s.place("b").peerURL()} }, want: api.CodeRefused, says: "time limit"},
 	{name: "add a voter as a learner", at: "a", op: api.OpAddLearner, body: adding("a"), want: api.CodeRefused, says: "has this peer URL"},
-	{name: "go down to no line", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner, Version: "3.6.0"}), want: api.CodeRefused},
+	{name: "go down to no minor version", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner, Version: "3.6.0"}), want: api.CodeRefused},
 	{name: "cancel no downgrade", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner})},
-	{name: "go down by two lines", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner, Version: "3.2"}), want: api.CodeRefused, says: "downgrade to 3.2"},
+	{name: "go down by two minor versions", at: "a", op: api.OpDowngrade, body: body(api.DowngradeRequest{Owner: fleetOwner, Version: "3.2"}), want: api.CodeRefused, says: "downgrade to 3.2"},
 	{name: "fence for no snapshot", at: "a", op: api.OpFence, body: body(api.FenceRequest{Owner: fleetOwner, Source: "a file", Snapshot: "x"}), want: api.CodeRefused, says: "SHA-256"},
 	{name: "restore one that is not fenced", at: "a", op: api.OpRestore, body: func(s *stage) any {
 		return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}

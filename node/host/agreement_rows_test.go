@@ -171,10 +171,10 @@ var bareHost = arrangement{hosts: []string{"a"}, rows: joined(
 		{name: "arrived of no upload", at: "a", op: api.OpArrived, body: body(api.ArrivedRequest{DataDir: dataDir, SHA256: "x"}), want: api.CodeRefused, says: "SHA-256"},
 		{at: "a", op: api.OpSendBackup, body: body(api.SendBackupRequest{Name: "x"}), want: api.CodeRefused},
 		{at: "a", op: api.OpBackups, body: body(api.BackupsRequest{}), want: api.CodeRefused},
-		{name: "fetch into no data directory", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: "data", Line: "3.7"}), want: api.CodeRefused, says: "data directory"},
-		{name: "fetch for no line", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir}), want: api.CodeRefused, says: "no line of etcd"},
-		{name: "fetch behind the end", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", From: 1}), want: api.CodeRefused, says: "after byte"},
-		{name: "fetch what is no SHA-256", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", SHA256: "x"}), want: api.CodeRefused, says: "is no SHA-256"},
+		{name: "fetch into no data directory", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: "data", MinorVersion: "3.7"}), want: api.CodeRefused, says: "data directory"},
+		{name: "fetch for no minor version", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir}), want: api.CodeRefused, says: "no minor version of etcd"},
+		{name: "fetch behind the end", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, MinorVersion: "3.7", From: 1}), want: api.CodeRefused, says: "after byte"},
+		{name: "fetch what is no SHA-256", at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, MinorVersion: "3.7", SHA256: "x"}), want: api.CodeRefused, says: "is no SHA-256"},
 		{name: "restore what was not fetched", at: "a", op: api.OpRestore, body: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}
 		}, want: api.CodeRefused},
@@ -259,7 +259,7 @@ var foreignHost = arrangement{hosts: []string{"a"}, arrange: claimed(api.PhaseFo
 	[]row{
 		{at: "a", op: api.OpRetire, body: body(api.RetireRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "another Terraform object"},
 		{at: "a", op: api.OpRollBack, body: body(api.RollBackRequest{Owner: fleetOwner}), want: api.CodeRefused, says: "another Terraform object"},
-		{at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", Source: api.Source{Path: "/tmp/x"}}), want: api.CodeRefused, says: "another Terraform object"},
+		{at: "a", op: api.OpFetch, body: body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, MinorVersion: "3.7", Source: api.Source{Path: "/tmp/x"}}), want: api.CodeRefused, says: "another Terraform object"},
 		{at: "a", op: api.OpRestore, body: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}
 		}, want: api.CodeRefused, says: "another Terraform object"},
@@ -280,7 +280,7 @@ var damagedMarker = arrangement{hosts: []string{"a"},
 		api.OpStart:    body(api.StartRequest{}),
 		api.OpRetire:   body(api.RetireRequest{Owner: fleetOwner}),
 		api.OpRollBack: body(api.RollBackRequest{Owner: fleetOwner}),
-		api.OpFetch:    body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Line: "3.7", Source: api.Source{Path: "/tmp/x"}}),
+		api.OpFetch:    body(api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, MinorVersion: "3.7", Source: api.Source{Path: "/tmp/x"}}),
 		api.OpRestore: func(s *stage) any {
 			return api.RestoreRequest{Marker: s.marker("a"), Source: "a file", Snapshot: noSum, PeerURL: s.place("a").peerURL(), Bump: 1000}
 		},

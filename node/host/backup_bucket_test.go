@@ -19,7 +19,7 @@ import (
 // one that is under way, for days, stay.
 func TestWhatWasLeftInABucketGoesFirst(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "backups are files of one kind in a bucket, whichever etcd they are of")
+	sample.LeaveToNewestMinor(t, "backups are files of one kind in a bucket, whichever etcd they are of")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	const key = "main/20260101T000000Z-r1-a.db"
 	old := f.Now().Add(-72 * time.Hour).UTC().Format(time.RFC3339)

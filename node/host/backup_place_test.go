@@ -25,7 +25,7 @@ import (
 // nor restore them, and each says that the other's are there.
 func TestTwoClustersAtOnePlace(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "where backups lie is of no etcd's")
+	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
 	b := backupOf()
@@ -89,7 +89,7 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 // backup where it can all the same; nothing is written under the mount point, and nothing is taken for the latest there.
 func TestDirectoryThatIsAway(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "where backups lie is of no etcd's")
+	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
@@ -141,7 +141,7 @@ func hung(t *testing.T, path string) {
 // the same, and it keeps neither a list of what there is nor an apply for ever.
 func TestADirectoryThatHangs(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "where backups lie is of no etcd's")
+	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
@@ -214,7 +214,7 @@ func TestASandboxNamesNoDirectoryThatHangs(t *testing.T) {
 // TestUnitsOfAnOlderStore: a host says by which units it makes its backups, so that others than its own are seen, and written
 // anew without the member.
 func TestUnitsOfAnOlderStore(t *testing.T) {
-	sample.LeaveToNewestLine(t, "where backups lie is of no etcd's")
+	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	m, units := backing(t)
 	b := backupOf()
 	mustNotFail(t, backUp(t, m, &b))
@@ -282,7 +282,7 @@ func TestUnitsOfANewerStore(t *testing.T) {
 
 // TestMetricsThatHang: a run that has stored its backup ends where its metrics cannot be written.
 func TestMetricsThatHang(t *testing.T) {
-	sample.LeaveToNewestLine(t, "where backups lie is of no etcd's")
+	sample.LeaveToNewestMinor(t, "where backups lie is of no etcd's")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.Hangs = time.Second
 	b := backupOf()

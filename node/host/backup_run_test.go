@@ -194,7 +194,7 @@ func mustBeTidy(t *testing.T, members ...*fleetMember) {
 // TestAnotherTakesOver holds that a run whose member was killed is done by the one that waits for it.
 func TestAnotherTakesOver(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	// S3 that takes connections, and never says a word.
 	silent, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP(etcdclient.Loopback)})
@@ -246,7 +246,7 @@ func TestAnotherTakesOver(t *testing.T) {
 // TestRunsThatAreNotNow holds that a learner leaves runs to others, and says so to who has asked for one.
 func TestRunsThatAreNotNow(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	ca := newAuthority(t)
 	members := fleetOf(t, ca, "a")
 	learner := newcomer(t, ca, "b")
@@ -269,7 +269,7 @@ func TestRunsThatAreNotNow(t *testing.T) {
 // backup, that nothing is let go where none came, and that no secret is in what it says.
 func TestDestinationThatFails(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	server := s3test.Start(t, s3test.Options{})
 	server.MakeBucket(t, "backups")
@@ -387,7 +387,7 @@ func identityOf(t *testing.T) *age.X25519Identity {
 // member.
 func TestBackupOfAFullCluster(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	members := []*fleetMember{newcomer(t, newAuthority(t), "a")}
 	f := members[0]
 	f.configure(t, members, "new")
@@ -417,7 +417,7 @@ func TestBackupOfAFullCluster(t *testing.T) {
 // the member that has the newest.
 func TestRehearsalByWhoHasTheBackup(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	members := fleetOf(t, newAuthority(t), "a", "b")
 	backedUp(t, backupOf(), members...)
 	a, b := members[0], members[1]

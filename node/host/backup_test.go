@@ -165,7 +165,7 @@ func TestBackupsCountFromTheirSchedule(t *testing.T) {
 // TestBackUpGoesOn holds that a call that was cut short does not pass for done.
 func TestBackUpGoesOn(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	for _, cut := range []string{"Reload", "Start"} {
 		m, units := backing(t)
 		b := backupOf()
@@ -190,7 +190,7 @@ func TestBackUpGoesOn(t *testing.T) {
 }
 
 func TestBackUpRefuses(t *testing.T) {
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	m, _ := backing(t)
 	next := besides(t, m, "next", "/data/next")
 	if err := os.Symlink(m.path("/var/lib/etcd"), m.path("/link")); err != nil {
@@ -273,7 +273,7 @@ func TestBackUpRefusesAMountOfTheData(t *testing.T) {
 // TestBackupsOutliveWhatTheyLieIn: where a store of before had backups stored in what is a member's own, neither the end of
 // backups nor a purge deletes them.
 func TestBackupsOutliveWhatTheyLieIn(t *testing.T) {
-	sample.LeaveToNewestLine(t, "TestOneMemberDoesEachRun takes a backup with every line")
+	sample.LeaveToNewestMinor(t, "TestOneMemberDoesEachRun takes a backup with every minor version")
 	for _, directory := range []string{"/var/lib/etcd", dataDir + ".backup", dataDir + ".snapshots", dataDir + ".aside-old"} {
 		for _, by := range []string{"main", "next"} {
 			m, _ := backing(t)

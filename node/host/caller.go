@@ -86,7 +86,7 @@ func (w attendedWriter) Write(p []byte) (int, error) {
 }
 
 // arriving is what a caller sends behind its request. Bytes are signs of life: the heartbeats of its lock wait behind them
-// on a thin line. Once none have come for long, the call ends.
+// on a slow connection. Once none have come for long, the call ends.
 type arriving struct {
 	from    *bufio.Reader
 	silence time.Duration

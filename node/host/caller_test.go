@@ -97,7 +97,7 @@ func TestUploadThatFallsSilent(t *testing.T) {
 	out := &bytes.Buffer{}
 	ended := make(chan bool, 1)
 	go func() { ended <- m.Call(context.Background(), stdin, out) }()
-	fetch := api.FetchRequest{DataDir: dataDir, Line: "3.7", Source: api.Source{Upload: &api.Upload{SizeBytes: 1 << 20, SHA256: strings.Repeat("ab", 32)}}}
+	fetch := api.FetchRequest{DataDir: dataDir, MinorVersion: "3.7", Source: api.Source{Upload: &api.Upload{SizeBytes: 1 << 20, SHA256: strings.Repeat("ab", 32)}}}
 	for _, said := range []string{request(t, api.Request{Operation: api.OpFetch, Holder: "1"}, fetch), "a", "part", "of it"} {
 		if _, err := io.WriteString(caller, said); err != nil {
 			t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// lines are the line of the etcd that is tested, and the ones below it.
-func lines(t *testing.T) (this, below, further string) {
+// minors are the minor version of the etcd that is tested, and the ones below it.
+func minors(t *testing.T) (this, below, further string) {
 	t.Helper()
 	var minor int
 	if _, err := fmt.Sscanf(version.Version, "3.%d.", &minor); err != nil {
@@ -22,7 +22,7 @@ func lines(t *testing.T) (this, below, further string) {
 func TestDowngradeOfACluster(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
-	this, below, further := lines(t)
+	this, below, further := minors(t)
 	eventually(t, "the cluster's version is agreed on", func() bool { return f.probe(t).ClusterVersion == this+".0" })
 	downgrade := func(to string) error {
 		return f.Downgrade(t.Context(), "main", api.DowngradeRequest{Owner: fleetOwner, Version: to})

@@ -159,31 +159,31 @@ func TestFetchRefuses(t *testing.T) {
 		code    api.Code
 		says    string
 	}{
-		"empty":              {nil, nil, api.CodeRefused, "is empty"},
-		"no database":        {junk, nil, api.CodeRefused, "does not begin as a database does"},
-		"with a sum":         {withSum(junk), nil, api.CodeRefused, "does not begin as a database does"},
-		"a word":             {[]byte("hello"), nil, api.CodeRefused, "does not begin as a database does"},
-		"cut off":            {content[:len(content)-4096], nil, api.CodeRefused, "is damaged: verify snapshot"},
-		"cut off anywhere":   {content[:len(content)-100], nil, api.CodeRefused, "was cut off"},
-		"a database":         {content[:len(content)-32], nil, api.CodeRefused, "a copy of a member's own database"},
-		"one bit":            {flipped, nil, api.CodeRefused, "its SHA-256 is"},
-		"in a circle":        {circle(content), nil, api.CodeRefused, "is damaged: verify snapshot"},
-		"another one":        {content, func(r *api.FetchRequest) { r.SHA256 = strings.Repeat("0", 64) }, api.CodeRefused, "it is another snapshot"},
-		"a newer line":       {content, func(r *api.FetchRequest) { r.Line = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
-		"a newer cluster":    {unmarked(t, content), func(r *api.FetchRequest) { r.Line = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
-		"damaged on its way": {content, func(r *api.FetchRequest) { r.Source.Upload.SHA256 = strings.Repeat("0", 64) }, api.CodeFailed, "was damaged on its way"},
-		"cut off on its way": {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes += 10 }, api.CodeFailed, "was cut off on its way"},
-		"no space":           {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes = 1 << 60 }, api.CodeRefused, "free some space"},
-		"encrypted":          {[]byte("age-encryption.org/v1\n-> X25519 abc"), nil, api.CodeRefused, "no age identity was given"},
-		"no identity":        {[]byte("age-encryption.org/v1\n"), func(r *api.FetchRequest) { r.Identity = secret.New("hunter2") }, api.CodeRefused, "line 1 of the age identity"},
-		"no source":          {content, func(r *api.FetchRequest) { r.Source = api.Source{} }, api.CodeRefused, "comes from one place"},
-		"two sources":        {content, func(r *api.FetchRequest) { r.Source.Path = "/backup.db" }, api.CodeRefused, "comes from one place"},
-		"no path":            {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "backup.db"} }, api.CodeRefused, "no absolute path"},
-		"nothing there":      {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "/backup.db"} }, api.CodeRefused, "/backup.db is not there"},
-		"a directory":        {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "/etc"} }, api.CodeRefused, "/etc is no file"},
-		"no line":            {content, func(r *api.FetchRequest) { r.Line = "new" }, api.CodeRefused, "no line of etcd"},
-		"no data directory":  {content, func(r *api.FetchRequest) { r.DataDir = "etcd" }, api.CodeRefused, "data directory"},
-		"no SHA-256":         {content, func(r *api.FetchRequest) { r.SHA256 = "../x" }, api.CodeRefused, "no SHA-256"},
+		"empty":                 {nil, nil, api.CodeRefused, "is empty"},
+		"no database":           {junk, nil, api.CodeRefused, "does not begin as a database does"},
+		"with a sum":            {withSum(junk), nil, api.CodeRefused, "does not begin as a database does"},
+		"a word":                {[]byte("hello"), nil, api.CodeRefused, "does not begin as a database does"},
+		"cut off":               {content[:len(content)-4096], nil, api.CodeRefused, "is damaged: verify snapshot"},
+		"cut off anywhere":      {content[:len(content)-100], nil, api.CodeRefused, "was cut off"},
+		"a database":            {content[:len(content)-32], nil, api.CodeRefused, "a copy of a member's own database"},
+		"one bit":               {flipped, nil, api.CodeRefused, "its SHA-256 is"},
+		"in a circle":           {circle(content), nil, api.CodeRefused, "is damaged: verify snapshot"},
+		"another one":           {content, func(r *api.FetchRequest) { r.SHA256 = strings.Repeat("0", 64) }, api.CodeRefused, "it is another snapshot"},
+		"a newer minor version": {content, func(r *api.FetchRequest) { r.MinorVersion = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
+		"a newer cluster":       {unmarked(t, content), func(r *api.FetchRequest) { r.MinorVersion = "3.5" }, api.CodeRefused, "to be started by etcd 3.5"},
+		"damaged on its way":    {content, func(r *api.FetchRequest) { r.Source.Upload.SHA256 = strings.Repeat("0", 64) }, api.CodeFailed, "was damaged on its way"},
+		"cut off on its way":    {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes += 10 }, api.CodeFailed, "was cut off on its way"},
+		"no space":              {content, func(r *api.FetchRequest) { r.Source.Upload.SizeBytes = 1 << 60 }, api.CodeRefused, "free some space"},
+		"encrypted":             {[]byte("age-encryption.org/v1\n-> X25519 abc"), nil, api.CodeRefused, "no age identity was given"},
+		"no identity":           {[]byte("age-encryption.org/v1\n"), func(r *api.FetchRequest) { r.Identity = secret.New("hunter2") }, api.CodeRefused, "line 1 of the age identity"},
+		"no source":             {content, func(r *api.FetchRequest) { r.Source = api.Source{} }, api.CodeRefused, "comes from one place"},
+		"two sources":           {content, func(r *api.FetchRequest) { r.Source.Path = "/backup.db" }, api.CodeRefused, "comes from one place"},
+		"no path":               {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "backup.db"} }, api.CodeRefused, "no absolute path"},
+		"nothing there":         {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "/backup.db"} }, api.CodeRefused, "/backup.db is not there"},
+		"a directory":           {nil, func(r *api.FetchRequest) { r.Source = api.Source{Path: "/etc"} }, api.CodeRefused, "/etc is no file"},
+		"no minor version":      {content, func(r *api.FetchRequest) { r.MinorVersion = "new" }, api.CodeRefused, "no minor version of etcd"},
+		"no data directory":     {content, func(r *api.FetchRequest) { r.DataDir = "etcd" }, api.CodeRefused, "data directory"},
+		"no SHA-256":            {content, func(r *api.FetchRequest) { r.SHA256 = "../x" }, api.CodeRefused, "no SHA-256"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
@@ -223,7 +223,7 @@ func TestFetchRefuses(t *testing.T) {
 // TestFetchOfWhatIsEncrypted holds that only who has the identity gets at it, by an upload, a path and S3.
 func TestFetchOfWhatIsEncrypted(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "what is encrypted is the same bytes to the code that decrypts it")
+	sample.LeaveToNewestMinor(t, "what is encrypted is the same bytes to the code that decrypts it")
 	f, saved, content := aSnapshot(t)
 	right, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -40,7 +40,7 @@ func expiries(t *testing.T, m *Machine, cluster string) map[string][]string {
 // TestExpiryIsMeasured holds that monitoring reads on the host when each certificate and authority expires, after whatever has
 // changed them, and no longer once the cluster has left.
 func TestExpiryIsMeasured(t *testing.T) {
-	sample.LeaveToNewestLine(t, "certificates are the same in each")
+	sample.LeaveToNewestMinor(t, "certificates are the same in each")
 	m, _ := newMachine(t)
 	ca, next := newAuthority(t), newAuthority(t)
 	r := prepareOf("main")

@@ -20,7 +20,7 @@ import (
 // TestFilesOfTLSHaveTheirOwnersAndModes has somebody change whose the files of keys and certificates are, and who may read them: the
 // host reports what etcd cannot read when it is started next, or what others than etcd have read, and a renewal mends it.
 func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
-	sample.LeaveToNewestLine(t, "owners and modes are the same in each")
+	sample.LeaveToNewestMinor(t, "owners and modes are the same in each")
 	peerKey, server := api.KeyFile("main", api.KeyPeer), api.CertificateFile("main", api.KeyServer)
 	etcd, others := etcdOwner, files.Owner{UID: 54321, GID: 54321}
 	for name, test := range map[string]struct {
@@ -91,7 +91,7 @@ func TestFilesOfTLSHaveTheirOwnersAndModes(t *testing.T) {
 // TestLinksInPlacesOfKeys has somebody put links and pipes where keys lie: none is written through or waited for, and what a link
 // leads to stays as it was.
 func TestLinksInPlacesOfKeys(t *testing.T) {
-	sample.LeaveToNewestLine(t, "files are the same in each")
+	sample.LeaveToNewestMinor(t, "files are the same in each")
 	for name, put := range map[string]func(path, other string) error{
 		"a pipe":            func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
 		"a link":            func(path, other string) error { return os.Symlink(other, path) },
@@ -140,7 +140,7 @@ func TestLinksInPlacesOfKeys(t *testing.T) {
 
 // TestNoKeyIsLeftUnderAnotherName cuts calls off while keys are written: what they leave goes with the next call, whatever that is about.
 func TestNoKeyIsLeftUnderAnotherName(t *testing.T) {
-	sample.LeaveToNewestLine(t, "files are the same in each")
+	sample.LeaveToNewestMinor(t, "files are the same in each")
 	m, _ := newMachine(t)
 	ca := newAuthority(t)
 	r := prepareOf("main")

@@ -15,7 +15,7 @@ import (
 
 func TestKeysOfEveryAlgorithm(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "certificates are read by Go's TLS in each")
+	sample.LeaveToNewestMinor(t, "certificates are read by Go's TLS in each")
 	algorithms := []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"}
 	for _, algorithm := range algorithms {
 		t.Run(algorithm, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestErrorsHoldNoKey(t *testing.T) {
 // TestAPairIsOneAtEachMoment changes the algorithm of keys, and cuts the power at each name that changes on the disk: what a
 // member is started with then is whole, or is once it has ended, or the next call makes it so.
 func TestAPairIsOneAtEachMoment(t *testing.T) {
-	sample.LeaveToNewestLine(t, "certificates are read by Go's TLS in each")
+	sample.LeaveToNewestMinor(t, "certificates are read by Go's TLS in each")
 	for _, runs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("it runs: %t", runs), func(t *testing.T) {
 			changed := 0

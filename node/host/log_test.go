@@ -21,7 +21,7 @@ func TestLogOfAMemberThatDoesNotRun(t *testing.T) {
 	f.put(t, 50)
 	// etcd agrees on its version up to some seconds after its first start, and writes it to its database with
 	// the next commit: a defragmentation is one.
-	this, _, _ := lines(t)
+	this, _, _ := minors(t)
 	eventually(t, "the cluster's version is agreed on", func() bool { return f.probe(t).ClusterVersion == this+".0" })
 	f.client(t, func(c *clientv3.Client) {
 		if _, err := c.Defragment(t.Context(), f.clientURL()); err != nil {

@@ -10,7 +10,7 @@ import (
 // TestFetchWantsMemory holds that a host on which a snapshot cannot be restored says so while nothing is stopped.
 func TestFetchWantsMemory(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "a snapshot is bytes while it is on its way")
+	sample.LeaveToNewestMinor(t, "a snapshot is bytes while it is on its way")
 	_, _, content := aSnapshot(t)
 	t.Run("memory", func(t *testing.T) {
 		m, _ := newMachine(t)

@@ -108,13 +108,13 @@ func TestRehearsalFindsWhatIsWrong(t *testing.T) {
 			}
 			f.editManifest(t, name, func(m *backup.Manifest) { m.SHA256, m.StoredSHA256 = sha256Of(text), sha256Of(text) })
 		}, "two pages lead to page", true},
-		"fewer keys":         {edited(func(m *backup.Manifest) { m.Keys++ }), "keys", true},
-		"another revision":   {edited(func(m *backup.Manifest) { m.Revision++ }), "revision", true},
-		"another hash":       {edited(func(m *backup.Manifest) { m.Hash++ }), "hash", true},
-		"another compaction": {edited(func(m *backup.Manifest) { m.CompactRevision = 3 }), "compacted", true},
-		"a newer line":       {edited(func(m *backup.Manifest) { m.StorageVersion = "9.9" }), "9.9", false},
-		"cut off":            {func(name string) { cutOff(t, f.path(backupDir+"/main/"+name+".db")) }, "bytes long", false},
-		"no manifest":        {func(name string) { writeFile(t, f.Machine, backupDir+"/main/"+name+".json", "{") }, "manifest", false},
+		"fewer keys":            {edited(func(m *backup.Manifest) { m.Keys++ }), "keys", true},
+		"another revision":      {edited(func(m *backup.Manifest) { m.Revision++ }), "revision", true},
+		"another hash":          {edited(func(m *backup.Manifest) { m.Hash++ }), "hash", true},
+		"another compaction":    {edited(func(m *backup.Manifest) { m.CompactRevision = 3 }), "compacted", true},
+		"a newer minor version": {edited(func(m *backup.Manifest) { m.StorageVersion = "9.9" }), "9.9", false},
+		"cut off":               {func(name string) { cutOff(t, f.path(backupDir+"/main/"+name+".db")) }, "bytes long", false},
+		"no manifest":           {func(name string) { writeFile(t, f.Machine, backupDir+"/main/"+name+".json", "{") }, "manifest", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := f.mustRun(t, backups.KindBackup)
@@ -152,7 +152,7 @@ func cutOff(t *testing.T, path string) {
 // TestRehearsalOfAnEncryptedBackup holds what can be proved with, without, and with the wrong identity.
 func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every line")
+	sample.LeaveToNewestMinor(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every minor version")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
 	key, other := identityOf(t), identityOf(t)
@@ -197,7 +197,7 @@ func TestRehearsalOfAnEncryptedBackup(t *testing.T) {
 // is removed.
 func TestKilledRehearsal(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every line")
+	sample.LeaveToNewestMinor(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every minor version")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
@@ -231,7 +231,7 @@ func TestKilledRehearsal(t *testing.T) {
 // nothing of the backup.
 func TestRehearsedMemberThatStandsStill(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every line")
+	sample.LeaveToNewestMinor(t, "TestRehearsalProvesABackup and TestRehearsalFindsWhatIsWrong rehearse with every minor version")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	backedUp(t, backupOf(), f)
 	f.put(t, 30)
@@ -287,7 +287,7 @@ func TestFetchOfABackup(t *testing.T) {
 	backedUp(t, b, f)
 	f.put(t, 30)
 	made := f.mustRun(t, backups.KindBackup)
-	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, Line: api.Minor(f.EtcdVersion), Identity: secret.New(key.String())}
+	r := api.FetchRequest{Owner: fleetOwner, DataDir: dataDir, Source: api.Source{Backup: made.Backup}, MinorVersion: api.Minor(f.EtcdVersion), Identity: secret.New(key.String())}
 	fetch := func() (api.Snapshot, error) { return f.arrivals().Fetch(t.Context(), "main", r, strings.NewReader("")) }
 	got, err := fetch()
 	if err != nil {

@@ -44,7 +44,7 @@ func (f *fleetMember) saved(t *testing.T) (api.Saved, []byte) {
 // upload is a request to fetch a content that is sent.
 func upload(content []byte) api.FetchRequest {
 	return api.FetchRequest{
-		Owner: fleetOwner, DataDir: dataDir, Line: version.Cluster(version.Version),
+		Owner: fleetOwner, DataDir: dataDir, MinorVersion: version.Cluster(version.Version),
 		Source: api.Source{Upload: &api.Upload{SizeBytes: int64(len(content)), SHA256: sha256Of(content)}},
 	}
 }

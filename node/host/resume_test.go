@@ -43,8 +43,8 @@ func (m *Machine) fetchAsChild() error {
 	return err
 }
 
-// thinLine is storage behind a line that carries so many bytes of an object, and then nothing more until it is opened.
-type thinLine struct {
+// stallingStorage is storage that sends so many bytes of an object, and then nothing more until it is opened.
+type stallingStorage struct {
 	*httptest.Server
 	mu     sync.Mutex
 	left   int64         // of the content of objects
@@ -53,13 +53,13 @@ type thinLine struct {
 	ranges []string      // of the requests for an object, each with what it asked for
 }
 
-func startThinLine(t *testing.T, storage *s3test.Server, key string) *thinLine {
+func startStallingStorage(t *testing.T, storage *s3test.Server, key string) *stallingStorage {
 	t.Helper()
 	target, err := neturl.Parse(storage.Endpoint())
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &thinLine{}
+	l := &stallingStorage{}
 	l.narrow(0)
 	l.Server = httptest.NewServer(&httputil.ReverseProxy{
 		FlushInterval: -1, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
@@ -71,7 +71,7 @@ func startThinLine(t *testing.T, storage *s3test.Server, key string) *thinLine {
 				l.mu.Lock()
 				l.ranges = append(l.ranges, r.Request.Header.Get("Range"))
 				l.mu.Unlock()
-				r.Body = &carried{ReadCloser: r.Body, line: l, ctx: r.Request.Context()}
+				r.Body = &carried{ReadCloser: r.Body, stalling: l, ctx: r.Request.Context()}
 			}
 			return nil
 		},
@@ -80,13 +80,13 @@ func startThinLine(t *testing.T, storage *s3test.Server, key string) *thinLine {
 	return l
 }
 
-func (l *thinLine) narrow(bytes int64) {
+func (l *stallingStorage) narrow(bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.left, l.opened, l.served, l.ranges = bytes, make(chan struct{}), 0, nil
 }
 
-func (l *thinLine) widen() {
+func (l *stallingStorage) widen() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -96,7 +96,7 @@ func (l *thinLine) widen() {
 	}
 }
 
-func (l *thinLine) seen() (served int64, ranges []string) {
+func (l *stallingStorage) seen() (served int64, ranges []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.served, l.ranges
@@ -105,14 +105,14 @@ func (l *thinLine) seen() (served int64, ranges []string) {
 // carried is the content of one answer.
 type carried struct {
 	io.ReadCloser
-	line *thinLine
-	ctx  context.Context
+	stalling *stallingStorage
+	ctx      context.Context
 }
 
 func (c *carried) Read(p []byte) (int, error) {
-	c.line.mu.Lock()
-	left, opened := c.line.left, c.line.opened
-	c.line.mu.Unlock()
+	c.stalling.mu.Lock()
+	left, opened := c.stalling.left, c.stalling.opened
+	c.stalling.mu.Unlock()
 	if left <= 0 {
 		select {
 		case <-opened:
@@ -122,10 +122,10 @@ func (c *carried) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), left)])
-	c.line.mu.Lock()
-	defer c.line.mu.Unlock()
-	c.line.left -= int64(n)
-	c.line.served += int64(n)
+	c.stalling.mu.Lock()
+	defer c.stalling.mu.Unlock()
+	c.stalling.left -= int64(n)
+	c.stalling.served += int64(n)
 	return n, err
 }
 
@@ -149,7 +149,7 @@ func arrivedParts(t *testing.T, m *Machine) (bytes int64) {
 // than what comes.
 func TestFetchIsGoneOnWith(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "a snapshot is bytes while it is on its way")
+	sample.LeaveToNewestMinor(t, "a snapshot is bytes while it is on its way")
 	_, saved, content := aSnapshot(t)
 	_, other, otherContent := aSnapshot(t)
 	identity, err := age.GenerateX25519Identity()
@@ -192,26 +192,26 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	}
 	const third = 8 << 10
 
-	for name, test := range map[string]func(line string) (key string, from api.Source){
-		"an object": func(line string) (string, api.Source) {
+	for name, test := range map[string]func(stalling string) (key string, from api.Source){
+		"an object": func(stalling string) (string, api.Source) {
 			put(t, "an-object.db", content)
-			return "an-object.db", api.Source{S3: at(line, "an-object.db")}
+			return "an-object.db", api.Source{S3: at(stalling, "an-object.db")}
 		},
-		"a backup": func(line string) (string, api.Source) {
-			return ".db", api.Source{Backup: names["in the clear"], In: at(line, "")}
+		"a backup": func(stalling string) (string, api.Source) {
+			return ".db", api.Source{Backup: names["in the clear"], In: at(stalling, "")}
 		},
-		"an encrypted backup": func(line string) (string, api.Source) {
-			return ".db.age", api.Source{Backup: names["encrypted"], In: at(line, "")}
+		"an encrypted backup": func(stalling string) (string, api.Source) {
+			return ".db.age", api.Source{Backup: names["encrypted"], In: at(stalling, "")}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := newMachine(t)
 			key, _ := test("")
-			line := startThinLine(t, storage, key)
-			_, from := test(line.URL)
+			stalling := startStallingStorage(t, storage, key)
+			_, from := test(stalling.URL)
 
 			// The process is killed.
-			line.narrow(third)
+			stalling.narrow(third)
 			var told bytes.Buffer
 			if err := json.NewEncoder(&told).Encode(secret.Revealed(request(from))); err != nil {
 				t.Fatal(err)
@@ -228,7 +228,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			_ = child.Wait()
 
 			// The next call is cut off.
-			line.narrow(third)
+			stalling.narrow(third)
 			ctx, cut := context.WithCancel(t.Context())
 			failed := make(chan error, 1)
 			go func() { _, err := m.arrivals().Fetch(ctx, "main", request(from), nil); failed <- err }()
@@ -236,14 +236,14 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 			cut()
 			mustFail(t, <-failed, api.CodeFailed, fmt.Sprintf("%d of ", 2*third), "have arrived, and stay", "apply again to go on from there")
 
-			line.narrow(0)
-			line.widen()
+			stalling.narrow(0)
+			stalling.widen()
 			got, err := m.arrivals().Fetch(t.Context(), "main", request(from), nil)
 			if err != nil || got.SHA256 != saved.SHA256 {
 				t.Fatalf("fetched is %+v, %v", got, err)
 			}
 			mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")
-			served, ranges := line.seen()
+			served, ranges := stalling.seen()
 			if last := ranges[len(ranges)-1]; last != fmt.Sprintf("bytes=%d-", 2*third) || served > int64(len(content))-third {
 				t.Errorf("it asked for %q, and %d bytes of %d were sent", ranges, served, len(content))
 			}
@@ -251,22 +251,22 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 	}
 
 	// begin has a part of an object lie on a host.
-	begin := func(t *testing.T, key string) (*Machine, *thinLine, api.FetchRequest) {
+	begin := func(t *testing.T, key string) (*Machine, *stallingStorage, api.FetchRequest) {
 		t.Helper()
 		put(t, key, content)
 		m, _ := newMachine(t)
-		line := startThinLine(t, storage, key)
-		line.narrow(third)
-		r := request(api.Source{S3: at(line.URL, key)})
+		stalling := startStallingStorage(t, storage, key)
+		stalling.narrow(third)
+		r := request(api.Source{S3: at(stalling.URL, key)})
 		ctx, cut := context.WithCancel(t.Context())
 		failed := make(chan error, 1)
 		go func() { _, err := m.arrivals().Fetch(ctx, "main", r, nil); failed <- err }()
 		eventually(t, "a part has come", func() bool { return arrivedParts(t, m) == third })
 		cut()
 		<-failed
-		line.narrow(0)
-		line.widen()
-		return m, line, r
+		stalling.narrow(0)
+		stalling.widen()
+		return m, stalling, r
 	}
 	t.Run("another object since", func(t *testing.T) {
 		m, _, r := begin(t, "since.db")
@@ -278,8 +278,8 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		mustHaveFetched(t, m, "restore-"+other.SHA256+".db")
 	})
 	t.Run("another object meanwhile", func(t *testing.T) {
-		m, line, r := begin(t, "meanwhile.db")
-		line.narrow(third)
+		m, stalling, r := begin(t, "meanwhile.db")
+		stalling.narrow(third)
 		type fetched struct {
 			api.Snapshot
 			error
@@ -288,15 +288,15 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		go func() { s, err := m.arrivals().Fetch(t.Context(), "main", r, nil); done <- fetched{s, err} }()
 		eventually(t, "more has come", func() bool { return arrivedParts(t, m) == 2*third })
 		put(t, "meanwhile.db", otherContent)
-		line.CloseClientConnections() // what was open goes on with nothing
-		line.widen()
+		stalling.CloseClientConnections() // what was open goes on with nothing
+		stalling.widen()
 		if got := <-done; got.error != nil || got.SHA256 != other.SHA256 {
 			t.Errorf("fetched is %+v", got)
 		}
 		mustHaveFetched(t, m, "restore-"+other.SHA256+".db")
 	})
 	t.Run("damaged on the host", func(t *testing.T) {
-		m, line, r := begin(t, "damaged.db")
+		m, stalling, r := begin(t, "damaged.db")
 		entries, err := os.ReadDir(m.path(snapshotDir))
 		if err != nil || len(entries) != 1 {
 			t.Fatalf("there is %v, %v", entries, err)
@@ -306,7 +306,7 @@ func TestFetchIsGoneOnWith(t *testing.T) {
 		if err != nil || got.SHA256 != saved.SHA256 {
 			t.Errorf("fetched is %+v, %v", got, err)
 		}
-		if served, ranges := line.seen(); served < int64(len(content)) {
+		if served, ranges := stalling.seen(); served < int64(len(content)) {
 			t.Errorf("%d bytes of %d were sent, asked for by %q", served, len(content), ranges)
 		}
 		mustHaveFetched(t, m, "restore-"+saved.SHA256+".db")

@@ -34,8 +34,8 @@ func TestSnapshotOfAMember(t *testing.T) {
 	t.Parallel()
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	f.put(t, 30)
-	line := version.Cluster(version.Version)
-	eventually(t, "its storage version is known", func() bool { return f.probe(t).StorageVersion == line+".0" })
+	minor := version.Cluster(version.Version)
+	eventually(t, "its storage version is known", func() bool { return f.probe(t).StorageVersion == minor+".0" })
 	clock := f.Now()
 	f.Now = func() time.Time { return clock }
 	// What a call that was cut short has left.
@@ -51,7 +51,7 @@ func TestSnapshotOfAMember(t *testing.T) {
 		return s
 	}
 	s := take(2)
-	if s.Revision != 31 || s.Keys != 30 || s.Version != line+".0" || s.Path != snapshotDir+"/31-20260304T050607Z.db" || len(s.SHA256) != 64 || s.SHA256 != f.sum(s.Path) {
+	if s.Revision != 31 || s.Keys != 30 || s.Version != minor+".0" || s.Path != snapshotDir+"/31-20260304T050607Z.db" || len(s.SHA256) != 64 || s.SHA256 != f.sum(s.Path) {
 		t.Errorf("it reads %+v", s)
 	}
 	info, err := os.Stat(f.path(s.Path))

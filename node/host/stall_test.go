@@ -43,7 +43,7 @@ func drippingS3(t *testing.T) *api.S3 {
 // nothing moves, and what ended it is what the run says, whether that was its own bound or systemd.
 func TestSlowStorageKeepsNoDirectoryWaiting(t *testing.T) {
 	t.Parallel()
-	sample.LeaveToNewestLine(t, "storage is slow in the same way for each")
+	sample.LeaveToNewestMinor(t, "storage is slow in the same way for each")
 	f := fleetOf(t, newAuthority(t), "a")[0]
 	b := backupOf()
 	b.S3 = drippingS3(t)

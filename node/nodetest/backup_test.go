@@ -33,7 +33,7 @@ func TestBackupsOfAHost(t *testing.T) {
 		t.Errorf("there are %+v", all)
 	}
 	var fetched api.Snapshot
-	d.must(second, api.OpFetch, api.FetchRequest{Owner: "us", DataDir: dataDir, Source: api.Source{Backup: made}, SHA256: all.Backups[0].SHA256, Line: "3.7"}, &fetched)
+	d.must(second, api.OpFetch, api.FetchRequest{Owner: "us", DataDir: dataDir, Source: api.Source{Backup: made}, SHA256: all.Backups[0].SHA256, MinorVersion: "3.7"}, &fetched)
 	if fetched.SHA256 != all.Backups[0].SHA256 || fetched.Revision != all.Backups[0].Revision {
 		t.Errorf("fetched is %+v", fetched)
 	}

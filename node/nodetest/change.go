@@ -157,8 +157,8 @@ func (c call) moveLeader(r api.MoveLeaderRequest) (api.Done, error) {
 
 // downgrade enables a downgrade of the cluster, or cancels one.
 func (c call) downgrade(r api.DowngradeRequest) (api.Done, error) {
-	if line := model.MinorOf(r.Version); r.Version != "" && (line == 0 || line.String() != r.Version+".0") {
-		return api.Done{}, refuse("%q is no line of versions to go down to: give one like 3.6", r.Version)
+	if minor := model.MinorOf(r.Version); r.Version != "" && (minor == 0 || minor.String() != r.Version+".0") {
+		return api.Done{}, refuse("%q is no minor version to downgrade to: give one like 3.6", r.Version)
 	}
 	leader, s, err := c.changing(r.Owner, leaderTime)
 	if err != nil {

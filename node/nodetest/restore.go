@@ -74,8 +74,8 @@ func checkFetch(r api.FetchRequest) error {
 		return refuse("data directory %q: it is no absolute path", r.DataDir)
 	case r.From < 0 || r.From > 0 && (r.Source.Upload == nil || r.From > r.Source.Upload.SizeBytes):
 		return refuse("an upload cannot be resumed after byte %d", r.From)
-	case model.MinorOf(r.Line) == 0:
-		return refuse("%q is no line of etcd, like 3.7", r.Line)
+	case model.MinorOf(r.MinorVersion) == 0:
+		return refuse("%q is no minor version of etcd, like 3.7", r.MinorVersion)
 	case r.SHA256 != "":
 		return api.CheckSHA256(r.SHA256, "an upload")
 	}

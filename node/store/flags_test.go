@@ -26,8 +26,8 @@ var trio = bootstrap.Cluster{
 	KeyAlgorithm: "ecdsa-p256",
 }
 
-// TestRenderedFlagsAreTaken holds that a member of this line starts by the flags that the provider renders:
-// they are the same for every line.
+// TestRenderedFlagsAreTaken holds that a member of this minor version starts by the flags that the provider renders:
+// they are the same for every minor version.
 func TestRenderedFlagsAreTaken(t *testing.T) {
 	c := trio
 	for _, state := range []string{bootstrap.StateNew, bootstrap.StateExisting} {

@@ -15,7 +15,7 @@ import (
 // TestBackupsOnABootedHost has real systemd start what backs a cluster up, and what proves that it restores, in
 // their sandboxes.
 func TestBackupsOnABootedHost(t *testing.T) {
-	sample.LeaveToNewestLine(t, "node/host has its like with every line")
+	sample.LeaveToNewestMinor(t, "node/host has its like with every minor version")
 	s, c := booted(t, 0)
 	kill := s.lock()
 	defer kill()

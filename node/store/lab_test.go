@@ -44,7 +44,7 @@ func booted(t *testing.T, device int64) (*session, bootstrap.Cluster) {
 		}
 	})
 	binary := filepath.Join(t.TempDir(), "store")
-	build := exec.Command("go", "build", "-o", binary, ".") // of the line that GOFLAGS names, as this test is
+	build := exec.Command("go", "build", "-o", binary, ".") // of the minor version that GOFLAGS names, as this test is
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the store: %v: %s", err, text)

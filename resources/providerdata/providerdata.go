@@ -31,7 +31,7 @@ type Data struct {
 
 // Stores are the etcd stores that this build of the provider carries.
 type Stores interface {
-	// Newest is the newest version that satisfies what is asked for: a line ("3.7"), an exact version
+	// Newest is the newest version that satisfies what is asked for: a minor version ("3.7"), an exact version
 	// ("3.7.3"), or empty for any. It fails where none does, and says which there are.
 	Newest(desired string) (version string, err error)
 

@@ -16,8 +16,8 @@ import (
 // versions are what a cluster can be in the middle of, as to versions.
 type versions struct {
 	runs      []string // by its members; each of them by one at least
-	agreed    string   // line
-	downgrade string   // line
+	agreed    string   // minor version
+	downgrade string   // minor version
 	desired   []string
 }
 
@@ -58,7 +58,7 @@ func (e *etcd) inflict(address, condition string) {
 		case "starting":
 			h.ready = false
 		case "broken":
-			// Of one that is not desired nobody says by what it ought to run. And one that is to be given another line,
+			// Of one that is not desired nobody says by what it ought to run. And one that is to be given another minor version,
 			// which takes a quorum, stays down where that needs it: the apply fails with what its journal says. So does one
 			// that is to be re-addressed.
 			if h.ready = false; e.desired(address) && h.from == "" && membership.Minor(e.want.Version) == membership.Minor(h.version) {
@@ -205,7 +205,7 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 	if kind == "" {
 		return
 	}
-	// It was added when the voters were on one line, or some of them on the desired one.
+	// It was added when the voters were on one minor version, or some of them on the desired one.
 	version := e.want.Version
 	if membership.Minor(version) < e.version {
 		version = "3.7.3"

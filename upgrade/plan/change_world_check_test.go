@@ -329,7 +329,7 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 	return nil
 }
 
-// isNewer tells whether a member runs a newer line of etcd than is desired, and none can be swapped for the older one as it is:
+// isNewer tells whether a member runs a newer minor version of etcd than is desired, and none can be swapped for the older one as it is:
 // all run the newer one, or their storage has not come down.
 func (e *etcd) isNewer() bool {
 	minor, p := membership.Minor(e.want.Version), e.status()

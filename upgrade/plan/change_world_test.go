@@ -22,8 +22,8 @@ type etcd struct {
 	leader    string // ID
 	serves    bool   // the members that run have found each other
 	seen      bool   // and that could be seen before the step that is taken
-	version   string // line that the members have agreed on, which their storage follows
-	downgrade string // line
+	version   string // minor version that the members have agreed on, which their storage follows
+	downgrade string // minor version
 	restless  bool   // a downgrade that is under way goes on by itself, not only while a step waits for it
 	full      bool
 	trusts    membership.Authorities // of the configuration

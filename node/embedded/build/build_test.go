@@ -150,15 +150,15 @@ func TestMakeKnowsWhatStoresAreBuiltOf(t *testing.T) {
 	}
 }
 
-// TestCompileIsReproducible compiles the store of each line in this checkout and in a copy that lies
-// elsewhere: the same source gives the same bytes. The compiler's cache makes it two links a line.
+// TestCompileIsReproducible compiles the store of each minor version in this checkout and in a copy that lies
+// elsewhere: the same source gives the same bytes. The compiler's cache makes it two links a minor version.
 func TestCompileIsReproducible(t *testing.T) {
 	sample.Leave(t, "nothing has its like: it links every store twice")
 	here, err := findSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := source{root: filepath.Join(t.TempDir(), "elsewhere"), lines: here.lines}
+	there := source{root: filepath.Join(t.TempDir(), "elsewhere"), minors: here.minors}
 	for _, part := range append(ownPackages(t, here), "go.mod", "go.sum") {
 		to := filepath.Join(there.root, part)
 		if _, err := os.Stat(to); err == nil {
@@ -171,12 +171,12 @@ func TestCompileIsReproducible(t *testing.T) {
 			t.Fatalf("copy %s: %v: %s", part, err, text)
 		}
 	}
-	for _, line := range here.lines {
+	for _, minor := range here.minors {
 		var built [2][]byte
 		for i, s := range []source{here, there} {
 			to := filepath.Join(t.TempDir(), "store")
 			// A copy is outside of git, and names no commit.
-			if err := s.compile(t.Context(), line, "unknown", runtime.GOARCH, to); err != nil {
+			if err := s.compile(t.Context(), minor, "unknown", runtime.GOARCH, to); err != nil {
 				t.Fatal(err)
 			}
 			if built[i], err = os.ReadFile(to); err != nil {
@@ -184,7 +184,7 @@ func TestCompileIsReproducible(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(built[0], built[1]) {
-			t.Errorf("two builds of etcd %s of the same source differ", line.etcd)
+			t.Errorf("two builds of etcd %s of the same source differ", minor.etcd)
 		}
 		for _, secret := range []string{here.root, os.TempDir() + "/"} {
 			if bytes.Contains(built[0], []byte(secret)) {
@@ -194,7 +194,7 @@ func TestCompileIsReproducible(t *testing.T) {
 	}
 }
 
-func TestCommitOfALine(t *testing.T) {
+func TestCommitOfAMinorVersion(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -203,12 +203,12 @@ func TestCommitOfALine(t *testing.T) {
 		t.Error(err)
 	}
 	outside := source{root: t.TempDir()}
-	for _, line := range s.lines {
-		if got := s.lastCommit(t.Context(), line); got == "" {
-			t.Errorf("etcd %s has no commit", line.etcd)
+	for _, minor := range s.minors {
+		if got := s.lastCommit(t.Context(), minor); got == "" {
+			t.Errorf("etcd %s has no commit", minor.etcd)
 		}
-		if got := outside.lastCommit(t.Context(), line); got != "unknown" {
-			t.Errorf("outside a checkout the commit of etcd %s is %q", line.etcd, got)
+		if got := outside.lastCommit(t.Context(), minor); got != "unknown" {
+			t.Errorf("outside a checkout the commit of etcd %s is %q", minor.etcd, got)
 		}
 	}
 }

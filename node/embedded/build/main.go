@@ -1,4 +1,4 @@
-// Build builds the stores that the provider carries, one of each line of etcd for each architecture, and
+// Build builds the stores that the provider carries, one of each minor version of etcd for each architecture, and
 // puts them where it embeds them:
 //
 //	go run ./node/embedded/build -arch amd64,arm64
@@ -29,8 +29,8 @@ func main() {
 	}
 }
 
-// build builds a store of each line for each architecture, and removes all other stores. It does one after
-// another: the compiler is busy enough with one, and what lines have in common is compiled once.
+// build builds a store of each minor version for each architecture, and removes all other stores. It does one after
+// another: the compiler is busy enough with one, and what minor versions have in common is compiled once.
 func build(ctx context.Context, architectures []string) error {
 	source, err := findSource(ctx)
 	if err != nil {
@@ -44,14 +44,14 @@ func build(ctx context.Context, architectures []string) error {
 
 	dir := filepath.Join(source.root, "node", "embedded", "files")
 	current := map[string]bool{}
-	for _, line := range source.lines {
-		commit := source.lastCommit(ctx, line)
+	for _, minor := range source.minors {
+		commit := source.lastCommit(ctx, minor)
 		for _, architecture := range architectures {
-			binary := filepath.Join(work, line.etcd+"-"+architecture)
-			if err := source.compile(ctx, line, commit, architecture, binary); err != nil {
+			binary := filepath.Join(work, minor.etcd+"-"+architecture)
+			if err := source.compile(ctx, minor, commit, architecture, binary); err != nil {
 				return err
 			}
-			name, err := place(binary, line.etcd, architecture, dir)
+			name, err := place(binary, minor.etcd, architecture, dir)
 			if err != nil {
 				return err
 			}

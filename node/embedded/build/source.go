@@ -12,8 +12,8 @@ import (
 
 // source is a checkout that stores are built from.
 type source struct {
-	root  string // directory of go.mod
-	lines []line
+	root   string // directory of go.mod
+	minors []minor
 }
 
 // findSource finds the checkout around the working directory.
@@ -23,18 +23,18 @@ func findSource(ctx context.Context) (source, error) {
 		return source{}, err
 	}
 	s := source{root: filepath.Dir(module)}
-	s.lines, err = findLines(ctx, s.root)
+	s.minors, err = findMinors(ctx, s.root)
 	return s, err
 }
 
 // sources are what every store is compiled from, as git names paths. A change of a test changes no store,
-// and a change of one line's versions no store of another.
+// and a change of one minor version's modules no store of another.
 var sources = []string{"node/store/*.go", "node/host", "node/api", "node/backup/*.go", "node/durable", "templates/systemd", ":(exclude)*_test.go", ":(exclude)*/testdata/*"}
 
-// lastCommit names the last commit that changed what a line's stores are built from, for `store version`;
+// lastCommit names the last commit that changed what the stores of a minor version are built from, for `store version`;
 // unknown outside a git checkout.
-func (s source) lastCommit(ctx context.Context, l line) string {
-	inputs := append([]string{"--", l.modfile, l.sumfile()}, sources...)
+func (s source) lastCommit(ctx context.Context, m minor) string {
+	inputs := append([]string{"--", m.modfile, m.sumfile()}, sources...)
 	commit, err := output(ctx, s.root, "git", append([]string{"log", "-1", "--format=%H"}, inputs...)...)
 	if err != nil || commit == "" {
 		return "unknown"
@@ -46,17 +46,17 @@ func (s source) lastCommit(ctx context.Context, l line) string {
 	return commit
 }
 
-// compile builds a line's store for one architecture, which names a commit. Nothing of the machine, the directory or the
-// builder's settings goes into it.
-func (s source) compile(ctx context.Context, l line, commit, architecture, to string) error {
+// compile builds the store of a minor version for one architecture, which names a commit. Nothing of the machine, the
+// directory or the builder's settings goes into it.
+func (s source) compile(ctx context.Context, m minor, commit, architecture, to string) error {
 	args := append([]string{"build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -buildid= -X main.commit=" + commit, "-o", to}, l.flags()...)
+		"-ldflags", "-s -w -buildid= -X main.commit=" + commit, "-o", to}, m.flags()...)
 	command := exec.CommandContext(ctx, "go", append(args, "./node/store")...)
 	command.Dir = s.root
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=")
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("compile etcd %s for linux/%s: %w", l.etcd, architecture, err)
+		return fmt.Errorf("compile etcd %s for linux/%s: %w", m.etcd, architecture, err)
 	}
 	return nil
 }

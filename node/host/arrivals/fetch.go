@@ -96,8 +96,8 @@ func (h Host) mayFetch(cluster string, r api.FetchRequest) error {
 			return err
 		}
 	}
-	if !api.IsVersion(r.Line) {
-		return api.Refuse("%q is no line of etcd, like 3.7", r.Line)
+	if !api.IsVersion(r.MinorVersion) {
+		return api.Refuse("%q is no minor version of etcd, like 3.7", r.MinorVersion)
 	}
 	marker, err := h.Records.Marker(cluster)
 	if err == nil && marker != nil {
@@ -163,7 +163,7 @@ func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 		return nil, files.Remove(h.Files.Path(path))
 	}
 	here.Path = path
-	if err := snapshots.MustSuit(path, here, r.Line); err != nil {
+	if err := snapshots.MustSuit(path, here, r.MinorVersion); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(h.tidyParts(r.DataDir, ""), h.NoteSinceBoot(path)); err != nil {
@@ -199,7 +199,7 @@ func (h Host) fetch(from *snapshots.Source, r api.FetchRequest, before int64, pa
 	if r.SHA256 != "" && fetched.SHA256 != r.SHA256 {
 		return api.Snapshot{}, api.Refuse("%s has the SHA-256 %s, and %s was asked for: it is another snapshot; correct one of the two", from.What, fetched.SHA256, r.SHA256)
 	}
-	if err := errors.Join(snapshots.MustSuit(from.What, fetched, r.Line), h.Snapshots.MustHoldInMemory(from.What, fetched.Keys)); err != nil {
+	if err := errors.Join(snapshots.MustSuit(from.What, fetched, r.MinorVersion), h.Snapshots.MustHoldInMemory(from.What, fetched.Keys)); err != nil {
 		return api.Snapshot{}, err
 	}
 	fetched.Path = api.FetchedSnapshot(r.DataDir, fetched.SHA256)

@@ -15,7 +15,7 @@ const (
 	// database of a slow disk tells of nothing on the way.
 	runStall = 6 * time.Hour
 	// storeStall is for how long a destination may take no byte of a backup until the run goes on to the next one. Bytes that
-	// go out to S3 count one by one, and not the parts that they are of, so that no line is too thin.
+	// go out to S3 count one by one, and not the parts that they are of, so that no connection is too slow.
 	storeStall = time.Hour
 	// readyPoll is how often a member is asked that does not answer yet.
 	readyPoll = 25 * time.Millisecond

@@ -18,7 +18,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 )
 
-// thinS3 is storage behind a thin line, to which a part of an upload goes slowly. It is away for some time once a part has come.
+// thinS3 is storage behind a slow connection, to which a part of an upload goes slowly. It is away for some time once a part has come.
 func thinS3(t *testing.T, outage time.Duration) *api.S3 {
 	t.Helper()
 	const piece, pause = 512 << 10, 100 * time.Millisecond
@@ -57,7 +57,7 @@ func thinS3(t *testing.T, outage time.Duration) *api.S3 {
 	return &api.S3{Endpoint: server.URL, Region: "us-east-1", Bucket: "backups", PathStyle: true, AccessKeyID: "id", SecretAccessKey: secret.New("secret")}
 }
 
-// TestAPartThatGoesSlowlyIsNoStall: a part that takes a thin line longer than the bound is no stall, and an outage behind it counts
+// TestAPartThatGoesSlowlyIsNoStall: a part that takes a slow connection longer than the bound is no stall, and an outage behind it counts
 // from the last byte that went out.
 func TestAPartThatGoesSlowlyIsNoStall(t *testing.T) {
 	t.Parallel()

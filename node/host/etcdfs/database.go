@@ -212,7 +212,7 @@ func TakeAlarmsOut(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older line
+// agreedVersion is the version that the cluster of a database had agreed on: 3.7.0. Empty: none yet. etcd of an older minor version
 // does not start from it.
 func agreedVersion(p *pages) (string, error) {
 	version, err := p.valueOf("cluster", "clusterVersion")

@@ -197,7 +197,7 @@ func (h Host) OtherRuns(cluster string) (began time.Time, found bool, err error)
 	return began, found, nil
 }
 
-// BytesCame returns what a call of the lock's holder calls when bytes have arrived for it: on a thin line the lock's
+// BytesCame returns what a call of the lock's holder calls when bytes have arrived for it: on a slow connection the lock's
 // heartbeats wait behind them.
 func (h Host) BytesCame(cluster string) func() {
 	var last time.Time

@@ -10,16 +10,16 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// MustSuit refuses a snapshot that etcd of a line does not start from: it reads its own and those of older lines.
-func MustSuit(what string, s api.Snapshot, line string) error {
+// MustSuit refuses a snapshot that etcd of a minor version does not start from: etcd reads its own and those of older minor versions.
+func MustSuit(what string, s api.Snapshot, minor string) error {
 	if s.Version == "" {
 		return nil // of a cluster that had agreed on none
 	}
 	if !api.IsVersion(s.Version) {
 		return api.Refuse("%s says that it is of etcd %q, which is no version", what, s.Version)
 	}
-	if asked := api.Minor(s.Version); api.CompareVersions(api.Minor(line), asked) < 0 {
-		return api.Refuse("%s is of etcd %s, and is to be started by etcd %s: snapshots go to newer lines, never to older ones; restore it with %s, and downgrade the cluster then", what, asked, line, asked)
+	if asked := api.Minor(s.Version); api.CompareVersions(api.Minor(minor), asked) < 0 {
+		return api.Refuse("%s is of etcd %s, and is to be started by etcd %s: an older etcd never starts from the snapshot of a newer one; restore it with %s, and downgrade the cluster then", what, asked, minor, asked)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import "fmt"
 // Minor is etcd's minor version, of major 3; 0: none.
 type Minor int
 
-// MinorOf is the minor of a version, "3.7.3", or of a line, "3.7"; 0: it is none.
+// MinorOf is the minor of a version, "3.7.3", or of a minor version, "3.7"; 0: it is none.
 func MinorOf(version string) Minor {
 	var major, n int
 	if read, err := fmt.Sscanf(version, "%d.%d", &major, &n); err != nil || read != 2 || major != 3 {

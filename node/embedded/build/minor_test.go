@@ -41,17 +41,18 @@ func required(t *testing.T, file string) map[string]string {
 	return direct
 }
 
-// TestLinesOfThisCheckout holds that each line is a minor version of its own, all of whose etcd modules are of one patch.
-func TestLinesOfThisCheckout(t *testing.T) {
+// TestMinorVersionsOfThisCheckout holds that each module file is of a minor version of its own, and that all of its etcd
+// modules are of one patch.
+func TestMinorVersionsOfThisCheckout(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.lines) < 2 || s.lines[0].modfile != newest {
-		t.Fatalf("they are %+v", s.lines)
+	if len(s.minors) < 2 || s.minors[0].modfile != newest {
+		t.Fatalf("they are %+v", s.minors)
 	}
 	minors := map[string]bool{}
-	for _, l := range s.lines {
+	for _, l := range s.minors {
 		minor := l.etcd[:strings.LastIndex(l.etcd, ".")]
 		if minors[minor] {
 			t.Errorf("two module files ask for etcd %s", minor)
@@ -65,15 +66,16 @@ func TestLinesOfThisCheckout(t *testing.T) {
 	}
 }
 
-// TestLinesAreKeptInStep holds that the store's own source meets one version of each module which it imports,
-// whatever the line: what is fixed in one is fixed in all. Etcd and what it stores by, bbolt and raft, are the line.
-func TestLinesAreKeptInStep(t *testing.T) {
+// TestMinorVersionsAreKeptInStep holds that the store's own source meets one version of each module which it imports,
+// whatever the minor version: what is fixed in one is fixed in all. Only etcd and what it stores by, bbolt and
+// raft, differ.
+func TestMinorVersionsAreKeptInStep(t *testing.T) {
 	s, err := findSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ours := required(t, filepath.Join(s.root, newest))
-	for _, l := range s.lines[1:] {
+	for _, l := range s.minors[1:] {
 		for path, version := range required(t, filepath.Join(s.root, l.modfile)) {
 			if own, both := ours[path]; both && own != version && !strings.HasPrefix(path, "go.etcd.io/") {
 				t.Errorf("%s asks for %s %s, and %s for %s: go get -modfile=%s %s@%s", newest, path, own, l.modfile, version, l.modfile, path, own)
@@ -82,7 +84,7 @@ func TestLinesAreKeptInStep(t *testing.T) {
 	}
 }
 
-func TestModuleFilesThatAreNoLine(t *testing.T) {
+func TestModuleFilesThatAreOfNoMinorVersion(t *testing.T) {
 	for name, version := range map[string]string{"etcd-3.5.mod": "v3.6.16", "etcd-next.mod": "v3.6.16", "etcd-3.6.1.mod": "v3.6.16"} {
 		root := t.TempDir()
 		module := "module example.com/store\n\ngo 1.26.0\n\nrequire go.etcd.io/etcd/server/v3 "
@@ -94,8 +96,8 @@ func TestModuleFilesThatAreNoLine(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if lines, err := findLines(t.Context(), root); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s asking for %s: %+v, %v", name, version, lines, err)
+		if minors, err := findMinors(t.Context(), root); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s asking for %s: %+v, %v", name, version, minors, err)
 		}
 	}
 }
