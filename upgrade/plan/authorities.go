@@ -1,8 +1,8 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
@@ -49,23 +49,45 @@ func (c *planner) compareAuthorities() {
 		} else if s.Issued.Files != c.given && s.Invalid == "" {
 			s.Invalid = "its files name other authorities than it trusts"
 		}
-		who, distrusted := c.notTrusting(c.sign)
-		if s.Due != "" && s.Invalid == "" && s.State == membership.Healthy && c.canSign() && (!distrusted || s.Issued.By == c.sign) {
+		c.reissue(s)
+	}
+}
+
+// reissue has a member's certificates renewed that are due, or of another authority than the one that is to sign. They hold until
+// then, so that this waits until every member is known to trust the authority.
+func (c *planner) reissue(s *membership.MemberStatus) {
+	if s.Due != "" && s.Invalid == "" && s.State == membership.Healthy && c.canSign() {
+		if _, distrusted := c.notTrusting(c.sign); !distrusted || s.Issued.By == c.sign {
 			s.Invalid = s.Due
 		}
-		others, refused := s.Issued.By.Without(c.Signers.First()), s.Issued.By.Without(c.given)
-		if others == (membership.Authorities{}) || s.Invalid != "" || c.sign != c.Signers.First() {
-			continue
+	}
+	others := s.Issued.By.Without(c.Signers.First())
+	switch {
+	case s.Invalid != "":
+		return
+	case s.State != membership.Healthy:
+		if c.canSign() && s.Issued.By != c.sign && c.isRefused(*s) { // else that is not what it is down by
+			s.Invalid = "they are of authority " + s.Issued.By.String()
 		}
-		if s.State != membership.Healthy && refused == (membership.Authorities{}) {
-			continue // that is not what it is down by
-		}
-		if distrusted {
-			c.defers(*s, fmt.Sprintf("its certificates are of authority %s, and none of another is issued while it is not known whether %s trusts that", others, who), c.bringBack())
-			continue
-		}
+		return
+	case others == (membership.Authorities{}):
+		return
+	}
+	switch who, distrusted := c.notTrusting(c.Signers.First()); {
+	case distrusted && serves(who) && who.Desired: // it is restarted first
+	case distrusted:
+		c.defers(*s, fmt.Sprintf("its certificates are of authority %s, and none of another is issued while it is not known whether %s trusts that", others, who), c.bringBack())
+	case c.sign == c.Signers.First():
 		s.Invalid = "they are of authority " + others.String()
 	}
+}
+
+// isRefused tells whether a member is known to refuse another one's certificates, or will once it is configured.
+func (c *planner) isRefused(s membership.MemberStatus) bool {
+	_, refused := first(c.Members, func(other membership.MemberStatus) bool {
+		return counts(other) && other.Issued != (membership.Issued{}) && !trusts(other, s.Issued.By)
+	})
+	return refused || s.Issued.By.Without(c.given) != (membership.Authorities{})
 }
 
 // trustReasons say which authorities a member comes to trust, and which no longer.
@@ -85,14 +107,22 @@ func counts(s membership.MemberStatus) bool {
 }
 
 // needed are the authorities that every member has to trust: the desired ones, and those that a member's certificates are
-// still of. What a member holds that cannot be asked may be of any that the others trust.
+// still of, unless every member is given others before it comes up. What a member holds that cannot be asked may be of any that
+// the others trust.
 func (c *planner) needed() membership.Authorities {
 	needed, unknown := c.Trusts, c.unknown()
 	for _, s := range c.Members {
 		if !counts(s) {
 			continue
 		}
-		needed = needed.With(s.Issued.By)
+		by := s.Issued.By
+		if c.anew.Peers != "" {
+			by.Peers = ""
+		}
+		if c.anew.Clients != "" {
+			by.Clients = ""
+		}
+		needed = needed.With(by)
 		if unknown {
 			needed = needed.With(s.Issued.Trusts)
 		}
@@ -106,6 +136,16 @@ func (c *planner) unknown() bool {
 	return found
 }
 
+// allDown tells whether no member serves, nor may before this run has configured it: each was asked, stays where it is, and has not
+// served since it was started.
+func (c *planner) allDown() bool {
+	_, found := first(c.Members, func(s membership.MemberStatus) bool {
+		down := s.State == membership.Stopped || s.State == membership.Blocked || s.State == membership.Unhealthy && !s.Active
+		return counts(s) && (!down || !s.Desired || s.From != "" || s.Issued == (membership.Issued{}))
+	})
+	return !found
+}
+
 func (c *planner) nobodyServes() bool {
 	_, found := first(c.Members, serves)
 	return !found
@@ -115,31 +155,46 @@ func serves(s membership.MemberStatus) bool {
 	return s.Role != membership.Absent && s.State == membership.Healthy
 }
 
-// able are the authorities to sign by now: of those whose keys are at hand the first that all members trust which serve, or,
-// where none does, all that can be asked. Where no member serves, and they trust none of these, it is the first of all if every
-// member could be asked and stays: each is given the new one before it comes up. Empty: there is none.
-func (c *planner) able() membership.Authorities {
-	return membership.Authorities{
-		Peers:   c.firstTrusted(c.Signers.Peers, func(s membership.MemberStatus) membership.AuthorityNames { return s.Issued.Trusts.Peers }),
-		Clients: c.firstTrusted(c.Signers.Clients, func(s membership.MemberStatus) membership.AuthorityNames { return s.Issued.Trusts.Clients }),
+func peersOf(a membership.Authorities) membership.AuthorityNames   { return a.Peers }
+func clientsOf(a membership.Authorities) membership.AuthorityNames { return a.Clients }
+
+// able sets which authorities sign by now, of those whose keys are at hand: the first that every member accepts. Where there is
+// none, and no member may serve before it was given another, it is the first of all.
+func (c *planner) able() {
+	all := c.allDown()
+	signer := func(candidates []string, of func(membership.Authorities) membership.AuthorityNames) (by, anew membership.AuthorityNames) {
+		if len(candidates) == 0 {
+			return "", ""
+		}
+		_, begun := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && of(s.Issued.By).Has(candidates[0]) })
+		for i, name := range candidates {
+			if (i == 0 || !all || !begun) && c.accepted(name, of) {
+				return membership.AuthorityNames(name), ""
+			}
+		}
+		if all {
+			by = membership.AuthorityNames(candidates[0])
+		}
+		return by, by
 	}
+	c.sign.Peers, c.anew.Peers = signer(c.Signers.Peers, peersOf)
+	c.sign.Clients, c.anew.Clients = signer(c.Signers.Clients, clientsOf)
 }
 
-func (c *planner) firstTrusted(candidates []string, trusts func(membership.MemberStatus) membership.AuthorityNames) membership.AuthorityNames {
-	decides, nobody := serves, c.nobodyServes()
-	if nobody {
+// accepted tells whether every member accepts a certificate of an authority: those that serve trust it (where nobody does, those
+// that could be asked), and so does any other that may come back. What such a one trusts need not be known if another member's
+// certificate is of that authority already: no member was given one before all trusted it.
+func (c *planner) accepted(name string, of func(membership.Authorities) membership.AuthorityNames) bool {
+	decides := serves
+	if c.nobodyServes() {
 		decides = func(s membership.MemberStatus) bool { return counts(s) && s.Issued != (membership.Issued{}) }
 	}
-	for _, name := range candidates {
-		if !slices.ContainsFunc(c.Members, func(s membership.MemberStatus) bool { return decides(s) && !trusts(s).Has(name) }) {
-			return membership.AuthorityNames(name)
-		}
-	}
-	_, kept := first(c.Members, func(s membership.MemberStatus) bool { return counts(s) && !s.Desired })
-	if nobody && !kept && !c.unknown() && len(candidates) > 0 {
-		return membership.AuthorityNames(candidates[0])
-	}
-	return ""
+	_, inUse := first(c.Members, func(s membership.MemberStatus) bool { return decides(s) && of(s.Issued.By).Has(name) })
+	_, refused := first(c.Members, func(s membership.MemberStatus) bool {
+		trusted := of(s.Issued.Trusts)
+		return counts(s) && !trusted.Has(name) && (!inUse || decides(s) && trusted != "")
+	})
+	return !refused
 }
 
 // notTrusting is a member that is not known to trust these authorities.
@@ -161,11 +216,36 @@ func (c *planner) exchangeable() error {
 	for _, s := range c.Members {
 		if s.Desired && c.lacksCertificate(s) {
 			return &membership.Refusal{Summary: "The authorities cannot be exchanged yet", Attribute: "pki", Member: s.Name, At: s.Address,
-				Rule:   "it needs a certificate that the others trust, and they do not trust the new authorities yet, nor is the key of the old ones in pki",
-				Remedy: "put back the pki that the cluster was applied with last, and apply; then exchange the authorities, on a cluster whose members are all healthy"}
+				Rule:   "it needs a certificate, and pki has the key of no authority that the others are known to trust",
+				Remedy: c.howToSign()}
 		}
 	}
 	return nil
+}
+
+// howToSign says by which authorities a member could be given a certificate now.
+func (c *planner) howToSign() string {
+	var known, able membership.Authorities
+	for _, s := range c.Members {
+		known = known.With(s.Issued.Trusts).With(s.Issued.By)
+	}
+	able.Peers, able.Clients = c.sign.Peers, c.sign.Clients
+	for _, name := range known.Peers.All() {
+		if able.Peers == "" && c.accepted(name, peersOf) {
+			able.Peers = membership.AuthorityNames(name)
+		}
+	}
+	for _, name := range known.Clients.All() {
+		if able.Clients == "" && c.accepted(name, clientsOf) {
+			able.Clients = membership.AuthorityNames(name)
+		}
+	}
+	stop := fmt.Sprintf("stop all members (systemctl stop etcd@%s on their hosts) and apply: each is given a certificate of the new ones before it is started; nobody is served meanwhile", c.want.Name)
+	if able.Peers == "" || able.Clients == "" {
+		return cmp.Or(c.downVoters(), stop)
+	}
+	return fmt.Sprintf("give pki one that they trust, with its key: authority %s, in pki.trusted beside the new ones or in their place; "+
+		"apply, and take it out again once all members are healthy and have certificates of the new ones; if that key is gone, %s", able, stop)
 }
 
 // lacksCertificate tells whether a member cannot be what is desired without a new certificate: it is none yet, moves, or does not
@@ -189,10 +269,30 @@ func (c *planner) canSign() bool {
 	return c.Trusts == (membership.Authorities{}) || c.sign.Peers != "" && c.sign.Clients != ""
 }
 
+// stopForCertificates stops a member that does not serve, and whose process trusts no authority that can sign a certificate of
+// its own: it reads the authorities at its start alone. One that is to be configured is stopped for that.
+func (c *planner) stopForCertificates() (membership.Step, bool) {
+	s, found := first(c.Members, func(s membership.MemberStatus) bool {
+		return c.canBringUp(s) && s.State == membership.Unhealthy && s.Invalid != "" && c.canSign() && !trusts(s, c.sign) && !c.mustConfigureFirst(s) && c.mayStopUnhealthy(s)
+	})
+	if !found {
+		return membership.Step{}, false
+	}
+	if s.Staged == "" {
+		return c.stage(s, c.want.Version), true
+	}
+	if before, needed := c.secure(); needed && len(c.Healthy()) > 0 {
+		return before, true
+	}
+	stop := step(membership.Stop, s)
+	stop.To = "it serves nobody, and comes to trust authority " + c.sign.Without(s.Issued.Trusts).String()
+	return stop, true
+}
+
 // provide says in a step which authorities it is to go by, where they are not simply the desired ones.
 func (c *planner) provide(step membership.Step) membership.Step {
 	switch step.Kind {
-	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress, membership.Recover:
+	case membership.Configure, membership.RenewCertificates, membership.Roll, membership.Join, membership.Readdress: // a recovery leaves one member, which has nobody to trust
 		if c.given != c.Trusts {
 			step.Trusts = c.given
 		}

@@ -2,6 +2,8 @@ package plan_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -11,7 +13,7 @@ import (
 // drawAuthorities draws which authorities are desired, and how far an exchange of them has come: each member trusts the new ones
 // before any certificate is of them, and the old ones until none is any more.
 func (e *etcd) drawAuthorities(t *rapid.T) {
-	desired := rapid.SampledFrom([]string{"", "", "rotated", "exchanged", "put back"}).Draw(t, "authorities")
+	desired := rapid.SampledFrom([]string{"", "rotated", "exchanged", "put back", "again", "again rotated"}).Draw(t, "authorities")
 	old, both, latest := authorities("old"), authorities("old+new"), authorities("new")
 	switch desired {
 	case "":
@@ -22,6 +24,10 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 		e.trusts, e.signers = latest, signers("new")
 	case "put back":
 		e.trusts, e.signers = old, signers("old")
+	case "again":
+		e.trusts, e.signers = authorities("newer"), signers("newer")
+	case "again rotated":
+		e.trusts, e.signers = authorities("newer+new"), signers("newer", "new")
 	}
 	phase := rapid.IntRange(0, 3).Draw(t, "phase of the exchange")
 	for _, m := range e.list {
@@ -40,6 +46,9 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 			trusts, by = latest, latest
 		}
 		h.issued = membership.Issued{By: by, Trusts: trusts, Files: trusts}
+		if h.expired && h.from == "" && rapid.IntRange(0, 3).Draw(t, "of nobody "+m.address) == 0 {
+			h.issued.By = membership.Authorities{} // an authority that nobody has any more
+		}
 	}
 }
 
@@ -66,10 +75,16 @@ func (e *etcd) issue(step membership.Step) {
 	case membership.Configure, membership.Join, membership.Readdress:
 		if step.Keeps {
 			given.By = h.issued.By
+		} else {
+			h.expired = false
 		}
 		h.issued = given
+	case membership.Recover:
+		if h.from != "" || h.expired || e.rewrites(step.At) { // else it is started as it is
+			h.issued, h.expired = given, false
+		}
 	case membership.RenewCertificates:
-		h.issued.By, h.issued.Files = given.By, given.Files
+		h.issued.By, h.issued.Files, h.expired = given.By, given.Files, false
 		if !h.running {
 			h.issued.Trusts = given.Files
 		}
@@ -100,13 +115,31 @@ func (e *etcd) estranged() error {
 	return nil
 }
 
-// notYet tells whether a refusal says that the authorities cannot be exchanged now, and puts them back, as it advises.
-func (e *etcd) notYet(err error) bool {
+// notYet tells whether a refusal says that the authorities cannot be exchanged now, and follows its advice: the authority that it
+// names is given with its key, beside those that are desired or in their place.
+func (e *etcd) notYet(t *rapid.T, err error) bool {
 	refusal, is := err.(*membership.Refusal)
-	if !is || refusal.Attribute != "pki" || e.reverted {
+	if !is || refusal.Attribute != "pki" {
 		return false
 	}
-	before := map[string]string{"new": "old", "old": "new"}[e.signers.Peers[0]]
-	e.trusts, e.signers, e.reverted = authorities(before), signers(before), true
+	if rapid.Bool().Draw(t, "stop all") && strings.Contains(refusal.Remedy, "stop all members") {
+		for _, m := range e.list {
+			if h := e.at(m.address); !h.silent && !h.taken {
+				h.running, h.ready = false, false
+			}
+		}
+		e.heartbeat()
+		return true
+	}
+	_, advice, found := strings.Cut(refusal.Remedy, "authority ")
+	named, _, _ := strings.Cut(advice, " for peers")
+	if !found || slices.Contains(e.signers.Peers, named) {
+		t.Fatalf("the advice is no way on: %s\nin %s", err, show(e.status()))
+	}
+	if rapid.Bool().Draw(t, "in their place") {
+		e.trusts, e.signers = membership.Authorities{}, membership.Signers{}
+	}
+	e.trusts = e.trusts.With(authorities(named))
+	e.signers = signers(append(slices.Clone(e.signers.Peers), named)...)
 	return true
 }

@@ -77,12 +77,14 @@ type planner struct {
 	deferred []*membership.Refusal
 	given    membership.Authorities // that every member is to trust by now
 	sign     membership.Authorities // that can sign by now; of peers, or of clients, empty: none can
+	anew     membership.Authorities // of these, those by which every member is given a certificate before it comes up
 }
 
 // newPlanner returns the planner of a status, with the authorities that count for its members by now.
 func newPlanner(p membership.ClusterStatus, want membership.Spec) *planner {
 	c := &planner{ClusterStatus: p, want: want}
-	c.given, c.sign = c.needed(), c.able()
+	c.able()
+	c.given = c.needed()
 	return c
 }
 

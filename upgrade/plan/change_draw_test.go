@@ -34,7 +34,7 @@ var courses = []versions{
 }
 
 // conditions are what can be wrong with a member's host: what can be mended without leaving here first.
-var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsynced", "stopped", "stopped settings", "starting", "broken", "lost", "missing", "unreachable", "barred", "unmounted", "foreign"}
+var conditions = []string{"", "", "", "", "", "settings", "expired", "disabled", "unsynced", "stopped", "stopped settings", "starting", "expired stopped", "expired starting", "broken", "lost", "missing", "unreachable", "barred", "unmounted", "foreign"}
 
 // hopeful are the conditions that apply mends by itself, or would without the others.
 var hopeful = conditions[:len(conditions)-4]
@@ -274,7 +274,19 @@ func mustHelp(t *rapid.T, err error, e *etcd) {
 func (e *etcd) must(t *rapid.T, step membership.Step) {
 	t.Helper()
 	if err := e.do(step); err != nil {
-		t.Fatalf("%v\nin %s", err, show(e.status()))
+		t.Fatalf("%v\nin %sby\n  %s", err, show(e.status()), strings.Join(e.did, "\n  "))
+	}
+}
+
+// run takes steps as a run would: one that waits in vain for a member ends there.
+func (e *etcd) run(t *rapid.T, steps []membership.Step) {
+	t.Helper()
+	for _, step := range steps {
+		if e.must(t, step); e.vain {
+			e.vain = false
+			e.forget()
+			return
+		}
 	}
 }
 

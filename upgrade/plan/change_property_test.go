@@ -69,7 +69,7 @@ func TestPlansResume(t *testing.T) {
 		patience := rapid.IntRange(0, 12).Draw(t, "cuts")
 		for taken := 0; ; taken++ {
 			planned, err := e.planned(t)
-			if err != nil && e.notYet(err) {
+			if err != nil && e.notYet(t, err) {
 				continue
 			}
 			if err != nil {
@@ -118,9 +118,7 @@ func TestPlansMeetFaults(t *testing.T) {
 			if err != nil {
 				break
 			}
-			for _, step := range planned.Steps[:rapid.IntRange(0, len(planned.Steps)).Draw(t, "fault after")] {
-				e.must(t, step)
-			}
+			e.run(t, planned.Steps[:rapid.IntRange(0, len(planned.Steps)).Draw(t, "fault after")])
 			m := rapid.SampledFrom(e.list).Draw(t, "whom")
 			e.inflict(m.address, rapid.SampledFrom([]string{"lost", "missing", "unreachable", "barred", "stopped", "unmounted", "foreign", "broken"}).Draw(t, "fault"))
 			e.heartbeat()
@@ -138,7 +136,7 @@ func TestPlansMeetFaults(t *testing.T) {
 		began := show(e.status())
 		for range 20 {
 			planned, err := e.planned(t)
-			if err != nil && e.notYet(err) {
+			if err != nil && e.notYet(t, err) {
 				continue
 			}
 			if err != nil {
@@ -153,15 +151,7 @@ func TestPlansMeetFaults(t *testing.T) {
 				}
 				return
 			}
-			for _, step := range planned.Steps {
-				if e.must(t, step); e.vain {
-					break
-				}
-			}
-			if e.vain {
-				e.vain = false
-				e.forget()
-			}
+			e.run(t, planned.Steps)
 		}
 		t.Fatalf("it comes to no end\nmended: %s", began)
 	})
@@ -172,7 +162,7 @@ func TestPlansOfConvergedClusters(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		e := draw(t, []string{""})
 		planned, err := e.planned(t)
-		if err != nil && e.notYet(err) {
+		if err != nil && e.notYet(t, err) {
 			planned, err = e.planned(t)
 		}
 		if err != nil && !e.serves {

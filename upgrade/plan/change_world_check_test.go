@@ -70,8 +70,8 @@ func (e *etcd) checkServing(membership.Step, *machine, *entry) error {
 }
 
 func (e *etcd) checkRenewCertificates(_ membership.Step, h *machine, m *entry) error {
-	if m == nil || !h.marker || !h.expired && h.issued.By == e.signers.First() || h.from != "" {
-		return errors.New("nothing of it has expired, and it is of the right authority")
+	if m == nil || !h.marker || !h.expired && h.issued.By == e.signers.First() && h.issued.Files == h.issued.Trusts || h.from != "" {
+		return errors.New("nothing of it has expired, it is of the right authority, and trusts what its files say")
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 func (e *etcd) take(step membership.Step) {
 	h, m := e.at(step.At), e.entry(step.At)
 	configure := func(version string) {
-		h.version, h.current, h.expired, h.broken = version, true, false, false
+		h.version, h.current, h.broken = version, true, false
 	}
 	e.issue(step)
 	switch step.Kind {
@@ -20,7 +20,7 @@ func (e *etcd) take(step membership.Step) {
 	case membership.Snapshot:
 		e.saved = true
 	case membership.RenewCertificates:
-		h.expired, e.certified[step.At] = false, true
+		e.certified[step.At] = true
 		if h.running && e.seen {
 			h.ready = !h.broken
 		}
@@ -80,11 +80,11 @@ func (e *etcd) take(step membership.Step) {
 		if e.rewritten(m) {
 			configure(e.want.Version)
 		}
-		h.from, h.gone, h.expired, m.moved = "", false, false, false
+		h.from, h.gone, m.moved = "", false, false
 		h.running, h.ready, h.disabled, h.settled = true, !h.broken, false, e.names()
 		e.serves = e.serves || e.active() >= quorum(len(e.voters()))
 	case membership.Recover:
-		if e.staged[step.At] == e.want.Version && (h.version != e.want.Version || !h.current) {
+		if e.rewrites(step.At) {
 			configure(e.want.Version)
 		}
 		for _, v := range e.list {
@@ -93,7 +93,7 @@ func (e *etcd) take(step membership.Step) {
 			}
 		}
 		e.list = []*entry{m}
-		h.from, h.gone, h.expired, m.moved = "", false, false, false
+		h.from, h.gone, m.moved = "", false, false
 		h.running, h.ready, h.disabled, h.settled = true, true, false, "others"
 		e.serves, e.leader = true, m.id
 	case membership.Roll:
@@ -105,6 +105,12 @@ func (e *etcd) take(step membership.Step) {
 	case membership.Disarm:
 		e.full = false
 	}
+}
+
+// rewrites tells whether a recovery gives its member all that is desired: its store was put there for that.
+func (e *etcd) rewrites(address string) bool {
+	h := e.at(address)
+	return e.staged[address] == e.want.Version && (h.version != e.want.Version || !h.current)
 }
 
 // cut is a step that the run did not live to see the end of; way says how far it came. 0 is not at all, and

@@ -28,8 +28,8 @@ type etcd struct {
 	full      bool
 	trusts    membership.Authorities // of the configuration
 	signers   membership.Signers     // likewise
-	reverted  bool                   // the configuration names the authorities again that it named before
 	vain      bool                   // the run has waited in vain, and has ended
+	did       []string               // the steps that were taken
 	ids       int
 
 	saved  bool              // a snapshot was taken by this run
@@ -337,7 +337,7 @@ func (e *etcd) clone() *etcd {
 		copied := *m
 		c.list = append(c.list, &copied)
 	}
-	c.staged, c.certified = maps.Clone(e.staged), maps.Clone(e.certified)
+	c.staged, c.certified, c.did = maps.Clone(e.staged), maps.Clone(e.certified), slices.Clone(e.did)
 	return &c
 }
 
@@ -348,6 +348,7 @@ func (e *etcd) forget() {
 
 // do takes a step. An error says what etcd or the design forbids of it.
 func (e *etcd) do(step membership.Step) error {
+	e.did = append(e.did, step.String())
 	served, before := e.serves, len(e.voters())
 	e.seen = e.countHealthy() >= quorum(before)
 	if err := e.check(step); err != nil {

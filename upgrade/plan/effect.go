@@ -103,7 +103,10 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		}
 	case membership.Configure:
 		s.Move = membership.Move{}
-		s.Outdated, s.Invalid, s.Due, s.Behind, s.Version, s.Storeless = nil, "", "", false, want.Version, false
+		s.Outdated, s.Behind, s.Version, s.Storeless = nil, false, want.Version, false
+		if !done.Keeps {
+			s.Invalid, s.Due = "", ""
+		}
 		rewriteRuns(s)
 	case membership.RenewCertificates:
 		s.Invalid, s.Due, s.Certified = "", "", true
@@ -124,7 +127,7 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		}
 		s.Unsynced = false
 	case membership.Roll:
-		s.Outdated, s.Invalid, s.Version, s.Storeless = nil, "", want.Version, false
+		s.Outdated, s.Version, s.Storeless = nil, want.Version, false
 		rewriteRuns(s)
 	case membership.SetAside:
 		s.State, s.Traces, s.Looping, s.Storeless, s.Alone = membership.Missing, false, false, false, false

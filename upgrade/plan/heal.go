@@ -83,6 +83,9 @@ func (c *planner) heal() (membership.Step, bool) {
 	if step, found := c.configureDown(); found || len(c.deferred) > waiting {
 		return step, found
 	}
+	if step, found := c.stopForCertificates(); found {
+		return step, true
+	}
 	if s, found := first(c.Members, func(s membership.MemberStatus) bool {
 		return c.canBringUp(s) && s.Invalid != "" && s.State == membership.Stopped
 	}); found {

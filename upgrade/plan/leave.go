@@ -167,7 +167,10 @@ func (c *planner) lead(from membership.MemberStatus, why string) (membership.Ste
 }
 
 // bringBack returns the remedy that names the voters to bring back.
-func (c *planner) bringBack() string {
+func (c *planner) bringBack() string { return cmp.Or(c.downVoters(), "apply again") }
+
+// downVoters is bringBack, and empty if all voters are healthy.
+func (c *planner) downVoters() string {
 	var down, barred []string
 	for _, s := range c.Voters() {
 		if s.Barred != "" {
@@ -185,5 +188,5 @@ func (c *planner) bringBack() string {
 	if len(down) > 0 {
 		barred = append([]string{"bring back what is down: " + strings.Join(down, "; ")}, barred...)
 	}
-	return cmp.Or(strings.Join(barred, "; "), "apply again")
+	return strings.Join(barred, "; ")
 }

@@ -120,6 +120,9 @@ func recovered(p *membership.ClusterStatus, want membership.Spec, seed membershi
 			if whole {
 				s.Outdated, s.Behind, s.Version = nil, false, want.Version
 			}
+			if whole || s.From != "" || s.Invalid != "" { // else it is started as it is
+				s.Issued = membership.Issued{By: p.Signers.First(), Trusts: p.Trusts, Files: p.Trusts}
+			}
 			s.State, s.Unsynced, s.Why, s.Looping, s.Alone, s.Disabled = membership.Healthy, true, "", false, false, false
 			s.Move, s.Invalid, s.Due = membership.Move{}, "", ""
 			p.Leader = s.ID
