@@ -1,11 +1,13 @@
 package bootstrap
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
@@ -87,15 +89,28 @@ func (c Cluster) desiredAuthorities() (membership.Authorities, membership.Signer
 	return membership.Authorities{Peers: peers.names(), Clients: clients.names()}, signers
 }
 
-// issued is which authorities a member's certificates are of, and which it trusts, by what its host reports.
+// ended are the names of those of the authorities that sign nothing that holds at now. A zero now ends none.
+func (a authorities) ended(now time.Time) membership.AuthorityNames {
+	if now.IsZero() {
+		return ""
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(authority *x509.Certificate) bool {
+		return !now.Before(authority.NotBefore) && now.Before(authority.NotAfter)
+	}).names()
+}
+
+// issued is which authorities a member's certificates are of, and which it trusts, by what its host reports. An authority whose
+// certificate was made again with the same key has signed what the first has: a certificate is of the one that the host has.
 func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issued) {
+	heldPeers, heldClients := Held(o)
+	held := trust{parseAuthorities(heldPeers), parseAuthorities(heldClients)}
 	for _, key := range api.KeyNames {
 		leaf, err := cert.ParseLeaf([]byte(o.Certificates[key].PEM))
 		if err != nil {
 			continue
 		}
 		by := api.ForKey(key, &issued.By.Peers, &issued.By.Clients)
-		*by = by.With(known.of(key).signed(leaf))
+		*by = by.With(cmp.Or(held.of(key).signed(leaf), known.of(key).signed(leaf)))
 	}
 	peers, clients := Held(o)
 	issued.Files = membership.Authorities{Peers: parseAuthorities(peers).names(), Clients: parseAuthorities(clients).names()}

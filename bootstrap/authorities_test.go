@@ -94,6 +94,50 @@ func TestStatusOfAuthorities(t *testing.T) {
 	}
 }
 
+// TestStatusOfRemadeAuthority has the certificates of the authorities made again, with the same keys: members' certificates are of
+// those that their hosts have, and of the new ones once they have these alone.
+func TestStatusOfRemadeAuthority(t *testing.T) {
+	c := three()
+	b := c.Members[1]
+	reports := alive(t, c)
+	before := membership.Authorities{Peers: named(t, c.PeerCA), Clients: named(t, c.ClientCA)}
+	remade, err := authority().Remade(now.AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.PeerCA, c.ClientCA = remade.PeerCA(), remade.ClientCA()
+	after := membership.Authorities{Peers: named(t, c.PeerCA), Clients: named(t, c.ClientCA)}
+	if by := c.Status(owner(), reports, time.Time{}).Member(b).Issued.By; by != before || by == after {
+		t.Errorf("they are of %s; the host has %s", by, before)
+	}
+	held := reports[b].Observation.Certificates
+	held["peer-ca"], held["client-ca"] = api.Certificate{PEM: c.PeerCA}, api.Certificate{PEM: c.ClientCA}
+	if by := c.Status(owner(), reports, time.Time{}).Member(b).Issued.By; by != after {
+		t.Errorf("they are of %s; the host has %s", by, after)
+	}
+}
+
+// TestStatusOfEndedAuthority names the authorities that have expired, or are not valid yet, desired or not.
+func TestStatusOfEndedAuthority(t *testing.T) {
+	c := three()
+	reports := alive(t, c)
+	all := membership.Authorities{Peers: named(t, c.PeerCA), Clients: named(t, c.ClientCA)}
+	other := unmanaged()
+	for _, test := range []struct {
+		at   time.Time
+		want membership.Authorities
+	}{{time.Time{}, membership.Authorities{}}, {now, membership.Authorities{}}, {now.AddDate(11, 0, 0), all}, {now.AddDate(-3, 0, 0), all}} {
+		if ended := c.Status(owner(), reports, test.at).Ended; ended != test.want {
+			t.Errorf("at %s: %s, and not %s", test.at, ended, test.want)
+		}
+	}
+	c.PeerCA, c.ClientCA = other.PeerCA(), other.ClientCA()
+	both := all.With(membership.Authorities{Peers: named(t, c.PeerCA), Clients: named(t, c.ClientCA)})
+	if ended := c.Status(owner(), reports, now.AddDate(11, 0, 0)).Ended; ended != both {
+		t.Errorf("that hosts have: %s, and not %s", ended, both)
+	}
+}
+
 // TestBundles holds that a bundle is made of what is desired and of what hosts have, and fails where neither has an authority.
 func TestBundles(t *testing.T) {
 	c := three()

@@ -36,6 +36,7 @@ func (c Cluster) Status(owner string, reports Reports, now time.Time) membership
 	p := membership.ClusterStatus{}
 	p.Trusts, p.Signers = c.desiredAuthorities()
 	known := c.trust(owner, reports)
+	p.Ended = membership.Authorities{Peers: known.peers.ended(now), Clients: known.clients.ended(now)}
 	list := c.memberList(owner, reports)
 	routes := c.routesTo(c.AllMembers(reports), list, owner, reports)
 	p.Mistakes = routes.mistakes()

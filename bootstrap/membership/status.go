@@ -119,9 +119,10 @@ type ClusterStatus struct {
 	Leader    string    // member ID; empty: none is known
 
 	// Trusts are the authorities that members are to trust, and Signers those that can sign their certificates, as desired.
-	// Zero: authorities are not compared.
+	// Zero: authorities are not compared. Ended are those of which no certificate holds: they have expired, or are not valid yet.
 	Trusts  Authorities
 	Signers Signers
+	Ended   Authorities
 
 	Corrupt bool // the alarm CORRUPT is raised
 	Agreed  bool // a quorum of the voters holds the same data, though the alarm is raised

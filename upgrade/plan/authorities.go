@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
@@ -163,6 +164,7 @@ func clientsOf(a membership.Authorities) membership.AuthorityNames { return a.Cl
 func (c *planner) able() {
 	all := c.allDown()
 	signer := func(candidates []string, of func(membership.Authorities) membership.AuthorityNames) (by, anew membership.AuthorityNames) {
+		candidates = slices.DeleteFunc(slices.Clone(candidates), of(c.Ended).Has)
 		if len(candidates) == 0 {
 			return "", ""
 		}
@@ -213,7 +215,13 @@ func (c *planner) exchangeable() error {
 	if c.canSign() {
 		return nil
 	}
+	ended := c.Signers.First().Without(c.Signers.First().Without(c.Ended))
 	for _, s := range c.Members {
+		if s.Desired && c.lacksCertificate(s) && ended != (membership.Authorities{}) {
+			return &membership.Refusal{Summary: "The authorities have expired", Attribute: "pki", Member: s.Name, At: s.Address,
+				Rule:   fmt.Sprintf("it needs a certificate, and none holds that authority %s of pki signs: it has expired, or is not valid yet", ended),
+				Remedy: "give pki another authority, and check the clock of this machine"}
+		}
 		if s.Desired && c.lacksCertificate(s) {
 			return &membership.Refusal{Summary: "The authorities cannot be exchanged yet", Attribute: "pki", Member: s.Name, At: s.Address,
 				Rule:   "it needs a certificate, and pki has the key of no authority that the others are known to trust",
@@ -229,6 +237,7 @@ func (c *planner) howToSign() string {
 	for _, s := range c.Members {
 		known = known.With(s.Issued.Trusts).With(s.Issued.By)
 	}
+	known = known.Without(c.Ended)
 	able.Peers, able.Clients = c.sign.Peers, c.sign.Clients
 	for _, name := range known.Peers.All() {
 		if able.Peers == "" && c.accepted(name, peersOf) {
@@ -251,10 +260,14 @@ func (c *planner) howToSign() string {
 // lacksCertificate tells whether a member cannot be what is desired without a new certificate: it is none yet, moves, or does not
 // come up by what it has.
 func (c *planner) lacksCertificate(s membership.MemberStatus) bool {
+	switch s.State {
+	case membership.Unreachable, membership.Foreign, membership.Blocked:
+		return false // it cannot be given any
+	}
 	if s.Role != membership.Voter || s.HasNothing() || s.From != "" || s.Invalid != "" {
 		return true
 	}
-	if s.State == membership.Healthy || s.State == membership.Unreachable {
+	if s.State == membership.Healthy {
 		return false
 	}
 	_, estranged := first(c.Healthy(), func(other membership.MemberStatus) bool {

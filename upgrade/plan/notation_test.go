@@ -25,7 +25,7 @@ import (
 // (?~ a learner, ?~! one of ours). Words of the cluster are its version, full, corrupt, agreed, saved, and
 // down:3.6 or lowered:3.6 for a downgrade under way. What is desired is a list of members and a version, and
 // hold where restarts are held back, zone:r1:a,b for the members of a zone, and
-// trusts:old+new for the authorities that are to be trusted and signs:new+old for those that can sign, and
+// trusts:old+new for the authorities that are to be trusted and signs:new+old for those that can sign, ended:old for those that have expired, and
 // recover:a,b,c for a recovery from a that gives up b and c, with loses:c where c may have more; carried is 3.7.3 and 3.6.16.
 func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Spec) {
 	t.Helper()
@@ -51,6 +51,10 @@ func parse(t testing.TB, script string) (membership.ClusterStatus, membership.Sp
 				}
 				if names, are := strings.CutPrefix(field, "signs:"); are {
 					p.Signers = membership.Signers{Peers: strings.Split(names, "+"), Clients: strings.Split(names, "+")}
+					continue
+				}
+				if names, are := strings.CutPrefix(field, "ended:"); are {
+					p.Ended = authorities(names)
 					continue
 				}
 				if field == "hold" {

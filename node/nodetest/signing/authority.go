@@ -87,11 +87,25 @@ func (a *Authority) Sign(_ context.Context, _ string, want api.KeyRequest, reque
 
 func sameIP(ip net.IP, text string) bool { return ip.Equal(net.ParseIP(text)) }
 
+// Remade is both authorities with the same keys, and certificates that were made later.
+func (a *Authority) Remade(now time.Time) (*Authority, error) {
+	peer, err := issuerOf("peers", a.peer.key, now)
+	if err != nil {
+		return nil, err
+	}
+	client, err := issuerOf("clients and servers", a.client.key, now)
+	return &Authority{Lifetime: a.Lifetime, now: now, peer: peer, client: client}, err
+}
+
 func newIssuer(name string, now time.Time) (issuer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return issuer{}, err
 	}
+	return issuerOf(name, key, now)
+}
+
+func issuerOf(name string, key *ecdsa.PrivateKey, now time.Time) (issuer, error) {
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: name},
