@@ -88,7 +88,7 @@ func TestSameAuthorityInAnotherText(t *testing.T) {
 			}`, file, file, authority)
 	}
 	own := func(text string) string { return strings.Replace(text, "etcd_pki.prod.authority", "local.pki", 1) }
-	const reworded = `{ for role, pair in etcd_pki.prod.authority : role => {
+	const reworded = `{ for role, pair in etcd_pki.prod.authority : role => pair == null ? null : {
 		certificate = "Certificate:\n    Version: 3\n${replace(pair.certificate, "\n", "\r\n")}\n"
 		private_key = pair.private_key
 	} }`

@@ -78,13 +78,14 @@ func TestUpgradePKI(t *testing.T) {
 		return map[string]any{"certificate": role + " certificate", "private_key": role + " key"}
 	}
 	want := map[string]any{
-		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h",
-		"authority":           map[string]any{"peer": pair("peer"), "client": pair("client")},
-		"client_authority":    map[string]any{"client": pair("client")},
+		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h", "rotation": nil,
+		"authority":           map[string]any{"peer": pair("peer"), "client": pair("client"), "trusted": nil},
+		"client_authority":    map[string]any{"client": pair("client"), "trusted": nil},
 		"expires_at":          nil,
 		"peer_ca_certificate": "peer certificate", "client_ca_certificate": "client certificate",
+		"peer_ca_fingerprints": nil, "client_ca_fingerprints": nil, "peer_ca_expires_at": nil, "client_ca_expires_at": nil,
 	}
-	mustUpgrade(t, "etcd_pki", old, want)
+	mustUpgrade(t, "etcd_pki", 2, old, want)
 }
 
 // TestUpgradeCertificate: a state of version 0 called what is PEM by that, and the end of a certificate not_after.
@@ -95,7 +96,7 @@ func TestUpgradeCertificate(t *testing.T) {
 		"certificate_pem": "certificate", "ca_certificate_pem": "authority", "not_after": "2031-05-06T07:08:09Z", "serial_number": "2a",
 		"renewal_due": null, "planned_change": "none"
 	}`
-	mustUpgrade(t, "etcd_certificate", old, map[string]any{
+	mustUpgrade(t, "etcd_certificate", 1, old, map[string]any{
 		"pki": nil, "common_name": "app", "organization": nil, "validity": "8760h", "renew_before": "720h", "algorithm": "ecdsa-p256",
 		"private_key_file": nil, "csr": "request", "certificate_file": "app.crt", "ca_certificate_file": "ca.crt",
 		"certificate": "certificate", "ca_certificate": "authority", "expires_at": "2031-05-06T07:08:09Z", "serial_number": "2a",
@@ -103,8 +104,8 @@ func TestUpgradeCertificate(t *testing.T) {
 	})
 }
 
-// mustUpgrade checks what becomes of a state of version 0, and that one of this version stays as it is.
-func mustUpgrade(t *testing.T, kind, old string, want map[string]any) {
+// mustUpgrade checks what becomes of a state of version 0, and that one of the present version stays as it is.
+func mustUpgrade(t *testing.T, kind string, version int64, old string, want map[string]any) {
 	t.Helper()
 	if got := upgraded(t, kind, 0, old); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("it reads as\n%v, not\n%v", got, want)
@@ -113,7 +114,7 @@ func mustUpgrade(t *testing.T, kind, old string, want map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := upgraded(t, kind, 1, string(now)); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := upgraded(t, kind, version, string(now)); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("it reads as\n%v, not\n%v", got, want)
 	}
 }

@@ -41,6 +41,7 @@ func TestEarlierStates(t *testing.T) {
 			"members.c.certificate_expiry": nil, "members.c.certificate_expires_at": expiry,
 		}},
 		"etcd_cluster-2.json":  {"etcd_cluster", 2, map[string]any{"restore.take_back": "null", "restore.roll_back": "true"}},
+		"etcd_pki-1.json":      {"etcd_pki", 1, map[string]any{}},
 		"etcd_snapshot-0.json": {"etcd_snapshot", 0, map[string]any{"purge": nil, "purge_data": "true"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +209,10 @@ func TestEarlierStatesPlanNothing(t *testing.T) {
 			o.Rename("purge_data", "purge")
 		case "etcd_pki":
 			delete(o, "client_authority")
-			delete(o, "expires_at")
+			delete(o.In("authority"), "trusted")
+			for _, later := range []string{"expires_at", "rotation", "peer_ca_fingerprints", "client_ca_fingerprints", "peer_ca_expires_at", "client_ca_expires_at"} {
+				delete(o, later)
+			}
 		case "etcd_certificate":
 			o.Rename("certificate", "certificate_pem")
 			o.Rename("ca_certificate", "ca_certificate_pem")

@@ -5,11 +5,12 @@ package authority
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	ephemeral "github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
@@ -18,23 +19,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
 )
 
-// Both are the two authorities of a cluster as etcd_pki gives them as `authority`.
-type Both struct {
-	Peer   KeyPair `tfsdk:"peer"`
-	Client KeyPair `tfsdk:"client"`
-}
-
-// Model are the authorities that etcd_cluster takes as `pki`: both of etcd_pki, and those that are trusted beside them.
+// Model are the authorities of a cluster: the two that sign, and those that are trusted beside them. etcd_pki gives them as
+// `authority`, and etcd_cluster takes them as `pki`.
 type Model struct {
 	Peer    KeyPair  `tfsdk:"peer"`
 	Client  KeyPair  `tfsdk:"client"`
 	Trusted *Trusted `tfsdk:"trusted"`
-}
-
-// ClientModel is the authority for clients alone: what etcd_pki gives as `client_authority`, and what
-// etcd_certificate takes as `pki`.
-type ClientModel struct {
-	Client KeyPair `tfsdk:"client"`
 }
 
 // KeyPair is one authority.
@@ -53,23 +43,15 @@ const (
 	aboutTrustedKey  = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
 )
 
-// aboutClientAuthority is what everything says of `pki` that signs for clients.
-const aboutClientAuthority = "The authority for clients, which signs: `etcd_pki.NAME.client_authority`, or an object of the same shape. " +
-	"`etcd_pki.NAME.authority` will do as well; Terraform drops the peers' half of it, so that this provider does not see their key."
-
 // pairType is the type of one authority.
 func pairType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType, "private_key": sensitive.StringType{}}}
 }
 
-// Type is the type of both.
+// Type is the type of a Model.
 func Type() types.ObjectType {
-	return types.ObjectType{AttrTypes: map[string]attr.Type{"peer": pairType(), "client": pairType()}}
-}
-
-// ClientType is the type of the authority for clients.
-func ClientType() types.ObjectType {
-	return types.ObjectType{AttrTypes: map[string]attr.Type{"client": pairType()}}
+	pairs := map[string]attr.Type{"peer": pairType(), "client": pairType()}
+	return types.ObjectType{AttrTypes: map[string]attr.Type{"peer": pairType(), "client": pairType(), "trusted": types.ObjectType{AttrTypes: pairs}}}
 }
 
 // pairWriteOnly is one authority as a resource takes it: no state and no plan holds it.
@@ -91,17 +73,8 @@ func WriteOnly(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// ClientWriteOnly is the authority for clients as a resource takes it. It has no attribute for the peers' one, so
-// Terraform drops that of an object that has both.
-func ClientWriteOnly() schema.SingleNestedAttribute {
-	return schema.SingleNestedAttribute{
-		Required: true, WriteOnly: true, MarkdownDescription: aboutClientAuthority + " Write-only.",
-		Attributes: map[string]schema.Attribute{"client": pairWriteOnly(AboutClient)},
-	}
-}
-
-// PairComputed is one authority as etcd_pki gives it.
-func PairComputed(description string) schema.SingleNestedAttribute {
+// pairComputed is one authority as etcd_pki gives it.
+func pairComputed(description string) schema.SingleNestedAttribute {
 	return schema.SingleNestedAttribute{
 		Computed: true, MarkdownDescription: description,
 		Attributes: map[string]schema.Attribute{
@@ -111,17 +84,17 @@ func PairComputed(description string) schema.SingleNestedAttribute {
 	}
 }
 
-// ClientEphemeral is the authority for clients as an ephemeral resource takes it.
-func ClientEphemeral() ephemeral.SingleNestedAttribute {
-	return ephemeral.SingleNestedAttribute{
-		Required: true, Sensitive: true, MarkdownDescription: aboutClientAuthority,
-		Attributes: map[string]ephemeral.Attribute{"client": ephemeral.SingleNestedAttribute{
-			Required: true, MarkdownDescription: AboutClient,
-			Attributes: map[string]ephemeral.Attribute{
-				"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate},
-				"private_key": ephemeral.StringAttribute{Required: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
+// Computed are the authorities as etcd_pki gives them.
+func Computed(description string) schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Computed: true, Sensitive: true, MarkdownDescription: description,
+		Attributes: map[string]schema.Attribute{
+			"peer": pairComputed(AboutPeer), "client": pairComputed(AboutClient),
+			"trusted": schema.SingleNestedAttribute{
+				Computed: true, MarkdownDescription: "During a rotation, the authorities that are trusted beside these: the new ones, and from phase `sign` on the old ones. Null: there is no rotation.",
+				Attributes: map[string]schema.Attribute{"peer": pairComputed(AboutPeer), "client": pairComputed(AboutClient)},
 			},
-		}},
+		},
 	}
 }
 
@@ -157,6 +130,18 @@ func FirstToExpire(peer, client string) (first cert.Info, err error) {
 	return peers, errors.Join(errPeer, errClient)
 }
 
+// WarnOfExpiry says that the authorities which sign are about to expire, and with them every certificate of the cluster.
+func WarnOfExpiry(peer, client types.String, cluster string, now time.Time, at path.Path) (diags diag.Diagnostics) {
+	first, err := FirstToExpire(peer.ValueString(), client.ValueString())
+	if err != nil || !cert.NeedsRenewal(first, now, Warning) {
+		return nil
+	}
+	diags.AddAttributeWarning(at, "The authorities are about to expire", fmt.Sprintf("The authority %q of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. "+
+		"Before that day, rotate it (rotation of etcd_pki), or, if it is made elsewhere, give the cluster another one, with the present one in pki.trusted until all clients have certificates of the new one.",
+		first.CommonName, cluster, first.NotAfter.UTC().Format(time.RFC3339)))
+	return diags
+}
+
 // inspectFirst reads the first certificate of a bundle, which is the authority that signs.
 func inspectFirst(bundle string) (cert.Info, error) {
 	certificate, err := cert.ParseLeaf([]byte(bundle))
@@ -170,4 +155,14 @@ func inspectFirst(bundle string) (cert.Info, error) {
 // and openssl write the same one differently. One that is not known is none that is.
 func Same(a, b types.String) bool {
 	return a.Equal(b) || !a.IsUnknown() && !b.IsUnknown() && cert.Same(a.ValueString(), b.ValueString())
+}
+
+// Signs tells whether an authority is the first of a bundle, which is the one that signs. One that is not known is none that is.
+func Signs(authority, bundle types.String) bool {
+	if authority.Equal(bundle) {
+		return true
+	}
+	one, err := cert.ParseLeaf([]byte(authority.ValueString()))
+	first, errFirst := cert.ParseLeaf([]byte(bundle.ValueString()))
+	return err == nil && errFirst == nil && one.Equal(first)
 }

@@ -78,8 +78,8 @@ func stays(bundle string, among []KeyPair) bool {
 }
 
 // MustShow refuses to plan for a certificate that is there, where the plan cannot show which authority it is to be of.
-func (k KeyPair) MustShow() diag.Diagnostics {
-	if k.Certificate.IsUnknown() {
+func (c ClientModel) MustShow() diag.Diagnostics {
+	if c.Client.Certificate.IsUnknown() {
 		return mustShow([]string{"pki.client"})
 	}
 	return nil

@@ -15,16 +15,17 @@ import (
 )
 
 // Of are the two authorities of a cluster as Terraform has them.
-func Of(authorities pki.Authorities) (Both, error) {
-	peer, err := keyPairFrom(authorities.Peers)
+func Of(authorities pki.Authorities) (Model, error) {
+	peer, err := KeyPairOf(authorities.Peers)
 	if err != nil {
-		return Both{}, err
+		return Model{}, err
 	}
-	client, err := keyPairFrom(authorities.Clients)
-	return Both{Peer: peer, Client: client}, err
+	client, err := KeyPairOf(authorities.Clients)
+	return Model{Peer: peer, Client: client}, err
 }
 
-func keyPairFrom(authority *pki.Authority) (KeyPair, error) {
+// KeyPairOf is an authority as Terraform has it.
+func KeyPairOf(authority *pki.Authority) (KeyPair, error) {
 	key, err := authority.PrivateKeyPEM()
 	return KeyPair{Certificate: types.StringValue(string(authority.CertificatePEM())), PrivateKey: sensitive.Of(string(key))}, err
 }
@@ -74,9 +75,15 @@ func (k KeyPair) check(at string) (*pki.Authority, error) {
 // known tells whether all of an authority is known.
 func (k KeyPair) known() bool { return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() }
 
-// Check refuses an authority for clients that could never sign, as far as it is known. It reads no clock either.
-func (k KeyPair) Check() (diags diag.Diagnostics) {
-	if _, err := k.check("pki.client"); err != nil {
+// Check refuses an authority for clients that could never sign, and one beside it that is none, as far as they are known. It reads
+// no clock either.
+func (c ClientModel) Check() (diags diag.Diagnostics) {
+	if c.Trusted != nil && c.Trusted.Client != nil && !c.Trusted.Client.Certificate.IsUnknown() {
+		if _, err := cert.ParseOne([]byte(c.Trusted.Client.Certificate.ValueString())); err != nil {
+			diags.AddAttributeError(path.Root("pki").AtName("trusted"), "A trusted authority cannot be used", err.Error())
+		}
+	}
+	if _, err := c.Client.check("pki.client"); err != nil {
 		diags.AddAttributeError(path.Root("pki"), "This authority cannot be used", err.Error())
 	}
 	return diags

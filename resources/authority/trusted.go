@@ -31,14 +31,14 @@ func trustedWriteOnly() schema.SingleNestedAttribute {
 				"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
 				"private_key": schema.StringAttribute{
 					Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{},
-					MarkdownDescription: "The authority's private key, PEM. With it, the authority signs for members as long as not all of them trust the one that is to sign: a member can be replaced meanwhile.",
+					MarkdownDescription: aboutTrustedKey,
 				},
 			},
 		}
 	}
 	return schema.SingleNestedAttribute{
 		Optional: true, WriteOnly: true,
-		MarkdownDescription: "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come.",
+		MarkdownDescription: aboutTrusted,
 		Attributes:          map[string]schema.Attribute{"peer": pair(AboutPeer), "client": pair(AboutClient)},
 	}
 }
@@ -77,19 +77,26 @@ func (a Model) of(key string) []KeyPair {
 
 // Bundles are the certificates that members are to trust, those of peers and those of clients; unknown where one is not known.
 func (a Model) Bundles() (peers, clients types.String) {
-	return bundle(a.of(api.KeyPeer)), bundle(a.of(api.KeyServer))
+	return bundle(certificates(a.of(api.KeyPeer))), bundle(certificates(a.of(api.KeyServer)))
 }
 
-func bundle(authorities []KeyPair) types.String {
-	if len(authorities) == 1 { // as it is given
-		return authorities[0].Certificate
+func certificates(authorities []KeyPair) (all []types.String) {
+	for _, authority := range authorities {
+		all = append(all, authority.Certificate)
+	}
+	return all
+}
+
+func bundle(certificates []types.String) types.String {
+	if len(certificates) == 1 { // as it is given
+		return certificates[0]
 	}
 	var texts []string
-	for _, authority := range authorities {
-		if authority.Certificate.IsUnknown() {
+	for _, certificate := range certificates {
+		if certificate.IsUnknown() {
 			return types.StringUnknown()
 		}
-		if text := strings.TrimSpace(authority.Certificate.ValueString()); !slices.Contains(texts, text) {
+		if text := strings.TrimSpace(certificate.ValueString()); !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}

@@ -90,7 +90,7 @@ func (e *ephemeralCertificate) Configure(_ context.Context, req ephemeral.Config
 func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var model ephemeralModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	authority, diags := authority.PairFrom(ctx, model.PKI, "client")
+	authority, diags := authority.ClientFrom(ctx, model.PKI)
 	resp.Diagnostics.Append(diags...)
 	organizations, diags := organizations(ctx, model.Organization)
 	resp.Diagnostics.Append(diags...)
@@ -111,9 +111,9 @@ func (e *ephemeralCertificate) Open(ctx context.Context, req ephemeral.OpenReque
 }
 
 // open makes key and certificate.
-func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, authority authority.KeyPair, organizations []string) error {
+func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, authority authority.ClientModel, organizations []string) error {
 	now := e.providerData.Now()
-	clients, err := authority.Parse(now)
+	clients, err := authority.Client.Parse(now)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (e *ephemeralCertificate) open(ctx context.Context, model *ephemeralModel, 
 		return err
 	}
 	model.PrivateKey, model.Certificate = sensitive.Of(string(key)), types.StringValue(string(leaf.CertificatePEM()))
-	model.CACertificate = authority.Certificate
+	model.CACertificate = authority.Bundle()
 	model.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
 	return nil
 }

@@ -30,18 +30,18 @@ const keyMadeAt = "key_made_at"
 // issue has the certificate signed, and writes it into the model and to the files.
 // The files of the state are written.
 func (r *certificateResource) issue(ctx context.Context, object types.Object, plan *certificateModel, written map[string]string, private private.State) diag.Diagnostics {
-	authority, diags := authority.PairFrom(ctx, object, "client")
+	authority, diags := authority.ClientFrom(ctx, object)
 	organizations, d := organizations(ctx, plan.Organization)
 	diags.Append(d...)
 	if diags.HasError() {
 		return diags
 	}
-	clients, err := authority.Parse(r.providerData.Now())
+	clients, err := authority.Client.Parse(r.providerData.Now())
 	if err != nil {
 		diags.AddAttributeError(path.Root("pki"), "The authority cannot sign", err.Error())
 		return diags
 	}
-	if err := plan.refuseOverwriting(authority.Certificate.ValueString(), written); err != nil {
+	if err := plan.refuseOverwriting(authority.Bundle().ValueString(), written); err != nil {
 		diags.AddError(notOverwritten, err.Error()+"\n\nNo file was changed.")
 		return diags
 	}
@@ -60,7 +60,7 @@ func (r *certificateResource) issue(ctx context.Context, object types.Object, pl
 		diags.AddError("The certificate was not issued", err.Error())
 		return diags
 	}
-	plan.Certificate, plan.CACertificate = types.StringValue(string(certificate)), authority.Certificate
+	plan.Certificate, plan.CACertificate = types.StringValue(string(certificate)), authority.Bundle()
 	plan.NotAfter = types.StringValue(info.NotAfter.UTC().Format(time.RFC3339))
 	plan.SerialNumber = types.StringValue(info.SerialNumber)
 	if err := plan.writeFiles(written); err != nil {

@@ -90,15 +90,17 @@ func (c certificateModel) checkPlaces() (diags diag.Diagnostics) {
 
 // plan fills in what becomes of the certificate: where a new one is to be issued, what only that one
 // will say is unknown. state is nil where there is none yet; looked is when it was refreshed.
-func (c *certificateModel) plan(ctx context.Context, authority authority.KeyPair, state *certificateModel, looked time.Time) {
-	ca := authority.Certificate
-	c.PlannedChange = c.purpose(ctx, ca, state)
-	if state != nil && !c.reissues(ca, *state, looked) {
-		c.Certificate, c.CACertificate, c.NotAfter = state.Certificate, state.CACertificate, state.NotAfter
+func (c *certificateModel) plan(ctx context.Context, by authority.ClientModel, state *certificateModel, looked time.Time) {
+	c.CACertificate = by.Bundle()
+	c.PlannedChange = c.purpose(ctx, c.CACertificate, state)
+	if state != nil && authority.Same(c.CACertificate, state.CACertificate) {
+		c.CACertificate = state.CACertificate
+	}
+	if state != nil && !c.reissues(by.Client.Certificate, *state, looked) {
+		c.Certificate, c.NotAfter = state.Certificate, state.NotAfter
 		c.SerialNumber, c.RenewalDue = state.SerialNumber, state.RenewalDue
 		return
 	}
-	c.CACertificate = ca
 	c.Certificate, c.NotAfter, c.SerialNumber = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	c.RenewalDue = types.StringNull()
 }
@@ -133,10 +135,11 @@ func (c certificateModel) asked() []attr.Value {
 	return []attr.Value{c.CommonName, c.Organization, c.Validity, c.RenewBefore, c.PrivateKeyFile, c.CSR, c.Algorithm, c.CertificateFile, c.CACertificateFile}
 }
 
-// reissues tells whether the certificate that is there says anything but what is desired, or is due.
-func (c certificateModel) reissues(ca types.String, state certificateModel, looked time.Time) bool {
+// reissues tells whether the certificate that is there says anything but what is desired, is due, or is of another authority than
+// the one that signs now: the first of those that clients verify members with.
+func (c certificateModel) reissues(signs types.String, state certificateModel, looked time.Time) bool {
 	return !state.RenewalDue.IsNull() ||
-		!authority.Same(ca, state.CACertificate) ||
+		!authority.Signs(signs, state.CACertificate) ||
 		!c.CommonName.Equal(state.CommonName) ||
 		!c.Organization.Equal(state.Organization) ||
 		!c.Validity.Equal(state.Validity) ||
@@ -178,7 +181,7 @@ func (c *certificateModel) look(now time.Time) (diags diag.Diagnostics) {
 	case !due:
 	case ends:
 		diags.AddAttributeWarning(path.Root("pki"), c.endsWithAuthority(now), fmt.Sprintf("The authority that has signed it expires at %s, and another certificate of the same authority would end at that moment too: none is issued. "+
-			"Give the cluster another authority, and then this certificate, as pki.", c.NotAfter.ValueString()))
+			"Rotate the authority (rotation of etcd_pki), or, where it is made elsewhere, give the cluster another one as pki, and then this certificate.", c.NotAfter.ValueString()))
 	default:
 		reasons, c.PlannedChange = append(reasons, fmt.Sprintf("it expires %s", c.NotAfter.ValueString())), types.StringValue(purposeRenewal)
 	}

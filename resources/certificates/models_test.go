@@ -9,7 +9,7 @@ import (
 
 // TestModelsPrintNoSecrets of authorities and certificates.
 func TestModelsPrintNoSecrets(t *testing.T) {
-	modeltest.PrintsNoSecrets(t, NewPKI(), &pkiModel{}, 3, map[string]any{"authority": &authority.Both{}})
+	modeltest.PrintsNoSecrets(t, NewPKI(), &pkiModel{}, 5, map[string]any{"authority": &authority.Model{}})
 	modeltest.PrintsNoSecrets(t, NewCertificate(), &certificateModel{}, 1, nil)
 	modeltest.EphemeralPrintsNoSecrets(t, NewEphemeralCertificate(), &ephemeralModel{}, 2)
 }

@@ -78,8 +78,8 @@ func leftOf(text, written string) bool {
 	return strings.HasPrefix(written, strings.TrimRight(text, "\x00"))
 }
 
-// issuedBy tells whether a certificate is that of an authority, PEM, or was signed by it.
-func issuedBy(held *x509.Certificate, authority string) bool {
-	ca, err := cert.ParseLeaf([]byte(authority))
-	return err == nil && cert.IsOf(held, ca)
+// issuedBy tells whether a certificate is that of one of the authorities, PEM, or was signed by it: during a rotation there are two.
+func issuedBy(held *x509.Certificate, authorities string) bool {
+	all, err := cert.Parse([]byte(authorities))
+	return err == nil && slices.ContainsFunc(all, func(ca *x509.Certificate) bool { return cert.IsOf(held, ca) })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
@@ -45,7 +46,9 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not imported", name), err.Error()+"\n\nNothing was changed.")
 		return
 	}
-	resp.Diagnostics.Append(state.hold(ctx, authorities)...)
+	state.Rotation = types.ObjectNull(rotationType())
+	resp.Diagnostics.Append(state.holdNew(ctx, authorities)...)
+	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Recorded{Imported: true})...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
@@ -31,11 +33,16 @@ type pkiModel struct {
 	Name                types.String `tfsdk:"name"`
 	Algorithm           types.String `tfsdk:"algorithm"`
 	Validity            types.String `tfsdk:"validity"`
+	Rotation            types.Object `tfsdk:"rotation"`
 	Authority           types.Object `tfsdk:"authority"`
 	ClientAuthority     types.Object `tfsdk:"client_authority"`
 	ExpiresAt           types.String `tfsdk:"expires_at"`
 	PeerCACertificate   types.String `tfsdk:"peer_ca_certificate"`
 	ClientCACertificate types.String `tfsdk:"client_ca_certificate"`
+	PeerFingerprints    types.List   `tfsdk:"peer_ca_fingerprints"`
+	ClientFingerprints  types.List   `tfsdk:"client_ca_fingerprints"`
+	PeersExpireAt       types.List   `tfsdk:"peer_ca_expires_at"`
+	ClientsExpireAt     types.List   `tfsdk:"client_ca_expires_at"`
 }
 
 // NewPKI is the resource etcd_pki.
@@ -63,53 +70,111 @@ func (r *pkiResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	validity, _ := time.ParseDuration(plan.Validity.ValueString()) // its validator has parsed it
-	authorities, err := pki.NewAuthorities(plan.Name.ValueString(), pki.Algorithm(plan.Algorithm.ValueString()), validity, r.providerData.Now())
+	desired, _, diags := plan.desired(ctx)
+	resp.Diagnostics.Append(diags...)
+	authorities, err := pki.NewAuthorities(plan.Name.ValueString(), pki.Algorithm(plan.Algorithm.ValueString()), plan.lifetime(), r.providerData.Now())
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not made", plan.Name.ValueString()), err.Error())
 		return
 	}
-	resp.Diagnostics.Append(plan.hold(ctx, authorities)...)
+	resp.Diagnostics.Append(plan.holdNew(ctx, authorities)...)
+	resp.Diagnostics.Append(record(ctx, resp.Private, rotation.Made(desired))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// hold takes the authorities into the model.
-func (p *pkiModel) hold(ctx context.Context, authorities pki.Authorities) (diags diag.Diagnostics) {
-	both, err := authority.Of(authorities)
+// lifetime is how long a new authority is valid.
+func (p pkiModel) lifetime() time.Duration {
+	validity, _ := time.ParseDuration(p.Validity.ValueString()) // its validator has parsed it
+	return validity
+}
+
+// holdNew takes authorities into the model that were just made or imported.
+func (p *pkiModel) holdNew(ctx context.Context, authorities pki.Authorities) (diags diag.Diagnostics) {
+	held, err := authority.Of(authorities)
 	if err != nil {
 		diags.AddError("The keys of the authorities cannot be kept", err.Error())
 		return diags
 	}
+	return p.hold(ctx, held)
+}
+
+// hold takes authorities into the model, with all that their certificates say.
+func (p *pkiModel) hold(ctx context.Context, held authority.Model) (diags diag.Diagnostics) {
 	var d diag.Diagnostics
-	p.Authority, diags = types.ObjectValueFrom(ctx, authority.Type().AttrTypes, both)
-	p.ClientAuthority, d = types.ObjectValueFrom(ctx, authority.ClientType().AttrTypes, authority.ClientModel{Client: both.Client})
-	p.PeerCACertificate, p.ClientCACertificate = both.Peer.Certificate, both.Client.Certificate
-	p.expire()
+	p.Authority, diags = types.ObjectValueFrom(ctx, authority.Type().AttrTypes, held)
+	p.ClientAuthority, d = types.ObjectValueFrom(ctx, authority.ClientType().AttrTypes, held.ForClients())
+	p.PeerCACertificate, p.ClientCACertificate = held.Bundles()
+	p.inspect()
 	return append(diags, d...)
 }
 
-// expire fills in when the authorities expire, by their certificates.
-func (p *pkiModel) expire() {
+// inspect fills in what the authorities' certificates say.
+func (p *pkiModel) inspect() {
+	p.PeerFingerprints, p.PeersExpireAt = inspected(p.PeerCACertificate)
+	p.ClientFingerprints, p.ClientsExpireAt = inspected(p.ClientCACertificate)
+	if p.PeerCACertificate.IsUnknown() || p.ClientCACertificate.IsUnknown() {
+		return // those that sign stay, and with them expires_at
+	}
 	p.ExpiresAt = types.StringNull()
 	if first, err := authority.FirstToExpire(p.PeerCACertificate.ValueString(), p.ClientCACertificate.ValueString()); err == nil {
 		p.ExpiresAt = types.StringValue(first.NotAfter.UTC().Format(time.RFC3339))
 	}
 }
 
-// Read changes nothing, but for what a release has added since.
+// inspected are the fingerprints of a bundle's authorities, and when they expire, each in the bundle's order.
+func inspected(bundle types.String) (fingerprints, ends types.List) {
+	if bundle.IsUnknown() {
+		return types.ListUnknown(types.StringType), types.ListUnknown(types.StringType)
+	}
+	certificates, err := cert.Parse([]byte(bundle.ValueString()))
+	if err != nil {
+		return types.ListNull(types.StringType), types.ListNull(types.StringType)
+	}
+	var sums, times []string
+	for _, certificate := range certificates {
+		info := cert.InfoOf(certificate)
+		sums, times = append(sums, info.SHA256), append(times, info.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return value.List(sums), value.List(times)
+}
+
+// Read changes nothing, but for what a release has added since, and warns of authorities that are about to expire.
 func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state pkiModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	state.expire()
+	state.inspect()
+	resp.Diagnostics.Append(authority.WarnOfExpiry(state.PeerCACertificate, state.ClientCACertificate, state.Name.ValueString(), r.providerData.Now(), path.Root("rotation"))...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update saves another spelling of the same values; every other change is refused by its plan.
-func (r *pkiResource) Update(_ context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	resp.State.Raw = req.Plan.Raw
+// Update carries a rotation on, or saves another spelling of the same values; every other change is refused by its plan.
+func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state pkiModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	moves, next, diags := plan.decide(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(plan.rotate(ctx, state, moves, func(name, before string) (authority.KeyPair, error) {
+		made, err := pki.NewAuthority(pki.Succeeding(name, before), pki.Algorithm(plan.Algorithm.ValueString()), plan.lifetime(), r.providerData.Now())
+		if err != nil {
+			return authority.KeyPair{}, err
+		}
+		return authority.KeyPairOf(made)
+	})...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(record(ctx, resp.Private, next)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
 // Delete forgets the authorities, unless that is half of a replacement, and with them the files of their certificate that etcd_certificate
@@ -129,7 +194,7 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	}
 }
 
-// ModifyPlan refuses changes: a cluster trusts the authorities as they are.
+// ModifyPlan plans a rotation, and refuses all other changes: a cluster trusts the authorities as they are.
 func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
@@ -150,9 +215,7 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused.
 	plan.Name, plan.Algorithm, plan.Validity = value.OrBefore(plan.Name, state.Name), value.OrBefore(plan.Algorithm, state.Algorithm), value.OrBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
-	plan.Authority, plan.ClientAuthority = state.Authority, state.ClientAuthority
-	plan.ExpiresAt = state.ExpiresAt
-	plan.PeerCACertificate, plan.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
+	resp.Diagnostics.Append(plan.planRotation(ctx, state, req.Private)...)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 

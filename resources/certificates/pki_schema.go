@@ -1,11 +1,17 @@
 package certificates
 
 import (
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
@@ -44,24 +50,59 @@ func pkiSchema() schema.Schema {
 				Validators:          []validator.String{validate.Lifetime},
 				PlanModifiers:       []planmodifier.String{asMade(authorityValidity)},
 			},
-			"authority": schema.SingleNestedAttribute{
-				Computed: true, Sensitive: true,
-				MarkdownDescription: "Both authorities with their keys: what `etcd_cluster` takes as `pki`.",
-				Attributes:          map[string]schema.Attribute{"peer": authority.PairComputed(authority.AboutPeer), "client": authority.PairComputed(authority.AboutClient)},
-			},
-			"client_authority": schema.SingleNestedAttribute{
-				Computed: true, Sensitive: true,
-				MarkdownDescription: "The authority for clients alone, with its key: what `etcd_certificate` takes as `pki`. Whoever issues certificates to clients needs no more, " +
-					"and with the key of the peers could take part in the cluster as a member.",
-				Attributes: map[string]schema.Attribute{"client": authority.PairComputed(authority.AboutClient)},
-			},
+			"rotation":  rotationAttribute(),
+			"authority": authority.Computed("Both authorities with their keys, and during a rotation those that are trusted beside them: what `etcd_cluster` takes as `pki`."),
+			"client_authority": authority.ClientComputed("The authority for clients alone, with its key: what `etcd_certificate` takes as `pki`. Whoever issues certificates to clients needs no more, " +
+				"and with the key of the peers could take part in the cluster as a member."),
 			"expires_at": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "When the first of the authorities expires, as RFC 3339 in UTC. No certificate of the cluster holds longer: give the cluster others in time. " +
-					"Plans of `etcd_cluster` warn for the last 180 days.",
+				MarkdownDescription: "When the first of the authorities that sign expires, as RFC 3339 in UTC. No certificate of the cluster holds longer: rotate them in time (`rotation`). " +
+					"Plans warn for the last 180 days.",
 			},
-			"peer_ca_certificate":   schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that members trust each other by."},
-			"client_ca_certificate": schema.StringAttribute{Computed: true, MarkdownDescription: "PEM certificate of the authority that clients and servers trust each other by."},
+			"peer_ca_certificate": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "What members verify each other with: the PEM certificate of the authority for peers. During a rotation, a bundle of two: the authority that signs first, and after it the one that is trusted beside it.",
+			},
+			"client_ca_certificate": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "What clients and servers verify each other with: the PEM certificate of the authority for clients. During a rotation, a bundle of two: the authority that signs first, and after it the one that is trusted beside it.",
+			},
+			"peer_ca_fingerprints":   eachOf("peer_ca_certificate", "SHA-256, lower-case hexadecimal,"),
+			"client_ca_fingerprints": eachOf("client_ca_certificate", "SHA-256, lower-case hexadecimal,"),
+			"peer_ca_expires_at":     eachOf("peer_ca_certificate", "Expiry, as RFC 3339 in UTC,"),
+			"client_ca_expires_at":   eachOf("client_ca_certificate", "Expiry, as RFC 3339 in UTC,"),
+		},
+	}
+}
+
+// eachOf is a list of what every certificate of a bundle says.
+func eachOf(bundle, what string) schema.ListAttribute {
+	return schema.ListAttribute{
+		Computed: true, ElementType: types.StringType,
+		MarkdownDescription: fmt.Sprintf("%s of each certificate of `%s`, in the same order.", what, bundle),
+	}
+}
+
+// rotationAttribute is what triggers rotations.
+func rotationAttribute() schema.SingleNestedAttribute {
+	label := func(kind string) schema.StringAttribute {
+		return schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: fmt.Sprintf("Any text, such as `\"1\"` or a date. Another one makes a new authority for %s. The first apply that makes this resource takes it as it is, and so does one after an import.", kind),
+			Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+		}
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "Replaces authorities by new ones, with another key, subject and key ID, in three phases, with an apply each. `etcd_cluster` and `etcd_certificate` follow in the same apply. " +
+			"Both authorities may be rotated together, or one after the other. See the guide on rotating authorities.",
+		Attributes: map[string]schema.Attribute{
+			"peers":   label("peers"),
+			"clients": label("clients"),
+			"phase": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(string(rotation.Trust)),
+				MarkdownDescription: "How far the rotation goes by now. `trust` (the default): the new authority is made, and trusted beside the present one, which signs. `sign`: the new one signs, and the old one is trusted still. " +
+					"`retire`: the old one goes, from the members and from this state. From `sign` the way back to `trust` is open. A rotation that is still in its first phase is cancelled by setting `peers` and `clients` back.",
+				Validators: []validator.String{stringvalidator.OneOf(string(rotation.Trust), string(rotation.Sign), string(rotation.Retire))},
+			},
 		},
 	}
 }

@@ -53,7 +53,7 @@ func (r *certificateResource) ConfigValidators(context.Context) []resource.Confi
 func (r *certificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config certificateModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	authority, diags := authority.PairFrom(ctx, config.PKI, "client")
+	authority, diags := authority.ClientFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(config.check()...)
@@ -95,6 +95,11 @@ func (r *certificateResource) Update(ctx context.Context, req resource.UpdateReq
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
+	}
+	if plan.CACertificate.IsUnknown() {
+		authority, diags := authority.ClientFrom(ctx, config.PKI)
+		resp.Diagnostics.Append(diags...)
+		plan.CACertificate = authority.Bundle()
 	}
 	if plan.Certificate.IsUnknown() {
 		resp.Diagnostics.Append(r.issue(ctx, config.PKI, &plan, state.certificates(), resp.Private)...)
@@ -167,7 +172,7 @@ func (r *certificateResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	authority, diags := authority.PairFrom(ctx, config.PKI, "client")
+	authority, diags := authority.ClientFrom(ctx, config.PKI)
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(authority.Check()...)
 	resp.Diagnostics.Append(plan.check()...)

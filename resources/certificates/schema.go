@@ -23,7 +23,7 @@ const (
 const (
 	aboutCommonName    = "Common name of the subject, 1 to 64 characters. Once etcd's authentication is on, it is the name of the user."
 	aboutOrganization  = "Organizations of the subject, each 1 to 64 characters. Default: none."
-	aboutCACertificate = "The certificate of the authority that signed it, and that the members' certificates are verified with, PEM."
+	aboutCACertificate = "What the members' certificates are verified with, PEM: the certificate of the authority that signed this one, and after it, during a rotation, that of the one that is trusted beside it."
 )
 
 // Rules of what all client certificates have.
@@ -89,7 +89,7 @@ func certificateSchema() schema.Schema {
 			},
 			"ca_certificate_file": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path to write the certificate of the authority to as well, which clients verify members with. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`. " +
+				MarkdownDescription: "Path to write `ca_certificate` to as well. Several of these resources may name one file. It is overwritten on the same conditions as `certificate_file`. " +
 					"It stays when the resource is destroyed, since others may use it, and is deleted where the `etcd_pki` whose certificate it holds is destroyed in the same run. Default: none.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},

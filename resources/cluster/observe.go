@@ -263,14 +263,7 @@ func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membersh
 	return diags
 }
 
-// warnOfAuthorities says that the authorities of a cluster are about to expire, and with them every certificate that it has.
-func (c clusterModel) warnOfAuthorities(now time.Time) (diags diag.Diagnostics) {
-	first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString())
-	if err != nil || !cert.NeedsRenewal(first, now, authority.Warning) {
-		return nil
-	}
-	diags.AddAttributeWarning(path.Root("pki"), "The authorities are about to expire", fmt.Sprintf("The authority %q of cluster %s expires at %s. No certificate of the cluster holds longer: from then on members and clients refuse each other. "+
-		"Before that day, give the cluster other authorities, with the present ones in pki.trusted until all clients have certificates of the new ones.",
-		first.CommonName, c.Name.ValueString(), first.NotAfter.UTC().Format(time.RFC3339)))
-	return diags
+// warnOfAuthorities says that the authorities of a cluster are about to expire.
+func (c clusterModel) warnOfAuthorities(now time.Time) diag.Diagnostics {
+	return authority.WarnOfExpiry(c.PeerCACertificate, c.CACertificate, c.Name.ValueString(), now, path.Root("pki"))
 }

@@ -1,0 +1,173 @@
+// Package rotation decides what becomes of the authorities of a cluster when a configuration asks for new ones: a function of
+// values, with no key and no certificate in it.
+//
+// A rotation has three phases, each of which the user asks for, since only the user knows when clients have followed. No phase
+// takes anything from clients that have followed the one before it.
+package rotation
+
+import "fmt"
+
+// Phase is how far a rotation is to go.
+type Phase string
+
+// Phases, in their order.
+const (
+	Trust  Phase = "trust"  // a new authority is trusted beside the present one, which signs
+	Sign   Phase = "sign"   // the new authority signs, and the old one is trusted
+	Retire Phase = "retire" // the new authority alone is trusted
+)
+
+// Desired is what a configuration says. A label names a rotation; the empty one names none.
+type Desired struct {
+	Peers, Clients string
+	Phase          Phase
+}
+
+// Recorded is what the applies before have come to.
+type Recorded struct {
+	Peers   Progress `json:"peers"`
+	Clients Progress `json:"clients"`
+	// Imported means that nobody knows which rotations the authorities come from.
+	Imported bool `json:"imported,omitempty"`
+}
+
+// Progress is how far the rotations of one authority have come.
+type Progress struct {
+	Done     string `json:"done,omitempty"`      // label of the last one that is complete
+	UnderWay string `json:"under_way,omitempty"` // label of the one that is not; empty: none
+	Phase    Phase  `json:"phase,omitempty"`     // of the one under way
+	Signed   bool   `json:"signed,omitempty"`    // its new authority signs, or has signed
+}
+
+// Move is what an apply does to one authority.
+type Move string
+
+// Moves. Keep is the zero Move.
+const (
+	Keep     Move = ""
+	Begin    Move = "begin"    // make the new authority, and trust it beside the one that signs
+	Switch   Move = "switch"   // the one that is trusted signs, and the one that signs is trusted
+	Complete Move = "complete" // the old authority goes
+	Cancel   Move = "cancel"   // the new authority goes, which has never signed
+)
+
+// Moves are what an apply does to both.
+type Moves struct{ Peers, Clients Move }
+
+// None tells whether both stay as they are.
+func (m Moves) None() bool { return m == Moves{} }
+
+// Refusal is why a configuration is not followed, with the way on.
+type Refusal struct{ Summary, Rule, Remedy string }
+
+func (r *Refusal) Error() string { return r.Rule + ". " + r.Remedy + "." }
+
+// Made records authorities that have just been made: they are of the rotations that the configuration names.
+func Made(d Desired) Recorded {
+	return Recorded{Peers: Progress{Done: d.Peers}, Clients: Progress{Done: d.Clients}}
+}
+
+// Next decides what the desired rotation makes of the authorities, and what is recorded then.
+func (r Recorded) Next(d Desired) (Moves, Recorded, error) {
+	if r.Imported {
+		return r.adopt(d)
+	}
+	var moves Moves
+	for _, one := range []struct {
+		kind, other string
+		label       string
+		progress    *Progress
+		beside      Progress
+		move        *Move
+	}{
+		{"peers", "clients", d.Peers, &r.Peers, r.Clients, &moves.Peers},
+		{"clients", "peers", d.Clients, &r.Clients, r.Peers, &moves.Clients},
+	} {
+		now := *one.progress
+		move, next, err := now.next(one.kind, one.label, d.Phase)
+		if err != nil {
+			return Moves{}, Recorded{}, err
+		}
+		if move == Begin && one.beside.UnderWay != "" {
+			return Moves{}, Recorded{}, &Refusal{
+				Summary: "A rotation is under way",
+				Rule:    fmt.Sprintf("The rotation %q of the authority for %s has not come to its end, and that of the authority for %s would begin in the middle of it", one.beside.UnderWay, one.other, one.kind),
+				Remedy:  fmt.Sprintf("Leave %s as it was, complete the first one (phase = %q, then %q), and begin the next one after it", one.kind, Sign, Retire),
+			}
+		}
+		*one.move, *one.progress = move, next
+	}
+	return moves, r, nil
+}
+
+// adopt takes over what a configuration says of authorities that were imported. It rotates nothing: the configuration may have
+// been there before the import, and its rotations done.
+func (r Recorded) adopt(d Desired) (Moves, Recorded, error) {
+	switch {
+	case d.Peers == "" && d.Clients == "":
+		return Moves{}, r, nil
+	case d.Phase == Retire:
+		return Moves{}, Made(d), nil
+	}
+	return Moves{}, Recorded{}, &Refusal{
+		Summary: "It is not known whether these authorities are rotated already",
+		Rule:    "The authorities were imported, and nothing tells whether rotation is what made them or what is to replace them",
+		Remedy:  fmt.Sprintf("Set phase = %q, and apply: this notes what rotation says, and rotates nothing. To rotate them, change peers or clients after that, with phase = %q", Retire, Trust),
+	}
+}
+
+// next decides about one authority.
+func (p Progress) next(kind, label string, phase Phase) (Move, Progress, error) {
+	switch {
+	case p.UnderWay == "" && (label == "" || label == p.Done):
+		return Keep, p, nil
+	case p.UnderWay == "" && phase != Trust:
+		return "", Progress{}, &Refusal{
+			Summary: "A rotation begins with its first phase",
+			Rule:    fmt.Sprintf("The rotation %q of the authority for %s begins, and phase is %q: members and clients would meet certificates that they do not trust yet", label, kind, phase),
+			Remedy:  fmt.Sprintf("Set phase = %q, and apply", Trust),
+		}
+	case p.UnderWay == "":
+		return Begin, Progress{Done: p.Done, UnderWay: label, Phase: Trust}, nil
+	case label == p.UnderWay:
+		return p.proceed(kind, phase)
+	case label == p.Done || label == "":
+		return p.cancel(kind)
+	}
+	return "", Progress{}, &Refusal{
+		Summary: "A rotation is under way",
+		Rule:    fmt.Sprintf("The rotation %q of the authority for %s has not come to its end, and rotation %q would be the second at once", p.UnderWay, kind, label),
+		Remedy:  fmt.Sprintf("Set %s = %q, complete it (phase = %q, then %q), and begin the next one after it", kind, p.UnderWay, Sign, Retire),
+	}
+}
+
+// proceed takes a rotation that is under way to a phase.
+func (p Progress) proceed(kind string, phase Phase) (Move, Progress, error) {
+	switch {
+	case phase == p.Phase:
+		return Keep, p, nil
+	case phase == Retire && p.Phase == Trust:
+		return "", Progress{}, &Refusal{
+			Summary: "A phase of the rotation would be omitted",
+			Rule:    fmt.Sprintf("The new authority for %s has not signed yet: without the old one, every certificate that clients hold would be refused", kind),
+			Remedy:  fmt.Sprintf("Set phase = %q, and apply; give clients certificates of the new authority; then set phase = %q", Sign, Retire),
+		}
+	case phase == Retire:
+		return Complete, Progress{Done: p.UnderWay}, nil
+	}
+	p.Phase, p.Signed = phase, true
+	return Switch, p, nil
+}
+
+// cancel takes back a rotation whose new authority has signed nothing.
+func (p Progress) cancel(kind string) (Move, Progress, error) {
+	if !p.Signed {
+		return Cancel, Progress{Done: p.Done}, nil
+	}
+	return "", Progress{}, &Refusal{
+		Summary: "This rotation cannot be cancelled any more",
+		Rule:    fmt.Sprintf("The new authority for %s has signed: clients may hold certificates of it, and would be refused", kind),
+		Remedy: fmt.Sprintf("Set %s = %q, and go on with phase = %q, or with %q to have the old authority sign for now; once it is complete, another rotation replaces the authority once more",
+			kind, p.UnderWay, Retire, Trust),
+	}
+}

@@ -1,0 +1,140 @@
+package authority
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	ephemeral "github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+)
+
+// ClientModel is the authority for clients alone, and the certificate of the one that is trusted beside it: what etcd_pki gives
+// as `client_authority`, and what etcd_certificate takes as `pki`.
+type ClientModel struct {
+	Client  KeyPair        `tfsdk:"client"`
+	Trusted *TrustedClient `tfsdk:"trusted"`
+}
+
+// TrustedClient is the authority that clients and servers trust beside the one that signs. Whoever issues certificates to clients
+// needs no key of it.
+type TrustedClient struct {
+	Client *Certificate `tfsdk:"client"`
+}
+
+// Certificate is an authority without its key.
+type Certificate struct {
+	Certificate types.String `tfsdk:"certificate"`
+}
+
+// Descriptions of the authority for clients.
+const (
+	aboutClientAuthority = "The authority for clients, which signs: `etcd_pki.NAME.client_authority`, or an object of the same shape. " +
+		"`etcd_pki.NAME.authority` will do as well; Terraform drops the peers' half of it, so that this provider does not see their key."
+	aboutTrustedClient = "The authority that clients and servers trust beside this one, as during a rotation. `ca_certificate` has both."
+)
+
+// ForClients is the half of the authorities that is for clients.
+func (a Model) ForClients() ClientModel {
+	model := ClientModel{Client: a.Client}
+	if a.Trusted != nil && a.Trusted.Client != nil {
+		model.Trusted = &TrustedClient{&Certificate{a.Trusted.Client.Certificate}}
+	}
+	return model
+}
+
+// Bundle are the certificates that clients verify members with, the one of the authority that signs first; unknown where one is
+// not known.
+func (c ClientModel) Bundle() types.String {
+	certificates := []types.String{c.Client.Certificate}
+	if c.Trusted != nil && c.Trusted.Client != nil {
+		certificates = append(certificates, c.Trusted.Client.Certificate)
+	}
+	return bundle(certificates)
+}
+
+// ClientFrom reads the authority for clients. What is not known of it, on whichever level, is unknown in the model.
+func ClientFrom(ctx context.Context, object types.Object) (model ClientModel, diags diag.Diagnostics) {
+	model.Client, diags = PairFrom(ctx, object, "client")
+	trusted, is := object.Attributes()["trusted"].(types.Object)
+	if !is || trusted.IsNull() {
+		return model, diags
+	}
+	certificate := Certificate{types.StringUnknown()}
+	if one, is := trusted.Attributes()["client"].(types.Object); is && !one.IsUnknown() {
+		if one.IsNull() {
+			return model, diags
+		}
+		diags.Append(one.As(ctx, &certificate, basetypes.ObjectAsOptions{})...)
+	}
+	model.Trusted = &TrustedClient{&certificate}
+	return model, diags
+}
+
+// ClientType is the type of a ClientModel.
+func ClientType() types.ObjectType {
+	certificate := types.ObjectType{AttrTypes: map[string]attr.Type{"certificate": types.StringType}}
+	return types.ObjectType{AttrTypes: map[string]attr.Type{"client": pairType(), "trusted": types.ObjectType{AttrTypes: map[string]attr.Type{"client": certificate}}}}
+}
+
+// ClientComputed is the authority for clients as etcd_pki gives it.
+func ClientComputed(description string) schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Computed: true, Sensitive: true, MarkdownDescription: description,
+		Attributes: map[string]schema.Attribute{
+			"client": pairComputed(AboutClient),
+			"trusted": schema.SingleNestedAttribute{
+				Computed: true, MarkdownDescription: aboutTrustedClient + " Null: there is no rotation.",
+				Attributes: map[string]schema.Attribute{"client": schema.SingleNestedAttribute{
+					Computed: true, MarkdownDescription: AboutClient,
+					Attributes: map[string]schema.Attribute{"certificate": schema.StringAttribute{Computed: true, MarkdownDescription: aboutCertificate}},
+				}},
+			},
+		},
+	}
+}
+
+// ClientWriteOnly is the authority for clients as a resource takes it. It has no attribute for the peers' one, so
+// Terraform drops that of an object that has both.
+func ClientWriteOnly() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Required: true, WriteOnly: true, MarkdownDescription: aboutClientAuthority + " Write-only.",
+		Attributes: map[string]schema.Attribute{
+			"client": pairWriteOnly(AboutClient),
+			"trusted": schema.SingleNestedAttribute{
+				Optional: true, WriteOnly: true, MarkdownDescription: aboutTrustedClient,
+				Attributes: map[string]schema.Attribute{"client": schema.SingleNestedAttribute{
+					Optional: true, WriteOnly: true, MarkdownDescription: AboutClient,
+					Attributes: map[string]schema.Attribute{"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate}},
+				}},
+			},
+		},
+	}
+}
+
+// ClientEphemeral is the authority for clients as an ephemeral resource takes it.
+func ClientEphemeral() ephemeral.SingleNestedAttribute {
+	return ephemeral.SingleNestedAttribute{
+		Required: true, Sensitive: true, MarkdownDescription: aboutClientAuthority,
+		Attributes: map[string]ephemeral.Attribute{
+			"client": ephemeral.SingleNestedAttribute{
+				Required: true, MarkdownDescription: AboutClient,
+				Attributes: map[string]ephemeral.Attribute{
+					"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate},
+					"private_key": ephemeral.StringAttribute{Required: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
+				},
+			},
+			"trusted": ephemeral.SingleNestedAttribute{
+				Optional: true, MarkdownDescription: aboutTrustedClient,
+				Attributes: map[string]ephemeral.Attribute{"client": ephemeral.SingleNestedAttribute{
+					Optional: true, MarkdownDescription: AboutClient,
+					Attributes: map[string]ephemeral.Attribute{"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate}},
+				}},
+			},
+		},
+	}
+}

@@ -1,0 +1,182 @@
+package certificates
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/rotation"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+)
+
+// rotationRecorded is the key of private state that says how far the rotations have come.
+const rotationRecorded = "rotation"
+
+// rotationModel is what a configuration says of rotations.
+type rotationModel struct {
+	Peers   types.String `tfsdk:"peers"`
+	Clients types.String `tfsdk:"clients"`
+	Phase   types.String `tfsdk:"phase"`
+}
+
+// rotationType is the type of a rotationModel.
+func rotationType() map[string]attr.Type {
+	return map[string]attr.Type{"peers": types.StringType, "clients": types.StringType, "phase": types.StringType}
+}
+
+// recorded is how far the rotations have come. A state that says nothing of it has none.
+func recorded(ctx context.Context, private private.State) (known rotation.Recorded, diags diag.Diagnostics) {
+	encoded, diags := private.GetKey(ctx, rotationRecorded)
+	if len(encoded) > 0 {
+		if err := json.Unmarshal(encoded, &known); err != nil {
+			diags.AddError("The private state cannot be read", err.Error())
+		}
+	}
+	return known, diags
+}
+
+// record notes how far the rotations have come.
+func record(ctx context.Context, private private.State, known rotation.Recorded) diag.Diagnostics {
+	encoded, err := json.Marshal(known)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("The progress of the rotation cannot be kept", err.Error())}
+	}
+	return private.SetKey(ctx, rotationRecorded, encoded)
+}
+
+// desired is the rotation that a configuration asks for, and whether all of it is known.
+func (p pkiModel) desired(ctx context.Context) (desired rotation.Desired, known bool, diags diag.Diagnostics) {
+	if !value.Known(ctx, p.Rotation) {
+		return rotation.Desired{}, false, nil
+	}
+	asked := rotationModel{Phase: types.StringValue(string(rotation.Trust))}
+	if !p.Rotation.IsNull() {
+		diags = p.Rotation.As(ctx, &asked, basetypes.ObjectAsOptions{})
+	}
+	return rotation.Desired{Peers: asked.Peers.ValueString(), Clients: asked.Clients.ValueString(), Phase: rotation.Phase(asked.Phase.ValueString())}, true, diags
+}
+
+// decide says what the desired rotation makes of the authorities, and what is recorded then.
+func (p pkiModel) decide(ctx context.Context, private private.State) (rotation.Moves, rotation.Recorded, diag.Diagnostics) {
+	now, diags := recorded(ctx, private)
+	desired, _, d := p.desired(ctx)
+	diags.Append(d...)
+	if diags.HasError() {
+		return rotation.Moves{}, rotation.Recorded{}, diags
+	}
+	moves, next, err := now.Next(desired)
+	if refusal := (*rotation.Refusal)(nil); errors.As(err, &refusal) {
+		diags.AddAttributeError(path.Root("rotation"), refusal.Summary, refusal.Error())
+	}
+	return moves, next, diags
+}
+
+// planRotation fills in what becomes of the authorities. Only those that are yet to be made are unknown. A rotation that is not known
+// itself may begin, and do nothing else.
+func (p *pkiModel) planRotation(ctx context.Context, state pkiModel, private private.State) (diags diag.Diagnostics) {
+	var moves rotation.Moves
+	_, known, d := p.desired(ctx)
+	if known {
+		moves, _, diags = p.decide(ctx, private)
+	} else {
+		moves, diags = mayBegin(ctx, private)
+	}
+	diags.Append(d...)
+	diags.Append(p.rotate(ctx, state, moves, func(string, string) (authority.KeyPair, error) {
+		return authority.KeyPair{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
+	})...)
+	if !known && !moves.None() {
+		p.Authority, p.ClientAuthority = trustedUnknown(p.Authority), trustedUnknown(p.ClientAuthority)
+	}
+	return diags
+}
+
+// trustedUnknown are authorities beside which others may be trusted, or none.
+func trustedUnknown(held types.Object) types.Object {
+	attributes := held.Attributes()
+	attributes["trusted"] = types.ObjectUnknown(attributes["trusted"].(types.Object).AttributeTypes(context.Background()))
+	return types.ObjectValueMust(held.AttributeTypes(context.Background()), attributes)
+}
+
+// mayBegin is what a rotation comes to at most whose labels or phase are known after apply. One that is under way has to be known:
+// whoever approves the plan has to see whose certificates will not be accepted any more.
+func mayBegin(ctx context.Context, private private.State) (rotation.Moves, diag.Diagnostics) {
+	now, diags := recorded(ctx, private)
+	switch {
+	case now.Imported: // it is noted, or refused
+		return rotation.Moves{}, diags
+	case now.Peers.UnderWay+now.Clients.UnderWay != "":
+		diags.AddAttributeError(path.Root("rotation"), "A rotation that is under way has to be known at plan time",
+			"What rotation says is known after apply, and might take an authority away that members and clients use. Set peers, clients and phase to what is known. Nothing was changed.")
+		return rotation.Moves{}, diags
+	}
+	return rotation.Moves{Peers: rotation.Begin, Clients: rotation.Begin}, diags
+}
+
+// rotate has the model hold what becomes of a state's authorities. successor makes an authority that is to follow the one with
+// the common name before; name is what the first one of a cluster is called.
+func (p *pkiModel) rotate(ctx context.Context, state pkiModel, moves rotation.Moves, successor func(name, before string) (authority.KeyPair, error)) diag.Diagnostics {
+	p.Authority, p.ClientAuthority, p.ExpiresAt = state.Authority, state.ClientAuthority, state.ExpiresAt
+	p.PeerCACertificate, p.ClientCACertificate = state.PeerCACertificate, state.ClientCACertificate
+	p.PeerFingerprints, p.ClientFingerprints = state.PeerFingerprints, state.ClientFingerprints
+	p.PeersExpireAt, p.ClientsExpireAt = state.PeersExpireAt, state.ClientsExpireAt
+	if moves.None() {
+		return nil
+	}
+	held, diags := authority.From(ctx, state.Authority)
+	if diags.HasError() {
+		return diags
+	}
+	var beside authority.Trusted
+	if held.Trusted != nil {
+		beside = *held.Trusted
+	}
+	name := state.Name.ValueString()
+	errPeers := move(moves.Peers, &held.Peer, &beside.Peer, func(before string) (authority.KeyPair, error) { return successor(pki.PeersName(name), before) })
+	errClients := move(moves.Clients, &held.Client, &beside.Client, func(before string) (authority.KeyPair, error) { return successor(pki.ClientsName(name), before) })
+	if err := errors.Join(errPeers, errClients); err != nil {
+		diags.AddAttributeError(path.Root("rotation"), fmt.Sprintf("The authorities of %s were not rotated", name), err.Error()+"\n\nNothing was changed.")
+		return diags
+	}
+	held.Trusted = &beside
+	if beside == (authority.Trusted{}) {
+		held.Trusted = nil
+	}
+	return append(diags, p.hold(ctx, held)...)
+}
+
+// move does a move to one authority: to the one that signs, and to the one that is trusted beside it, nil where there is none.
+func move(move rotation.Move, signs *authority.KeyPair, beside **authority.KeyPair, successor func(before string) (authority.KeyPair, error)) error {
+	switch {
+	case move == rotation.Keep:
+		return nil
+	case (*beside == nil) != (move == rotation.Begin):
+		return errors.New("the state does not hold the authorities that it says it does: restore the copy that Terraform or its backend has kept of it")
+	case move == rotation.Switch:
+		before := *signs
+		*signs, *beside = **beside, &before
+	case move == rotation.Begin:
+		info, err := cert.Inspect([]byte(signs.Certificate.ValueString()))
+		if err != nil {
+			return err
+		}
+		made, err := successor(info.CommonName)
+		*beside = &made
+		return err
+	default:
+		*beside = nil
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package resources_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// rotated is a cluster whose authorities are rotated, with two clients that keep their files in a directory.
+type rotated struct {
+	*world
+	dir string
+}
+
+// config is its configuration with what it says of rotation.
+func (r rotated) config(rotation string) string {
+	client := func(name string) string {
+		return fmt.Sprintf(`
+			resource "etcd_certificate" %q {
+				pki                 = etcd_pki.prod.client_authority
+				common_name         = %[1]q
+				private_key_file    = "%[2]s/%[1]s.key"
+				certificate_file    = "%[2]s/%[1]s.crt"
+				ca_certificate_file = "%[2]s/ca.crt"
+			}`, name, r.dir)
+	}
+	return strings.Replace(three(unprotected), `{ name = "prod" }`, "{\n name = \"prod\"\n"+rotation+"\n}", 1) + client("app") + client("jobs")
+}
+
+// follow checks which authorities the certificates of all members and clients are of, and which all of them trust, the one that
+// signs first. Each is the number in its name; empty for the first one.
+func (r rotated) follow(signs string, trusted ...string) tftest.TestCheckFunc {
+	return func(state *terraform.State) error {
+		leaves := map[string]string{}
+		for last := 11; last <= 13; last++ {
+			for key, text := range r.host(last).Certificates("prod") {
+				leaves[fmt.Sprintf("%s of 192.0.2.%d", key, last)] = text
+			}
+		}
+		for _, name := range []string{"app", "jobs"} {
+			text, err := os.ReadFile(filepath.Join(r.dir, name+".crt"))
+			if err != nil {
+				return err
+			}
+			leaves[name] = string(text)
+		}
+		ca, err := os.ReadFile(filepath.Join(r.dir, "ca.crt"))
+		if err != nil {
+			return err
+		}
+		for name, text := range leaves {
+			leaf, err := cert.ParseLeaf([]byte(text))
+			want := pki.ClientsName("prod") + signs
+			if strings.HasPrefix(name, api.KeyPeer) {
+				want = pki.PeersName("prod") + signs
+			}
+			if err != nil || leaf.Issuer.CommonName != want {
+				return fmt.Errorf("the certificate %s is of %q, want %q (%v)", name, leaf.Issuer.CommonName, want, err)
+			}
+		}
+		resources := state.RootModule().Resources
+		for _, bundle := range []struct{ of, text, kind string }{
+			{"the members", resources[cluster].Primary.Attributes["client_ca_certificate"], pki.ClientsName("prod")},
+			{"the members", resources[cluster].Primary.Attributes["peer_ca_certificate"], pki.PeersName("prod")},
+			{"app", resources["etcd_certificate.app"].Primary.Attributes["ca_certificate"], pki.ClientsName("prod")},
+			{"ca.crt", string(ca), pki.ClientsName("prod")},
+		} {
+			all, err := cert.Parse([]byte(bundle.text))
+			if err != nil {
+				return fmt.Errorf("%s: %w", bundle.of, err)
+			}
+			var names []string
+			for _, authority := range all {
+				names = append(names, strings.TrimPrefix(authority.Subject.CommonName, bundle.kind))
+			}
+			if !slices.Equal(names, trusted) {
+				return fmt.Errorf("%s trust %q, want %q", bundle.of, names, trusted)
+			}
+		}
+		return nil
+	}
+}
+
+// TestRotationIsFollowed: members and clients follow etcd_pki in the same apply, through every phase and back; what a plan can know
+// of the members' steps it shows.
+func TestRotationIsFollowed(t *testing.T) {
+	r := rotated{newWorld(t), t.TempDir()}
+	to := func(rotation, signs string, trusted ...string) tftest.TestStep {
+		return tftest.TestStep{Config: r.config(rotation), Check: r.follow(signs, trusted...),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}}
+	}
+	shown := func(step tftest.TestStep, steps ...string) tftest.TestStep {
+		shows := r.asPlanned(t, step.Config, steps)
+		step.PreConfig, step.ConfigPlanChecks.PreApply = shows.PreConfig, shows.ConfigPlanChecks.PreApply
+		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, shows.Check)
+		return step
+	}
+	certificateStays := tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{unknownOf{"etcd_certificate.app", []string{"ca_certificate"}}}}
+	trust := to(`rotation = { peers = "2", clients = "2" }`, "", "", " 2")
+	trust.ConfigPlanChecks.PreApply = certificateStays.PreApply
+	r.run(t,
+		r.begun(t, r.config("")),
+		tftest.TestStep{Config: r.config(""), Check: r.follow("", "")},
+		trust,
+		shown(to("", "", ""), "no longer trusts authority "), // cancelled
+		to(`rotation = { peers = "2", clients = "2" }`, "", "", " 2"),
+		shown(to(`rotation = { peers = "2", clients = "2", phase = "sign" }`, " 2", " 2", ""), "renew certificates of a (192.0.2.11): they are of authority "),
+		shown(to(`rotation = { peers = "2", clients = "2", phase = "trust" }`, "", "", " 2"), "renew certificates of b (192.0.2.12): they are of authority "),
+		to(`rotation = { peers = "2", clients = "2", phase = "sign" }`, " 2", " 2", ""),
+		shown(to(`rotation = { peers = "2", clients = "2", phase = "retire" }`, " 2", " 2"), "roll b (192.0.2.12): no longer trusts authority "),
+	)
+}
+
+// TestRotationIsCutShort in each phase: before the cluster follows, and in the middle of it. The next apply goes on, and one that
+// asks for the next phase already has the members make up for the one before.
+func TestRotationIsCutShort(t *testing.T) {
+	const rotation = `rotation = { peers = "2", clients = "2", phase = %q }`
+	phases := []string{"trust", "sign", "retire"}
+	ends := map[string]struct {
+		signs   string
+		trusted []string
+	}{"trust": {"", []string{"", " 2"}}, "sign": {" 2", []string{" 2", ""}}, "retire": {" 2", []string{" 2"}}}
+	faults := map[string]nodetest.Fault{
+		"before the cluster":      {Operation: api.OpLock},
+		"in the middle of it":     {Address: "192.0.2.12", Operation: api.OpConfigure},
+		"an answer lost in there": {Address: "192.0.2.12", Operation: api.OpConfigure, After: true},
+	}
+	type interruption struct {
+		name  string
+		waits bool // until the apply that was cut short has been gone on with
+	}
+	var all []interruption
+	for _, name := range slices.Sorted(maps.Keys(faults)) {
+		all = append(all, interruption{name, true}, interruption{name, false})
+	}
+	for _, cut := range sample.EveryNth(t, 3, all) {
+		t.Run(fmt.Sprintf("%s, waits %t", cut.name, cut.waits), func(t *testing.T) {
+			r := rotated{newWorld(t), t.TempDir()}
+			steps := []tftest.TestStep{r.begun(t, r.config(""))}
+			for i, phase := range phases {
+				config := r.config(fmt.Sprintf(rotation, phase))
+				steps = append(steps, tftest.TestStep{PreConfig: func() { r.Heal(); r.Inject(faults[cut.name]) }, Config: config, ExpectError: says("the connection was lost")})
+				if end := ends[phase]; cut.waits || i == len(phases)-1 {
+					steps = append(steps, tftest.TestStep{PreConfig: r.Heal, Config: config, Check: r.follow(end.signs, end.trusted...)}, tftest.TestStep{Config: config, PlanOnly: true})
+				}
+			}
+			r.run(t, steps...)
+		})
+	}
+}

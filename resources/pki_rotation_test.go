@@ -1,0 +1,166 @@
+package resources_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// rotating is a configuration of authorities with a rotation.
+func rotating(rotation string) string {
+	return fmt.Sprintf("resource \"etcd_pki\" \"prod\" {\n name = \"prod\"\n rotation = { %s }\n}\n", rotation)
+}
+
+// authorities checks which authorities of a kind etcd_pki has, the one that signs first, and that all attributes agree.
+func authorities(kind string, numbers ...string) tftest.TestCheckFunc {
+	return func(s *terraform.State) error {
+		attributes := s.RootModule().Resources[ownPKI].Primary.Attributes
+		bundle, err := cert.Parse([]byte(attributes[kind+"_ca_certificate"]))
+		if err != nil {
+			return err
+		}
+		var names, keyIDs []string
+		for i, authority := range bundle {
+			info := cert.InfoOf(authority)
+			names, keyIDs = append(names, strings.TrimPrefix(info.CommonName, "etcd prod "+kind+"s")), append(keyIDs, info.SubjectKeyID)
+			if got := attributes[fmt.Sprintf("%s_ca_fingerprints.%d", kind, i)]; got != info.SHA256 {
+				return fmt.Errorf("fingerprint %d is %s, want %s", i, got, info.SHA256)
+			}
+			if got := attributes[fmt.Sprintf("%s_ca_expires_at.%d", kind, i)]; got != info.NotAfter.UTC().Format("2006-01-02T15:04:05Z07:00") {
+				return fmt.Errorf("expiry %d is %s, want %s", i, got, info.NotAfter)
+			}
+			pair := "authority." + kind
+			if i > 0 {
+				pair = "authority.trusted." + kind
+			}
+			if held, err := cert.ParseOne([]byte(attributes[pair+".certificate"])); err != nil || !held.Equal(authority) || attributes[pair+".private_key"] == "" {
+				return fmt.Errorf("%s is not %s with its key", pair, info.CommonName)
+			}
+		}
+		if !slices.Equal(names, numbers) {
+			return fmt.Errorf("the authorities of %ss are %q, want %q", kind, names, numbers)
+		}
+		if slices.Sort(keyIDs); len(slices.Compact(keyIDs)) != len(names) || keyIDs[0] == "" {
+			return fmt.Errorf("the key IDs are %q", keyIDs)
+		}
+		if counts := [2]string{attributes[kind+"_ca_fingerprints.#"], attributes[kind+"_ca_expires_at.#"]}; counts != [2]string{fmt.Sprint(len(names)), fmt.Sprint(len(names))} {
+			return fmt.Errorf("there are %v fingerprints and expiries", counts)
+		}
+		if _, key := attributes["authority.trusted."+kind+".private_key"]; key != (len(names) > 1) {
+			return fmt.Errorf("a key that is trusted: %t", key)
+		}
+		return nil
+	}
+}
+
+// TestRotation takes authorities through every phase and back, apart and together, and shows what a plan knows of each.
+func TestRotation(t *testing.T) {
+	w := newWorld(t)
+	to := func(rotation string, peers, clients []string) tftest.TestStep {
+		return tftest.TestStep{Config: rotating(rotation), Check: tftest.ComposeAggregateTestCheckFunc(authorities("peer", peers...), authorities("client", clients...)),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}}
+	}
+	refused := func(rotation, why string) tftest.TestStep {
+		return tftest.TestStep{Config: rotating(rotation), ExpectError: says(why)}
+	}
+	is := func(names ...string) []string { return names }
+	w.run(t,
+		to(`peers = "1", clients = "1"`, is(""), is("")), // they were made for that
+		refused(`peers = "2", clients = "1", phase = "sign"`, `Set phase = "trust", and apply`),
+		to(`peers = "2", clients = "1"`, is("", " 2"), is("")),
+		refused(`peers = "3", clients = "1"`, `would be the second at once`),
+		refused(`peers = "2", clients = "2"`, `in the middle of it`),
+		refused(`peers = "2", clients = "1", phase = "retire"`, `Set phase = "sign", and apply`),
+		to(`peers = "1", clients = "1"`, is(""), is("")), // cancelled
+		to(`peers = "2", clients = "1"`, is("", " 2"), is("")),
+		to(`peers = "2", clients = "1", phase = "sign"`, is(" 2", ""), is("")),
+		refused(`peers = "1", clients = "1"`, `cannot be cancelled any more`),
+		to(`peers = "2", clients = "1", phase = "trust"`, is("", " 2"), is("")),
+		refused(`peers = "1", clients = "1"`, `cannot be cancelled any more`),
+		to(`peers = "2", clients = "1", phase = "sign"`, is(" 2", ""), is("")),
+		to(`peers = "2", clients = "1", phase = "retire"`, is(" 2"), is("")),
+		to(`clients = "1"`, is(" 2"), is("")), // what is over may go from the configuration, and come back
+		to(`peers = "2", clients = "1"`, is(" 2"), is("")),
+		to(`peers = "3", clients = "now"`, is(" 2", " 3"), is("", " 2")),
+		to(`peers = "3", clients = "now", phase = "sign"`, is(" 3", " 2"), is(" 2", "")),
+		to(`peers = "3", clients = "now", phase = "retire"`, is(" 3"), is(" 2")),
+	)
+}
+
+// TestRotationIsPlanned: a plan knows all but the authority that is yet to be made. Where the rotation is not known, it may begin.
+func TestRotationIsPlanned(t *testing.T) {
+	w := newWorld(t)
+	known := func(config string, unknown ...string) tftest.TestStep {
+		return tftest.TestStep{Config: config, ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{unknownOf{ownPKI, unknown}}}}
+	}
+	label := func(label string) string {
+		return fmt.Sprintf("resource \"terraform_data\" \"label\" {\n input = %q\n triggers_replace = %[1]q\n}", label)
+	}
+	w.run(t,
+		tftest.TestStep{Config: rotating("")},
+		known(rotating(`peers = "2"`), "authority.trusted.peer.certificate", "authority.trusted.peer.private_key", "peer_ca_certificate", "peer_ca_expires_at", "peer_ca_fingerprints"),
+		known(rotating(`peers = "2", phase = "sign"`)),
+		known(rotating(`peers = "2", phase = "retire"`)),
+		known(rotating(`peers = terraform_data.label.output, phase = "trust"`)+label("2"), "authority.trusted", "client_authority.trusted", "client_ca_certificate", "client_ca_expires_at", "client_ca_fingerprints",
+			"peer_ca_certificate", "peer_ca_expires_at", "peer_ca_fingerprints", "rotation.peers"), // which turns out to be the same
+		tftest.TestStep{Config: rotating(`peers = terraform_data.label.output, phase = "trust"`) + label("2"), Check: authorities("peer", " 2")},
+		tftest.TestStep{Config: rotating(`peers = terraform_data.label.output, phase = "trust"`) + label("3"), Check: authorities("peer", " 2", " 3")},
+		tftest.TestStep{Config: rotating(`peers = terraform_data.label.id, phase = "sign"`) + label("4"), ExpectError: says("A rotation that is under way has to be known at plan time")},
+	)
+}
+
+// unknownOf checks what a plan leaves to the apply.
+type unknownOf struct {
+	address string
+	unknown []string
+}
+
+func (u unknownOf) CheckPlan(_ context.Context, req plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	names := []string{}
+	for _, change := range req.Plan.ResourceChanges {
+		if change.Address == u.address {
+			unknown := map[string]string{}
+			flatten(unknown, "", change.Change.AfterUnknown)
+			for name, value := range unknown {
+				if value == "true" {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	if slices.Sort(names); !slices.Equal(names, u.unknown) {
+		resp.Error = fmt.Errorf("unknown of %s are %q, want %q", u.address, names, u.unknown)
+	}
+}
+
+// TestRotationOfImported: an import rotates nothing, whatever the configuration says, and what it says is known from then on.
+func TestRotationOfImported(t *testing.T) {
+	w, directory := newWorld(t), t.TempDir()
+	for file, kind := range map[string]string{"peer-ca": "peers", "client-ca": "clients"} {
+		foreign(t, filepath.Join(directory, file), "etcd prod "+kind, "ecdsa-p256", w.Clock, 1000*time.Hour)
+	}
+	as := func(rotation string, peers, clients []string) tftest.TestStep {
+		return tftest.TestStep{Config: rotating(rotation), Check: tftest.ComposeAggregateTestCheckFunc(authorities("peer", peers...), authorities("client", clients...))}
+	}
+	one, two := []string{""}, []string{"", " 2"}
+	w.run(t,
+		tftest.TestStep{Config: rotating(`peers = "7"`), ResourceName: ownPKI, ImportState: true, ImportStatePersist: true, ImportStateId: "prod@" + directory},
+		tftest.TestStep{Config: rotating(`peers = "7"`), ExpectError: says(`Set phase = "retire", and apply`)},
+		tftest.TestStep{Config: rotating(`clients = "7", phase = "sign"`), ExpectError: says(`Set phase = "retire", and apply`)},
+		as("", one, one),
+		tftest.TestStep{Config: rotating(`peers = "7"`), ExpectError: says(`Set phase = "retire", and apply`)},
+		as(`peers = "7", phase = "retire"`, one, one),
+		as(`peers = "7"`, one, one),
+		as(`peers = "8"`, two, one),
+	)
+}
