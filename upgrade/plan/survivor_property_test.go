@@ -78,7 +78,7 @@ func TestTheRightSurvivor(t *testing.T) {
 	sample.Check(t, clusters, func(t *rapid.T) {
 		n := rapid.SampledFrom([]int{3, 5}).Draw(t, "n")
 		logs, agreed := drawLogs(t, n)
-		conditions := []string{"stopped", "unhealthy", "looping", "lost", "missing", "unreachable", "blocked", "foreign", "unread", "damaged", "rolled back"}
+		conditions := []string{"stopped", "unhealthy", "looping", "lost", "missing", "unreachable", "blocked", "foreign", "unread", "damaged", "rolled back", "barred", "alone"}
 		p, want := membership.ClusterStatus{ClusterVersion: "3.7"}, membership.Spec{Name: "prod", Version: "3.7.3"}
 		for i := range n {
 			m := member(string(rune('a' + i)))
@@ -89,6 +89,10 @@ func TestTheRightSurvivor(t *testing.T) {
 				s.State = membership.State(condition)
 			case "rolled back":
 				s.State = membership.Lost
+			case "barred":
+				s.State, s.Barred = membership.Unreachable, "set ssh.user"
+			case "alone": // its recovery was cut short
+				s.State, s.Alone = membership.Blocked, true
 			default:
 				s.State = membership.Unhealthy
 			}
@@ -103,14 +107,14 @@ func TestTheRightSurvivor(t *testing.T) {
 			case "blocked", "foreign":
 				s.Unread = s.Why
 			}
-			if slices.Contains([]string{"stopped", "unhealthy", "looping", "damaged", "rolled back"}, condition) {
+			if slices.Contains([]string{"stopped", "unhealthy", "looping", "damaged", "rolled back", "alone"}, condition) {
 				s.Term, s.Index = uint64(logs[i].term()), uint64(len(logs[i]))
 			}
 			p.Members, want.Members = append(p.Members, s), append(want.Members, m)
 		}
 		planned, err := plan.Change(p, want)
 		mayLead := func(s membership.MemberStatus) bool {
-			return (s.State == membership.Unhealthy || s.State == membership.Stopped) && s.Index > 0 && s.Damaged == ""
+			return s.Survives() && s.Index > 0 && s.Damaged == ""
 		}
 		further := func(a, b membership.MemberStatus) bool {
 			return cmp.Or(cmp.Compare(a.Term, b.Term), cmp.Compare(a.Index, b.Index)) > 0
@@ -152,6 +156,9 @@ func TestTheRightSurvivor(t *testing.T) {
 		text := reach.Steps[0].String()
 		kept := logs[seed.Name[0]-'a']
 		for i, s := range p.Members {
+			if s.Barred != "" && s.Member != seed.Member {
+				t.Fatalf("%s, and %s answers and was not asked", text, s)
+			}
 			named := slices.Contains(want.Recover.Loses, s.Name)
 			if mayLead(s) && !s.Looping && further(s, seed) || further(s, seed) && !named {
 				t.Fatalf("%s, and %s has come further", text, s)
