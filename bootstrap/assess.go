@@ -262,7 +262,11 @@ func (r Report) takenPorts() []string {
 		}
 	case r.Contact.Marker == nil:
 		for _, port := range r.Contact.Listening {
-			taken = append(taken, fmt.Sprint(port))
+			text := fmt.Sprint(port)
+			if who := r.Contact.Holders[port]; who != "" {
+				text += " (" + who + ")"
+			}
+			taken = append(taken, text)
 		}
 	}
 	slices.Sort(taken)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/base64"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/ssh"
@@ -28,6 +31,7 @@ func (n *Node) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		"root=" + ssh.Quote(api.StoreRoot),
 		"marker=" + ssh.Quote(api.MarkerFile(cluster)),
 		"data=" + ssh.Quote(ask.DataDir),
+		"ports=" + ssh.Quote(hexadecimal(ask.Ports)),
 	}
 	// A run makes calls beside the lock that it holds. Whether sshd lets it can be told while another session is open, and a
 	// host that is quick may have ended it by then: the lock finds out too.
@@ -146,6 +150,13 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 			if err == nil && slices.Contains(ports, int(port)) && !slices.Contains(c.Listening, int(port)) {
 				c.Listening = append(c.Listening, int(port))
 			}
+		case "holder":
+			if port, who := parseHolder(value); slices.Contains(ports, port) {
+				if c.Holders == nil {
+					c.Holders = map[int]string{}
+				}
+				c.Holders[port] = who
+			}
 		case "root":
 			root = value // where it lies: the kernel names what runs by that
 		case "etcd":
@@ -162,6 +173,32 @@ func parseContact(output string, ports []int) (api.Contact, error) {
 	slices.Sort(c.Listening)
 	slices.Sort(c.Installed)
 	return c, nil
+}
+
+// hexadecimal is ports as the kernel spells them.
+func hexadecimal(ports []int) string {
+	var words []string
+	for _, port := range ports {
+		words = append(words, fmt.Sprintf("%04X", port))
+	}
+	return strings.Join(words, " ")
+}
+
+// parseHolder reads who listens on a port: its name, which it has given itself, and its process ID.
+func parseHolder(value string) (port int, who string) {
+	hexPort, rest, _ := strings.Cut(value, " ")
+	pid, name, _ := strings.Cut(rest, " ")
+	number, err := strconv.ParseInt(hexPort, 16, 32)
+	if _, bad := strconv.Atoi(pid); err != nil || bad != nil {
+		return 0, ""
+	}
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) && r != utf8.RuneError {
+			return r
+		}
+		return '?'
+	}, name)
+	return int(number), fmt.Sprintf("%.40s, process %s", cmp.Or(name, "a program"), pid)
 }
 
 // parseMarker decodes a marker; the second value says why it could not.

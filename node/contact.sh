@@ -44,8 +44,16 @@ done
 [ ! -e "$marker" ] || say marker "$(base64 -w0 <"$marker")"
 [ -z "$(ls -A "$data" 2>/dev/null | grep -vx -e lost+found -e "aside-.*")" ] || say data yes
 
-cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
-	[ "$state" != 0A ] || say listen "${local##*:}"
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _ _ _ _ _ inode _; do
+	[ "$state" = 0A ] || continue
+	port=${local##*:}
+	say listen "$port"
+	# Who listens on one of the cluster's ports, where that cannot be its own member. Looking through all open files takes a moment.
+	case " $ports " in *" $port "*) ;; *) continue ;; esac
+	[ ! -e "$marker" ] || continue
+	holder=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | head -n 1)
+	holder=${holder#/proc/} holder=${holder%%/*}
+	[ -z "$holder" ] || say holder "$port $holder $(cat "/proc/$holder/comm" 2>/dev/null)"
 done
 for process in /proc/[0-9]*; do
 	{ read -r name <"$process/comm"; } 2>/dev/null || continue

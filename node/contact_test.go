@@ -3,6 +3,8 @@ package node
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,18 +20,20 @@ import (
 )
 
 // runContact runs the script on this machine, with everything that it looks at below root.
-func runContact(t *testing.T, root string) api.Contact {
+func runContact(t *testing.T, root string, more ...int) api.Contact {
 	t.Helper()
+	ports := append([]int{2379, 2380}, more...)
 	script := strings.Join([]string{
 		"root=" + ssh.Quote(filepath.Join(root, "stores")),
 		"marker=" + ssh.Quote(filepath.Join(root, "cluster.json")),
 		"data=" + ssh.Quote(filepath.Join(root, "data")),
+		"ports=" + ssh.Quote(hexadecimal(ports)),
 	}, "\n") + "\n" + contactScript
 	output, err := exec.Command("sh", "-c", script).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	contact, err := parseContact(string(output), []int{2379, 2380})
+	contact, err := parseContact(string(output), ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +93,30 @@ func TestContactReadsWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestContactNamesWhoListens has this very process listen on a port of the cluster.
+func TestContactNamesWhoListens(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
+	root := t.TempDir()
+	c := runContact(t, root, port)
+	if !slices.Contains(c.Listening, port) || !strings.HasSuffix(c.Holders[port], fmt.Sprintf(", process %d", os.Getpid())) {
+		t.Errorf("on port %d, %v listens on %v", port, c.Holders, c.Listening)
+	}
+	if c = runContact(t, root); c.Holders[port] != "" {
+		t.Errorf("of a port that is none of the cluster's it says %q", c.Holders[port])
+	}
+	if err := os.WriteFile(filepath.Join(root, "cluster.json"), []byte(`{"cluster":"prod"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c = runContact(t, root, port); c.Holders != nil || !slices.Contains(c.Listening, port) {
+		t.Errorf("a host with a member looks for who listens: %+v", c)
+	}
+}
+
 func TestParseContact(t *testing.T) {
 	broken := base64.StdEncoding.EncodeToString([]byte("not json"))
 	output := strings.Join([]string{
@@ -96,6 +124,7 @@ func TestParseContact(t *testing.T) {
 		"missing gzip", "missing useradd", "read-only /usr", "free-kib 2048", "data-free-kib 0",
 		"marker " + broken, "data yes",
 		"listen 094C", "listen 094B", "listen 094B", "listen 0016",
+		"holder 094B 812 ng\x1b[31mx nx", "holder 0016 1 sshd", "holder 094C x nginx",
 		"etcd /usr/bin/etcd", "etcd " + api.InstalledStore("ab"), "etcd /var/stores/ab/store",
 		"end .",
 	}, "\n") + "\n"
@@ -110,7 +139,7 @@ func TestParseContact(t *testing.T) {
 	want := api.Contact{
 		Kernel: "6.1.0-28-amd64", Machine: "x86_64", Time: time.Unix(1924758489, 0).UTC(), Systemd: true, MachineID: "f00d", BootID: "b007", NoUserNamespaces: true, FirstPort: 1,
 		Missing: []string{"gzip", "useradd"}, ReadOnly: true, FreeBytes: 2 << 20, DataFreeBytes: 1,
-		DataNotEmpty: true, Listening: []int{2379, 2380}, ForeignEtcd: []string{"/usr/bin/etcd"},
+		DataNotEmpty: true, Listening: []int{2379, 2380}, Holders: map[int]string{2379: "ng?[31mx nx, process 812"}, ForeignEtcd: []string{"/usr/bin/etcd"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

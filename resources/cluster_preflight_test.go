@@ -31,7 +31,7 @@ var unfitHosts = map[string]struct {
 	"an etcd of somebody else": {func(h *nodetest.Host) { h.ForeignEtcd = []string{"/usr/bin/etcd"} }, "an etcd that this provider did not set up runs on it (/usr/bin/etcd)"},
 	"a port that is taken": {func(h *nodetest.Host) {
 		h.Listeners = []api.Listener{{Port: 2380, Address: "0.0.0.0", PID: 7, Process: "nginx"}}
-	}, "something else listens on port 2380"},
+	}, "something else listens on port 2380 (nginx, process 7): stop it, or choose other ports"},
 	"a kernel that is old":   {func(h *nodetest.Host) { h.Kernel = "3.10.0-1160.el7.x86_64" }, "its kernel is 3.10.0-1160.el7.x86_64; 4.15 or newer is needed"},
 	"a machine of no store":  {func(h *nodetest.Host) { h.Machine = "riscv64" }, "it is a riscv64 machine"},
 	"one session at a time":  {func(h *nodetest.Host) { h.OneSession = true }, "its sshd opens one session at a time on a connection (MaxSessions 1)"},

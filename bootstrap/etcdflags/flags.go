@@ -169,6 +169,11 @@ func CheckName(name string) error {
 	if gate, is := formerly[name]; is {
 		return fmt.Errorf("--%s is a feature gate since etcd 3.6: set %q = \"%s=true\"", name, Gates, gate)
 	}
+	if meant := meantBy(name); slices.Contains(settings, meant) {
+		return fmt.Errorf("etcd has no flag --%s: did you mean settings.%s?", name, strings.ReplaceAll(meant, "-", "_"))
+	} else if meant != "" {
+		return fmt.Errorf("etcd has no flag --%s: did you mean %q?", name, meant)
+	}
 	return fmt.Errorf("etcd has no flag --%s: extra_flags takes %s", name, strings.Join(Names(), ", "))
 }
 

@@ -49,7 +49,12 @@ func TestCheck(t *testing.T) {
 		{"max-wals=7", "7", "", `it is "max-wals"`},
 		{"experimental-warning-apply-duration", "1s", "3.6", `it is "warning-apply-duration"`},
 		{"experimental-stop-grpc-service-on-defrag", "true", "3.6", `"feature-gates" = "StopGRPCServiceOnDefrag=true"`},
-		{"nonsense", "1", "", "etcd has no flag --nonsense"},
+		{"nonsense", "1", "", "etcd has no flag --nonsense: extra_flags takes"},
+		{"max-wal", "7", "", `did you mean "max-wals"?`},
+		{"warnig-aply-duration", "1s", "", `did you mean "warning-apply-duration"?`},
+		{"Warning_Apply_Duratoin", "1s", "", `did you mean "warning-apply-duration"?`},
+		{"snapshot-cout", "1", "", "did you mean settings.snapshot_count?"},
+		{"quota_backend_byte", "1", "", "did you mean settings.quota_backend_bytes?"},
 	} {
 		err := Check(test.name, test.value, test.version)
 		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {

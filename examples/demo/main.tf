@@ -24,7 +24,16 @@ variable "private_key_file" {
 
 variable "hosts" {
   description = "The hosts, by the name of the member that each is to carry."
-  type        = map(object({ address = string, host_key = string }))
+  type = map(object({ # Terraform drops what is missing here
+    address     = string
+    host_key    = optional(string)
+    host_ca     = optional(string)
+    ssh_address = optional(string)
+    ssh_port    = optional(number)
+    ssh_user    = optional(string)
+    zone        = optional(string)
+    rebuild     = optional(string)
+  }))
 }
 
 resource "etcd_pki" "demo" {

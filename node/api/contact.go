@@ -24,5 +24,8 @@ type Contact struct {
 	MarkerError   string   // why the marker cannot be read; empty: it can, or there is none
 	DataNotEmpty  bool     // the requested data directory holds something
 	Listening     []int    // the requested ports on which something listens
-	ForeignEtcd   []string // executables of running etcd processes that are not our stores
+	// Holders are the programs that listen there, "nginx, process 812", as far as that could be told; nil where the host
+	// carries the cluster.
+	Holders     map[int]string `json:",omitempty"`
+	ForeignEtcd []string       // executables of running etcd processes that are not our stores
 }

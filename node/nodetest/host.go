@@ -216,9 +216,14 @@ func (h *Host) Contact(ctx context.Context, cluster string, ask api.ObserveReque
 		if h.MarkerError == "" {
 			contact.Marker = part.markerCopy()
 		}
+		holders := map[int]string{}
 		for _, l := range h.listeners(cluster) {
 			if slices.Contains(ask.Ports, l.Port) && !slices.Contains(contact.Listening, l.Port) {
 				contact.Listening = append(contact.Listening, l.Port)
+				if contact.Marker == nil && l.PID > 0 {
+					holders[l.Port] = fmt.Sprintf("%s, process %d", l.Process, l.PID)
+					contact.Holders = holders
+				}
 			}
 		}
 		slices.Sort(contact.Listening)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/lab"
 )
 
 // TestMistakes sees to it that a mistake at the prompt is answered with what to type instead.
@@ -39,6 +42,21 @@ func TestHelp(t *testing.T) {
 	for _, verb := range verbs {
 		if !strings.Contains(usage, "labctl "+verb+" ") {
 			t.Errorf("nothing of %s", verb)
+		}
+	}
+}
+
+// TestVariablesSayHowToLogIn sees to it that a lab whose hosts are reached in another way than by default prints how.
+func TestVariablesSayHowToLogIn(t *testing.T) {
+	for _, test := range []struct {
+		config lab.HostConfig
+		want   map[string]any
+	}{
+		{lab.HostConfig{User: "root", Port: 22}, map[string]any{"address": "192.0.2.11", "host_key": "ssh-ed25519 AAAA"}},
+		{lab.HostConfig{User: "ops", Port: 2222}, map[string]any{"address": "192.0.2.11", "host_key": "ssh-ed25519 AAAA", "ssh_user": "ops", "ssh_port": 2222}},
+	} {
+		if got := member(test.config, "192.0.2.11", "ssh-ed25519 AAAA"); !maps.Equal(got, test.want) {
+			t.Errorf("%+v: %v, want %v", test.config, got, test.want)
 		}
 	}
 }

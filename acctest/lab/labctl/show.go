@@ -30,15 +30,27 @@ func status(l *lab.Lab) error {
 
 // tfvars prints the hosts as a configuration takes them: by name, each with address and host key.
 func tfvars(l *lab.Lab) error {
-	hosts := map[string]map[string]string{}
+	hosts := map[string]map[string]any{}
 	for _, h := range l.Hosts {
 		key, err := h.HostKey()
 		if err != nil {
 			return err
 		}
-		hosts[h.Config.Name] = map[string]string{"address": h.Address(), "host_key": key}
+		hosts[h.Config.Name] = member(h.Config, h.Address(), key)
 	}
 	return show(map[string]any{"private_key_file": l.KeyFile(), "hosts": hosts})
+}
+
+// member is a host as a configuration takes it. It says how to log in where that is not as root on port 22.
+func member(config lab.HostConfig, address, key string) map[string]any {
+	m := map[string]any{"address": address, "host_key": key}
+	if config.User != "root" {
+		m["ssh_user"] = config.User
+	}
+	if config.Port != 22 {
+		m["ssh_port"] = config.Port
+	}
+	return m
 }
 
 // show prints a value as JSON.

@@ -93,6 +93,7 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 			skew := report.Clock.Skew().Truncate(skewUnit)
 			kept.Skew = &skew
 		}
+		kept.Contact.Holders = nil // another process each time
 		// Whether there is room for a store is a question of megabytes.
 		kept.Contact.FreeBytes = min(kept.Contact.FreeBytes, 1<<30)
 		kept.Contact.DataFreeBytes = min(kept.Contact.DataFreeBytes, 1<<30)
