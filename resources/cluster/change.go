@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -122,9 +121,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	case len(ch.unseen()) > 0:
-		diags.AddAttributeWarning(path.Root("members"), "The apply continues an unfinished change",
-			fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
-				"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", ")))
+		diags.Append(c.foreseeUnfinished(ch, state, looked)...)
 		c.nothingKnown(state, members, before)
 	case len(looked.moved)+len(looked.back) > 0:
 		diags.Append(c.foreseeFound(ch, state, looked)...)

@@ -88,7 +88,7 @@ func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead)
 	if diags = foreseen.foresee(ch, state); diags.HasError() {
 		return diags
 	}
-	var moved, back, steps []string
+	var moved, back []string
 	for _, s := range status.Members {
 		_, here := looked.moved[s.Member]
 		_, left := looked.back[s.Member]
@@ -101,9 +101,6 @@ func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead)
 			back = append(back, fmt.Sprintf("%s, which was member %s", s, looked.back[s.Member].Marker().Member))
 		}
 	}
-	for _, step := range ch.plan.Steps {
-		steps = append(steps, step.String())
-	}
 	summary, text := "Members are given other addresses on their machines", ""
 	if len(moved) > 0 {
 		text += fmt.Sprintf("The new addresses lead to the machines that these members are on: %s. They keep their data and their IDs. ", strings.Join(moved, "; "))
@@ -113,8 +110,39 @@ func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead)
 	if len(back) > 0 {
 		text += fmt.Sprintf("These hosts carry what earlier members of this cluster have left: %s. ", strings.Join(back, "; "))
 	}
-	diags.AddAttributeWarning(path.Root("members"), summary, text+"The apply looks again, and by what was seen just now it does this:\n\n  "+strings.Join(steps, "\n  "))
+	diags.AddAttributeWarning(path.Root("members"), summary, text+willDo(ch.plan.Steps))
 	return diags
+}
+
+// foreseeUnfinished says that an apply was cut short which this state does not know of, and what is left to do by what the plan has
+// just seen on the hosts that it was bringing to the cluster. The steps are known after apply, which looks again.
+func (c *clusterModel) foreseeUnfinished(ch change, state clusterModel, looked ahead) (diags diag.Diagnostics) {
+	text := fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
+		"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", "))
+	ch.seen, ch.members = maps.Clone(ch.seen), maps.Clone(ch.members)
+	maps.Copy(ch.seen, looked.reports)
+	if len(ch.unseen()) == 0 {
+		ch.plan, ch.err = plan.Change(ch.cluster.Status(state.Owner.ValueString(), ch.seen, time.Time{}), ch.cluster.Spec)
+		foreseen := *c
+		if diags = foreseen.foresee(ch, state); diags.HasError() {
+			return diags
+		}
+		text += "\n\n" + willDo(ch.plan.Steps)
+	}
+	diags.AddAttributeWarning(path.Root("members"), "The apply continues an unfinished change", text)
+	return diags
+}
+
+// willDo lists the steps that an apply does if it sees what the plan has seen.
+func willDo(steps []membership.Step) string {
+	if len(steps) == 0 {
+		return "By what was seen just now nothing is left to do on the hosts, and the apply notes that in the state."
+	}
+	text := "The apply looks again, and by what was seen just now it does this:\n"
+	for _, step := range steps {
+		text += "\n  " + step.String()
+	}
+	return text
 }
 
 // refuseMoves refuses a plan that takes more members off their hosts at once than the cluster can spare. An
