@@ -29,6 +29,24 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 	case "again rotated":
 		e.trusts, e.signers = authorities("newer+new"), signers("newer", "new")
 	}
+	// The authorities of peers and those of clients are exchanged together, or one of the two stays.
+	stays := rapid.SampledFrom([]string{"", "", "peers", "clients"}).Draw(t, "stays")
+	kind := func(a membership.Authorities) membership.Authorities {
+		switch stays {
+		case "peers":
+			a.Peers = old.Peers
+		case "clients":
+			a.Clients = old.Clients
+		}
+		return a
+	}
+	e.trusts = kind(e.trusts)
+	switch stays {
+	case "peers":
+		e.signers.Peers = []string{"old"}
+	case "clients":
+		e.signers.Clients = []string{"old"}
+	}
 	phase := rapid.IntRange(0, 3).Draw(t, "phase of the exchange")
 	for _, m := range e.list {
 		h := e.at(m.address)
@@ -45,7 +63,7 @@ func (e *etcd) drawAuthorities(t *rapid.T) {
 		case phase == 3:
 			trusts, by = latest, latest
 		}
-		h.issued = membership.Issued{By: by, Trusts: trusts, Files: trusts}
+		h.issued = membership.Issued{By: kind(by), Trusts: kind(trusts), Files: kind(trusts)}
 		if h.expired && h.from == "" && rapid.IntRange(0, 3).Draw(t, "of nobody "+m.address) == 0 {
 			h.issued.By = membership.Authorities{} // an authority that nobody has any more
 		}
@@ -131,15 +149,22 @@ func (e *etcd) notYet(t *rapid.T, err error) bool {
 		e.heartbeat()
 		return true
 	}
-	_, advice, found := strings.Cut(refusal.Remedy, "authority ")
-	named, _, _ := strings.Cut(advice, " for peers")
-	if !found || slices.Contains(e.signers.Peers, named) {
+	var peer, client string
+	_, advice, _ := strings.Cut(refusal.Remedy, "authority ")
+	if n, _ := fmt.Sscanf(strings.ReplaceAll(advice, ",", " "), "%s for peers %s for clients", &peer, &client); n < 2 ||
+		slices.Contains(e.signers.Peers, peer) && slices.Contains(e.signers.Clients, client) {
 		t.Fatalf("the advice is no way on: %s\nin %s", err, show(e.status()))
 	}
 	if rapid.Bool().Draw(t, "in their place") {
 		e.trusts, e.signers = membership.Authorities{}, membership.Signers{}
 	}
-	e.trusts = e.trusts.With(authorities(named))
-	e.signers = signers(append(slices.Clone(e.signers.Peers), named)...)
+	e.trusts = e.trusts.With(membership.Authorities{Peers: membership.AuthorityNames(peer), Clients: membership.AuthorityNames(client)})
+	add := func(names []string, name string) []string {
+		if slices.Contains(names, name) {
+			return names
+		}
+		return append(slices.Clone(names), name)
+	}
+	e.signers = membership.Signers{Peers: add(e.signers.Peers, peer), Clients: add(e.signers.Clients, client)}
 	return true
 }

@@ -97,7 +97,7 @@ func TestPlansResume(t *testing.T) {
 				e.must(t, step)
 			}
 			if whole < len(planned.Steps) {
-				step, way := planned.Steps[whole], rapid.IntRange(0, 3).Draw(t, "way")
+				step, way := planned.Steps[whole], rapid.IntRange(0, 4).Draw(t, "way")
 				tried := e.clone()
 				tried.must(t, step) // it would have been safe
 				did = append(did, fmt.Sprintf("%s, cut off at %d", step, way))

@@ -315,6 +315,8 @@ func (e *etcd) checkRoll(step membership.Step, h *machine, m *entry) error {
 		return errors.New("it runs by what is wanted")
 	case membership.Minor(e.want.Version) < e.version:
 		return fmt.Errorf("etcd %s does not start on storage of %s", e.want.Version, e.version)
+	case e.staged[step.At] != e.want.Version:
+		return errors.New("it is not staged")
 	}
 	for _, s := range e.status().Members {
 		if s.Desired && s.Role == membership.Voter && len(s.Outdated) > 0 && s.Staged != e.want.Version {

@@ -131,6 +131,15 @@ func (e *etcd) cut(step membership.Step, way int) {
 	case is(membership.Roll, 2): // stopped and configured
 		e.issue(step)
 		h.running, h.ready, h.version, h.current = false, false, step.To, true
+	case is(membership.Roll, 3): // configured, and not restarted
+		runs := *h
+		e.issue(step)
+		h.issued.Trusts, h.issued.By = runs.issued.Trusts, runs.issued.By
+	case is(membership.RenewCertificates, 1): // of the pairs, one was written
+		before := h.issued
+		e.issue(step)
+		h.expired = true // another may be of an earlier one
+		h.issued.Trusts, h.issued.By.Clients = before.Trusts, before.By.Clients.With(h.issued.By.Clients)
 	case is(membership.Readdress, 1): // in the list, and not restarted
 		m.moved = true
 	case is(membership.Readdress, 2): // stopped
