@@ -101,6 +101,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"resources/cluster/health", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/recovery", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/refreshed", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/renewal", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/restore", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/settings", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/authority", "upgrade/...", "authorities know no clusters"},

@@ -11,16 +11,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Renewal is when members' certificates are renewed.
+// Renewal is how long members' certificates are valid, and when they are renewed.
 type Renewal struct {
-	Before time.Duration // before its end a certificate is renewed; 0: in the last third of its life
+	Before   time.Duration // before its end a certificate is renewed; 0: in the last third of its life
+	Validity time.Duration // of new certificates; one that is valid for longer is renewed. 0: the default, and no matter how long one is valid
 }
 
 // due says which of a member's certificates are to be renewed by now, though they hold; empty: none. One that ends with its
 // authority is left as it is: another would end at the same time.
 func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known trust, now time.Time) string {
-	if now.IsZero() {
-		return ""
+	if tooLong := c.validTooLong(m, held); tooLong != "" || now.IsZero() {
+		return tooLong
 	}
 	for _, want := range c.Keys(m) {
 		leaf, err := cert.ParseLeaf([]byte(held[want.Name].PEM))
@@ -28,6 +29,21 @@ func (c Cluster) due(m membership.Member, held map[string]api.Certificate, known
 			continue
 		}
 		return fmt.Sprintf("its %s certificate expires at %s", want.Name, leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
+// validTooLong says which of a member's certificates is valid for longer than the configuration says; empty: none. Certificates
+// say whole seconds.
+func (c Cluster) validTooLong(m membership.Member, held map[string]api.Certificate) string {
+	for _, want := range c.Keys(m) {
+		leaf, err := cert.ParseLeaf([]byte(held[want.Name].PEM))
+		if err != nil || c.Renewal.Validity == 0 {
+			continue
+		}
+		if lasts := leaf.NotAfter.Sub(cert.Issued(leaf)); lasts > c.Renewal.Validity+time.Second {
+			return fmt.Sprintf("its %s certificate is valid for %s, and validity is %s", want.Name, short(lasts), short(c.Renewal.Validity))
+		}
 	}
 	return ""
 }

@@ -14,16 +14,18 @@ import (
 type Signer struct {
 	authorities map[pki.Profile][]*pki.Authority // those whose keys are at hand; the one that is to sign first
 	now         func() time.Time
+	validity    time.Duration // of what it signs; 0: the default
 }
 
 // Signer signs by these authorities, and by those that are trusted beside them where one of these is named. It fails where the
-// authorities could not sign now.
-func (a Model) Signer(now func() time.Time) (Signer, error) {
+// authorities could not sign now. What it signs is valid for so long, or by default where validity is 0, and never longer than its
+// authority.
+func (a Model) Signer(now func() time.Time, validity time.Duration) (Signer, error) {
 	authorities, err := a.Parse(now())
 	if err != nil {
 		return Signer{}, err
 	}
-	signer := Signer{map[pki.Profile][]*pki.Authority{}, now}
+	signer := Signer{map[pki.Profile][]*pki.Authority{}, now, validity}
 	for key, profile := range profiles {
 		signer.authorities[profile] = []*pki.Authority{authorities.For(profile)}
 		for _, pair := range a.of(key)[1:] {
@@ -45,7 +47,7 @@ func (s Signer) Sign(ctx context.Context, by string, want api.KeyRequest, reques
 	if !known {
 		return "", fmt.Errorf("it is not known what key %q is for", want.Name)
 	}
-	desired := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames}
+	desired := pki.Request{Profile: profile, CommonName: want.CommonName, Organization: want.Organization, DNSNames: want.DNSNames, Lifetime: s.validity}
 	for _, text := range want.IPs {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {

@@ -307,7 +307,7 @@ func (ch change) asksForChange(state clusterModel) bool {
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
 		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 ||
-		is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
+		is.Renewal != was.Renewal || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 
 // settle fills in the authorities of an apply that its plan did not know. It refuses others than those that were planned: an
@@ -383,7 +383,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
-		!c.ExtraServerNames.Equal(state.ExtraServerNames) ||
+		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) ||
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 )
 
@@ -36,6 +37,7 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 		diags.AddAttributeError(path.Root("settings").AtName(attribute), "These settings do not fit together", err.Error())
 	}
 	diags.Append(settings.CheckExtraFlags(c.ExtraFlags, c.minorVersion())...)
+	diags.Append(renewal.Check(c.Certificates)...)
 	diags.Append(c.checkPorts()...)
 	return diags
 }

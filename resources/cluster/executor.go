@@ -113,7 +113,7 @@ func (ch change) serving(owner string) (members []membership.Member) {
 
 // signing is an executor that has the hosts' certificate requests signed.
 func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
-	signer, err := by.Signer(r.providerData.Now)
+	signer, err := by.Signer(r.providerData.Now, cluster.Renewal.Validity)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
@@ -33,6 +34,7 @@ type clusterModel struct {
 	Settings           types.Object   `tfsdk:"settings"`
 	ExtraFlags         types.Map      `tfsdk:"extra_flags"`
 	ExtraServerNames   types.Set      `tfsdk:"extra_server_names"`
+	Certificates       types.Object   `tfsdk:"certificates"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
@@ -144,6 +146,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		MetricsPort: int(c.MetricsPort.ValueInt64()),
 		Settings:    settings.Flags(c.Settings, c.ExtraFlags),
 		ServerNames: value.Texts(c.ExtraServerNames),
+		Renewal:     renewal.Of(c.Certificates),
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
 	}

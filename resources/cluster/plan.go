@@ -19,6 +19,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
@@ -89,6 +90,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		if resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(warnWhoDestroys(config, state)...)
 		}
+	}
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(renewal.CheckAuthorities(plan.Certificates, plan.PeerCACertificate, plan.CACertificate, r.providerData.Now())...)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
@@ -223,7 +227,7 @@ func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diag
 
 // plannable tells whether all of the members and of what they run by is known that steps are planned from.
 func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
-	return addressesKnown(members) && value.Known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.HoldRestarts)
+	return addressesKnown(members) && value.Known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.Certificates, c.HoldRestarts)
 }
 
 // rebuildsKnown tells whether it is known of every member by what it is to be built anew.

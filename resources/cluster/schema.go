@@ -17,6 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
@@ -90,6 +91,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 					"No wildcards. A change issues these certificates anew; members take them up without a restart. Default: none.",
 				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(validate.HostAddress)},
 			},
+			renewal.Name: renewal.Attribute(),
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
 				Computed: true,

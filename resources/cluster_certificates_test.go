@@ -1,0 +1,78 @@
+package resources_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// last checks for how long the certificates of all members are valid.
+func (w *world) last(want time.Duration) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		for last := 11; last <= 13; last++ {
+			for key, text := range w.host(last).Certificates("prod") {
+				leaf, err := cert.ParseLeaf([]byte(text))
+				if err != nil {
+					return err
+				}
+				if lasts := leaf.NotAfter.Sub(cert.Issued(leaf)); lasts != want {
+					return fmt.Errorf("the %s certificate of 192.0.2.%d is valid for %s, want %s", key, last, lasts, want)
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// TestCertificatesAreValidAsSaid: certificates are valid for as long as the configuration says, and renewed as long before their
+// end as it says. A shorter validity renews those that are valid for longer, and a longer one nothing.
+func TestCertificatesAreValidAsSaid(t *testing.T) {
+	w := newWorld(t)
+	config := func(says string) string { return three(line + "\n\t\t\tcertificates = { " + says + " }") }
+	renewed := func(says, why string, purposed plan.Purpose, lasts time.Duration) tftest.TestStep {
+		step := w.asPlanned(t, config(says), []string{"renew certificates of a (192.0.2.11): " + why, "renew certificates of b (192.0.2.12): " + why, "renew certificates of c (192.0.2.13): " + why}, purpose(purposed))
+		step.Check = tftest.ComposeAggregateTestCheckFunc(step.Check, w.last(lasts))
+		return step
+	}
+	due := func(after time.Duration) tftest.TestStep {
+		step := renewed(`validity = "2160h", renew_before = "2000h"`, "its peer certificate expires at ", plan.PurposeRepair, 2160*time.Hour)
+		step.PreConfig = func() {
+			w.Clock = w.Clock.Add(after)
+			w.Forget()
+		}
+		return step
+	}
+	warned := ""
+	w.run(t,
+		tftest.TestStep{Config: config(`validity = "20m", renew_before = "20m"`), ExpectError: says("renew_before is 20m0s, and certificates are valid for 20m0s: set a renew_before that is shorter")},
+		tftest.TestStep{Config: config(`renew_before = "8760h"`), ExpectError: says("renew_before is 8760h0m0s, and certificates are valid for 8760h0m0s")},
+		tftest.TestStep{Config: config(`validity = "9m"`), ExpectError: says("a certificate would be over before it is of use")},
+		w.begun(t, three(line)),
+		tftest.TestStep{Config: three(line), Check: w.last(8760 * time.Hour)},
+		tftest.TestStep{Config: config(`validity = "87601h"`), ExpectError: saysInOrder("No certificate outlives its authority", "was never valid for so long")},
+		renewed(`validity = "720h"`, "its peer certificate is valid for 8760h, and validity is 720h", plan.PurposeChange, 720*time.Hour),
+		tftest.TestStep{Config: config(`validity = "2160h"`), Check: w.last(720 * time.Hour)},
+		renewed(`validity = "300h"`, "its peer certificate is valid for 720h, and validity is 300h", plan.PurposeChange, 300*time.Hour),
+		tftest.TestStep{Config: config(`validity = "2160h", renew_before = "2000h"`), Check: w.last(300 * time.Hour)},
+		due(210*time.Hour), // a certificate that never was valid for renew_before is renewed in its last third
+		due(161*time.Hour),
+		tftest.TestStep{ // the authority has less left than that
+			PreConfig: func() { w.Clock = w.Clock.Add(60 * time.Hour) },
+			Config:    config(`validity = "87500h"`),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, _ map[string]any) error {
+				if warned = w.warned(); !strings.Contains(warned, "Certificates end with their authority") {
+					return fmt.Errorf("the plan warns %q", warned)
+				}
+				return nil
+			})}},
+		},
+	)
+}
