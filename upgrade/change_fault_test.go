@@ -57,14 +57,20 @@ func everyFaultOf(t *testing.T, o operation) (faults []nodetest.Fault) {
 		if _, err := l.change(context.Background(), shown); err != nil {
 			t.Fatal(err)
 		}
-		for i, c := range l.world.Calls() {
-			for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
-				if c.Changes() || (i%2 == 0) == (extent == nodetest.Once) {
-					faults = append(faults, nodetest.Fault{Nth: i + 1, After: (i/2+int(extent))%2 == 0, Extent: extent})
-				}
+		faults = faultsOf(l.world)
+	})
+	return faults
+}
+
+// faultsOf are the faults of the calls that a world has had.
+func faultsOf(world *nodetest.World) (faults []nodetest.Fault) {
+	for i, c := range world.Calls() {
+		for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
+			if c.Changes() || (i%2 == 0) == (extent == nodetest.Once) {
+				faults = append(faults, nodetest.Fault{Nth: i + 1, After: (i/2+int(extent))%2 == 0, Extent: extent})
 			}
 		}
-	})
+	}
 	return faults
 }
 

@@ -48,13 +48,7 @@ func everyFaultOfRestore(t *testing.T, begin func(testing.TB) *restoreCase) (fau
 		if _, err := r.restore(context.Background(), nil); err != nil {
 			t.Fatal(err)
 		}
-		for i, c := range r.world.Calls() {
-			for _, extent := range []nodetest.Extent{nodetest.Once, nodetest.Run} {
-				if c.Changes() || (i%2 == 0) == (extent == nodetest.Once) {
-					faults = append(faults, nodetest.Fault{Nth: i + 1, After: (i/2+int(extent))%2 == 0, Extent: extent})
-				}
-			}
-		}
+		faults = faultsOf(r.world)
 	})
 	return faults
 }

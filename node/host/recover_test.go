@@ -68,6 +68,16 @@ func (f *fleetMember) logAlone(t *testing.T, others []*fleetMember) bool {
 	})
 }
 
+// mustRecover fails the test unless the member recovers, with all that it had logged.
+func (f *fleetMember) mustRecover(t *testing.T, request api.RecoverRequest) {
+	t.Helper()
+	done, err := f.Recover(t.Context(), "main", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mustHoldAll(t, done)
+}
+
 // mustHoldAll fails the test unless the recovered member serves all that it had logged, by flags that force nothing.
 func (f *fleetMember) mustHoldAll(t *testing.T, done api.Recovered) {
 	t.Helper()
@@ -289,11 +299,7 @@ func TestRecoverRefusesOlderData(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Now = func() time.Time { return time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC) }
-	done, err := f.Recover(t.Context(), "main", request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.mustHoldAll(t, done)
+	f.mustRecover(t, request)
 }
 
 // TestRecoverRefusedWithOneLeftBehind has a recovery be refused where the record of another is left that was given up: the
@@ -377,11 +383,7 @@ func TestRecoverWithWhatDoesNotStart(t *testing.T) {
 		t.Errorf("its flags are %q, %v", flags, err)
 	}
 	f.units.looping, f.units.restarts = false, 0
-	done, err := f.Recover(t.Context(), "main", request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.mustHoldAll(t, done)
+	f.mustRecover(t, request)
 }
 
 // TestARecoveryThatIsCutShortStartsNobodyAmongOthers: once all of the log counts as agreed on, which nobody else has agreed

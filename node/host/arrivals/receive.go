@@ -172,11 +172,19 @@ func (h Host) receive(from *snapshots.Source, r api.FetchRequest, before int64, 
 	if s, err = h.Arrive(from, before, part); err != nil {
 		return "", nil, err
 	}
-	encrypted, err := h.isEncrypted(part)
+	arrived, err := inside.OpenFile(h.Files.Path(part), os.O_RDONLY, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	defer arrived.Close()
+	encrypted, err := beginsEncrypted(arrived)
 	if err != nil || !encrypted {
 		return part, s, err
 	}
-	s, err = h.decrypt(from, part, r, unfinished)
+	if _, err := arrived.Seek(0, io.SeekStart); err != nil {
+		return "", nil, err
+	}
+	s, err = h.decrypt(from, arrived, r, unfinished)
 	return unfinished, s, err
 }
 
@@ -241,14 +249,9 @@ func beginsEncrypted(content io.Reader) (bool, error) {
 }
 
 // decrypt writes what has arrived encrypted in the clear.
-func (h Host) decrypt(from *snapshots.Source, part string, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
+func (h Host) decrypt(from *snapshots.Source, arrived *os.File, r api.FetchRequest, path string) (*etcdfs.Checksum, error) {
 	if err := h.disks().MustHoldRestore(r.DataDir, from.Size, from.Size); err != nil {
 		return nil, fmt.Errorf("%w%w", errStays, err)
 	}
-	file, err := inside.OpenFile(h.Files.Path(part), os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return h.download(&snapshots.Source{ReadCloser: file, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
+	return h.download(&snapshots.Source{ReadCloser: arrived, What: from.What, Size: from.Size}, r.Identity.Reveal(), path)
 }
