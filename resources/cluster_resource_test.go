@@ -115,9 +115,24 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 				w.Heal()
 				owner = w.Host("192.0.2.11").Marker("prod").Owner
 				w.Forget()
+				w.warned()
 			},
-			Config:           three(unprotected),
-			ConfigPlanChecks: action(plancheck.ResourceActionCreate),
+			Config: three(unprotected),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionCreate),
+				planFunc(func(_, _, _ map[string]any) error {
+					warned := w.warned()
+					for _, text := range []string{"The apply continues an unfinished create of cluster prod", "  start c (192.0.2.13)", "  agree: 3 voters"} {
+						if !strings.Contains(warned, text) {
+							return fmt.Errorf("no warning says %q:\n%s", text, warned)
+						}
+					}
+					if strings.Contains(warned, "  install a") || strings.Contains(warned, "  start a") {
+						return fmt.Errorf("what is done is to be done:\n%s", warned)
+					}
+					return nil
+				}),
+			}},
 			Check: tftest.ComposeAggregateTestCheckFunc(
 				values("status", "healthy", "rollout.#", "13"),
 				func(*terraform.State) error {

@@ -76,6 +76,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 			resp.Diagnostics.Append(diags...)
 			resp.Diagnostics.Append(r.refuseCreated(plan, from.members, seen)...)
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
+			if !resp.Diagnostics.HasError() {
+				resp.Diagnostics.Append(plan.warnBegun(ctx, from, seen.reports, r.providerData)...)
+			}
 			resp.Diagnostics.Append(warnZones(from.members, nil)...)
 		}
 	} else {

@@ -226,3 +226,28 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	diags.AddAttributeError(refusedAt(refused), "The hosts do not allow this plan", text)
 	return diags
 }
+
+// warnBegun says that a create goes on with one that was cut short, and by which steps as its hosts are now: rollout shows those of
+// a create on bare hosts, since a plan's values come from no look.
+func (c clusterModel) warnBegun(ctx context.Context, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
+	if len(seen) < len(from.members) || from.restoration.Source != "" || !c.plannable(ctx, from.members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() {
+		return nil
+	}
+	reports := map[string]bootstrap.Report{}
+	for m, report := range seen {
+		reports[m.Name] = report
+	}
+	cluster := c.clusterWith(from.members, providerData.Stores).BackedUp(from.backup)
+	formation := cluster.Resume(reports, bootstrap.Formation{})
+	if formation == (bootstrap.Formation{}) {
+		return nil
+	}
+	now := providerData.Now()
+	steps, err := bootstrap.Form(cluster.Assess(reports, formation, now), cluster.Spec)
+	if err != nil {
+		return nil // the preflight has its own say
+	}
+	diags.AddWarning(fmt.Sprintf("The apply continues an unfinished create of cluster %s", c.Name.ValueString()),
+		"Its hosts carry what an earlier apply has begun, which is kept. rollout shows the steps of a create on bare hosts. "+willDo(steps))
+	return diags
+}
