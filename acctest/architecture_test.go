@@ -98,6 +98,7 @@ var never = []struct{ folder, forbidden, why string }{
 	{"resources/snapshots", "resources/cluster/...", "rooms share what lies below them"},
 	{"resources/snapshots", "resources/certificates", "rooms share what lies below them"},
 	{"resources/cluster/backups", "resources/cluster", "an attribute knows nothing of the resource that has it"},
+	{"resources/cluster/exchange", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/health", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/recovery", "resources/cluster", "an attribute knows nothing of the resource that has it"},
 	{"resources/cluster/refreshed", "resources/cluster", "an attribute knows nothing of the resource that has it"},

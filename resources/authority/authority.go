@@ -39,6 +39,7 @@ const (
 	AboutClient      = "The authority that clients and servers trust each other by."
 	aboutCertificate = "The authority's certificate, PEM."
 	aboutPrivateKey  = "The authority's private key, PEM."
+	aboutSigningKey  = aboutPrivateKey + " A plan that signs nothing does without it, and one that signs is refused where it is left out."
 	aboutTrusted     = "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come."
 	aboutTrustedKey  = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
 )
@@ -60,7 +61,7 @@ func pairWriteOnly(description string) schema.SingleNestedAttribute {
 		Required: true, WriteOnly: true, MarkdownDescription: description,
 		Attributes: map[string]schema.Attribute{
 			"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
-			"private_key": schema.StringAttribute{Required: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
+			"private_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutSigningKey},
 		},
 	}
 }

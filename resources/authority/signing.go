@@ -95,8 +95,11 @@ func (k KeyPair) notBefore() time.Time {
 	return info.NotBefore
 }
 
-// Parse reads the authority, and refuses one that could not sign at now.
+// Parse reads the authority, and refuses one that could not sign at now, for any other reason than that its key is left out.
 func (k KeyPair) Parse(now time.Time) (*pki.Authority, error) {
+	if k.PrivateKey.IsNull() {
+		return pki.ParseExternal([]byte(k.Certificate.ValueString()), absent{}, now)
+	}
 	return pki.ParseAuthority([]byte(k.Certificate.ValueString()), []byte(k.PrivateKey.Reveal()), now)
 }
 

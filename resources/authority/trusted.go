@@ -103,15 +103,16 @@ func bundle(certificates []types.String) types.String {
 	return types.StringValue(strings.Join(texts, "\n") + "\n")
 }
 
-// Signers name the authorities whose keys are at hand, the one that is to sign first.
+// Signers name the authorities that sign: the one that is to sign first, whose key a plan that signs nothing may leave out, and those
+// that are trusted beside it whose keys are at hand.
 func (a Model) Signers() membership.Signers {
 	return membership.Signers{Peers: signers(a.of(api.KeyPeer)), Clients: signers(a.of(api.KeyServer))}
 }
 
 func signers(authorities []KeyPair) (names []string) {
-	for _, authority := range authorities {
+	for i, authority := range authorities {
 		certificate, err := cert.ParseLeaf([]byte(authority.Certificate.ValueString()))
-		if err == nil && authority.PrivateKey.Reveal() != "" {
+		if err == nil && (i == 0 || !authority.PrivateKey.IsNull()) {
 			names = append(names, cert.Name(certificate))
 		}
 	}
@@ -126,7 +127,7 @@ func (a Model) checkTrusted() (diags diag.Diagnostics) {
 				continue
 			}
 			_, err := cert.ParseOne([]byte(k.Certificate.ValueString()))
-			if err == nil && k.PrivateKey.Reveal() != "" {
+			if err == nil && !k.PrivateKey.IsNull() {
 				_, err = k.Parse(k.notBefore())
 			}
 			if err != nil {

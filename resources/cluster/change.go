@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -16,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
@@ -34,13 +34,14 @@ type change struct {
 	began           membership.ClusterStatus // what the plan begins with
 	plan            plan.Plan
 	err             error
+	unsigned        map[string]string // members whose certificates are due, and why, where the key that renews them is left out
 }
 
 // desired is what a change is to come to, beside what the model itself says.
 type desired struct {
 	members map[string]memberModel
 	stores  providerdata.Stores
-	signers membership.Signers
+	pki     authority.Model
 	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
 }
 
@@ -68,7 +69,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	newBackup := !c.Backup.Equal(state.Backup)
 	if restoration.Source != "" && members != nil {
 		diags.Append(c.chooseVersion(state, stores)...)
-		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, from.authority.Signers(), backup}, before, last, restoration) {
+		if !diags.HasError() && c.restoredBefore(state, desired{members, stores, from.authority, backup}, before, last, restoration) {
 			diags.AddAttributeWarning(path.Root("restore"), "Nothing is restored", fmt.Sprintf("This cluster was made from %s already, as its hosts record. "+
 				"The apply notes in the state what restore says now, and restores nothing. To restore it once more, change restore.triggers.", restoration.Source))
 			restoration = membership.Restoration{}
@@ -78,7 +79,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		}
 		if !diags.HasError() && restoration.Source != "" {
 			c.takeOver(members, before)
-			diags.Append(c.planRestore(ctx, state, desired{members, stores, from.authority.Signers(), backup}, from, restoration)...)
+			diags.Append(c.planRestore(ctx, state, desired{members, stores, from.authority, backup}, from, restoration)...)
 		}
 		if diags.HasError() || restoration.Source != "" {
 			return diags
@@ -104,11 +105,12 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	if !c.plannable(ctx, members) || !rebuildsKnown(members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() ||
 		newBackup && !backups.AllKnown(config.Backup, backup) {
 		c.nothingKnown(state, members, before)
+		diags.Append(exchange.RefuseKeyless(from.authority, signsUnseen)...)
 		diags.Append(c.setMembers(ctx, members)...)
 		return diags
 	}
 	diags.Append(c.warnAbandoned(last)...)
-	ch := c.changed(state, desired{members, stores, from.authority.Signers(), backup}, before, last, asked)
+	ch := c.changed(state, desired{members, stores, from.authority, backup}, before, last, asked)
 	switch {
 	case !from.found && (ch.asksForChange(state) || newBackup):
 		diags.AddError("The hosts have not been looked at", "This change is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
@@ -130,24 +132,45 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 		c.nothingKnown(state, members, before)
 	default:
 		diags.Append(c.foresee(ch, state)...)
+		diags.Append(exchange.RefuseUnsigned(from.authority, ch.plan.Steps)...)
+		diags.Append(exchange.WarnUnsigned(from.authority, ch.unsigned)...)
 		diags.Append(c.warnUsedUp(ch, state)...)
 		c.mayAskForNothing(ctx)
+	}
+	if c.Rollout.IsUnknown() {
+		diags.Append(exchange.RefuseKeyless(from.authority, signsUnseen)...)
 	}
 	diags.Append(c.setMembers(ctx, members)...)
 	return diags
 }
 
+// signsUnseen is why a plan needs keys that cannot show its steps.
+const signsUnseen = "What this plan does is known after apply, and may sign certificates."
+
 // changed is the change from state to the model, as the engine plans it.
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
-	ch.cluster.Rebuild, ch.cluster.Signers = rebuilds(want.members, before), want.signers
+	ch.cluster.Rebuild, ch.cluster.Signers = rebuilds(want.members, before), want.pki.Signers()
 	ch.began = ch.cluster.Status(state.Owner.ValueString(), ch.seen, last.At)
+	if len(want.pki.KeysLeftOut()) > 0 {
+		ch.leaveDue()
+	}
 	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
 	if ch.err == nil && slices.ContainsFunc(ch.plan.Steps, membership.Step.Signs) {
 		ch.err = ch.seen.MaySign(ch.cluster.Members)
 	}
 	return ch
+}
+
+// leaveDue leaves certificates that are due, and hold, as they are.
+func (ch *change) leaveDue() {
+	ch.unsigned = map[string]string{}
+	for i := range ch.began.Members {
+		if s := &ch.began.Members[i]; s.Desired && s.Due != "" && s.Invalid == "" {
+			ch.unsigned[s.Name], s.Due = s.Due, ""
+		}
+	}
 }
 
 // foresee fills in what the plan makes of the cluster, or refuses it.
@@ -180,6 +203,9 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 	c.Endpoints, c.Alarms, c.Status = value.List(ch.cluster.Endpoints()), health.Alarms(ch.plan.End), types.StringValue(health.Status(ch.plan.End))
 	for _, s := range ch.plan.End.Members {
 		if m, desired := ch.members[s.Name]; desired && s.Desired {
+			if s.Invalid == "" && s.State == membership.Healthy {
+				s.Invalid = ch.unsigned[s.Name]
+			}
 			m.foresee(s, ch)
 			ch.members[s.Name] = m
 			if m.Health.IsUnknown() {
@@ -403,38 +429,4 @@ func rebuilds(members, before map[string]memberModel) (names []string) {
 		}
 	}
 	return names
-}
-
-// refuseChanges refuses what is not possible on a running cluster, the members aside.
-func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics) {
-	refuse := func(name, why string) {
-		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a running cluster", why+" No host was changed.")
-	}
-	if !c.Name.Equal(state.Name) {
-		refuse("name", fmt.Sprintf("Everything on the hosts is named after the cluster. Put back %s; for a cluster of another name, add another resource.", state.Name))
-	}
-	if !c.DataDir.Equal(state.DataDir) {
-		refuse("data_dir", fmt.Sprintf("A member is told by the directory and the file system that its data is on, and another one looks like a member that has lost it. Put back %s. To have the data on another disk, mount that at this directory of a spare host, "+
-			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
-	}
-
-	return diags
-}
-
-// mustShow refuses to plan what gives up data of a running cluster, where the plan cannot show what that is: an apply would do
-// what nobody has seen.
-func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
-	hidden := func(name string, of attr.Value) {
-		if !value.Known(ctx, of) {
-			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
-				fmt.Sprintf("%s is known after apply, and says what a running cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
-		}
-	}
-	hidden("recover_from", c.RecoverFrom)
-	overwrites := attr.Value(c.Restore)
-	if id, known := c.Restore.Attributes()["overwrite_cluster_id"]; known {
-		overwrites = id // what it is restored from may be made in the same apply
-	}
-	hidden("restore", overwrites)
-	return diags
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -14,6 +15,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/settings"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
 // check refuses what could never become a cluster, as far as it is known. It is asked when the
@@ -105,4 +107,38 @@ func refusePlan(diags *diag.Diagnostics, err error) {
 		summary = refusal.Summary
 	}
 	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
+}
+
+// refuseChanges refuses what is not possible on a running cluster, the members aside.
+func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics) {
+	refuse := func(name, why string) {
+		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a running cluster", why+" No host was changed.")
+	}
+	if !c.Name.Equal(state.Name) {
+		refuse("name", fmt.Sprintf("Everything on the hosts is named after the cluster. Put back %s; for a cluster of another name, add another resource.", state.Name))
+	}
+	if !c.DataDir.Equal(state.DataDir) {
+		refuse("data_dir", fmt.Sprintf("A member is told by the directory and the file system that its data is on, and another one looks like a member that has lost it. Put back %s. To have the data on another disk, mount that at this directory of a spare host, "+
+			"and give one member after another that host's address, with an apply in between: the host that it has left is the spare one for the next.", state.DataDir))
+	}
+
+	return diags
+}
+
+// mustShow refuses to plan what gives up data of a running cluster, where the plan cannot show what that is: an apply would do
+// what nobody has seen.
+func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
+	hidden := func(name string, of attr.Value) {
+		if !value.Known(ctx, of) {
+			diags.AddAttributeError(path.Root(name), "This value has to be known at plan time",
+				fmt.Sprintf("%s is known after apply, and says what a running cluster gives up: whoever approves the plan has to see it. Write it out, or apply what it comes from first (terraform apply -target=...). No host was changed.", name))
+		}
+	}
+	hidden("recover_from", c.RecoverFrom)
+	overwrites := attr.Value(c.Restore)
+	if id, known := c.Restore.Attributes()["overwrite_cluster_id"]; known {
+		overwrites = id // what it is restored from may be made in the same apply
+	}
+	hidden("restore", overwrites)
+	return diags
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/recovery"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
@@ -151,6 +152,7 @@ func (s startingPoint) wrong() (diags diag.Diagnostics) {
 // unknown: tokens and IDs, and all that follows from an address that is not known.
 func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stores providerdata.Stores, from startingPoint) (diags diag.Diagnostics) {
 	members := from.members
+	diags.Append(exchange.RefuseKeyless(from.authority, "Forming a cluster signs the certificates of its members.")...)
 	diags.Append(c.checkAbandoned(nil, refreshed.Reports{})...)
 	c.EtcdVersion = types.StringUnknown()
 	if !c.Version.IsUnknown() {

@@ -192,7 +192,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	before, members, last, restoration := from.before, from.members, from.last, from.restoration
-	want := desired{members: members, stores: r.providerData.Stores, signers: from.authority.Signers(), backup: from.backup}
+	want := desired{members: members, stores: r.providerData.Stores, pki: from.authority, backup: from.backup}
 	if plan.restoredBefore(state, want, before, last, restoration) {
 		restoration = membership.Restoration{}
 	} else if restoration.Source != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/restore"
@@ -90,6 +91,7 @@ func undone(seen bootstrap.Reports) bootstrap.Reports {
 // planRestore fills in what a restore makes of a cluster, or refuses it.
 func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (diags diag.Diagnostics) {
 	members, before, last := want.members, from.before, from.last
+	diags.Append(exchange.RefuseKeyless(want.pki, "A restore signs the certificates of its members.")...)
 	if !from.found {
 		diags.AddError("The hosts have not been looked at", "A restore is planned from what the hosts are, and this state does not know it yet. Plan without -refresh=false.")
 		return diags

@@ -1,0 +1,74 @@
+package resources_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// TestKeysAreLeftOut: who holds the authorities' keys elsewhere gives them for the plans that sign. All others do without, and what would
+// sign is refused before a host is touched.
+func TestKeysAreLeftOut(t *testing.T) {
+	w := newWorld(t)
+	const withKeys = "etcd_pki.prod.authority"
+	pki := func(text string, more ...string) string {
+		return strings.Replace(three(line+strings.Join(more, "\n")), withKeys, text, 1)
+	}
+	const keyless = "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = { certificate = etcd_pki.prod.authority.client.certificate } }"
+	const half = "{ peer = { certificate = etcd_pki.prod.authority.peer.certificate }, client = etcd_pki.prod.authority.client }"
+	refused := func(config string, says ...string) tftest.TestStep {
+		return tftest.TestStep{Config: config, ExpectError: saysInOrder(append([]string{"This plan needs the key of an authority"}, says...)...)}
+	}
+	zoned := func(config string) string { return strings.Replace(config, "c = {", "c = {\n zone = \"r9\"\n", 1) }
+	rolled := w.asPlanned(t, pki(keyless, "settings = { snapshot_count = 6000 }"), []string{"roll a (192.0.2.11)"}, purpose(plan.PurposeChange))
+	rolled.Check = nil // what is due stays so
+	due := w.Clock.Add(8500 * time.Hour)
+	w.run(t,
+		refused(pki(keyless), "Forming a cluster signs"),
+		w.begun(t, pki(withKeys)),
+		tftest.TestStep{Config: pki(keyless), PlanOnly: true},
+		tftest.TestStep{Config: zoned(pki(keyless)), Check: w.untouched},
+		w.asPlanned(t, pki(keyless, "settings = { snapshot_count = 5000 }"), []string{"roll a (192.0.2.11)"}, purpose(plan.PurposeChange)),
+		refused(strings.Replace(pki(keyless, "settings = { snapshot_count = 5000 }"), "192.0.2.13", "192.0.2.23", 1), "These steps sign certificates", "c (192.0.2.23)", "Give pki.client.private_key and pki.peer.private_key"),
+		refused(strings.Replace(pki(half, "settings = { snapshot_count = 5000 }"), "192.0.2.13", "192.0.2.23", 1), "Give pki.peer.private_key for it"),
+		refused(unknownAddress(pki(keyless)), "What this plan does is known after apply"),
+		tftest.TestStep{ // Certificates that are due are no reason to refuse a plan that leaves them.
+			PreConfig: func() { w.Clock = due; w.warned(); w.Forget() }, Config: pki(keyless, "settings = { snapshot_count = 5000 }"),
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan(), meanwhile(func() {
+				if text := w.warned(); strings.Count(text, "Certificates are due, and the key that renews them is left out") != 1 || !strings.Contains(text, "b: its peer certificate expires at") {
+					t.Errorf("it says %q", text)
+				}
+			})}},
+			Check: w.untouched,
+		},
+		rolled,
+		w.asPlanned(t, pki(withKeys, "settings = { snapshot_count = 6000 }"), []string{"renew certificates of a"}, purpose(plan.PurposeRepair)),
+	)
+}
+
+// TestCertificateWithoutKey: a certificate that stays as it is takes no authority's key.
+func TestCertificateWithoutKey(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
+	config := func(name, more string) string {
+		return strings.Replace(client("private_key_file = %q\n"+more, file), `"app"`, fmt.Sprintf("%q", name), 1)
+	}
+	keyless := func(config string) string {
+		return strings.Replace(config, "etcd_pki.prod.client_authority", "{ client = { certificate = etcd_pki.prod.client_authority.client.certificate } }", 1)
+	}
+	refused := func(config string) tftest.TestStep {
+		return tftest.TestStep{Config: config, ExpectError: saysInOrder("This plan needs the key of an authority", "Give pki.client.private_key")}
+	}
+	w.run(t,
+		tftest.TestStep{Config: config("app", "")},
+		tftest.TestStep{Config: keyless(config("app", "")), PlanOnly: true},
+		tftest.TestStep{Config: keyless(config("app", "algorithm = \"rsa-2048\""))},
+		refused(keyless(config("db", ""))),
+	)
+}
