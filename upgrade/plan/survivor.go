@@ -68,6 +68,15 @@ func recommended(p membership.ClusterStatus) string {
 	if !best.Desired {
 		text += ", once it is back in the configuration"
 	}
+	var barred []string // a recovery is refused while these may serve
+	for _, s := range p.Voters() {
+		if s.Barred != "" {
+			barred = append(barred, fmt.Sprintf("%s (%s)", s.Name, s.Barred))
+		}
+	}
+	if len(barred) > 0 {
+		text += fmt.Sprintf(", once these hosts let the run in, or are switched off: %s", strings.Join(barred, ", "))
+	}
 	if slices.ContainsFunc(p.Voters(), func(s membership.MemberStatus) bool { return s.Unread != "" }) {
 		text += ", unless one that is not ranked turns out to have come further"
 	}

@@ -124,6 +124,9 @@ func TestTheRightSurvivor(t *testing.T) {
 				recommended++
 				best := p.Members[text[0]-'a']
 				for _, s := range p.Members {
+					if s.Barred != "" && !strings.Contains(text, fmt.Sprintf("let the run in, or are switched off: %s", s.Name)) && !strings.Contains(text, "), "+s.Name+" (set ssh.user)") {
+						t.Fatalf("%s is recommended, which is refused while %s was not asked: %s", best, s, err)
+					}
 					if mayLead(s) && further(s, best) {
 						t.Fatalf("%s is recommended, and %s has come further: %s", best, s, err)
 					}
