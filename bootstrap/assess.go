@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -21,7 +22,7 @@ type Report struct {
 	// hold the same data. Empty: not compared.
 	Data string
 	// Clock compares the host's clock with the operator's.
-	Clock Clock
+	Clock clocks.Clock
 }
 
 // Resume returns the formation to continue: that of an unfinished create of this very cluster on its hosts, or fresh.

@@ -42,7 +42,7 @@ func (c Cluster) validTooLong(m membership.Member, held map[string]api.Certifica
 			continue
 		}
 		if lasts := leaf.NotAfter.Sub(cert.Issued(leaf)); lasts > c.Renewal.Validity+time.Second {
-			return fmt.Sprintf("its %s certificate is valid for %s, and validity is %s", want.Name, short(lasts), short(c.Renewal.Validity))
+			return fmt.Sprintf("its %s certificate is valid for %s, and validity is %s", want.Name, membership.Short(lasts), membership.Short(c.Renewal.Validity))
 		}
 	}
 	return ""

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -15,6 +16,15 @@ import (
 // Reports are the hosts' reports by member. A desired member without a report was not observed: its host is taken to
 // carry nothing.
 type Reports map[membership.Member]Report
+
+// Clocks are those of the hosts.
+func (r Reports) Clocks() clocks.Clocks {
+	all := clocks.Clocks{}
+	for m, report := range r {
+		all[m] = report.Clock
+	}
+	return all
+}
 
 // AllMembers returns the desired members and those with reports, sorted by name, then address.
 func (c Cluster) AllMembers(reports Reports) []membership.Member {

@@ -152,7 +152,7 @@ func (r *run) maySign(steps []membership.Step) error {
 	if !slices.ContainsFunc(steps, membership.Step.Signs) {
 		return nil
 	}
-	return r.reports.MaySign(r.Cluster.Members)
+	return r.reports.Clocks().MaySign(r.Cluster.Members)
 }
 
 // maxRepeats is how often a run may repeat the same step. The most that a plan needs is one for each of seven members

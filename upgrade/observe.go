@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
@@ -42,7 +43,7 @@ func (e *Executor) observeAll(ctx context.Context, members []membership.Member, 
 func (e *Executor) contact(ctx context.Context, m membership.Member) bootstrap.Report {
 	asked := e.clock()
 	contact, err := e.Hosts[m].Contact(ctx, e.Cluster.Name, e.Cluster.Ask())
-	return bootstrap.Report{Contact: contact, Err: err, Clock: bootstrap.ClockOf(asked, e.clock(), contact.Time, time.Second)}
+	return bootstrap.Report{Contact: contact, Err: err, Clock: clocks.Of(asked, e.clock(), contact.Time, time.Second)}
 }
 
 // clock returns the operator's time; zero: nobody asks for it.
@@ -67,7 +68,7 @@ func (e *Executor) observe(ctx context.Context, m membership.Member, store strin
 	case err != nil:
 		return bootstrap.Report{Err: err}
 	}
-	return bootstrap.Report{Observation: &o, Clock: bootstrap.ClockOf(asked, e.clock(), o.Facts.Time, 0)}
+	return bootstrap.Report{Observation: &o, Clock: clocks.Of(asked, e.clock(), o.Facts.Time, 0)}
 }
 
 // target names whom calls to a member's host are meant for: the machine and the member that were observed there. The

@@ -1,6 +1,10 @@
 package membership
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Refusal says why a plan was not made or a step not taken: the rule that forbids it, and what the user can do. When
 // one is returned, nothing was changed.
@@ -39,4 +43,16 @@ func (r *Refusal) Error() string {
 		b.WriteString("; " + r.Remedy)
 	}
 	return b.String()
+}
+
+// Short is the text of a duration without the units that are zero: 5m instead of 5m0s.
+func Short(d time.Duration) string {
+	d = d.Truncate(time.Second)
+	switch {
+	case d%time.Hour == 0 && d > 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0 && d > 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
 }

@@ -158,7 +158,7 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	}
 	ch.plan, ch.err = plan.Change(ch.began, ch.cluster.Spec)
 	if ch.err == nil && slices.ContainsFunc(ch.plan.Steps, membership.Step.Signs) {
-		ch.err = ch.seen.MaySign(ch.cluster.Members)
+		ch.err = ch.seen.Clocks().MaySign(ch.cluster.Members)
 	}
 	return ch
 }

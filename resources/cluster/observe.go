@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
@@ -245,7 +246,7 @@ func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) str
 
 // warnOfClocks says which hosts' clocks differ, from the operator's or from each other, by more than goes unnoticed.
 func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membership.Member) (diags diag.Diagnostics) {
-	wrong := reports.Clocks(members, bootstrap.NoticeableSkew)
+	wrong := reports.Clocks().Differ(members, clocks.Noticeable)
 	if len(wrong) == 0 {
 		return nil
 	}
@@ -254,7 +255,7 @@ func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membersh
 		texts = append(texts, refusal.Error())
 	}
 	text := "Certificates, leases and backups go by the clocks of hosts:\n\n  " + strings.Join(texts, "\n  ") + "\n\n"
-	if reports.MaySign(members) != nil {
+	if reports.Clocks().MaySign(members) != nil {
 		text += fmt.Sprintf("Until then no certificate is signed: a plan that needs one is refused, since clocks differ by more than the %s by which certificates are backdated.", cert.Backdate)
 	} else {
 		text += fmt.Sprintf("Certificates are backdated by %s, so that nothing is refused for that yet.", cert.Backdate)

@@ -214,7 +214,7 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	}
 	told := from.last.Reports()
 	maps.Copy(told, seen)
-	refusals = append(refusals, told.MaySign(known.Members))
+	refusals = append(refusals, told.Clocks().MaySign(known.Members))
 	refused := errors.Join(refusals...)
 	if refused == nil {
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/clocks"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/private"
@@ -79,7 +80,7 @@ var errUnreachable = errors.New("it could not be asked")
 // New is a look at the hosts of members, and of others, without what changes by itself.
 func New(reports bootstrap.Reports, members []membership.Member, others providerdata.Routes, at time.Time) Reports {
 	s := Reports{At: at}
-	skewed := reports.MaySign(members) != nil
+	skewed := reports.Clocks().MaySign(members) != nil
 	for m, report := range reports {
 		kept := Report{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
 		if reach, other := others[m]; other {
@@ -139,7 +140,7 @@ func (s Reports) Reports() bootstrap.Reports {
 	for _, member := range s.Members {
 		report := bootstrap.Report{Contact: member.Contact, Observation: member.Observation, Data: member.Data}
 		if member.Skew != nil {
-			report.Clock = bootstrap.Clock{From: *member.Skew, To: *member.Skew, Known: true}
+			report.Clock = clocks.Clock{From: *member.Skew, To: *member.Skew, Known: true}
 		}
 		if member.Unreachable {
 			report.Err = errUnreachable

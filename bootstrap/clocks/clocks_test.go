@@ -1,7 +1,9 @@
-package bootstrap
+package clocks
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,33 +25,33 @@ func TestClockOf(t *testing.T) {
 		{10 * time.Minute, 16 * time.Minute, 0, 6 * time.Minute},                     // and bounds what it says
 		{time.Millisecond, 301 * time.Second, 0, 301*time.Second - time.Millisecond}, // one that is quick says much
 	} {
-		clock := ClockOf(at, at.Add(c.took), at.Add(c.read), c.precision)
+		clock := Of(at, at.Add(c.took), at.Add(c.read), c.precision)
 		if !clock.Known || clock.Skew() != c.skew {
 			t.Errorf("asked for %s, read %s after: %+v, %s", c.took, c.read, clock, clock.Skew())
 		}
 	}
-	if clock := ClockOf(at, at, time.Time{}, 0); clock != (Clock{}) {
+	if clock := Of(at, at, time.Time{}, 0); clock != (Clock{}) {
 		t.Errorf("without a time it says %+v", clock)
 	}
 }
 
 func TestMaySign(t *testing.T) {
-	exactly := func(seconds ...int) Reports {
-		r := Reports{}
+	exactly := func(seconds ...int) Clocks {
+		r := Clocks{}
 		for i, s := range seconds {
 			skew := time.Duration(s) * time.Second
-			r[membership.Member{Name: string(rune('a' + i)), Address: fmt.Sprintf("192.0.2.1%d", i+1)}] = Report{Clock: Clock{From: skew, To: skew, Known: true}}
+			r[membership.Member{Name: string(rune('a' + i)), Address: fmt.Sprintf("192.0.2.1%d", i+1)}] = Clock{From: skew, To: skew, Known: true}
 		}
 		return r
 	}
 	unknown, wide := exactly(0, 0, 0), exactly(0, 0, 0)
 	for m := range unknown {
-		unknown[m], wide[m] = Report{}, Report{Clock: Clock{From: -time.Hour, To: time.Hour, Known: true}}
+		unknown[m], wide[m] = Clock{}, Clock{From: -time.Hour, To: time.Hour, Known: true}
 	}
 	for name, c := range map[string]struct {
-		reports Reports
-		says    string // empty: it may
-		warns   string // from a second on; empty: nothing
+		clocks Clocks
+		says   string // empty: it may
+		warns  string // from a second on; empty: nothing
 	}{
 		"alike":                      {exactly(0, 0, 0), "", ""},
 		"not known":                  {unknown, "", ""},
@@ -63,12 +65,12 @@ func TestMaySign(t *testing.T) {
 		"one host, far":              {exactly(700), "a (192.0.2.11): its clock is at least 11m40s ahead of this machine's", "a (192.0.2.11)"},
 		"all of them, and not alike": {exactly(-700, 700, 700), "a (192.0.2.11): its clock is at least 11m40s behind", "a (192.0.2.11)"},
 	} {
-		members := Cluster{}.AllMembers(c.reports)
-		err := c.reports.MaySign(members)
+		members := membership.Sort(slices.Collect(maps.Keys(c.clocks)))
+		err := c.clocks.MaySign(members)
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.says) || !strings.Contains(err.Error(), "set the clocks right")) {
 			t.Errorf("%s: %v, want %q", name, err, c.says)
 		}
-		warned := c.reports.Clocks(members, NoticeableSkew)
+		warned := c.clocks.Differ(members, Noticeable)
 		if (len(warned) > 0) != (c.warns != "") || len(warned) > 0 && !strings.HasPrefix(warned[0].Error(), c.warns) {
 			t.Errorf("%s: warns %v, want %q", name, warned, c.warns)
 		}

@@ -1,4 +1,5 @@
-package bootstrap
+// Package clocks compares the clocks of members' hosts with each other and with the operator's.
+package clocks
 
 import (
 	"cmp"
@@ -17,9 +18,9 @@ type Clock struct {
 	Known    bool
 }
 
-// ClockOf compares a host's clock with the operator's. The host read its own, to this precision, between the two times of the
+// Of compares a host's clock with the operator's. The host read its own, to this precision, between the two times of the
 // operator: so the length of the exchange bounds the error.
-func ClockOf(asked, answered, read time.Time, precision time.Duration) Clock {
+func Of(asked, answered, read time.Time, precision time.Duration) Clock {
 	if asked.IsZero() || read.IsZero() {
 		return Clock{}
 	}
@@ -37,32 +38,35 @@ func (c Clock) aheadOf(other Clock) time.Duration {
 	return max(c.From-other.To, 0)
 }
 
-// NoticeableSkew is the skew from which plans warn of clocks.
-const NoticeableSkew = time.Second
+// Noticeable is the skew from which plans warn of clocks.
+const Noticeable = time.Second
 
 // setRight is what a user does about clocks that differ.
 const setRight = "set the clocks right (chronyc makestep, or timedatectl set-ntp true)"
 
-// Clocks says what is wrong with the clocks of members' hosts, compared with the operator's and with each other, where that is
-// more than the given skew. Members without a report, or whose report has no time, are left out.
-func (r Reports) Clocks(members []membership.Member, beyond time.Duration) []*membership.Refusal {
-	known := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return !r[m].Clock.Known })
-	wrong := slices.DeleteFunc(slices.Clone(known), func(m membership.Member) bool { return r[m].Clock.Skew().Abs() <= beyond })
+// Clocks are those of members' hosts.
+type Clocks map[membership.Member]Clock
+
+// Differ says what is wrong with the clocks of members' hosts, compared with the operator's and with each other, where that is
+// more than the given skew. It leaves out members whose clock is not known.
+func (c Clocks) Differ(members []membership.Member, beyond time.Duration) []*membership.Refusal {
+	known := slices.DeleteFunc(slices.Clone(members), func(m membership.Member) bool { return !c[m].Known })
+	wrong := slices.DeleteFunc(slices.Clone(known), func(m membership.Member) bool { return c[m].Skew().Abs() <= beyond })
 	var found []*membership.Refusal
 	say := func(m membership.Member, rule, remedy string) {
 		found = append(found, &membership.Refusal{Member: m.Name, At: m.Address, Summary: "Clocks differ", Rule: rule, Remedy: remedy + ", and plan again"})
 	}
-	apart, first, last := r.furthestApart(known)
+	apart, first, last := c.furthestApart(known)
 	if together := apart <= beyond; len(wrong) > 1 && len(wrong) == len(known) && together {
 		least := slices.MinFunc(wrong, func(a, b membership.Member) int {
-			return cmp.Compare(r[a].Clock.Skew().Abs(), r[b].Clock.Skew().Abs())
+			return cmp.Compare(c[a].Skew().Abs(), c[b].Skew().Abs())
 		})
-		say(membership.Member{}, fmt.Sprintf("the clocks of all hosts are at least %s this machine's, and agree with each other", direction(r[least].Clock.Skew())),
+		say(membership.Member{}, fmt.Sprintf("the clocks of all hosts are at least %s this machine's, and agree with each other", direction(c[least].Skew())),
 			"set this machine's clock right if it is the wrong one; else "+setRight+" on the hosts")
 		return found
 	}
 	for _, m := range wrong {
-		say(m, fmt.Sprintf("its clock is at least %s this machine's", direction(r[m].Clock.Skew())), setRight)
+		say(m, fmt.Sprintf("its clock is at least %s this machine's", direction(c[m].Skew())), setRight)
 	}
 	if len(wrong) == 0 && apart > beyond {
 		say(last, fmt.Sprintf("its clock is at least %s the one of %s", direction(apart), first), setRight)
@@ -71,10 +75,10 @@ func (r Reports) Clocks(members []membership.Member, beyond time.Duration) []*me
 }
 
 // furthestApart are the two members whose clocks are known to differ most, the one ahead last.
-func (r Reports) furthestApart(members []membership.Member) (apart time.Duration, first, last membership.Member) {
+func (c Clocks) furthestApart(members []membership.Member) (apart time.Duration, first, last membership.Member) {
 	for _, a := range members {
 		for _, b := range members {
-			if d := r[a].Clock.aheadOf(r[b].Clock); d > apart {
+			if d := c[a].aheadOf(c[b]); d > apart {
 				apart, first, last = d, b, a
 			}
 		}
@@ -84,32 +88,20 @@ func (r Reports) furthestApart(members []membership.Member) (apart time.Duration
 
 // MaySign refuses to have certificates signed for members whose hosts' clocks are further apart than certificates are backdated: a
 // host would refuse one that begins, by its own clock, only later.
-func (r Reports) MaySign(members []membership.Member) error {
-	wrong := r.Clocks(members, cert.Backdate)
+func (c Clocks) MaySign(members []membership.Member) error {
+	wrong := c.Differ(members, cert.Backdate)
 	if len(wrong) == 0 {
 		return nil
 	}
 	refusal := *wrong[0]
-	refusal.Rule += fmt.Sprintf(", and no certificate is signed then: it begins %s before it is signed, and a host that is further behind refuses it", short(cert.Backdate))
+	refusal.Rule += fmt.Sprintf(", and no certificate is signed then: it begins %s before it is signed, and a host that is further behind refuses it", membership.Short(cert.Backdate))
 	return &refusal
 }
 
 // direction says by how much a clock is ahead of another one, or behind it.
 func direction(skew time.Duration) string {
 	if skew < 0 {
-		return short(-skew) + " behind"
+		return membership.Short(-skew) + " behind"
 	}
-	return short(skew) + " ahead of"
-}
-
-// short is a duration without the units that are zero: 5m instead of 5m0s.
-func short(d time.Duration) string {
-	d = d.Truncate(time.Second)
-	switch {
-	case d%time.Hour == 0 && d > 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d%time.Minute == 0 && d > 0:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	}
-	return d.String()
+	return membership.Short(skew) + " ahead of"
 }
