@@ -36,7 +36,7 @@ resource "etcd_certificate" "next" {
 	both := func(signs, trusted string) string {
 		return "{ peer = etcd_pki." + signs + ".authority.peer, client = etcd_pki." + signs + ".authority.client, trusted = { peer = etcd_pki." + trusted + ".authority.peer, client = etcd_pki." + trusted + ".authority.client } }"
 	}
-	v := &living{workspace: newWorkspace(t, l, with(both("prod", "next")))}
+	v := &underLoad{workspace: newWorkspace(t, l, with(both("prod", "next")))}
 	v.apply()
 	v.load(light)
 	exchange := func(name, pki string, steps ...string) {
@@ -52,7 +52,7 @@ resource "etcd_certificate" "next" {
 	}
 	exchange("the next ones sign", both("next", "prod"), "renew certificates of a", "renew certificates of c")
 	exchange("back, and the next ones go", "etcd_pki.prod.authority", "renew certificates of b", "no longer trusts authority ")
-	v.judge(besideOthers)
+	v.check(besideOthers)
 
 	// As where the state was lost with the keys in it: the cluster is imported, and given other authorities, in one apply.
 	v.must("state", "rm", "etcd_cluster.prod")

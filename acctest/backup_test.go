@@ -145,7 +145,7 @@ data "etcd_backups" "prod" {
 
 // TestRestoreOfABackupOnAHost restores the latest backup from a directory of one host, which sends it to the others.
 func TestRestoreOfABackupOnAHost(t *testing.T) {
-	sample.Leave(t, "TestRestoreOverALivingCluster restores on booted hosts, and the resources have a test of this name")
+	sample.Leave(t, "TestRestoreOverARunningCluster restores on booted hosts, and the resources have a test of this name")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	backedUp := setup{cluster: `backup = {

@@ -45,7 +45,7 @@ var changes = map[string][2]setup{
 // Each time the next apply goes on from what it finds: no learner is left over, and no acknowledged write is lost.
 func TestChangeKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
-	disturbed(t, func(v *living, _ []string, cli int) {
+	disturbed(t, func(v *underLoad, _ []string, cli int) {
 		if v.killProvider(cli) == 0 {
 			v.t.Fatal("there is no provider to kill")
 		}
@@ -56,7 +56,7 @@ func TestChangeKilledAtEveryStep(t *testing.T) {
 // the apply has ended.
 func TestPowerCutAtEveryStep(t *testing.T) {
 	t.Parallel()
-	disturbed(t, func(v *living, begun []string, _ int) {
+	disturbed(t, func(v *underLoad, begun []string, _ int) {
 		for _, h := range v.lab.Hosts {
 			if step := begun[len(begun)-1]; strings.Contains(step, "("+h.Address()+")") || strings.Contains(step, "("+secondAddress(h)+")") {
 				if err := h.PowerOff(); err != nil {
@@ -69,7 +69,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 }
 
 // disturbed does something to every change at each of its steps.
-func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
+func disturbed(t *testing.T, disturb func(v *underLoad, begun []string, cli int)) {
 	for name, between := range changes {
 		if name != "replace" && !everyChange() {
 			continue
@@ -80,7 +80,7 @@ func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 			for _, h := range l.Hosts {
 				inHost(t, h, "sh", "-ec", fmt.Sprintf("ip address add %s/24 dev $(ip -o -4 route show 192.0.2.0/24 | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')", secondAddress(h)))
 			}
-			v := livedBesideOthers(t, l, between[1])
+			v := loadedBesideOthers(t, l, between[1])
 			slot, ended := 0, false
 			for step := min(4, stride(4)); !ended; step += stride(4) {
 				v.setup = between[slot%2]
@@ -95,7 +95,7 @@ func disturbed(t *testing.T, disturb func(v *living, begun []string, cli int)) {
 			if slot < 2 {
 				t.Errorf("%d changes were disturbed: the progress was not understood", slot-1)
 			}
-			v.judge(func(r *load.Report) {
+			v.check(func(r *load.Report) {
 				besideOthers(r)
 				r.Limits.Silent, r.Limits.Tolerance = 10*time.Second, 10*time.Second
 			})
@@ -109,7 +109,7 @@ func secondAddress(h *lab.Host) string {
 }
 
 // disturbAt applies, and does something to the run as a step begins. true: the change has fewer steps.
-func (v *living) disturbAt(step int, disturb func(v *living, begun []string, cli int)) bool {
+func (v *underLoad) disturbAt(step int, disturb func(v *underLoad, begun []string, cli int)) bool {
 	v.t.Helper()
 	v.write("progress.log", "")
 	command, output := v.command("apply", "-auto-approve", "-no-color")
@@ -139,7 +139,7 @@ func (v *living) disturbAt(step int, disturb func(v *living, begun []string, cli
 
 // goOn has every host powered, and applies until the change is done. A host that has just come back may have
 // been away while its member was removed; the apply that finds it so plans anew.
-func (v *living) goOn() {
+func (v *underLoad) goOn() {
 	v.t.Helper()
 	v.powerOn()
 	v.apply()

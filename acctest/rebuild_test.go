@@ -14,7 +14,7 @@ import (
 func TestRebuildAndLeaveTheLost(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	v := livedBesideOthers(t, l, setup{})
+	v := loadedBesideOthers(t, l, setup{})
 	rebuilt := func(texts map[string]string) setup {
 		s := setup{member: map[string]string{}}
 		for name, text := range texts {
@@ -51,7 +51,7 @@ func TestRebuildAndLeaveTheLost(t *testing.T) {
 			}
 		}
 	}
-	v.judge(besideOthers)
+	v.check(besideOthers)
 
 	// Two of three stand still: nobody serves, and a question is answered by nobody in its time.
 	for _, name := range []string{"b", "c"} {

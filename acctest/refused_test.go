@@ -54,7 +54,7 @@ func TestRefusedCreates(t *testing.T) {
 	wrong := map[string]string{"b": fmt.Sprintf("address = %q, host_key = %q", b.Address(), hostKey(t, a))}
 	refused("wrong host key", setup{member: wrong}, "192.0.2.12", "SHA256:")
 
-	other := strangerKey(t)
+	other := otherHostsKey(t)
 	refused("wrong key", setup{ssh: fmt.Sprintf("private_key_file = %q", other)}, "192.0.2.11", "root")
 
 	inHost(t, a, "systemd-run", "--unit=squatter", "--quiet", "perl", "-MIO::Socket::INET", "-e",
@@ -116,10 +116,10 @@ func mustBeUntouched(t *testing.T, h *lab.Host) {
 	}
 }
 
-// strangerKey is a private key that no host knows.
-func strangerKey(t *testing.T) string {
+// otherHostsKey is a private key that no host knows.
+func otherHostsKey(t *testing.T) string {
 	t.Helper()
-	key := filepath.Join(t.TempDir(), "stranger")
+	key := filepath.Join(t.TempDir(), "other")
 	if output, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
 		t.Fatalf("ssh-keygen: %v: %s", err, output)
 	}

@@ -52,7 +52,7 @@ var drifts = []drift{
 func TestDriftIsMended(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	v := livedBesideOthers(t, l, setup{})
+	v := loadedBesideOthers(t, l, setup{})
 	for _, d := range sample.EveryNth(t, 6, drifts) {
 		t.Log(d.name)
 		through := l.Host("b")
@@ -70,7 +70,7 @@ func TestDriftIsMended(t *testing.T) {
 		}
 		v.repair(d.name)
 	}
-	v.judge(besideOthers)
+	v.check(besideOthers)
 }
 
 // memberBefore is what a saved plan knows of a member before it is changed.
@@ -103,7 +103,7 @@ func (w *workspace) memberBefore(name string) string {
 func TestDeadHosts(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
-	v := livedBesideOthers(t, l, setup{at: on("a", "b", "c")})
+	v := loadedBesideOthers(t, l, setup{at: on("a", "b", "c")})
 
 	if err := l.Host("c").PowerOff(); err != nil {
 		t.Fatal(err)
@@ -140,5 +140,5 @@ func TestDeadHosts(t *testing.T) {
 	}
 	v.apply()
 	v.mustBeSettled()
-	v.judge(besideOthers)
+	v.check(besideOthers)
 }

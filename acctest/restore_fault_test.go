@@ -107,9 +107,9 @@ func (v *saved) mustComeToItsEnd() {
 	}
 }
 
-// TestRestoreIsTakenBack has a restore cut short once its members run, and takes it back: every key that was written since
+// TestRestoreIsRolledBack has a restore cut short once its members run, and rolls it back: every key that was written since
 // the snapshot is there, in the cluster that there was.
-func TestRestoreIsTakenBack(t *testing.T) {
+func TestRestoreIsRolledBack(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{})

@@ -147,10 +147,10 @@ func (v *saved) count(c etcdctl, endpoint, prefix string) int {
 	return n
 }
 
-// TestRestoreOverALivingCluster takes a snapshot to a file, restores it over the cluster, which has been written to since,
+// TestRestoreOverARunningCluster takes a snapshot to a file, restores it over the cluster, which has been written to since,
 // and reboots all hosts. A watcher that asks for a revision that it has not seen yet is told that it is compacted, and not
 // given another's.
-func TestRestoreOverALivingCluster(t *testing.T) {
+func TestRestoreOverARunningCluster(t *testing.T) {
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
 	v := savedCluster(t, l, setup{})
@@ -234,7 +234,7 @@ func (v *saved) mustLieAside(hosts ...string) {
 // TestRestoreElsewhere restores into five members, of which two are on the old hosts; the third old host was off
 // meanwhile, and its member comes back to nobody. Then it restores once more, back into three, over hosts that were wiped.
 func TestRestoreElsewhere(t *testing.T) {
-	sample.Leave(t, "TestRestoreOverALivingCluster restores on booted hosts, and the golden plans have all places")
+	sample.Leave(t, "TestRestoreOverARunningCluster restores on booted hosts, and the golden plans have all places")
 	t.Parallel()
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e", "f")})
 	ssh := fmt.Sprintf("user = \"root\"\n    private_key_file = %q\n    connect_timeout = \"5s\"", l.KeyFile()) // a host that is off is asked again and again

@@ -67,7 +67,7 @@ func TestAssessHost(t *testing.T) {
 		"not healthy":   {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Member.Healthy = false }, "forming,installed,configured,data,running"},
 		"not ready":     {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Member.Ready = false }, "forming,installed,configured,data,running"},
 		"knows too few": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Member.Members = r.Observation.Member.Members[:2] }, "forming,installed,configured,data,running"},
-		"knows a stranger": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
+		"knows an unmanaged member": {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) {
 			r.Observation.Member.Members = append(r.Observation.Member.Members, api.ListedMember{ID: "d1", Name: "d"})
 		}, "forming,installed,configured,data,running"},
 		"knows another":  {serving(t, c, a, api.PhaseForming), func(r *bootstrap.Report) { r.Observation.Member.Members[1].Name = "x" }, "forming,installed,configured,data,running"},

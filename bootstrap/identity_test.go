@@ -155,7 +155,7 @@ func TestWaysThatMislead(t *testing.T) {
 				t.Errorf("mistakes:\n%s\nwant\n%s", strings.Join(says, "\n"), strings.Join(test.says, "\n"))
 			}
 			if got := strings.Join(members, " "); got != test.members {
-				t.Errorf("seats: %s, want %s", got, test.members)
+				t.Errorf("members: %s, want %s", got, test.members)
 			}
 		})
 	}

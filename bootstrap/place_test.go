@@ -31,7 +31,7 @@ func TestPlaceOfARemovedMember(t *testing.T) {
 			t.Errorf("beside %+v, b is %q, its ID %q, from %q", other, s.Role, s.ID, s.From)
 		}
 		if isUnmanaged := len(p.Unmanaged) == 1 && p.Unmanaged[0].ID == other.ID; isUnmanaged == anew {
-			t.Errorf("strangers beside %+v: %+v", other, p.Unmanaged)
+			t.Errorf("unmanaged beside %+v: %+v", other, p.Unmanaged)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestPlaceBesideAnotherOfItsAddress(t *testing.T) {
 				t.Errorf("another member %s, b is asked %t: b is %s %s, from %q; its ID is %s", id, asked, s.Role, s.ID, s.From, own)
 			}
 			if len(p.Unmanaged) != 1 || p.Unmanaged[0].ID != id {
-				t.Errorf("another member %s, b is asked %t: strangers %+v", id, asked, p.Unmanaged)
+				t.Errorf("another member %s, b is asked %t: unmanaged %+v", id, asked, p.Unmanaged)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func alive(t *testing.T, c bootstrap.Cluster) bootstrap.Reports {
 	return reports
 }
 
-// printSeat is a member in one line: its role and state, and all that is the matter with it.
+// printStatus is a member in one line: its role and state, and all that is the matter with it.
 func printStatus(s membership.MemberStatus) string {
 	words := []string{string(s.Role) + " " + string(s.State)}
 	if s.Role == membership.Absent {

@@ -182,7 +182,7 @@ func TestBrokenRequests(t *testing.T) {
 	}
 }
 
-// exchanged puts a stranger's public key into a request.
+// exchanged puts another key into a request.
 func exchanged(t *testing.T, der []byte) []byte {
 	t.Helper()
 	request, err := x509.ParseCertificateRequest(der)

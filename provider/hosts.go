@@ -18,14 +18,14 @@ type overSSH struct {
 	stores node.Stores
 }
 
-// Host returns the host at reach.
-func (h overSSH) Host(reach providerdata.Reach) (upgrade.Host, error) {
-	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores), nil
+// Host returns the host at target.
+func (h overSSH) Host(target providerdata.SSHTarget) (upgrade.Host, error) {
+	return node.New(h.pool, h.ssh.target(target), secret.New(h.ssh.SudoPassword.Reveal()), h.stores), nil
 }
 
-// Briefly returns the host at reach, for a caller that can continue without it.
-func (h overSSH) Briefly(reach providerdata.Reach) (upgrade.Host, error) {
-	return node.New(h.pool, h.ssh.target(reach), secret.New(h.ssh.SudoPassword.Reveal()), h.stores).Briefly(), nil
+// Briefly returns the host at target, for a caller that can continue without it.
+func (h overSSH) Briefly(target providerdata.SSHTarget) (upgrade.Host, error) {
+	return node.New(h.pool, h.ssh.target(target), secret.New(h.ssh.SudoPassword.Reveal()), h.stores).Briefly(), nil
 }
 
 // unknownHosts stands for hosts that cannot be reached before apply.
@@ -34,9 +34,11 @@ type unknownHosts struct {
 }
 
 // Briefly fails.
-func (h unknownHosts) Briefly(reach providerdata.Reach) (upgrade.Host, error) { return h.Host(reach) }
+func (h unknownHosts) Briefly(target providerdata.SSHTarget) (upgrade.Host, error) {
+	return h.Host(target)
+}
 
 // Host fails.
-func (h unknownHosts) Host(providerdata.Reach) (upgrade.Host, error) {
+func (h unknownHosts) Host(providerdata.SSHTarget) (upgrade.Host, error) {
 	return nil, fmt.Errorf("the provider's %s: %w, and hosts are reached with it", strings.Join(h.attributes, ", "), providerdata.ErrNotKnown)
 }

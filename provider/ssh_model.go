@@ -91,13 +91,13 @@ func (l loginModel) hasCredentials() bool {
 }
 
 // target returns the SSH target for a host: its own settings, or else those for all hosts.
-func (s sshModel) target(reach providerdata.Reach) ssh.Target {
+func (s sshModel) target(target providerdata.SSHTarget) ssh.Target {
 	return ssh.Target{
-		Address: reach.Address,
-		Port:    firstSet(reach.Port, int(s.Port.ValueInt64())),
-		User:    firstSet(reach.User, s.User.ValueString(), defaultUser),
+		Address: target.Address,
+		Port:    firstSet(target.Port, int(s.Port.ValueInt64())),
+		User:    firstSet(target.User, s.User.ValueString(), defaultUser),
 		Auth:    s.auth(),
-		Trust:   s.trust(reach.HostKey, firstSet(reach.HostCA, s.HostCA.ValueString())),
+		Trust:   s.trust(target.HostKey, firstSet(target.HostCA, s.HostCA.ValueString())),
 		Bastion: s.bastion(),
 	}
 }
@@ -146,7 +146,7 @@ func usersKnownHosts() string {
 // validate checks the settings before any host is needed: keys and certificates have to be readable, and files to
 // exist.
 func (s sshModel) validate() error {
-	target := s.target(providerdata.Reach{Address: "localhost"})
+	target := s.target(providerdata.SSHTarget{Address: "localhost"})
 
 	return target.Validate()
 }

@@ -35,16 +35,16 @@ func TestTarget(t *testing.T) {
 	throughOther := all
 	throughOther.Bastion = &bastionModel{Address: text("bastion"), loginModel: loginModel{User: text("jump"), Agent: types.BoolValue(true)}}
 
-	check := func(name string, settings sshModel, reach providerdata.Reach, want ssh.Target) {
+	check := func(name string, settings sshModel, target providerdata.SSHTarget, want ssh.Target) {
 		t.Helper()
-		if diff := cmp.Diff(want, settings.target(reach)); diff != "" {
+		if diff := cmp.Diff(want, settings.target(target)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	host := providerdata.Reach{Address: "192.0.2.11"}
+	host := providerdata.SSHTarget{Address: "192.0.2.11"}
 	check("nothing set", sshModel{}, host, ssh.Target{Address: "192.0.2.11", User: "root"})
 	check("for all", all, host, ssh.Target{Address: "192.0.2.11", Port: 2222, User: "ops", Auth: auth})
-	check("for this one", withCA, providerdata.Reach{Address: "192.0.2.11", Port: 22, User: "root", HostKey: "pin", HostCA: "own"},
+	check("for this one", withCA, providerdata.SSHTarget{Address: "192.0.2.11", Port: 22, User: "root", HostKey: "pin", HostCA: "own"},
 		ssh.Target{Address: "192.0.2.11", Port: 22, User: "root", Auth: auth, Trust: ssh.Trust{HostKey: "pin", HostCA: "own"}})
 	check("a bastion with the hosts' key", through, host, ssh.Target{Address: "192.0.2.11", Port: 2222, User: "ops", Auth: auth,
 		Bastion: &ssh.Target{Address: "bastion", User: "ops", Auth: auth, Trust: ssh.Trust{HostKey: "pin"}}})
@@ -65,7 +65,7 @@ func TestTarget(t *testing.T) {
 	check("the user's file", all, host, trusting(ssh.Trust{KnownHosts: []string{own}}))
 	check("a file that was named", withFile, host, trusting(ssh.Trust{KnownHosts: []string{"known"}}))
 	check("an authority", withCA, host, trusting(ssh.Trust{HostCA: "ca"}))
-	check("a pin", all, providerdata.Reach{Address: "192.0.2.11", HostKey: "pin"}, trusting(ssh.Trust{HostKey: "pin"}))
+	check("a pin", all, providerdata.SSHTarget{Address: "192.0.2.11", HostKey: "pin"}, trusting(ssh.Trust{HostKey: "pin"}))
 }
 
 // TestBastionLogin: what a bastion says of its login counts, in whatever part it says it, and what it leaves out is as for the hosts.

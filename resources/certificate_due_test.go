@@ -59,9 +59,9 @@ func TestCertificatesBecomeDue(t *testing.T) {
 	)
 }
 
-// TestLastTurn: a certificate that ends with its authority is not issued anew for ever, since another one would end at the same
+// TestLastRenewal: a certificate that ends with its authority is not issued anew for ever, since another one would end at the same
 // moment. A refresh says what has to come first.
-func TestLastTurn(t *testing.T) {
+func TestLastRenewal(t *testing.T) {
 	w, file := newWorld(t), filepath.Join(t.TempDir(), "client.key")
 	config := strings.Replace(client("private_key_file = %q", file), `{ name = "prod" }`, "{\n name = \"prod\"\n validity = \"100h\"\n}", 1)
 	var last string

@@ -176,7 +176,7 @@ func TestEphemeralSecrets(t *testing.T) {
 	x.must("apply", "-no-color", "-var=secret=two", "saved.tfplan")
 }
 
-// TestRevertedUpgradeIsNoRepair: a job that repairs neither goes on with an upgrade that has failed, nor takes it back.
+// TestRevertedUpgradeIsNoRepair: a job that repairs neither goes on with an upgrade that has failed, nor undoes it.
 func TestRevertedUpgradeIsNoRepair(t *testing.T) {
 	for name, nth := range map[string]int{"after one member": 2, "after two": 3} {
 		t.Run(name, func(t *testing.T) {

@@ -69,8 +69,8 @@ func (p *past) restored(config string, says ...string) tftest.TestStep {
 	return step
 }
 
-// TestRestoreOverALivingCluster restores over a cluster that is named, and then does nothing more.
-func TestRestoreOverALivingCluster(t *testing.T) {
+// TestRestoreOverARunningCluster restores over a cluster that is named, and then does nothing more.
+func TestRestoreOverARunningCluster(t *testing.T) {
 	p, steps := saved(t)
 	p.run(t, append(steps,
 		tftest.TestStep{
@@ -290,8 +290,8 @@ func TestRestoreIsGoneOnWith(t *testing.T) {
 	)...)
 }
 
-// TestRestoreIsTakenBack has a restore fail half way, and takes it back: everything that was written before is there.
-func TestRestoreIsTakenBack(t *testing.T) {
+// TestRestoreIsRolledBack has a restore fail half way, and rolls it back: everything that was written before is there.
+func TestRestoreIsRolledBack(t *testing.T) {
 	p, steps := saved(t)
 	taken := p.asPlanned(t, p.restoring("a b c", "roll_back = true\n"), []string{"roll back b (192.0.2.12)", "start c (192.0.2.13)"}, purpose(plan.PurposeRestore))
 	taken.PreConfig = func() { p.Heal(); p.Forget(); p.steps() }

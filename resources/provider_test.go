@@ -242,28 +242,28 @@ func (w *world) refused() string {
 type ways struct{ *world }
 
 // Host notes whose it is.
-func (w ways) Host(reach providerdata.Reach) (upgrade.Host, error) {
+func (w ways) Host(target providerdata.SSHTarget) (upgrade.Host, error) {
 	w.progress.Lock()
-	w.progress.awaited = append(w.progress.awaited, reach.Address)
+	w.progress.awaited = append(w.progress.awaited, target.Address)
 	w.progress.Unlock()
-	return w.to(reach)
+	return w.to(target)
 }
 
-func (w ways) Briefly(reach providerdata.Reach) (upgrade.Host, error) {
-	if w.slow != "" && reach.Address == w.slow {
+func (w ways) Briefly(target providerdata.SSHTarget) (upgrade.Host, error) {
+	if w.slow != "" && target.Address == w.slow {
 		return shut{}, nil
 	}
-	return w.to(reach)
+	return w.to(target)
 }
 
-func (w ways) to(reach providerdata.Reach) (upgrade.Host, error) {
+func (w ways) to(target providerdata.SSHTarget) (upgrade.Host, error) {
 	if w.notKnown {
 		return nil, fmt.Errorf("ssh.private_key: %w", providerdata.ErrNotKnown)
 	}
-	if door, moved := w.doors[reach.Address]; moved && door != reach.Port {
+	if door, moved := w.doors[target.Address]; moved && door != target.Port {
 		return shut{}, nil
 	}
-	return way{w.World.Host(reach.Address), w.world}, nil
+	return way{w.World.Host(target.Address), w.world}, nil
 }
 
 // run runs steps with the real CLI, as a user would have them. Where tests are to be short it runs them in this process

@@ -22,7 +22,7 @@ import (
 const (
 	older      = "3.6.16"
 	cluster    = "prod"
-	worldHosts = 12 // of every living site: seven members, and room to move
+	worldHosts = 12 // of every formed site: seven members, and room to move
 )
 
 // life is a host whose cluster was formed and holds data.
@@ -33,7 +33,7 @@ type life struct {
 	versions     map[string]map[string]string // stores by version
 }
 
-// living forms a cluster of n members that runs this version, and puts something into it.
+// serving forms a cluster of n members that runs this version, and puts something into it.
 func serving(t tb, n int, version string) *life {
 	t.Helper()
 	s := newSiteWith(t, n, worldHosts)

@@ -63,10 +63,10 @@ func hasCorruptAlarm(view api.Member) bool {
 func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, members []membership.Member, corruptAlarm bool) map[membership.Member]string {
 	for try := 1; ; try++ {
 		hashes := e.hashes(ctx, reports, members, e.comparableRevisions(ctx, reports, members, corruptAlarm))
-		usual := usualCompaction(hashes)
+		common := commonCompaction(hashes)
 		waits := slices.ContainsFunc(members, func(m membership.Member) bool {
 			h, told := hashes[m]
-			return reports[m].Observation.Member.Healthy && (!told || h.CompactRevision != usual)
+			return reports[m].Observation.Member.Healthy && (!told || h.CompactRevision != common)
 		})
 		if waits && try < compareTries && pause(ctx, comparePause) == nil {
 			continue
@@ -75,7 +75,7 @@ func (e *Executor) dataOf(ctx context.Context, reports bootstrap.Reports, member
 		for m, h := range hashes {
 			// Under the alarm nobody compacts, so a member that has compacted elsewhere holds other data. Without the
 			// alarm, a compaction may be under way.
-			if corruptAlarm || h.CompactRevision == usual {
+			if corruptAlarm || h.CompactRevision == common {
 				data[m] = fmt.Sprintf("%08x from %d to %d", h.Hash, h.CompactRevision, h.HashRevision)
 			}
 		}
@@ -142,18 +142,18 @@ func (e *Executor) holdersOf(ctx context.Context, reports bootstrap.Reports, mem
 	return notes[0]
 }
 
-// usualCompaction returns the compaction revision that most members have.
-func usualCompaction(hashes map[membership.Member]api.Hash) int64 {
-	count, usual := map[int64]int{}, int64(0)
+// commonCompaction returns the compaction revision that most members have.
+func commonCompaction(hashes map[membership.Member]api.Hash) int64 {
+	count, common := map[int64]int{}, int64(0)
 	for _, h := range hashes {
 		count[h.CompactRevision]++
 	}
 	for compacted, n := range count {
-		if n > count[usual] || n == count[usual] && compacted > usual {
-			usual = compacted
+		if n > count[common] || n == count[common] && compacted > common {
+			common = compacted
 		}
 	}
-	return usual
+	return common
 }
 
 // answersOf asks all members at once and returns the answers that arrive.

@@ -14,10 +14,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// TestRestoreTakenBack stops a restore before each of its steps, and takes it back: before the first host is opened
+// TestRestoreRolledBack stops a restore before each of its steps, and rolls it back: before the first host is opened
 // everything is as it was, with every write that was acknowledged, and after that it is refused.
-func TestRestoreTakenBack(t *testing.T) {
-	for _, name := range []string{"living", "new hosts", "5 to 3", "one wiped"} {
+func TestRestoreRolledBack(t *testing.T) {
+	for _, name := range []string{"healthy", "new hosts", "5 to 3", "one wiped"} {
 		t.Run(name, func(t *testing.T) {
 			for step := range stepsOfRestore(t, name) {
 				t.Run(fmt.Sprint(step+1), func(t *testing.T) {

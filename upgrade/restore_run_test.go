@@ -19,8 +19,8 @@ func request(op api.Operation, body any) api.Request {
 
 // restores are clusters that a snapshot is restored over.
 var restores = map[string]func(testing.TB) *restoreCase{
-	"living": func(t testing.TB) *restoreCase { return outdone(t, 3) },
-	"single": func(t testing.TB) *restoreCase { return outdone(t, 1) },
+	"healthy": func(t testing.TB) *restoreCase { return outdone(t, 3) },
+	"single":  func(t testing.TB) *restoreCase { return outdone(t, 1) },
 	"wiped": func(t testing.TB) *restoreCase {
 		r := outdone(t, 3)
 		for _, m := range r.cluster.Members {

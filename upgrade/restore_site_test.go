@@ -22,7 +22,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// revival is a host with a snapshot, and the configuration that it be restored.
+// restoreCase is a host with a snapshot, and the configuration that it be restored.
 type restoreCase struct {
 	*life
 	snapshot []byte

@@ -50,7 +50,7 @@ type Yardstick struct {
 func yardstickOf(ends []time.Duration, moves []Move) Yardstick {
 	var y Yardstick
 	for _, m := range moves {
-		y.Gaps = append(y.Gaps, longest(ends, m.Start, m.End+settle/2))
+		y.Gaps = append(y.Gaps, longest(ends, m.Start, m.End+afterMove/2))
 	}
 	if len(y.Gaps) == 0 {
 		return y

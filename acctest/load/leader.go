@@ -9,9 +9,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// settle is how long the cluster is left alone after each move: what a move does to writes is over long
+// afterMove is how long the cluster is left alone after each move: what a move does to writes is over long
 // before.
-const settle = 500 * time.Millisecond
+const afterMove = 500 * time.Millisecond
 
 // moveLeader moves the leadership so many times, each time to the follower that has applied most.
 func (i *instrument) moveLeader(ctx context.Context, times int) error {
@@ -19,7 +19,7 @@ func (i *instrument) moveLeader(ctx context.Context, times int) error {
 		if err := i.moveOnce(ctx); err != nil {
 			return fmt.Errorf("move the leadership: %w", err)
 		}
-		if !pause(ctx, settle) {
+		if !pause(ctx, afterMove) {
 			return ctx.Err()
 		}
 	}

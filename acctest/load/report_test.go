@@ -332,7 +332,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestOutcomeOf(t *testing.T) {
 	for _, test := range []struct {
 		err  error
 		sent bool
@@ -344,7 +344,7 @@ func TestJudge(t *testing.T) {
 		{rpctypes.ErrTimeout, true, Unknown},
 		{rpctypes.ErrTimeout, false, Refused},
 	} {
-		if got, _ := judge(test.err, test.sent); got != test.want {
+		if got, _ := outcomeOf(test.err, test.sent); got != test.want {
 			t.Errorf("%v (sent: %v) is %s, want %s", test.err, test.sent, got, test.want)
 		}
 	}

@@ -212,7 +212,7 @@ func (w *writer) put(l *lane, m Mode) bool {
 	if err == nil {
 		p.Revision = response.Header.Revision
 	} else {
-		p.Outcome, p.Error = judge(err, f.sent.Load() != nil)
+		p.Outcome, p.Error = outcomeOf(err, f.sent.Load() != nil)
 	}
 	w.answers <- answer{Put: &p}
 	return err == nil
@@ -224,8 +224,8 @@ var refusals = []error{
 	rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner),
 }
 
-// judge tells how a put ended that failed.
-func judge(err error, sent bool) (Outcome, string) {
+// outcomeOf tells how a put ended that failed.
+func outcomeOf(err error, sent bool) (Outcome, string) {
 	if !sent {
 		return Refused, err.Error() + " (never sent)"
 	}

@@ -25,9 +25,9 @@ type Refusal struct {
 // HoldRestarts is the attribute that holds restarts back.
 const HoldRestarts = "hold_restarts"
 
-// Held tells whether the refusal is a restart that hold_restarts holds back, rather than something that somebody has
+// HeldBack tells whether the refusal is a restart that hold_restarts holds back, rather than something that somebody has
 // to fix.
-func (r *Refusal) Held() bool { return r.Attribute == HoldRestarts }
+func (r *Refusal) HeldBack() bool { return r.Attribute == HoldRestarts }
 
 func (r *Refusal) Error() string {
 	var b strings.Builder

@@ -31,7 +31,7 @@ func TestStatusCounts(t *testing.T) {
 		var p ClusterStatus
 		roles, states := rapid.SampledFrom([]Role{Absent, Learner, Voter}), rapid.SampledFrom([]State{Healthy, Unhealthy, Unreachable, Lost})
 		voters, healthy := 0, 0
-		for i := range rapid.IntRange(0, 9).Draw(t, "seats") {
+		for i := range rapid.IntRange(0, 9).Draw(t, "members") {
 			s := MemberStatus{Member: Member{Name: string(rune('i' - i))}, Role: roles.Draw(t, "role"), State: states.Draw(t, "state"), Outdated: []string{"settings"}}
 			p.Members = append(p.Members, s)
 			if s.Role == Voter {
@@ -49,7 +49,7 @@ func TestStatusCounts(t *testing.T) {
 		}
 		p.Unmanaged = []UnmanagedMember{{Role: Voter}, {Role: Learner}}
 		if got, want := p.HasQuorum(), healthy >= Quorum(voters+1); p.Size() != voters+1 || got != want {
-			t.Errorf("%d of %d and a stranger: size %d, quorum %t", healthy, voters, p.Size(), got)
+			t.Errorf("%d of %d and an unmanaged member: size %d, quorum %t", healthy, voters, p.Size(), got)
 		}
 	})
 }

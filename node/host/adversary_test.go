@@ -101,7 +101,7 @@ func asRoot(m *Machine, content []byte) map[string]acts {
 			"make it":         func() error { return m.files().EnsureDir(state, files.RootUser, files.PublicDir) },
 			"remember a run":  func() error { return m.Backups().PutRecord(marker, backups.KindBackup, backups.Record{}) },
 			"set room aside":  func() error { _, err := m.disks().ReserveIn(state, 1); return err },
-			"tidy up":         func() error { return m.Backups().Tidy("main") },
+			"clean up":        func() error { return m.Backups().CleanUp("main") },
 			"forget the runs": func() error { return m.Backups().RemoveState("main", dataDir) },
 		},
 		"metrics": {

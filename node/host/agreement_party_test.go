@@ -74,7 +74,7 @@ func newMachineParty(t *testing.T, names []string) *machineParty {
 }
 
 func (p *machineParty) place(at string) place { return p.hosts[at].place }
-func (p *machineParty) settle()               {}
+func (p *machineParty) comeToRest()           {}
 func (p *machineParty) complaints() []string  { return nil }
 
 func (p *machineParty) exchange(at string, r api.Request, content []byte, result any) error {
@@ -240,8 +240,8 @@ func (p *fakeParty) place(at string) place {
 
 func (p *fakeParty) host(at string) *nodetest.Host { return p.world.Host(p.place(at).address) }
 
-// settle lets as much time pass as a real cluster has.
-func (p *fakeParty) settle() {
+// comeToRest lets as much time pass as a real cluster has.
+func (p *fakeParty) comeToRest() {
 	for range 4 {
 		p.world.Tick()
 	}
@@ -288,7 +288,7 @@ const settling = 10 * time.Second
 
 // alike waits until both are the same, and says how they are then, and in what they are not the same.
 func alike(stages map[string]*stage, hosts []string) (are map[string]map[string]bearing, diff string) {
-	stages["fake"].settle()
+	stages["fake"].comeToRest()
 	are = map[string]map[string]bearing{"fake": stages["fake"].bearings(hosts)}
 	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
 		are["machine"] = stages["machine"].bearings(hosts)

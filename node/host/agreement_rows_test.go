@@ -227,7 +227,7 @@ var preparedHost = arrangement{hosts: []string{"a"}, rows: []row{
 	{name: "configure its certificate", at: "a", op: api.OpConfigure, body: configureA(nil)},
 	{name: "another create by us, while it forms", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.Token = "t2" })},
 	{name: "another owner, while it forms", at: "a", op: api.OpPrepare, body: prepareA(func(r *api.PrepareRequest) { r.Marker.Owner = another })},
-	{name: "take it back", at: "a", op: api.OpPrepare, body: prepareA(nil)},
+	{name: "undo it", at: "a", op: api.OpPrepare, body: prepareA(nil)},
 	{at: "a", op: api.OpTry, body: func(s *stage) any { return api.TryRequest{Store: s.store, Flags: []string{"--name=a"}} }},
 	{name: "the store does not know a flag", event: func(s *stage) { s.refuseFlags("a") }},
 	{name: "try flags that it does not know", at: "a", op: api.OpTry, body: func(s *stage) any { return api.TryRequest{Store: s.store, Flags: []string{"--name=a"}} }, want: api.CodeRefused, says: "does not take these flags"},

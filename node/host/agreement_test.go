@@ -56,7 +56,7 @@ type stage struct {
 type party interface {
 	exchange(at string, r api.Request, content []byte, result any) error
 	place(at string) place
-	settle()
+	comeToRest()
 	complaints() []string // that the party has had since it was asked last: who asked for this has a fault
 
 	lock(at string)

@@ -95,13 +95,13 @@ func TestReachGrowsWithWhatComesIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := m.paces().Reach(t.Context(), *marker)
-	if before != (pace.Reached{Applied: 7}) {
+	before := m.paces().CatchUp(t.Context(), *marker)
+	if before != (pace.CatchUp{Applied: 7}) {
 		t.Errorf("without a database it has reached %+v", before)
 	}
 	writeFile(t, m, etcdfs.Database(marker.DataDir), "12345")
 	writeFile(t, m, etcdfs.Database(marker.DataDir)+".tmp", "678")
-	if now := m.paces().Reach(t.Context(), *marker); now != (pace.Reached{Bytes: 8, Applied: 7}) {
+	if now := m.paces().CatchUp(t.Context(), *marker); now != (pace.CatchUp{Bytes: 8, Applied: 7}) {
 		t.Errorf("it has reached %+v", now)
 	}
 }

@@ -172,11 +172,11 @@ func TestOneMemberDoesEachRun(t *testing.T) {
 	if all := members[0].backups(t).Backups; len(all) != 2 || members[0].agreed(t, backups.KindBackup).Member != "b" {
 		t.Errorf("there are %+v", all)
 	}
-	mustBeTidy(t, members...)
+	mustBeCleanUp(t, members...)
 }
 
-// mustBeTidy wants nothing beside the data of members but what runs remember.
-func mustBeTidy(t *testing.T, members ...*fleetMember) {
+// mustLeaveNothing wants nothing beside the data of members but what runs remember.
+func mustBeCleanUp(t *testing.T, members ...*fleetMember) {
 	t.Helper()
 	for _, f := range members {
 		entries, err := os.ReadDir(f.path(api.BackupStateDir(dataDir)))
@@ -240,7 +240,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	if by := members[0].agreed(t, backups.KindBackup); by.Member != "b" || len(members[1].backups(t).Backups) != 1 {
 		t.Errorf("it was done by %+v", by)
 	}
-	mustBeTidy(t, members...) // a snapshot that was being stored had no name
+	mustBeCleanUp(t, members...) // a snapshot that was being stored had no name
 }
 
 // TestRunsThatAreNotNow holds that a learner leaves runs to others, and says so to who has asked for one.

@@ -20,7 +20,7 @@ var errCallerGone = errors.New("the caller has gone")
 // up.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
 	return m.locks().Hold(ctx, cluster, r.Holder, beats, silence, func() {
-		_ = m.arrivals().Tidy(cluster) // a disk that lets nothing be removed is for this very run to mend
+		_ = m.arrivals().CleanUp(cluster) // a disk that lets nothing be removed is for this very run to mend
 		taken()
 	})
 }

@@ -121,11 +121,11 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	if err := api.CheckFlags(r.Flags, r.Marker); err != nil {
 		return nil, err
 	}
-	return old, m.mayCertify(cluster, r)
+	return old, m.mayInstallCertificates(cluster, r)
 }
 
-// mayCertify refuses certificates and bundles that a member could not run by.
-func (m *Machine) mayCertify(cluster string, r api.ConfigureRequest) error {
+// mayInstallCertificates refuses certificates and bundles that a member could not run by.
+func (m *Machine) mayInstallCertificates(cluster string, r api.ConfigureRequest) error {
 	for path, bundle := range bundles(r) {
 		if _, err := cert.Parse([]byte(bundle)); err != nil {
 			return refuse("the bundle for %s cannot be used: %s", path, err)

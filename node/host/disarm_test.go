@@ -27,9 +27,9 @@ func TestDisarm(t *testing.T) {
 		f.await(t, api.AwaitRequest{Members: 1})
 	}
 	f.config.Flags = append(f.config.Flags, "--quota-backend-bytes=4194304", "--max-request-bytes=1048576")
-	asUsual := f.config.Flags
+	withDefaults := f.config.Flags
 	// etcd measures its database when it commits. With so few commits it is far above its quota by the first.
-	f.config.Flags = append(slices.Clone(asUsual), "--backend-batch-interval=1h", "--backend-batch-limit=100")
+	f.config.Flags = append(slices.Clone(withDefaults), "--backend-batch-interval=1h", "--backend-batch-limit=100")
 	restart()
 	f.put(t, 20)
 	alarm := "NOSPACE " + f.id
@@ -48,7 +48,7 @@ func TestDisarm(t *testing.T) {
 		}
 	})
 	eventually(t, "the alarm is raised", func() bool { return strings.Join(f.probe(t).Alarms, ",") == alarm })
-	f.config.Flags = asUsual
+	f.config.Flags = withDefaults
 	restart()
 
 	request := api.DisarmRequest{Owner: fleetOwner, Alarms: true}

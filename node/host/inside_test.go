@@ -66,7 +66,7 @@ func TestDataThatLeadsElsewhere(t *testing.T) {
 				}
 				if data, err := inside.Open(m.path(dataDir)); err != nil {
 					t.Error(err)
-				} else if err := errors.Join(settleTree(data, etcdOwner), data.Close()); err != nil {
+				} else if err := errors.Join(syncTree(data, etcdOwner), data.Close()); err != nil {
 					t.Error(err)
 				}
 				if err := m.agreeAsUser(dataDir, 3*time.Second); err == nil {

@@ -117,7 +117,7 @@ func TestLeftoversOutlastAClockThatJumps(t *testing.T) {
 				}
 				writeFile(t, m, "/proc/uptime", test.up)
 				m.Now = func() time.Time { return came.Add(10 * arrivals.LeftAfter) }
-				if err := m.arrivals().Tidy("main"); err != nil {
+				if err := m.arrivals().CleanUp("main"); err != nil {
 					t.Fatal(err)
 				}
 				if exists(m.path(path)) != test.stays {
@@ -151,7 +151,7 @@ func TestPartsThatWereGivenUpGo(t *testing.T) {
 			}
 			for age := time.Duration(0); age <= arrivals.LeftAfter; age += arrivals.LeftAfter / 3 {
 				m.Now = func() time.Time { return came.Add(age) }
-				if err := m.arrivals().Tidy("main"); err != nil {
+				if err := m.arrivals().CleanUp("main"); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := os.Lstat(m.path(part)); os.IsNotExist(err) != (age >= arrivals.LeftAfter) {

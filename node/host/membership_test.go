@@ -9,9 +9,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// TestMembershipOfALivingCluster replaces a member of three by the calls that the provider makes: a learner
+// TestMembershipOfARunningCluster replaces a member of three by the calls that the provider makes: a learner
 // comes, is promoted, the leadership moves, and the old leader goes.
-func TestMembershipOfALivingCluster(t *testing.T) {
+func TestMembershipOfARunningCluster(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	members := fleetOf(t, ca, "a", "b", "c")

@@ -52,7 +52,7 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 }
 
 // progressOf is how far the database in a data directory has come, once the disk has it. A member that was
-// killed may leave its last page to the kernel, and a power cut takes it back.
+// killed may leave its last page to the kernel, and a power cut loses it.
 func (m *Machine) progressOf(dir string) (records.Progress, error) {
 	cluster, member, err := m.etcd(dir).Identity()
 	if err != nil {

@@ -56,7 +56,7 @@ func TestRehearsalProvesABackup(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "etcd_rehearsal_last_run_success{cluster=\"main\"} 1\n") || !strings.Contains(string(text), "\netcd_rehearsal_behind_revisions{") {
 		t.Errorf("the metrics are %s, %v", text, err)
 	}
-	mustBeTidy(t, f)
+	mustBeCleanUp(t, f)
 	if v := f.probe(t); !v.Healthy {
 		t.Errorf("the live member is %+v", v)
 	}
@@ -134,7 +134,7 @@ func TestRehearsalFindsWhatIsWrong(t *testing.T) {
 					t.Errorf("it counts as verified: %+v", found)
 				}
 			}
-			mustBeTidy(t, f)
+			mustBeCleanUp(t, f)
 			if err := os.RemoveAll(f.path(backupDir + "/main")); err != nil {
 				t.Fatal(err)
 			}
@@ -220,10 +220,10 @@ func TestKilledRehearsal(t *testing.T) {
 	if _, err := os.Stat(f.path(backups.RehearsalDir(dataDir))); err != nil {
 		t.Fatalf("it was killed too late: %v", err)
 	}
-	if err := f.Backups().Tidy("main"); err != nil {
+	if err := f.Backups().CleanUp("main"); err != nil {
 		t.Fatal(err)
 	}
-	mustBeTidy(t, f)
+	mustBeCleanUp(t, f)
 	f.mustRun(t, backups.KindRehearsal) // once the lease of the other has ended
 }
 

@@ -140,7 +140,7 @@ func (m *Machine) beginAnew(ctx context.Context, marker *api.Marker, r api.Resto
 func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) error {
 	dir := r.Marker.DataDir
 	if under.Cleared && under.DataDir != dir {
-		return refuse("%s into %s, and is to be restored into %s: keep to the former, or take it back", under, under.DataDir, dir)
+		return refuse("%s into %s, and is to be restored into %s: keep to the former, or roll it back", under, under.DataDir, dir)
 	}
 	names, err := m.dataDir(dir).Contents()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
@@ -164,7 +164,7 @@ func (m *Machine) mayPlace(under *records.Restoration, r api.RestoreRequest) err
 // restoredBefore is what an earlier call has made, where it was this one.
 func (m *Machine) restoredBefore(under records.Restoration, marker api.Marker, r api.RestoreRequest) (api.Restored, error) {
 	if under.Token != r.Marker.Token || under.Bump != r.Bump {
-		return api.Restored{}, refuse("%s, with token %s and revisions raised by %d, and is to be restored with token %s and %d: go on with the former, or take it back",
+		return api.Restored{}, refuse("%s, with token %s and revisions raised by %d, and is to be restored with token %s and %d: go on with the former, or roll it back",
 			under, under.Token, under.Bump, r.Marker.Token, r.Bump)
 	}
 	if err := m.guardRestored(marker); err != nil {
@@ -228,7 +228,7 @@ func (m *Machine) makeData(r api.RestoreRequest, etcd files.Owner) (string, erro
 		err = etcdfs.TakeAlarmsOut(made.Path(etcdfs.Database("")))
 	}
 	if err == nil {
-		err = settleTree(made, etcd)
+		err = syncTree(made, etcd)
 	}
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("restore snapshot %s for member %s: %w", r.Snapshot, r.Marker.Member, err), files.RemoveAll(m.path(next)))
@@ -241,8 +241,8 @@ func (m *Machine) nextData(dir string) (string, error) {
 	return m.dataDir(dir).PathUnfinished("restored")
 }
 
-// settleTree gives all that lies in a directory to its owner, and brings it to the disk.
-func settleTree(dir *inside.Dir, owner files.Owner) error {
+// syncTree gives all that lies in a directory to its owner, and brings it to the disk.
+func syncTree(dir *inside.Dir, owner files.Owner) error {
 	return inside.Each(dir, func(root *os.Root, name string, info fs.FileInfo) error {
 		if err := root.Lchown(name, owner.UID, owner.GID); err != nil {
 			return err

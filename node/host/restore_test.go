@@ -238,7 +238,7 @@ func mustStayOut(t *testing.T, members []*fleetMember, old string) {
 	}
 	view, err := serving.Observe(t.Context(), "main", api.ObserveRequest{})
 	if m := view.Member; err != nil || !m.Healthy || m.ClusterID == old || len(m.Members) != 3 {
-		t.Errorf("the living ones say %+v, %v, and the old one is of cluster %s", m, err, old)
+		t.Errorf("the running ones say %+v, %v, and the old one is of cluster %s", m, err, old)
 	}
 	out.units.end(syscall.SIGKILL)
 }

@@ -20,8 +20,8 @@ func known(want api.KeyRequest) error {
 	return nil
 }
 
-// mayCertify refuses certificates and bundles that a member could not run by.
-func (i *installation) mayCertify(r api.ConfigureRequest) error {
+// mayInstallCertificates refuses certificates and bundles that a member could not run by.
+func (i *installation) mayInstallCertificates(r api.ConfigureRequest) error {
 	for _, bundle := range []string{r.PeerCA, r.ClientCA} {
 		if block, _ := pem.Decode([]byte(bundle)); bundle != "" && block == nil {
 			return refuse("the bundle cannot be used: it holds no certificate")

@@ -264,7 +264,7 @@ func (w *World) RemoveBehindOurBack(cluster, name string) {
 func (w *World) AddUnmanaged(cluster, peerURL string, learner bool) {
 	w.t.Helper()
 	w.agree(cluster, func(s model.State) model.State {
-		return s.With(model.Listed{ID: model.Identity("stranger", peerURL), PeerURL: peerURL, Learner: learner})
+		return s.With(model.Listed{ID: model.Identity("unmanaged", peerURL), PeerURL: peerURL, Learner: learner})
 	})
 }
 

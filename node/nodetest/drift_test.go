@@ -86,7 +86,7 @@ func TestDriftIsSeen(t *testing.T) {
 		}},
 		"damaged, a moment ago": {func(_ *driver, h *nodetest.Host) { h.DamageData("prod") },
 			func(_, after api.Observation) bool { return after.Data.Damage == "" && after.Data.HasMember }},
-		"stranger": {func(d *driver, _ *nodetest.Host) {
+		"unmanaged": {func(d *driver, _ *nodetest.Host) {
 			d.world.AddUnmanaged("prod", "https://198.51.100.7:2380", true)
 		}, func(_, after api.Observation) bool {
 			return slices.ContainsFunc(after.Member.Members, func(m api.ListedMember) bool { return m.Name == "" && m.Learner })

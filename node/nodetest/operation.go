@@ -149,7 +149,7 @@ func (c call) configure(r api.ConfigureRequest) (api.Done, error) {
 	if err := api.CheckFlags(r.Flags, r.Marker); err != nil {
 		return api.Done{}, err
 	}
-	if err := part.mayCertify(r); err != nil {
+	if err := part.mayInstallCertificates(r); err != nil {
 		return api.Done{}, err
 	}
 	certificates := maps.Clone(part.certificates)

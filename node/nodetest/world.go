@@ -9,7 +9,7 @@
 //	world.Host("192.0.2.12").Unreachable = errors.New("no route to host")
 //	world.Inject(nodetest.Fault{Operation: api.OpStart, Extent: nodetest.Run})
 //
-// A cluster goes on living after it was formed. Every member has its own log, and from that its own view of
+// A cluster goes on after it was formed. Every member has its own log, and from that its own view of
 // the members, their versions and alarms: one that is down or cut off keeps its view until it is back. Learners
 // join, catch up and are promoted by etcd's rules, stores of several versions roll up and down, and whatever a
 // host is configured with, its process keeps what it was started with until it is restarted. Time passes where

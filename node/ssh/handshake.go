@@ -28,8 +28,8 @@ type handshake struct {
 // bannerLimit is how many bytes of a host's banner an error cites.
 const bannerLimit = 500
 
-// usualAuthTries is the number of keys that sshd accepts by default (MaxAuthTries).
-const usualAuthTries = 6
+// defaultAuthTries is the number of keys that sshd accepts by default (MaxAuthTries).
+const defaultAuthTries = 6
 
 // newHandshake prepares the handshake. ctx also bounds the use of the agent.
 func newHandshake(ctx context.Context, d loadedTarget, opts Options) (*handshake, error) {
@@ -133,7 +133,7 @@ func (h *handshake) remedy() string {
 	switch {
 	case len(h.methods) > 0 && !slices.Contains(h.methods, "publickey"):
 		return "allow public keys in its sshd (PubkeyAuthentication, AuthenticationMethods)"
-	case len(h.offers) > usualAuthTries:
+	case len(h.offers) > defaultAuthTries:
 		return "it may have been offered too many keys: name the agent's right one in agent_key"
 	}
 	return "add the key to the account's authorized_keys, or set the user and the key that are there"

@@ -25,9 +25,9 @@ func rehearse(cluster string, now bool) int {
 	})
 }
 
-// tidy removes what a rehearsal that was killed has left.
-func tidy(cluster string) int {
-	return doRun("tidy", cluster, func(_ context.Context, h backups.Host) error { return h.Tidy(cluster) })
+// cleanUp removes what a killed rehearsal has left. Units on hosts call it by its former name, tidy.
+func cleanUp(cluster string) int {
+	return doRun("tidy", cluster, func(_ context.Context, h backups.Host) error { return h.CleanUp(cluster) })
 }
 
 // reach finds out which of the directories that the runs of a cluster write to answer.

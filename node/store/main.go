@@ -77,7 +77,7 @@ func store(args []string) int {
 	case command == "reach" && len(args) == 1:
 		return reach(args[0])
 	case command == "tidy" && len(args) == 1:
-		return tidy(args[0])
+		return cleanUp(args[0])
 	case command == "version" && len(args) == 0:
 		fmt.Print(thisBuild())
 		return exitDone

@@ -159,7 +159,7 @@ func (p Progress) proceed(kind string, phase Phase) (Move, Progress, error) {
 	return Switch, p, nil
 }
 
-// cancel takes back a rotation whose new authority has signed nothing.
+// cancel undoes a rotation whose new authority has signed nothing.
 func (p Progress) cancel(kind string) (Move, Progress, error) {
 	if !p.Signed {
 		return Cancel, Progress{Done: p.Done}, nil

@@ -189,7 +189,7 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 		switch {
 		case asksForChange && !ch.mayWait(deferred):
 			refusePlan(&diags, deferred)
-		case deferred.Held():
+		case deferred.HeldBack():
 			diags.AddAttributeWarning(refusedAt(deferred), deferred.Summary, deferred.Error())
 		default:
 			diags.AddAttributeWarning(refusedAt(deferred), "A repair has to wait", deferred.Error())
@@ -301,8 +301,8 @@ func (ch change) routes() providerdata.Routes {
 // reachesAnew tells whether a host that could not be asked will be, in another way.
 func (ch change) reachesAnew() bool {
 	was := ch.others.And(routesTo(ch.before))
-	for m, reach := range routesTo(ch.members) {
-		if old, known := was[m]; known && ch.seen[m].Err != nil && reach != old {
+	for m, target := range routesTo(ch.members) {
+		if old, known := was[m]; known && ch.seen[m].Err != nil && target != old {
 			return true
 		}
 	}
@@ -312,8 +312,8 @@ func (ch change) reachesAnew() bool {
 // reroutes tells whether the way to a host that stays changes. Where the new one leads is seen before it is kept.
 func (ch change) reroutes() bool {
 	was := routesTo(ch.before)
-	for m, reach := range routesTo(ch.members) {
-		if old, known := was[m]; known && reach != old {
+	for m, target := range routesTo(ch.members) {
+		if old, known := was[m]; known && target != old {
 			return true
 		}
 	}
@@ -336,9 +336,9 @@ func (ch change) asksForChange(state clusterModel) bool {
 		is.Renewal != was.Renewal || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 
-// settle fills in the authorities of an apply that its plan did not know. It refuses others than those that were planned: an
+// fillInAuthorities fills in the authorities of an apply that its plan did not know. It refuses others than those that were planned: an
 // ephemeral value may have changed since.
-func (c *clusterModel) settle(pki authority.Model) (diags diag.Diagnostics) {
+func (c *clusterModel) fillInAuthorities(pki authority.Model) (diags diag.Diagnostics) {
 	planned := *c
 	c.exchange(pki, planned)
 	if !planned.PeerCACertificate.IsUnknown() && !c.PeerCACertificate.Equal(planned.PeerCACertificate) ||

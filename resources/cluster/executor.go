@@ -91,12 +91,12 @@ func (ch change) askedInVain(m membership.Member) bool {
 // hosts are those that routes lead to. Those that the operation can go on without are not waited for.
 func (r *clusterResource) hosts(to providerdata.Routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
 	hosts = map[membership.Member]upgrade.Host{}
-	for m, reach := range to {
+	for m, target := range to {
 		find := r.providerData.Hosts.Host
 		if without(m) {
 			find = r.providerData.Hosts.Briefly
 		}
-		if hosts[m], err = find(reach); err != nil {
+		if hosts[m], err = find(target); err != nil {
 			return nil, err
 		}
 	}

@@ -41,5 +41,5 @@ func (ch change) warnUnasked() (diags diag.Diagnostics) {
 // mayWait tells whether a change has done what was asked for where this is left of it: those that a recovery gives up join
 // when their hosts can be had, and restarts that are held back wait for the configuration.
 func (ch change) mayWait(deferred *membership.Refusal) bool {
-	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.Held()
+	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.HeldBack()
 }

@@ -70,7 +70,7 @@ func (r *clusterResource) markers(ctx context.Context, name string, hosts []stri
 	var failures []error
 	unasked := false
 	for _, address := range hosts {
-		host, err := r.providerData.Hosts.Host(providerdata.Reach{Address: address})
+		host, err := r.providerData.Hosts.Host(providerdata.SSHTarget{Address: address})
 		if err != nil {
 			return nil, err
 		}

@@ -181,9 +181,9 @@ func (m memberModel) member(name string) membership.Member {
 	return membership.Member{Name: name, Address: m.Address.ValueString()}
 }
 
-// reach is the way to the member's host.
-func (m memberModel) reach() providerdata.Reach {
-	return providerdata.ReachOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
+// sshTarget returns how to reach the member's host.
+func (m memberModel) sshTarget() providerdata.SSHTarget {
+	return providerdata.SSHTargetOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
 }
 
 // stepList is the text of each step.
@@ -199,7 +199,7 @@ func stepList(steps []membership.Step) types.List {
 func routesTo(members map[string]memberModel) providerdata.Routes {
 	r := providerdata.Routes{}
 	for name, m := range members {
-		r[m.member(name)] = m.reach()
+		r[m.member(name)] = m.sshTarget()
 	}
 	return r
 }

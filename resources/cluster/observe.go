@@ -48,7 +48,7 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 		members[s.Name] = m
 	}
 	for _, s := range status.Unmanaged {
-		members[strangerKey(s, members)] = unmanagedModel(s)
+		members[unmanagedKey(s, members)] = unmanagedModel(s)
 	}
 	if id := servedID(status, reports); id != "" {
 		c.ClusterID = types.StringValue(id)
@@ -80,8 +80,8 @@ func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
 func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerdata.Routes {
 	left := providerdata.Routes{}
 	for _, s := range p.Members {
-		if reach, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces) {
-			left[s.Member] = reach
+		if target, known := hosts[s.Member]; known && !s.Desired && (s.Role != membership.Absent || s.Traces) {
+			left[s.Member] = target
 		}
 	}
 	return left
@@ -91,10 +91,10 @@ func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerd
 // next plan has to know of.
 func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Reports, hosts providerdata.Routes) providerdata.Routes {
 	ways := providerdata.Routes{}
-	for m, reach := range hosts {
+	for m, target := range hosts {
 		marker := reports[m].Marker()
 		if marker != nil && marker.Owner == owner && marker.Member == m.Name && !slices.Contains(cluster.Members, m) {
-			ways[m] = reach
+			ways[m] = target
 		}
 	}
 	return ways
@@ -192,7 +192,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 	}
 	kept, diags = seen.observe(ctx, ch.cluster, found, outcome.Reports, ch.routesToLook(c.Owner.ValueString(), outcome.Reports, now), moments{now: now})
 	for name, m := range members {
-		m.settle(found[name])
+		m.fillIn(found[name])
 		members[name] = m
 		if !m.Health.Equal(found[name].Health) || !m.Drift.Equal(found[name].Drift) {
 			diags.AddAttributeError(path.Root("members").AtMapKey(name), fmt.Sprintf("Member %s is not as it was planned", name),
@@ -212,8 +212,8 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 	return kept, diags
 }
 
-// settle takes over what was found of a member where its plan left it to the apply.
-func (m *memberModel) settle(found memberModel) {
+// fillIn takes over what was found of a member where its plan left it to the apply.
+func (m *memberModel) fillIn(found memberModel) {
 	for _, text := range []struct{ planned, found *types.String }{
 		{&m.ID, &found.ID}, {&m.Health, &found.Health}, {&m.EtcdVersion, &found.EtcdVersion}, {&m.CertificateExpiresAt, &found.CertificateExpiresAt},
 	} {
@@ -232,8 +232,8 @@ func (m *memberModel) settle(found memberModel) {
 	}
 }
 
-// strangerKey is the name under which a plan shows a member that no configuration knows.
-func strangerKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
+// unmanagedKey is the name under which a plan shows a member that no configuration knows.
+func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
 	name := s.Name
 	if name == "" { // it has been added, and has never started
 		name = s.ID

@@ -110,7 +110,7 @@ func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look
 			skipped = append(skipped, name+": how its host is reached is known after apply")
 			open = open || from.mayFind(m.member(name), seen)
 		default:
-			look[m.member(name)] = m.reach()
+			look[m.member(name)] = m.sshTarget()
 		}
 	}
 	why := ""
@@ -148,7 +148,7 @@ func mayMove(m membership.Member, before map[string]memberModel, seen bootstrap.
 
 // sameWay tells whether a host is the one of the state, and reached as before.
 func (m memberModel) sameWay(old memberModel) bool {
-	return m.Address.Equal(old.Address) && m.wayKnown() && m.reach() == old.reach()
+	return m.Address.Equal(old.Address) && m.wayKnown() && m.sshTarget() == old.sshTarget()
 }
 
 // wayKnown tells whether how a host is reached is known.

@@ -72,7 +72,7 @@ func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberM
 func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Time) providerdata.Routes {
 	look := ch.routes()
 	status := ch.cluster.Status(owner, seen, now)
-	maps.DeleteFunc(look, func(m membership.Member, _ providerdata.Reach) bool { return status.Member(m) == nil })
+	maps.DeleteFunc(look, func(m membership.Member, _ providerdata.SSHTarget) bool { return status.Member(m) == nil })
 	return look
 }
 

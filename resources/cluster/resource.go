@@ -187,7 +187,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(plan.settle(from.authority)...)
+	resp.Diagnostics.Append(plan.fillInAuthorities(from.authority)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}

@@ -112,7 +112,7 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 		return diags
 	}
 	for _, deferred := range ch.plan.Deferred {
-		if deferred.Held() {
+		if deferred.HeldBack() {
 			continue // of a cluster that is about to be stopped
 		}
 		diags.AddAttributeWarning(refusedAt(deferred), "A host is left out of the restore", deferred.Error())
@@ -145,8 +145,8 @@ func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration)
 	return nil
 }
 
-// revive is the restore, in the engine's terms, and what comes after it: where it was rolled back, the old members are
-// brought up.
+// restore runs the restore that was planned. After a rollback it brings the old members up again, which is what the
+// plan showed.
 func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authority.Model, owner string) (restored upgrade.Restored, err error) {
 	hosts := ch.routes()
 	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)

@@ -10,21 +10,21 @@ import (
 
 // Hosts finds hosts. Nothing is dialed before a host is used.
 type Hosts interface {
-	// Host is the host that reach leads to. It fails with ErrNotKnown where the provider's settings
+	// Host is the host that target leads to. It fails with ErrNotKnown where the provider's settings
 	// will be known at apply only. Whatever else is wrong with the way there, its calls say.
-	Host(reach Reach) (upgrade.Host, error)
+	Host(target SSHTarget) (upgrade.Host, error)
 
 	// Briefly is the same host for who can go on without its answer: where it cannot be reached it is given up soon, and
 	// not asked again for a while. A host that a change needs may still be booting, and is waited for.
-	Briefly(reach Reach) (upgrade.Host, error)
+	Briefly(target SSHTarget) (upgrade.Host, error)
 }
 
 // ErrNotKnown says that a setting of the provider has no value yet: it comes out of a resource that
 // the same apply makes.
 var ErrNotKnown = errors.New("not known before apply")
 
-// Reach is how one host is reached, where that differs from what the provider says for all.
-type Reach struct {
+// SSHTarget says how to reach one host over SSH. What is empty is as the provider block has it.
+type SSHTarget struct {
 	Address string // host name or IP address
 	Port    int    // of its sshd; 0: the provider's
 	User    string // who logs in; empty: the provider's
@@ -32,11 +32,11 @@ type Reach struct {
 	HostCA  string // authority that signs its host certificate; empty: the provider's
 }
 
-// ReachOf is the way to a host by what a configuration says of it: by its address, unless it is reached by another.
-func ReachOf(address, sshAddress types.String, port types.Int64, user, key, ca types.String) Reach {
+// SSHTargetOf returns how to reach a host that a configuration describes: at address, unless sshAddress is another.
+func SSHTargetOf(address, sshAddress types.String, port types.Int64, user, key, ca types.String) SSHTarget {
 	by := sshAddress.ValueString()
 	if by == "" {
 		by = address.ValueString()
 	}
-	return Reach{Address: by, Port: int(port.ValueInt64()), User: user.ValueString(), HostKey: key.ValueString(), HostCA: ca.ValueString()}
+	return SSHTarget{Address: by, Port: int(port.ValueInt64()), User: user.ValueString(), HostKey: key.ValueString(), HostCA: ca.ValueString()}
 }

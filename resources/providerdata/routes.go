@@ -9,7 +9,7 @@ import (
 )
 
 // Routes are the hosts that an operation asks, by the members on them, and the way to each.
-type Routes map[membership.Member]Reach
+type Routes map[membership.Member]SSHTarget
 
 // And are both, where the other says last how a host is reached.
 func (r Routes) And(other Routes) Routes {

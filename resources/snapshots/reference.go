@@ -38,7 +38,7 @@ func (c clusterReference) routes(ctx context.Context) (providerdata.Routes, diag
 		if m.Address.IsNull() {
 			continue
 		}
-		to[membership.Member{Name: name, Address: m.Address.ValueString()}] = providerdata.ReachOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
+		to[membership.Member{Name: name, Address: m.Address.ValueString()}] = providerdata.SSHTargetOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
 	}
 	return to, diags
 }
@@ -46,8 +46,8 @@ func (c clusterReference) routes(ctx context.Context) (providerdata.Routes, diag
 // executor reads the hosts of the cluster. It goes on with those that answer.
 func (c clusterReference) executor(ctx context.Context, s *providerdata.Data, to providerdata.Routes) (*upgrade.Executor, error) {
 	hosts := map[membership.Member]upgrade.Host{}
-	for m, reach := range to {
-		host, err := s.Hosts.Briefly(reach)
+	for m, target := range to {
+		host, err := s.Hosts.Briefly(target)
 		if err != nil {
 			return nil, err
 		}

@@ -115,7 +115,7 @@ func draw(t *rapid.T, wrong []string) *etcd {
 	}
 
 	// The configuration: any of those that are there, moved or not, and new ones.
-	e.want = membership.Spec{Name: "prod", Version: rapid.SampledFrom(course.desired).Draw(t, "wanted"), Carried: []string{"3.7.3", "3.6.16"}}
+	e.want = membership.Spec{Name: "prod", Version: rapid.SampledFrom(course.desired).Draw(t, "desired"), Carried: []string{"3.7.3", "3.6.16"}}
 	size := rapid.SampledFrom(membership.Sizes()).Draw(t, "size")
 	var names []int
 	if rapid.Bool().Draw(t, "any") {
@@ -193,9 +193,9 @@ func draw(t *rapid.T, wrong []string) *etcd {
 
 // drawLearner draws a learner that an earlier run has left, in any condition.
 func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *entry) {
-	kind := rapid.SampledFrom([]string{"", "", "", "wanted", "known", "stranger"}).Draw(t, "learner")
+	kind := rapid.SampledFrom([]string{"", "", "", "desired", "known", "unmanaged"}).Draw(t, "learner")
 	m := membership.Member{Name: "x", Address: "192.0.2.99"}
-	if kind == "wanted" {
+	if kind == "desired" {
 		i := slices.IndexFunc(e.want.Members, func(m membership.Member) bool { return e.entry(m.Address) == nil })
 		if i < 0 {
 			return
@@ -214,7 +214,7 @@ func (e *etcd) drawLearner(t *rapid.T, join func(membership.Member, string) *ent
 	in.learner, in.ours = true, true
 	h := e.at(m.Address)
 	h.voted = false
-	if kind == "stranger" {
+	if kind == "unmanaged" {
 		return
 	}
 	if kind == "known" {
@@ -293,7 +293,7 @@ func (e *etcd) run(t *rapid.T, steps []membership.Step) {
 // show prints a status.
 func show(p membership.ClusterStatus) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, strangers %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Unmanaged)
+	fmt.Fprintf(&b, "leader %q, agreed on %s, downgrade %q lowered %t, full %t, saved %t, unmanaged %v\n", p.Leader, p.ClusterVersion, p.Downgrade, p.Lowered, p.Full, p.Saved, p.Unmanaged)
 	for _, s := range p.Members {
 		fmt.Fprintf(&b, "  %s wanted %t %q %s id %q %s %v started %t invalid %q issued %v disabled %t unsynced %t traces %t staged %q from %q moved %t rebuild %q active %t looping %t\n", s, s.Desired, s.Role, s.State, s.ID, s.Version, s.Outdated, s.Started, s.Invalid, s.Issued, s.Disabled, s.Unsynced, s.Traces, s.Staged, s.From, s.Moved, s.Rebuild, s.Active, s.Looping)
 	}

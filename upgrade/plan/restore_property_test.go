@@ -23,28 +23,28 @@ func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 		if s.Desired {
 			want.Members = append(want.Members, s.Member)
 		}
-		switch rapid.SampledFrom([]string{"bare", "living", "living", "marked", "unreachable", "foreign", "storemissing", "fenced", "fenced", "restored", "checked", "opened", "finished"}).Draw(t, "condition") {
+		switch rapid.SampledFrom([]string{"bare", "healthy", "healthy", "marked", "unreachable", "foreign", "storemissing", "fenced", "fenced", "restored", "checked", "opened", "finished"}).Draw(t, "condition") {
 		case "unreachable":
 			s.Unreachable = true
 		case "foreign":
 			s.Refused = "its host carries another cluster"
 		case "storemissing":
 			s.StoreMissing, s.Marked = true, true
-		case "living":
+		case "healthy":
 			s.Marked, s.Installed, s.Running, s.ServingID = true, true, true, "old"
 		case "marked":
 			s.Marked, s.Installed = true, true
 		case "finished":
 			s.Marked, s.Installed, s.Running, s.Configured, s.Finished = true, true, true, true, true
 		case "fenced":
-			drawReach(t, &s, membership.Fenced)
+			drawStage(t, &s, membership.Fenced)
 			s.Source = rapid.SampledFrom([]string{"backup.db", "other.db"}).Draw(t, "source")
 		case "restored":
-			drawReach(t, &s, membership.Restored)
+			drawStage(t, &s, membership.Restored)
 		case "checked":
-			drawReach(t, &s, membership.Checked)
+			drawStage(t, &s, membership.Checked)
 		case "opened":
-			drawReach(t, &s, membership.Opened)
+			drawStage(t, &s, membership.Opened)
 		}
 		if s.Installed && rapid.Bool().Draw(t, "fetched") {
 			s.Fetched = "5e"
@@ -54,9 +54,9 @@ func drawRestoring(t *rapid.T) (membership.Restoring, membership.Spec) {
 	return p, want
 }
 
-// drawReach has a host come so far; what is not desired comes no further than to be fenced.
-func drawReach(t *rapid.T, s *membership.RestoreStatus, reach membership.RestoreStage) {
-	s.Marked, s.Installed, s.Stage = true, true, reach
+// drawStage has a host come to a stage; what is not desired comes no further than to be fenced.
+func drawStage(t *rapid.T, s *membership.RestoreStatus, stage membership.RestoreStage) {
+	s.Marked, s.Installed, s.Stage = true, true, stage
 	s.Source, s.Snapshot, s.Token = "backup.db", "5e", "new"
 	if !s.Desired {
 		s.Stage = membership.Fenced

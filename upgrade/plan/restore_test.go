@@ -13,13 +13,13 @@ import (
 
 // A script of a restore is one of a change with other words:
 //
-//	observed  a/living b/fenced c/restored,running d/unreachable
+//	observed  a/healthy b/fenced c/restored,running d/unreachable
 //	desired   a b c@192.0.2.23 overwrites:old sha:5e
 //	----
 //	...
 //
-// A site that is not observed carries nothing, not even the store. Words are living (of cluster old), finished, silent,
-// taken, away (its disk), mute, installed, marked; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
+// A site that is not observed carries nothing, not even the store. Words are healthy (of cluster old), finished, unreachable,
+// foreign, away (its disk), storemissing, bare; fenced, restored, checked, opened, of backup.db with SHA-256 5e; source:S, sha:S and token:T
 // for one under way otherwise, seen:N; fetched, configured, running, rested. What is desired is a list of members,
 // overwrites:ID, source:S, sha:S, kept:NAME (in directories of the hosts) and roll-back; words of the whole are agreed, saved, top:N.
 func parseRestoring(t testing.TB, script string) (membership.Restoring, membership.Spec) {
@@ -92,7 +92,7 @@ func restoreSite(t testing.TB, text string, want membership.Spec) membership.Res
 	for field := range strings.SplitSeq(words, ",") {
 		switch word, value, _ := strings.Cut(field, ":"); word {
 		case "":
-		case "living":
+		case "healthy":
 			s.ServingID, s.Running = "old", true
 		case "finished":
 			s.Finished, s.Running, s.Configured = true, true, true

@@ -117,11 +117,11 @@ func (c *planner) roll() (membership.Step, bool) {
 
 // rolls tells whether a member that serves is to be restarted by what is desired.
 func (c *planner) rolls(s membership.MemberStatus) bool {
-	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && !c.held(s)
+	return stays(s) && s.Role == membership.Voter && s.State == membership.Healthy && len(s.Outdated) > 0 && !c.restartHeldBack(s)
 }
 
-// held tells whether a member that serves is left as it is, though it is outdated.
-func (c *planner) held(s membership.MemberStatus) bool {
+// restartHeldBack tells whether a member that serves is left as it is, though it is outdated.
+func (c *planner) restartHeldBack(s membership.MemberStatus) bool {
 	return c.want.HoldRestarts && s.Unasked && s.Version == c.want.Version
 }
 
@@ -129,11 +129,11 @@ func (c *planner) held(s membership.MemberStatus) bool {
 func (c *planner) hold() (membership.Step, bool) {
 	var names, reasons []string
 	for _, s := range c.Members {
-		if stays(s) && s.State == membership.Healthy && len(s.Outdated) > 0 && c.held(s) {
+		if stays(s) && s.State == membership.Healthy && len(s.Outdated) > 0 && c.restartHeldBack(s) {
 			names, reasons = append(names, s.String()), append(reasons, strings.Join(s.Outdated, ", "))
 		}
 	}
-	if len(names) == 0 || slices.ContainsFunc(c.deferred, func(r *membership.Refusal) bool { return r.Held() }) {
+	if len(names) == 0 || slices.ContainsFunc(c.deferred, func(r *membership.Refusal) bool { return r.HeldBack() }) {
 		return membership.Step{}, false
 	}
 	c.deferred = append(c.deferred, &membership.Refusal{

@@ -34,7 +34,7 @@ func (h Host) Fetch(ctx context.Context, cluster string, r api.FetchRequest, inp
 		return api.Snapshot{}, err
 	}
 	dir := api.SnapshotDir(r.DataDir)
-	if err := h.tidyFetched(cluster, r); err != nil {
+	if err := h.removeOtherFetches(cluster, r); err != nil {
 		return api.Snapshot{}, err
 	}
 	if err := h.Files.EnsureDir(dir, files.RootUser, files.DataMode); err != nil {
@@ -65,7 +65,7 @@ func (h Host) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest,
 	unfinished := filepath.Join(api.SnapshotDir(r.DataDir), Fetching)
 	before, part, err := h.begun(from, r)
 	if err == nil {
-		err = h.tidyParts(r.DataDir, part)
+		err = h.removeOtherParts(r.DataDir, part)
 	}
 	if err != nil {
 		return api.Snapshot{}, false, err
@@ -80,7 +80,7 @@ func (h Host) fetchOnce(ctx context.Context, cluster string, r api.FetchRequest,
 		return api.Snapshot{}, r.Source.Upload == nil && (before > 0 || errors.Is(err, backup.ErrChanged)), err
 	}
 	fetched.TakenAt = from.TakenAt
-	return fetched, false, h.tidyParts(r.DataDir, "")
+	return fetched, false, h.removeOtherParts(r.DataDir, "")
 }
 
 // mayFetch refuses a request that does not make sense, or is not for who asks.
@@ -106,8 +106,8 @@ func (h Host) mayFetch(cluster string, r api.FetchRequest) error {
 	return err
 }
 
-// tidyFetched removes what fetches that were cut short, or were for another restore, have left.
-func (h Host) tidyFetched(cluster string, r api.FetchRequest) error {
+// removeOtherFetches removes what fetches that were cut short, or were for another restore, have left.
+func (h Host) removeOtherFetches(cluster string, r api.FetchRequest) error {
 	under, err := h.Records.Restoration(cluster)
 	if err != nil {
 		return err
@@ -136,8 +136,8 @@ func (h Host) RemoveFetched(dataDir, keep string, parts bool) error {
 	return h.Files.RemoveEmpty(dir)
 }
 
-// tidyParts removes all parts of what was on its way but for one, which may have no name.
-func (h Host) tidyParts(dataDir, keep string) error {
+// removeOtherParts removes all parts of what was on its way but for one, which may have no name.
+func (h Host) removeOtherParts(dataDir, keep string) error {
 	return h.Files.RemoveIn(api.SnapshotDir(dataDir), func(entry fs.DirEntry) bool {
 		return ArrivingName.MatchString(entry.Name()) && entry.Name() != filepath.Base(keep)
 	})
@@ -166,7 +166,7 @@ func (h Host) fetchedBefore(r api.FetchRequest) (*api.Snapshot, error) {
 	if err := snapshots.MustSuit(path, here, r.MinorVersion); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(h.tidyParts(r.DataDir, ""), h.NoteSinceBoot(path)); err != nil {
+	if err := errors.Join(h.removeOtherParts(r.DataDir, ""), h.NoteSinceBoot(path)); err != nil {
 		return nil, err
 	}
 	return &here, h.disks().MustHoldRestore(r.DataDir, 0, info.Size())

@@ -23,11 +23,11 @@ func (h Host) isLeft(path string, info fs.FileInfo) bool {
 	return h.Now().Sub(info.ModTime()) >= LeftAfter && (!known || age >= LeftAfter)
 }
 
-// Tidy removes what fetches have left for a restore that was given up before it fenced this host: no end of a
+// CleanUp removes what fetches have left for a restore that was given up before it fenced this host: no end of a
 // restore, and no retirement, comes by to remove it. Of what may be gone on with yet, it gives back what a call that was
 // killed had set aside for the rest. It is for a run that has just got the cluster's lock, before any of its calls: nobody
 // else writes these files. A restore that is under way sees to its own.
-func (h Host) Tidy(cluster string) error {
+func (h Host) CleanUp(cluster string) error {
 	under, err := h.Records.Restoration(cluster)
 	if err != nil || under != nil {
 		return err

@@ -44,7 +44,7 @@ func (h Host) RehearseAfter(ctx context.Context, cluster string, now bool, giveW
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.tidy(r.marker)) }()
+	defer func() { err = errors.Join(err, h.cleanUp(r.marker)) }()
 	if !r.asked && !r.hasNewest(ctx) {
 		r.say("the newest backup is on the host of another member, which goes first")
 		select {
@@ -75,16 +75,16 @@ func (r *run) hasNewest(ctx context.Context) bool {
 	return content.Close() == nil
 }
 
-// Tidy removes what a rehearsal that was killed has left.
-func (h Host) Tidy(cluster string) error {
+// CleanUp removes what a rehearsal that was killed has left.
+func (h Host) CleanUp(cluster string) error {
 	marker, err := h.Records.Marker(cluster)
 	if err != nil || marker == nil {
 		return err
 	}
-	return h.tidy(*marker)
+	return h.cleanUp(*marker)
 }
 
-func (h Host) tidy(marker api.Marker) error {
+func (h Host) cleanUp(marker api.Marker) error {
 	return files.RemoveAll(h.Files.Path(RehearsalDir(marker.DataDir)))
 }
 
@@ -186,7 +186,7 @@ func (r *run) prove(ctx context.Context, at destination, m backup.Manifest) erro
 		return err
 	}
 	dir := RehearsalDir(r.marker.DataDir)
-	if err := r.tidy(r.marker); err != nil {
+	if err := r.cleanUp(r.marker); err != nil {
 		return err
 	}
 	// The snapshot and what is restored from it are there at the same time.

@@ -111,7 +111,7 @@ func (d Data) readFrom(ctx context.Context, at *Position, look func(bucket strin
 // ioIdle is the class of disk access that goes after all others.
 const ioIdle = 3
 
-// diskPriority gives this thread a class of disk access, and returns what takes it back. It is a favour to others: where
+// diskPriority gives this thread a class of disk access, and returns what undoes that. It is a favour to others: where
 // the kernel has none of this, nothing is lost.
 func diskPriority(class uintptr) func() {
 	const thisThread, classAt = 1, 13

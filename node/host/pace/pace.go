@@ -57,19 +57,19 @@ type Pace struct {
 	marker   api.Marker
 	patience time.Duration // without progress
 
-	last Reached
+	last CatchUp
 	mark procfs.Work // when it had come further the last time
 }
 
-// Reached is how far a member has come that is not ready yet. What cannot be found out is zero.
-type Reached struct {
+// CatchUp is how far a member has come that is not ready yet. What cannot be found out is zero.
+type CatchUp struct {
 	Bytes   int64  // of its database and of the snapshot that is coming in
 	Applied uint64 // index
 }
 
-// Reach is how far the local member has come, ready or not.
-func (h Host) Reach(ctx context.Context, marker api.Marker) Reached {
-	var r Reached
+// CatchUp is how far the local member has come, ready or not.
+func (h Host) CatchUp(ctx context.Context, marker api.Marker) CatchUp {
+	var r CatchUp
 	files, _ := inside.ReadDir(filepath.Dir(filepath.Join(h.Root, etcdfs.Database(marker.DataDir)))) // there is none yet
 	for _, file := range files {
 		if info, err := file.Info(); err == nil { // one that is renamed meanwhile is seen the next time
@@ -90,13 +90,13 @@ func (p *Pace) Applied() uint64 { return p.last.Applied }
 
 // Gains tells whether the member, whose process is named, has come further since this was the case the last time.
 func (p *Pace) Gains(ctx context.Context, process int) bool {
-	reached, work := p.host.Reach(ctx, p.marker), (procfs.FS{Root: p.host.Root}).Work(process)
-	gains := reached != p.last
+	caughtUp, work := p.host.CatchUp(ctx, p.marker), (procfs.FS{Root: p.host.Root}).Work(process)
+	gains := caughtUp != p.last
 	// One that is started over and over comes nowhere.
 	if process != 0 && work.Process == p.mark.Process {
-		gains = gains || work.Read-p.mark.Read >= LeastRead || reached.Bytes >= LargeDatabase && work.Busy-p.mark.Busy >= p.patience/BusyShare
+		gains = gains || work.Read-p.mark.Read >= LeastRead || caughtUp.Bytes >= LargeDatabase && work.Busy-p.mark.Busy >= p.patience/BusyShare
 	}
-	if p.last = reached; gains || work.Process != p.mark.Process {
+	if p.last = caughtUp; gains || work.Process != p.mark.Process {
 		p.mark = work
 	}
 	return gains

@@ -40,15 +40,15 @@ type Reports struct {
 
 // Report is one host as it was seen.
 type Report struct {
-	Name        string              `json:"name"`
-	Address     string              `json:"address"`
-	Contact     api.Contact         `json:"contact"`
-	Observation *api.Observation    `json:"observation,omitempty"`
-	Unreachable bool                `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
-	Barred      api.Barrier         `json:"barred,omitempty"`      // it answered, and this kept the look out
-	Data        string              `json:"data,omitempty"`        // as the report has it
-	Skew        *time.Duration      `json:"skew,omitempty"`        // of its clock, in nanoseconds, where clocks differ too much to sign certificates
-	Reach       *providerdata.Reach `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
+	Name        string                  `json:"name"`
+	Address     string                  `json:"address"`
+	Contact     api.Contact             `json:"contact"`
+	Observation *api.Observation        `json:"observation,omitempty"`
+	Unreachable bool                    `json:"unreachable,omitempty"` // it could not be asked; why reads otherwise each time
+	Barred      api.Barrier             `json:"barred,omitempty"`      // it answered, and this kept the look out
+	Data        string                  `json:"data,omitempty"`        // as the report has it
+	Skew        *time.Duration          `json:"skew,omitempty"`        // of its clock, in nanoseconds, where clocks differ too much to sign certificates
+	Target      *providerdata.SSHTarget `json:"reach,omitempty"`       // the way to it, where it is the host of no member in the state
 }
 
 // Acknowledging is the look with what members are known to have had on their disks: by earlier looks, and since. Those
@@ -83,8 +83,8 @@ func New(reports bootstrap.Reports, members []membership.Member, others provider
 	skewed := reports.Clocks().MaySign(members) != nil
 	for m, report := range reports {
 		kept := Report{Name: m.Name, Address: m.Address, Contact: report.Contact, Data: report.Data}
-		if reach, other := others[m]; other {
-			kept.Reach = &reach
+		if target, other := others[m]; other {
+			kept.Target = &target
 		} else if !slices.Contains(members, m) {
 			continue
 		}
@@ -157,8 +157,8 @@ func (s Reports) Reports() bootstrap.Reports {
 func (s Reports) Others() providerdata.Routes {
 	others := providerdata.Routes{}
 	for _, member := range s.Members {
-		if member.Reach != nil {
-			others[membership.Member{Name: member.Name, Address: member.Address}] = *member.Reach
+		if member.Target != nil {
+			others[membership.Member{Name: member.Name, Address: member.Address}] = *member.Target
 		}
 	}
 	return others

@@ -30,7 +30,7 @@ func (b beside) SetKey(_ context.Context, key string, value []byte) diag.Diagnos
 func TestReportsIsKept(t *testing.T) {
 	a, b, c := membership.Member{Name: "a", Address: "192.0.2.11"}, membership.Member{Name: "b", Address: "192.0.2.12"}, membership.Member{Name: "b", Address: "192.0.2.22"}
 	at := time.Date(2026, 3, 1, 12, 34, 56, 0, time.UTC)
-	way := providerdata.Reach{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
+	way := providerdata.SSHTarget{Address: "192.0.2.22", Port: 2222, User: "ops", HostKey: "ssh-ed25519 AAAA"}
 	s := New(bootstrap.Reports{
 		a:                                  {Observation: &api.Observation{Flags: []string{"--name=a"}, Member: api.Member{Healthy: true, RaftIndex: 7}}},
 		b:                                  {Err: errors.New("read tcp 198.51.100.7:51234->192.0.2.12:22: connection reset by peer")},

@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
 )
 
-// living is a formed cluster of the first n of all hosts, handed over.
+// serving forms a cluster on the first n of all hosts, and hands it over.
 func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 	t.Helper()
 	d := driveFor(t, witness, hosts)
@@ -19,7 +19,7 @@ func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 	d.addresses = all[:n]
 	d.form()
 	for i := range n {
-		d.settle(i)
+		d.handOver(i)
 	}
 	d.addresses = all
 	return d
@@ -28,8 +28,8 @@ func serving(t *testing.T, witness nodetest.TB, hosts, n int) *driver {
 // peerURL is that of the ith member.
 func (d *driver) peerURL(i int) string { return "https://" + d.addresses[i] + ":2380" }
 
-// settle hands the host of the ith member over, as the running cluster lists its members.
-func (d *driver) settle(i int) {
+// handOver hands the host of the ith member over, as the running cluster lists its members.
+func (d *driver) handOver(i int) {
 	d.Helper()
 	o := d.observe(i)
 	marker := *o.Marker
@@ -126,7 +126,7 @@ func TestReplaceTheDead(t *testing.T) {
 	if ahead = d.observe(leader).Member; o.Member.RaftIndex != ahead.RaftIndex {
 		t.Errorf("a moment later the learner has entry %d of %d", o.Member.RaftIndex, ahead.RaftIndex)
 	}
-	d.settle(3)
+	d.handOver(3)
 	d.ask(leader, api.OpPromote, api.PromoteRequest{Owner: "us", ID: learner.ID, Timeout: time.Second}, nil)
 	if m := d.observe(3).Member; m.Learner || !m.Healthy || m.Ready {
 		t.Errorf("right after its promotion: %+v", m)
@@ -230,7 +230,7 @@ func TestRules(t *testing.T) {
 		}},
 		"promote one that etcd would": {nodetest.CaughtUp, func(d *driver, leader, _ int) {
 			added := learner(d, leader)
-			d.settle(3)
+			d.handOver(3)
 			d.world.Host(d.addresses[leader]).WriteMany("prod", 100_000)
 			d.world.Host(d.addresses[3]).Lag = 5_000
 			d.world.Host(d.addresses[leader]).WriteMany("prod", 5_000)

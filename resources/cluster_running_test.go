@@ -163,8 +163,8 @@ type alteration struct {
 	values []string // of the state afterwards
 }
 
-// TestLivingClusterChanges: every change is done as it was planned.
-func TestLivingClusterChanges(t *testing.T) {
+// TestRunningClusterChanges: every change is done as it was planned.
+func TestRunningClusterChanges(t *testing.T) {
 	const quota = "settings = { quota_backend_bytes = 8589934592 }\n"
 	for name, life := range map[string]struct {
 		carried []string // where it is not the newest alone
@@ -224,7 +224,7 @@ func TestLivingClusterChanges(t *testing.T) {
 				says: []string{"roll a (192.0.2.11): etcd 3.7.4 -> 3.7.3"}, values: []string{"etcd_version", newest},
 			},
 		}},
-		"an older line": {carried: []string{older}, from: three(unprotected), changes: []alteration{
+		"an older minor version": {carried: []string{older}, from: three(unprotected), changes: []alteration{
 			{
 				happen: func(w *world) { w.carry(newest, "3.6.17", older) }, to: three(unprotected),
 				says: []string{"roll c (192.0.2.13): etcd 3.6.16 -> 3.6.17"}, values: []string{"etcd_version", "3.6.17"},

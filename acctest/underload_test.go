@@ -14,46 +14,46 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
 )
 
-// living is a cluster with a writer on it and a sampler of its voters and their health.
-type living struct {
+// underLoad is a cluster with a writer on it, and a sampler of its voters and their health.
+type underLoad struct {
 	*workspace
 	setup    setup
 	run      *load.Run
 	measured load.Yardstick
 }
 
-// lived forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads of
+// loaded forms a cluster on some of a lab's hosts, and puts load on it: in make test half as many puts, and fewer reads of
 // the membership, which a slow machine can serve beside the change itself.
-func lived(t *testing.T, l *lab.Lab, s setup) *living {
+func loaded(t *testing.T, l *lab.Lab, s setup) *underLoad {
 	t.Helper()
 	pace := load.Config{Rate: 150, Every: 50 * time.Millisecond}
 	if testing.Short() {
 		pace.Rate, pace.ListEvery = 75, 25*time.Millisecond
 	}
-	return livedUnder(t, l, s, pace)
+	return loadedUnder(t, l, s, pace)
 }
 
-// livedBesideOthers is lived for a test that runs beside others. Its load is light: it is there to tell what becomes of
+// loadedBesideOthers is loaded for a test that runs beside others. Its load is light: it is there to tell what becomes of
 // acknowledged writes, not for how long a writer waits. More of it takes more of the machine than all else that such a
 // test does. A change of the membership takes a call to a host, which takes longer than passes between two reads of it.
-func livedBesideOthers(t *testing.T, l *lab.Lab, s setup) *living {
+func loadedBesideOthers(t *testing.T, l *lab.Lab, s setup) *underLoad {
 	t.Helper()
-	return livedUnder(t, l, s, light)
+	return loadedUnder(t, l, s, light)
 }
 
 // light is load that tells what becomes of acknowledged writes.
 var light = load.Config{Rate: 10, Every: 200 * time.Millisecond, ListEvery: 25 * time.Millisecond}
 
-// livedUnder puts and samples at the pace of a configuration that does not say yet how the cluster is reached.
-func livedUnder(t *testing.T, l *lab.Lab, s setup, pace load.Config) *living {
+// loadedUnder puts and samples at the pace of a configuration that does not say yet how the cluster is reached.
+func loadedUnder(t *testing.T, l *lab.Lab, s setup, pace load.Config) *underLoad {
 	t.Helper()
-	v := &living{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
+	v := &underLoad{workspace: newWorkspace(t, l, configuration(t, l, s)), setup: s}
 	v.apply()
 	v.load(pace)
 	return v
 }
 
-// besideOthers are limits for livedBesideOthers: a leader that dies takes an election, and on a machine that has other
+// besideOthers are limits for loadedBesideOthers: a leader that dies takes an election, and on a machine that has other
 // things to do whole seconds pass in which nobody answers. Members that are stopped refuse connections, and are found
 // at once.
 func besideOthers(r *load.Report) {
@@ -77,7 +77,7 @@ func (w *workspace) fillWith(megabytes int) {
 }
 
 // load begins to write and to sample, and measures what a bare move of the leadership costs.
-func (v *living) load(pace load.Config) {
+func (v *underLoad) load(pace load.Config) {
 	v.t.Helper()
 	config := v.loading()
 	config.Rate, config.Every, config.ListEvery, config.Sync = pace.Rate, pace.Every, pace.ListEvery, time.Second
@@ -95,7 +95,7 @@ func (v *living) load(pace load.Config) {
 
 // change applies another configuration under load, which is shown by its plan first: the steps that were done
 // have to be those that the plan showed, and nothing may be left to do.
-func (v *living) change(name string, s setup) {
+func (v *underLoad) change(name string, s setup) {
 	v.t.Helper()
 	v.setup = s
 	v.write("main.tf", configuration(v.t, v.lab, s))
@@ -103,7 +103,7 @@ func (v *living) change(name string, s setup) {
 }
 
 // repair applies the configuration that is there.
-func (v *living) repair(name string) {
+func (v *underLoad) repair(name string) {
 	v.t.Helper()
 	planned := v.planned()
 	v.mark(name)
@@ -137,7 +137,7 @@ func stepOf(line string) (string, bool) {
 	return "", false
 }
 
-func (v *living) mark(name string) {
+func (v *underLoad) mark(name string) {
 	v.t.Helper()
 	if err := v.run.Mark(v.t.Context(), name); err != nil {
 		v.t.Fatal(err)
@@ -145,7 +145,7 @@ func (v *living) mark(name string) {
 }
 
 // planned saves a plan, which has to say that there is something to do, and returns its steps.
-func (v *living) planned() []string {
+func (v *underLoad) planned() []string {
 	v.t.Helper()
 	output, code := v.workspace.run("plan", "-detailed-exitcode", "-no-color", "-out=saved.plan")
 	if code != 2 {
@@ -155,7 +155,7 @@ func (v *living) planned() []string {
 }
 
 // progressed are the steps that the progress log holds, without their numbers.
-func (v *living) progressed() []string {
+func (v *underLoad) progressed() []string {
 	v.t.Helper()
 	var steps []string
 	for line := range strings.Lines(v.read("progress.log")) {
@@ -169,7 +169,7 @@ func (v *living) progressed() []string {
 // judge ends the load and judges all that was recorded: no acknowledged write lost, one change of membership
 // at a time, always a quorum of healthy voters, and, in the phases of planned changes, no failed request and
 // no gap longer than twice that of a bare move of the leadership.
-func (v *living) judge(limits func(*load.Report)) *load.Report {
+func (v *underLoad) check(limits func(*load.Report)) *load.Report {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -205,30 +205,30 @@ func on(members ...string) map[string]string {
 // TestLifeUnderLoad changes a setting and replaces a member, with a writer on the cluster.
 func TestLifeUnderLoad(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d")})
-	v := lived(t, l, setup{at: on("a", "b", "c")})
+	v := loaded(t, l, setup{at: on("a", "b", "c")})
 	s := setup{at: on("a", "b", "c"), cluster: `settings = { snapshot_count = 5000 }`}
 	v.change("settings", s)
 	s.at = on("a", "b", "c@d")
 	v.change("replace a healthy member", s)
 	mustBeBare(t, l.Host("c"))
-	v.judge(nil)
+	v.check(nil)
 }
 
 // TestGrowAndShrinkUnderLoad takes a cluster to five members and back, with a writer on it.
 func TestGrowAndShrinkUnderLoad(t *testing.T) {
 	sample.Leave(t, "TestLifeUnderLoad adds and removes a member under load, and tests of the executor and the resources grow and shrink")
 	l := up(t, lab.Config{Hosts: members("a", "b", "c", "d", "e")})
-	v := lived(t, l, setup{at: on("a", "b", "c")})
+	v := loaded(t, l, setup{at: on("a", "b", "c")})
 	v.change("grow to five", setup{at: on("a", "b", "c", "d", "e")})
 	v.change("shrink to three", setup{at: on("a", "b", "c")})
 	mustBeBare(t, l.Host("e"))
-	v.judge(nil)
+	v.check(nil)
 }
 
 // TestVersionsUnderLoad takes a cluster up one minor version of etcd and back, with a writer on it.
 func TestVersionsUnderLoad(t *testing.T) {
 	l := up(t, lab.Config{Hosts: members("a", "b", "c")})
-	v := lived(t, l, setup{cluster: `version = "3.6"`})
+	v := loaded(t, l, setup{cluster: `version = "3.6"`})
 	if version := v.version(); !strings.HasPrefix(version, "3.6.") {
 		t.Fatalf("the cluster runs etcd %s", version)
 	}
@@ -242,7 +242,7 @@ func TestVersionsUnderLoad(t *testing.T) {
 			t.Errorf("%s: etcdctl says %q", h.Config.Name, version)
 		}
 	}
-	v.judge(nil)
+	v.check(nil)
 }
 
 // version is the version of etcd that the cluster's resource gives.
