@@ -1,0 +1,132 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/acctest/sample"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest/signing"
+)
+
+// exchanges are the authorities that a cluster has had, and may have again.
+type exchanges struct {
+	*life
+	all []*signing.Authority
+}
+
+// name has the cluster name these authorities: the first signs, and the keys of the others are at hand too, or are not.
+func (x *exchanges) name(keys bool, named ...*signing.Authority) {
+	x.authority, x.signer, x.cluster.Signers = named[0], signers(nil), membership.Signers{}
+	x.cluster.PeerCA, x.cluster.ClientCA = "", ""
+	for i, authority := range named {
+		x.cluster.PeerCA += authority.PeerCA()
+		x.cluster.ClientCA += authority.ClientCA()
+		if i == 0 || keys {
+			x.cluster.Signers.Peers = append(x.cluster.Signers.Peers, authorityName(authority.PeerCA()))
+			x.cluster.Signers.Clients = append(x.cluster.Signers.Clients, authorityName(authority.ClientCA()))
+			x.signer = append(x.signer.(signers), authority)
+		}
+	}
+}
+
+// nameAny names any of the authorities, of which a new one may be the first.
+func (x *exchanges) nameAny(t *rapid.T) {
+	if len(x.all) < 3 && rapid.Bool().Draw(t, "new authority") {
+		x.all = append([]*signing.Authority{x.another()}, x.all...)
+	}
+	named := rapid.Permutation(x.all).Draw(t, "authorities")
+	x.name(rapid.Bool().Draw(t, "keys at hand"), named[:rapid.IntRange(1, min(2, len(named))).Draw(t, "so many")]...)
+}
+
+// expire has the certificates of a host expire, whichever authority they are of.
+func (x *exchanges) expire(h *nodetest.Host) {
+	for _, authority := range x.all {
+		if signing.IsOf(h.Certificates(cluster)[api.KeyPeer], authority.PeerCA()) {
+			h.ExpireCertificates(cluster, authority)
+			return
+		}
+	}
+}
+
+// follow does what a refused exchange advises: the authority that it names is given with its key.
+func (x *exchanges) follow(err error) bool {
+	var refusal *membership.Refusal
+	if !errors.As(err, &refusal) || refusal.Attribute != "pki" {
+		return false
+	}
+	named := slices.Clone(x.signer.(signers))
+	for _, authority := range x.all {
+		if strings.Contains(refusal.Remedy, authorityName(authority.PeerCA())+" for peers") && !slices.Contains(named, authority) {
+			x.name(true, append(named, authority)...)
+			return true
+		}
+	}
+	return false
+}
+
+// TestExchangesConverge exchanges the authorities of a cluster again and again, breaks its hosts, has certificates expire, and cuts
+// changes short at any call: members that run trust each other after every call, and once all hosts are back, changes that are
+// repeated end with what is desired. Where one is refused, its advice is followed.
+func TestExchangesConverge(t *testing.T) {
+	sample.CheckInBubble(t, 100, func(t *rapid.T) {
+		l := serving(t, rapid.SampledFrom([]int{1, 3, 3, 5}).Draw(t, "members"), nodetest.EtcdVersion)
+		x := &exchanges{l, []*signing.Authority{l.authority}}
+		x.name(true, x.all...)
+		for range rapid.IntRange(1, 6).Draw(t, "events") {
+			switch rapid.IntRange(0, 6).Draw(t, "event") {
+			case 0, 1:
+				x.nameAny(t)
+				x.changeCutShort(t)
+			case 2:
+				x.changeCutShort(t)
+			case 3:
+				if rapid.Bool().Draw(t, "members change") {
+					x.wantAny(t)
+				} else if losers := x.spared(); len(losers) > 0 {
+					losses["wipe"](l, x.world.Host(rapid.SampledFrom(losers).Draw(t, "of").Address))
+				}
+			case 4:
+				h := x.world.Host(rapid.SampledFrom(x.members).Draw(t, "of").Address)
+				if h.Marker(cluster) == nil {
+					continue
+				}
+				if rapid.Bool().Draw(t, "key") {
+					h.LoseKey(cluster, rapid.SampledFrom(api.KeyNames).Draw(t, "lost key"))
+				} else {
+					x.expire(h)
+				}
+			default:
+				drift := rapid.SampledFrom([]string{"power cut", "power on", "unreachable", "reachable", "stop", "time passes"}).Draw(t, "drift")
+				h := x.world.Host(rapid.SampledFrom(x.members).Draw(t, "of").Address)
+				if h.Marker(cluster) != nil {
+					drifts[drift](l, h)
+				}
+			}
+		}
+		for i := range worldHosts {
+			h := x.world.Host(fmt.Sprintf("192.0.2.%d", 11+i))
+			h.Unreachable = nil
+			h.PowerOn()
+		}
+		for range 3 {
+			x.world.Tick()
+		}
+		_, err := x.change(context.Background(), nil)
+		for range 3 {
+			if !x.follow(err) {
+				break
+			}
+			_, err = x.change(context.Background(), nil)
+		}
+		x.mustConverge(5)
+	})
+}
