@@ -143,7 +143,6 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 		"cert-file":                   api.CertificateFile(c.Name, api.KeyServer),
 		"key-file":                    api.KeyFile(c.Name, api.KeyServer),
 		"trusted-ca-file":             api.ClientCAFile(c.Name),
-		"tls-min-version":             etcdflags.MinTLS,
 		"strict-reconfig-check":       "true",
 		// Corruption checks cost one hash of the backend at start, and one a minute of what was compacted. Without
 		// them a member with a bad disk spreads its data unnoticed.
@@ -160,6 +159,7 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 	}
 	own := flags[etcdflags.Gates]
 	maps.Copy(flags, c.Settings)
+	etcdflags.SetTLS(flags)
 	if more := c.Settings[etcdflags.Gates]; more != "" {
 		flags[etcdflags.Gates] = own + "," + more
 	}

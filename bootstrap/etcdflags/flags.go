@@ -4,6 +4,7 @@
 package etcdflags
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,27 @@ const Gates = "feature-gates"
 
 // MinTLS is the oldest TLS version that members accept by default.
 const MinTLS = "TLS1.2"
+
+// ModernSuites are the cipher suites of TLS 1.2 that members accept by default: those with forward secrecy and authenticated
+// encryption. Go's own choice has others beside them. HTTP/2 requires those with AES 128. TLS 1.3 has no others.
+const ModernSuites = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256," +
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384," +
+	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
+
+// defaults are the values that members get of flags which a configuration may set.
+var defaults = map[string]string{"tls-min-version": MinTLS, suites: ModernSuites}
+
+// suites is the flag of cipher suites.
+const suites = "cipher-suites"
+
+// SetTLS adds the defaults of TLS to a member's flags, by name without dashes, where a configuration does not say otherwise. etcd
+// takes no cipher suites where TLS 1.3 is the oldest version.
+func SetTLS(flags map[string]string) {
+	flags["tls-min-version"] = cmp.Or(flags["tls-min-version"], MinTLS)
+	if flags["tls-min-version"] == MinTLS && flags[suites] == "" {
+		flags[suites] = ModernSuites
+	}
+}
 
 // free are the flags that a configuration may set, by name without dashes, with the kind of their values.
 var free = map[string]kind{
@@ -202,7 +224,7 @@ func Extra(flags map[string]string) map[string]string {
 		if name == Gates {
 			value = notOwn(value)
 		}
-		if _, is := free[name]; !is || value == "" || name == "tls-min-version" && value == MinTLS {
+		if _, is := free[name]; !is || value == "" || value == defaults[name] {
 			continue
 		}
 		extra[name] = value

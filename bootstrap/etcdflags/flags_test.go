@@ -81,7 +81,7 @@ func TestCheckTogether(t *testing.T) {
 
 // TestExtra finds what a configuration has set among all flags of a member.
 func TestExtra(t *testing.T) {
-	flags := map[string]string{"name": "a", "snapshot-count": "5", "tls-min-version": "TLS1.2", "feature-gates": "CompactHashCheck=true,InitialCorruptCheck=true,SetMemberLocalAddr=true"}
+	flags := map[string]string{"name": "a", "snapshot-count": "5", "tls-min-version": "TLS1.2", "cipher-suites": ModernSuites, "feature-gates": "CompactHashCheck=true,InitialCorruptCheck=true,SetMemberLocalAddr=true"}
 	if extra := Extra(flags); extra != nil {
 		t.Errorf("%v is set by nobody", extra)
 	}
@@ -93,12 +93,30 @@ func TestExtra(t *testing.T) {
 	}
 }
 
+// TestSetTLS: members accept TLS 1.2 with modern suites by default, and what a configuration says counts.
+func TestSetTLS(t *testing.T) {
+	for _, c := range []struct{ says, want map[string]string }{
+		{map[string]string{}, map[string]string{"tls-min-version": "TLS1.2", "cipher-suites": ModernSuites}},
+		{map[string]string{"tls-min-version": "TLS1.3"}, map[string]string{"tls-min-version": "TLS1.3"}},
+		{map[string]string{"cipher-suites": "X"}, map[string]string{"tls-min-version": "TLS1.2", "cipher-suites": "X"}},
+	} {
+		flags := maps.Clone(c.says)
+		if SetTLS(flags); !maps.Equal(flags, c.want) {
+			t.Errorf("%v: members get %v, want %v", c.says, flags, c.want)
+		}
+	}
+	if err := Check("cipher-suites", ModernSuites, ""); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAsked tells what a configuration says from what the provider sets by itself.
 func TestAsked(t *testing.T) {
 	before := []string{"--name=a", "--client-cert-auth=true", "--feature-gates=CompactHashCheck=true", "--tls-min-version=TLS1.2", "--listen-peer-urls=https://192.0.2.11:2380", "--snapshot-count=5"}
 	for line, want := range map[string]bool{
 		"--client-cert-auth=true": false, "--feature-gates=CompactHashCheck=true,InitialCorruptCheck=true": false, "--strict-reconfig-check=true": false, "--peer-skip-client-san-verification=true": false,
 		"--feature-gates=CompactHashCheck=true,LeaseCheckpoint=true": true, "--tls-min-version=TLS1.3": true, "--listen-peer-urls=https://192.0.2.11:2381": true,
+		"--cipher-suites=" + ModernSuites: false, "--cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": true,
 		"--snapshot-count=6": true, "--max-wals=7": true, "--max-txn-ops=9": true, "--data-dir=/srv": true,
 	} {
 		name, _, _ := strings.Cut(line, "=")
