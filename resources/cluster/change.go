@@ -25,7 +25,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// change is what a plan makes of a running cluster.
+// change is what a plan does to a running cluster.
 type change struct {
 	before, members map[string]memberModel // of the state, and as they are desired
 	cluster         bootstrap.Cluster      // as it is desired
@@ -37,7 +37,7 @@ type change struct {
 	unsigned        map[string]string // members whose certificates are due, and why, where the key that renews them is left out
 }
 
-// desired is what a change is to come to, beside what the model itself says.
+// desired is the result that a change aims at, apart from what the model itself holds.
 type desired struct {
 	members map[string]memberModel
 	stores  providerdata.Stores
@@ -45,9 +45,9 @@ type desired struct {
 	backup  *api.Backup // with its secrets, which only a configuration has; nil: none
 }
 
-// planChange fills in what becomes of a running cluster. Settings of the provider's own, such as
-// deletion_protection or a host key, change nothing on the hosts. looked is what the plan
-// has seen of hosts that are new to it.
+// planChange fills in the values that a plan of a running cluster shows. Settings of the provider's own, such as
+// deletion_protection or a host key, change nothing on the hosts. looked is what the plan has seen of hosts that are
+// new to the cluster.
 func (c *clusterModel) planChange(ctx context.Context, config, state clusterModel, stores providerdata.Stores, from startingPoint, looked ahead) (diags diag.Diagnostics) {
 	diags.Append(from.authority.MustShow(state.PeerCACertificate.ValueString(), state.CACertificate.ValueString())...)
 	if diags.Append(c.mustShow(ctx)...); diags.HasError() {
@@ -57,8 +57,8 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 	if config.DataDir.IsNull() {
 		c.DataDir = state.DataDir
 	}
-	// What cannot change is taken for what it was. Where it turns out to be something else, the apply is refused before it
-	// begins.
+	// Values that cannot change are assumed to be those of the state. If one turns out to be different, the apply
+	// refuses it before it begins.
 	c.Name, c.DataDir = value.OrBefore(c.Name, state.Name), value.OrBefore(c.DataDir, state.DataDir)
 	c.keepObserved(state)
 	c.exchange(from.authority, state)
@@ -147,7 +147,7 @@ func (c *clusterModel) planChange(ctx context.Context, config, state clusterMode
 // signsUnseen is why a plan needs keys that cannot show its steps.
 const signsUnseen = "What this plan does is known after apply, and may sign certificates."
 
-// changed is the change from state to the model, as the engine plans it.
+// changed returns the change from the state to the model, as the planner plans it.
 func (c clusterModel) changed(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, asked membership.Recovery) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Recover, ch.cluster.Acknowledged = asked, last.Acknowledged
@@ -163,7 +163,7 @@ func (c clusterModel) changed(state clusterModel, want desired, before map[strin
 	return ch
 }
 
-// leaveDue leaves certificates that are due, and hold, as they are.
+// leaveDue keeps certificates as they are that are due and still hold.
 func (ch *change) leaveDue() {
 	ch.unsigned = map[string]string{}
 	for i := range ch.began.Members {
@@ -173,7 +173,7 @@ func (ch *change) leaveDue() {
 	}
 }
 
-// foresee fills in what the plan makes of the cluster, or refuses it.
+// foresee fills in what the cluster is after the plan, or refuses the plan.
 func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagnostics) {
 	asksForChange := ch.asksForChange(state)
 	switch {
@@ -213,15 +213,15 @@ func (c *clusterModel) foresee(ch change, state clusterModel) (diags diag.Diagno
 			}
 		}
 	}
-	// Where nothing is to be planned the state stays as it is, also where no refresh has closed its rollout.
+	// If there is nothing to plan, the state stays as it is, even if no refresh has closed its rollout.
 	if asked := c.asked(ch, state); asked.For(ch.plan.Steps) != plan.PurposeNone || ch.pends() {
 		c.plansSteps(asked, ch.plan.Steps)
 	}
 	return diags
 }
 
-// foresee fills in what the plan makes of a member. What is not well at its end is not known: the apply
-// looks again.
+// foresee fills in what a member is after the plan. The values of a member that is not healthy then stay unknown: the
+// apply observes it again.
 func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 	m.PeerURL, m.ClientURL = types.StringValue(ch.cluster.PeerURL(s.Member)), types.StringValue(ch.cluster.ClientURL(s.Member))
 	m.Health, m.Drift = types.StringValue(health.Of(s)), health.Drift(s)
@@ -243,7 +243,7 @@ func (m *memberModel) foresee(s membership.MemberStatus, ch change) {
 	}
 }
 
-// nothingKnown leaves what becomes of the hosts to the apply.
+// nothingKnown marks everything that depends on the hosts as known after apply.
 func (c *clusterModel) nothingKnown(state clusterModel, members, before map[string]memberModel) {
 	for name, m := range members {
 		moves := !m.Address.Equal(before[name].Address)
@@ -261,13 +261,13 @@ func (c *clusterModel) nothingKnown(state clusterModel, members, before map[stri
 	c.Alarms, c.Status = types.ListUnknown(types.StringType), types.StringUnknown()
 }
 
-// notKnown leaves what is observed of a member to the apply.
+// notKnown marks everything that is observed of a member as known after apply.
 func (m *memberModel) notKnown() {
 	m.ID, m.Health, m.CertificateExpiresAt, m.EtcdVersion = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	m.Drift = types.ListUnknown(types.StringType)
 }
 
-// unseen are the desired members that etcd lists and nobody has looked at.
+// unseen returns the desired members that etcd lists and that no observation has reached.
 func (ch change) unseen() []string {
 	var names []string
 	for _, m := range ch.cluster.Members {
@@ -293,12 +293,12 @@ func (ch change) lists(peerURL string) bool {
 	return false
 }
 
-// routes are the ways to all hosts that the change may come to. What is desired says last how one is reached.
+// routes returns how to reach every host that the change may touch. The desired members take precedence over the state.
 func (ch change) routes() providerdata.Routes {
 	return ch.others.And(routesTo(ch.before)).And(routesTo(ch.members))
 }
 
-// reachesAnew tells whether a host that could not be asked will be, in another way.
+// reachesAnew tells whether a host that could not be reached is to be reached by other settings now.
 func (ch change) reachesAnew() bool {
 	was := ch.others.And(routesTo(ch.before))
 	for m, target := range routesTo(ch.members) {
@@ -309,7 +309,8 @@ func (ch change) reachesAnew() bool {
 	return false
 }
 
-// reroutes tells whether the way to a host that stays changes. Where the new one leads is seen before it is kept.
+// reroutes tells whether the way to a host that stays changes. The apply checks where the new way leads before it keeps
+// it.
 func (ch change) reroutes() bool {
 	was := routesTo(ch.before)
 	for m, target := range routesTo(ch.members) {
@@ -320,14 +321,14 @@ func (ch change) reroutes() bool {
 	return false
 }
 
-// takesHosts tells whether the hosts have to be looked at to carry out a plan: it has steps, or has left
-// something to the apply, or changes the way to a host.
+// takesHosts tells whether an apply has to observe the hosts: the plan has steps, leaves something to the apply, or
+// changes the way to a host.
 func (c clusterModel) takesHosts(ch change, members map[string]memberModel) bool {
 	return c.Rollout.IsUnknown() || len(ch.plan.Steps) > 0 || ch.reroutes() ||
 		slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Health.IsUnknown() })
 }
 
-// asksForChange tells whether something else is asked of the hosts than at the last apply.
+// asksForChange tells whether the configuration asks something else of the hosts than at the last apply.
 func (ch change) asksForChange(state clusterModel) bool {
 	was := state.cluster(ch.before)
 	is := ch.cluster
@@ -336,8 +337,8 @@ func (ch change) asksForChange(state clusterModel) bool {
 		is.Renewal != was.Renewal || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 
-// fillInAuthorities fills in the authorities of an apply that its plan did not know. It refuses others than those that were planned: an
-// ephemeral value may have changed since.
+// fillInAuthorities fills in the authorities that were unknown to the plan of this apply. It refuses authorities other
+// than the planned ones, since an ephemeral value may have changed meanwhile.
 func (c *clusterModel) fillInAuthorities(pki authority.Model) (diags diag.Diagnostics) {
 	planned := *c
 	c.exchange(pki, planned)
@@ -348,8 +349,8 @@ func (c *clusterModel) fillInAuthorities(pki authority.Model) (diags diag.Diagno
 	return diags
 }
 
-// exchange has the model name the authorities that members are to trust: those of the configuration. The text of the state
-// stays where they are the same.
+// exchange sets the authorities that members are to trust to those of the configuration. If they are the same
+// certificates, the text in the state stays.
 func (c *clusterModel) exchange(pki authority.Model, state clusterModel) {
 	peers, clients := pki.Bundles()
 	if !authority.Same(peers, state.PeerCACertificate) {
@@ -360,7 +361,7 @@ func (c *clusterModel) exchange(pki authority.Model, state clusterModel) {
 	}
 }
 
-// keepObserved takes over what was observed, and what was last done.
+// keepObserved takes over what was observed, and the steps that were done last.
 func (c *clusterModel) keepObserved(state clusterModel) {
 	c.ClusterID, c.Endpoints = state.ClusterID, state.Endpoints
 	c.CACertificate, c.PeerCACertificate = state.CACertificate, state.PeerCACertificate
@@ -369,7 +370,7 @@ func (c *clusterModel) keepObserved(state clusterModel) {
 	c.BackupStatus = state.BackupStatus
 }
 
-// takeOver has every member keep what was observed of it.
+// takeOver keeps what was observed of every member.
 func (c *clusterModel) takeOver(members, before map[string]memberModel) {
 	for name, m := range members {
 		m.keepObserved(before[name])
@@ -377,7 +378,7 @@ func (c *clusterModel) takeOver(members, before map[string]memberModel) {
 	}
 }
 
-// keepObserved takes over what was observed. Of a member that is new nothing was.
+// keepObserved takes over what was observed of a member. A new member has nothing to take over.
 func (m *memberModel) keepObserved(state memberModel) {
 	if state.Address.IsNull() {
 		m.notKnown()
@@ -389,15 +390,15 @@ func (m *memberModel) keepObserved(state memberModel) {
 	m.PeerURL, m.ClientURL = state.PeerURL, state.ClientURL
 }
 
-// mayAskForNothing leaves what a plan is for to the apply, where it depends on values that are not known: they may turn out
-// to be what they were.
+// mayAskForNothing marks the plan's purpose as unknown if it depends on unknown values, which may turn out to be
+// unchanged.
 func (c *clusterModel) mayAskForNothing(ctx context.Context) {
 	if !value.Known(ctx, c.DeletionProtection, c.PurgeData, c.PreflightAtPlan, c.HoldRestarts, c.AbandonOnDestroy, c.Timeouts) {
 		c.PlannedChange = types.StringUnknown()
 	}
 }
 
-// changesOwn tells whether something changes that is between Terraform and the provider alone.
+// changesOwn tells whether a setting changes that concerns Terraform and the provider alone, and no host.
 func (c clusterModel) changesOwn(state clusterModel, members, before map[string]memberModel) bool {
 	return !c.DeletionProtection.Equal(state.DeletionProtection) ||
 		!c.PurgeData.Equal(state.PurgeData) ||
@@ -413,14 +414,14 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 
-// sameConfiguration tells whether a configuration says the same of two members.
+// sameConfiguration tells whether two members have the same configuration.
 func (m memberModel) sameConfiguration(other memberModel) bool {
 	return m.Address.Equal(other.Address) && m.HostKey.Equal(other.HostKey) && m.HostCA.Equal(other.HostCA) &&
 		m.SSHAddress.Equal(other.SSHAddress) && m.SSHPort.Equal(other.SSHPort) && m.SSHUser.Equal(other.SSHUser) && m.Zone.Equal(other.Zone) && m.Rebuild.Equal(other.Rebuild)
 }
 
-// rebuilds are the names of the members that are to be built anew where they are: those whose text has changed since
-// the last apply. Which of them an apply that was cut short has built by it already, their hosts say.
+// rebuilds returns the names of the members to rebuild in place: those whose rebuild text has changed since the last
+// apply. The hosts know which of them an interrupted apply has already rebuilt.
 func rebuilds(members, before map[string]memberModel) (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		m, was := members[name], before[name]

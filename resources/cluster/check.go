@@ -18,8 +18,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// check refuses what could never become a cluster, as far as it is known. It is asked when the
-// configuration is validated, and again when it is planned and more of it is known.
+// check refuses a configuration that can never become a cluster, as far as its values are known. It runs when the
+// configuration is validated, and again when it is planned and more values are known.
 func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	var diags diag.Diagnostics
 	members, d := c.memberModels(ctx)
@@ -44,8 +44,8 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	return diags
 }
 
-// checkMembers asks the engine. An address that is not known yet counts as a member, and as one that
-// no other has.
+// checkMembers has the planner check the members. An unknown address counts as a member, at an address that no other
+// member has.
 func checkMembers(members map[string]memberModel) error {
 	var spec membership.Spec
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -58,8 +58,8 @@ func checkMembers(members map[string]memberModel) error {
 	return spec.Check()
 }
 
-// checkPorts wants three ports. One that is not given has its default, which is not known yet while
-// the configuration is only validated.
+// checkPorts refuses equal ports. A port that is not set has its default, which is unknown while the configuration is
+// only validated.
 func (c clusterModel) checkPorts() (diags diag.Diagnostics) {
 	taken := map[int64]string{}
 	for _, port := range []struct {
@@ -87,7 +87,7 @@ func (c clusterModel) checkPorts() (diags diag.Diagnostics) {
 	return diags
 }
 
-// refusedAt is the attribute that a refusal is about.
+// refusedAt returns the attribute that a refusal is about.
 func refusedAt(err error) path.Path {
 	var refusal *membership.Refusal
 	switch {
@@ -100,7 +100,7 @@ func refusedAt(err error) path.Path {
 	return path.Root("members")
 }
 
-// refusePlan says why a plan is refused, at the attribute that it is about.
+// refusePlan reports why a plan is refused, at the attribute that the refusal is about.
 func refusePlan(diags *diag.Diagnostics, err error) {
 	summary := "This plan is refused"
 	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) && refusal.Summary != "" {
@@ -109,7 +109,7 @@ func refusePlan(diags *diag.Diagnostics, err error) {
 	diags.AddAttributeError(refusedAt(err), summary, err.Error()+".\n\nNo host was changed.")
 }
 
-// refuseChanges refuses what is not possible on a running cluster, the members aside.
+// refuseChanges refuses changes that a running cluster does not support, apart from those of members.
 func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics) {
 	refuse := func(name, why string) {
 		diags.AddAttributeError(path.Root(name), name+" cannot be changed on a running cluster", why+" No host was changed.")
@@ -125,8 +125,8 @@ func (c clusterModel) refuseChanges(state clusterModel) (diags diag.Diagnostics)
 	return diags
 }
 
-// mustShow refuses to plan what gives up data of a running cluster, where the plan cannot show what that is: an apply would do
-// what nobody has seen.
+// mustShow refuses a plan that gives up data of a running cluster without being able to show what is given up: the
+// apply would then do what nobody has approved.
 func (c clusterModel) mustShow(ctx context.Context) (diags diag.Diagnostics) {
 	hidden := func(name string, of attr.Value) {
 		if !value.Known(ctx, of) {

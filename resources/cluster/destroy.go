@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// abandoned are the names of the members that a destroy leaves behind.
+// abandoned returns the names of the members that a destroy leaves behind.
 func (c clusterModel) abandoned() []string {
 	var names []string
 	for _, value := range c.AbandonOnDestroy.Elements() {
@@ -29,9 +29,10 @@ func (c clusterModel) abandoned() []string {
 	return names
 }
 
-// abandonedMembers are those whose hosts a destroy leaves behind. A member that is being moved has several hosts, and its name stands
-// for those that could not be asked at the last refresh, so that nothing is left behind that the user has not seen to be away; the
-// cluster is taken off the others. Where all of them answered, it stands for all, and the destroy refuses them.
+// abandonedMembers returns the members whose hosts a destroy leaves behind. A member that is being moved has several
+// hosts: its name stands for the hosts that could not be reached at the last refresh, so that nothing is left behind
+// that the user has not seen to be unreachable. The cluster is removed from the other hosts. If all of the hosts
+// answered, the name stands for all of them, and the destroy refuses them.
 func (c clusterModel) abandonedMembers(members []membership.Member, last refreshed.Reports) (left []membership.Member) {
 	away := last.Unreachable()
 	for _, m := range members {
@@ -43,8 +44,9 @@ func (c clusterModel) abandonedMembers(members []membership.Member, last refresh
 	return left
 }
 
-// planLeaving refuses to plan a destroy that would be refused anyway, with certificates and machines destroyed
-// by then: a host could not be asked at the last refresh, and is not among those that are left behind. Of these it warns.
+// planLeaving refuses to plan a destroy that the apply would refuse only after Terraform has destroyed certificates and
+// machines: a host could not be reached at the last refresh, and is not abandoned. It warns of hosts that are
+// abandoned.
 func planLeaving(ctx context.Context, state clusterModel, private private.State) (diags diag.Diagnostics) {
 	last, _, _ := refreshed.Last(ctx, private) // without it the destroy itself looks
 	var away, left, names []string
@@ -79,8 +81,8 @@ func planLeaving(ctx context.Context, state clusterModel, private private.State)
 	return append(diags, planWithoutDisks(state, last)...)
 }
 
-// planWithoutDisks refuses to plan a destroy that would be refused because the disk of a member's data was not mounted at the last
-// look, and warns of those that are left behind for that.
+// planWithoutDisks refuses to plan a destroy that the apply would refuse because the disk of a member's data was not
+// mounted at the last refresh. It warns of such hosts that are abandoned.
 func planWithoutDisks(state clusterModel, last refreshed.Reports) (diags diag.Diagnostics) {
 	for _, member := range last.Members {
 		if !member.DiskAway() {
@@ -98,8 +100,8 @@ func planWithoutDisks(state clusterModel, last refreshed.Reports) (diags diag.Di
 	return diags
 }
 
-// checkAbandoned wants names of members: of those that are desired, of those in the state, and of those whose hosts an unfinished
-// change has not left yet.
+// checkAbandoned refuses names that belong to no member: neither a desired one, nor one in the state, nor one whose
+// hosts an unfinished change has not left yet.
 func (c clusterModel) checkAbandoned(before map[string]memberModel, last refreshed.Reports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
 		_, desired := c.Members.Elements()[name]
@@ -111,8 +113,8 @@ func (c clusterModel) checkAbandoned(before map[string]memberModel, last refresh
 	return diags
 }
 
-// warnAbandoned says of members that a destroy is to leave behind that they are there, and of those that have several hosts,
-// what becomes of each.
+// warnAbandoned warns that a destroy is about to leave members behind whose hosts answer. For a member with several
+// hosts it says what becomes of each.
 func (c clusterModel) warnAbandoned(last refreshed.Reports) (diags diag.Diagnostics) {
 	for _, name := range c.abandoned() {
 		var away, there []string
@@ -139,9 +141,10 @@ func (c clusterModel) warnAbandoned(last refreshed.Reports) (diags diag.Diagnost
 	return diags
 }
 
-// warnWhoDestroys tells whoever is about to destroy a cluster why a plan of an apply was in the way. Before a destroy Terraform plans
-// as for an apply, and says nothing of it: so the text is right for both, and names no command that somebody might try who wants the
-// cluster back. It is for those alone who can mean a destroy: the protection is off, by an apply, and nothing is to be restored.
+// warnWhoDestroys tells a user who is about to destroy a cluster why the plan of an apply was refused. Before a
+// destroy, Terraform plans as for an apply and does not say so. The text is therefore right for both, and names no
+// command that a user might try who wants the cluster back. It is shown only if a destroy is possible: an apply has
+// switched the protection off, and nothing is to be restored.
 func warnWhoDestroys(config, state clusterModel) (diags diag.Diagnostics) {
 	if !state.DeletionProtection.ValueBool() && config.Restore.IsNull() && config.RecoverFrom.IsNull() {
 		diags.AddWarning("Terraform planned an apply, and the plan was refused", "Terraform plans one before a destroy too. If that is what you have started, nothing of it was done: the guide \"When an apply fails or is cut short\" "+
@@ -150,7 +153,7 @@ func warnWhoDestroys(config, state clusterModel) (diags diag.Diagnostics) {
 	return diags
 }
 
-// warnOfRemains says what a destroy leaves on the hosts, where that is data.
+// warnOfRemains warns of the data that a destroy leaves on the hosts.
 func warnOfRemains(state clusterModel) (diags diag.Diagnostics) {
 	if state.PurgeData.ValueBool() {
 		return nil

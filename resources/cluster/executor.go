@@ -15,8 +15,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
 )
 
-// How long an operation may take where the configuration does not say. Forming three members takes
-// seconds; the rest is for slow networks and disks.
+// How long an operation may take if the configuration does not say. Forming three members takes seconds; the rest is
+// for slow networks and disks.
 const (
 	createTimeout = 20 * time.Minute
 	readTimeout   = 2 * time.Minute
@@ -24,12 +24,12 @@ const (
 	deleteTimeout = 20 * time.Minute
 )
 
-// startPatience is how long a refresh waits for a member that has just been started, as after its host has booted, or
-// that has served and does not at the moment: a plan that was made a moment earlier would mend what comes by itself.
-// Members with little data serve in 2 s after their start.
+// startPatience is how long a refresh waits for a member that was just started, e.g. because its host has booted, or
+// that has served and does not at the moment. A plan made a moment earlier would repair what recovers by itself.
+// Members with little data serve within 2 s of their start.
 const startPatience = 30 * time.Second
 
-// form is the create, in the engine's terms.
+// form has the executor create the cluster.
 func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, authority authority.Model) (upgrade.Formed, error) {
 	executor, err := r.signing(ctx, cluster, authority, "create", routesTo(members), nobody)
 	if err != nil {
@@ -42,11 +42,11 @@ func (r *clusterResource) form(ctx context.Context, cluster bootstrap.Cluster, m
 	return executor.Form(ctx, fresh)
 }
 
-// change is the update, in the engine's terms. What the plan could show is all that may be done.
+// change has the executor update the cluster. It may do only what the plan could show.
 func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch change, authority authority.Model, owner string) (upgrade.Outcome, error) {
 	hosts := ch.routes()
-	// Where the plan could not know what is to be done, machines may have been made anew since it looked: they are other
-	// ones, and are waited for while they boot.
+	// If the plan could not show the steps, machines may have been replaced since the plan observed them. They are
+	// other machines then, and the run waits while they boot.
 	known := !plan.Rollout.IsUnknown()
 	without := nobody
 	if known {
@@ -67,8 +67,8 @@ func (r *clusterResource) change(ctx context.Context, plan clusterModel, ch chan
 	return outcome, err
 }
 
-// lookAgain is what is seen of the hosts after a run that has failed. One that became unreachable in the middle of the run is
-// not waited for once more.
+// lookAgain observes the hosts after a failed run. It does not wait again for a host that became unreachable during the
+// run.
 func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Executor, to providerdata.Routes) bootstrap.Reports {
 	hosts, err := r.hosts(to, everybody)
 	if err == nil { // the run has had all of them
@@ -77,18 +77,18 @@ func (r *clusterResource) lookAgain(ctx context.Context, executor upgrade.Execut
 	return executor.Observe(ctx, to.Members())
 }
 
-// everybody and nobody are the hosts that an operation can go on without.
+// everybody and nobody say which hosts an operation can do without.
 func everybody(membership.Member) bool { return true }
 func nobody(membership.Member) bool    { return false }
 
-// askedInVain tells whether a host could not be asked when the change was planned, on the way that is taken now too. The
-// plan does nothing on it, so the run need not wait for it.
+// askedInVain tells whether a host could not be reached when the change was planned, by the same settings as now. The
+// plan does nothing on such a host, so the run need not wait for it.
 func (ch change) askedInVain(m membership.Member) bool {
 	was := ch.others.And(routesTo(ch.before))
 	return ch.seen[m].Err != nil && ch.routes()[m] == was[m]
 }
 
-// hosts are those that routes lead to. Those that the operation can go on without are not waited for.
+// hosts returns the hosts that the routes lead to. The run does not wait for those that it can do without.
 func (r *clusterResource) hosts(to providerdata.Routes, without func(membership.Member) bool) (hosts map[membership.Member]upgrade.Host, err error) {
 	hosts = map[membership.Member]upgrade.Host{}
 	for m, target := range to {
@@ -103,7 +103,7 @@ func (r *clusterResource) hosts(to providerdata.Routes, without func(membership.
 	return hosts, nil
 }
 
-// serving are the voters that served when the change was planned.
+// serving returns the voters that were healthy when the change was planned.
 func (ch change) serving(owner string) (members []membership.Member) {
 	for _, s := range ch.cluster.Status(owner, ch.seen, time.Time{}).Healthy() {
 		members = append(members, s.Member)
@@ -111,7 +111,7 @@ func (ch change) serving(owner string) (members []membership.Member) {
 	return members
 }
 
-// signing is an executor that has the hosts' certificate requests signed.
+// signing returns an executor that signs the hosts' certificate requests.
 func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster, by authority.Model, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
 	signer, err := by.Signer(r.providerData.Now, cluster.Renewal.Validity)
 	if err != nil {
@@ -130,8 +130,8 @@ func (r *clusterResource) signing(ctx context.Context, cluster bootstrap.Cluster
 	return executor, err
 }
 
-// executor is what carries out one operation on hosts, of which it can go on without some. It fails with ErrNotKnown where the provider's settings are
-// not known yet.
+// executor returns an executor for one operation on hosts, some of which the operation can do without. It fails with
+// ErrNotKnown if the provider's settings are not known yet.
 func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluster, operation string, to providerdata.Routes, without func(membership.Member) bool) (*upgrade.Executor, error) {
 	run, err := newToken(r.providerData.Random)
 	if err != nil {
@@ -150,10 +150,10 @@ func (r *clusterResource) executor(ctx context.Context, cluster bootstrap.Cluste
 	}, nil
 }
 
-// tokenBytes is the length of a random token. 128 bits: two never meet by chance.
+// tokenBytes is the length of a random token: at 128 bits, two tokens are never equal by chance.
 const tokenBytes = 16
 
-// newToken makes a random token, in hexadecimal.
+// newToken returns a random token in hexadecimal.
 func newToken(random io.Reader) (string, error) {
 	token := make([]byte, tokenBytes)
 	if _, err := io.ReadFull(random, token); err != nil {
@@ -162,8 +162,8 @@ func newToken(random io.Reader) (string, error) {
 	return hex.EncodeToString(token), nil
 }
 
-// newFormation identifies a new attempt to form a cluster. The initial-cluster-token is another one
-// each time, so that a new cluster on the same hosts has another cluster ID than the one before it.
+// newFormation returns the identity of a new attempt to form a cluster. The initial-cluster-token differs each time, so
+// that a new cluster on the same hosts gets another cluster ID than the previous one.
 func newFormation(cluster string, random io.Reader) (bootstrap.Formation, error) {
 	owner, err := newToken(random)
 	if err != nil {

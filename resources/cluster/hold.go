@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 )
 
-// holdAttribute holds restarts back that an upgrade of the provider brings.
+// holdAttribute is the attribute that holds back restarts which only an upgrade of the provider asks for.
 func holdAttribute() schema.BoolAttribute {
 	return schema.BoolAttribute{
 		Optional: true,
@@ -21,7 +21,7 @@ func holdAttribute() schema.BoolAttribute {
 	}
 }
 
-// warnUnasked says which members are restarted for what the configuration does not ask for.
+// warnUnasked warns of members that are restarted for something that the configuration does not ask for.
 func (ch change) warnUnasked() (diags diag.Diagnostics) {
 	var names []string
 	why := ""
@@ -38,8 +38,8 @@ func (ch change) warnUnasked() (diags diag.Diagnostics) {
 	return diags
 }
 
-// mayWait tells whether a change has done what was asked for where this is left of it: those that a recovery gives up join
-// when their hosts can be had, and restarts that are held back wait for the configuration.
+// mayWait tells whether a change is complete although this is left to do: members that a recovery gives up join once
+// their hosts can be reached, and restarts that are held back wait for the configuration.
 func (ch change) mayWait(deferred *membership.Refusal) bool {
 	return slices.Contains(ch.cluster.Recover.Abandons, deferred.Member) || deferred.HeldBack()
 }

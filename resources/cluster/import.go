@@ -21,8 +21,8 @@ import (
 
 var _ resource.ResourceWithImportState = (*clusterResource)(nil)
 
-// ImportState takes a finished cluster into the state: NAME@host[,host...]. All of it is read back
-// from the hosts, and nothing is changed there.
+// ImportState takes a finished cluster into the state, by NAME@host[,host...]. It reads everything from the hosts and
+// changes nothing there.
 func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	name, hosts, err := parseImport(req.ID)
 	if err != nil {
@@ -48,7 +48,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// parseImport reads NAME@host[,host...].
+// parseImport parses NAME@host[,host...].
 func parseImport(id string) (name string, hosts []string, err error) {
 	name, list, found := strings.Cut(id, "@")
 	if !found || name == "" || list == "" {
@@ -64,7 +64,7 @@ func parseImport(id string) (name string, hosts []string, err error) {
 	return name, hosts, nil
 }
 
-// markers are what the hosts record of the cluster, by host. They have to agree on what it is.
+// markers returns what the hosts record of the cluster, by host. The records have to agree on the cluster.
 func (r *clusterResource) markers(ctx context.Context, name string, hosts []string) (map[string]api.Marker, error) {
 	markers := map[string]api.Marker{}
 	var failures []error
@@ -96,14 +96,14 @@ func (r *clusterResource) markers(ctx context.Context, name string, hosts []stri
 	return markers, errors.Join(failures...)
 }
 
-// howToReach says what counts for an import: Terraform shows it no configuration of the resource.
+// howToReach says which settings an import uses to reach hosts: Terraform passes it no configuration of the resource.
 const howToReach = `
 An import reads no members from the configuration: their own host_key, host_ca, ssh_address, ssh_port and ssh_user do not count for it. ` +
 	`What counts is ssh in the provider block, and the environment: ETCD_SSH_KNOWN_HOSTS_FILE (ssh.known_hosts_file), a file with the hosts' keys in it, ` +
 	`or ETCD_SSH_HOST_CA (ssh.host_ca) for those keys, and ETCD_SSH_USER. ` +
 	`Leave it set until the first apply after the import has taken what the members say into the state`
 
-// adopt fills the model from what the hosts record, and from what they then say of themselves.
+// adopt fills the model from the hosts' records, and then from what the hosts report.
 func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, markers map[string]api.Marker) error {
 	members := map[string]memberModel{}
 	for host, marker := range markers {
@@ -148,7 +148,7 @@ func (r *clusterResource) adopt(ctx context.Context, state *clusterModel, marker
 	return nil
 }
 
-// record takes over what the cluster's own record says.
+// record takes over what the cluster's record on the hosts says.
 func (c *clusterModel) record(marker api.Marker) {
 	c.Name, c.Owner, c.ClusterID = types.StringValue(marker.Cluster), types.StringValue(marker.Owner), types.StringValue(marker.ClusterID)
 	c.DataDir = types.StringValue(marker.DataDir)
@@ -158,7 +158,7 @@ func (c *clusterModel) record(marker api.Marker) {
 	c.AbandonOnDestroy = types.SetNull(types.StringType)
 }
 
-// readBack takes over what one of the members runs by, which is the same on all of them.
+// readBack takes over the configuration of one member, which is the same on all members.
 func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 	for _, m := range c.cluster(nil).AllMembers(reports) {
 		o := reports[m].Observation

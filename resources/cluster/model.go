@@ -21,7 +21,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 )
 
-// clusterModel is etcd_cluster as Terraform has it.
+// clusterModel is etcd_cluster in Terraform's values.
 type clusterModel struct {
 	Name               types.String   `tfsdk:"name"`
 	PKI                types.Object   `tfsdk:"pki"` // write-only: null but in a configuration
@@ -59,7 +59,7 @@ type clusterModel struct {
 	BackupStatus      types.Object `tfsdk:"backup_status"`
 }
 
-// memberModel is one of its members.
+// memberModel is one member of etcd_cluster.
 type memberModel struct {
 	Address    types.String `tfsdk:"address"`
 	HostKey    types.String `tfsdk:"host_key"`
@@ -88,7 +88,7 @@ func memberType() types.ObjectType {
 	return types.ObjectType{AttrTypes: kinds}
 }
 
-// memberModels are the members by name; nil where the map, or a member as a whole, is not known.
+// memberModels returns the members by name. It returns nil if the map, or a whole member, is unknown.
 func (c clusterModel) memberModels(ctx context.Context) (map[string]memberModel, diag.Diagnostics) {
 	if c.Members.IsUnknown() {
 		return nil, nil
@@ -103,14 +103,14 @@ func (c clusterModel) memberModels(ctx context.Context) (map[string]memberModel,
 	return members, diags
 }
 
-// setMembers writes the members back.
+// setMembers writes the members into the model.
 func (c *clusterModel) setMembers(ctx context.Context, members map[string]memberModel) (diags diag.Diagnostics) {
 	c.Members, diags = types.MapValueFrom(ctx, memberType(), members)
 	return diags
 }
 
-// spec are the members, sorted by name, as a cluster wants them. Unmanaged members are left out: they are
-// observed, and never desired.
+// spec returns the desired members, sorted by name. It leaves unmanaged members out: they are observed, and never
+// desired.
 func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	spec := membership.Spec{Name: c.Name.ValueString(), Version: c.EtcdVersion.ValueString(), HoldRestarts: c.HoldRestarts.ValueBool()}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -123,7 +123,7 @@ func (c clusterModel) spec(members map[string]memberModel) membership.Spec {
 	return spec
 }
 
-// setText notes a text of a member, where it has one.
+// setText sets a member's text if the member has one.
 func setText(texts *map[string]string, member string, text types.String) {
 	if text.ValueString() == "" {
 		return
@@ -134,8 +134,9 @@ func setText(texts *map[string]string, member string, text types.String) {
 	(*texts)[member] = text.ValueString()
 }
 
-// cluster is the cluster that the model wants, without what only a create needs: authorities and stores. That its hosts
-// make backups is part of it, and by which units, but not how: of that, secrets are part, which only a configuration has.
+// cluster returns the desired cluster, without the authorities and stores, which only a create needs. It includes
+// whether its hosts make backups and by which units, but not with which settings: those include secrets, which only a
+// configuration has.
 func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster {
 	return bootstrap.Cluster{
 		Backup:      backups.Open(c.Backup),
@@ -152,7 +153,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 	}
 }
 
-// dataDir is where a configuration has a new cluster's data; empty: that is not known yet.
+// dataDir returns the data directory of a new cluster, or "" if it is not known yet.
 func (c clusterModel) dataDir() string {
 	if c.DataDir.IsNull() && c.Name.ValueString() != "" {
 		return api.DefaultDataDir(c.Name.ValueString())
@@ -160,7 +161,7 @@ func (c clusterModel) dataDir() string {
 	return c.DataDir.ValueString()
 }
 
-// clusterWith is the cluster that the model wants, with the stores that its members can be given.
+// clusterWith returns the desired cluster, with the stores that its members can be given.
 func (c clusterModel) clusterWith(members map[string]memberModel, stores providerdata.Stores) bootstrap.Cluster {
 	cluster := c.cluster(members)
 	cluster.Carried, cluster.Stores = stores.Versions(), stores.Hashes(cluster.Version)
@@ -171,12 +172,12 @@ func (c clusterModel) clusterWith(members map[string]memberModel, stores provide
 	return cluster
 }
 
-// dropUnmanaged leaves the members that a configuration knows.
+// dropUnmanaged drops the members that no configuration names.
 func dropUnmanaged(members map[string]memberModel) {
 	maps.DeleteFunc(members, func(_ string, m memberModel) bool { return m.Health.ValueString() == health.Unmanaged })
 }
 
-// member is the member's place.
+// member returns the member's name and address.
 func (m memberModel) member(name string) membership.Member {
 	return membership.Member{Name: name, Address: m.Address.ValueString()}
 }
@@ -186,7 +187,7 @@ func (m memberModel) sshTarget() providerdata.SSHTarget {
 	return providerdata.SSHTargetOf(m.Address, m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA)
 }
 
-// stepList is the text of each step.
+// stepList returns the text of each step.
 func stepList(steps []membership.Step) types.List {
 	texts := make([]string, len(steps))
 	for i, step := range steps {
@@ -195,7 +196,7 @@ func stepList(steps []membership.Step) types.List {
 	return value.List(texts)
 }
 
-// routesTo are the ways to the hosts of members.
+// routesTo returns how to reach the hosts of members.
 func routesTo(members map[string]memberModel) providerdata.Routes {
 	r := providerdata.Routes{}
 	for name, m := range members {

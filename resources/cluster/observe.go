@@ -25,10 +25,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// observe writes what was seen of the cluster into the model, and says what has to be kept of it for the
-// next plan. A host that could not be asked keeps what was last known of it, and is named in a warning:
-// unreachable is not absent. Of the hosts that were looked at beside those of the members, it keeps the ways to
-// those that a change which was cut short has not come to its end on.
+// observe writes what was observed of the cluster into the model, and returns what the next plan needs of it. A host
+// that could not be reached keeps what was last known of it, and a warning names it: unreachable is not missing.
+// Besides the members' hosts, it keeps how to reach the hosts on which an interrupted change is unfinished.
 func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, members map[string]memberModel, reports bootstrap.Reports, hosts providerdata.Routes, when moments) (kept refreshed.Reports, diags diag.Diagnostics) {
 	status := plan.WithAuthorities(cluster.Status(c.Owner.ValueString(), reports, when.now))
 	for _, s := range status.Members {
@@ -61,8 +60,9 @@ func (c *clusterModel) observe(ctx context.Context, cluster bootstrap.Cluster, m
 	return refreshed.New(reports, cluster.Members, unfinished(status, hosts).And(secondWays(c.Owner.ValueString(), cluster, reports, hosts)), at), diags
 }
 
-// servedID is the ID of the cluster that the members are of, as all say that serve: another one than the state knows where a
-// restore was carried out by a run that could not say so any more. Empty: nobody says, or a restore is under way.
+// servedID returns the cluster ID that all healthy members report. It differs from the state's if a restore was
+// completed by a run that could not save its result. It returns "" if no member is healthy, if the members disagree, or
+// if a restore is under way.
 func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
 	id := ""
 	for _, s := range p.Healthy() {
@@ -75,8 +75,8 @@ func servedID(p membership.ClusterStatus, reports bootstrap.Reports) string {
 	return id
 }
 
-// unfinished are the ways to the hosts of members that nobody wants, and that have not left to the end. A host that
-// cannot be asked, and is in no list, is not waited for.
+// unfinished returns how to reach the hosts of members that are not desired and have not left completely. A host that
+// cannot be reached, and whose member is in no list, is not kept.
 func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerdata.Routes {
 	left := providerdata.Routes{}
 	for _, s := range p.Members {
@@ -87,8 +87,8 @@ func unfinished(p membership.ClusterStatus, hosts providerdata.Routes) providerd
 	return left
 }
 
-// secondWays are the ways by other addresses to machines that carry a member: those that an apply has found, and that the
-// next plan has to know of.
+// secondWays returns how to reach, by other addresses, machines that carry a member. An apply has found these
+// addresses, and the next plan needs them.
 func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Reports, hosts providerdata.Routes) providerdata.Routes {
 	ways := providerdata.Routes{}
 	for m, target := range hosts {
@@ -100,11 +100,12 @@ func secondWays(owner string, cluster bootstrap.Cluster, reports bootstrap.Repor
 	return ways
 }
 
-// moments are the time of a look, and the one that the look before kept; the zero time where it kept none.
+// moments are the time of an observation, and the time that the previous one kept; the zero time if it kept none.
 type moments struct{ now, before time.Time }
 
-// since is a time for plans by which certificates are what they are by now: none where time changes nothing, and the one that was
-// kept before as long as that will do, so that looks at an unchanged cluster are the same.
+// since returns the time by which plans judge whether certificates are expired or due: the zero time if time makes no
+// difference, or the time that was kept before as long as that gives the same result. So observations of an unchanged
+// cluster are equal.
 func (m moments) since(status membership.ClusterStatus, at func(time.Time) membership.ClusterStatus) time.Time {
 	for _, before := range []time.Time{{}, m.before} {
 		if sameCertificates(status, at(before)) {
@@ -114,12 +115,12 @@ func (m moments) since(status membership.ClusterStatus, at func(time.Time) membe
 	return m.now.UTC().Truncate(time.Second) // certificates begin, end and become due at whole ones
 }
 
-// sameCertificates tells whether the certificates of all members hold alike, and are due alike.
+// sameCertificates tells whether the certificates of all members are valid alike, and due alike.
 func sameCertificates(a, b membership.ClusterStatus) bool {
 	return slices.EqualFunc(a.Members, b.Members, func(a, b membership.MemberStatus) bool { return a.Invalid == b.Invalid && a.Due == b.Due })
 }
 
-// observe takes over what was seen of a member.
+// observe writes what was observed of a member into its model.
 func (m *memberModel) observe(s membership.MemberStatus, o *api.Observation) {
 	m.Health, m.Drift = types.StringValue(health.Of(s)), health.Drift(s)
 	if s.State == membership.Foreign || s.State == membership.Unreachable {
@@ -139,7 +140,7 @@ func (m *memberModel) observe(s membership.MemberStatus, o *api.Observation) {
 	}
 }
 
-// firstExpiry is when the first of a member's own certificates expires.
+// firstExpiry returns when the first of a member's own certificates expires.
 func firstExpiry(certificates map[string]api.Certificate) (first time.Time, found bool) {
 	for _, key := range []string{api.KeyPeer, api.KeyServer, api.KeyAdmin} {
 		leaf, err := cert.ParseLeaf([]byte(certificates[key].PEM))
@@ -150,14 +151,14 @@ func firstExpiry(certificates map[string]api.Certificate) (first time.Time, foun
 	return first, found
 }
 
-// unmanagedModel is a member that etcd has and no configuration does, so that a plan shows it.
+// unmanagedModel returns the model of a member that etcd lists and no configuration names, so that a plan shows it.
 func unmanagedModel(s membership.UnmanagedMember) memberModel {
 	return memberModel{Address: types.StringValue(membership.HostOf(s.PeerURL)), ID: types.StringValue(s.ID), Health: types.StringValue(health.Unmanaged),
 		Drift: types.ListNull(types.StringType), PeerURL: types.StringValue(s.PeerURL)}
 }
 
-// formed writes what a create has made into the model: what its plan left unknown. Rollout stays
-// as planned; where addresses were not known then, it is what would have been planned with them.
+// formed writes the result of a create into the model, where the plan left it unknown. Rollout stays as planned; if
+// addresses were unknown then, it becomes what would have been planned with them.
 func (c *clusterModel) formed(ctx context.Context, members map[string]memberModel, formed upgrade.Formed) (diags diag.Diagnostics) {
 	c.Owner = types.StringValue(formed.Owner)
 	for name, m := range members {
@@ -173,8 +174,8 @@ func (c *clusterModel) formed(ctx context.Context, members map[string]memberMode
 	return diags
 }
 
-// concluded writes what a change has made into the model: what its plan left unknown. What is not as it was
-// planned is an error, since the plan has promised it.
+// concluded writes the result of a change into the model, where the plan left it unknown. A result that differs from
+// the plan is an error, since the plan has promised it.
 func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade.Outcome, now time.Time) (kept refreshed.Reports, diags diag.Diagnostics) {
 	seen, members, found := *c, ch.members, map[string]memberModel{}
 	for name, m := range members {
@@ -212,7 +213,7 @@ func (c *clusterModel) concluded(ctx context.Context, ch change, outcome upgrade
 	return kept, diags
 }
 
-// fillIn takes over what was found of a member where its plan left it to the apply.
+// fillIn takes over what was observed of a member where the plan left it to the apply.
 func (m *memberModel) fillIn(found memberModel) {
 	for _, text := range []struct{ planned, found *types.String }{
 		{&m.ID, &found.ID}, {&m.Health, &found.Health}, {&m.EtcdVersion, &found.EtcdVersion}, {&m.CertificateExpiresAt, &found.CertificateExpiresAt},
@@ -232,7 +233,7 @@ func (m *memberModel) fillIn(found memberModel) {
 	}
 }
 
-// unmanagedKey is the name under which a plan shows a member that no configuration knows.
+// unmanagedKey returns the key under which a plan shows an unmanaged member.
 func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) string {
 	name := s.Name
 	if name == "" { // it has been added, and has never started
@@ -244,7 +245,7 @@ func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) st
 	return name
 }
 
-// warnOfClocks says which hosts' clocks differ, from the operator's or from each other, by more than goes unnoticed.
+// warnOfClocks warns of hosts whose clocks differ too much from the operator's or from each other's.
 func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membership.Member) (diags diag.Diagnostics) {
 	wrong := reports.Clocks().Differ(members, clocks.Noticeable)
 	if len(wrong) == 0 {
@@ -264,7 +265,7 @@ func (c clusterModel) warnOfClocks(reports bootstrap.Reports, members []membersh
 	return diags
 }
 
-// warnOfAuthorities says that the authorities of a cluster are about to expire.
+// warnOfAuthorities warns that the authorities of a cluster are about to expire.
 func (c clusterModel) warnOfAuthorities(now time.Time) diag.Diagnostics {
 	return authority.WarnOfExpiry(c.PeerCACertificate, c.CACertificate, c.Name.ValueString(), now, path.Root("pki"))
 }

@@ -29,8 +29,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// ModifyPlan gives values that are a function of configuration and state alone. Terraform calls it again during the
-// apply, in another process, and compares. The look at new hosts only refuses and warns.
+// ModifyPlan sets planned values as a function of configuration and state alone. Terraform calls it again during the
+// apply, in another process, and compares the results. So an observation of new hosts only refuses and warns.
 func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		var state clusterModel
@@ -103,7 +103,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 }
 
-// startingPoint is what a plan or an apply starts from, read once out of Terraform's values.
+// startingPoint is what a plan or an apply starts from, read once from Terraform's values.
 type startingPoint struct {
 	authority authority.Model
 	members   map[string]memberModel // as they are desired; nil: which there are is not known
@@ -115,12 +115,13 @@ type startingPoint struct {
 	restoration membership.Restoration // the same
 	backup      *api.Backup            // with its secrets, which only a configuration has; nil: none
 
-	// What is wrong with these. It is no reason to read no further: a plan may have to say other things of them first, and a create
-	// does not come to what is restored before it knows where.
+	// What is wrong with these values. Reading continues nevertheless: a plan may have to report other things first,
+	// and a create does not look at what is restored before it knows where.
 	wrongRecovery, wrongRestoration, wrongBackup diag.Diagnostics
 }
 
-// startingPoint reads what the plan or the apply of a configuration starts from. state is the zero model where there is none.
+// startingPoint reads what the plan or the apply of a configuration starts from. state is the zero model if there is
+// none.
 func (c clusterModel) startingPoint(ctx context.Context, config, state clusterModel, private private.State) (from startingPoint, diags diag.Diagnostics) {
 	from.authority, diags = authority.From(ctx, config.PKI)
 	var d diag.Diagnostics
@@ -140,7 +141,7 @@ func (c clusterModel) startingPoint(ctx context.Context, config, state clusterMo
 	return from, diags
 }
 
-// wrong is all that is wrong with what is asked for.
+// wrong returns everything that is wrong with the configuration.
 func (s startingPoint) wrong() (diags diag.Diagnostics) {
 	diags.Append(s.wrongRecovery...)
 	diags.Append(s.wrongRestoration...)
@@ -148,8 +149,8 @@ func (s startingPoint) wrong() (diags diag.Diagnostics) {
 	return diags
 }
 
-// planCreate fills in what a new cluster is going to be, and its members. What cannot be known before it exists stays
-// unknown: tokens and IDs, and all that follows from an address that is not known.
+// planCreate fills in what a new cluster and its members will be. What cannot be known before the cluster exists stays
+// unknown: tokens and IDs, and whatever follows from an unknown address.
 func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stores providerdata.Stores, from startingPoint) (diags diag.Diagnostics) {
 	members := from.members
 	diags.Append(exchange.RefuseKeyless(from.authority, "Forming a cluster signs the certificates of its members.")...)
@@ -202,8 +203,8 @@ func (c *clusterModel) planCreate(ctx context.Context, config clusterModel, stor
 	return diags
 }
 
-// setRollout is what forms the cluster on hosts that carry nothing, which is what a create is
-// planned from: a plan looks at no host.
+// setRollout sets the steps that form the cluster on bare hosts. A create is planned from these, since a plan observes
+// no host.
 func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diags diag.Diagnostics) {
 	if from.restoration.Source != "" || from.wrongRestoration.HasError() {
 		diags.Append(from.wrongRestoration...)
@@ -230,17 +231,17 @@ func (c *clusterModel) setRollout(ctx context.Context, from startingPoint) (diag
 	return nil
 }
 
-// plannable tells whether all of the members and of what they run by is known that steps are planned from.
+// plannable tells whether everything is known that steps are planned from.
 func (c clusterModel) plannable(ctx context.Context, members map[string]memberModel) bool {
 	return addressesKnown(members) && value.Known(ctx, c.EtcdVersion, c.ClientPort, c.PeerPort, c.MetricsPort, c.Settings, c.ExtraFlags, c.ExtraServerNames, c.Certificates, c.HoldRestarts)
 }
 
-// rebuildsKnown tells whether it is known of every member by what it is to be built anew.
+// rebuildsKnown tells whether the rebuild text of every member is known.
 func rebuildsKnown(members map[string]memberModel) bool {
 	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Rebuild.IsUnknown() })
 }
 
-// addressesKnown tells whether every member's address is.
+// addressesKnown tells whether the address of every member is known.
 func addressesKnown(members map[string]memberModel) bool {
 	return !slices.ContainsFunc(slices.Collect(maps.Values(members)), func(m memberModel) bool { return m.Address.IsUnknown() })
 }

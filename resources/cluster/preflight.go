@@ -19,8 +19,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/timeout"
 )
 
-// ahead is what a plan has seen of the hosts that it brings to the cluster, or reaches in another way than before. What it sees never
-// becomes a value of the plan, but for what is left to the apply: Terraform plans again during the apply, and compares.
+// ahead is what a plan has observed of hosts that are new to the cluster, or are reached by other settings than before.
+// It never becomes a value of the plan, except where that is left to the apply: Terraform plans again during the apply,
+// and compares the results.
 type ahead struct {
 	reports bootstrap.Reports
 	moved   bootstrap.Reports // those of other addresses of machines that members are on already
@@ -29,8 +30,8 @@ type ahead struct {
 	open    bool              // the apply may look at hosts of a running cluster that this plan could not, and find either
 }
 
-// lookAhead looks at hosts that are new to a plan. It reads only, all hosts at once. During the apply it gives a host as long to
-// answer as the apply would. state is the zero model where there is none.
+// lookAhead observes the hosts that are new to a plan, all at once and without changing them. During the apply it gives
+// a host as long to answer as the apply would. state is the zero model if there is none.
 func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterModel, from startingPoint) (a ahead, diags diag.Diagnostics) {
 	plan = plan.lookedBy(state, r.providerData.Stores)
 	seen := from.last.Reports()
@@ -56,8 +57,8 @@ func (r *clusterResource) lookAhead(ctx context.Context, plan, state clusterMode
 	return a, diags
 }
 
-// preflight refuses a plan for what is in the way on the hosts that it has looked at. During the apply it refuses nothing that the
-// apply would not refuse right afterwards: it asks the same question.
+// preflight refuses a plan that the observed hosts do not allow. During the apply it refuses nothing that the apply
+// would not refuse right afterwards, since it applies the same rule.
 func (r *clusterResource) preflight(ctx context.Context, plan, state clusterModel, from startingPoint, a ahead) (diags diag.Diagnostics) {
 	if len(a.reports) > 0 {
 		plan = plan.lookedBy(state, r.providerData.Stores)
@@ -77,7 +78,8 @@ func (r *clusterResource) preflight(ctx context.Context, plan, state clusterMode
 	return diags
 }
 
-// lookedBy is the model by which hosts are looked at: what a change of a running cluster leaves open is as in the state.
+// lookedBy returns the model by which hosts are observed: values that the change of a running cluster leaves open are
+// those of the state.
 func (c clusterModel) lookedBy(state clusterModel, stores providerdata.Stores) clusterModel {
 	if state.Owner.IsNull() {
 		return c
@@ -91,8 +93,9 @@ func (c clusterModel) lookedBy(state clusterModel, stores providerdata.Stores) c
 	return c
 }
 
-// toLookAt are the ways to the hosts that are new to the cluster, or reached in another way than before; what is to be said of those
-// that nobody can look at yet; and whether the apply may find one of these to be more than a bare host.
+// toLookAt returns how to reach the hosts that are new to the cluster or are reached by other settings than before,
+// what to report of those that cannot be observed yet, and whether the apply may find that one of these is more than a
+// bare host.
 func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look providerdata.Routes, skipped []string, open bool) {
 	if from.members == nil {
 		return nil, []string{"which members there are is known after apply"}, false
@@ -132,31 +135,32 @@ func (c clusterModel) toLookAt(from startingPoint, seen bootstrap.Reports) (look
 	return nil, append(skipped, names(look)+": "+why), open
 }
 
-// mayFind tells whether the host of a running cluster's member, which the last look has not seen, may be found to be another address
-// of the member's machine, or to carry what an earlier member has left.
+// mayFind tells whether the host of a running cluster's member, which the last refresh did not observe, may turn out to
+// be another address of the member's machine, or to carry the remains of an earlier member.
 func (from startingPoint) mayFind(m membership.Member, seen bootstrap.Reports) bool {
 	_, looked := seen[m]
 	return from.before != nil && !looked
 }
 
-// mayMove tells whether a member's address may be another one of the machine that the member is on already, which only a look tells.
+// mayMove tells whether a member's new address may belong to the machine that the member is already on. Only an
+// observation can tell.
 func mayMove(m membership.Member, before map[string]memberModel, seen bootstrap.Reports) bool {
 	old, there := before[m.Name]
 	_, looked := seen[m]
 	return there && !looked && old.Address.ValueString() != m.Address
 }
 
-// sameWay tells whether a host is the one of the state, and reached as before.
+// sameWay tells whether a host is the one in the state, and is reached by the same settings.
 func (m memberModel) sameWay(old memberModel) bool {
 	return m.Address.Equal(old.Address) && m.wayKnown() && m.sshTarget() == old.sshTarget()
 }
 
-// wayKnown tells whether how a host is reached is known.
+// wayKnown tells whether it is known how to reach a host.
 func (m memberModel) wayKnown() bool {
 	return !slices.ContainsFunc([]attr.Value{m.SSHAddress, m.SSHPort, m.SSHUser, m.HostKey, m.HostCA}, attr.Value.IsUnknown)
 }
 
-// names are the names of the members.
+// names returns the names of the members.
 func names(hosts providerdata.Routes) string {
 	var all []string
 	for _, m := range hosts.Members() {
@@ -165,9 +169,9 @@ func names(hosts providerdata.Routes) string {
 	return strings.Join(all, ", ")
 }
 
-// lookAt reads hosts. It changes nothing.
+// lookAt observes hosts without changing them.
 func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, hosts providerdata.Routes, diags *diag.Diagnostics) (bootstrap.Reports, error) {
-	// As long as the apply would wait for hosts: each is given up by ssh.connect_timeout before.
+	// The time is as long as the apply would wait for hosts: ssh.connect_timeout gives up each host earlier.
 	looking, cancel := timeout.Bound(ctx, plan.Timeouts.Create, createTimeout, diags)
 	defer cancel()
 	cluster := plan.clusterWith(nil, r.providerData.Stores)
@@ -182,7 +186,7 @@ func (r *clusterResource) lookAt(ctx context.Context, plan, state clusterModel, 
 	return executor.Observe(looking, hosts.Members()), nil
 }
 
-// refuseHosts refuses hosts for what was seen on them.
+// refuseHosts refuses hosts because of what was observed on them.
 func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
 	if from.wrongRestoration.HasError() {
 		return from.wrongRestoration
@@ -205,7 +209,8 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 		refusals = append(refusals, known.PreflightChange(owner, from.last.Reports(), seen))
 	}
 	for _, report := range seen {
-		// Terraform plans the second half of a replacement as a create, before a destroy too. The apply refuses it, and a destroy is none.
+		// Terraform plans the second half of a replacement as a create, even before a destroy. The apply refuses the
+		// replacement, and a destroy has none.
 		if marker := report.Marker(); state.Owner.IsNull() && marker != nil && providerData.Holds(marker.Owner) {
 			diags.AddWarning(fmt.Sprintf("Cluster %s is there already", c.Name.ValueString()), "Its hosts carry it, and a resource of this state holds it. The apply refuses to create it once more. "+
 				"Where it was to be replaced: "+refusedReplacement+" Where this is another resource, give it other hosts, or another name.")
@@ -227,8 +232,8 @@ func (c clusterModel) refuseHosts(ctx context.Context, state clusterModel, from 
 	return diags
 }
 
-// warnBegun says that a create goes on with one that was cut short, and by which steps as its hosts are now: rollout shows those of
-// a create on bare hosts, since a plan's values come from no look.
+// warnBegun warns that a create continues an interrupted one, and names the steps that are left on its hosts. rollout
+// shows the steps of a create on bare hosts, since no value of a plan comes from an observation.
 func (c clusterModel) warnBegun(ctx context.Context, from startingPoint, seen bootstrap.Reports, providerData *providerdata.Data) (diags diag.Diagnostics) {
 	if len(seen) < len(from.members) || from.restoration.Source != "" || !c.plannable(ctx, from.members) || c.CACertificate.IsUnknown() || c.PeerCACertificate.IsUnknown() {
 		return nil

@@ -18,10 +18,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// A new address of a member is another host, which replaces its own, or another address of its own, on which it is re-addressed.
-// Which of the two, the machine alone tells: a plan looks there.
+// A new address of a member belongs either to another host, which replaces the member's own, or to the same machine, on
+// which the member is re-addressed. Only the machine can tell which, so a plan observes it.
 
-// foundMoved are the reports of other addresses of machines that members are on already.
+// foundMoved returns the reports of other addresses of machines that members are already on.
 func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports bootstrap.Reports, stores providerdata.Stores) bootstrap.Reports {
 	seen := from.last.Reports()
 	if len(seen) == 0 {
@@ -38,8 +38,8 @@ func (c clusterModel) foundMoved(from startingPoint, state clusterModel, reports
 	return found
 }
 
-// foundBack are the reports of hosts that are new to a running cluster and carry a part of it: a member that was replaced while
-// nobody could reach it, say.
+// foundBack returns the reports of hosts that are new to a running cluster and carry a part of it, e.g. of a member
+// that was replaced while its host was unreachable.
 func foundBack(state clusterModel, seen, reports bootstrap.Reports) bootstrap.Reports {
 	found := bootstrap.Reports{}
 	for m, report := range reports {
@@ -51,8 +51,8 @@ func foundBack(state clusterModel, seen, reports bootstrap.Reports) bootstrap.Re
 	return found
 }
 
-// moves are the members that stay on their machines at other addresses than the state has: those that are to be re-addressed,
-// and those that a run which was cut short has re-addressed, and which keep their IDs.
+// moves returns the members that stay on their machines at other addresses than in the state: those that are to be
+// re-addressed, and those that an interrupted run has already re-addressed, which keep their IDs.
 func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberModel, state clusterModel, seen bootstrap.Reports) map[membership.Member]bool {
 	if c.PeerPort.IsUnknown() || c.Name.IsUnknown() || c.DataDir.IsUnknown() {
 		return nil
@@ -67,8 +67,8 @@ func (c clusterModel) moves(cluster bootstrap.Cluster, before map[string]memberM
 	return moves
 }
 
-// routesToLook are the ways to all hosts that the change has come to, without those by which a machine was reached that
-// another way of a member leads to: they are looked at no more once all is done.
+// routesToLook returns how to reach all hosts that the change has touched, without the former ways to machines that
+// another way of a member leads to. These are not observed any more once the change is complete.
 func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Time) providerdata.Routes {
 	look := ch.routes()
 	status := ch.cluster.Status(owner, seen, now)
@@ -76,8 +76,8 @@ func (ch change) routesToLook(owner string, seen bootstrap.Reports, now time.Tim
 	return look
 }
 
-// foreseeFound says what becomes of a cluster of which this plan itself has found that a host is more than a bare one. The steps are
-// shown as they are now, and known after apply, which looks again.
+// foreseeFound reports what becomes of a cluster if this plan itself has found that a host is not bare. It shows the
+// steps as they are now. The planned values are known after apply, which observes the host again.
 func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead) (diags diag.Diagnostics) {
 	ch.seen, ch.members = maps.Clone(ch.seen), maps.Clone(ch.members)
 	maps.Copy(ch.seen, looked.moved)
@@ -114,8 +114,9 @@ func (c *clusterModel) foreseeFound(ch change, state clusterModel, looked ahead)
 	return diags
 }
 
-// foreseeUnfinished says that an apply was cut short which this state does not know of, and what is left to do by what the plan has
-// just seen on the hosts that it was bringing to the cluster. The steps are known after apply, which looks again.
+// foreseeUnfinished reports that an apply was interrupted which this state does not know of, and which steps are left,
+// by what the plan has just observed on the new hosts. The planned steps are known after apply, which observes the
+// hosts again.
 func (c *clusterModel) foreseeUnfinished(ch change, state clusterModel, looked ahead) (diags diag.Diagnostics) {
 	text := fmt.Sprintf("etcd's member list has %s already, which this state does not: an apply was cut short. What is left of it is decided when the hosts can be looked at, "+
 		"by the same rules as always, so that the steps are known after apply.", strings.Join(ch.unseen(), ", "))
@@ -133,7 +134,7 @@ func (c *clusterModel) foreseeUnfinished(ch change, state clusterModel, looked a
 	return diags
 }
 
-// willDo lists the steps that an apply does if it sees what the plan has seen.
+// willDo lists the steps that an apply takes if it observes what the plan has observed.
 func willDo(steps []membership.Step) string {
 	if len(steps) == 0 {
 		return "By what was seen just now nothing is left to do on the hosts, and the apply notes that in the state."
@@ -145,12 +146,13 @@ func willDo(steps []membership.Step) string {
 	return text
 }
 
-// refuseMoves refuses a plan that takes more members off their hosts at once than the cluster can spare. An
-// address that is not known yet is taken for another one: its host may be about to be replaced by this very plan,
-// before this cluster is asked. So the refusal has to come now, while Terraform has destroyed nothing.
+// refuseMoves refuses a plan that takes more members off their hosts at once than the cluster can spare. An unknown
+// address counts as a new one: this very plan may be about to replace its host before the cluster is asked. So the
+// refusal has to come now, while Terraform has destroyed nothing.
 //
-// Members that only leave, or only arrive, do not count: Terraform destroys what a cluster was built on after
-// the cluster has changed, and they are taken one at a time. Nor do those that stay on their machines, at other addresses.
+// Members that only leave, or only join, do not count: Terraform destroys the hosts of a cluster after the cluster has
+// changed, and the members leave one at a time. Members that stay on their machines at other addresses do not count
+// either.
 func refuseMoves(members, before map[string]memberModel, stay map[membership.Member]bool) (diags diag.Diagnostics) {
 	if members == nil {
 		diags.AddAttributeError(path.Root("members"), "The members of a running cluster have to be known",
@@ -199,8 +201,8 @@ func refuseMoves(members, before map[string]memberModel, stay map[membership.Mem
 	return diags
 }
 
-// refuseTaken refuses a member on a host that another is about to leave. etcd knows a member by its address, so
-// that one that was renamed, or two that have changed places, could not be told from each other.
+// refuseTaken refuses a member on a host that another member is about to leave. etcd knows a member by its address, so
+// the provider could not tell a renamed member, or two members that have changed places, from each other.
 func refuseTaken(members, before map[string]memberModel) (diags diag.Diagnostics) {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		address := members[name].Address
@@ -220,8 +222,8 @@ func refuseTaken(members, before map[string]memberModel) (diags diag.Diagnostics
 	return diags
 }
 
-// afterRecovery are the members that a recovery leaves: those that are given up are gone already, and the one that
-// it is made from is as good as healthy.
+// afterRecovery returns the members that a recovery leaves: the members that it gives up are gone, and the survivor
+// counts as healthy.
 func afterRecovery(before map[string]memberModel, asked membership.Recovery) map[string]memberModel {
 	left := maps.Clone(before)
 	for _, name := range asked.Abandons {

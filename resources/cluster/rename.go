@@ -11,11 +11,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 )
 
-// A resource that was renamed in the configuration, without a moved block, is one that is destroyed and another one that is created,
-// in whichever order Terraform comes to them. So is a cluster that a failed replacement with create_before_destroy has left deposed.
-// Where both are of one cluster on the same hosts, that would take the cluster off its hosts, and its data aside.
+// If a resource is renamed in the configuration without a moved block, Terraform destroys one resource and creates
+// another, in either order. A failed replacement with create_before_destroy, which leaves a deposed cluster, does the
+// same. If both resources are the same cluster on the same hosts, that would remove the cluster from its hosts, and
+// move its data aside.
 
-// claim is the cluster of the model, on the hosts that it names or that were seen.
+// claim is a cluster with the hosts that the model names or that were observed.
 func (c clusterModel) claim(members map[string]memberModel, seen bootstrap.Reports) providerdata.Claim {
 	is := providerdata.Claim{Name: c.Name.ValueString(), Addresses: c.cluster(members).Located().Addresses()}
 	if owner := c.Owner.ValueString(); owner != "" {

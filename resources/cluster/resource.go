@@ -1,5 +1,5 @@
-// Package cluster has etcd_cluster: what a configuration may say of a cluster, what a plan of it shows, and what an apply has the
-// executor do.
+// Package cluster implements etcd_cluster: what a configuration may say of a cluster, what a plan shows, and what an
+// apply has the executor do.
 package cluster
 
 import (
@@ -39,27 +39,27 @@ type clusterResource struct {
 	carried      []string // versions of etcd that the reference names
 }
 
-// New is the resource etcd_cluster of a provider that carries these versions of etcd.
+// New returns the resource etcd_cluster for a provider that carries these versions of etcd.
 func New(carried ...string) func() resource.Resource {
 	return func() resource.Resource { return &clusterResource{carried: carried} }
 }
 
-// Metadata names it.
+// Metadata sets the name of the resource.
 func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cluster"
 }
 
-// Schema says what a configuration may say.
+// Schema sets the schema.
 func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = clusterSchema(ctx, r.carried...)
 }
 
-// Configure takes what the provider gives.
+// Configure takes over the provider's data.
 func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.providerData = providerdata.From(req.ProviderData, &resp.Diagnostics)
 }
 
-// ValidateConfig refuses what could never become a cluster.
+// ValidateConfig refuses a configuration that can never become a cluster.
 func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config clusterModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -73,9 +73,9 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	}
 }
 
-// Create forms the cluster, or goes on where an earlier create was cut short. It fails without a
-// state: an object that failed with one is tainted, and the next apply would destroy it first. What
-// has been done is written on the hosts, where the next create finds it.
+// Create forms the cluster, or continues an interrupted create. If it fails, it saves no state: Terraform would mark
+// the resource as tainted, and destroy it in the next apply. The hosts record what was done, and the next create finds
+// it there.
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var config, plan clusterModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -83,7 +83,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	// The addresses of hosts that were made in this apply are known by now, and what follows from them.
+	// Addresses of hosts that were created in this apply are known by now, and so is everything that follows from them.
 	from, diags := plan.startingPoint(ctx, config, clusterModel{}, nil)
 	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(plan.planCreate(ctx, config, r.providerData.Stores, from)...)
@@ -117,7 +117,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// howToGoOn is what a user does about a create or a change that has failed.
+// howToGoOn says what a user does about a failed create or change.
 func howToGoOn(err error) string {
 	if refusal := (*membership.Refusal)(nil); errors.As(err, &refusal) {
 		if refusal.Outdated {
@@ -128,8 +128,8 @@ func howToGoOn(err error) string {
 	return "What was done so far is kept on the hosts; apply again to go on from there."
 }
 
-// Read looks at the hosts. A cluster is never dropped from the state: hosts that do not answer, or
-// that carry it no longer, are what the next plan has to show.
+// Read observes the hosts. It never drops a cluster from the state: hosts that do not answer, or no longer carry the
+// cluster, are what the next plan has to show.
 func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -172,8 +172,8 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update makes the cluster what is desired, where the plan says that it takes anything. Where that fails the old
-// configurations are saved with what was seen last, so that the next plan shows exactly what is left.
+// Update makes the cluster what is desired if the plan has anything to do. If that fails, it saves the old
+// configuration with the last observation, so that the next plan shows exactly what is left.
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, state, plan clusterModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -243,7 +243,8 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		resp.Diagnostics.AddError(fmt.Sprintf("Cluster %s was not changed completely", plan.Name.ValueString()), err.Error()+"\n\n"+howToGoOn(err))
 	}
 	if resp.Diagnostics.HasError() {
-		// A look that was cut short says nothing, and one by ways that are not kept says nothing of the members.
+		// An interrupted observation says nothing, and one by settings that are not saved says nothing about the
+		// members.
 		if working.Err() == nil && len(outcome.Reports) > 0 && (len(outcome.Done) > 0 || !ch.reroutes()) {
 			cluster := state.clusterWith(before, r.providerData.Stores)
 			cluster.Acknowledged = last.Acknowledged
@@ -260,7 +261,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// Delete takes the cluster off its hosts.
+// Delete removes the cluster from its hosts.
 func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -293,7 +294,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	}
 }
 
-// refusedReplacement is why Terraform does not get to replace a cluster.
+// refusedReplacement says why Terraform may not replace a cluster.
 const refusedReplacement = "Its destruction is one half of a replacement (terraform taint, -replace, or a provisioner that failed): " +
 	"the cluster would be lost with all of its data, for another one that is empty. Nothing was changed. " +
 	"Untaint it (terraform untaint), or plan without -replace; to be rid of the cluster, destroy it."
@@ -306,7 +307,7 @@ func becomesOfData(state clusterModel) string {
 	return "moves their data aside, where it stays on the hosts"
 }
 
-// refuseProtected refuses to destroy a cluster that is protected.
+// refuseProtected refuses to destroy a protected cluster.
 func refuseProtected(state clusterModel) (diags diag.Diagnostics) {
 	if state.DeletionProtection.ValueBool() {
 		diags.AddAttributeError(path.Root("deletion_protection"), fmt.Sprintf("Cluster %s is protected", state.Name.ValueString()),

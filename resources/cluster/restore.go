@@ -23,7 +23,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// restored is the change that a restore makes, or the rollback of one, as the engine plans it.
+// restored returns the change that a restore makes, or its rollback, as the planner plans it.
 func (c clusterModel) restored(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) change {
 	ch := change{before: before, members: want.members, cluster: c.clusterWith(want.members, want.stores).BackedUp(want.backup), seen: last.Reports(), others: last.Others()}
 	ch.cluster.Restore = restoration
@@ -38,8 +38,8 @@ func (c clusterModel) restored(state clusterModel, want desired, before map[stri
 	return ch
 }
 
-// restoredBefore tells whether the hosts record that what a configuration wants restored was: the configuration is fulfilled, and the state does
-// not know it. It is a function of state and configuration, as a plan has to be.
+// restoredBefore tells whether the hosts record that the desired restore is done, although the state does not know it.
+// The configuration is fulfilled then. The result depends on state and configuration alone, as a plan requires.
 func (c clusterModel) restoredBefore(state clusterModel, want desired, before map[string]memberModel, last refreshed.Reports, restoration membership.Restoration) bool {
 	if restoration.Source == "" || restoration.RollBack || len(last.Members) == 0 || !addressesKnown(want.members) {
 		return false
@@ -53,8 +53,8 @@ func (c clusterModel) restoredBefore(state clusterModel, want desired, before ma
 	if recorded(is) {
 		return true
 	}
-	// A checksum that was added later, or taken out, is of the snapshot that was restored, unless the cluster that is there is
-	// given up by its name.
+	// A checksum that was added or removed later is that of the restored snapshot, unless the configuration gives up
+	// the current cluster by its ID.
 	var stored restore.Model
 	if diags := state.Restore.As(context.Background(), &stored, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true}); diags.HasError() {
 		return false
@@ -66,8 +66,8 @@ func (c clusterModel) restoredBefore(state clusterModel, want desired, before ma
 	return recorded(was) || recorded("")
 }
 
-// undone are the reports of hosts once the restores that they record are rolled back: their old members are there, and
-// stopped.
+// undone returns the reports of hosts as they are after a rollback of the restores that they record: their old members
+// are there, and stopped.
 func undone(seen bootstrap.Reports) bootstrap.Reports {
 	before := bootstrap.Reports{}
 	for m, report := range seen {
@@ -88,7 +88,7 @@ func undone(seen bootstrap.Reports) bootstrap.Reports {
 	return before
 }
 
-// planRestore fills in what a restore makes of a cluster, or refuses it.
+// planRestore fills in what a restore does to a cluster, or refuses it.
 func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want desired, from startingPoint, restoration membership.Restoration) (diags diag.Diagnostics) {
 	members, before, last := want.members, from.before, from.last
 	diags.Append(exchange.RefuseKeyless(want.pki, "A restore signs the certificates of its members.")...)
@@ -130,8 +130,8 @@ func (c *clusterModel) planRestore(ctx context.Context, state clusterModel, want
 	return diags
 }
 
-// refuseOverwrite refuses to give up a running cluster that is not named, where the plan cannot be made yet: Terraform may
-// be about to destroy its hosts.
+// refuseOverwrite refuses to give up a running cluster that the configuration does not name, if the plan cannot be made
+// yet: Terraform may be about to destroy the cluster's hosts.
 func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration) (diags diag.Diagnostics) {
 	for m, report := range seen {
 		o := report.Observation
@@ -145,8 +145,7 @@ func refuseOverwrite(seen bootstrap.Reports, restoration membership.Restoration)
 	return nil
 }
 
-// restore runs the restore that was planned. After a rollback it brings the old members up again, which is what the
-// plan showed.
+// restore carries out the planned restore. After a rollback it starts the old members again, as the plan has shown.
 func (r *clusterResource) restore(ctx context.Context, config, plan clusterModel, ch change, authority authority.Model, owner string) (restored upgrade.Restored, err error) {
 	hosts := ch.routes()
 	executor, err := r.signing(ctx, ch.cluster, authority, "restore", hosts, ch.askedInVain)

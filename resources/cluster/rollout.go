@@ -12,18 +12,18 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
 )
 
-// plansSteps is a plan of these steps: what the apply does, and what for.
+// plansSteps sets the steps that the apply will take, and the purpose of the plan.
 func (c *clusterModel) plansSteps(asked plan.Asked, steps []membership.Step) {
 	c.Rollout, c.PlannedChange = stepList(steps), types.StringValue(string(asked.For(steps)))
 }
 
-// plansUnknownSteps is a plan whose steps are left to the apply.
+// plansUnknownSteps leaves the steps of the plan to the apply.
 func (c *clusterModel) plansUnknownSteps() {
 	c.Rollout, c.PlannedChange = types.ListUnknown(types.StringType), types.StringUnknown()
 }
 
-// closeRollout moves what an apply has done out of rollout: a plan shows the difference to the state, and steps that
-// are still in the state would show as removed, or, where the same step is to be done again, not at all.
+// closeRollout moves the completed steps of an apply out of rollout. A plan shows the difference to the state: steps
+// that are still in the state would show as removed, or not at all if the same step is to be done again.
 func (c *clusterModel) closeRollout() {
 	if len(c.Rollout.Elements()) > 0 {
 		c.LastRollout = c.Rollout
@@ -31,7 +31,7 @@ func (c *clusterModel) closeRollout() {
 	c.plansSteps(plan.Asked{}, nil)
 }
 
-// asked is what the configuration asks for beyond what was applied last.
+// asked returns what the configuration asks for beyond what was applied last.
 func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
 	return plan.Asked{
 		Change:  ch.asksForChange(state) || c.changesOwn(state, ch.members, ch.before) || ch.changesBackup() || ch.changesVersion(),
@@ -39,8 +39,8 @@ func (c clusterModel) asked(ch change, state clusterModel) plan.Asked {
 	}
 }
 
-// changesBackup tells whether the configuration backs the cluster up by other settings than were applied last. Secrets are
-// in no state, so that the hosts tell: where one of them has the settings as they are, the others have drifted.
+// changesBackup tells whether the configuration has other backup settings than were applied last. The state has no
+// secrets, so the hosts tell: if one of them has the desired settings, the others have drifted.
 func (ch change) changesBackup() bool {
 	if ch.cluster.Backup == nil || ch.cluster.Backup.Digest == "" {
 		return false
@@ -61,9 +61,9 @@ func (ch change) changesBackup() bool {
 	return others
 }
 
-// changesVersion tells whether a member runs another version of etcd than is desired. No drift takes a member there: the
-// version is that of an upgrade or a downgrade that was cut short, and to go on with it or to revert it is for whoever
-// approves upgrades.
+// changesVersion tells whether a member runs another version of etcd than is desired. Drift does not cause that: the
+// version comes from an interrupted upgrade or downgrade, and whoever approves upgrades decides whether to continue or
+// to revert it.
 func (ch change) changesVersion() bool {
 	for _, report := range ch.seen {
 		if o := report.Observation; o != nil && o.Member.Responding && o.Member.Version != "" && o.Member.Version != ch.cluster.Version {
@@ -73,7 +73,7 @@ func (ch change) changesVersion() bool {
 	return false
 }
 
-// pends tells whether a plan leaves anything of the members to the apply, as where a host could not be asked.
+// pends tells whether a plan leaves anything about the members to the apply, e.g. because a host could not be reached.
 func (ch change) pends() bool {
 	for _, m := range ch.members {
 		if m.Health.IsUnknown() {
@@ -83,8 +83,8 @@ func (ch change) pends() bool {
 	return false
 }
 
-// warnUsedUp says that recover_from or restore does nothing, and what to do about it: in an emergency nobody should have to find out
-// why a plan advises what the configuration says already.
+// warnUsedUp warns that recover_from or restore does nothing, and says what to do about it: in an emergency, nobody
+// should have to find out why a plan advises what the configuration already says.
 func (c clusterModel) warnUsedUp(ch change, state clusterModel) (diags diag.Diagnostics) {
 	warn := func(text string) {
 		diags.AddAttributeWarning(path.Root("recover_from"), "recover_from does nothing", text)

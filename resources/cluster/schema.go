@@ -24,17 +24,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/validate"
 )
 
-// etcd's own ports, and one beside them for metrics.
+// These are etcd's default ports, and one beside them for metrics.
 const (
 	defaultClientPort  = 2379
 	defaultPeerPort    = 2380
 	defaultMetricsPort = 2381
 )
 
-// notYet is how the description of an attribute ends that cannot be changed.
+// notYet ends the description of an attribute that cannot be changed.
 const notYet = " Cannot be changed on a running cluster: a plan that does is refused."
 
-// clusterSchema is the schema of etcd_cluster, which names the versions of etcd that are carried.
+// clusterSchema returns the schema of etcd_cluster, which names the versions of etcd that the provider carries.
 func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 	return schema.Schema{
 		Version: clusterSchemaVersion,
@@ -186,7 +186,7 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 	}
 }
 
-// portAttribute is one of the cluster's ports, with its default, and what a change of it takes.
+// portAttribute returns one of the cluster's ports, with its default and what a change of it does.
 func portAttribute(port int64, description, change string) schema.Int64Attribute {
 	return schema.Int64Attribute{
 		Optional:            true,
@@ -197,7 +197,7 @@ func portAttribute(port int64, description, change string) schema.Int64Attribute
 	}
 }
 
-// timeoutsAttribute bounds the operations.
+// timeoutsAttribute returns the attribute that bounds the operations.
 func timeoutsAttribute(ctx context.Context) schema.Attribute {
 	return timeout.Bounded("How long operations may take. A step that has begun is finished all the same; none is begun after that.", timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Read: true, Update: true, Delete: true,
@@ -208,7 +208,7 @@ func timeoutsAttribute(ctx context.Context) schema.Attribute {
 	}))
 }
 
-// memberAttributes are what a configuration says of a member, and what is observed of it.
+// memberAttributes returns what a configuration says of a member, and what is observed of it.
 func memberAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"address": schema.StringAttribute{
