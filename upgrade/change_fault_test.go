@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,10 +17,14 @@ var cut = []string{"replace dead, new address", "replace healthy leader", "grow 
 	"renumbered, all of them", "renumbered, two of three", "another peer port", "recovered at another peer port", "recovered, a newer patch and settings",
 	"authorities exchanged, settings", "authorities rotated, one is dead"}
 
+// allExpired is a cluster whose members nobody can start but by new certificates. Where power comes back, one that has been started
+// is to be stopped again, which a run does that shows it.
+const allExpired = "authorities exchanged, all expired and stopped"
+
 // TestChangeSurvivesEveryFault has every call of a change fail once, and the run killed at it once. The next
 // run, which was shown nothing, always finishes what was begun.
 func TestChangeSurvivesEveryFault(t *testing.T) {
-	for _, name := range cut {
+	for _, name := range append(slices.Clone(cut), allExpired) {
 		t.Run(name, func(t *testing.T) {
 			o := operations[name]
 			for _, fault := range sample.EveryNth(t, 7, everyFaultOf(t, o)) {
@@ -32,7 +37,7 @@ func TestChangeSurvivesEveryFault(t *testing.T) {
 						_, err := l.change(context.Background(), shown)
 						l.world.Heal()
 						first := l.progress
-						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") { // else the only one may be down, or nobody served
+						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") && name != allExpired { // else the only one may be down, or nobody served
 							l.put()
 						}
 						l.mustConverge(1)
@@ -113,7 +118,7 @@ func TestChangeSurvivesPowerCuts(t *testing.T) {
 						for range 3 {
 							l.world.Tick()
 						}
-						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") { // else the only one may be down, or nobody served
+						if o.members > 1 && !strings.HasPrefix(name, "renumbered") && !strings.HasPrefix(name, "recovered") && name != allExpired { // else the only one may be down, or nobody served
 							l.put()
 						}
 						l.mustConverge(1)

@@ -217,7 +217,14 @@ var operations = map[string]operation{
 	}},
 	"authorities exchanged, upgrade":  {does: "roll b (192.0.2.12): etcd 3.6.16 -> 3.7.3, comes to trust authority ", members: 3, version: older, happen: func(l *life) { l.exchange(false); l.run(nodetest.EtcdVersion) }},
 	"authorities exchanged, settings": {does: "roll b (192.0.2.12): flags --quota-backend-bytes", members: 3, happen: func(l *life) { l.exchange(false); l.set("quota-backend-bytes", "8589934592") }},
-	"authorities rotated, recovered":  {does: "recover a (192.0.2.11): it alone is the cluster", members: 3, happen: func(l *life) { l.exchange(true); l.loseAllBut("a") }},
+	"authorities exchanged, all expired and stopped": {does: "configure a (192.0.2.11)", members: 3, happen: func(l *life) {
+		for _, name := range []string{"a", "b", "c"} {
+			l.host(name).ExpireCertificates(cluster, l.authority)
+			l.host(name).StopUnit(cluster)
+		}
+		l.exchange(false)
+	}},
+	"authorities rotated, recovered": {does: "recover a (192.0.2.11): it alone is the cluster", members: 3, happen: func(l *life) { l.exchange(true); l.loseAllBut("a") }},
 
 	"admin key gone": {does: "renew certificates of b (192.0.2.12): its key /etc/etcd/prod/tls/admin.key is missing, and is made anew", members: 3, happen: func(l *life) {
 		l.host("b").LoseKey(cluster, api.KeyAdmin)
