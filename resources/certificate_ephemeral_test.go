@@ -8,6 +8,10 @@ import (
 
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
 func TestEphemeralCertificate(t *testing.T) {
@@ -33,4 +37,35 @@ func TestEphemeralCertificate(t *testing.T) {
 			return tftest.TestCheckResourceAttrPair("etcd_pki.prod", "client_ca_certificate", "echo.seen", "data.ca_certificate")(s)
 		},
 	})
+}
+
+// TestEphemeralPKI: authorities that a vault is to keep are made for one run, and no state holds any of them.
+func TestEphemeralPKI(t *testing.T) {
+	w := newWorld(t)
+	config := func(more string) string {
+		return "ephemeral \"etcd_pki\" \"new\" {\n name = \"prod\"\n " + more + "\n}\nprovider \"echo\" { data = ephemeral.etcd_pki.new }\nresource \"echo\" \"seen\" {}\n"
+	}
+	w.run(t,
+		tftest.TestStep{Config: config(`validity = "1m"`), ExpectError: says("a certificate would be over before it is of use")},
+		tftest.TestStep{Config: config(`algorithm = "ecdsa-p384"`), Check: func(s *terraform.State) error {
+			seen := s.RootModule().Resources["echo.seen"].Primary.Attributes
+			for role, name := range map[string]string{"peer": pki.PeersName("prod"), "client": pki.ClientsName("prod")} {
+				read, err := pki.ParseAuthority([]byte(seen["data."+role+".certificate"]), []byte(seen["data."+role+".private_key"]), w.Clock)
+				if err != nil {
+					return err
+				}
+				info, err := cert.Inspect(read.CertificatePEM())
+				if err != nil || info.CommonName != name || seen["data.expires_at"] != info.NotAfter.UTC().Format(time.RFC3339) {
+					return fmt.Errorf("%s: %s until %s, not %s: %w", role, info.CommonName, info.NotAfter, seen["data.expires_at"], err)
+				}
+				if algorithm, err := authority.Algorithm(string(read.CertificatePEM())); err != nil || algorithm != "ecdsa-p384" {
+					return fmt.Errorf("%s: %s, %w", role, algorithm, err)
+				}
+			}
+			if len(s.RootModule().Resources) != 1 {
+				return fmt.Errorf("the state has %v", s.RootModule().Resources)
+			}
+			return nil
+		}},
+	)
 }

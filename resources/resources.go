@@ -22,7 +22,7 @@ func Managed(carried ...string) []func() resource.Resource {
 
 // Ephemeral are what no state ever holds.
 func Ephemeral() []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{certificates.NewEphemeralCertificate}
+	return []func() ephemeral.EphemeralResource{certificates.NewEphemeralCertificate, certificates.NewEphemeralPKI}
 }
 
 // Data are what a configuration can read.
