@@ -6,10 +6,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// stages are those of a restore, in their order.
+// stages are the stages of a restore, in their order.
 var stages = []api.Stage{api.StageFenced, api.StageRestored, api.StageChecked, api.StageOpened}
 
-// Advance records that the host has come to a later stage, or that the restore is over.
+// Advance records that the host has reached a later stage of a restore, or that the restore is complete.
 func (m *Machine) Advance(cluster string, r api.AdvanceRequest) error {
 	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
-// AgreeCommand is the store's own command by which it carries out Agree as the system user.
+// AgreeCommand is the command of the store that carries out Agree as the system user.
 const AgreeCommand = "agree"
 
 const (
@@ -27,12 +27,12 @@ const (
 	agreeSays = 4 << 10
 )
 
-// agree has all that a member has logged count as agreed on. A member that is started alone by force drops
-// what it does not know to be agreed on, and it learns that late: what its leader has acknowledged just
-// before it died would be among that.
+// agree marks everything that a member has logged as agreed on. A member that is started alone by force drops entries
+// that it does not know to be agreed on, and it learns of agreement late: entries that its leader acknowledged just
+// before it died would be among those.
 //
-// etcd's code opens and makes files by their names, in a directory of the system user's, who may have put links there. So it
-// runs in a process of his, which links lead to nothing that is not his own.
+// etcd's code opens and creates files by name, in a directory of the system user, who may have put links there. So it
+// runs in a process of that user, whom links lead to nothing that is not the user's own.
 func (m *Machine) agree(dir string) error {
 	if err := m.agreeAsUser(dir, pace.StallTimeout); err != nil {
 		return fmt.Errorf("have what %s holds count as agreed on: %w", etcdfs.LogDir(dir), err)
@@ -40,7 +40,8 @@ func (m *Machine) agree(dir string) error {
 	return nil
 }
 
-// agreeAsUser is bounded by what that process does: a long log on a slow disk takes its time, and a pipe takes for ever.
+// agreeAsUser is bounded by the progress of that process: a long log on a slow disk takes its time, and reading a pipe
+// would never end.
 func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	etcd, err := m.systemUser()
 	if err != nil {
@@ -55,7 +56,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	}
 	defer log.Close()
 	said := &head{room: agreeSays}
-	// By the handle on what this process runs: the system user may not be let through to where that lies.
+	// It runs its own program by a handle: the system user may not be allowed to enter the directory of the program.
 	command := exec.Command("/proc/self/exe")
 	command.Args = []string{"store", AgreeCommand}
 	command.Env = []string{}
@@ -77,7 +78,7 @@ func (m *Machine) agreeAsUser(dir string, patience time.Duration) error {
 	return nil
 }
 
-// endIfIdle ends a process that neither reads nor computes for so long.
+// endIfIdle ends a process that has neither read nor computed for this long.
 func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <-chan struct{}) error {
 	poll := time.NewTicker(pace.Poll)
 	defer poll.Stop()
@@ -97,7 +98,7 @@ func (m *Machine) endIfIdle(process *os.Process, patience time.Duration, ended <
 	}
 }
 
-// Agree has all that the log in the directory behind agreeDir holds count as agreed on. It refuses to run as root.
+// Agree marks everything in the log of the directory behind agreeDir as agreed on. It refuses to run as root.
 func Agree() error {
 	if os.Geteuid() == files.RootUser.UID || os.Getegid() == files.RootUser.GID {
 		return errors.New("this is done as the system user of members, and not as root")
@@ -108,7 +109,7 @@ func Agree() error {
 	return etcdfs.Agree(".")
 }
 
-// head keeps the beginning of what is written to it.
+// head keeps the first bytes of what is written to it.
 type head struct {
 	bytes.Buffer
 	room int

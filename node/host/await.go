@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// longestJoin bounds the wait for a member that comes further all the time: the run that asks has a deadline of its own.
+	// longestJoin bounds the wait for a member that keeps making progress. The run that asks has a deadline of its own.
 	longestJoin = 24 * time.Hour
-	// readyPoll is how often the metrics port is asked: it costs it 0.2 ms.
+	// readyPoll is how often the host asks the metrics port, which takes the member 0.2 ms.
 	readyPoll = 25 * time.Millisecond
-	// unitPoll is how often systemd is asked whether the unit has failed.
+	// unitPoll is how often the host asks systemd whether the unit has failed.
 	unitPoll = 500 * time.Millisecond
-	// learnerPoll is how often systemd is asked whether a learner calls itself started.
+	// learnerPoll is how often the host asks systemd whether a learner has reported that it is started.
 	learnerPoll = 100 * time.Millisecond
-	// lostRestarts is how many times systemd starts a member again before it counts as one that will not
-	// come. One or two are a port that is still taken, or a peer that was not there yet.
+	// lostRestarts is after how many restarts by systemd a member counts as one that will not start. One or two
+	// restarts only mean a port that is still in use, or a peer that was not there yet.
 	lostRestarts = 3
-	// stallGrace is how long a member that serves reads may take to call itself started. All that is left to do
-	// is to have its name agreed on, which takes milliseconds.
+	// stallGrace is how long a member that serves reads may take to report that it is started. It only has to get its
+	// name agreed on by then, which takes milliseconds.
 	stallGrace = time.Second
 )
 
-// Await waits until the member is ready, will not come, is stalled, or has come no further for the time that is asked
-// for, and observes then.
+// Await waits until the member is ready, will not start, is stalled, or has made no progress for the requested time.
+// Then it observes the member.
 func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest) (api.Observation, error) {
 	if err := api.CheckTimeout(r.Timeout); err != nil {
 		return api.Observation{}, err
@@ -60,7 +60,7 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 		if r.Stalled && stalled == nil && o.Unit.ActiveState == "activating" {
 			stalled = time.After(stallGrace)
 		}
-		// It serves, and systemd has not heard of it yet, or not all others have told their names.
+		// It serves, but systemd has not heard of it yet, or not all other members have published their names.
 		select {
 		case <-waiting.Done():
 		case <-stalled:
@@ -71,8 +71,8 @@ func (m *Machine) Await(ctx context.Context, cluster string, r api.AwaitRequest)
 	}
 }
 
-// isReady tells whether the member is what is awaited: a learner, or a healthy part of a cluster of this
-// many, each with its name.
+// isReady tells whether the member is what the caller waits for: a learner, or a healthy member of a cluster of this
+// size whose members all have names.
 func isReady(o api.Observation, r api.AwaitRequest) bool {
 	switch {
 	case o.Unit.ActiveState != "active", !api.ServesAll(o.Served, r.Serving):
@@ -94,11 +94,12 @@ func isReady(o api.Observation, r api.AwaitRequest) bool {
 	return true
 }
 
-// isFollowing tells whether a member is a learner that has found its cluster. It does not call itself ready
-// before it votes.
+// isFollowing tells whether a member is a learner that has found its cluster. A learner does not report that it is
+// ready before it votes.
 func isFollowing(v api.Member) bool { return v.Responding && v.Learner && v.Leader != "" }
 
-// serves tells whether a member does what is asked of it: a voter answers reads that need a quorum, and a learner follows.
+// serves tells whether a member does what is asked of it: a voter answers reads that need a quorum, and a learner
+// follows a leader.
 func serves(v api.Member) bool { return v.Healthy || isFollowing(v) }
 
 // wait is one wait for a member.
@@ -112,8 +113,8 @@ type wait struct {
 	gained   bool // it has come further
 }
 
-// untilSettled waits until the member says that it is ready, serves as if it were, or its unit is hopeless;
-// false: the time was over before that.
+// untilSettled waits until the member reports that it is ready, serves as if it were, or has a hopeless unit. It
+// returns false if the time ends before.
 func (w *wait) untilSettled(ctx context.Context) (bool, error) {
 	marker, err := w.records().Marker(w.cluster)
 	if err != nil || marker == nil {
@@ -146,7 +147,7 @@ func (w *wait) untilSettled(ctx context.Context) (bool, error) {
 	}
 }
 
-// serves tells whether the member is ready, or does what it does when it is.
+// serves tells whether the member is ready, or serves as if it were.
 func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
 	if !w.request.Learner {
 		return w.local(marker).Ready(ctx)
@@ -155,12 +156,12 @@ func (w *wait) serves(ctx context.Context, marker api.Marker) bool {
 	if state, err := w.Units.State(ctx, api.Unit(w.cluster)); err == nil && state.ActiveState == "active" {
 		return true
 	}
-	// A read before it has anything would only wait, and fill its journal.
+	// Without data, a read would only wait, and fill the journal.
 	return w.request.Stalled && w.pace.Applied() > 0 && w.local(marker).Answers(ctx, "/readyz/linearizable_read")
 }
 
-// extend begins the time of the wait anew where the member has come further. What a voter applies that serves already
-// brings it no nearer to being ready.
+// extend restarts the time of the wait if the member has made progress. Entries that a serving voter applies are no
+// progress towards being ready.
 func (w *wait) extend(ctx context.Context, marker api.Marker, process int) {
 	if !w.pace.Gains(ctx, process) || !w.request.Learner && w.local(marker).Answers(ctx, "/readyz/linearizable_read") {
 		return

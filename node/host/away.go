@@ -7,11 +7,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// What lies under the mount point of a disk that is not mounted is not the cluster's data, whatever it looks like, and
-// where nothing lies there, the data is not gone. No call that moves data, or drops what the host knows of it, goes on then.
+// If a disk is not mounted, whatever lies under its mount point is not the cluster's data, and if nothing lies there,
+// the data is not lost. So no call continues then that moves data, or drops a record of it.
 
-// away says that a directory does not lie on the file system that it was on, by where that was mounted; empty: it does, or
-// nobody has recorded that.
+// away says that a directory does not lie on the file system on which it lay, by the recorded mount point. It returns
+// "" if it does, or if nothing is recorded.
 func (m *Machine) away(dir, mount string) (string, error) {
 	if dir == "" || mount == "" {
 		return "", nil
@@ -23,8 +23,8 @@ func (m *Machine) away(dir, mount string) (string, error) {
 	return fmt.Sprintf("data directory %s was on the file system that is mounted on %s, and is on that of %s now", dir, mount, now), nil
 }
 
-// mustHaveDisk refuses a call while a file system is away that data of the cluster's lies on: the member's own, and what
-// a restore has moved or made. Either may be nil.
+// mustHaveDisk refuses a call while a file system with data of the cluster is not mounted: the member's own data, and
+// what a restore has moved or made. Either record may be nil.
 func (m *Machine) mustHaveDisk(marker *api.Marker, under *records.Restoration) error {
 	if marker != nil {
 		away, err := m.away(marker.DataDir, marker.Mount)

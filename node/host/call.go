@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Call reads one request from stdin, carries it out, and writes lines to stdout, the last of which
-// holds the result or the error. false: it was an error.
+// Call reads one request from stdin, carries it out, and writes lines to stdout. The last line holds the result or the
+// error. Call returns false for an error.
 func (m *Machine) Call(ctx context.Context, stdin io.Reader, stdout io.Writer) bool {
 	input := bufio.NewReader(stdin)
 	c, err := readCall(input)
@@ -44,7 +44,7 @@ func (m *Machine) Call(ctx context.Context, stdin io.Reader, stdout io.Writer) b
 	return out.Encode(api.Line{Result: text}) == nil
 }
 
-// asError is an error as a call answers it.
+// asError returns an error in the form in which a call answers it.
 func asError(err error) *api.Error {
 	var coded *api.Error
 	if errors.As(err, &coded) {
@@ -53,7 +53,7 @@ func asError(err error) *api.Error {
 	return &api.Error{Code: api.CodeFailed, Message: err.Error()}
 }
 
-// call is one request and what belongs to it.
+// call is one request with what belongs to it.
 type call struct {
 	api.Request
 	input    *bufio.Reader // what follows the request
@@ -74,7 +74,7 @@ func readCall(input *bufio.Reader) (c call, err error) {
 	return c, nil
 }
 
-// carryOut does what a request asks for.
+// carryOut carries out a request.
 func (m *Machine) carryOut(ctx context.Context, c call) (any, error) {
 	if c.Version != api.Version {
 		return nil, &api.Error{Code: api.CodeUnsupported, Message: fmt.Sprintf("this store speaks version %d of the protocol, not %d", api.Version, c.Version)}
@@ -89,7 +89,7 @@ func (m *Machine) carryOut(ctx context.Context, c call) (any, error) {
 	return operation(ctx, m, c)
 }
 
-// operation does what one call asks for.
+// operation carries out one kind of call.
 type operation func(context.Context, *Machine, call) (any, error)
 
 var operations = map[api.Operation]operation{
@@ -194,8 +194,8 @@ var operations = map[api.Operation]operation{
 	}),
 }
 
-// reads is an operation that changes nothing on the host. What it does not know of a request cannot
-// do harm.
+// reads returns an operation that changes nothing on the host. It ignores fields of the request that it does not know,
+// since they can do no harm.
 func reads[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
 	return func(ctx context.Context, m *Machine, c call) (any, error) {
 		var body R
@@ -206,8 +206,8 @@ func reads[R any](do func(context.Context, *Machine, call, R) (any, error)) oper
 	}
 }
 
-// asked is an operation that changes nothing that lasts, and takes no lock. A request that says more than this
-// store knows is not carried out in part.
+// asked returns an operation that changes nothing lasting and takes no lock. It refuses a request with fields that this
+// store does not know, rather than carry out a part.
 func asked[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
 	return func(ctx context.Context, m *Machine, c call) (any, error) {
 		var body R
@@ -218,8 +218,8 @@ func asked[R any](do func(context.Context, *Machine, call, R) (any, error)) oper
 	}
 }
 
-// changes is an operation that changes the host: for the holder of the cluster's lock, and one at a
-// time. A request that says more than this store knows is not carried out in part.
+// changes returns an operation that changes the host: for the holder of the cluster's lock, and one at a time. It
+// refuses a request with fields that this store does not know, rather than carry out a part.
 func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) operation {
 	return func(ctx context.Context, m *Machine, c call) (result any, err error) {
 		var body R
@@ -237,8 +237,8 @@ func changes[R any](do func(context.Context, *Machine, call, R) (any, error)) op
 	}
 }
 
-// decodeStrictly reads a request of which every word counts. What json says of it
-// names fields and types, and no values.
+// decodeStrictly decodes a request all of whose fields have to be known. Errors of package json name fields and types,
+// and no values.
 func decodeStrictly(c call, body any) error {
 	decoder := json.NewDecoder(bytes.NewReader(c.Body))
 	decoder.DisallowUnknownFields()

@@ -12,12 +12,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 )
 
-// errCallerGone is why a call ends that nobody waits for any more: its caller was killed, sleeps, or is cut off. sshd
-// itself would notice after hours.
+// errCallerGone ends a call whose caller was killed, sleeps, or is cut off. sshd itself would notice only after hours.
 var errCallerGone = errors.New("the caller has gone")
 
-// Lock holds the cluster's lock for a run (locks.Host.Hold). Before it calls taken, it deletes what earlier runs have given
-// up.
+// Lock holds the cluster's lock for a run (locks.Host.Hold). Before it calls taken, it deletes what earlier runs have
+// abandoned.
 func (m *Machine) Lock(ctx context.Context, cluster string, r api.LockRequest, beats io.Reader, silence time.Duration, taken func()) error {
 	return m.locks().Hold(ctx, cluster, r.Holder, beats, silence, func() {
 		_ = m.arrivals().CleanUp(cluster) // a disk that lets nothing be removed is for this very run to mend
@@ -33,8 +32,8 @@ func (m *Machine) silence() time.Duration {
 	return api.LockSilence
 }
 
-// attended is the context of a call for as long as its caller speaks, where it has said that it does. A call that changes
-// the host is finished whoever waits for it, and has bounds of its own.
+// attended returns a context that ends when the caller falls silent, if the caller has promised to speak. A call that
+// changes the host completes whether anybody waits for it or not, and has bounds of its own.
 func (m *Machine) attended(ctx context.Context, c call) (context.Context, context.CancelFunc) {
 	if !c.Beats || !c.Operation.ReadOnly() && c.Operation != api.OpSave && c.Operation != api.OpRunNow {
 		return context.WithCancel(ctx)
@@ -61,7 +60,7 @@ func (m *Machine) attended(ctx context.Context, c call) (context.Context, contex
 	return ctx, func() { gone(nil) }
 }
 
-// attendedWriter writes for as long as the caller is there: a write to one that is not would wait for hours.
+// attendedWriter writes while the caller is there: a write to a caller that is gone would block for hours.
 type attendedWriter struct {
 	ctx context.Context
 	to  io.Writer
@@ -85,8 +84,8 @@ func (w attendedWriter) Write(p []byte) (int, error) {
 	}
 }
 
-// arriving is what a caller sends behind its request. Bytes are signs of life: the heartbeats of its lock wait behind them
-// on a slow connection. Once none have come for long, the call ends.
+// arriving reads what a caller sends after its request. Bytes are signs of life, since on a slow connection the
+// heartbeats of the caller's lock wait behind them. If no bytes arrive for long, the call ends.
 type arriving struct {
 	from    *bufio.Reader
 	silence time.Duration

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
-// Configure writes all that a member runs by, selects its store, and has systemd read its unit. It
-// stops and starts nothing. What does not fit together is refused before anything is written.
+// Configure writes everything that a member runs by, selects its store, and has systemd read its unit. It stops and
+// starts nothing. It refuses a request whose parts do not fit together before it writes anything.
 func (m *Machine) Configure(ctx context.Context, cluster string, r api.ConfigureRequest) error {
 	old, err := m.mayConfigure(cluster, r)
 	if err != nil {
@@ -50,7 +50,7 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 		}
 	}
 	_ = m.keys().PutMetrics(cluster, r.Marker.Member) // a full disk elsewhere keeps no certificate from being renewed
-	// After the files that they name, which a member needs that systemd starts meanwhile.
+	// The flags come after the files that they name: systemd may start the member meanwhile.
 	if _, err := m.files().Put(readable(api.FlagsFile(cluster), strings.Join(r.Flags, "\n")+"\n")); err != nil {
 		return err
 	}
@@ -65,13 +65,13 @@ func (m *Machine) Configure(ctx context.Context, cluster string, r api.Configure
 			return err
 		}
 	}
-	// Last, so that a host that says it is formed has all that belongs to that.
+	// This comes last, so that a host which says that it is formed has everything that belongs to that.
 	marker := m.keepFormed(old, r.Marker)
 	marker.Mount = old.Mount // the host's own to say
 	return m.records().PutMarker(marker, etcd)
 }
 
-// bundles are the CA bundles that a request holds, by their place.
+// bundles returns the CA bundles that a request holds, by their path.
 func bundles(r api.ConfigureRequest) map[string]string {
 	given := map[string]string{}
 	if r.PeerCA != "" {
@@ -83,14 +83,14 @@ func bundles(r api.ConfigureRequest) map[string]string {
 	return given
 }
 
-// putUnit writes the unit file, and has systemd read it where it has not.
+// putUnit writes the unit file, and has systemd read it if it has not yet.
 func (m *Machine) putUnit(ctx context.Context, cluster, text string) error {
 	changed, err := m.files().Put(files.File{Path: api.UnitFile(cluster), Text: []byte(text), Owner: files.RootUser, Mode: files.UnitFile})
 	if err != nil {
 		return err
 	}
 	if !changed {
-		// A call that was cut short may have written it, and never told systemd.
+		// An interrupted call may have written the file without telling systemd.
 		state, err := m.Units.State(ctx, api.Unit(cluster))
 		if err != nil || state.LoadState == "loaded" && !state.NeedReload {
 			return err
@@ -99,8 +99,7 @@ func (m *Machine) putUnit(ctx context.Context, cluster, text string) error {
 	return m.Units.Reload(ctx)
 }
 
-// mayConfigure refuses a request whose parts do not fit together, or do not fit the host, and returns
-// the host's marker.
+// mayConfigure refuses a request whose parts do not fit together, or do not fit the host. It returns the host's marker.
 func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Marker, error) {
 	if r.Marker.Cluster != cluster {
 		return nil, refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
@@ -124,7 +123,7 @@ func (m *Machine) mayConfigure(cluster string, r api.ConfigureRequest) (*api.Mar
 	return old, m.mayInstallCertificates(cluster, r)
 }
 
-// mayInstallCertificates refuses certificates and bundles that a member could not run by.
+// mayInstallCertificates refuses certificates and bundles that a member could not run with.
 func (m *Machine) mayInstallCertificates(cluster string, r api.ConfigureRequest) error {
 	for path, bundle := range bundles(r) {
 		if _, err := cert.Parse([]byte(bundle)); err != nil {

@@ -8,17 +8,17 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// contentFrame is how much content goes behind one line: enough that lines cost nothing, and little for both
-// ends to hold.
+// contentFrame is how much content follows one line: enough to make the lines cheap, and little for both ends to hold
+// in memory.
 const contentFrame = 256 << 10
 
-// newContent is where an operation writes the content of its answer. Flush brings the rest of it out, before the
-// line that ends the answer.
+// newContent returns a writer for the content of an answer. Flush writes the rest of it, before the line that ends the
+// answer.
 func newContent(stdout io.Writer) *bufio.Writer {
 	return bufio.NewWriterSize(frames{stdout}, contentFrame)
 }
 
-// frames writes each piece of content behind a line that announces it.
+// frames writes each piece of content after a line that announces it.
 type frames struct{ stdout io.Writer }
 
 func (f frames) Write(p []byte) (int, error) {

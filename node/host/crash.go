@@ -10,23 +10,24 @@ import (
 )
 
 const (
-	// crashPause is for how long any look waits for the process of a member that crashes over and over to end: its
-	// database can be read in between alone.
+	// crashPause is how long any observation waits for the process of a repeatedly crashing member to end: its database
+	// can be read only between two processes.
 	crashPause = 6 * time.Second
-	// crashAge is the age from which on a process is none that crashes at its start, as far as such a look waits.
+	// crashAge is the age from which a process no longer counts as one that crashes at its start, as far as such an
+	// observation waits.
 	crashAge = 15 * time.Second
 )
 
-// crashes tells whether systemd has started a member in vain again and again. One or two starts in vain are a port
-// that is still taken, or a peer that was not there yet.
+// crashes tells whether systemd has restarted a member in vain several times. One or two restarts only mean a port that
+// is still in use, or a peer that was not there yet.
 func crashes(o api.Observation) bool {
 	return o.Unit.Restarts >= lostRestarts && o.Unit.ActiveState != "active"
 }
 
-// maySoonCrash tells whether a member that crashes over and over runs at this moment, and is worth to be waited for by who
-// has waited so long. Who has patience waits for as long as the start before has taken, and half of that on top: else the
-// two seconds between two starts would hardly ever be met. A process that reads and computes is waited for however long that is;
-// one that does neither is given up after idle has lasted for api.LongestWait.
+// maySoonCrash tells whether a repeatedly crashing member runs at this moment and a caller that has waited this long
+// should wait for its end. A caller with patience waits for as long as the previous start took, and half of that on
+// top: otherwise it would hardly ever meet the two seconds between two starts. It waits without limit for a process
+// that reads or computes, and gives up a process that has done neither for api.LongestWait.
 func (m *Machine) maySoonCrash(o api.Observation, patience, waited, idle time.Duration) bool {
 	if !crashes(o) || o.Unit.MainPID == 0 || !o.Data.HasMember || keys.Unusable(o.Certificates) != "" {
 		return false
@@ -43,13 +44,13 @@ func (m *Machine) maySoonCrash(o api.Observation, patience, waited, idle time.Du
 	return max(age, waited) < mayEndBy(o.Unit) && idle < api.LongestWait
 }
 
-// idleness is since when a process does nothing that can be seen.
+// idleness is since when a process has done nothing that can be observed.
 type idleness struct {
 	did   procfs.Work
 	since time.Time
 }
 
-// of is for how long the process has done nothing, as far as this has been asked; another process begins anew.
+// of returns how long the process has done nothing, as far as observed. Another process begins at zero.
 func (i *idleness) of(did procfs.Work, now time.Time) time.Duration {
 	if i.since.IsZero() || did.Process != i.did.Process || did.Read-i.did.Read >= pace.LeastRead || did.Busy-i.did.Busy >= api.LongestWait/pace.BusyShare {
 		i.did, i.since = did, now

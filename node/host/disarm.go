@@ -11,8 +11,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/pace"
 )
 
-// Disarm gives back the space that the local member's database does not use, where that pays, and disarms the
-// alarms that it has run out of it.
+// Disarm returns unused space of the local member's database to the file system, if that is worth it, and disarms the
+// alarms that the database is full.
 func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmRequest) error {
 	return m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
 		if r.Corrupt {
@@ -23,7 +23,7 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 			if err := m.disks().MustHold(member.Marker.DataDir, status.DbSizeInUse, "the copy of the database that a defragmentation makes"); err != nil {
 				return err
 			}
-			// It serves nothing meanwhile, and copies its database.
+			// The member serves nothing meanwhile, and copies its database.
 			copying, stop := m.paces().WhileItGains(ctx, member.Marker, pace.StallTimeout)
 			defer stop()
 			if _, err := member.Defragment(copying, member.Endpoints()[0]); err != nil {
@@ -48,8 +48,8 @@ func (m *Machine) Disarm(ctx context.Context, cluster string, r api.DisarmReques
 	})
 }
 
-// pays tells whether a defragmentation gives back a quarter of the database, or anything of one that is at
-// its quota.
+// pays tells whether a defragmentation frees a quarter of the database, or anything at all of a database that has
+// reached its quota.
 func pays(s *clientv3.StatusResponse) bool {
 	unused := s.DbSize - s.DbSizeInUse
 	return unused > s.DbSize/4 || unused > 0 && s.DbSizeQuota > 0 && s.DbSize >= s.DbSizeQuota

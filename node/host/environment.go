@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// MemberEnvironment is an environment as etcd is to have it. The flags file is all that a member runs by, so etcd's own
-// variables are taken out; and so are those that name proxies: members speak to each other directly, and a proxy that
-// is meant for downloads would be given the peers' traffic.
+// MemberEnvironment returns the environment for etcd. The flags file has to be all that configures a member, so it
+// leaves out etcd's own variables. It also leaves out variables that name proxies: members connect to each other
+// directly, and a proxy for downloads would get the peers' traffic.
 func MemberEnvironment(all []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

@@ -11,7 +11,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// facts are what the host is.
+// facts returns what the host is.
 func (m *Machine) facts() (api.Facts, error) {
 	f := api.Facts{Architecture: runtime.GOARCH, Time: m.Now()}
 	for _, fact := range []struct {
@@ -46,7 +46,7 @@ func (m *Machine) facts() (api.Facts, error) {
 	return f, nil
 }
 
-// osName is the operating system as it calls itself; empty where it does not.
+// osName returns the name of the operating system, or "" if it does not say.
 func (m *Machine) osName() string {
 	text, err := os.ReadFile(m.path("/etc/os-release"))
 	if err != nil {
@@ -60,7 +60,8 @@ func (m *Machine) osName() string {
 	return ""
 }
 
-// firstPort is the lowest port that users other than root may bind, 1 at least; 0: the kernel does not say.
+// firstPort returns the lowest port that users other than root may bind, at least 1. It returns 0 if the kernel does
+// not say.
 func (m *Machine) firstPort() int {
 	text, err := os.ReadFile(m.path("/proc/sys/net/ipv4/ip_unprivileged_port_start"))
 	if err != nil {

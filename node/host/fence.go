@@ -8,12 +8,12 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// fenceTries is how often a member is stopped that somebody else starts before its host is fenced. After the first
+// fenceTries is how often a member is stopped if somebody else starts it before its host is fenced. After the first
 // time the guard keeps it down.
 const fenceTries = 3
 
-// Fence stops the member, has the guard let none start, and says what was there before. A restore that has come no
-// further may be one of another snapshot by now.
+// Fence stops the member, has the guard refuse to start it, and returns what was there before. A restore that has come
+// no further may be replaced by one of another snapshot.
 func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest) (api.Restoration, error) {
 	if err := api.CheckSHA256(r.Snapshot, "a snapshot"); err != nil {
 		return api.Restoration{}, err
@@ -43,7 +43,7 @@ func (m *Machine) Fence(ctx context.Context, cluster string, r api.FenceRequest)
 	return under.Restoration, err
 }
 
-// before is what a host is before it is fenced.
+// before returns what a host is before it is fenced.
 func (m *Machine) before(ctx context.Context, marker api.Marker) (*records.Restoration, error) {
 	unit, err := m.unit(ctx, marker.Cluster)
 	if err != nil {
@@ -58,8 +58,8 @@ func (m *Machine) before(ctx context.Context, marker api.Marker) (*records.Resto
 	return under, err
 }
 
-// fence stops the member, and records that it must not start again. The unit is taken out of the boot last: what it
-// was before is on the disk by then.
+// fence stops the member, and records that it must not start again. It disables the unit last: by then the disk has
+// what the unit was before.
 func (m *Machine) fence(ctx context.Context, cluster string, under *records.Restoration) error {
 	for range fenceTries {
 		if err := m.stop(ctx, cluster); err != nil {
@@ -82,7 +82,7 @@ func (m *Machine) fence(ctx context.Context, cluster string, under *records.Rest
 	return fmt.Errorf("unit %s was started again each time that it was stopped: find out by whom, and apply again", api.Unit(cluster))
 }
 
-// lookBack reads what the old member's data says, for as long as it lies where it did.
+// lookBack reads what the old member's data says, while the data is still in its place.
 func (m *Machine) lookBack(under *records.Restoration) (err error) {
 	if under.Marker == nil || under.Aside != "" || under.Cleared {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// Guard says why the cluster's member must not be started on this host now; nil: it may. It runs as
-// the user that etcd runs as, reads alone, and needs nothing but the files.
+// Guard returns why the cluster's member must not be started on this host now, or nil if it may. It runs as the user
+// that etcd runs as, reads only, and needs nothing but the files.
 func (m *Machine) Guard(cluster string) error {
 	marker, err := m.records().Marker(cluster)
 	if err != nil {
@@ -26,8 +26,9 @@ func (m *Machine) Guard(cluster string) error {
 	return err
 }
 
-// maySetOut says by which check a member must not be started, or go on where it runs. A recovery that was cut short goes on from
-// one that is to start alone, and nobody else starts it; one that runs has passed that.
+// maySetOut returns by which check a member must not be started, or must not continue where it runs. An interrupted
+// recovery resumes from a member that is to start alone, and that nobody else starts. A running member has passed that
+// check.
 func (m *Machine) maySetOut(marker api.Marker, flags []string, runs bool) (api.GuardCheck, error) {
 	if check, err := m.guard(marker, flags); err != nil || runs {
 		return check, err
@@ -38,15 +39,17 @@ func (m *Machine) maySetOut(marker api.Marker, flags []string, runs bool) (api.G
 	return "", nil
 }
 
-// guard makes the guard's checks, and says which of them does not pass.
+// guard runs the guard's checks, and says which of them fails.
 func (m *Machine) guard(marker api.Marker, flags []string) (api.GuardCheck, error) {
 	for _, check := range []struct {
 		name   api.GuardCheck
 		passes func(api.Marker) error
 	}{
-		// First, since nothing that the others read is known while the disk is away, a fenced member's data too.
+		// This check comes first: the other checks can know nothing while the disk is not mounted, not even about a
+		// fenced member.
 		{api.GuardMount, m.guardMount},
-		// Then this one, since what the others say of a member that a restore has fenced would have somebody mend it.
+		// This check comes next: what the other checks say of a member that a restore has fenced would suggest a
+		// repair.
 		{api.GuardRestore, m.guardFenced},
 		{api.GuardPath, func(marker api.Marker) error { return guardPath(marker, flags) }},
 		{api.GuardRestore, m.guardRestored},
@@ -61,8 +64,8 @@ func (m *Machine) guard(marker api.Marker, flags []string) (api.GuardCheck, erro
 	return "", nil
 }
 
-// guardPath wants etcd to be told the data directory that the host recorded: with another, it would
-// start as a member that has forgotten everything.
+// guardPath requires that etcd is given the data directory that the host has recorded. With another one, the member
+// would start without everything that it knew.
 func guardPath(marker api.Marker, flags []string) error {
 	if flags == nil {
 		return errors.New("it has no flags to run by: its data was set aside, or it was never configured to its end; apply again")
@@ -73,7 +76,7 @@ func guardPath(marker api.Marker, flags []string) error {
 	return nil
 }
 
-// guardMount wants the data directory on the file system that it was prepared on.
+// guardMount requires that the data directory lies on the file system on which it was prepared.
 func (m *Machine) guardMount(marker api.Marker) error {
 	away, err := m.away(marker.DataDir, marker.Mount)
 	if err == nil && away != "" {
@@ -82,8 +85,8 @@ func (m *Machine) guardMount(marker api.Marker) error {
 	return err
 }
 
-// guardData wants a member that has joined its cluster to have its data: without, it would vote as
-// one that never saw what it has confirmed.
+// guardData requires that a member which has joined its cluster has its data. Without it, the member would vote as one
+// that has never seen what it has confirmed.
 func (m *Machine) guardData(marker api.Marker) error {
 	names, err := m.dataDir(marker.DataDir).Contents()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,8 +101,8 @@ func (m *Machine) guardData(marker api.Marker) error {
 	return fmt.Errorf("it has joined its cluster, and data directory %s holds no member's data (%d entries): if it is on a disk of its own, mount that; if it is lost, the plan says what can be done. It must not start again without what it has confirmed", marker.DataDir, len(names))
 }
 
-// guardIdentity wants the data to be this member's. One whose log does not say whose it is, is not for the
-// guard to judge: etcd does not start on it.
+// guardIdentity requires that the data is this member's. The guard does not judge a log that does not say whose it is:
+// etcd does not start on it.
 func (m *Machine) guardIdentity(marker api.Marker) error {
 	if marker.Phase == api.PhaseForming || !m.etcd(marker.DataDir).HasMember() {
 		return nil
@@ -116,9 +119,9 @@ func (m *Machine) guardIdentity(marker api.Marker) error {
 	return nil
 }
 
-// guardProgress wants the database to be no older than it was when it was last recorded: the member would
-// have forgotten what it has confirmed. A record of another member counts for nothing, and a database that
-// cannot be read is etcd's to complain of; one that is locked is a running member's, which has passed.
+// guardProgress requires that the database is no older than it was when it was last recorded: otherwise the member has
+// forgotten what it has confirmed. A record of another member does not count. A database that cannot be read is left
+// for etcd to complain about. A locked database belongs to a running member, which has passed this check.
 func (m *Machine) guardProgress(marker api.Marker) error {
 	before, err := m.records().Progress(marker.Cluster)
 	if err != nil || before.Index == 0 || !m.etcd(marker.DataDir).HasMember() {

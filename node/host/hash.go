@@ -8,9 +8,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// Hash asks the local member for the hash of its key space, as a peer would: over its peer URL, with its own
-// peer certificate. That is where a learner answers too. The member reads the whole of its key space for it, which takes
-// seconds for gigabytes that are in memory, and many minutes from a slow disk: it is waited for while it does.
+// Hash asks the local member for the hash of its key space, as a peer would: at its peer URL, with its own peer
+// certificate. A learner answers there too. The member reads all of its key space for it, which takes seconds for
+// gigabytes in memory and many minutes from a slow disk. Hash waits while the member reads.
 func (m *Machine) Hash(ctx context.Context, cluster string, r api.HashRequest) (api.Hash, error) {
 	marker, err := m.records().Marker(cluster)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package host is what the store does on its own machine: it reads the machine's state, keeps what a
-// member runs by, controls its unit, and asks the local member how it is.
+// Package host is what the store does on its own machine: it reads the machine's state, keeps what a member runs by,
+// controls the member's unit, and asks the member for its status.
 package host
 
 import (
@@ -28,8 +28,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/users"
 )
 
-// Machine is the machine that the store works on. Its methods carry out one call each, and those that
-// change something are idempotent: a call that was cut short anywhere is simply made again.
+// Machine is the machine that the store runs on. Each method carries out one call. Methods that change something are
+// idempotent: an interrupted call is simply made again.
 type Machine struct {
 	Root        string // in front of every path; "/" but in tests
 	EtcdVersion string // of the store that this is: 3.7.3
@@ -43,12 +43,12 @@ type Machine struct {
 	Stalls      time.Duration // for how long a destination may take no byte of a backup, and the other bounds of stalls in proportion; 0: as package backups has it
 	Hangs       time.Duration // for how long a call to a directory of backups may come to nothing; 0: as package backups has it
 
-	// beforeRename is told of every file or directory that is about to get its name; nil but in tests, which end
-	// a call there as a power cut would.
+	// beforeRename is called for every file or directory that is about to get its name. It is nil except in tests,
+	// which end a call there as a power cut would.
 	beforeRename func(path string)
 }
 
-// New is the real machine. binary is the path of the running store.
+// New returns the real machine. binary is the path of the running store.
 func New(etcdVersion, binary string) *Machine {
 	return &Machine{
 		Root:        "/",
@@ -64,28 +64,28 @@ func New(etcdVersion, binary string) *Machine {
 
 // Units controls systemd units.
 type Units interface {
-	// State is the state of a unit, without the text of its file and its journal. A unit that systemd
-	// does not know is no error: its LoadState says so.
+	// State returns the state of a unit, without the text of its file and without its journal. A unit that systemd does
+	// not know is no error: its LoadState says so.
 	State(ctx context.Context, unit string) (api.UnitState, error)
-	// Reload has systemd read all unit files anew.
+	// Reload has systemd read all unit files again.
 	Reload(ctx context.Context) error
 	// Start enables a unit and starts it, without waiting until it is ready.
 	Start(ctx context.Context, unit string) error
-	// Run starts a unit that ends by itself, and waits for its end. That it has failed is an error.
+	// Run starts a unit that ends by itself, and waits for its end. It returns an error if the unit fails.
 	Run(ctx context.Context, unit string) error
-	// Enable puts a unit into the boot, and starts nothing.
+	// Enable has a unit start at boot, and does not start it now.
 	Enable(ctx context.Context, unit string) error
 	// Stop stops a unit and waits until it has stopped.
 	Stop(ctx context.Context, unit string) error
-	// Disable takes a unit out of the boot.
+	// Disable has a unit no longer start at boot.
 	Disable(ctx context.Context, unit string) error
 }
 
-// Users finds and makes the system user that etcd runs as.
+// Users finds and creates the system user that etcd runs as.
 type Users interface {
-	// Lookup finds a user; false: there is none.
+	// Lookup finds a user; false means that there is none.
 	Lookup(name string) (files.Owner, bool, error)
-	// Ensure makes a system user without shell and home, and its group, unless they are there.
+	// Ensure creates a system user without shell and home, and its group, unless they exist.
 	Ensure(ctx context.Context, name string) (files.Owner, error)
 }
 
@@ -154,11 +154,12 @@ func (m *Machine) proc() procfs.FS { return procfs.FS{Root: m.Root} }
 // etcd is what a member has written to a data directory.
 func (m *Machine) etcd(dir string) etcdfs.Data { return etcdfs.Data{Root: m.Root, Dir: dir} }
 
-// path is where a path of the host lies for this process.
+// path returns where a path of the host lies for this process.
 func (m *Machine) path(p string) string { return m.files().Path(p) }
 
-// systemUser is the user that members run as. A host that has lost it refuses what would be written for it: its files would
-// be another's, and be read by nobody who needs them. It is not made here, since it would get another number than the data has.
+// systemUser returns the user that members run as. It returns an error if the host has lost this user: files that are
+// written for it would belong to somebody else, and nobody who needs them could read them. It does not create the user,
+// who would get another number than the data has.
 func (m *Machine) systemUser() (files.Owner, error) {
 	etcd, found, err := m.Users.Lookup(api.SystemUser)
 	if err == nil && !found {

@@ -9,8 +9,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/etcdclient"
 )
 
-// AddLearner adds a learner, of which the marker tells first: a run that is cut short between the two
-// leaves word of what is its own to clean up.
+// AddLearner adds a learner, and records that in the marker first: if the run is interrupted between the two, the
+// record says that the learner is the run's own to remove.
 func (m *Machine) AddLearner(ctx context.Context, cluster string, r api.AddLearnerRequest) (added api.AddedLearner, err error) {
 	if r.PeerURL == "" {
 		return added, refuse("no peer URL was given for the learner to add")
@@ -39,7 +39,7 @@ func (m *Machine) recordAdded(marker api.Marker, peerURL string) error {
 	return m.records().RewriteMarker(marker)
 }
 
-// RemoveMember removes a member, and waits until the local list has it no more.
+// RemoveMember removes a member, and waits until the local list no longer has it.
 func (m *Machine) RemoveMember(ctx context.Context, cluster string, r api.RemoveMemberRequest) error {
 	return m.throughAbout(ctx, cluster, r.Owner, r.ID, r.Timeout, func(ctx context.Context, member etcdclient.Voter, id uint64) error {
 		return member.Remove(ctx, id)
@@ -63,18 +63,18 @@ func (m *Machine) Promote(ctx context.Context, cluster string, r api.PromoteRequ
 	})
 }
 
-// MoveLeader moves the leadership from the local member, where it leads, to another voter, and waits until
-// it is there.
+// MoveLeader moves the leadership from the local member, if it leads, to another voter, and waits until that voter
+// leads.
 func (m *Machine) MoveLeader(ctx context.Context, cluster string, r api.MoveLeaderRequest) error {
 	return m.throughAbout(ctx, cluster, r.Owner, r.To, etcdclient.LeaderTimeout, func(ctx context.Context, member etcdclient.Voter, to uint64) error {
 		return member.HandOver(ctx, to)
 	})
 }
 
-// untilDone bounds nothing: what is done takes its time, and looks to itself for whether it comes further.
+// untilDone sets no deadline: the operation takes as long as it takes, and checks its own progress.
 const untilDone time.Duration = 0
 
-// through asks the local member for something that only a voter does.
+// through makes a request to the local member that only a voter answers.
 func (m *Machine) through(ctx context.Context, cluster, owner string, timeout time.Duration, do func(context.Context, etcdclient.Voter) error) error {
 	marker, err := m.records().Owned(cluster, owner)
 	if err != nil {
@@ -88,7 +88,7 @@ func (m *Machine) through(ctx context.Context, cluster, owner string, timeout ti
 	return m.local(*marker).AsVoter(ctx, do)
 }
 
-// throughAbout asks the local member, in a limited time, for something that concerns a member whose ID is given.
+// throughAbout makes a request to the local member, within a limited time, about the member with the given ID.
 func (m *Machine) throughAbout(ctx context.Context, cluster, owner, id string, timeout time.Duration, do func(context.Context, etcdclient.Voter, uint64) error) error {
 	about, err := api.ParseID(id)
 	if err != nil {
@@ -100,7 +100,7 @@ func (m *Machine) throughAbout(ctx context.Context, cluster, owner, id string, t
 	return m.through(ctx, cluster, owner, timeout, func(ctx context.Context, member etcdclient.Voter) error { return do(ctx, member, about) })
 }
 
-// local is the local member that a marker tells of.
+// local returns the local member that a marker names.
 func (m *Machine) local(marker api.Marker) etcdclient.Local {
 	return etcdclient.Local{Root: m.Root, Marker: marker}
 }

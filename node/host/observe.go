@@ -14,9 +14,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// Observe reads everything that the host knows about the cluster. As long as the request says, it waits for a member
-// that has just been started, and looks again at one that has ceased to serve, until that has lasted: one question
-// that was not answered in time is no failure.
+// Observe reads everything that the host knows about the cluster. For as long as the request says, it waits for a
+// member that was just started, and checks again on a member that no longer serves, until the failure has lasted: one
+// request without a timely answer is no failure.
 func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
 	patience := min(r.Patience, api.LongestWait)
 	begun := time.Now()
@@ -42,8 +42,9 @@ func (m *Machine) Observe(ctx context.Context, cluster string, r api.ObserveRequ
 	}
 }
 
-// pause waits until it is time for another look; false: ctx has ended. Of a process that may soon end it awaits the end, with as
-// little as tells it: the pause between two starts is short, and a look may take longer than that on a busy host.
+// pause waits until it is time for another observation; false means that ctx has ended. If a process may soon end,
+// pause waits for that end with as little work as possible: the time between two starts is short, and an observation
+// may take longer on a busy host.
 func (m *Machine) pause(ctx context.Context, cluster string, seen api.UnitState, soon bool) bool {
 	for paused := unitPoll; ; paused += unitPoll {
 		select {
@@ -57,13 +58,13 @@ func (m *Machine) pause(ctx context.Context, cluster string, seen api.UnitState,
 	}
 }
 
-// runsStill tells whether a unit's process is the one that was seen, and not active by now.
+// runsStill tells whether a unit's process is still the observed one, and not active by now.
 func (m *Machine) runsStill(ctx context.Context, cluster string, seen api.UnitState) bool {
 	now, err := m.Units.State(ctx, api.Unit(cluster))
 	return err == nil && now.MainPID == seen.MainPID && now.ActiveState == seen.ActiveState
 }
 
-// leaderless tells for how long a member that does not serve has known no leader; 0: its journal does not say.
+// leaderless returns for how long a member that does not serve has known no leader, or 0 if its journal does not say.
 func (m *Machine) leaderless(ctx context.Context, unit api.UnitState, cluster string) time.Duration {
 	if unit.ActiveState != "active" {
 		return 0
@@ -73,7 +74,7 @@ func (m *Machine) leaderless(ctx context.Context, unit api.UnitState, cluster st
 	return m.journal().Leaderless(ctx, api.Unit(cluster), unit.MainPID)
 }
 
-// withLog adds how the log of a member ends that does not serve. One that serves has its log agreed on.
+// withLog adds how the log of a member ends that does not serve. The log of a serving member is agreed on.
 func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequest, o api.Observation) api.Observation {
 	if !o.Data.HasMember || serves(o.Member) {
 		return o
@@ -98,7 +99,7 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	if runs {
 		return o
 	}
-	// A large database takes minutes to read: what had ended the member may have been mended meanwhile.
+	// A large database takes minutes to read: somebody may have repaired meanwhile what ended the member.
 	if now, err := m.Units.State(ctx, api.Unit(cluster)); err == nil && now.ActiveState == "active" {
 		if fresh, err := m.look(ctx, cluster, r); err == nil && !crashes(fresh) {
 			return m.withLog(ctx, cluster, r, fresh)
@@ -107,9 +108,9 @@ func (m *Machine) withLog(ctx context.Context, cluster string, r api.ObserveRequ
 	return o
 }
 
-// look reads everything that the host knows about the cluster, the log aside. It changes nothing. What could not
-// be found out of a member says so in its own place; a host that cannot be read is an error, since
-// what is not known must not pass for what is not there.
+// look reads everything that the host knows about the cluster, apart from the log. It changes nothing. What could not
+// be found out about a member says so in its own field. A host that cannot be read is an error, since unknown must not
+// pass for missing.
 func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest) (api.Observation, error) {
 	var o api.Observation
 	var err error
@@ -170,19 +171,19 @@ func (m *Machine) look(ctx context.Context, cluster string, r api.ObserveRequest
 	return o, err
 }
 
-// ask asks the member, where there can be one to answer.
+// ask asks the member for its status, if there can be a member to answer.
 func (m *Machine) ask(ctx context.Context, o api.Observation) api.Member {
 	switch {
 	case o.Marker == nil:
 		return api.Member{Error: records.NoCluster}
 	case o.Unit.ActiveState != "active":
-		// It opens its client port to nobody before it is ready.
+		// The member opens its client port to nobody before it is ready.
 		return api.Member{Error: "its unit is " + o.Unit.ActiveState}
 	}
 	return m.local(*o.Marker).Look(ctx)
 }
 
-// served is what the ports of a member serve that has started; nil: it has not.
+// served returns what the ports of a started member serve, or nil if the member has not started.
 func (m *Machine) served(ctx context.Context, o api.Observation) map[string]api.Served {
 	if o.Marker == nil || o.Unit.ActiveState != "active" {
 		return nil
@@ -194,7 +195,7 @@ func (m *Machine) served(ctx context.Context, o api.Observation) map[string]api.
 	return m.local(*o.Marker).Served(ctx, flags)
 }
 
-// flags are the lines of the flags file; nil where there is none.
+// flags returns the lines of the flags file, or nil if there is none.
 func (m *Machine) flags(cluster string) ([]string, error) {
 	text, err := os.ReadFile(m.path(api.FlagsFile(cluster)))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/templates/systemd"
 )
 
-// Prepare makes the host ready to be configured: the marker first, then user, directories and keys.
-// It refuses a host that carries what is not this cluster's to take.
+// Prepare makes the host ready to be configured: it writes the marker first, and then creates user, directories and
+// keys. It refuses a host that carries anything that is not this cluster's to take.
 func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequest) (api.Prepared, error) {
 	if err := checkPrepare(cluster, r); err != nil {
 		return api.Prepared{}, err
@@ -46,7 +46,7 @@ func (m *Machine) Prepare(ctx context.Context, cluster string, r api.PrepareRequ
 	return prepared, nil
 }
 
-// checkPrepare refuses a request that does not make sense on any host.
+// checkPrepare refuses a request that makes no sense on any host.
 func checkPrepare(cluster string, r api.PrepareRequest) error {
 	if r.Marker.Cluster != cluster {
 		return refuse("the marker is of cluster %q and the call of cluster %q", r.Marker.Cluster, cluster)
@@ -65,10 +65,10 @@ func checkPrepare(cluster string, r api.PrepareRequest) error {
 	return nil
 }
 
-// claim records whose host this is, if it may be, and makes the user that etcd runs as.
+// claim records whose host this is, if the host is free for it, and creates the user that etcd runs as.
 //
-// The marker comes before the user whom it is to be readable for, so it is written again after it:
-// nothing is on a host that does not say whose it is.
+// The marker comes before the user who is to read it, and is written again after it: so nothing is ever on a host that
+// does not say whose it is.
 func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, error) {
 	old, err := m.records().Marker(marker.Cluster)
 	if err != nil {
@@ -94,8 +94,8 @@ func (m *Machine) claim(ctx context.Context, marker api.Marker) (files.Owner, er
 	return etcd, m.putClaim(marker, etcd)
 }
 
-// mountOfData is where the file system is mounted that the data is to lie on: for a host that was never a
-// part of a running cluster, the one that is there; for another, the one that was.
+// mountOfData returns where the file system is mounted on which the data is to lie: the present mount point for a host
+// that was never a part of a running cluster, and the recorded one for any other host.
 func (m *Machine) mountOfData(old *api.Marker, marker api.Marker) (string, error) {
 	now, err := m.disks().MountPoint(marker.DataDir)
 	if err != nil || old == nil || old.Phase == api.PhaseForming || old.DataDir != marker.DataDir || old.Mount == "" || old.Mount == now {
@@ -116,8 +116,8 @@ func (m *Machine) putClaim(marker api.Marker, etcd files.Owner) error {
 	return m.records().PutMarker(marker, etcd)
 }
 
-// mayClaim refuses a host that another has, a share of it that a neighbour has, and data that was not
-// made by this very formation.
+// mayClaim refuses a host that belongs to another owner, a resource of the host that a neighbour uses, and data that
+// this very formation has not made.
 func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	if old != nil && old.Phase != api.PhaseForming && old.Owner != marker.Owner {
 		return refuse("this host is member %s of cluster %s already, which is formed and managed by another Terraform object; import that cluster, or destroy it from the state that holds it", old.Member, old.Cluster)
@@ -139,7 +139,7 @@ func (m *Machine) mayClaim(old *api.Marker, marker api.Marker) error {
 	return nil
 }
 
-// mustNotCollide refuses a share of the host that a neighbour has.
+// mustNotCollide refuses a resource of the host that a neighbour uses.
 func (m *Machine) mustNotCollide(marker api.Marker) error {
 	neighbours, err := m.records().Neighbours(marker.Cluster)
 	if err != nil {
@@ -153,8 +153,8 @@ func (m *Machine) mustNotCollide(marker api.Marker) error {
 	return m.Backups().MustNotTake(marker, neighbours)
 }
 
-// keepFormed is the marker to write: a member that has joined, and has its data, stays one that has,
-// whatever is configured anew. The guard goes by that.
+// keepFormed returns the marker to write. A member that has joined, and has its data, stays formed whatever is
+// configured: the guard depends on that.
 func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 	if old != nil && old.Phase == api.PhaseFormed && marker.Phase != api.PhaseFormed && old.Token == marker.Token && m.etcd(old.DataDir).HasMember() {
 		marker.Phase, marker.ClusterID, marker.MemberID = old.Phase, old.ClusterID, old.MemberID
@@ -165,7 +165,7 @@ func (m *Machine) keepFormed(old *api.Marker, marker api.Marker) api.Marker {
 	return marker
 }
 
-// collides says what a cluster would share with a neighbour that no two clusters can share; empty:
+// collides says what a cluster would share with a neighbour that no two clusters can share. It returns "" if there is
 // nothing.
 func collides(a, b api.Marker) string {
 	if api.Within(a.DataDir, b.DataDir) || api.Within(b.DataDir, a.DataDir) {

@@ -7,8 +7,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// Probe asks the local member how it is, and looks at nothing else. It is polled: it costs the member no
-// entry in its log, and the host no look at systemd.
+// Probe asks the local member for its status, and reads nothing else. It is called repeatedly: it costs the member no
+// entry in its log, and the host no request to systemd.
 func (m *Machine) Probe(ctx context.Context, cluster string) (api.Member, error) {
 	marker, err := m.records().Marker(cluster)
 	if err != nil {

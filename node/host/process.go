@@ -12,19 +12,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// startedVariable is the variable of a member's environment by which `store run` leaves word of what it
-// started etcd by. The kernel keeps it for as long as the process lives. etcd complains of variables that
-// begin with ETCD_ and that it does not know.
+// startedVariable is the environment variable in which `store run` records what it started etcd with. The kernel keeps
+// it for as long as the process lives. Its name does not begin with ETCD_, since etcd complains of such variables that
+// it does not know.
 const startedVariable = "STORE_STARTED="
 
-// started is what startedVariable holds. What could not be read is empty: not known.
+// started is what startedVariable holds. A field that could not be read is empty: unknown.
 type started struct {
 	UnitSHA256 string `json:"unit_sha256"`
 	PeerCA     string `json:"peer_ca"`
 	ClientCA   string `json:"client_ca"`
 }
 
-// Started is the entry for the environment of the cluster's member that is started now.
+// Started returns the environment entry for the cluster's member that is started now.
 func (m *Machine) Started(cluster string) (string, error) {
 	text, err := json.Marshal(started{
 		UnitSHA256: m.sum(api.UnitFile(cluster)),
@@ -37,7 +37,7 @@ func (m *Machine) Started(cluster string) (string, error) {
 	return startedVariable + string(text), nil
 }
 
-// sum is the SHA-256 of a file, in hexadecimal; empty: it could not be read.
+// sum returns the SHA-256 of a file in hexadecimal, or "" if it could not be read.
 func (m *Machine) sum(path string) string {
 	text, err := os.ReadFile(m.path(path))
 	if err != nil {
@@ -47,8 +47,8 @@ func (m *Machine) sum(path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// process is what a unit's main process was started with; nil: it is not etcd, or not yet, or has ended
-// while it was looked at.
+// process returns what a unit's main process was started with. It returns nil if the process is not etcd, not yet etcd,
+// or ended while it was read.
 func (m *Machine) process(pid int) *api.Process {
 	if pid == 0 {
 		return nil
@@ -61,7 +61,7 @@ func (m *Machine) process(pid int) *api.Process {
 	if last := len(p.Flags) - 1; last >= 0 && p.Flags[last] == uncompared {
 		p.Flags = p.Flags[:last] // it is not of its configuration, and was of that one start
 	}
-	// The kernel says " (deleted)" after the name of a file that is gone: that is no installed store.
+	// The kernel appends " (deleted)" to the name of a deleted file: that is no installed store.
 	if binary, err := m.proc().Binary(pid); err == nil {
 		p.Store = m.stores().Of(binary)
 	}

@@ -14,19 +14,19 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// Record records how far the database of a member that does not run has come. It is the one that the
-// guard compares with later, and is read the same way: from the file, as the disk holds it. Nothing else
-// would do, since what a member has applied in memory may be gone after a power cut, by right.
+// Record records how far the database of a stopped member has come. The guard compares that with the database later,
+// and reads it in the same way: from the file, as the disk holds it. Nothing else would do, since a power cut may
+// rightly lose what a member has applied in memory.
 //
-// It also completes the pairs of keys and certificates that a call was cut short in: systemd has it run, as root, whenever
-// the member has ended.
+// Record also completes pairs of keys and certificates that an interrupted call has left: systemd runs it, as root,
+// whenever the member has ended.
 func (m *Machine) Record(ctx context.Context, cluster string) error {
 	marker, err := m.records().Marker(cluster)
 	if err != nil || marker == nil {
 		return err
 	}
 	m.noteVain(ctx, cluster)
-	// A member that was started with half of a pair ends at once, and is started with all of it.
+	// A member that starts with half of a pair ends at once, and starts again with all of it.
 	if err := m.keys().CompletePairs(cluster); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	if !m.etcd(marker.DataDir).HasMember() {
 		return nil
 	}
-	// systemd records after each end of the member, and a call after it has stopped one.
+	// systemd runs this after each end of the member, and a call does after it has stopped the member.
 	return m.locks().Alone(ctx, locks.Progress(cluster), func() error {
 		now, err := m.progressOf(marker.DataDir)
 		if err != nil {
@@ -51,8 +51,8 @@ func (m *Machine) Record(ctx context.Context, cluster string) error {
 	})
 }
 
-// progressOf is how far the database in a data directory has come, once the disk has it. A member that was
-// killed may leave its last page to the kernel, and a power cut loses it.
+// progressOf returns how far the database in a data directory has come, once the disk has it. A killed member may leave
+// its last page to the kernel, and a power cut loses that page.
 func (m *Machine) progressOf(dir string) (records.Progress, error) {
 	cluster, member, err := m.etcd(dir).Identity()
 	if err != nil {

@@ -2,8 +2,7 @@ package host
 
 import "github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 
-// refuse is the error of a call that a safety rule forbids. Nothing has been changed when it is
-// returned.
+// refuse returns the error of a call that a safety rule forbids. When it is returned, nothing has been changed.
 func refuse(format string, args ...any) error {
 	return api.Refuse(format, args...)
 }

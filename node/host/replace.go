@@ -10,10 +10,10 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// The old data goes aside, and the restored comes in its place, in steps that are written down before they are
-// taken: whoever finds them half done knows whose data lies where.
+// The old data is moved aside, and the restored data into its place. Each step is recorded before it is taken, so that
+// after an interruption it is known whose data lies where.
 
-// clearData moves what lies in the data directory aside, to where the record says.
+// clearData moves the contents of the data directory aside, to where the record says.
 func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
 		return nil
@@ -43,7 +43,7 @@ func (m *Machine) clearData(cluster string, under *records.Restoration) error {
 	return files.Remove(m.path(api.ProgressFile(cluster))) // the old member's, which the record has
 }
 
-// placeData moves restored data into the data directory, in place of what a call that was cut short has put there.
+// placeData moves restored data into the data directory, in place of what an interrupted call has put there.
 func (m *Machine) placeData(cluster, next string, under *records.Restoration) error {
 	names, err := m.dataDir(under.DataDir).Contents()
 	if err != nil {
@@ -60,7 +60,7 @@ func (m *Machine) placeData(cluster, next string, under *records.Restoration) er
 	return m.moveContents(next, under.DataDir)
 }
 
-// restoreOldData moves the old data back to where it was, after what the restore has put there has gone aside.
+// restoreOldData moves the old data back, after it has moved aside what the restore has put in its place.
 func (m *Machine) restoreOldData(cluster string, under *records.Restoration) error {
 	if under.Cleared {
 		if _, err := m.dataDir(under.DataDir).SetAside("taken-back"); err != nil {
@@ -99,7 +99,7 @@ func (m *Machine) restoreOldData(cluster string, under *records.Restoration) err
 	return m.moveContents(under.Aside, under.DataDir)
 }
 
-// moveContents moves what lies in a directory into another, and removes it.
+// moveContents moves the contents of a directory into another, and removes the directory.
 func (m *Machine) moveContents(from, to string) error {
 	entries, err := inside.ReadDir(m.path(from))
 	if err != nil {

@@ -16,10 +16,10 @@ func (m *Machine) endRestoration(cluster, dataDir string) error {
 	return errors.Join(files.Remove(m.path(api.RestoreFile(cluster))), files.SyncDir(m.path(api.ConfigDir(cluster))))
 }
 
-// goOn is what a person does about a restore that is under way.
+// goOn says what a user does about a restore that is under way.
 const goOn = "apply with this restore in the configuration to finish it, or with restore.roll_back = true to go back to what was there before"
 
-// guardFenced wants no member that a restore has fenced.
+// guardFenced refuses a member that a restore has fenced.
 func (m *Machine) guardFenced(marker api.Marker) error {
 	under, err := m.records().Restoration(marker.Cluster)
 	if err != nil || under == nil || under.Stage != api.StageFenced {
@@ -28,8 +28,8 @@ func (m *Machine) guardFenced(marker api.Marker) error {
 	return fmt.Errorf("%s, and the member that was there before must not run beside the restored ones: %s", under, goOn)
 }
 
-// guardRestored wants of a restored member the data that it was given: it is what the others have, whatever phase
-// the host is in.
+// guardRestored requires that a restored member has the data that it was given, whatever phase the host is in: that is
+// what the other members have.
 func (m *Machine) guardRestored(marker api.Marker) error {
 	under, err := m.records().Restoration(marker.Cluster)
 	if err != nil || under == nil {
@@ -45,7 +45,7 @@ func (m *Machine) guardRestored(marker api.Marker) error {
 	return nil
 }
 
-// mustNotBeFenced refuses to start what the guard would not let start, before anything is stopped for it.
+// mustNotBeFenced refuses to start a member that the guard would refuse, before anything is stopped for that start.
 func (m *Machine) mustNotBeFenced(cluster string) error {
 	under, err := m.records().Restoration(cluster)
 	if err == nil && under != nil && under.Stage == api.StageFenced {

@@ -12,8 +12,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/locks"
 )
 
-// SetAside stops the member, takes it out of the boot, and moves its data aside. Its flags go first: without
-// them the guard lets no member start, also where the phase allows an empty data directory.
+// SetAside stops and disables the member, and moves its data aside. It moves the flags first: without them the guard
+// lets no member start, even in a phase that allows an empty data directory.
 func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRequest) (api.SetAside, error) {
 	if err := datadir.CheckWhy(r.Why); err != nil {
 		return api.SetAside{}, err
@@ -47,11 +47,11 @@ func (m *Machine) SetAside(ctx context.Context, cluster string, r api.SetAsideRe
 	return api.SetAside{Path: to}, err
 }
 
-// Retire takes the cluster off the host. A host that carries no part of it is done. The system user
-// stays: files that were moved aside are its own. Snapshots stay where the data does; a purge deletes both.
+// Retire removes the cluster from the host. A host that carries no part of it is done. The system user stays, since it
+// owns files that were moved aside. Snapshots stay where the data does; a purge deletes both.
 //
-// The marker goes after all that it speaks for, so that a call that was cut short is made again, and
-// before the store, by which it is made.
+// The marker is removed after everything that it describes, so that an interrupted call can be made again, and before
+// the store, which makes the call.
 func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireRequest) (api.Retired, error) {
 	marker, err := m.records().Marker(cluster)
 	if err != nil {
@@ -106,7 +106,8 @@ func (m *Machine) Retire(ctx context.Context, cluster string, r api.RetireReques
 	return retired, m.locks().Alone(ctx, locks.Shared, func() error { return m.stores().Deselect(cluster) })
 }
 
-// leave moves a data directory aside, or deletes it, and says where it lies. What was fetched for a restore goes.
+// leave moves a data directory aside or deletes it, and returns where the data lies. It deletes what was fetched for a
+// restore.
 func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring bool) (string, error) {
 	if restoring {
 		if err := m.arrivals().RemoveFetched(dataDir, "", false); err != nil {
@@ -122,7 +123,7 @@ func (m *Machine) leave(marker *api.Marker, dataDir string, purge, restoring boo
 	return m.dataDir(marker.DataDir).MoveAside(*marker, "retired")
 }
 
-// removeUnit stops the unit, takes it out of the boot, and removes its file.
+// removeUnit stops and disables the unit, and removes its file.
 func (m *Machine) removeUnit(ctx context.Context, cluster string) error {
 	unit := api.Unit(cluster)
 	if err := m.Units.Stop(ctx, unit); err != nil {
@@ -137,8 +138,8 @@ func (m *Machine) removeUnit(ctx context.Context, cluster string) error {
 	return m.Units.Reload(ctx)
 }
 
-// removeConfiguration removes the cluster's configuration and keys, and one file of it last: that by which a call
-// that was cut short is made again.
+// removeConfiguration removes the cluster's configuration and keys. It removes one file of them last: the one by which
+// an interrupted call is made again.
 func (m *Machine) removeConfiguration(cluster, last string) error {
 	dir := m.path(api.ConfigDir(cluster))
 	entries, err := os.ReadDir(dir)
@@ -156,6 +157,6 @@ func (m *Machine) removeConfiguration(cluster, last string) error {
 	if err := errors.Join(files.SyncDir(dir), files.RemoveAll(dir)); err != nil {
 		return err
 	}
-	// The directory of all clusters stays where another one uses it.
+	// The directory of all clusters stays if another cluster uses it.
 	return m.files().RemoveEmpty(path.Dir(api.ConfigDir(cluster)))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/records"
 )
 
-// RollBack makes the host what it was before the restore. Until all of it is back, the guard lets no member start.
+// RollBack makes the host what it was before the restore. Until everything is back, the guard lets no member start.
 func (m *Machine) RollBack(ctx context.Context, cluster string, r api.RollBackRequest) error {
 	under, err := m.mayRollBack(cluster, r)
 	if err != nil || under == nil {
@@ -44,7 +44,7 @@ func (m *Machine) RollBack(ctx context.Context, cluster string, r api.RollBackRe
 	return m.endRestoration(cluster, under.Beside())
 }
 
-// mayRollBack refuses what cannot be rolled back, and is nil where nothing is left to roll back.
+// mayRollBack refuses a restore that cannot be rolled back. It returns nil if nothing is left to roll back.
 func (m *Machine) mayRollBack(cluster string, r api.RollBackRequest) (*records.Restoration, error) {
 	marker, err := m.records().Marker(cluster)
 	if err == nil && marker != nil {
@@ -71,7 +71,7 @@ func (m *Machine) mayRollBack(cluster string, r api.RollBackRequest) (*records.R
 	return under, nil
 }
 
-// restoreOldConfiguration puts back what the old member ran by, the marker last.
+// restoreOldConfiguration puts back what the old member ran by, and the marker last.
 func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, under *records.Restoration) error {
 	etcd, err := m.systemUser()
 	if err != nil {
@@ -106,7 +106,7 @@ func (m *Machine) restoreOldConfiguration(ctx context.Context, cluster string, u
 	return m.records().RewriteMarker(*under.Marker)
 }
 
-// putOrRemove makes a file what it was, which may be that there was none.
+// putOrRemove makes a file what it was, or removes it if there was none.
 func (m *Machine) putOrRemove(f files.File, there bool) error {
 	if !there {
 		return errors.Join(files.Remove(m.path(f.Path)), files.SyncDir(m.path(path.Dir(f.Path))))
@@ -115,7 +115,8 @@ func (m *Machine) putOrRemove(f files.File, there bool) error {
 	return err
 }
 
-// forget takes off a host what a restore has made of one that carried no cluster before. The record goes last.
+// forget removes from a host what a restore has made, if the host carried no cluster before. The record is removed
+// last.
 func (m *Machine) forget(ctx context.Context, cluster string, under *records.Restoration) error {
 	if err := m.removeUnit(ctx, cluster); err != nil {
 		return err

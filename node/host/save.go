@@ -17,9 +17,9 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// Save sends a snapshot of the local member, and says whether it is one once all of it was verified. It is taken into a
-// file first: the member holds a read transaction for as long as it is read, in which its database grows, and the line to
-// whoever wants it may be thin. Several may be at work at a time.
+// Save sends a snapshot of the local member, and says whether all of it was verified. It saves to a file first: while
+// the snapshot is read, the member holds a read transaction, in which its database grows, and the connection to the
+// caller may be slow. Several calls may run at a time.
 func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, content io.Writer) (api.Saved, error) {
 	var saved api.Saved
 	err := m.through(ctx, cluster, r.Owner, untilDone, func(ctx context.Context, member etcdclient.Voter) error {
@@ -51,7 +51,7 @@ func (m *Machine) Save(ctx context.Context, cluster string, r api.SaveRequest, c
 			}
 			return put(ctx, *r.S3, file, saved.SizeBytes)
 		}
-		// It is verified while it is sent. Where it turns out to be none, the sending ends.
+		// The snapshot is verified while it is sent. If it turns out to be none, the sending ends.
 		sent := make(chan error, 1)
 		verifying, failed := context.WithCancelCause(ctx)
 		defer failed(nil)

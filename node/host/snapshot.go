@@ -12,7 +12,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/snapshots"
 )
 
-// Snapshot saves a snapshot of the local member beside its data, verifies it, and lets the oldest go.
+// Snapshot saves a snapshot of the local member beside its data, verifies it, and deletes the oldest snapshots.
 func (m *Machine) Snapshot(ctx context.Context, cluster string, r api.SnapshotRequest) (api.Snapshot, error) {
 	if r.Keep < 1 {
 		return api.Snapshot{}, refuse("%d snapshots are to be kept: keep at least the one that is taken", r.Keep)

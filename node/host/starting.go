@@ -7,14 +7,13 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/keys"
 )
 
-// lastingFailure is for how long a member that has served has to have failed before a look reports it: elections on
-// slow disks have been seen to take 18 s, and nobody serves meanwhile.
+// lastingFailure is how long a member that has served has to have failed before an observation reports it: elections on
+// slow disks were seen to take 18 s, and nobody serves meanwhile.
 const lastingFailure = 25 * time.Second
 
-// mayComeYet tells whether a member that does not serve, or is not ready, may do so by itself: it has only just been
-// started, by whom or with its host alike, or it has served since it was started, and may do so again after an
-// election. failed is for how long it is known to have failed. Members that are formed or restored are their run's to
-// await.
+// mayComeYet tells whether a member that does not serve, or is not ready, may do so by itself: it was only just
+// started, by whomever or with its host, or it has served since its start, and may serve again after an election.
+// failed is how long it is known to have failed. The run itself waits for members that it forms or restores.
 func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) bool {
 	switch {
 	case patience <= 0 || o.Marker == nil || o.Marker.Phase == api.PhaseForming || o.Restore != nil:
@@ -34,12 +33,12 @@ func (m *Machine) mayComeYet(o api.Observation, patience, failed time.Duration) 
 	return known && age < patience
 }
 
-// loopAge is how much older than the one before it a process has to be before it counts as one that stays, where those
-// before it have ended.
+// loopAge is how much older than the previous process a process has to be to count as one that stays, if the previous
+// ones have ended.
 const loopAge = 30 * time.Second
 
-// loops tells whether a member's process ends each time that systemd starts it. One that waits for its peers or replays a
-// long log stays.
+// loops tells whether a member's process ends each time that systemd starts it. A process that waits for its peers or
+// replays a long log stays.
 func (m *Machine) loops(u api.UnitState) bool {
 	ended := u.ActiveState == "deactivating" && u.MainPID == 0 && u.Vain > 0 // and how far it has come is being recorded
 	if u.ActiveState != "activating" && !ended || u.Restarts < lostRestarts {

@@ -7,8 +7,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// meant refuses a call that means another machine, or another member on it, than this one. A run that was led here by a
-// wrong route, or whose look is stale, changes nothing.
+// meant refuses a call that is meant for another machine, or for another member on this one. So a run that a wrong
+// route has led here, or whose observation is stale, changes nothing.
 func (m *Machine) meant(cluster string, t *api.Target) error {
 	if t == nil {
 		return nil

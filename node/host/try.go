@@ -14,11 +14,11 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
 )
 
-// tryTimeout bounds a trial, which takes as long as the binary takes to load.
+// tryTimeout bounds a trial, which takes as long as the program takes to load.
 const tryTimeout = 30 * time.Second
 
-// Try has an installed store parse flags as etcd. With --version behind them etcd parses all of them, and
-// ends before it looks at anything that they say.
+// Try has an installed store parse flags as etcd. With --version after them, etcd parses all of them and ends before it
+// uses any of their values.
 func (m *Machine) Try(ctx context.Context, r api.TryRequest) error {
 	if !m.stores().IsInstalled(r.Store) {
 		return refuse("store %q is not installed on this host", r.Store)
@@ -41,7 +41,7 @@ func (m *Machine) Try(ctx context.Context, r api.TryRequest) error {
 	return nil
 }
 
-// firstLine is what etcd says of flags before it prints how it is used.
+// firstLine returns what etcd says of flags before it prints its usage.
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return line

@@ -10,8 +10,8 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// unit is the state of the cluster's unit, with the text of its file, and with its last words where
-// it failed or is being started again.
+// unit returns the state of the cluster's unit with the text of its file, and with the end of its journal if it failed
+// or is being restarted.
 func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, error) {
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
@@ -37,7 +37,7 @@ func (m *Machine) unit(ctx context.Context, cluster string) (api.UnitState, erro
 // journal is the host's journal.
 func (m *Machine) journal() units.Journal { return units.Journal{Run: m.Run} }
 
-// running tells whether a unit's process is there, or on its way.
+// running tells whether a unit's process is there or being started.
 func running(s api.UnitState) bool {
 	switch s.ActiveState {
 	case "active", "activating", "reloading", "deactivating":
@@ -58,15 +58,15 @@ func (m *Machine) Start(ctx context.Context, cluster string) error {
 	if err := m.mayStart(ctx, *marker); err != nil {
 		return err
 	}
-	// A recovery starts its member itself: to start it any other way is to have given that recovery up.
+	// A recovery starts its member itself: whoever starts it in another way has given that recovery up.
 	if err := m.endRecovery(cluster); err != nil {
 		return err
 	}
 	return m.Units.Start(ctx, api.Unit(cluster))
 }
 
-// Restart stops the unit where it runs, waits until it has stopped, enables it and starts it, without
-// waiting until it is ready.
+// Restart stops the unit if it runs, waits until it has stopped, and enables and starts it, without waiting until it is
+// ready.
 func (m *Machine) Restart(ctx context.Context, cluster string, r api.RestartRequest) error {
 	marker, err := m.records().Owned(cluster, r.Owner)
 	if err != nil {
@@ -95,14 +95,14 @@ func (m *Machine) Stop(ctx context.Context, cluster string, r api.StopRequest) e
 	return m.Units.Disable(ctx, api.Unit(cluster))
 }
 
-// stop stops the unit, and records how far its member has come. The unit does that too; this is for one that
-// was written before it did.
+// stop stops the unit, and records how far its member has come. The unit does that too; this is for a unit that an
+// older release has written.
 func (m *Machine) stop(ctx context.Context, cluster string) error {
 	if err := m.Units.Stop(ctx, api.Unit(cluster)); err != nil {
 		return err
 	}
-	// The member is stopped, which is what was asked for. What cannot be recorded, of a database that is
-	// damaged, say, must not keep anybody from mending it.
+	// The member is stopped, as requested. If its progress cannot be recorded, e.g. of a damaged database, that must
+	// not keep anybody from repairing it.
 	_ = m.Record(ctx, cluster)
 	return nil
 }

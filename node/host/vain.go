@@ -12,19 +12,20 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/host/units"
 )
 
-// A member whose data is large, on a disk that is slow, may take minutes until it ends over what is wrong with it. So how
-// long a process is awaited that may end, and from when on it counts as one that stays, go by how long the one before it
-// has run. systemd knows that until it starts the next, and has the store record it.
+// If a member's data is large and its disk slow, the member may run for minutes before it ends over an error. So how
+// long a process that may end is waited for, and from when on it counts as one that stays, depends on how long the
+// previous one ran. systemd knows that until it starts the next process, and has the store record it.
 
-// vain is what vainFile holds.
+// vain is the content of vainFile.
 type vain struct {
 	Lasted time.Duration `json:"lasted"` // nanoseconds
 }
 
-// vainFile is where it is kept, until the host boots.
+// vainFile keeps it until the host boots.
 func vainFile(cluster string) string { return filepath.Join(api.RunDir, "vain-"+cluster+".json") }
 
-// noteVain notes how long the process has run that has just ended. It is a hint for who looks, and fails nothing.
+// noteVain records how long the process ran that has just ended. It is a hint for observations, so its failure is
+// ignored.
 func (m *Machine) noteVain(ctx context.Context, cluster string) {
 	ctx, cancel := context.WithTimeout(ctx, units.Timeout)
 	defer cancel()
@@ -37,7 +38,8 @@ func (m *Machine) noteVain(ctx context.Context, cluster string) {
 	}
 }
 
-// lastVain is how long the last process ran that was started in vain; 0: not known, or the last one was not.
+// lastVain returns how long the last process ran that was started in vain. It returns 0 if that is unknown, or if the
+// last start was not in vain.
 func (m *Machine) lastVain(cluster string) time.Duration {
 	var last vain
 	text, err := os.ReadFile(m.path(vainFile(cluster)))
@@ -47,5 +49,5 @@ func (m *Machine) lastVain(cluster string) time.Duration {
 	return max(last.Lasted, 0)
 }
 
-// mayEndBy is the age from which on a process counts as one that stays, where those before it have ended.
+// mayEndBy returns the age from which a process counts as one that stays, if the previous ones have ended.
 func mayEndBy(u api.UnitState) time.Duration { return u.Vain + max(loopAge, u.Vain/2) }

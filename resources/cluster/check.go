@@ -44,8 +44,8 @@ func (c clusterModel) check(ctx context.Context) diag.Diagnostics {
 	return diags
 }
 
-// checkMembers has the planner check the members. An unknown address counts as a member, at an address that no other
-// member has.
+// checkMembers checks the members by the rules of package membership. An unknown address counts as a member, at an
+// address that no other member has.
 func checkMembers(members map[string]memberModel) error {
 	var spec membership.Spec
 	for _, name := range slices.Sorted(maps.Keys(members)) {
