@@ -77,7 +77,11 @@ func (c *planner) reissue(s *membership.MemberStatus) {
 	switch who, distrusted := c.notTrusting(c.Signers.First()); {
 	case distrusted && serves(who) && who.Desired: // it is restarted first
 	case distrusted:
-		c.defers(*s, fmt.Sprintf("its certificates are of authority %s, and none of another is issued while it is not known whether %s trusts that", others, who), c.bringBack())
+		doubt, remedy := fmt.Sprintf("it is not known whether %s trusts that", who), c.bringBack()
+		if who.Issued != (membership.Issued{}) {
+			doubt, remedy = fmt.Sprintf("%s does not trust that", who), cmp.Or(c.downVoters(), "let that member leave first: see what keeps it")
+		}
+		c.defers(*s, fmt.Sprintf("its certificates are of authority %s, and none of another is issued while %s", others, doubt), remedy)
 	case c.sign == c.Signers.First():
 		s.Invalid = "they are of authority " + others.String()
 	}
