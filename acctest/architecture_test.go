@@ -130,6 +130,7 @@ var alone = []struct {
 	{"node/nodetest/model", []string{"node/nodetest", "node/nodetest/signing"}, "fakes are for tests"},
 	{"node/nodetest/signing", []string{"node/nodetest"}, "fakes are for tests"},
 	{"node/backup/s3test", nil, "servers are for tests"},
+	{"pki/remote/remotetest", nil, "servers are for tests"},
 	{"node/ssh/sshtest", nil, "fakes are for tests"},
 	{"resources/terraformtest", nil, "drivers are for tests"},
 	{"resources/modeltest", nil, "what prints models is for tests"},

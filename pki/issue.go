@@ -76,6 +76,10 @@ func (a *Authority) conforms(certificate *x509.Certificate, public crypto.Public
 		return errors.New("it is an authority's")
 	case certificate.KeyUsage&^a.tolerated != keyUsage || !slices.Equal(certificate.ExtKeyUsage, usages) || len(certificate.UnknownExtKeyUsage) > 0:
 		return fmt.Errorf("its usages are not those of profile %s", want.Profile)
+	// A signing server decides by its own profile. One that signs for longer would have the certificate renewed again and again.
+	case want.Lifetime > 0 && certificate.NotAfter.After(now.Add(want.Lifetime+time.Second)):
+		return fmt.Errorf("it is valid until %s, and it was to be valid for no longer than %s: give the signer's profile a shorter expiry, or ask for a longer validity",
+			certificate.NotAfter.UTC().Format(time.RFC3339), want.Lifetime)
 	}
 	return verify(certificate, []*x509.Certificate{a.certificate}, want.Profile, now)
 }

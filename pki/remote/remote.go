@@ -39,11 +39,11 @@ type Server struct {
 // Bounds of a call.
 const (
 	path      = "/api/v1/cfssl/authsign"
-	tries     = 5           // with pauses that double: 15 seconds, and what the answers take
-	pause     = time.Second // before the second try
-	answer    = time.Minute // of one try; a signer in a hardware module takes seconds
-	mostBytes = 1 << 20     // of an answer: a certificate has a few thousand
-	leastKey  = 16          // bytes: what `cfssl` and its documentation take for an authentication key
+	tries     = 5                // with pauses that double: 15 seconds, and what the answers take
+	pause     = time.Second      // before the second try
+	answer    = 30 * time.Second // of one try; a signer in a hardware module takes seconds
+	mostBytes = 1 << 20          // of an answer: a certificate has a few thousand
+	leastKey  = 16               // bytes: what `cfssl` and its documentation take for an authentication key
 )
 
 // Check returns why no server can be asked so, naming the attribute at fault.
@@ -77,6 +77,7 @@ func (s Server) Issuer() (pki.Issuer, error) {
 	if !is {
 		return nil, errors.New("the HTTP client has no transport that takes authorities")
 	}
+	transport.DisableKeepAlives = true // nothing of a call stays at work after it
 	transport.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
 	return issuer{s, address, provider, client}, nil
 }

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -20,20 +19,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudflare/cfssl/api/signhandler"
-	"github.com/cloudflare/cfssl/auth"
 	"github.com/cloudflare/cfssl/config"
-	"github.com/cloudflare/cfssl/helpers"
-	"github.com/cloudflare/cfssl/log"
-	"github.com/cloudflare/cfssl/signer"
-	"github.com/cloudflare/cfssl/signer/local"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/secret"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
-	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/remote/remotetest"
 )
 
-const authKey = "00112233445566778899aabbccddeeff"
+const authKey = remotetest.Key
 
 func must[T any](t *testing.T) func(T, error) T {
 	return func(value T, err error) T {
@@ -45,42 +38,17 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// cfsslHandler is cfssl's own handler of authenticated calls, which signs by an authority with the profiles that
-// cfssl's documentation has.
+// cfsslHandler is cfssl's own handler of authenticated calls.
 func cfsslHandler(t *testing.T, authority *pki.Authority, edit func(*config.Signing)) http.Handler {
 	t.Helper()
-	log.Level = log.LevelFatal
-	certificate := must[*x509.Certificate](t)(cert.ParseOne(authority.CertificatePEM()))
-	key, err := helpers.ParsePrivateKeyPEM(must[[]byte](t)(authority.PrivateKeyPEM()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider := must[*auth.Standard](t)(auth.New(authKey, nil))
-	profile := func(usages ...string) *config.SigningProfile {
-		return &config.SigningProfile{Usage: append([]string{"signing", "key encipherment"}, usages...), Expiry: 8760 * time.Hour,
-			ExpiryString: "8760h", AuthKeyName: "ours", Provider: provider}
-	}
-	policy := &config.Signing{
-		Profiles: map[string]*config.SigningProfile{"peer": profile("server auth", "client auth"), "server": profile("server auth", "client auth"), "client": profile("client auth")},
-		Default:  profile("server auth"),
-	}
-	if edit != nil {
-		edit(policy)
-	}
-	ca := must[*local.Signer](t)(local.NewSigner(key, certificate, signer.DefaultSigAlgo(key), policy))
-	handler := must[http.Handler](t)(signhandler.NewAuthHandlerFromSigner(ca))
-	mux := http.NewServeMux()
-	mux.Handle("/api/v1/cfssl/authsign", handler)
-	return mux
+	return remotetest.Handler(t, authority, edit)
 }
 
 // serve starts a server with TLS, and says how to ask it.
 func serve(t *testing.T, handler http.Handler) Server {
 	t.Helper()
-	s := httptest.NewTLSServer(handler)
-	t.Cleanup(s.Close)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	return Server{URL: s.URL, Key: secret.New(authKey), CACertificate: string(ca)}
+	url, ca := remotetest.Serve(t, handler)
+	return Server{URL: url, Key: secret.New(authKey), CACertificate: ca}
 }
 
 // external is the authority as those have it who have no key of it.
@@ -190,6 +158,21 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	for range 100 {
 		if _, err := w.Write([]byte(strings.Repeat("{", 1<<16))); err != nil {
 			return
+		}
+	}
+}
+
+// TestNoLongerThanAskedFor has a certificate discarded that the server's profile makes valid for longer than it was asked for, and a
+// shorter one taken.
+func TestNoLongerThanAskedFor(t *testing.T) {
+	ca := newAuthority(t, "etcd main clients")
+	authority := external(t, ca, serve(t, cfsslHandler(t, ca, nil)))
+	for lifetime, takes := range map[time.Duration]bool{0: true, 8000 * time.Hour: false, 8760 * time.Hour: true, 9000 * time.Hour: true} {
+		want := want(pki.Client)
+		want.Lifetime = lifetime
+		_, err := authority.Sign(t.Context(), request(t, want), want, time.Now())
+		if takes != (err == nil) || err != nil && !strings.Contains(err.Error(), "no longer than 8000h0m0s") {
+			t.Errorf("%s: %v", lifetime, err)
 		}
 	}
 }

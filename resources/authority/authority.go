@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/sensitive"
@@ -27,10 +26,11 @@ type Model struct {
 	Trusted *Trusted `tfsdk:"trusted"`
 }
 
-// KeyPair is one authority.
+// KeyPair is one authority. etcd_pki gives certificate and key; who signs by an authority takes a server in place of the key too.
 type KeyPair struct {
 	Certificate types.String     `tfsdk:"certificate"`
 	PrivateKey  sensitive.String `tfsdk:"private_key"`
+	Remote      *Remote          `tfsdk:"-"`
 }
 
 // Descriptions of the object's attributes, the same wherever it stands.
@@ -39,7 +39,7 @@ const (
 	AboutClient      = "The authority that clients and servers trust each other by."
 	aboutCertificate = "The authority's certificate, PEM."
 	aboutPrivateKey  = "The authority's private key, PEM."
-	aboutSigningKey  = aboutPrivateKey + " A plan that signs nothing does without it, and one that signs is refused where it is left out."
+	aboutSigningKey  = aboutPrivateKey + " Either this or `remote`. A plan that signs nothing does without both, and one that signs is refused where both are left out."
 	aboutTrusted     = "Authorities that members trust beside these: the ones before them, until all clients have certificates of these, or the ones that are to come."
 	aboutTrustedKey  = "The authority's private key, PEM. With it, the authority signs for members for as long as not all of them trust the one that is to sign: a member can be replaced meanwhile."
 )
@@ -62,6 +62,7 @@ func pairWriteOnly(description string) schema.SingleNestedAttribute {
 		Attributes: map[string]schema.Attribute{
 			"certificate": schema.StringAttribute{Required: true, WriteOnly: true, MarkdownDescription: aboutCertificate},
 			"private_key": schema.StringAttribute{Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutSigningKey},
+			"remote":      remoteWriteOnly(),
 		},
 	}
 }
@@ -111,11 +112,15 @@ func From(ctx context.Context, object types.Object) (Model, diag.Diagnostics) {
 
 // PairFrom reads one of the authorities of an object.
 func PairFrom(ctx context.Context, object types.Object, name string) (pair KeyPair, diags diag.Diagnostics) {
-	if value, ok := object.Attributes()[name].(types.Object); ok && !value.IsUnknown() {
-		diags = value.As(ctx, &pair, basetypes.ObjectAsOptions{})
-		return pair, diags
+	value, is := object.Attributes()[name].(types.Object)
+	if !is || value.IsUnknown() {
+		return KeyPair{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
 	}
-	return KeyPair{Certificate: types.StringUnknown(), PrivateKey: sensitive.Unknown()}, nil
+	attributes := value.Attributes()
+	pair.Certificate, _ = attributes["certificate"].(types.String)
+	pair.PrivateKey, _ = attributes["private_key"].(sensitive.String)
+	pair.Remote, diags = remoteFrom(ctx, attributes["remote"])
+	return pair, diags
 }
 
 // Warning is how long before an authority expires plans warn: time enough to move the data into another cluster.

@@ -55,13 +55,13 @@ func TestCheck(t *testing.T) {
 		"long over":                    {made(t, "old", time.Hour, now.AddDate(-20, 0, 0)), ""}, // no clock is read
 		"nothing known":                {Model{Peer: unknown, Client: unknown}, ""},
 		"one known, and wrong":         {Model{Peer: unknown, Client: text("nonsense", "nonsense")}, "pki.client: read the authority's certificate"},
-		"another one's key":            {Model{Peer: KeyPair{prod.Peer.Certificate, other.Peer.PrivateKey}, Client: prod.Client}, "pki.peer: the authority"},
+		"another one's key":            {Model{Peer: KeyPair{Certificate: prod.Peer.Certificate, PrivateKey: other.Peer.PrivateKey}, Client: prod.Client}, "pki.peer: the authority"},
 		"no key":                       {Model{Peer: text(certificateOf(prod.Peer), "nonsense"), Client: prod.Client}, "it must be PEM"},
 		"both wrong":                   {Model{Peer: text("nonsense", ""), Client: text("nonsense", "")}, "pki.client: read the authority's certificate"},
 		"a chain":                      {Model{Peer: text(certificateOf(prod.Peer)+certificateOf(other.Peer), prod.Peer.PrivateKey.Reveal()), Client: prod.Client}, "it must be the only one"},
 		"one key for both":             {Model{Peer: prod.Peer, Client: prod.Peer}, "have the same key"},
 		"trusted without a key":        {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{Certificate: other.Peer.Certificate}}}, ""},
-		"trusted by another's key":     {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{other.Peer.Certificate, prod.Peer.PrivateKey}}}, "A trusted authority cannot be used"},
+		"trusted by another's key":     {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &KeyPair{Certificate: other.Peer.Certificate, PrivateKey: prod.Peer.PrivateKey}}}, "A trusted authority cannot be used"},
 		"trusted that is not known":    {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Peer: &unknown}}, ""},
 		"trusted that is no authority": {Model{Peer: prod.Peer, Client: prod.Client, Trusted: &Trusted{Client: &KeyPair{Certificate: types.StringValue("nonsense")}}}, "A trusted authority cannot be used"},
 	} {

@@ -125,7 +125,8 @@ func ClientEphemeral() ephemeral.SingleNestedAttribute {
 				Required: true, MarkdownDescription: AboutClient,
 				Attributes: map[string]ephemeral.Attribute{
 					"certificate": ephemeral.StringAttribute{Required: true, MarkdownDescription: aboutCertificate},
-					"private_key": ephemeral.StringAttribute{Required: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutPrivateKey},
+					"private_key": ephemeral.StringAttribute{Optional: true, Sensitive: true, CustomType: sensitive.StringType{}, MarkdownDescription: aboutSigningKey},
+					"remote":      remoteEphemeral(),
 				},
 			},
 			"trusted": ephemeral.SingleNestedAttribute{

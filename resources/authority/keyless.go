@@ -20,7 +20,7 @@ func (absent) Issue(context.Context, pki.Order) ([]byte, error) {
 // KeysLeftOut are the attributes of the keys that the configuration leaves out, of the authorities that are to sign.
 func (a Model) KeysLeftOut() (attributes []string) {
 	for _, key := range []string{api.KeyServer, api.KeyPeer} {
-		if a.of(key)[0].PrivateKey.IsNull() {
+		if !a.of(key)[0].Signs() {
 			attributes = append(attributes, keyAttribute(key))
 		}
 	}
@@ -32,7 +32,7 @@ func (a Model) Keyless() map[string]string {
 	keyless := map[string]string{}
 	for _, key := range []string{api.KeyServer, api.KeyPeer} {
 		signs := a.of(key)[0]
-		if certificate, err := cert.ParseLeaf([]byte(signs.Certificate.ValueString())); err == nil && signs.PrivateKey.IsNull() {
+		if certificate, err := cert.ParseLeaf([]byte(signs.Certificate.ValueString())); err == nil && !signs.Signs() {
 			keyless[cert.Name(certificate)] = keyAttribute(key)
 		}
 	}

@@ -73,7 +73,12 @@ func (k KeyPair) check(at string) (*pki.Authority, error) {
 }
 
 // known tells whether all of an authority is known.
-func (k KeyPair) known() bool { return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() }
+func (k KeyPair) known() bool {
+	return !k.Certificate.IsUnknown() && !k.PrivateKey.IsUnknown() && (k.Remote == nil || k.Remote.known())
+}
+
+// Signs tells whether the configuration gives the authority's key, or a server that has it.
+func (k KeyPair) Signs() bool { return !k.PrivateKey.IsNull() || k.Remote != nil }
 
 // Check refuses an authority for clients that could never sign, and one beside it that is none, as far as they are known. It reads
 // no clock either.
@@ -97,10 +102,20 @@ func (k KeyPair) notBefore() time.Time {
 
 // Parse reads the authority, and refuses one that could not sign at now, for any other reason than that its key is left out.
 func (k KeyPair) Parse(now time.Time) (*pki.Authority, error) {
-	if k.PrivateKey.IsNull() {
-		return pki.ParseExternal([]byte(k.Certificate.ValueString()), absent{}, now)
+	certificate := []byte(k.Certificate.ValueString())
+	switch {
+	case !k.Signs():
+		return pki.ParseExternal(certificate, absent{}, now)
+	case k.Remote == nil:
+		return pki.ParseAuthority(certificate, []byte(k.PrivateKey.Reveal()), now)
+	case !k.PrivateKey.IsNull():
+		return nil, errors.New("it has a private_key and a remote, and one of them has to sign: take out the other")
 	}
-	return pki.ParseAuthority([]byte(k.Certificate.ValueString()), []byte(k.PrivateKey.Reveal()), now)
+	issuer, err := k.Remote.issuer()
+	if err != nil {
+		return nil, err
+	}
+	return pki.ParseExternal(certificate, issuer, now)
 }
 
 // Algorithm is the algorithm of an authority's key, which the keys of members are to have too.

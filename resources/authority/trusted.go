@@ -33,6 +33,7 @@ func trustedWriteOnly() schema.SingleNestedAttribute {
 					Optional: true, WriteOnly: true, Sensitive: true, CustomType: sensitive.StringType{},
 					MarkdownDescription: aboutTrustedKey,
 				},
+				"remote": remoteWriteOnly(),
 			},
 		}
 	}
@@ -112,7 +113,7 @@ func (a Model) Signers() membership.Signers {
 func signers(authorities []KeyPair) (names []string) {
 	for i, authority := range authorities {
 		certificate, err := cert.ParseLeaf([]byte(authority.Certificate.ValueString()))
-		if err == nil && (i == 0 || !authority.PrivateKey.IsNull()) {
+		if err == nil && (i == 0 || authority.Signs()) {
 			names = append(names, cert.Name(certificate))
 		}
 	}
@@ -127,7 +128,7 @@ func (a Model) checkTrusted() (diags diag.Diagnostics) {
 				continue
 			}
 			_, err := cert.ParseOne([]byte(k.Certificate.ValueString()))
-			if err == nil && !k.PrivateKey.IsNull() {
+			if err == nil && k.Signs() {
 				_, err = k.Parse(k.notBefore())
 			}
 			if err != nil {

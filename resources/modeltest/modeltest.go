@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
@@ -52,8 +53,11 @@ func withSecrets(t *testing.T, kind tftypes.Type, at *tftypes.AttributePath, isS
 	return tftypes.NewValue(kind, "open")
 }
 
+// Read reads an attribute whose model is not the mirror of its schema.
+type Read func(context.Context, types.Object) (model any, diags diag.Diagnostics)
+
 // PrintsNoSecrets reads a configuration, a plan or a state of a resource into its model, and attributes of it into theirs (inner, by
-// their names). However these are printed, an attribute that the schema marks as sensitive is not in the text. An attribute that is
+// their names, or with a Read). However these are printed, an attribute that the schema marks as sensitive is not in the text. An attribute that is
 // added later is looked at too; least is how many secrets there are at least.
 func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, inner map[string]any) {
 	t.Helper()
@@ -62,6 +66,13 @@ func PrintsNoSecrets(t *testing.T, of resource.Resource, model any, least int, i
 	raw := secretValue(t, resp.Schema, least)
 	printsNone(t, "the resource", model, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).Get(t.Context(), model))
 	for attribute, inner := range inner {
+		if read, is := inner.(Read); is {
+			var object types.Object
+			diags := (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), &object)
+			model, d := read(t.Context(), object)
+			printsNone(t, attribute, model, append(diags, d...))
+			continue
+		}
 		printsNone(t, attribute, inner, (&tfsdk.State{Schema: resp.Schema, Raw: raw}).GetAttribute(t.Context(), path.Root(attribute), inner))
 	}
 }

@@ -1,0 +1,76 @@
+// Package remotetest has a signing server for tests: cfssl's own handler of authenticated calls, behind TLS.
+package remotetest
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/cloudflare/cfssl/api/signhandler"
+	"github.com/cloudflare/cfssl/auth"
+	"github.com/cloudflare/cfssl/config"
+	"github.com/cloudflare/cfssl/helpers"
+	"github.com/cloudflare/cfssl/log"
+	"github.com/cloudflare/cfssl/signer"
+	"github.com/cloudflare/cfssl/signer/local"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+)
+
+// Key is the key by which servers tell their callers.
+const Key = "00112233445566778899aabbccddeeff"
+
+// Handler signs by an authority with the profiles that cfssl's documentation has. edit changes them; nil: nothing.
+func Handler(t testing.TB, authority *pki.Authority, edit func(*config.Signing)) http.Handler {
+	t.Helper()
+	log.Level = log.LevelFatal
+	certificate, err := cert.ParseOne(authority.CertificatePEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := authority.PrivateKeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := helpers.ParsePrivateKeyPEM(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := auth.New(Key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile := func(usages ...string) *config.SigningProfile {
+		return &config.SigningProfile{Usage: append([]string{"signing", "key encipherment"}, usages...), Expiry: 8760 * time.Hour,
+			ExpiryString: "8760h", AuthKeyName: "ours", Provider: provider}
+	}
+	policy := &config.Signing{
+		Profiles: map[string]*config.SigningProfile{"peer": profile("server auth", "client auth"), "server": profile("server auth", "client auth"), "client": profile("client auth")},
+		Default:  profile("server auth"),
+	}
+	if edit != nil {
+		edit(policy)
+	}
+	ca, err := local.NewSigner(key, certificate, signer.DefaultSigAlgo(key), policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := signhandler.NewAuthHandlerFromSigner(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/cfssl/authsign", handler)
+	return mux
+}
+
+// Serve starts a server with TLS until the test ends, and returns its address and what its certificate is verified by.
+func Serve(t testing.TB, handler http.Handler) (url, ca string) {
+	t.Helper()
+	s := httptest.NewTLSServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+}

@@ -1,0 +1,139 @@
+package resources_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/remote/remotetest"
+)
+
+// signers are two servers that sign by the authorities of a cluster, and can be away.
+type signers struct {
+	pki.Authorities
+	peers, clients string // as a configuration has them
+	away           atomic.Bool
+	calls          atomic.Int32
+}
+
+func newSigners(t *testing.T) *signers {
+	t.Helper()
+	s := &signers{Authorities: madeAuthorities(t, "etcd prod", 10000*time.Hour)}
+	serve := func(by *pki.Authority) string {
+		cfssl := remotetest.Handler(t, by, nil)
+		url, ca := remotetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.calls.Add(1)
+			if s.away.Load() {
+				http.Error(w, "closed for today", http.StatusNotImplemented)
+				return
+			}
+			cfssl.ServeHTTP(w, r)
+		}))
+		return fmt.Sprintf("{ certificate = %q, remote = { url = %q, auth_key = %q, ca_certificate = %q } }", by.CertificatePEM(), url, remotetest.Key, ca)
+	}
+	s.peers, s.clients = serve(s.Peers), serve(s.Clients)
+	return s
+}
+
+func (s *signers) both() string { return fmt.Sprintf("{ peer = %s, client = %s }", s.peers, s.clients) }
+
+// given are the authorities with their keys.
+func (s *signers) given(t *testing.T) string {
+	t.Helper()
+	pair := func(of *pki.Authority) string {
+		key, err := of.PrivateKeyPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("{ certificate = %q, private_key = %q }", of.CertificatePEM(), key)
+	}
+	return fmt.Sprintf("{ peer = %s, client = %s }", pair(s.Peers), pair(s.Clients))
+}
+
+// takenFrom is a cluster of three that takes its authorities from somewhere.
+func takenFrom(pki, more string) string {
+	return strings.Replace(three(more), "etcd_pki.prod.authority", pki, 1)
+}
+
+// TestRemoteSigner: a cluster whose authorities' keys a server has is formed and changed; while the server is away nothing of it is
+// touched, and a plan asks nobody. Who has the key is no change of the cluster.
+func TestRemoteSigner(t *testing.T) {
+	w, s := newWorld(t), newSigners(t)
+	named := line + "\nextra_server_names = [\"etcd.example.com\"]"
+	w.run(t,
+		tftest.TestStep{Config: takenFrom(s.both(), line), Check: w.allWell},
+		tftest.TestStep{Config: takenFrom(s.given(t), line), PlanOnly: true},
+		tftest.TestStep{
+			PreConfig: func() { s.away.Store(true) }, Config: takenFrom(s.both(), named),
+			ExpectError: saysApply("ask the cfssl server at https://127.0.0.1:", "501 Not Implemented, and not as cfssl does"),
+		},
+		tftest.TestStep{PreConfig: func() { s.away.Store(false); s.calls.Store(0) }, Config: takenFrom(s.both(), named), Check: w.allWell,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{s}}},
+	)
+}
+
+// CheckPlan checks that a plan has asked no signer.
+func (s *signers) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+	if calls := s.calls.Load(); calls > 0 {
+		resp.Error = fmt.Errorf("a plan has made %d calls to signers", calls)
+	}
+}
+
+// TestRemoteSignerOfClients: certificates of clients are signed by a server too, those that last and those that do not.
+func TestRemoteSignerOfClients(t *testing.T) {
+	w, s := newWorld(t), newSigners(t)
+	file := filepath.Join(t.TempDir(), "client.key")
+	pki := fmt.Sprintf("{ client = %s }", s.clients)
+	w.run(t,
+		tftest.TestStep{
+			Config: strings.Replace(strings.Replace(keyFile(file), "etcd_pki.prod.client_authority", pki, 1), "etcd_pki.prod.authority", pki, 1),
+			Check:  verified(file),
+		},
+		tftest.TestStep{
+			Config: fmt.Sprintf(`
+				ephemeral "etcd_certificate" "app" {
+					pki         = %s
+					common_name = "app"
+					validity    = "8760h" // as the server's profile says
+				}
+				provider "echo" { data = ephemeral.etcd_certificate.app }
+				resource "echo" "seen" {}`, pki),
+			Check: tftest.TestCheckResourceAttr("echo.seen", "data.ca_certificate", string(s.Clients.CertificatePEM())),
+		},
+	)
+}
+
+// TestRemoteSignerIsChecked: what can't be asked is refused by validate, with the attribute's name, and no secret is in the error.
+func TestRemoteSignerIsChecked(t *testing.T) {
+	s := newSigners(t)
+	key, err := s.Peers.PrivateKeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := func(old, new string) string {
+		if !strings.Contains(s.peers, old) {
+			t.Fatalf("there is no %s", old)
+		}
+		return takenFrom(fmt.Sprintf("{ peer = %s, client = %s }", strings.Replace(s.peers, old, new, 1), s.clients), line)
+	}
+	var steps []tftest.TestStep
+	for _, c := range []struct{ old, new, says string }{
+		{`"https://`, `"http://`, "remote.url: "},
+		{remotetest.Key, "hunter2", "remote.auth_key: it must be hexadecimal"},
+		{`"-----BEGIN CERTIFICATE-----\nMIID`, `"hunter2`, "remote.ca_certificate: "},
+		{"remote = {", `remote = { profiles = { members = "x" }, `, "keys must be client, peer, server"},
+		{"remote = {", fmt.Sprintf("private_key = %q, remote = {", key), "it has a private_key and a remote"},
+	} {
+		steps = append(steps, tftest.TestStep{Config: peers(c.old, c.new), PlanOnly: true, ExpectError: says(c.says)})
+	}
+	newWorld(t).run(t, steps...)
+}
