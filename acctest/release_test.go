@@ -61,3 +61,32 @@ func TestActionsArePinned(t *testing.T) {
 		}
 	}
 }
+
+// TestReleaseIsTested holds that a tag is published only after all that a change has to pass: by the job that needs it, and by no other.
+func TestReleaseIsTested(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../.github/workflows/release.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, jobs, _ := strings.Cut(string(text), "\njobs:\n")
+	tested, publishes := false, 0
+	for _, job := range regexp.MustCompile(`(?m)^  \w+:\n(?:    .*\n|\n)+`).FindAllString(jobs, -1) {
+		name, body, _ := strings.Cut(strings.TrimSpace(job), ":\n")
+		switch {
+		case name == "test":
+			tested = strings.Contains(body, "uses: ./.github/workflows/test.yml") && !strings.Contains(body, "continue-on-error")
+		case strings.Contains(body, "goreleaser") || strings.Contains(body, "contents: write"):
+			publishes++
+			if !regexp.MustCompile(`(?m)^    needs: (test|\[.*\btest\b.*\])$`).MatchString(body) || regexp.MustCompile(`(?m)^    if:`).MatchString(body) {
+				t.Errorf("job %s publishes whatever the tests say", name)
+			}
+		}
+	}
+	if !tested || publishes != 1 {
+		t.Errorf("the workflow tests: %v, and %d of its jobs publish", tested, publishes)
+	}
+	if every, err := os.ReadFile("../.github/workflows/test.yml"); err != nil || !strings.Contains(string(every), "workflow_call:") || !strings.Contains(string(every), "run: .ci/run") {
+		t.Errorf("what a change has to pass is not what a release calls: %v", err)
+	}
+}
