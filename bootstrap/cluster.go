@@ -27,6 +27,7 @@ type Cluster struct {
 	KeyAlgorithm string             // of the keys that hosts make, as api.KeyRequest names it
 	PeerCA       string             // PEM bundle that members trust each other by
 	ClientCA     string             // PEM bundle that clients and servers trust each other by
+	ClientCRL    string             // PEM list of clients' certificates that are revoked; empty: members look at none
 	Renewal      Renewal            // of members' certificates
 	Signers      membership.Signers // the authorities whose keys are at hand; zero: the first of each bundle
 	Stores       map[string]string  // SHA-256 of the store to run, by architecture as Go names it
@@ -156,6 +157,10 @@ func (c Cluster) Flags(m membership.Member, f Formation, state string) []string 
 	}
 	if !c.allIPv4() {
 		flags["peer-skip-client-san-verification"] = "true"
+	}
+	// Not without a list: etcd lets nobody in while it cannot read the file.
+	if c.ClientCRL != "" {
+		flags["client-crl-file"] = api.ClientCRLFile(c.Name)
 	}
 	own := flags[etcdflags.Gates]
 	maps.Copy(flags, c.Settings)

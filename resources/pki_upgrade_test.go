@@ -79,9 +79,10 @@ func TestUpgradePKI(t *testing.T) {
 	}
 	want := map[string]any{
 		"name": "prod", "algorithm": "ecdsa-p256", "validity": "87600h", "rotation": nil,
-		"authority":           map[string]any{"peer": pair("peer"), "client": pair("client"), "trusted": nil},
-		"client_authority":    map[string]any{"client": pair("client"), "trusted": nil},
-		"expires_at":          nil,
+		"authority":        map[string]any{"peer": pair("peer"), "client": pair("client"), "trusted": nil},
+		"client_authority": map[string]any{"client": pair("client"), "trusted": nil},
+		"expires_at":       nil,
+		"client_crl":       nil, "revoked": nil,
 		"peer_ca_certificate": "peer certificate", "client_ca_certificate": "client certificate",
 		"peer_ca_fingerprints": nil, "client_ca_fingerprints": nil, "peer_ca_expires_at": nil, "client_ca_expires_at": nil,
 	}

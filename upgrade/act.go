@@ -126,6 +126,8 @@ func (r *run) configuration(m membership.Member, marker api.Marker, state string
 		Store:  marker.Store,
 		Flags:  r.Cluster.Flags(m, r.formation, state),
 		Unit:   unit,
+
+		ClientCRL: r.Cluster.ClientCRL,
 	}, err
 }
 

@@ -67,7 +67,7 @@ func (r *changeRun) configureRequest(m membership.Member, version string, phase 
 	if phase != api.PhaseJoining { // the member keeps its data
 		marker.Rebuild = o.Marker.Rebuild
 	}
-	return api.ConfigureRequest{Marker: marker, Store: store, Flags: c.Flags(m, f, bootstrap.StateExisting), Unit: unit}, nil
+	return api.ConfigureRequest{Marker: marker, Store: store, Flags: c.Flags(m, f, bootstrap.StateExisting), Unit: unit, ClientCRL: c.ClientCRL}, nil
 }
 
 // clusterID returns etcd's ID of the cluster, as its hosts have recorded it.
@@ -89,6 +89,7 @@ func (r *changeRun) currentConfiguration(m membership.Member) api.ConfigureReque
 
 // trusting is a configuration with the authorities that a step gives its member to trust.
 func (r *changeRun) trusting(request api.ConfigureRequest, step membership.Step) (_ api.ConfigureRequest, err error) {
+	request.ClientCRL = r.Cluster.ClientCRL
 	request.PeerCA, request.ClientCA, err = r.Cluster.Bundles(step.Subject(), r.order.Owner, r.reports, step.Trusts)
 	return request, err
 }
@@ -219,7 +220,11 @@ func (r *changeRun) phase(m membership.Member) api.Phase {
 // serve them before the run goes on; the run waits for it if certificates may be all that it lacks.
 func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step) error {
 	m := step.Subject()
-	request, err := r.certified(ctx, step, r.currentConfiguration(m), r.Cluster.Keys(m))
+	keys := r.Cluster.Keys(m)
+	if step.Keeps {
+		keys = nil
+	}
+	request, err := r.certified(ctx, step, r.currentConfiguration(m), keys)
 	if err == nil {
 		err = r.tell(ctx, m, api.OpConfigure, request)
 	}
@@ -235,6 +240,9 @@ func (r *changeRun) renewCertificates(ctx context.Context, step membership.Step)
 			return err
 		}
 	} else if s.State != membership.Healthy {
+		return nil
+	}
+	if step.Keeps {
 		return nil
 	}
 	return r.mustServe(ctx, m, request.Certificates, s.Role == membership.Learner)

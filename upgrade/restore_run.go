@@ -362,7 +362,7 @@ func (r *restoreRun) configuration(m membership.Member, phase api.Phase, opened 
 	if o.Marker != nil {
 		marker.ClusterID, marker.MemberID = o.Marker.ClusterID, o.Marker.MemberID
 	}
-	request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Isolated(m, r.formation), Unit: unit}
+	request := api.ConfigureRequest{Marker: marker, Store: marker.Store, Flags: r.Cluster.Isolated(m, r.formation), Unit: unit, ClientCRL: r.Cluster.ClientCRL}
 	if opened {
 		request.Flags = r.Cluster.Flags(m, r.formation, bootstrap.StateExisting)
 	}

@@ -51,7 +51,6 @@ var free = map[string]kind{
 	"bcrypt-cost":                          bcryptCost,
 	"bootstrap-defrag-threshold-megabytes": count,
 	"cipher-suites":                        cipherSuites,
-	"client-crl-file":                      file,
 	"compact-hash-check-time":              duration,
 	"compaction-batch-limit":               count,
 	"compaction-sleep-interval":            duration,
@@ -109,6 +108,7 @@ var owned = map[string]string{
 	"client-cert-allowed-hostname":      byPKI,
 	"client-cert-auth":                  byPKI,
 	"client-cert-file":                  byPKI,
+	"client-crl-file":                   "set client_crl, which the provider keeps on every member's host",
 	"client-key-file":                   byPKI,
 	"config-file":                       "etcd would look at no other flag; set each by its name",
 	"data-dir":                          "set data_dir",
@@ -256,5 +256,5 @@ func Asked(a, b []string) bool {
 	return !maps.Equal(said(a), said(b))
 }
 
-// located are the flags that follow from names, addresses, ports and directories of a configuration.
-var located = []string{"advertise-client-urls", "data-dir", "initial-advertise-peer-urls", "listen-client-urls", "listen-metrics-urls", "listen-peer-urls", "name"}
+// located are the flags that follow from names, addresses, ports and directories of a configuration, and from its client_crl.
+var located = []string{"advertise-client-urls", "client-crl-file", "data-dir", "initial-advertise-peer-urls", "listen-client-urls", "listen-metrics-urls", "listen-peer-urls", "name"}

@@ -1,6 +1,9 @@
 package membership
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind is what a step does.
 type Kind string
@@ -73,6 +76,15 @@ type Step struct {
 // Subject returns the member that the step is done to.
 func (s Step) Subject() Member { return Member{Name: s.Member, Address: s.At} }
 
+// OldRevocations begins the reason of a step that gives a member another list of revoked certificates, and keeps its own.
+const OldRevocations = "client_crl: "
+
+// revokes returns whether all that a step changes is a member's list of revoked certificates, and how that differs.
+func (s Step) revokes() (string, bool) {
+	why, is := strings.CutPrefix(s.Why, OldRevocations)
+	return why, is && s.Kind == RenewCertificates
+}
+
 func (s Step) String() string {
 	text := s.text()
 	if s.Sum != "" {
@@ -119,6 +131,9 @@ func (s Step) text() string {
 	case Snapshot:
 		return fmt.Sprintf("snapshot %s: verified, kept on the host", at)
 	case RenewCertificates:
+		if why, is := s.revokes(); is {
+			return fmt.Sprintf("revoke on %s: %s; read at the next handshake, without a restart", at, why)
+		}
 		return fmt.Sprintf("renew certificates of %s: %s; loaded without a restart", at, s.Why)
 	case Readdress:
 		if s.Why != "" {

@@ -92,6 +92,17 @@ func (h *Host) Certificates(cluster string) (certificates map[string]string) {
 	return certificates
 }
 
+// ClientCRL is the list of clients' revoked certificates that the host has.
+func (h *Host) ClientCRL(cluster string) (list string) {
+	h.change(cluster, func(part *installation) { list = part.clientCRL })
+	return list
+}
+
+// LoseClientCRL removes that list from the host. A member that looks at it lets no client in.
+func (h *Host) LoseClientCRL(cluster string) {
+	h.change(cluster, func(part *installation) { part.clientCRL = "" })
+}
+
 // ExpireCertificates has all certificates of the cluster on the host be the same ones, but expired an hour
 // ago. The member runs on.
 func (h *Host) ExpireCertificates(cluster string, by *signing.Authority) {

@@ -112,6 +112,9 @@ func (i *installation) unidentified() string {
 			return "load the " + name + " certificate: open " + api.KeyFile(i.marker.Cluster, name) + ": no such file or directory"
 		}
 	}
+	if p := i.unit.Process; p != nil && i.clientCRL == "" && p.Flags["client-crl-file"] != "" {
+		return "the member has ended the connection: EOF"
+	}
 	return ""
 }
 

@@ -54,7 +54,7 @@ func TestEveryFlagIsKnown(t *testing.T) {
 		}
 	}
 	// etcd takes these for texts when it parses them, and looks at what they say once it starts.
-	texts := []string{"auth-token", "backend-bbolt-freelist-type", "cipher-suites", "client-crl-file", "distributed-tracing-address", "distributed-tracing-instance-id",
+	texts := []string{"auth-token", "backend-bbolt-freelist-type", "cipher-suites", "distributed-tracing-address", "distributed-tracing-instance-id",
 		"distributed-tracing-service-name", "host-whitelist", "metrics", "peer-crl-file", "tls-max-version", "tls-min-version"}
 	const nonsense = "no value\n"
 	flags.VisitAll(func(f *flag.Flag) {

@@ -41,7 +41,7 @@ func (r *pkiResource) ImportState(ctx context.Context, req resource.ImportStateR
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not imported", name), err.Error()+"\n\nNothing was changed.")
 		return
 	}
-	state := pkiModel{Name: types.StringValue(name)}
+	state := pkiModel{Name: types.StringValue(name), Revoked: types.SetNull(types.StringType)}
 	if err := state.describe(authorities); err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("The authorities of %s were not imported", name), err.Error()+"\n\nNothing was changed.")
 		return

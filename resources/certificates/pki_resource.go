@@ -43,6 +43,8 @@ type pkiModel struct {
 	ClientFingerprints  types.List   `tfsdk:"client_ca_fingerprints"`
 	PeersExpireAt       types.List   `tfsdk:"peer_ca_expires_at"`
 	ClientsExpireAt     types.List   `tfsdk:"client_ca_expires_at"`
+	Revoked             types.Set    `tfsdk:"revoked"`
+	ClientCRL           types.String `tfsdk:"client_crl"`
 }
 
 // NewPKI is the resource etcd_pki.
@@ -95,7 +97,8 @@ func (p *pkiModel) holdNew(ctx context.Context, authorities pki.Authorities) (di
 		diags.AddError("The keys of the authorities cannot be kept", err.Error())
 		return diags
 	}
-	return p.hold(ctx, held)
+	diags = p.hold(ctx, held)
+	return append(diags, p.revoke(ctx, authorities.Clients)...)
 }
 
 // hold takes authorities into the model, with all that their certificates say.
@@ -147,10 +150,13 @@ func (r *pkiResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.inspect()
 	resp.Diagnostics.Append(authority.WarnOfExpiry(state.PeerCACertificate, state.ClientCACertificate, state.Name.ValueString(), r.providerData.Now(), path.Root("rotation"))...)
+	if state.ClientCRL.IsNull() {
+		_ = state.revokeBy(ctx, state) // the plan of what needs the authority says what is wrong with it
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
-// Update carries a rotation on, or saves another spelling of the same values; every other change is refused by its plan.
+// Update carries a rotation on, revokes certificates of clients, or saves another spelling of the same values; every other change is refused by its plan.
 func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var plan, state pkiModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
@@ -173,6 +179,12 @@ func (r *pkiResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	if plan.ClientCRL.IsUnknown() { // its plan did not know whom to revoke
+		plan.ClientCRL = state.ClientCRL
+		if resp.Diagnostics.Append(plan.revokeBy(ctx, state)...); resp.Diagnostics.HasError() {
+			return
+		}
+	}
 	resp.Diagnostics.Append(record(ctx, resp.Private, next)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
@@ -194,7 +206,7 @@ func (r *pkiResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	}
 }
 
-// ModifyPlan plans a rotation, and refuses all other changes: a cluster trusts the authorities as they are.
+// ModifyPlan plans a rotation and the list of who is revoked, and refuses all other changes: a cluster trusts the authorities as they are.
 func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(private.PlanDestroy(ctx, resp.Private)...)
@@ -216,6 +228,9 @@ func (r *pkiResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	plan.Name, plan.Algorithm, plan.Validity = value.OrBefore(plan.Name, state.Name), value.OrBefore(plan.Algorithm, state.Algorithm), value.OrBefore(plan.Validity, state.Validity)
 	resp.Diagnostics.Append(plan.refuseChanges(state)...)
 	resp.Diagnostics.Append(plan.planRotation(ctx, state, req.Private)...)
+	if plan.ClientCRL = state.ClientCRL; !plan.Revoked.Equal(state.Revoked) {
+		resp.Diagnostics.Append(plan.revokeBy(ctx, state)...)
+	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 

@@ -3,6 +3,7 @@ package certificates
 import (
 	"fmt"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
@@ -50,6 +51,12 @@ func pkiSchema() schema.Schema {
 				Validators:          []validator.String{validate.Lifetime},
 				PlanModifiers:       []planmodifier.String{asMade(authorityValidity)},
 			},
+			"revoked": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Serial numbers, in hexadecimal, of client certificates that are revoked, like those in `etcd_certificate.NAME.serial_number` or from `openssl x509 -serial`. " +
+					"They are in `client_crl` from the next apply on. Keep a number here until its certificate has expired: one that is taken out is accepted again.",
+				Validators: []validator.Set{setvalidator.SizeAtMost(10000), setvalidator.ValueStringsAre(validate.Serial)},
+			},
 			"rotation":  rotationAttribute(),
 			"authority": authority.Computed("Both authorities with their keys, and during a rotation those that are trusted beside them: what `etcd_cluster` takes as `pki`."),
 			"client_authority": authority.ClientComputed("The authority for clients alone, with its key: what `etcd_certificate` takes as `pki`. Whoever issues certificates to clients needs no more, " +
@@ -64,6 +71,11 @@ func pkiSchema() schema.Schema {
 			},
 			"client_ca_certificate": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "What clients and servers verify each other with: the PEM certificate of the authority for clients. During a rotation, a bundle of two: the authority that signs first, and after it the one that is trusted beside it.",
+			},
+			"client_crl": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "The list of revoked client certificates (PEM `X509 CRL`), signed by the authority for clients: what `etcd_cluster` takes as `client_crl`. It is there while nothing is revoked too. " +
+					"Its number rises with each change. It is dated to when the authority begins and ends to be valid, so that a plan shows the very list; etcd looks at neither. Null for an imported authority that may not sign lists.",
 			},
 			"peer_ca_fingerprints":   eachOf("peer_ca_certificate", "SHA-256, lower-case hexadecimal,"),
 			"client_ca_fingerprints": eachOf("client_ca_certificate", "SHA-256, lower-case hexadecimal,"),

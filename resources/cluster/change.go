@@ -13,6 +13,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/bootstrap/membership"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/backups"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/exchange"
@@ -334,7 +335,7 @@ func (ch change) asksForChange(state clusterModel) bool {
 	is := ch.cluster
 	return !slices.Equal(is.Members, was.Members) || is.Version != was.Version || !maps.Equal(is.Settings, was.Settings) || !slices.Equal(is.ServerNames, was.ServerNames) ||
 		is.ClientPort != was.ClientPort || is.PeerPort != was.PeerPort || is.MetricsPort != was.MetricsPort || is.Recover.Member != "" || is.Restore.Source != "" || len(is.Rebuild) > 0 ||
-		is.Renewal != was.Renewal || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
+		is.Renewal != was.Renewal || !cert.SameRevocationList(is.ClientCRL, was.ClientCRL) || is.PeerCA != was.PeerCA || is.ClientCA != was.ClientCA
 }
 
 // fillInAuthorities fills in the authorities that were unknown to the plan of this apply. It refuses authorities other
@@ -410,7 +411,7 @@ func (c clusterModel) changesOwn(state clusterModel, members, before map[string]
 		!c.Timeouts.Equal(state.Timeouts) ||
 		!c.Version.Equal(state.Version) ||
 		!c.Settings.Equal(state.Settings) || !c.ExtraFlags.Equal(state.ExtraFlags) ||
-		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) ||
+		!c.ExtraServerNames.Equal(state.ExtraServerNames) || !c.Certificates.Equal(state.Certificates) || !c.ClientCRL.Equal(state.ClientCRL) ||
 		!maps.EqualFunc(members, before, memberModel.sameConfiguration)
 }
 

@@ -174,7 +174,10 @@ func (c *clusterModel) readBack(reports bootstrap.Reports) error {
 		if err != nil {
 			return err
 		}
-		c.ExtraFlags = settings.ExtraFlagsFrom(flags)
+		c.ExtraFlags, c.ClientCRL = settings.ExtraFlagsFrom(flags), types.StringNull()
+		if flags["client-crl-file"] != "" && o.ClientCRL != "" {
+			c.ClientCRL = types.StringValue(o.ClientCRL)
+		}
 		c.ExtraServerNames = types.SetNull(types.StringType)
 		if names := c.cluster(nil).ServerNamesOf(m, o.Certificates[api.KeyServer].PEM); len(names) > 0 {
 			c.ExtraServerNames = types.SetValueMust(types.StringType, value.List(names).Elements())

@@ -35,6 +35,7 @@ type clusterModel struct {
 	ExtraFlags         types.Map      `tfsdk:"extra_flags"`
 	ExtraServerNames   types.Set      `tfsdk:"extra_server_names"`
 	Certificates       types.Object   `tfsdk:"certificates"`
+	ClientCRL          types.String   `tfsdk:"client_crl"`
 	DeletionProtection types.Bool     `tfsdk:"deletion_protection"`
 	PurgeData          types.Bool     `tfsdk:"purge_data"`
 	AbandonOnDestroy   types.Set      `tfsdk:"abandon_on_destroy"`
@@ -150,6 +151,7 @@ func (c clusterModel) cluster(members map[string]memberModel) bootstrap.Cluster 
 		Renewal:     renewal.Of(c.Certificates),
 		PeerCA:      c.PeerCACertificate.ValueString(),
 		ClientCA:    c.CACertificate.ValueString(),
+		ClientCRL:   c.ClientCRL.ValueString(),
 	}
 }
 

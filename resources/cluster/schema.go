@@ -92,6 +92,13 @@ func clusterSchema(ctx context.Context, carried ...string) schema.Schema {
 				Validators: []validator.Set{setvalidator.SizeBetween(1, 64), setvalidator.ValueStringsAre(validate.HostAddress)},
 			},
 			renewal.Name: renewal.Attribute(),
+			"client_crl": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "List of client certificates that are revoked (PEM `X509 CRL`): `etcd_pki.NAME.client_crl`, or one that another authority has signed. Every member has it (`--client-crl-file`), reads it at each handshake, and refuses the certificates whose serial numbers are in it, within seconds of the apply. " +
+					"A change of the list restarts nothing; the first list, and null after one, restart member by member, so set it from the start. " +
+					"Connections that a client has already stay until they end, or the member restarts. etcd looks at nothing but serial numbers: not at the list's signature, authority or dates, and while a member cannot read its list it lets no client in, which the next plan repairs. Default: none.",
+				Validators: []validator.String{validate.Revocations},
+			},
 			"deletion_protection": schema.BoolAttribute{
 				Optional: true,
 				Computed: true,

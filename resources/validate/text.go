@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
 )
 
 // Names, as their attributes describe them.
@@ -79,6 +80,8 @@ var (
 	PublicKeys  = textCheck{`public SSH keys, one a line, like "ssh-ed25519 AAAA..."`, checkPublicKeys}
 	Duration    = textCheck{`a positive duration like "8760h", "5m" or "100ms"`, CheckDuration}
 	Lifetime    = textCheck{`a duration like "8760h", of 10 minutes at least`, checkLifetime}
+	Serial      = textCheck{`a serial number in hexadecimal, like "3af1" or "3A:F1"`, checkSerial}
+	Revocations = textCheck{"a list of revoked certificates (PEM \"X509 CRL\")", checkRevocations}
 	Millisecond = textCheck{`a duration of whole milliseconds like "100ms" or "1s"`, checkMilliseconds}
 )
 
@@ -187,6 +190,16 @@ func checkLifetime(text string) error {
 		return errors.New("a certificate would be over before it is of use")
 	}
 	return nil
+}
+
+func checkSerial(text string) error {
+	_, err := cert.ParseSerial(text)
+	return err
+}
+
+func checkRevocations(text string) error {
+	_, err := cert.ParseRevocationList([]byte(text))
+	return err
 }
 
 func checkMilliseconds(text string) error {

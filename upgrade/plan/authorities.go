@@ -337,7 +337,9 @@ func issue(p membership.ClusterStatus, s *membership.MemberStatus, did membershi
 	case membership.Roll:
 		s.Issued.Trusts = trusts
 	case membership.RenewCertificates:
-		s.Issued.By = signers
+		if !did.Keeps {
+			s.Issued.By = signers
+		}
 		if s.State == membership.Stopped {
 			s.Issued.Trusts = trusts
 		}

@@ -109,7 +109,9 @@ func effectOnMember(p membership.ClusterStatus, s *membership.MemberStatus, want
 		}
 		rewriteRuns(s)
 	case membership.RenewCertificates:
-		s.Invalid, s.Due, s.Certified = "", "", true
+		if s.Invalid, s.Certified = "", true; !done.Keeps {
+			s.Due = ""
+		}
 		if s.State == membership.Unhealthy && p.HasQuorum() { // its certificate was the cause
 			s.State = membership.Healthy
 		}

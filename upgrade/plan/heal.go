@@ -200,15 +200,20 @@ func runs(s membership.MemberStatus) bool {
 // renewCertificates issues new certificates to running members, without a restart.
 func (c *planner) renewCertificates() (membership.Step, bool) {
 	s, found := first(c.Members, func(s membership.MemberStatus) bool {
-		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == "" && c.canSign()
+		return stays(s) && s.State == membership.Healthy && s.Invalid != "" && s.Failed == "" && (c.canSign() || revokes(s))
 	})
 	return c.certificates(s), found
 }
 
 func (c *planner) certificates(s membership.MemberStatus) membership.Step {
 	renew := step(membership.RenewCertificates, s)
-	renew.Why = s.Invalid
+	renew.Why, renew.Keeps = s.Invalid, revokes(s)
 	return renew
+}
+
+// revokes tells whether all that a member's certificates lack is another list of revoked ones beside them.
+func revokes(s membership.MemberStatus) bool {
+	return strings.HasPrefix(s.Invalid, membership.OldRevocations)
 }
 
 // syncConfiguration writes the current members into every member's configuration, unless a learner is joining.

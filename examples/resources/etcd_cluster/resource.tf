@@ -7,6 +7,8 @@ resource "etcd_cluster" "prod" {
   version = "3.7"
   pki     = etcd_pki.prod.authority # write-only: no key enters this resource's state
 
+  client_crl = etcd_pki.prod.client_crl # clients can be revoked later without a restart
+
   # host_key is what the host has in /etc/ssh/ssh_host_ed25519_key.pub.
   members = {
     a = {

@@ -1,0 +1,90 @@
+package certificates
+
+import (
+	"context"
+	"crypto/x509"
+	"math/big"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
+)
+
+// revoke signs the list of the client certificates that are revoked, in place of the one that the model has, if that says
+// anything else. A plan signs it too, so that it can show what becomes of the members.
+func (p *pkiModel) revoke(ctx context.Context, clients *pki.Authority) (diags diag.Diagnostics) {
+	if !value.Known(ctx, p.Revoked) {
+		p.ClientCRL = types.StringUnknown()
+		return nil
+	}
+	var serials []*big.Int
+	for _, text := range value.Texts(p.Revoked) {
+		serial, err := cert.ParseSerial(text)
+		if err != nil {
+			diags.AddAttributeError(path.Root("revoked"), "This is no serial number", err.Error())
+			return diags
+		}
+		serials = append(serials, serial)
+	}
+	number := int64(1)
+	if before, err := cert.ParseRevocationList([]byte(p.ClientCRL.ValueString())); err == nil {
+		if revokes(before.RevokedCertificateEntries, serials) { // whichever authority has signed it, before a rotation say
+			return nil
+		}
+		number = before.Number.Int64() + 1
+	}
+	list, err := clients.Revoke(serials, number)
+	switch {
+	case err == nil:
+		p.ClientCRL = types.StringValue(list)
+	case len(serials) == 0: // an authority from elsewhere that may sign no lists
+		p.ClientCRL = types.StringNull()
+	default:
+		diags.AddAttributeError(path.Root("revoked"), "The certificates cannot be revoked", err.Error())
+	}
+	return diags
+}
+
+// revokes tells whether a list has exactly these serial numbers.
+func revokes(entries []x509.RevocationListEntry, serials []*big.Int) bool {
+	has := func(serial *big.Int) bool {
+		return slices.ContainsFunc(entries, func(entry x509.RevocationListEntry) bool { return entry.SerialNumber.Cmp(serial) == 0 })
+	}
+	wants := func(entry x509.RevocationListEntry) bool {
+		return slices.ContainsFunc(serials, func(serial *big.Int) bool { return entry.SerialNumber.Cmp(serial) == 0 })
+	}
+	return !slices.ContainsFunc(serials, func(serial *big.Int) bool { return !has(serial) }) &&
+		!slices.ContainsFunc(entries, func(entry x509.RevocationListEntry) bool { return !wants(entry) })
+}
+
+// clients is the authority for clients that the state holds. It need not be valid now to sign a list.
+func (p pkiModel) clients(ctx context.Context) (*pki.Authority, diag.Diagnostics) {
+	pair, diags := authority.PairFrom(ctx, p.ClientAuthority, "client")
+	if diags.HasError() {
+		return nil, diags
+	}
+	info, err := cert.Inspect([]byte(pair.Certificate.ValueString()))
+	var clients *pki.Authority
+	if err == nil {
+		clients, err = pair.Parse(info.NotBefore)
+	}
+	if err != nil {
+		diags.AddError("The authority for clients cannot be read", err.Error())
+	}
+	return clients, diags
+}
+
+// revokeBy is revoke by the authority that a state holds.
+func (p *pkiModel) revokeBy(ctx context.Context, state pkiModel) diag.Diagnostics {
+	clients, diags := state.clients(ctx)
+	if !diags.HasError() {
+		diags.Append(p.revoke(ctx, clients)...)
+	}
+	return diags
+}

@@ -1,0 +1,125 @@
+package resources_test
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/api"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/node/nodetest"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/cert"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade/plan"
+)
+
+// revoking is a configuration of three members whose clients' certificates of these serial numbers are revoked.
+func revoking(serials ...string) string {
+	config := three(unprotected + "client_crl = etcd_pki.prod.client_crl")
+	return strings.Replace(config, `{ name = "prod" }`, fmt.Sprintf("{\n name = \"prod\"\n revoked = [%s]\n}", inQuotes(serials)), 1)
+}
+
+func inQuotes(texts []string) string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, fmt.Sprintf("%q", text))
+	}
+	return strings.Join(all, ", ")
+}
+
+// revoked checks that every host has the list of a number, and which serial numbers are in it.
+func (w *world) revoked(number int64, serials ...string) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		for _, last := range []int{11, 12, 13} {
+			list, err := cert.ParseRevocationList([]byte(w.host(last).ClientCRL("prod")))
+			if err != nil {
+				return fmt.Errorf("192.0.2.%d: %w", last, err)
+			}
+			has := map[string]bool{}
+			for _, entry := range list.RevokedCertificateEntries {
+				has[entry.SerialNumber.Text(16)] = true
+			}
+			if list.Number.Cmp(big.NewInt(number)) != 0 || len(has) != len(serials) || slices.ContainsFunc(serials, func(serial string) bool { return !has[serial] }) {
+				return fmt.Errorf("192.0.2.%d has list %s of %v", last, list.Number, has)
+			}
+		}
+		return nil
+	}
+}
+
+// restarts refuses, or wants, that members were restarted.
+func (w *world) restarts(want bool) tftest.TestCheckFunc {
+	return func(*terraform.State) error {
+		restarted := slices.ContainsFunc(w.Changes(), func(call nodetest.Call) bool {
+			return slices.Contains([]api.Operation{api.OpRestart, api.OpStart, api.OpStop}, call.Operation)
+		})
+		if restarted != want {
+			return fmt.Errorf("members were restarted: %t", restarted)
+		}
+		return nil
+	}
+}
+
+// TestClientsAreRevoked: a serial number on etcd_pki is refused by every member after one apply, whose plan shows it, with no restart
+// and no other certificate, and a host that loses the list gets it back.
+func TestClientsAreRevoked(t *testing.T) {
+	w := newWorld(t)
+	var before []map[string]string
+	held := func(*terraform.State) error {
+		before = nil
+		for _, last := range []int{11, 12, 13} {
+			before = append(before, w.host(last).Certificates("prod"))
+		}
+		return nil
+	}
+	kept := func(*terraform.State) error {
+		for i, last := range []int{11, 12, 13} {
+			for name, text := range w.host(last).Certificates("prod") {
+				if before[i][name] != text {
+					return fmt.Errorf("192.0.2.%d has another %s certificate", last, name)
+				}
+			}
+		}
+		return nil
+	}
+	changes := func(config string, says []string, purpose plancheck.PlanCheck, checks ...tftest.TestCheckFunc) tftest.TestStep {
+		step := w.asPlanned(t, config, says, purpose)
+		step.Check = tftest.ComposeAggregateTestCheckFunc(append([]tftest.TestCheckFunc{step.Check}, checks...)...)
+		return step
+	}
+	lose := changes(revoking("3A:F1"), []string{"revoke on b (192.0.2.12): its list of revoked certificates is missing, or cannot be read, so that it lets no client in (number 2, 1)"},
+		purpose(plan.PurposeRepair), w.restarts(false), kept, w.revoked(2, "3af1"))
+	lose.PreConfig = func() { w.Forget(); w.host(12).LoseClientCRL("prod") }
+	w.run(t,
+		w.begun(t, revoking()),
+		tftest.TestStep{Config: revoking(), Check: tftest.ComposeAggregateTestCheckFunc(w.revoked(1), held)},
+		changes(revoking("3A:F1"), []string{
+			"revoke on a (192.0.2.11): its list of revoked certificates (number 1, 0) is not the desired one (number 2, 1); read at the next handshake, without a restart",
+			"revoke on c (192.0.2.13)",
+		}, purpose(plan.PurposeChange), w.restarts(false), kept, w.revoked(2, "3af1")),
+		tftest.TestStep{Config: revoking("003af1"), ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionNoop)}}}, // spelled otherwise
+		tftest.TestStep{Config: revoking("no serial"), ExpectError: says("no serial number of a certificate")},
+		lose,
+	)
+}
+
+// TestTheFirstRevocation: members that look at no list get one in a restart each, and look at none after another.
+func TestTheFirstRevocation(t *testing.T) {
+	w := newWorld(t)
+	first := w.asPlanned(t, revoking("07"), []string{"roll a (192.0.2.11): flags --client-crl-file (not set) -> /etc/etcd/prod/tls/client.crl"}, purpose(plan.PurposeChange))
+	first.Check = tftest.ComposeAggregateTestCheckFunc(first.Check, w.restarts(true), w.revoked(2, "7"))
+	last := w.asPlanned(t, three(unprotected), []string{"roll c (192.0.2.13): flags --client-crl-file /etc/etcd/prod/tls/client.crl -> (not set)"}, purpose(plan.PurposeChange))
+	last.Check = tftest.ComposeAggregateTestCheckFunc(last.Check, w.restarts(true))
+	w.run(t,
+		w.begun(t, three(unprotected)),
+		first,
+		tftest.TestStep{Config: three(unprotected + "client_crl = \"none\""), ExpectError: says("list of revoked certificates")},
+		tftest.TestStep{Config: three(unprotected + "client_crl = etcd_pki.prod.client_ca_certificate"), ExpectError: says("list of revoked certificates")},
+		tftest.TestStep{Config: three(unprotected + "extra_flags = { \"client-crl-file\" = \"/etc/crl\" }"), ExpectError: says("set client_crl")},
+		last,
+	)
+}
