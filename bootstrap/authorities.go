@@ -46,6 +46,11 @@ func (a authorities) with(others authorities) authorities {
 	return all
 }
 
+// in are those of the authorities that are among others too.
+func (a authorities) in(others authorities) authorities {
+	return slices.DeleteFunc(slices.Clone(a), func(authority *x509.Certificate) bool { return !slices.ContainsFunc(others, authority.Equal) })
+}
+
 // signed is the first authority that a certificate was signed by; empty: none of these.
 func (a authorities) signed(leaf *x509.Certificate) membership.AuthorityNames {
 	for _, authority := range a {
@@ -100,7 +105,8 @@ func (a authorities) ended(now time.Time) membership.AuthorityNames {
 }
 
 // issued is which authorities a member's certificates are of, and which it trusts, by what its host reports. An authority whose
-// certificate was made again with the same key has signed what the first has: a certificate is of the one that the host has.
+// certificate was made again with the same key has signed what the first has: a certificate is of the one that the host has, of both
+// of the desired one.
 func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issued) {
 	heldPeers, heldClients := Held(o)
 	held := trust{parseAuthorities(heldPeers), parseAuthorities(heldClients)}
@@ -110,7 +116,7 @@ func (c Cluster) issued(o *api.Observation, known trust) (issued membership.Issu
 			continue
 		}
 		by := api.ForKey(key, &issued.By.Peers, &issued.By.Clients)
-		*by = by.With(cmp.Or(held.of(key).signed(leaf), known.of(key).signed(leaf)))
+		*by = by.With(cmp.Or(known.of(key).in(held.of(key)).signed(leaf), known.of(key).signed(leaf)))
 	}
 	peers, clients := Held(o)
 	issued.Files = membership.Authorities{Peers: parseAuthorities(peers).names(), Clients: parseAuthorities(clients).names()}

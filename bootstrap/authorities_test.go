@@ -95,7 +95,7 @@ func TestStatusOfAuthorities(t *testing.T) {
 }
 
 // TestStatusOfRemadeAuthority has the certificates of the authorities made again, with the same keys: members' certificates are of
-// those that their hosts have, and of the new ones once they have these alone.
+// those that their hosts have, and of the new ones once they have these.
 func TestStatusOfRemadeAuthority(t *testing.T) {
 	c := three()
 	b := c.Members[1]
@@ -110,10 +110,12 @@ func TestStatusOfRemadeAuthority(t *testing.T) {
 	if by := c.Status(owner(), reports, time.Time{}).Member(b).Issued.By; by != before || by == after {
 		t.Errorf("they are of %s; the host has %s", by, before)
 	}
-	held := reports[b].Observation.Certificates
-	held["peer-ca"], held["client-ca"] = api.Certificate{PEM: c.PeerCA}, api.Certificate{PEM: c.ClientCA}
-	if by := c.Status(owner(), reports, time.Time{}).Member(b).Issued.By; by != after {
-		t.Errorf("they are of %s; the host has %s", by, after)
+	held, first := reports[b].Observation.Certificates, three()
+	for _, has := range [][2]string{{first.PeerCA + c.PeerCA, first.ClientCA + c.ClientCA}, {c.PeerCA + first.PeerCA, c.ClientCA + first.ClientCA}, {c.PeerCA, c.ClientCA}} {
+		held["peer-ca"], held["client-ca"] = api.Certificate{PEM: has[0]}, api.Certificate{PEM: has[1]}
+		if by := c.Status(owner(), reports, time.Time{}).Member(b).Issued.By; by != after {
+			t.Errorf("they are of %s; the host has %s too", by, after)
+		}
 	}
 }
 
