@@ -11,6 +11,7 @@ import (
 	tftest "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki/remote/remotetest"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 )
 
@@ -32,6 +33,7 @@ func TestStatesOfEachMode(t *testing.T) {
 	modes := map[string]func(t *testing.T) []string{ // the values of pki, one apply after the other
 		"made by `etcd_pki`": func(*testing.T) []string { return []string{"etcd_pki.prod.authority"} },
 		"given to `pki`, as from an ephemeral resource that reads a vault": func(t *testing.T) []string { return []string{given(t)} },
+		"held by [a signing server](remote-signer.md)":                     func(t *testing.T) []string { return []string{newSigners(t).both()} },
 		"left out of `pki`": func(t *testing.T) []string {
 			whole := given(t)
 			return []string{whole, leaveOut.ReplaceAllString(whole, "")}
@@ -66,7 +68,7 @@ func TestStatesOfEachMode(t *testing.T) {
 					for _, resource := range s.RootModule().Resources {
 						held[resource.Type] = "none"
 						for _, value := range resource.Primary.Attributes {
-							if privateKey.MatchString(value) {
+							if privateKey.MatchString(value) || strings.Contains(value, remotetest.Key) {
 								held[resource.Type] = "the keys"
 							}
 						}
@@ -77,7 +79,7 @@ func TestStatesOfEachMode(t *testing.T) {
 						}
 					}
 					for _, kept := range w.privately() {
-						if privateKey.MatchString(unpacked(t, kept)) {
+						if text := unpacked(t, kept); privateKey.MatchString(text) || strings.Contains(text, remotetest.Key) {
 							return fmt.Errorf("private state holds a key")
 						}
 					}
