@@ -76,3 +76,39 @@ func TestCertificatesAreValidAsSaid(t *testing.T) {
 		},
 	)
 }
+
+// TestPlanWarnsOfWhatItDoesNotRenew has a member be unreachable while its certificates come to their end: plans warn from the renewal
+// window on, by another summary in the last week, and no more once they were renewed.
+func TestPlanWarnsOfWhatItDoesNotRenew(t *testing.T) {
+	w := newWorld(t)
+	const due, last = "Certificates are due, and this plan does not renew them", "Certificates expire within a week, or have expired"
+	warns := func(after time.Duration, want string) tftest.TestStep {
+		return tftest.TestStep{
+			PreConfig: func() {
+				w.host(13).Unreachable = errGone
+				w.Clock = w.Clock.Add(after)
+				w.warned()
+			},
+			Config: three(line), ExpectNonEmptyPlan: true,
+			ConfigPlanChecks: tftest.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{planned(func(_, _ map[string]any) error {
+				warned := w.warned()
+				for _, summary := range []string{due, last} {
+					if strings.Contains(warned, summary) != (summary == want) || want != "" && !strings.Contains(warned, "c: its first certificate expires at ") {
+						return fmt.Errorf("the plan warns %q, want %q", warned, want)
+					}
+				}
+				return nil
+			})}},
+		}
+	}
+	w.run(t,
+		w.begun(t, three(line)),
+		warns(200*24*time.Hour, ""),
+		warns(60*24*time.Hour, due),
+		warns(100*24*time.Hour, last),
+		tftest.TestStep{
+			PreConfig: func() { w.host(13).Unreachable = nil },
+			Config:    three(line), Check: w.last(8760 * time.Hour),
+		},
+	)
+}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/authority"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/health"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/refreshed"
+	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/cluster/renewal"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/providerdata"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/resources/value"
 	"github.com/etcd-on-hosts/terraform-provider-etcd/upgrade"
@@ -243,6 +245,37 @@ func unmanagedKey(s membership.UnmanagedMember, taken map[string]memberModel) st
 		return fmt.Sprintf("%s (%s)", name, s.ID)
 	}
 	return name
+}
+
+// warnOfExpiry warns of members' certificates that are due, or about to expire, and that this plan leaves as they are.
+func (c clusterModel) warnOfExpiry(ctx context.Context, from startingPoint, now time.Time) diag.Diagnostics {
+	members, diags := c.memberModels(ctx)
+	keyless := from.authority.KeysLeftOut()
+	ends := now.AddDate(100, 0, 0) // where it is not known
+	if first, err := authority.FirstToExpire(c.PeerCACertificate.ValueString(), c.CACertificate.ValueString()); err == nil {
+		ends = first.NotAfter
+	}
+	var left []renewal.Left
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		m := members[name]
+		if was := from.before[name]; m.CertificateExpiresAt.IsUnknown() && m.Health.IsUnknown() && was.Health.ValueString() != health.Healthy {
+			m = was // nothing is foreseen of it
+		}
+		expires, err := time.Parse(time.RFC3339, m.CertificateExpiresAt.ValueString())
+		if err != nil { // the plan renews them, or leaves it to the apply
+			continue
+		}
+		l := renewal.Left{Name: name, Expires: expires, Why: "plan again after this apply"}
+		switch is := m.Health.ValueString(); {
+		case is != health.Healthy:
+			l.Why = fmt.Sprintf("the member is %s, and gets others once it serves: mend that, and apply again", is)
+		case len(keyless) > 0:
+			l.Known, l.Why = true, "no apply renews them without "+strings.Join(keyless, " and ")
+		}
+		left = append(left, l)
+	}
+	diags.Append(renewal.Warn(c.Certificates, left, ends, now)...)
+	return diags
 }
 
 // warnOfClocks warns of hosts whose clocks differ too much from the operator's or from each other's.

@@ -90,6 +90,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		if !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(r.preflight(ctx, plan, state, from, seen)...)
 			resp.Diagnostics.Append(warnZones(from.members, from.before)...)
+			resp.Diagnostics.Append(plan.warnOfExpiry(ctx, from, r.providerData.Now())...)
 		}
 		if resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(warnWhoDestroys(config, state)...)

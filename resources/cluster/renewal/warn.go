@@ -1,0 +1,54 @@
+package renewal
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/etcd-on-hosts/terraform-provider-etcd/pki"
+)
+
+// lastWeek is how long before their end certificates that a plan does not renew are about to take the cluster down.
+const lastWeek = 7 * 24 * time.Hour
+
+// Left is a member whose certificates a plan does not renew.
+type Left struct {
+	Name    string
+	Expires time.Time
+	Why     string // why the plan does not renew them
+	Known   bool   // another warning says so already
+}
+
+// Warn says which certificates are due and not renewed by this plan, and in the last week before their end by another summary. Those that end with their authority, at its end, are no matter of a renewal.
+func Warn(object types.Object, left []Left, authorityEnds, now time.Time) (diags diag.Diagnostics) {
+	says := Of(object)
+	window := says.Before
+	if window == 0 {
+		if window = pki.DefaultLeafLifetime / 3; says.Validity > 0 {
+			window = says.Validity / 3
+		}
+	}
+	var due, last []string
+	for _, m := range left {
+		remains := m.Expires.Sub(now)
+		text := fmt.Sprintf("%s: its first certificate expires at %s; %s", m.Name, m.Expires.UTC().Format(time.RFC3339), m.Why)
+		switch {
+		case remains <= min(lastWeek, window):
+			last = append(last, text)
+		case remains <= window && !m.Known && m.Expires.Before(authorityEnds):
+			due = append(due, text)
+		}
+	}
+	if len(last) > 0 {
+		diags.AddAttributeWarning(path.Root(Name), "Certificates expire within a week, or have expired", "This plan does not renew them:\n\n  "+strings.Join(last, "\n  ")+
+			"\n\nOnce they have expired, clients and other members refuse these members, and without a quorum of members the cluster serves nobody.")
+	}
+	if len(due) > 0 {
+		diags.AddAttributeWarning(path.Root(Name), "Certificates are due, and this plan does not renew them", strings.Join(due, "\n"))
+	}
+	return diags
+}

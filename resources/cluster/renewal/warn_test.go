@@ -1,0 +1,42 @@
+package renewal
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+// TestWarn warns of certificates from their renewal window on, and louder in the last week.
+func TestWarn(t *testing.T) {
+	now := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+	const day = 24 * time.Hour
+	short := types.ObjectValueMust(Type().AttrTypes, map[string]attr.Value{validity: types.StringValue("72h"), renewBefore: types.StringNull()})
+	said := types.ObjectValueMust(Type().AttrTypes, map[string]attr.Value{validity: types.StringNull(), renewBefore: types.StringValue("720h")})
+	for name, c := range map[string]struct {
+		says    types.Object
+		remains time.Duration
+		known   bool
+		ends    time.Duration // of the authority
+		want    string
+	}{
+		"before the last third":           {types.ObjectNull(Type().AttrTypes), 122 * day, false, 4000 * day, ""},
+		"in the last third":               {types.ObjectNull(Type().AttrTypes), 121 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
+		"in the last third, said already": {types.ObjectNull(Type().AttrTypes), 121 * day, true, 4000 * day, ""},
+		"with their authority":            {types.ObjectNull(Type().AttrTypes), 121 * day, false, 121 * day, ""},
+		"eight days before":               {said, 8 * day, false, 4000 * day, "Certificates are due, and this plan does not renew them"},
+		"renewed later":                   {said, 31 * day, false, 4000 * day, ""},
+		"in the last week":                {said, 7 * day, true, 4000 * day, "Certificates expire within a week, or have expired"},
+		"in the last week of all":         {said, 6 * day, false, 6 * day, "Certificates expire within a week, or have expired"},
+		"expired":                         {said, -day, false, 4000 * day, "Certificates expire within a week, or have expired"},
+		"short ones, new":                 {short, 2 * day, false, 4000 * day, ""},
+		"short ones, due":                 {short, day, false, 4000 * day, "Certificates expire within a week, or have expired"},
+	} {
+		diags := Warn(c.says, []Left{{Name: "b", Expires: now.Add(c.remains), Why: "it could not be asked", Known: c.known}}, now.Add(c.ends), now)
+		if (len(diags) > 0) != (c.want != "") || len(diags) > 0 && (diags[0].Summary() != c.want || !strings.Contains(diags[0].Detail(), "it could not be asked")) {
+			t.Errorf("%s: warns %v, want %q", name, diags, c.want)
+		}
+	}
+}
